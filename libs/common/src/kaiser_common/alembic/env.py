@@ -1,0 +1,21 @@
+"""Alembic's environment for one service's schema; migrate.py passes the connection and the schema."""
+
+import psycopg
+from alembic import context
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+attributes = context.config.attributes
+schema: str = attributes["schema"]
+
+
+def _connect() -> psycopg.Connection:
+    return psycopg.connect(attributes["uri"], **attributes["options"])
+
+
+engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection, version_table_schema=schema, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()

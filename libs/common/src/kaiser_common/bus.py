@@ -1,0 +1,299 @@
+"""The connection to NATS JetStream, publishing with acknowledgement from disk.
+
+Consuming is in consumer.py, the KV mirror in mirror.py, request/reply in rpc.py. A process that is killed while it
+publishes leaves its message either stored or not; the caller has not seen an acknowledgement and publishes again.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.nuid import NUID
+
+from kaiser_common import metrics
+from kaiser_common.settings import CommonSettings
+
+log = structlog.get_logger()
+
+MAX_BATCH = 1000
+"""Messages of an atomic batch at most (ADR-50 of NATS)."""
+
+_DUPLICATE_IN_BATCH = 10201
+_CONNECT_TIMEOUT_S = 5.0
+_ROUND_TRIP_EVERY_S = 5.0
+
+
+class BusUnavailable(Exception):
+    """NATS did not acknowledge in time, or refused for a reason that may pass (stream full, no leader)."""
+
+
+class BusClosed(Exception):
+    """The client gave the connection up for good; the process must end and be started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish. The id makes a repeated publish harmless within the stream's duplicate window."""
+
+    subject: str
+    body: bytes
+    msg_id: str
+
+
+class Bus:
+    """An open connection. Build it with `connect`."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+        self.jetstream: JetStreamContext = client.jetstream()
+        self._ids = NUID()
+        self._prefix = self._ids.next().decode()
+        self._sequence = count(1)
+        self._reply_prefix = f"{client.new_inbox()}."
+        self._replies: dict[str, asyncio.Future[bytes]] = {}
+
+    def message_id(self) -> str:
+        """A new id, unique over processes and restarts."""
+        return f"{self._prefix}{next(self._sequence)}"
+
+    async def round_trip(self, timeout_s: float = 2.0) -> None:
+        """Ask the server for a PONG. Raises BusUnavailable."""
+        try:
+            await self.client.flush(timeout=timeout_s)  # type: ignore[arg-type]
+        except (NatsError, OSError) as error:
+            raise BusUnavailable(f"NATS does not answer: {error or type(error).__name__}") from error
+
+    async def publish(self, subject: str, body: bytes, msg_id: str | None = None, *, deadline_s: float = 10.0) -> None:
+        """Publish one durable message and wait until JetStream has it on disk. Raises BusUnavailable."""
+        await self.publish_batch([Outgoing(subject, body, msg_id or self.message_id())], deadline_s=deadline_s)
+
+    async def publish_batch(self, messages: Sequence[Outgoing], *, deadline_s: float = 10.0) -> None:
+        """Publish messages of one stream in atomic batches, in order, and wait for the acknowledgement from disk.
+
+        After a missing acknowledgement a batch is repeated with the same ids until `deadline_s` (seconds) is over:
+        BusUnavailable then means that some may be stored, and publishing the same again stores none twice.
+        """
+        deadline = time.monotonic() + deadline_s
+        for start in range(0, len(messages), MAX_BATCH):
+            part = messages[start : start + MAX_BATCH]
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise BusUnavailable(f"no acknowledgement for {part[0].subject!r} within {deadline_s:g} s")
+                if await self._attempt(part, min(left, 2.0)):
+                    break
+                metrics.BUS_PUBLISH_RETRIES.inc()
+
+    async def _attempt(self, part: Sequence[Outgoing], timeout_s: float) -> bool:
+        """Publish a batch once: True when stored, False for "try again"; BusUnavailable when refused."""
+        if not self.client.is_connected:
+            await asyncio.sleep(min(timeout_s, 0.1))
+            return False
+        if len(part) == 1:
+            error_code, text = await self._request(self._single(part[0]), timeout_s)
+        else:
+            error_code, text = await self._request(self._batch(part), timeout_s)
+            if error_code == _DUPLICATE_IN_BATCH:
+                return await self._attempt_singly(part, timeout_s)
+        if error_code is None:
+            return False
+        if error_code != 0:
+            raise BusUnavailable(f"JetStream refused {part[0].subject!r}: {text} ({error_code})")
+        return True
+
+    async def _attempt_singly(self, part: Sequence[Outgoing], timeout_s: float) -> bool:
+        """Some of these ids are stored already: publish each by itself, pipelined; stored ones answer "duplicate"."""
+        answers = await asyncio.gather(*(self._request(self._single(message), timeout_s) for message in part))
+        for error_code, text in answers:
+            if error_code is not None and error_code != 0:
+                raise BusUnavailable(f"JetStream refused {part[0].subject!r}: {text} ({error_code})")
+        return all(error_code == 0 for error_code, _ in answers)
+
+    def _single(self, message: Outgoing) -> "_Packets":
+        reply = self._reply_subject()
+        header = f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n\r\n".encode()
+        return _Packets(reply, _packet(message.subject, reply, header, message.body))
+
+    def _batch(self, part: Sequence[Outgoing]) -> "_Packets":
+        batch_id = self._ids.next().decode()
+        reply = self._reply_subject()
+        last = len(part)
+        packets = []
+        for sequence, message in enumerate(part, 1):
+            commit = "Nats-Batch-Commit: 1\r\n" if sequence == last else ""
+            header = (
+                f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n"
+                f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {sequence}\r\n{commit}\r\n"
+            ).encode()
+            packets.append(_packet(message.subject, reply if sequence == last else "", header, message.body))
+        return _Packets(reply, b"".join(packets))
+
+    def _reply_subject(self) -> str:
+        return f"{self._reply_prefix}{next(self._sequence)}"
+
+    async def _request(self, packets: "_Packets", timeout_s: float) -> tuple[int | None, str]:
+        """Send and wait for the PubAck: (0, "") stored, (None, "") no answer, (error code, text) refused."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._replies[packets.reply] = answer
+        try:
+            await self.write(packets.data)
+            body = await asyncio.wait_for(answer, timeout_s)
+        except (TimeoutError, NatsError, OSError, BusUnavailable):
+            return None, ""
+        finally:
+            del self._replies[packets.reply]
+        if not body:  # 503 from the server itself: no stream has this subject, or JetStream is starting
+            return None, ""
+        error = json.loads(body).get("error")
+        return (0, "") if error is None else (int(error.get("err_code", -1)), str(error.get("description", "")))
+
+    async def write(self, data: bytes) -> None:
+        """Write ready-made protocol lines, in order with everything else that this client sends.
+
+        BusUnavailable while disconnected: nothing is kept for later, so nothing grows.
+        """
+        if not self.client.is_connected:
+            raise BusUnavailable("not connected to NATS")
+        await self.client._send_command(data)
+        await self.client._flush_pending()
+
+    async def _on_reply(self, message: Msg) -> None:
+        answer = self._replies.get(message.subject)
+        if answer is not None and not answer.done():
+            answer.set_result(message.data)
+
+    async def _listen(self) -> None:
+        await self.client.subscribe(f"{self._reply_prefix}*", cb=self._on_reply)
+
+    async def _watch(self) -> None:
+        """Keep the connection gauge true; BusClosed ends the process when the client has given up."""
+        while True:
+            if self.client.is_closed:
+                raise BusClosed("the NATS client closed its connection")
+            try:
+                await self.round_trip()
+            except BusUnavailable:
+                metrics.BUS_CONNECTED.set(0)
+            else:
+                metrics.BUS_CONNECTED.set(1)
+            await asyncio.sleep(_ROUND_TRIP_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packets:
+    reply: str
+    data: bytes
+
+
+def _packet(subject: str, reply: str, header: bytes, body: bytes) -> bytes:
+    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (
+        subject.encode(),
+        reply.encode() + b" " if reply else b"",
+        len(header),
+        len(header) + len(body),
+        header,
+        body,
+    )
+
+
+@asynccontextmanager
+async def connect(settings: CommonSettings, name: str) -> AsyncIterator[Bus]:
+    """Open the connection, waiting for NATS as long as it takes, with a log line at each failure.
+
+    A connection that is lost comes back by itself. If the client closes for good, BusClosed is raised in the body.
+    """
+    client = await _open(settings, name)
+    bus = Bus(client, name)
+    await bus._listen()
+    metrics.BUS_CONNECTED.set(1)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(bus._watch(), name="bus-watch")
+            yield bus
+            watcher.cancel()
+    finally:
+        metrics.BUS_CONNECTED.set(0)
+        await _close(client)
+
+
+async def _open(settings: CommonSettings, name: str) -> Client:
+    options = _options(settings, name)
+    wait_s = 0.2
+    while True:
+        client = Client()
+        try:
+            await client.connect(**options)
+        except (NatsError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            log.warning("bus_unreachable", url=_without_secret(settings.nats_address), error=reason, retry_s=wait_s)
+            await _close(client)
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, 5.0)
+        else:
+            log.info("bus_connected", url=_without_secret(settings.nats_address))
+            return client
+
+
+async def _close(client: Client) -> None:
+    try:
+        await asyncio.wait_for(client.close(), 5.0)
+    except (NatsError, OSError, TimeoutError) as error:
+        log.warning("bus_close_failed", error=str(error) or type(error).__name__)
+
+
+def _options(settings: CommonSettings, name: str) -> dict[str, Any]:
+    async def on_error(error: Exception) -> None:
+        log.warning("bus_error", error=str(error) or type(error).__name__)
+
+    async def on_disconnect() -> None:
+        if metrics.BUS_CONNECTED._value.get() == 0:
+            return
+        metrics.BUS_CONNECTED.set(0)
+        log.warning("bus_disconnected")
+
+    async def on_reconnect() -> None:
+        metrics.BUS_CONNECTED.set(1)
+        metrics.BUS_RECONNECTS.inc()
+        log.info("bus_reconnected")
+
+    password = settings.nats_password.get_secret_value()
+    if settings.nats_password_file is not None:
+        password = settings.nats_password_file.read_text().strip()
+    options: dict[str, Any] = {
+        "servers": [settings.nats_address],
+        "name": f"kaiser-{name}",
+        "allow_reconnect": True,
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.5,
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "ping_interval": 10,
+        "max_outstanding_pings": 2,
+        "error_cb": on_error,
+        "disconnected_cb": on_disconnect,
+        "reconnected_cb": on_reconnect,
+    }
+    if settings.nats_inbox_prefix:
+        options["inbox_prefix"] = settings.nats_inbox_prefix
+    if settings.nats_user:
+        options |= {"user": settings.nats_user, "password": password}
+    return options
+
+
+def _without_secret(url: str) -> str:
+    """The URL as it may be logged."""
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+__all__ = ["MAX_BATCH", "Bus", "BusClosed", "BusUnavailable", "Outgoing", "connect"]

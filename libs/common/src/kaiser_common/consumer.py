@@ -1,0 +1,370 @@
+"""Taking messages from JetStream: durable consumers with acknowledgement, ordered reading without.
+
+One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs
+one request in half a minute; under load the batches grow by themselves. (FastStream's batch pull waits out its whole
+timeout, and nats-py's `fetch` costs a task a message: docs/decisions/0001.)
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from kaiser_common import metrics
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.subjects import DurableConsumer
+
+log = structlog.get_logger()
+
+_EXPIRES_S = 30.0
+_IDLE_HEARTBEAT_S = 5.0
+_SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
+_API = "$JS.API.CONSUMER"
+
+
+class Delivery:
+    """A message as JetStream delivered it."""
+
+    __slots__ = ("body", "headers", "reply", "subject")
+
+    def __init__(self, subject: str, body: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
+        self.subject = subject
+        self.body = body
+        self.reply = reply
+        self.headers = headers
+
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, this time included."""
+        return int(self._field(-5))
+
+    @property
+    def stream_sequence(self) -> int:
+        return int(self._field(-4))
+
+    @property
+    def consumer_sequence(self) -> int:
+        return int(self._field(-3))
+
+    @property
+    def timestamp_ns(self) -> int:
+        """When JetStream stored it, in ns since the epoch by the server's clock."""
+        return int(self._field(-2))
+
+    @property
+    def pending(self) -> int:
+        """How many more messages the consumer has to deliver."""
+        return int(self._field(-1))
+
+    def _field(self, index: int) -> str:
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the same after a
+        # domain and account hash and with one random token at the end (ADR-15 of NATS).
+        fields = self.reply.split(".")
+        return fields[index] if len(fields) == _SHORT_REPLY else fields[index - 1]
+
+
+_SHORT_REPLY = 9
+
+
+class _Pull:
+    """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`."""
+
+    def __init__(self, bus: Bus, stream: str, consumer: str, max_messages: int) -> None:
+        self._bus = bus
+        self._next = f"{_API}.MSG.NEXT.{stream}.{consumer}"
+        self._max = max_messages
+        self._inbox = bus.client.new_inbox()
+        self._asked = 0
+        self._heard_at = time.monotonic()
+        self._connection = 0
+        self._wake = asyncio.Event()
+        self.arrived: list[Delivery] = []
+        self.gone = False
+        """True when the server says that the consumer does not exist."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["_Pull"]:
+        subscription = await self._bus.client.subscribe(
+            self._inbox, cb=self._on_message, pending_msgs_limit=4 * self._max, pending_bytes_limit=0
+        )
+        try:
+            yield self
+        finally:
+            try:
+                await subscription.unsubscribe()
+            except NatsError as error:
+                log.debug("unsubscribe_failed", error=str(error))
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
+        await self._top_up()
+        if self.arrived or self.gone:
+            return True
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return bool(self.arrived) or self.gone
+
+    def interrupt(self) -> None:
+        self._wake.set()
+
+    def take(self) -> list[Delivery]:
+        batch, self.arrived = self.arrived, []
+        return batch
+
+    async def _top_up(self) -> None:
+        reconnects = self._bus.client.stats["reconnects"]
+        if reconnects != self._connection or time.monotonic() - self._heard_at > _SILENCE_S:
+            self._connection = reconnects
+            self._asked = 0  # the request died with its connection, or its end was lost
+            self._heard_at = time.monotonic()
+        room = self._max - self._asked - len(self.arrived)
+        if 2 * room < self._max:
+            return
+        request = {
+            "batch": room,
+            "expires": int(_EXPIRES_S * 1e9),
+            "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9),
+        }
+        body = json.dumps(request).encode()
+        try:
+            await self._bus.write(
+                b"PUB %b %b %d\r\n%b\r\n" % (self._next.encode(), self._inbox.encode(), len(body), body)
+            )
+        except BusUnavailable:
+            await asyncio.sleep(0.1)
+            return
+        self._asked += room
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard_at = time.monotonic()
+        headers = message.headers
+        status = headers.get("Status") if headers and not message.data else None
+        if status is None or not message.reply.startswith("$JS.ACK."):
+            if status is None:
+                self._asked -= 1
+                self.arrived.append(Delivery(message.subject, message.data, message.reply, headers))
+                self._wake.set()
+                return
+            self._on_status(status, headers or {})
+
+    def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
+        if status == "100":  # idle heartbeat
+            return
+        unused = headers.get("Nats-Pending-Messages")
+        self._asked = max(0, self._asked - int(unused)) if unused is not None else 0
+        description = headers.get("Description", "")
+        if status == "404" or (status == "409" and "Consumer Deleted" in description):
+            self.gone = status == "409"
+        elif status not in ("408", "409"):
+            log.warning("pull_refused", status=status, description=description, request=self._next)
+        self._wake.set()
+
+
+class Consumer:
+    """A durable pull consumer; iterate to get what has arrived, at least one message, at most `max_messages`.
+
+    What is handed out and not yet acknowledged is reported in progress, so that a long wait for a database does not
+    make JetStream deliver it again. Killed in between: JetStream delivers it again after the consumer's ack_wait.
+    The iteration ends after `stop`; what has arrived but was not handed out goes back at once.
+    """
+
+    def __init__(self, bus: Bus, spec: DurableConsumer, *, max_messages: int = 1000) -> None:
+        self._bus = bus
+        self._spec = spec
+        self._pull = _Pull(bus, spec.stream, spec.name, max_messages)
+        self._held: dict[str, None] = {}
+        self._stopping = False
+        self._consumed = metrics.BUS_CONSUMED.labels(spec.name)
+        self._redelivered = metrics.BUS_REDELIVERED.labels(spec.name)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Consumer"]:
+        """Bind to the consumer, waiting until it is declared."""
+        await self._declared()
+        async with self._pull.open(), asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self._spec.name}")
+            try:
+                yield self
+            finally:
+                keeper.cancel()
+                await self.nak(self._pull.take(), delay_s=0.1)
+
+    async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
+        while not self._stopping:
+            if not await self._pull.wait(1.0):
+                continue
+            if self._pull.gone:
+                log.warning("consumer_gone", stream=self._spec.stream, consumer=self._spec.name)
+                await self._declared()
+                self._pull.gone = False
+                continue
+            batch = self._pull.take()
+            if not batch or self._stopping:
+                await self.nak(batch, delay_s=0.1)
+                continue
+            self._held.update((delivery.reply, None) for delivery in batch)
+            self._consumed.inc(len(batch))
+            again = sum(delivery.deliveries > 1 for delivery in batch)
+            if again:
+                self._redelivered.inc(again)
+            yield batch
+
+    def stop(self) -> None:
+        """Fetch nothing more; the iteration ends when the batch at hand is done."""
+        self._stopping = True
+        self._pull.interrupt()
+
+    async def ack(self, batch: Iterable[Delivery]) -> None:
+        """Acknowledge, all in one write. An acknowledgement lost with the connection means a redelivery."""
+        await self._answer(batch, b"")
+
+    async def nak(self, batch: Iterable[Delivery], *, delay_s: float) -> None:
+        """Have messages delivered again after `delay_s` (a delay of 0 would storm)."""
+        await self._answer(batch, b'-NAK {"delay": %d}' % int(max(delay_s, 0.01) * 1e9))
+
+    async def _answer(self, batch: Iterable[Delivery], body: bytes) -> None:
+        replies = [delivery.reply for delivery in batch]
+        for reply in replies:
+            self._held.pop(reply, None)
+        await self._write(replies, body)
+
+    async def _write(self, replies: Sequence[str], body: bytes) -> None:
+        if not replies:
+            return
+        tail = b" %d\r\n%b\r\n" % (len(body), body)
+        try:
+            await self._bus.write(b"".join([b"PUB %b%b" % (reply.encode(), tail) for reply in replies]))
+        except BusUnavailable as error:
+            log.warning("acknowledgement_lost", consumer=self._spec.name, messages=len(replies), reason=str(error))
+
+    async def _keep_in_progress(self) -> None:
+        while True:
+            await asyncio.sleep(self._spec.ack_wait_s / 3)
+            await self._write([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
+
+    async def _declared(self) -> None:
+        """Wait until the consumer exists, with a log line every few seconds."""
+        wait_s = 0.2
+        while not self._stopping:
+            answer = await _api(self._bus, f"{_API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+            if "error" not in answer:
+                return
+            reason = answer["error"].get("description", "")
+            log.warning(
+                "consumer_missing",
+                stream=self._spec.stream,
+                consumer=self._spec.name,
+                reason=reason,
+                hint="run migrate",
+            )
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, 5.0)
+
+
+class OrderedReader:
+    """Reads a stream in order from a point on, without acknowledgement; starts itself again after any gap.
+
+    Iterate to get what has arrived. Kept by an ephemeral consumer that the server drops after a minute unused.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        stream: str,
+        filters: Sequence[str],
+        *,
+        start_sequence: int | None = None,
+        last_per_subject: bool = False,
+        max_messages: int = 1000,
+    ) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._filters = list(filters)
+        self._last_per_subject = last_per_subject
+        self._next_sequence = start_sequence
+        self._max = max_messages
+        self._stopping = False
+        self.restarts = 0
+        """How often it began again: a reader of last values must then forget what it had."""
+        self.pending_at_start = 0
+        """Messages that the stream held when reading began, or began again."""
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
+        """Lists of messages in stream order; an empty list once right after each (re)start when nothing is kept."""
+        while not self._stopping:
+            info = await self._create()
+            if info is None:
+                await asyncio.sleep(0.5)
+                continue
+            self.pending_at_start = int(info.get("num_pending", 0))
+            pull = _Pull(self._bus, self._stream, info["name"], self._max)
+            async with pull.open():
+                if not self.pending_at_start:
+                    yield []
+                async for batch in self._read(pull):
+                    yield batch
+            self.restarts += 1
+
+    async def _read(self, pull: _Pull) -> AsyncIterator[list[Delivery]]:
+        """What one ephemeral consumer delivers, until it is gone or a gap shows."""
+        expected = 1
+        reconnects = self._bus.client.stats["reconnects"]
+        while not self._stopping and not pull.gone:
+            arrived = await pull.wait(1.0)
+            if self._bus.client.stats["reconnects"] != reconnects:
+                return  # the server may have lost the consumer, or the stream begun anew
+            if not arrived:
+                continue
+            batch = []
+            for delivery in pull.take():
+                if delivery.consumer_sequence != expected:
+                    log.warning("ordered_gap", stream=self._stream, expected=expected, got=delivery.consumer_sequence)
+                    pull.gone = True
+                    break
+                expected += 1
+                batch.append(delivery)
+            if batch:
+                self._next_sequence = batch[-1].stream_sequence + 1
+                yield batch
+
+    async def _create(self) -> dict[str, Any] | None:
+        config: dict[str, Any] = {
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(60e9),
+            "filter_subjects": self._filters,
+        }
+        if self._last_per_subject:
+            config["deliver_policy"] = "last_per_subject"
+        elif self._next_sequence is None:
+            config["deliver_policy"] = "new"
+        else:
+            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, self._next_sequence)}
+        request = {"stream_name": self._stream, "config": config}
+        answer = await _api(self._bus, f"{_API}.CREATE.{self._stream}", request)
+        if "error" in answer:
+            log.warning("reader_refused", stream=self._stream, reason=answer["error"].get("description", ""))
+            return None
+        return answer
+
+
+async def _api(bus: Bus, subject: str, request: dict[str, Any], timeout_s: float = 3.0) -> dict[str, Any]:
+    """A JetStream API call; a missing answer comes back as an error too."""
+    try:
+        answer = await bus.client.request(subject, json.dumps(request).encode(), timeout=timeout_s)
+    except (NatsError, OSError, TimeoutError) as error:
+        return {"error": {"description": str(error) or type(error).__name__}}
+    return dict(json.loads(answer.data))

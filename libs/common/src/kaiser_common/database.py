@@ -1,0 +1,184 @@
+"""PostgreSQL: the pool, what an error means, COPY-upsert, and which level of TimescaleDB is there."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection, sql
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from kaiser_common.settings import CommonSettings
+
+log = structlog.get_logger()
+
+DatabasePool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+
+UNAVAILABLE: tuple[type[Exception], ...] = (psycopg.OperationalError, PoolTimeout)
+"""Exceptions that mean the database is away or hindered: try again later. See also `verdict`."""
+
+
+class Level(StrEnum):
+    """What the database can do by itself."""
+
+    COMMUNITY = "timescaledb-community"
+    """Compression, continuous aggregates and policies."""
+    APACHE = "timescaledb-apache"
+    """Hypertables and drop_chunks; the service refreshes rollups and drops old chunks itself."""
+    PLAIN = "postgresql"
+    """Partitioned tables; the service does all of it."""
+
+
+class Verdict(StrEnum):
+    """What to do about a failed statement."""
+
+    RETRY = "retry"
+    """The world is down or in the way: the same statement may succeed later."""
+    REJECT = "reject"
+    """A row cannot be stored: leave it out."""
+    BUG = "bug"
+    """The statement itself is wrong: crash."""
+
+
+def verdict(error: Exception) -> Verdict:
+    """Decide by SQLSTATE class: 08 connection, 40 rollback, 53 resources, 55 not in state, 57 intervention, 58 system,
+    XX internal: again; 22 data, 23 integrity: the row. Without a SQLSTATE the connection itself failed: again."""
+    if isinstance(error, PoolTimeout):
+        return Verdict.RETRY
+    if not isinstance(error, psycopg.Error):
+        return Verdict.BUG
+    state = error.sqlstate
+    if state is None:
+        return Verdict.RETRY if isinstance(error, psycopg.OperationalError) else Verdict.BUG
+    if state[:2] in ("08", "25", "40", "53", "55", "57", "58", "XX"):
+        return Verdict.RETRY
+    return Verdict.REJECT if state[:2] in ("22", "23") else Verdict.BUG
+
+
+def connection_uri(settings: CommonSettings) -> str:
+    """The URI without its password when that comes from a file (see `connection_options`)."""
+    return settings.database_url.get_secret_value()
+
+
+def connection_options(settings: CommonSettings, name: str) -> dict[str, Any]:
+    """Options of each connection: name, password from a file, timeouts."""
+    options: dict[str, Any] = {
+        "application_name": f"kaiser-{name}",
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "options": f"-c statement_timeout={int(settings.database_statement_timeout_s * 1000)} -c timezone=UTC",
+    }
+    if settings.database_password_file is not None:
+        options["password"] = settings.database_password_file.read_text().strip()
+    return options
+
+
+@asynccontextmanager
+async def open_pool(settings: CommonSettings, name: str, *, timeout_s: float = 5.0) -> AsyncIterator[DatabasePool]:
+    """A pool of checked connections. It opens also when the server is away; then taking a connection raises
+    PoolTimeout after `timeout_s`."""
+    pool: DatabasePool = AsyncConnectionPool(
+        connection_uri(settings),
+        kwargs=connection_options(settings, name),
+        min_size=1,
+        max_size=settings.database_pool_size,
+        timeout=timeout_s,
+        max_waiting=256,
+        reconnect_timeout=0,
+        check=AsyncConnectionPool.check_connection,
+        reconnect_failed=_log_unreachable,
+        name=name,
+        open=False,
+    )
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close(timeout=5.0)
+
+
+def _log_unreachable(pool: AsyncConnectionPool[Any]) -> None:
+    log.warning("database_unreachable", database=_without_secret(str(pool.conninfo)))
+
+
+async def ping(pool: DatabasePool) -> None:
+    """A round trip, for /readyz."""
+    async with pool.connection(timeout=1.5) as connection:
+        await connection.execute("SELECT 1")
+
+
+async def wait_for_schema(pool: DatabasePool, schema: str, version_table: str = "alembic_version") -> None:
+    """Wait until the migrate step has made the schema, with a log line at each failure; services make no tables."""
+    wait_s = 0.2
+    while True:
+        try:
+            async with pool.connection() as connection:
+                cursor = await connection.execute("SELECT to_regclass(%s)", (f"{schema}.{version_table}",))
+                row = await cursor.fetchone()
+            if row is not None and row[0] is not None:
+                return
+            log.warning("schema_missing", schema=schema, hint="run migrate", retry_s=wait_s)
+        except UNAVAILABLE as error:
+            log.warning("database_unreachable", error=_one_line(error), retry_s=wait_s)
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, 5.0)
+
+
+async def detect_level(connection: AsyncConnection[Any]) -> Level:
+    """Find out what the server can do; needs the timescaledb extension to be created already."""
+    cursor = await connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
+    if await cursor.fetchone() is None:
+        return Level.PLAIN
+    cursor = await connection.execute("SELECT current_setting('timescaledb.license', true)")
+    row = await cursor.fetchone()
+    return Level.COMMUNITY if row is not None and row[0] == "timescale" else Level.APACHE
+
+
+async def copy_upsert(
+    connection: AsyncConnection[Any],
+    table: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    on_conflict: str = "DO NOTHING",
+) -> int:
+    """Store rows by COPY into a temporary table and one INSERT … ON CONFLICT; the number of rows that were new.
+
+    `table` as `schema.name`, `rows` as tuples in the order of `columns`. Runs in the caller's transaction, so nothing
+    is stored before the caller commits. Rows with the same key within one call: the first wins.
+    """
+    target = sql.Identifier(*table.split("."))
+    staging = sql.Identifier(f"staging_{table.replace('.', '_')}")
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    await connection.execute(
+        sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS").format(
+            staging, target
+        )
+    )
+    async with (
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(staging, names)) as copy,
+    ):
+        for row in rows:
+            await copy.write_row(row)
+    cursor = await connection.execute(
+        sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT {}").format(
+            target, names, names, staging, sql.SQL(on_conflict)
+        )
+    )
+    return cursor.rowcount
+
+
+def _without_secret(conninfo: str) -> str:
+    """A conninfo or URI as it may be logged."""
+    return re.sub(r"(?<=password=)\S+|(?<=:)[^:@/]+(?=@)", "***", conninfo)
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,25 @@
+"""Metrics that more than one service has, each with its sentence; a service declares its own beside its code."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+"""Upper bounds in seconds, dense where the goals lie (20 ms to a frame, 50 ms to a row)."""
+
+STAGE_SECONDS = Histogram(
+    "kaiser_stage_seconds",
+    "Time a message took from ingest's receipt to the end of a stage.",
+    ["stage"],
+    buckets=LATENCY_BUCKETS,
+)
+BUS_CONNECTED = Gauge("kaiser_bus_connected", "1 while the connection to NATS is up.")
+BUS_RECONNECTS = Counter("kaiser_bus_reconnects_total", "Times the connection to NATS came back after a loss.")
+BUS_PUBLISH_RETRIES = Counter(
+    "kaiser_bus_publish_retries_total", "Publishes to JetStream repeated after a missing or failed acknowledgement."
+)
+BUS_CONSUMED = Counter("kaiser_bus_consumed_messages_total", "Messages taken from a durable consumer.", ["consumer"])
+BUS_REDELIVERED = Counter(
+    "kaiser_bus_redelivered_messages_total", "Messages of a durable consumer that came more than once.", ["consumer"]
+)
+RPC_SECONDS = Histogram(
+    "kaiser_rpc_seconds", "Time to answer a request from the bus.", ["method", "result"], buckets=LATENCY_BUCKETS
+)

@@ -1,0 +1,192 @@
+"""Request and reply between services, with typed requests, answers and problems."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kaiser_common import metrics
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.subjects import rpc_subject
+
+log = structlog.get_logger()
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+_PROBLEM = "Kaiser-Problem"
+_CALLER = "Kaiser-Caller"
+_MISSING_FIELD, _TYPE_MISMATCH, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5402, 5403, 5407
+_AT_ONCE = 64
+
+
+class Caller(BaseModel):
+    """On whose behalf a request is made; owners write it to their audit log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str = "system"
+    role: str = "admin"
+    request_id: str = ""
+
+
+class Nothing(BaseModel):
+    """A request or an answer without content."""
+
+
+class Problem(BaseModel):
+    """Why a request failed, as RFC 9457 needs it. `status` as in HTTP, `code` from the error codes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: int
+    code: int
+    detail: str
+    field: str | None = None
+
+
+class RpcError(Exception):
+    """The owner refused a request, or did not answer (status 504, code 5403)."""
+
+    def __init__(self, status: int, code: int, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.problem = Problem(status=status, code=int(code), detail=detail, field=field)
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[RequestT, AnswerT]):
+    """A method of a service: the model of its request and what answers it. The handler raises RpcError to refuse."""
+
+    request: type[RequestT]
+    handler: Callable[[RequestT, Caller], Awaitable[AnswerT]]
+
+
+async def call(
+    bus: Bus,
+    service: str,
+    method: str,
+    request: BaseModel,
+    answer: type[AnswerT],
+    *,
+    caller: Caller | None = None,
+    timeout_s: float = 5.0,
+) -> AnswerT:
+    """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s`."""
+    headers = {_CALLER: (caller or Caller()).model_dump_json()}
+    try:
+        reply = await bus.client.request(
+            rpc_subject(service, method), request.model_dump_json().encode(), timeout=timeout_s, headers=headers
+        )
+    except NoRespondersError as error:
+        raise RpcError(504, _TIMEOUT, f"service {service} is not running") from error
+    except (NatsError, TimeoutError, OSError) as error:
+        raise RpcError(504, _TIMEOUT, f"service {service} did not answer within {timeout_s:g} s") from error
+    if reply.headers and _PROBLEM in reply.headers:
+        problem = Problem.model_validate_json(reply.data)
+        raise RpcError(problem.status, problem.code, problem.detail, problem.field)
+    return answer.model_validate_json(reply.data)
+
+
+@asynccontextmanager
+async def serve(
+    bus: Bus,
+    service: str,
+    methods: Mapping[str, Method[Any, Any]],
+    *,
+    unavailable: tuple[type[Exception], ...] = (),
+) -> AsyncIterator[None]:
+    """Answer requests to `service` while the context is open; replicas share the work as a queue group.
+
+    At most 64 requests run at once; further ones get a 503 at once. `unavailable` names the exceptions that mean
+    "the world is down" (a database error): they become a 503 with code 5402.
+    """
+    running: set[asyncio.Task[None]] = set()
+
+    async def on_request(message: Msg) -> None:
+        if len(running) >= _AT_ONCE:
+            await _refuse(bus, message, RpcError(503, _UNAVAILABLE, f"service {service} is busy, try again"))
+            return
+        task = asyncio.create_task(_answer(bus, service, methods, message, unavailable), name=message.subject)
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    subscription = await bus.client.subscribe(
+        rpc_subject(service, "ANY").removesuffix("ANY") + "*", queue=service, cb=on_request
+    )
+    try:
+        yield
+    finally:
+        try:
+            await subscription.unsubscribe()
+        except NatsError as error:
+            log.debug("unsubscribe_failed", error=str(error))
+        if running:
+            await asyncio.wait(running, timeout=5.0)
+        for task in running:
+            task.cancel()
+
+
+async def _answer(
+    bus: Bus,
+    service: str,
+    methods: Mapping[str, Method[Any, Any]],
+    message: Msg,
+    unavailable: tuple[type[Exception], ...],
+) -> None:
+    name = message.subject.rpartition(".")[2]
+    started = time.perf_counter()
+    result = "ok"
+    expected: tuple[type[Exception], ...] = (*unavailable, BusUnavailable)
+    try:
+        method = methods.get(name)
+        if method is None:
+            raise RpcError(404, _FAILED, f"service {service} has no method {name!r}")
+        request = method.request.model_validate_json(message.data or b"{}")
+        answer = await method.handler(request, _caller(message))
+        await bus.client.publish(message.reply, answer.model_dump_json().encode())
+    except RpcError as error:
+        result = "refused"
+        await _refuse(bus, message, error)
+    except ValidationError as error:
+        result = "refused"
+        await _refuse(bus, message, _unprocessable(error))
+    except expected as error:
+        result = "unavailable"
+        log.warning("request_unavailable", method=name, error=str(error) or type(error).__name__)
+        await _refuse(bus, message, RpcError(503, _UNAVAILABLE, f"service {service} cannot reach what it needs"))
+    # The border of one caller's request: a bug in answering it must be told to that caller and to the operator, and
+    # must not end the process, or one bad request repeated would keep, say, emergency stops from being served.
+    except Exception as error:
+        result = "failed"
+        log.error("request_failed", method=name, error=repr(error), exc_info=True)
+        await _refuse(bus, message, RpcError(500, _FAILED, f"service {service} failed to answer {name}"))
+    finally:
+        if name in methods:
+            metrics.RPC_SECONDS.labels(name, result).observe(time.perf_counter() - started)
+
+
+def _caller(message: Msg) -> Caller:
+    text = (message.headers or {}).get(_CALLER)
+    return Caller.model_validate_json(text) if text else Caller()
+
+
+def _unprocessable(error: ValidationError) -> RpcError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or None
+    code = _MISSING_FIELD if first["type"] == "missing" else _TYPE_MISMATCH
+    return RpcError(422, code, f"{field or 'request'}: {first['msg']}", field)
+
+
+async def _refuse(bus: Bus, message: Msg, error: RpcError) -> None:
+    try:
+        await bus.client.publish(message.reply, error.problem.model_dump_json().encode(), headers={_PROBLEM: "1"})
+    except NatsError as failure:
+        log.warning("answer_lost", subject=message.subject, error=str(failure))

@@ -1,0 +1,23 @@
+"""What every message on the bus shares: the models are frozen, ignore unknown fields and know their device."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FROZEN = ConfigDict(frozen=True, extra="ignore")
+"""Config of every model on the bus: messages only grow by optional fields, so a reader skips what it does not know."""
+
+Clock = Literal["device", "server"]
+"""Whose clock gave ts: `server` where the device had no time yet and ingest's receive time stands in."""
+
+
+class DeviceMessage(BaseModel):
+    """A message of a device, normalised: ts and received_at in ms since 1970, received_at by ingest's clock."""
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    ts: int
+    clock: Clock = "device"
+    received_at: int

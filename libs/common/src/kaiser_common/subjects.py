@@ -1,0 +1,131 @@
+"""Every subject, stream, durable consumer and KV bucket of the bus, as data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GIB = 1024**3
+MIB = 1024**2
+DAY_S = 24 * 3600.0
+
+NO_DEVICE = "_"
+"""Token in place of an esp_id in events that concern no single device."""
+
+_FORBIDDEN = frozenset(" \t\r\n.*>")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A JetStream stream. Sizes in bytes, ages in seconds; None means no limit."""
+
+    name: str
+    subjects: tuple[str, ...]
+    retention: Literal["interest", "workqueue", "limits"]
+    storage: Literal["file", "memory"]
+    max_bytes: int
+    discard: Literal["new", "old"]
+    max_age_s: float | None = None
+    duplicate_window_s: float = 120.0
+    atomic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DurableConsumer:
+    """A durable pull consumer with explicit acknowledgement. `ack_wait_s` is the time until redelivery."""
+
+    stream: str
+    name: str
+    filters: tuple[str, ...]
+    ack_wait_s: float = 30.0
+    max_ack_pending: int = 20_000
+    deliver: Literal["all", "new"] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A KV bucket. `ttl_s` is the age at which a key vanishes by itself."""
+
+    name: str
+    ttl_s: float | None = None
+    max_bytes: int = 256 * MIB
+    storage: Literal["file", "memory"] = "file"
+
+
+SENSORS = Stream("SENSORS", ("esp.sensor.data.>",), "interest", "file", 8 * GIB, "new")
+DEVICES = Stream(
+    "DEVICES",
+    ("esp.sensor.response.>", "esp.actuator.>", "esp.system.>", "esp.config.>", "esp.zone.>", "esp.downlink.>"),
+    "interest",
+    "file",
+    2 * GIB,
+    "new",
+)
+OUTBOX = Stream("OUTBOX", ("mqtt.out.>", "mqtt.urgent.>"), "workqueue", "file", GIB, "new", max_age_s=DAY_S)
+EVENTS = Stream("EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0)
+REJECTED = Stream("REJECTED", ("rejected.>",), "limits", "file", GIB, "old", max_age_s=7 * DAY_S)
+
+STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED)
+
+SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",))
+SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",))
+SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
+HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
+INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",))
+INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",))
+
+CONSUMERS = (SENSOR_LIVE, SENSOR_STORE, SENSOR_RESPONSES, HEALTH, INGEST_OUTBOX, INGEST_URGENT)
+"""Declared with the service that reads them: an interest stream keeps what a consumer has not acknowledged,
+so a consumer that nobody reads would fill it."""
+
+DEVICES_BUCKET = Bucket("devices")
+SENSOR_CONFIGS_BUCKET = Bucket("sensor_configs")
+LEASE_BUCKET = Bucket("lease", ttl_s=5.0, max_bytes=MIB)
+
+BUCKETS = (DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET, LEASE_BUCKET)
+
+
+def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = None) -> str:
+    """Subject of a device message: `esp.<kind>.<kaiser_id>.<esp_id>[.<gpio>]`, kind as `sensor.data`."""
+    subject = f"esp.{kind}.{_token(kaiser_id)}.{_token(esp_id)}"
+    return subject if gpio is None else f"{subject}.{gpio}"
+
+
+def downlink_subject(kaiser_id: str, esp_id: str) -> str:
+    """Subject of what MQTT delivered for a mock device."""
+    return f"esp.downlink.{_token(kaiser_id)}.{_token(esp_id)}"
+
+
+def alive_subject(kaiser_id: str) -> str:
+    """Subject of ingest's digest of the devices that were heard."""
+    return f"esp.system.alive.{_token(kaiser_id)}.digest"
+
+
+def outbox_subject(kaiser_id: str, esp_id: str) -> str:
+    """Subject of a message that ingest is to publish on MQTT; `broadcast` in place of both ids for a broadcast."""
+    return f"mqtt.out.{_token(kaiser_id)}.{_token(esp_id)}"
+
+
+def urgent_subject(kaiser_id: str, esp_id: str) -> str:
+    """As outbox_subject, for what must overtake the queue (emergency stops): a consumer of its own reads it."""
+    return f"mqtt.urgent.{_token(kaiser_id)}.{_token(esp_id)}"
+
+
+def event_subject(event_type: str, esp_id: str | None = None) -> str:
+    """Subject of an event for frontends and rules."""
+    return f"event.{_token(event_type)}.{_token(esp_id or NO_DEVICE)}"
+
+
+def rejected_subject(code: int, esp_id: str | None = None) -> str:
+    """Subject of a rejected message."""
+    return f"rejected.{code}.{_token(esp_id or NO_DEVICE)}"
+
+
+def rpc_subject(service: str, method: str) -> str:
+    """Subject of a request to a service."""
+    return f"rpc.{_token(service)}.{_token(method)}"
+
+
+def _token(text: str) -> str:
+    """A subject token as it is; ValueError if it would change the subject's shape (NATS accepts wildcards silently)."""
+    if not text or not _FORBIDDEN.isdisjoint(text):
+        raise ValueError(f"not a subject token: {text!r}")
+    return text

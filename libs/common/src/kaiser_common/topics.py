@@ -1,0 +1,187 @@
+"""MQTT topics to and from (kind, kaiser_id, esp_id, gpio); a new message type is one line in TEMPLATES."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from kaiser_common.errors import Code, Rejected
+
+WHOLE_DEVICE_GPIO = 255
+"""The gpio of an alert that concerns the device and no single pin."""
+MAX_GPIO = 48
+BROADCAST = "broadcast"
+"""Stands in place of a kaiser_id and an esp_id where a message is for all."""
+DISCOVERED = "_"
+"""Stands in place of the esp_id of a topic that names no device: the payload does."""
+
+
+class Kind(StrEnum):
+    """What a topic carries; the kinds of device messages name the bus subjects too."""
+
+    SENSOR_DATA = "sensor.data"
+    SENSOR_BATCH = "sensor.batch"
+    SENSOR_RESPONSE = "sensor.response"
+    ACTUATOR_STATUS = "actuator.status"
+    ACTUATOR_RESPONSE = "actuator.response"
+    ACTUATOR_ALERT = "actuator.alert"
+    HEARTBEAT = "system.heartbeat"
+    WILL = "system.will"
+    SYSTEM_ERROR = "system.error"
+    DIAGNOSTICS = "system.diagnostics"
+    SYSTEM_RESPONSE = "system.response"
+    CONFIG_RESPONSE = "config.response"
+    ZONE_ACK = "zone.ack"
+    DISCOVERY = "system.discovery"
+    ACTUATOR_COMMAND = "downlink.actuator.command"
+    EMERGENCY = "downlink.actuator.emergency"
+    BROADCAST_EMERGENCY = "downlink.broadcast.emergency"
+    SENSOR_COMMAND = "downlink.sensor.command"
+    CONFIG = "downlink.config"
+    ZONE_ASSIGN = "downlink.zone.assign"
+    SYSTEM_COMMAND = "downlink.system.command"
+    HEARTBEAT_ACK = "downlink.system.heartbeat_ack"
+    PROCESSED = "downlink.sensor.processed"
+    SERVER_STATUS = "downlink.server.status"
+
+
+TEMPLATES: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.SENSOR_DATA: "kaiser/{k}/esp/{esp}/sensor/{gpio}/data",
+        Kind.SENSOR_BATCH: "kaiser/{k}/esp/{esp}/sensor/batch",
+        Kind.SENSOR_RESPONSE: "kaiser/{k}/esp/{esp}/sensor/{gpio}/response",
+        Kind.ACTUATOR_STATUS: "kaiser/{k}/esp/{esp}/actuator/{gpio}/status",
+        Kind.ACTUATOR_RESPONSE: "kaiser/{k}/esp/{esp}/actuator/{gpio}/response",
+        Kind.ACTUATOR_ALERT: "kaiser/{k}/esp/{esp}/actuator/{gpio}/alert",
+        Kind.HEARTBEAT: "kaiser/{k}/esp/{esp}/system/heartbeat",
+        Kind.WILL: "kaiser/{k}/esp/{esp}/system/will",
+        Kind.SYSTEM_ERROR: "kaiser/{k}/esp/{esp}/system/error",
+        Kind.DIAGNOSTICS: "kaiser/{k}/esp/{esp}/system/diagnostics",
+        Kind.SYSTEM_RESPONSE: "kaiser/{k}/esp/{esp}/system/response",
+        Kind.CONFIG_RESPONSE: "kaiser/{k}/esp/{esp}/config_response",
+        Kind.ZONE_ACK: "kaiser/{k}/esp/{esp}/zone/ack",
+        Kind.DISCOVERY: "kaiser/{k}/discovery/esp32_nodes",
+        Kind.ACTUATOR_COMMAND: "kaiser/{k}/esp/{esp}/actuator/{gpio}/command",
+        Kind.EMERGENCY: "kaiser/{k}/esp/{esp}/actuator/emergency",
+        Kind.BROADCAST_EMERGENCY: "kaiser/broadcast/emergency",
+        Kind.SENSOR_COMMAND: "kaiser/{k}/esp/{esp}/sensor/{gpio}/command",
+        Kind.CONFIG: "kaiser/{k}/esp/{esp}/config",
+        Kind.ZONE_ASSIGN: "kaiser/{k}/esp/{esp}/zone/assign",
+        Kind.SYSTEM_COMMAND: "kaiser/{k}/esp/{esp}/system/command",
+        Kind.HEARTBEAT_ACK: "kaiser/{k}/esp/{esp}/system/heartbeat/ack",
+        Kind.PROCESSED: "kaiser/{k}/esp/{esp}/sensor/{gpio}/processed",
+        Kind.SERVER_STATUS: "kaiser/{k}/server/status",
+    }
+)
+LEGACY_TEMPLATES: Mapping[str, Kind] = MappingProxyType({"kaiser/{k}/esp/{esp}/heartbeat": Kind.HEARTBEAT})
+NOT_SUBSCRIBED = frozenset({Kind.HEARTBEAT_ACK, Kind.PROCESSED, Kind.SERVER_STATUS})
+"""Kinds that Kaiser sends and does not listen to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic taken apart. esp_id is DISCOVERED or BROADCAST where the topic names no device."""
+
+    kind: Kind
+    kaiser_id: str
+    esp_id: str
+    gpio: int | None
+
+
+def parse(topic: str) -> Topic:
+    """Take a topic apart. Rejected: 5201 (esp_id), 5202 (gpio), 5212 (no topic of ours)."""
+    levels = topic.split("/")
+    depth = len(levels)
+    shape = _DEVICE_SHAPES.get((levels[4], levels[-1], depth)) if depth > 4 else None
+    if shape is None or levels[0] != "kaiser" or levels[2] != "esp":
+        return _parse_without_device(topic, levels)
+    kind, sixth_level = shape
+    if sixth_level is not None and levels[5] != sixth_level:
+        raise _unknown(topic)
+    kaiser_id, esp_id = levels[1], levels[3]
+    if _KAISER_ID.match(kaiser_id) is None:
+        raise _unknown(topic)
+    if _ESP_ID.match(esp_id) is None:
+        raise Rejected(Code.INVALID_ESP_ID, f"esp_id {esp_id[:64]!r} in the topic", "esp_id")
+    return Topic(kind, kaiser_id, esp_id, _gpio(levels[5], kind) if depth == 7 and sixth_level is None else None)
+
+
+def build(kind: Kind, kaiser_id: str, esp_id: str = "", gpio: int | None = None) -> str:
+    """The topic of a message. ValueError where an id cannot stand in a topic (a mistake of the caller)."""
+    template = TEMPLATES[kind]
+    if "{k}" in template and _KAISER_ID.match(kaiser_id) is None:
+        raise ValueError(f"kaiser_id {kaiser_id!r} of {kind.value}")
+    if "{esp}" in template and _ESP_ID.match(esp_id) is None:
+        raise ValueError(f"esp_id {esp_id!r} of {kind.value}")
+    if "{gpio}" in template and (gpio is None or not gpio_allowed(kind, gpio)):
+        raise ValueError(f"gpio {gpio!r} of {kind.value}")
+    return template.format(k=kaiser_id, esp=esp_id, gpio=gpio)
+
+
+def filters(kaiser_id: str = "+") -> tuple[str, ...]:
+    """The topic filters that ingest subscribes; no two match the same topic (MQTT 5 would deliver it twice)."""
+    templates = [template for kind, template in TEMPLATES.items() if kind not in NOT_SUBSCRIBED]
+    return tuple(template.format(k=kaiser_id, esp="+", gpio="+") for template in (*templates, *LEGACY_TEMPLATES))
+
+
+def is_downlink(kind: Kind) -> bool:
+    """True for what Kaiser sends to devices."""
+    return kind.value.startswith("downlink.")
+
+
+def is_esp_id(text: str) -> bool:
+    """True if the text has the form of an esp_id."""
+    return _ESP_ID.match(text) is not None
+
+
+def is_kaiser_id(text: str) -> bool:
+    """True if the text has the form of a kaiser_id."""
+    return _KAISER_ID.match(text) is not None
+
+
+def gpio_allowed(kind: Kind, gpio: int) -> bool:
+    """True for 0…48, and for the whole device (255) in alerts."""
+    return 0 <= gpio <= MAX_GPIO or (gpio == WHOLE_DEVICE_GPIO and kind is Kind.ACTUATOR_ALERT)
+
+
+_KAISER_ID = re.compile(r"[A-Za-z0-9_]{1,32}\Z")
+_ESP_ID = re.compile(r"(?:ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}\Z")
+_GPIO = re.compile(r"(?:0|[1-9][0-9]{0,2})\Z")
+
+
+def _device_shapes() -> dict[tuple[str, str, int], tuple[Kind, str | None]]:
+    """Topics of a device by fifth level, last level and depth: the kind, and the sixth level unless that is the gpio."""
+    shapes: dict[tuple[str, str, int], tuple[Kind, str | None]] = {}
+    for template, kind in [*((template, kind) for kind, template in TEMPLATES.items()), *LEGACY_TEMPLATES.items()]:
+        levels = template.split("/")
+        if levels[2] == "esp":
+            sixth_level = levels[5] if len(levels) == 7 and levels[5] != "{gpio}" else None
+            shapes[levels[4], levels[-1], len(levels)] = kind, sixth_level
+    return shapes
+
+
+_DEVICE_SHAPES = _device_shapes()
+_SITE_SHAPES = {
+    tuple(template.split("/")[2:]): kind for kind, template in TEMPLATES.items() if template.count("/") == 3
+}
+
+
+def _parse_without_device(topic: str, levels: list[str]) -> Topic:
+    """The topics that name no device."""
+    if topic == TEMPLATES[Kind.BROADCAST_EMERGENCY]:
+        return Topic(Kind.BROADCAST_EMERGENCY, BROADCAST, BROADCAST, None)
+    kind = _SITE_SHAPES.get(tuple(levels[2:]))
+    if kind is None or levels[0] != "kaiser" or _KAISER_ID.match(levels[1]) is None:
+        raise _unknown(topic)
+    return Topic(kind, levels[1], DISCOVERED, None)
+
+
+def _unknown(topic: str) -> Rejected:
+    return Rejected(Code.UNKNOWN_TOPIC, f"topic {topic[:128]!r} is none of ours")
+
+
+def _gpio(text: str, kind: Kind) -> int:
+    if _GPIO.match(text) is None or not gpio_allowed(kind, gpio := int(text)):
+        raise Rejected(Code.INVALID_GPIO, f"gpio {text[:16]!r} in the topic", "gpio")
+    return gpio
