@@ -50,7 +50,8 @@ class Bucket:
     storage: Literal["file", "memory"] = "file"
 
 
-SENSORS = Stream("SENSORS", ("esp.sensor.data.>",), "interest", "file", 8 * GIB, "new")
+SENSORS = Stream("SENSORS", ("esp.sensor.data.>",), "limits", "file", 8 * GIB, "new")
+"""What both consumers have acknowledged is purged in bulk by the sensor service (docs/decisions/0002)."""
 DEVICES = Stream(
     "DEVICES",
     ("esp.sensor.response.>", "esp.actuator.>", "esp.system.>", "esp.config.>", "esp.zone.>", "esp.downlink.>"),

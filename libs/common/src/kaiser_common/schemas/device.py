@@ -31,7 +31,7 @@ class Will(DeviceMessage):
     retained: bool = False
 
 
-class SystemError(DeviceMessage):
+class DeviceError(DeviceMessage):
     """An error that a device reports about itself."""
 
     error_code: int
