@@ -151,7 +151,7 @@ _GPIO = re.compile(r"(?:0|[1-9][0-9]{0,2})\Z")
 
 
 def _device_shapes() -> dict[tuple[str, str, int], tuple[Kind, str | None]]:
-    """Topics of a device by fifth level, last level and depth: the kind, and the sixth level unless that is the gpio."""
+    """Topics of a device by fifth level, last level and depth: kind, and sixth level unless that is the gpio."""
     shapes: dict[tuple[str, str, int], tuple[Kind, str | None]] = {}
     for template, kind in [*((template, kind) for kind, template in TEMPLATES.items()), *LEGACY_TEMPLATES.items()]:
         levels = template.split("/")

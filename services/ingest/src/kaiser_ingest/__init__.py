@@ -1,0 +1,1 @@
+"""The only process that touches MQTT: devices' messages to the bus, the outbox to the devices."""

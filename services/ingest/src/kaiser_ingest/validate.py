@@ -1,0 +1,163 @@
+"""Validation of what MQTT delivers: a topic and bytes in, outcomes out (CONTRACT §§1, 2, 4); pure."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from kaiser_common.errors import Code, Rejected
+from kaiser_common.schemas.device import Downlink
+from kaiser_common.schemas.sensor import Reading
+from kaiser_common.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, parse
+from pydantic import BaseModel
+from pydantic_core import from_json, to_json
+
+from kaiser_ingest.device_messages import PARSERS, readings
+
+MAX_PAYLOAD_BYTES = 16 * 1024
+MOCK_PREFIX = "MOCK_"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message for the bus. kind is that of the bus: each reading of a batch is SENSOR_DATA."""
+
+    kind: Kind
+    kaiser_id: str
+    esp_id: str
+    gpio: int | None
+    message: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A bad message with its reason. payload is what a replay would validate again."""
+
+    code: Code
+    detail: str
+    field: str | None
+    esp_id: str | None
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that is neither wanted nor wrong."""
+
+    reason: str
+
+
+Outcome = Accepted | Rejection | Ignored
+
+_RETAINED = (Ignored("retained"),)
+_NOT_FOR_A_MOCK = (Ignored("downlink"),)
+
+
+def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = False) -> tuple[Outcome, ...]:
+    """The outcomes of one MQTT message: one, or one a reading of a batch. Never raises, whatever the input."""
+    esp_id: str | None = None
+    try:
+        place = parse(topic)
+        esp_id = place.esp_id
+        if retained and place.kind is not Kind.WILL:
+            return _RETAINED
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise Rejected(Code.PAYLOAD_TOO_LARGE, f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+        if is_downlink(place.kind):
+            return _downlink(place, topic, payload, received_at_ms)
+        fields = _json_object(payload)
+        if place.kind is Kind.SENSOR_BATCH:
+            return tuple(_batch(place, fields, received_at_ms))
+        if place.kind is Kind.DISCOVERY:
+            place = _discovered(place, fields)
+            esp_id = place.esp_id
+        message = PARSERS[place.kind](place, fields, received_at_ms)
+        if b"\\u0000" in payload and (fault := _nul_in(message)) is not None:
+            raise fault
+        if retained:
+            message = message.model_copy(update={"retained": True})
+    except Rejected as rejected:
+        known = esp_id if esp_id is not None and is_esp_id(esp_id) else None
+        return (Rejection(rejected.code, rejected.detail, rejected.field, known, payload),)
+    return (Accepted(place.kind, place.kaiser_id, place.esp_id, place.gpio, message),)
+
+
+def _json_object(payload: bytes) -> dict[str, Any]:
+    """The object in a payload. Rejected 5209 for what is no JSON (NaN, double keys, bad UTF-8 too), 5206 for no object.
+
+    A payload with exactly as many colons as the object has keys has no double key and no nested object: only
+    others are looked at again, key by key.
+    """
+    try:
+        parsed = from_json(payload, allow_inf_nan=False)
+        if type(parsed) is not dict:
+            raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is no JSON object")
+        if payload.count(b":") != len(parsed):
+            json.loads(payload, object_pairs_hook=_without_double_keys)
+    except ValueError as error:
+        raise Rejected(Code.JSON_PARSE_ERROR, str(error)) from error
+    return parsed
+
+
+def _without_double_keys(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("an object has the same key twice")
+
+
+def _batch(place: Topic, fields: dict[str, Any], received_at_ms: int) -> list[Outcome]:
+    """An outcome for each reading of a batch; a bad one is rejected as a batch of its own."""
+    outcomes: list[Outcome] = []
+    for item, found in readings(place, fields, received_at_ms):
+        fault = found if isinstance(found, Rejected) else _nul_in(found)
+        if fault is not None:
+            alone = to_json({**_without_readings(fields), "sensors": [item]}, inf_nan_mode="constants")
+            outcomes.append(Rejection(fault.code, fault.detail, fault.field, place.esp_id, alone))
+        elif isinstance(found, Reading):
+            outcomes.append(Accepted(Kind.SENSOR_DATA, place.kaiser_id, place.esp_id, found.gpio, found))
+    return outcomes
+
+
+def _without_readings(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a batch says once for all its readings."""
+    return {name: fields[name] for name in ("ts", "timestamp", "esp_id") if name in fields}
+
+
+def _downlink(place: Topic, topic: str, payload: bytes, received_at_ms: int) -> tuple[Outcome, ...]:
+    """What Kaiser itself sent: taken for mock devices and broadcasts, of no interest otherwise."""
+    if not (place.esp_id.startswith(MOCK_PREFIX) or place.esp_id == BROADCAST):
+        return _NOT_FOR_A_MOCK
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        raise Rejected(Code.JSON_PARSE_ERROR, str(error)) from error
+    message = Downlink(
+        kaiser_id=place.kaiser_id, esp_id=place.esp_id, topic=topic, payload=text, received_at=received_at_ms
+    )
+    return (Accepted(place.kind, place.kaiser_id, place.esp_id, place.gpio, message),)
+
+
+def _discovered(place: Topic, fields: dict[str, Any]) -> Topic:
+    """The topic with the device that the payload names."""
+    esp_id = fields.get("esp_id")
+    if esp_id is None:
+        raise Rejected(Code.MISSING_REQUIRED_FIELD, "esp_id is missing", "esp_id")
+    if type(esp_id) is not str or not is_esp_id(esp_id):
+        raise Rejected(Code.INVALID_ESP_ID, f"esp_id is {str(esp_id)[:40]!r}", "esp_id")
+    return Topic(place.kind, place.kaiser_id, esp_id, None)
+
+
+def _nul_in(message: BaseModel) -> Rejected | None:
+    """The verdict 5207 where a text of the message holds U+0000, which PostgreSQL cannot store."""
+    for name, value in message:
+        if _holds_nul(value):
+            return Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} holds the character U+0000", name)
+    return None
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any("\x00" in key or _holds_nul(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_holds_nul(item) for item in value)
+    return isinstance(value, BaseModel) and any(_holds_nul(item) for _, item in value)

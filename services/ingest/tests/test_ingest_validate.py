@@ -1,0 +1,437 @@
+"""Validation: every alias, every rule, and what no input can do."""
+
+import json
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kaiser_common.topics import Kind, build, filters
+from kaiser_ingest.validate import Accepted, Ignored, Rejection, validate
+
+NOW = 1_767_225_700_000
+ESP = "kaiser/god/esp/ESP_0A1B2C3D"
+DATA = f"{ESP}/sensor/34/data"
+READING: dict[str, Any] = {
+    "ts": 1767225600,
+    "esp_id": "ESP_0A1B2C3D",
+    "gpio": 34,
+    "sensor_type": "ph",
+    "raw": 2048,
+    "raw_mode": True,
+}
+BEAT: dict[str, Any] = {"ts": 1767225600, "uptime": 3600, "heap_free": 45000, "wifi_rssi": -45}
+STATUS: dict[str, Any] = {"ts": 1767225600, "gpio": 5, "type": "pump", "state": True, "value": 0.5}
+
+
+def outcome(topic: str, payload: dict[str, Any] | bytes, **options: Any) -> Accepted | Rejection | Ignored:
+    """The single outcome of a message."""
+    (only,) = validate(topic, payload if isinstance(payload, bytes) else json.dumps(payload).encode(), NOW, **options)
+    return only
+
+
+def message(topic: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """The normalised message of a payload that must be accepted."""
+    accepted = outcome(topic, payload)
+    assert isinstance(accepted, Accepted), accepted
+    return accepted.message.model_dump()
+
+
+def code(topic: str, payload: dict[str, Any] | bytes) -> int:
+    """The code of a payload that must be rejected."""
+    rejection = outcome(topic, payload)
+    assert isinstance(rejection, Rejection), rejection
+    return int(rejection.code)
+
+
+@pytest.mark.parametrize(
+    ("sent", "ts", "clock"),
+    [
+        (1767225600, 1767225600000, "device"),
+        (1767225600.25, 1767225600250, "device"),
+        (1767225600123, 1767225600123, "device"),
+        (1767225600123.0, 1767225600123, "device"),
+        (0, NOW, "server"),
+        (0.0, NOW, "server"),
+        (123, NOW, "server"),
+        ((NOW + 86_400_000) // 1000, NOW + 86_400_000, "device"),
+    ],
+)
+def test_a_time_is_ms_whatever_its_form(sent: float, ts: int, clock: str) -> None:
+    found = message(DATA, {**READING, "ts": sent})
+    assert (found["ts"], found["clock"]) == (ts, clock)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"ts": True}, 5206),
+        ({"ts": "1767225600"}, 5206),
+        ({"ts": -1}, 5207),
+        ({"ts": NOW + 86_400_001}, 5207),
+        ({"ts": None}, 5205),
+        ({"esp_id": None}, 5205),
+        ({"gpio": None}, 5205),
+        ({"sensor_type": None}, 5205),
+        ({"sensor_type": 7}, 5206),
+        ({"sensor_type": "a b\r\nX: y"}, 5203),
+        ({"raw_mode": 1}, 5206),
+        ({"raw": True}, 5206),
+        ({"raw": 2**63}, 5207),
+        ({"raw_value": "2"}, 5206),
+        ({"value": [1]}, 5206),
+        ({"unit": "x" * 17}, 5207),
+        ({"unit": 5}, 5206),
+        ({"quality": "fine"}, 5206),
+        ({"gpio": "34"}, 5206),
+        ({"gpio": 35}, 5211),
+        ({"esp_id": 34}, 5206),
+        ({"meta": []}, 5206),
+        ({"meta": {"a": "x" * 2048}}, 5207),
+        ({"sensor_name": "a\x00b"}, 5207),
+        ({"meta": {"a": {"b": ["\x00"]}}}, 5207),
+    ],
+)
+def test_a_bad_field_of_a_reading_has_its_code(change: dict[str, Any], expected: int) -> None:
+    assert code(DATA, {**READING, **change}) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": "x" * 16},
+        {"meta": {"a": "x" * 2000}},
+        {"quality": None},
+        {"raw": None, "raw_value": 1.5},
+        {"raw": -1},
+        {"raw": 1e300},
+        {"i2c_address": "0x44"},
+        {"gpio": 34.0},
+        {"foo": "\x00"},
+        {"foo": {"a": {"a": 1}}},
+        {"note": "a:b"},
+    ],
+)
+def test_what_the_contract_allows_in_a_reading_is_accepted(change: dict[str, Any]) -> None:
+    message(DATA, {**READING, **change})
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"", 5209),
+        (b"nonsense", 5209),
+        (b'"text"', 5206),
+        (b"null", 5206),
+        (b'{"ts":1,"ts":1}', 5209),
+        (b'{"a":{"b":1,"b":2}}', 5209),
+        (b'{"a":Infinity}', 5209),
+        (b'{"a":-Infinity}', 5209),
+        (b'{"a":"\xff"}', 5209),
+        (b"\xef\xbb\xbf{}", 5209),
+        (b"[" * 5000, 5209),
+        (b'{"a":' + b"9" * 5000 + b"}", 5209),
+        (b"{}", 5205),
+        (b'{"a":"' + b"x" * 16_377 + b'"}', 5210),
+        (b'{"a":"' + b"x" * 16_376 + b'"}', 5205),
+    ],
+)
+def test_bytes_that_are_no_json_object_have_their_code(payload: bytes, expected: int) -> None:
+    assert code(DATA, payload) == expected
+
+
+def test_a_number_too_large_for_a_double_is_out_of_range() -> None:
+    payload = json.dumps(READING).replace("2048", "1e999").encode()
+    assert code(DATA, payload) == 5207
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("", 5212),
+        ("kaiser", 5212),
+        ("kaiser/god/esp/ESP_1/sensor/34", 5212),
+        ("kaiser/god/esp/ESP_1/system/other/ack", 5212),
+        ("kaiser/g-d/esp/ESP_1/sensor/34/data", 5212),
+        (f"kaiser/{'k' * 33}/esp/ESP_1/sensor/34/data", 5212),
+        ("other/god/esp/ESP_1/sensor/34/data", 5212),
+        ("kaiser/god/dev/ESP_1/sensor/34/data", 5212),
+        ("kaiser/god/esp/ESP_/sensor/34/data", 5201),
+        (f"kaiser/god/esp/ESP_{'A' * 28}/sensor/34/data", 5201),
+        ("kaiser/god/esp/FOO_1/heartbeat", 5201),
+        ("kaiser/god/esp/ESP_1.>/heartbeat", 5201),
+        ("kaiser/god/esp/ESP_1\n/heartbeat", 5201),
+        ("kaiser/god/esp/ESP_1/sensor/034/data", 5202),
+        ("kaiser/god/esp/ESP_1/sensor/-1/data", 5202),
+        ("kaiser/god/esp/ESP_1/sensor/49/data", 5202),
+        ("kaiser/god/esp/ESP_1/sensor/٣/data", 5202),
+        ("kaiser/god/esp/ESP_1/sensor/255/data", 5202),
+        ("kaiser/god/esp/ESP_1/actuator/255/status", 5202),
+    ],
+)
+def test_a_bad_topic_has_its_code(topic: str, expected: int) -> None:
+    assert code(topic, b"{}") == expected
+
+
+def test_a_bad_reading_in_a_batch_is_rejected_alone() -> None:
+    batch = {
+        "ts": 1767225600,
+        "esp_id": "ESP_0A1B2C3D",
+        "sensors": [
+            {"gpio": 4, "sensor_type": "DS18B20", "value": 21.5, "unit": "°C"},
+            {"gpio": 99, "sensor_type": "ph", "value": 7.2},
+            {"gpio": 34, "sensor_type": "ph"},
+            {"gpio": 34, "sensor_type": "", "value": 1},
+            7,
+            {"gpio": 35, "sensor_type": "ec", "raw": 1200},
+            {"gpio": 35, "sensor_type": "ec", "raw": 1201},
+        ],
+    }
+    outcomes = validate(f"{ESP}/sensor/batch", json.dumps(batch).encode(), NOW)
+    readings = [each.message.model_dump() for each in outcomes if isinstance(each, Accepted)]
+    rejections = [each for each in outcomes if isinstance(each, Rejection)]
+    assert [(r["gpio"], r["sensor_type"], r["value"], r["raw"], r["raw_mode"], r["ts"]) for r in readings] == [
+        (4, "DS18B20", 21.5, None, False, 1767225600000),
+        (35, "ec", None, 1200, True, 1767225600000),
+    ]
+    assert [int(each.code) for each in rejections] == [5202, 5205, 5203, 5206, 5208]
+    assert json.loads(rejections[0].payload) == {
+        "ts": 1767225600,
+        "esp_id": "ESP_0A1B2C3D",
+        "sensors": [{"gpio": 99, "sensor_type": "ph", "value": 7.2}],
+    }
+    assert {each.kind for each in outcomes if isinstance(each, Accepted)} == {Kind.SENSOR_DATA}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"sensors": {}}, 5206), ({"sensors": None}, 5205), ({"esp_id": None}, 5205), ({"ts": None}, 5205)],
+)
+def test_a_bad_batch_is_rejected_whole(change: dict[str, Any], expected: int) -> None:
+    assert code(f"{ESP}/sensor/batch", {"ts": 1, "esp_id": "ESP_0A1B2C3D", "sensors": [], **change}) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "state", "value"),
+    [
+        ({"state": True, "value": 0.75}, True, 0.75),
+        ({"state": "on", "pwm": 255, "value": None}, True, 1.0),
+        ({"state": "off", "pwm": 0, "value": None}, False, 0.0),
+        ({"state": "ON", "value": 1}, True, 1.0),
+    ],
+)
+def test_an_actuator_status_is_normalised(sent: dict[str, Any], state: bool, value: float) -> None:
+    found = message(f"{ESP}/actuator/5/status", {**STATUS, **sent})
+    assert (found["state"], found["value"], found["emergency"]) == (state, value, "normal")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"value": 1.01}, 5207),
+        ({"value": None, "pwm": 256}, 5207),
+        ({"value": None}, 5205),
+        ({"type": None}, 5205),
+        ({"type": ""}, 5204),
+        ({"state": 1}, 5206),
+        ({"emergency": "maybe"}, 5206),
+        ({"gpio": None}, 5205),
+        ({"error": 5}, 5206),
+    ],
+)
+def test_a_bad_actuator_status_has_its_code(change: dict[str, Any], expected: int) -> None:
+    assert code(f"{ESP}/actuator/5/status", {**STATUS, **change}) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "alert_type", "text"),
+    [
+        ({"alert_type": "emergency_stop"}, "emergency_stop", None),
+        ({"type": "overrun", "message": "m"}, "runtime_protection", "m"),
+        ({"type": "verification_failed"}, "safety_violation", None),
+        ({"type": "fault"}, "hardware_error", None),
+        ({"type": "flood", "message": "m"}, "other", "flood: m"),
+        ({"type": "flood"}, "other", "flood"),
+    ],
+)
+def test_an_alert_type_is_normalised(sent: dict[str, Any], alert_type: str, text: str | None) -> None:
+    found = message(f"{ESP}/actuator/25/alert", {"gpio": 25, **sent})
+    assert (found["alert_type"], found["message"], found["ts"], found["clock"]) == (alert_type, text, NOW, "server")
+
+
+def test_a_command_response_may_name_the_command_in_any_case() -> None:
+    found = message(f"{ESP}/actuator/25/response", {"gpio": 25, "command": "pwm", "success": False, "duration": 1.5})
+    assert (found["command"], found["success"], found["duration"]) == ("PWM", False, 1.5)
+    assert code(f"{ESP}/actuator/25/response", {"gpio": 25, "command": "JUMP", "success": True}) == 5206
+
+
+def test_a_heartbeat_keeps_its_flags_and_nothing_unknown() -> None:
+    found = message(
+        f"{ESP}/heartbeat",
+        {**BEAT, "active_actuators": 2, "mqtt_circuit_breaker_open": True, "persistence_degraded": False, "x": 1},
+    )
+    assert found["flags"] == {"mqtt_circuit_breaker_open": True, "persistence_degraded": False}
+    assert found["actuator_count"] == 2
+    assert "x" not in found
+
+
+def test_the_older_single_failed_item_is_one_of_the_failures() -> None:
+    found = message(
+        f"{ESP}/config_response",
+        {"status": "error", "type": "sensor", "count": 0, "message": "m", "failed_item": {"type": "sensor", "gpio": 5}},
+    )
+    assert found["failed_count"] == 1
+    assert found["failures"] == [{"type": "sensor", "gpio": 5, "error_code": None, "error": None, "detail": None}]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        (
+            "sensor/34/response",
+            {"request_id": "r", "gpio": 34, "command": "measure", "success": True, "ts": 1767225600},
+        ),
+        ("system/error", {"error_code": 1002, "severity": "error", "message": "m"}),
+        ("system/diagnostics", {"ts": 1767225600, "heap_free": 1, "uptime_seconds": 2, "wifi_rssi": -3}),
+        ("system/response", {"command": "reboot", "success": True}),
+        ("zone/ack", {"status": "zone_assigned", "zone_id": "z"}),
+        ("system/will", {"status": "offline"}),
+        ("config_response", {"status": "success", "type": "sensor", "count": 1, "message": ""}),
+    ],
+)
+def test_a_message_lacks_no_required_field(topic: str, payload: dict[str, Any]) -> None:
+    message(f"{ESP}/{topic}", payload)
+    for name in payload:
+        assert code(f"{ESP}/{topic}", {other: value for other, value in payload.items() if other != name}) == 5205
+
+
+def test_a_discovered_device_is_named_by_the_payload() -> None:
+    topic = "kaiser/god/discovery/esp32_nodes"
+    found = outcome(topic, {"esp_id": "ESP_1"})
+    assert isinstance(found, Accepted)
+    assert (found.kind, found.esp_id) == (Kind.DISCOVERY, "ESP_1")
+    assert (code(topic, {"esp_id": "esp-1"}), code(topic, {}), code(topic, {"esp_id": 1})) == (5201, 5205, 5201)
+
+
+def test_retained_messages_are_ignored_but_for_wills() -> None:
+    assert outcome(DATA, READING, retained=True) == Ignored("retained")
+    will = outcome(f"{ESP}/system/will", {"status": "offline"}, retained=True)
+    assert isinstance(will, Accepted)
+    assert will.message.model_dump()["retained"] is True
+
+
+DOWNLINKS = (
+    Kind.ACTUATOR_COMMAND,
+    Kind.EMERGENCY,
+    Kind.SENSOR_COMMAND,
+    Kind.CONFIG,
+    Kind.ZONE_ASSIGN,
+    Kind.SYSTEM_COMMAND,
+)
+
+
+@pytest.mark.parametrize("kind", DOWNLINKS)
+def test_a_mock_device_hears_what_a_device_hears(kind: Kind) -> None:
+    topic = build(kind, "god", "MOCK_1", 5)
+    found = outcome(topic, b'{"command":"ON"}')
+    assert isinstance(found, Accepted)
+    assert found.kind is kind
+    assert found.message.model_dump() == {
+        "kaiser_id": "god",
+        "esp_id": "MOCK_1",
+        "topic": topic,
+        "payload": '{"command":"ON"}',
+        "received_at": NOW,
+    }
+    assert outcome(build(kind, "god", "ESP_1", 5), b"\xff") == Ignored("downlink")
+    assert code(topic, b"\xff") == 5209
+
+
+def test_a_broadcast_is_taken() -> None:
+    found = outcome("kaiser/broadcast/emergency", b'{"action":"stop_all"}')
+    assert isinstance(found, Accepted)
+    assert found.esp_id == "broadcast"
+
+
+TOPICS = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(filters()).flatmap(
+        lambda topic: st.tuples(
+            st.sampled_from(["god", "k_1", "", "a b"]),
+            st.sampled_from(["ESP_1", "MOCK_1", "SIM_9", "esp", "ESP_*"]),
+            st.sampled_from(["0", "34", "255", "x", "99"]),
+        ).map(lambda levels: topic.replace("+", "{}").format(*levels))
+    ),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(
+    """ts timestamp esp_id gpio sensor_type raw raw_value raw_mode value unit quality meta sensors state type pwm
+    command success alert_type message uptime heap_free free_heap wifi_rssi status count zone_id error_code severity
+    request_id failures failed_item i2c_address network_degraded""".split()  # noqa: SIM905
+)
+PLAUSIBLE = st.sampled_from(
+    [
+        1767225600,
+        0,
+        34,
+        5,
+        True,
+        "ESP_1",
+        "MOCK_1",
+        "ph",
+        "on",
+        "success",
+        "ON",
+        0.5,
+        {"gpio": 1},
+        [{"gpio": 4}],
+        "error",
+    ]
+)
+OBJECTS = st.dictionaries(NAMES, st.one_of(PLAUSIBLE, VALUES), max_size=12).map(
+    lambda found: json.dumps(found).encode()
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(topic=TOPICS, payload=st.one_of(st.binary(max_size=200), OBJECTS), retained=st.booleans())
+def test_no_topic_and_no_bytes_make_validation_raise(topic: str, payload: bytes, retained: bool) -> None:
+    outcomes = validate(topic, payload, NOW, retained)
+    for each in outcomes:
+        if isinstance(each, Accepted):
+            assert type(each.message).model_validate_json(each.message.model_dump_json()) == each.message
+        elif isinstance(each, Rejection):
+            assert set(each.detail) & set(string.printable)
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63 - 1)
+READINGS = st.fixed_dictionaries(
+    {
+        "ts": st.integers(1_000_000_000_000, NOW) | st.just(0),
+        "esp_id": st.just("ESP_0A1B2C3D"),
+        "gpio": st.just(34),
+        "sensor_type": st.text(string.ascii_letters, min_size=1, max_size=20),
+        "raw": FINITE,
+        "raw_mode": st.booleans(),
+    },
+    optional={
+        "raw_value": FINITE,
+        "value": FINITE,
+        "unit": st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=16),
+        "meta": st.dictionaries(st.text(string.ascii_letters), FINITE | st.text(string.printable), max_size=5),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(sent=READINGS)
+def test_every_valid_reading_is_accepted_and_comes_through_the_bus_unchanged(sent: dict[str, Any]) -> None:
+    accepted = outcome(DATA, sent)
+    assert isinstance(accepted, Accepted), accepted
+    assert type(accepted.message).model_validate_json(accepted.message.model_dump_json()) == accepted.message
+    assert accepted.message.model_dump()["raw"] == sent["raw"]
