@@ -1,0 +1,63 @@
+# Kaiser's commands. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
+
+# make send ESP=… GPIO=… TYPE=… VALUE=…
+ESP ?= ESP_0A1B2C3D
+GPIO ?= 4
+TYPE ?= DS18B20
+VALUE ?= 21.5
+
+.DEFAULT_GOAL := help
+.PHONY: help install run send test lint format lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.packages-installed ## create .venv with what requirements.lock says (skipped when up to date)
+
+run: install ## start everything here; Ctrl-C stops it, the data stays in .kaiser
+	@exec $(BIN)/python -m kaiser_stack run
+
+send: install ## send one reading over MQTT: make send ESP=ESP_0A1B2C3D GPIO=4 TYPE=DS18B20 VALUE=21.5
+	@$(BIN)/python -m kaiser_stack send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)"
+
+test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install ## check style, types, imports between packages and the lock
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m kaiser_stack.tracked_files
+
+format: install ## bring the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: install ## write requirements.lock anew from requirements.in: names, versions and hashes
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --output-file requirements.lock requirements.in
+
+clean: ## remove .venv and caches; the data in .kaiser stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Kaiser needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1): set PYTHON, as in make PYTHON=python3.12 run" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 2; }
+
+$(VENV)/.lock-installed: requirements.lock | $(BIN)/python
+	@echo "installing requirements.lock into $(VENV) (once, and after changes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.packages-installed: $(VENV)/.lock-installed $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@

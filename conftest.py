@@ -1,0 +1,237 @@
+"""Real servers for the tests: private, on free ports, with their data in a temporary folder, ended whatever happens.
+
+Session-wide servers are shared, so a test that kills one starts it again; `nats_factory` and its siblings give a test a
+server of its own. What is not installed skips the tests that need it, and fails them where KAISER_TEST_REQUIRE
+(a comma-separated list, such as `mosquitto,chromium`) says that it must be there.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import nats
+import psycopg
+import pytest
+from kaiser_common.bus import connect
+from kaiser_common.declare import apply
+from kaiser_common.migrate import migrate_database
+from kaiser_common.settings import CommonSettings
+from kaiser_stack import mosquitto as mosquitto_program
+from kaiser_stack import ports
+from kaiser_stack.mosquitto import Mosquitto
+from kaiser_stack.nats import Nats
+from kaiser_stack.ports import LOOPBACK
+from kaiser_stack.postgres import Postgres
+from kaiser_stack.private import PrivateServer
+
+if TYPE_CHECKING:
+_TEMPLATE = "kaiser_template"
+
+
+class NatsServer(PrivateServer[Nats]):
+    """A NATS server; `mqtt_host`, `mqtt_port` where it has an MQTT listener."""
+
+    @property
+    def url(self) -> str:
+        """Address of the bus."""
+        return self.server.url
+
+    host = LOOPBACK
+
+    @property
+    def port(self) -> int:
+        """Port of MQTT if it listens to that, else of the bus."""
+        return self.server.mqtt_port or self.server.port
+
+
+class MosquittoServer(PrivateServer[Mosquitto]):
+    """A Mosquitto broker."""
+
+    host = LOOPBACK
+
+    @property
+    def port(self) -> int:
+        """Port of MQTT."""
+        return self.server.port
+
+
+class PostgresServer(PrivateServer[Postgres]):
+    """A PostgreSQL server."""
+
+    @property
+    def url(self) -> str:
+        """URI of its first, empty database."""
+        return self.server.url()
+
+    def database_url(self, database: str) -> str:
+        """URI of one of its databases."""
+        return self.server.url(database)
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside of a transaction."""
+        with psycopg.connect(self.server.url("postgres"), autocommit=True, connect_timeout=5) as connection:
+            connection.execute(statement)
+
+
+ServerT = TypeVar("ServerT", NatsServer, MosquittoServer, PostgresServer)
+
+
+def required(part: str) -> bool:
+    """Whether a missing part fails the tests that need it."""
+    return part in os.environ.get("KAISER_TEST_REQUIRE", "").replace(" ", "").split(",")
+
+
+def missing(part: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it where the part is required."""
+    if required(part):
+        pytest.fail(f"{reason}, and KAISER_TEST_REQUIRE says that {part} must be there")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder for servers' data, short enough for unix sockets and open to PostgreSQL's account."""
+    folder = Path(tempfile.mkdtemp(prefix="kaiser-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """`free_port()` gives a port that nobody listens on."""
+    return ports.free_port
+
+
+@contextmanager
+def _starter(folder: Path, kind: type[ServerT], build: Callable[..., Any]) -> Iterator[Callable[..., ServerT]]:
+    """A function that starts servers; each that it started is ended at the end."""
+    with ExitStack() as started:
+
+        def start(**options: Any) -> ServerT:
+            home = folder / secrets.token_hex(4)
+            server = kind(build(home, **options), home / "log")
+            started.callback(server.kill)
+            server.start()
+            return server
+
+        yield start
+
+
+def _nats(home: Path, *, mqtt: bool = False) -> Nats:
+    return Nats(home, ports.free_port(), ports.free_port() if mqtt else None)
+
+
+def _mosquitto(home: Path) -> Mosquitto:
+    if not mosquitto_program.is_installed():
+        missing("mosquitto", "mosquitto is not installed")
+    return Mosquitto(home, ports.free_port())
+
+
+def _postgres(home: Path) -> Postgres:
+    return Postgres(home, shared_buffers="64MB", durable=False)
+
+
+@pytest.fixture
+def nats_factory(server_folder: Path) -> Iterator[Callable[..., NatsServer]]:
+    """`nats_factory(mqtt=False)` starts a NATS server that lives as long as the test."""
+    with _starter(server_folder, NatsServer, _nats) as start:
+        yield start
+
+
+@pytest.fixture
+def mosquitto_factory(server_folder: Path) -> Iterator[Callable[..., MosquittoServer]]:
+    """`mosquitto_factory()` starts a Mosquitto broker that lives as long as the test."""
+    with _starter(server_folder, MosquittoServer, _mosquitto) as start:
+        yield start
+
+
+@pytest.fixture
+def postgres_factory(server_folder: Path) -> Iterator[Callable[..., PostgresServer]]:
+    """`postgres_factory()` starts a PostgreSQL server, with an empty database, that lives as long as the test."""
+    with _starter(server_folder, PostgresServer, _postgres) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def nats_server(server_folder: Path) -> Iterator[NatsServer]:
+    """The session's NATS server: `url`, `kill()`, `stop()`, `start()`."""
+    with _starter(server_folder, NatsServer, _nats) as start:
+        yield start()
+
+
+@pytest.fixture(scope="session")
+def nats_mqtt(server_folder: Path) -> Iterator[NatsServer]:
+    """A NATS server that is an MQTT 3.1.1 broker too: `host`, `port` of MQTT, `url` of the bus."""
+    with _starter(server_folder, NatsServer, _nats) as start:
+        yield start(mqtt=True)
+
+
+@pytest.fixture(scope="session")
+def mosquitto(server_folder: Path) -> Iterator[MosquittoServer]:
+    """The session's Mosquitto: `host`, `port`, `kill()`, `stop()`, `start()`."""
+    with _starter(server_folder, MosquittoServer, _mosquitto) as start:
+        yield start()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
+    """The session's PostgreSQL: `url` of an empty database, `kill()`, `stop()`, `start()`."""
+    with _starter(server_folder, PostgresServer, _postgres) as start:
+        yield start()
+
+
+@pytest.fixture(params=["mosquitto", "nats"])
+def mqtt_broker(request: pytest.FixtureRequest) -> MosquittoServer | NatsServer:
+    """Both MQTT brokers, one after the other: `host`, `port`."""
+    return request.getfixturevalue("mosquitto" if request.param == "mosquitto" else "nats_mqtt")
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """Name of a database in which every installed service's migrations have run; copies of it cost milliseconds."""
+    postgres_server.execute(f"CREATE DATABASE {_TEMPLATE}")
+    migrate_database(CommonSettings(database_url=postgres_server.database_url(_TEMPLATE)))
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres_server: PostgresServer, migrated_template: str) -> Callable[[], str]:
+    """`make_database()` gives the URI of a fresh, migrated database; it lives as long as the session's server."""
+
+    def make() -> str:
+        name = f"test_{secrets.token_hex(6)}"
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        return postgres_server.database_url(name)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def database(make_database: Callable[[], str]) -> str:
+    """URI of a migrated database for the tests of one module."""
+    return make_database()
+
+
+@pytest.fixture
+def bus_settings(nats_server: NatsServer) -> CommonSettings:
+    """Settings of a bus on which every stream, consumer and bucket is declared anew, so it is empty."""
+    settings = CommonSettings(nats_url=nats_server.url)
+    asyncio.run(_declare_anew(settings))
+    return settings
+
+
+async def _declare_anew(settings: CommonSettings) -> None:
+    client = await nats.connect(settings.nats_address)
+    jetstream = client.jetstream()
+    for stream in await jetstream.streams_info():
+        await jetstream.delete_stream(stream.config.name)
+    await client.close()
+    async with connect(settings, "tests") as bus:
+        await apply(bus)

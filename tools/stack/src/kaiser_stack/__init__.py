@@ -1,0 +1,1 @@
+"""The native stack: servers and services as processes of this machine, without containers."""

@@ -1,0 +1,5 @@
+"""`python -m kaiser_stack`."""
+
+from kaiser_stack.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""Mosquitto, the MQTT broker of choice where it is installed."""
+
+import getpass
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaiser_stack import mqtt
+from kaiser_stack.errors import SetupError
+from kaiser_stack.ports import LOOPBACK
+from kaiser_stack.process import Program
+
+_CONFIG = """\
+listener {port} {host}
+allow_anonymous true
+user {user}
+
+persistence true
+persistence_location {home}/
+autosave_interval 30
+persistent_client_expiration 30d
+
+# By default Mosquitto keeps 1,000 messages for an absent client and drops the rest without a word.
+max_queued_messages 1000000
+max_queued_bytes 1073741824
+max_inflight_messages 5000
+max_packet_size 1048576
+
+sys_interval 5
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+log_timestamp_format %Y-%m-%dT%H:%M:%S
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mosquitto:
+    """A Mosquitto broker with its persistent sessions in `home`."""
+
+    home: Path
+    port: int
+    name: str = "mosquitto"
+
+    @property
+    def host(self) -> str:
+        """Address for clients."""
+        return LOOPBACK
+
+    def prepare(self) -> Program:
+        """Write the configuration; sessions and queues are kept as they are."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        config = self.home / "mosquitto.conf"
+        config.write_text(_CONFIG.format(port=self.port, host=LOOPBACK, home=self.home, user=_user()))
+        return Program(self.name, (_binary(), "-c", str(config)))
+
+    def probe(self) -> None:
+        """NotReadyError until the broker answers a CONNECT."""
+        mqtt.probe(LOOPBACK, self.port)
+
+
+def is_installed() -> bool:
+    """Whether there is a mosquitto to run."""
+    return _found() is not None
+
+
+def _binary() -> str:
+    found = _found()
+    if not found:
+        raise SetupError("mosquitto is not installed: install it, or set KAISER_MQTT_BROKER=nats")
+    return found
+
+
+def _found() -> str | None:
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def _user() -> str:
+    """Mosquitto started by root changes to this user; it must be able to write the state folder."""
+    return "root" if os.geteuid() == 0 else getpass.getuser()

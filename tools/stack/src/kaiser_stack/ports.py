@@ -1,0 +1,44 @@
+"""Ports of this machine: which are free."""
+
+import socket
+
+from kaiser_stack.errors import SetupError
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port of the loopback address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def require_free(setting: str, port: int) -> None:
+    """SetupError when the port is taken, naming the setting that moves it."""
+    if not is_free(port):
+        raise SetupError(
+            f"port {port} ({setting}) is in use by another program: stop it, or set {setting} to a free port, "
+            f"such as {setting}={free_port()}"
+        )
+
+
+def next_free(first: int, taken: set[int]) -> int:
+    """The first free port from `first` on that is not in `taken`."""
+    port = first
+    while port in taken or not is_free(port):
+        port += 1
+        if port > 65535:
+            raise SetupError(f"no free port from {first} on: set KAISER_HTTP_PORT to a lower port")
+    return port

@@ -1,0 +1,183 @@
+"""One child process: how it is spawned, recorded in a pid file and ended.
+
+A child lives in a process group of its own, so a Ctrl-C reaches only its parent, and on Linux the kernel signals it
+when its parent dies, however that comes about. The pid file says in addition when the process started, which tells a
+left-over child from a stranger that was given the same number.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from kaiser_stack.account import Account
+from kaiser_stack.errors import NotReadyError
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_LOG_LIMIT_BYTES = 10 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run: `account` None means as this user; `stop_signal` asks it to end in good order."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    account: Account | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+def popen_arguments(program: Program) -> dict[str, Any]:
+    """The arguments that make `subprocess` spawn a child as this module promises."""
+    arguments: dict[str, Any] = {
+        "env": dict(program.environment) or None,
+        "stdin": subprocess.DEVNULL,
+        "stderr": subprocess.STDOUT,
+        "start_new_session": True,
+        "preexec_fn": _dies_with(os.getpid(), program.stop_signal),
+    }
+    if program.account:
+        arguments |= {"user": program.account.uid, "group": program.account.gid, "extra_groups": [], "cwd": "/"}
+    return arguments
+
+
+def _dies_with(parent: int, number: signal.Signals) -> Callable[[], None] | None:
+    """To be run in the new child: have the kernel signal it when the thread that spawned it ends."""
+    if _LIBC is None:
+        return None
+
+    def tie() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return tie
+
+
+class Child:
+    """A running process with its output in a log file. Spawn it from the main thread: it dies with its thread."""
+
+    def __init__(self, program: Program, log: Path) -> None:
+        self.program = program
+        with open_log(log) as output:
+            self._process = subprocess.Popen(program.command, stdout=output, **popen_arguments(program))
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def status(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the process; nothing happens when it has ended."""
+        self._process.send_signal(number)
+
+    def stop(self, within_s: float = 10.0) -> int:
+        """End it in good order, by SIGKILL if that takes longer than `within_s`."""
+        self.signal(self.program.stop_signal)
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
+    def kill(self) -> int:
+        """End it at once with SIGKILL, together with its process group."""
+        if self._process.poll() is None:
+            signal_group(self.pid, signal.SIGKILL)
+        return self._process.wait(10.0)
+
+
+def wait_ready(probe: Callable[[], None], child: Child, log: Path, within_s: float) -> None:
+    """Ask until `probe` raises nothing. NotReadyError when the child ended or the time is over, with its last words."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            probe()
+        except NotReadyError as error:
+            if child.status() is not None:
+                raise NotReadyError(f"{child.program.name} ended with {child.status()}: {last_words(log)}") from error
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"{error} after {within_s:g} s: {last_words(log)}") from error
+            time.sleep(0.02)
+        else:
+            return
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open a log file for adding to; one that has grown past 10 MiB is set aside as `.1` first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:
+        path.replace(path.with_suffix(path.suffix + ".1"))
+    return path.open("ab")
+
+
+def last_words(log: Path, lines: int = 3) -> str:
+    """The last lines of a log file, on one line."""
+    if not log.exists():
+        return "no log"
+    text = log.read_bytes()[-4000:].decode(errors="replace")
+    return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip()) or "empty log"
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Signal the process group that a child leads; nothing happens when it is gone."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def write_pid_file(path: Path, pid: int, stop_signal: signal.Signals) -> None:
+    """Record a child, so that a later start can end it if this one cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{pid}\n{started_at(pid)}\n{int(stop_signal)}\n")
+
+
+def end_recorded(folder: Path, within_s: float = 10.0) -> list[str]:
+    """End every process that a pid file of `folder` still rightly names, remove the files, return the names."""
+    left: dict[Path, int] = {}
+    for path in sorted(folder.glob("*.pid")):
+        pid, start, number = _read_pid_file(path)
+        if pid and started_at(pid) == start:
+            left[path] = pid
+            os.kill(pid, signal.Signals(number))
+        else:
+            path.unlink(missing_ok=True)
+    deadline = time.monotonic() + within_s
+    while any(started_at(pid) for pid in left.values()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for path, pid in left.items():
+        if started_at(pid):
+            signal_group(pid, signal.SIGKILL)
+        path.unlink(missing_ok=True)
+    return [path.stem for path in left]
+
+
+def started_at(pid: int) -> str:
+    """When the process with this id started, in the system's own notation; empty when there is none."""
+    if sys.platform == "linux":
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        return "" if fields[0] in "ZX" else fields[19]
+    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip()
+
+
+def _read_pid_file(path: Path) -> tuple[int, str, int]:
+    lines = path.read_text().splitlines()
+    if len(lines) != 3 or not lines[0].isdigit() or not lines[2].isdigit():
+        return 0, "", 0
+    return int(lines[0]), lines[1], int(lines[2])
