@@ -33,7 +33,7 @@ class SensorDataEvent(BaseModel):
     gpio: int
     sensor_type: str
     ts: int
-    raw: float | None = None
+    raw: int | float | None = None
     raw_value: float | None = None
     value: float | None = None
     unit: str | None = None
