@@ -14,13 +14,13 @@ from itertools import count
 from typing import Any
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.nuid import NUID
 
 from kaiser_common import metrics
+from kaiser_common.client import DirectClient
 from kaiser_common.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Outgoing:
 class Bus:
     """An open connection. Build it with `connect`."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: DirectClient, name: str) -> None:
         self.client = client
         self.name = name
         self.jetstream: JetStreamContext = client.jetstream()
@@ -227,11 +227,11 @@ async def connect(settings: CommonSettings, name: str) -> AsyncIterator[Bus]:
         await _close(client)
 
 
-async def _open(settings: CommonSettings, name: str) -> Client:
+async def _open(settings: CommonSettings, name: str) -> DirectClient:
     options = _options(settings, name)
     wait_s = 0.2
     while True:
-        client = Client()
+        client = DirectClient()
         try:
             await client.connect(**options)
         except (NatsError, OSError, TimeoutError) as error:
@@ -245,7 +245,7 @@ async def _open(settings: CommonSettings, name: str) -> Client:
             return client
 
 
-async def _close(client: Client) -> None:
+async def _close(client: DirectClient) -> None:
     try:
         await asyncio.wait_for(client.close(), 5.0)
     except (NatsError, OSError, TimeoutError) as error:

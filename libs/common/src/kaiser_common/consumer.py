@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.client import parse_headers
 from kaiser_common.subjects import DurableConsumer
 
 log = structlog.get_logger()
@@ -26,18 +26,23 @@ _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 5.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
 _API = "$JS.API.CONSUMER"
+_ACK_REPLY = "$JS.ACK."
 
 
 class Delivery:
     """A message as JetStream delivered it."""
 
-    __slots__ = ("body", "headers", "reply", "subject")
+    __slots__ = ("_raw_headers", "body", "reply", "subject")
 
-    def __init__(self, subject: str, body: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
+    def __init__(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
         self.subject = subject
-        self.body = body
         self.reply = reply
-        self.headers = headers
+        self.body = body
+        self._raw_headers = raw_headers
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return parse_headers(self._raw_headers)
 
     @property
     def deliveries(self) -> int:
@@ -90,12 +95,12 @@ class _Pull:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["_Pull"]:
-        subscription = await self._bus.client.subscribe(
-            self._inbox, cb=self._on_message, pending_msgs_limit=4 * self._max, pending_bytes_limit=0
-        )
+        subscription = await self._bus.client.subscribe(self._inbox)
+        self._bus.client.divert(subscription, self._on_message)
         try:
             yield self
         finally:
+            self._bus.client.restore(subscription)
             try:
                 await subscription.unsubscribe()
             except NatsError as error:
@@ -144,17 +149,15 @@ class _Pull:
             return
         self._asked += room
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
         self._heard_at = time.monotonic()
-        headers = message.headers
-        status = headers.get("Status") if headers and not message.data else None
-        if status is None or not message.reply.startswith("$JS.ACK."):
-            if status is None:
-                self._asked -= 1
-                self.arrived.append(Delivery(message.subject, message.data, message.reply, headers))
-                self._wake.set()
-                return
-            self._on_status(status, headers or {})
+        if reply.startswith(_ACK_REPLY):
+            self._asked -= 1
+            self.arrived.append(Delivery(subject, reply, body, raw_headers))
+            self._wake.set()
+        else:
+            headers = parse_headers(raw_headers)
+            self._on_status(headers.get("Status", ""), headers)
 
     def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
         if status == "100":  # idle heartbeat

@@ -69,8 +69,8 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
                 self._replace(fresh)
                 loading = False
 
-    def _value(self, key: str, body: bytes, headers: Mapping[str, str] | None) -> ValueT | None:
-        if headers and headers.get("KV-Operation") in ("DEL", "PURGE"):
+    def _value(self, key: str, body: bytes, headers: Mapping[str, str]) -> ValueT | None:
+        if headers.get("KV-Operation") in ("DEL", "PURGE"):
             return None
         try:
             return self._decode(body)
