@@ -70,8 +70,8 @@ SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",))
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
-INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",))
-INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",))
+INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
+INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)
 
 CONSUMERS = (SENSOR_LIVE, SENSOR_STORE, SENSOR_RESPONSES, HEALTH, INGEST_OUTBOX, INGEST_URGENT)
 """Declared with the service that reads them: an interest stream keeps what a consumer has not acknowledged,
@@ -80,8 +80,10 @@ so a consumer that nobody reads would fill it."""
 DEVICES_BUCKET = Bucket("devices")
 SENSOR_CONFIGS_BUCKET = Bucket("sensor_configs")
 LEASE_BUCKET = Bucket("lease", ttl_s=5.0, max_bytes=MIB)
+INGEST_BUCKET = Bucket("ingest", max_bytes=MIB)
+"""What ingest remembers over restarts and replicas: the active broker profile and the filters of its MQTT sessions."""
 
-BUCKETS = (DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET, LEASE_BUCKET)
+BUCKETS = (DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET, LEASE_BUCKET, INGEST_BUCKET)
 
 
 def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = None) -> str:

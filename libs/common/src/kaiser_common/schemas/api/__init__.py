@@ -1,0 +1,1 @@
+"""Requests and answers of the REST API, which are those of the RPC behind it."""

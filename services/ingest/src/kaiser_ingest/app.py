@@ -1,0 +1,198 @@
+"""The composition root of ingest: who may connect holds the session, its outbox and its RPC; the rest always runs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from kaiser_common.bus import Bus, connect
+from kaiser_common.errors import Code
+from kaiser_common.mirror import Mirror
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError, serve
+from kaiser_common.schemas.api.rejected import RejectedQuery, ReplayRequest
+from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.service import Service, run
+from kaiser_common.subjects import DEVICES_BUCKET, INGEST_OUTBOX, INGEST_URGENT, LEASE_BUCKET
+from prometheus_client import REGISTRY
+
+from kaiser_ingest.alive import Heard
+from kaiser_ingest.connection import Session, SwitchFailed
+from kaiser_ingest.lease import Grant, Lease
+from kaiser_ingest.memory import Memory
+from kaiser_ingest.outbox import Outbox
+from kaiser_ingest.pipeline import Pipeline
+from kaiser_ingest.rejected import RejectedMessages
+from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.system_events import SystemEvents
+from kaiser_ingest.watchdog import watch_age
+
+log = structlog.get_logger()
+
+_OUTBOX_STOP_S = 2.0
+
+
+def main() -> None:
+    """Run ingest until it is told to stop."""
+    run("ingest", IngestSettings, work)
+
+
+async def work(service: Service, settings: IngestSettings) -> None:
+    """Hold the MQTT connection whenever the lease is ours."""
+    async with connect(settings, "ingest") as bus, asyncio.TaskGroup() as tasks:
+        known = KnownDevices(bus)
+        events = SystemEvents(bus)
+        heard = Heard(bus, settings.ingest_digest_s)
+
+        def pipeline_of(session: Session) -> Pipeline:
+            return Pipeline(
+                bus,
+                known.ids,
+                batch_size=settings.ingest_batch,
+                qos0_limit=settings.ingest_qos0_limit,
+                on_stored=session.on_stored,
+                on_heard=heard.add,
+            )
+
+        session = Session(settings, pipeline_of, Memory(bus), events)
+        holder = Holder(bus, session, events, known, settings)
+        REGISTRY.register(session.pipeline.accounts)
+        service.check("nats", bus.round_trip)
+        service.check("mqtt", holder.check)
+        background = [
+            tasks.create_task(each, name=name)
+            for name, each in {
+                "devices": known.mirror.keep(),
+                "events": events.run(),
+                "alive": heard.run(),
+                "pipeline": session.pipeline.run(),
+                "watchdog": watch_age(session.pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events),
+            }.items()
+        ]
+        ready = tasks.create_task(known.ready(), name="devices-ready")
+        if await _until(service, ready):
+            await holder.run(service)
+        for task in background:
+            task.cancel()
+        ready.cancel()
+        REGISTRY.unregister(session.pipeline.accounts)
+
+
+class KnownDevices:
+    """The ids of the devices that are registered and approved, kept current from KV."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.ids: set[str] = set()
+        self.mirror: Mirror[bool] = Mirror(bus, DEVICES_BUCKET, _is_approved)
+        self.mirror.on_change(self._changed)
+
+    async def ready(self) -> None:
+        """Wait until the registry was read once, with a log line every half minute."""
+        while True:
+            try:
+                await self.mirror.ready(30.0)
+            except TimeoutError:
+                log.warning("devices_not_read_yet", bucket=DEVICES_BUCKET.name, hint="run migrate")
+            else:
+                log.info("devices_read", approved=len(self.ids))
+                return
+
+    def _changed(self, esp_id: str, approved: bool | None) -> None:
+        if approved:
+            self.ids.add(esp_id)
+        else:
+            self.ids.discard(esp_id)
+
+
+class Holder:
+    """Runs what only the holder of the lease may run."""
+
+    def __init__(
+        self, bus: Bus, session: Session, events: SystemEvents, known: KnownDevices, settings: IngestSettings
+    ) -> None:
+        self._bus = bus
+        self._session = session
+        self._events = events
+        self._rejected = RejectedMessages(bus, known.ids)
+        self._lease = Lease(bus, f"ingest.{settings.site}", LEASE_BUCKET.ttl_s or 5.0)
+        self._holding = False
+
+    async def check(self) -> None:
+        """Readiness: a standby is ready to take over, a holder once it is connected."""
+        if self._holding:
+            await self._session.check()
+
+    async def run(self, service: Service) -> None:
+        """Take the lease, hold the session until the lease is lost, and again; until told to stop."""
+        while not service.stopping.is_set():
+            acquiring = asyncio.create_task(self._lease.acquire(), name="lease")
+            if not await _until(service, acquiring):
+                acquiring.cancel()
+                return
+            grant = acquiring.result()
+            self._holding = True
+            try:
+                await self._hold(service, grant)
+            finally:
+                self._holding = False
+
+    async def _hold(self, service: Service, grant: Grant) -> None:
+        outboxes = [Outbox(self._bus, self._session, self._events, spec) for spec in (INGEST_OUTBOX, INGEST_URGENT)]
+        async with serve(self._bus, "ingest", self._methods()), asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(self._lease.keep(grant), name="lease")
+            connecting = tasks.create_task(self._session.run(), name="session")
+            sending = [tasks.create_task(outbox.run(), name="outbox") for outbox in outboxes]
+            if await _until(service, keeping):
+                self._session.abort()
+                log.error("lease_lost", reason=keeping.result(), next="disconnected, waiting for the lease")
+                self._events.tell("ingest_lease_lost", "warning", f"ingest let go of MQTT: {keeping.result()}")
+            else:
+                await self._leave(outboxes, sending)
+            for task in (keeping, connecting, *sending):
+                task.cancel()
+        if service.stopping.is_set():
+            await self._lease.release(grant)
+
+    async def _leave(self, outboxes: Sequence[Outbox], sending: Sequence[asyncio.Task[None]]) -> None:
+        """Stop in order: nothing new from the outbox, finish what was received, DISCONNECT."""
+        for outbox in outboxes:
+            outbox.stop()
+        await asyncio.wait(sending, timeout=_OUTBOX_STOP_S)
+        await self._session.leave("shutdown")
+
+    def _methods(self) -> dict[str, Method[Any, Any]]:
+        return {
+            "rejected_list": Method(RejectedQuery, self._rejected.page),
+            "rejected_replay": Method(ReplayRequest, self._rejected.replay),
+            "mqtt_profiles": Method(Nothing, self._profiles),
+            "switch_profile": Method(SwitchProfile, self._switch),
+        }
+
+    async def _profiles(self, _: Nothing, __: Caller) -> MqttProfiles:
+        session = self._session
+        return MqttProfiles(active=session.active, profiles=sorted(session.profiles))
+
+    async def _switch(self, request: SwitchProfile, caller: Caller) -> MqttProfiles:
+        """Answers once the new broker is up; 502 with the reason if it is not within 30 s."""
+        if request.profile not in self._session.profiles:
+            raise RpcError(404, Code.BROKER_UNAVAILABLE, f"no MQTT profile {request.profile!r}", "profile")
+        log.info("profile_switch_asked", profile=request.profile, user=caller.user)
+        try:
+            await self._session.switch(request.profile)
+        except SwitchFailed as error:
+            raise RpcError(502, Code.BROKER_UNAVAILABLE, f"profile {request.profile}: {error}") from error
+        return await self._profiles(Nothing(), caller)
+
+
+def _is_approved(body: bytes) -> bool:
+    return DeviceRecord.model_validate_json(body).state == "approved"
+
+
+async def _until(service: Service, task: "asyncio.Task[Any]") -> bool:
+    """Wait for the task or for the signal to stop; True if the task is done. It is not cancelled."""
+    stopping = asyncio.create_task(service.stopping.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return task.done()

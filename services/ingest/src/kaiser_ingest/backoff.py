@@ -1,0 +1,29 @@
+"""When to connect again: exponential back-off with full jitter, a floor while flapping, a breaker; pure."""
+
+BASE_S = 1.0
+LONGEST_S = 60.0
+FLAPPING_S = 5.0
+"""At most one attempt in so many seconds while connections do not last."""
+STABLE_AFTER_S = 10.0
+"""A connection that lasted so long was a good one: its loss is a first failure."""
+BREAKER_FAILURES = 10
+"""So many failures in a row open the breaker."""
+
+
+def breaker_is_open(failures: int) -> bool:
+    """True once connecting has failed ten times in a row: then there is one try a minute, for ever."""
+    return failures >= BREAKER_FAILURES
+
+
+def failures_after_loss(failures: int, lasted_s: float) -> int:
+    """Failures in a row after a connection was lost: one that did not last counts on."""
+    return 1 if lasted_s >= STABLE_AFTER_S else failures + 1
+
+
+def wait_s(failures: int, jitter: float, since_attempt_s: float, flapping: bool) -> float:
+    """Seconds to wait before the next attempt. jitter is uniform in 0…1."""
+    if breaker_is_open(failures):
+        return max(0.0, LONGEST_S - since_attempt_s)
+    longest: float = min(LONGEST_S, BASE_S * 2.0 ** max(0, failures - 1))
+    floor = FLAPPING_S - since_attempt_s if flapping else 0.0
+    return max(longest * jitter, floor, 0.0)

@@ -1,0 +1,354 @@
+"""The life of one MQTT session over all its connections: connect, count as up, serve, and connect again.
+
+Killed at any point it has acknowledged nothing that is not stored; the broker keeps the session and sends the will.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Literal
+
+import structlog
+from kaiser_common.errors import Code
+from kaiser_common.schemas.device import ServerStatus
+from kaiser_common.topics import Kind, build, filters
+
+from kaiser_ingest import backoff, metrics, reason_codes
+from kaiser_ingest.frames import Incoming
+from kaiser_ingest.memory import Memory
+from kaiser_ingest.mqtt import Closed, ConnectFailed, ConnectionLost, MqttConnection, Publication
+from kaiser_ingest.pipeline import Pipeline
+from kaiser_ingest.profiles import Profile
+from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.system_events import SystemEvents
+
+log = structlog.get_logger()
+
+PROBE_TIMEOUT_S = 5.0
+DRAIN_S = 5.0
+SWITCH_S = 30.0
+_MQTT3_KICKS = 2
+
+
+class Loss(StrEnum):
+    """Why there is no connection: the bounded label of the metric."""
+
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    CLOSED = "closed"
+    TAKEN_OVER = "taken_over"
+    LEFT = "left"
+
+
+class SwitchFailed(Exception):
+    """The broker of the new profile did not come up; the old profile is active again."""
+
+
+class Session:
+    """Holds the MQTT connection: `run` keeps it, others wait for it with `connection`."""
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        pipeline_of: Callable[["Session"], Pipeline],
+        memory: Memory,
+        events: SystemEvents,
+    ) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._events = events
+        self._pipeline = pipeline_of(self)
+        self._wanted = frozenset(each for kaiser_id in settings.mqtt_kaiser_ids for each in filters(kaiser_id))
+        self.profiles: Mapping[str, Profile] = settings.profiles()
+        self.active = settings.mqtt_profile
+        self.last_error = "not connected yet"
+        self.failures = 0
+        self._mqtt5: dict[str, bool] = {}
+        self._kicks = 0
+        self._current: MqttConnection | None = None
+        self._generation = 0
+        self._paused = False
+        self._up = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._switching = asyncio.Lock()
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Where received messages go."""
+        return self._pipeline
+
+    async def check(self) -> None:
+        """Readiness: raises ConnectionLost while there is no connection."""
+        if not self._up.is_set():
+            raise ConnectionLost(f"{self.profiles[self.active].address}: {self.last_error}")
+
+    async def connection(self, timeout_s: float) -> MqttConnection | None:
+        """The connection once it is up, or None if it is not within this time."""
+        try:
+            await asyncio.wait_for(self._up.wait(), timeout_s)
+        except TimeoutError:
+            return None
+        return self._current
+
+    async def run(self) -> None:
+        """Connect, and connect again, for ever."""
+        remembered = await self._memory.profile()
+        if remembered is not None and remembered in self.profiles:
+            self.active = remembered
+        try:
+            while True:
+                started = time.monotonic()
+                flapping = False
+                try:
+                    connection = await self._come_up(self.active)
+                except ConnectFailed as error:
+                    self._failed(error)
+                else:
+                    flapping = await self._serve(connection)
+                await self._wait(started, flapping)
+        finally:
+            self.abort()
+
+    async def leave(self, reason: str) -> None:
+        """Take what was received to its end, tell the devices, send DISCONNECT and wait for it."""
+        connection = self._current
+        if connection is None or not self._up.is_set():
+            return
+        self._up.clear()
+        connection.pause()
+        drained = await self._pipeline.drained(DRAIN_S)
+        connection.resume()  # the PUBACK of the status must be read; what else arrives is not acknowledged
+        try:
+            await connection.publish(self._status("offline", reason), 2.0)
+        except (ConnectionLost, TimeoutError) as error:
+            log.warning("status_not_published", reason=str(error) or "no PUBACK")
+        await connection.disconnect()
+        log.info("mqtt_disconnected", reason=reason, drained=drained)
+
+    def abort(self) -> None:
+        """Close the connection at once: the lease is gone, another process may connect."""
+        self._up.clear()
+        metrics.CONNECTED.set(0)
+        connection, self._current = self._current, None
+        if connection is not None:
+            connection.abort()
+            self._pipeline.forget(connection.generation)
+
+    async def switch(self, name: str) -> None:
+        """Move to another profile. KeyError: no such profile. SwitchFailed: the old one is active again."""
+        self.profiles[name]
+        async with self._switching:
+            if name == self.active:
+                return
+            old = self.active
+            log.info("profile_switch_started", old=old, new=name)
+            await self._leave_for(name)
+            if await self.connection(SWITCH_S) is not None:
+                await self._memory.remember_profile(name)
+                metrics.PROFILE_SWITCHES.labels("done").inc()
+                self._events.tell("mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", old=old)
+                return
+            reason = self.last_error
+            await self._leave_for(old)
+            metrics.PROFILE_SWITCHES.labels("failed").inc()
+            self._events.tell(
+                "mqtt_profile_switch_failed",
+                "error",
+                f"profile {name} did not come up, back to {old}: {reason}",
+                code=Code.BROKER_UNAVAILABLE,
+            )
+            raise SwitchFailed(reason)
+
+    def on_messages(self, messages: Sequence[Incoming]) -> None:
+        """Take what the connection received; over the window the socket is not read any more."""
+        self._pipeline.offer(messages)
+        if not self._paused and self._pipeline.in_flight > self._settings.ingest_window and self._current is not None:
+            self._paused = True
+            self._current.pause()
+            metrics.READER_PAUSES.inc()
+
+    def on_stored(self, messages: Sequence[Incoming]) -> None:
+        """Acknowledge in receive order, on the connection that delivered and on no other."""
+        connection = self._current
+        if connection is None:
+            return
+        packet_ids = [each.packet_id for each in messages if each.qos and each.generation == connection.generation]
+        if packet_ids:
+            connection.acknowledge(packet_ids)
+        if self._paused and self._pipeline.in_flight <= self._settings.ingest_window * 3 // 4:
+            self._paused = False
+            connection.resume()
+
+    async def _leave_for(self, name: str) -> None:
+        await self.leave("profile switch")
+        self.active = name
+        self.failures = 0
+        self._hurry.set()
+
+    async def _come_up(self, name: str) -> MqttConnection:
+        """A connection that counts as up: subscribed afresh, with its probe acknowledged. Raises ConnectFailed."""
+        profile = self.profiles[name]
+        self._generation += 1
+        self._paused = False
+        connection = MqttConnection(
+            profile,
+            client_id=profile.client_id or f"kaiser-ingest-{self._settings.site}",
+            mqtt5=self._mqtt5.get(name, True),
+            generation=self._generation,
+            will=self._status("offline", "unexpected_disconnect"),
+            keepalive_s=self._settings.mqtt_keepalive_s,
+            session_expiry_s=self._settings.mqtt_session_expiry_s,
+            receive_maximum=self._settings.ingest_window,
+            on_messages=self.on_messages,
+        )
+        self._current = connection
+        known_filters = await self._memory.filters(name)
+        try:
+            session_present = await connection.connect()
+            await self._subscribe(connection, name, known_filters)
+            await self._probe(connection)
+        except BaseException as error:
+            connection.abort()
+            self._pipeline.forget(connection.generation)
+            if isinstance(error, ConnectionLost):
+                raise ConnectFailed(f"the connection was lost at once: {error}") from error
+            raise
+        if name != self.active:
+            await connection.disconnect()
+            raise ConnectFailed("the profile was switched meanwhile")
+        self._is_up(connection, name, session_present, expected=known_filters is not None)
+        return connection
+
+    async def _subscribe(self, connection: MqttConnection, name: str, known: frozenset[str] | None) -> None:
+        """Subscribe to what is wanted, drop what an earlier version subscribed."""
+        surplus = sorted((known or frozenset()) - self._wanted)
+        if surplus:
+            await connection.unsubscribe(surplus)
+            log.info("filters_dropped", filters=surplus)
+        await connection.subscribe(sorted(self._wanted))
+        if known != self._wanted:
+            await self._memory.remember_filters(name, self._wanted)
+
+    async def _probe(self, connection: MqttConnection) -> None:
+        """The retained status is the probe: a connection counts once the broker has acknowledged a QoS 1 publish."""
+        started = time.monotonic()
+        try:
+            code = await connection.publish(self._status("online", None), PROBE_TIMEOUT_S)
+        except TimeoutError as error:
+            raise ConnectFailed(f"the broker did not acknowledge the probe within {PROBE_TIMEOUT_S:g} s") from error
+        if code >= reason_codes.FAILURE_FROM:
+            raise ConnectFailed(f"the broker refused the probe: {reason_codes.reason_text(code)}", code)
+        metrics.BROKER_ROUND_TRIP.observe(time.monotonic() - started)
+
+    def _is_up(self, connection: MqttConnection, name: str, session_present: bool, *, expected: bool) -> None:
+        metrics.SESSION_PRESENT.set(session_present)
+        if expected and not session_present:
+            metrics.SESSIONS_LOST.inc()
+            log.error("mqtt_session_lost", profile=name, hint="the broker forgot our session and what it had queued")
+            self._events.tell(
+                "mqtt_session_lost", "error", "the MQTT broker lost the session: messages that it had queued are gone"
+            )
+        if backoff.breaker_is_open(self.failures):
+            self._events.tell("mqtt_breaker_closed", "info", "the MQTT broker is back")
+        metrics.BREAKER_OPEN.set(0)
+        metrics.CONNECTED.set(1)
+        self._up.set()
+        log.info(
+            "mqtt_connected",
+            broker=self.profiles[name].address,
+            profile=name,
+            protocol="5" if connection.mqtt5 else "3.1.1",
+            session_present=session_present,
+        )
+
+    async def _serve(self, connection: MqttConnection) -> bool:
+        """Wait for the end of a connection that is up; True if it did not last."""
+        since = time.monotonic()
+        closed = await connection.closed()
+        left = not self._up.is_set()
+        self._up.clear()
+        metrics.CONNECTED.set(0)
+        self._pipeline.forget(connection.generation)
+        self._current = None
+        if left:
+            self.failures = 0
+            metrics.RECONNECTS.labels(Loss.LEFT.value).inc()
+            return False
+        return self._lost(connection, closed, time.monotonic() - since)
+
+    def _lost(self, connection: MqttConnection, closed: Closed, lasted_s: float) -> bool:
+        unstable = lasted_s < backoff.STABLE_AFTER_S
+        self._kicks = self._kicks + 1 if unstable and closed.code is None and not connection.mqtt5 else 0
+        taken_over = closed.code == reason_codes.SESSION_TAKEN_OVER or self._kicks >= _MQTT3_KICKS
+        self.failures = backoff.failures_after_loss(self.failures, lasted_s)
+        self.last_error = closed.text
+        metrics.RECONNECTS.labels((Loss.TAKEN_OVER if taken_over else Loss.CLOSED).value).inc()
+        if taken_over:
+            log.error("mqtt_session_taken_over", code=int(Code.SESSION_TAKEN_OVER), reason=closed.text)
+            self._events.tell(
+                "mqtt_session_taken_over",
+                "critical",
+                "another MQTT client uses the client id of ingest",
+                code=Code.SESSION_TAKEN_OVER,
+            )
+        else:
+            log.warning("mqtt_lost", code=int(Code.CONNECTION_LOST), reason=closed.text, lasted_s=round(lasted_s, 1))
+        self._watch_breaker()
+        return unstable or taken_over
+
+    def _failed(self, error: ConnectFailed) -> None:
+        """Account for an attempt that failed; a broker that does not speak MQTT 5 is asked with 3.1.1 next."""
+        name = self.active
+        self._current = None
+        self.last_error = str(error)
+        protocol_refused = error.code in reason_codes.UNSUPPORTED_PROTOCOL or error.code is None
+        if self._mqtt5.get(name, True) and error.code in reason_codes.UNSUPPORTED_PROTOCOL:
+            self._mqtt5[name] = False
+            self._hurry.set()
+            log.info("mqtt5_refused", broker=self.profiles[name].address, next="3.1.1")
+            return
+        if not self._mqtt5.get(name, True) and protocol_refused:
+            self._mqtt5[name] = True
+        self.failures += 1
+        refused = error.code is not None
+        metrics.RECONNECTS.labels((Loss.REFUSED if refused else Loss.UNREACHABLE).value).inc()
+        authentication = error.code in reason_codes.AUTHENTICATION
+        log.warning(
+            "mqtt_unreachable",
+            broker=self.profiles[name].address,
+            profile=name,
+            code=int(Code.AUTHENTICATION_FAILED if authentication else Code.BROKER_UNAVAILABLE),
+            reason=str(error),
+            failures=self.failures,
+        )
+        self._watch_breaker()
+
+    def _watch_breaker(self) -> None:
+        if self.failures == backoff.BREAKER_FAILURES:
+            metrics.BREAKER_OPEN.set(1)
+            log.error("mqtt_breaker_open", code=int(Code.CIRCUIT_OPEN), reason=self.last_error, next="one try a minute")
+            self._events.tell(
+                "mqtt_breaker_open",
+                "critical",
+                f"the MQTT broker cannot be used, one try a minute: {self.last_error}",
+                code=Code.CIRCUIT_OPEN,
+            )
+
+    async def _wait(self, started: float, flapping: bool) -> None:
+        """Wait before the next attempt; a switch of the profile cuts it short."""
+        if self.failures == 0 and not self._hurry.is_set():
+            return
+        wait_s = backoff.wait_s(self.failures, random.random(), time.monotonic() - started, flapping)
+        try:
+            await asyncio.wait_for(self._hurry.wait(), wait_s)
+        except TimeoutError:
+            return
+        self._hurry.clear()
+
+    def _status(self, status: Literal["online", "offline"], reason: str | None) -> Publication:
+        payload = ServerStatus(status=status, timestamp=int(time.time()), reason=reason)
+        return Publication(
+            build(Kind.SERVER_STATUS, self._settings.site), payload.model_dump_json(exclude_none=True).encode(), 1, True
+        )

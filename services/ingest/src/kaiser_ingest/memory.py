@@ -1,0 +1,59 @@
+"""What ingest remembers over restarts and replicas in KV: the active profile, and the filters of each session."""
+
+import asyncio
+import json
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.subjects import INGEST_BUCKET
+from nats.errors import Error as NatsError
+from nats.js.errors import KeyNotFoundError
+
+log = structlog.get_logger()
+
+_TIMEOUT_S = 3.0
+_PROFILE_KEY = "profile"
+
+
+class Memory:
+    """Reads and writes the bucket `ingest`. While NATS is away it knows nothing and says so in the log."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def profile(self) -> str | None:
+        """The profile that was switched to last."""
+        value = await self._get(_PROFILE_KEY)
+        return None if value is None else value.decode()
+
+    async def remember_profile(self, name: str) -> None:
+        """Keep the active profile for the next start and for standbys."""
+        await self._put(_PROFILE_KEY, name.encode())
+
+    async def filters(self, profile: str) -> frozenset[str] | None:
+        """The filters that the session at this profile's broker has; None if there was never a session."""
+        value = await self._get(f"filters.{profile}")
+        return None if value is None else frozenset(json.loads(value))
+
+    async def remember_filters(self, profile: str, filters: frozenset[str]) -> None:
+        """Keep the filters of the session at this profile's broker."""
+        await self._put(f"filters.{profile}", json.dumps(sorted(filters)).encode())
+
+    async def _get(self, key: str) -> bytes | None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
+                return (await bucket.get(key)).value
+        except KeyNotFoundError:
+            return None
+        except (NatsError, OSError, TimeoutError) as error:
+            log.warning("memory_unreadable", key=key, reason=str(error) or type(error).__name__)
+            return None
+
+    async def _put(self, key: str, value: bytes) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
+                await bucket.put(key, value)
+        except (NatsError, OSError, TimeoutError) as error:
+            log.warning("memory_not_written", key=key, reason=str(error) or type(error).__name__)

@@ -1,0 +1,134 @@
+"""Every metric of ingest with its sentence; the per-message ones are plain numbers, read when they are scraped."""
+
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CONNECTED = Gauge("kaiser_ingest_connected", "1 while the MQTT connection is up: subscribed, its probe acknowledged.")
+SESSION_PRESENT = Gauge("kaiser_ingest_session_present", "1 if the broker still had our session at the last connect.")
+SESSIONS_LOST = Counter(
+    "kaiser_ingest_sessions_lost_total", "Connects at which the broker had lost our session and what it queued."
+)
+RECONNECTS = Counter("kaiser_ingest_reconnects_total", "Connections that ended or failed, by reason.", ["reason"])
+BREAKER_OPEN = Gauge("kaiser_ingest_breaker_open", "1 while connecting has failed ten times in a row.")
+BROKER_ROUND_TRIP = Histogram(
+    "kaiser_ingest_broker_round_trip_seconds",
+    "Time from a publish of ours to the broker's PUBACK.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+READER_PAUSES = Counter(
+    "kaiser_ingest_reader_pauses_total", "Times the socket was not read because the in-flight window was full."
+)
+OUTBOX_PUBLISHED = Counter("kaiser_ingest_outbox_published_total", "Messages published on MQTT for other services.")
+OUTBOX_EXPIRED = Counter("kaiser_ingest_outbox_expired_total", "Messages for MQTT dropped because they had expired.")
+OUTBOX_REJECTED = Counter("kaiser_ingest_outbox_rejected_total", "Messages for MQTT that can never be published.")
+OUTBOX_REPEATED = Counter("kaiser_ingest_outbox_repeated_total", "Publishes on MQTT repeated after a lost PUBACK.")
+LEASE_HELD = Gauge("kaiser_ingest_lease_held", "1 while this process may hold the MQTT connection.")
+LEASE_LOST = Counter("kaiser_ingest_lease_lost_total", "Times the lease was given up because it could not be renewed.")
+PROFILE_SWITCHES = Counter(
+    "kaiser_ingest_profile_switches_total", "Switches of the broker profile, by result.", ["result"]
+)
+EVENTS_DROPPED = Counter("kaiser_ingest_events_dropped_total", "System events lost because NATS was away.")
+
+ACK_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
+
+
+class Result(StrEnum):
+    """How a received MQTT message ended."""
+
+    PUBLISHED = "published"
+    REJECTED = "rejected"
+    IGNORED = "ignored"
+
+
+class Accounts(Collector):
+    """The accounts of received messages: received = published + rejected + ignored + in flight, for each kind.
+
+    A batch of readings is one message: published if any of its readings was.
+    """
+
+    def __init__(self, in_flight: Callable[[], Mapping[str, int]], oldest_age_s: Callable[[], float]) -> None:
+        self.received: Tally[str] = Tally()
+        self.finished: Tally[tuple[str, Result]] = Tally()
+        self.ignored: Tally[str] = Tally()
+        self.rejected: Tally[int] = Tally()
+        self._in_flight = in_flight
+        self._oldest_age_s = oldest_age_s
+        self._ack_seconds = [0] * (len(ACK_SECONDS_BUCKETS) + 1)
+        self._ack_seconds_sum = 0.0
+
+    def acknowledged(self, seconds: Iterable[float]) -> None:
+        """Note the times from receipt until stored of messages."""
+        for each in seconds:
+            self._ack_seconds[bisect_left(ACK_SECONDS_BUCKETS, each)] += 1
+            self._ack_seconds_sum += each
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Messages received and not yet stored, by kind."""
+        return self._in_flight()
+
+    def unbalanced(self) -> dict[str, int]:
+        """By how much the accounts of a kind do not balance: must be empty."""
+        finished: Tally[str] = Tally()
+        for (kind, _), number in self.finished.items():
+            finished[kind] += number
+        in_flight = self.in_flight()
+        found = {kind: number - finished[kind] - in_flight.get(kind, 0) for kind, number in self.received.items()}
+        return {kind: difference for kind, difference in found.items() if difference}
+
+    def collect(self) -> Iterator[Metric]:
+        """The accounts as Prometheus reads them."""
+        received = CounterMetricFamily("kaiser_ingest_received_messages", "Messages received on MQTT.", labels=["kind"])
+        for kind, number in self.received.items():
+            received.add_metric([kind], number)
+        yield received
+        finished = CounterMetricFamily(
+            "kaiser_ingest_messages", "Received messages that are done with, by result.", labels=["kind", "result"]
+        )
+        for (kind, result), number in self.finished.items():
+            finished.add_metric([kind, result.value], number)
+        yield finished
+        in_flight = GaugeMetricFamily(
+            "kaiser_ingest_in_flight_messages", "Messages received and not yet stored.", labels=["kind"]
+        )
+        for kind, number in self.in_flight().items():
+            in_flight.add_metric([kind], number)
+        yield in_flight
+        yield self._by_label("kaiser_ingest_ignored_messages", "Messages ignored, by reason.", "reason", self.ignored)
+        yield self._by_label(
+            "kaiser_ingest_rejected",
+            "Rejections by error code; a batch of readings may have several.",
+            "code",
+            {str(code): number for code, number in self.rejected.items()},
+        )
+        yield GaugeMetricFamily(
+            "kaiser_ingest_oldest_unacknowledged_seconds",
+            "Age of the oldest message received and not yet stored: alarm if it only grows.",
+            self._oldest_age_s(),
+        )
+        yield self._ack_histogram()
+
+    def _ack_histogram(self) -> Metric:
+        total = 0
+        buckets = []
+        for bound, number in zip([*map(str, ACK_SECONDS_BUCKETS), "+Inf"], self._ack_seconds, strict=True):
+            total += number
+            buckets.append((bound, float(total)))
+        return HistogramMetricFamily(
+            "kaiser_ingest_ack_seconds",
+            "Time from receipt on MQTT until JetStream had the message on disk.",
+            buckets=buckets,
+            sum_value=self._ack_seconds_sum,
+        )
+
+    @staticmethod
+    def _by_label(name: str, sentence: str, label: str, numbers: Mapping[str, int]) -> Metric:
+        family = CounterMetricFamily(name, sentence, labels=[label])
+        for value, number in numbers.items():
+            family.add_metric([value], number)
+        return family

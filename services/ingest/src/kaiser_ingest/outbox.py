@@ -1,0 +1,221 @@
+"""OUTBOX to MQTT: what other services want devices to hear, published in order and acknowledged after the PUBACK.
+
+Broker away: the messages wait, in order. Killed in between: what has no PUBACK is published again.
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.errors import Code
+from kaiser_common.schemas.event import OutboxMessage, RejectedMessage
+from kaiser_common.subjects import DurableConsumer, rejected_subject
+from kaiser_common.topics import is_esp_id
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from kaiser_ingest import metrics, reason_codes
+from kaiser_ingest.connection import Session
+from kaiser_ingest.mqtt import ConnectionLost, MqttConnection, Publication
+from kaiser_ingest.system_events import SystemEvents
+
+log = structlog.get_logger()
+
+PUBACK_TIMEOUT_S = 10.0
+MAX_ATTEMPTS = 3
+"""A message whose publish ended the connection so often is rejected: it would never let the others pass."""
+
+_MAX_MESSAGES = 500
+_LOOK_EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A message on its way to the broker."""
+
+    delivery: Delivery
+    message: OutboxMessage
+    attempts: int = 0
+
+
+class Outbox:
+    """Publishes the messages of one durable consumer."""
+
+    def __init__(self, bus: Bus, session: Session, events: SystemEvents, spec: DurableConsumer) -> None:
+        self._bus = bus
+        self._session = session
+        self._events = events
+        self._spec = spec
+        self._stopping = asyncio.Event()
+        self._consumer: Consumer | None = None
+
+    def stop(self) -> None:
+        """Take nothing more; what has no PUBACK yet goes back."""
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+
+    async def run(self) -> None:
+        """Publish what arrives until `stop`."""
+        async with Consumer(self._bus, self._spec, max_messages=_MAX_MESSAGES).open() as consumer:
+            self._consumer = consumer
+            await self._let_predecessor_end(consumer)
+            async for batch in consumer:
+                await self._deliver(consumer, batch)
+
+    async def _let_predecessor_end(self, consumer: Consumer) -> None:
+        """Wait until what a killed predecessor held comes again: newer messages must not overtake it."""
+        try:
+            held = (await self._bus.jetstream.consumer_info(self._spec.stream, self._spec.name)).num_ack_pending
+        except (NatsError, TimeoutError) as error:
+            log.warning("outbox_not_asked", consumer=self._spec.name, reason=str(error) or type(error).__name__)
+            held = 1
+        if held:
+            log.info("outbox_waits_for_redelivery", consumer=self._spec.name, messages=held)
+            await self._sleep(self._spec.ack_wait_s)
+
+    async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
+        waiting = [each for delivery in batch if (each := await self._decoded(consumer, delivery)) is not None]
+        while waiting and not self._stopping.is_set():
+            waiting = await self._without_expired(consumer, waiting)
+            connection = await self._session.connection(_LOOK_EVERY_S)
+            if connection is not None and waiting:
+                waiting = await self._publish(consumer, connection, waiting)
+        await consumer.nak([each.delivery for each in waiting], delay_s=0.1)
+
+    async def _decoded(self, consumer: Consumer, delivery: Delivery) -> _Waiting | None:
+        try:
+            message = OutboxMessage.model_validate_json(delivery.body)
+        except ValidationError as error:
+            await self._reject(consumer, delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error.errors()[0]["msg"]))
+            return None
+        fault = topic_fault(message.topic)
+        if fault is not None:
+            await self._reject(consumer, delivery, message.topic, Code.UNKNOWN_TOPIC, fault)
+            return None
+        return _Waiting(delivery, message)
+
+    async def _without_expired(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
+        now_ms = time.time_ns() // 1_000_000
+        expired = [each for each in waiting if is_expired(each.message, now_ms)]
+        for each in expired:
+            metrics.OUTBOX_EXPIRED.inc()
+            self._events.tell(
+                "mqtt_message_expired",
+                "warning",
+                f"a message for {each.message.topic} expired before the broker took it",
+                code=Code.PUBLISH_FAILED,
+                esp_id=_esp_id(each.delivery.subject),
+                topic=each.message.topic,
+            )
+        await consumer.ack([each.delivery for each in expired])
+        return [each for each in waiting if each not in expired]
+
+    async def _publish(self, consumer: Consumer, connection: MqttConnection, waiting: list[_Waiting]) -> list[_Waiting]:
+        """Publish in order, acknowledge what the broker took; what is left from the first one without PUBACK on."""
+        started = time.monotonic()
+        answers = await self._answers(connection, waiting)
+        done: list[_Waiting] = []
+        left: list[_Waiting] = []
+        for each, answer in zip(waiting, answers, strict=True):
+            if left:
+                left.append(each)  # after a gap all is sent again, so that the order holds
+            elif answer is None or answer == reason_codes.QUOTA_EXCEEDED:
+                left.append(each)
+            elif answer >= reason_codes.FAILURE_FROM:
+                await self._reject(
+                    consumer, each.delivery, each.message.topic, Code.PUBLISH_FAILED, reason_codes.reason_text(answer)
+                )
+            else:
+                done.append(each)
+        if done:
+            metrics.BROKER_ROUND_TRIP.observe(time.monotonic() - started)
+            metrics.OUTBOX_PUBLISHED.inc(len(done))
+            await consumer.ack([each.delivery for each in done])
+        if left:
+            metrics.OUTBOX_REPEATED.inc(len(left))
+            left = await self._without_hopeless(consumer, left)
+            await self._sleep(0.2)
+        return left
+
+    async def _answers(self, connection: MqttConnection, waiting: Sequence[_Waiting]) -> list[int | None]:
+        """The PUBACK code of each message, None where none came."""
+        futures: list[asyncio.Future[int]] = []
+        try:
+            for each in waiting:
+                message = each.message
+                publication = Publication(message.topic, message.payload.encode(), message.qos, message.retain)
+                futures.append(connection.send(publication))
+        except ConnectionLost as error:
+            log.debug("outbox_connection_lost", reason=str(error))
+        if futures:
+            await asyncio.wait(futures, timeout=PUBACK_TIMEOUT_S)
+        answers = [
+            each.result() if each.done() and not each.cancelled() and each.exception() is None else None
+            for each in futures
+        ]
+        return answers + [None] * (len(waiting) - len(futures))
+
+    async def _without_hopeless(self, consumer: Consumer, left: list[_Waiting]) -> list[_Waiting]:
+        """Reject the first one if it was sent in vain three times: the broker hangs up on it."""
+        left[0].attempts += 1
+        if left[0].attempts < MAX_ATTEMPTS:
+            return left
+        text = f"no PUBACK in {MAX_ATTEMPTS} attempts"
+        await self._reject(consumer, left[0].delivery, left[0].message.topic, Code.RETRY_EXHAUSTED, text)
+        return left[1:]
+
+    async def _reject(self, consumer: Consumer, delivery: Delivery, topic: str, code: Code, text: str) -> None:
+        """Store the message in REJECTED, then take it out of the outbox. NATS away: it comes again."""
+        rejected = RejectedMessage(
+            topic=topic,
+            payload_base64=base64.b64encode(delivery.body).decode(),
+            code=code,
+            message=text,
+            esp_id=_esp_id(delivery.subject),
+            received_at=time.time_ns() // 1_000_000,
+        )
+        subject = rejected_subject(code, rejected.esp_id)
+        try:
+            await self._bus.publish(subject, rejected.model_dump_json().encode(), f"outbox.{delivery.stream_sequence}")
+        except BusUnavailable as error:
+            log.warning("outbox_rejection_not_stored", reason=str(error))
+            await consumer.nak([delivery], delay_s=5.0)
+            return
+        metrics.OUTBOX_REJECTED.inc()
+        log.warning("outbox_message_rejected", code=int(code), detail=text, topic=topic[:128])
+        await consumer.ack([delivery])
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, or less if told to stop."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def is_expired(message: OutboxMessage, now_ms: int) -> bool:
+    """True once nobody wants the message any more."""
+    return message.expires_at is not None and message.expires_at <= now_ms
+
+
+def topic_fault(topic: str) -> str | None:
+    """Why no broker takes a publish on this topic, None if it is well-formed."""
+    if not topic:
+        return "the topic is empty"
+    if any(character in topic for character in "+#\x00"):
+        return "the topic has a wildcard or U+0000"
+    if len(topic.encode(errors="replace")) > 65_535:
+        return "the topic is too long"
+    return None
+
+
+def _esp_id(subject: str) -> str | None:
+    """The device that an outbox subject names."""
+    last = subject.rpartition(".")[2]
+    return last if is_esp_id(last) else None

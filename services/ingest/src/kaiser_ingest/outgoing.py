@@ -1,0 +1,65 @@
+"""What a received message becomes on the bus: subject, body and an id that makes a repetition harmless; pure."""
+
+import base64
+from hashlib import blake2b
+
+from kaiser_common.bus import Outgoing
+from kaiser_common.schemas.event import RejectedMessage
+from kaiser_common.schemas.sensor import Reading
+from kaiser_common.subjects import device_subject, downlink_subject, rejected_subject
+from kaiser_common.topics import Kind, is_downlink
+from pydantic_core import to_json
+
+from kaiser_ingest.validate import Accepted, Rejection
+
+MAX_TOPIC_CHARACTERS = 1024
+"""So much of a topic is kept with a rejection (a topic of ours has under 100)."""
+
+
+def to_outgoing(accepted: Accepted, delivery_id: str, content_id: str) -> Outgoing:
+    """The message for the bus. The id is the fact's identity where the device's clock gives it one.
+
+    Without a clock two equal messages may be two facts: then it is the id of the MQTT delivery.
+    """
+    message = accepted.message
+    body = to_json(message, exclude_none=True)
+    if type(message) is Reading:
+        subject = f"esp.sensor.data.{message.kaiser_id}.{message.esp_id}.{message.gpio}"
+        identity = (
+            f"{message.esp_id}.{message.gpio}.{message.sensor_type}.{message.ts}"
+            if message.clock == "device"
+            else f"{delivery_id}.{message.gpio}.{message.sensor_type}"
+        )
+        return Outgoing(subject, body, identity)
+    if is_downlink(accepted.kind):
+        return Outgoing(downlink_subject(accepted.kaiser_id, accepted.esp_id), body, delivery_id)
+    has_clock = getattr(message, "clock", "server") == "device"
+    return Outgoing(
+        device_subject(accepted.kind.value, accepted.kaiser_id, accepted.esp_id, accepted.gpio),
+        body,
+        content_id if has_clock else delivery_id,
+    )
+
+
+def to_rejected(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
+    """The message for REJECTED."""
+    body = RejectedMessage(
+        topic=topic[:MAX_TOPIC_CHARACTERS],
+        payload_base64=base64.b64encode(rejection.payload).decode(),
+        code=rejection.code,
+        message=rejection.detail,
+        field=rejection.field,
+        esp_id=rejection.esp_id,
+        received_at=received_at_ms,
+    )
+    return Outgoing(rejected_subject(rejection.code, rejection.esp_id), to_json(body, exclude_none=True), delivery_id)
+
+
+def content_id(topic: bytes, payload: bytes) -> str:
+    """An id of a message's content."""
+    return blake2b(payload, key=blake2b(topic, digest_size=32).digest(), digest_size=15).hexdigest()
+
+
+def stream_of(kind: Kind) -> str:
+    """The stream of an accepted message."""
+    return "SENSORS" if kind is Kind.SENSOR_DATA else "DEVICES"

@@ -1,0 +1,290 @@
+"""From received bytes to what is stored: validate what has arrived, publish it, then have it acknowledged.
+
+One batch is under way at a time, so order is kept and what is in flight is bounded by the window. A process that is
+killed has acknowledged nothing that is not stored: the broker delivers the rest again, and the ids make it harmless.
+"""
+
+import asyncio
+import time
+from collections import Counter as Tally
+from collections import OrderedDict, deque
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing
+from kaiser_common.errors import Code, Rejected
+from kaiser_common.schemas.sensor import Reading
+from kaiser_common.topics import Kind, is_downlink, parse
+
+from kaiser_ingest.frames import Incoming
+from kaiser_ingest.metrics import Accounts, Result
+from kaiser_ingest.outgoing import content_id, to_outgoing, to_rejected
+from kaiser_ingest.rejection_log import RejectionLog
+from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, validate
+
+log = structlog.get_logger()
+
+UNKNOWN_KIND = "unknown"
+ALWAYS_PASS = frozenset({Kind.HEARTBEAT, Kind.DISCOVERY})
+"""Kinds that pass for devices which nobody registered yet: health makes them pending."""
+
+_BATCH_BYTES = 1024 * 1024
+_RETRY_S = 0.5
+_REMEMBERED_IDS = 20_000
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch of messages becomes."""
+
+    sensors: dict[str, Outgoing] = field(default_factory=dict)
+    devices: dict[str, Outgoing] = field(default_factory=dict)
+    rejected: dict[str, Outgoing] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    codes: list[Code] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    heard: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Takes received messages in order and has each acknowledged once it is stored."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        known: Container[str],
+        *,
+        batch_size: int,
+        qos0_limit: int,
+        on_stored: Callable[[Sequence[Incoming]], None],
+        on_heard: Callable[[dict[tuple[str, str], int]], None],
+    ) -> None:
+        self._bus = bus
+        self._known = known
+        self._batch_size = batch_size
+        self._qos0_limit = qos0_limit
+        self._on_stored = on_stored
+        self._on_heard = on_heard
+        self._waiting: deque[Incoming] = deque()
+        self._under_way: list[Incoming] = []
+        self._qos0 = 0
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._delivery_ids = _DeliveryIds(bus.message_id)
+        self._log = RejectionLog()
+        self.accounts = Accounts(self._in_flight_by_kind, self.oldest_age_s)
+
+    @property
+    def in_flight(self) -> int:
+        """QoS 1 messages received and not yet stored."""
+        return len(self._waiting) + len(self._under_way) - self._qos0
+
+    def oldest_age_s(self) -> float:
+        """Age of the oldest message that is not stored yet; 0 if there is none."""
+        oldest = self._under_way or self._waiting
+        return max(0.0, time.time() - oldest[0].received_at_ms / 1000) if oldest else 0.0
+
+    def offer(self, messages: Sequence[Incoming]) -> None:
+        """Take what a connection received. QoS 0 messages over their limit are dropped and counted."""
+        for message in messages:
+            kind = _kind(message.topic)
+            self.accounts.received[kind] += 1
+            if message.qos == 0:
+                if self._qos0 >= self._qos0_limit:
+                    self._finish_unpublished(kind, "overflow")
+                    continue
+                self._qos0 += 1
+            self._waiting.append(message)
+        if self._waiting:
+            self._idle.clear()
+            self._arrived.set()
+
+    def forget(self, generation: int) -> None:
+        """Drop what a lost connection delivered and is not being published yet: the broker delivers it again."""
+        kept: deque[Incoming] = deque()
+        for message in self._waiting:
+            if message.qos and message.generation == generation:
+                self._finish_unpublished(_kind(message.topic), "connection_lost")
+            else:
+                kept.append(message)
+        self._waiting = kept
+        if not kept and not self._under_way:
+            self._idle.set()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until nothing is in flight; False if that takes longer."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Store what arrives, for ever."""
+        while True:
+            await self._arrived.wait()
+            self._under_way = self._take()
+            if not self._under_way:
+                self._arrived.clear()
+                self._idle.set()
+                continue
+            batch = self._prepare(self._under_way)
+            await self._store(batch)
+            self._finish(batch)
+
+    def _take(self) -> list[Incoming]:
+        """The next messages in order: what has arrived, up to the batch size and about 1 MiB."""
+        taken: list[Incoming] = []
+        size = 0
+        waiting = self._waiting
+        while waiting and len(taken) < self._batch_size and size < _BATCH_BYTES:
+            message = waiting.popleft()
+            size += len(message.payload)
+            taken.append(message)
+        return taken
+
+    def _prepare(self, messages: Sequence[Incoming]) -> _Batch:
+        batch = _Batch()
+        for message in messages:
+            topic = _decoded(message.topic)
+            outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
+            outcomes = refuse_unknown(outcomes, self._known, message.payload)
+            self._sort(outcomes, message, topic, batch)
+        return batch
+
+    def _sort(self, outcomes: Sequence[Outcome], message: Incoming, topic: str, batch: _Batch) -> None:
+        """Put the outcomes of one message where they belong."""
+        result = Result.IGNORED
+        for index, outcome in enumerate(outcomes):
+            if type(outcome) is Accepted:
+                result = Result.PUBLISHED
+                heard = (outcome.kaiser_id, outcome.esp_id)
+                if type(outcome.message) is Reading:
+                    reading_id = "" if outcome.message.clock == "device" else self._id(message, index)
+                    outgoing = to_outgoing(outcome, reading_id, "")
+                    batch.sensors.setdefault(outgoing.msg_id, outgoing)
+                    batch.heard[heard] = message.received_at_ms
+                else:
+                    fact = content_id(message.topic, message.payload)
+                    outgoing = to_outgoing(outcome, self._id(message, index), fact)
+                    batch.devices.setdefault(outgoing.msg_id, outgoing)
+                    if not is_downlink(outcome.kind) and outcome.kind is not Kind.WILL:
+                        batch.heard[heard] = message.received_at_ms
+            elif type(outcome) is Rejection:
+                if result is Result.IGNORED:
+                    result = Result.REJECTED
+                outgoing = to_rejected(outcome, topic, message.received_at_ms, self._id(message, index))
+                batch.rejected[outgoing.msg_id] = outgoing
+                batch.codes.append(outcome.code)
+                self._log.add(outcome, topic, time.monotonic())
+            elif type(outcome) is Ignored:
+                batch.ignored.append(outcome.reason)
+        if not outcomes:
+            batch.ignored.append("empty")
+        batch.results.append(result)
+
+    def _id(self, message: Incoming, index: int) -> str:
+        identity = self._delivery_ids.of(message)
+        return identity if index == 0 else f"{identity}.{index}"
+
+    async def _store(self, batch: _Batch) -> None:
+        """Publish until all is stored, however long NATS is away."""
+        parts = [list(part.values()) for part in (batch.sensors, batch.devices, batch.rejected) if part]
+        while parts:
+            answers = await asyncio.gather(*(self._bus.publish_batch(part) for part in parts), return_exceptions=True)
+            failed: list[list[Outgoing]] = []
+            for part, answer in zip(parts, answers, strict=True):
+                if isinstance(answer, BusUnavailable):
+                    log.warning("not_stored_yet", messages=len(part), reason=str(answer))
+                    failed.append(part)
+                elif answer is not None:
+                    raise answer
+            parts = failed
+            if parts:
+                await asyncio.sleep(_RETRY_S)
+
+    def _finish(self, batch: _Batch) -> None:
+        done, self._under_way = self._under_way, []
+        now_ms = time.time_ns() // 1_000_000
+        self._qos0 -= sum(message.qos == 0 for message in done)
+        accounts = self.accounts
+        accounts.finished.update(
+            Tally((_kind(message.topic), result) for message, result in zip(done, batch.results, strict=True))
+        )
+        accounts.rejected.update(batch.codes)
+        accounts.ignored.update(batch.ignored)
+        accounts.acknowledged([(now_ms - message.received_at_ms) / 1000 for message in done])
+        self._on_heard(batch.heard)
+        if not self._waiting:
+            self._idle.set()
+        self._on_stored(done)
+
+    def _finish_unpublished(self, kind: str, reason: str) -> None:
+        self.accounts.finished[kind, Result.IGNORED] += 1
+        self.accounts.ignored[reason] += 1
+
+    def _in_flight_by_kind(self) -> dict[str, int]:
+        return dict(Tally(_kind(message.topic) for message in (*self._under_way, *self._waiting)))
+
+
+class _DeliveryIds:
+    """Ids of MQTT deliveries: the same for a redelivery, another for each new message.
+
+    A redelivery has the packet id and content of the first delivery, also in another process. Packet ids are used
+    again, so an id that was given out lately to a message that was no redelivery is not given to another one.
+    """
+
+    def __init__(self, unique: Callable[[], str]) -> None:
+        self._unique = unique
+        self._given: OrderedDict[str, None] = OrderedDict()
+        self._last: tuple[Incoming | None, str] = (None, "")
+
+    def of(self, message: Incoming) -> str:
+        """The id of this delivery; asked again for the message at hand it is the same."""
+        if message is not self._last[0]:
+            self._last = (message, self._new(message))
+        return self._last[1]
+
+    def _new(self, message: Incoming) -> str:
+        if message.qos == 0:
+            return self._unique()
+        identity = f"{message.packet_id:x}.{content_id(message.topic, message.payload)}"
+        if message.duplicate:
+            return identity
+        if identity in self._given:
+            return f"{identity}.{self._unique()}"
+        self._given[identity] = None
+        if len(self._given) > _REMEMBERED_IDS:
+            self._given.popitem(last=False)
+        return identity
+
+
+def refuse_unknown(outcomes: tuple[Outcome, ...], known: Container[str], payload: bytes) -> tuple[Outcome, ...]:
+    """The outcomes, or the one rejection 5001 where the device is not registered and approved."""
+    for outcome in outcomes:
+        if (
+            type(outcome) is Accepted
+            and outcome.esp_id not in known
+            and outcome.kind not in ALWAYS_PASS
+            and not is_downlink(outcome.kind)
+        ):
+            detail = f"device {outcome.esp_id} is not registered and approved"
+            return (Rejection(Code.ESP_DEVICE_NOT_FOUND, detail, "esp_id", outcome.esp_id, payload),)
+    return outcomes
+
+
+@lru_cache(maxsize=16_384)
+def _kind(topic: bytes) -> str:
+    """The kind that a message is accounted under, by its topic."""
+    try:
+        return parse(_decoded(topic)).kind.value
+    except Rejected:
+        return UNKNOWN_KIND
+
+
+def _decoded(topic: bytes) -> str:
+    """A topic as text; one that is no UTF-8 becomes one that is none of ours."""
+    return topic.decode(errors="backslashreplace")

@@ -1,0 +1,45 @@
+"""Broker profiles: where a broker is, and how to be let in."""
+
+import ssl
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Profile(BaseModel):
+    """One MQTT broker. An empty client_id means kaiser-ingest-<site>."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    tls: bool = False
+    tls_ca_file: Path | None = None
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    client_id: str = ""
+
+    @property
+    def address(self) -> str:
+        """The broker as people write it."""
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
+
+def password_of(profile: Profile) -> str:
+    """The password in force, from its file where one is named. OSError if that cannot be read."""
+    if profile.password_file is not None:
+        return profile.password_file.read_text().strip()
+    return profile.password.get_secret_value()
+
+
+def tls_context_of(profile: Profile) -> ssl.SSLContext | None:
+    """The TLS context of a profile, None without TLS. OSError (ssl.SSLError is one) if a file cannot be used."""
+    if not profile.tls:
+        return None
+    context = ssl.create_default_context(cafile=profile.tls_ca_file)
+    if profile.tls_certificate_file is not None:
+        context.load_cert_chain(profile.tls_certificate_file, profile.tls_key_file)
+    return context

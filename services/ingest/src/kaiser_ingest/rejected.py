@@ -1,0 +1,116 @@
+"""Rejected messages as the API sees them: listed newest first, and replayed as if they had just been received."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Container
+
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.consumer import Delivery, OrderedReader
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, RpcError
+from kaiser_common.schemas.api.rejected import (
+    Encoding,
+    RejectedItem,
+    RejectedPage,
+    RejectedQuery,
+    ReplayAnswer,
+    ReplayRequest,
+)
+from kaiser_common.schemas.event import RejectedMessage
+from kaiser_common.subjects import REJECTED
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from kaiser_ingest.outgoing import to_outgoing
+from kaiser_ingest.pipeline import refuse_unknown
+from kaiser_ingest.validate import Accepted, Rejection, validate
+
+_LONGEST_LOOK_S = 3.0
+_FIRST_SPAN = 500
+_LONGEST_SPAN = 20_000
+
+
+class RejectedMessages:
+    """Reads the stream REJECTED; a replay publishes at once."""
+
+    def __init__(self, bus: Bus, known: Container[str]) -> None:
+        self._bus = bus
+        self._known = known
+
+    async def page(self, query: RejectedQuery, _: Caller) -> RejectedPage:
+        """A page, newest first. Looks back for at most 3 s: the page may be short and still have a cursor."""
+        state = (await self._bus.jetstream.stream_info(REJECTED.name)).state
+        high = min(query.before - 1, state.last_seq) if query.before is not None else state.last_seq
+        first = max(1, state.first_seq)
+        deadline = time.monotonic() + _LONGEST_LOOK_S
+        span = _FIRST_SPAN
+        items: list[RejectedItem] = []
+        while high >= first and len(items) < query.limit and time.monotonic() < deadline:
+            low = max(first, high - span + 1)
+            found = [_item(each, query.encoding) for each in await self._read(_subject(query), low, high)]
+            items.extend(reversed(found))
+            high = low - 1
+            span = min(span * 4, _LONGEST_SPAN)
+        more = len(items) > query.limit or high >= first
+        items = items[: query.limit]
+        cursor = items[-1].seq if len(items) == query.limit else high + 1
+        return RejectedPage(items=items, next_cursor=str(cursor) if more else None)
+
+    async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
+        """Validate a rejected message again and publish what is good in it now. RpcError 404 and 422."""
+        try:
+            stored = await self._bus.jetstream.get_msg(REJECTED.name, request.seq)
+        except NotFoundError as error:
+            raise RpcError(404, Code.UNKNOWN_TOPIC, f"no rejected message {request.seq}") from error
+        except (NatsError, TimeoutError) as error:
+            raise BusUnavailable(str(error) or type(error).__name__) from error
+        message = RejectedMessage.model_validate_json(stored.data or b"")
+        payload = base64.b64decode(message.payload_base64)
+        outcomes = refuse_unknown(validate(message.topic, payload, time.time_ns() // 1_000_000), self._known, payload)
+        accepted = [each for each in outcomes if isinstance(each, Accepted)]
+        rejections = [each for each in outcomes if isinstance(each, Rejection)]
+        if rejections and not accepted:
+            raise RpcError(422, rejections[0].code, f"rejected again: {rejections[0].detail}", rejections[0].field)
+        for index, each in enumerate(accepted):
+            identity = f"replay.{request.seq}.{index}"
+            await self._bus.publish_batch([to_outgoing(each, identity, identity)], deadline_s=3.0)
+        return ReplayAnswer(seq=request.seq, published=len(accepted), rejected=len(rejections))
+
+    async def _read(self, subject: str, low: int, high: int) -> list[Delivery]:
+        """The messages of a subject with sequences from low to high, in order."""
+        reader = OrderedReader(self._bus, REJECTED.name, [subject], start_sequence=low)
+        found: list[Delivery] = []
+        async with asyncio.timeout(_LONGEST_LOOK_S):
+            async for batch in reader:
+                found.extend(each for each in batch if each.stream_sequence <= high)
+                if not batch or batch[-1].pending == 0 or batch[-1].stream_sequence >= high:
+                    reader.stop()
+                    break
+        return found
+
+
+def _subject(query: RejectedQuery) -> str:
+    return f"rejected.{query.code if query.code is not None else '*'}.{query.esp_id or '*'}"
+
+
+def _item(delivery: Delivery, encoding: str) -> RejectedItem:
+    message = RejectedMessage.model_validate_json(delivery.body)
+    payload = message.payload_base64
+    used: Encoding = "base64"
+    if encoding == "text":
+        try:
+            payload, used = base64.b64decode(message.payload_base64).decode(), "text"
+        except UnicodeDecodeError:
+            used = "base64"  # bytes that are no text are shown as they are stored
+    return RejectedItem(
+        seq=delivery.stream_sequence,
+        topic=message.topic,
+        payload=payload,
+        encoding=used,
+        code=message.code,
+        message=message.message,
+        field=message.field,
+        esp_id=message.esp_id,
+        received_at=message.received_at,
+    )

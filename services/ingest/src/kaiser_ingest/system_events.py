@@ -1,0 +1,62 @@
+"""System events of ingest, sent to the operators without holding anything up."""
+
+import asyncio
+import time
+from typing import Any, Literal
+
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.errors import Code
+from kaiser_common.schemas.event import SystemEvent
+from kaiser_common.subjects import event_subject
+
+from kaiser_ingest import metrics
+
+log = structlog.get_logger()
+
+Severity = Literal["info", "warning", "error", "critical"]
+
+_MOST_WAITING = 100
+
+
+class SystemEvents:
+    """Takes events at once and publishes them one after the other; over 100 waiting the newest is dropped, counted."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: asyncio.Queue[SystemEvent] = asyncio.Queue(_MOST_WAITING)
+
+    def tell(
+        self,
+        event: str,
+        severity: Severity,
+        message: str,
+        *,
+        code: Code | None = None,
+        esp_id: str | None = None,
+        **details: Any,
+    ) -> None:
+        """Publish an event soon."""
+        told = SystemEvent(
+            event=event,
+            severity=severity,
+            message=message,
+            esp_id=esp_id,
+            code=None if code is None else int(code),
+            details=details,
+            ts=time.time_ns() // 1_000_000,
+        )
+        try:
+            self._waiting.put_nowait(told)
+        except asyncio.QueueFull:
+            metrics.EVENTS_DROPPED.inc()
+
+    async def run(self) -> None:
+        """Publish what was told, for ever. An event that NATS does not take within 10 s is dropped, counted."""
+        while True:
+            told = await self._waiting.get()
+            try:
+                await self._bus.publish(event_subject("system_event", told.esp_id), told.model_dump_json().encode())
+            except BusUnavailable as error:
+                metrics.EVENTS_DROPPED.inc()
+                log.warning("event_dropped", dropped=told.event, reason=str(error))

@@ -1,0 +1,33 @@
+"""The alarm for messages that are received and never stored: all looks healthy while later ones wait behind them."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from kaiser_common.errors import Code
+
+from kaiser_ingest.system_events import SystemEvents
+
+log = structlog.get_logger()
+
+_LOOK_EVERY_S = 1.0
+
+
+async def watch_age(oldest_age_s: Callable[[], float], alarm_s: float, events: SystemEvents) -> None:
+    """Tell once when the oldest message is older than the alarm, and once when that is over; for ever."""
+    alarmed = False
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        age_s = oldest_age_s()
+        if age_s > alarm_s and not alarmed:
+            log.error("messages_not_stored", oldest_s=round(age_s, 1), hint="is NATS up, is a stream full?")
+            events.tell(
+                "ingest_stalled",
+                "critical",
+                f"no received message could be stored for {age_s:.0f} s",
+                code=Code.DEPENDENCY_MISSING,
+            )
+        elif alarmed and age_s <= alarm_s:
+            log.info("messages_stored_again")
+            events.tell("ingest_goes_on", "info", "received messages are stored again")
+        alarmed = age_s > alarm_s

@@ -1,0 +1,375 @@
+"""Helpers of ingest's tests: ingest as a real process, devices that publish, and a look at what was stored.
+
+Each test has a site of its own, so its MQTT session and its messages are its own on a shared broker.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.settings import CommonSettings
+
+WITHIN_S = 40.0
+
+
+async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, every_s: float = 0.05) -> Any:
+    """Wait until the condition (a function or a coroutine function) is true and give its value."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not true within {within_s} s: {condition}"
+        await asyncio.sleep(every_s)
+
+
+class Ingest:
+    """ingest as a process of its own."""
+
+    def __init__(self, environment: dict[str, str], log: Path, port: int) -> None:
+        self._environment = environment
+        self._log = log
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it is ready later."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from kaiser_ingest.app import main; main()"],
+                env={**os.environ, **self._environment, "KAISER_METRICS_PORT": str(self._port)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        return self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(15.0)
+        finally:
+            self._process.kill()
+            self._process = None
+
+    def end(self) -> None:
+        """End it whatever its state."""
+        if self._process is not None:
+            self.kill()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of its internal HTTP server; 0 if there is none."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=2.0) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self) -> bool:
+        return self.get("/readyz")[0] == 200
+
+    def connected(self) -> bool:
+        return self.metric("kaiser_ingest_connected") == 1.0
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample by its name with labels."""
+        lines = [line for line in self.get("/metrics")[1].splitlines() if line and not line.startswith("#")]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    def metric(self, name: str) -> float:
+        return self.metrics().get(name, 0.0)
+
+    def total(self, name: str) -> float:
+        """Sum over the labels of a metric."""
+        return sum(value for key, value in self.metrics().items() if key == name or key.startswith(name + "{"))
+
+    def accounts_balance(self) -> bool:
+        """received = published + rejected + ignored + in flight, for each kind."""
+        balance: Counter[str] = Counter()
+        for name, value in self.metrics().items():
+            kind = name.partition('kind="')[2].partition('"')[0]
+            if name.startswith("kaiser_ingest_received_messages_total{"):
+                balance[kind] += int(value)
+            elif name.startswith(("kaiser_ingest_messages_total{", "kaiser_ingest_in_flight_messages{")):
+                balance[kind] -= int(value)
+        return not any(balance.values())
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+class Device:
+    """An MQTT 3.1.1 client that publishes, pipelined, and knows which PUBACKs it has seen."""
+
+    def __init__(self, host: str, port: int, client_id: str = "", clean: bool = True) -> None:
+        self._host, self._port = host, port
+        self._client_id = client_id or f"device-{secrets.token_hex(6)}"
+        self._clean = clean
+        self._waiting: dict[int, int] = {}
+        self._next_id = 0
+        self._window = asyncio.Semaphore(500)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._subscribed = asyncio.Event()
+        self.acknowledged: set[int] = set()
+        self.heard: list[tuple[str, bytes]] = []
+        self.closed = asyncio.Event()
+
+    async def connect(self) -> "Device":
+        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        name = self._client_id.encode()
+        flags = 0x02 if self._clean else 0
+        body = b"\x00\x04MQTT\x04" + bytes([flags]) + b"\x00\x3c" + struct.pack(">H", len(name)) + name
+        self._writer.write(b"\x10" + _length(len(body)) + body)
+        answer = await asyncio.wait_for(self._reader.readexactly(4), 5.0)
+        assert answer[3] == 0, answer
+        self._tasks = [asyncio.create_task(self._read())]
+        return self
+
+    async def publish(self, number: int, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+        """Send; the PUBACK puts `number` into `acknowledged`. ConnectionError once the broker is gone."""
+        if qos:
+            await self._window.acquire()
+            if self.closed.is_set():
+                raise ConnectionError("closed")
+            self._next_id = self._next_id % 65535 + 1
+            self._waiting[self._next_id] = number
+        name = topic.encode()
+        body = struct.pack(">H", len(name)) + name + (struct.pack(">H", self._next_id) if qos else b"") + payload
+        self._writer.write(bytes([0x30 | qos << 1 | retain]) + _length(len(body)) + body)
+        if self._writer.transport.get_write_buffer_size() > 1_000_000:
+            await self._writer.drain()
+
+    async def subscribe(self, topic_filter: str) -> None:
+        name = topic_filter.encode()
+        body = b"\x00\x01" + struct.pack(">H", len(name)) + name + b"\x01"
+        self._writer.write(b"\x82" + _length(len(body)) + body)
+        await asyncio.wait_for(self._subscribed.wait(), 5.0)
+
+    async def all_acknowledged(self, within_s: float = WITHIN_S) -> None:
+        await wait_until(lambda: not self._waiting or self.closed.is_set(), within_s, 0.01)
+        assert not self._waiting, f"{len(self._waiting)} without PUBACK"
+
+    async def close(self) -> None:
+        self._writer.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                first = (await self._reader.readexactly(1))[0]
+                length, shift = 0, 0
+                while True:
+                    byte = (await self._reader.readexactly(1))[0]
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+                self._take(first, await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, OSError):
+            self.closed.set()
+            for _ in range(1000):
+                self._window.release()
+
+    def _take(self, first: int, body: bytes) -> None:
+        kind = first & 0xF0
+        if kind == 0x40:
+            self.acknowledged.add(self._waiting.pop(struct.unpack(">H", body[:2])[0]))
+            self._window.release()
+        elif kind == 0x90:
+            self._subscribed.set()
+        elif kind == 0x30:
+            end = 2 + struct.unpack(">H", body[:2])[0]
+            packet_id = 2 if first & 6 else 0
+            self.heard.append((body[2:end].decode(), body[end + packet_id :]))
+            if packet_id:
+                self._writer.write(b"\x40\x02" + body[end : end + 2])
+
+
+def _length(value: int) -> bytes:
+    out = bytearray()
+    while True:
+        byte, value = value & 0x7F, value >> 7
+        out.append(byte | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+class World:
+    """One site on real servers: its devices, its ingest processes, and what they stored."""
+
+    def __init__(self, bus: CommonSettings, broker: Any, folder: Path, free_port: Callable[[], int]) -> None:
+        self.bus = bus
+        self.broker = broker
+        self.site = f"s{secrets.token_hex(4)}"
+        self._folder = folder
+        self._free_port = free_port
+        self._ingests: list[Ingest] = []
+
+    def ingest(self, **environment: str) -> Ingest:
+        """A process of ingest that serves this site, started."""
+        settings = {
+            "KAISER_NATS_URL": self.bus.nats_address,
+            "KAISER_MQTT_HOST": self.broker.host,
+            "KAISER_MQTT_PORT": str(self.broker.port),
+            "KAISER_SITE": self.site,
+            "KAISER_MQTT_KAISER_IDS": json.dumps([self.site]),
+            "KAISER_LOG_FORMAT": "json",
+            **environment,
+        }
+        found = Ingest(settings, self._folder / f"ingest-{len(self._ingests)}.log", self._free_port())
+        self._ingests.append(found)
+        found.start()
+        return found
+
+    def end(self) -> None:
+        for ingest in self._ingests:
+            ingest.end()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[nats.NATS]:
+        """A NATS client of the test's own."""
+        client = await nats.connect(self.bus.nats_address, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    async def approve(self, esp_ids: Sequence[str], state: str = "approved") -> None:
+        """Register devices, as health does."""
+        async with self.client() as client:
+            bucket = await client.jetstream().key_value("devices")
+            for esp_id in esp_ids:
+                record = DeviceRecord(esp_id=esp_id, kaiser_id=self.site, state=state)  # type: ignore[arg-type]
+                await bucket.put(esp_id, record.model_dump_json().encode())
+
+    async def device(self) -> Device:
+        """A device connected to the broker."""
+        return await Device(self.broker.host, self.broker.port).connect()
+
+    def topic(self, esp_id: str, rest: str) -> str:
+        return f"kaiser/{self.site}/esp/{esp_id}/{rest}"
+
+    async def stored(self, stream: str) -> list[tuple[str, dict[str, Any]]]:
+        """Subject and body of every message of a stream."""
+        async with self.client() as client:
+            jetstream = client.jetstream()
+            state = (await jetstream.stream_info(stream)).state
+            if not state.messages:
+                return []
+            subscription = await jetstream.subscribe(
+                ">" if stream != "SENSORS" else "esp.sensor.data.>",
+                stream=stream,
+                ordered_consumer=True,
+                pending_msgs_limit=-1,
+                pending_bytes_limit=-1,
+            )
+            found = []
+            while True:
+                message = await subscription.next_msg(timeout=5.0)
+                found.append((message.subject, json.loads(message.data)))
+                if message.metadata.num_pending == 0:
+                    return found
+
+    async def count(self, stream: str) -> int:
+        """Messages in a stream."""
+        async with self.client() as client:
+            return int((await client.jetstream().stream_info(stream)).state.messages)
+
+
+@pytest.fixture
+def make_world(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., World]]:
+    """`make_world(bus_settings, broker)`; every ingest started in it is ended with the test."""
+    worlds: list[World] = []
+
+    def make(bus: CommonSettings, broker: Any) -> World:
+        worlds.append(World(bus, broker, tmp_path, free_port))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.end()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World], bus_settings: CommonSettings, mosquitto: Any) -> World:
+    """A site on the session's NATS (its streams empty) and Mosquitto."""
+    return make_world(bus_settings, mosquitto)
+
+
+def reading(esp_id: str, number: int, **fields: Any) -> bytes:
+    """The payload of a reading whose ts and raw tell its number."""
+    return json.dumps(
+        {
+            "ts": 1_767_225_600_000 + number,
+            "esp_id": esp_id,
+            "gpio": 34,
+            "sensor_type": "ph",
+            "raw": number,
+            "raw_mode": True,
+            **fields,
+        }
+    ).encode()
+
+
+def payload_of(rejected: dict[str, Any]) -> bytes:
+    """The payload of a stored rejection."""
+    return base64.b64decode(rejected["payload_base64"])
+
+
+@pytest.fixture
+def make_reading() -> Callable[..., bytes]:
+    return reading
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[Any]]:
+    return wait_until
+
+
+@contextmanager
+def listening_port() -> Iterator[int]:
+    """A port that accepts and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with listening_port() as port:
+        yield port

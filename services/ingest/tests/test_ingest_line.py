@@ -1,0 +1,84 @@
+"""The straight line on real servers: MQTT to SENSORS, DEVICES and REJECTED."""
+
+import asyncio
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/device-messages.json").read_text())
+
+
+async def test_readings_and_bad_messages_end_where_they_belong(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    esp_ids = [f"ESP_{number:04d}" for number in range(50)]
+    await world.approve(esp_ids)
+    ingest = world.ingest()
+    await until(ingest.ready)
+    device = await world.device()
+    for _ in range(2):  # the second time all are redeliveries
+        for number in range(1000):
+            esp_id = esp_ids[number % 50]
+            await device.publish(number, world.topic(esp_id, "sensor/34/data"), make_reading(esp_id, number))
+    bad: list[tuple[int, str, bytes]] = [
+        (5209, world.topic("ESP_0001", "sensor/34/data"), b"{"),
+        (5205, world.topic("ESP_0001", "sensor/34/data"), b"{}"),
+        (5001, world.topic("ESP_UNKNOWN", "sensor/34/data"), make_reading("ESP_UNKNOWN", 1)),
+        (5201, world.topic("esp-lower", "sensor/34/data"), b"{}"),
+        (5211, world.topic("ESP_0001", "sensor/35/data"), make_reading("ESP_0001", 1)),
+    ]
+    for number in range(50):
+        _, topic, payload = bad[number % 5]
+        await device.publish(2000 + number, topic, payload)
+    await device.all_acknowledged()
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 2050)
+    stored = await world.stored("SENSORS")
+    assert sorted(body["raw"] for _, body in stored) == list(range(1000))
+    assert stored[0][0] == f"esp.sensor.data.{world.site}.{stored[0][1]['esp_id']}.34"
+    rejected = await world.stored("REJECTED")
+    assert Counter(body["code"] for _, body in rejected) == {5209: 10, 5205: 10, 5001: 10, 5201: 10, 5211: 10}
+    assert {subject.split(".")[1] for subject, _ in rejected} == {"5209", "5205", "5001", "5201", "5211"}
+    assert ingest.accounts_balance()
+    await device.close()
+    assert ingest.stop() == 0
+
+
+async def test_every_example_of_the_contract_goes_through_the_running_system(
+    make_world: Callable[..., Any], bus_settings: Any, mosquitto_factory: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    world = make_world(bus_settings, mosquitto_factory())
+    await world.approve(["ESP_0A1B2C3D", "MOCK_001", "ESP_FFFFFFFF"])
+    ingest = world.ingest(KAISER_MQTT_KAISER_IDS='["+"]')
+    await until(ingest.ready)
+    device = await world.device()
+    async with world.client() as client:
+        heard: list[tuple[str, dict[str, Any]]] = []
+
+        async def note(message: Any) -> None:
+            if message.data and ".alive." not in message.subject:
+                heard.append((message.subject, json.loads(message.data)))
+
+        await client.subscribe("esp.>", cb=note)
+        await client.subscribe("rejected.>", cb=note)
+        await client.flush()
+        for number, example in enumerate(GOLDEN):
+            del heard[:]
+            await device.publish(number, example["topic"], example["payload"].encode())
+            await until(lambda: heard, 5.0, 0.005)
+            subject, body = heard[0]
+            if example["expect"] == "reject":
+                assert subject.split(".")[:2] == ["rejected", str(example["code"])], example["name"]
+                assert base64.b64decode(body["payload_base64"]) == example["payload"].encode()
+                assert (body["topic"], body["code"]) == (example["topic"], example["code"])
+            else:
+                expected = example["normalised"] or {}
+                assert subject.startswith("esp."), (example["name"], body)
+                assert {name: body[name] for name in expected} == expected
+                assert body["esp_id"] in example["topic"]
+                await until(lambda: len(heard) == (2 if example["name"] == "sensor batch" else 1), 5.0, 0.005)
+    await device.close()
+    await asyncio.sleep(0)
+    assert ingest.stop() == 0
