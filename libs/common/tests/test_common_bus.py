@@ -1,0 +1,304 @@
+"""Publishing, consuming, mirroring and asking over a real NATS server."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from pydantic import BaseModel
+
+from kaiser_common import declare
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing, connect
+from kaiser_common.consumer import Consumer, Delivery, OrderedReader
+from kaiser_common.mirror import Mirror
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import Bucket, DurableConsumer, Stream
+
+STREAM = Stream("TEST", ("test.>",), "limits", "file", 10_000_000, "new")
+CONSUMER = DurableConsumer("TEST", "reader", ("test.>",), ack_wait_s=2.0)
+BUCKET = Bucket("testbucket")
+
+
+@pytest.fixture
+async def bus(nats_factory) -> AsyncIterator[Bus]:
+    """A bus on a server of its own, with one stream, one consumer and one bucket."""
+    server = nats_factory()
+    async with connect(CommonSettings(nats_url=server.url), "test") as bus:
+        bus.server = server
+        await declare._apply_stream(bus, STREAM.name, declare.stream_config(STREAM))
+        await declare._apply_stream(bus, f"KV_{BUCKET.name}", declare.bucket_config(BUCKET))
+        await declare._apply_consumer(bus, CONSUMER)
+        yield bus
+
+
+async def until(condition, timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        await asyncio.sleep(0.01)
+
+
+async def stored(bus: Bus, stream: str = "TEST") -> int:
+    reply = await bus.client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)
+    return json.loads(reply.data)["state"]["messages"]
+
+
+async def take(consumer: Consumer, count: int) -> list[Delivery]:
+    """The next `count` messages, acknowledged."""
+    taken: list[Delivery] = []
+    async with asyncio.timeout(20):
+        async for batch in consumer:
+            taken.extend(batch)
+            await consumer.ack(batch)
+            if len(taken) >= count:
+                break
+    return taken
+
+
+def numbered(bus: Bus, count: int) -> list[Outgoing]:
+    return [Outgoing("test.a", str(number).encode(), bus.message_id()) for number in range(count)]
+
+
+async def test_a_batch_of_any_size_is_stored_in_order(bus):
+    await bus.publish_batch(numbered(bus, 2500))
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        assert [int(delivery.body) for delivery in await take(consumer, 2500)] == list(range(2500))
+
+
+async def test_publishing_the_same_messages_again_stores_none_twice(bus):
+    first, second = numbered(bus, 5), numbered(bus, 5)
+    await bus.publish_batch(first)
+    await bus.publish_batch([*first, *second])
+    assert await stored(bus) == 10
+
+
+async def test_a_full_stream_refuses_and_keeps_what_it_has(bus):
+    small = Stream("SMALL", ("small.>",), "limits", "file", 2000, "new")
+    await declare._apply_stream(bus, small.name, declare.stream_config(small))
+    await bus.publish("small.a", b"x" * 500)
+    with pytest.raises(BusUnavailable, match=r"small\.a"):
+        for _ in range(5):
+            await bus.publish("small.a", b"x" * 500, deadline_s=2.0)
+    assert await stored(bus, "SMALL") >= 1
+
+
+async def test_a_subject_without_a_stream_is_unavailable_within_the_deadline(bus):
+    started = time.monotonic()
+    with pytest.raises(BusUnavailable, match="nowhere"):
+        await bus.publish("nowhere.a", b"x", deadline_s=0.5)
+    assert time.monotonic() - started < 5
+
+
+async def test_a_publish_outlives_a_restart_of_the_server(bus):
+    bus.server.kill()
+    publishing = asyncio.create_task(bus.publish_batch(numbered(bus, 100), deadline_s=30))
+    await asyncio.sleep(0.3)
+    bus.server.start()
+    await asyncio.wait_for(publishing, 30)
+    assert await stored(bus) == 100
+
+
+async def test_a_lone_message_is_handed_out_at_once(bus):
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        reading = asyncio.create_task(take(consumer, 1))
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        await bus.publish("test.a", b"1")
+        await reading
+        assert time.monotonic() - started < 0.5
+
+
+async def test_what_is_not_acknowledged_comes_again_after_the_consumer_is_gone(bus):
+    await bus.publish_batch(numbered(bus, 10))
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        async for batch in consumer:
+            await consumer.ack(batch[:4])
+            break
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        again = await take(consumer, 6)
+    assert [int(delivery.body) for delivery in again] == [4, 5, 6, 7, 8, 9]
+    assert all(delivery.deliveries == 2 for delivery in again)
+
+
+async def test_a_nak_brings_a_message_again_after_its_delay(bus):
+    await bus.publish("test.a", b"1")
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        async for batch in consumer:
+            started = time.monotonic()
+            await consumer.nak(batch, delay_s=0.5)
+            break
+        [again] = await take(consumer, 1)
+    assert again.deliveries == 2
+    assert time.monotonic() - started >= 0.4
+
+
+async def test_what_is_held_longer_than_the_ack_wait_is_not_delivered_again(bus):
+    await bus.publish("test.a", b"1")
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        async for batch in consumer:
+            await asyncio.sleep(CONSUMER.ack_wait_s * 2)
+            assert batch[0].deliveries == 1
+            await consumer.ack(batch)
+            break
+        info = await bus.client.request("$JS.API.CONSUMER.INFO.TEST.reader", b"", timeout=2)
+    assert json.loads(info.data)["num_redelivered"] == 0
+
+
+async def test_stop_ends_the_iteration_and_gives_back_what_was_not_handed_out(bus):
+    async with Consumer(bus, CONSUMER).open() as consumer:
+
+        async def read() -> int:
+            count = 0
+            async for batch in consumer:
+                count += len(batch)
+                await consumer.ack(batch)
+            return count
+
+        reading = asyncio.create_task(read())
+        await bus.publish_batch(numbered(bus, 3))
+        await asyncio.sleep(0.3)
+        consumer.stop()
+        assert await asyncio.wait_for(reading, 3) == 3
+
+
+async def test_consuming_goes_on_after_a_restart_of_the_server(bus):
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        reading = asyncio.create_task(take(consumer, 20))
+        await bus.publish_batch(numbered(bus, 10))
+        await asyncio.sleep(0.3)
+        bus.server.kill()
+        bus.server.start()
+        await bus.publish_batch(numbered(bus, 10), deadline_s=20)
+        assert len(await asyncio.wait_for(reading, 25)) >= 20
+
+
+async def test_an_ordered_reader_misses_nothing_over_a_restart_of_the_server(bus):
+    seen: list[int] = []
+    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1)
+
+    async def read() -> None:
+        async for batch in reader:
+            seen.extend(delivery.stream_sequence for delivery in batch)
+
+    reading = asyncio.create_task(read())
+    await bus.publish_batch(numbered(bus, 50))
+    await until(lambda: len(seen) == 50)
+    bus.server.kill()
+    bus.server.start()
+    await bus.publish_batch(numbered(bus, 50), deadline_s=20)
+    await until(lambda: len(seen) >= 100, 20)
+    reading.cancel()
+    assert seen == list(range(1, 101))
+
+
+async def test_a_mirror_follows_puts_and_deletes(bus):
+    kv = await bus.jetstream.key_value(BUCKET.name)
+    await kv.put("a", b"1")
+    mirror = Mirror(bus, BUCKET, int)
+    keeping = asyncio.create_task(mirror.keep())
+    await mirror.ready(10)
+    assert dict(mirror) == {"a": 1}
+    await kv.put("b", b"2")
+    await kv.put("a", b"3")
+    await until(lambda: dict(mirror) == {"a": 3, "b": 2})
+    await kv.delete("a")
+    await until(lambda: dict(mirror) == {"b": 2})
+    keeping.cancel()
+
+
+async def test_a_mirror_of_an_empty_bucket_is_ready_at_once(bus):
+    mirror = Mirror(bus, BUCKET, int)
+    keeping = asyncio.create_task(mirror.keep())
+    await mirror.ready(5)
+    assert len(mirror) == 0
+    keeping.cancel()
+
+
+async def test_a_mirror_is_right_again_after_a_restart_of_the_server(bus):
+    kv = await bus.jetstream.key_value(BUCKET.name)
+    await kv.put("a", b"1")
+    mirror = Mirror(bus, BUCKET, int)
+    keeping = asyncio.create_task(mirror.keep())
+    await mirror.ready(10)
+    bus.server.kill()
+    bus.server.start()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await kv.put("b", b"2")
+                break
+            except Exception:
+                await asyncio.sleep(0.1)
+    await until(lambda: dict(mirror) == {"a": 1, "b": 2}, 20)
+    keeping.cancel()
+
+
+class Double(BaseModel):
+    value: int
+
+
+@dataclass
+class Asked:
+    callers: list[Caller]
+
+    async def double(self, request: Double, caller: Caller) -> Double:
+        self.callers.append(caller)
+        return Double(value=request.value * 2)
+
+    async def refuse(self, request: Nothing, caller: Caller) -> Nothing:
+        raise RpcError(409, 5007, "the device is offline", "esp_id")
+
+    async def break_down(self, request: Nothing, caller: Caller) -> Nothing:
+        raise ZeroDivisionError("a bug")
+
+    async def world_down(self, request: Nothing, caller: Caller) -> Nothing:
+        raise ConnectionError("no database")
+
+
+@pytest.fixture
+async def asked(bus) -> AsyncIterator[Asked]:
+    asked = Asked([])
+    methods = {
+        "double": Method(Double, asked.double),
+        "refuse": Method(Nothing, asked.refuse),
+        "break_down": Method(Nothing, asked.break_down),
+        "world_down": Method(Nothing, asked.world_down),
+    }
+    async with serve(bus, "arith", methods, unavailable=(ConnectionError,)):
+        await bus.round_trip()
+        yield asked
+
+
+async def test_a_request_is_answered_typed_and_knows_its_caller(bus, asked):
+    caller = Caller(user="ada", role="operator", request_id="r1")
+    assert await call(bus, "arith", "double", Double(value=21), Double, caller=caller) == Double(value=42)
+    assert asked.callers == [caller]
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "status", "code", "field"),
+    [
+        ("refuse", Nothing(), 409, 5007, "esp_id"),
+        ("double", Nothing(), 422, 5205, "value"),
+        ("break_down", Nothing(), 500, 5407, None),
+        ("world_down", Nothing(), 503, 5402, None),
+        ("unknown", Nothing(), 404, 5407, None),
+    ],
+)
+async def test_a_failed_request_comes_back_as_a_problem(bus, asked, method, request_, status, code, field):
+    with pytest.raises(RpcError) as caught:
+        await call(bus, "arith", method, request_, Double)
+    problem = caught.value.problem
+    assert (problem.status, problem.code, problem.field) == (status, code, field)
+    assert await call(bus, "arith", "double", Double(value=1), Double) == Double(value=2)
+
+
+async def test_a_service_that_is_down_gives_504_at_once(bus):
+    started = time.monotonic()
+    with pytest.raises(RpcError) as caught:
+        await call(bus, "nobody", "home", Nothing(), Nothing)
+    assert (caught.value.problem.status, caught.value.problem.code) == (504, 5403)
+    assert time.monotonic() - started < 2

@@ -1,0 +1,61 @@
+"""What a database error means, and COPY-upsert on a real server."""
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+from kaiser_common.database import Level, Verdict, copy_upsert, detect_level, verdict
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.AdminShutdown(), Verdict.RETRY),
+        (errors.SerializationFailure(), Verdict.RETRY),
+        (errors.DiskFull(), Verdict.RETRY),
+        (errors.ReadOnlySqlTransaction(), Verdict.RETRY),
+        (errors.LockNotAvailable(), Verdict.RETRY),
+        (errors.QueryCanceled(), Verdict.RETRY),
+        (psycopg.OperationalError("server closed the connection"), Verdict.RETRY),
+        (PoolTimeout(), Verdict.RETRY),
+        (errors.NumericValueOutOfRange(), Verdict.REJECT),
+        (errors.NotNullViolation(), Verdict.REJECT),
+        (errors.CheckViolation(), Verdict.REJECT),
+        (errors.UndefinedColumn(), Verdict.BUG),
+        (errors.SyntaxError(), Verdict.BUG),
+        (TypeError(), Verdict.BUG),
+    ],
+)
+def test_the_verdict_follows_from_the_sqlstate(error, expected):
+    assert verdict(error) is expected
+
+
+@pytest.fixture
+async def connection(postgres_server):
+    async with await psycopg.AsyncConnection.connect(postgres_server.url) as connection:
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS try")
+        await connection.execute("DROP TABLE IF EXISTS try.t")
+        await connection.execute("CREATE TABLE try.t (id int PRIMARY KEY, text text)")
+        yield connection
+        await connection.rollback()
+
+
+async def test_copy_upsert_stores_each_key_once(connection):
+    rows = [(1, "a"), (2, "b"), (1, "again")]
+    assert await copy_upsert(connection, "try.t", ["id", "text"], rows, on_conflict="(id) DO NOTHING") == 2
+    assert await copy_upsert(connection, "try.t", ["id", "text"], [(2, "c"), (3, "d")]) == 1
+    cursor = await connection.execute("SELECT id, text FROM try.t ORDER BY id")
+    assert await cursor.fetchall() == [(1, "a"), (2, "b"), (3, "d")]
+
+
+async def test_copy_upsert_stores_nothing_before_the_commit(connection):
+    await connection.commit()
+    await copy_upsert(connection, "try.t", ["id", "text"], [(1, "a")])
+    await connection.rollback()
+    cursor = await connection.execute("SELECT count(*) FROM try.t")
+    assert await cursor.fetchone() == (0,)
+
+
+async def test_a_server_without_the_extension_is_plain(connection):
+    assert await detect_level(connection) is Level.PLAIN

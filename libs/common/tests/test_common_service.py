@@ -1,0 +1,108 @@
+"""The shell of a service, run as a real process."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import asyncio, sys
+from kaiser_common.service import run
+from kaiser_common.settings import CommonSettings
+
+async def work(service, settings):
+    async def broken():
+        raise ConnectionError("no database")
+    service.check("nothing", lambda: asyncio.sleep(0))
+    if "broken" in sys.argv:
+        service.check("database", broken)
+    if "crash" in sys.argv:
+        raise RuntimeError("a bug")
+    await service.stopping.wait()
+    if "hang" in sys.argv:
+        await asyncio.sleep(60)
+
+run("trial", CommonSettings, work)
+"""
+
+
+@pytest.fixture
+def start(free_port):
+    running = []
+
+    def start(*arguments: str, **environment: str):
+        port = free_port()
+        environment = {"KAISER_METRICS_PORT": str(port), "KAISER_LOG_FORMAT": "json", **environment}
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        process.port = port
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def ask(process, path: str) -> tuple[int, str]:
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=5)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except OSError:
+            assert time.monotonic() < deadline, "the service does not listen"
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.05)
+
+
+def test_it_answers_and_stops_on_sigterm_with_status_0(start):
+    process = start()
+    assert ask(process, "/healthz")[0] == 200
+    assert ask(process, "/readyz")[0] == 200
+    assert "kaiser_build_info" in ask(process, "/metrics")[1]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def test_readyz_names_what_does_not_answer(start):
+    process = start("broken")
+    status, body = ask(process, "/readyz")
+    assert status == 503
+    assert json.loads(body)["checks"] == {"nothing": "ok", "database": "no database"}
+
+
+def test_a_bug_ends_the_process_with_status_1_and_its_traceback(start):
+    process = start("crash")
+    output = process.communicate(timeout=15)[0]
+    assert process.returncode == 1
+    assert "RuntimeError: a bug" in output
+
+
+def test_work_that_does_not_stop_is_cancelled_within_ten_seconds(start):
+    process = start("hang")
+    ask(process, "/healthz")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(12) == 0
+
+
+def test_a_typo_in_a_setting_is_one_clear_line_and_status_2(start):
+    process = start(KAISER_NATS_PORT="abc")
+    output = process.communicate(timeout=15)[0]
+    assert process.returncode == 2
+    assert output.count("\n") == 1
+    assert "KAISER_NATS_PORT" in output
+    assert "abc" in output
