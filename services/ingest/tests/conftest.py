@@ -216,7 +216,7 @@ class Device:
             end = 2 + struct.unpack(">H", body[:2])[0]
             packet_id = 2 if first & 6 else 0
             self.heard.append((body[2:end].decode(), body[end + packet_id :]))
-            if packet_id:
+            if packet_id and self._clean:  # a client on another's session takes nothing away
                 self._writer.write(b"\x40\x02" + body[end : end + 2])
 
 
@@ -227,6 +227,62 @@ def _length(value: int) -> bytes:
         out.append(byte | (0x80 if value else 0))
         if not value:
             return bytes(out)
+
+
+class ScriptedBroker:
+    """A broker that says what no real one here can be made to say; it answers the first packets and then hangs up."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, *, connack: int = 0, suback: int = 1, puback: int | None = 0, farewell: bytes = b"") -> None:
+        self._connack, self._suback, self._puback, self._farewell = connack, suback, puback, farewell
+        self.port = 0
+        self.connects: list[float] = []
+
+    async def __aenter__(self) -> "ScriptedBroker":
+        self._server = await asyncio.start_server(self._serve, self.host, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connects.append(time.monotonic())
+        try:
+            while True:
+                first = (await reader.readexactly(1))[0] & 0xF0
+                length, shift = 0, 0
+                while True:
+                    byte = (await reader.readexactly(1))[0]
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+                body = await reader.readexactly(length)
+                if first == 0x10:
+                    writer.write(bytes([0x20, 3, 0, self._connack, 0]))
+                    if self._connack:
+                        break
+                elif first == 0x80:
+                    writer.write(bytes([0x90, 25]) + body[:2] + b"\x00" + bytes([self._suback] * 22))
+                elif first == 0x30 and self._puback is not None:
+                    end = 2 + struct.unpack(">H", body[:2])[0]
+                    writer.write(b"\x40\x03" + body[end : end + 2] + bytes([self._puback]))
+                    if self._farewell:
+                        await asyncio.sleep(0.2)
+                        writer.write(self._farewell)
+                        break
+            await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def scripted_broker() -> type[ScriptedBroker]:
+    return ScriptedBroker
 
 
 class World:
@@ -277,9 +333,9 @@ class World:
                 record = DeviceRecord(esp_id=esp_id, kaiser_id=self.site, state=state)  # type: ignore[arg-type]
                 await bucket.put(esp_id, record.model_dump_json().encode())
 
-    async def device(self) -> Device:
+    async def device(self, client_id: str = "", clean: bool = True) -> Device:
         """A device connected to the broker."""
-        return await Device(self.broker.host, self.broker.port).connect()
+        return await Device(self.broker.host, self.broker.port, client_id, clean).connect()
 
     def topic(self, esp_id: str, rest: str) -> str:
         return f"kaiser/{self.site}/esp/{esp_id}/{rest}"
@@ -326,9 +382,15 @@ def make_world(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callabl
 
 
 @pytest.fixture
-def world(make_world: Callable[..., World], bus_settings: CommonSettings, mosquitto: Any) -> World:
+def world_at(make_world: Callable[..., World], bus_settings: CommonSettings) -> Callable[[Any], World]:
+    """`world_at(broker)` gives a site on the session's NATS (its streams empty) and that broker."""
+    return lambda broker: make_world(bus_settings, broker)
+
+
+@pytest.fixture
+def world(world_at: Callable[[Any], World], mosquitto: Any) -> World:
     """A site on the session's NATS (its streams empty) and Mosquitto."""
-    return make_world(bus_settings, mosquitto)
+    return world_at(mosquitto)
 
 
 def reading(esp_id: str, number: int, **fields: Any) -> bytes:

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 PROBE_TIMEOUT_S = 5.0
 DRAIN_S = 5.0
 SWITCH_S = 30.0
-_MQTT3_KICKS = 2
+_KICKS = 2
 
 
 class Loss(StrEnum):
@@ -276,12 +276,13 @@ class Session:
             self.failures = 0
             metrics.RECONNECTS.labels(Loss.LEFT.value).inc()
             return False
-        return self._lost(connection, closed, time.monotonic() - since)
+        return self._lost(closed, time.monotonic() - since)
 
-    def _lost(self, connection: MqttConnection, closed: Closed, lasted_s: float) -> bool:
+    def _lost(self, closed: Closed, lasted_s: float) -> bool:
         unstable = lasted_s < backoff.STABLE_AFTER_S
-        self._kicks = self._kicks + 1 if unstable and closed.code is None and not connection.mqtt5 else 0
-        taken_over = closed.code == reason_codes.SESSION_TAKEN_OVER or self._kicks >= _MQTT3_KICKS
+        # MQTT 3.1.1 has no reason, and that of MQTT 5 is lost where our acknowledgements meet the closed socket
+        self._kicks = self._kicks + 1 if unstable and closed.code is None else 0
+        taken_over = closed.code == reason_codes.SESSION_TAKEN_OVER or self._kicks >= _KICKS
         self.failures = backoff.failures_after_loss(self.failures, lasted_s)
         self.last_error = closed.text
         metrics.RECONNECTS.labels((Loss.TAKEN_OVER if taken_over else Loss.CLOSED).value).inc()

@@ -298,13 +298,10 @@ class MqttConnection:
             codes = await self._open().subscribe([(each, 1) for each in filters], timeout=CONNECT_TIMEOUT_S)
         except aiomqtt.MqttError as error:
             raise ConnectFailed(f"SUBSCRIBE failed: {error}") from error
-        refused = [
-            f"{each}: {reason_codes.reason_text(_number(code))}"
-            for each, code in zip(filters, codes, strict=True)
-            if _number(code) != 1
-        ]
+        refused = [(each, _number(code)) for each, code in zip(filters, codes, strict=True) if _number(code) != 1]
         if refused:
-            raise ConnectFailed(f"the broker refused filters: {'; '.join(refused[:3])}")
+            text = "; ".join(f"{each}: {reason_codes.reason_text(code)}" for each, code in refused[:3])
+            raise ConnectFailed(f"the broker refused filters: {text}", refused[0][1])
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """Drop filters that the session may still have. Raises ConnectFailed."""

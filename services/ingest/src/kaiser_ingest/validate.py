@@ -76,6 +76,8 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
         if retained:
             message = message.model_copy(update={"retained": True})
     except Rejected as rejected:
+        if rejected.code is Code.INVALID_GPIO and esp_id is None:
+            esp_id = topic.split("/")[3]
         known = esp_id if esp_id is not None and is_esp_id(esp_id) else None
         return (Rejection(rejected.code, rejected.detail, rejected.field, known, payload),)
     return (Accepted(place.kind, place.kaiser_id, place.esp_id, place.gpio, message),)
