@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from pydantic import BaseModel
-
 from kaiser_common import declare
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer, Delivery, OrderedReader
@@ -16,6 +14,7 @@ from kaiser_common.mirror import Mirror
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import Bucket, DurableConsumer, Stream
+from pydantic import BaseModel
 
 STREAM = Stream("TEST", ("test.>",), "limits", "file", 10_000_000, "new")
 CONSUMER = DurableConsumer("TEST", "reader", ("test.>",), ack_wait_s=2.0)

@@ -2,10 +2,9 @@
 
 import psycopg
 import pytest
+from kaiser_common.database import Level, Verdict, copy_upsert, detect_level, verdict
 from psycopg import errors
 from psycopg_pool import PoolTimeout
-
-from kaiser_common.database import Level, Verdict, copy_upsert, detect_level, verdict
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Subjects are built from ids; declarations hold together."""
 
 import pytest
-
 from kaiser_common import declare, subjects
 
 

@@ -51,12 +51,14 @@ def verdict(error: Exception) -> Verdict:
         return Verdict.RETRY
     if not isinstance(error, psycopg.Error):
         return Verdict.BUG
+    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):  # also found by psycopg itself, without SQLSTATE
+        return Verdict.REJECT
     state = error.sqlstate
     if state is None:
         return Verdict.RETRY if isinstance(error, psycopg.OperationalError) else Verdict.BUG
     if state[:2] in ("08", "25", "40", "53", "55", "57", "58", "XX"):
         return Verdict.RETRY
-    return Verdict.REJECT if state[:2] in ("22", "23") else Verdict.BUG
+    return Verdict.BUG
 
 
 def connection_uri(settings: CommonSettings) -> str:

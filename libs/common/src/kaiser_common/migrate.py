@@ -95,7 +95,7 @@ def _alembic_config(settings: CommonSettings, schema: str, package: str) -> Conf
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
     config.set_main_option("version_locations", f"{package}:versions")
-    config.set_main_option("path_separator", "os")
+    config.set_main_option("path_separator", "newline")
     config.attributes["uri"] = connection_uri(settings)
     config.attributes["options"] = connection_options(settings, "migrate")
     config.attributes["schema"] = schema

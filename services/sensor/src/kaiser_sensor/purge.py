@@ -5,10 +5,9 @@ import json
 from typing import Any
 
 import structlog
-from nats.errors import Error as NatsError
-
 from kaiser_common.bus import Bus
 from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS
+from nats.errors import Error as NatsError
 
 log = structlog.get_logger()
 

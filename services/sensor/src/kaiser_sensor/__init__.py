@@ -1,0 +1,1 @@
+"""Processes, stores and serves what the sensors measured."""

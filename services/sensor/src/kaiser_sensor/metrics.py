@@ -1,0 +1,10 @@
+"""Metrics of the sensor service, each with its sentence."""
+
+from prometheus_client import Counter, Gauge
+
+STORED = Counter("kaiser_sensor_stored_readings_total", "Readings stored in sensor.data that were not there before.")
+REPEATED = Counter("kaiser_sensor_repeated_readings_total", "Readings that were in sensor.data already.")
+UNREADABLE = Counter("kaiser_sensor_unreadable_messages_total", "Messages on SENSORS that are no reading.")
+REJECTED = Counter("kaiser_sensor_rejected_readings_total", "Readings that the database can never store.")
+PUBLISHED = Counter("kaiser_sensor_published_events_total", "Events sensor_data published.")
+STORE_PAUSED = Gauge("kaiser_sensor_store_paused", "1 while the database is away and nothing is fetched.")

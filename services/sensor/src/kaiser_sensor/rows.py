@@ -1,0 +1,114 @@
+"""From readings to table rows and events, pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from kaiser_common.schemas.event import SensorDataEvent
+from kaiser_common.schemas.sensor import Quality, Reading
+from kaiser_common.topics import Kind, build
+
+DataSource = Literal["PRODUCTION", "MOCK", "TEST", "SIMULATION"]
+
+COLUMNS = (
+    "time",
+    "esp_id",
+    "gpio",
+    "sensor_type",
+    "raw",
+    "raw_value",
+    "value",
+    "unit",
+    "quality",
+    "processing_mode",
+    "data_source",
+    "clock",
+)
+"""Of `sensor.data` and `sensor.latest`, in the order of a Row."""
+
+Row = tuple[
+    datetime,
+    str,
+    int,
+    str,
+    float | None,
+    float | None,
+    float | None,
+    str | None,
+    str,
+    str,
+    str,
+    str,
+]
+
+_SOURCES: dict[str, DataSource] = {"MOCK": "MOCK", "TEST": "TEST", "SIM": "SIMULATION"}
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A reading with what became of it. `mode`: how value came to be."""
+
+    reading: Reading
+    sensor_type: str
+    value: float | None
+    unit: str | None
+    quality: Quality
+    mode: Literal["raw", "device", "library"]
+
+
+def data_source(esp_id: str) -> DataSource:
+    """Where a device's readings come from, by the prefix of its id."""
+    return _SOURCES.get(esp_id.partition("_")[0], "PRODUCTION")
+
+
+def to_row(processed: Processed) -> Row:
+    """The row of a processed reading, in the order of COLUMNS."""
+    reading = processed.reading
+    return (
+        datetime.fromtimestamp(reading.ts / 1000, UTC),
+        reading.esp_id,
+        reading.gpio,
+        processed.sensor_type,
+        reading.raw,
+        reading.raw_value,
+        processed.value,
+        processed.unit,
+        processed.quality,
+        processed.mode,
+        data_source(reading.esp_id),
+        reading.clock,
+    )
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """Of each sensor the row with the highest time, in key order (so that two replicas lock in the same order)."""
+    best: dict[tuple[str, int, str], Row] = {}
+    for row in rows:
+        key = row[1:4]
+        known = best.get(key)
+        if known is None or known[0] < row[0]:
+            best[key] = row
+    return [best[key] for key in sorted(best)]
+
+
+def to_event(processed: Processed) -> SensorDataEvent:
+    """The event of a processed reading."""
+    reading = processed.reading
+    return SensorDataEvent.model_construct(
+        kaiser_id=reading.kaiser_id,
+        esp_id=reading.esp_id,
+        gpio=reading.gpio,
+        sensor_type=processed.sensor_type,
+        ts=reading.ts,
+        raw=reading.raw,
+        raw_value=reading.raw_value,
+        value=processed.value,
+        unit=processed.unit,
+        quality=processed.quality,
+        sensor_name=reading.sensor_name,
+        clock=reading.clock,
+        data_source=data_source(reading.esp_id),
+        topic=build(Kind.SENSOR_DATA, reading.kaiser_id, reading.esp_id, reading.gpio),
+        received_at=reading.received_at,
+    )

@@ -1,0 +1,112 @@
+"""The SQL of the sensor service: one writer of `sensor.data` and `sensor.latest`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from kaiser_common.database import copy_upsert
+from psycopg import AsyncConnection, sql
+from psycopg.errors import CheckViolation
+
+from kaiser_sensor.rows import COLUMNS, Row, newest
+
+log = structlog.get_logger()
+
+Connection = AsyncConnection[Any]
+
+_KEY = ("esp_id", "gpio", "sensor_type")
+_LATEST_UPSERT = sql.SQL(
+    "INSERT INTO sensor.latest AS latest ({names}) SELECT {names} FROM unnest({arrays}) AS row ({names})"
+    " ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE SET {sets} WHERE latest.time < excluded.time"
+).format(
+    names=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+    arrays=sql.SQL(
+        "%s::timestamptz[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],"
+        " %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]"
+    ),
+    sets=sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in COLUMNS if column not in _KEY
+    ),
+)
+_SELECTED = ", ".join(COLUMNS)
+
+
+async def insert(connection: Connection, rows: Sequence[Row]) -> int:
+    """Store readings and the newest of each sensor, in the caller's transaction; the number that were new.
+
+    The same reading again changes nothing.
+    """
+    new = await copy_upsert(connection, "sensor.data", COLUMNS, rows)
+    await connection.execute(_LATEST_UPSERT, [list(column) for column in zip(*newest(rows), strict=True)])
+    return new
+
+
+async def latest(connection: Connection, esp_id: str | None) -> list[Row]:
+    """The newest reading of each sensor, of one device or of all."""
+    cursor = await connection.execute(
+        f"SELECT {_SELECTED} FROM sensor.latest WHERE %(esp_id)s::text IS NULL OR esp_id = %(esp_id)s"
+        " ORDER BY esp_id, gpio, sensor_type",
+        {"esp_id": esp_id},
+    )
+    return await cursor.fetchall()
+
+
+async def readings(
+    connection: Connection,
+    esp_id: str,
+    *,
+    gpio: int | None,
+    sensor_type: str | None,
+    from_at: datetime,
+    to_at: datetime,
+    after: tuple[datetime, int, str] | None,
+    limit: int,
+) -> list[Row]:
+    """Readings of a device in [from_at, to_at), oldest first; `after` is the key of the last one already had."""
+    cursor = await connection.execute(
+        f"SELECT {_SELECTED} FROM sensor.data"
+        " WHERE esp_id = %(esp_id)s AND time >= %(from_at)s AND time < %(to_at)s"
+        " AND (%(gpio)s::smallint IS NULL OR gpio = %(gpio)s)"
+        " AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
+        " AND (%(after_at)s::timestamptz IS NULL"
+        "      OR (time, gpio, sensor_type) > (%(after_at)s, %(after_gpio)s, %(after_type)s))"
+        " ORDER BY time, gpio, sensor_type LIMIT %(limit)s",
+        {
+            "esp_id": esp_id,
+            "gpio": gpio,
+            "sensor_type": sensor_type,
+            "from_at": from_at,
+            "to_at": to_at,
+            "after_at": after and after[0],
+            "after_gpio": after and after[1],
+            "after_type": after and after[2],
+            "limit": limit,
+        },
+    )
+    return await cursor.fetchall()
+
+
+async def make_day_partitions(connection: Connection, today: datetime, days_ahead: int = 3) -> None:
+    """On plain PostgreSQL, make the partitions of yesterday and the coming days; a hypertable makes its own chunks.
+
+    A day whose rows came before its partition keeps them in the default partition.
+    """
+    cursor = await connection.execute("SELECT 1 FROM pg_partitioned_table WHERE partrelid = 'sensor.data'::regclass")
+    if await cursor.fetchone() is None:
+        return
+    midnight = today.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for offset in range(-1, days_ahead + 1):
+        start = midnight + timedelta(days=offset)
+        statement = sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} PARTITION OF sensor.data FOR VALUES FROM ({}) TO ({})"
+        ).format(
+            sql.Identifier("sensor", f"data_{start:%Y%m%d}"),
+            sql.Literal(start.isoformat()),
+            sql.Literal((start + timedelta(days=1)).isoformat()),
+        )
+        try:
+            async with connection.transaction():
+                await connection.execute(statement)
+        except CheckViolation:
+            log.info("day_stays_in_default_partition", day=f"{start:%Y-%m-%d}")

@@ -1,0 +1,97 @@
+"""The storing consumer: readings go to the database in batches and are acknowledged after the commit."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import psycopg
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.errors import Code
+from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.schemas.sensor import Reading
+
+from kaiser_sensor import metrics, store
+from kaiser_sensor.decode import decode
+from kaiser_sensor.process import process
+from kaiser_sensor.quarantine import reject
+from kaiser_sensor.rows import to_row
+
+log = structlog.get_logger()
+
+Pair = tuple[Delivery, Reading]
+
+_RETRY_S = 0.5
+
+
+class Storing:
+    """Stores readings. Killed before the commit: nothing is stored; after it and before the acknowledgement: the
+    readings come again and change nothing."""
+
+    def __init__(self, bus: Bus, pool: DatabasePool) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._seconds = STAGE_SECONDS.labels("bus_to_db")
+
+    async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+        """Store until the consumer is stopped. With the database away nothing more is fetched, the stream keeps it."""
+        async for batch in consumer:
+            readings, unreadable = decode(batch)
+            if await self._until_stored(readings, unreadable, stopping):
+                await consumer.ack(batch)
+            else:
+                await consumer.nak(batch, delay_s=_RETRY_S)
+
+    async def _until_stored(
+        self, readings: list[Pair], unreadable: list[tuple[Delivery, str]], stopping: asyncio.Event
+    ) -> bool:
+        """Try until it is stored; False when told to stop meanwhile."""
+        refused = list(unreadable)
+        while not stopping.is_set():
+            try:
+                refused += await self._store(readings)
+                readings = []  # committed: after a failure below they are not stored again
+                if refused:
+                    metrics.REJECTED.inc(len(refused))
+                    await reject(self._bus, refused, Code.INTEGRITY_ERROR)
+            except (*UNAVAILABLE, psycopg.Error, BusUnavailable) as error:
+                if not isinstance(error, BusUnavailable) and verdict(error) is not Verdict.RETRY:
+                    raise
+                metrics.STORE_PAUSED.set(1)
+                log.warning(
+                    "store_paused", readings=len(readings), error=(str(error) or type(error).__name__).splitlines()[0]
+                )
+                await _sleep(_RETRY_S, stopping)
+            else:
+                metrics.STORE_PAUSED.set(0)
+                return True
+        return False
+
+    async def _store(self, pairs: Sequence[Pair]) -> list[tuple[Delivery, str]]:
+        """Store a batch, halving it around rows that cannot be stored; those come back with the reason."""
+        if not pairs:
+            return []
+        rows = [to_row(process(reading)) for _, reading in pairs]
+        try:
+            async with self._pool.connection() as connection:
+                new = await store.insert(connection, rows)
+        except psycopg.Error as error:
+            if verdict(error) is not Verdict.REJECT:
+                raise
+            if len(pairs) == 1:
+                return [(pairs[0][0], str(error).splitlines()[0])]
+            middle = len(pairs) // 2
+            return [*await self._store(pairs[:middle]), *await self._store(pairs[middle:])]
+        metrics.STORED.inc(new)
+        metrics.REPEATED.inc(len(rows) - new)
+        self._seconds.observe(max(0.0, time.time() - pairs[0][1].received_at / 1000))
+        return []
+
+
+async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return

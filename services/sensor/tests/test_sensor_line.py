@@ -1,0 +1,110 @@
+"""The straight line through the sensor service, as a real process on real servers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nats
+import psycopg
+import pytest
+
+READING = {
+    "kaiser_id": "god",
+    "esp_id": "ESP_0A1B2C3D",
+    "gpio": 4,
+    "sensor_type": "DS18B20",
+    "raw": 2150,
+    "raw_value": 21.5,
+    "raw_mode": False,
+    "value": 21.5,
+    "unit": "°C",
+    "quality": "good",
+    "ts": 1_767_225_600_000,
+    "received_at": 1_767_225_600_010,
+}
+
+
+@pytest.fixture
+def sensor(bus_settings, database, free_port):
+    environment = {
+        **os.environ,
+        "KAISER_NATS_URL": bus_settings.nats_address,
+        "KAISER_DATABASE_URL": database,
+        "KAISER_METRICS_PORT": str(free_port()),
+    }
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE sensor.data, sensor.latest")
+    process = subprocess.Popen([sys.executable, "-c", "from kaiser_sensor.app import main; main()"], env=environment)
+    yield process
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(12) == 0
+
+
+@pytest.fixture
+async def jetstream(bus_settings):
+    client = await nats.connect(bus_settings.nats_address)
+    yield client.jetstream()
+    await client.close()
+
+
+async def send(jetstream, **changes) -> None:
+    reading = {**READING, **changes}
+    await jetstream.publish(f"esp.sensor.data.god.{reading['esp_id']}.{reading['gpio']}", json.dumps(reading).encode())
+
+
+def rows(database: str, query: str) -> list[tuple]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(query).fetchall()
+
+
+def until(condition, timeout_s: float = 15.0):
+    deadline = time.monotonic() + timeout_s
+    while not (result := condition()):
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.05)
+    return result
+
+
+async def test_a_reading_becomes_one_row_and_one_event_however_often_it_comes(sensor, jetstream, database):
+    for _ in range(3):
+        await send(jetstream)
+    await send(jetstream, ts=READING["ts"] + 1000, value=22.0)
+    stored = until(lambda: len(r := rows(database, "SELECT value FROM sensor.data ORDER BY time")) == 2 and r)
+    assert stored == [(21.5,), (22.0,)]
+    assert rows(database, "SELECT value FROM sensor.latest") == [(22.0,)]
+    event = await jetstream.get_msg("EVENTS", seq=1)
+    assert event.subject == "event.sensor_data.ESP_0A1B2C3D"
+    data = json.loads(event.data)
+    assert (data["value"], data["topic"]) == (21.5, "kaiser/god/esp/ESP_0A1B2C3D/sensor/4/data")
+
+
+async def test_what_the_database_cannot_store_is_rejected_and_the_rest_is_kept(sensor, jetstream, database):
+    for number in range(20):
+        # PostgreSQL text holds no NUL; the bus lets it through.
+        await send(jetstream, ts=READING["ts"] + number, sensor_type="a\0b" if number == 7 else "ph")
+    until(lambda: rows(database, "SELECT count(*) FROM sensor.data WHERE sensor_type = 'ph'") == [(19,)])
+
+    async def rejected():
+        try:
+            return await jetstream.get_msg("REJECTED", seq=1)
+        except nats.js.errors.NotFoundError:
+            return None
+
+    deadline = time.monotonic() + 10
+    while (message := await rejected()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert message.subject == "rejected.5305.ESP_0A1B2C3D"
+
+
+async def test_the_stream_is_empty_once_both_consumers_have_acknowledged(sensor, jetstream, database):
+    for number in range(50):
+        await send(jetstream, ts=READING["ts"] + number)
+    until(lambda: rows(database, "SELECT count(*) FROM sensor.data") == [(50,)])
+    deadline = time.monotonic() + 15
+    while (await jetstream.stream_info("SENSORS")).state.messages:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
