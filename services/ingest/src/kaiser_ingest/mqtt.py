@@ -106,6 +106,7 @@ class _Client(aiomqtt.Client):
         self._on_messages = on_messages
         self._tap: _Tap | None = None
         self._reading = False
+        self._waiting_to_write = False
         self.session_present = False
         self.broker_receive_maximum = 65535
         self.closed_as: Closed | None = None
@@ -161,6 +162,39 @@ class _Client(aiomqtt.Client):
     def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         self._loop.call_soon_threadsafe(self._attach, sock)
 
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._write)
+
+    def _write(self) -> None:
+        """Send what paho has queued at once; only what the socket does not take waits for it.
+
+        aiomqtt registers the descriptor a moment later, when it may be closed and another connection's already.
+        """
+        if not self._is_open():
+            return
+        self._client.loop_write()
+        wanted = self._is_open() and self._client.want_write()
+        if self._tap is not None and wanted != self._waiting_to_write:
+            self._waiting_to_write = wanted
+            if wanted:
+                self._loop.add_writer(self._tap.fileno(), self._write)
+            elif self._tap.fileno() >= 0:
+                self._loop.remove_writer(self._tap.fileno())
+
+    def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Nothing: `_write` knows whether it waits."""
+
+    def _on_socket_close(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Let go of the descriptor before it is closed."""
+        if self._tap is not None and self._tap.fileno() >= 0:
+            if self._reading:
+                self._loop.remove_reader(self._tap.fileno())
+            if self._waiting_to_write:
+                self._loop.remove_writer(self._tap.fileno())
+        self._reading = self._waiting_to_write = False
+        if self._misc_task is not None and not self._misc_task.done():
+            self._misc_task.cancel()
+
     def _attach(self, raw: socket.socket) -> None:
         if self._client._sock is not raw:
             return  # closed already
@@ -169,6 +203,7 @@ class _Client(aiomqtt.Client):
         self._client._sock = self._tap  # type: ignore[assignment]
         self.resume()
         self._misc_task = self._loop.create_task(self._misc_loop())
+        self._write()
 
     def _on_readable(self) -> None:
         tap = self._tap
