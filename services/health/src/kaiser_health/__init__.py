@@ -1,0 +1,1 @@
+"""The life of a device, from first contact to retirement."""

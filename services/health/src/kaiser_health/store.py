@@ -1,0 +1,148 @@
+"""The SQL of the registry: one writer of `health.devices`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from kaiser_common.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
+
+Connection = AsyncConnection[Any]
+
+_SELECT = """
+SELECT esp_id, kaiser_id, name, hardware_type, state, online, zone_id, firmware_version, ip, metadata,
+       uptime_s AS uptime, heap_free, wifi_rssi, sensor_count, actuator_count,
+       (extract(epoch FROM last_seen_at) * 1000)::bigint AS last_seen,
+       (extract(epoch FROM created_at) * 1000)::bigint AS created_at,
+       (extract(epoch FROM approved_at) * 1000)::bigint AS approved_at
+FROM health.devices
+"""
+
+
+class Beat(NamedTuple):
+    """The figures of a heartbeat. uptime in s, heap_free in bytes, wifi_rssi in dBm."""
+
+    esp_id: str
+    seen_at: datetime
+    uptime: int
+    heap_free: int
+    wifi_rssi: int
+    sensor_count: int | None
+    actuator_count: int | None
+    firmware_version: str | None
+
+
+async def register(connection: Connection, device: RegisterDevice) -> Device | None:
+    """Add a device, approved; None when the id is there already (a pending one becomes approved instead)."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(
+            """
+            INSERT INTO health.devices AS d
+                (esp_id, kaiser_id, name, hardware_type, state, zone_id, metadata, approved_at)
+            VALUES (%s, %s, %s, %s, 'approved', %s, %s, now())
+            ON CONFLICT (esp_id) DO UPDATE SET kaiser_id = excluded.kaiser_id, name = excluded.name,
+                hardware_type = excluded.hardware_type, state = 'approved', zone_id = excluded.zone_id,
+                metadata = excluded.metadata, approved_at = now()
+            WHERE d.state <> 'approved'
+            RETURNING esp_id
+            """,
+            (
+                device.esp_id,
+                device.kaiser_id,
+                device.name,
+                device.hardware_type,
+                device.zone_id,
+                Jsonb(device.metadata),
+            ),
+        )
+        if await cursor.fetchone() is None:
+            return None
+    return await read(connection, device.esp_id)
+
+
+async def read(connection: Connection, esp_id: str) -> Device | None:
+    """The device, None when it is not there."""
+    async with connection.cursor(row_factory=class_row(Device)) as cursor:
+        await cursor.execute(_SELECT + "WHERE esp_id = %s", (esp_id,))
+        return await cursor.fetchone()
+
+
+async def page(connection: Connection, query: DevicesQuery) -> list[Device]:
+    """Devices after the cursor, in the order of their ids."""
+    async with connection.cursor(row_factory=class_row(Device)) as cursor:
+        await cursor.execute(
+            _SELECT
+            + """
+            WHERE (%(cursor)s::text IS NULL OR esp_id > %(cursor)s)
+              AND (%(state)s::text IS NULL OR state = %(state)s)
+              AND (%(online)s::boolean IS NULL OR online = %(online)s)
+              AND (%(zone_id)s::text IS NULL OR zone_id = %(zone_id)s)
+              AND (%(kaiser_id)s::text IS NULL OR kaiser_id = %(kaiser_id)s)
+              AND (%(text)s::text IS NULL
+                   OR position(lower(%(text)s) IN lower(esp_id || ' ' || coalesce(name, ''))) > 0)
+            ORDER BY esp_id LIMIT %(limit)s
+            """,
+            query.model_dump(),
+        )
+        return await cursor.fetchall()
+
+
+async def patch(connection: Connection, esp_id: str, change: DevicePatch) -> Device | None:
+    """Change what the patch names; None when the device is not there."""
+    await connection.execute(
+        """
+        UPDATE health.devices SET name = coalesce(%s, name), hardware_type = coalesce(%s, hardware_type),
+            metadata = coalesce(%s, metadata) WHERE esp_id = %s
+        """,
+        (
+            change.name,
+            change.hardware_type,
+            None if change.metadata is None else Jsonb(change.metadata),
+            esp_id,
+        ),
+    )
+    return await read(connection, esp_id)
+
+
+async def delete(connection: Connection, esp_id: str) -> bool:
+    """Remove a device; False when it was not there."""
+    cursor = await connection.execute("DELETE FROM health.devices WHERE esp_id = %s", (esp_id,))
+    return cursor.rowcount > 0
+
+
+async def set_state(connection: Connection, esp_id: str, state: str) -> Device | None:
+    """Approve or reject a device; None when it is not there."""
+    await connection.execute(
+        "UPDATE health.devices SET state = %(state)s, approved_at = CASE WHEN %(state)s = 'approved' THEN now() END"
+        " WHERE esp_id = %(esp_id)s AND state <> %(state)s",
+        {"state": state, "esp_id": esp_id},
+    )
+    return await read(connection, esp_id)
+
+
+async def beat(connection: Connection, beats: Sequence[Beat]) -> None:
+    """Note the newest heartbeat of each device, all in one statement; unknown devices are left out."""
+    newest = {each.esp_id: each for each in sorted(beats, key=lambda each: each.seen_at)}
+    columns = zip(*(newest[esp_id] for esp_id in sorted(newest)), strict=True)
+    await connection.execute(
+        """
+        UPDATE health.devices AS d SET last_seen_at = b.seen_at, uptime_s = b.uptime, heap_free = b.heap_free,
+            wifi_rssi = b.wifi_rssi, sensor_count = coalesce(b.sensor_count, d.sensor_count),
+            actuator_count = coalesce(b.actuator_count, d.actuator_count),
+            firmware_version = coalesce(b.firmware_version, d.firmware_version)
+        FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[],
+                    %s::text[])
+            AS b (esp_id, seen_at, uptime, heap_free, wifi_rssi, sensor_count, actuator_count, firmware_version)
+        WHERE d.esp_id = b.esp_id AND (d.last_seen_at IS NULL OR d.last_seen_at <= b.seen_at)
+        """,
+        [list(column) for column in columns],
+    )
+
+
+async def all_devices(connection: Connection) -> list[Device]:
+    """Every device, to rebuild the KV bucket from."""
+    async with connection.cursor(row_factory=class_row(Device)) as cursor:
+        await cursor.execute(_SELECT)
+        return await cursor.fetchall()

@@ -1,0 +1,145 @@
+"""The registry as a real process on real servers: the table, the bucket, the answers."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nats
+import psycopg
+import pytest
+from kaiser_common.bus import connect
+from kaiser_common.rpc import Nothing, RpcError, call
+from kaiser_common.schemas.api.devices import (
+    Device,
+    DeviceId,
+    DevicePatch,
+    DevicesPage,
+    DevicesQuery,
+    PatchDevice,
+    RegisterDevice,
+)
+
+
+@pytest.fixture
+def start(bus_settings, database, free_port):
+    environment = {
+        **os.environ,
+        "KAISER_NATS_URL": bus_settings.nats_address,
+        "KAISER_DATABASE_URL": database,
+        "KAISER_METRICS_PORT": str(free_port()),
+    }
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE health.devices")
+    running = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from kaiser_health.app import main; main()"], env=environment
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(12) in (0, -signal.SIGKILL)
+
+
+@pytest.fixture
+async def bus(bus_settings):
+    async with connect(bus_settings, "test") as bus:
+        yield bus
+
+
+async def ask(bus, method, request, answer=Device):
+    """Ask, waiting for the service to come up."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return await call(bus, "health", method, request, answer)
+        except RpcError as error:
+            if error.problem.status != 504 or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def record(bus, esp_id):
+    kv = await bus.jetstream.key_value("devices")
+    try:
+        return json.loads((await kv.get(esp_id)).value)
+    except nats.js.errors.KeyNotFoundError:
+        return None
+
+
+async def test_a_registered_device_is_in_the_table_and_in_the_bucket(start, bus):
+    start()
+    device = await ask(bus, "register", RegisterDevice(esp_id="ESP_A", name="Pump house"))
+    assert (device.esp_id, device.state, device.hardware_type, device.kaiser_id) == (
+        "ESP_A",
+        "approved",
+        "ESP32_WROOM",
+        "god",
+    )
+    assert (await record(bus, "ESP_A"))["state"] == "approved"
+    assert await ask(bus, "read", DeviceId(esp_id="ESP_A")) == device
+
+
+async def test_a_device_can_be_registered_once(start, bus):
+    start()
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))
+    with pytest.raises(RpcError) as caught:
+        await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))
+    assert (caught.value.problem.status, caught.value.problem.code) == (409, 5208)
+
+
+async def test_a_deleted_device_is_known_to_nobody(start, bus):
+    start()
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))
+    await ask(bus, "delete", DeviceId(esp_id="ESP_A"), Nothing)
+    assert await record(bus, "ESP_A") is None
+    with pytest.raises(RpcError) as caught:
+        await ask(bus, "read", DeviceId(esp_id="ESP_A"))
+    assert (caught.value.problem.status, caught.value.problem.code) == (404, 5001)
+
+
+async def test_devices_are_listed_by_page_and_filter(start, bus):
+    start()
+    for number in range(5):
+        await ask(bus, "register", RegisterDevice(esp_id=f"ESP_{number}", kaiser_id="a" if number % 2 else "b"))
+    await ask(bus, "reject", DeviceId(esp_id="ESP_4"))
+    first = await ask(bus, "list", DevicesQuery(limit=3), DevicesPage)
+    rest = await ask(bus, "list", DevicesQuery(limit=3, cursor=first.next_cursor), DevicesPage)
+    assert [device.esp_id for device in first.items + rest.items] == [f"ESP_{number}" for number in range(5)]
+    assert rest.next_cursor is None
+    rejected = await ask(bus, "list", DevicesQuery(state="rejected"), DevicesPage)
+    assert [device.esp_id for device in rejected.items] == ["ESP_4"]
+    of_a = await ask(bus, "list", DevicesQuery(kaiser_id="a", text="esp_3"), DevicesPage)
+    assert [device.esp_id for device in of_a.items] == ["ESP_3"]
+
+
+async def test_a_patch_changes_what_it_names(start, bus):
+    start()
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_A", name="old", metadata={"row": 1}))
+    device = await ask(bus, "patch", PatchDevice(esp_id="ESP_A", patch=DevicePatch(name="new")))
+    assert (device.name, device.metadata) == ("new", {"row": 1})
+    assert (await record(bus, "ESP_A"))["name"] == "new"
+
+
+async def test_the_bucket_is_rebuilt_from_the_table_at_start(start, bus):
+    process = start()
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_B"))
+    process.kill()
+    process.wait()
+    kv = await bus.jetstream.key_value("devices")
+    await kv.purge("ESP_A")
+    await kv.put("ESP_GHOST", b"{}")
+    start()
+    await ask(bus, "read", DeviceId(esp_id="ESP_A"))
+    assert (await record(bus, "ESP_A"))["state"] == "approved"
+    assert await record(bus, "ESP_GHOST") is None
+    assert (await record(bus, "ESP_B"))["state"] == "approved"
