@@ -1,0 +1,215 @@
+"""The small pure parts of ingest: back-off, reason codes, ids, digests, the rejection log, profiles, outbox rules."""
+
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from kaiser_common.errors import Code
+from kaiser_common.schemas.event import OutboxMessage
+from kaiser_ingest import backoff, reason_codes
+from kaiser_ingest.alive import digests
+from kaiser_ingest.frames import Incoming
+from kaiser_ingest.metrics import Accounts, Result
+from kaiser_ingest.outbox import is_expired, topic_fault
+from kaiser_ingest.outgoing import to_outgoing, to_rejected
+from kaiser_ingest.pipeline import _DeliveryIds, refuse_unknown
+from kaiser_ingest.profiles import Profile, password_of
+from kaiser_ingest.rejection_log import RejectionLog
+from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.validate import Rejection, validate
+from pydantic import SecretStr
+
+NOW = 1_767_225_700_000
+BAD = Rejection(Code.MISSING_REQUIRED_FIELD, "raw is missing", "raw", "ESP_1", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("failures", "jitter", "since", "flapping", "expected"),
+    [
+        (1, 1.0, 0.0, False, 1.0),
+        (1, 0.25, 0.0, False, 0.25),
+        (4, 1.0, 0.0, False, 8.0),
+        (9, 1.0, 0.0, False, 60.0),
+        (9, 0.0, 0.0, False, 0.0),
+        (1, 0.0, 1.5, True, 3.5),
+        (1, 1.0, 9.0, True, 1.0),
+        (10, 0.0, 12.0, False, 48.0),
+        (500, 0.5, 70.0, True, 0.0),
+    ],
+)
+def test_the_wait_grows_with_failures_and_has_a_floor_while_flapping(
+    failures: int, jitter: float, since: float, flapping: bool, expected: float
+) -> None:
+    assert backoff.wait_s(failures, jitter, since, flapping) == expected
+
+
+def test_the_breaker_opens_at_the_tenth_failure() -> None:
+    assert [backoff.breaker_is_open(failures) for failures in (9, 10, 11)] == [False, True, True]
+
+
+def test_only_a_connection_that_lasted_makes_its_loss_a_first_failure() -> None:
+    assert backoff.failures_after_loss(7, 10.0) == 1
+    assert backoff.failures_after_loss(7, 9.9) == 8
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (4, "4 bad user name or password"),
+        (5, "5 not authorized"),
+        (0x84, "0x84 unsupported protocol version"),
+        (0xFE, "0xfe unknown reason"),
+    ],
+)
+def test_a_connack_code_is_told_with_its_meaning(code: int, text: str) -> None:
+    assert reason_codes.connack_text(code) == text
+
+
+def test_a_disconnect_code_is_told_with_its_meaning() -> None:
+    assert reason_codes.reason_text(0x8E) == "0x8e session taken over"
+    assert reason_codes.reason_text(0) == "0 success or normal disconnection"
+
+
+FIRST = Incoming(b"t", b"p", 5, 1, False, False, 1, NOW)
+
+
+def test_a_redelivery_has_the_id_of_the_first_delivery_also_in_another_process() -> None:
+    again = FIRST._replace(duplicate=True, generation=2)
+    unique = map(str, count())
+    assert _DeliveryIds(lambda: next(unique)).of(FIRST) == _DeliveryIds(lambda: next(unique)).of(again)
+
+
+def test_equal_messages_have_different_ids_also_when_the_packet_id_comes_again() -> None:
+    unique = map(str, count())
+    ids = _DeliveryIds(lambda: next(unique))
+    others = [FIRST, FIRST._replace(packet_id=6), FIRST._replace(received_at_ms=NOW + 9), FIRST._replace(qos=0)]
+    assert len({ids.of(each) for each in others}) == 4
+    assert ids.of(others[-1]) == ids.of(others[-1])
+
+
+TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"
+
+
+def reading(ts: int) -> bytes:
+    return b'{"ts":%d,"esp_id":"ESP_1","gpio":34,"sensor_type":"ph","raw":1,"raw_mode":true}' % ts
+
+
+def test_a_reading_has_its_identity_as_id_and_without_a_clock_that_of_its_delivery() -> None:
+    (with_clock,) = validate(TOPIC, reading(1_767_225_600), NOW)
+    (without,) = validate(TOPIC, reading(0), NOW)
+    assert to_outgoing(with_clock, "d", "c").msg_id == "ESP_1.34.ph.1767225600000"  # type: ignore[arg-type]
+    assert to_outgoing(without, "d", "c").msg_id == "d.34.ph"  # type: ignore[arg-type]
+    assert to_outgoing(without, "d", "c").subject == "esp.sensor.data.god.ESP_1.34"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "subject", "identity"),
+    [
+        ("zone/ack", b'{"status":"s","zone_id":"z","ts":1767225600}', "esp.zone.ack.god.MOCK_1", "c"),
+        ("zone/ack", b'{"status":"s","zone_id":"z"}', "esp.zone.ack.god.MOCK_1", "d"),
+        ("config", b"{}", "esp.downlink.god.MOCK_1", "d"),
+        (
+            "actuator/255/alert",
+            b'{"gpio":255,"type":"fault","ts":1767225600}',
+            "esp.actuator.alert.god.MOCK_1.255",
+            "c",
+        ),
+    ],
+)
+def test_a_message_has_its_subject_and_an_id(topic: str, payload: bytes, subject: str, identity: str) -> None:
+    (accepted,) = validate(f"kaiser/god/esp/MOCK_1/{topic}", payload, NOW)
+    outgoing = to_outgoing(accepted, "d", "c")  # type: ignore[arg-type]
+    assert (outgoing.subject, outgoing.msg_id) == (subject, identity)
+
+
+def test_a_broadcast_is_for_the_simulator() -> None:
+    (accepted,) = validate("kaiser/broadcast/emergency", b"{}", NOW)
+    assert to_outgoing(accepted, "d", "c").subject == "esp.downlink.broadcast.broadcast"  # type: ignore[arg-type]
+
+
+def test_a_rejection_is_stored_byte_for_byte() -> None:
+    outgoing = to_rejected(replace(BAD, payload=b"\xff\x00"), TOPIC, NOW, "d")
+    assert outgoing.subject == "rejected.5205.ESP_1"
+    assert b'"payload_base64":"/wA="' in outgoing.body
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "refused"),
+    [
+        (TOPIC, reading(1_767_225_600), True),
+        ("kaiser/god/esp/ESP_1/system/will", b'{"status":"offline"}', True),
+        ("kaiser/god/esp/ESP_1/system/heartbeat", b'{"ts":0,"uptime":1,"heap_free":1,"wifi_rssi":1}', False),
+        ("kaiser/god/discovery/esp32_nodes", b'{"esp_id":"ESP_1"}', False),
+        ("kaiser/god/esp/MOCK_1/config", b"{}", False),
+    ],
+)
+def test_an_unknown_device_is_refused_but_may_say_that_it_is_there(topic: str, payload: bytes, refused: bool) -> None:
+    (outcome,) = refuse_unknown(validate(topic, payload, NOW), set(), payload)
+    assert isinstance(outcome, Rejection) is refused
+    if isinstance(outcome, Rejection):
+        assert (outcome.code, outcome.payload) == (Code.ESP_DEVICE_NOT_FOUND, payload)
+        (known,) = refuse_unknown(validate(topic, payload, NOW), {"ESP_1"}, payload)
+        assert not isinstance(known, Rejection)
+
+
+def test_rejections_of_a_device_are_logged_once_in_ten_seconds() -> None:
+    log = RejectionLog()
+    assert [log.add(BAD, TOPIC, at) for at in (0.0, 1.0, 9.9, 10.0, 11.0)] == [True, False, False, True, False]
+    assert log.add(replace(BAD, esp_id="ESP_2"), TOPIC, 11.0)
+
+
+def test_the_table_of_logged_devices_is_bounded() -> None:
+    log = RejectionLog()
+    for number in range(3000):
+        log.add(replace(BAD, esp_id=f"ESP_{number}"), TOPIC, 0.0)
+    assert len(log._logged) == 2000
+
+
+def test_a_digest_holds_at_most_five_thousand_devices() -> None:
+    found = digests({("god", f"ESP_{number}"): number for number in range(5001)} | {("other", "ESP_1"): 7})
+    assert [(subject, len(digest.devices)) for subject, digest in found] == [
+        ("esp.system.alive.god.digest", 5000),
+        ("esp.system.alive.god.digest", 1),
+        ("esp.system.alive.other.digest", 1),
+    ]
+
+
+def test_accounts_that_do_not_balance_are_told() -> None:
+    accounts = Accounts(lambda: {"a": 1}, lambda: 0.0)
+    accounts.received.update({"a": 3, "b": 1})
+    accounts.finished["a", Result.PUBLISHED] = 1
+    accounts.finished["b", Result.REJECTED] = 1
+    assert accounts.unbalanced() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("topic", "fine"), [("kaiser/a", True), ("", False), ("a/+/b", False), ("a/#", False), ("a\x00", False)]
+)
+def test_no_publish_goes_to_a_topic_that_ends_the_connection(topic: str, fine: bool) -> None:
+    assert (topic_fault(topic) is None) is fine
+
+
+def test_a_message_expires_at_its_time_and_never_without_one() -> None:
+    message = OutboxMessage(topic="t", payload="p", expires_at=NOW)
+    assert [is_expired(message, now) for now in (NOW - 1, NOW)] == [False, True]
+    assert not is_expired(OutboxMessage(topic="t", payload="p"), NOW)
+
+
+def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    assert password_of(Profile(host="h", password_file=tmp_path / "password")) == "secret"
+    assert password_of(Profile(host="h", password=SecretStr("other"))) == "other"
+
+
+def test_profiles_come_from_one_setting_beside_the_live_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAISER_MQTT_PORT", "1999")
+    monkeypatch.setenv("KAISER_MQTT_PROFILES", '{"mock": {"host": "other", "client_id": "x"}}')
+    profiles = IngestSettings().profiles()
+    assert (profiles["live"].address, profiles["mock"].address) == ("mqtt://127.0.0.1:1999", "mqtt://other:1883")
+
+
+def test_every_setting_of_ingest_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs/ingest.md").read_text()
+    own = set(IngestSettings.model_fields) - set(IngestSettings.__mro__[1].model_fields)  # type: ignore[attr-defined]
+    assert [name for name in sorted(own) if f"`KAISER_{name.upper()}`" not in page] == []
