@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,13 @@ class Mosquitto:
 def is_installed() -> bool:
     """Whether there is a mosquitto to run."""
     return _found() is not None
+
+
+def version() -> str:
+    """Its version, such as `2.0.11`; empty when it does not say."""
+    shown = subprocess.run([_binary(), "-h"], capture_output=True, text=True, timeout=10, check=False)
+    words = shown.stdout.split()
+    return words[2] if words[:2] == ["mosquitto", "version"] else ""
 
 
 def _binary() -> str:

@@ -179,6 +179,7 @@ def _initialise(prefix: Path, data: Path, account: Account | None, *, sync: bool
         group=account.gid if account else None,
         extra_groups=[] if account else None,
         cwd="/",
+        start_new_session=True,
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,0 +1,1 @@
+"""REST, WebSocket and console: the only service that knows HTTP clients."""

@@ -1,0 +1,36 @@
+"""Rejected messages, answered by ingest."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, call
+from kaiser_common.schemas.api.rejected import Encoding, RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+
+from kaiser_gateway.auth import Guard
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/rejected."""
+    routes = APIRouter(prefix="/api/v1/rejected", tags=["rejected messages"])
+    operator = guard.needs("operator")
+
+    @routes.get("")
+    async def list_rejected(
+        code: Annotated[int | None, Query(ge=5000, le=5999)] = None,
+        esp_id: Annotated[str | None, Query(pattern=r"^[A-Z0-9_]{1,32}$")] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        encoding: Encoding = "text",
+        caller: Caller = operator,
+    ) -> RejectedPage:
+        """What was put aside in the last seven days, newest first, each with the reason."""
+        query = RejectedQuery(code=code, esp_id=esp_id, before=cursor, limit=limit, encoding=encoding)
+        return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)
+
+    @routes.post("/{seq}/replay")
+    async def replay(seq: Annotated[int, Path(ge=1, le=2**53)], caller: Caller = operator) -> ReplayAnswer:
+        """Validate a message again, as if it had just come: after its device was registered, say."""
+        return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer, caller=caller)
+
+    return routes

@@ -1,0 +1,148 @@
+"""The composition root of the gateway."""
+
+import asyncio
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from kaiser_common import __version__
+from kaiser_common.bus import Bus, connect
+from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
+from kaiser_common.service import HttpServer, Service, internal_routes, run
+
+from kaiser_gateway import metrics, problems, realtime
+from kaiser_gateway.api import devices, rejected, sensors, sign_in
+from kaiser_gateway.auth import Guard
+from kaiser_gateway.hub import Hub
+from kaiser_gateway.limits import Limiter
+from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.tokens import Signer
+from kaiser_gateway.users import Users
+
+log = structlog.get_logger()
+
+ROUTERS = (devices, sensors, rejected)
+"""One module a resource, each with `router(bus, guard)`."""
+
+_SHORTEST_KEY = 32
+
+
+def main() -> None:
+    """Run the gateway until it is told to stop."""
+    run("websocket-gateway", GatewaySettings, work)
+
+
+async def work(service: Service, settings: GatewaySettings) -> None:
+    """Serve REST and WebSocket. Killed: clients connect again and resume; no state is lost with the process."""
+    key = settings.signing_key()
+    if len(key) < _SHORTEST_KEY:
+        log.error(
+            "setting_missing", set="KAISER_TOKEN_SECRET or KAISER_TOKEN_SECRET_FILE", needs="32 characters or more"
+        )
+        sys.exit(2)
+    async with connect(settings, "websocket-gateway") as bus, open_pool(settings, "gateway") as pool:
+        service.check("nats", bus.round_trip)
+        service.check("database", lambda: ping(pool))
+        await wait_for_schema(pool, "gateway")
+        users = Users(pool)
+        await _ensure_admin(users, settings)
+        hub = Hub(bus, settings.ws_stalled_s)
+        signer = Signer(key)
+        guard = Guard(signer, Limiter(settings.request_per_second, settings.request_per_second * 2))
+        app = build_app(service, bus, hub, users, guard, settings)
+        server = HttpServer(_http_config(app, settings))
+        listener = _listen(settings)
+        async with asyncio.TaskGroup() as tasks:
+            http = tasks.create_task(server.serve(sockets=[listener]), name="http")
+            log.info("listening", address=f"http://{settings.http_host}:{listener.getsockname()[1]}")
+            await hub.run(service.stopping)
+            server.should_exit = True
+            await asyncio.wait([http], timeout=5.0)
+            http.cancel()
+
+
+def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, settings: GatewaySettings) -> FastAPI:
+    """The public application."""
+    app = FastAPI(
+        title="Kaiser",
+        version=__version__,
+        description="Devices, sensors, actuators and rules of an ESP32 fleet.",
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses=problems.RESPONSES,
+    )
+    problems.install(app)
+    app.router.routes.extend(internal_routes(service))
+    app.include_router(sign_in.router(users, guard.signer, settings))
+    for module in ROUTERS:
+        app.include_router(module.router(bus, guard))
+    app.include_router(realtime.router(bus, hub, guard.verify, settings))
+    app.middleware("http")(_observe)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
+    return app
+
+
+async def _observe(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Give each request an id and measure it by its route."""
+    given = request.headers.get("X-Request-Id", "")
+    request.state.request_id = given if given.isalnum() and len(given) <= 64 else secrets.token_hex(8)
+    started = time.perf_counter()
+    response = await call_next(request)
+    route = getattr(request.scope.get("route"), "path", "none")
+    metrics.REQUESTS.labels(request.method, route, str(response.status_code)).observe(time.perf_counter() - started)
+    response.headers["X-Request-Id"] = request.state.request_id
+    return response
+
+
+async def _ensure_admin(users: Users, settings: GatewaySettings) -> None:
+    password = settings.first_password()
+    if not password:
+        log.warning("no_administrator_password", set="KAISER_ADMIN_PASSWORD or KAISER_ADMIN_PASSWORD_FILE")
+        return
+    while True:
+        try:
+            await users.ensure_admin(settings.admin_user, password)
+        except UNAVAILABLE as error:
+            log.warning("database_unreachable", error=str(error).splitlines()[0])
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+def _http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",  # uvicorn's info lines hold the query string, and so the token
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=65_536,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=settings.ws_compression,
+        timeout_graceful_shutdown=4,
+        server_header=False,
+    )
+
+
+def _listen(settings: GatewaySettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.http_host, settings.http_port))
+    except OSError as error:
+        log.error("port_in_use", port=settings.http_port, set="KAISER_HTTP_PORT", error=str(error))
+        sys.exit(2)
+    return listener

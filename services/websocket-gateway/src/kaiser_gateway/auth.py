@@ -1,0 +1,53 @@
+"""Who calls: the Bearer token of a request, its role, and how often it may ask."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from kaiser_common.rpc import Caller
+
+from kaiser_gateway.limits import Limiter
+from kaiser_gateway.tokens import Identity, Role, Signer, TokenRefused
+
+_BEARER = HTTPBearer(auto_error=False, description="The access_token of POST /api/v1/auth/token")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Checks tokens and limits how often each may be used."""
+
+    signer: Signer
+    limiter: Limiter
+
+    def verify(self, token: str) -> Identity:
+        """Who an access token speaks for. Raises TokenRefused."""
+        if not token:
+            raise TokenRefused("a token is missing")
+        return self.signer.read(token, "access", time.time())
+
+    def needs(self, role: Role) -> Any:
+        """A dependency that gives the Caller of a request and demands a role: 401, 403 or 429 otherwise."""
+
+        async def caller(
+            request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+        ) -> Caller:
+            try:
+                identity = self.verify(credentials.credentials if credentials else "")
+            except TokenRefused as error:
+                raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from error
+            wait_s = self.limiter.wait_s(f"{identity.user}", time.monotonic())
+            if wait_s > 0:
+                raise too_many(wait_s)
+            if not identity.may(role):
+                raise HTTPException(403, f"this needs the role {role}, {identity.user} is {identity.role}")
+            return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id)
+
+        return Depends(caller)
+
+
+def too_many(wait_s: float) -> HTTPException:
+    """429 that says when to come back."""
+    return HTTPException(429, "too many requests", {"Retry-After": str(math.ceil(wait_s))})

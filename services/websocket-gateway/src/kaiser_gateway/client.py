@@ -1,0 +1,114 @@
+"""One WebSocket client: what it wants, what waits for it, and the loop that sends."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from kaiser_gateway import metrics
+from kaiser_gateway.conflation import Outlet, Overfull
+from kaiser_gateway.filters import Filters
+from kaiser_gateway.frames import Event, notice
+from kaiser_gateway.tokens import Identity
+
+log = structlog.get_logger()
+
+Send = Callable[[bytes], Awaitable[None]]
+"""Sends one text frame; returns when the socket can take more."""
+
+_WARN_BEFORE_S = 60.0
+_BURST = 64
+
+
+class Client:
+    """Bounded: events in the outlet by bytes, answers by the loop that reads one message at a time."""
+
+    def __init__(self, client_id: str, identity: Identity, outlet: Outlet, send: Send) -> None:
+        self.client_id = client_id
+        self.filters: Filters | None = Filters()
+        self.paused = False
+        """True while kept events are replayed: what comes live is in the stream and is replayed too."""
+        self._identity = identity
+        self._outlet = outlet
+        self._send = send
+        self._wake = asyncio.Event()
+        self._sending_since: float | None = None
+        self._warned = False
+        self._notices: list[bytes] = []
+        self._lock = asyncio.Lock()
+        self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        """Done once the client is to be closed, with code and reason."""
+
+    def offer(self, event: Event, now: float) -> None:
+        """Put an event in the outlet if the filters admit it. Too many alerts waiting: closed (4008)."""
+        if self.paused or self.filters is None or not self.filters.admits(event):
+            return
+        try:
+            self._outlet.offer(event, now)
+        except Overfull as error:
+            self.close(4008, str(error))
+        self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Have the connection closed."""
+        if not self.closed.done():
+            metrics.CLOSED.labels(str(code)).inc()
+            self.closed.set_result((code, reason))
+
+    def sweep(self, now: float, stalled_s: float) -> None:
+        """Once a second: a socket that takes nothing, an ending token, a summary of conflation."""
+        if self._sending_since is not None and now - self._sending_since > stalled_s:
+            self.close(4008, f"nothing was taken for {stalled_s:g} s")
+            return
+        left_s = self._identity.expires_at - time.time()
+        if left_s <= 0:
+            self.close(4001, "the token has expired")
+        elif left_s <= _WARN_BEFORE_S and not self._warned:
+            self._warned = True
+            self._note(notice("token_expiring", f"the token expires in {left_s:.0f} s", time.time()))
+        count = self._outlet.conflated()
+        if count:
+            metrics.CONFLATED.inc(count)
+            self._note(
+                notice("events_conflated", f"{count} events were replaced by newer ones", time.time(), count=count)
+            )
+
+    async def answer(self, frame: bytes) -> None:
+        """Send a frame at once, ahead of what waits."""
+        async with self._lock:
+            self._sending_since = time.monotonic()
+            await self._send(frame)
+            self._sending_since = None
+
+    async def send_events(self) -> None:
+        """Send what may go, for ever."""
+        while True:
+            now = time.monotonic()
+            if self._notices:
+                pending, self._notices = self._notices, []
+                for frame in pending:
+                    await self.answer(frame)
+            for _ in range(_BURST):
+                event = self._outlet.take(now)
+                if event is None:
+                    break
+                await self.answer(event.frame)
+                metrics.FRAMES.inc()
+            await self._until_more(now)
+
+    async def _until_more(self, now: float) -> None:
+        wait_s = self._outlet.wait_s(now)
+        if wait_s is not None and wait_s <= 0:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait_s if wait_s is not None else 30.0)
+        except TimeoutError:
+            return
+
+    def _note(self, frame: bytes) -> None:
+        if len(self._notices) < _BURST:
+            self._notices.append(frame)
+        self._wake.set()

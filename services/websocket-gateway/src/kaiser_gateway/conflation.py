@@ -1,0 +1,90 @@
+"""What waits for one client, and what goes next: rate, conflation, priorities and a bound in bytes, pure."""
+
+from collections import deque
+
+from kaiser_gateway.frames import PRIORITY, Event
+from kaiser_gateway.limits import Bucket
+
+_SHARE = 64
+"""What an event costs a client beside its bytes: the frame itself is shared."""
+
+
+class Overfull(Exception):
+    """More alerts wait than a client may hold: it must be closed, they must not be dropped."""
+
+
+class Outlet:
+    """Events for one client; `offer` puts in, `take` gives the next.
+
+    Within the rate events go out in order. Over it, of each sensor (actuator, device) only the newest waits, alerts
+    and system events go first; when the bytes are used up the oldest that waits is let go and counted as conflated.
+    """
+
+    def __init__(self, rate: float, max_bytes: int, now: float) -> None:
+        self._bucket = Bucket.full(rate, now)
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._first: deque[Event] = deque()
+        self._ready: deque[Event] = deque()
+        self._waiting: dict[object, Event] = {}
+        self._conflated = 0
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._ready) + len(self._waiting)
+
+    def offer(self, event: Event, now: float) -> None:
+        """Put an event in. Raises Overfull."""
+        self._bytes += _cost(event)
+        if event.type in PRIORITY:
+            self._first.append(event)
+        elif not self._waiting and self._bytes < self._max_bytes // 2 and self._bucket.take(now):
+            self._ready.append(event)
+        else:
+            self._wait(event)
+        if self._bytes > self._max_bytes:
+            self._shed()
+
+    def take(self, now: float) -> Event | None:
+        """The next event, None when nothing may go now."""
+        if self._first:
+            event = self._first.popleft()
+        elif self._ready:
+            event = self._ready.popleft()
+        elif self._waiting and self._bucket.take(now):
+            event = self._waiting.pop(next(iter(self._waiting)))
+        else:
+            return None
+        self._bytes -= _cost(event)
+        return event
+
+    def wait_s(self, now: float) -> float | None:
+        """Time until `take` may give something; None: only after an offer."""
+        if self._first or self._ready:
+            return 0.0
+        return self._bucket.wait_s(now) if self._waiting else None
+
+    def conflated(self) -> int:
+        """How many events were replaced by newer ones, or let go, since last asked."""
+        count, self._conflated = self._conflated, 0
+        return count
+
+    def _wait(self, event: Event) -> None:
+        key = event.key() or event.seq
+        older = self._waiting.get(key)
+        if older is not None:
+            # The newest keeps the place of the oldest, so that a busy sensor does not push itself back for ever.
+            self._bytes -= _cost(older)
+            self._conflated += 1
+        self._waiting[key] = event
+
+    def _shed(self) -> None:
+        while self._bytes > self._max_bytes and self._waiting:
+            event = self._waiting.pop(next(iter(self._waiting)))
+            self._bytes -= _cost(event)
+            self._conflated += 1
+        if self._bytes > self._max_bytes:
+            raise Overfull(f"{len(self._first)} alerts and system events wait")
+
+
+def _cost(event: Event) -> int:
+    return len(event.frame) + _SHARE

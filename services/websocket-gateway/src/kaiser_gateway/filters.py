@@ -1,0 +1,118 @@
+"""Which events a client wants, and which clients want an event, pure."""
+
+from collections.abc import Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+from kaiser_common.schemas.event import EventType
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_MOST = 1000
+
+
+class Filters(BaseModel):
+    """Lists combine with AND; an empty list means all. `topics` are MQTT topic filters with + and #."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: list[EventType] = Field(default=[], max_length=_MOST)
+    esp_ids: list[str] = Field(default=[], max_length=_MOST)
+    sensor_types: list[str] = Field(default=[], max_length=_MOST)
+    topics: list[str] = Field(default=[], max_length=_MOST)
+
+    @field_validator("topics")
+    @classmethod
+    def _topic_filters(cls, topics: list[str]) -> list[str]:
+        for topic in topics:
+            if not is_topic_filter(topic):
+                raise ValueError(f"no topic filter: {topic!r}")
+        return topics
+
+    def admits(self, event: "Matchable") -> bool:
+        """Whether an event passes every list."""
+        return (
+            (not self.types or event.type in self.types)
+            and (not self.esp_ids or event.esp_id in self.esp_ids)
+            and (not self.sensor_types or event.data().get("sensor_type") in self.sensor_types)
+            and (not self.topics or any(topic_matches(topic, event.data().get("topic")) for topic in self.topics))
+        )
+
+    def without(self, others: "Filters") -> "Filters | None":
+        """What is left after taking values out; None when a list that had values has none left."""
+        left: dict[str, list[Any]] = {}
+        for name in Filters.model_fields:
+            own = getattr(self, name)
+            left[name] = [value for value in own if value not in getattr(others, name)]
+            if own and not left[name]:
+                return None
+        return Filters(**left)
+
+
+class Matchable(Protocol):
+    """What filters look at."""
+
+    type: str
+    esp_id: str
+
+    def data(self) -> dict[str, Any]:
+        """The event's data, decoded when first asked for."""
+        ...
+
+
+def is_topic_filter(text: str) -> bool:
+    """Whether # stands alone at the end only, and + alone in its level."""
+    levels = text.split("/")
+    return (
+        0 < len(text) <= 256
+        and all(level in ("+", "#") or not ({"+", "#"} & set(level)) for level in levels)
+        and "#" not in levels[:-1]
+    )
+
+
+def topic_matches(topic_filter: str, topic: str | None) -> bool:
+    """MQTT's matching of a topic filter (MQTT 5, §4.7); an event without a topic matches none."""
+    if topic is None:
+        return False
+    wanted = topic_filter.split("/")
+    levels = topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(levels) or (level not in ("+", levels[index])):
+            return False
+    return len(wanted) == len(levels)
+
+
+ClientT = TypeVar("ClientT")
+
+
+class Index(Generic[ClientT]):
+    """Clients by event type and device: finding those of an event costs what matches, not how many there are."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[str | None, str | None], dict[ClientT, None]] = {}
+        self._keys: dict[ClientT, list[tuple[str | None, str | None]]] = {}
+
+    def put(self, client: ClientT, filters: Filters | None) -> None:
+        """Set what a client wants; None means nothing."""
+        self.remove(client)
+        if filters is None:
+            return
+        types: list[Any] = [*filters.types] or [None]
+        devices: list[Any] = [*filters.esp_ids] or [None]
+        keys = list(dict.fromkeys((kind, esp_id) for kind in types for esp_id in devices))
+        self._keys[client] = keys
+        for key in keys:
+            self._clients.setdefault(key, {})[client] = None
+
+    def remove(self, client: ClientT) -> None:
+        """Forget a client."""
+        for key in self._keys.pop(client, ()):
+            clients = self._clients[key]
+            clients.pop(client, None)
+            if not clients:
+                del self._clients[key]
+
+    def of(self, kind: str, esp_id: str) -> Iterator[ClientT]:
+        """The clients that may want an event of this type and device, each once."""
+        for key in ((kind, esp_id), (kind, None), (None, esp_id), (None, None)):
+            yield from self._clients.get(key, ())

@@ -1,0 +1,55 @@
+"""Token buckets: how often somebody may do something; the time is an argument."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Holds up to `capacity` permits and gains `rate` a second."""
+
+    rate: float
+    capacity: float
+    permits: float
+    at: float
+
+    @classmethod
+    def full(cls, rate: float, now: float, capacity: float | None = None) -> "Bucket":
+        """A bucket that starts full; by default it holds a second's worth, at least one permit."""
+        size = max(1.0, rate if capacity is None else capacity)
+        return cls(rate, size, size, now)
+
+    def take(self, now: float) -> bool:
+        """Take a permit if there is one."""
+        self._fill(now)
+        if self.permits < 1.0:
+            return False
+        self.permits -= 1.0
+        return True
+
+    def wait_s(self, now: float) -> float:
+        """Time until the next permit."""
+        self._fill(now)
+        return max(0.0, (1.0 - self.permits) / self.rate)
+
+    def _fill(self, now: float) -> None:
+        self.permits = min(self.capacity, self.permits + max(0.0, now - self.at) * self.rate)
+        self.at = now
+
+
+class Limiter:
+    """A bucket a key, at most `keys` of them: the one not used for longest is forgotten first."""
+
+    def __init__(self, rate: float, capacity: float, keys: int = 10_000) -> None:
+        self._rate = rate
+        self._capacity = capacity
+        self._keys = keys
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def wait_s(self, key: str, now: float) -> float:
+        """0 when allowed (and counted), else the time until it will be."""
+        bucket = self._buckets.pop(key, None) or Bucket.full(self._rate, now, self._capacity)
+        self._buckets[key] = bucket
+        if len(self._buckets) > self._keys:
+            self._buckets.popitem(last=False)
+        return 0.0 if bucket.take(now) else bucket.wait_s(now)

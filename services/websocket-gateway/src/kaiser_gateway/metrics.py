@@ -1,0 +1,17 @@
+"""Metrics of the gateway, each with its sentence."""
+
+from kaiser_common.metrics import LATENCY_BUCKETS
+from prometheus_client import Counter, Gauge, Histogram
+
+CLIENTS = Gauge("kaiser_gateway_clients", "WebSocket clients connected.")
+CLOSED = Counter("kaiser_gateway_closed_clients_total", "WebSocket clients closed by us.", ["code"])
+FRAMES = Counter("kaiser_gateway_sent_frames_total", "Frames sent to WebSocket clients.")
+CONFLATED = Counter("kaiser_gateway_conflated_events_total", "Events replaced by newer ones before a client took them.")
+EVENTS = Counter("kaiser_gateway_events_total", "Events read from the bus.", ["type"])
+SIGN_INS = Counter("kaiser_gateway_sign_ins_total", "Attempts to sign in.", ["result"])
+REQUESTS = Histogram(
+    "kaiser_gateway_request_seconds",
+    "Time to answer a REST request.",
+    ["method", "route", "status"],
+    buckets=LATENCY_BUCKETS,
+)

@@ -1,0 +1,47 @@
+"""Settings of the gateway."""
+
+from pathlib import Path
+
+from kaiser_common.settings import CommonSettings
+from pydantic import Field, SecretStr
+
+
+class GatewaySettings(CommonSettings):
+    """Beside the common ones: the public address, sign-in, and how much one client may take."""
+
+    http_host: str = Field(default="127.0.0.1", description="Address of REST, WebSocket and console.")
+    http_port: int = Field(default=8000, ge=0, le=65535, description="Port of REST, WebSocket and console.")
+    admin_user: str = Field(default="admin", min_length=1, description="Name of the first administrator.")
+    admin_password: SecretStr = Field(
+        default=SecretStr(""), description="The administrator's password; empty: the file admin-password in state_dir."
+    )
+    admin_password_file: Path | None = Field(default=None, description="File that holds the administrator's password.")
+    token_secret: SecretStr = Field(default=SecretStr(""), description="Key that signs tokens, 32 characters or more.")
+    token_secret_file: Path | None = Field(
+        default=None, description="File that holds that key; default: token-secret in state_dir."
+    )
+    token_minutes: int = Field(default=60, ge=1, description="Life of an access token.")
+    refresh_days: int = Field(default=14, ge=1, description="Life of a refresh token.")
+    login_per_minute: int = Field(default=10, ge=1, description="Sign-in attempts allowed for a name and address.")
+    request_per_second: float = Field(default=50.0, gt=0, description="Requests allowed to one token.")
+    cors_origins: list[str] = Field(default=[], description="Origins that browsers may call from; none by default.")
+    ws_rate: float = Field(default=10.0, gt=0, description="Frames a second to a WebSocket client by default.")
+    ws_max_rate: float = Field(default=5000.0, gt=0, description="Highest ?rate= that a client may ask for.")
+    ws_client_bytes: int = Field(default=1_000_000, ge=10_000, description="Bytes that may wait for one client.")
+    ws_stalled_s: float = Field(default=15.0, gt=0, description="Time after which a stuck client is closed (4008).")
+    ws_compression: bool = Field(default=False, description="permessage-deflate; about 0.5 MB a connection.")
+
+    def first_password(self) -> str:
+        """The administrator's password; empty when none is set anywhere."""
+        return self.admin_password.get_secret_value() or _text(
+            self.admin_password_file, self.state_dir, "admin-password"
+        )
+
+    def signing_key(self) -> str:
+        """The key that signs tokens; empty when none is set anywhere."""
+        return self.token_secret.get_secret_value() or _text(self.token_secret_file, self.state_dir, "token-secret")
+
+
+def _text(given: Path | None, state_dir: Path, name: str) -> str:
+    path = given or state_dir / name
+    return path.read_text().strip() if path.exists() else ""
