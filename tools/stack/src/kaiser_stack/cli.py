@@ -1,77 +1,76 @@
-"""The command line of the stack: run, servers, send."""
+"""The command line: `python -m kaiser_stack run|servers|stop|start|kill|send`."""
 
 import argparse
-import asyncio
 import os
 import sys
 from pathlib import Path
 
-from kaiser_stack import procfile, send, settings
+from kaiser_stack import control, procfile, send
 from kaiser_stack.console import Console
-from kaiser_stack.errors import SetupError
-from kaiser_stack.run import Stack
-
-_SETTINGS = """settings, from the environment:
-  KAISER_STATE_DIR       .kaiser     data, logs and secrets
-  KAISER_HTTP_PORT       8000        REST, WebSocket and console
-  KAISER_MQTT_PORT       1883        KAISER_MQTT_HOST: a broker of your own, none is started
-  KAISER_MQTT_BROKER     auto        auto, mosquitto or nats
-  KAISER_NATS_PORT       4222        KAISER_NATS_URL: a server of your own, none is started
-  KAISER_DATABASE_URL                a PostgreSQL of your own, none is started
-  KAISER_ADMIN_USER      admin       KAISER_ADMIN_PASSWORD: else one is made once, in the state folder
-  KAISER_LOG_LEVEL       info        debug, info, warning or error
-  KAISER_LOG_FORMAT      console     console or json
-"""
+from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.run import run
+from kaiser_stack.settings import StackSettings, load
+from kaiser_stack.start import Plan
 
 
 def main() -> None:
-    """Run a command; exit status 2 when something has to be set, installed or stopped first."""
+    """Entry point. Exit status: 0 done, 1 it failed, 2 something is to be set, installed or stopped first."""
     arguments = _parser().parse_args()
     try:
-        stack_settings = settings.load(os.environ)
-        if arguments.command == "send":
-            _send(arguments, stack_settings)
-        else:
-            _run(arguments, stack_settings)
+        _carry_out(arguments, load(os.environ))
     except SetupError as error:
-        print(f"kaiser: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _end(2, error)
+    except NotReadyError as error:
+        _end(1, error)
+
+
+def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
+    console = Console(verbose=getattr(arguments, "verbose", False))
+    match arguments.command:
+        case "run":
+            run(Plan(settings, tuple(procfile.read(arguments.procfile)), console))
+        case "servers":
+            run(Plan(settings, (), console))
+        case "stop":
+            control.stop(settings.run_dir, arguments.name)
+        case "kill":
+            control.stop(settings.run_dir, arguments.name, kill=True)
+        case "start":
+            control.start(settings.run_dir, arguments.name)
+        case "send":
+            reading = send.Reading(arguments.kaiser, arguments.esp, arguments.gpio, arguments.type, arguments.value)
+            print(send.send(settings.mqtt_host or "127.0.0.1", settings.mqtt_port, reading))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="kaiser-stack",
-        description="Kaiser as native processes.",
-        epilog=_SETTINGS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m kaiser_stack",
+        description="Runs Kaiser on this machine, without containers. Settings: docs/operating.md.",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="servers, migration and every installed service, until Ctrl-C")
-    run.add_argument("--procfile", type=Path, default=Path("Procfile"), help="which services (default: Procfile)")
-    servers = commands.add_parser("servers", help="the servers and the migration only, until Ctrl-C")
-    for command in (run, servers):
-        command.add_argument("--verbose", action="store_true", help="show the services' info lines too")
-    sender = commands.add_parser("send", help="send one reading over MQTT, as a device would")
-    sender.add_argument("--esp", default="ESP_0A1B2C3D", help="esp_id of the device (default: %(default)s)")
-    sender.add_argument("--gpio", type=int, default=4, help="pin (default: %(default)s)")
-    sender.add_argument("--type", default="DS18B20", help="sensor_type (default: %(default)s)")
-    sender.add_argument("--value", type=float, default=21.5, help="the value (default: %(default)s)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    everything = commands.add_parser("run", help="start the servers and every service of the Procfile; Ctrl-C stops")
+    everything.add_argument("--procfile", type=Path, default=Path("Procfile"), help="default: Procfile")
+    only_servers = commands.add_parser("servers", help="start NATS, PostgreSQL and the MQTT broker alone")
+    for command in (everything, only_servers):
+        command.add_argument("-v", "--verbose", action="store_true", help="show the services' info lines too")
+    for name, text in (
+        ("stop", "end one process of a running stack and hold it"),
+        ("kill", "the same by SIGKILL"),
+        ("start", "let it run again"),
+    ):
+        commands.add_parser(name, help=text).add_argument("name", help="such as sensor or postgres")
+    _add_send(commands.add_parser("send", help="send one reading over MQTT as a device would"))
     return parser
 
 
-def _run(arguments: argparse.Namespace, stack_settings: settings.StackSettings) -> None:
-    services = []
-    if arguments.command == "run":
-        services = [entry for entry in procfile.read(arguments.procfile) if procfile.installed(entry.command[0])]
-        if not services:
-            raise SetupError("no service of the Procfile is installed: run `make install`")
-    asyncio.run(Stack(stack_settings, Console(arguments.verbose), services).run())
+def _add_send(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--kaiser", default="god", help="kaiser_id, default god")
+    command.add_argument("--esp", default="ESP_0A1B2C3D", help="esp_id, default ESP_0A1B2C3D")
+    command.add_argument("--gpio", type=int, default=4, help="default 4")
+    command.add_argument("--type", default="DS18B20", help="sensor_type, default DS18B20")
+    command.add_argument("--value", type=float, default=21.5, help="default 21.5")
 
 
-def _send(arguments: argparse.Namespace, stack_settings: settings.StackSettings) -> None:
-    host = stack_settings.mqtt_host or "127.0.0.1"
-    topic, payload = send.reading(arguments.esp, arguments.gpio, arguments.type, arguments.value)
-    seconds = send.send(host, stack_settings.mqtt_port, topic, payload)
-    print(f"sent to {topic}\n  {payload}\nacknowledged by the broker after {seconds * 1000:.1f} ms")
+def _end(status: int, error: Exception) -> None:
+    print(f"kaiser: {error}", file=sys.stderr)
+    sys.exit(status)

@@ -82,16 +82,19 @@ class Keeper:
 
     async def _run_once(self) -> int:
         with open_log(self.log) as log:
-            self._process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *self._program.command,
                 stdout=asyncio.subprocess.PIPE if self._show else log,
                 **popen_arguments(self._program),
             )
-            write_pid_file(self._pid_file, self._process.pid, self._program.stop_signal)
-            if self._show and self._process.stdout:
-                await _copy_lines(self._process.stdout, self.log, self._show)
-            status = await self._process.wait()
-        signal_group(self._process.pid, signal.SIGKILL)
+        self._process = process
+        if self._stopping.is_set():
+            process.send_signal(self._program.stop_signal)
+        write_pid_file(self._pid_file, process.pid, self._program.stop_signal)
+        if self._show and process.stdout:
+            await _copy_lines(process.stdout, self.log, self._show)
+        status = await process.wait()
+        signal_group(process.pid, signal.SIGKILL)
         self._pid_file.unlink(missing_ok=True)
         return status
 

@@ -79,6 +79,13 @@ class Child:
         """Exit status, negative for a signal; None while it runs."""
         return self._process.poll()
 
+    def wait(self, within_s: float) -> int | None:
+        """Its exit status once it has ended; None if it still runs after that time."""
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return None
+
     def signal(self, number: signal.Signals) -> None:
         """Signal the process; nothing happens when it has ended."""
         self._process.send_signal(number)
@@ -86,10 +93,8 @@ class Child:
     def stop(self, within_s: float = 10.0) -> int:
         """End it in good order, by SIGKILL if that takes longer than `within_s`."""
         self.signal(self.program.stop_signal)
-        try:
-            return self._process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            return self.kill()
+        status = self.wait(within_s)
+        return self.kill() if status is None else status
 
     def kill(self) -> int:
         """End it at once with SIGKILL, together with its process group."""
@@ -141,26 +146,44 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 def write_pid_file(path: Path, pid: int, stop_signal: signal.Signals) -> None:
     """Record a child, so that a later start can end it if this one cannot."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{pid}\n{started_at(pid)}\n{int(stop_signal)}\n")
+    part = path.with_suffix(".part")
+    part.write_text(f"{pid}\n{started_at(pid)}\n{int(stop_signal)}\n")
+    part.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A process that runs and that a pid file names."""
+
+    pid: int
+    stop_signal: signal.Signals
+
+
+def recorded(path: Path) -> Recorded | None:
+    """The process of a pid file; None if there is no such file or the process has ended."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    if len(lines) != 3 or not lines[0].isdecimal() or not lines[2].isdecimal():
+        return None
+    pid = int(lines[0])
+    return Recorded(pid, signal.Signals(int(lines[2]))) if lines[1] and started_at(pid) == lines[1] else None
 
 
 def end_recorded(folder: Path, within_s: float = 10.0) -> list[str]:
-    """End every process that a pid file of `folder` still rightly names, remove the files, return the names."""
-    left: dict[Path, int] = {}
-    for path in sorted(folder.glob("*.pid")):
-        pid, start, number = _read_pid_file(path)
-        if pid and started_at(pid) == start:
-            left[path] = pid
-            os.kill(pid, signal.Signals(number))
-        else:
-            path.unlink(missing_ok=True)
+    """End every process that a pid file of `folder` rightly names, remove the files, return the names."""
+    left = {path: child for path in sorted(folder.glob("*.pid")) if (child := recorded(path))}
+    for child in left.values():
+        os.kill(child.pid, child.stop_signal)
     deadline = time.monotonic() + within_s
-    while any(started_at(pid) for pid in left.values()) and time.monotonic() < deadline:
+    while any(recorded(path) for path in left) and time.monotonic() < deadline:
         time.sleep(0.05)
-    for path, pid in left.items():
-        if started_at(pid):
-            signal_group(pid, signal.SIGKILL)
-        path.unlink(missing_ok=True)
+    for path, child in left.items():
+        if recorded(path):
+            signal_group(child.pid, signal.SIGKILL)
+    for path in folder.glob("*.pid"):
+        path.unlink()
     return [path.stem for path in left]
 
 
@@ -174,10 +197,3 @@ def started_at(pid: int) -> str:
         return "" if fields[0] in "ZX" else fields[19]
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip()
-
-
-def _read_pid_file(path: Path) -> tuple[int, str, int]:
-    lines = path.read_text().splitlines()
-    if len(lines) != 3 or not lines[0].isdigit() or not lines[2].isdigit():
-        return 0, "", 0
-    return int(lines[0]), lines[1], int(lines[2])

@@ -1,54 +1,65 @@
-"""Sends one reading over MQTT, as a device would."""
+"""Sends one reading over MQTT, QoS 1, as a device would, and says whether the broker acknowledged it."""
 
 import json
-import threading
 import time
+from dataclasses import dataclass
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+import paho.mqtt.client as paho
 
-from kaiser_stack.errors import SetupError
+from kaiser_stack.errors import NotReadyError
 
-_WITHIN_S = 5.0
-
-
-def reading(esp_id: str, gpio: int, sensor_type: str, value: float) -> tuple[str, str]:
-    """Topic and payload of a reading that is taken now; raw is value × 100, as the firmware sends it."""
-    payload = {
-        "ts": int(time.time() * 1000),
-        "esp_id": esp_id,
-        "gpio": gpio,
-        "sensor_type": sensor_type,
-        "raw": round(value * 100),
-        "raw_value": value,
-        "raw_mode": False,
-        "value": value,
-        "quality": "good",
-    }
-    return f"kaiser/god/esp/{esp_id}/sensor/{gpio}/data", json.dumps(payload)
+_WITHIN_S = 10.0
 
 
-def send(host: str, port: int, topic: str, payload: str) -> float:
-    """Publish at QoS 1 and wait for the broker's PUBACK; the time that took, in s. SetupError when none comes."""
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
-    connected = threading.Event()
-    client.on_connect = lambda *_: connected.set()
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is sent."""
+
+    kaiser_id: str
+    esp_id: str
+    gpio: int
+    sensor_type: str
+    value: float
+
+
+def topic(reading: Reading) -> str:
+    """MQTT topic of a reading."""
+    return f"kaiser/{reading.kaiser_id}/esp/{reading.esp_id}/sensor/{reading.gpio}/data"
+
+
+def payload(reading: Reading, at_ms: int) -> str:
+    """MQTT payload of a reading taken at `at_ms`."""
+    return json.dumps(
+        {
+            "ts": at_ms,
+            "esp_id": reading.esp_id,
+            "gpio": reading.gpio,
+            "sensor_type": reading.sensor_type,
+            "raw": reading.value,
+            "raw_mode": False,
+            "value": reading.value,
+            "quality": "good",
+        }
+    )
+
+
+def send(host: str, port: int, reading: Reading) -> str:
+    """Send it and wait up to 10 s for the acknowledgement; what happened, in words. NotReadyError if it did not."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
     try:
-        client.connect(host, port, keepalive=10)
+        client.connect(host, port, keepalive=30)
     except OSError as error:
-        raise SetupError(
-            f"no MQTT broker at {host}:{port} ({error}): is `make run` going? Else set KAISER_MQTT_PORT"
+        raise NotReadyError(
+            f"no MQTT broker at {host}:{port}: {error}; start it with `make run`, or set KAISER_MQTT_PORT"
         ) from error
     client.loop_start()
     try:
-        if not connected.wait(_WITHIN_S):
-            raise SetupError(f"the MQTT broker at {host}:{port} does not answer a CONNECT")
-        started = time.perf_counter()
-        published = client.publish(topic, payload, qos=1)
-        published.wait_for_publish(_WITHIN_S)
-        if not published.is_published():
-            raise SetupError(f"the MQTT broker at {host}:{port} did not acknowledge within {_WITHIN_S:g} s")
-        return time.perf_counter() - started
+        text = payload(reading, time.time_ns() // 1_000_000)
+        message = client.publish(topic(reading), text, qos=1)
+        message.wait_for_publish(_WITHIN_S)
     finally:
         client.disconnect()
         client.loop_stop()
+    if not message.is_published():
+        raise NotReadyError(f"the broker at {host}:{port} did not acknowledge {topic(reading)} within {_WITHIN_S:g} s")
+    return f"{topic(reading)}\n{text}\nacknowledged by the broker at {host}:{port}"

@@ -1,27 +1,35 @@
-"""A lint: no tracked file names a package registry's host."""
+"""A check of `make lint`: no file under version control names the address of a package registry."""
 
 import re
 import subprocess
 import sys
 
-_HOSTS = re.compile(r"https?://[a-z0-9.-]*(?:py[p]i|pythonhoste[d]|npmj[s]|deb[.]debia[n])[a-z.]*", re.IGNORECASE)
+_ADDRESS = re.compile(
+    rb"https?://[^\s\"'<>]*(?:/simple/|pypi|npmjs|/npm/|artifactory|nexus|pythonhosted|/debian/)", re.IGNORECASE
+)
+_INDEX_OPTION = re.compile(rb"^\s*(?:--(?:extra-)?index-url|--find-links|-i)[ =]", re.MULTILINE)
 
 
 def main() -> None:
-    """List each place and exit 1 if there is any."""
-    names = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout.split("\0")
-    found = []
-    for name in filter(None, names):
-        if "/vendor/" in name:
-            continue
-        try:
-            with open(name, encoding="utf-8") as file:
-                found += [f"{name}:{number}" for number, line in enumerate(file, 1) if _HOSTS.search(line)]
-        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
-            continue
-    for place in found:
-        print(f"{place}: the address of a package registry", file=sys.stderr)
-    sys.exit(bool(found))
+    """Entry point; exit status 1 if a file names one."""
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True)
+    found = [f"{name}: {where}" for name in listed.stdout.decode().split("\0") if name for where in addresses(name)]
+    for line in found:
+        print(f"names a package registry: {line}", file=sys.stderr)
+    sys.exit(1 if found else 0)
+
+
+def addresses(path: str) -> list[str]:
+    """What a file says that looks like a registry's address."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except (FileNotFoundError, IsADirectoryError):
+        return []
+    found = _ADDRESS.findall(content)
+    if path.endswith((".lock", ".in", ".txt")):
+        found += _INDEX_OPTION.findall(content)
+    return [match.decode(errors="replace").strip() for match in found]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""Stopping and starting single processes of a running stack, by pid file and hold file."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from kaiser_stack.errors import SetupError
+from kaiser_stack.process import recorded
+
+_ENDED_WITHIN_S = 15.0
+_STARTED_WITHIN_S = 10.0
+
+
+def stop(run_dir: Path, name: str, *, kill: bool = False) -> None:
+    """End a process and hold it; by SIGKILL if `kill`. Returns once it has ended."""
+    (run_dir / f"{name}.hold").touch()
+    child = recorded(run_dir / f"{name}.pid")
+    if child:
+        os.kill(child.pid, signal.SIGKILL if kill else child.stop_signal)
+    _wait(run_dir, name, there=False, within_s=_ENDED_WITHIN_S)
+
+
+def start(run_dir: Path, name: str) -> None:
+    """Let a held process be started again. Returns once it runs, ready or not."""
+    (run_dir / f"{name}.hold").unlink(missing_ok=True)
+    _wait(run_dir, name, there=True, within_s=_STARTED_WITHIN_S)
+
+
+def _wait(run_dir: Path, name: str, *, there: bool, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while (recorded(run_dir / f"{name}.pid") is not None) != there:
+        if time.monotonic() > deadline:
+            raise SetupError(f"{name} {'does not run' if there else 'still runs'} after {within_s:g} s")
+        time.sleep(0.02)

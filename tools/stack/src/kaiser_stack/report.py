@@ -1,0 +1,67 @@
+"""What a stack that is ready tells: a table for people, a file of addresses for programs."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaiser_stack.ports import LOOPBACK
+from kaiser_stack.settings import StackSettings
+
+GATEWAY = "websocket-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A stack that is ready: the services' environment, the ports of their internal HTTP, the broker in words."""
+
+    environment: Mapping[str, str]
+    metrics_ports: Mapping[str, int]
+    broker: str
+
+
+def addresses_file(settings: StackSettings) -> Path:
+    """The file of addresses; it is there only while the stack is ready."""
+    return settings.run_dir / "stack.json"
+
+
+def write_addresses(settings: StackSettings, ready: Ready) -> None:
+    """Write the file, readable by its owner alone: a database's address may hold a password."""
+    addresses = {
+        "pid": os.getpid(),
+        "http_url": f"http://{LOOPBACK}:{settings.http_port}",
+        "mqtt_host": ready.environment["KAISER_MQTT_HOST"],
+        "mqtt_port": settings.mqtt_port,
+        "nats_url": ready.environment["KAISER_NATS_URL"],
+        "database_url": ready.environment["KAISER_DATABASE_URL"],
+        "metrics_ports": dict(ready.metrics_ports),
+    }
+    path = addresses_file(settings)
+    part = path.with_suffix(".part")
+    part.touch(mode=0o600)
+    part.write_text(json.dumps(addresses, indent=2) + "\n")
+    part.replace(path)
+
+
+def rows(settings: StackSettings, ready: Ready) -> list[tuple[str, str]]:
+    """The table: where everything is."""
+    web = f"{LOOPBACK}:{settings.http_port}"
+    password = ready.environment.get("KAISER_ADMIN_PASSWORD_FILE")
+    gateway = [
+        ("console", f"http://{web}/"),
+        ("REST", f"http://{web}/api/v1/   described at http://{web}/api/docs"),
+        ("WebSocket", f"ws://{web}/api/v1/ws/realtime/{{client_id}}?token={{token}}"),
+        ("admin", f"user {settings.admin_user}, password {f'in {_short(password)}' if password else 'as you set it'}"),
+    ]
+    return [
+        *(gateway if GATEWAY in ready.metrics_ports else []),
+        ("MQTT", f"{ready.environment['KAISER_MQTT_HOST']}:{settings.mqtt_port}   {ready.broker}"),
+        ("logs", f"{_short(str(settings.log_dir))}/   warnings and errors show here too"),
+    ]
+
+
+def _short(path: str) -> str:
+    """A path below the current folder without that folder."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
