@@ -93,6 +93,12 @@ def missing(part: str, reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", name="missing")
+def missing_fixture() -> Callable[[str, str], NoReturn]:
+    """`missing(part, reason)` skips the test, or fails it where the part is required."""
+    return missing
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder for servers' data, short enough for unix sockets and open to PostgreSQL's account."""

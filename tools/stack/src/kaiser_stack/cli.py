@@ -12,6 +12,19 @@ from kaiser_stack.run import run
 from kaiser_stack.settings import StackSettings, load
 from kaiser_stack.start import Plan
 
+_SETTINGS = """settings, from the environment (all of them: docs/operating.md):
+  KAISER_STATE_DIR      .kaiser   data, logs and secrets
+  KAISER_HTTP_PORT      8000      REST, WebSocket and console
+  KAISER_MQTT_PORT      1883      KAISER_MQTT_HOST: a broker of your own, none is started
+  KAISER_MQTT_BROKER    auto      auto, mosquitto or nats
+  KAISER_NATS_PORT      4222      KAISER_NATS_URL: a server of your own, none is started
+  KAISER_DATABASE_URL             a PostgreSQL of your own, none is started
+  KAISER_ADMIN_USER     admin     KAISER_ADMIN_PASSWORD: else one is made once, in the state folder
+  KAISER_LOG_LEVEL      info      debug, info, warning or error
+  KAISER_LOG_FORMAT     console   console or json
+A port of 0 takes one that is free; <state>/run/stack.json has the addresses while the stack is ready.
+"""
+
 
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 it failed, 2 something is to be set, installed or stopped first."""
@@ -45,12 +58,14 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m kaiser_stack",
-        description="Runs Kaiser on this machine, without containers. Settings: docs/operating.md.",
+        description="Runs Kaiser on this machine, without containers.",
+        epilog=_SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     everything = commands.add_parser("run", help="start the servers and every service of the Procfile; Ctrl-C stops")
     everything.add_argument("--procfile", type=Path, default=Path("Procfile"), help="default: Procfile")
-    only_servers = commands.add_parser("servers", help="start NATS, PostgreSQL and the MQTT broker alone")
+    only_servers = commands.add_parser("servers", help="start NATS, PostgreSQL and the MQTT broker, and migrate")
     for command in (everything, only_servers):
         command.add_argument("-v", "--verbose", action="store_true", help="show the services' info lines too")
     for name, text in (

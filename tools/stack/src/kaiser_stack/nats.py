@@ -57,9 +57,8 @@ class Nats:
 
     def prepare(self) -> Program:
         """Write the configuration; the store is kept as it is."""
-        store = self.home / "jetstream"
-        store.mkdir(parents=True, exist_ok=True)
-        text = _CONFIG.format(host=LOOPBACK, port=self.port, store=store)
+        self.home.mkdir(parents=True, exist_ok=True)
+        text = _CONFIG.format(host=LOOPBACK, port=self.port, store=self.home)
         if self.mqtt_port:
             text += _MQTT_CONFIG.format(host=LOOPBACK, port=self.mqtt_port)
         config = self.home / "nats.conf"

@@ -43,12 +43,13 @@ async def start(plan: Plan, started: Started, tasks: asyncio.TaskGroup) -> None:
     commands = _installed(plan)
     await _start_servers(plan, chosen, started, tasks)
     environment = _environment(plan.settings, chosen)
-    if commands:
-        await _migrate(plan, environment)
+    await _migrate(plan, environment, needed=bool(commands))
     metrics_ports = _start_services(plan, commands, environment, started, tasks)
     await asyncio.gather(
         *(
-            _until_ready(keeper, _asking(port))
+            _until_ready(
+                keeper, _asking(*([port, plan.settings.http_port] if keeper.name == report.GATEWAY else [port]))
+            )
             for keeper, port in zip(started.services, metrics_ports.values(), strict=True)
         )
     )
@@ -77,7 +78,7 @@ async def _start_servers(plan: Plan, chosen: servers.Servers, started: Started, 
     if chosen.to_start:
         plan.console.notice(f"starting {', '.join(server.name for server in chosen.to_start)}")
     for server in chosen.to_start:
-        keeper = Keeper(server.prepare(), plan.settings, plan.console)
+        keeper = Keeper(await asyncio.to_thread(server.prepare), plan.settings, plan.console)
         started.servers.append(keeper)
         tasks.create_task(keeper.keep(), name=server.name)
     pairs = zip(started.servers, chosen.to_start, strict=True)
@@ -103,11 +104,13 @@ def _environment(settings: StackSettings, chosen: servers.Servers) -> dict[str, 
     return environment
 
 
-async def _migrate(plan: Plan, environment: Mapping[str, str]) -> None:
+async def _migrate(plan: Plan, environment: Mapping[str, str], *, needed: bool) -> None:
     """Run kaiser-migrate to its end. NotReadyError with its last words when it fails; it may be run again."""
     command = procfile.installed("kaiser-migrate")
-    if not command:
+    if not command and needed:
         raise SetupError("kaiser-migrate is not installed: run `make install`")
+    if not command:
+        return
     plan.console.notice("migrating tables, declaring streams")
     log = plan.settings.log("migrate")
     child = Child(Program("migrate", (command,), environment), log)
@@ -147,8 +150,12 @@ def _shown(console: Console, name: str, place: int) -> Callable[[str], None]:
     return lambda line: console.service(name, place, line)
 
 
-def _asking(port: int) -> Callable[[], None]:
-    return lambda: health.probe(port)
+def _asking(*http_ports: int) -> Callable[[], None]:
+    def ask() -> None:
+        for port in http_ports:
+            health.probe(port)
+
+    return ask
 
 
 async def _until_ready(keeper: Keeper, probe: Callable[[], None], *, may_end: bool = True) -> None:

@@ -13,10 +13,14 @@ _INDEX_OPTION = re.compile(rb"^\s*(?:--(?:extra-)?index-url|--find-links|-i)[ =]
 def main() -> None:
     """Entry point; exit status 1 if a file names one."""
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True)
-    found = [f"{name}: {where}" for name in listed.stdout.decode().split("\0") if name for where in addresses(name)]
+    found = [f"{name}: {where}" for name in _names(listed.stdout) for where in addresses(name)]
     for line in found:
         print(f"names a package registry: {line}", file=sys.stderr)
     sys.exit(1 if found else 0)
+
+
+def _names(listed: bytes) -> list[str]:
+    return [name for name in listed.decode().split("\0") if name and "/vendor/" not in name]
 
 
 def addresses(path: str) -> list[str]:

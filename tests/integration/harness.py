@@ -1,0 +1,269 @@
+"""A whole stack as its users run it: `python -m kaiser_stack run`, its processes, and what goes in and comes out.
+
+Nothing here imports Kaiser: it is spoken to by MQTT, REST, WebSocket, NATS and SQL alone.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nats
+import paho.mqtt.client as paho
+import psycopg
+from websockets.asyncio.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_WITHIN_S = 90.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, within_s: float = 30.0) -> Any:
+    """Ask until the answer is true, and return it; AssertionError naming `what` when the time is over."""
+    deadline = time.monotonic() + within_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        time.sleep(0.05)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An MQTT message that is to be sent."""
+
+    topic: str
+    payload: bytes
+
+
+class Stack:
+    """A stack of one's own on free ports. `start` may be called again after `stop`: the data stays in `state_dir`."""
+
+    def __init__(self, state_dir: Path, command: tuple[str, ...] = ("run",), **environment: str) -> None:
+        self.state_dir = state_dir
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("KAISER_")},
+            "KAISER_STATE_DIR": str(state_dir),
+            "KAISER_HTTP_PORT": "0",
+            "KAISER_NATS_PORT": "0",
+            "KAISER_MQTT_PORT": "0",
+            **environment,
+        }
+        self._command = command
+        self._console = state_dir.with_name(f"{state_dir.name}.console")
+        self.addresses: dict[str, Any] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it without waiting."""
+        with self._console.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "kaiser_stack", *self._command],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self) -> "Stack":
+        """Start it and wait until it says that it is ready."""
+        process = self.launch()
+        wait_until(
+            lambda: process.poll() is not None or self._read_addresses(process.pid),
+            "the stack is ready",
+            READY_WITHIN_S,
+        )
+        assert process.poll() is None, f"the stack ended with {process.returncode}:\n{self.console()}"
+        return self
+
+    def _read_addresses(self, pid: int) -> bool:
+        path = self.state_dir / "run" / "stack.json"
+        if not path.exists():
+            return False
+        self.addresses = json.loads(path.read_text())
+        return bool(self.addresses["pid"] == pid)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C; its exit status. Nothing happens when it has ended."""
+        if not self.process:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(40.0)
+
+    def pid(self, name: str) -> int:
+        """Process id of a server or service; waits until it runs."""
+        return int(wait_until(lambda: self._pid(name), f"{name} runs"))
+
+    def _pid(self, name: str) -> int | None:
+        try:
+            return int((self.state_dir / "run" / f"{name}.pid").read_text().split()[0])
+        except FileNotFoundError:
+            return None
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of everything that runs."""
+        return {path.stem: self.pid(path.stem) for path in (self.state_dir / "run").glob("*.pid")}
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a process; the stack starts it again."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def control(self, command: str, name: str) -> None:
+        """`stop` or `kill` a process and keep it down; `start` it again."""
+        subprocess.run(
+            [sys.executable, "-m", "kaiser_stack", command, name],
+            env=self.environment,
+            cwd=ROOT,
+            check=True,
+            timeout=30,
+        )
+
+    def console(self) -> str:
+        """What the stack has said."""
+        return self._console.read_text(errors="replace") if self._console.exists() else ""
+
+    def logs(self, lines: int = 30) -> str:
+        """The end of every log, for a failed test."""
+        parts = [f"=== console\n{self.console()[-3000:]}"]
+        for path in sorted((self.state_dir / "log").glob("*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            parts.append(f"=== {path.name}\n" + "\n".join(line[:400] for line in tail))
+        return "\n".join(parts)
+
+    # What goes in and comes out
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Send messages at QoS 1, as devices would; returns once the broker has acknowledged every one."""
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        client.max_inflight_messages_set(200)
+        client.connect(self.addresses["mqtt_host"], self.addresses["mqtt_port"], keepalive=30)
+        client.loop_start()
+        try:
+            sent = [client.publish(message.topic, message.payload, qos=1) for message in messages]
+            wait_until(lambda: all(one.is_published() for one in sent), "the broker acknowledged every message", 60.0)
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+    def sign_in(self) -> httpx.Client:
+        """A REST client of the administrator."""
+        form = {"username": "admin", "password": self.password()}
+        answer = httpx.post(f"{self.addresses['http_url']}/api/v1/auth/token", data=form, timeout=10)
+        answer.raise_for_status()
+        token = answer.json()["access_token"]
+        return httpx.Client(
+            base_url=self.addresses["http_url"], headers={"Authorization": f"Bearer {token}"}, timeout=10.0
+        )
+
+    def password(self) -> str:
+        """The administrator's password."""
+        return (self.state_dir / "admin-password").read_text().strip()
+
+    def register(self, count: int) -> list[str]:
+        """Register devices that no other test has, and return their ids."""
+        run = secrets.token_hex(4).upper()
+        devices = [f"TEST_{run}_{number:03}" for number in range(count)]
+        with self.sign_in() as rest:
+            for esp_id in devices:
+                answer = rest.post("/api/v1/esp/devices", json={"esp_id": esp_id})
+                assert answer.status_code == 201, answer.text
+        return devices
+
+    def rows(self, devices: list[str]) -> int:
+        """How many readings of the devices are stored."""
+        with psycopg.connect(self.addresses["database_url"], connect_timeout=5) as connection:
+            found = connection.execute("SELECT count(*) FROM sensor.data WHERE esp_id = ANY(%s)", [devices]).fetchone()
+        return int(found[0]) if found else 0
+
+    @asynccontextmanager
+    async def events(self, devices: list[str], rate: int = 5000) -> AsyncIterator["Events"]:
+        """The sensor_data events of the devices, as a WebSocket client gets them."""
+        with self.sign_in() as rest:
+            token = rest.headers["Authorization"].removeprefix("Bearer ")
+        host = self.addresses["http_url"].removeprefix("http://")
+        url = f"ws://{host}/api/v1/ws/realtime/{secrets.token_hex(4)}?rate={rate}&token={token}"
+        async with connect(url, max_queue=None, open_timeout=10) as socket:
+            filters = {"types": ["sensor_data"], "esp_ids": devices}
+            await socket.send(json.dumps({"action": "subscribe", "filters": filters}))
+            events = Events(socket)
+            await events.until("subscribed")
+            yield events
+
+    async def rejected(self, topics: set[str]) -> list[dict[str, Any]]:
+        """Every entry of the stream REJECTED that came by one of these MQTT topics."""
+        client = await nats.connect(self.addresses["nats_url"], max_reconnect_attempts=3)
+        try:
+            jetstream = client.jetstream()
+            count = (await jetstream.stream_info("REJECTED")).state.messages
+            subscription = await jetstream.subscribe("rejected.>", ordered_consumer=True)
+            bodies = [json.loads((await subscription.next_msg(5.0)).data) for _ in range(count)]
+        finally:
+            await client.close()
+        return [body for body in bodies if body["topic"] in topics]
+
+    async def rejected_count(self, topics: set[str], count: int, within_s: float = 30.0) -> list[dict[str, Any]]:
+        """The entries of REJECTED, once there are as many as expected."""
+        deadline = time.monotonic() + within_s
+        while len(found := await self.rejected(topics)) < count:
+            assert time.monotonic() < deadline, f"{len(found)} of {count} entries in REJECTED within {within_s:g} s"
+            await asyncio.sleep(0.2)
+        return found
+
+
+class Events:
+    """A WebSocket's frames."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def until(self, frame_type: str, within_s: float = 10.0) -> dict[str, Any]:
+        """The next frame of a type; others before it are dropped."""
+        async with asyncio.timeout(within_s):
+            while (frame := json.loads(await self._socket.recv()))["type"] != frame_type:
+                pass
+        return dict(frame)
+
+    async def sensor_data_until(self, last: Callable[[dict[str, Any]], bool], within_s: float = 60.0) -> list[Any]:
+        """The `data` of every sensor_data frame up to and without the one for which `last` is true."""
+        collected = []
+        async with asyncio.timeout(within_s):
+            while True:
+                data = (await self.until("sensor_data", within_s))["data"]
+                if last(data):
+                    return collected
+                collected.append(data)
+
+
+def reading(esp_id: str, gpio: int, ts: int, value: float) -> Message:
+    """A valid reading of CONTRACT §2."""
+    body = {
+        "ts": ts,
+        "esp_id": esp_id,
+        "gpio": gpio,
+        "sensor_type": "DS18B20",
+        "raw": round(value * 100),
+        "raw_value": value,
+        "raw_mode": False,
+        "value": value,
+        "unit": "°C",
+        "quality": "good",
+    }
+    return Message(f"kaiser/god/esp/{esp_id}/sensor/{gpio}/data", json.dumps(body, ensure_ascii=False).encode())
+
+
+def payload_of(entry: dict[str, Any]) -> bytes:
+    """The payload that a rejected message came with."""
+    return base64.b64decode(entry["payload_base64"])
