@@ -31,6 +31,7 @@ ROUTERS = (devices, sensors, rejected)
 """One module a resource, each with `router(bus, guard)`."""
 
 _SHORTEST_KEY = 32
+_LINGER_S = 5.0
 
 
 def main() -> None:
@@ -140,6 +141,9 @@ def _listen(settings: GatewaySettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":  # inherited by each connection: the kernel ends one whose peer takes nothing
+        within_ms = int((settings.ws_stalled_s + _LINGER_S) * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, within_ms)
     try:
         listener.bind((settings.http_host, settings.http_port))
     except OSError as error:

@@ -1,0 +1,159 @@
+"""A gateway as a real process on a real NATS and PostgreSQL, and a client of an independent library."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import nats
+import pytest
+from kaiser_common.bus import connect as bus_connect
+from kaiser_common.declare import apply
+from kaiser_common.settings import CommonSettings
+from kaiser_gateway.tokens import Signer
+from websockets.asyncio.client import connect
+
+KEY = "test-key-test-key-test-key-test-key-test"
+PASSWORD = "correct horse"
+
+
+class Gateway:
+    """One gateway process that can be stopped, killed and started again on the same port."""
+
+    def __init__(self, environment: dict[str, str], port: int) -> None:
+        self._environment = environment
+        self.port = port
+        self.base = f"http://127.0.0.1:{port}"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from kaiser_gateway.app import main; main()"], env=self._environment
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None, "the gateway ended"
+            assert time.monotonic() < deadline, "the gateway is not ready"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(12)
+
+    def token(self, role: str = "admin", lifetime_s: float = 600, user: str = "ada") -> str:
+        return Signer(KEY).sign(user, role, "access", time.time(), lifetime_s)
+
+    def url(self, client_id: str, token: str | None = None, **query) -> str:
+        query = {"token": token if token is not None else self.token(), **query}
+        return f"ws://127.0.0.1:{self.port}/api/v1/ws/realtime/{client_id}?" + "&".join(
+            f"{name}={value}" for name, value in query.items()
+        )
+
+    def connect(self, client_id: str = "c1", token: str | None = None, **query):
+        return connect(self.url(client_id, token, **query))
+
+    def http(self, role: str | None = "admin") -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
+        return httpx.AsyncClient(base_url=self.base, headers=headers, timeout=15)
+
+
+@pytest.fixture(scope="module")
+def module_bus(nats_server) -> str:
+    """Address of a bus with everything declared."""
+    settings = CommonSettings(nats_url=nats_server.url)
+
+    async def declare() -> None:
+        async with bus_connect(settings, "tests") as bus:
+            await apply(bus)
+
+    asyncio.run(declare())
+    return settings.nats_address
+
+
+@pytest.fixture(scope="module")
+def start_gateway(module_bus, database, free_port):
+    """`start_gateway(**settings)` gives a running gateway; all end with the module."""
+    started: list[Gateway] = []
+
+    def start(**settings: str) -> Gateway:
+        port = free_port()
+        environment = {
+            **os.environ,
+            "KAISER_NATS_URL": module_bus,
+            "KAISER_DATABASE_URL": database,
+            "KAISER_METRICS_PORT": str(free_port()),
+            "KAISER_HTTP_PORT": str(port),
+            "KAISER_TOKEN_SECRET": KEY,
+            "KAISER_ADMIN_PASSWORD": PASSWORD,
+            **settings,
+        }
+        gateway = Gateway(environment, port)
+        gateway.start()
+        started.append(gateway)
+        return gateway
+
+    yield start
+    for gateway in started:
+        if gateway.process.poll() is None:
+            assert gateway.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def gateway(start_gateway) -> Gateway:
+    """The module's gateway; a test that stops it starts it again."""
+    return start_gateway(KAISER_REQUEST_PER_SECOND="1000")
+
+
+class Events:
+    """Publishes events as services do."""
+
+    def __init__(self, client) -> None:
+        self.client = client
+        self._jetstream = client.jetstream()
+
+    async def publish(self, kind: str = "sensor_data", esp_id: str = "ESP_A", **data) -> int:
+        """Its seq."""
+        data = {"esp_id": esp_id, "gpio": 4, "sensor_type": "ph", "value": 7.0, **data}
+        ack = await self._jetstream.publish(f"event.{kind}.{esp_id}", json.dumps(data).encode())
+        return ack.seq
+
+
+@pytest.fixture
+async def events(module_bus):
+    client = await nats.connect(module_bus)
+    yield Events(client)
+    await client.close()
+
+
+async def receive(websocket, kind: str | None = None, timeout_s: float = 10.0) -> dict:
+    """The next frame, of a type if one is given."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            frame = json.loads(await websocket.recv())
+            if kind is None or frame["type"] == kind:
+                return frame
+
+
+async def settled(websocket) -> None:
+    """A round trip: what was asked before is in force."""
+    await websocket.send('{"action":"ping"}')
+    await receive(websocket, "pong")
+
+
+@pytest.fixture(name="receive")
+def receive_fixture():
+    return receive
+
+
+@pytest.fixture(name="settled")
+def settled_fixture():
+    return settled

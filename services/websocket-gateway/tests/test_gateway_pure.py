@@ -1,0 +1,273 @@
+"""The pure parts of the gateway: filters, conflation, frames, messages, tokens, limits."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaiser_gateway.conflation import Outlet, Overfull
+from kaiser_gateway.filters import Filters, Index, is_topic_filter, topic_matches
+from kaiser_gateway.frames import Event
+from kaiser_gateway.limits import Bucket, Limiter
+from kaiser_gateway.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
+from kaiser_gateway.replay import Kept, gap
+from kaiser_gateway.tokens import Signer, TokenRefused
+
+
+def event(kind: str = "sensor_data", seq: int = 1, esp_id: str = "ESP_A", **data) -> Event:
+    data = {"esp_id": esp_id, "gpio": 4, "sensor_type": "ph", "topic": f"kaiser/god/esp/{esp_id}/sensor/4/data", **data}
+    return Event(kind, esp_id, seq, 1_767_225_600.1234, json.dumps(data).encode())
+
+
+def drain(outlet: Outlet, now: float) -> list[int]:
+    taken = []
+    while (one := outlet.take(now)) is not None:
+        taken.append(one.seq)
+    return taken
+
+
+def test_a_frame_is_the_envelope_around_the_data():
+    assert json.loads(event(seq=4711).frame) == {
+        "type": "sensor_data",
+        "timestamp": 1767225600.123,
+        "seq": 4711,
+        "data": {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", "topic": "kaiser/god/esp/ESP_A/sensor/4/data"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("topic_filter", "topic", "matches"),
+    [
+        ("kaiser/+/esp/+/sensor/#", "kaiser/god/esp/ESP_A/sensor/4/data", True),
+        ("kaiser/+/esp/+/sensor/#", "kaiser/god/esp/ESP_A/sensor", True),
+        ("kaiser/+/esp/+/actuator/#", "kaiser/god/esp/ESP_A/sensor/4/data", False),
+        ("#", "a", True),
+        ("a/+", "a/b/c", False),
+        ("a/+/c", "a/b/c", True),
+        ("a/b", "a/b/c", False),
+        ("a/b/c", "a/b", False),
+        ("#", None, False),
+    ],
+)
+def test_topic_filters_match_as_in_mqtt(topic_filter, topic, matches):
+    assert topic_matches(topic_filter, topic) is matches
+
+
+@pytest.mark.parametrize("bad", ["", "a/#/b", "a+/b", "a/b#", "x" * 300])
+def test_what_is_no_topic_filter_is_refused(bad):
+    assert not is_topic_filter(bad)
+
+
+@pytest.mark.parametrize(
+    ("filters", "admitted"),
+    [
+        (Filters(), True),
+        (Filters(types=["sensor_data"]), True),
+        (Filters(types=["esp_health"]), False),
+        (Filters(esp_ids=["ESP_B", "ESP_A"]), True),
+        (Filters(esp_ids=["ESP_B"]), False),
+        (Filters(sensor_types=["ph"]), True),
+        (Filters(sensor_types=["ec"]), False),
+        (Filters(topics=["kaiser/+/esp/+/sensor/#"]), True),
+        (Filters(types=["sensor_data"], sensor_types=["ec"]), False),
+    ],
+)
+def test_lists_combine_with_and(filters, admitted):
+    assert filters.admits(event()) is admitted
+
+
+def test_unsubscribing_takes_values_out_and_an_emptied_list_means_nothing():
+    filters = Filters(types=["sensor_data", "esp_health"], esp_ids=["ESP_A"])
+    assert filters.without(Filters(types=["esp_health"])) == Filters(types=["sensor_data"], esp_ids=["ESP_A"])
+    assert filters.without(Filters(esp_ids=["ESP_A"])) is None
+    assert Filters().without(Filters(types=["sensor_data"])) == Filters()
+
+
+_LISTS = st.builds(
+    Filters,
+    types=st.lists(st.sampled_from(["sensor_data", "esp_health", "system_event"]), max_size=3),
+    esp_ids=st.lists(st.sampled_from(["ESP_A", "ESP_B", "ESP_C"]), max_size=3),
+)
+
+
+@given(st.dictionaries(st.integers(0, 20), st.none() | _LISTS), st.sampled_from(["sensor_data", "esp_health"]))
+def test_the_index_finds_just_the_clients_whose_filters_admit(clients, kind):
+    index: Index[int] = Index()
+    for client, filters in clients.items():
+        index.put(client, filters)
+    one = event(kind)
+    expected = sorted(client for client, filters in clients.items() if filters is not None and filters.admits(one))
+    assert sorted(index.of(kind, "ESP_A")) == expected
+    for client in clients:
+        index.remove(client)
+    assert list(index.of(kind, "ESP_A")) == []
+
+
+def test_within_the_rate_every_event_goes_in_order():
+    outlet = Outlet(10, 1_000_000, now=0.0)
+    for seq in range(10):
+        outlet.offer(event(seq=seq), 0.0)
+    assert drain(outlet, 0.0) == list(range(10))
+    assert outlet.conflated() == 0
+
+
+def test_over_the_rate_only_the_newest_of_a_sensor_waits():
+    outlet = Outlet(2, 1_000_000, now=0.0)
+    for seq in range(10):
+        outlet.offer(event(seq=seq), 0.0)
+    assert drain(outlet, 0.0) == [0, 1]
+    assert outlet.wait_s(0.0) == pytest.approx(0.5)
+    assert drain(outlet, 0.6) == [9]
+    assert outlet.conflated() == 7
+    assert outlet.conflated() == 0
+
+
+def test_alerts_go_first_whatever_the_rate_and_are_never_conflated():
+    outlet = Outlet(1, 1_000_000, now=0.0)
+    for seq in range(5):
+        outlet.offer(event(seq=seq), 0.0)
+    for seq in range(5, 8):
+        outlet.offer(event("actuator_alert", seq=seq), 0.0)
+    assert drain(outlet, 0.0) == [5, 6, 7, 0]
+
+
+def test_what_counts_by_itself_is_not_conflated():
+    outlet = Outlet(1, 1_000_000, now=0.0)
+    for seq in range(4):
+        outlet.offer(event("actuator_response", seq=seq), 0.0)
+    taken = []
+    for second in range(4):
+        taken += drain(outlet, float(second))
+    assert taken == [0, 1, 2, 3]
+
+
+def test_the_bytes_that_wait_are_bounded_and_what_is_let_go_is_counted():
+    outlet = Outlet(1, 20_000, now=0.0)
+    for seq in range(1000):
+        outlet.offer(event(seq=seq, gpio=seq), 0.0)
+    assert 0 < len(outlet) < 120
+    assert outlet.conflated() + len(outlet) == 1000
+
+
+def test_alerts_beyond_the_bound_close_the_client_instead_of_being_dropped():
+    outlet = Outlet(1, 10_000, now=0.0)
+    with pytest.raises(Overfull):
+        for seq in range(1000):
+            outlet.offer(event("system_event", seq=seq), 0.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["sensor_data", "system_event", "logic_execution"]), st.integers(0, 3)), max_size=60
+    ),
+    st.floats(0.5, 50),
+)
+def test_every_event_is_either_sent_or_counted_and_priority_ones_are_always_sent(offered, rate):
+    outlet = Outlet(rate, 1_000_000, now=0.0)
+    for seq, (kind, gpio) in enumerate(offered):
+        outlet.offer(event(kind, seq=seq, gpio=gpio), 0.0)
+    sent = []
+    for second in range(200):
+        sent += drain(outlet, float(second))
+    assert len(sent) + outlet.conflated() == len(offered)
+    assert len(set(sent)) == len(sent)
+    assert {seq for seq, (kind, _) in enumerate(offered) if kind != "sensor_data"} <= set(sent)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ('{"action":"ping"}', Ping(action="ping")),
+        ('{"action":"subscribe"}', Subscribe(action="subscribe")),
+        (
+            '{"action":"subscribe","filters":{"types":["sensor_data"]}}',
+            Subscribe(action="subscribe", filters=Filters(types=["sensor_data"])),
+        ),
+        ('{"action":"unsubscribe","filters":null}', Unsubscribe(action="unsubscribe")),
+        ('{"action":"resume","after":12}', Resume(action="resume", after=12)),
+    ],
+)
+def test_a_client_message_is_decoded(text, action):
+    assert parse(text) == action
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"action":"dance"}',
+        '{"action":"resume"}',
+        '{"action":"resume","after":-1}',
+        "x" * 70000,
+        '{"action":"subscribe","filters":{"types":["no_such"]}}',
+        '{"action":"subscribe","filters":{"topics":["a/#/b"]}}',
+    ],
+)
+def test_a_bad_client_message_is_told_and_never_raises_anything_else(text):
+    with pytest.raises(BadMessage):
+        parse(text)
+
+
+@given(st.text())
+def test_no_text_breaks_the_decoder(text):
+    try:
+        parse(text)
+    except BadMessage:
+        return
+
+
+@pytest.mark.parametrize(
+    ("after", "kept", "expected"),
+    [
+        (10, Kept(1, 20), (11, 0)),
+        (20, Kept(1, 20), (21, 0)),
+        (3, Kept(8, 20), (8, 4)),
+        (99, Kept(1, 20), (1, 0)),
+        (0, Kept(1, 0), (1, 0)),
+        (5, Kept(11, 10), (11, 5)),
+    ],
+)
+def test_a_resume_tells_its_gap(after, kept, expected):
+    assert gap(after, kept) == expected
+
+
+KEY = "k" * 40
+
+
+def test_a_token_says_who_and_with_which_role():
+    identity = Signer(KEY).read(Signer(KEY).sign("ada", "operator", "access", 1000, 60), "access", 1030)
+    assert (identity.user, identity.role, identity.expires_at) == ("ada", "operator", 1060)
+    assert identity.may("viewer")
+    assert identity.may("operator")
+    assert not identity.may("admin")
+
+
+@pytest.mark.parametrize(
+    ("token", "now"),
+    [
+        (Signer(KEY).sign("ada", "viewer", "access", 1000, 60), 1066),
+        (Signer(KEY).sign("ada", "viewer", "refresh", 1000, 60), 1000),
+        (Signer("x" * 40).sign("ada", "viewer", "access", 1000, 60), 1000),
+        ("", 1000),
+        ("a.b.c", 1000),
+    ],
+)
+def test_an_expired_foreign_or_broken_token_is_refused(token, now):
+    with pytest.raises(TokenRefused):
+        Signer(KEY).read(token, "access", now)
+
+
+def test_a_bucket_refills_with_time():
+    bucket = Bucket.full(2.0, 0.0)
+    assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
+    assert bucket.wait_s(0.0) == pytest.approx(0.5)
+    assert bucket.take(0.5)
+
+
+def test_a_limiter_keeps_keys_apart_and_forgets_the_oldest():
+    limiter = Limiter(rate=1, capacity=1, keys=2)
+    assert [limiter.wait_s(key, 0.0) for key in ("a", "b", "a")] == [0.0, 0.0, 1.0]
+    limiter.wait_s("c", 0.0)
+    assert limiter.wait_s("b", 0.0) == 0.0

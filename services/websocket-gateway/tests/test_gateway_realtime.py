@@ -1,0 +1,192 @@
+"""The WebSocket protocol, spoken by an independent client with the real gateway."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+
+async def close_code(websocket) -> int:
+    with pytest.raises(ConnectionClosed):
+        async with asyncio.timeout(20):
+            while True:
+                await websocket.recv()
+    return websocket.close_code
+
+
+async def test_a_client_gets_every_event_before_it_subscribes(gateway, events, receive, settled):
+    async with gateway.connect() as websocket:
+        await settled(websocket)
+        seq = await events.publish(value=7.25)
+        frame = await receive(websocket)
+        assert (frame["type"], frame["seq"], frame["data"]["value"]) == ("sensor_data", seq, 7.25)
+        assert abs(frame["timestamp"] - time.time()) < 60
+
+
+async def test_filters_in_force_are_answered_and_applied(gateway, events, receive):
+    async with gateway.connect() as websocket:
+        await websocket.send('{"action":"subscribe","filters":{"types":["sensor_data"],"esp_ids":["ESP_B"]}}')
+        answer = await receive(websocket)
+        assert answer["type"] == "subscribed"
+        assert answer["data"]["filters"] == {
+            "types": ["sensor_data"],
+            "esp_ids": ["ESP_B"],
+            "sensor_types": [],
+            "topics": [],
+        }
+        await events.publish(esp_id="ESP_A")
+        await events.publish("esp_health", esp_id="ESP_B")
+        seq = await events.publish(esp_id="ESP_B")
+        assert (await receive(websocket))["seq"] == seq
+
+
+async def test_unsubscribing_ends_delivery(gateway, events, receive, settled):
+    async with gateway.connect() as websocket:
+        await websocket.send('{"action":"unsubscribe","filters":null}')
+        assert (await receive(websocket, "subscribed"))["data"]["filters"] is None
+        await events.publish()
+        await settled(websocket)
+        await websocket.send('{"action":"subscribe"}')
+        assert (await receive(websocket))["type"] == "subscribed"
+        seq = await events.publish()
+        assert (await receive(websocket, "sensor_data"))["seq"] == seq
+
+
+async def test_the_token_may_come_as_a_subprotocol(gateway, receive):
+    url = f"ws://127.0.0.1:{gateway.port}/api/v1/ws/realtime/c1"
+    async with connect(url, subprotocols=["bearer", gateway.token()]) as websocket:
+        assert websocket.subprotocol == "bearer"
+        await websocket.send('{"action":"ping"}')
+        assert (await receive(websocket))["type"] == "pong"
+
+
+@pytest.mark.parametrize("token", ["", "nonsense"])
+async def test_a_missing_or_bad_token_is_closed_with_4001(gateway, token):
+    async with gateway.connect(token=token) as websocket:
+        assert await close_code(websocket) == 4001
+
+
+async def test_an_expiring_token_is_warned_of_and_then_closed_with_4001(gateway, receive):
+    async with gateway.connect(token=gateway.token(lifetime_s=3)) as websocket:
+        warning = await receive(websocket, "system_event")
+        assert warning["data"]["event"] == "token_expiring"
+        assert await close_code(websocket) == 4001
+
+
+async def test_a_newer_connection_with_the_same_id_replaces_the_older_with_4009(gateway, receive, settled):
+    async with gateway.connect("same") as older, gateway.connect("same") as newer:
+        assert await close_code(older) == 4009
+        await settled(newer)
+
+
+async def test_three_bad_messages_are_told_and_then_closed_with_4400(gateway, receive):
+    async with gateway.connect() as websocket:
+        for _ in range(3):
+            await websocket.send("nonsense")
+        assert (await receive(websocket))["type"] == "error"
+        assert await close_code(websocket) == 4400
+
+
+async def test_over_the_rate_the_newest_comes_and_the_conflation_is_told(gateway, events, receive, settled):
+    async with gateway.connect(rate=5) as websocket:
+        await settled(websocket)
+        for number in range(50):
+            await events.publish(value=float(number))
+        values, told = [], 0
+        async with asyncio.timeout(15):
+            while not (49.0 in values and told + len(values) == 50):
+                frame = json.loads(await websocket.recv())
+                if frame["type"] == "sensor_data":
+                    values.append(frame["data"]["value"])
+                elif frame["data"]["event"] == "events_conflated":
+                    told += frame["data"]["details"]["count"]
+        assert values == sorted(values)
+        assert 5 <= len(values) < 50
+
+
+async def test_alerts_overtake_what_waits(gateway, events, receive, settled):
+    async with gateway.connect(rate=1) as websocket:
+        await settled(websocket)
+        for gpio in range(20):
+            await events.publish(gpio=gpio)
+        seq = await events.publish("actuator_alert")
+        started = time.monotonic()
+        assert (await receive(websocket, "actuator_alert"))["seq"] == seq
+        assert time.monotonic() - started < 2
+
+
+async def test_resume_replays_what_was_missed_over_a_restart_of_the_gateway(gateway, events, receive, settled):
+    async with gateway.connect() as websocket:
+        await settled(websocket)
+        last = await events.publish()
+        assert (await receive(websocket, "sensor_data"))["seq"] == last
+        assert gateway.stop() == 0
+        assert await close_code(websocket) == 1001
+    missed = [await events.publish(value=float(number)) for number in range(300)]
+    gateway.start()
+    async with gateway.connect() as websocket:
+        await websocket.send(json.dumps({"action": "resume", "after": last}))
+        resumed = await receive(websocket, "resumed")
+        assert resumed["data"] == {"from": last + 1, "missed": 0}
+        got = [(await receive(websocket, "sensor_data"))["seq"] for _ in missed]
+        assert got == missed
+        seq = await events.publish(esp_id="ESP_B")
+        assert (await receive(websocket, "sensor_data"))["seq"] == seq
+
+
+async def test_resume_tells_a_gap(gateway, events, receive):
+    seqs = [await events.publish() for _ in range(10)]
+    await events.client.jetstream().purge_stream("EVENTS", seq=seqs[5])
+    async with gateway.connect() as websocket:
+        await websocket.send(json.dumps({"action": "resume", "after": seqs[1]}))
+        assert (await receive(websocket, "resumed"))["data"] == {"from": seqs[5], "missed": 3}
+        assert [(await receive(websocket, "sensor_data"))["seq"] for _ in range(5)] == seqs[5:]
+
+
+async def test_a_stalled_client_is_closed_with_4008_and_does_not_delay_the_others(start_gateway, events, settled):
+    gateway = start_gateway(KAISER_WS_STALLED_S="2", KAISER_WS_CLIENT_BYTES="100000")
+    url = gateway.url("slow", rate=5000).replace("ws://", "")
+    address, _, path = url.partition("/")
+    host, _, port = address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    writer.write(
+        f"GET /{path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    await reader.readline()  # and nothing more is ever read
+    async with gateway.connect("quick", rate=5000) as quick, gateway.http() as http:
+        await settled(quick)
+        longest = 0.0
+        deadline = time.monotonic() + 60
+        while 'code="4008"' not in (await http.get("/metrics")).text:
+            assert time.monotonic() < deadline, "the stalled client was not closed"
+            started = time.monotonic()
+            seqs = [await events.publish(gpio=gpio % 40, text="x" * 20_000) for gpio in range(50)]
+            async with asyncio.timeout(10):
+                while json.loads(await quick.recv()).get("seq") != seqs[-1]:
+                    pass
+            longest = max(longest, time.monotonic() - started)
+    writer.close()
+    assert longest < 3
+
+
+async def test_many_clients_share_one_event(gateway, events, receive, settled):
+    async with asyncio.TaskGroup() as tasks:
+        ready = asyncio.Barrier(21)
+
+        async def one(number: int) -> None:
+            async with gateway.connect(f"c{number}", rate=1000) as websocket:
+                await settled(websocket)
+                await ready.wait()
+                assert [(await receive(websocket, "sensor_data"))["data"]["value"] for _ in range(20)] == list(
+                    range(20)
+                )
+
+        for number in range(20):
+            tasks.create_task(one(number))
+        await ready.wait()
+        for value in range(20):
+            await events.publish(value=value)
