@@ -30,7 +30,7 @@ async def test_a_wrong_name_or_password_is_401_as_a_problem(gateway, username, p
 
 
 async def test_guessing_passwords_is_limited(gateway):
-    answers = [await sign_in(gateway, "wrong") for _ in range(11)]
+    answers = [await sign_in(gateway, "wrong", "mallory") for _ in range(11)]
     assert [answer.status_code for answer in answers] == [401] * 10 + [429]
     assert answers[-1].json()["code"] == 5404
     assert int(answers[-1].headers["Retry-After"]) >= 1
