@@ -44,15 +44,16 @@ async def test_filters_in_force_are_answered_and_applied(gateway, events, receiv
 
 
 async def test_unsubscribing_ends_delivery(gateway, events, receive, settled):
-    async with gateway.connect() as websocket:
-        await websocket.send('{"action":"unsubscribe","filters":null}')
-        assert (await receive(websocket, "subscribed"))["data"]["filters"] is None
-        await events.publish()
-        await settled(websocket)
-        await websocket.send('{"action":"subscribe"}')
-        assert (await receive(websocket))["type"] == "subscribed"
+    async with gateway.connect("quiet") as quiet, gateway.connect("watcher") as watcher:
+        await settled(watcher)
+        await quiet.send('{"action":"unsubscribe","filters":null}')
+        assert (await receive(quiet, "subscribed"))["data"]["filters"] is None
+        unseen = await events.publish()
+        assert (await receive(watcher, "sensor_data"))["seq"] == unseen
+        await quiet.send('{"action":"subscribe"}')
+        assert (await receive(quiet))["type"] == "subscribed"
         seq = await events.publish()
-        assert (await receive(websocket, "sensor_data"))["seq"] == seq
+        assert (await receive(quiet, "sensor_data"))["seq"] == seq
 
 
 async def test_the_token_may_come_as_a_subprotocol(gateway, receive):
