@@ -25,9 +25,9 @@ def _broker_or_skip(request: pytest.FixtureRequest, broker: str) -> None:
         request.getfixturevalue("missing")("mosquitto", "mosquitto is not installed")
 
 
-@pytest.fixture(scope="module", params=["mosquitto", "nats"])
+@pytest.fixture(scope="session", params=["mosquitto", "nats"])
 def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack]:
-    """A stack that the tests of one module share, with each MQTT broker in turn: use devices of your own."""
+    """A stack that many tests share, with each MQTT broker in turn: use devices of your own."""
     _broker_or_skip(request, request.param)
     stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", KAISER_MQTT_BROKER=request.param)
     try:

@@ -80,6 +80,11 @@ class Keeper:
             self._console.notice(f"{self.name} did not stop within {_STOP_WITHIN_S:g} s and was killed")
             signal_group(process.pid, signal.SIGKILL)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the program; nothing happens when it is not running."""
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(number)
+
     async def _run_once(self) -> int:
         with open_log(self.log) as log:
             process = await asyncio.create_subprocess_exec(

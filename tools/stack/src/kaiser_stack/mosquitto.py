@@ -19,7 +19,8 @@ user {user}
 
 persistence true
 persistence_location {home}/
-autosave_interval 30
+# What it has acknowledged since it last wrote its file is lost when it is killed; SIGUSR1 has it write at once.
+autosave_interval 10
 persistent_client_expiration 30d
 
 # By default Mosquitto keeps 1,000 messages for an absent client and drops the rest without a word.

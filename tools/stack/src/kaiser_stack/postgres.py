@@ -88,7 +88,7 @@ class Postgres:
             "effective_cache_size": "1GB",
             "maintenance_work_mem": "128MB",
             "fsync": switch,
-            "synchronous_commit": switch,
+            "synchronous_commit": "on",
             "full_page_writes": switch,
             "max_wal_size": "2GB",
             "checkpoint_timeout": "15min",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ async def start(plan: Plan, started: Started, tasks: asyncio.TaskGroup) -> None:
             for keeper, port in zip(started.services, metrics_ports.values(), strict=True)
         )
     )
+    _save_sessions(started)
     ready = report.Ready(environment, metrics_ports, chosen.broker)
     report.write_addresses(plan.settings, ready)
     plan.console.table(
@@ -144,6 +146,13 @@ def _start_services(
         started.services.append(keeper)
         tasks.create_task(keeper.keep(), name=name)
     return metrics_ports
+
+
+def _save_sessions(started: Started) -> None:
+    """Have Mosquitto write down that ingest has subscribed: if killed before, it would drop what comes next."""
+    for keeper in started.servers:
+        if keeper.name == "mosquitto":
+            keeper.signal(signal.SIGUSR1)
 
 
 def _shown(console: Console, name: str, place: int) -> Callable[[str], None]:
