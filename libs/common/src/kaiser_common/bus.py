@@ -69,6 +69,8 @@ class Bus:
 
     async def round_trip(self, timeout_s: float = 2.0) -> None:
         """Ask the server for a PONG. Raises BusUnavailable."""
+        if not self.client.is_connected:  # then nats-py's flush returns at once, as if all were well
+            raise BusUnavailable("not connected to NATS")
         try:
             await self.client.flush(timeout=timeout_s)  # type: ignore[arg-type]
         except (NatsError, OSError) as error:
