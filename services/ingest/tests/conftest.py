@@ -280,6 +280,18 @@ class ScriptedBroker:
             writer.close()
 
 
+@pytest.fixture(autouse=True)
+def servers_run_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start what a failed test left killed, so that it fails alone."""
+    servers = [request.getfixturevalue(name) for name in ("nats_server", "mosquitto") if name in request.fixturenames]
+    yield
+    for server in servers:
+        try:
+            server.pid  # noqa: B018
+        except RuntimeError:
+            server.start()
+
+
 @pytest.fixture
 def scripted_broker() -> type[ScriptedBroker]:
     return ScriptedBroker

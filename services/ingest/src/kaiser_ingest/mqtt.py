@@ -29,6 +29,9 @@ MAX_OUTGOING = 500
 
 _RECEIVE_BYTES = 256 * 1024
 _PUBACK = 0x40
+_PUBLISH_OVERHEAD = 10
+"""Bytes of a PUBLISH beside topic and payload: type, length, topic length, packet id, no properties."""
+
 _NEVER_CLOSED = "closed before the broker answered"
 
 
@@ -109,6 +112,7 @@ class _Client(aiomqtt.Client):
         self._waiting_to_write = False
         self.session_present = False
         self.broker_receive_maximum = 65535
+        self.broker_maximum_packet: int | None = None
         self.closed_as: Closed | None = None
         self.unacknowledged: dict[int, asyncio.Future[int]] = {}
 
@@ -252,6 +256,7 @@ class _Client(aiomqtt.Client):
     ) -> None:
         self.session_present = bool(flags.session_present)
         self.broker_receive_maximum = int(getattr(properties, "ReceiveMaximum", 65535))
+        self.broker_maximum_packet = getattr(properties, "MaximumPacketSize", None)
         client._max_inflight_messages = min(MAX_OUTGOING, self.broker_receive_maximum)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
@@ -352,6 +357,11 @@ class MqttConnection:
     def send(self, message: Publication) -> asyncio.Future[int]:
         """Publish at QoS 1; the future gives the PUBACK's reason code or raises ConnectionLost."""
         return self._open().send(message)
+
+    def takes(self, message: Publication) -> bool:
+        """False if the broker has said that it hangs up on a packet so large."""
+        most = self._open().broker_maximum_packet
+        return most is None or len(message.topic.encode()) + len(message.payload) + _PUBLISH_OVERHEAD <= most
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs in this order, as one write; nothing once the connection has ended."""

@@ -148,9 +148,7 @@ class Outbox:
         futures: list[asyncio.Future[int]] = []
         try:
             for each in waiting:
-                message = each.message
-                publication = Publication(message.topic, message.payload.encode(), message.qos, message.retain)
-                futures.append(connection.send(publication))
+                futures.append(_send(connection, each.message))
         except ConnectionLost as error:
             log.debug("outbox_connection_lost", reason=str(error))
         if futures:
@@ -197,6 +195,16 @@ class Outbox:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
+
+
+def _send(connection: MqttConnection, message: OutboxMessage) -> "asyncio.Future[int]":
+    """Publish; one that the broker would hang up on is answered here, as a broker would. Raises ConnectionLost."""
+    publication = Publication(message.topic, message.payload.encode(), message.qos, message.retain)
+    if connection.takes(publication):
+        return connection.send(publication)
+    refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    refused.set_result(reason_codes.PACKET_TOO_LARGE)
+    return refused
 
 
 def is_expired(message: OutboxMessage, now_ms: int) -> bool:

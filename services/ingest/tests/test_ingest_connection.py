@@ -1,0 +1,378 @@
+"""The discipline of the connection on real brokers: session, filters, status, bounds, protocols, credentials."""
+
+import asyncio
+import json
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kaiser_common.bus import connect
+from kaiser_common.subjects import INGEST_BUCKET
+from kaiser_ingest import backoff, metrics
+from kaiser_ingest.connection import Session
+from kaiser_ingest.memory import Memory
+from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.system_events import SystemEvents
+from kaiser_stack.process import Child, Program
+
+ESP = "ESP_0001"
+
+
+async def test_what_came_while_ingest_was_away_is_there_after_a_restart(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    assert ingest.metric("kaiser_ingest_session_present") == 0
+    assert ingest.stop() == 0
+    device = await world.device()
+    for number in range(500):
+        await device.publish(number, world.topic(ESP, "sensor/34/data"), make_reading(ESP, number))
+    await device.all_acknowledged()
+    ingest.start()
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 500)
+    assert ingest.metric("kaiser_ingest_session_present") == 1
+    assert await world.count("SENSORS") == 500
+
+
+async def test_a_session_that_the_broker_lost_is_told(
+    world_at: Callable[[Any], Any], mosquitto_factory: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    broker = mosquitto_factory()
+    world = world_at(broker)
+    ingest = world.ingest()
+    await until(ingest.connected)
+    assert ingest.metric("kaiser_ingest_sessions_lost_total") == 0
+    broker.kill()
+    for database in broker.server.home.glob("*.db*"):
+        database.unlink()
+    broker.start()
+    await until(lambda: ingest.metric("kaiser_ingest_sessions_lost_total") == 1)
+    assert "mqtt_session_lost" in ingest.log()
+
+
+async def test_the_server_status_is_retained_online_offline_and_will(world: Any, until: Callable[..., Any]) -> None:
+    ingest = world.ingest()
+    await until(ingest.connected)
+    watcher = await world.device()
+    await watcher.subscribe(f"kaiser/{world.site}/server/status")
+    await until(lambda: states(watcher) == [("online", None)])
+    ingest.kill()
+    await until(lambda: states(watcher)[1:] == [("offline", "unexpected_disconnect")])
+    ingest.start()
+    await until(lambda: states(watcher)[2:] == [("online", None)])
+    assert ingest.stop() == 0
+    await until(lambda: states(watcher)[3:] == [("offline", "shutdown")])
+    late = await world.device()
+    await late.subscribe(f"kaiser/{world.site}/server/status")
+    await until(lambda: states(late) == [("offline", "shutdown")])
+
+
+def states(device: Any) -> list[tuple[str, str | None]]:
+    found = [json.loads(payload) for _, payload in device.heard]
+    return [(each["status"], each.get("reason")) for each in found]
+
+
+async def test_filters_of_an_earlier_version_are_dropped(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    other = f"{world.site}x"
+    wide = world.ingest(KAISER_MQTT_KAISER_IDS=json.dumps([world.site, other]))
+    await until(wide.connected)
+    assert wide.stop() == 0
+    narrow = world.ingest()
+    await until(narrow.connected)
+    assert narrow.metric("kaiser_ingest_session_present") == 1
+    device = await world.device()
+    await device.publish(0, f"kaiser/{other}/esp/{ESP}/sensor/34/data", make_reading(ESP, 0))
+    await device.publish(1, world.topic(ESP, "sensor/34/data"), make_reading(ESP, 1))
+    await until(lambda: narrow.total("kaiser_ingest_messages_total") >= 1)
+    await device.all_acknowledged()
+    assert [body["raw"] for _, body in await world.stored("SENSORS")] == [1]
+    assert narrow.total("kaiser_ingest_received_messages_total") == 1
+
+
+async def test_retained_messages_are_counted_and_not_republished_but_for_wills(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    device = await world.device()
+    await device.publish(0, world.topic(ESP, "sensor/34/data"), make_reading(ESP, 0), retain=True)
+    await device.publish(1, world.topic(ESP, "system/will"), b'{"status":"offline"}', retain=True)
+    await device.all_acknowledged()
+    async with world.client() as client:
+        heard: list[str] = []
+
+        async def note(message: Any) -> None:
+            heard.append(message.subject)
+
+        await client.subscribe("esp.system.will.>", cb=note)
+        await client.flush()
+        ingest = world.ingest()
+        await until(lambda: ingest.total("kaiser_ingest_messages_total") == 2)
+        await until(lambda: heard == [f"esp.system.will.{world.site}.{ESP}"])
+    assert ingest.metric('kaiser_ingest_ignored_messages_total{reason="retained"}') == 1
+    assert await world.count("SENSORS") == 0
+    for rest in ("sensor/34/data", "system/will"):
+        await device.publish(2, world.topic(ESP, rest), b"", retain=True)
+
+
+@pytest.mark.parametrize("window", ["20", "200"])
+async def test_what_is_in_flight_stays_within_the_window(
+    world: Any, nats_server: Any, make_reading: Callable[..., bytes], until: Callable[..., Any], window: str
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest(KAISER_INGEST_WINDOW=window)
+    await until(ingest.connected)
+    device = await world.device()
+    for number in range(3000):
+        await device.publish(number, world.topic(ESP, "sensor/34/data"), make_reading(ESP, number))
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 3000)
+    nats_server.kill()
+    for number in range(3000, 4000):
+        await device.publish(number, world.topic(ESP, "sensor/34/data"), make_reading(ESP, number))
+    await until(lambda: ingest.total("kaiser_ingest_in_flight_messages") >= int(window))
+    assert ingest.total("kaiser_ingest_in_flight_messages") <= 2 * int(window) + 1000  # one read of the socket more
+    nats_server.start()
+    await until(lambda: len(device.acknowledged) == 4000)
+    await until(lambda: _stored(world, 4000))
+    assert ingest.accounts_balance()
+
+
+async def test_qos_0_messages_are_bounded_and_their_drops_counted(
+    world: Any, nats_server: Any, until: Callable[..., Any]
+) -> None:
+    ingest = world.ingest(KAISER_INGEST_QOS0_LIMIT="100", KAISER_INGEST_ACK_AGE_ALARM_S="1")
+    await until(ingest.connected)
+    nats_server.kill()
+    device = await world.device()
+    beat = b'{"ts":1767225600,"uptime":1,"heap_free":1,"wifi_rssi":-1}'
+    for number in range(1000):
+        await device.publish(number, world.topic(ESP, "system/heartbeat"), beat, qos=0)
+    await until(lambda: ingest.metric('kaiser_ingest_ignored_messages_total{reason="overflow"}') == 900)
+    assert ingest.total("kaiser_ingest_in_flight_messages") == 100
+    await until(lambda: ingest.metric("kaiser_ingest_oldest_unacknowledged_seconds") > 1)
+    await until(lambda: "messages_not_stored" in ingest.log())
+    assert ingest.accounts_balance()
+    nats_server.start()
+    await until(lambda: not ingest.total("kaiser_ingest_in_flight_messages"))
+    assert ingest.accounts_balance()
+    assert ingest.metric('kaiser_ingest_messages_total{kind="system.heartbeat",result="published"}') == 100
+
+
+async def test_a_stop_under_load_ends_in_order(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+
+    async def send() -> None:
+        for number in range(20_000):
+            await device.publish(number, world.topic(ESP, "sensor/34/data"), make_reading(ESP, number))
+
+    sending = asyncio.create_task(send())
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") > 1000)
+    started = time.monotonic()
+    assert ingest.stop() == 0
+    assert time.monotonic() - started < 10.0
+    assert '"drained": true' in ingest.log()
+    await sending
+    await device.all_acknowledged()
+    ingest.start()
+    await until(lambda: _stored(world, 20_000), 60.0)
+
+
+async def _stored(world: Any, number: int) -> bool:
+    return await world.count("SENSORS") == number
+
+
+async def test_a_broker_without_mqtt_5_is_spoken_to_in_311(
+    world_at: Callable[[Any], Any], nats_mqtt: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    world = world_at(nats_mqtt)
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected, 5.0)
+    assert '"protocol": "3.1.1"' in ingest.log()
+    device = await world.device()
+    await device.publish(0, world.topic(ESP, "sensor/34/data"), make_reading(ESP, 0))
+    await until(lambda: _stored(world, 1))
+    assert ingest.stop() == 0
+
+
+async def test_a_holder_that_cannot_renew_its_lease_lets_go(
+    world: Any, nats_server: Any, until: Callable[..., Any]
+) -> None:
+    ingest = world.ingest()
+    await until(ingest.connected)
+    nats_server.kill()
+    started = time.monotonic()
+    await until(lambda: not ingest.connected(), 6.0)
+    assert time.monotonic() - started < 5.0
+    assert ingest.metric("kaiser_ingest_lease_held") == 0
+    assert ingest.get("/readyz")[0] == 503
+    nats_server.start()
+    await until(ingest.connected, 15.0)
+
+
+async def test_a_standby_takes_over_at_once_when_the_holder_stops(world: Any, until: Callable[..., Any]) -> None:
+    holder = world.ingest()
+    await until(holder.connected)
+    standby = world.ingest()
+    await until(standby.ready)
+    assert "standing_by" in standby.log()
+    assert holder.stop() == 0
+    await until(standby.connected, 3.0)
+    assert standby.metric("kaiser_ingest_session_present") == 1
+
+
+@asynccontextmanager
+async def session_here(bus_settings: Any, port: int) -> AsyncIterator[tuple[Session, list[str]]]:
+    """A session in this process, with the events it tells."""
+    told: list[str] = []
+    async with connect(bus_settings, "tests") as bus:
+        events = SystemEvents(bus)
+        events.tell = lambda event, *_, **__: told.append(event)  # type: ignore[method-assign]
+        settings = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="breaker")
+        yield Session(settings, lambda _: None, Memory(bus), events), told  # type: ignore[arg-type, return-value]
+
+
+async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
+    bus_settings: Any, free_port: Callable[[], int], until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    real = backoff.wait_s
+
+    def no_wait(failures: int, jitter: float, since_attempt_s: float, flapping: bool) -> float:
+        waits.append(real(failures, 1.0, 0.0, flapping))
+        return 0.0
+
+    monkeypatch.setattr(backoff, "wait_s", no_wait)
+    async with session_here(bus_settings, free_port()) as (session, told):
+        session._pipeline = _NoPipeline()  # type: ignore[assignment]
+        running = asyncio.create_task(session.run())
+        await until(lambda: session.failures >= 12)
+        assert metrics.BREAKER_OPEN._value.get() == 1
+        assert told == ["mqtt_breaker_open"]
+        assert waits[:12] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0, 60.0, 60.0]
+        with pytest.raises(Exception, match="Connection refused"):
+            await session.check()
+        running.cancel()
+
+
+class _NoPipeline:
+    in_flight = 0
+
+    def forget(self, generation: int) -> None:
+        return
+
+
+async def test_a_broker_that_never_answers_fails_within_six_seconds(
+    world_at: Callable[[Any], Any], mute_port: int, until: Callable[..., Any]
+) -> None:
+    class Mute:
+        host, port = "127.0.0.1", mute_port
+
+    ingest = world_at(Mute()).ingest()
+    await until(lambda: "lease_taken" in ingest.log())
+    started = time.monotonic()
+    await until(lambda: "mqtt_unreachable" in ingest.log(), 8.0)
+    assert 4.0 < time.monotonic() - started < 6.5
+
+
+@pytest.fixture
+def secured(tmp_path: Path, free_port: Callable[[], int], mosquitto: Any) -> Iterator[Any]:
+    """A Mosquitto that wants TLS with a client certificate, and a password."""
+    (tmp_path / "tls").mkdir()
+    openssl(tmp_path / "tls")
+    port = free_port()
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", str(tmp_path / "tls/passwords"), "kaiser", "secret"], check=True, timeout=10
+    )
+    config = tmp_path / "tls/mosquitto.conf"
+    config.write_text(
+        f"user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {tmp_path}/tls/passwords\n"
+        f"cafile {tmp_path}/tls/ca.pem\ncertfile {tmp_path}/tls/server.pem\nkeyfile {tmp_path}/tls/server.key\n"
+        "require_certificate true\nmax_inflight_messages 5000\n"
+    )
+    binary = mosquitto.server.prepare().command[0]
+    child = Child(Program("mosquitto-tls", (binary, "-c", str(config))), tmp_path / "tls/log")
+
+    class Secured:
+        host = "127.0.0.1"
+
+    Secured.port = port  # type: ignore[attr-defined]
+    Secured.files = tmp_path / "tls"  # type: ignore[attr-defined]
+    try:
+        yield Secured
+    finally:
+        child.kill()
+
+
+def openssl(folder: Path) -> None:
+    """A CA, and certificates of a server and a client."""
+    run = lambda *words: subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=30)  # noqa: E731
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+    for name in ("server", "client"):
+        run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", "/CN=x")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out",
+            f"{name}.pem", "-extfile", "names")  # fmt: skip
+
+
+async def test_tls_with_a_client_certificate_and_a_password_from_a_file(
+    world_at: Callable[[Any], Any], secured: Any, until: Callable[..., Any]
+) -> None:
+    (secured.files / "password").write_text("secret\n")
+    (secured.files / "wrong").write_text("wrong\n")
+    tls = {
+        "KAISER_MQTT_TLS": "true",
+        "KAISER_MQTT_TLS_CA_FILE": str(secured.files / "ca.pem"),
+        "KAISER_MQTT_TLS_CERTIFICATE_FILE": str(secured.files / "client.pem"),
+        "KAISER_MQTT_TLS_KEY_FILE": str(secured.files / "client.key"),
+        "KAISER_MQTT_USERNAME": "kaiser",
+    }
+    world = world_at(secured)
+    refused = world.ingest(**tls, KAISER_MQTT_PASSWORD_FILE=str(secured.files / "wrong"))
+    await until(lambda: "0x87 not authorized" in refused.log(), 10.0)
+    assert '"code": 5107' in refused.log()
+    assert refused.stop() == 0
+    ingest = world.ingest(**tls, KAISER_MQTT_PASSWORD_FILE=str(secured.files / "password"))
+    await until(ingest.connected, 10.0)
+    context = ssl.create_default_context(cafile=secured.files / "ca.pem")
+    context.load_cert_chain(secured.files / "client.pem", secured.files / "client.key")
+    await _publish_over_tls(context, secured.port, world.topic("MOCK_1", "heartbeat"))
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 400)
+    assert ingest.stop() == 0
+
+
+async def _publish_over_tls(context: ssl.SSLContext, port: int, topic: str) -> None:
+    """400 heartbeats, more bytes than one TLS record."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.write(b"\x10\x20\x00\x04MQTT\x04\xc2\x00\x3c\x00\x04tls1\x00\x06kaiser\x00\x06secret")
+    assert (await reader.readexactly(4))[3] == 0
+    payload = json.dumps({"ts": 0, "uptime": 1, "heap_free": 1, "wifi_rssi": -1}).encode()
+    name = topic.encode()
+    body = len(name).to_bytes(2, "big") + name + payload
+    writer.write((bytes([0x30, len(body)]) + body) * 400)
+    await writer.drain()
+    writer.write(b"\xe0\x00")
+    await writer.drain()
+    writer.close()
+
+
+async def test_the_filters_of_a_session_are_remembered_in_kv(world: Any, until: Callable[..., Any]) -> None:
+    ingest = world.ingest()
+    await until(ingest.connected)
+    async with world.client() as client:
+        bucket = await client.jetstream().key_value(INGEST_BUCKET.name)
+        assert len(json.loads((await bucket.get("filters.live")).value or b"")) == 22

@@ -1,0 +1,165 @@
+"""OUTBOX to MQTT on real servers: order, expiry, what can never be published, and a broker that is away."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+ESP = "MOCK_0001"
+
+
+async def put(client: Any, world: Any, number: int, **fields: Any) -> None:
+    """A command in the outbox, as the actuator service puts it there."""
+    message = {"topic": world.topic(ESP, "actuator/5/command"), "payload": json.dumps({"n": number}), **fields}
+    subject = fields.pop("subject", f"mqtt.out.{world.site}.{ESP}")
+    await client.jetstream().publish(subject, json.dumps(message).encode())
+
+
+async def left(client: Any) -> int:
+    """Messages that are still in the outbox."""
+    return int((await client.jetstream().stream_info("OUTBOX")).state.messages)
+
+
+def numbers(device: Any) -> list[int]:
+    return [json.loads(payload)["n"] for _, payload in device.heard]
+
+
+@pytest.fixture
+async def ingest(world: Any, until: Callable[..., Any]) -> Any:
+    ingest = world.ingest()
+    await until(ingest.connected)
+    return ingest
+
+
+async def test_commands_reach_the_device_in_order_and_leave_the_outbox(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+        for number in range(300):
+            await put(client, world, number)
+        await until(lambda: len(device.heard) >= 300)
+        await until(lambda: _empty(client))
+    assert numbers(device) == list(range(300))
+    assert ingest.metric("kaiser_ingest_outbox_published_total") == 300
+    assert ingest.metric("kaiser_ingest_broker_round_trip_seconds_count") >= 2
+
+
+async def test_an_idle_outbox_adds_no_latency(world: Any, ingest: Any, until: Callable[..., Any]) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+        await put(client, world, 0)
+        await until(lambda: len(device.heard) == 1)
+        waits = []
+        for number in range(1, 8):
+            started = time.monotonic()
+            await put(client, world, number, subject=f"mqtt.urgent.{world.site}.{ESP}")
+            await until(lambda: len(device.heard) == number + 1, every_s=0.001)  # noqa: B023
+            waits.append(time.monotonic() - started)
+    assert sorted(waits)[3] < 0.1
+
+
+async def test_commands_wait_in_order_while_the_broker_is_away_and_expired_ones_are_told(
+    world_at: Callable[[Any], Any], mosquitto_factory: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    broker = mosquitto_factory()
+    world = world_at(broker)
+    ingest = world.ingest()
+    await until(ingest.connected)
+    async with world.client() as client:
+        told: list[dict[str, Any]] = []
+
+        async def note(message: Any) -> None:
+            told.append(json.loads(message.data))
+
+        await client.subscribe("event.system_event.>", cb=note)
+        await client.flush()
+        broker.kill()
+        await until(lambda: not ingest.connected())
+        for number in range(50):
+            expires = {"expires_at": int(time.time() * 1000) + 300} if number % 10 == 0 else {}
+            await put(client, world, number, **expires)
+        await until(lambda: len(told) >= 5, 10.0)
+        broker.start()
+        device = await world.device()
+        await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+        await until(lambda: len(device.heard) >= 45, 30.0)
+        await until(lambda: _empty(client))
+    assert numbers(device) == [number for number in range(50) if number % 10]
+    expired = [each for each in told if each["event"] == "mqtt_message_expired"]
+    assert [each["esp_id"] for each in expired] == [ESP] * 5
+    assert ingest.metric("kaiser_ingest_outbox_expired_total") == 5
+
+
+async def test_what_can_never_be_published_is_rejected_and_holds_nothing_up(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        await jetstream.publish(f"mqtt.out.{world.site}.{ESP}", b"nonsense")
+        await put(client, world, 0, topic="kaiser/+/esp")
+        await put(client, world, 0, payload="x" * 1_100_000)
+        await put(client, world, 1)
+        await until(lambda: len(device.heard) == 1)
+        await until(lambda: _empty(client))
+    rejected = {body["code"]: body["message"] for _, body in await world.stored("REJECTED")}
+    assert sorted(rejected) == [5101, 5103, 5212]
+    assert rejected[5101] == "0x95 packet too large"
+    assert ingest.metric("kaiser_ingest_outbox_rejected_total") == 3
+    assert ingest.total("kaiser_ingest_reconnects_total") == 0
+
+
+async def test_commands_arrive_at_least_once_and_in_order_when_ingest_is_killed(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+
+        async def send() -> None:
+            for number in range(1000):
+                await put(client, world, number)
+
+        sending = asyncio.create_task(send())
+        await until(lambda: len(device.heard) > 100, every_s=0.002)
+        ingest.kill()
+        ingest.start()
+        await sending
+        await until(lambda: device.heard and numbers(device)[-1] == 999, 30.0)
+        await until(lambda: _empty(client))
+    found = numbers(device)
+    assert set(found) == set(range(1000))
+    seen: list[int] = []
+    for number in found:
+        assert number <= len(seen), f"{number} came before {len(seen)}"
+        if number == len(seen):
+            seen.append(number)
+
+
+async def test_a_mock_device_hears_through_the_broker_what_was_put_into_the_outbox(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    async with world.client() as client:
+        heard: list[tuple[str, dict[str, Any]]] = []
+
+        async def note(message: Any) -> None:
+            heard.append((message.subject, json.loads(message.data)))
+
+        await client.subscribe("esp.downlink.>", cb=note)
+        await client.flush()
+        await put(client, world, 7)
+        await until(lambda: heard)
+    assert heard[0][0] == f"esp.downlink.{world.site}.{ESP}"
+    assert heard[0][1]["topic"] == world.topic(ESP, "actuator/5/command")
+    assert json.loads(heard[0][1]["payload"]) == {"n": 7}
+
+
+async def _empty(client: Any) -> bool:
+    return await left(client) == 0
