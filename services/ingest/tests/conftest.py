@@ -317,6 +317,7 @@ class World:
             "KAISER_SITE": self.site,
             "KAISER_MQTT_KAISER_IDS": json.dumps([self.site]),
             "KAISER_LOG_FORMAT": "json",
+            "KAISER_MQTT_FLAPPING_S": "0.2",
             **environment,
         }
         found = Ingest(settings, self._folder / f"ingest-{len(self._ingests)}.log", self._free_port())

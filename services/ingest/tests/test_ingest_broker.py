@@ -1,36 +1,59 @@
-"""What a broker can say when it does not want us, and how ingest takes it."""
+"""What a broker can say when it does not want us, and how a session in this process takes it."""
 
-import json
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from kaiser_common.bus import connect
+from kaiser_ingest import backoff, metrics
+from kaiser_ingest.connection import Session
+from kaiser_ingest.memory import Memory
+from kaiser_ingest.mqtt import ConnectionLost
+from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.system_events import SystemEvents
+from structlog.testing import capture_logs
 
 
-async def system_events(client: Any) -> list[dict[str, Any]]:
-    """The system events from now on."""
-    told: list[dict[str, Any]] = []
+class _NoPipeline:
+    """Nothing is received here."""
 
-    async def note(message: Any) -> None:
-        told.append(json.loads(message.data))
+    in_flight = 0
 
-    await client.subscribe("event.system_event.>", cb=note)
-    await client.flush()
-    return told
+    def forget(self, generation: int) -> None:
+        return
+
+
+@asynccontextmanager
+async def session_here(
+    bus_settings: Any, port: int, **settings: Any
+) -> AsyncIterator[tuple[Session, list[tuple[str, int | None]]]]:
+    """A session that runs in this process, with the events it tells and their codes."""
+    told: list[tuple[str, int | None]] = []
+    async with connect(bus_settings, "tests") as bus:
+        events = SystemEvents(bus)
+        events.tell = lambda event, *_, code=None, **__: told.append((event, code))  # type: ignore[method-assign]
+        values = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="here", **settings)
+        session = Session(values, lambda _: _NoPipeline(), Memory(bus), events)  # type: ignore[arg-type, return-value]
+        running = asyncio.create_task(session.run())
+        yield session, told
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def test_a_session_taken_over_is_told_and_not_fought(
-    world_at: Callable[[Any], Any], scripted_broker: Any, until: Callable[..., Any]
+    bus_settings: Any, scripted_broker: Any, until: Callable[..., Any]
 ) -> None:
-    async with scripted_broker(farewell=b"\xe0\x02\x8e\x00") as broker:
-        world = world_at(broker)
-        async with world.client() as client:
-            told = await system_events(client)
-            ingest = world.ingest()
-            await until(lambda: any(each["code"] == 5108 for each in told), 15.0)
-            await until(lambda: len(broker.connects) == 2, 15.0)
-    assert "0x8e session taken over" in ingest.log()
-    assert broker.connects[1] - broker.connects[0] >= 4.9
+    async with (
+        scripted_broker(farewell=b"\xe0\x02\x8e\x00") as broker,
+        session_here(bus_settings, broker.port, mqtt_flapping_s=1.5) as (session, told),
+    ):
+        await until(lambda: ("mqtt_session_taken_over", 5108) in told, 15.0)
+        assert session.last_error == "0x8e session taken over"
+        await until(lambda: len(broker.connects) == 2, 15.0)
+    assert broker.connects[1] - broker.connects[0] >= 1.4
 
 
 @pytest.mark.parametrize(
@@ -40,26 +63,64 @@ async def test_a_session_taken_over_is_told_and_not_fought(
         ({"connack": 0x86}, ("0x86 bad user name or password", 5107)),
         ({"connack": 0x88}, ("0x88 server unavailable", 5106)),
         ({"suback": 0x87}, ("0x87 not authorized", 5107)),
-        ({"suback": 0}, ("refused filters", 5106)),
+        ({"suback": 0}, ("0 success", 5106)),
         ({"puback": 0x97}, ("0x97 quota exceeded", 5106)),
     ],
 )
 async def test_a_refusal_is_logged_with_its_meaning_and_does_not_count_as_up(
-    world_at: Callable[[Any], Any],
-    scripted_broker: Any,
-    until: Callable[..., Any],
-    script: dict[str, int],
-    logged: tuple[str, int],
+    bus_settings: Any, scripted_broker: Any, until: Callable[..., Any], script: dict[str, int], logged: tuple[str, int]
 ) -> None:
     reason, code = logged
-    async with scripted_broker(**script) as broker:
-        world = world_at(broker)
-        ingest = world.ingest()
-        await until(lambda: reason in ingest.log(), 15.0)
-        line = next(json.loads(each) for each in ingest.log().splitlines() if reason in each)
-        assert line["code"] == code
-        status, body = ingest.get("/readyz")
-        assert status == 503
-        assert reason in json.loads(body)["checks"]["mqtt"]
-        assert not ingest.connected()
-        assert ingest.stop() == 0
+    with capture_logs() as lines:
+        async with (
+            scripted_broker(**script) as broker,
+            session_here(bus_settings, broker.port) as (session, _),
+        ):
+            await until(lambda: session.failures, every_s=0.005)
+            with pytest.raises(ConnectionLost, match=reason):
+                await session.check()
+            assert metrics.CONNECTED._value.get() == 0
+    line = next(each for each in lines if each["event"] == "mqtt_unreachable")
+    assert reason in line["reason"]
+    assert line["code"] == code
+
+
+async def test_a_probe_without_puback_does_not_count_as_up(
+    bus_settings: Any, scripted_broker: Any, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kaiser_ingest.connection.PROBE_TIMEOUT_S", 0.3)
+    async with (
+        scripted_broker(puback=None) as broker,
+        session_here(bus_settings, broker.port) as (session, _),
+    ):
+        await until(lambda: session.failures, every_s=0.005)
+        assert session.last_error == "the broker did not acknowledge the probe within 0.3 s"
+
+
+async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
+    bus_settings: Any, free_port: Callable[[], int], until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    real = backoff.wait_s
+
+    def no_wait(failures: int, jitter: float, since_attempt_s: float, floor_s: float) -> float:
+        waits.append(real(failures, 1.0, 0.0, floor_s))
+        return 0.0
+
+    monkeypatch.setattr(backoff, "wait_s", no_wait)
+    async with session_here(bus_settings, free_port()) as (session, told):
+        await until(lambda: session.failures >= 12)
+        assert metrics.BREAKER_OPEN._value.get() == 1
+        assert told == [("mqtt_breaker_open", 5406)]
+        assert waits[:12] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0, 60.0, 60.0]
+        with pytest.raises(ConnectionLost, match="refused"):
+            await session.check()
+
+
+async def test_a_broker_that_never_answers_fails_within_six_seconds(
+    bus_settings: Any, mute_port: int, until: Callable[..., Any]
+) -> None:
+    async with session_here(bus_settings, mute_port) as (session, _):
+        started = time.monotonic()
+        await until(lambda: session.failures, 8.0)
+        assert 4.0 < time.monotonic() - started < 6.5

@@ -5,19 +5,12 @@ import json
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
 from kaiser_common.subjects import INGEST_BUCKET
-from kaiser_ingest import backoff, metrics
-from kaiser_ingest.connection import Session
-from kaiser_ingest.memory import Memory
-from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.system_events import SystemEvents
 from kaiser_stack.process import Child, Program
 
 ESP = "ESP_0001"
@@ -124,12 +117,12 @@ async def test_retained_messages_are_counted_and_not_republished_but_for_wills(
         await device.publish(2, world.topic(ESP, rest), b"", retain=True)
 
 
-@pytest.mark.parametrize("window", ["20", "200"])
 async def test_what_is_in_flight_stays_within_the_window(
-    world: Any, nats_server: Any, make_reading: Callable[..., bytes], until: Callable[..., Any], window: str
+    world: Any, nats_server: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
 ) -> None:
+    window = 50
     await world.approve([ESP])
-    ingest = world.ingest(KAISER_INGEST_WINDOW=window)
+    ingest = world.ingest(KAISER_INGEST_WINDOW=str(window))
     await until(ingest.connected)
     device = await world.device()
     for number in range(3000):
@@ -138,8 +131,8 @@ async def test_what_is_in_flight_stays_within_the_window(
     nats_server.kill()
     for number in range(3000, 4000):
         await device.publish(number, world.topic(ESP, "sensor/34/data"), make_reading(ESP, number))
-    await until(lambda: ingest.total("kaiser_ingest_in_flight_messages") >= int(window))
-    assert ingest.total("kaiser_ingest_in_flight_messages") <= 2 * int(window) + 1000  # one read of the socket more
+    await until(lambda: ingest.total("kaiser_ingest_in_flight_messages") >= window)
+    assert ingest.total("kaiser_ingest_in_flight_messages") <= 2 * window + 1000  # one read of the socket more
     nats_server.start()
     await until(lambda: len(device.acknowledged) == 4000)
     await until(lambda: _stored(world, 4000))
@@ -233,60 +226,6 @@ async def test_a_standby_takes_over_at_once_when_the_holder_stops(world: Any, un
     assert holder.stop() == 0
     await until(standby.connected, 3.0)
     assert standby.metric("kaiser_ingest_session_present") == 1
-
-
-@asynccontextmanager
-async def session_here(bus_settings: Any, port: int) -> AsyncIterator[tuple[Session, list[str]]]:
-    """A session in this process, with the events it tells."""
-    told: list[str] = []
-    async with connect(bus_settings, "tests") as bus:
-        events = SystemEvents(bus)
-        events.tell = lambda event, *_, **__: told.append(event)  # type: ignore[method-assign]
-        settings = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="breaker")
-        yield Session(settings, lambda _: None, Memory(bus), events), told  # type: ignore[arg-type, return-value]
-
-
-async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
-    bus_settings: Any, free_port: Callable[[], int], until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-    real = backoff.wait_s
-
-    def no_wait(failures: int, jitter: float, since_attempt_s: float, flapping: bool) -> float:
-        waits.append(real(failures, 1.0, 0.0, flapping))
-        return 0.0
-
-    monkeypatch.setattr(backoff, "wait_s", no_wait)
-    async with session_here(bus_settings, free_port()) as (session, told):
-        session._pipeline = _NoPipeline()  # type: ignore[assignment]
-        running = asyncio.create_task(session.run())
-        await until(lambda: session.failures >= 12)
-        assert metrics.BREAKER_OPEN._value.get() == 1
-        assert told == ["mqtt_breaker_open"]
-        assert waits[:12] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0, 60.0, 60.0]
-        with pytest.raises(Exception, match="Connection refused"):
-            await session.check()
-        running.cancel()
-
-
-class _NoPipeline:
-    in_flight = 0
-
-    def forget(self, generation: int) -> None:
-        return
-
-
-async def test_a_broker_that_never_answers_fails_within_six_seconds(
-    world_at: Callable[[Any], Any], mute_port: int, until: Callable[..., Any]
-) -> None:
-    class Mute:
-        host, port = "127.0.0.1", mute_port
-
-    ingest = world_at(Mute()).ingest()
-    await until(lambda: "lease_taken" in ingest.log())
-    started = time.monotonic()
-    await until(lambda: "mqtt_unreachable" in ingest.log(), 8.0)
-    assert 4.0 < time.monotonic() - started < 6.5
 
 
 @pytest.fixture

@@ -92,17 +92,17 @@ async def settled(ingest: Any, until: Callable[..., Any]) -> None:
     await until(quiet, 60.0, 0.05)
 
 
-async def check(world: Any, sent: set[int], lost: int = 0) -> None:
+async def check(world: Any, sent: set[int], *, rejected_twice: bool = False) -> None:
     """sent = stored + rejected, nothing twice."""
     stored, rejected = await outcome(world)
     assert not set(stored) & set(rejected)
     missing = sent - set(stored) - set(rejected)
-    assert len(missing) <= lost, f"{len(missing)} of {len(sent)} sent are missing, such as {sorted(missing)[:5]}"
-    assert [number for number, times in (stored + rejected).items() if times > 1] == []
+    assert not missing, f"{len(missing)} of {len(sent)} sent are missing, such as {sorted(missing)[:5]}"
+    once = stored if rejected_twice else stored + rejected
+    assert [number for number, times in once.items() if times > 1] == []
     assert all(number % BAD_EVERY == 0 for number in rejected)
     assert all(number % BAD_EVERY for number in stored)
-    if not lost:
-        assert len(sent | set(stored) | set(rejected)) == len(stored) + len(rejected)
+    assert len(sent | set(stored) | set(rejected)) == len(stored) + len(rejected)
 
 
 @pytest.fixture
@@ -118,14 +118,13 @@ async def test_nothing_is_lost_or_doubled_when_ingest_is_killed_under_load(
     world: Any, running: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
 ) -> None:
     load = await Load(world, make_reading).start()
-    for _ in range(2):
-        before = await world.count("SENSORS")
-        await until(lambda: running.total("kaiser_ingest_messages_total") > 500)
-        running.kill()
-        running.start()
-        await until(running.connected)
-        assert running.metric("kaiser_ingest_session_present") == 1
-        assert await world.count("SENSORS") > before
+    await until(lambda: running.total("kaiser_ingest_messages_total") > 1000)
+    before = await world.count("SENSORS")
+    running.kill()
+    running.start()
+    await until(running.connected)
+    assert running.metric("kaiser_ingest_session_present") == 1
+    assert await world.count("SENSORS") >= before > 0
     sent = await load.stop()
     await settled(running, until)
     assert running.accounts_balance()
@@ -172,12 +171,12 @@ async def test_what_ingest_received_is_stored_when_mosquitto_is_killed_under_loa
     in_memory = len(sent - set(stored) - set(rejected))
     assert in_memory <= 500, "more is missing than the broker can have held"
     assert len(stored) + len(rejected) <= received
-    await check(world, {number for number in sent if number in stored or number in rejected}, lost=0)
+    await check(world, {number for number in sent if number in stored or number in rejected})
     if running.metric("kaiser_ingest_session_present"):
         assert not later - set(stored) - set(rejected)
 
 
-async def test_nothing_is_lost_or_doubled_when_nats_as_the_broker_is_killed_under_load(
+async def test_nothing_is_lost_and_no_reading_doubled_when_nats_as_the_broker_is_killed_under_load(
     world_at: Callable[[Any], Any],
     nats_factory: Callable[..., Any],
     make_reading: Callable[..., bytes],
@@ -201,7 +200,7 @@ async def test_nothing_is_lost_or_doubled_when_nats_as_the_broker_is_killed_unde
     sent |= await again.stop()
     await settled(ingest, until)
     assert ingest.accounts_balance()
-    await check(world, sent)
+    await check(world, sent, rejected_twice=True)  # NATS sends them as new messages: docs/decisions/0103
 
 
 async def test_a_standby_takes_over_within_ten_seconds_and_never_two_hold_the_connection(
@@ -229,8 +228,11 @@ async def test_a_standby_takes_over_within_ten_seconds_and_never_two_hold_the_co
 
 
 async def test_a_thief_of_the_client_id_under_load_is_not_fought_and_nothing_is_lost(
-    world: Any, running: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
 ) -> None:
+    await world.approve(ESP_IDS)
+    running = world.ingest(KAISER_MQTT_FLAPPING_S="3")
+    await until(running.connected)
     load = await Load(world, make_reading).start()
     await until(lambda: running.total("kaiser_ingest_messages_total") > 1000)
     async with world.client() as client:
@@ -239,7 +241,7 @@ async def test_a_thief_of_the_client_id_under_load_is_not_fought_and_nothing_is_
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
         await until(lambda: not running.connected(), 5.0)
         await until(running.connected, 20.0)
-        assert time.monotonic() - stolen_at >= 4.0
+        assert time.monotonic() - stolen_at >= 2.0
         await thief.close()
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
         await until(lambda: not running.connected(), 5.0)

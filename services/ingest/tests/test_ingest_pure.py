@@ -25,23 +25,23 @@ BAD = Rejection(Code.MISSING_REQUIRED_FIELD, "raw is missing", "raw", "ESP_1", b
 
 
 @pytest.mark.parametrize(
-    ("failures", "jitter", "since", "flapping", "expected"),
+    ("failures", "jitter", "since", "floor", "expected"),
     [
-        (1, 1.0, 0.0, False, 1.0),
-        (1, 0.25, 0.0, False, 0.25),
-        (4, 1.0, 0.0, False, 8.0),
-        (9, 1.0, 0.0, False, 60.0),
-        (9, 0.0, 0.0, False, 0.0),
-        (1, 0.0, 1.5, True, 3.5),
-        (1, 1.0, 9.0, True, 1.0),
-        (10, 0.0, 12.0, False, 48.0),
-        (500, 0.5, 70.0, True, 0.0),
+        (1, 1.0, 0.0, 0.0, 1.0),
+        (1, 0.25, 0.0, 0.0, 0.25),
+        (4, 1.0, 0.0, 0.0, 8.0),
+        (9, 1.0, 0.0, 0.0, 60.0),
+        (9, 0.0, 0.0, 0.0, 0.0),
+        (1, 0.0, 1.5, 5.0, 3.5),
+        (1, 1.0, 9.0, 5.0, 1.0),
+        (10, 0.0, 12.0, 0.0, 48.0),
+        (500, 0.5, 70.0, 5.0, 0.0),
     ],
 )
 def test_the_wait_grows_with_failures_and_has_a_floor_while_flapping(
-    failures: int, jitter: float, since: float, flapping: bool, expected: float
+    failures: int, jitter: float, since: float, floor: float, expected: float
 ) -> None:
-    assert backoff.wait_s(failures, jitter, since, flapping) == expected
+    assert backoff.wait_s(failures, jitter, since, floor) == expected
 
 
 def test_the_breaker_opens_at_the_tenth_failure() -> None:

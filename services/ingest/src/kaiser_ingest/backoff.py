@@ -2,8 +2,6 @@
 
 BASE_S = 1.0
 LONGEST_S = 60.0
-FLAPPING_S = 5.0
-"""At most one attempt in so many seconds while connections do not last."""
 STABLE_AFTER_S = 10.0
 """A connection that lasted so long was a good one: its loss is a first failure."""
 BREAKER_FAILURES = 10
@@ -20,10 +18,9 @@ def failures_after_loss(failures: int, lasted_s: float) -> int:
     return 1 if lasted_s >= STABLE_AFTER_S else failures + 1
 
 
-def wait_s(failures: int, jitter: float, since_attempt_s: float, flapping: bool) -> float:
-    """Seconds to wait before the next attempt. jitter is uniform in 0…1."""
+def wait_s(failures: int, jitter: float, since_attempt_s: float, floor_s: float) -> float:
+    """Seconds to wait before the next attempt: jitter is uniform in 0…1; floor_s lies at least between attempts."""
     if breaker_is_open(failures):
         return max(0.0, LONGEST_S - since_attempt_s)
     longest: float = min(LONGEST_S, BASE_S * 2.0 ** max(0, failures - 1))
-    floor = FLAPPING_S - since_attempt_s if flapping else 0.0
-    return max(longest * jitter, floor, 0.0)
+    return max(longest * jitter, floor_s - since_attempt_s, 0.0)

@@ -341,7 +341,8 @@ class Session:
         """Wait before the next attempt; a switch of the profile cuts it short."""
         if self.failures == 0 and not self._hurry.is_set():
             return
-        wait_s = backoff.wait_s(self.failures, random.random(), time.monotonic() - started, flapping)
+        floor_s = self._settings.mqtt_flapping_s if flapping else 0.0
+        wait_s = backoff.wait_s(self.failures, random.random(), time.monotonic() - started, floor_s)
         try:
             await asyncio.wait_for(self._hurry.wait(), wait_s)
         except TimeoutError:
