@@ -406,6 +406,12 @@ def world(world_at: Callable[[Any], World], mosquitto: Any) -> World:
     return world_at(mosquitto)
 
 
+@pytest.fixture
+def worlds_site(world: World) -> Callable[[str], str]:
+    """A topic moved to the world's site."""
+    return lambda topic: "/".join(["kaiser", world.site, *topic.split("/")[2:]])
+
+
 def reading(esp_id: str, number: int, **fields: Any) -> bytes:
     """The payload of a reading whose ts and raw tell its number."""
     return json.dumps(

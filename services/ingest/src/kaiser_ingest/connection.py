@@ -28,7 +28,6 @@ log = structlog.get_logger()
 
 PROBE_TIMEOUT_S = 5.0
 DRAIN_S = 5.0
-SWITCH_S = 30.0
 _KICKS = 2
 
 
@@ -145,7 +144,7 @@ class Session:
             old = self.active
             log.info("profile_switch_started", old=old, new=name)
             await self._leave_for(name)
-            if await self.connection(SWITCH_S) is not None:
+            if await self.connection(self._settings.mqtt_switch_s) is not None:
                 await self._memory.remember_profile(name)
                 metrics.PROFILE_SWITCHES.labels("done").inc()
                 self._events.tell("mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", old=old)

@@ -36,6 +36,9 @@ class IngestSettings(CommonSettings):
     mqtt_flapping_s: float = Field(
         default=5.0, gt=0, description="Least time between two attempts while connections do not last."
     )
+    mqtt_switch_s: float = Field(
+        default=30.0, gt=0, description="Time in which the broker of another profile must come up."
+    )
     ingest_window: int = Field(
         default=2000, ge=1, le=65535, description="Most QoS 1 messages in flight, the Receive Maximum of MQTT 5."
     )

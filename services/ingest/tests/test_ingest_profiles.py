@@ -1,0 +1,90 @@
+"""Broker profiles: switched at run time under load, and back when the new broker does not come up."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from kaiser_common.bus import Bus, connect
+from kaiser_common.rpc import Nothing, RpcError, call
+from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+
+ESP = "ESP_0001"
+
+
+@asynccontextmanager
+async def asking(world: Any) -> AsyncIterator[Bus]:
+    async with connect(world.bus, "tests") as bus:
+        yield bus
+
+
+async def switch(bus: Bus, profile: str) -> MqttProfiles:
+    return await call(bus, "ingest", "switch_profile", SwitchProfile(profile=profile), MqttProfiles, timeout_s=60.0)
+
+
+async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
+    world: Any, mosquitto_factory: Callable[..., Any], make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    other = mosquitto_factory()
+    ingest = world.ingest(KAISER_MQTT_PROFILES=json.dumps({"mock": {"host": other.host, "port": other.port}}))
+    await until(ingest.connected)
+    device = await world.device()
+    topic = world.topic(ESP, "sensor/34/data")
+    async with asking(world) as bus:
+        assert await switch(bus, "live") == MqttProfiles(active="live", profiles=["live", "mock"])
+        assert ingest.total("kaiser_ingest_reconnects_total") == 0
+        for number in range(3000):
+            await device.publish(number, topic, make_reading(ESP, number))
+        await until(lambda: ingest.total("kaiser_ingest_messages_total") > 100, every_s=0.005)
+        assert (await switch(bus, "mock")).active == "mock"
+        assert ingest.accounts_balance()
+        world.broker, first = other, world.broker
+        at_other = await world.device()
+        await at_other.publish(5000, topic, make_reading(ESP, 5000))
+        await until(lambda: _has(world, 5000))
+        ingest.kill()
+        ingest.start()
+        await until(ingest.connected)
+        assert await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles) == MqttProfiles(
+            active="mock", profiles=["live", "mock"]
+        )
+        assert (await switch(bus, "live")).active == "live"
+        world.broker = first
+    await device.all_acknowledged()
+    await until(lambda: _all(world, {*range(3000), 5000}))
+    assert ingest.accounts_balance()
+
+
+async def _has(world: Any, number: int) -> bool:
+    return any(body["raw"] == number for _, body in await world.stored("SENSORS"))
+
+
+async def _all(world: Any, numbers: set[int]) -> bool:
+    stored = [body["raw"] for _, body in await world.stored("SENSORS")]
+    return set(stored) == numbers and len(stored) == len(numbers)
+
+
+async def test_a_switch_to_a_broker_that_is_away_returns_to_the_old_one_and_says_why(
+    world: Any, free_port: Callable[[], int], make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    nowhere = json.dumps({"mock": {"host": "127.0.0.1", "port": free_port()}})
+    ingest = world.ingest(KAISER_MQTT_PROFILES=nowhere, KAISER_MQTT_SWITCH_S="1.5")
+    await until(ingest.connected)
+    device = await world.device()
+    async with asking(world) as bus:
+        for number in range(500):
+            await device.publish(number, world.topic(ESP, "sensor/34/data"), make_reading(ESP, number))
+        with pytest.raises(RpcError, match="refused") as caught:
+            await switch(bus, "mock")
+        assert (caught.value.problem.status, caught.value.problem.code) == (502, 5106)
+        await until(ingest.connected, 10.0)
+        with pytest.raises(RpcError) as caught:
+            await switch(bus, "nothing")
+        assert caught.value.problem.status == 404
+        assert (await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles)).active == "live"
+    await device.all_acknowledged()
+    await until(lambda: _all(world, set(range(500))))
+    assert ingest.accounts_balance()

@@ -1,0 +1,63 @@
+"""Rejected messages through the API: listed newest first, replayed as if newly received."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kaiser_common.bus import connect
+from kaiser_common.rpc import RpcError, call
+from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+
+ESP, NEW = "ESP_0001", "ESP_0002"
+
+
+async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their_device_is_known(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    await device.publish(0, world.topic(NEW, "sensor/34/data"), make_reading(NEW, 7))
+    for number in range(30):
+        await device.publish(1, world.topic(ESP, "sensor/34/data"), b"\xff%d" % number)
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 31)
+    async with connect(world.bus, "tests") as bus:
+
+        async def page(**query: Any) -> RejectedPage:
+            return await call(bus, "ingest", "rejected_list", RejectedQuery(**query), RejectedPage)
+
+        first = await page(limit=20)
+        assert [each.seq for each in first.items] == list(range(31, 11, -1))
+        assert first.items[0].encoding == "base64"
+        assert base64.b64decode(first.items[0].payload) == b"\xff29"
+        assert (first.items[0].code, first.items[0].esp_id) == (5209, ESP)
+        second = await page(limit=20, before=int(first.next_cursor or 0))
+        assert [each.seq for each in second.items] == list(range(11, 0, -1))
+        assert second.next_cursor is None
+        (unknown,) = (await page(esp_id=NEW, code=5001)).items
+        assert (unknown.payload, unknown.encoding) == (make_reading(NEW, 7).decode(), "text")
+        assert (await page(code=5210)).items == []
+
+        async def replay(seq: int) -> ReplayAnswer:
+            return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer)
+
+        with pytest.raises(RpcError) as caught:
+            await replay(unknown.seq)
+        assert (caught.value.problem.status, caught.value.problem.code) == (422, 5001)
+        await world.approve([NEW])
+        await until(lambda: _replayed(replay, unknown.seq))
+        assert [body["raw"] for _, body in await world.stored("SENSORS")] == [7]
+        for seq, status in ((31, 422), (4711, 404)):
+            with pytest.raises(RpcError) as caught:
+                await replay(seq)
+            assert caught.value.problem.status == status
+
+
+async def _replayed(replay: Callable[..., Any], seq: int) -> bool:
+    """Whether the replay went through; ingest learns of the new device a moment later."""
+    try:
+        return (await replay(seq)) == ReplayAnswer(seq=seq, published=1, rejected=0)
+    except RpcError:
+        return False
