@@ -1,5 +1,6 @@
 """The straight line through the sensor service, as a real process on real servers."""
 
+import asyncio
 import json
 import os
 import signal
@@ -96,7 +97,7 @@ async def test_what_the_database_cannot_store_is_rejected_and_the_rest_is_kept(s
     deadline = time.monotonic() + 10
     while (message := await rejected()) is None:
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        await asyncio.sleep(0.05)
     assert message.subject == "rejected.5305.ESP_0A1B2C3D"
 
 
@@ -107,4 +108,4 @@ async def test_the_stream_is_empty_once_both_consumers_have_acknowledged(sensor,
     deadline = time.monotonic() + 15
     while (await jetstream.stream_info("SENSORS")).state.messages:
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        await asyncio.sleep(0.1)

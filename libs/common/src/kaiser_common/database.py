@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -175,6 +176,58 @@ async def copy_upsert(
         )
     )
     return cursor.rowcount
+
+
+async def make_day_partitions(
+    connection: AsyncConnection[Any], table: str, now: datetime, *, days_ahead: int = 3
+) -> None:
+    """On plain PostgreSQL, make the partitions of `table` for yesterday and the coming days.
+
+    A hypertable makes its own chunks. A day whose rows came before its partition stays in the default partition.
+    """
+    if not await _is_partitioned(connection, table):
+        return
+    schema, name = table.split(".")
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for offset in range(-1, days_ahead + 1):
+        start = midnight + timedelta(days=offset)
+        statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
+            sql.Identifier(schema, f"{name}_{start:%Y%m%d}"),
+            sql.Identifier(schema, name),
+            sql.Literal(start.isoformat()),
+            sql.Literal((start + timedelta(days=1)).isoformat()),
+        )
+        try:
+            async with connection.transaction():
+                await connection.execute(statement)
+        except psycopg.errors.CheckViolation:
+            log.info("day_stays_in_default_partition", table=table, day=f"{start:%Y-%m-%d}")
+
+
+async def drop_days_before(connection: AsyncConnection[Any], table: str, before: datetime) -> None:
+    """Drop the chunks or day partitions of `table` that end before a time; rows of the default partition one by one."""
+    schema, name = table.split(".")
+    if not await _is_partitioned(connection, table):
+        await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s::timestamptz)", (table, before))
+        return
+    cursor = await connection.execute(
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass",
+        (table,),
+    )
+    last_kept = f"{name}_{before.astimezone(UTC):%Y%m%d}"
+    for (partition,) in await cursor.fetchall():
+        if re.fullmatch(rf"{name}_\d{{8}}", partition) and partition < last_kept:
+            await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, partition)))
+    await connection.execute(
+        sql.SQL("DELETE FROM {} WHERE time < {}").format(
+            sql.Identifier(schema, f"{name}_other"), sql.Literal(before.isoformat())
+        )
+    )
+
+
+async def _is_partitioned(connection: AsyncConnection[Any], table: str) -> bool:
+    cursor = await connection.execute("SELECT 1 FROM pg_partitioned_table WHERE partrelid = %s::regclass", (table,))
+    return await cursor.fetchone() is not None
 
 
 def _without_secret(conninfo: str) -> str:

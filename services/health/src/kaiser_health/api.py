@@ -1,52 +1,77 @@
-"""What the health service answers to the gateway: the registry."""
+"""What the health service answers to the gateway: the registry, health history, the audit log."""
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
+import structlog
+from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call
 from kaiser_common.schemas.api.devices import (
+    ApprovedDevice,
+    ApproveDevice,
+    AuditPage,
+    AuditQuery,
     Device,
     DeviceId,
     DevicesPage,
     DevicesQuery,
+    DeviceState,
+    HealthBucket,
+    HealthHistory,
+    HealthQuery,
     PatchDevice,
     RegisterDevice,
 )
+from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
 
-from kaiser_health import store
+from kaiser_health import audit, presence_store, store
 from kaiser_health.bucket import DevicesBucket
+from kaiser_health.decode import Clock, time_of
+
+log = structlog.get_logger()
+
+_REPLAY_AT_MOST = 1000
+_KNOWN_WITHIN = 20
+_ASK_EVERY_S = 0.1
 
 
 class RegistryApi:
-    """The handlers; the table first, then the bucket."""
+    """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket."""
 
-    def __init__(self, pool: DatabasePool, bucket: DevicesBucket) -> None:
+    def __init__(self, pool: DatabasePool, bus: Bus, bucket: DevicesBucket, clock: Clock) -> None:
         self._pool = pool
+        self._bus = bus
         self._bucket = bucket
+        self._clock = clock
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
         return {
             "register": Method(RegisterDevice, self.register),
-            "list": Method(DevicesQuery, self.list),
+            "list": Method(DevicesQuery, self.list_devices),
             "read": Method(DeviceId, self.read),
             "patch": Method(PatchDevice, self.patch),
             "delete": Method(DeviceId, self.delete),
-            "approve": Method(DeviceId, self.approve),
+            "approve": Method(ApproveDevice, self.approve),
             "reject": Method(DeviceId, self.reject),
+            "history": Method(HealthQuery, self.history),
+            "audit": Method(AuditQuery, self.audit),
         }
 
     async def register(self, request: RegisterDevice, caller: Caller) -> Device:
-        """Add a device. 409 (5208) when it is there already."""
+        """Add a device, or approve a pending one with what is given. 409 (5208) when it is approved already."""
         async with self._pool.connection() as connection:
             device = await store.register(connection, request)
-        if device is None:
-            raise RpcError(409, Code.DUPLICATE_ENTRY, f"{request.esp_id} is registered already", "esp_id")
+            if device is None:
+                raise RpcError(409, Code.DUPLICATE_ENTRY, f"{request.esp_id} is registered already", "esp_id")
+            await audit.note(connection, caller, "register_device", device.esp_id, after=device)
         await self._bucket.put(device)
         return device
 
-    async def list(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
+    async def list_devices(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
         """A page of devices."""
         async with self._pool.connection() as connection:
             items = await store.page(connection, query)
@@ -59,40 +84,94 @@ class RegistryApi:
             return _found(await store.read(connection, request.esp_id), request.esp_id)
 
     async def patch(self, request: PatchDevice, caller: Caller) -> Device:
-        """Change a device's name, hardware type or metadata."""
+        """Change a device's name, hardware type, metadata or timeout."""
         async with self._pool.connection() as connection:
+            before = _found(await store.read(connection, request.esp_id), request.esp_id)
             device = _found(await store.patch(connection, request.esp_id, request.patch), request.esp_id)
+            await audit.note(connection, caller, "patch_device", device.esp_id, before=before, after=device)
         await self._bucket.put(device)
         return device
 
     async def delete(self, request: DeviceId, caller: Caller) -> Nothing:
         """Remove a device: from now on its messages are rejected."""
         async with self._pool.connection() as connection:
-            if not await store.delete(connection, request.esp_id):
-                raise _unknown(request.esp_id)
+            before = _found(await store.read(connection, request.esp_id), request.esp_id)
+            await store.delete(connection, request.esp_id)
+            await audit.note(connection, caller, "delete_device", request.esp_id, before=before)
         await self._bucket.delete(request.esp_id)
         return Nothing()
 
-    async def approve(self, request: DeviceId, caller: Caller) -> Device:
-        """Let a pending or rejected device in."""
-        return await self._set_state(request.esp_id, "approved")
+    async def approve(self, request: ApproveDevice, caller: Caller) -> ApprovedDevice:
+        """Let a pending or rejected device in; with `replay` what REJECTED keeps of it is taken in after all."""
+        device = await self._set_state(request.esp_id, "approved", caller)
+        replayed = await self._replay(request.esp_id, caller) if request.replay else 0
+        return ApprovedDevice(**device.model_dump(), replayed=replayed)
 
     async def reject(self, request: DeviceId, caller: Caller) -> Device:
         """Keep a device out."""
-        return await self._set_state(request.esp_id, "rejected")
+        return await self._set_state(request.esp_id, "rejected", caller)
 
-    async def _set_state(self, esp_id: str, state: str) -> Device:
+    async def history(self, query: HealthQuery, caller: Caller) -> HealthHistory:
+        """Heartbeats of a device by bucket; buckets without heartbeats are left out."""
+        to_at = time_of(query.to_ms) if query.to_ms is not None else self._clock()
+        from_at = time_of(query.from_ms) if query.from_ms is not None else to_at - timedelta(days=1)
         async with self._pool.connection() as connection:
+            _found(await store.read(connection, query.esp_id), query.esp_id)
+            rows = await presence_store.history(connection, query.esp_id, from_at, to_at, query.bucket_s)
+        return HealthHistory(
+            items=[
+                HealthBucket(
+                    ts=int(row[0].timestamp() * 1000),
+                    heartbeats=row[1],
+                    uptime=row[2],
+                    heap_free=row[3],
+                    heap_free_min=row[4],
+                    wifi_rssi=row[5],
+                )
+                for row in rows
+            ]
+        )
+
+    async def audit(self, query: AuditQuery, caller: Caller) -> AuditPage:
+        """A page of the audit log, newest first."""
+        async with self._pool.connection() as connection:
+            items = await audit.page(connection, query)
+        more = len(items) == query.limit
+        return AuditPage(items=items, next_cursor=str(items[-1].id) if more else None)
+
+    async def _set_state(self, esp_id: str, state: DeviceState, caller: Caller) -> Device:
+        action = "approve_device" if state == "approved" else "reject_device"
+        async with self._pool.connection() as connection:
+            before = _found(await store.read(connection, esp_id), esp_id)
+            if before.state == state:
+                raise RpcError(409, Code.DUPLICATE_ENTRY, f"{esp_id} is {state} already", "esp_id")
             device = _found(await store.set_state(connection, esp_id, state), esp_id)
+            await audit.note(connection, caller, action, esp_id, before=before, after=device)
         await self._bucket.put(device)
         return device
+
+    async def _replay(self, esp_id: str, caller: Caller) -> int:
+        """Have ingest take in what it rejected of a device that it did not know, oldest first; how many it took."""
+        query = RejectedQuery(code=Code.ESP_DEVICE_NOT_FOUND, esp_id=esp_id, limit=_REPLAY_AT_MOST)
+        page = await call(self._bus, "ingest", "rejected_list", query, RejectedPage, caller=caller, timeout_s=10.0)
+        replayed = 0
+        waits = _KNOWN_WITHIN
+        for item in reversed(page.items):
+            answer = await self._replay_one(item.seq, caller)
+            while not answer.published and waits > 0:  # ingest learns of the device from the bucket, in a moment
+                waits -= 1
+                await asyncio.sleep(_ASK_EVERY_S)
+                answer = await self._replay_one(item.seq, caller)
+            replayed += answer.published
+        log.info("rejected_replayed", esp_id=esp_id, found=len(page.items), replayed=replayed)
+        return replayed
+
+    async def _replay_one(self, seq: int, caller: Caller) -> ReplayAnswer:
+        request = ReplayRequest(seq=seq)
+        return await call(self._bus, "ingest", "rejected_replay", request, ReplayAnswer, caller=caller)
 
 
 def _found(device: Device | None, esp_id: str) -> Device:
     if device is None:
-        raise _unknown(esp_id)
+        raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"no device {esp_id}", "esp_id")
     return device
-
-
-def _unknown(esp_id: str) -> RpcError:
-    return RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"no device {esp_id}", "esp_id")

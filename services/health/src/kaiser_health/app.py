@@ -1,20 +1,39 @@
 """The composition root of the health service."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
-from kaiser_common.bus import connect
+import psycopg
+import structlog
+from kaiser_common.bus import BusUnavailable, connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
+from kaiser_common.database import (
+    UNAVAILABLE,
+    DatabasePool,
+    Verdict,
+    drop_days_before,
+    make_day_partitions,
+    open_pool,
+    ping,
+    verdict,
+    wait_for_schema,
+)
 from kaiser_common.rpc import serve
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import HEALTH
 from nats.errors import Error as NatsError
 
-from kaiser_health import store
+from kaiser_health import audit, store
 from kaiser_health.api import RegistryApi
 from kaiser_health.bucket import DevicesBucket
-from kaiser_health.heard import Heard
+from kaiser_health.device_api import DeviceApi
+from kaiser_health.inbox import Inbox
 from kaiser_health.settings import HealthSettings
+
+log = structlog.get_logger()
+
+_UPKEEP_EVERY_S = 3600.0
+_RETRY_S = 5.0
 
 
 def main() -> None:
@@ -23,7 +42,7 @@ def main() -> None:
 
 
 async def work(service: Service, settings: HealthSettings) -> None:
-    """Rebuild the bucket from the table, then answer and listen."""
+    """Rebuild the bucket from the table, then answer, listen and look for who is late."""
     async with connect(settings, "health") as bus, open_pool(settings, "health") as pool:
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
@@ -33,9 +52,55 @@ async def work(service: Service, settings: HealthSettings) -> None:
             async with pool.connection() as connection:
                 devices = await store.all_devices(connection)
             await bucket.rebuild(devices)
+            inbox = Inbox(pool, bus, bucket, settings, utc_now)
+            methods = {
+                **RegistryApi(pool, bus, bucket, utc_now).methods(),
+                **DeviceApi(pool, bus, settings, utc_now).methods(),
+            }
             async with (
-                serve(bus, "health", RegistryApi(pool, bucket).methods(), unavailable=(*UNAVAILABLE, NatsError)),
+                serve(bus, "health", methods, unavailable=(*UNAVAILABLE, NatsError)),
                 asyncio.TaskGroup() as tasks,
             ):
+                background = [
+                    tasks.create_task(keep_sweeping(inbox, settings.health_sweep_s), name="sweep"),
+                    tasks.create_task(keep_up(pool, settings), name="upkeep"),
+                ]
                 tasks.create_task(service.until_stopped(consumer.stop), name="stop")
-                await Heard(pool).run(consumer, service.stopping)
+                await inbox.run(consumer, service.stopping)
+                for task in background:
+                    task.cancel()
+
+
+async def keep_sweeping(inbox: Inbox, every_s: float) -> None:
+    """Look for late devices and pushes, for ever. Database or NATS away: silence counts from its return on."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await inbox.sweep()
+        except (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError) as error:
+            if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                raise
+            inbox.listening_since = utc_now()
+            log.warning("sweep_postponed", error=(str(error) or type(error).__name__).splitlines()[0])
+
+
+async def keep_up(pool: DatabasePool, settings: HealthSettings) -> None:
+    """Make the partitions of the coming days and let old rows go, every hour."""
+    while True:
+        now = utc_now()
+        try:
+            async with pool.connection() as connection:
+                await make_day_partitions(connection, "health.heartbeats", now)
+                keep = timedelta(days=settings.heartbeat_retention_days)
+                await drop_days_before(connection, "health.heartbeats", now - keep)
+                await audit.drop_before(connection, now - timedelta(days=settings.audit_retention_days))
+        except UNAVAILABLE as error:
+            log.warning("upkeep_postponed", error=str(error).splitlines()[0])
+            await asyncio.sleep(_RETRY_S)
+        else:
+            await asyncio.sleep(_UPKEEP_EVERY_S)
+
+
+def utc_now() -> datetime:
+    """The clock of the service."""
+    return datetime.now(UTC)

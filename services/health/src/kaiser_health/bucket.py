@@ -66,7 +66,7 @@ class DevicesBucket:
             if entry is None:
                 break
             keys.append(entry.key)
-        await watcher.stop()
+        await watcher.stop()  # type: ignore[no-untyped-call]
         return keys
 
     async def _get(self, key: str) -> bytes | None:

@@ -1,8 +1,6 @@
 """The SQL of the registry: one writer of `health.devices`."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from kaiser_common.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
 from psycopg import AsyncConnection
@@ -13,25 +11,12 @@ Connection = AsyncConnection[Any]
 
 _SELECT = """
 SELECT esp_id, kaiser_id, name, hardware_type, state, online, zone_id, firmware_version, ip, metadata,
-       uptime_s AS uptime, heap_free, wifi_rssi, sensor_count, actuator_count,
+       uptime_s AS uptime, heap_free, wifi_rssi, sensor_count, actuator_count, heartbeat_timeout_s,
        (extract(epoch FROM last_seen_at) * 1000)::bigint AS last_seen,
        (extract(epoch FROM created_at) * 1000)::bigint AS created_at,
        (extract(epoch FROM approved_at) * 1000)::bigint AS approved_at
 FROM health.devices
 """
-
-
-class Beat(NamedTuple):
-    """The figures of a heartbeat. uptime in s, heap_free in bytes, wifi_rssi in dBm."""
-
-    esp_id: str
-    seen_at: datetime
-    uptime: int
-    heap_free: int
-    wifi_rssi: int
-    sensor_count: int | None
-    actuator_count: int | None
-    firmware_version: str | None
 
 
 async def register(connection: Connection, device: RegisterDevice) -> Device | None:
@@ -94,12 +79,14 @@ async def patch(connection: Connection, esp_id: str, change: DevicePatch) -> Dev
     await connection.execute(
         """
         UPDATE health.devices SET name = coalesce(%s, name), hardware_type = coalesce(%s, hardware_type),
-            metadata = coalesce(%s, metadata) WHERE esp_id = %s
+            metadata = coalesce(%s, metadata), heartbeat_timeout_s = coalesce(%s, heartbeat_timeout_s)
+        WHERE esp_id = %s
         """,
         (
             change.name,
             change.hardware_type,
             None if change.metadata is None else Jsonb(change.metadata),
+            change.heartbeat_timeout_s,
             esp_id,
         ),
     )
@@ -115,30 +102,12 @@ async def delete(connection: Connection, esp_id: str) -> bool:
 async def set_state(connection: Connection, esp_id: str, state: str) -> Device | None:
     """Approve or reject a device; None when it is not there."""
     await connection.execute(
-        "UPDATE health.devices SET state = %(state)s, approved_at = CASE WHEN %(state)s = 'approved' THEN now() END"
+        "UPDATE health.devices SET state = %(state)s, online = false,"
+        " approved_at = CASE WHEN %(state)s = 'approved' THEN now() END"
         " WHERE esp_id = %(esp_id)s AND state <> %(state)s",
         {"state": state, "esp_id": esp_id},
     )
     return await read(connection, esp_id)
-
-
-async def beat(connection: Connection, beats: Sequence[Beat]) -> None:
-    """Note the newest heartbeat of each device, all in one statement; unknown devices are left out."""
-    newest = {each.esp_id: each for each in sorted(beats, key=lambda each: each.seen_at)}
-    columns = zip(*(newest[esp_id] for esp_id in sorted(newest)), strict=True)
-    await connection.execute(
-        """
-        UPDATE health.devices AS d SET last_seen_at = b.seen_at, uptime_s = b.uptime, heap_free = b.heap_free,
-            wifi_rssi = b.wifi_rssi, sensor_count = coalesce(b.sensor_count, d.sensor_count),
-            actuator_count = coalesce(b.actuator_count, d.actuator_count),
-            firmware_version = coalesce(b.firmware_version, d.firmware_version)
-        FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[],
-                    %s::text[])
-            AS b (esp_id, seen_at, uptime, heap_free, wifi_rssi, sensor_count, actuator_count, firmware_version)
-        WHERE d.esp_id = b.esp_id AND (d.last_seen_at IS NULL OR d.last_seen_at <= b.seen_at)
-        """,
-        [list(column) for column in columns],
-    )
 
 
 async def all_devices(connection: Connection) -> list[Device]:
@@ -146,3 +115,21 @@ async def all_devices(connection: Connection) -> list[Device]:
     async with connection.cursor(row_factory=class_row(Device)) as cursor:
         await cursor.execute(_SELECT)
         return await cursor.fetchall()
+
+
+async def set_zone(connection: Connection, esp_id: str, zone_id: str | None) -> Device | None:
+    """Note the zone that a device said it is in; None when the device is not there."""
+    await connection.execute("UPDATE health.devices SET zone_id = %s WHERE esp_id = %s", (zone_id, esp_id))
+    return await read(connection, esp_id)
+
+
+async def counts(connection: Connection) -> dict[str, int]:
+    """Devices by state, and under `online` those that are."""
+    cursor = await connection.execute(
+        "SELECT state, count(*), count(*) FILTER (WHERE online) FROM health.devices GROUP BY state"
+    )
+    found = {"pending": 0, "approved": 0, "rejected": 0, "online": 0}
+    for state, count, online in await cursor.fetchall():
+        found[state] = count
+        found["online"] += online
+    return found

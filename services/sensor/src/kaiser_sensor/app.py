@@ -6,12 +6,19 @@ from datetime import UTC, datetime
 import structlog
 from kaiser_common.bus import connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.database import UNAVAILABLE, DatabasePool, detect_level, open_pool, ping, wait_for_schema
+from kaiser_common.database import (
+    UNAVAILABLE,
+    DatabasePool,
+    detect_level,
+    make_day_partitions,
+    open_pool,
+    ping,
+    wait_for_schema,
+)
 from kaiser_common.rpc import serve
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE
 
-from kaiser_sensor import store
 from kaiser_sensor.api import SensorApi
 from kaiser_sensor.live import Live
 from kaiser_sensor.purge import keep_purging
@@ -68,7 +75,7 @@ async def keep_up(pool: DatabasePool) -> None:
                 if not logged:
                     log.info("database_level", level=await detect_level(connection))
                     logged = True
-                await store.make_day_partitions(connection, datetime.now(UTC))
+                await make_day_partitions(connection, "sensor.data", datetime.now(UTC))
         except UNAVAILABLE as error:
             log.warning("upkeep_postponed", error=str(error).splitlines()[0])
             await asyncio.sleep(_UPKEEP_RETRY_S)

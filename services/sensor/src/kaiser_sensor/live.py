@@ -7,12 +7,12 @@ from kaiser_common.bus import Bus, BusUnavailable, Outgoing
 from kaiser_common.consumer import Consumer, Delivery
 from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.quarantine import reject
 from kaiser_common.subjects import event_subject
 
 from kaiser_sensor import metrics
 from kaiser_sensor.decode import decode
 from kaiser_sensor.process import process
-from kaiser_sensor.quarantine import reject
 from kaiser_sensor.rows import to_event
 
 log = structlog.get_logger()

@@ -1,17 +1,13 @@
 """The SQL of the sensor service: one writer of `sensor.data` and `sensor.latest`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-import structlog
 from kaiser_common.database import copy_upsert
 from psycopg import AsyncConnection, sql
-from psycopg.errors import CheckViolation
 
 from kaiser_sensor.rows import COLUMNS, Row, newest
-
-log = structlog.get_logger()
 
 Connection = AsyncConnection[Any]
 
@@ -85,28 +81,3 @@ async def readings(
         },
     )
     return await cursor.fetchall()
-
-
-async def make_day_partitions(connection: Connection, today: datetime, days_ahead: int = 3) -> None:
-    """On plain PostgreSQL, make the partitions of yesterday and the coming days; a hypertable makes its own chunks.
-
-    A day whose rows came before its partition keeps them in the default partition.
-    """
-    cursor = await connection.execute("SELECT 1 FROM pg_partitioned_table WHERE partrelid = 'sensor.data'::regclass")
-    if await cursor.fetchone() is None:
-        return
-    midnight = today.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for offset in range(-1, days_ahead + 1):
-        start = midnight + timedelta(days=offset)
-        statement = sql.SQL(
-            "CREATE TABLE IF NOT EXISTS {} PARTITION OF sensor.data FOR VALUES FROM ({}) TO ({})"
-        ).format(
-            sql.Identifier("sensor", f"data_{start:%Y%m%d}"),
-            sql.Literal(start.isoformat()),
-            sql.Literal((start + timedelta(days=1)).isoformat()),
-        )
-        try:
-            async with connection.transaction():
-                await connection.execute(statement)
-        except CheckViolation:
-            log.info("day_stays_in_default_partition", day=f"{start:%Y-%m-%d}")

@@ -17,7 +17,7 @@ from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
 from kaiser_common.service import HttpServer, Service, internal_routes, run
 
 from kaiser_gateway import metrics, problems, realtime
-from kaiser_gateway.api import devices, rejected, sensors, sign_in
+from kaiser_gateway.api import audit, devices, rejected, sensors, sign_in
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
 from kaiser_gateway.limits import Limiter
@@ -27,7 +27,7 @@ from kaiser_gateway.users import Users
 
 log = structlog.get_logger()
 
-ROUTERS = (devices, sensors, rejected)
+ROUTERS = (devices, sensors, rejected, audit)
 """One module a resource, each with `router(bus, guard)`."""
 
 _SHORTEST_KEY = 32

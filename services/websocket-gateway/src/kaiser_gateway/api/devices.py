@@ -7,16 +7,29 @@ from kaiser_common.bus import Bus
 from kaiser_common.rpc import Caller, Nothing, call
 from kaiser_common.schemas.api.devices import (
     ESP_ID,
+    ApprovedDevice,
+    ApproveDevice,
+    CommandRequest,
+    ConfigRequest,
     Device,
     DeviceId,
     DevicePatch,
     DevicesPage,
     DevicesQuery,
+    HealthHistory,
+    HealthQuery,
     PatchDevice,
+    PushAnswer,
+    PushCommand,
+    PushConfig,
+    PushZone,
     RegisterDevice,
+    ZoneRequest,
 )
 
 from kaiser_gateway.auth import Guard
+
+_LATEST_MS = 4_102_444_800_000
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 
@@ -52,13 +65,43 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         await call(bus, "health", "delete", DeviceId(esp_id=esp_id), Nothing, caller=caller)
 
     @routes.post("/{esp_id}/approve")
-    async def approve(esp_id: EspId, caller: Caller = operator) -> Device:
-        """Let a pending or rejected device in."""
-        return await call(bus, "health", "approve", DeviceId(esp_id=esp_id), Device, caller=caller)
+    async def approve(esp_id: EspId, replay: bool = False, caller: Caller = operator) -> ApprovedDevice:
+        """Let a pending or rejected device in; `replay` takes in what was rejected of it in the last days."""
+        request = ApproveDevice(esp_id=esp_id, replay=replay)
+        return await call(bus, "health", "approve", request, ApprovedDevice, caller=caller, timeout_s=60.0)
 
     @routes.post("/{esp_id}/reject")
     async def reject(esp_id: EspId, caller: Caller = operator) -> Device:
         """Keep a device out."""
         return await call(bus, "health", "reject", DeviceId(esp_id=esp_id), Device, caller=caller)
+
+    @routes.get("/{esp_id}/health")
+    async def history(
+        esp_id: EspId,
+        from_: Annotated[int | None, Query(alias="from", ge=0, le=_LATEST_MS, description="ms since 1970")] = None,
+        to: Annotated[int | None, Query(ge=0, le=_LATEST_MS, description="ms since 1970, not included")] = None,
+        bucket_s: Annotated[int, Query(ge=60, le=86_400)] = 3600,
+        caller: Caller = viewer,
+    ) -> HealthHistory:
+        """Memory, signal and uptime over time; the last day when no time is given."""
+        query = HealthQuery(esp_id=esp_id, from_ms=from_, to_ms=to, bucket_s=bucket_s)
+        return await call(bus, "health", "history", query, HealthHistory, caller=caller)
+
+    @routes.post("/{esp_id}/config", status_code=202)
+    async def push_config(esp_id: EspId, body: ConfigRequest, caller: Caller = operator) -> PushAnswer:
+        """Send the device its sensors and actuators; its answer comes as config_response."""
+        request = PushConfig(esp_id=esp_id, config=body)
+        return await call(bus, "health", "push_config", request, PushAnswer, caller=caller, timeout_s=15.0)
+
+    @routes.post("/{esp_id}/command", status_code=202)
+    async def push_command(esp_id: EspId, body: CommandRequest, caller: Caller = operator) -> PushAnswer:
+        """Send a system command, once; 409 (5007) when the device is offline."""
+        request = PushCommand(esp_id=esp_id, command=body)
+        return await call(bus, "health", "push_command", request, PushAnswer, caller=caller)
+
+    @routes.post("/{esp_id}/zone", status_code=202)
+    async def push_zone(esp_id: EspId, body: ZoneRequest, caller: Caller = operator) -> PushAnswer:
+        """Assign the device to a zone, or take it out (zone_id null); it comes into force with its acknowledgement."""
+        return await call(bus, "health", "push_zone", PushZone(esp_id=esp_id, zone=body), PushAnswer, caller=caller)
 
     return routes

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from kaiser_common.schemas import FROZEN
+from kaiser_common.schemas.device import ActuatorItem, SensorItem
 
 DeviceState = Literal["pending", "approved", "rejected"]
 ESP_ID = r"^(ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}$"
@@ -32,8 +33,24 @@ class Device(BaseModel):
     sensor_count: int | None = None
     actuator_count: int | None = None
     last_seen: int | None = None
+    heartbeat_timeout_s: int | None = None
     created_at: int
     approved_at: int | None = None
+
+
+class ApprovedDevice(Device):
+    """A device just approved; `replayed` tells how many of its rejected messages were taken in after all."""
+
+    replayed: int = 0
+
+
+class ApproveDevice(BaseModel):
+    """Which device to approve, and whether what REJECTED still keeps of it is to be replayed."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    replay: bool = False
 
 
 class RegisterDevice(BaseModel):
@@ -57,6 +74,7 @@ class DevicePatch(BaseModel):
     name: str | None = Field(default=None, max_length=100)
     hardware_type: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
     metadata: dict[str, Any] | None = None
+    heartbeat_timeout_s: int | None = Field(default=None, ge=1, le=86_400)
 
 
 class PatchDevice(BaseModel):
@@ -96,4 +114,142 @@ class DevicesPage(BaseModel):
     model_config = FROZEN
 
     items: list[Device]
+    next_cursor: str | None = None
+
+
+class HealthQuery(BaseModel):
+    """Heartbeats of a device in [from_ms, to_ms), by default the last day, in buckets of bucket_s seconds."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    from_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
+    to_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
+    bucket_s: int = Field(default=3600, ge=60, le=86_400)
+
+
+class HealthBucket(BaseModel):
+    """A bucket's averages. ts in ms (its start), heap_free in bytes, wifi_rssi in dBm, uptime in s (the last one)."""
+
+    model_config = FROZEN
+
+    ts: int
+    heartbeats: int
+    uptime: int
+    heap_free: float
+    heap_free_min: int
+    wifi_rssi: float
+
+
+class HealthHistory(BaseModel):
+    """Heartbeats of a device over time."""
+
+    model_config = FROZEN
+
+    items: list[HealthBucket]
+    next_cursor: str | None = None
+
+
+class ConfigRequest(BaseModel):
+    """What to configure; a list that is left out is asked from its owner (sensor, actuator)."""
+
+    model_config = FROZEN
+
+    sensors: list[SensorItem] | None = None
+    actuators: list[ActuatorItem] | None = None
+
+
+class PushConfig(BaseModel):
+    """A configuration and the device it is for."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    config: ConfigRequest
+
+
+class CommandRequest(BaseModel):
+    """A system command."""
+
+    model_config = FROZEN
+
+    command: Literal["reboot", "safe_mode", "exit_safe_mode", "resume_operation", "diagnostics", "reset_config"]
+    params: dict[str, Any] = {}
+
+
+class PushCommand(BaseModel):
+    """A system command and the device it is for."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    command: CommandRequest
+
+
+class ZoneRequest(BaseModel):
+    """The zone to assign, or null to take the device out of its zone."""
+
+    model_config = FROZEN
+
+    zone_id: str | None = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    master_zone_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    zone_name: str | None = Field(default=None, max_length=100)
+
+
+class PushZone(BaseModel):
+    """A zone and the device it is for."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    zone: ZoneRequest
+
+
+class PushAnswer(BaseModel):
+    """What was sent to a device, under the id that the device echoes. Its end comes as an event."""
+
+    model_config = FROZEN
+
+    push_id: str
+    esp_id: str
+    kind: Literal["config", "zone", "command"]
+    state: Literal["pending", "applied", "partial", "failed", "timeout"]
+
+
+class AuditEntry(BaseModel):
+    """One entry of the audit log. at in ms."""
+
+    model_config = FROZEN
+
+    id: int
+    at: int
+    actor: str
+    role: str
+    request_id: str
+    action: str
+    target: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
+class AuditQuery(BaseModel):
+    """Which entries, newest first."""
+
+    model_config = FROZEN
+
+    actor: str | None = Field(default=None, max_length=100)
+    action: str | None = Field(default=None, max_length=100)
+    target: str | None = Field(default=None, max_length=100)
+    from_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
+    to_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
+    cursor: int | None = Field(default=None, ge=1, le=2**62)
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class AuditPage(BaseModel):
+    """Entries of the audit log."""
+
+    model_config = FROZEN
+
+    items: list[AuditEntry]
     next_cursor: str | None = None

@@ -1,4 +1,4 @@
-"""Puts readings aside that can never be stored: into REJECTED, and only then acknowledged."""
+"""Puts messages of the bus aside that can never be used: into REJECTED, and only then acknowledged."""
 
 import base64
 import time
@@ -8,7 +8,7 @@ from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Delivery
 from kaiser_common.errors import Code
 from kaiser_common.schemas.event import RejectedMessage
-from kaiser_common.subjects import rejected_subject
+from kaiser_common.subjects import NO_DEVICE, rejected_subject
 
 
 async def reject(bus: Bus, refused: Sequence[tuple[Delivery, str]], code: Code) -> None:
@@ -36,4 +36,6 @@ async def reject(bus: Bus, refused: Sequence[tuple[Delivery, str]], code: Code) 
 
 
 def _esp_id(delivery: Delivery) -> str:
-    return delivery.subject.split(".")[4]
+    """The device in `esp.<two tokens of kind>.<kaiser_id>.<esp_id>…`; nobody where the subject is of another form."""
+    tokens = delivery.subject.split(".")
+    return tokens[4] if len(tokens) > 4 else NO_DEVICE

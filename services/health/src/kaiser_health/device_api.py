@@ -1,0 +1,110 @@
+"""What the health service sends to devices on an operator's behalf: configuration, commands, zones."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaiser_common.bus import Bus
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, RpcError, call
+from kaiser_common.schemas.api.devices import (
+    ConfigRequest,
+    Device,
+    DeviceId,
+    PushAnswer,
+    PushCommand,
+    PushConfig,
+    PushZone,
+)
+from kaiser_common.schemas.device import DeviceConfig
+
+from kaiser_health import audit, outgoing, push_store, store
+from kaiser_health.decode import Clock
+from kaiser_health.pushes import Kind, Push, superseded
+from kaiser_health.settings import HealthSettings
+
+
+class DeviceApi:
+    """A push is kept before it is sent. Killed in between: the sweep finds it unanswered and sends it (a command, which
+    is sent once at most, ends as `timeout`)."""
+
+    def __init__(self, pool: DatabasePool, bus: Bus, settings: HealthSettings, clock: Clock) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._settings = settings
+        self._clock = clock
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "push_config": Method(PushConfig, self.push_config),
+            "push_command": Method(PushCommand, self.push_command),
+            "push_zone": Method(PushZone, self.push_zone),
+        }
+
+    async def push_config(self, request: PushConfig, caller: Caller) -> PushAnswer:
+        """Send a device its sensors and actuators; lists that were not given are asked from their owners first."""
+        config = await self._complete(request.esp_id, request.config, caller)
+        payload = config.model_dump(mode="json", exclude={"config_id"})
+        return await self._push(request.esp_id, "config", payload, caller)
+
+    async def push_command(self, request: PushCommand, caller: Caller) -> PushAnswer:
+        """Send a system command, once."""
+        return await self._push(request.esp_id, "command", request.command.model_dump(mode="json"), caller)
+
+    async def push_zone(self, request: PushZone, caller: Caller) -> PushAnswer:
+        """Assign a device to a zone, move it, or take it out; the registry follows the device's acknowledgement."""
+        zone = request.zone.model_dump(mode="json") | {"zone_id": request.zone.zone_id or ""}
+        return await self._push(request.esp_id, "zone", zone, caller)
+
+    async def _complete(self, esp_id: str, given: ConfigRequest, caller: Caller) -> DeviceConfig:
+        """The whole configuration; an owner that does not answer is a 504, and nothing is sent."""
+        device = DeviceId(esp_id=esp_id)
+        sensors = given.sensors
+        if sensors is None:
+            answer = await call(self._bus, "sensor", "config_items", device, DeviceConfig, caller=caller)
+            sensors = answer.sensors
+        actuators = given.actuators
+        if actuators is None:
+            answer = await call(self._bus, "actuator", "config_items", device, DeviceConfig, caller=caller)
+            actuators = answer.actuators
+        return DeviceConfig(config_id="", sensors=sensors, actuators=actuators)
+
+    async def _push(self, esp_id: str, kind: Kind, payload: dict[str, Any], caller: Caller) -> PushAnswer:
+        now = self._clock()
+        async with self._pool.connection() as connection:
+            device = _reachable(await store.read(connection, esp_id), esp_id, kind)
+            push = self._new(device, kind, payload, now)
+            for older in await push_store.pending_of(connection, [esp_id]):
+                if older.kind == kind and kind != "command":
+                    await push_store.update(connection, superseded(older, now))
+            await push_store.add(connection, push)
+            await audit.note(connection, caller, f"push_{kind}", esp_id, after=payload)
+        await self._bus.publish_batch([outgoing.push_message(push, now, self._settings.push_timeout_s)])
+        await self._bus.publish_batch([outgoing.push_event(push, now)])
+        return PushAnswer(push_id=push.push_id, esp_id=esp_id, kind=kind, state=push.state)
+
+    def _new(self, device: Device, kind: Kind, payload: dict[str, Any], now: datetime) -> Push:
+        return Push(
+            push_id=secrets.token_hex(8),
+            esp_id=device.esp_id,
+            kaiser_id=device.kaiser_id,
+            kind=kind,
+            payload=payload,
+            state="pending",
+            tries=1,
+            next_try_at=now + timedelta(seconds=self._settings.push_timeout_s),
+            created_at=now,
+        )
+
+
+def _reachable(device: Device | None, esp_id: str, kind: Kind) -> Device:
+    """The device if it may be sent something. A command needs it online; configurations and zones are tried."""
+    if device is None:
+        raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"no device {esp_id}", "esp_id")
+    if device.state != "approved":
+        raise RpcError(409, Code.ESP_DEVICE_NOT_FOUND, f"{esp_id} is {device.state}, not approved", "esp_id")
+    if kind == "command" and not device.online:
+        raise RpcError(409, Code.ESP_OFFLINE, f"{esp_id} is offline", "esp_id")
+    return device

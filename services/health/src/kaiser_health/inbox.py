@@ -1,0 +1,295 @@
+"""What devices say about themselves, a batch in one transaction."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import psycopg
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing
+from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.errors import Code
+from kaiser_common.quarantine import reject
+from kaiser_common.rpc import Caller
+from kaiser_common.schemas.device import DeviceError, Heartbeat, Will
+from nats.errors import Error as NatsError
+
+from kaiser_health import audit, metrics, outgoing, presence_store, push_store, store
+from kaiser_health.bucket import DevicesBucket
+from kaiser_health.decode import Batch, Clock, decode, time_of
+from kaiser_health.device_codes import meaning
+from kaiser_health.limits import PendingLimit
+from kaiser_health.presence import Transition, new_pending
+from kaiser_health.presence_store import Beat, Connection, Known
+from kaiser_health.pushes import Push, answered, match
+from kaiser_health.pushes import overdue as overdue_push
+from kaiser_health.settings import HealthSettings
+
+log = structlog.get_logger()
+
+_RETRY_S = 1.0
+_DEVICE = Caller(user="device", role="device", request_id="")
+
+
+@dataclass(slots=True)
+class Told:
+    """What is to be published before the commit; killed in between, it is published again."""
+
+    events: list[Outgoing] = field(default_factory=list)
+    outbox: list[Outgoing] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    """Devices whose record in the bucket has to be written."""
+
+
+class Inbox:
+    """Takes the durable consumer's messages. Effects are published, then committed, then acknowledged: a batch that
+    comes again repeats what it told with the same message ids and changes nothing in the tables."""
+
+    def __init__(
+        self, pool: DatabasePool, bus: Bus, bucket: DevicesBucket, settings: HealthSettings, clock: Clock
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._bucket = bucket
+        self._settings = settings
+        self._clock = clock
+        self._pending = PendingLimit(settings.pending_per_minute)
+        self._last_events: dict[str, tuple[tuple[object, ...], datetime]] = {}
+        self.listening_since = clock()
+        """Since when silence is the devices' and not ours."""
+
+    async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+        """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
+        async for batch in consumer:
+            try:
+                await self.on_messages(batch)
+            except (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError) as error:
+                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                    raise
+                self.listening_since = self._clock()
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                log.warning("device_messages_postponed", messages=len(batch), error=reason)
+                await consumer.nak(batch, delay_s=_RETRY_S)
+            else:
+                await consumer.ack(batch)
+
+    async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
+        """Note who was heard, then what was said."""
+        batch = decode(deliveries)
+        now = self._clock()
+        if batch.unreadable:
+            await reject(self._bus, batch.unreadable, Code.PROCESSING_FAILED)
+        told = Told()
+        async with self._pool.connection() as connection:
+            known = await self._note_heard(connection, batch, now, told)
+            await self._note_heartbeats(connection, batch.heartbeats, known, now, told)
+            for will in batch.wills:
+                await self._note_will(connection, will, now, told)
+            for error in batch.errors:
+                await self._note_error(connection, error, told)
+            await self._note_answers(connection, batch, now, told)
+            await self._tell(connection, told)
+
+    async def _note_heard(self, connection: Connection, batch: Batch, now: datetime, told: Told) -> dict[str, Known]:
+        """Who is known of those that were heard; newcomers among them are pending from now on."""
+        if not batch.heard:
+            return {}
+        timeout_s = self._settings.heartbeat_timeout_s
+        known = await presence_store.note_heard(connection, batch.heard, now, timeout_s)
+        for device in known.values():
+            if device.online and not device.was_online:
+                transition = Transition(device.esp_id, device.kaiser_id, True, "heard", device.last_seen_at)
+                self._tell_transition(transition, now, told)
+        strangers = [(esp_id, site) for esp_id, site in batch.newcomers.items() if esp_id not in known]
+        if strangers:
+            await self._add_pending(connection, strangers, now, told)
+            again = {esp_id: batch.heard[esp_id] for esp_id, _ in strangers}
+            known |= await presence_store.note_heard(connection, again, now, timeout_s)
+        return known
+
+    async def _add_pending(
+        self, connection: Connection, strangers: list[tuple[str, str]], now: datetime, told: Told
+    ) -> None:
+        pending = await presence_store.pending_count(connection)
+        permitted = self._pending.permitted(now)
+        places = new_pending(pending, self._settings.pending_max, permitted, len(strangers))
+        added = await presence_store.add_pending(connection, strangers[:places], now)
+        self._pending.used(len(added))
+        metrics.PENDING_REFUSED.inc(len(strangers) - places)
+        for esp_id in added:
+            log.info("device_pending", esp_id=esp_id)
+            text = f"{esp_id} is unknown and waits for approval"
+            told.events.append(outgoing.system_event("device_pending", text, now, esp_id=esp_id))
+            told.changed.add(esp_id)
+
+    async def _note_heartbeats(
+        self, connection: Connection, heartbeats: list[Heartbeat], known: dict[str, Known], now: datetime, told: Told
+    ) -> None:
+        if not heartbeats:
+            return
+        approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
+        if approved:
+            await presence_store.note_figures(connection, [to_beat(heartbeat) for heartbeat in approved])
+        metrics.HEARTBEATS.inc(len(heartbeats))
+        newest = {heartbeat.esp_id: heartbeat for heartbeat in heartbeats}
+        waiting = await push_store.pending_of(connection, sorted(newest))
+        with_config = {push.esp_id for push in waiting if push.kind == "config"}
+        for esp_id, heartbeat in newest.items():
+            device = known.get(esp_id)
+            state = device.state if device else None
+            told.outbox.append(outgoing.heartbeat_ack(heartbeat, state, esp_id in with_config, now))
+            if device and state == "approved" and self._is_news(heartbeat, device, now):
+                told.events.append(
+                    outgoing.health_event(
+                        device.kaiser_id,
+                        esp_id,
+                        device.online,
+                        now,
+                        heartbeat=heartbeat,
+                        last_seen_at=device.last_seen_at,
+                    )
+                )
+
+    def _is_news(self, heartbeat: Heartbeat, device: Known, now: datetime) -> bool:
+        """Whether status or figures changed since the last event, or that one is too long ago."""
+        figures = (
+            device.online,
+            heartbeat.heap_free,
+            heartbeat.wifi_rssi,
+            heartbeat.sensor_count,
+            heartbeat.actuator_count,
+            heartbeat.firmware_version,
+        )
+        before, told_at = self._last_events.get(heartbeat.esp_id, (None, now))
+        if figures == before and now - told_at < timedelta(seconds=self._settings.health_event_s):
+            return False
+        self._last_events[heartbeat.esp_id] = (figures, now)
+        return True
+
+    async def _note_will(self, connection: Connection, will: Will, now: datetime, told: Told) -> None:
+        transition, counts = await presence_store.take_offline(
+            connection, will.esp_id, time_of(will.ts), has_clock=will.clock == "device", retained=will.retained
+        )
+        if not counts:
+            metrics.WILLS_IGNORED.inc()
+        if transition is not None:
+            self._tell_transition(transition, now, told)
+
+    async def _note_error(self, connection: Connection, error: DeviceError, told: Told) -> None:
+        new = await presence_store.add_error(
+            connection,
+            error.esp_id,
+            time_of(error.ts),
+            error.error_code,
+            error.severity,
+            error.category,
+            error.message,
+        )
+        if not new:
+            return
+        metrics.DEVICE_ERRORS.labels(error.severity).inc()
+        told.events.append(
+            outgoing.system_event(
+                "device_error",
+                f"{error.esp_id}: {meaning(error.error_code, error.category)}: {error.message}",
+                time_of(error.received_at),
+                esp_id=error.esp_id,
+                severity=error.severity,
+                code=error.error_code,
+                details={"error_code": error.error_code, "category": error.category},
+            )
+        )
+
+    async def _note_answers(self, connection: Connection, batch: Batch, now: datetime, told: Told) -> None:
+        if not batch.answers:
+            return
+        pending = await push_store.pending_of(connection, sorted({answer.esp_id for answer, _ in batch.answers}))
+        for answer, _ in batch.answers:
+            push = match(pending, answer)
+            if push is None:
+                log.info("answer_without_push", esp_id=answer.esp_id, kind=answer.kind, push_id=answer.push_id)
+                continue
+            ended = answered(push, answer)
+            pending.remove(push)
+            await self._end_push(connection, ended, now, told)
+
+    async def _end_push(self, connection: Connection, push: Push, now: datetime, told: Told) -> None:
+        """Keep how a push ended, and what follows from it."""
+        await push_store.update(connection, push)
+        metrics.PUSHES.labels(push.kind, push.state).inc()
+        told.events.append(outgoing.push_event(push, now))
+        if push.kind == "zone" and push.state == "applied":
+            await store.set_zone(connection, push.esp_id, push.payload.get("zone_id") or None)
+            told.changed.add(push.esp_id)
+        if push.kind == "config":
+            after = {"state": push.state, "message": push.message, "failures": list(push.failures)}
+            await audit.note(connection, _DEVICE, "config_response", push.esp_id, after=after)
+
+    def _tell_transition(self, transition: Transition, now: datetime, told: Told) -> None:
+        metrics.TRANSITIONS.labels("online" if transition.online else "offline", transition.reason).inc()
+        log.info("device_transition", esp_id=transition.esp_id, online=transition.online, reason=transition.reason)
+        told.events.append(outgoing.transition_event(transition, now))
+        told.events.append(
+            outgoing.health_event(
+                transition.kaiser_id,
+                transition.esp_id,
+                transition.online,
+                now,
+                last_seen_at=transition.last_seen_at,
+            )
+        )
+        told.changed.add(transition.esp_id)
+
+    async def _tell(self, connection: Connection, told: Told) -> None:
+        """Publish everything while the transaction is open. NATS refusing: nothing is committed, all comes again."""
+        await self._bus.publish_batch(told.events)
+        await self._bus.publish_batch(told.outbox)
+        for esp_id in sorted(told.changed):
+            device = await store.read(connection, esp_id)
+            if device is not None:
+                await self._bucket.put(device)
+
+    async def sweep(self) -> None:
+        """Find devices that are late and pushes without an answer; one transaction."""
+        now = self._clock()
+        told = Told()
+        settings = self._settings
+        timeout = timedelta(seconds=settings.push_timeout_s)
+        async with self._pool.connection() as connection:
+            late = await presence_store.sweep(connection, now, self.listening_since, settings.heartbeat_timeout_s)
+            for transition in late:
+                self._tell_transition(transition, now, told)
+            for push in await push_store.overdue(connection, now):
+                await self._push_again(connection, push, now, timeout, told)
+            await self._tell(connection, told)
+            for state, count in (await store.counts(connection)).items():
+                if state == "online":
+                    metrics.DEVICES_ONLINE.set(count)
+                else:
+                    metrics.DEVICES.labels(state).set(count)
+
+    async def _push_again(
+        self, connection: Connection, push: Push, now: datetime, timeout: timedelta, told: Told
+    ) -> None:
+        after = overdue_push(push, now, timeout, self._settings.push_tries)
+        if after.state == "pending":
+            await push_store.update(connection, after)
+            told.outbox.append(outgoing.push_message(after, now, timeout.total_seconds()))
+        else:
+            await self._end_push(connection, after, now, told)
+
+
+def to_beat(heartbeat: Heartbeat) -> Beat:
+    """The figures of a heartbeat, seen when ingest received it."""
+    return Beat(
+        heartbeat.esp_id,
+        time_of(heartbeat.received_at),
+        heartbeat.uptime,
+        heartbeat.heap_free,
+        heartbeat.wifi_rssi,
+        heartbeat.sensor_count,
+        heartbeat.actuator_count,
+        heartbeat.firmware_version,
+    )

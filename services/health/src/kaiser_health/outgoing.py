@@ -1,0 +1,190 @@
+"""Events and MQTT messages of the health service, built from what happened; pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from kaiser_common.bus import Outgoing
+from kaiser_common.schemas.device import DeviceConfig, Heartbeat, HeartbeatAck, SystemCommand, ZoneAssign
+from kaiser_common.schemas.event import (
+    ConfigResponseEvent,
+    EspHealthEvent,
+    OutboxMessage,
+    SystemEvent,
+    ZoneAssignmentEvent,
+)
+from kaiser_common.subjects import event_subject, outbox_subject
+from kaiser_common.topics import Kind, build
+from pydantic import BaseModel
+
+from kaiser_health.presence import Transition
+from kaiser_health.pushes import Push
+
+_ACK_EXPIRES_MS = 60_000
+_ACK_STATUS: Mapping[str, Literal["online", "pending_approval", "rejected"]] = {
+    "approved": "online",
+    "pending": "pending_approval",
+    "rejected": "rejected",
+}
+_TOPICS = {"config": Kind.CONFIG, "zone": Kind.ZONE_ASSIGN, "command": Kind.SYSTEM_COMMAND}
+_ZONE_STATUS: Mapping[str, Literal["pending", "assigned", "failed", "timeout"]] = {
+    "pending": "pending",
+    "applied": "assigned",
+    "partial": "assigned",
+    "failed": "failed",
+    "timeout": "timeout",
+}
+
+
+def heartbeat_ack(heartbeat: Heartbeat, state: str | None, config_available: bool, now: datetime) -> Outgoing:
+    """What a device is told after its heartbeat; `state` None is a device that found no place among the pending."""
+    status = _ACK_STATUS[state] if state else "error"
+    ack = HeartbeatAck(status=status, config_available=config_available, server_time=int(now.timestamp()))
+    topic = build(Kind.HEARTBEAT_ACK, heartbeat.kaiser_id, heartbeat.esp_id)
+    message = OutboxMessage(topic=topic, payload=ack.model_dump_json(), expires_at=_ms(now) + _ACK_EXPIRES_MS)
+    return Outgoing(
+        outbox_subject(heartbeat.kaiser_id, heartbeat.esp_id),
+        message.model_dump_json().encode(),
+        f"ack-{heartbeat.esp_id}-{heartbeat.received_at}",
+    )
+
+
+def push_message(push: Push, now: datetime, expires_s: float) -> Outgoing:
+    """A push on its way to its device; each try has an id of its own, so that a repeated publish is harmless."""
+    payload: BaseModel
+    if push.kind == "config":
+        payload = DeviceConfig.model_validate({**push.payload, "config_id": push.push_id})
+    elif push.kind == "zone":
+        payload = ZoneAssign.model_validate(
+            {
+                **push.payload,
+                "kaiser_id": push.kaiser_id,
+                "timestamp": int(push.created_at.timestamp()),
+                "correlation_id": push.push_id,
+            }
+        )
+    else:
+        payload = SystemCommand.model_validate({**push.payload, "correlation_id": push.push_id})
+    message = OutboxMessage(
+        topic=build(_TOPICS[push.kind], push.kaiser_id, push.esp_id),
+        payload=payload.model_dump_json(),
+        expires_at=_ms(now) + int(expires_s * 1000),
+    )
+    return Outgoing(
+        outbox_subject(push.kaiser_id, push.esp_id),
+        message.model_dump_json().encode(),
+        f"push-{push.push_id}-{push.tries}",
+    )
+
+
+def transition_event(transition: Transition, now: datetime) -> Outgoing:
+    """system_event of a device that came online or went offline."""
+    name = "device_online" if transition.online else "device_offline"
+    reasons = {"heard": "was heard again", "will": "lost its connection", "silence": "was silent for its timeout"}
+    return system_event(
+        name,
+        f"{transition.esp_id} {reasons[transition.reason]}",
+        now,
+        esp_id=transition.esp_id,
+        severity="info" if transition.online else "warning",
+        details={"reason": transition.reason, "last_seen": _ms(transition.last_seen_at)},
+    )
+
+
+def health_event(
+    kaiser_id: str,
+    esp_id: str,
+    online: bool,
+    now: datetime,
+    *,
+    heartbeat: Heartbeat | None = None,
+    last_seen_at: datetime | None = None,
+) -> Outgoing:
+    """esp_health of a device, with its figures where a heartbeat is at hand."""
+    event = EspHealthEvent(
+        kaiser_id=kaiser_id,
+        esp_id=esp_id,
+        status="online" if online else "offline",
+        last_seen=_ms(last_seen_at) if last_seen_at else None,
+        uptime=heartbeat.uptime if heartbeat else None,
+        heap_free=heartbeat.heap_free if heartbeat else None,
+        wifi_rssi=heartbeat.wifi_rssi if heartbeat else None,
+        sensor_count=heartbeat.sensor_count if heartbeat else None,
+        actuator_count=heartbeat.actuator_count if heartbeat else None,
+        firmware_version=heartbeat.firmware_version if heartbeat else None,
+        ts=_ms(now),
+        topic=build(Kind.HEARTBEAT, kaiser_id, esp_id) if heartbeat else None,
+    )
+    # One event a device and change: the time keeps a later change apart from this one.
+    return _event("esp_health", esp_id, event, f"health-{esp_id}-{_ms(now)}-{online}")
+
+
+def push_event(push: Push, now: datetime) -> Outgoing:
+    """The event that tells how a push stands."""
+    event_id = f"push-{push.push_id}-{push.state}"
+    if push.kind == "config":
+        config = ConfigResponseEvent(
+            kaiser_id=push.kaiser_id,
+            esp_id=push.esp_id,
+            config_id=push.push_id,
+            status=push.state,
+            message=push.message,
+            failures=list(push.failures),
+            ts=_ms(now),
+        )
+        return _event("config_response", push.esp_id, config, event_id)
+    if push.kind == "zone":
+        zone_id = push.payload.get("zone_id") or None
+        status = _ZONE_STATUS[push.state]
+        zone = ZoneAssignmentEvent(
+            kaiser_id=push.kaiser_id,
+            esp_id=push.esp_id,
+            zone_id=zone_id,
+            master_zone_id=push.payload.get("master_zone_id"),
+            status="removed" if status == "assigned" and zone_id is None else status,
+            message=push.message,
+            ts=_ms(now),
+        )
+        return _event("zone_assignment", push.esp_id, zone, event_id)
+    command = push.payload.get("command")
+    return system_event(
+        "system_command",
+        f"{command} of {push.esp_id}: {push.state}",
+        now,
+        esp_id=push.esp_id,
+        severity="info" if push.state in ("pending", "applied") else "warning",
+        details={"command": command, "state": push.state, "push_id": push.push_id, "message": push.message},
+        event_id=event_id,
+    )
+
+
+def system_event(
+    event: str,
+    message: str,
+    now: datetime,
+    *,
+    esp_id: str | None = None,
+    severity: Literal["info", "warning", "error", "critical"] = "info",
+    code: int | None = None,
+    details: dict[str, Any] | None = None,
+    event_id: str | None = None,
+) -> Outgoing:
+    """A system_event."""
+    body = SystemEvent(
+        event=event,
+        severity=severity,
+        message=message,
+        esp_id=esp_id,
+        code=code,
+        details=details or {},
+        ts=_ms(now),
+    )
+    return _event("system_event", esp_id, body, event_id or f"{event}-{esp_id}-{_ms(now)}")
+
+
+def _event(kind: str, esp_id: str | None, body: BaseModel, msg_id: str) -> Outgoing:
+    return Outgoing(event_subject(kind, esp_id), body.model_dump_json(exclude_none=True).encode(), msg_id)
+
+
+def _ms(at: datetime | None) -> int:
+    return int(at.timestamp() * 1000) if at else 0

@@ -1,0 +1,183 @@
+"""The SQL of presence: who was heard, who is late, whose will came, who is new."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from kaiser_common.database import copy_upsert
+from psycopg import AsyncConnection
+
+from kaiser_health.presence import Transition, will_counts
+
+Connection = AsyncConnection[Any]
+
+_HEARTBEAT_COLUMNS = ("time", "esp_id", "uptime_s", "heap_free", "wifi_rssi", "sensor_count", "actuator_count")
+
+
+class Beat(NamedTuple):
+    """The figures of a heartbeat. uptime in s, heap_free in bytes, wifi_rssi in dBm."""
+
+    esp_id: str
+    seen_at: datetime
+    uptime: int
+    heap_free: int
+    wifi_rssi: int
+    sensor_count: int | None
+    actuator_count: int | None
+    firmware_version: str | None
+
+
+class Known(NamedTuple):
+    """What the registry says of a device that was heard."""
+
+    esp_id: str
+    kaiser_id: str
+    state: str
+    online: bool
+    was_online: bool
+    last_seen_at: datetime | None
+
+
+async def note_heard(
+    connection: Connection, heard: Mapping[str, datetime], now: datetime, timeout_s: int
+) -> dict[str, Known]:
+    """Note when devices were last heard; approved ones heard within their timeout are online from now on.
+
+    All in one statement; rows are locked in the order of their ids, so that replicas cannot block each other for good.
+    """
+    ids = sorted(heard)
+    cursor = await connection.execute(
+        """
+        WITH heard AS (SELECT * FROM unnest(%(ids)s::text[], %(times)s::timestamptz[]) AS h (esp_id, at)),
+        before AS (
+            SELECT d.esp_id, d.online FROM health.devices d JOIN heard USING (esp_id) ORDER BY d.esp_id FOR UPDATE OF d
+        )
+        UPDATE health.devices AS d
+        SET last_seen_at = greatest(d.last_seen_at, heard.at),
+            online = d.state = 'approved' AND (d.online OR heard.at
+                > %(now)s - make_interval(secs => coalesce(d.heartbeat_timeout_s, %(timeout_s)s)))
+        FROM heard JOIN before USING (esp_id)
+        WHERE d.esp_id = heard.esp_id
+        RETURNING d.esp_id, d.kaiser_id, d.state, d.online, before.online, d.last_seen_at
+        """,
+        {"ids": ids, "times": [heard[esp_id] for esp_id in ids], "now": now, "timeout_s": timeout_s},
+    )
+    return {row[0]: Known(*row) for row in await cursor.fetchall()}
+
+
+async def note_figures(connection: Connection, beats: Iterable[Beat]) -> None:
+    """Keep the figures of the newest heartbeat of each device, and every heartbeat in the history."""
+    ordered = sorted(beats, key=lambda beat: beat.seen_at)
+    newest = {beat.esp_id: beat for beat in ordered}
+    columns = zip(*(newest[esp_id] for esp_id in sorted(newest)), strict=True)
+    await connection.execute(
+        """
+        UPDATE health.devices AS d SET uptime_s = b.uptime, heap_free = b.heap_free, wifi_rssi = b.wifi_rssi,
+            sensor_count = coalesce(b.sensor_count, d.sensor_count),
+            actuator_count = coalesce(b.actuator_count, d.actuator_count),
+            firmware_version = coalesce(b.firmware_version, d.firmware_version)
+        FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[],
+                    %s::text[])
+            AS b (esp_id, seen_at, uptime, heap_free, wifi_rssi, sensor_count, actuator_count, firmware_version)
+        WHERE d.esp_id = b.esp_id
+        """,
+        [list(column) for column in columns],
+    )
+    await copy_upsert(
+        connection,
+        "health.heartbeats",
+        _HEARTBEAT_COLUMNS,
+        [(b.seen_at, b.esp_id, b.uptime, b.heap_free, b.wifi_rssi, b.sensor_count, b.actuator_count) for b in ordered],
+    )
+
+
+async def sweep(connection: Connection, now: datetime, listening_since: datetime, timeout_s: int) -> list[Transition]:
+    """Take devices offline that were silent for their timeout while we were listening; each is told by one replica."""
+    cursor = await connection.execute(
+        """
+        WITH late AS (
+            SELECT esp_id FROM health.devices
+            WHERE online AND greatest(last_seen_at, %(listening_since)s)
+                <= %(now)s - make_interval(secs => coalesce(heartbeat_timeout_s, %(timeout_s)s))
+            ORDER BY esp_id FOR UPDATE SKIP LOCKED
+        )
+        UPDATE health.devices AS d SET online = false FROM late WHERE d.esp_id = late.esp_id
+        RETURNING d.esp_id, d.kaiser_id, d.last_seen_at
+        """,
+        {"now": now, "listening_since": listening_since, "timeout_s": timeout_s},
+    )
+    return [Transition(row[0], row[1], False, "silence", row[2]) for row in await cursor.fetchall()]
+
+
+async def take_offline(
+    connection: Connection, esp_id: str, will_at: datetime, *, has_clock: bool, retained: bool
+) -> tuple[Transition | None, bool]:
+    """Apply a will: the transition if the device was online, and whether the will counted."""
+    cursor = await connection.execute(
+        "SELECT kaiser_id, online, last_seen_at FROM health.devices WHERE esp_id = %s FOR UPDATE", (esp_id,)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None, True
+    kaiser_id, online, last_seen_at = row
+    if not will_counts(will_at, has_clock, retained, last_seen_at):
+        return None, False
+    if not online:
+        return None, True
+    await connection.execute("UPDATE health.devices SET online = false WHERE esp_id = %s", (esp_id,))
+    return Transition(esp_id, kaiser_id, False, "will", last_seen_at), True
+
+
+async def pending_count(connection: Connection) -> int:
+    """How many devices wait for approval."""
+    cursor = await connection.execute("SELECT count(*) FROM health.devices WHERE state = 'pending'")
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def add_pending(connection: Connection, devices: Sequence[tuple[str, str]], seen_at: datetime) -> list[str]:
+    """Add unknown devices, (esp_id, kaiser_id) each, as pending; the ids of those that were not there."""
+    added = []
+    for esp_id, kaiser_id in sorted(devices):
+        cursor = await connection.execute(
+            "INSERT INTO health.devices (esp_id, kaiser_id, hardware_type, state, last_seen_at)"
+            " VALUES (%s, %s, %s, 'pending', %s) ON CONFLICT (esp_id) DO NOTHING",
+            (esp_id, kaiser_id, "MOCK_ESP32" if esp_id.startswith("MOCK_") else "ESP32_WROOM", seen_at),
+        )
+        if cursor.rowcount:
+            added.append(esp_id)
+    return added
+
+
+async def add_error(
+    connection: Connection,
+    esp_id: str,
+    at: datetime,
+    error_code: int,
+    severity: str,
+    category: str | None,
+    message: str,
+) -> bool:
+    """Keep an error that a device reported; False when it was there."""
+    cursor = await connection.execute(
+        "INSERT INTO health.device_errors (esp_id, ts, error_code, severity, category, message)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (esp_id, at, error_code, severity, category, message),
+    )
+    return cursor.rowcount > 0
+
+
+async def history(
+    connection: Connection, esp_id: str, from_at: datetime, to_at: datetime, bucket_s: int
+) -> list[tuple[datetime, int, int, float, int, float]]:
+    """Heartbeats by bucket: start, count, last uptime, average and least heap_free, average wifi_rssi."""
+    cursor = await connection.execute(
+        """
+        SELECT date_bin(make_interval(secs => %s), time, 'epoch') AS start, count(*),
+               (array_agg(uptime_s ORDER BY time DESC))[1],
+               avg(heap_free)::float8, min(heap_free), avg(wifi_rssi)::float8
+        FROM health.heartbeats WHERE esp_id = %s AND time >= %s AND time < %s GROUP BY start ORDER BY start
+        """,
+        (bucket_s, esp_id, from_at, to_at),
+    )
+    return await cursor.fetchall()

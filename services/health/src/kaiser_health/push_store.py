@@ -1,0 +1,77 @@
+"""The SQL of pushes: what was sent to devices and awaits their answer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from kaiser_health.pushes import Push
+
+Connection = AsyncConnection[Any]
+
+_SELECT = """
+SELECT push_id, esp_id, kaiser_id, kind, payload, state, tries, next_try_at, created_at, message, failures, ended_at
+FROM health.pushes
+"""
+
+
+async def add(connection: Connection, push: Push) -> None:
+    """Keep a new push."""
+    await connection.execute(
+        """
+        INSERT INTO health.pushes (push_id, esp_id, kaiser_id, kind, payload, state, tries, next_try_at, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            push.push_id,
+            push.esp_id,
+            push.kaiser_id,
+            push.kind,
+            Jsonb(push.payload),
+            push.state,
+            push.tries,
+            push.next_try_at,
+            push.created_at,
+        ),
+    )
+
+
+async def pending_of(connection: Connection, esp_ids: Sequence[str]) -> list[Push]:
+    """The pushes of devices that await an answer, locked."""
+    async with connection.cursor(row_factory=class_row(Push)) as cursor:
+        await cursor.execute(
+            _SELECT + "WHERE state = 'pending' AND esp_id = ANY(%s) ORDER BY push_id FOR UPDATE", (list(esp_ids),)
+        )
+        return await cursor.fetchall()
+
+
+async def overdue(connection: Connection, now: datetime, limit: int = 500) -> list[Push]:
+    """Pushes whose answer is late, locked; another replica's are left to it."""
+    async with connection.cursor(row_factory=class_row(Push)) as cursor:
+        await cursor.execute(
+            _SELECT + "WHERE state = 'pending' AND next_try_at <= %s ORDER BY push_id LIMIT %s FOR UPDATE SKIP LOCKED",
+            (now, limit),
+        )
+        return await cursor.fetchall()
+
+
+async def update(connection: Connection, push: Push) -> None:
+    """Keep what became of a push."""
+    await connection.execute(
+        """
+        UPDATE health.pushes SET state = %s, tries = %s, next_try_at = %s, message = %s, failures = %s, ended_at = %s
+        WHERE push_id = %s
+        """,
+        (
+            push.state,
+            push.tries,
+            push.next_try_at,
+            push.message,
+            Jsonb(list(push.failures)),
+            push.ended_at,
+            push.push_id,
+        ),
+    )

@@ -1,0 +1,150 @@
+"""The pure rules of a device's life: presence, pushes, decoding."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaiser_common.consumer import Delivery
+from kaiser_health.decode import decode
+from kaiser_health.device_codes import meaning
+from kaiser_health.limits import PendingLimit
+from kaiser_health.presence import late_before, new_pending, will_counts
+from kaiser_health.pushes import Answer, Push, answered, match, overdue, superseded
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+S = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("listening_for_s", "expected"),
+    [(0, None), (179, None), (180, T0 - 180 * S), (9999, T0 - 180 * S)],
+)
+def test_nobody_is_late_before_we_have_listened_for_one_timeout(listening_for_s, expected):
+    assert late_before(T0, T0 - listening_for_s * S, 180 * S) == expected
+
+
+@pytest.mark.parametrize(
+    ("will_at", "has_clock", "retained", "last_seen_at", "counts"),
+    [
+        (T0, True, False, T0 - S, True),
+        (T0, True, False, T0, True),
+        (T0, True, False, T0 + S, False),
+        (T0, True, False, None, True),
+        (T0, False, False, T0 - S, True),
+        (T0, True, True, T0 - S, True),
+        (T0, False, True, T0 - S, False),
+    ],
+)
+def test_a_will_older_than_the_last_data_is_ignored(will_at, has_clock, retained, last_seen_at, counts):
+    assert will_counts(will_at, has_clock, retained, last_seen_at) is counts
+
+
+@pytest.mark.parametrize(
+    ("pending", "most", "permitted", "candidates", "places"),
+    [(0, 1000, 60, 5, 5), (998, 1000, 60, 5, 2), (1000, 1000, 60, 5, 0), (0, 1000, 3, 5, 3), (2000, 1000, 60, 5, 0)],
+)
+def test_the_places_among_the_pending_are_bounded(pending, most, permitted, candidates, places):
+    assert new_pending(pending, most, permitted, candidates) == places
+
+
+def test_the_rate_of_new_pending_devices_is_bounded_by_the_minute():
+    limit = PendingLimit(2)
+    assert limit.permitted(T0) == 2
+    limit.used(2)
+    assert limit.permitted(T0 + 30 * S) == 0
+    assert limit.permitted(T0 + 60 * S) == 2
+
+
+PUSH = Push("p1", "ESP_A", "god", "config", {}, "pending", 1, T0 + 10 * S, T0)
+ANSWER = Answer("ESP_A", "config", "applied", None, "ok", (), T0 + S)
+
+
+def test_a_config_is_sent_three_times_and_then_timed_out():
+    push, sent = PUSH, []
+    for second in range(60):
+        after = overdue(push, T0 + second * S, 10 * S, 3)
+        if after != push:
+            sent.append((second, after.state, after.tries))
+        push = after
+    assert sent == [(10, "pending", 2), (20, "pending", 3), (30, "timeout", 3)]
+
+
+def test_a_command_is_never_sent_twice():
+    assert overdue(replace(PUSH, kind="command"), T0 + 10 * S, 10 * S, 3).state == "timeout"
+
+
+def test_an_answer_ends_a_push_once():
+    ended = answered(PUSH, ANSWER)
+    assert (ended.state, ended.message, ended.ended_at) == ("applied", "ok", T0 + S)
+    assert answered(ended, replace(ANSWER, state="failed")) == ended
+    assert superseded(ended, T0 + S) == ended
+    assert superseded(PUSH, T0 + S).state == "failed"
+
+
+def test_an_answer_finds_its_push_by_id_else_the_newest_it_can_be_for():
+    older, newer = replace(PUSH, push_id="old"), replace(PUSH, push_id="new", created_at=T0 + S)
+    pending = [newer, older, replace(PUSH, push_id="other", esp_id="ESP_B")]
+    assert match(pending, replace(ANSWER, push_id="old")) == older
+    assert match(pending, ANSWER) == newer
+    assert match(pending, replace(ANSWER, push_id="unknown")) is None
+    assert match(pending, replace(ANSWER, kind="zone")) is None
+    reboot = replace(PUSH, push_id="r", kind="command", payload={"command": "reboot"})
+    said = replace(ANSWER, kind="command", content="safe_mode")
+    assert match([reboot], said) is None
+    assert match([reboot], replace(said, content="reboot")) == reboot
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["answer", "sweep", "supersede"])), max_size=20))
+def test_whatever_happens_a_push_ends_and_stays_ended(steps):
+    push, ended = PUSH, None
+    for second, what in sorted(steps):
+        now = T0 + second * S
+        if what == "answer":
+            push = answered(push, ANSWER)
+        elif what == "sweep":
+            push = overdue(push, now, 10 * S, 3)
+        else:
+            push = superseded(push, now)
+        if push.state != "pending":
+            ended = ended or push
+            assert push == ended
+    for second in range(60, 200):
+        push = overdue(push, T0 + second * S, 10 * S, 3)
+    assert push.state != "pending"
+    assert push.tries <= 3
+
+
+def delivery(kind: str, **fields) -> Delivery:
+    body = {"kaiser_id": "god", "esp_id": "ESP_A", "ts": 1000, "received_at": 2000, **fields}
+    return Delivery(f"esp.{kind}.god.ESP_A", "$JS.ACK.DEVICES.health.1.1.1.1.0", json.dumps(body).encode(), None)
+
+
+def test_a_batch_is_sorted_by_what_it_says():
+    batch = decode(
+        [
+            delivery("system.heartbeat", uptime=1, heap_free=2, wifi_rssi=-3),
+            delivery("system.will", status="offline"),
+            delivery("system.error", error_code=1002, severity="error", message="m"),
+            delivery("config.response", status="partial_success", type="sensor", count=1, message="x"),
+            delivery("zone.ack", status="zone_assigned", zone_id="z1", esp_id="ESP_B", received_at=3000),
+            delivery("system.heartbeat", uptime="x"),
+            delivery("nonsense.kind"),
+            Delivery("esp.system.alive.god.digest", "r", b'{"devices":{"ESP_C":5000}}', None),
+        ]
+    )
+    assert {esp_id: at.timestamp() for esp_id, at in batch.heard.items()} == {"ESP_A": 2, "ESP_B": 3, "ESP_C": 5}
+    assert (len(batch.heartbeats), len(batch.wills), len(batch.errors), len(batch.unreadable)) == (1, 1, 1, 2)
+    assert [(answer.kind, answer.state) for answer, _ in batch.answers] == [("config", "partial"), ("zone", "applied")]
+    assert batch.newcomers == {"ESP_A": "god"}
+
+
+def test_a_will_is_no_sign_of_life():
+    assert decode([delivery("system.will", status="offline")]).heard == {}
+
+
+def test_a_device_error_is_told_with_its_meaning():
+    assert meaning(1002, "HARDWARE") == "GPIO conflict: the pin is in use already (hardware)"
+    assert meaning(4711, None) == "device error 4711"
