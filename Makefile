@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
 
+# How many test files run at once; 0 runs them one after the other in this process.
+TEST_JOBS ?= logical
+
 # make send ESP=… GPIO=… TYPE=… VALUE=…
 ESP ?= ESP_0A1B2C3D
 GPIO ?= 4
@@ -26,7 +29,7 @@ send: install ## send one reading over MQTT: make send ESP=ESP_0A1B2C3D GPIO=4 T
 	@$(BIN)/python -m kaiser_stack send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)"
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/ruff check .
