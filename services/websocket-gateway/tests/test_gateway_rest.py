@@ -36,6 +36,10 @@ async def test_guessing_passwords_is_limited(gateway):
     assert int(answers[-1].headers["Retry-After"]) >= 1
 
 
+async def test_signing_in_rightly_is_not_limited(gateway):
+    assert {(await sign_in(gateway)).status_code for _ in range(15)} == {200}
+
+
 async def test_a_viewer_may_read_and_not_register(gateway):
     async with gateway.http("viewer") as http:
         answer = await http.post("/api/v1/esp/devices", json={"esp_id": "ESP_A"})

@@ -53,3 +53,9 @@ class Limiter:
         if len(self._buckets) > self._keys:
             self._buckets.popitem(last=False)
         return 0.0 if bucket.take(now) else bucket.wait_s(now)
+
+    def give_back(self, key: str) -> None:
+        """What was counted last for this key was harmless after all."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            bucket.permits = min(bucket.capacity, bucket.permits + 1.0)

@@ -22,7 +22,7 @@ class GatewaySettings(CommonSettings):
     )
     token_minutes: int = Field(default=60, ge=1, description="Life of an access token.")
     refresh_days: int = Field(default=14, ge=1, description="Life of a refresh token.")
-    login_per_minute: int = Field(default=10, ge=1, description="Sign-in attempts allowed for a name and address.")
+    login_per_minute: int = Field(default=10, ge=1, description="Failed sign-ins allowed for a name and address.")
     request_per_second: float = Field(default=50.0, gt=0, description="Requests allowed to one token.")
     cors_origins: list[str] = Field(default=[], description="Origins that browsers may call from; none by default.")
     ws_rate: float = Field(default=10.0, gt=0, description="Frames a second to a WebSocket client by default.")

@@ -50,8 +50,9 @@ def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter
         username: Annotated[str, Form(max_length=100)],
         password: Annotated[str, Form(max_length=1000)],
     ) -> TokenAnswer:
-        """Sign in. 401 for a wrong name or password, 429 after too many attempts."""
-        wait_s = limiter.wait_s(f"{username} {request.client.host if request.client else ''}", time.monotonic())
+        """Sign in. 401 for a wrong name or password, 429 after too many failed attempts."""
+        who = f"{username} {request.client.host if request.client else ''}"
+        wait_s = limiter.wait_s(who, time.monotonic())
         if wait_s > 0:
             metrics.SIGN_INS.labels("limited").inc()
             raise too_many(wait_s)
@@ -59,6 +60,7 @@ def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter
         metrics.SIGN_INS.labels("ok" if role else "refused").inc()
         if role is None:
             raise HTTPException(401, "wrong name or password", {"WWW-Authenticate": "Bearer"})
+        limiter.give_back(who)
         return tokens(username, role)
 
     @routes.post("/refresh")
