@@ -222,7 +222,7 @@ async def test_a_standby_takes_over_at_once_when_the_holder_stops(world: Any, un
     await until(holder.connected)
     standby = world.ingest()
     await until(standby.ready)
-    assert "standing_by" in standby.log()
+    await until(lambda: "standing_by" in standby.log())
     assert holder.stop() == 0
     await until(standby.connected, 3.0)
     assert standby.metric("kaiser_ingest_session_present") == 1

@@ -88,6 +88,15 @@ def test_equal_messages_have_different_ids_also_when_the_packet_id_comes_again()
     assert ids.of(others[-1]) == ids.of(others[-1])
 
 
+def test_an_id_is_given_again_once_the_duplicate_window_is_over() -> None:
+    ids = _DeliveryIds(lambda: "unique")
+    first = ids.of(FIRST)
+    assert ids.of(FIRST._replace(received_at_ms=NOW + 129_000)) == f"{first}.unique"
+    for after in (300_000, 600_000):
+        ids.of(FIRST._replace(packet_id=9, received_at_ms=NOW + after))
+    assert ids.of(FIRST._replace(received_at_ms=NOW + 600_001)) == first
+
+
 TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"
 
 
