@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import RedirectResponse
 from kaiser_common import __version__
 from kaiser_common.bus import Bus, connect
 from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
@@ -81,6 +82,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
     )
     problems.install(app)
     app.router.routes.extend(internal_routes(service))
+    app.add_route("/", lambda _: RedirectResponse("/api/docs"), include_in_schema=False)
     app.include_router(sign_in.router(users, guard.signer, settings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
