@@ -23,6 +23,7 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _STEADY_AFTER_S = 10.0
 _STOP_WITHIN_S = 10.0
+_CANNOT_BE_RUN = 126
 
 
 class Keeper:
@@ -87,11 +88,15 @@ class Keeper:
 
     async def _run_once(self) -> int:
         with open_log(self.log) as log:
-            process = await asyncio.create_subprocess_exec(
-                *self._program.command,
-                stdout=asyncio.subprocess.PIPE if self._show else log,
-                **popen_arguments(self._program),
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._program.command,
+                    stdout=asyncio.subprocess.PIPE if self._show else log,
+                    **popen_arguments(self._program),
+                )
+            except OSError as error:
+                log.write(f"cannot be run: {error}\n".encode())
+                return _CANNOT_BE_RUN
         self._process = process
         if self._stopping.is_set():
             process.send_signal(self._program.stop_signal)

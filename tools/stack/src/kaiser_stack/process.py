@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kaiser_stack.account import Account
-from kaiser_stack.errors import NotReadyError
+from kaiser_stack.errors import NotReadyError, SetupError
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -68,7 +68,10 @@ class Child:
     def __init__(self, program: Program, log: Path) -> None:
         self.program = program
         with open_log(log) as output:
-            self._process = subprocess.Popen(program.command, stdout=output, **popen_arguments(program))
+            try:
+                self._process = subprocess.Popen(program.command, stdout=output, **popen_arguments(program))
+            except OSError as error:
+                raise SetupError(f"{program.name} cannot be run: {error}") from error
 
     @property
     def pid(self) -> int:

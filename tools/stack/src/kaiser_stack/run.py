@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kaiser_stack import report
-from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.errors import SetupError
 from kaiser_stack.process import end_recorded
 from kaiser_stack.settings import StackSettings
 from kaiser_stack.start import Plan, Started, start
@@ -65,28 +65,21 @@ async def _run(plan: Plan) -> None:
     async with asyncio.TaskGroup() as tasks:
         starting = asyncio.create_task(start(plan, started, tasks), name="start")
         stopped = tasks.create_task(stop.wait(), name="stop")
-        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
-        failure = await _failure(starting) if starting.done() else None
-        if starting.done() and not failure:
-            await stopped
-        stop.set()
-        starting.cancel()
-        await asyncio.wait([starting])
-        report.addresses_file(plan.settings).unlink(missing_ok=True)
-        if started.servers or started.services:
-            plan.console.notice("stopping")
-        await _stop(started)
-    if failure:
-        raise failure
+        try:
+            await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and not starting.exception():
+                await stopped
+        finally:
+            stop.set()
+            starting.cancel()
+            await asyncio.wait([starting])
+            report.addresses_file(plan.settings).unlink(missing_ok=True)
+            if started.servers or started.services:
+                plan.console.notice("stopping")
+            await _stop(started)
+    if not starting.cancelled():
+        starting.result()
     plan.console.notice("stopped; the data is kept")
-
-
-async def _failure(starting: asyncio.Task[None]) -> SetupError | NotReadyError | None:
-    try:
-        await starting
-    except (SetupError, NotReadyError) as error:
-        return error
-    return None
 
 
 async def _stop(started: Started) -> None:
