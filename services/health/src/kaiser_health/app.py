@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
-from kaiser_common.bus import BusUnavailable, connect
+from kaiser_common.bus import connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import (
     UNAVAILABLE,
@@ -27,7 +27,7 @@ from kaiser_health import audit, store
 from kaiser_health.api import RegistryApi
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
-from kaiser_health.inbox import Inbox
+from kaiser_health.inbox import OUTSIDE, Inbox
 from kaiser_health.settings import HealthSettings
 
 log = structlog.get_logger()
@@ -77,7 +77,7 @@ async def keep_sweeping(inbox: Inbox, every_s: float) -> None:
         await asyncio.sleep(every_s)
         try:
             await inbox.sweep()
-        except (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError) as error:
+        except OUTSIDE as error:
             if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
                 raise
             inbox.listening_since = utc_now()

@@ -2,20 +2,16 @@
 
 from collections.abc import Iterable
 
-import structlog
+from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus
 from kaiser_common.schemas.api.devices import Device
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.subjects import DEVICES_BUCKET
-from nats.js.errors import NotFoundError
-from nats.js.kv import KeyValue
-
-log = structlog.get_logger()
 
 
-def to_record(device: Device) -> DeviceRecord:
+def to_value(device: Device) -> bytes:
     """What others need of a device."""
-    return DeviceRecord(
+    record = DeviceRecord(
         esp_id=device.esp_id,
         kaiser_id=device.kaiser_id,
         state=device.state,
@@ -24,53 +20,28 @@ def to_record(device: Device) -> DeviceRecord:
         name=device.name,
         zone_id=device.zone_id,
     )
+    return record.model_dump_json().encode()
 
 
 class DevicesBucket:
-    """Writes the bucket. Killed between table and bucket: the next start writes the bucket from the table."""
+    """Writes the bucket by device."""
 
-    def __init__(self, kv: KeyValue) -> None:
-        self._kv = kv
+    def __init__(self, writer: BucketWriter) -> None:
+        self._writer = writer
 
     @classmethod
     async def open(cls, bus: Bus) -> "DevicesBucket":
-        return cls(await bus.jetstream.key_value(DEVICES_BUCKET.name))
+        """Bind to the bucket."""
+        return cls(await BucketWriter.open(bus, DEVICES_BUCKET))
 
     async def put(self, device: Device) -> None:
         """Tell the others of a device."""
-        await self._kv.put(device.esp_id, to_record(device).model_dump_json().encode())
+        await self._writer.put(device.esp_id, to_value(device))
 
     async def delete(self, esp_id: str) -> None:
         """Tell the others that a device is gone."""
-        await self._kv.delete(esp_id)
+        await self._writer.delete(esp_id)
 
     async def rebuild(self, devices: Iterable[Device]) -> int:
         """Make the bucket say what the table says; the number of keys that had to change."""
-        wanted = {device.esp_id: to_record(device).model_dump_json().encode() for device in devices}
-        changed = 0
-        for key in await self._keys():
-            if key not in wanted:
-                await self._kv.delete(key)
-                changed += 1
-        for key, value in wanted.items():
-            if await self._get(key) != value:
-                await self._kv.put(key, value)
-                changed += 1
-        log.info("devices_bucket_checked", devices=len(wanted), changed=changed)
-        return changed
-
-    async def _keys(self) -> list[str]:
-        watcher = await self._kv.watchall(ignore_deletes=True, meta_only=True)
-        keys = []
-        async for entry in watcher:
-            if entry is None:
-                break
-            keys.append(entry.key)
-        await watcher.stop()  # type: ignore[no-untyped-call]
-        return keys
-
-    async def _get(self, key: str) -> bytes | None:
-        try:
-            return (await self._kv.get(key)).value
-        except NotFoundError:
-            return None
+        return await self._writer.rebuild({device.esp_id: to_value(device) for device in devices})

@@ -29,6 +29,9 @@ from kaiser_health.settings import HealthSettings
 
 log = structlog.get_logger()
 
+OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
+"""What database and bus raise; of the database's some are bugs of ours (see `verdict`)."""
+
 _RETRY_S = 1.0
 _DEVICE = Caller(user="device", role="device", request_id="")
 
@@ -65,7 +68,7 @@ class Inbox:
         async for batch in consumer:
             try:
                 await self.on_messages(batch)
-            except (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError) as error:
+            except OUTSIDE as error:
                 if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
                     raise
                 self.listening_since = self._clock()

@@ -2,29 +2,45 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Method, RpcError
-from kaiser_common.schemas.api.sensors import LatestQuery, ReadingItem, ReadingsPage, ReadingsQuery
+from kaiser_common.schemas.api.sensors import (
+    Bucket,
+    BucketsPage,
+    BucketsQuery,
+    LatestQuery,
+    ReadingItem,
+    ReadingsPage,
+    ReadingsQuery,
+)
 
 from kaiser_sensor import store
 from kaiser_sensor.rows import COLUMNS, Row
 
 Key = tuple[datetime, int, str]
 
+_MOST_BUCKETS = 10_000
+
 
 class SensorApi:
     """The handlers; each reads in a transaction of its own."""
 
-    def __init__(self, pool: DatabasePool) -> None:
+    def __init__(self, pool: DatabasePool, canonical: Callable[[str], str]) -> None:
         self._pool = pool
+        self._canonical = canonical
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
-        return {"latest": Method(LatestQuery, self.latest), "data": Method(ReadingsQuery, self.data)}
+        return {
+            "latest": Method(LatestQuery, self.latest),
+            "data": Method(ReadingsQuery, self.data),
+            "buckets": Method(BucketsQuery, self.buckets),
+        }
 
     async def latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
         """The newest reading of each sensor."""
@@ -34,17 +50,13 @@ class SensorApi:
 
     async def data(self, query: ReadingsQuery, caller: Caller) -> ReadingsPage:
         """A page of readings."""
-        now = datetime.now(UTC)
-        to_at = _at(query.to_ms) or now + timedelta(days=1)
-        from_at = _at(query.from_ms) or min(now, to_at) - timedelta(days=1)
-        if from_at >= to_at:
-            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from must be before to", "from")
+        from_at, to_at = _span(query.from_ms, query.to_ms)
         async with self._pool.connection() as connection:
             rows = await store.readings(
                 connection,
                 query.esp_id,
                 gpio=query.gpio,
-                sensor_type=query.sensor_type,
+                sensor_type=self._type(query.sensor_type),
                 from_at=from_at,
                 to_at=to_at,
                 after=parse_cursor(query.cursor) if query.cursor else None,
@@ -53,11 +65,30 @@ class SensorApi:
         more = len(rows) == query.limit
         return ReadingsPage(items=[to_item(row) for row in rows], next_cursor=to_cursor(rows[-1]) if more else None)
 
+    async def buckets(self, query: BucketsQuery, caller: Caller) -> BucketsPage:
+        """One sensor's readings by bucket. 422 for more than 10,000 buckets."""
+        from_at, to_at = _span(query.from_ms, query.to_ms)
+        if (to_at - from_at).total_seconds() / query.bucket_s > _MOST_BUCKETS:
+            raise RpcError(
+                422, Code.VALUE_OUT_OF_RANGE, f"more than {_MOST_BUCKETS} buckets: take wider ones", "bucket"
+            )
+        key = (query.esp_id, query.gpio, self._type(query.sensor_type))
+        async with self._pool.connection() as connection:
+            rows = await store.buckets(connection, key, from_at, to_at, query.bucket_s)
+        return BucketsPage(
+            items=[
+                Bucket(ts=_ms(start), count=count, min=least, max=most, avg=mean, last=last)
+                for start, count, least, most, mean, last in rows
+            ]
+        )
+
+    def _type(self, sensor_type: str | None) -> str | None:
+        return None if sensor_type is None else self._canonical(sensor_type)
+
 
 def to_item(row: Row) -> ReadingItem:
     """A row as the API gives it."""
-    fields = dict(zip(COLUMNS, row, strict=True))
-    return ReadingItem(ts=round(row[0].timestamp() * 1000), **fields)
+    return ReadingItem.model_validate({"ts": _ms(row[0]), **dict(zip(COLUMNS[1:], row[1:], strict=True))})
 
 
 def to_cursor(row: Row) -> str:
@@ -74,8 +105,15 @@ def parse_cursor(cursor: str) -> Key:
         raise RpcError(422, Code.FIELD_TYPE_MISMATCH, "cursor is none that was given out", "cursor") from error
 
 
-def _at(ms: int | None) -> datetime | None:
-    try:
-        return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, f"no time: {ms}", "from") from error
+def _span(from_ms: int | None, to_ms: int | None) -> tuple[datetime, datetime]:
+    """The time asked for, by default the day before its end; its end is a day from now, for clocks that are ahead."""
+    now = datetime.now(UTC)
+    to_at = now + timedelta(days=1) if to_ms is None else datetime.fromtimestamp(to_ms / 1000, UTC)
+    from_at = min(now, to_at) - timedelta(days=1) if from_ms is None else datetime.fromtimestamp(from_ms / 1000, UTC)
+    if from_at >= to_at:
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from must be before to", "from")
+    return from_at, to_at
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)

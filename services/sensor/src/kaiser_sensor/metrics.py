@@ -8,3 +8,6 @@ UNREADABLE = Counter("kaiser_sensor_unreadable_messages_total", "Messages on SEN
 REJECTED = Counter("kaiser_sensor_rejected_readings_total", "Readings that the database can never store.")
 PUBLISHED = Counter("kaiser_sensor_published_events_total", "Events sensor_data published.")
 STORE_PAUSED = Gauge("kaiser_sensor_store_paused", "1 while the database is away and nothing is fetched.")
+LIBRARY_FAILURES = Counter(
+    "kaiser_sensor_library_failures_total", "Readings whose sensor library raised or took too long.", ["sensor_type"]
+)

@@ -81,3 +81,45 @@ async def readings(
         },
     )
     return await cursor.fetchall()
+
+
+async def buckets(
+    connection: Connection,
+    key: tuple[str, int, str | None],
+    from_at: datetime,
+    to_at: datetime,
+    bucket_s: int,
+) -> list[tuple[datetime, int, float | None, float | None, float | None, float | None]]:
+    """One sensor's values by bucket, empty buckets included: start, count, min, max, avg, last.
+
+    Buckets start at multiples of `bucket_s` since 1970; what is bad or in error does not count.
+    """
+    cursor = await connection.execute(
+        """
+        WITH found AS (
+            SELECT date_bin(make_interval(secs => %(bucket_s)s), time, 'epoch') AS start, count(value), min(value),
+                   max(value), avg(value), (array_agg(value ORDER BY time DESC))[1] AS last
+            FROM sensor.data
+            WHERE esp_id = %(esp_id)s AND gpio = %(gpio)s AND time >= %(from_at)s AND time < %(to_at)s
+              AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)
+              AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
+            GROUP BY 1
+        )
+        SELECT series.start, coalesce(count, 0), min, max, avg, last
+        FROM generate_series(
+            date_bin(make_interval(secs => %(bucket_s)s), %(from_at)s::timestamptz, 'epoch'),
+            %(to_at)s::timestamptz - interval '1 microsecond',
+            make_interval(secs => %(bucket_s)s)
+        ) AS series (start)
+        LEFT JOIN found USING (start) ORDER BY series.start
+        """,
+        {
+            "esp_id": key[0],
+            "gpio": key[1],
+            "sensor_type": key[2],
+            "from_at": from_at,
+            "to_at": to_at,
+            "bucket_s": bucket_s,
+        },
+    )
+    return await cursor.fetchall()

@@ -16,7 +16,7 @@ from kaiser_common.schemas.sensor import Reading
 
 from kaiser_sensor import metrics, store
 from kaiser_sensor.decode import decode
-from kaiser_sensor.process import process
+from kaiser_sensor.process import Process
 from kaiser_sensor.rows import to_row
 
 log = structlog.get_logger()
@@ -24,15 +24,17 @@ log = structlog.get_logger()
 Pair = tuple[Delivery, Reading]
 
 _RETRY_S = 0.5
+_OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable)
 
 
 class Storing:
     """Stores readings. Killed before the commit: nothing is stored; after it and before the acknowledgement: the
     readings come again and change nothing."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool) -> None:
+    def __init__(self, bus: Bus, pool: DatabasePool, process: Process) -> None:
         self._bus = bus
         self._pool = pool
+        self._process = process
         self._seconds = STAGE_SECONDS.labels("bus_to_db")
 
     async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
@@ -56,7 +58,7 @@ class Storing:
                 if refused:
                     metrics.REJECTED.inc(len(refused))
                     await reject(self._bus, refused, Code.INTEGRITY_ERROR)
-            except (*UNAVAILABLE, psycopg.Error, BusUnavailable) as error:
+            except _OUTSIDE as error:
                 if not isinstance(error, BusUnavailable) and verdict(error) is not Verdict.RETRY:
                     raise
                 metrics.STORE_PAUSED.set(1)
@@ -73,7 +75,7 @@ class Storing:
         """Store a batch, halving it around rows that cannot be stored; those come back with the reason."""
         if not pairs:
             return []
-        rows = [to_row(process(reading)) for _, reading in pairs]
+        rows = [to_row(self._process(reading)) for _, reading in pairs]
         try:
             async with self._pool.connection() as connection:
                 new = await store.insert(connection, rows)

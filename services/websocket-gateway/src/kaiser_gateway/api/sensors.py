@@ -1,20 +1,62 @@
-"""Sensors: latest readings and history, answered by sensor."""
+"""Sensors: configurations, latest readings and history, answered by sensor."""
 
-from typing import Annotated
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.exceptions import RequestValidationError
 from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, call
+from kaiser_common.rpc import Caller, Nothing, call
 from kaiser_common.schemas.api.devices import ESP_ID
-from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage, ReadingsQuery
+from kaiser_common.schemas.api.sensors import (
+    SENSOR_TYPE,
+    BucketsPage,
+    BucketsQuery,
+    ConfigsPage,
+    ConfigsQuery,
+    LatestQuery,
+    Milliseconds,
+    ReadingsPage,
+    ReadingsQuery,
+    SensorConfig,
+    SensorKey,
+    SensorSettingsModel,
+)
+from pydantic import BaseModel
 
 from kaiser_gateway.auth import Guard
+
+EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
+Gpio = Annotated[int, Path(ge=0, le=48)]
+SensorType = Annotated[str, Path(pattern=SENSOR_TYPE, examples=["ph"])]
+
+_BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h|d)\Z")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
     """/api/v1/sensors."""
     routes = APIRouter(prefix="/api/v1/sensors", tags=["sensors"])
-    viewer = guard.needs("viewer")
+    viewer, operator = guard.needs("viewer"), guard.needs("operator")
+
+    @routes.get("")
+    async def list_configs(
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        caller: Caller = viewer,
+    ) -> ConfigsPage:
+        """Configured sensors."""
+        query = ConfigsQuery(esp_id=esp_id, limit=limit, cursor=cursor)
+        return await call(bus, "sensor", "configs", query, ConfigsPage, caller=caller)
+
+    @routes.post("", status_code=201)
+    async def add_config(body: SensorConfig, caller: Caller = operator) -> SensorConfig:
+        """Configure a sensor; in force at once, also for readings of the same type under another of its names."""
+        return await call(bus, "sensor", "put_config", body, SensorConfig, caller=caller)
 
     @routes.get("/latest")
     async def latest(
@@ -23,27 +65,70 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         """The newest reading of each sensor, of one device or of all."""
         return await call(bus, "sensor", "latest", LatestQuery(esp_id=esp_id), ReadingsPage, caller=caller)
 
-    @routes.get("/data")
+    @routes.get("/data", response_model=ReadingsPage | BucketsPage)
     async def data(
         esp_id: Annotated[str, Query(pattern=ESP_ID)],
         gpio: Annotated[int | None, Query(ge=0, le=48)] = None,
         sensor_type: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
-        from_: Annotated[int | None, Query(alias="from", description="ms since 1970")] = None,
-        to: Annotated[int | None, Query(description="ms since 1970, not included")] = None,
+        from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
+        to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,
+        bucket: Annotated[str, Query(max_length=8, description="raw, or a width such as 1m, 15m, 1h, 1d")] = "raw",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
+        response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
         caller: Caller = viewer,
-    ) -> ReadingsPage:
-        """Readings of a device, oldest first; the last day when no time is given."""
-        query = ReadingsQuery(
-            esp_id=esp_id,
-            gpio=gpio,
-            sensor_type=sensor_type,
-            from_ms=from_,
-            to_ms=to,
-            limit=limit,
-            cursor=cursor,
+    ) -> ReadingsPage | BucketsPage | Response:
+        """Readings of a device, oldest first, or one sensor's by bucket with gaps; by default of the last day."""
+        if bucket == "raw":
+            query = ReadingsQuery(
+                esp_id=esp_id,
+                gpio=gpio,
+                sensor_type=sensor_type,
+                from_ms=from_,
+                to_ms=to,
+                limit=limit,
+                cursor=cursor,
+            )
+            readings = await call(bus, "sensor", "data", query, ReadingsPage, caller=caller, timeout_s=20.0)
+            return readings if response_format == "json" else _csv(readings.items)
+        if gpio is None:
+            raise RequestValidationError([{"type": "missing", "loc": ("query", "gpio"), "msg": "needed with a bucket"}])
+        in_buckets = BucketsQuery(
+            esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, from_ms=from_, to_ms=to, bucket_s=bucket_seconds(bucket)
         )
-        return await call(bus, "sensor", "data", query, ReadingsPage, caller=caller)
+        found = await call(bus, "sensor", "buckets", in_buckets, BucketsPage, caller=caller, timeout_s=20.0)
+        return found if response_format == "json" else _csv(found.items)
+
+    @routes.put("/{esp_id}/{gpio}/{sensor_type}")
+    async def put_config(
+        esp_id: EspId, gpio: Gpio, sensor_type: SensorType, body: SensorSettingsModel, caller: Caller = operator
+    ) -> SensorConfig:
+        """Configure a sensor: calibration, interval, compensation."""
+        config = SensorConfig(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, **body.model_dump())
+        return await call(bus, "sensor", "put_config", config, SensorConfig, caller=caller)
+
+    @routes.delete("/{esp_id}/{gpio}/{sensor_type}", status_code=204)
+    async def delete_config(esp_id: EspId, gpio: Gpio, sensor_type: SensorType, caller: Caller = operator) -> None:
+        """Forget a sensor's configuration: its raw readings pass as they are."""
+        key = SensorKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type)
+        await call(bus, "sensor", "delete_config", key, Nothing, caller=caller)
 
     return routes
+
+
+def bucket_seconds(bucket: str) -> int:
+    """The width of a bucket in s. RequestValidationError for what is none."""
+    found = _BUCKET.match(bucket)
+    if found is None:
+        message = "raw, or a number with s, m, h or d, such as 15m"
+        raise RequestValidationError([{"type": "value_error", "loc": ("query", "bucket"), "msg": message}])
+    return min(int(found[1]) * _UNIT_S[found[2]], 31_536_000)
+
+
+def _csv(items: Sequence[BaseModel]) -> Response:
+    text = io.StringIO()
+    if items:
+        writer = csv.DictWriter(text, fieldnames=list(type(items[0]).model_fields))
+        writer.writeheader()
+        writer.writerows(item.model_dump() for item in items)
+    return Response(text.getvalue(), media_type="text/csv")

@@ -1,10 +1,92 @@
-"""Sensors in the API: readings and the newest of each sensor."""
+"""Sensors in the API: configurations, readings, and the newest reading of each sensor."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import BaseModel, Field, model_validator
 
 from kaiser_common.schemas import FROZEN
+from kaiser_common.schemas.api.devices import ESP_ID
 
-EspId = Field(pattern=r"^(ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}$")
+SENSOR_TYPE = r"^[A-Za-z0-9_-]{1,64}$"
+"""What can stand in a key of a bucket."""
+
+_LATEST_MS = 4_102_444_800_000
+Milliseconds = Annotated[int, Field(ge=0, le=_LATEST_MS)]
+"""A time in ms since 1970, before 2100."""
+
+
+class CalibrationModel(BaseModel):
+    """How a sensor differs from its data sheet: two points of (raw, value), then scale and offset."""
+
+    model_config = FROZEN
+
+    offset: float = Field(default=0.0, allow_inf_nan=False)
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    points: list[tuple[float, float]] = Field(default=[], max_length=2)
+    parameters: dict[str, float] = Field(default={}, max_length=20)
+
+    @model_validator(mode="after")
+    def _two_points_or_none(self) -> "CalibrationModel":
+        if len(self.points) == 1 or (len(self.points) == 2 and self.points[0][0] == self.points[1][0]):
+            raise ValueError("a two-point calibration needs two points of different raw values")
+        return self
+
+
+class SensorSettingsModel(BaseModel):
+    """What an operator sets for a sensor. interval_s: expected time between two readings."""
+
+    model_config = {
+        **FROZEN,
+        "json_schema_extra": {
+            "examples": [{"name": "Tank 1", "interval_s": 30, "calibration": {"points": [[2048, 7.0], [1200, 4.0]]}}]
+        },
+    }
+
+    name: str | None = Field(default=None, max_length=100)
+    subzone_id: str | None = Field(default=None, max_length=64)
+    active: bool = True
+    raw_mode: bool = True
+    interval_s: int = Field(default=30, ge=1, le=86_400)
+    temperature_c: float | None = Field(default=None, ge=-55, le=125, description="of the medium, for compensation")
+    calibration: CalibrationModel = CalibrationModel()
+    publish_processed: bool = Field(default=False, description="send the processed value back to the device")
+
+
+class SensorConfig(SensorSettingsModel):
+    """A configured sensor."""
+
+    esp_id: str = Field(pattern=ESP_ID)
+    gpio: int = Field(ge=0, le=48)
+    sensor_type: str = Field(pattern=SENSOR_TYPE)
+
+
+class SensorKey(BaseModel):
+    """Which sensor."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    gpio: int
+    sensor_type: str
+
+
+class ConfigsQuery(BaseModel):
+    """Configured sensors, of one device or of all; `cursor` from the page before."""
+
+    model_config = FROZEN
+
+    esp_id: str | None = None
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = Field(default=None, max_length=200)
+
+
+class ConfigsPage(BaseModel):
+    """Configured sensors in the order of their keys."""
+
+    model_config = FROZEN
+
+    items: list[SensorConfig]
+    next_cursor: str | None = None
 
 
 class ReadingItem(BaseModel):
@@ -49,7 +131,42 @@ class ReadingsQuery(BaseModel):
     esp_id: str
     gpio: int | None = None
     sensor_type: str | None = None
-    from_ms: int | None = None
-    to_ms: int | None = None
+    from_ms: Milliseconds | None = None
+    to_ms: Milliseconds | None = None
     limit: int = Field(default=1000, ge=1, le=10_000)
     cursor: str | None = None
+
+
+class BucketsQuery(BaseModel):
+    """One sensor's readings in buckets of bucket_s seconds over [from_ms, to_ms)."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    gpio: int
+    sensor_type: str | None = None
+    from_ms: Milliseconds | None = None
+    to_ms: Milliseconds | None = None
+    bucket_s: int = Field(ge=1, le=31_536_000)
+
+
+class Bucket(BaseModel):
+    """A bucket; count 0 and no figures where nothing came. ts in ms, its start."""
+
+    model_config = FROZEN
+
+    ts: int
+    count: int
+    min: float | None = None
+    max: float | None = None
+    avg: float | None = None
+    last: float | None = None
+
+
+class BucketsPage(BaseModel):
+    """Buckets of one sensor, gaps included."""
+
+    model_config = FROZEN
+
+    items: list[Bucket]
+    next_cursor: str | None = None

@@ -1,0 +1,107 @@
+"""What the sensor service answers about configurations."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Any
+
+from kaiser_common.bucket import BucketWriter
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.schemas.api.devices import DeviceId
+from kaiser_common.schemas.api.sensors import ConfigsPage, ConfigsQuery, SensorConfig, SensorKey
+from kaiser_common.schemas.device import DeviceConfig, SensorItem
+
+from kaiser_sensor import config_store
+from kaiser_sensor.configs import Configs, Key, bucket_key
+
+_OF_ONE_DEVICE = 1000
+
+
+class ConfigApi:
+    """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket."""
+
+    def __init__(self, pool: DatabasePool, bucket: BucketWriter, configs: Configs) -> None:
+        self._pool = pool
+        self._bucket = bucket
+        self._configs = configs
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "configs": Method(ConfigsQuery, self.page),
+            "put_config": Method(SensorConfig, self.put),
+            "delete_config": Method(SensorKey, self.delete),
+            "config_items": Method(DeviceId, self.items),
+        }
+
+    async def page(self, query: ConfigsQuery, caller: Caller) -> ConfigsPage:
+        """A page of configured sensors."""
+        after = _parse_cursor(query.cursor) if query.cursor else None
+        async with self._pool.connection() as connection:
+            items = await config_store.page(connection, query, after)
+        more = len(items) == query.limit
+        return ConfigsPage(items=items, next_cursor=_to_cursor(_key(items[-1])) if more else None)
+
+    async def put(self, request: SensorConfig, caller: Caller) -> SensorConfig:
+        """Configure a sensor, under its canonical type; in force in every replica within a second."""
+        config = request.model_copy(update={"sensor_type": self._configs.canonical(request.sensor_type)})
+        async with self._pool.connection() as connection:
+            await config_store.put(connection, config)
+        await self._bucket.put(bucket_key(_key(config)), config.model_dump_json().encode())
+        return config
+
+    async def delete(self, request: SensorKey, caller: Caller) -> Nothing:
+        """Forget a sensor's configuration: its raw readings pass as they are. 404 when there is none."""
+        canonical = self._configs.canonical(request.sensor_type)
+        key = request.model_copy(update={"sensor_type": canonical})
+        async with self._pool.connection() as connection:
+            if not await config_store.delete(connection, key):
+                raise RpcError(404, Code.INVALID_SENSOR_TYPE, "this sensor is not configured", "sensor_type")
+        await self._bucket.delete(bucket_key((key.esp_id, key.gpio, key.sensor_type)))
+        return Nothing()
+
+    async def items(self, request: DeviceId, caller: Caller) -> DeviceConfig:
+        """A device's sensors as its configuration lists them; health asks this before a push."""
+        query = ConfigsQuery(esp_id=request.esp_id, limit=_OF_ONE_DEVICE)
+        async with self._pool.connection() as connection:
+            configs = await config_store.page(connection, query, None)
+        return DeviceConfig(config_id="", sensors=[_to_item(config) for config in configs])
+
+    async def rebuild(self) -> int:
+        """Make the bucket say what the table says; the number of keys that had to change."""
+        async with self._pool.connection() as connection:
+            return await self._bucket.rebuild(_by_key(await config_store.every(connection)))
+
+
+def _key(config: SensorConfig) -> Key:
+    return (config.esp_id, config.gpio, config.sensor_type)
+
+
+def _by_key(configs: Iterable[SensorConfig]) -> dict[str, bytes]:
+    return {bucket_key(_key(config)): config.model_dump_json().encode() for config in configs}
+
+
+def _to_item(config: SensorConfig) -> SensorItem:
+    return SensorItem(
+        gpio=config.gpio,
+        type=config.sensor_type,
+        name=config.name,
+        subzone_id=config.subzone_id,
+        active=config.active,
+        raw_mode=config.raw_mode,
+        measurement_interval_seconds=config.interval_s,
+    )
+
+
+def _to_cursor(key: Key) -> str:
+    return base64.urlsafe_b64encode(f"{key[0]} {key[1]} {key[2]}".encode()).decode()
+
+
+def _parse_cursor(cursor: str) -> Key:
+    try:
+        esp_id, gpio, sensor_type = base64.urlsafe_b64decode(cursor).decode().split(" ", 2)
+        return esp_id, int(gpio), sensor_type
+    except (ValueError, binascii.Error) as error:
+        raise RpcError(422, Code.FIELD_TYPE_MISMATCH, "cursor is none that was given out", "cursor") from error

@@ -1,0 +1,74 @@
+"""Sensor configurations as every replica knows them: read from the KV bucket `sensor_configs`, kept current."""
+
+from kaiser_common.bus import Bus
+from kaiser_common.mirror import Mirror
+from kaiser_common.schemas.api.sensors import SensorConfig
+from kaiser_common.schemas.sensor import Reading
+from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET
+
+from kaiser_sensor.libraries import Calibration, Context, Library
+from kaiser_sensor.process import SensorSetup
+
+Key = tuple[str, int, str]
+
+
+def bucket_key(config_key: Key) -> str:
+    """Its key in the bucket."""
+    esp_id, gpio, sensor_type = config_key
+    return f"{esp_id}.{gpio}.{sensor_type}"
+
+
+def to_setup(config: SensorConfig) -> SensorSetup:
+    """What the processing needs of a configuration."""
+    given = config.calibration
+    points = tuple((point[0], point[1]) for point in given.points)
+    return SensorSetup(
+        Calibration(given.offset, given.scale, points, dict(given.parameters)),
+        Context(config.temperature_c, float(config.interval_s)),
+    )
+
+
+class Configs:
+    """The configurations by sensor; run `keep` as a task. A change is in force as soon as the bucket tells it."""
+
+    def __init__(self, bus: Bus, libraries: dict[str, Library]) -> None:
+        self._libraries = libraries
+        self._setups: dict[Key, SensorSetup] = {}
+        self._configs: dict[Key, SensorConfig] = {}
+        self._mirror: Mirror[SensorConfig] = Mirror(bus, SENSOR_CONFIGS_BUCKET, SensorConfig.model_validate_json)
+        self._mirror.on_change(self._changed)
+
+    async def keep(self) -> None:
+        """Follow the bucket, for ever."""
+        await self._mirror.keep()
+
+    async def ready(self, timeout_s: float) -> None:
+        """Wait until it was read once. TimeoutError."""
+        await self._mirror.ready(timeout_s)
+
+    def setup_of(self, reading: Reading) -> SensorSetup | None:
+        """What is set for the sensor of a reading; None when it is not configured."""
+        return self._setups.get(self.key_of(reading))
+
+    def config_of(self, reading: Reading) -> SensorConfig | None:
+        """The configuration of the sensor of a reading."""
+        return self._configs.get(self.key_of(reading))
+
+    def key_of(self, reading: Reading) -> Key:
+        """The sensor of a reading, under its canonical type."""
+        return (reading.esp_id, reading.gpio, self.canonical(reading.sensor_type))
+
+    def canonical(self, sensor_type: str) -> str:
+        """The canonical name of a sensor type; of an unknown one itself."""
+        library = self._libraries.get(sensor_type.lower())
+        return library.sensor_type if library else sensor_type
+
+    def _changed(self, bucket_key_: str, config: SensorConfig | None) -> None:
+        esp_id, gpio, sensor_type = bucket_key_.split(".", 2)
+        key = (esp_id, int(gpio), sensor_type)
+        if config is None or not config.active:
+            self._setups.pop(key, None)
+            self._configs.pop(key, None)
+        else:
+            self._setups[key] = to_setup(config)
+            self._configs[key] = config
