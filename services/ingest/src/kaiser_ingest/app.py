@@ -139,7 +139,7 @@ class Holder:
 
     async def check(self) -> None:
         """Readiness: a standby is ready to take over, a holder once it is connected."""
-        if self._holding:
+        if self._holding or not self._lease.held_by_another:
             await self._session.check()
 
     async def run(self, service: Service) -> None:

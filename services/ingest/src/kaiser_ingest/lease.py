@@ -37,25 +37,27 @@ class Lease:
         self._ttl_s = ttl_s
         self._owner = bus.message_id().encode()
         self._bucket: KeyValue | None = None
+        self.held_by_another = False
 
     async def acquire(self) -> Grant:
         """Wait until this process holds the lease, asking twice a second."""
-        waiting_since = None
         while True:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._ttl_s / 3):
                     revision = await (await self._open()).create(self._key, self._owner)
             except KeyWrongLastSequenceError:
-                if waiting_since is None:
-                    waiting_since = started
+                if not self.held_by_another:
                     log.info("standing_by", lease=self._key)
+                self.held_by_another = True
             except (NatsError, OSError, TimeoutError) as error:
                 self._bucket = None
+                self.held_by_another = False
                 log.warning("lease_unreachable", lease=self._key, reason=str(error) or type(error).__name__)
             else:
                 grant = Grant(revision, self._valid_until(started))
                 if time.monotonic() < grant.valid_until:
+                    self.held_by_another = False
                     metrics.LEASE_HELD.set(1)
                     log.info("lease_taken", lease=self._key)
                     return grant
