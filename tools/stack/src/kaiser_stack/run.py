@@ -7,6 +7,7 @@ the next start on the same state folder ends whatever is left over by the pid fi
 import asyncio
 import fcntl
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from kaiser_stack.errors import SetupError
 from kaiser_stack.process import end_recorded
 from kaiser_stack.settings import StackSettings
 from kaiser_stack.start import Plan, Started, start
+
+_ONE_SIGNAL_S = 0.5
 
 
 def run(plan: Plan) -> None:
@@ -52,9 +55,14 @@ async def _run(plan: Plan) -> None:
     stop = asyncio.Event()
     started = Started()
     hurried: list[asyncio.Task[None]] = []
+    signalled: list[float] = [time.monotonic()]
 
     def on_signal() -> None:
-        """The first signal stops in good order, a second one kills what still runs."""
+        """The first signal stops in good order, a later one kills what still runs; a wrapper may send one twice."""
+        now = time.monotonic()
+        if stop.is_set() and now - signalled[-1] < _ONE_SIGNAL_S:
+            return
+        signalled.append(now)
         if stop.is_set():
             plan.console.notice("killing what still runs")
             hurried.extend(asyncio.ensure_future(keeper.stop()) for keeper in [*started.services, *started.servers])
