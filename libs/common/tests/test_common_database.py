@@ -1,8 +1,18 @@
 """What a database error means, and COPY-upsert on a real server."""
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
-from kaiser_common.database import Level, Verdict, copy_upsert, detect_level, verdict
+from kaiser_common.database import (
+    Level,
+    Verdict,
+    copy_upsert,
+    detect_level,
+    drop_days_before,
+    make_day_partitions,
+    verdict,
+)
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
@@ -58,3 +68,34 @@ async def test_copy_upsert_stores_nothing_before_the_commit(connection):
 
 async def test_a_server_without_the_extension_is_plain(connection):
     assert await detect_level(connection) is Level.PLAIN
+
+
+async def test_day_partitions_are_made_ahead_and_dropped_when_old(connection):
+    await connection.execute("DROP TABLE IF EXISTS try.days")
+    await connection.execute("CREATE TABLE try.days (time timestamptz NOT NULL, n int) PARTITION BY RANGE (time)")
+    await connection.execute("CREATE TABLE try.days_other PARTITION OF try.days DEFAULT")
+    now = datetime(2026, 3, 10, 15, tzinfo=UTC)
+    await connection.execute("INSERT INTO try.days VALUES ('2026-03-11', 1), ('2025-01-01', 2)")
+    await make_day_partitions(connection, "try.days", now)
+    await make_day_partitions(connection, "try.days", now)
+
+    async def partitions() -> list[str]:
+        cursor = await connection.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'try.days'::regclass ORDER BY 1"
+        )
+        return [row[0] for row in await cursor.fetchall()]
+
+    # The 11th had a row in the default partition before, so it stays there.
+    assert await partitions() == [
+        "days_20260309",
+        "days_20260310",
+        "days_20260312",
+        "days_20260313",
+        "days_other",
+    ]
+    await connection.execute("INSERT INTO try.days VALUES ('2026-03-09', 3), ('2026-03-12', 4)")
+    await drop_days_before(connection, "try.days", datetime(2026, 3, 11, 12, tzinfo=UTC))
+    assert await partitions() == ["days_20260312", "days_20260313", "days_other"]
+    cursor = await connection.execute("SELECT n FROM try.days")
+    assert await cursor.fetchall() == [(4,)]

@@ -118,3 +118,19 @@ async def test_too_many_requests_of_a_token_are_429_with_retry_after(start_gatew
     assert answers[-1].status_code == 429
     assert answers[-1].json()["code"] == 5404
     assert answers[-1].headers["Retry-After"] == "1"
+
+
+async def test_only_an_administrator_switches_the_mqtt_profile(gateway, module_bus):
+    client = await nats.connect(module_bus)
+
+    async def answer(message) -> None:
+        await message.respond(b'{"active":"mock","profiles":["live","mock"]}')
+
+    await client.subscribe("rpc.ingest.switch_profile", cb=answer)
+    await client.flush()
+    async with gateway.http("operator") as http:
+        assert (await http.post("/api/v1/system/mqtt/profile", json={"profile": "mock"})).status_code == 403
+    async with gateway.http("admin") as http:
+        response = await http.post("/api/v1/system/mqtt/profile", json={"profile": "mock"})
+    await client.close()
+    assert response.json() == {"active": "mock", "profiles": ["live", "mock"]}

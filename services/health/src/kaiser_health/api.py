@@ -155,20 +155,29 @@ class RegistryApi:
         query = RejectedQuery(code=Code.ESP_DEVICE_NOT_FOUND, esp_id=esp_id, limit=_REPLAY_AT_MOST)
         page = await call(self._bus, "ingest", "rejected_list", query, RejectedPage, caller=caller, timeout_s=10.0)
         replayed = 0
-        waits = _KNOWN_WITHIN
         for item in reversed(page.items):
-            answer = await self._replay_one(item.seq, caller)
-            while not answer.published and waits > 0:  # ingest learns of the device from the bucket, in a moment
-                waits -= 1
-                await asyncio.sleep(_ASK_EVERY_S)
-                answer = await self._replay_one(item.seq, caller)
-            replayed += answer.published
+            replayed += await self._replay_one(item.seq, caller)
         log.info("rejected_replayed", esp_id=esp_id, found=len(page.items), replayed=replayed)
         return replayed
 
-    async def _replay_one(self, seq: int, caller: Caller) -> ReplayAnswer:
+    async def _replay_one(self, seq: int, caller: Caller) -> int:
+        """How many messages ingest took of a rejected one: 0 where it is bad for another reason too.
+
+        ingest learns of the device from the bucket, in a moment: until then it is asked again.
+        """
         request = ReplayRequest(seq=seq)
-        return await call(self._bus, "ingest", "rejected_replay", request, ReplayAnswer, caller=caller)
+        for _ in range(_KNOWN_WITHIN):
+            try:
+                answer = await call(self._bus, "ingest", "rejected_replay", request, ReplayAnswer, caller=caller)
+            except RpcError as error:
+                if error.problem.status not in (404, 422):
+                    raise
+                if error.problem.code != Code.ESP_DEVICE_NOT_FOUND:
+                    return 0
+                await asyncio.sleep(_ASK_EVERY_S)
+            else:
+                return answer.published
+        return 0
 
 
 def _found(device: Device | None, esp_id: str) -> Device:

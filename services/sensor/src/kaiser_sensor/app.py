@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -13,6 +13,7 @@ from kaiser_common.database import (
     UNAVAILABLE,
     DatabasePool,
     detect_level,
+    drop_days_before,
     make_day_partitions,
     open_pool,
     ping,
@@ -72,7 +73,7 @@ async def work(service: Service, settings: SensorSettings) -> None:
             shown = tasks.create_task(Live(bus, process, wants_answer).run(live), name="live")
             background.append(tasks.create_task(keep_purging(bus, service.stopping), name="purge"))
             if await _until_stopped_or(service, wait_for_schema(pool, "sensor")):
-                background.append(tasks.create_task(keep_up(pool), name="upkeep"))
+                background.append(tasks.create_task(keep_up(pool, settings.sensor_retention_days), name="upkeep"))
                 await _store(service, settings, bus, pool, configs, process)
             await shown
         for task in background:
@@ -114,8 +115,8 @@ def note_failure(sensor_type: str, reason: str) -> None:
     log.error("sensor_library_failed", sensor_type=sensor_type, reason=reason)
 
 
-async def keep_up(pool: DatabasePool) -> None:
-    """Make the partitions of the coming days, every hour; the database away: again in five seconds."""
+async def keep_up(pool: DatabasePool, retention_days: int) -> None:
+    """Make the partitions of the coming days and drop old ones, every hour; the database away: again in 5 s."""
     logged = False
     while True:
         try:
@@ -123,7 +124,9 @@ async def keep_up(pool: DatabasePool) -> None:
                 if not logged:
                     log.info("database_level", level=await detect_level(connection))
                     logged = True
-                await make_day_partitions(connection, "sensor.data", datetime.now(UTC))
+                now = datetime.now(UTC)
+                await make_day_partitions(connection, "sensor.data", now)
+                await drop_days_before(connection, "sensor.data", now - timedelta(days=retention_days))
         except UNAVAILABLE as error:
             log.warning("upkeep_postponed", error=str(error).splitlines()[0])
             await asyncio.sleep(_UPKEEP_RETRY_S)

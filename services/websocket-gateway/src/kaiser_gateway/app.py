@@ -18,7 +18,7 @@ from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
 from kaiser_common.service import HttpServer, Service, internal_routes, run
 
 from kaiser_gateway import metrics, problems, realtime
-from kaiser_gateway.api import audit, devices, rejected, sensors, sign_in
+from kaiser_gateway.api import audit, devices, rejected, sensors, sign_in, system
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
 from kaiser_gateway.limits import Limiter
@@ -28,7 +28,7 @@ from kaiser_gateway.users import Users
 
 log = structlog.get_logger()
 
-ROUTERS = (devices, sensors, rejected, audit)
+ROUTERS = (devices, sensors, rejected, audit, system)
 """One module a resource, each with `router(bus, guard)`."""
 
 _SHORTEST_KEY = 32

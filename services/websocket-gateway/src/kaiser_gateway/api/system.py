@@ -1,0 +1,31 @@
+"""The system as a whole: which MQTT broker is in use, answered by ingest."""
+
+from fastapi import APIRouter
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, Nothing, call
+from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+
+from kaiser_gateway.auth import Guard
+
+_SWITCH_WITHIN_S = 75.0
+"""A switch drains, waits 30 s for the new broker, and returns to the old one where that does not come up."""
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/system."""
+    routes = APIRouter(prefix="/api/v1/system", tags=["system"])
+    viewer, admin = guard.needs("viewer"), guard.needs("admin")
+
+    @routes.get("/mqtt/profile")
+    async def profiles(caller: Caller = viewer) -> MqttProfiles:
+        """The MQTT broker profiles and the active one."""
+        return await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles, caller=caller)
+
+    @routes.post("/mqtt/profile")
+    async def switch(body: SwitchProfile, caller: Caller = admin) -> MqttProfiles:
+        """Make another profile the active one; 502 with the reason when its broker does not come up within 30 s."""
+        return await call(
+            bus, "ingest", "switch_profile", body, MqttProfiles, caller=caller, timeout_s=_SWITCH_WITHIN_S
+        )
+
+    return routes
