@@ -57,7 +57,7 @@ async def _run(plan: Plan) -> None:
     hurried: list[asyncio.Task[None]] = []
     signalled: list[float] = [time.monotonic()]
 
-    def on_signal() -> None:
+    def on_signal(number: signal.Signals) -> None:
         """The first signal stops in good order, a later one kills what still runs; a wrapper may send one twice."""
         now = time.monotonic()
         if stop.is_set() and now - signalled[-1] < _ONE_SIGNAL_S:
@@ -66,10 +66,12 @@ async def _run(plan: Plan) -> None:
         if stop.is_set():
             plan.console.notice("killing what still runs")
             hurried.extend(asyncio.ensure_future(keeper.stop()) for keeper in [*started.services, *started.servers])
+        else:
+            plan.console.notice(f"{number.name}: stopping")
         stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     async with asyncio.TaskGroup() as tasks:
         starting = asyncio.create_task(start(plan, started, tasks), name="start")
         stopped = tasks.create_task(stop.wait(), name="stop")
@@ -82,8 +84,6 @@ async def _run(plan: Plan) -> None:
             starting.cancel()
             await asyncio.wait([starting])
             report.addresses_file(plan.settings).unlink(missing_ok=True)
-            if started.servers or started.services:
-                plan.console.notice("stopping")
             await _stop(started)
     if not starting.cancelled():
         starting.result()
