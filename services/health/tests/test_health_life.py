@@ -6,6 +6,7 @@ import resource
 import time
 from datetime import UTC, datetime, timedelta
 
+import nats
 import psycopg
 import pytest
 from kaiser_common.bus import connect
@@ -32,6 +33,7 @@ from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
 from kaiser_health.inbox import Inbox
 from kaiser_health.settings import HealthSettings
+from nats.js.kv import KeyValue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Caller(user="ada", role="operator", request_id="r1")
@@ -312,6 +314,20 @@ async def test_a_device_cannot_touch_another_ones_row(life):
     await life.api.register(RegisterDevice(esp_id="ESP_B"), ADA)
     await life.say(life.beat("ESP_B", heap_free=1))
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).heap_free is None
+
+
+async def test_a_change_that_the_bucket_did_not_take_is_told_by_the_next_sweep(life, monkeypatch):
+    async def away(*_):
+        raise nats.errors.TimeoutError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(KeyValue, "put", away)
+        broken.setattr(KeyValue, "delete", away)
+        await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+        with pytest.raises(nats.js.errors.KeyNotFoundError):
+            await life.record()
+    await life.inbox.sweep()
+    assert (await life.record())["state"] == "approved"
 
 
 async def test_ten_thousand_heartbeats_cost_little(life, bus_settings, database):

@@ -39,7 +39,8 @@ _ASK_EVERY_S = 0.1
 
 
 class RegistryApi:
-    """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket."""
+    """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket. NATS away
+    between: the sweep does."""
 
     def __init__(self, pool: DatabasePool, bus: Bus, bucket: DevicesBucket, clock: Clock) -> None:
         self._pool = pool
@@ -68,7 +69,7 @@ class RegistryApi:
             if device is None:
                 raise RpcError(409, Code.DUPLICATE_ENTRY, f"{request.esp_id} is registered already", "esp_id")
             await audit.note(connection, caller, "register_device", device.esp_id, after=device)
-        await self._bucket.put(device)
+        await self._bucket.put_or_later(device)
         return device
 
     async def list_devices(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
@@ -89,7 +90,7 @@ class RegistryApi:
             before = _found(await store.read(connection, request.esp_id), request.esp_id)
             device = _found(await store.patch(connection, request.esp_id, request.patch), request.esp_id)
             await audit.note(connection, caller, "patch_device", device.esp_id, before=before, after=device)
-        await self._bucket.put(device)
+        await self._bucket.put_or_later(device)
         return device
 
     async def delete(self, request: DeviceId, caller: Caller) -> Nothing:
@@ -98,7 +99,7 @@ class RegistryApi:
             before = _found(await store.read(connection, request.esp_id), request.esp_id)
             await store.delete(connection, request.esp_id)
             await audit.note(connection, caller, "delete_device", request.esp_id, before=before)
-        await self._bucket.delete(request.esp_id)
+        await self._bucket.delete_or_later(request.esp_id)
         return Nothing()
 
     async def approve(self, request: ApproveDevice, caller: Caller) -> ApprovedDevice:
@@ -147,7 +148,7 @@ class RegistryApi:
                 raise RpcError(409, Code.DUPLICATE_ENTRY, f"{esp_id} is {state} already", "esp_id")
             device = _found(await store.set_state(connection, esp_id, state), esp_id)
             await audit.note(connection, caller, action, esp_id, before=before, after=device)
-        await self._bucket.put(device)
+        await self._bucket.put_or_later(device)
         return device
 
     async def _replay(self, esp_id: str, caller: Caller) -> int:

@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable
 
+import structlog
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus
 from kaiser_common.schemas.api.devices import Device
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.subjects import DEVICES_BUCKET
+from nats.errors import Error as NatsError
+
+from kaiser_health import store
+from kaiser_health.store import Connection
+
+log = structlog.get_logger()
 
 
 def to_value(device: Device) -> bytes:
@@ -24,10 +31,11 @@ def to_value(device: Device) -> bytes:
 
 
 class DevicesBucket:
-    """Writes the bucket by device."""
+    """Writes the bucket by device. What could not be told is told by `mend`, which the sweep calls."""
 
     def __init__(self, writer: BucketWriter) -> None:
         self._writer = writer
+        self._stale = False
 
     @classmethod
     async def open(cls, bus: Bus) -> "DevicesBucket":
@@ -35,12 +43,32 @@ class DevicesBucket:
         return cls(await BucketWriter.open(bus, DEVICES_BUCKET))
 
     async def put(self, device: Device) -> None:
-        """Tell the others of a device."""
+        """Tell the others of a device. Raises nats errors: for a caller whose work comes again."""
         await self._writer.put(device.esp_id, to_value(device))
 
-    async def delete(self, esp_id: str) -> None:
-        """Tell the others that a device is gone."""
-        await self._writer.delete(esp_id)
+    async def put_or_later(self, device: Device) -> None:
+        """Tell the others of a change that is committed; with NATS away that is late, not lost."""
+        try:
+            await self.put(device)
+        except (NatsError, TimeoutError) as error:
+            self._late(device.esp_id, error)
+
+    async def delete_or_later(self, esp_id: str) -> None:
+        """Tell the others that a device is gone; with NATS away that is late, not lost."""
+        try:
+            await self._writer.delete(esp_id)
+        except (NatsError, TimeoutError) as error:
+            self._late(esp_id, error)
+
+    async def mend(self, connection: Connection) -> None:
+        """Make the bucket say what the table says, if something could not be told before."""
+        if self._stale:
+            await self.rebuild(await store.all_devices(connection))
+            self._stale = False
+
+    def _late(self, esp_id: str, error: Exception) -> None:
+        self._stale = True
+        log.warning("device_told_late", esp_id=esp_id, error=str(error) or type(error).__name__)
 
     async def rebuild(self, devices: Iterable[Device]) -> int:
         """Make the bucket say what the table says; the number of keys that had to change."""

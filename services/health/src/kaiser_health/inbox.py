@@ -267,6 +267,7 @@ class Inbox:
             for push in await push_store.overdue(connection, now):
                 await self._push_again(connection, push, now, timeout, told)
             await self._tell(connection, told)
+            await self._bucket.mend(connection)
             for state, count in (await store.counts(connection)).items():
                 if state == "online":
                     metrics.DEVICES_ONLINE.set(count)
