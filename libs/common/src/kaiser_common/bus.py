@@ -41,6 +41,17 @@ class BusClosed(Exception):
     """The client gave the connection up for good; the process must end and be started again."""
 
 
+def end_if_cancelled() -> None:
+    """Raise CancelledError if the running task was cancelled: for the top of a loop that asks NATS.
+
+    `asyncio.wait_for` of Python 3.11 returns the answer where the cancellation meets it in the same turn of the loop
+    (mended in 3.12); nats-py and this module wait so, and without this such a loop would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to publish. The id makes a repeated publish harmless within the stream's duplicate window."""
@@ -181,6 +192,7 @@ class Bus:
     async def _watch(self) -> None:
         """Keep the connection gauge true; BusClosed ends the process when the client has given up."""
         while True:
+            end_if_cancelled()
             if self.client.is_closed:
                 raise BusClosed("the NATS client closed its connection")
             try:
@@ -298,4 +310,4 @@ def _without_secret(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-__all__ = ["MAX_BATCH", "Bus", "BusClosed", "BusUnavailable", "Outgoing", "connect"]
+__all__ = ["MAX_BATCH", "Bus", "BusClosed", "BusUnavailable", "Outgoing", "connect", "end_if_cancelled"]
