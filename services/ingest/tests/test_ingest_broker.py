@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus import connect
+from kaiser_common.settings import CommonSettings
 from kaiser_ingest import backoff, metrics
 from kaiser_ingest.connection import Session
+from kaiser_ingest.frames import Incoming
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.mqtt import ConnectionLost
 from kaiser_ingest.settings import IngestSettings
@@ -24,6 +26,12 @@ class _NoPipeline:
 
     def forget(self, generation: int) -> None:
         return
+
+
+@pytest.fixture
+def bus_here(nats_server: Any) -> CommonSettings:
+    """The session's NATS, with whatever is declared there: a session alone needs nothing of it."""
+    return CommonSettings(nats_url=nats_server.url)
 
 
 @asynccontextmanager
@@ -44,11 +52,11 @@ async def session_here(
 
 
 async def test_a_session_taken_over_is_told_and_not_fought(
-    bus_settings: Any, scripted_broker: Any, until: Callable[..., Any]
+    bus_here: Any, scripted_broker: Any, until: Callable[..., Any]
 ) -> None:
     async with (
         scripted_broker(farewell=b"\xe0\x02\x8e\x00") as broker,
-        session_here(bus_settings, broker.port, mqtt_flapping_s=1.5) as (session, told),
+        session_here(bus_here, broker.port, mqtt_flapping_s=1.5) as (session, told),
     ):
         await until(lambda: ("mqtt_session_taken_over", 5108) in told, 15.0)
         assert session.last_error == "0x8e session taken over"
@@ -68,13 +76,13 @@ async def test_a_session_taken_over_is_told_and_not_fought(
     ],
 )
 async def test_a_refusal_is_logged_with_its_meaning_and_does_not_count_as_up(
-    bus_settings: Any, scripted_broker: Any, until: Callable[..., Any], script: dict[str, int], logged: tuple[str, int]
+    bus_here: Any, scripted_broker: Any, until: Callable[..., Any], script: dict[str, int], logged: tuple[str, int]
 ) -> None:
     reason, code = logged
     with capture_logs() as lines:
         async with (
             scripted_broker(**script) as broker,
-            session_here(bus_settings, broker.port) as (session, _),
+            session_here(bus_here, broker.port) as (session, _),
         ):
             await until(lambda: session.failures, every_s=0.005)
             with pytest.raises(ConnectionLost, match=reason):
@@ -86,19 +94,19 @@ async def test_a_refusal_is_logged_with_its_meaning_and_does_not_count_as_up(
 
 
 async def test_a_probe_without_puback_does_not_count_as_up(
-    bus_settings: Any, scripted_broker: Any, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    bus_here: Any, scripted_broker: Any, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kaiser_ingest.connection.PROBE_TIMEOUT_S", 0.3)
     async with (
         scripted_broker(puback=None) as broker,
-        session_here(bus_settings, broker.port) as (session, _),
+        session_here(bus_here, broker.port) as (session, _),
     ):
         await until(lambda: session.failures, every_s=0.005)
         assert session.last_error == "the broker did not acknowledge the probe within 0.3 s"
 
 
 async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
-    bus_settings: Any, free_port: Callable[[], int], until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    bus_here: Any, free_port: Callable[[], int], until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
     real = backoff.wait_s
@@ -108,7 +116,7 @@ async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
         return 0.0
 
     monkeypatch.setattr(backoff, "wait_s", no_wait)
-    async with session_here(bus_settings, free_port()) as (session, told):
+    async with session_here(bus_here, free_port()) as (session, told):
         await until(lambda: session.failures >= 12)
         assert metrics.BREAKER_OPEN._value.get() == 1
         assert told == [("mqtt_breaker_open", 5406)]
@@ -117,10 +125,55 @@ async def test_ten_failures_in_a_row_open_the_breaker_and_it_never_gives_up(
             await session.check()
 
 
-async def test_a_broker_that_never_answers_fails_within_six_seconds(
-    bus_settings: Any, mute_port: int, until: Callable[..., Any]
+async def test_a_session_ends_when_cancelled_whatever_it_waits_for(bus_here: Any, free_port: Callable[[], int]) -> None:
+    """wait_for of Python 3.11 swallows a cancellation that meets the answer; the session must not connect then."""
+    async with connect(bus_here, "tests") as bus:
+        settings = IngestSettings(nats_url=bus_here.nats_url, mqtt_port=free_port(), site="here")
+        for delay_ms in range(8):
+            session = Session(settings, lambda _: _NoPipeline(), Memory(bus), SystemEvents(bus))  # type: ignore[arg-type, return-value]
+            running = asyncio.create_task(session.run())
+            await asyncio.sleep(delay_ms / 2000)
+            running.cancel()
+            done, _ = await asyncio.wait([running], timeout=5.0)
+            assert done
+
+
+class _Connection:
+    """Notes what is acknowledged."""
+
+    generation = 2
+
+    def __init__(self) -> None:
+        self.acknowledged: list[int] = []
+
+    def acknowledge(self, packet_ids: list[int]) -> None:
+        self.acknowledged += packet_ids
+
+
+async def test_messages_are_acknowledged_in_receive_order_and_only_on_the_connection_that_delivered(
+    bus_here: Any, free_port: Callable[[], int]
 ) -> None:
-    async with session_here(bus_settings, mute_port) as (session, _):
+    async with session_here(bus_here, free_port()) as (session, _):
+        session._current = connection = _Connection()  # type: ignore[assignment]
+        first = Incoming(b"t", b"", 7, 1, False, False, 2, 0)
+        session.on_stored(
+            [
+                first._replace(packet_id=5, generation=1),
+                first,
+                first._replace(packet_id=0, qos=0),
+                first._replace(packet_id=3),
+                first._replace(packet_id=9),
+            ]
+        )
+        session._current = None
+        session.on_stored([first])
+    assert connection.acknowledged == [7, 3, 9]
+
+
+async def test_a_broker_that_never_answers_fails_within_six_seconds(
+    bus_here: Any, mute_port: int, until: Callable[..., Any]
+) -> None:
+    async with session_here(bus_here, mute_port) as (session, _):
         started = time.monotonic()
         await until(lambda: session.failures, 8.0)
         assert 4.0 < time.monotonic() - started < 6.5

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,30 @@ async def test_readings_and_bad_messages_end_where_they_belong(
     assert ingest.accounts_balance()
     await device.close()
     assert ingest.stop() == 0
+
+
+async def test_an_idle_system_adds_no_latency(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve(["ESP_0001"])
+    ingest = world.ingest()
+    await until(ingest.ready)
+    device = await world.device()
+    async with world.client() as client:
+        heard: list[float] = []
+
+        async def note(_: Any) -> None:
+            heard.append(time.monotonic())
+
+        await client.subscribe("esp.sensor.data.>", cb=note)
+        await client.flush()
+        waits = []
+        for number in range(11):
+            sent = time.monotonic()
+            await device.publish(number, world.topic("ESP_0001", "sensor/34/data"), make_reading("ESP_0001", number))
+            await until(lambda: len(heard) == number + 1, 5.0, 0.0005)  # noqa: B023
+            waits.append(heard[-1] - sent)
+    assert sorted(waits)[5] < 0.02
 
 
 async def test_every_example_of_the_contract_goes_through_the_running_system(

@@ -164,6 +164,8 @@ class Holder:
             sending = [tasks.create_task(outbox.run(), name="outbox") for outbox in outboxes]
             if await _until(service, keeping):
                 self._session.abort()
+                for outbox in outboxes:
+                    outbox.stop()
                 log.error("lease_lost", reason=keeping.result(), next="disconnected, waiting for the lease")
                 self._events.tell("ingest_lease_lost", "warning", f"ingest let go of MQTT: {keeping.result()}")
             else:

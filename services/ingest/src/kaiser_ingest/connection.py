@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 import structlog
+from kaiser_common.bus import end_if_cancelled
 from kaiser_common.errors import Code
 from kaiser_common.schemas.device import ServerStatus
 from kaiser_common.topics import Kind, build, filters
@@ -98,6 +99,7 @@ class Session:
             self.active = remembered
         try:
             while True:
+                end_if_cancelled()
                 started = time.monotonic()
                 flapping = False
                 try:
@@ -106,6 +108,7 @@ class Session:
                     self._failed(error)
                 else:
                     flapping = await self._serve(connection)
+                end_if_cancelled()
                 await self._wait(started, flapping)
         finally:
             self.abort()
@@ -214,6 +217,7 @@ class Session:
             if isinstance(error, ConnectionLost):
                 raise ConnectFailed(f"the connection was lost at once: {error}") from error
             raise
+        end_if_cancelled()
         if name != self.active:
             await connection.disconnect()
             raise ConnectFailed("the profile was switched meanwhile")

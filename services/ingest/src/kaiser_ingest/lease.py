@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.bus import Bus
+from kaiser_common.bus import Bus, end_if_cancelled
 from kaiser_common.subjects import LEASE_BUCKET
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
@@ -42,6 +42,7 @@ class Lease:
     async def acquire(self) -> Grant:
         """Wait until this process holds the lease, asking twice a second."""
         while True:
+            end_if_cancelled()
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._ttl_s / 3):
@@ -67,6 +68,7 @@ class Lease:
         """Renew three times in a TTL; returns the reason once the lease cannot be relied on any more."""
         reason = ""
         while True:
+            end_if_cancelled()
             left = grant.valid_until - time.monotonic()
             if left <= 0:
                 break

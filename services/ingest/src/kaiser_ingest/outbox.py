@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
 from kaiser_common.consumer import Consumer, Delivery
 from kaiser_common.errors import Code
 from kaiser_common.schemas.event import OutboxMessage, RejectedMessage
@@ -66,6 +66,7 @@ class Outbox:
             self._consumer = consumer
             await self._let_predecessor_end(consumer)
             async for batch in consumer:
+                end_if_cancelled()
                 await self._deliver(consumer, batch)
 
     async def _let_predecessor_end(self, consumer: Consumer) -> None:
@@ -82,6 +83,7 @@ class Outbox:
     async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
         waiting = [each for delivery in batch if (each := await self._decoded(consumer, delivery)) is not None]
         while waiting and not self._stopping.is_set():
+            end_if_cancelled()
             waiting = await self._without_expired(consumer, waiting)
             connection = await self._session.connection(_LOOK_EVERY_S)
             if connection is not None and waiting:

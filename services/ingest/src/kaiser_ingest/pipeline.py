@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink, parse
@@ -130,6 +130,7 @@ class Pipeline:
     async def run(self) -> None:
         """Store what arrives, for ever."""
         while True:
+            end_if_cancelled()
             await self._arrived.wait()
             self._under_way = self._take()
             if not self._under_way:
@@ -201,6 +202,7 @@ class Pipeline:
         """Publish until all is stored, however long NATS is away."""
         parts = [list(part.values()) for part in (batch.sensors, batch.devices, batch.rejected) if part]
         while parts:
+            end_if_cancelled()
             answers = await asyncio.gather(*(self._bus.publish_batch(part) for part in parts), return_exceptions=True)
             failed: list[list[Outgoing]] = []
             for part, answer in zip(parts, answers, strict=True):

@@ -5,7 +5,7 @@ import time
 from typing import Any, Literal
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
 from kaiser_common.errors import Code
 from kaiser_common.schemas.event import SystemEvent
 from kaiser_common.subjects import event_subject
@@ -54,6 +54,7 @@ class SystemEvents:
     async def run(self) -> None:
         """Publish what was told, for ever. An event that NATS does not take within 10 s is dropped, counted."""
         while True:
+            end_if_cancelled()
             told = await self._waiting.get()
             try:
                 await self._bus.publish(event_subject("system_event", told.esp_id), told.model_dump_json().encode())
