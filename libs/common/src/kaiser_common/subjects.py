@@ -30,12 +30,13 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class DurableConsumer:
-    """A durable pull consumer with explicit acknowledgement. `ack_wait_s` is the time until redelivery."""
+    """A durable pull consumer with explicit acknowledgement. `ack_wait_s` is the time until redelivery,
+    and so the longest that a killed process delays what it had taken; what is alive reports progress."""
 
     stream: str
     name: str
     filters: tuple[str, ...]
-    ack_wait_s: float = 30.0
+    ack_wait_s: float = 10.0
     max_ack_pending: int = 20_000
     deliver: Literal["all", "new"] = "all"
 
