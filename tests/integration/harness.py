@@ -62,6 +62,7 @@ class Stack:
         self._console = state_dir.with_name(f"{state_dir.name}.console")
         self.addresses: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self._token = ""
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it without waiting."""
@@ -159,13 +160,14 @@ class Stack:
             client.loop_stop()
 
     def sign_in(self) -> httpx.Client:
-        """A REST client of the administrator."""
-        form = {"username": "admin", "password": self.password()}
-        answer = httpx.post(f"{self.addresses['http_url']}/api/v1/auth/token", data=form, timeout=10)
-        answer.raise_for_status()
-        token = answer.json()["access_token"]
+        """A REST client of the administrator; one token serves them all, so the database need not be there again."""
+        if not self._token:
+            form = {"username": "admin", "password": self.password()}
+            answer = httpx.post(f"{self.addresses['http_url']}/api/v1/auth/token", data=form, timeout=10)
+            answer.raise_for_status()
+            self._token = answer.json()["access_token"]
         return httpx.Client(
-            base_url=self.addresses["http_url"], headers={"Authorization": f"Bearer {token}"}, timeout=10.0
+            base_url=self.addresses["http_url"], headers={"Authorization": f"Bearer {self._token}"}, timeout=10.0
         )
 
     def password(self) -> str:
