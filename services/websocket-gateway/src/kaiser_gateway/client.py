@@ -29,6 +29,8 @@ class Client:
         self.filters: Filters | None = Filters()
         self.paused = False
         """True while kept events are replayed: what comes live is in the stream and is replayed too."""
+        self.replayed_to = 0
+        """The seq that a replay has reached: up to it nothing is to be sent again."""
         self._identity = identity
         self._outlet = outlet
         self._send = send
@@ -42,7 +44,7 @@ class Client:
 
     def offer(self, event: Event, now: float) -> None:
         """Put an event in the outlet if the filters admit it. Too many alerts waiting: closed (4008)."""
-        if self.paused or self.filters is None or not self.filters.admits(event):
+        if self.paused or event.seq <= self.replayed_to or self.filters is None or not self.filters.admits(event):
             return
         try:
             self._outlet.offer(event, now)

@@ -52,6 +52,8 @@ async def resume(bus: Bus, hub: Hub, client: Client, after: int) -> None:
                 event = Event.of(delivery)
                 if client.filters is not None and client.filters.admits(event):
                     await client.answer(event.frame)
+            if batch:
+                client.replayed_to = batch[-1].stream_sequence
             # No await between this look and the end of the pause: nothing can slip between replay and live.
             if batch and batch[-1].stream_sequence >= max(kept.last, hub.last_seq):
                 break
