@@ -13,7 +13,7 @@ from kaiser_ingest import backoff, metrics
 from kaiser_ingest.connection import Session
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.memory import Memory
-from kaiser_ingest.mqtt import ConnectionLost
+from kaiser_ingest.mqtt_client import ConnectionLost
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.system_events import SystemEvents
 from structlog.testing import capture_logs
@@ -151,9 +151,10 @@ class _Connection:
 
 
 async def test_messages_are_acknowledged_in_receive_order_and_only_on_the_connection_that_delivered(
-    bus_here: Any, free_port: Callable[[], int]
+    bus_here: Any, free_port: Callable[[], int], until: Callable[..., Any]
 ) -> None:
     async with session_here(bus_here, free_port()) as (session, _):
+        await until(lambda: session.failures)
         session._current = connection = _Connection()  # type: ignore[assignment]
         first = Incoming(b"t", b"", 7, 1, False, False, 2, 0)
         session.on_stored(

@@ -10,10 +10,11 @@ from kaiser_common.schemas.event import OutboxMessage
 from kaiser_ingest import backoff, reason_codes
 from kaiser_ingest.alive import digests
 from kaiser_ingest.frames import Incoming
+from kaiser_ingest.identities import DeliveryIds
 from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.outbox import is_expired, topic_fault
 from kaiser_ingest.outgoing import to_outgoing, to_rejected
-from kaiser_ingest.pipeline import _DeliveryIds, refuse_unknown
+from kaiser_ingest.pipeline import refuse_unknown
 from kaiser_ingest.profiles import Profile, password_of
 from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.settings import IngestSettings
@@ -77,19 +78,19 @@ FIRST = Incoming(b"t", b"p", 5, 1, False, False, 1, NOW)
 def test_a_redelivery_has_the_id_of_the_first_delivery_also_in_another_process() -> None:
     again = FIRST._replace(duplicate=True, generation=2)
     unique = map(str, count())
-    assert _DeliveryIds(lambda: next(unique)).of(FIRST) == _DeliveryIds(lambda: next(unique)).of(again)
+    assert DeliveryIds(lambda: next(unique)).of(FIRST) == DeliveryIds(lambda: next(unique)).of(again)
 
 
 def test_equal_messages_have_different_ids_also_when_the_packet_id_comes_again() -> None:
     unique = map(str, count())
-    ids = _DeliveryIds(lambda: next(unique))
+    ids = DeliveryIds(lambda: next(unique))
     others = [FIRST, FIRST._replace(packet_id=6), FIRST._replace(received_at_ms=NOW + 9), FIRST._replace(qos=0)]
     assert len({ids.of(each) for each in others}) == 4
     assert ids.of(others[-1]) == ids.of(others[-1])
 
 
 def test_an_id_is_given_again_once_the_duplicate_window_is_over() -> None:
-    ids = _DeliveryIds(lambda: "unique")
+    ids = DeliveryIds(lambda: "unique")
     first = ids.of(FIRST)
     assert ids.of(FIRST._replace(received_at_ms=NOW + 129_000)) == f"{first}.unique"
     for after in (300_000, 600_000):

@@ -19,7 +19,8 @@ from kaiser_common.topics import Kind, build, filters
 from kaiser_ingest import backoff, metrics, reason_codes
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.memory import Memory
-from kaiser_ingest.mqtt import Closed, ConnectFailed, ConnectionLost, MqttConnection, Publication
+from kaiser_ingest.mqtt import ConnectFailed, MqttConnection
+from kaiser_ingest.mqtt_client import Closed, ConnectionLost, Publication
 from kaiser_ingest.pipeline import Pipeline
 from kaiser_ingest.profiles import Profile
 from kaiser_ingest.settings import IngestSettings

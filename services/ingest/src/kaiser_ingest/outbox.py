@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from kaiser_ingest import metrics, reason_codes
 from kaiser_ingest.connection import Session
-from kaiser_ingest.mqtt import ConnectionLost, MqttConnection, Publication
+from kaiser_ingest.mqtt import MqttConnection
+from kaiser_ingest.mqtt_client import ConnectionLost, Publication
 from kaiser_ingest.system_events import SystemEvents
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink, parse
 
 from kaiser_ingest.frames import Incoming
+from kaiser_ingest.identities import DeliveryIds, RecentIds
 from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.outgoing import content_id, to_outgoing, to_rejected
 from kaiser_ingest.rejection_log import RejectionLog
@@ -32,11 +33,6 @@ ALWAYS_PASS = frozenset({Kind.HEARTBEAT, Kind.DISCOVERY})
 
 _BATCH_BYTES = 1024 * 1024
 _RETRY_S = 0.5
-_REMEMBERED_IDS = 20_000
-"""Half the ids remembered as stored, at most: about 2 MB."""
-_BITMAP_BYTES = 2 * 1024 * 1024
-_GIVEN_FOR_MS = 130_000
-"""Longer than the duplicate window of the streams (2 min)."""
 
 
 @dataclass(slots=True)
@@ -77,8 +73,8 @@ class Pipeline:
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._delivery_ids = _DeliveryIds(bus.message_id)
-        self._stored_ids = _RecentIds()
+        self._delivery_ids = DeliveryIds(bus.message_id)
+        self._stored_ids = RecentIds()
         self._log = RejectionLog()
         self.accounts = Accounts(self._in_flight_by_kind, self.oldest_age_s)
 
@@ -239,67 +235,6 @@ class Pipeline:
 
     def _in_flight_by_kind(self) -> dict[str, int]:
         return dict(Tally(_kind(message.topic) for message in (*self._under_way, *self._waiting)))
-
-
-class _RecentIds:
-    """Ids of what was stored lately: one repeated id makes JetStream refuse a whole batch, so they are left out first.
-
-    What is not known here any more JetStream finds itself, at the price of publishing that batch one by one.
-    """
-
-    def __init__(self) -> None:
-        self._new: set[str] = set()
-        self._old: set[str] = set()
-
-    def __contains__(self, msg_id: str) -> bool:
-        return msg_id in self._new or msg_id in self._old
-
-    def add(self, ids: Iterable[str]) -> None:
-        """Remember these; the older half of all is forgotten when there are too many."""
-        self._new.update(ids)
-        if len(self._new) > _REMEMBERED_IDS:
-            self._old, self._new = self._new, set()
-
-
-class _DeliveryIds:
-    """Ids of MQTT deliveries: the same for a redelivery, another for each new message.
-
-    A redelivery has the packet id and content of the first delivery, also in another process. Packet ids are used
-    again: a first delivery whose id may have been given out within JetStream's duplicate window gets a suffix. That is
-    looked up in a bitmap of 2 MiB: by chance it may say "given" too often, never too seldom.
-    """
-
-    def __init__(self, unique: Callable[[], str]) -> None:
-        self._unique = unique
-        self._given = bytearray(_BITMAP_BYTES)
-        self._given_before = bytearray(_BITMAP_BYTES)
-        self._since_ms = 0
-        self._last: tuple[Incoming | None, str] = (None, "")
-
-    def of(self, message: Incoming) -> str:
-        """The id of this delivery; asked again for the message at hand it is the same."""
-        if message is not self._last[0]:
-            self._last = (message, self._new(message))
-        return self._last[1]
-
-    def _new(self, message: Incoming) -> str:
-        if message.qos == 0:
-            return self._unique()
-        content = content_id(message.topic, message.payload)
-        identity = f"{message.packet_id:x}.{content}"
-        if not message.duplicate and self._was_given(int(content[:12], 16) + message.packet_id, message.received_at_ms):
-            return f"{identity}.{self._unique()}"
-        return identity
-
-    def _was_given(self, number: int, now_ms: int) -> bool:
-        """Whether this was asked for the same number within the last two minutes."""
-        if now_ms - self._since_ms >= _GIVEN_FOR_MS:
-            self._given_before, self._given = self._given, bytearray(_BITMAP_BYTES)
-            self._since_ms = now_ms
-        byte, bit = number // 8 % _BITMAP_BYTES, 1 << number % 8
-        was_given = bool((self._given[byte] | self._given_before[byte]) & bit)
-        self._given[byte] |= bit
-        return was_given
 
 
 def refuse_unknown(outcomes: tuple[Outcome, ...], known: Container[str], payload: bytes) -> tuple[Outcome, ...]:

@@ -12,7 +12,8 @@ from kaiser_common.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id,
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from kaiser_ingest.device_messages import PARSERS, readings
+from kaiser_ingest.device_messages import PARSERS
+from kaiser_ingest.sensor_messages import readings
 
 MAX_PAYLOAD_BYTES = 16 * 1024
 MOCK_PREFIX = "MOCK_"

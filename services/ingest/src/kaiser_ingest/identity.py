@@ -1,0 +1,57 @@
+"""What every device message has: who sent it, when, checked against the topic; pure."""
+
+import re
+from typing import Any
+
+from kaiser_common.errors import Code, Rejected
+from kaiser_common.schemas import Clock
+from kaiser_common.topics import Topic
+
+from kaiser_ingest.fields import Fields, choice, mismatch, number, present, text
+
+_TYPE_NAME = re.compile(r"[A-Za-z0-9_.:+-]{1,50}\Z")
+
+
+def identity(
+    topic: Topic, fields: Fields, time: tuple[int, Clock], received_at_ms: int, gpio_required: bool = False
+) -> dict[str, Any]:
+    """The fields that every message has, checked against the topic."""
+    if gpio_required:
+        present(fields, "gpio")
+    check_identity(topic, fields)
+    identity = {
+        "kaiser_id": topic.kaiser_id,
+        "esp_id": topic.esp_id,
+        "ts": time[0],
+        "clock": time[1],
+        "received_at": received_at_ms,
+    }
+    return identity if topic.gpio is None else {**identity, "gpio": topic.gpio}
+
+
+def check_identity(topic: Topic, fields: Fields) -> None:
+    """Rejected 5211 where esp_id or gpio, if the payload has them, are not the topic's."""
+    esp_id = fields.get("esp_id")
+    if esp_id is not None and esp_id != topic.esp_id:
+        raise (
+            Rejected(Code.TOPIC_MISMATCH, f"esp_id is not the topic's {topic.esp_id}", "esp_id")
+            if type(esp_id) is str
+            else mismatch("esp_id", esp_id, "a string")
+        )
+    gpio = fields.get("gpio")
+    if gpio is not None and topic.gpio is not None and (gpio != topic.gpio or type(gpio) is bool):
+        number(gpio, "gpio")
+        raise Rejected(Code.TOPIC_MISMATCH, f"gpio is not the topic's {topic.gpio}", "gpio")
+
+
+def type_name(fields: Fields, code: Code, *names: str) -> str:
+    """The type of a sensor or actuator. Rejected with the given code where it is empty or no plain name."""
+    name = text(present(fields, *names), names[0])
+    if _TYPE_NAME.match(name) is None:
+        raise Rejected(code, f"{names[0]} is {name[:40]!r}", names[0])
+    return name
+
+
+def optional_choice(fields: Fields, name: str, choices: frozenset[str], default: str) -> Any:
+    value = fields.get(name)
+    return default if value is None else choice(value, name, choices)

@@ -1,0 +1,268 @@
+"""The adapter to aiomqtt 2.5.1 and paho 2.2; all that is private of theirs is touched here and in no other file.
+
+aiomqtt connects, subscribes and keeps alive. Three things it cannot do are done here: received PUBLISH packets go
+straight to a callback and are acknowledged when told, many at once; the socket's reader can be paused; the CONNACK's
+session flag, the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import aiomqtt
+import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+
+from kaiser_ingest import reason_codes
+from kaiser_ingest.frames import Incoming, MalformedPacket, PacketSplitter
+
+MAX_OUTGOING = 500
+"""Most messages of ours that wait for the broker's PUBACK, unless the broker allows fewer."""
+
+_RECEIVE_BYTES = 256 * 1024
+_PUBACK = 0x40
+_CLOSED_EARLY = "closed before the broker answered"
+
+
+class ConnectionLost(Exception):
+    """The connection ended before the answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Why a connection ended. code is that of the broker's DISCONNECT, None where the socket just closed."""
+
+    text: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message of ours for the broker."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+class _Tap:
+    """The socket as paho sees it: receives only the packets that the splitter left, sends through."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        self.raw = raw
+        self.waiting = bytearray()
+        self.ended = False
+
+    def recv(self, size: int) -> bytes:
+        if not self.waiting:
+            if self.ended:
+                return b""
+            raise BlockingIOError
+        data = bytes(self.waiting[:size])
+        del self.waiting[:size]
+        return data
+
+    def send(self, data: bytes) -> int:
+        return self.raw.send(data)
+
+    def fileno(self) -> int:
+        return self.raw.fileno()
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class MqttClient(aiomqtt.Client):
+    """aiomqtt whose socket is read by us."""
+
+    def __init__(
+        self,
+        hostname: str,
+        port: int,
+        *,
+        splitter: PacketSplitter,
+        on_messages: Callable[[list[Incoming]], None],
+        **options: Any,
+    ) -> None:
+        super().__init__(hostname, port, **options)
+        self._splitter = splitter
+        self._on_messages = on_messages
+        self._tap: _Tap | None = None
+        self._reading = False
+        self._waiting_to_write = False
+        self.session_present = False
+        self.broker_receive_maximum = 65535
+        self.broker_maximum_packet: int | None = None
+        self.closed_as: Closed | None = None
+        self.unacknowledged: dict[int, asyncio.Future[int]] = {}
+
+    def connection_lost(self) -> asyncio.Future[None]:
+        """Done once the connection has ended."""
+        return self._disconnected
+
+    def pause(self) -> None:
+        """Read nothing more from the socket: TCP then holds the broker back."""
+        if self._reading and self._tap is not None:
+            self._reading = False
+            self._loop.remove_reader(self._tap.fileno())
+            self._stay_alive_while_paused()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._reading and self._tap is not None and self._is_open():
+            self._reading = True
+            self._loop.add_reader(self._tap.fileno(), self._on_readable)
+
+    def abort(self) -> None:
+        """Close the socket at once, without DISCONNECT: the broker will send the will."""
+        if self._is_open():
+            self._end()
+
+    def acknowledge(self, packet_ids: Iterable[int]) -> None:
+        """Send the PUBACKs of these packets in this order, as one write."""
+        data = b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
+        self._client._packet_queue(_PUBACK, data, 0, 1)
+
+    def send(self, message: Publication) -> asyncio.Future[int]:
+        """Send a QoS 1 message; the future gives the PUBACK's reason code. Raises ConnectionLost."""
+        acknowledged: asyncio.Future[int] = self._loop.create_future()
+        information = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        if information.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE):
+            raise ConnectionLost(paho.error_string(information.rc))
+        self.unacknowledged[information.mid] = acknowledged
+        return acknowledged
+
+    def _is_open(self) -> bool:
+        """True until paho has let go of our socket."""
+        sock: Any = self._client._sock
+        return sock is not None and sock is self._tap
+
+    def _stay_alive_while_paused(self) -> None:
+        """While paused no PINGRESP can arrive: paho must not take that for a dead broker."""
+        if not self._reading and self._client._sock is not None:
+            self._client._ping_t = 0.0
+            self._loop.call_later(self._keepalive / 2, self._stay_alive_while_paused)
+
+    def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._attach, sock)
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        self._loop.call_soon_threadsafe(self._write)
+
+    def _write(self) -> None:
+        """Send what paho has queued at once; only what the socket does not take waits for it.
+
+        aiomqtt registers the descriptor a moment later, when it may be closed and another connection's already.
+        """
+        if not self._is_open():
+            return
+        self._client.loop_write()
+        wanted = self._is_open() and self._client.want_write()
+        if self._tap is not None and wanted != self._waiting_to_write:
+            self._waiting_to_write = wanted
+            if wanted:
+                self._loop.add_writer(self._tap.fileno(), self._write)
+            elif self._tap.fileno() >= 0:
+                self._loop.remove_writer(self._tap.fileno())
+
+    def _on_socket_unregister_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Nothing: `_write` knows whether it waits."""
+
+    def _on_socket_close(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Let go of the descriptor before it is closed."""
+        if self._tap is not None and self._tap.fileno() >= 0:
+            if self._reading:
+                self._loop.remove_reader(self._tap.fileno())
+            if self._waiting_to_write:
+                self._loop.remove_writer(self._tap.fileno())
+        self._reading = self._waiting_to_write = False
+        if self._misc_task is not None and not self._misc_task.done():
+            self._misc_task.cancel()
+
+    def _attach(self, raw: socket.socket) -> None:
+        if self._client._sock is not raw:
+            return  # closed already
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._tap = _Tap(raw)
+        self._client._sock = self._tap  # type: ignore[assignment]
+        self.resume()
+        self._misc_task = self._loop.create_task(self._misc_loop())
+        self._write()
+
+    def _on_readable(self) -> None:
+        tap = self._tap
+        if tap is None:
+            return
+        pending = True
+        while pending and self._reading:
+            try:
+                data = tap.raw.recv(_RECEIVE_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._end()
+                return
+            self._take(data, tap)
+            pending = isinstance(tap.raw, ssl.SSLSocket) and tap.raw.fileno() >= 0 and tap.raw.pending() > 0
+
+    def _take(self, data: bytes, tap: _Tap) -> None:
+        try:
+            messages = self._splitter.feed(data, time.time_ns() // 1_000_000)
+        except MalformedPacket as error:
+            self.closed_as = Closed(f"malformed packet: {error}", None)
+            self._end()
+            return
+        if self._splitter.control:
+            tap.waiting += self._splitter.control
+            self._splitter.control.clear()
+            while tap.waiting and self._is_open():
+                self._client.loop_read()
+        if messages:
+            self._on_messages(messages)
+
+    def _end(self) -> None:
+        """Let paho see the end of the stream, and whoever waits for the CONNACK know at once."""
+        if self._tap is not None:
+            self._tap.waiting.clear()
+            self._tap.ended = True
+            self._client.loop_read()
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError(_CLOSED_EARLY))
+
+    def _on_connect(
+        self, client: paho.Client, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None
+    ) -> None:
+        self.session_present = bool(flags.session_present)
+        self.broker_receive_maximum = int(getattr(properties, "ReceiveMaximum", 65535))
+        self.broker_maximum_packet = getattr(properties, "MaximumPacketSize", None)
+        client._max_inflight_messages = min(MAX_OUTGOING, self.broker_receive_maximum)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self, client: paho.Client, userdata: Any, flags: Any, reason_code: Any, properties: Properties | None = None
+    ) -> None:
+        if self.closed_as is None:
+            from_broker = bool(flags.is_disconnect_packet_from_server)
+            code = int(reason_code.value) if from_broker else None
+            text = reason_codes.reason_text(code) if code is not None else "the connection was closed"
+            self.closed_as = Closed(text, code)
+        for acknowledged in self.unacknowledged.values():
+            if not acknowledged.done():
+                acknowledged.set_exception(ConnectionLost(self.closed_as.text))
+                acknowledged.exception()  # whoever waited sees it; the others do not care
+        self.unacknowledged.clear()
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_publish(
+        self, client: paho.Client, userdata: Any, mid: int, reason_code: Any, properties: Properties
+    ) -> None:
+        acknowledged = self.unacknowledged.pop(mid, None)
+        if acknowledged is not None and not acknowledged.done():
+            acknowledged.set_result(int(reason_code.value))
