@@ -13,6 +13,9 @@ from kaiser_common.schemas.api.sensors import (
     Bucket,
     BucketsPage,
     BucketsQuery,
+    Completeness,
+    CompletenessPage,
+    CompletenessQuery,
     LatestQuery,
     ReadingItem,
     ReadingsPage,
@@ -20,6 +23,7 @@ from kaiser_common.schemas.api.sensors import (
 )
 
 from kaiser_sensor import store
+from kaiser_sensor.completeness import day_span, expected_readings, share
 from kaiser_sensor.rows import COLUMNS, Row
 
 Key = tuple[datetime, int, str]
@@ -40,6 +44,7 @@ class SensorApi:
             "latest": Method(LatestQuery, self.latest),
             "data": Method(ReadingsQuery, self.data),
             "buckets": Method(BucketsQuery, self.buckets),
+            "completeness": Method(CompletenessQuery, self.completeness),
         }
 
     async def latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
@@ -81,6 +86,28 @@ class SensorApi:
                 for start, count, least, most, mean, last in rows
             ]
         )
+
+    async def completeness(self, query: CompletenessQuery, caller: Caller) -> CompletenessPage:
+        """Of each configured sensor of a device the share of a day's expected readings that came."""
+        now = datetime.now(UTC)
+        day = query.day or now.date()
+        async with self._pool.connection() as connection:
+            counts = await store.received(connection, query.esp_id, *day_span(day))
+        items = []
+        for gpio, sensor_type, interval_s, received in counts:
+            expected = expected_readings(day, timedelta(seconds=interval_s), now)
+            items.append(
+                Completeness(
+                    esp_id=query.esp_id,
+                    gpio=gpio,
+                    sensor_type=sensor_type,
+                    day=day,
+                    expected=expected,
+                    received=received,
+                    share=share(received, expected),
+                )
+            )
+        return CompletenessPage(items=items)
 
     def _type(self, sensor_type: str | None) -> str | None:
         return None if sensor_type is None else self._canonical(sensor_type)

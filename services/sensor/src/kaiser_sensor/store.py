@@ -123,3 +123,21 @@ async def buckets(
         },
     )
     return await cursor.fetchall()
+
+
+async def received(
+    connection: Connection, esp_id: str, from_at: datetime, to_at: datetime
+) -> list[tuple[int, str, int, int]]:
+    """Of each configured, active sensor of a device: gpio, type, interval in s, readings in [from_at, to_at)."""
+    cursor = await connection.execute(
+        """
+        SELECT configs.gpio, configs.sensor_type, (configs.config ->> 'interval_s')::integer, count(data.time)
+        FROM sensor.configs AS configs
+        LEFT JOIN sensor.data AS data ON data.esp_id = configs.esp_id AND data.gpio = configs.gpio
+            AND data.sensor_type = configs.sensor_type AND data.time >= %(from_at)s AND data.time < %(to_at)s
+        WHERE configs.esp_id = %(esp_id)s AND (configs.config ->> 'active')::boolean
+        GROUP BY configs.esp_id, configs.gpio, configs.sensor_type ORDER BY configs.gpio, configs.sensor_type
+        """,
+        {"esp_id": esp_id, "from_at": from_at, "to_at": to_at},
+    )
+    return await cursor.fetchall()

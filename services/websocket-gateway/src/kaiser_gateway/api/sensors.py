@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -15,6 +16,8 @@ from kaiser_common.schemas.api.sensors import (
     SENSOR_TYPE,
     BucketsPage,
     BucketsQuery,
+    CompletenessPage,
+    CompletenessQuery,
     ConfigsPage,
     ConfigsQuery,
     LatestQuery,
@@ -64,6 +67,16 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     ) -> ReadingsPage:
         """The newest reading of each sensor, of one device or of all."""
         return await call(bus, "sensor", "latest", LatestQuery(esp_id=esp_id), ReadingsPage, caller=caller)
+
+    @routes.get("/completeness")
+    async def completeness(
+        esp_id: Annotated[str, Query(pattern=ESP_ID)],
+        day: Annotated[date | None, Query(description="UTC, such as 2026-01-31; today by default")] = None,
+        caller: Caller = viewer,
+    ) -> CompletenessPage:
+        """Of each configured sensor of a device the share of a day's expected readings that came."""
+        query = CompletenessQuery(esp_id=esp_id, day=day)
+        return await call(bus, "sensor", "completeness", query, CompletenessPage, caller=caller, timeout_s=20.0)
 
     @routes.get("/data", response_model=ReadingsPage | BucketsPage)
     async def data(

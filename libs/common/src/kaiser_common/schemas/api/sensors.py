@@ -1,5 +1,6 @@
 """Sensors in the API: configurations, readings, and the newest reading of each sensor."""
 
+from datetime import date
 from typing import Annotated
 
 from pydantic import BaseModel, Field, model_validator
@@ -169,4 +170,36 @@ class BucketsPage(BaseModel):
     model_config = FROZEN
 
     items: list[Bucket]
+    next_cursor: str | None = None
+
+
+class CompletenessQuery(BaseModel):
+    """How much of what a device's sensors should have sent on a day (UTC) came; today by default."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    day: date | None = None
+
+
+class Completeness(BaseModel):
+    """A configured sensor's day. expected: by its interval, of today up to now; share None when it is 0."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    gpio: int
+    sensor_type: str
+    day: date
+    expected: int
+    received: int
+    share: float | None
+
+
+class CompletenessPage(BaseModel):
+    """The configured, active sensors of a device."""
+
+    model_config = FROZEN
+
+    items: list[Completeness]
     next_cursor: str | None = None
