@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import nats
 import psycopg
 import pytest
-from kaiser_common.bus import connect
+from kaiser_common.bus import BusUnavailable, connect
 from kaiser_common.consumer import Delivery
 from kaiser_common.database import open_pool
 from kaiser_common.rpc import Caller, RpcError
@@ -133,6 +133,71 @@ async def test_an_old_will_does_not_take_a_device_offline(life):
     await life.say(life.beat())
     await life.say(old)
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is True
+
+
+def digest(at: datetime, *esp_ids: str) -> Delivery:
+    devices = dict.fromkeys(esp_ids, int(at.timestamp() * 1000))
+    body = json.dumps({"devices": devices}).encode()
+    return Delivery("esp.system.alive.god.digest", "$JS.ACK.DEVICES.health.1.9.1.1.0", body, None)
+
+
+async def test_a_digest_of_what_came_before_a_will_does_not_bring_the_device_back(life):
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    await life.say(life.beat())
+    life.wait(1)
+    last_data_at = life.now
+    life.wait(1)
+    await life.say(life.message("system.will", status="offline"))
+    life.wait(3)
+    await life.say(digest(last_data_at, "ESP_A"))
+    device = await life.api.read(DeviceId(esp_id="ESP_A"), ADA)
+    assert (device.online, device.last_seen) == (False, int(last_data_at.timestamp() * 1000))
+    await life.say(digest(life.now, "ESP_A"))
+    assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is True
+    assert await life.system_events() == ["device_online", "device_offline", "device_online"]
+
+
+async def test_a_heartbeat_that_brings_a_device_online_tells_its_figures(life):
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    await life.say(life.beat(sensor_count=3))
+    told = [body for subject, body in await life.published("EVENTS") if ".esp_health." in subject]
+    assert [(event["status"], event.get("heap_free")) for event in told] == [("online", None), ("online", 45_000)]
+
+
+async def test_a_batch_that_failed_after_its_events_tells_each_once_when_it_comes_again(life, monkeypatch):
+    async def away(*_):
+        raise nats.errors.TimeoutError
+
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    batch = [
+        life.beat(),
+        life.beat("ESP_NEW"),
+        life.message("system.error", error_code=1002, severity="error", message="m"),
+        life.message("system.error", error_code=1003, severity="error", message="n"),
+    ]
+    with monkeypatch.context() as broken:
+        broken.setattr(KeyValue, "put", away)
+        with pytest.raises(nats.errors.TimeoutError):
+            await life.say(*batch)
+    life.wait(1)
+    await life.say(*batch)
+    events = await life.system_events()
+    assert sorted(events) == ["device_error", "device_error", "device_online", "device_pending"]
+
+
+async def test_figures_that_could_not_be_told_are_told_when_the_batch_comes_again(life, monkeypatch):
+    async def away(*_):
+        raise BusUnavailable("away")
+
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    beat = life.beat()
+    with monkeypatch.context() as broken:
+        broken.setattr(life.bus, "publish_batch", away)
+        with pytest.raises(BusUnavailable):
+            await life.say(beat)
+    await life.say(beat)
+    told = [body for subject, body in await life.published("EVENTS") if ".esp_health." in subject]
+    assert [event.get("heap_free") for event in told] == [None, 45_000]
 
 
 async def test_silence_takes_a_device_offline_after_its_timeout_and_any_data_keeps_it_online(life):

@@ -1,7 +1,7 @@
 """What devices say about themselves, a batch in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -44,6 +44,8 @@ class Told:
     outbox: list[Outgoing] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     """Devices whose record in the bucket has to be written."""
+    figures: dict[str, tuple[tuple[object, ...], datetime]] = field(default_factory=dict)
+    """What an esp_health says of a device, and when: remembered once it is told."""
 
 
 class Inbox:
@@ -94,6 +96,7 @@ class Inbox:
                 await self._note_error(connection, error, told)
             await self._note_answers(connection, batch, now, told)
             await self._tell(connection, told)
+        self._last_events |= told.figures
 
     async def _note_heard(self, connection: Connection, batch: Batch, now: datetime, told: Told) -> dict[str, Known]:
         """Who is known of those that were heard; newcomers among them are pending from now on."""
@@ -107,13 +110,18 @@ class Inbox:
                 self._tell_transition(transition, now, told)
         strangers = [(esp_id, site) for esp_id, site in batch.newcomers.items() if esp_id not in known]
         if strangers:
-            await self._add_pending(connection, strangers, now, told)
             again = {esp_id: batch.heard[esp_id] for esp_id, _ in strangers}
+            await self._add_pending(connection, strangers, again, now, told)
             known |= await presence_store.note_heard(connection, again, now, timeout_s)
         return known
 
     async def _add_pending(
-        self, connection: Connection, strangers: list[tuple[str, str]], now: datetime, told: Told
+        self,
+        connection: Connection,
+        strangers: list[tuple[str, str]],
+        heard: Mapping[str, datetime],
+        now: datetime,
+        told: Told,
     ) -> None:
         pending = await presence_store.pending_count(connection)
         permitted = self._pending.permitted(now)
@@ -124,7 +132,9 @@ class Inbox:
         for esp_id in added:
             log.info("device_pending", esp_id=esp_id)
             text = f"{esp_id} is unknown and waits for approval"
-            told.events.append(outgoing.system_event("device_pending", text, now, esp_id=esp_id))
+            event_id = f"device_pending-{esp_id}-{heard[esp_id].timestamp()}"
+            event = outgoing.system_event("device_pending", text, now, esp_id=esp_id, event_id=event_id)
+            told.events.append(event)
             told.changed.add(esp_id)
 
     async def _note_heartbeats(
@@ -143,7 +153,7 @@ class Inbox:
             device = known.get(esp_id)
             state = device.state if device else None
             told.outbox.append(outgoing.heartbeat_ack(heartbeat, state, esp_id in with_config, now))
-            if device and state == "approved" and self._is_news(heartbeat, device, now):
+            if device and state == "approved" and self._is_news(heartbeat, device, now, told):
                 told.events.append(
                     outgoing.health_event(
                         device.kaiser_id,
@@ -155,7 +165,7 @@ class Inbox:
                     )
                 )
 
-    def _is_news(self, heartbeat: Heartbeat, device: Known, now: datetime) -> bool:
+    def _is_news(self, heartbeat: Heartbeat, device: Known, now: datetime, told: Told) -> bool:
         """Whether status or figures changed since the last event, or that one is too long ago."""
         figures = (
             device.online,
@@ -168,12 +178,17 @@ class Inbox:
         before, told_at = self._last_events.get(heartbeat.esp_id, (None, now))
         if figures == before and now - told_at < timedelta(seconds=self._settings.health_event_s):
             return False
-        self._last_events[heartbeat.esp_id] = (figures, now)
+        told.figures[heartbeat.esp_id] = (figures, now)
         return True
 
     async def _note_will(self, connection: Connection, will: Will, now: datetime, told: Told) -> None:
         transition, counts = await presence_store.take_offline(
-            connection, will.esp_id, time_of(will.ts), has_clock=will.clock == "device", retained=will.retained
+            connection,
+            will.esp_id,
+            time_of(will.ts),
+            time_of(will.received_at),
+            has_clock=will.clock == "device",
+            retained=will.retained,
         )
         if not counts:
             metrics.WILLS_IGNORED.inc()
@@ -202,6 +217,7 @@ class Inbox:
                 severity=error.severity,
                 code=error.error_code,
                 details={"error_code": error.error_code, "category": error.category},
+                event_id=f"device_error-{error.esp_id}-{error.ts}-{error.error_code}",
             )
         )
 

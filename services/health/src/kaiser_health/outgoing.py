@@ -88,6 +88,7 @@ def transition_event(transition: Transition, now: datetime) -> Outgoing:
         esp_id=transition.esp_id,
         severity="info" if transition.online else "warning",
         details={"reason": transition.reason, "last_seen": _ms(transition.last_seen_at)},
+        event_id=f"{name}-{transition.esp_id}-{transition.reason}-{_ms(transition.last_seen_at)}",
     )
 
 
@@ -115,8 +116,9 @@ def health_event(
         ts=_ms(now),
         topic=build(Kind.HEARTBEAT, kaiser_id, esp_id) if heartbeat else None,
     )
-    # One event a device and change: the time keeps a later change apart from this one.
-    return _event("esp_health", esp_id, event, f"health-{esp_id}-{_ms(now)}-{online}")
+    # The fact's own time, not ours: told again after a failed commit it has the same id.
+    fact = f"beat-{heartbeat.received_at}" if heartbeat else f"seen-{event.last_seen}"
+    return _event("esp_health", esp_id, event, f"health-{esp_id}-{fact}-{online}")
 
 
 def push_event(push: Push, now: datetime) -> Outgoing:
@@ -163,13 +165,13 @@ def system_event(
     message: str,
     now: datetime,
     *,
+    event_id: str,
     esp_id: str | None = None,
     severity: Literal["info", "warning", "error", "critical"] = "info",
     code: int | None = None,
     details: dict[str, Any] | None = None,
-    event_id: str | None = None,
 ) -> Outgoing:
-    """A system_event."""
+    """A system_event. `event_id` names the fact, so that telling it again is harmless."""
     body = SystemEvent(
         event=event,
         severity=severity,
@@ -179,7 +181,7 @@ def system_event(
         details=details or {},
         ts=_ms(now),
     )
-    return _event("system_event", esp_id, body, event_id or f"{event}-{esp_id}-{_ms(now)}")
+    return _event("system_event", esp_id, body, event_id)
 
 
 def _event(kind: str, esp_id: str | None, body: BaseModel, msg_id: str) -> Outgoing:

@@ -43,6 +43,7 @@ async def note_heard(
 ) -> dict[str, Known]:
     """Note when devices were last heard; approved ones heard within their timeout are online from now on.
 
+    What was heard before a will may be told after it (the digest comes every few seconds): it brings nobody back.
     All in one statement; rows are locked in the order of their ids, so that replicas cannot block each other for good.
     """
     ids = sorted(heard)
@@ -54,8 +55,8 @@ async def note_heard(
         )
         UPDATE health.devices AS d
         SET last_seen_at = greatest(d.last_seen_at, heard.at),
-            online = d.state = 'approved' AND (d.online OR heard.at
-                > %(now)s - make_interval(secs => coalesce(d.heartbeat_timeout_s, %(timeout_s)s)))
+            online = d.state = 'approved' AND (d.online OR heard.at > greatest(d.will_at,
+                %(now)s - make_interval(secs => coalesce(d.heartbeat_timeout_s, %(timeout_s)s))))
         FROM heard JOIN before USING (esp_id)
         WHERE d.esp_id = heard.esp_id
         RETURNING d.esp_id, d.kaiser_id, d.state, d.online, before.online, d.last_seen_at
@@ -110,9 +111,12 @@ async def sweep(connection: Connection, now: datetime, listening_since: datetime
 
 
 async def take_offline(
-    connection: Connection, esp_id: str, will_at: datetime, *, has_clock: bool, retained: bool
+    connection: Connection, esp_id: str, will_at: datetime, received_at: datetime, *, has_clock: bool, retained: bool
 ) -> tuple[Transition | None, bool]:
-    """Apply a will: the transition if the device was online, and whether the will counted."""
+    """Apply a will: the transition if the device was online, and whether the will counted.
+
+    `will_at` is the will's own time, `received_at` ingest's.
+    """
     cursor = await connection.execute(
         "SELECT kaiser_id, online, last_seen_at FROM health.devices WHERE esp_id = %s FOR UPDATE", (esp_id,)
     )
@@ -124,7 +128,9 @@ async def take_offline(
         return None, False
     if not online:
         return None, True
-    await connection.execute("UPDATE health.devices SET online = false WHERE esp_id = %s", (esp_id,))
+    await connection.execute(
+        "UPDATE health.devices SET online = false, will_at = %s WHERE esp_id = %s", (received_at, esp_id)
+    )
     return Transition(esp_id, kaiser_id, False, "will", last_seen_at), True
 
 
