@@ -1,17 +1,27 @@
 """Ports of this machine: which are free."""
 
+import random
 import socket
 
 from kaiser_stack.errors import SetupError
 
 LOOPBACK = "127.0.0.1"
 
+_RANGE = (15_000, 32_000)
+_TRIES = 200
+
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on at this moment.
+
+    It lies below the range from which systems take ports for outgoing connections, one of which could have it a moment
+    later.
+    """
+    for _ in range(_TRIES):
+        port = random.randint(*_RANGE)
+        if is_free(port):
+            return port
+    raise SetupError(f"no free port between {_RANGE[0]} and {_RANGE[1]}: set the ports that you want")
 
 
 def is_free(port: int) -> bool:
