@@ -33,6 +33,7 @@ from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
 from kaiser_health.inbox import Inbox
 from kaiser_health.settings import HealthSettings
+from kaiser_health.upkeep import drop_old
 from nats.js.kv import KeyValue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -393,6 +394,30 @@ async def test_a_change_that_the_bucket_did_not_take_is_told_by_the_next_sweep(l
             await life.record()
     await life.inbox.sweep()
     assert (await life.record())["state"] == "approved"
+
+
+async def test_what_is_older_than_its_retention_is_let_go(life, database):
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    await life.say(life.beat(), life.message("system.error", error_code=1002, severity="error", message="m"))
+    config = ConfigRequest(sensors=[], actuators=[])
+    await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)
+    life.wait(60)
+    await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE health.audit_log SET at = %s", (life.now,))
+    settings = HealthSettings(database_url=database, heartbeat_retention_days=30, audit_retention_days=60)
+
+    async def rows_after(days: int) -> list[int]:
+        tables = ("heartbeats", "device_errors", "pushes", "audit_log")
+        async with await psycopg.AsyncConnection.connect(database) as connection:
+            await drop_old(connection, START + timedelta(days=days), settings)
+            counts = [await connection.execute(f"SELECT count(*) FROM health.{table}") for table in tables]
+            return [(await cursor.fetchone())[0] for cursor in counts]
+
+    assert await rows_after(29) == [1, 1, 2, 3]
+    assert await rows_after(32) == [0, 0, 2, 3]
+    # The push that still waits for its answer stays.
+    assert await rows_after(62) == [0, 0, 1, 0]
 
 
 async def test_ten_thousand_heartbeats_cost_little(life, bus_settings, database):

@@ -1,7 +1,7 @@
 """The composition root of the health service."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import psycopg
 import structlog
@@ -11,7 +11,6 @@ from kaiser_common.database import (
     UNAVAILABLE,
     DatabasePool,
     Verdict,
-    drop_days_before,
     make_day_partitions,
     open_pool,
     ping,
@@ -23,12 +22,13 @@ from kaiser_common.service import Service, run
 from kaiser_common.subjects import HEALTH
 from nats.errors import Error as NatsError
 
-from kaiser_health import audit, store
+from kaiser_health import store
 from kaiser_health.api import RegistryApi
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
 from kaiser_health.inbox import OUTSIDE, Inbox
 from kaiser_health.settings import HealthSettings
+from kaiser_health.upkeep import drop_old
 
 log = structlog.get_logger()
 
@@ -91,9 +91,7 @@ async def keep_up(pool: DatabasePool, settings: HealthSettings) -> None:
         try:
             async with pool.connection() as connection:
                 await make_day_partitions(connection, "health.heartbeats", now)
-                keep = timedelta(days=settings.heartbeat_retention_days)
-                await drop_days_before(connection, "health.heartbeats", now - keep)
-                await audit.drop_before(connection, now - timedelta(days=settings.audit_retention_days))
+                await drop_old(connection, now, settings)
         except UNAVAILABLE as error:
             log.warning("upkeep_postponed", error=str(error).splitlines()[0])
             await asyncio.sleep(_RETRY_S)

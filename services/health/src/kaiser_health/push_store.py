@@ -75,3 +75,8 @@ async def update(connection: Connection, push: Push) -> None:
             push.push_id,
         ),
     )
+
+
+async def drop_ended_before(connection: Connection, before: datetime) -> None:
+    """Let pushes go that ended long ago."""
+    await connection.execute("DELETE FROM health.pushes WHERE ended_at < %s", (before,))
