@@ -213,6 +213,7 @@ def set_up_logging(name: str, level: str, form: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s [%(levelname)s] {name} %(name)s: %(message)s")
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # says the same at each try; we say it once
 
 
 def _named(name: str) -> structlog.typing.Processor:
