@@ -17,7 +17,5 @@ class HealthSettings(CommonSettings):
     push_tries: int = Field(default=3, ge=1, le=10, description="How often a config or zone is sent; a command once.")
     pending_max: int = Field(default=1000, ge=0, description="Most devices that may wait for approval.")
     pending_per_minute: int = Field(default=60, ge=1, description="Most new devices a minute that become pending.")
-    heartbeat_retention_days: int = Field(
-        default=30, ge=1, description="How long heartbeats and errors are kept."
-    )
+    heartbeat_retention_days: int = Field(default=30, ge=1, description="How long heartbeats and errors are kept.")
     audit_retention_days: int = Field(default=365, ge=1, description="How long the audit log and pushes are kept.")
