@@ -107,3 +107,21 @@ async def test_a_device_that_displays_its_value_gets_it(stack: Stack):
         stack.publish([raw(esp_id, 34, int(time.time() * 1000), 2048)])
         frame = await events.until("sensor_data")
     assert (frame["data"]["value"], frame["data"]["quality"]) == (7.0, "good")
+
+
+def test_completeness_tells_the_share_of_a_days_readings(stack: Stack):
+    [esp_id] = stack.register(1)
+    yesterday = int(time.time()) // 86_400 * 86_400 - 86_400
+    with stack.sign_in() as rest:
+        assert rest.put(f"/api/v1/sensors/{esp_id}/34/ph", json={"interval_s": 3600}).status_code == 200
+        stack.publish([raw(esp_id, 34, (yesterday + hour * 3600) * 1000, 2620) for hour in range(18)])
+
+        def answer() -> dict:
+            day = time.strftime("%Y-%m-%d", time.gmtime(yesterday))
+            found = rest.get("/api/v1/sensors/completeness", params={"esp_id": esp_id, "day": day})
+            assert found.status_code == 200, found.text
+            return found.json()["items"][0]
+
+        wait_until(lambda: answer()["received"] == 18, "the readings are counted", 10.0)
+        assert (answer()["expected"], answer()["share"]) == (24, 0.75)
+        assert rest.get("/api/v1/sensors/completeness", params={"esp_id": esp_id, "day": "soon"}).status_code == 422
