@@ -29,9 +29,9 @@ class _NoPipeline:
 
 
 @pytest.fixture
-def bus_here(nats_server: Any) -> CommonSettings:
-    """The session's NATS, with whatever is declared there: a session alone needs nothing of it."""
-    return CommonSettings(nats_url=nats_server.url)
+def bus_here(bus_settings: CommonSettings) -> CommonSettings:
+    """A bus that remembers nothing of the sessions of other tests."""
+    return bus_settings
 
 
 @asynccontextmanager
