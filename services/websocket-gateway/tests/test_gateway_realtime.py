@@ -147,6 +147,23 @@ async def test_resume_tells_a_gap(gateway, events, receive):
         assert [(await receive(websocket, "sensor_data"))["seq"] for _ in range(5)] == seqs[5:]
 
 
+async def test_what_comes_while_a_client_resumes_is_not_lost(gateway, events, receive, settled):
+    async with gateway.connect(rate=5000) as websocket:
+        await settled(websocket)
+        last = await events.publish()
+        assert (await receive(websocket, "sensor_data"))["seq"] == last
+        seen: list[int] = []
+        published: list[int] = []
+        for _ in range(40):
+            # A client that is up to date resumes while an event is on its way.
+            await websocket.send(json.dumps({"action": "resume", "after": last}))
+            last = await events.publish(esp_id="ESP_RACE")
+            published.append(last)
+            while not seen or seen[-1] != last:
+                seen.append((await receive(websocket, "sensor_data"))["seq"])
+        assert set(published) <= set(seen)
+
+
 async def test_a_stalled_client_is_closed_with_4008_and_does_not_delay_the_others(start_gateway, events, settled):
     gateway = start_gateway(KAISER_WS_STALLED_S="2", KAISER_WS_CLIENT_BYTES="100000")
     url = gateway.url("slow", rate=5000).replace("ws://", "")

@@ -44,7 +44,7 @@ async def resume(bus: Bus, hub: Hub, client: Client, after: int) -> None:
         kept = await _kept(bus)
         start, missed = gap(after, kept)
         await client.answer(answer("resumed", time.time(), {"from": start, "missed": missed}))
-        if start > kept.last:
+        if start > max(kept.last, hub.last_seq):  # no await from here to the end of the pause: nothing can slip through
             return
         reader = OrderedReader(bus, EVENTS.name, EVENTS.subjects, start_sequence=start, max_messages=500)
         async for batch in reader:
