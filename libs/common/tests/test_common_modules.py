@@ -12,6 +12,7 @@ MODULES = {
     "database",
     "declare",
     "errors",
+    "lease",
     "metrics",
     "migrate",
     "mirror",

@@ -211,7 +211,7 @@ async def test_a_holder_that_cannot_renew_its_lease_lets_go(
     started = time.monotonic()
     await until(lambda: not ingest.connected(), 6.0)
     assert time.monotonic() - started < 5.0
-    assert ingest.metric("kaiser_ingest_lease_held") == 0
+    assert ingest.metric("kaiser_lease_held") == 0
     assert ingest.get("/readyz")[0] == 503
     nats_server.start()
 

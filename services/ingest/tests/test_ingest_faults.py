@@ -216,7 +216,7 @@ async def test_a_standby_takes_over_within_ten_seconds_and_never_two_hold_the_co
     await until(standby.connected, 10.0)
     assert time.monotonic() - started < 10.0
     os.kill(running.pid, signal.SIGCONT)
-    await until(lambda: running.metric("kaiser_ingest_lease_held") == 0 and not running.connected(), 5.0)
+    await until(lambda: running.metric("kaiser_lease_held") == 0 and not running.connected(), 5.0)
     assert standby.connected()
     sent = await load.stop()
     await settled(standby, until)

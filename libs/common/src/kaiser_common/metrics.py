@@ -20,6 +20,8 @@ BUS_CONSUMED = Counter("kaiser_bus_consumed_messages_total", "Messages taken fro
 BUS_REDELIVERED = Counter(
     "kaiser_bus_redelivered_messages_total", "Messages of a durable consumer that came more than once.", ["consumer"]
 )
+LEASE_HELD = Gauge("kaiser_lease_held", "1 while this process holds its lease, 0 while it stands by.")
+LEASE_LOST = Counter("kaiser_lease_lost_total", "Times a lease was given up because it could not be renewed.")
 RPC_SECONDS = Histogram(
     "kaiser_rpc_seconds", "Time to answer a request from the bus.", ["method", "result"], buckets=LATENCY_BUCKETS
 )

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from kaiser_common.bus import Bus, connect
 from kaiser_common.errors import Code
+from kaiser_common.lease import Grant, Lease
 from kaiser_common.mirror import Mirror
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError, serve
 from kaiser_common.schemas.api.rejected import RejectedQuery, ReplayRequest
@@ -19,7 +20,6 @@ from prometheus_client import REGISTRY
 
 from kaiser_ingest.alive import Heard
 from kaiser_ingest.connection import Session, SwitchFailed
-from kaiser_ingest.lease import Grant, Lease
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.outbox import Outbox
 from kaiser_ingest.pipeline import Pipeline

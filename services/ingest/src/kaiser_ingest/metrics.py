@@ -28,8 +28,6 @@ OUTBOX_PUBLISHED = Counter("kaiser_ingest_outbox_published_total", "Messages pub
 OUTBOX_EXPIRED = Counter("kaiser_ingest_outbox_expired_total", "Messages for MQTT dropped because they had expired.")
 OUTBOX_REJECTED = Counter("kaiser_ingest_outbox_rejected_total", "Messages for MQTT that can never be published.")
 OUTBOX_REPEATED = Counter("kaiser_ingest_outbox_repeated_total", "Publishes on MQTT repeated after a lost PUBACK.")
-LEASE_HELD = Gauge("kaiser_ingest_lease_held", "1 while this process may hold the MQTT connection.")
-LEASE_LOST = Counter("kaiser_ingest_lease_lost_total", "Times the lease was given up because it could not be renewed.")
 PROFILE_SWITCHES = Counter(
     "kaiser_ingest_profile_switches_total", "Switches of the broker profile, by result.", ["result"]
 )

@@ -1,22 +1,22 @@
-"""The lease that names the one ingest which may hold the MQTT connection: a key in NATS KV that expires by itself."""
+"""A lease names the one replica that may do a thing: a key in NATS KV that expires by itself."""
 
 import asyncio
 import time
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.subjects import LEASE_BUCKET
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-from kaiser_ingest import metrics
+from kaiser_common import metrics
+from kaiser_common.bus import Bus, end_if_cancelled
+from kaiser_common.subjects import LEASE_BUCKET
 
 log = structlog.get_logger()
 
 MARGIN_S = 1.0
-"""The holder lets go so long before the lease can expire: time to close the connection."""
+"""The holder lets go so long before the lease can expire: time to end what only a holder may do."""
 _ASK_EVERY_S = 0.5
 
 
