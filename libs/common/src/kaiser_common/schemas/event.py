@@ -147,7 +147,7 @@ class ZoneAssignmentEvent(BaseModel):
 
 
 class LogicExecutionEvent(BaseModel):
-    """A rule that fired, or was kept from it."""
+    """A rule that fired, or was kept from it (outcome `suppressed`). decisions: each condition's result and why."""
 
     model_config = FROZEN
 
@@ -155,6 +155,8 @@ class LogicExecutionEvent(BaseModel):
     rule_name: str
     execution_id: str
     success: bool
+    outcome: str | None = None
+    decisions: list[dict[str, Any]] = []
     esp_id: str | None = None
     gpio: int | None = None
     trigger: dict[str, Any] = {}
