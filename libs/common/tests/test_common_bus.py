@@ -11,9 +11,11 @@ from kaiser_common import declare
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer, Delivery, OrderedReader
 from kaiser_common.mirror import Mirror
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve, tell_status
+from kaiser_common.schemas.api.system import ReplicaStatus
+from kaiser_common.service import ErrorMemory, Service
 from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import Bucket, DurableConsumer, Stream
+from kaiser_common.subjects import STATUS_SUBJECT, Bucket, DurableConsumer, Stream
 from pydantic import BaseModel
 
 STREAM = Stream("TEST", ("test.>",), "limits", "file", 10_000_000, "new")
@@ -301,3 +303,22 @@ async def test_a_service_that_is_down_gives_504_at_once(bus):
         await call(bus, "nobody", "home", Nothing(), Nothing)
     assert (caught.value.problem.status, caught.value.problem.code) == (504, 5403)
     assert time.monotonic() - started < 2
+
+
+async def test_a_process_tells_its_status_with_what_it_misses_and_its_last_error(bus):
+    errors = ErrorMemory()
+    errors(None, "error", {"event": "database_gone", "error": "no route", "url": "x"})
+    errors(None, "warning", {"event": "not_an_error"})
+    service = Service("trial", errors)
+
+    async def hangs() -> None:
+        await asyncio.sleep(60)
+
+    service.check("nats", bus.round_trip)
+    service.check("database", hangs)
+    async with tell_status(bus, service):
+        reply = await bus.client.request(STATUS_SUBJECT, timeout=1.5)
+    status = ReplicaStatus.model_validate_json(reply.data)
+    assert (status.service, status.version, status.ready) == ("trial", "0.1.0", False)
+    assert status.checks == {"nats": "ok", "database": "no answer within 0.8 s"}
+    assert (status.last_error.event, status.last_error.message) == ("database_gone", "no route")

@@ -262,7 +262,8 @@ async def _open(settings: CommonSettings, name: str) -> DirectClient:
 async def _close(client: DirectClient) -> None:
     try:
         await asyncio.wait_for(client.close(), 5.0)
-    except (NatsError, OSError, TimeoutError) as error:
+    # RuntimeError: uvloop's word for a write to a transport that is closed, while the connection is being lost.
+    except (NatsError, OSError, TimeoutError, RuntimeError) as error:
         log.warning("bus_close_failed", error=str(error) or type(error).__name__)
 
 

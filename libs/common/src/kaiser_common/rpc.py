@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.subjects import rpc_subject
+from kaiser_common.service import Service
+from kaiser_common.subjects import STATUS_SUBJECT, rpc_subject
 
 log = structlog.get_logger()
 
@@ -26,6 +27,7 @@ _PROBLEM = "Kaiser-Problem"
 _CALLER = "Kaiser-Caller"
 _MISSING_FIELD, _TYPE_MISMATCH, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5402, 5403, 5407
 _AT_ONCE = 64
+_STATUS_AT_ONCE = 8
 
 
 class Caller(BaseModel):
@@ -130,6 +132,36 @@ async def serve(
             log.debug("unsubscribe_failed", error=str(error))
         if running:
             await asyncio.wait(running, timeout=5.0)
+        for task in running:
+            task.cancel()
+
+
+@asynccontextmanager
+async def tell_status(bus: Bus, service: Service) -> AsyncIterator[None]:
+    """Answer every question for the status of the system while the context is open, at most 8 at once."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def answer(message: Msg) -> None:
+        status = await service.status()
+        try:
+            await bus.client.publish(message.reply, status.model_dump_json().encode())
+        except NatsError as error:
+            log.debug("status_not_told", error=str(error))
+
+    async def on_question(message: Msg) -> None:
+        if message.reply and len(running) < _STATUS_AT_ONCE:
+            task = asyncio.create_task(answer(message), name="status")
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+    subscription = await bus.client.subscribe(STATUS_SUBJECT, cb=on_question)
+    try:
+        yield
+    finally:
+        try:
+            await subscription.unsubscribe()
+        except NatsError as error:
+            log.debug("unsubscribe_failed", error=str(error))
         for task in running:
             task.cancel()
 

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
@@ -24,12 +25,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kaiser_common import __version__
+from kaiser_common.schemas.api.system import LastError, ReplicaStatus
 from kaiser_common.settings import CommonSettings, SettingsError, in_force, load
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
 STOP_WITHIN_S = 10.0
 _CHECK_WITHIN_S = 2.0
+_STATUS_WITHIN_S = 0.8
+_ERROR_CHARACTERS = 300
 
 BUILD = Gauge("kaiser_build_info", "1, with the version and the name of the service.", ["service", "version"])
 
@@ -42,22 +46,54 @@ class HttpServer(uvicorn.Server):
         yield
 
 
+class ErrorMemory:
+    """Remembers the newest log line of level error; a processor of structlog."""
+
+    def __init__(self) -> None:
+        self.last: LastError | None = None
+
+    def __call__(self, _: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if level in ("error", "critical"):
+            text = next((str(event[field]) for field in ("error", "reason", "detail") if event.get(field)), None)
+            self.last = LastError(
+                event=str(event.get("event", "")),
+                at=int(time.time() * 1000),
+                message=text[:_ERROR_CHARACTERS] if text else None,
+            )
+        return event
+
+
 class Service:
     """What the shell gives to a service's work."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, errors: "ErrorMemory | None" = None) -> None:
         self.name = name
         self.stopping = asyncio.Event()
+        self._errors = errors or ErrorMemory()
+        self._started_at = int(time.time() * 1000)
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
 
     def check(self, name: str, ask: Callable[[], Awaitable[None]]) -> None:
         """Add a dependency to /readyz: `ask` raises, or takes more than 2 s, when it does not answer."""
         self._checks[name] = ask
 
-    async def readiness(self) -> dict[str, str]:
+    async def readiness(self, within_s: float = _CHECK_WITHIN_S) -> dict[str, str]:
         """Each dependency's state: "ok" or why not."""
-        states = await asyncio.gather(*(_ask(ask) for ask in self._checks.values()))
+        states = await asyncio.gather(*(_ask(ask, within_s) for ask in self._checks.values()))
         return dict(zip(self._checks, states, strict=True))
+
+    async def status(self) -> ReplicaStatus:
+        """How this process does, within a second."""
+        checks = await self.readiness(_STATUS_WITHIN_S)
+        return ReplicaStatus(
+            service=self.name,
+            replica=f"{socket.gethostname()}-{os.getpid()}",
+            version=__version__,
+            started_at=self._started_at,
+            ready=not self.stopping.is_set() and all(state == "ok" for state in checks.values()),
+            checks=checks,
+            last_error=self._errors.last,
+        )
 
     async def until_stopped(self, *stop: Callable[[], None]) -> None:
         """Wait for the signal to stop, then call each of `stop` (such as `Consumer.stop`)."""
@@ -66,11 +102,11 @@ class Service:
             one()
 
 
-async def _ask(check: Callable[[], Awaitable[None]]) -> str:
+async def _ask(check: Callable[[], Awaitable[None]], within_s: float) -> str:
     try:
-        await asyncio.wait_for(check(), _CHECK_WITHIN_S)
+        await asyncio.wait_for(check(), within_s)
     except TimeoutError:
-        return f"no answer within {_CHECK_WITHIN_S:g} s"
+        return f"no answer within {within_s:g} s"
     # A readiness check stands for the dependency: whatever it raises is the answer to "why not".
     except Exception as error:  # noqa: BLE001
         return str(error) or type(error).__name__
@@ -87,16 +123,16 @@ def run(name: str, settings_class: type[SettingsT], work: Callable[[Service, Set
     except SettingsError as error:
         print(f"kaiser-{name}: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    set_up_logging(name, settings.log_level, settings.log_format)
+    errors = ErrorMemory()
+    set_up_logging(name, settings.log_level, settings.log_format, errors)
     structlog.get_logger().info("starting", version=__version__, pid=os.getpid(), settings=in_force(settings))
     BUILD.labels(name, __version__).set(1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_run(name, settings, work)))
+        sys.exit(runner.run(_run(Service(name, errors), settings, work)))
 
 
-async def _run(name: str, settings: SettingsT, work: Callable[[Service, SettingsT], Awaitable[None]]) -> int:
+async def _run(service: Service, settings: SettingsT, work: Callable[[Service, SettingsT], Awaitable[None]]) -> int:
     log = structlog.get_logger()
-    service = Service(name)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stopping.set)
@@ -112,7 +148,7 @@ async def _run(name: str, settings: SettingsT, work: Callable[[Service, Settings
     try:
         async with asyncio.TaskGroup() as tasks:
             http = tasks.create_task(server.serve(sockets=[listener]), name="internal-http")
-            body = tasks.create_task(_body(service, settings, work), name=name)
+            body = tasks.create_task(_body(service, settings, work), name=service.name)
             await _stopped(service, body)
             server.should_exit = True
             await asyncio.wait([http], timeout=2.0)
@@ -187,13 +223,14 @@ def internal_routes(service: Service) -> list[Route]:
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-def set_up_logging(name: str, level: str, form: str) -> None:
+def set_up_logging(name: str, level: str, form: str, errors: ErrorMemory | None = None) -> None:
     """Structured logs on standard output: one line an event, for people (console) or machines (json)."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(name),
+        errors or ErrorMemory(),
     ]
     if form == "json":
         last: list[structlog.typing.Processor] = [

@@ -10,6 +10,12 @@ DAY_S = 24 * 3600.0
 NO_DEVICE = "_"
 """Token in place of an esp_id in events that concern no single device."""
 
+SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+"""Every service, by the name that it runs under."""
+
+STATUS_SUBJECT = "rpc.status"
+"""Asks every process of every service how it does; no queue group, so all replicas answer."""
+
 _FORBIDDEN = frozenset(" \t\r\n.*>")
 
 
@@ -39,6 +45,11 @@ class DurableConsumer:
     ack_wait_s: float = 10.0
     max_ack_pending: int = 20_000
     deliver: Literal["all", "new"] = "all"
+
+    @property
+    def service(self) -> str:
+        """Whose consumer it is: its name is the service's, or begins with it and a dash."""
+        return self.name.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)

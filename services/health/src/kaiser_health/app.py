@@ -17,7 +17,7 @@ from kaiser_common.database import (
     verdict,
     wait_for_schema,
 )
-from kaiser_common.rpc import serve
+from kaiser_common.rpc import serve, tell_status
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import HEALTH
 from nats.errors import Error as NatsError
@@ -43,7 +43,11 @@ def main() -> None:
 
 async def work(service: Service, settings: HealthSettings) -> None:
     """Rebuild the bucket from the table, then answer, listen and look for who is late."""
-    async with connect(settings, "health") as bus, open_pool(settings, "health") as pool:
+    async with (
+        connect(settings, "health") as bus,
+        tell_status(bus, service),
+        open_pool(settings, "health") as pool,
+    ):
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
         await wait_for_schema(pool, "health")

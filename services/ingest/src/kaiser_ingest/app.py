@@ -10,7 +10,7 @@ from kaiser_common.bus import Bus, connect
 from kaiser_common.errors import Code
 from kaiser_common.lease import Grant, Lease
 from kaiser_common.mirror import Mirror
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, serve
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError, serve, tell_status
 from kaiser_common.schemas.api.rejected import RejectedQuery, ReplayRequest
 from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
 from kaiser_common.schemas.device import DeviceRecord
@@ -43,7 +43,7 @@ def main() -> None:
 
 async def work(service: Service, settings: IngestSettings) -> None:
     """Hold the MQTT connection whenever the lease is ours."""
-    async with connect(settings, "ingest") as bus, asyncio.TaskGroup() as tasks:
+    async with connect(settings, "ingest") as bus, tell_status(bus, service), asyncio.TaskGroup() as tasks:
         known = KnownDevices(bus)
         events = SystemEvents(bus)
         heard = Heard(bus, settings.ingest_digest_s)

@@ -19,7 +19,7 @@ from kaiser_common.database import (
     ping,
     wait_for_schema,
 )
-from kaiser_common.rpc import serve
+from kaiser_common.rpc import serve, tell_status
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_LIVE, SENSOR_STORE
@@ -54,7 +54,12 @@ async def work(service: Service, settings: SensorSettings) -> None:
     libraries = discover()
     log.info("sensor_libraries", types=sorted({library.sensor_type for library in libraries.values()}))
     processor = Processor(libraries, note_failure)
-    async with connect(settings, "sensor") as bus, open_pool(settings, "sensor") as pool, asyncio.TaskGroup() as tasks:
+    async with (
+        connect(settings, "sensor") as bus,
+        tell_status(bus, service),
+        open_pool(settings, "sensor") as pool,
+        asyncio.TaskGroup() as tasks,
+    ):
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
         configs = Configs(bus, libraries)

@@ -15,14 +15,17 @@ from fastapi.responses import RedirectResponse
 from kaiser_common import __version__
 from kaiser_common.bus import Bus, connect
 from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
+from kaiser_common.rpc import tell_status
 from kaiser_common.service import HttpServer, Service, internal_routes, run
 
 from kaiser_gateway import metrics, problems, realtime
 from kaiser_gateway.api import audit, devices, rejected, sensors, sign_in, system
+from kaiser_gateway.api import status as status_api
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
 from kaiser_gateway.limits import Limiter
 from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.status import Status
 from kaiser_gateway.tokens import Signer
 from kaiser_gateway.users import Users
 
@@ -48,7 +51,11 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             "setting_missing", set="KAISER_TOKEN_SECRET or KAISER_TOKEN_SECRET_FILE", needs="32 characters or more"
         )
         sys.exit(2)
-    async with connect(settings, "websocket-gateway") as bus, open_pool(settings, "gateway") as pool:
+    async with (
+        connect(settings, "websocket-gateway") as bus,
+        tell_status(bus, service),
+        open_pool(settings, "gateway") as pool,
+    ):
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
         await wait_for_schema(pool, "gateway")
@@ -86,6 +93,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
     app.include_router(sign_in.router(users, guard.signer, settings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
+    app.include_router(status_api.router(Status(bus, service, hub.behind), guard))
     app.include_router(realtime.router(bus, hub, guard.verify, settings))
     app.middleware("http")(_observe)
     if settings.cors_origins:

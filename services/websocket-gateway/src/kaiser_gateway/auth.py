@@ -28,6 +28,19 @@ class Guard:
             raise TokenRefused("a token is missing")
         return self.signer.read(token, "access", time.time())
 
+    def knows(self) -> Any:
+        """A dependency that gives the Identity of a request, None without a valid token: for what everybody may ask."""
+
+        async def identity(
+            credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+        ) -> Identity | None:
+            try:
+                return self.verify(credentials.credentials if credentials else "")
+            except TokenRefused:
+                return None
+
+        return Depends(identity)
+
     def needs(self, role: Role) -> Any:
         """A dependency that gives the Caller of a request and demands a role: 401, 403 or 429 otherwise."""
 

@@ -34,6 +34,10 @@ class Hub:
     def __len__(self) -> int:
         return len(self._clients)
 
+    def behind(self, last_seq: int) -> int:
+        """How many events up to `last_seq` have not been read yet."""
+        return max(0, last_seq - self.last_seq) if self.last_seq else 0
+
     def add(self, client: Client) -> None:
         """Take a client in; an older connection with the same id is closed (4009)."""
         older = self._clients.pop(client.client_id, None)

@@ -1,0 +1,22 @@
+"""The status of the system, asked of every process at once."""
+
+from fastapi import APIRouter
+from kaiser_common.schemas.api.system import SystemStatus
+
+from kaiser_gateway.auth import Guard
+from kaiser_gateway.status import Status, without_reasons
+from kaiser_gateway.tokens import Identity
+
+
+def router(status: Status, guard: Guard) -> APIRouter:
+    """/api/v1/system/status."""
+    routes = APIRouter(prefix="/api/v1/system", tags=["system"])
+    known = guard.knows()
+
+    @routes.get("/status")
+    async def read(identity: Identity | None = known) -> SystemStatus:
+        """Every service: up, version, lag, last error; within 2 s, whatever is down. Reasons only with a token."""
+        found = await status.current()
+        return found if identity is not None else without_reasons(found)
+
+    return routes

@@ -1,0 +1,210 @@
+"""How the whole system does: every process is asked over the bus, what waits is asked from JetStream."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.schemas.api.system import ConsumerLag, ReplicaStatus, ServiceStatus, StreamStatus, SystemStatus
+from kaiser_common.service import Service
+from kaiser_common.subjects import CONSUMERS, SERVICES, STATUS_SUBJECT, STREAMS, DurableConsumer
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+_WITHIN_S = 1.2
+_GRACE_S = 0.15
+"""Once each service has answered, so much longer is waited for further replicas."""
+_KEPT_S = 1.0
+_MOST_REPLICAS = 500
+
+
+class Status:
+    """Answers how the system does within 2 s, asking at most once a second however many want to know."""
+
+    def __init__(self, bus: Bus, service: Service, events_behind: Callable[[int], int]) -> None:
+        self._bus = bus
+        self._service = service
+        self._events_behind = events_behind
+        """Given the last sequence number of EVENTS: how many events this gateway has yet to read."""
+        self._last: SystemStatus | None = None
+        self._asked_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def current(self) -> SystemStatus:
+        """The status, at most a second old."""
+        async with self._lock:
+            if self._last is None or time.monotonic() - self._asked_at > _KEPT_S:
+                self._last = await self._ask()
+                self._asked_at = time.monotonic()
+            return self._last
+
+    async def _ask(self) -> SystemStatus:
+        own = await self._service.status()
+        reason = await self._unreachable()
+        if reason:
+            return summary(_now_ms(), reason, [own], {}, {}, None)
+        replicas, consumers, streams = await asyncio.gather(
+            self._replicas(), self._infos("CONSUMER", CONSUMERS_BY_PATH), self._infos("STREAM", STREAMS_BY_PATH)
+        )
+        replicas[_key(own)] = own
+        events = streams.get("EVENTS")
+        behind = None if events is None else self._events_behind(int(events["state"]["last_seq"]))
+        return summary(_now_ms(), "ok", replicas.values(), consumers, streams, behind)
+
+    async def _unreachable(self) -> str:
+        try:
+            await self._bus.round_trip(0.5)
+        except BusUnavailable as error:
+            return str(error)
+        return ""
+
+    async def _replicas(self) -> dict[str, ReplicaStatus]:
+        """What every process answers within 1.2 s, sooner when each service has answered."""
+        found: dict[str, ReplicaStatus] = {}
+        complete = asyncio.Event()
+
+        async def on_answer(message: Msg) -> None:
+            try:
+                replica = ReplicaStatus.model_validate_json(message.data)
+            except ValidationError:
+                return
+            if len(found) < _MOST_REPLICAS:
+                found[_key(replica)] = replica
+            if {one.service for one in found.values()} >= set(SERVICES):
+                complete.set()
+
+        inbox = self._bus.client.new_inbox()
+        try:
+            subscription = await self._bus.client.subscribe(inbox, cb=on_answer)
+            try:
+                await self._bus.client.publish(STATUS_SUBJECT, reply=inbox)
+                await asyncio.wait_for(complete.wait(), _WITHIN_S)
+                await asyncio.sleep(_GRACE_S)
+            except TimeoutError:
+                pass  # some service is down: what answered is the answer
+            finally:
+                await subscription.unsubscribe()
+        except NatsError:
+            return found
+        return found
+
+    async def _infos(self, kind: str, paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """JetStream's description of each, by name; without those it does not describe in time."""
+        answers = await asyncio.gather(*(self._info(f"$JS.API.{kind}.INFO.{path}") for path in paths.values()))
+        return {name: answer for name, answer in zip(paths, answers, strict=True) if answer is not None}
+
+    async def _info(self, subject: str) -> dict[str, Any] | None:
+        try:
+            reply = await self._bus.client.request(subject, b"", timeout=_WITHIN_S)
+        except (NatsError, OSError, TimeoutError):
+            return None
+        answer: dict[str, Any] = json.loads(reply.data)
+        return None if "error" in answer else answer
+
+
+CONSUMERS_BY_PATH = {consumer.name: f"{consumer.stream}.{consumer.name}" for consumer in CONSUMERS}
+STREAMS_BY_PATH = {stream.name: stream.name for stream in STREAMS}
+
+
+def summary(
+    at: int,
+    bus: str,
+    replicas: Iterable[ReplicaStatus],
+    consumers: Mapping[str, Mapping[str, Any]],
+    streams: Mapping[str, Mapping[str, Any]],
+    events_behind: int | None,
+) -> SystemStatus:
+    """The status out of what the processes and JetStream's API answered."""
+    answered = sorted(replicas, key=lambda replica: (replica.service, replica.started_at, replica.replica))
+    services = [
+        _service(
+            name,
+            [replica for replica in answered if replica.service == name],
+            [_lag(one, consumers[one.name]) for one in CONSUMERS if one.service == name and one.name in consumers],
+            events_behind if name == "websocket-gateway" else None,
+        )
+        for name in SERVICES
+    ]
+    return SystemStatus(
+        at=at,
+        status="ok" if bus == "ok" and all(service.ready for service in services) else "degraded",
+        bus=bus,
+        services=services,
+        streams=[
+            StreamStatus(
+                stream=stream.name,
+                messages=int(streams[stream.name]["state"]["messages"]),
+                bytes=int(streams[stream.name]["state"]["bytes"]),
+                max_bytes=stream.max_bytes,
+                last_seq=int(streams[stream.name]["state"]["last_seq"]),
+            )
+            for stream in STREAMS
+            if stream.name in streams
+        ],
+    )
+
+
+def _service(
+    name: str, replicas: list[ReplicaStatus], consumers: Sequence[ConsumerLag], behind: int | None
+) -> ServiceStatus:
+    errors = [replica.last_error for replica in replicas if replica.last_error is not None]
+    waiting = sum(consumer.pending + consumer.unacknowledged for consumer in consumers) if consumers else behind
+    return ServiceStatus(
+        service=name,
+        up=bool(replicas),
+        ready=bool(replicas) and all(replica.ready for replica in replicas),
+        version=replicas[-1].version if replicas else None,
+        lag=waiting,
+        last_error=max(errors, key=lambda error: error.at) if errors else None,
+        replicas=replicas,
+        consumers=list(consumers),
+    )
+
+
+def _lag(consumer: DurableConsumer, info: Mapping[str, Any]) -> ConsumerLag:
+    return ConsumerLag(
+        consumer=consumer.name,
+        stream=consumer.stream,
+        pending=int(info.get("num_pending", 0)),
+        unacknowledged=int(info.get("num_ack_pending", 0)),
+        redelivered=int(info.get("num_redelivered", 0)),
+        delivered=int(info.get("delivered", {}).get("consumer_seq", 0)),
+    )
+
+
+def _key(replica: ReplicaStatus) -> str:
+    return f"{replica.service} {replica.replica}"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def without_reasons(status: SystemStatus) -> SystemStatus:
+    """The status for somebody who has not signed in: no text of errors, which may name hosts and accounts."""
+    services = [
+        service.model_copy(
+            update={
+                "last_error": service.last_error and service.last_error.model_copy(update={"message": None}),
+                "replicas": [_anonymous(replica) for replica in service.replicas],
+            }
+        )
+        for service in status.services
+    ]
+    return status.model_copy(update={"services": services, "bus": _state(status.bus)})
+
+
+def _anonymous(replica: ReplicaStatus) -> ReplicaStatus:
+    return replica.model_copy(
+        update={
+            "checks": {name: _state(state) for name, state in replica.checks.items()},
+            "last_error": replica.last_error and replica.last_error.model_copy(update={"message": None}),
+        }
+    )
+
+
+def _state(state: str) -> str:
+    return "ok" if state == "ok" else "not ok"

@@ -1,0 +1,125 @@
+"""The status of the system: what it says of services that run, stand, hang and lag."""
+
+import asyncio
+import json
+import time
+
+import nats
+from kaiser_common.schemas.api.system import LastError, ReplicaStatus
+from kaiser_common.subjects import CONSUMERS, SERVICES
+from kaiser_gateway.status import summary, without_reasons
+
+
+def replica(service: str, name: str = "a-1", *, ready: bool = True, started_at: int = 1, **fields) -> ReplicaStatus:
+    return ReplicaStatus(service=service, replica=name, version="1.0", started_at=started_at, ready=ready, **fields)
+
+
+def of(status, service):
+    return next(one for one in status.services if one.service == service)
+
+
+def test_every_consumer_belongs_to_a_service():
+    assert {consumer.service for consumer in CONSUMERS} <= set(SERVICES)
+
+
+def test_a_service_that_did_not_answer_is_down_and_the_whole_degraded():
+    status = summary(5, "ok", [replica(name) for name in SERVICES if name != "sensor"], {}, {}, 0)
+    assert (of(status, "sensor").up, of(status, "sensor").ready, of(status, "health").up) == (False, False, True)
+    assert status.status == "degraded"
+    assert summary(5, "ok", [replica(name) for name in SERVICES], {}, {}, 0).status == "ok"
+
+
+def test_replicas_are_told_each_and_their_newest_error_is_the_services():
+    first = replica("sensor", "a-1", last_error=LastError(event="crashed", at=10, message="x"))
+    second = replica("sensor", "b-1", ready=False, started_at=2, last_error=LastError(event="database_gone", at=20))
+    sensor = of(summary(5, "ok", [second, first], {}, {}, 0), "sensor")
+    assert [one.replica for one in sensor.replicas] == ["a-1", "b-1"]
+    assert (sensor.up, sensor.ready, sensor.last_error.event) == (True, False, "database_gone")
+
+
+def test_lag_is_what_waits_for_the_consumers_of_a_service():
+    infos = {
+        "sensor-live": {"num_pending": 3, "num_ack_pending": 1, "num_redelivered": 1, "delivered": {"consumer_seq": 9}},
+        "sensor-store": {"num_pending": 20, "num_ack_pending": 5, "delivered": {"consumer_seq": 7}},
+    }
+    state = {"messages": 4, "bytes": 99, "last_seq": 12}
+    status = summary(5, "ok", [], infos, {"SENSORS": {"state": state}}, 7)
+    assert of(status, "sensor").lag == 29
+    assert of(status, "health").lag is None
+    assert of(status, "websocket-gateway").lag == 7
+    assert [(one.stream, one.messages, one.bytes, one.last_seq) for one in status.streams] == [("SENSORS", 4, 99, 12)]
+
+
+def test_reasons_are_kept_from_who_has_not_signed_in():
+    secret = replica(
+        "sensor", checks={"database": "host db1 refused"}, last_error=LastError(event="crashed", at=1, message="db1")
+    )
+    text = without_reasons(summary(5, "no route to nats1", [secret], {}, {}, 0)).model_dump_json()
+    assert "db1" not in text
+    assert "nats1" not in text
+    assert '"event":"crashed"' in text
+
+
+async def test_the_status_is_there_within_2_s_with_services_down_and_one_that_hangs(gateway, module_bus):
+    client = await nats.connect(module_bus)
+
+    async def answer(message) -> None:
+        await message.respond(replica("sensor", "host-7").model_dump_json().encode())
+        await message.respond(b"nonsense")
+
+    await client.subscribe("rpc.status", cb=answer)
+    await client.subscribe("rpc.status")  # hears the question and says nothing
+    await client.flush()
+    await asyncio.sleep(1.1)  # an answer of before may be a second old
+    started = time.monotonic()
+    async with gateway.http("viewer") as http:
+        response = await http.get("/api/v1/system/status")
+    took = time.monotonic() - started
+    await client.close()
+    assert took < 2
+    status = response.json()
+    services = {service["service"]: service for service in status["services"]}
+    assert set(services) == set(SERVICES)
+    assert services["sensor"]["replicas"][0]["replica"] == "host-7"
+    assert services["sensor"]["lag"] == 0
+    assert not services["health"]["up"]
+    own = services["websocket-gateway"]
+    assert (own["up"], own["ready"], own["version"]) == (True, True, "0.1.0")
+    assert own["replicas"][0]["checks"] == {"nats": "ok", "database": "ok"}
+    assert {stream["stream"] for stream in status["streams"]} >= {"SENSORS", "EVENTS", "REJECTED"}
+
+
+async def test_the_status_needs_no_token(gateway):
+    async with gateway.http(None) as http:
+        assert (await http.get("/api/v1/system/status")).status_code == 200
+
+
+async def test_with_nats_away_the_status_says_so_within_2_s(start_gateway, nats_factory, database):
+    server = nats_factory()
+    gateway = start_gateway(KAISER_NATS_URL=server.url)
+    server.kill()
+    started = time.monotonic()
+    async with gateway.http("viewer") as http:
+        status = (await http.get("/api/v1/system/status")).json()
+    assert time.monotonic() - started < 2
+    assert status["status"] == "degraded"
+    assert status["bus"] != "ok"
+    assert [service["service"] for service in status["services"] if service["up"]] == ["websocket-gateway"]
+    assert await asyncio.to_thread(gateway.stop) == 0
+
+
+async def test_many_that_ask_at_once_are_answered_by_one_question(gateway, module_bus):
+    client = await nats.connect(module_bus)
+    asked = []
+
+    async def note(message) -> None:
+        asked.append(message)
+
+    await client.subscribe("rpc.status", cb=note)
+    await client.flush()
+    async with gateway.http(None) as http:
+        answers = await asyncio.gather(*(http.get("/api/v1/system/status") for _ in range(20)))
+    await client.close()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({json.dumps(answer.json()) for answer in answers}) == 1
+    assert len(asked) <= 1
