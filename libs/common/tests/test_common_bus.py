@@ -10,6 +10,7 @@ import pytest
 from kaiser_common import declare
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer, Delivery, OrderedReader
+from kaiser_common.metrics import BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.mirror import Mirror
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve, tell_status
 from kaiser_common.schemas.api.system import ReplicaStatus
@@ -67,6 +68,21 @@ async def test_a_batch_of_any_size_is_stored_in_order(bus):
     await bus.publish_batch(numbered(bus, 2500))
     async with Consumer(bus, CONSUMER).open() as consumer:
         assert [int(delivery.body) for delivery in await take(consumer, 2500)] == list(range(2500))
+
+
+async def test_a_consumer_tells_its_lag_while_nothing_is_taken(bus, monkeypatch):
+    monkeypatch.setattr("kaiser_common.consumer._LAG_EVERY_S", 0.05)
+    pending = BUS_PENDING.labels(CONSUMER.name)._value
+    unacknowledged = BUS_UNACKNOWLEDGED.labels(CONSUMER.name)._value
+    async with Consumer(bus, CONSUMER, max_messages=10).open() as consumer:
+        await bus.publish_batch(numbered(bus, 25))
+        async for batch in consumer:
+            await until(lambda: unacknowledged.get() >= len(batch) > 0)  # noqa: B023
+            await until(lambda: 0 < pending.get() <= 24)
+            await consumer.ack(batch)
+            break
+        await take(consumer, 25 - len(batch))
+        await until(lambda: pending.get() == 0 and unacknowledged.get() == 0)
 
 
 async def test_publishing_the_same_messages_again_stores_none_twice(bus):

@@ -16,7 +16,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from kaiser_common import metrics
-from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
 from kaiser_common.client import parse_headers
 from kaiser_common.subjects import DurableConsumer
 
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 5.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
+_LAG_EVERY_S = 5.0
 _API = "$JS.API.CONSUMER"
 _ACK_REPLY = "$JS.ACK."
 
@@ -195,10 +196,12 @@ class Consumer:
         await self._declared()
         async with self._pull.open(), asyncio.TaskGroup() as tasks:
             keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self._spec.name}")
+            lag = tasks.create_task(self._tell_lag(), name=f"lag-{self._spec.name}")
             try:
                 yield self
             finally:
                 keeper.cancel()
+                lag.cancel()
                 await self.nak(self._pull.take(), delay_s=0.1)
 
     async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
@@ -253,6 +256,18 @@ class Consumer:
         while True:
             await asyncio.sleep(self._spec.ack_wait_s / 3)
             await self._write([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
+
+    async def _tell_lag(self) -> None:
+        """Set the gauges of the lag every few seconds, also while nothing is taken; without an answer they stay."""
+        pending = metrics.BUS_PENDING.labels(self._spec.name)
+        unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self._spec.name)
+        while True:
+            end_if_cancelled()
+            answer = await _api(self._bus, f"{_API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+            if "error" not in answer:
+                pending.set(int(answer["num_pending"]))
+                unacknowledged.set(int(answer["num_ack_pending"]))
+            await asyncio.sleep(_LAG_EVERY_S)
 
     async def _declared(self) -> None:
         """Wait until the consumer exists, with a log line every few seconds."""

@@ -20,6 +20,16 @@ BUS_CONSUMED = Counter("kaiser_bus_consumed_messages_total", "Messages taken fro
 BUS_REDELIVERED = Counter(
     "kaiser_bus_redelivered_messages_total", "Messages of a durable consumer that came more than once.", ["consumer"]
 )
+BUS_PENDING = Gauge(
+    "kaiser_bus_consumer_pending_messages",
+    "Messages that a durable consumer has yet to be given: its lag.",
+    ["consumer"],
+)
+BUS_UNACKNOWLEDGED = Gauge(
+    "kaiser_bus_consumer_unacknowledged_messages",
+    "Messages given to the readers of a durable consumer and not acknowledged yet.",
+    ["consumer"],
+)
 LEASE_HELD = Gauge("kaiser_lease_held", "1 while this process holds its lease, 0 while it stands by.")
 LEASE_LOST = Counter("kaiser_lease_lost_total", "Times a lease was given up because it could not be renewed.")
 RPC_SECONDS = Histogram(

@@ -25,6 +25,7 @@ from kaiser_ingest.outbox import Outbox
 from kaiser_ingest.pipeline import Pipeline
 from kaiser_ingest.rejected import RejectedMessages
 from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.streams import watch_streams
 from kaiser_ingest.system_events import SystemEvents
 from kaiser_ingest.watchdog import watch_age
 
@@ -71,6 +72,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 "alive": heard.run(),
                 "pipeline": session.pipeline.run(),
                 "bugs": crash_on_bugs(),
+                "streams": watch_streams(bus),
                 "watchdog": watch_age(session.pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events),
             }.items()
         ]

@@ -21,7 +21,7 @@ from kaiser_ingest.frames import Incoming
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.mqtt import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt_client import Closed, ConnectionLost, Publication
-from kaiser_ingest.pipeline import Pipeline
+from kaiser_ingest.pipeline import DROPPED_TOPIC, Pipeline
 from kaiser_ingest.profiles import Profile
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.system_events import SystemEvents
@@ -270,6 +270,8 @@ class Session:
     async def _serve(self, connection: MqttConnection) -> bool:
         """Wait for the end of a connection that is up; True if it did not last."""
         since = time.monotonic()
+        if self._settings.mqtt_broker_statistics and not await connection.subscribe_if_allowed(DROPPED_TOPIC):
+            log.info("broker_statistics_refused", topic=DROPPED_TOPIC)
         closed = await connection.closed()
         left = not self._up.is_set()
         self._up.clear()

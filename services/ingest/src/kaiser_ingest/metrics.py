@@ -31,6 +31,9 @@ OUTBOX_REPEATED = Counter("kaiser_ingest_outbox_repeated_total", "Publishes on M
 PROFILE_SWITCHES = Counter(
     "kaiser_ingest_profile_switches_total", "Switches of the broker profile, by result.", ["result"]
 )
+STREAM_BYTES = Gauge("kaiser_ingest_stream_bytes", "Size of a stream.", ["stream"])
+STREAM_MESSAGES = Gauge("kaiser_ingest_stream_messages", "Messages in a stream.", ["stream"])
+STREAM_LIMIT = Gauge("kaiser_ingest_stream_limit_bytes", "Size at which a stream is full.", ["stream"])
 EVENTS_DROPPED = Counter("kaiser_ingest_events_dropped_total", "System events lost because NATS was away.")
 
 ACK_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
@@ -55,6 +58,8 @@ class Accounts(Collector):
         self.finished: Tally[tuple[str, Result]] = Tally()
         self.ignored: Tally[str] = Tally()
         self.rejected: Tally[int] = Tally()
+        self.broker_dropped: int | None = None
+        """What the broker says that it dropped since it started; None until it has said so."""
         self._in_flight = in_flight
         self._oldest_age_s = oldest_age_s
         self._ack_seconds = [0] * (len(ACK_SECONDS_BUCKETS) + 1)
@@ -109,6 +114,12 @@ class Accounts(Collector):
             "Age of the oldest message received and not yet stored: alarm if it only grows.",
             self._oldest_age_s(),
         )
+        if self.broker_dropped is not None:
+            yield CounterMetricFamily(
+                "kaiser_ingest_broker_dropped_messages",
+                "Messages that the MQTT broker dropped since it started (Mosquitto's $SYS).",
+                value=self.broker_dropped,
+            )
         yield self._ack_histogram()
 
     def _ack_histogram(self) -> Metric:

@@ -89,6 +89,14 @@ class MqttConnection:
             text = "; ".join(f"{each}: {reason_codes.reason_text(code)}" for each, code in refused[:3])
             raise ConnectFailed(f"the broker refused filters: {text}", refused[0][1])
 
+    async def subscribe_if_allowed(self, topic: str) -> bool:
+        """Subscribe at QoS 0 to what is good to have; False if the broker refuses, or the connection has ended."""
+        try:
+            codes = await self._open().subscribe([(topic, 0)], timeout=CONNECT_TIMEOUT_S)
+        except aiomqtt.MqttError:
+            return False
+        return all(_number(code) == 0 for code in codes)
+
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """Drop filters that the session may still have. Raises ConnectFailed."""
         try:

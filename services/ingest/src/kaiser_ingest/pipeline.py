@@ -15,6 +15,7 @@ from functools import lru_cache
 import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
 from kaiser_common.errors import Code, Rejected
+from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink, parse
 
@@ -28,9 +29,12 @@ from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, valida
 log = structlog.get_logger()
 
 UNKNOWN_KIND = "unknown"
+DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
+"""Where Mosquitto tells how many messages it has dropped since it started; no message of a device."""
 ALWAYS_PASS = frozenset({Kind.HEARTBEAT, Kind.DISCOVERY})
 """Kinds that pass for devices which nobody registered yet: health makes them pending."""
 
+_DROPPED_TOPIC = DROPPED_TOPIC.encode()
 _BATCH_BYTES = 1024 * 1024
 _RETRY_S = 0.5
 
@@ -76,6 +80,7 @@ class Pipeline:
         self._delivery_ids = DeliveryIds(bus.message_id)
         self._stored_ids = RecentIds()
         self._log = RejectionLog()
+        self._seconds = STAGE_SECONDS.labels("mqtt_to_bus")
         self.accounts = Accounts(self._in_flight_by_kind, self.oldest_age_s)
 
     @property
@@ -91,6 +96,9 @@ class Pipeline:
     def offer(self, messages: Sequence[Incoming]) -> None:
         """Take what a connection received. QoS 0 messages over their limit are dropped and counted."""
         for message in messages:
+            if message.qos == 0 and message.topic == _DROPPED_TOPIC:
+                self._note_dropped(message.payload)
+                continue
             kind = _kind(message.topic)
             self.accounts.received[kind] += 1
             if message.qos == 0:
@@ -224,10 +232,16 @@ class Pipeline:
         accounts.rejected.update(batch.codes)
         accounts.ignored.update(batch.ignored)
         accounts.acknowledged([(now_ms - message.received_at_ms) / 1000 for message in done])
+        self._seconds.observe(max(0, now_ms - done[0].received_at_ms) / 1000)
         self._on_heard(batch.heard)
         if not self._waiting:
             self._idle.set()
         self._on_stored(done)
+
+    def _note_dropped(self, payload: bytes) -> None:
+        """Keep the broker's own count; what is no number is left alone."""
+        if payload.isdigit():
+            self.accounts.broker_dropped = int(payload)
 
     def _finish_unpublished(self, kind: str, reason: str) -> None:
         self.accounts.finished[kind, Result.IGNORED] += 1

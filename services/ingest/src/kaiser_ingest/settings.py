@@ -33,6 +33,9 @@ class IngestSettings(CommonSettings):
     mqtt_session_expiry_s: int = Field(
         default=86_400, ge=86_400, description="How long the broker keeps the session of an ingest that is away."
     )
+    mqtt_broker_statistics: bool = Field(
+        default=True, description="Read from $SYS how many messages the broker dropped; off if it hangs up on that."
+    )
     mqtt_flapping_s: float = Field(
         default=5.0, gt=0, description="Least time between two attempts while connections do not last."
     )
