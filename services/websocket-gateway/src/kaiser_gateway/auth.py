@@ -1,5 +1,6 @@
 """Who calls: the Bearer token of a request, its role, and how often it may ask."""
 
+import hashlib
 import math
 import time
 from dataclasses import dataclass
@@ -41,8 +42,11 @@ class Guard:
 
         return Depends(identity)
 
-    def needs(self, role: Role) -> Any:
-        """A dependency that gives the Caller of a request and demands a role: 401, 403 or 429 otherwise."""
+    def needs(self, role: Role, *, limited: bool = True) -> Any:
+        """A dependency that gives the Caller of a request and demands a role: 401, 403 or 429 otherwise.
+
+        Not limited: for what must never wait, an emergency stop.
+        """
 
         async def caller(
             request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
@@ -51,14 +55,20 @@ class Guard:
                 identity = self.verify(credentials.credentials if credentials else "")
             except TokenRefused as error:
                 raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from error
-            wait_s = self.limiter.wait_s(f"{identity.user}", time.monotonic())
-            if wait_s > 0:
+            wait_s = self.limiter.wait_s(_name_of(credentials), time.monotonic())
+            if limited and wait_s > 0:
                 raise too_many(wait_s)
             if not identity.may(role):
                 raise HTTPException(403, f"this needs the role {role}, {identity.user} is {identity.role}")
             return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id)
 
         return Depends(caller)
+
+
+def _name_of(credentials: HTTPAuthorizationCredentials | None) -> str:
+    """A name for a token that tells nothing of it."""
+    token = credentials.credentials if credentials else ""
+    return hashlib.blake2b(token.encode(), digest_size=16).hexdigest()
 
 
 def too_many(wait_s: float) -> HTTPException:

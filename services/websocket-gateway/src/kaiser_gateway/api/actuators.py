@@ -1,0 +1,126 @@
+"""Actuators and emergency stops, answered by actuator."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, Nothing, call
+from kaiser_common.schemas.api.actuators import (
+    Actuator,
+    ActuatorKey,
+    ActuatorSettings,
+    ActuatorsPage,
+    ActuatorsQuery,
+    ClearEmergency,
+    CommandRequest,
+    CommandStatus,
+    Emergencies,
+    EmergencyStop,
+    HistoryPage,
+    HistoryQuery,
+    Milliseconds,
+    PutActuator,
+    SendCommand,
+)
+from kaiser_common.schemas.api.devices import ESP_ID
+
+from kaiser_gateway.auth import Guard
+
+EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
+Gpio = Annotated[int, Path(ge=0, le=48, examples=[25])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        description="The same key again answers with the first command, so that a repeated request moves nothing twice",
+        examples=["7f3b2c51-watering"],
+    ),
+]
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/actuators."""
+    routes = APIRouter(prefix="/api/v1/actuators", tags=["actuators"])
+    viewer, operator = guard.needs("viewer"), guard.needs("operator")
+    urgent = guard.needs("operator", limited=False)
+
+    @routes.get("")
+    async def list_actuators(
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        caller: Caller = viewer,
+    ) -> ActuatorsPage:
+        """Actuators by device and gpio, each with its last known state."""
+        query = ActuatorsQuery(esp_id=esp_id, limit=limit, cursor=cursor)
+        return await call(bus, "actuator", "list", query, ActuatorsPage, caller=caller)
+
+    @routes.get("/emergencies")
+    async def emergencies(caller: Caller = viewer) -> Emergencies:
+        """The emergency stops in force."""
+        return await call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=caller)
+
+    @routes.post("/emergency_stop")
+    async def emergency_stop(body: EmergencyStop, caller: Caller = urgent) -> Emergencies:
+        """Stop one actuator, one device, or (no esp_id) everything, now; never held back by the rate limit.
+
+        Commands are refused with 423 until it is cleared.
+        """
+        return await call(bus, "actuator", "emergency_stop", body, Emergencies, caller=caller)
+
+    @routes.post("/clear_emergency")
+    async def clear_emergency(body: ClearEmergency, caller: Caller = operator) -> Emergencies:
+        """Allow commands again; nothing is switched on by it."""
+        return await call(bus, "actuator", "clear_emergency", body, Emergencies, caller=caller)
+
+    @routes.get("/{esp_id}/{gpio}")
+    async def read(esp_id: EspId, gpio: Gpio, caller: Caller = viewer) -> Actuator:
+        """One actuator."""
+        return await call(bus, "actuator", "read", ActuatorKey(esp_id=esp_id, gpio=gpio), Actuator, caller=caller)
+
+    @routes.put("/{esp_id}/{gpio}")
+    async def put(esp_id: EspId, gpio: Gpio, body: ActuatorSettings, caller: Caller = operator) -> Actuator:
+        """Register an actuator, or change it."""
+        request = PutActuator(esp_id=esp_id, gpio=gpio, settings=body)
+        return await call(bus, "actuator", "put", request, Actuator, caller=caller)
+
+    @routes.delete("/{esp_id}/{gpio}", status_code=204)
+    async def delete(esp_id: EspId, gpio: Gpio, caller: Caller = operator) -> None:
+        """Forget an actuator's settings; its history stays."""
+        await call(bus, "actuator", "delete", ActuatorKey(esp_id=esp_id, gpio=gpio), Nothing, caller=caller)
+
+    @routes.get("/{esp_id}/{gpio}/history")
+    async def history(
+        esp_id: EspId,
+        gpio: Gpio,
+        from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
+        to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        caller: Caller = viewer,
+    ) -> HistoryPage:
+        """States, commands, responses, alerts and stops, newest first; of the last day when no time is given."""
+        query = HistoryQuery(esp_id=esp_id, gpio=gpio, from_ms=from_, to_ms=to, limit=limit, cursor=cursor)
+        return await call(bus, "actuator", "history", query, HistoryPage, caller=caller)
+
+    @routes.post("/{esp_id}/{gpio}/command", status_code=202)
+    async def send_command(
+        esp_id: EspId,
+        gpio: Gpio,
+        body: CommandRequest,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+        caller: Caller = operator,
+    ) -> CommandStatus:
+        """Send a command; how it ends is told by GET /api/v1/commands/{command_id} and by an actuator_response.
+
+        409 (5007) when the device is offline and `queue` is not set, 423 under an emergency stop, 429 (5404) when
+        commands come too fast.
+        """
+        request = SendCommand(esp_id=esp_id, gpio=gpio, request=body, idempotency_key=idempotency_key)
+        status = await call(bus, "actuator", "command", request, CommandStatus, caller=caller)
+        response.headers["Location"] = f"/api/v1/commands/{status.command_id}"
+        return status
+
+    return routes

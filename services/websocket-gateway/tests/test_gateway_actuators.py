@@ -1,0 +1,166 @@
+"""The routes of actuators, commands and emergency stops: what the owner is asked, and what it answers."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+
+COMMAND = {
+    "command_id": "c1",
+    "esp_id": "ESP_A",
+    "gpio": 25,
+    "command": "ON",
+    "issued_by": "ada",
+    "state": "queued",
+    "queued_at": 1,
+}
+ACTUATOR = {"esp_id": "ESP_A", "gpio": 25}
+NO_STOPS = {"items": [], "next_cursor": None, "cancelled": 0}
+
+
+@asynccontextmanager
+async def owner(address: str, answers: dict[str, dict]):
+    """An actuator service that gives these answers; yields what it was asked."""
+    client = await nats.connect(address)
+    asked: list[tuple[str, dict, dict]] = []
+
+    async def answer(message) -> None:
+        method = message.subject.rpartition(".")[2]
+        asked.append((method, json.loads(message.data), json.loads(message.headers["Kaiser-Caller"])))
+        await message.respond(json.dumps(answers[method]).encode())
+
+    await client.subscribe("rpc.actuator.*", cb=answer)
+    await client.flush()
+    try:
+        yield asked
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "body", "role", "method", "request_", "answer", "status"),
+    [
+        (
+            "GET",
+            "/api/v1/actuators?esp_id=ESP_A&limit=5",
+            None,
+            "viewer",
+            "list",
+            {"esp_id": "ESP_A", "limit": 5, "cursor": None},
+            {"items": []},
+            200,
+        ),
+        ("GET", "/api/v1/actuators/ESP_A/25", None, "viewer", "read", ACTUATOR, ACTUATOR, 200),
+        ("DELETE", "/api/v1/actuators/ESP_A/25", None, "operator", "delete", ACTUATOR, {}, 204),
+        (
+            "GET",
+            "/api/v1/actuators/ESP_A/25/history?from=1&to=2&limit=3",
+            None,
+            "viewer",
+            "history",
+            {**ACTUATOR, "from_ms": 1, "to_ms": 2, "limit": 3, "cursor": None},
+            {"items": []},
+            200,
+        ),
+        ("GET", "/api/v1/actuators/emergencies", None, "viewer", "emergencies", {}, NO_STOPS, 200),
+        (
+            "POST",
+            "/api/v1/actuators/emergency_stop",
+            {"esp_id": "ESP_A", "reason": "leak"},
+            "operator",
+            "emergency_stop",
+            {"esp_id": "ESP_A", "gpio": None, "reason": "leak"},
+            NO_STOPS,
+            200,
+        ),
+        (
+            "POST",
+            "/api/v1/actuators/clear_emergency",
+            {"reason": "dry again"},
+            "operator",
+            "clear_emergency",
+            {"esp_id": None, "gpio": None, "reason": "dry again"},
+            NO_STOPS,
+            200,
+        ),
+        ("GET", "/api/v1/commands/c1", None, "viewer", "read_command", {"command_id": "c1"}, COMMAND, 200),
+    ],
+)
+async def test_the_owner_is_asked_with_the_callers_name(
+    gateway, module_bus, verb, path, body, role, method, request_, answer, status
+):
+    async with owner(module_bus, {method: answer}) as asked, gateway.http(role) as http:
+        response = await http.request(verb, path, json=body)
+    assert response.status_code == status, response.text
+    [(called, request, caller)] = asked
+    assert (called, request) == (method, request_)
+    assert (caller["user"], caller["role"]) == ("ada", role)
+
+
+async def test_an_actuator_is_put_with_its_settings(gateway, module_bus):
+    async with owner(module_bus, {"put": ACTUATOR}) as asked, gateway.http("operator") as http:
+        response = await http.put("/api/v1/actuators/ESP_A/25", json={"actuator_type": "pump", "interlocks": [26]})
+    assert response.status_code == 200
+    settings = asked[0][1]["settings"]
+    assert (settings["actuator_type"], settings["interlocks"]) == ("pump", [26])
+
+
+async def test_a_command_is_202_with_its_place_and_carries_the_idempotency_key(gateway, module_bus):
+    async with owner(module_bus, {"command": COMMAND}) as asked, gateway.http("operator") as http:
+        response = await http.post(
+            "/api/v1/actuators/ESP_A/25/command",
+            json={"command": "ON", "duration_s": 60},
+            headers={"Idempotency-Key": "water-1"},
+        )
+    assert response.status_code == 202
+    assert response.headers["Location"] == "/api/v1/commands/c1"
+    assert response.json()["state"] == "queued"
+    request = asked[0][1]
+    assert (request["idempotency_key"], request["request"]["command"], request["request"]["duration_s"]) == (
+        "water-1",
+        "ON",
+        60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "field"),
+    [
+        ({"Idempotency-Key": "x" * 201}, {"command": "ON"}, "Idempotency-Key"),
+        ({}, {"command": "PWM"}, None),
+        ({}, {"command": "EXPLODE"}, "command"),
+        ({}, {"command": "PWM", "value": 1.5}, "value"),
+    ],
+)
+async def test_a_bad_command_is_422_and_nobody_is_asked(gateway, module_bus, headers, body, field):
+    async with owner(module_bus, {}) as asked, gateway.http("operator") as http:
+        response = await http.post("/api/v1/actuators/ESP_A/25/command", json=body, headers=headers)
+    assert (response.status_code, response.json().get("field")) == (422, field)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("POST", "/api/v1/actuators/ESP_A/25/command"),
+        ("POST", "/api/v1/actuators/emergency_stop"),
+        ("POST", "/api/v1/actuators/clear_emergency"),
+        ("PUT", "/api/v1/actuators/ESP_A/25"),
+        ("DELETE", "/api/v1/actuators/ESP_A/25"),
+    ],
+)
+async def test_a_viewer_moves_nothing(gateway, verb, path):
+    async with gateway.http("viewer") as http:
+        response = await http.request(verb, path, json={"command": "ON"})
+    assert (response.status_code, response.json()["code"]) == (403, 5405)
+
+
+async def test_an_emergency_stop_is_never_held_back_by_the_rate_limit(start_gateway, module_bus):
+    gateway = start_gateway(KAISER_REQUEST_PER_SECOND="1")
+    async with owner(module_bus, {"emergency_stop": NO_STOPS, "emergencies": NO_STOPS}), gateway.http() as http:
+        others = await asyncio.gather(*(http.get("/api/v1/actuators/emergencies") for _ in range(6)))
+        stops = [await http.post("/api/v1/actuators/emergency_stop", json={}) for _ in range(6)]
+    assert {answer.status_code for answer in others} == {200, 429}
+    assert {answer.status_code for answer in stops} == {200}
