@@ -19,7 +19,7 @@ from kaiser_common.rpc import tell_status
 from kaiser_common.service import HttpServer, Service, internal_routes, run
 
 from kaiser_gateway import metrics, problems, realtime
-from kaiser_gateway.api import actuators, audit, commands, devices, rejected, sensors, sign_in, system
+from kaiser_gateway.api import actuators, audit, commands, described, devices, rejected, sensors, sign_in, system
 from kaiser_gateway.api import status as status_api
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
@@ -90,6 +90,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
     problems.install(app)
     app.router.routes.extend(internal_routes(service))
     app.add_route("/", lambda _: RedirectResponse("/api/docs"), include_in_schema=False)
+    app.include_router(described.router())
     app.include_router(sign_in.router(users, guard.signer, settings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))

@@ -43,6 +43,13 @@ class Ping(BaseModel):
 
 
 Action = Subscribe | Unsubscribe | Resume | Ping
+ACTIONS: dict[str, type[BaseModel]] = {
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "resume": Resume,
+    "ping": Ping,
+}
+"""The model of each action, for the published description."""
 _ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="action")])
 
 

@@ -1,0 +1,37 @@
+"""What Kaiser publishes of itself beside OpenAPI: the AsyncAPI document, and the JSON Schema of each event."""
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import JSONResponse
+from kaiser_common.schemas.event import EVENT_MODELS
+
+from kaiser_gateway.asyncapi import document
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def router() -> APIRouter:
+    """/api/asyncapi and /api/schemas/."""
+    routes = APIRouter(prefix="/api", tags=["descriptions"])
+
+    @routes.get("/asyncapi")
+    async def asyncapi(request: Request) -> dict[str, Any]:
+        """The WebSocket and the bus as an AsyncAPI 3.0 document."""
+        return document(request.url.netloc or "127.0.0.1", request.url.scheme == "https")
+
+    @routes.get("/schemas/")
+    async def schemas(request: Request) -> dict[str, str]:
+        """Where the JSON Schema of each event type's data is."""
+        return {kind: f"/api/schemas/{kind}.json" for kind in EVENT_MODELS}
+
+    @routes.get("/schemas/{kind}.json", response_class=JSONResponse)
+    async def schema(kind: str) -> JSONResponse:
+        """The JSON Schema of the data of one event type."""
+        model = EVENT_MODELS.get(kind)  # type: ignore[call-overload]
+        if model is None:
+            raise HTTPException(404, f"no event type {kind!r}")
+        text = {"$schema": _DIALECT, "$id": f"/api/schemas/{kind}.json", **model.model_json_schema()}
+        return JSONResponse(text, media_type="application/schema+json")
+
+    return routes

@@ -1,0 +1,205 @@
+"""The AsyncAPI 3.0 document: what goes over the WebSocket and over the bus; pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kaiser_common import __version__
+from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.schemas.device import (
+    AliveDigest,
+    ConfigResponse,
+    DeviceError,
+    Diagnostics,
+    Discovery,
+    Downlink,
+    Heartbeat,
+    SystemResponse,
+    Will,
+    ZoneAck,
+)
+from kaiser_common.schemas.event import EVENT_MODELS, OutboxMessage, RejectedMessage
+from kaiser_common.schemas.sensor import Reading, SensorResponse
+from kaiser_common.topics import Kind
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from kaiser_gateway.envelope import ANSWERS
+from kaiser_gateway.messages import ACTIONS
+
+DEVICE_MODELS: dict[Kind, type[BaseModel]] = {
+    Kind.SENSOR_DATA: Reading,
+    Kind.SENSOR_RESPONSE: SensorResponse,
+    Kind.ACTUATOR_STATUS: ActuatorStatus,
+    Kind.ACTUATOR_RESPONSE: ActuatorResponse,
+    Kind.ACTUATOR_ALERT: ActuatorAlert,
+    Kind.HEARTBEAT: Heartbeat,
+    Kind.WILL: Will,
+    Kind.SYSTEM_ERROR: DeviceError,
+    Kind.DIAGNOSTICS: Diagnostics,
+    Kind.SYSTEM_RESPONSE: SystemResponse,
+    Kind.CONFIG_RESPONSE: ConfigResponse,
+    Kind.ZONE_ACK: ZoneAck,
+    Kind.DISCOVERY: Discovery,
+}
+"""The body of each kind of device message on the bus."""
+
+_OF_A_GPIO = ("sensor.", "actuator.")
+_PARAMETERS = {
+    "client_id": "Names the client: a newer connection of the same user with the same id replaces the older (4009).",
+    "kaiser_id": "The site controller.",
+    "esp_id": "The device; _ where none is concerned, broadcast in place of both ids for all.",
+    "gpio": "The pin, 0 to 48; 255 is the whole device.",
+    "code": "The error code.",
+}
+_SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
+    "alive": ("esp.system.alive.{kaiser_id}.digest", AliveDigest, "Which devices were heard, by ingest"),
+    "downlink": ("esp.downlink.{kaiser_id}.{esp_id}", Downlink, "What MQTT delivered for a mock device"),
+    "outbox": ("mqtt.out.{kaiser_id}.{esp_id}", OutboxMessage, "A message that ingest publishes on MQTT"),
+    "urgent": ("mqtt.urgent.{kaiser_id}.{esp_id}", OutboxMessage, "The same, ahead of the queue"),
+    "rejected": ("rejected.{code}.{esp_id}", RejectedMessage, "A message that was put aside, with the reason"),
+}
+
+
+def document(host: str, secure: bool) -> dict[str, Any]:
+    """The document, for a gateway that is reached at `host`."""
+    models = [*EVENT_MODELS.values(), *DEVICE_MODELS.values(), *(model for _, model, _ in _SUBJECTS.values())]
+    models += [*ACTIONS.values(), *ANSWERS.values()]
+    references, definitions = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
+    )
+
+    def schema(model: type[BaseModel]) -> dict[str, Any]:
+        return dict(references[model, "validation"])
+
+    channels = {"realtime": _realtime(schema), **_bus_channels(schema)}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Kaiser",
+            "version": __version__,
+            "description": "Events of an ESP32 fleet over WebSocket, and every message on the bus (NATS JetStream).",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "gateway": {
+                "host": host,
+                "protocol": "wss" if secure else "ws",
+                "security": [{"$ref": "#/components/securitySchemes/token"}],
+            },
+            "bus": {
+                "host": "{host}:4222",
+                "protocol": "nats",
+                "variables": {"host": {"default": "127.0.0.1", "description": "Where NATS runs."}},
+            },
+        },
+        "channels": channels,
+        "operations": _operations(channels),
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                "token": {
+                    "type": "httpApiKey",
+                    "in": "query",
+                    "name": "token",
+                    "description": "An access token; or the subprotocol pair bearer, <token>.",
+                }
+            },
+        },
+    }
+
+
+def _realtime(schema: Any) -> dict[str, Any]:
+    messages = {
+        **{kind: _message(kind, _envelope(kind, schema(model))) for kind, model in EVENT_MODELS.items()},
+        **{name: _message(name, _envelope(name, schema(model), seq=False)) for name, model in ANSWERS.items()},
+        **{name: _message(name, schema(model)) for name, model in ACTIONS.items()},
+    }
+    return {
+        "address": "/api/v1/ws/realtime/{client_id}",
+        "description": "Events as they come; close codes 1001, 1013, 4001, 4003, 4008, 4009, 4400.",
+        "servers": [{"$ref": "#/servers/gateway"}],
+        "parameters": _parameters(["client_id"]),
+        "messages": messages,
+        "bindings": {
+            "ws": {
+                "method": "GET",
+                "query": {
+                    "type": "object",
+                    "properties": {
+                        "token": {"type": "string"},
+                        "rate": {"type": "number", "description": "Frames a second, 10 by default."},
+                    },
+                },
+                "bindingVersion": "0.1.0",
+            }
+        },
+    }
+
+
+def _bus_channels(schema: Any) -> dict[str, dict[str, Any]]:
+    addresses: dict[str, tuple[str, type[BaseModel], str]] = {
+        **{
+            f"device_{kind.name.lower()}": (_device_address(kind), model, "Said by a device, normalised")
+            for kind, model in DEVICE_MODELS.items()
+        },
+        **{
+            f"event_{kind}": (f"event.{kind}.{{esp_id}}", model, "The data of a frame")
+            for kind, model in EVENT_MODELS.items()
+        },
+        **_SUBJECTS,
+    }
+    return {
+        name: {
+            "address": address,
+            "description": description,
+            "servers": [{"$ref": "#/servers/bus"}],
+            "parameters": _parameters(_names_in(address)),
+            "messages": {name: _message(name, schema(model))},
+        }
+        for name, (address, model, description) in addresses.items()
+    }
+
+
+def _device_address(kind: Kind) -> str:
+    gpio = ".{gpio}" if kind.value.startswith(_OF_A_GPIO) else ""
+    return f"esp.{kind.value}.{{kaiser_id}}.{{esp_id}}{gpio}"
+
+
+def _names_in(address: str) -> list[str]:
+    return [name for name in _PARAMETERS if f"{{{name}}}" in address]
+
+
+def _parameters(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"description": _PARAMETERS[name]} for name in names}
+
+
+def _message(name: str, payload: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "contentType": "application/json", "payload": payload}
+
+
+def _envelope(kind: str, data: dict[str, Any], *, seq: bool = True) -> dict[str, Any]:
+    properties: dict[str, Any] = {"type": {"const": kind}, "timestamp": {"type": "number"}, "data": data}
+    if seq:
+        properties["seq"] = {"type": "integer", "minimum": 1}
+    required = ["type", "timestamp", "data"]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _operations(channels: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def operation(action: str, channel: str, names: Iterable[str], summary: str) -> dict[str, Any]:
+        return {
+            "action": action,
+            "channel": {"$ref": f"#/channels/{channel}"},
+            "summary": summary,
+            "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
+        }
+
+    bus = [name for name in channels if name != "realtime"]
+    return {
+        "sendEvents": operation("send", "realtime", EVENT_MODELS, "Events that pass the client's filters"),
+        "sendAnswers": operation("send", "realtime", ANSWERS, "Answers to a client"),
+        "receiveActions": operation("receive", "realtime", ACTIONS, "What a client may say"),
+        **{f"publish_{name}": operation("send", name, [name], "Published by a service") for name in bus},
+        **{f"consume_{name}": operation("receive", name, [name], "Read by services") for name in bus},
+    }

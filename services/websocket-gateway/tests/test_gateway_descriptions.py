@@ -1,0 +1,87 @@
+"""What the gateway publishes of itself is valid, complete, and true of what it sends."""
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+from kaiser_common.schemas.event import EVENT_MODELS
+from kaiser_common.subjects import STREAMS
+from kaiser_common.topics import Kind, is_downlink
+from kaiser_gateway.asyncapi import DEVICE_MODELS, document
+
+OFFICIAL = json.loads((Path(__file__).parent / "vendor" / "asyncapi-3.0.0.json").read_text())
+
+
+def resolve(whole: dict, reference: str) -> dict:
+    found = whole
+    for step in reference.removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def references(part: object) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [one for value in part.values() for one in references(value)]
+    return [one for value in part for one in references(value)] if isinstance(part, list) else []
+
+
+def test_the_asyncapi_document_is_valid_by_the_official_schema():
+    errors = list(jsonschema_rs.Draft7Validator(OFFICIAL).iter_errors(document("kaiser.example:8000", True)))
+    assert [f"{list(error.instance_path)}: {error.message[:200]}" for error in errors] == []
+
+
+def test_the_official_schema_refuses_a_broken_document():
+    broken = document("kaiser.example:8000", True)
+    broken["channels"]["realtime"]["address"] = 5
+    assert not jsonschema_rs.Draft7Validator(OFFICIAL).is_valid(broken)
+
+
+def test_every_reference_of_the_document_leads_somewhere():
+    whole = document("kaiser.example:8000", False)
+    for reference in references(whole):
+        assert resolve(whole, reference), reference
+
+
+def test_every_kind_of_device_message_and_every_stream_is_described():
+    on_the_bus = {kind for kind in Kind if not is_downlink(kind) and kind is not Kind.SENSOR_BATCH}
+    assert set(DEVICE_MODELS) == on_the_bus
+    addresses = [channel["address"] for channel in document("h", False)["channels"].values()]
+    for stream in STREAMS:
+        for subject in stream.subjects:
+            assert any(address.startswith(subject.removesuffix(">")) for address in addresses), subject
+
+
+async def test_both_descriptions_are_served_without_a_token(gateway):
+    async with gateway.http(None) as http:
+        described = (await http.get("/api/asyncapi")).json()
+        assert described["servers"]["gateway"]["host"] == f"127.0.0.1:{gateway.port}"
+        listed = (await http.get("/api/schemas/")).json()
+        assert set(listed) == set(EVENT_MODELS)
+        for kind, path in listed.items():
+            response = await http.get(path)
+            assert response.headers["content-type"] == "application/schema+json"
+            assert response.json()["title"] == EVENT_MODELS[kind].__name__
+            jsonschema_rs.Draft202012Validator(response.json())
+        assert (await http.get("/api/schemas/nothing.json")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"action": "ping"}, "pong"),
+        ({"action": "subscribe", "filters": {"types": ["sensor_data"]}}, "subscribed"),
+        ({"action": "unsubscribe"}, "subscribed"),
+        ({"action": "resume", "after": 0}, "resumed"),
+        ({"action": "dance"}, "error"),
+    ],
+)
+async def test_answers_are_as_described(gateway, receive, said, kind):
+    whole = document("h", False)
+    async with gateway.connect() as websocket:
+        await websocket.send(json.dumps(said))
+        frame = await receive(websocket, kind)
+    payload = {**resolve(whole, f"#/channels/realtime/messages/{kind}/payload"), "components": whole["components"]}
+    jsonschema_rs.Draft202012Validator(payload).validate(frame)
+    assert not jsonschema_rs.Draft202012Validator(payload).is_valid({**frame, "type": "something"})
