@@ -8,6 +8,8 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml servi
 # How many test files run at once; 0 runs them one after the other in this process.
 TEST_JOBS ?= logical
 
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
 # make send ESP=… GPIO=… TYPE=… VALUE=…
 ESP ?= ESP_0A1B2C3D
 GPIO ?= 4
@@ -42,9 +44,10 @@ format: install ## bring the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: install ## write requirements.lock anew from requirements.in: names, versions and hashes
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --output-file requirements.lock requirements.in
+lock: install ## write the locks anew: names, versions and hashes
+	@$(COMPILE) --output-file requirements.lock requirements.in
+	@$(COMPILE) --constraint requirements.lock --output-file deploy/docker/runtime.lock deploy/docker/runtime.in
+	@echo hatchling | $(COMPILE) --constraint requirements.lock --output-file deploy/docker/build.lock -
 
 clean: ## remove .venv and caches; the data in .kaiser stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
