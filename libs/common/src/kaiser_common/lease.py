@@ -11,7 +11,7 @@ from nats.js.kv import KeyValue
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.subjects import LEASE_BUCKET
+from kaiser_common.subjects import LEASE_BUCKET, Bucket
 
 log = structlog.get_logger()
 
@@ -31,10 +31,12 @@ class Grant:
 class Lease:
     """Takes, renews and releases the lease. Killed while it holds it: a standby takes it after the TTL."""
 
-    def __init__(self, bus: Bus, key: str, ttl_s: float) -> None:
+    def __init__(self, bus: Bus, key: str, ttl_s: float | None = None, *, bucket: Bucket = LEASE_BUCKET) -> None:
+        """`ttl_s` must be the bucket's, which it is by default."""
         self._bus = bus
         self._key = key
-        self._ttl_s = ttl_s
+        self._ttl_s = ttl_s or bucket.ttl_s or 5.0
+        self._name = bucket.name
         self._owner = bus.message_id().encode()
         self._bucket: KeyValue | None = None
         self.held_by_another = False
@@ -129,7 +131,7 @@ class Lease:
 
     async def _open(self) -> KeyValue:
         if self._bucket is None:
-            self._bucket = await self._bus.jetstream.key_value(LEASE_BUCKET.name)
+            self._bucket = await self._bus.jetstream.key_value(self._name)
         return self._bucket
 
 

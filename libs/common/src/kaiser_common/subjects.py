@@ -82,20 +82,23 @@ SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",))
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
+SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
 INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)
 
-CONSUMERS = (SENSOR_LIVE, SENSOR_STORE, SENSOR_RESPONSES, HEALTH, INGEST_OUTBOX, INGEST_URGENT)
+CONSUMERS = (SENSOR_LIVE, SENSOR_STORE, SENSOR_RESPONSES, HEALTH, SIMULATOR, INGEST_OUTBOX, INGEST_URGENT)
 """Declared with the service that reads them: an interest stream keeps what a consumer has not acknowledged,
 so a consumer that nobody reads would fill it."""
 
 DEVICES_BUCKET = Bucket("devices")
 SENSOR_CONFIGS_BUCKET = Bucket("sensor_configs")
 LEASE_BUCKET = Bucket("lease", ttl_s=5.0, max_bytes=MIB)
+SIMULATOR_LEASE_BUCKET = Bucket("lease_simulator", ttl_s=3.0, max_bytes=MIB)
+"""Shorter than the others: mocks go on within 5 s of the death of the simulator that had it."""
 INGEST_BUCKET = Bucket("ingest", max_bytes=MIB)
 """What ingest remembers over restarts and replicas: the active broker profile and the filters of its MQTT sessions."""
 
-BUCKETS = (DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET, LEASE_BUCKET, INGEST_BUCKET)
+BUCKETS = (DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET, LEASE_BUCKET, SIMULATOR_LEASE_BUCKET, INGEST_BUCKET)
 
 
 def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = None) -> str:

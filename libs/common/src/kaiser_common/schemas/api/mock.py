@@ -328,10 +328,19 @@ class SetEmergency(MockId):
     request: MockEmergency
 
 
+class MockActuators(BaseModel):
+    """The actuators of a mock."""
+
+    model_config = FROZEN
+
+    items: list[MockActuatorView]
+    next_cursor: str | None = None
+
+
 class MockMessagesQuery(MockId):
     """The last messages that a mock sent or heard, newest first."""
 
-    limit: int = Field(default=50, ge=1, le=100)
+    limit: int = Field(default=50, ge=1, le=50)
 
 
 class MockMessage(BaseModel):

@@ -1,0 +1,1 @@
+"""The simulator: mock ESP32 devices that speak as real ones do."""

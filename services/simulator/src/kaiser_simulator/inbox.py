@@ -1,0 +1,94 @@
+"""What MQTT delivered for mocks, from the durable consumer `simulator`."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import psycopg
+import structlog
+from kaiser_common.bus import BusUnavailable
+from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.database import UNAVAILABLE, Verdict, verdict
+from kaiser_common.errors import Rejected
+from kaiser_common.schemas.device import Downlink
+from kaiser_common.topics import BROADCAST, Topic, parse
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from kaiser_simulator import metrics
+from kaiser_simulator.actuators import Reaction
+from kaiser_simulator.device import Device, Publication
+from kaiser_simulator.mocks import Clock, Mocks
+from kaiser_simulator.orders import react
+from kaiser_simulator.sender import Sender
+
+log = structlog.get_logger()
+
+OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
+"""What database and bus raise; of the database's some are bugs of ours (see `verdict`)."""
+
+_RETRY_S = 1.0
+_SENT_WITHIN_S = 8.0
+
+Heard = tuple[Topic, str]
+"""A message's topic, taken apart, and its payload."""
+
+
+class Inbox:
+    """Lets mocks react: saved, then answered, then acknowledged. Killed in between, the message comes again and a mock
+    answers as before. A slow answer is the exception: acknowledged at once, it is lost with the process."""
+
+    def __init__(self, mocks: Mocks, sender: Sender, clock: Clock) -> None:
+        self._mocks = mocks
+        self._sender = sender
+        self._clock = clock
+
+    async def run(self, consumer: Consumer) -> None:
+        """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
+        async for batch in consumer:
+            try:
+                await self.on_messages(batch)
+            except OUTSIDE as error:
+                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                    raise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                log.warning("mock_messages_postponed", messages=len(batch), error=reason)
+                await consumer.nak(batch, delay_s=_RETRY_S)
+            else:
+                await consumer.ack(batch)
+
+    async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
+        """Let each mock react to what it was sent, in order."""
+        heard = self._sorted(deliveries)
+        metrics.HEARD.inc(sum(map(len, heard.values())))
+
+        def change(device: Device) -> Reaction:
+            return self._react(device, heard[device.esp_id])
+
+        await self._mocks.change_all(heard, change, answering=True)
+        await self._sender.until_sent(_SENT_WITHIN_S)
+
+    def _sorted(self, deliveries: Sequence[Delivery]) -> dict[str, list[Heard]]:
+        """What was sent to which mock; a broadcast to every one."""
+        heard: dict[str, list[Heard]] = defaultdict(list)
+        world, now_ms = self._mocks.world, self._clock()
+        for delivery in deliveries:
+            try:
+                downlink = Downlink.model_validate_json(delivery.body)
+                topic = parse(downlink.topic)
+            except (ValidationError, Rejected) as error:
+                log.error("downlink_unreadable", subject=delivery.subject, error=str(error).splitlines()[0])
+                continue
+            everyone = downlink.esp_id == BROADCAST
+            for esp_id in [device.esp_id for device in world] if everyone else [downlink.esp_id]:
+                if esp_id in world:
+                    heard[esp_id].append((topic, downlink.payload))
+                    world.hear(esp_id, downlink.topic, downlink.payload, now_ms)
+        return heard
+
+    def _react(self, device: Device, heard: Sequence[Heard]) -> Reaction:
+        said: list[Publication] = []
+        for topic, payload in heard:
+            reaction = react(device, topic, payload, self._clock(), self._mocks.world.measure)
+            device = reaction.device
+            said += reaction.publications
+        return Reaction(device, tuple(said))

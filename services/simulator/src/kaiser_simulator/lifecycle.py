@@ -1,0 +1,103 @@
+"""The life of a mock: power, boot, states, connection, faults; pure.
+
+Whatever takes the connection away has the broker tell the device's will; whatever brings it back has the device say
+hello (`told`).
+"""
+
+from kaiser_common.schemas.api.mock import Faults, MockStateName
+
+from kaiser_simulator import payloads
+from kaiser_simulator.actuators import Reaction, all_off, restarted
+from kaiser_simulator.device import (
+    BOOT_STEP_MS,
+    BOOTING,
+    Device,
+    anchored,
+    is_connected,
+    paused,
+)
+
+ERROR_CODE = 4999
+"""The number under which a mock in ERROR reports itself; devices have 1000…4999 for errors of their own."""
+
+
+def started(device: Device, now_ms: int) -> Reaction:
+    """Power on: it boots once health knows it."""
+    if device.life.running:
+        return Reaction(device)
+    device = restarted(device, now_ms)
+    begun = {"state": "BOOT", "state_at": now_ms, "booted_at": now_ms, "link_at": now_ms}
+    return Reaction(device.lived(running=True, registered=False, **begun))
+
+
+def stopped(device: Device, now_ms: int) -> Reaction:
+    """Power off: actuators fall off, sensors stand still; the broker tells the will."""
+    if not device.life.running:
+        return Reaction(device)
+    after = paused(all_off(device, now_ms, "power_off"), device.setup.sensors, now_ms)
+    return told(device, after.lived(running=False, link_up=True), now_ms)
+
+
+def registered(device: Device, now_ms: int) -> Reaction:
+    """health knows it: now it boots, and then its sensors go on with the step after their last one."""
+    if device.life.registered:
+        return Reaction(device)
+    after = device.lived(registered=True, state_at=now_ms)
+    if not device.life.running:
+        return Reaction(after)
+    return Reaction(anchored(after, device.setup.sensors, now_ms + len(BOOTING) * BOOT_STEP_MS))
+
+
+def on_boot_step(device: Device, now_ms: int) -> Reaction:
+    """The next state of a start, if it is time for it."""
+    following = BOOTING.get(device.life.state)
+    if following is None or now_ms < device.life.state_at + BOOT_STEP_MS:
+        return Reaction(device)
+    return told(device, device.lived(state=following, state_at=now_ms), now_ms)
+
+
+def on_link(device: Device, now_ms: int) -> Reaction:
+    """A flapping connection goes down or comes back."""
+    life = device.life
+    if not life.faults.flapping_s or now_ms < life.link_at + round(life.faults.flapping_s * 1000):
+        return Reaction(device)
+    return told(device, device.lived(link_up=not life.link_up, link_at=now_ms), now_ms)
+
+
+def rebooted(device: Device, now_ms: int) -> Reaction:
+    """Restart: through all states again, actuators in their default state."""
+    after = restarted(device, now_ms).lived(state="BOOT", state_at=now_ms, booted_at=now_ms)
+    return told(device, after, now_ms)
+
+
+def with_state(device: Device, state: MockStateName, reason: str | None, now_ms: int) -> Reaction:
+    """Another state. BOOT is a restart; SAFE_MODE and ERROR switch the actuators off, ERROR tells a system error."""
+    if state == "BOOT":
+        return rebooted(device, now_ms)
+    after = device.lived(state=state, state_at=now_ms)
+    if state not in ("SAFE_MODE", "ERROR"):
+        return told(device, after, now_ms)
+    after = all_off(after, now_ms, state.lower())
+    reaction = told(device, after, now_ms)
+    if not is_connected(after) or not is_connected(device):
+        return reaction
+    said = payloads.hello(after, now_ms)
+    if state == "ERROR":
+        said.insert(0, payloads.system_error(after, ERROR_CODE, "error", reason or "the mock is in ERROR", now_ms))
+    return Reaction(after, (*reaction.publications, *said))
+
+
+def with_faults(device: Device, faults: Faults, now_ms: int) -> Reaction:
+    """Other faults in place of those in force."""
+    flaps = faults.flapping_s == device.life.faults.flapping_s != 0
+    link = {} if flaps else {"link_up": True, "link_at": now_ms}
+    return told(device, device.lived(faults=faults, **link), now_ms)
+
+
+def told(before: Device, after: Device, now_ms: int) -> Reaction:
+    """The device afterwards, with the will or the hello where its connection went or came."""
+    if is_connected(before) == is_connected(after):
+        return Reaction(after)
+    if is_connected(before):
+        return Reaction(after, (payloads.will(before),))
+    return Reaction(after, tuple(payloads.hello(after, now_ms)))

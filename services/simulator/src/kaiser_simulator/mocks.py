@@ -1,0 +1,118 @@
+"""Changes to mocks: on disk first, then in force, then told; one at a time."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from kaiser_common.database import DatabasePool
+
+from kaiser_simulator import metrics, store
+from kaiser_simulator.actuators import Reaction
+from kaiser_simulator.device import Device
+from kaiser_simulator.lifecycle import stopped
+from kaiser_simulator.sender import Sender
+from kaiser_simulator.world import World
+
+Change = Callable[[Device], Reaction]
+"""What becomes of a mock; called again where the mock changed by itself while it was being saved."""
+Clock = Callable[[], int]
+"""Now, in ms since 1970; a fake one in tests."""
+
+
+class Mocks:
+    """The mocks with their table. What they do by themselves (auto-off, boot) is in force before it is saved
+    (`save_changed`): killed in between, it is done again from what the table says."""
+
+    def __init__(self, pool: DatabasePool, world: World, sender: Sender, clock: Clock) -> None:
+        self._pool = pool
+        self._sender = sender
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self.world = world
+
+    async def load(self) -> int:
+        """Take every mock from the table; how many there are."""
+        async with self._pool.connection() as connection:
+            devices = await store.load(connection)
+        now_ms = self._clock()
+        for device in devices:
+            self.world.put(device, now_ms)
+        return len(devices)
+
+    async def add(self, devices: list[Device]) -> list[Device]:
+        """Add those whose id is free, all in one transaction; those that were added."""
+        async with self._lock:
+            new = [device for device in devices if device.esp_id not in self.world]
+            async with self._pool.connection() as connection:
+                await store.save(connection, new)
+            now_ms = self._clock()
+            for device in new:
+                self.world.put(device, now_ms)
+            return new
+
+    async def change(self, esp_id: str, change: Change) -> Device | None:
+        """Change one mock; how it is then, None where there is none."""
+        await self.change_all([esp_id], change)
+        return self.world.get(esp_id)
+
+    async def change_all(self, esp_ids: Iterable[str], change: Change, *, answering: bool = False) -> None:
+        """Change mocks, in one transaction, and let them say what they say; `answering` takes a slow one its time."""
+        async with self._lock:
+            left = {esp_id: device for esp_id in esp_ids if (device := self.world.get(esp_id)) is not None}
+            while left:
+                reactions = {esp_id: change(device) for esp_id, device in left.items()}
+                await self._save(left, reactions)
+                left = self._put(left, reactions, answering)
+        self._sender.add(self.world.take())
+
+    async def delete(self, esp_id: str) -> None:
+        """Remove a mock but for its tombstone; the broker tells its will."""
+        async with self._lock:
+            device = self.world.get(esp_id)
+            if device is None:
+                return
+            async with self._pool.connection() as connection:
+                await store.bury(connection, esp_id)
+            now_ms = self._clock()
+            self.world.say(device, stopped(device, now_ms).publications, now_ms)
+            self.world.remove(esp_id)
+        self._sender.add(self.world.take())
+
+    async def save_changed(self) -> None:
+        """Write what mocks did by themselves. The database away: the next call writes it."""
+        async with self._lock:
+            changed = {
+                esp_id: device for esp_id in self.world.changed if (device := self.world.get(esp_id)) is not None
+            }
+            if not changed:
+                return
+            async with self._pool.connection() as connection:
+                await store.save_life(connection, changed.values())
+            for esp_id, device in changed.items():
+                if self.world.get(esp_id) is device:
+                    self.world.changed.discard(esp_id)
+        metrics.SAVED.labels("time").inc(len(changed))
+
+    async def _save(self, before: dict[str, Device], reactions: dict[str, Reaction]) -> None:
+        changed = [reaction.device for esp_id, reaction in reactions.items() if reaction.device is not before[esp_id]]
+        if not changed:
+            return
+        async with self._pool.connection() as connection:
+            await store.save(connection, changed)
+        metrics.SAVED.labels("order").inc(len(changed))
+
+    def _put(self, before: dict[str, Device], reactions: dict[str, Reaction], answering: bool) -> dict[str, Device]:
+        """Put in force what was saved; the mocks that changed meanwhile, to be done again."""
+        now_ms = self._clock()
+        again: dict[str, Device] = {}
+        for esp_id, reaction in reactions.items():
+            current = self.world.get(esp_id)
+            if current is not before[esp_id]:
+                if current is not None:
+                    again[esp_id] = current
+                continue
+            if reaction.device is not current:
+                self.world.put(reaction.device, now_ms)
+                self.world.changed.discard(esp_id)
+            delay_s = reaction.device.life.faults.slow_response_s if answering else 0.0
+            self.world.say(reaction.device, reaction.publications, now_ms, delay_s)
+        return again

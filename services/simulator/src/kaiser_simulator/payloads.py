@@ -1,0 +1,152 @@
+"""What a mock says, byte for byte as CONTRACT §2 has it; pure. Times are the device's own clock's."""
+
+from typing import Any
+
+from kaiser_common.schemas.api.mock import MockActuator, MockSensor
+from kaiser_common.topics import WHOLE_DEVICE_GPIO, Kind, build
+from pydantic_core import to_json
+
+from kaiser_simulator.device import ActuatorLife, Device, Publication, actuators
+
+_HEAP_FREE = 180_000
+_HEAP_OF_A_SENSOR = 1_200
+_RSSI = -50
+
+
+def device_ms(device: Device, now_ms: int) -> int:
+    """What the device's clock shows, in ms; 0 where it has no time."""
+    faults = device.life.faults
+    return 0 if faults.no_clock else max(0, now_ms + round(faults.clock_offset_s * 1000))
+
+
+def publication(
+    device: Device, kind: Kind, body: dict[str, Any], gpio: int | None = None, *, retain: bool = False
+) -> Publication:
+    """A message of the device."""
+    topic = build(kind, device.setup.kaiser_id, device.esp_id, gpio)
+    payload = to_json({name: value for name, value in body.items() if value is not None}).decode()
+    return Publication(topic=topic, payload=payload, retain=retain, transient=kind is Kind.HEARTBEAT)
+
+
+def reading_body(device: Device, sensor: MockSensor, value: float, quality: str, ts_ms: int) -> dict[str, Any]:
+    """A reading's payload: `raw` is the value times 100, `raw_value` the value itself."""
+    return {
+        "ts": ts_ms,
+        "esp_id": device.esp_id,
+        "gpio": sensor.gpio,
+        "sensor_type": sensor.sensor_type,
+        "raw": round(value * 100),
+        "raw_value": value,
+        "raw_mode": sensor.raw_mode,
+        "value": value,
+        "unit": sensor.unit,
+        "quality": quality,
+        **({"sensor_name": sensor.name} if sensor.name else {}),
+        **({"subzone_id": sensor.subzone_id} if sensor.subzone_id else {}),
+    }
+
+
+def heartbeat(device: Device, now_ms: int) -> Publication:
+    """The sign of life, also on demand."""
+    life = device.life
+    uptime_s = max(0, now_ms - life.booted_at) // 1000
+    troubled = life.state in ("SAFE_MODE", "ERROR")
+    body = {
+        "ts": device_ms(device, now_ms),
+        "esp_id": device.esp_id,
+        "uptime": uptime_s,
+        "heap_free": _heap_free(device),
+        "wifi_rssi": _RSSI - uptime_s % 7,
+        "sensor_count": sum(device.sensor_life(sensor).active for sensor in device.setup.sensors),
+        "actuator_count": len(device.setup.actuators),
+        "zone_id": life.zone_id,
+        "firmware_version": device.setup.firmware_version,
+        **({"degraded": True, "degraded_reason": life.state} if troubled else {}),
+    }
+    return publication(device, Kind.HEARTBEAT, body)
+
+
+def will(device: Device) -> Publication:
+    """What the broker tells when the connection ends; ts 0, since the payload was fixed when it began."""
+    body = {"status": "offline", "esp_id": device.esp_id, "reason": "unexpected_disconnect", "ts": 0}
+    return publication(device, Kind.WILL, body, retain=True)
+
+
+def actuator_status(device: Device, actuator: MockActuator, now_ms: int) -> Publication:
+    """The state of an actuator."""
+    life = device.actuator_life(actuator.gpio)
+    body = {
+        "ts": device_ms(device, now_ms),
+        "esp_id": device.esp_id,
+        "gpio": actuator.gpio,
+        "actuator_type": actuator.actuator_type,
+        "state": life.state,
+        "value": life.value,
+        "last_command": life.last_command,
+        "runtime_ms": runtime_ms(life, now_ms),
+        "error": life.error,
+        "emergency": "active" if is_stopped(device, life) else "normal",
+    }
+    return publication(device, Kind.ACTUATOR_STATUS, body, actuator.gpio)
+
+
+def runtime_ms(life: ActuatorLife, now_ms: int) -> int:
+    """How long an actuator is on, or was on when it last was."""
+    return life.runtime_ms if life.on_since is None else max(0, now_ms - life.on_since)
+
+
+def is_stopped(device: Device, life: ActuatorLife) -> bool:
+    """Whether an emergency stop holds this actuator."""
+    return device.life.emergency or life.emergency
+
+
+def actuator_alert(device: Device, gpio: int, alert_type: str, message: str, now_ms: int) -> Publication:
+    """An alert; gpio 255 for the whole device."""
+    body = {
+        "esp_id": device.esp_id,
+        "gpio": gpio,
+        "alert_type": alert_type,
+        "message": message,
+        "ts": device_ms(device, now_ms),
+    }
+    return publication(device, Kind.ACTUATOR_ALERT, body, gpio)
+
+
+def system_error(device: Device, error_code: int, severity: str, message: str, now_ms: int) -> Publication:
+    """An error that the device reports about itself."""
+    body = {
+        "esp_id": device.esp_id,
+        "error_code": error_code,
+        "severity": severity,
+        "category": "MOCK",
+        "message": message,
+        "ts": device_ms(device, now_ms),
+    }
+    return publication(device, Kind.SYSTEM_ERROR, body)
+
+
+def diagnostics(device: Device, now_ms: int) -> Publication:
+    """Figures about the device."""
+    body = {
+        "ts": device_ms(device, now_ms),
+        "esp_id": device.esp_id,
+        "heap_free": _heap_free(device),
+        "uptime_seconds": max(0, now_ms - device.life.booted_at) // 1000,
+        "wifi_rssi": _RSSI,
+    }
+    return publication(device, Kind.DIAGNOSTICS, body)
+
+
+def hello(device: Device, now_ms: int) -> list[Publication]:
+    """What a device says when it has come to MQTT: that it is there, and how its actuators stand."""
+    statuses = [actuator_status(device, actuator, now_ms) for actuator, _ in actuators(device)]
+    return [heartbeat(device, now_ms).model_copy(update={"transient": False}), *statuses]
+
+
+def all_off_alert_gpio(gpio: int | None) -> int:
+    """Where an alert of a stop belongs."""
+    return WHOLE_DEVICE_GPIO if gpio is None else gpio
+
+
+def _heap_free(device: Device) -> int:
+    return max(20_000, _HEAP_FREE - _HEAP_OF_A_SENSOR * (len(device.setup.sensors) + len(device.setup.actuators)))

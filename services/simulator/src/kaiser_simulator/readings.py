@@ -1,0 +1,84 @@
+"""A mock's sensor made ready to measure, and what its device's faults do to a reading; pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaiser_common.schemas.api.mock import MockSensor
+from kaiser_common.topics import Kind, build
+from pydantic_core import to_json
+
+from kaiser_simulator.device import Device, Publication, interval_ms, seed_of, sensor_key, step_at
+from kaiser_simulator.patterns import Pattern, PatternFactory, compile_pattern, fraction
+from kaiser_simulator.payloads import device_ms, reading_body
+
+_GARBAGE_SEED = 0x6B61
+_TWICE_SEED = 0x7A77
+_UNMEASURABLE = 9_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A sensor with its compiled pattern."""
+
+    sensor: MockSensor
+    key: str
+    interval_ms: int
+    seed: int
+    topic: str
+    pattern: Pattern
+
+    def value(self, device: Device, step: int, at_ms: int) -> float:
+        """What it measures: the override where there is one."""
+        override = device.sensor_life(self.sensor).override
+        return self.pattern(step, at_ms) if override is None else round(override, 2)
+
+    def reading(self, device: Device, step: int, at_ms: int) -> Publication:
+        """A reading as a healthy device sends it, with the time of the device's clock."""
+        life = device.sensor_life(self.sensor)
+        quality = life.override_quality or self.sensor.quality
+        body = reading_body(device, self.sensor, self.value(device, step, at_ms), quality, device_ms(device, at_ms))
+        return Publication.model_construct(
+            topic=self.topic, payload=to_json(body).decode(), retain=False, transient=True
+        )
+
+    def reading_now(self, device: Device, now_ms: int) -> Publication:
+        """A reading out of turn."""
+        return self.reading(device, step_at(device.sensor_life(self.sensor), self.sensor.interval_s, now_ms), now_ms)
+
+
+def make_meter(factories: Mapping[str, PatternFactory], device: Device, sensor: MockSensor) -> Meter:
+    """The meter of a sensor. ValueError where its pattern cannot be made."""
+    seed = seed_of(device.esp_id, sensor.gpio, sensor.sensor_type)
+    return Meter(
+        sensor=sensor,
+        key=sensor_key(sensor.gpio, sensor.sensor_type),
+        interval_ms=interval_ms(sensor.interval_s),
+        seed=seed,
+        topic=build(Kind.SENSOR_DATA, device.setup.kaiser_id, device.esp_id, sensor.gpio),
+        pattern=compile_pattern(factories, sensor, seed),
+    )
+
+
+def with_faults(meter: Meter, device: Device, step: int, reading: Publication) -> list[Publication]:
+    """What the faults make of a reading: nothing, the same, broken, or twice."""
+    faults = device.life.faults
+    if meter.sensor.gpio in faults.silent:
+        return []
+    if faults.garbage and fraction(meter.seed ^ _GARBAGE_SEED, step) < faults.garbage:
+        reading = reading.model_copy(update={"payload": garbage(reading.payload, step)})
+    twice = faults.duplicate and fraction(meter.seed ^ _TWICE_SEED, step) < faults.duplicate
+    return [reading, reading] if twice else [reading]
+
+
+def garbage(payload: str, step: int) -> str:
+    """A broken payload, of four kinds in turn: cut short (5209), a field missing (5205), of a wrong type (5206),
+    another pin than the topic's (5211)."""
+    match step % 4:
+        case 0:
+            return payload[: len(payload) // 2]
+        case 1:
+            return payload.replace('"raw_mode"', '"raw_mood"', 1)
+        case 2:
+            return payload.replace('"raw_mode":', '"raw_mode":"perhaps","was":', 1)
+        case _:
+            return payload.replace('"gpio":', f'"gpio":{_UNMEASURABLE},"was":', 1)

@@ -1,0 +1,108 @@
+"""What mocks say, to OUTBOX: in order, in batches, bounded."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+import structlog
+from kaiser_common.bus import MAX_BATCH, Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.subjects import OUTBOX
+from nats.errors import Error as NatsError
+
+from kaiser_simulator import metrics
+from kaiser_simulator.world import World
+
+log = structlog.get_logger()
+
+MOST_WAITING = 20_000
+_RETRY_S = 0.5
+_LOOK_EVERY_S = 1.0
+_ASK_WITHIN_S = 2.0
+
+
+class Sender:
+    """Publishes what was added, one batch after the other. NATS away: it waits; over MOST_WAITING the oldest is lost,
+    counted, as a device's own queue would lose it. Killed: what waited is lost, as in a device without power."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: deque[Outgoing] = deque()
+        self._wake = asyncio.Event()
+        self._added = 0
+        self._done = 0
+        self._progress = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether half of what may wait is waiting."""
+        return len(self._waiting) > MOST_WAITING // 2
+
+    def add(self, messages: Iterable[Outgoing]) -> None:
+        """Publish these soon."""
+        before = len(self._waiting)
+        self._waiting.extend(messages)
+        self._added += len(self._waiting) - before
+        while len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft()
+            self._done += 1
+            metrics.SKIPPED.labels("blocked").inc()
+        if self._waiting:
+            self._wake.set()
+
+    async def until_sent(self, timeout_s: float) -> None:
+        """Wait until all that was added so far is on disk (or lost). BusUnavailable after `timeout_s`."""
+        target = self._added
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._done < target:
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError as error:
+            raise BusUnavailable(f"OUTBOX took nothing within {timeout_s:g} s") from error
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        while True:
+            end_if_cancelled()
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+            while True:
+                end_if_cancelled()
+                try:
+                    await self._bus.publish_batch(batch)
+                except BusUnavailable as error:
+                    log.warning("mock_messages_wait", messages=len(batch) + len(self._waiting), reason=str(error))
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    break
+            self._done += len(batch)
+            self._progress.set()
+            metrics.PUBLISHED.inc(len(batch))
+
+
+async def watch_outbox(bus: Bus, sender: Sender, world: World, limit: int) -> None:
+    """Keep `world.blocked` true while OUTBOX holds over `limit` messages (nobody carries them to MQTT), for ever.
+
+    A device without a connection drops its readings too; OUTBOX stays free for commands.
+    """
+    while True:
+        end_if_cancelled()
+        held = await _held(bus)
+        blocked = sender.is_full or (held is None and world.blocked) or (held is not None and held > limit)
+        if blocked != world.blocked:
+            log.warning("mocks_blocked" if blocked else "mocks_unblocked", outbox=held, limit=limit)
+        world.blocked = blocked
+        metrics.BLOCKED.set(blocked)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _held(bus: Bus) -> int | None:
+    """Messages in OUTBOX, None when NATS does not say."""
+    try:
+        async with asyncio.timeout(_ASK_WITHIN_S):
+            return int((await bus.jetstream.stream_info(OUTBOX.name)).state.messages)
+    except (NatsError, OSError, TimeoutError) as error:
+        log.debug("outbox_not_asked", reason=str(error) or type(error).__name__)
+        return None

@@ -1,0 +1,54 @@
+"""A mock as the API shows it; pure."""
+
+from kaiser_common.schemas.api.mock import Mock, MockActuatorView, MockSensorView
+
+from kaiser_simulator.device import Device, actuators, is_connected, sensor_key
+from kaiser_simulator.payloads import is_stopped, runtime_ms
+from kaiser_simulator.world import Record
+
+
+def to_mock(device: Device, record: Record, now_ms: int) -> Mock:
+    """The mock with what it measured and did last."""
+    setup, life = device.setup, device.life
+    sensors = []
+    for sensor in setup.sensors:
+        last_ts, last_value = record.last.get(sensor_key(sensor.gpio, sensor.sensor_type), (None, None))
+        override = device.sensor_life(sensor).override
+        sensors.append(MockSensorView(**sensor.model_dump(), override=override, last_value=last_value, last_ts=last_ts))
+    return Mock(
+        esp_id=setup.esp_id,
+        kaiser_id=setup.kaiser_id,
+        name=setup.name,
+        zone_id=life.zone_id,
+        firmware_version=setup.firmware_version,
+        heartbeat_interval_s=setup.heartbeat_interval_s,
+        running=life.running,
+        registered=life.registered,
+        state=life.state,
+        connected=is_connected(device),
+        emergency="active" if life.emergency else "normal",
+        uptime_s=max(0, now_ms - life.booted_at) // 1000 if life.running else 0,
+        last_heartbeat=record.last_heartbeat,
+        messages_sent=record.sent,
+        faults=life.faults,
+        sensors=sensors,
+        actuators=to_actuators(device, now_ms),
+    )
+
+
+def to_actuators(device: Device, now_ms: int) -> list[MockActuatorView]:
+    """The actuators of a mock as the device has them."""
+    return [
+        MockActuatorView(
+            **actuator.model_dump(),
+            state=life.state,
+            value=life.value,
+            on_since=life.on_since,
+            off_at=life.off_at,
+            runtime_ms=runtime_ms(life, now_ms),
+            emergency="active" if is_stopped(device, life) else "normal",
+            last_command=life.last_command,
+            error=life.error,
+        )
+        for actuator, life in actuators(device)
+    ]

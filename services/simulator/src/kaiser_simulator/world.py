@@ -1,0 +1,242 @@
+"""Every mock in memory, and what each does when its time has come; no I/O, time is an argument.
+
+Readings have the time at which they were due, to the millisecond of a fixed grid, and values that follow from the step
+alone: a simulator that was killed goes on with the very values that it would have sent, and two that overlap for a
+moment send the same readings.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from kaiser_common.bus import Outgoing
+from kaiser_common.schemas.api.mock import MockMessage, MockSensor
+from kaiser_common.subjects import outbox_subject
+from pydantic_core import to_json
+
+from kaiser_simulator import lifecycle, metrics, payloads
+from kaiser_simulator.actuators import Reaction, on_auto_off, on_protection
+from kaiser_simulator.device import Device, Publication, is_connected, measures, next_due, sensor_key
+from kaiser_simulator.jobs import Job, jobs, next_heartbeat
+from kaiser_simulator.patterns import PatternFactory
+from kaiser_simulator.readings import Meter, make_meter, with_faults
+from kaiser_simulator.timetable import Timetable
+
+MESSAGES_KEPT = 50
+MOST_DELAYED = 50_000
+EXPIRES_MS = 60_000
+"""What the broker has not taken after so long is of no use to anybody."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What is remembered of a mock in memory only."""
+
+    sent: int = 0
+    last_heartbeat: int | None = None
+    last: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Time and value of each sensor's newest reading."""
+    messages: deque[tuple[int, bool, str, str]] = field(default_factory=lambda: deque(maxlen=MESSAGES_KEPT))
+    """Time, whether it was sent, topic, payload."""
+
+
+class World:
+    """The mocks. `tick` lets them do what is due; `take` gives what they said since."""
+
+    def __init__(self, factories: Mapping[str, PatternFactory], run_id: str) -> None:
+        self._factories = factories
+        self._run_id = run_id
+        self._numbers = count(1)
+        self._devices: dict[str, Device] = {}
+        self._meters: dict[str, dict[str, Meter]] = {}
+        self._records: dict[str, Record] = {}
+        self._timetable: Timetable[Job] = Timetable()
+        self._delayed: dict[Job, Publication] = {}
+        self._said: list[Outgoing] = []
+        self.changed: set[str] = set()
+        """Mocks whose state changed by itself and is not saved yet."""
+        self.blocked = False
+        """Whether MQTT takes nothing at the moment: readings and heartbeats are left out."""
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def __contains__(self, esp_id: str) -> bool:
+        return esp_id in self._devices
+
+    def __iter__(self) -> Iterator[Device]:
+        return iter(self._devices.values())
+
+    def get(self, esp_id: str) -> Device | None:
+        """A mock, None where there is none."""
+        return self._devices.get(esp_id)
+
+    def record(self, esp_id: str) -> Record:
+        """What is remembered of a mock."""
+        return self._records[esp_id]
+
+    def check(self, device: Device) -> None:
+        """ValueError where a sensor's pattern cannot be made."""
+        for sensor in device.setup.sensors:
+            make_meter(self._factories, device, sensor)
+
+    def put(self, device: Device, now_ms: int) -> None:
+        """Add a mock, or take another state of it; what it does in its time is laid out anew."""
+        esp_id = device.esp_id
+        before = self._devices.get(esp_id)
+        if before is None or before.setup is not device.setup:
+            self._make_meters(device)
+        self._devices[esp_id] = device
+        self._records.setdefault(esp_id, Record())
+        due = jobs(device, now_ms)
+        if before is not None:
+            for job in jobs(before, now_ms).keys() - due.keys():
+                self._timetable.remove(job)
+        for job, at_ms in due.items():
+            self._timetable.set(job, self._kept(device, job, at_ms))
+
+    def remove(self, esp_id: str) -> None:
+        """Forget a mock."""
+        device = self._devices.pop(esp_id)
+        self._meters.pop(esp_id)
+        self._records.pop(esp_id)
+        self.changed.discard(esp_id)
+        for job in jobs(device, 0):
+            self._timetable.remove(job)
+
+    def hear(self, esp_id: str, topic: str, payload: str, now_ms: int) -> None:
+        """Note a message that a mock was sent."""
+        self._records[esp_id].messages.append((now_ms, False, topic, payload))
+
+    def messages(self, esp_id: str, limit: int) -> list[MockMessage]:
+        """What a mock sent and heard last, newest first."""
+        newest = list(self._records[esp_id].messages)[: -limit - 1 : -1]
+        return [
+            MockMessage(at=at, direction="sent" if sent else "heard", topic=topic, payload=payload)
+            for at, sent, topic, payload in newest
+        ]
+
+    def measure(self, device: Device, sensor: MockSensor, now_ms: int) -> Publication:
+        """A reading of a sensor, out of turn."""
+        meter = self._meters[device.esp_id].get(sensor_key(sensor.gpio, sensor.sensor_type))
+        if meter is None or meter.sensor is not sensor:
+            meter = make_meter(self._factories, device, sensor)
+        reading = meter.reading_now(device, now_ms)
+        return reading.model_copy(update={"transient": False})
+
+    def next_due(self) -> int | None:
+        """When the next mock has something to do (ms)."""
+        return self._timetable.next()
+
+    def tick(self, now_ms: int) -> None:
+        """Let every mock do what is due."""
+        for job, due_ms in self._timetable.pop_due(now_ms):
+            device = self._devices.get(job.esp_id)
+            if device is None:
+                self._delayed.pop(job, None)
+            elif job.kind == "reading":
+                self._on_reading(device, job, due_ms, now_ms)
+            else:
+                self._on_job(device, job, now_ms)
+
+    def say(self, device: Device, publications: Iterable[Publication], now_ms: int, delay_s: float = 0.0) -> None:
+        """Have a device say something, at once or later. Without a connection only its will is told."""
+        for each in publications:
+            if delay_s and len(self._delayed) < MOST_DELAYED:
+                job = Job("say", device.esp_id, next(self._numbers))
+                self._delayed[job] = each
+                self._timetable.set(job, now_ms + round(delay_s * 1000))
+            else:
+                self._say_now(device, each, f"sim.{self._run_id}.{next(self._numbers)}", now_ms)
+
+    def take(self) -> list[Outgoing]:
+        """What was said since the last time."""
+        said, self._said = self._said, []
+        return said
+
+    def _make_meters(self, device: Device) -> None:
+        before = self._meters.get(device.esp_id, {})
+        self._meters[device.esp_id] = meters = {}
+        for sensor in device.setup.sensors:
+            key = sensor_key(sensor.gpio, sensor.sensor_type)
+            known = before.get(key)
+            meters[key] = known if known and known.sensor == sensor else make_meter(self._factories, device, sensor)
+
+    def _kept(self, device: Device, job: Job, at_ms: int) -> int:
+        """A reading that is due this moment and was not taken yet stays due, if its grid is still the same."""
+        listed = self._timetable.get(job)
+        if job.kind != "reading" or listed is None or listed >= at_ms:
+            return at_ms
+        meter = self._meters[device.esp_id][str(job.of)]
+        anchor = device.sensor_life(meter.sensor).anchor_ms
+        return listed if listed >= anchor and (listed - anchor) % meter.interval_ms == 0 else at_ms
+
+    def _on_reading(self, device: Device, job: Job, due_ms: int, now_ms: int) -> None:
+        meter = self._meters[device.esp_id][str(job.of)]
+        life = device.sensor_life(meter.sensor)
+        following = next_due(life, meter.sensor.interval_s, now_ms)
+        self._timetable.set(job, following)
+        missed = (following - due_ms) // meter.interval_ms - 1
+        if missed > 0:
+            metrics.SKIPPED.labels("late").inc(missed)
+        if not measures(device):
+            return
+        metrics.LATENESS.observe((now_ms - due_ms) / 1000)
+        step = life.first_step + (due_ms - life.anchor_ms) // meter.interval_ms
+        reading = meter.reading(device, step, due_ms)
+        self._records[device.esp_id].last[meter.key] = (due_ms, meter.value(device, step, due_ms))
+        faults = device.life.faults
+        msg_id = f"sim.{device.esp_id}.{meter.key}.{due_ms}"
+        for number, each in enumerate(with_faults(meter, device, step, reading)):
+            if faults.late_s:
+                self.say(device, [each], now_ms, faults.late_s)
+            else:
+                self._say_now(device, each, f"{msg_id}.{number}" if number else msg_id, now_ms)
+
+    def _on_job(self, device: Device, job: Job, now_ms: int) -> None:
+        match job.kind:
+            case "heartbeat":
+                self._timetable.set(job, next_heartbeat(device, now_ms))
+                if is_connected(device):
+                    self.say(device, [payloads.heartbeat(device, now_ms)], now_ms)
+            case "say":
+                self.say(device, [self._delayed.pop(job)], now_ms)
+            case "boot":
+                self._happened(device, lifecycle.on_boot_step(device, now_ms), now_ms)
+            case "link":
+                self._happened(device, lifecycle.on_link(device, now_ms), now_ms)
+            case "off":
+                self._happened(device, on_auto_off(device, int(job.of), now_ms), now_ms)
+            case _:
+                self._happened(device, on_protection(device, int(job.of), now_ms), now_ms)
+
+    def _happened(self, before: Device, reaction: Reaction, now_ms: int) -> None:
+        """Something changed by itself: it is in force at once, and saved soon."""
+        if reaction.device is not before:
+            self.put(reaction.device, now_ms)
+            self.changed.add(before.esp_id)
+        self.say(reaction.device, reaction.publications, now_ms)
+
+    def _say_now(self, device: Device, each: Publication, msg_id: str, now_ms: int) -> None:
+        if not (is_connected(device) or each.retain):
+            return
+        if self.blocked and each.transient:
+            metrics.SKIPPED.labels("blocked").inc()
+            return
+        record = self._records.get(device.esp_id)
+        if record is not None:
+            record.sent += 1
+            record.messages.append((now_ms, True, each.topic, each.payload))
+            if each.topic.endswith("/heartbeat"):
+                record.last_heartbeat = now_ms
+        body = to_json(
+            {
+                "topic": each.topic,
+                "payload": each.payload,
+                "qos": 1,
+                "retain": each.retain,
+                "expires_at": now_ms + EXPIRES_MS,
+            }
+        )
+        self._said.append(Outgoing(outbox_subject(device.setup.kaiser_id, device.esp_id), body, msg_id))
