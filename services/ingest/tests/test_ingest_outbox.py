@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kaiser_common.schemas.event import OutboxMessage
+from kaiser_ingest.mqtt_client import ordinary_window
+from kaiser_ingest.outbox import NewestByTopic
 
 ESP = "MOCK_0001"
 
@@ -62,6 +65,69 @@ async def test_an_idle_outbox_adds_no_latency(world: Any, ingest: Any, until: Ca
             await until(lambda: len(device.heard) == number + 1, every_s=0.001)  # noqa: B023
             waits.append(time.monotonic() - started)
     assert sorted(waits)[3] < 0.1
+
+
+async def test_a_receipt_is_published_once_the_broker_has_the_message(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+        told: list[tuple[str, int]] = []
+
+        async def note(message: Any) -> None:
+            told.append((message.subject, json.loads(message.data)["sent_at"]))
+
+        await client.subscribe("esp.actuator.sent.>", cb=note)
+        await client.flush()
+        before_ms = int(time.time() * 1000)
+        receipt = f"esp.actuator.sent.{world.site}.{ESP}.c1"
+        await put(client, world, 0, subject=f"mqtt.out.{world.site}.{ESP}.5", receipt=receipt)
+        await put(client, world, 1)
+        await until(lambda: len(device.heard) == 2 and told)
+    assert [subject for subject, _ in told] == [receipt]
+    assert before_ms <= told[0][1] <= int(time.time() * 1000)
+
+
+async def test_an_urgent_message_overtakes_a_flood(world: Any, ingest: Any, until: Callable[..., Any]) -> None:
+    hall = await world.device()
+    await hall.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/emergency")
+    waits = []
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        message = {"topic": world.topic("MOCK_0002", "actuator/5/command"), "payload": "{}"}
+        body = json.dumps(message).encode()
+        emergency = world.topic(ESP, "actuator/emergency")
+        for number in range(3):
+            for _ in range(3):
+                await asyncio.gather(
+                    *(jetstream.publish(f"mqtt.out.{world.site}.MOCK_0002.5", body) for _ in range(1000))
+                )
+            started = time.monotonic()
+            await put(client, world, number, subject=f"mqtt.urgent.{world.site}.{ESP}", topic=emergency)
+            await until(lambda: len(hall.heard) == number + 1, 20.0, every_s=0.001)  # noqa: B023
+            waits.append((round(time.monotonic() - started, 3), await left(client)))
+    print("seconds until the device heard, messages that still waited:", waits)
+    overtaken = [left_over for _, left_over in waits]
+    assert max(overtaken) > 500, "there was a flood to overtake"
+    assert sorted(seconds for seconds, _ in waits)[1] < 1.0
+
+
+def test_a_clear_that_comes_again_after_a_newer_stop_is_dropped_and_a_stop_never() -> None:
+    newest = NewestByTopic()
+    clear = OutboxMessage(topic="a", payload="{}", only_newest=True)
+    stop = OutboxMessage(topic="a", payload="{}")
+    assert not newest.is_late(clear, 5)
+    assert not newest.is_late(stop, 8)
+    assert newest.is_late(clear, 5)
+    assert not newest.is_late(stop, 5)
+    assert not newest.is_late(clear, 9)
+    assert not newest.is_late(OutboxMessage(topic="b", payload="{}", only_newest=True), 1)
+
+
+@pytest.mark.parametrize(("window", "ordinary"), [(500, 450), (20, 18), (2, 1), (1, 1)])
+def test_places_in_the_window_are_kept_for_emergency_stops(window: int, ordinary: int) -> None:
+    assert ordinary_window(window) == ordinary
 
 
 async def test_commands_wait_in_order_while_the_broker_is_away_and_expired_ones_are_told(

@@ -82,23 +82,42 @@ SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",))
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
+ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>",))
 SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
 INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)
 
-CONSUMERS = (SENSOR_LIVE, SENSOR_STORE, SENSOR_RESPONSES, HEALTH, SIMULATOR, INGEST_OUTBOX, INGEST_URGENT)
+CONSUMERS = (
+    SENSOR_LIVE,
+    SENSOR_STORE,
+    SENSOR_RESPONSES,
+    HEALTH,
+    ACTUATOR,
+    SIMULATOR,
+    INGEST_OUTBOX,
+    INGEST_URGENT,
+)
 """Declared with the service that reads them: an interest stream keeps what a consumer has not acknowledged,
 so a consumer that nobody reads would fill it."""
 
 DEVICES_BUCKET = Bucket("devices")
 SENSOR_CONFIGS_BUCKET = Bucket("sensor_configs")
+EMERGENCIES_BUCKET = Bucket("emergencies", max_bytes=16 * MIB)
+"""The emergency stops in force, so that they are known, and can be raised, while the database is away."""
 LEASE_BUCKET = Bucket("lease", ttl_s=5.0, max_bytes=MIB)
 SIMULATOR_LEASE_BUCKET = Bucket("lease_simulator", ttl_s=3.0, max_bytes=MIB)
 """Shorter than the others: mocks go on within 5 s of the death of the simulator that had it."""
 INGEST_BUCKET = Bucket("ingest", max_bytes=MIB)
 """What ingest remembers over restarts and replicas: the active broker profile and the filters of its MQTT sessions."""
 
-BUCKETS = (DEVICES_BUCKET, SENSOR_CONFIGS_BUCKET, LEASE_BUCKET, SIMULATOR_LEASE_BUCKET, INGEST_BUCKET)
+BUCKETS = (
+    DEVICES_BUCKET,
+    SENSOR_CONFIGS_BUCKET,
+    EMERGENCIES_BUCKET,
+    LEASE_BUCKET,
+    SIMULATOR_LEASE_BUCKET,
+    INGEST_BUCKET,
+)
 
 
 def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = None) -> str:
@@ -120,6 +139,21 @@ def alive_subject(kaiser_id: str) -> str:
 def outbox_subject(kaiser_id: str, esp_id: str) -> str:
     """Subject of a message that ingest is to publish on MQTT; `broadcast` in place of both ids for a broadcast."""
     return f"mqtt.out.{_token(kaiser_id)}.{_token(esp_id)}"
+
+
+def command_subject(kaiser_id: str, esp_id: str, gpio: int) -> str:
+    """As outbox_subject, for a command to an actuator: an emergency stop purges these."""
+    return f"{outbox_subject(kaiser_id, esp_id)}.{gpio}"
+
+
+def commands_filter(esp_id: str | None = None, gpio: int | None = None) -> str:
+    """The commands that wait on the OUTBOX for an actuator, a device, or anyone."""
+    return f"mqtt.out.*.{_token(esp_id) if esp_id else '*'}.{'*' if gpio is None else gpio}"
+
+
+def receipt_subject(kaiser_id: str, esp_id: str, command_id: str) -> str:
+    """Subject on which ingest says that the MQTT broker has a command."""
+    return f"esp.actuator.sent.{_token(kaiser_id)}.{_token(esp_id)}.{_token(command_id)}"
 
 
 def urgent_subject(kaiser_id: str, esp_id: str) -> str:

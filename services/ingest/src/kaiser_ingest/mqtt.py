@@ -112,6 +112,16 @@ class MqttConnection:
         """Publish at QoS 1; the future gives the PUBACK's reason code or raises ConnectionLost."""
         return self._open().send(message)
 
+    async def place(self, timeout_s: float) -> asyncio.Semaphore:
+        """Wait for a place for an ordinary message in the window of what has no PUBACK yet; release it with the
+        PUBACK. Raises TimeoutError, ConnectionLost. Urgent messages take none: some places are theirs alone."""
+        places = self._open().ordinary_places
+        if places.locked():
+            await asyncio.wait_for(places.acquire(), timeout_s)
+        else:
+            await places.acquire()  # does not wait, and so needs no task
+        return places
+
     def takes(self, message: Publication) -> bool:
         """False if the broker has said that it hangs up on a packet so large."""
         most = self._open().broker_maximum_packet

@@ -23,6 +23,12 @@ from kaiser_ingest.frames import Incoming, MalformedPacket, PacketSplitter
 MAX_OUTGOING = 500
 """Most messages of ours that wait for the broker's PUBACK, unless the broker allows fewer."""
 
+
+def ordinary_window(window: int) -> int:
+    """How many of a window's places ordinary messages may take; the rest is kept for emergency stops."""
+    return max(1, window - max(1, window // 10))
+
+
 _RECEIVE_BYTES = 256 * 1024
 _PUBACK = 0x40
 _CLOSED_EARLY = "closed before the broker answered"
@@ -100,6 +106,7 @@ class MqttClient(aiomqtt.Client):
         self.broker_maximum_packet: int | None = None
         self.closed_as: Closed | None = None
         self.unacknowledged: dict[int, asyncio.Future[int]] = {}
+        self.ordinary_places = asyncio.Semaphore(ordinary_window(MAX_OUTGOING))
 
     def connection_lost(self) -> asyncio.Future[None]:
         """Done once the connection has ended."""
@@ -243,6 +250,7 @@ class MqttClient(aiomqtt.Client):
         self.broker_receive_maximum = int(getattr(properties, "ReceiveMaximum", 65535))
         self.broker_maximum_packet = getattr(properties, "MaximumPacketSize", None)
         client._max_inflight_messages = min(MAX_OUTGOING, self.broker_receive_maximum)
+        self.ordinary_places = asyncio.Semaphore(ordinary_window(client._max_inflight_messages))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(

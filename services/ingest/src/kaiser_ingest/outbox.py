@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
 from kaiser_common.consumer import Consumer, Delivery
 from kaiser_common.errors import Code
-from kaiser_common.schemas.event import OutboxMessage, RejectedMessage
-from kaiser_common.subjects import DurableConsumer, rejected_subject
+from kaiser_common.schemas.event import OutboxMessage, Receipt, RejectedMessage
+from kaiser_common.subjects import INGEST_URGENT, DurableConsumer, rejected_subject
 from kaiser_common.topics import is_esp_id
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
@@ -33,6 +33,8 @@ MAX_ATTEMPTS = 3
 
 _MAX_MESSAGES = 500
 _LOOK_EVERY_S = 1.0
+_RECEIPT_WITHIN_S = 2.0
+_TOPICS_REMEMBERED = 10_000
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Outbox:
         self._session = session
         self._events = events
         self._spec = spec
+        self._urgent = spec is INGEST_URGENT
+        self._newest = NewestByTopic()
         self._stopping = asyncio.Event()
         self._consumer: Consumer | None = None
 
@@ -65,7 +69,8 @@ class Outbox:
         """Publish what arrives until `stop`."""
         async with Consumer(self._bus, self._spec, max_messages=_MAX_MESSAGES).open() as consumer:
             self._consumer = consumer
-            await self._let_predecessor_end(consumer)
+            if not self._urgent:
+                await self._let_predecessor_end(consumer)
             async for batch in consumer:
                 end_if_cancelled()
                 await self._deliver(consumer, batch)
@@ -83,6 +88,7 @@ class Outbox:
 
     async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
         waiting = [each for delivery in batch if (each := await self._decoded(consumer, delivery)) is not None]
+        waiting = await self._without_superseded(consumer, waiting)
         while waiting and not self._stopping.is_set():
             end_if_cancelled()
             waiting = await self._without_expired(consumer, waiting)
@@ -102,6 +108,17 @@ class Outbox:
             await self._reject(consumer, delivery, message.topic, Code.UNKNOWN_TOPIC, fault)
             return None
         return _Waiting(delivery, message)
+
+    async def _without_superseded(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
+        """Leave out what a newer message overtook, of those that must not come late: the urgent lane does not wait
+        for what a killed predecessor held, so an old "clear" may come again after a new stop."""
+        if not self._urgent:
+            return waiting
+        late = [each for each in waiting if self._newest.is_late(each.message, each.delivery.stream_sequence)]
+        for each in late:
+            log.warning("outbox_message_superseded", topic=each.message.topic)
+        await consumer.ack([each.delivery for each in late])
+        return [each for each in waiting if each not in late]
 
     async def _without_expired(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
         now_ms = time.time_ns() // 1_000_000
@@ -139,6 +156,7 @@ class Outbox:
         if done:
             metrics.BROKER_ROUND_TRIP.observe(time.monotonic() - started)
             metrics.OUTBOX_PUBLISHED.inc(len(done))
+            await self._tell_sent(done)
             await consumer.ack([each.delivery for each in done])
         if left:
             metrics.OUTBOX_REPEATED.inc(len(left))
@@ -146,13 +164,27 @@ class Outbox:
             await self._sleep(0.2)
         return left
 
+    async def _tell_sent(self, done: Sequence[_Waiting]) -> None:
+        """Say of those that asked for it that the broker has them. NATS away: nobody learns it, and the device's own
+        answer says as much; publishing on MQTT again for its sake would switch something twice."""
+        body = Receipt(sent_at=time.time_ns() // 1_000_000).model_dump_json().encode()
+        receipts = [
+            Outgoing(each.message.receipt, body, f"sent.{each.delivery.stream_sequence}")
+            for each in done
+            if each.message.receipt is not None
+        ]
+        try:
+            await self._bus.publish_batch(receipts, deadline_s=_RECEIPT_WITHIN_S)
+        except BusUnavailable as error:
+            log.warning("receipts_lost", messages=len(receipts), reason=str(error))
+
     async def _answers(self, connection: MqttConnection, waiting: Sequence[_Waiting]) -> list[int | None]:
         """The PUBACK code of each message, None where none came."""
         futures: list[asyncio.Future[int]] = []
         try:
             for each in waiting:
-                futures.append(_send(connection, each.message))
-        except ConnectionLost as error:
+                futures.append(await self._send(connection, each.message))
+        except (ConnectionLost, TimeoutError) as error:
             log.debug("outbox_connection_lost", reason=str(error))
         if futures:
             await asyncio.wait(futures, timeout=PUBACK_TIMEOUT_S)
@@ -161,6 +193,19 @@ class Outbox:
             for each in futures
         ]
         return answers + [None] * (len(waiting) - len(futures))
+
+    async def _send(self, connection: MqttConnection, message: OutboxMessage) -> "asyncio.Future[int]":
+        """Publish, as soon as there is a place. Raises ConnectionLost, TimeoutError."""
+        if self._urgent:
+            return _send(connection, message)
+        places = await connection.place(PUBACK_TIMEOUT_S)
+        try:
+            acknowledged = _send(connection, message)
+        except ConnectionLost:
+            places.release()
+            raise
+        acknowledged.add_done_callback(lambda _: places.release())
+        return acknowledged
 
     async def _without_hopeless(self, consumer: Consumer, left: list[_Waiting]) -> list[_Waiting]:
         """Reject the first one if it was sent in vain three times: the broker hangs up on it."""
@@ -200,6 +245,21 @@ class Outbox:
             return
 
 
+class NewestByTopic:
+    """The newest message of each topic that went out, by its place in the stream; of the last 10,000 topics."""
+
+    def __init__(self) -> None:
+        self._sequences: dict[str, int] = {}
+
+    def is_late(self, message: OutboxMessage, sequence: int) -> bool:
+        """Note a message; True if it must not come after a newer one and would."""
+        newest = self._sequences.pop(message.topic, 0)
+        self._sequences[message.topic] = max(newest, sequence)
+        if len(self._sequences) > _TOPICS_REMEMBERED:
+            del self._sequences[next(iter(self._sequences))]
+        return message.only_newest and sequence < newest
+
+
 def _send(connection: MqttConnection, message: OutboxMessage) -> "asyncio.Future[int]":
     """Publish; one that the broker would hang up on is answered here, as a broker would. Raises ConnectionLost."""
     publication = Publication(message.topic, message.payload.encode(), message.qos, message.retain)
@@ -228,5 +288,5 @@ def topic_fault(topic: str) -> str | None:
 
 def _esp_id(subject: str) -> str | None:
     """The device that an outbox subject names."""
-    last = subject.rpartition(".")[2]
-    return last if is_esp_id(last) else None
+    tokens = subject.split(".")
+    return tokens[3] if len(tokens) > 3 and is_esp_id(tokens[3]) else None

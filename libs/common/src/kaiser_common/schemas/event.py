@@ -209,7 +209,11 @@ class RejectedMessage(BaseModel):
 
 
 class OutboxMessage(BaseModel):
-    """A message for ingest to publish on MQTT. After `expires_at` (ms, None never) it is dropped and told."""
+    """A message for ingest to publish on MQTT. After `expires_at` (ms, None never) it is dropped and told.
+
+    receipt: the subject on which ingest publishes a Receipt once the broker has the message.
+    only_newest: on the urgent lane, dropped where a newer message of its topic went out before it.
+    """
 
     model_config = FROZEN
 
@@ -218,3 +222,13 @@ class OutboxMessage(BaseModel):
     qos: Literal[0, 1] = 1
     retain: bool = False
     expires_at: int | None = None
+    receipt: str | None = None
+    only_newest: bool = False
+
+
+class Receipt(BaseModel):
+    """The MQTT broker has a message. sent_at in ms; which message says the subject."""
+
+    model_config = FROZEN
+
+    sent_at: int

@@ -1,0 +1,1 @@
+"""Commands that are tracked to their end, and a safety system that fails safe."""

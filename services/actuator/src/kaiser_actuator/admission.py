@@ -1,0 +1,93 @@
+"""Whether a command may be sent, pure: every check in the order in which a person wants to hear of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from kaiser_common.errors import Code
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.api.actuators import CommandRequest, Emergency
+from kaiser_common.schemas.device import DeviceRecord
+
+from kaiser_actuator.emergencies import covering
+from kaiser_actuator.unit import Unit
+
+LOCKED = 423
+
+
+def check_device(device: DeviceRecord | None, esp_id: str) -> DeviceRecord:
+    """The device of a command. RpcError 404 (5001) for one that is not in the registry, 409 for one not let in."""
+    if device is None:
+        raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"{esp_id} is not registered", "esp_id")
+    if device.state != "approved":
+        raise RpcError(409, Code.ESP_DEVICE_NOT_FOUND, f"{esp_id} is {device.state}, approve it first", "esp_id")
+    return device
+
+
+def check_command(
+    unit: Unit | None,
+    siblings: Sequence[Unit],
+    request: CommandRequest,
+    stops: Mapping[str, Emergency],
+    recent: int,
+    per_minute: int,
+) -> Unit:
+    """The actuator of a command that may be sent. RpcError says which check it failed.
+
+    OFF passes all but the first two: switching off is always allowed. `recent`: its commands of the last minute.
+    """
+    if unit is None or not unit.registered:
+        raise RpcError(404, Code.INVALID_GPIO, "this actuator is not registered", "gpio")
+    if not unit.settings.active:
+        raise RpcError(409, Code.PERMISSION_DENIED, "this actuator is set inactive", "gpio")
+    if request.command == "OFF":
+        return unit
+    stop = covering(stops, unit.esp_id, unit.gpio)
+    if stop is not None:
+        raise RpcError(LOCKED, Code.PERMISSION_DENIED, f"stopped by {stop.raised_by}: {stop.reason}; clear it first")
+    _check_range(unit, request)
+    blocking = [
+        each.gpio
+        for each in siblings
+        if each.may_be_on and (each.gpio in unit.settings.interlocks or unit.gpio in each.settings.interlocks)
+    ]
+    if blocking:
+        which = ", ".join(str(gpio) for gpio in sorted(blocking))
+        raise RpcError(409, Code.PERMISSION_DENIED, f"interlock: gpio {which} must be off first", "gpio")
+    if recent >= per_minute:
+        raise RpcError(429, Code.RATE_LIMIT_EXCEEDED, f"more than {per_minute} commands a minute for one actuator")
+    return unit
+
+
+def check_reachable(device: DeviceRecord, request: CommandRequest) -> None:
+    """RpcError 409 (5007) for a device that is offline, unless the command may wait for it."""
+    if not device.online and not request.queue:
+        raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} is offline; queue=true waits for it", "esp_id")
+
+
+def value_of(unit: Unit, request: CommandRequest) -> float:
+    """The value that goes to the device: 0 for OFF, as asked for PWM, as far as allowed for ON and TOGGLE."""
+    if request.command == "OFF":
+        return 0.0
+    return unit.settings.max_value if request.value is None else request.value
+
+
+def duration_of(unit: Unit, request: CommandRequest) -> int:
+    """The duration in s that goes to the device: never without end where the actuator has a longest runtime."""
+    return 0 if request.command == "OFF" else request.duration_s or unit.settings.max_runtime_s
+
+
+def expiry_of(request: CommandRequest, now: datetime, timeout: timedelta) -> datetime:
+    """Until when the command may be sent."""
+    return now + (timedelta(seconds=request.expires_s) if request.queue else timeout)
+
+
+def _check_range(unit: Unit, request: CommandRequest) -> None:
+    low, high = unit.settings.min_value, unit.settings.max_value
+    value = value_of(unit, request)
+    if not low <= value <= high and value != 0.0:
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, f"value {value:g} is outside {low:g}…{high:g}", "value")
+    longest = unit.settings.max_runtime_s
+    if longest and request.duration_s > longest:
+        raise RpcError(
+            422, Code.VALUE_OUT_OF_RANGE, f"duration_s {request.duration_s} is above {longest} s", "duration_s"
+        )

@@ -1,0 +1,151 @@
+"""Commands to actuators: checked, stored, given to the OUTBOX, told how they stand."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaiser_common.bus import Bus
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
+from kaiser_common.schemas.device import DeviceRecord
+
+from kaiser_actuator import metrics, unit_store
+from kaiser_actuator.admission import (
+    check_command,
+    check_device,
+    check_reachable,
+    duration_of,
+    expiry_of,
+    value_of,
+)
+from kaiser_actuator.commands import CommandRecord
+from kaiser_actuator.outgoing import to_ms
+from kaiser_actuator.steps import Step, command_entry, conclude
+from kaiser_actuator.stops import Stops
+from kaiser_actuator.unit import Unit, admitted
+from kaiser_actuator.unit_store import Connection
+
+_MINUTE = timedelta(minutes=1)
+
+
+class CommandApi:
+    """The handlers. The command is on the OUTBOX before the table says so; killed between the two, the caller got no
+    answer, the device may do it, and its status says so."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        bus: Bus,
+        devices: Mapping[str, DeviceRecord],
+        stops: Stops,
+        timeout: timedelta,
+        per_minute: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._devices = devices
+        self._stops = stops
+        self._timeout = timeout
+        self._per_minute = per_minute
+        self._clock = clock
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {"command": Method(SendCommand, self.send), "read_command": Method(CommandId, self.read)}
+
+    async def send(self, request: SendCommand, caller: Caller) -> CommandStatus:
+        """Send a command, or answer with the one that had this idempotency key. RpcError says which check it failed."""
+        try:
+            return to_status(await self._send(request, caller))
+        except RpcError as error:
+            metrics.REFUSED.labels(str(error.problem.code)).inc()
+            raise
+
+    async def read(self, request: CommandId, caller: Caller) -> CommandStatus:
+        """How a command stands."""
+        async with self._pool.connection() as connection:
+            command = await unit_store.command_by_id(connection, request.command_id)
+        if command is None:
+            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no command {request.command_id}", "command_id")
+        return to_status(command)
+
+    async def _send(self, request: SendCommand, caller: Caller) -> CommandRecord:
+        device = check_device(self._devices.get(request.esp_id), request.esp_id)
+        now = self._clock()
+        key = (request.esp_id, request.gpio)
+        async with self._pool.connection() as connection:
+            units = await unit_store.lock_device(connection, request.esp_id)
+            before = await self._same(connection, request)
+            if before is not None:
+                return before
+            unit = await self._checked(connection, units.get(key), list(units.values()), request, now)
+            check_reachable(device, request.request)
+            command = self._to_command(unit, device, request, caller, now)
+            await unit_store.add_command(connection, command, self._timeout)
+            step = Step({key: admitted(unit, command)})
+            if device.online:
+                step.dispatch(key, now)
+            step.history.append(command_entry(command, now))
+            await conclude(connection, self._bus, step, now, self._timeout)
+        return next(each for each in step.units[key].open if each.command_id == command.command_id)
+
+    async def _same(self, connection: Connection, request: SendCommand) -> CommandRecord | None:
+        """The command that had the same idempotency key. RpcError 409 where it asked for something else."""
+        if request.idempotency_key is None:
+            return None
+        before = await unit_store.command_by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
+        if before is not None and before.command != request.request.command:
+            raise RpcError(
+                409, Code.DUPLICATE_ENTRY, "this idempotency key was used for another command", "idempotency_key"
+            )
+        return before
+
+    async def _checked(
+        self, connection: Connection, unit: Unit | None, units: list[Unit], request: SendCommand, now: datetime
+    ) -> Unit:
+        recent = await unit_store.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
+        siblings = [each for each in units if each.gpio != request.gpio]
+        return check_command(unit, siblings, request.request, self._stops, recent, self._per_minute)
+
+    def _to_command(
+        self, unit: Unit, device: DeviceRecord, request: SendCommand, caller: Caller, now: datetime
+    ) -> CommandRecord:
+        asked: CommandRequest = request.request
+        return CommandRecord(
+            command_id=self._bus.message_id(),
+            esp_id=request.esp_id,
+            gpio=request.gpio,
+            kaiser_id=device.kaiser_id,
+            command=asked.command,
+            value=value_of(unit, asked),
+            duration_s=duration_of(unit, asked),
+            issued_by=caller.user,
+            queued_at=now,
+            expires_at=expiry_of(asked, now, self._timeout),
+            reason=asked.reason,
+            idempotency_key=request.idempotency_key,
+        )
+
+
+def to_status(command: CommandRecord) -> CommandStatus:
+    """A command as the API has it."""
+    return CommandStatus(
+        command_id=command.command_id,
+        esp_id=command.esp_id,
+        gpio=command.gpio,
+        command=command.command,
+        value=command.value,
+        duration_s=command.duration_s,
+        reason=command.reason,
+        issued_by=command.issued_by,
+        state=command.state,
+        state_reason=command.state_reason,
+        queued_at=to_ms(command.queued_at),
+        sent_at=to_ms(command.sent_at) if command.sent_at else None,
+        ended_at=to_ms(command.ended_at) if command.ended_at else None,
+        expires_at=to_ms(command.expires_at),
+        message=command.message,
+    )

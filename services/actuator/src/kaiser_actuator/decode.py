@@ -1,0 +1,64 @@
+"""From messages of the bus to what a batch says about actuators, pure; what cannot be read is told apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from kaiser_common.consumer import Delivery
+from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.schemas.event import Receipt
+from kaiser_common.topics import Kind
+from pydantic import BaseModel, ValidationError
+
+_SENT = "actuator.sent"
+MODELS: dict[str, type[BaseModel]] = {
+    Kind.ACTUATOR_STATUS.value: ActuatorStatus,
+    Kind.ACTUATOR_RESPONSE.value: ActuatorResponse,
+    Kind.ACTUATOR_ALERT.value: ActuatorAlert,
+    _SENT: Receipt,
+}
+"""What the durable consumer `actuator` takes, by kind."""
+
+Message = ActuatorStatus | ActuatorResponse | ActuatorAlert
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The MQTT broker has a command."""
+
+    command_id: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a batch says, in order."""
+
+    messages: list[Message | Sent] = field(default_factory=list)
+    unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
+
+
+def decode(deliveries: Sequence[Delivery]) -> Batch:
+    """Read a batch."""
+    batch = Batch()
+    for delivery in deliveries:
+        tokens = delivery.subject.split(".")
+        model = MODELS.get(".".join(tokens[1:3]))
+        if model is None:
+            batch.unreadable.append((delivery, f"no such kind: {delivery.subject[:64]}"))
+            continue
+        try:
+            message = model.model_validate_json(delivery.body)
+        except ValidationError as error:
+            batch.unreadable.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
+            continue
+        if isinstance(message, Receipt):
+            batch.messages.append(Sent(tokens[-1], time_of(message.sent_at)))
+        elif isinstance(message, ActuatorStatus | ActuatorResponse | ActuatorAlert):
+            batch.messages.append(message)
+    return batch
+
+
+def time_of(at_ms: int) -> datetime:
+    """An aware time of ms since 1970."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -1,0 +1,49 @@
+"""Which emergency stop covers which actuator, pure."""
+
+from collections.abc import Iterable, Mapping
+
+from kaiser_common.schemas import actuator as wire
+from kaiser_common.schemas.actuator import AlertType
+from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.topics import WHOLE_DEVICE_GPIO
+
+EVERYTHING = "all"
+"""Key of the stop of all devices."""
+
+CRITICAL: frozenset[AlertType] = frozenset({"emergency_stop", "safety_violation", "hardware_error"})
+"""Alerts of a device that stop what they are about."""
+
+
+def key_of(esp_id: str | None, gpio: int | None) -> str:
+    """The key of a stop in the bucket: `all`, `ESP_A` or `ESP_A.4`."""
+    if esp_id is None:
+        return EVERYTHING
+    return esp_id if gpio is None else f"{esp_id}.{gpio}"
+
+
+def covering(stops: Mapping[str, Emergency], esp_id: str, gpio: int) -> Emergency | None:
+    """The widest stop in force for an actuator, None if it may be switched on."""
+    return stops.get(EVERYTHING) or stops.get(esp_id) or stops.get(key_of(esp_id, gpio))
+
+
+def covers(stop: Emergency, esp_id: str, gpio: int) -> bool:
+    """Whether a stop is about an actuator."""
+    return stop.esp_id is None or (stop.esp_id == esp_id and stop.gpio in (None, gpio))
+
+
+def of_device(stops: Iterable[Emergency], esp_id: str) -> list[Emergency]:
+    """The stops that a device has to know, the widest first."""
+    concerned = [stop for stop in stops if stop.esp_id in (None, esp_id)]
+    return sorted(concerned, key=lambda stop: (stop.esp_id is not None, stop.gpio is not None, stop.gpio or 0))
+
+
+def payload(stop: Emergency) -> wire.Emergency:
+    """What a device is told."""
+    if stop.gpio is None:
+        return wire.Emergency(action="stop_all", reason=stop.reason)
+    return wire.Emergency(action="stop_actuator", gpio=stop.gpio, reason=stop.reason)
+
+
+def target_of_alert(esp_id: str, gpio: int) -> tuple[str, int | None]:
+    """What a device's critical alert stops: one actuator, or the whole device for gpio 255."""
+    return esp_id, None if gpio == WHOLE_DEVICE_GPIO else gpio

@@ -1,0 +1,123 @@
+"""What the tables say of an emergency stop: kept, its commands cancelled, told; brought in line with the bucket."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+from kaiser_common.bus import Bus, Outgoing
+from kaiser_common.database import DatabasePool
+from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.topics import WHOLE_DEVICE_GPIO
+
+from kaiser_actuator import emergency_store, history_store, outgoing, unit_store
+from kaiser_actuator.decode import time_of
+from kaiser_actuator.emergencies import key_of
+from kaiser_actuator.history_store import Entry
+from kaiser_actuator.steps import Step, conclude
+from kaiser_actuator.stops import Stops
+from kaiser_actuator.unit import on_stop
+
+log = structlog.get_logger()
+
+
+class EmergencyLedger:
+    """Writes stops into the tables after they are on their way. Killed before it has: `align` does it."""
+
+    def __init__(
+        self, pool: DatabasePool, bus: Bus, stops: Stops, timeout: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._stops = stops
+        self._timeout = timeout
+        self._clock = clock
+
+    async def record(self, stop: Emergency) -> int:
+        """Keep a stop, cancel the open commands under it, tell of it; the number of commands cancelled."""
+        now = self._clock()
+        async with self._pool.connection() as connection:
+            new = await emergency_store.add(connection, stop)
+            step = Step(await unit_store.lock_covered(connection, stop.esp_id, stop.gpio))
+            for key, unit in step.before.items():
+                step.units[key] = on_stop(unit, f"emergency stop: {stop.reason}", now)
+            cancelled = sum(len(unit.ended) for unit in step.units.values())
+            if new:
+                step.events.append(_raised_event(stop))
+                step.history.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))
+            await conclude(connection, self._bus, step, now, self._timeout)
+        if cancelled:
+            log.warning("commands_cancelled", commands=cancelled, key=key_of(stop.esp_id, stop.gpio))
+        return cancelled
+
+    async def note_cleared(self, stop: Emergency, by: str, reason: str) -> None:
+        """Keep who cleared a stop and why; told before the bucket forgets it."""
+        now = self._clock()
+        key = key_of(stop.esp_id, stop.gpio)
+        async with self._pool.connection() as connection:
+            await emergency_store.add(connection, stop)  # one that the database was away for
+            await emergency_store.clear(connection, key, by, reason, now)
+            await history_store.add(connection, [_entry(stop, now, "cleared", by, reason)])
+            await self._bus.publish_batch([_cleared_event(stop, by, reason, now)])
+
+    async def align(self) -> None:
+        """Bring tables and bucket in line: each has what the other lost, and what was cleared is gone from both."""
+        in_bucket: Mapping[str, Emergency] = dict(self._stops)
+        async with self._pool.connection() as connection:
+            in_table = await emergency_store.in_force(connection)
+            known = {
+                key: (
+                    await emergency_store.is_known(connection, stop.emergency_id),
+                    await emergency_store.is_cleared(connection, stop.emergency_id),
+                )
+                for key, stop in in_bucket.items()
+                if key not in in_table
+            }
+        for key, (is_known, is_cleared) in known.items():
+            if is_cleared:
+                await self._stops.forget(key)
+            elif not is_known:
+                await self.record(in_bucket[key])
+        for key, stop in in_table.items():
+            if key not in in_bucket:
+                log.warning("emergency_restored", key=key, raised_by=stop.raised_by)
+                await self._stops.keep(key, stop)
+
+
+def _raised_event(stop: Emergency) -> Outgoing:
+    what = "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
+    return outgoing.system_event(
+        "emergency_stop",
+        f"{what} is stopped: {stop.reason}",
+        stop.raised_at,
+        event_id=f"emergency-{stop.emergency_id}",
+        esp_id=stop.esp_id,
+        severity="critical",
+        details={"emergency_id": stop.emergency_id, "gpio": stop.gpio, "raised_by": stop.raised_by},
+    )
+
+
+def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outgoing:
+    what = "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
+    return outgoing.system_event(
+        "emergency_cleared",
+        f"{what} may be switched on again: {reason}",
+        outgoing.to_ms(now),
+        event_id=f"emergency-{stop.emergency_id}-cleared",
+        esp_id=stop.esp_id,
+        severity="warning",
+        details={"emergency_id": stop.emergency_id, "gpio": stop.gpio, "cleared_by": by},
+    )
+
+
+def _entry(stop: Emergency, now: datetime, what: str, actor: str, reason: str) -> Entry:
+    at = time_of(stop.raised_at) if what == "raised" else time_of(outgoing.to_ms(now))
+    return Entry(
+        at,
+        stop.esp_id or "",
+        WHOLE_DEVICE_GPIO if stop.gpio is None else stop.gpio,
+        "emergency",
+        f"{stop.emergency_id}-{what}",
+        state=False if what == "raised" else None,
+        message=f"{what}: {reason}",
+        actor=actor,
+    )

@@ -1,0 +1,250 @@
+"""What devices say about their actuators, a batch in one transaction."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import psycopg
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.errors import Code
+from kaiser_common.quarantine import reject
+from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.schemas.api.actuators import Emergency
+from nats.errors import Error as NatsError
+
+from kaiser_actuator import emergency_store, metrics, outgoing, unit_store
+from kaiser_actuator.commands import Answer
+from kaiser_actuator.decode import Batch, Message, Sent, decode, time_of
+from kaiser_actuator.emergencies import CRITICAL, covering, key_of, target_of_alert
+from kaiser_actuator.emergency_ledger import EmergencyLedger
+from kaiser_actuator.history_store import Entry
+from kaiser_actuator.steps import Step, conclude
+from kaiser_actuator.stops import Stops
+from kaiser_actuator.unit import on_answer, on_sent, on_status
+from kaiser_actuator.unit_store import Connection, Key
+
+log = structlog.get_logger()
+
+OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
+"""What database and bus raise; of the database's some are bugs of ours (see `verdict`)."""
+
+_RETRY_S = 1.0
+
+
+class Inbox:
+    """Takes the durable consumer's messages. Events are published, then all is committed, then acknowledged: a batch
+    that comes again tells the same with the same ids and changes nothing in the tables."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        bus: Bus,
+        stops: Stops,
+        ledger: EmergencyLedger,
+        timeout: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._stops = stops
+        self._ledger = ledger
+        self._timeout = timeout
+        self._clock = clock
+
+    async def run(self, consumer: Consumer) -> None:
+        """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
+        async for batch in consumer:
+            try:
+                await self.on_messages(batch)
+            except OUTSIDE as error:
+                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                    raise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                log.warning("actuator_messages_postponed", messages=len(batch), error=reason)
+                await consumer.nak(batch, delay_s=_RETRY_S)
+            else:
+                await consumer.ack(batch)
+
+    async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
+        """Stop what must be stopped, then note what was said, in order."""
+        batch = decode(deliveries)
+        if batch.unreadable:
+            await reject(self._bus, batch.unreadable, Code.PROCESSING_FAILED)
+        for message in batch.messages:
+            if isinstance(message, ActuatorAlert) and message.alert_type in CRITICAL:
+                await self._stop_for(message)
+        now = self._clock()
+        async with self._pool.connection() as connection:
+            step = await self._begin(connection, batch, now)
+            for message in batch.messages:
+                self._apply(message, step)
+            await conclude(connection, self._bus, step, now, self._timeout)
+        await self._stop_again(batch)
+
+    async def _stop_for(self, alert: ActuatorAlert) -> None:
+        """A device stopped something by itself: it stays stopped until a person clears it.
+
+        An alert from before the last clearing is the echo of a stop that is over, and one under a stop adds nothing.
+        """
+        esp_id, gpio = target_of_alert(alert.esp_id, alert.gpio)
+        if covering(self._stops, alert.esp_id, alert.gpio) is not None:
+            return
+        emergency_id = f"alert-{alert.esp_id}-{alert.gpio}-{alert.ts}"
+        async with self._pool.connection() as connection:
+            if await emergency_store.is_known(connection, emergency_id):
+                return
+            cleared_at = await emergency_store.last_cleared_at(connection, esp_id, gpio)
+        if cleared_at is not None and time_of(alert.received_at) <= cleared_at:
+            return
+        stop = Emergency(
+            emergency_id=emergency_id,
+            esp_id=esp_id,
+            gpio=gpio,
+            reason=f"{alert.alert_type}: {alert.message}" if alert.message else alert.alert_type,
+            raised_by=f"device {alert.esp_id}",
+            raised_at=alert.received_at,
+        )
+        stop = await self._stops.raise_(stop)
+        await self._ledger.record(stop)
+
+    async def _begin(self, connection: Connection, batch: Batch, now: datetime) -> Step:
+        """Lock and read the actuators that are spoken of; those that nobody registered are noted and told once."""
+        sent_ids = [message.command_id for message in batch.messages if isinstance(message, Sent)]
+        keys = set(await unit_store.keys_of(connection, sent_ids)) if sent_ids else set()
+        reported = {_key(message): message for message in batch.messages if not isinstance(message, Sent)}
+        units = await unit_store.lock(connection, keys | set(reported))
+        missing = {key: message for key, message in reported.items() if key not in units and _is_pin(message)}
+        if not missing:
+            return Step(units)
+        types = {_key(status): status.actuator_type for status in batch.messages if isinstance(status, ActuatorStatus)}
+        found = [(*key, message.kaiser_id, types.get(key, "unknown")) for key, message in missing.items()]
+        added = await unit_store.add_unregistered(connection, found)
+        step = Step(await unit_store.lock(connection, keys | set(reported)))
+        for esp_id, gpio in added:
+            metrics.UNKNOWN.inc()
+            log.warning("actuator_unknown", esp_id=esp_id, gpio=gpio)
+            text = f"{esp_id} has an actuator on gpio {gpio} that is not registered"
+            step.events.append(
+                outgoing.system_event(
+                    "actuator_unknown",
+                    text,
+                    outgoing.to_ms(now),
+                    event_id=f"actuator-unknown-{esp_id}-{gpio}-{missing[esp_id, gpio].received_at}",
+                    esp_id=esp_id,
+                    severity="warning",
+                    code=Code.INVALID_GPIO,
+                    details={"gpio": gpio, "actuator_type": types.get((esp_id, gpio), "unknown")},
+                )
+            )
+        return step
+
+    def _apply(self, message: Message | Sent, step: Step) -> None:
+        match message:
+            case Sent():
+                _apply_sent(message, step)
+            case ActuatorStatus():
+                _apply_status(message, step)
+            case ActuatorResponse():
+                _apply_response(message, step)
+            case ActuatorAlert():
+                _apply_alert(message, step)
+
+    async def _stop_again(self, batch: Batch) -> None:
+        """An actuator that is on although it is stopped is told again, and a person is told."""
+        defiant: dict[Key, ActuatorStatus] = {}
+        for message in batch.messages:
+            if isinstance(message, ActuatorStatus):
+                defiant[_key(message)] = message
+        for (esp_id, gpio), status in defiant.items():
+            stop = covering(self._stops, esp_id, gpio) if status.state else None
+            if stop is None or status.received_at < stop.raised_at:
+                continue
+            log.error("stopped_actuator_is_on", esp_id=esp_id, gpio=gpio, stop=key_of(stop.esp_id, stop.gpio))
+            own = stop.model_copy(update={"esp_id": esp_id, "gpio": gpio})
+            await self._stops.tell(own, "defied")
+            text = f"gpio {gpio} reports on although it is stopped: told to stop again"
+            event = outgoing.own_alert_event(
+                status.kaiser_id, esp_id, gpio, "safety_violation", text, status.received_at
+            )
+            await self._bus.publish_batch([event])
+
+
+def _apply_sent(message: Sent, step: Step) -> None:
+    for key, unit in step.units.items():
+        if any(command.command_id == message.command_id for command in unit.open):
+            step.units[key] = on_sent(unit, message.command_id, message.at)
+            return
+
+
+def _apply_status(status: ActuatorStatus, step: Step) -> None:
+    unit = step.units[_key(status)]
+    step.units[unit.key] = on_status(unit, status.state, status.value, status.error, time_of(status.received_at))
+    step.events.append(outgoing.status_event(status))
+    step.history.append(
+        Entry(
+            time_of(status.ts),
+            status.esp_id,
+            status.gpio,
+            "status",
+            "",
+            state=status.state,
+            value=status.value,
+            command=status.last_command,
+            message=status.error,
+        )
+    )
+
+
+def _apply_response(response: ActuatorResponse, step: Step) -> None:
+    unit = step.units[_key(response)]
+    answer = Answer(
+        response.command,
+        response.success,
+        response.correlation_id,
+        response.message,
+        time_of(response.received_at),
+    )
+    step.units[unit.key], ended = on_answer(unit, answer)
+    if ended is None:
+        step.events.append(outgoing.unmatched_response_event(response))
+    step.history.append(
+        Entry(
+            time_of(response.ts),
+            response.esp_id,
+            response.gpio,
+            "response",
+            response.correlation_id or response.command,
+            value=response.value,
+            command=response.command,
+            command_id=ended.command_id if ended else response.correlation_id,
+            success=response.success,
+            message=response.message,
+        )
+    )
+
+
+def _apply_alert(alert: ActuatorAlert, step: Step) -> None:
+    metrics.ALERTS.labels(alert.alert_type).inc()
+    step.events.append(outgoing.alert_event(alert, critical=alert.alert_type in CRITICAL))
+    step.history.append(
+        Entry(
+            time_of(alert.ts),
+            alert.esp_id,
+            alert.gpio,
+            "alert",
+            alert.alert_type,
+            alert_type=alert.alert_type,
+            message=alert.message,
+        )
+    )
+
+
+def _key(message: Message) -> Key:
+    return message.esp_id, message.gpio
+
+
+def _is_pin(message: Message) -> bool:
+    """False for an alert about the whole device, which is no actuator."""
+    return message.gpio <= 48

@@ -1,0 +1,198 @@
+"""Events and MQTT messages of the actuator service, built from what happened; pure."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from kaiser_common.bus import Outgoing
+from kaiser_common.schemas import actuator as wire
+from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.schemas.event import (
+    ActuatorAlertEvent,
+    ActuatorResponseEvent,
+    ActuatorStatusEvent,
+    OutboxMessage,
+    SystemEvent,
+)
+from kaiser_common.subjects import command_subject, event_subject, outbox_subject, receipt_subject, urgent_subject
+from kaiser_common.topics import BROADCAST, Kind, build
+from pydantic import BaseModel
+
+from kaiser_actuator.commands import CommandRecord
+from kaiser_actuator.emergencies import payload
+
+Severity = Literal["info", "warning", "error", "critical"]
+_EVERYBODY = "all"
+_STOP_EXPIRES_MS = 3_600_000
+"""A stop that no broker took for an hour: the device is told again when it comes online."""
+
+
+def command_message(command: CommandRecord) -> Outgoing:
+    """A command on its way to its device."""
+    body = wire.ActuatorCommand(
+        command=command.command,
+        value=command.value,
+        duration=command.duration_s,
+        timestamp=int(command.queued_at.timestamp()),
+        correlation_id=command.command_id,
+    )
+    message = OutboxMessage(
+        topic=build(Kind.ACTUATOR_COMMAND, command.kaiser_id, command.esp_id, command.gpio),
+        payload=body.model_dump_json(),
+        expires_at=to_ms(command.expires_at),
+        receipt=receipt_subject(command.kaiser_id, command.esp_id, command.command_id),
+    )
+    return Outgoing(
+        command_subject(command.kaiser_id, command.esp_id, command.gpio),
+        message.model_dump_json().encode(),
+        f"command-{command.command_id}",
+    )
+
+
+def stop_message(
+    stop: Emergency, device: DeviceRecord | None, now_ms: int, occasion: str, *, urgent: bool = True
+) -> Outgoing:
+    """A stop for one device, or for all by broadcast (device None). `occasion` tells repetitions apart."""
+    return _emergency(payload(stop), device, now_ms, f"stop-{stop.emergency_id}-{occasion}", urgent=urgent)
+
+
+def clear_message(device: DeviceRecord, reason: str, now_ms: int, occasion: str) -> Outgoing:
+    """Let a device take commands again."""
+    body = wire.Emergency(action="clear", reason=reason)
+    return _emergency(body, device, now_ms, f"clear-{device.esp_id}-{occasion}", urgent=True)
+
+
+def _emergency(
+    body: wire.Emergency, device: DeviceRecord | None, now_ms: int, msg_id: str, *, urgent: bool
+) -> Outgoing:
+    if device is None:
+        topic, names = build(Kind.BROADCAST_EMERGENCY, ""), (BROADCAST, _EVERYBODY)
+    else:
+        topic, names = build(Kind.EMERGENCY, device.kaiser_id, device.esp_id), (device.kaiser_id, device.esp_id)
+    message = OutboxMessage(
+        topic=topic,
+        payload=body.model_dump_json(exclude_none=True),
+        expires_at=now_ms + _STOP_EXPIRES_MS,
+        only_newest=body.action == "clear",
+    )
+    subject = urgent_subject(*names) if urgent else outbox_subject(*names)
+    lane = "urgent" if urgent else "behind"
+    return Outgoing(subject, message.model_dump_json().encode(), f"{msg_id}-{names[1]}-{lane}")
+
+
+def status_event(status: wire.ActuatorStatus) -> Outgoing:
+    """actuator_status as the device reported it."""
+    event = ActuatorStatusEvent(
+        kaiser_id=status.kaiser_id,
+        esp_id=status.esp_id,
+        gpio=status.gpio,
+        actuator_type=status.actuator_type,
+        state=status.state,
+        value=status.value,
+        emergency=status.emergency,
+        last_command=status.last_command,
+        runtime_ms=status.runtime_ms,
+        error=status.error,
+        ts=status.ts,
+        topic=build(Kind.ACTUATOR_STATUS, status.kaiser_id, status.esp_id, status.gpio),
+    )
+    msg_id = f"astatus-{status.esp_id}-{status.gpio}-{status.ts}-{status.received_at}"
+    return _event("actuator_status", status.esp_id, event, msg_id)
+
+
+def command_event(command: CommandRecord, at: datetime, *, from_device: bool = False) -> Outgoing:
+    """actuator_response of a command that ended, whoever ended it."""
+    event = ActuatorResponseEvent(
+        kaiser_id=command.kaiser_id,
+        esp_id=command.esp_id,
+        gpio=command.gpio,
+        command=command.command,
+        success=command.state == "acknowledged",
+        command_id=command.command_id,
+        state=command.state,
+        value=command.value,
+        message=command.message or command.state_reason,
+        ts=to_ms(command.ended_at or at),
+        topic=_response_topic(command.kaiser_id, command.esp_id, command.gpio) if from_device else None,
+    )
+    return _event("actuator_response", command.esp_id, event, f"command-{command.command_id}-{command.state}")
+
+
+def unmatched_response_event(response: wire.ActuatorResponse) -> Outgoing:
+    """actuator_response of an answer to no open command."""
+    event = ActuatorResponseEvent(
+        kaiser_id=response.kaiser_id,
+        esp_id=response.esp_id,
+        gpio=response.gpio,
+        command=response.command,
+        success=response.success,
+        value=response.value,
+        message=response.message,
+        ts=response.ts,
+        topic=_response_topic(response.kaiser_id, response.esp_id, response.gpio),
+    )
+    msg_id = f"aresponse-{response.esp_id}-{response.gpio}-{response.ts}-{response.received_at}"
+    return _event("actuator_response", response.esp_id, event, msg_id)
+
+
+def alert_event(alert: wire.ActuatorAlert, *, critical: bool) -> Outgoing:
+    """actuator_alert as the device raised it."""
+    event = ActuatorAlertEvent(
+        kaiser_id=alert.kaiser_id,
+        esp_id=alert.esp_id,
+        gpio=alert.gpio,
+        alert_type=alert.alert_type,
+        severity="critical" if critical else "warning",
+        message=alert.message,
+        ts=alert.ts,
+        topic=build(Kind.ACTUATOR_ALERT, alert.kaiser_id, alert.esp_id, alert.gpio),
+    )
+    msg_id = f"aalert-{alert.esp_id}-{alert.gpio}-{alert.alert_type}-{alert.ts}-{alert.received_at}"
+    return _event("actuator_alert", alert.esp_id, event, msg_id)
+
+
+def own_alert_event(
+    kaiser_id: str, esp_id: str, gpio: int, alert_type: wire.AlertType, message: str, at_ms: int
+) -> Outgoing:
+    """actuator_alert that the service itself raises; always critical."""
+    event = ActuatorAlertEvent(
+        kaiser_id=kaiser_id,
+        esp_id=esp_id,
+        gpio=gpio,
+        alert_type=alert_type,
+        severity="critical",
+        message=message,
+        ts=at_ms,
+    )
+    return _event("actuator_alert", esp_id, event, f"own-alert-{esp_id}-{gpio}-{alert_type}-{at_ms}")
+
+
+def system_event(
+    event: str,
+    message: str,
+    at_ms: int,
+    *,
+    event_id: str,
+    esp_id: str | None = None,
+    severity: Severity = "info",
+    code: int | None = None,
+    details: dict[str, Any] | None = None,
+) -> Outgoing:
+    """A system_event. `event_id` names the fact, so that telling it again is harmless."""
+    body = SystemEvent(
+        event=event, severity=severity, message=message, esp_id=esp_id, code=code, details=details or {}, ts=at_ms
+    )
+    return _event("system_event", esp_id, body, event_id)
+
+
+def to_ms(at: datetime) -> int:
+    """A time in ms since 1970."""
+    return round(at.timestamp() * 1000)
+
+
+def _response_topic(kaiser_id: str, esp_id: str, gpio: int) -> str:
+    return build(Kind.ACTUATOR_RESPONSE, kaiser_id, esp_id, gpio)
+
+
+def _event(kind: str, esp_id: str | None, body: BaseModel, msg_id: str) -> Outgoing:
+    return Outgoing(event_subject(kind, esp_id), body.model_dump_json(exclude_none=True).encode(), msg_id)

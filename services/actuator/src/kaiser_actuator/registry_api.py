@@ -1,0 +1,173 @@
+"""The registry of actuators and their history."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.schemas.api.actuators import (
+    Actuator,
+    ActuatorKey,
+    ActuatorsPage,
+    ActuatorsQuery,
+    Emergency,
+    HistoryPage,
+    HistoryQuery,
+    PutActuator,
+)
+from kaiser_common.schemas.api.devices import DeviceId
+from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
+
+from kaiser_actuator import history_store, unit_store
+from kaiser_actuator.admission import check_device
+from kaiser_actuator.decode import time_of
+from kaiser_actuator.emergencies import covering
+from kaiser_actuator.outgoing import to_ms
+from kaiser_actuator.unit import Unit
+from kaiser_actuator.unit_store import Key
+
+_DAY = timedelta(days=1)
+_ALL_OF_A_DEVICE = 64
+
+
+class RegistryApi:
+    """The handlers; each is one transaction, so being killed leaves it done or not done."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        devices: Mapping[str, DeviceRecord],
+        stops: Mapping[str, Emergency],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._devices = devices
+        self._stops = stops
+        self._clock = clock
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "list": Method(ActuatorsQuery, self.list_actuators),
+            "read": Method(ActuatorKey, self.read),
+            "put": Method(PutActuator, self.put),
+            "delete": Method(ActuatorKey, self.delete),
+            "history": Method(HistoryQuery, self.history),
+            "config_items": Method(DeviceId, self.config_items),
+        }
+
+    async def list_actuators(self, query: ActuatorsQuery, caller: Caller) -> ActuatorsPage:
+        """A page of actuators."""
+        after = _to_key(query.cursor)
+        async with self._pool.connection() as connection:
+            units = await unit_store.page(connection, query.esp_id, after, query.limit)
+        more = len(units) == query.limit
+        return ActuatorsPage(
+            items=[self._view(unit) for unit in units],
+            next_cursor=f"{units[-1].esp_id}.{units[-1].gpio}" if more else None,
+        )
+
+    async def read(self, request: ActuatorKey, caller: Caller) -> Actuator:
+        """One actuator."""
+        async with self._pool.connection() as connection:
+            unit = await unit_store.read(connection, request.esp_id, request.gpio)
+        if unit is None:
+            raise _unknown(request)
+        return self._view(unit)
+
+    async def put(self, request: PutActuator, caller: Caller) -> Actuator:
+        """Register an actuator of a registered device, or change its settings."""
+        device = check_device(self._devices.get(request.esp_id), request.esp_id)
+        if request.gpio in request.settings.interlocks:
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "an actuator cannot lock itself", "interlocks")
+        async with self._pool.connection() as connection:
+            await unit_store.put_settings(connection, request.esp_id, request.gpio, device.kaiser_id, request.settings)
+        return await self.read(request, caller)
+
+    async def delete(self, request: ActuatorKey, caller: Caller) -> Nothing:
+        """Remove an actuator; its history stays. 409 while a command is open."""
+        async with self._pool.connection() as connection:
+            units = await unit_store.lock(connection, [(request.esp_id, request.gpio)])
+            if any(unit.open for unit in units.values()):
+                raise RpcError(409, Code.PERMISSION_DENIED, "a command of this actuator is still open", "gpio")
+            if not await unit_store.delete(connection, request.esp_id, request.gpio):
+                raise _unknown(request)
+        return Nothing()
+
+    async def history(self, query: HistoryQuery, caller: Caller) -> HistoryPage:
+        """What happened to an actuator, newest first."""
+        end = time_of(query.to_ms) if query.to_ms is not None else self._clock() + _DAY
+        start = time_of(query.from_ms) if query.from_ms is not None else min(end, self._clock()) - _DAY
+        before = _to_position(query.cursor)
+        async with self._pool.connection() as connection:
+            rows = await history_store.page(connection, query.esp_id, query.gpio, start, end, before, query.limit)
+        more = len(rows) == query.limit
+        last, key = rows[-1] if rows else (None, "")
+        return HistoryPage(
+            items=[item for item, _ in rows],
+            next_cursor=f"{last.ts} {last.kind} {key}" if more and last is not None else None,
+        )
+
+    async def config_items(self, request: DeviceId, caller: Caller) -> DeviceConfig:
+        """The actuators part of a device's configuration, for health's push."""
+        async with self._pool.connection() as connection:
+            units = await unit_store.page(connection, request.esp_id, None, _ALL_OF_A_DEVICE)
+        return DeviceConfig(config_id="", actuators=[_to_item(unit) for unit in units if unit.registered])
+
+    def _view(self, unit: Unit) -> Actuator:
+        stop = covering(self._stops, unit.esp_id, unit.gpio)
+        return Actuator(
+            **unit.settings.model_dump(),
+            esp_id=unit.esp_id,
+            gpio=unit.gpio,
+            registered=unit.registered,
+            state=unit.state,
+            value=unit.value,
+            reported_at=to_ms(unit.reported_at) if unit.reported_at else None,
+            last_error=unit.last_error,
+            emergency="normal" if stop is None else "active",
+            emergency_reason=stop.reason if stop else None,
+            emergency_at=stop.raised_at if stop else None,
+        )
+
+
+def _to_item(unit: Unit) -> ActuatorItem:
+    settings = unit.settings
+    return ActuatorItem(
+        gpio=unit.gpio,
+        type=settings.actuator_type,
+        name=settings.name,
+        subzone_id=settings.subzone_id,
+        active=settings.active,
+        inverted=settings.inverted,
+        critical=settings.critical,
+        default_state=settings.default_state,
+    )
+
+
+def _unknown(key: ActuatorKey) -> RpcError:
+    return RpcError(404, Code.INVALID_GPIO, f"{key.esp_id} has no actuator on gpio {key.gpio}", "gpio")
+
+
+def _to_key(cursor: str | None) -> Key | None:
+    if cursor is None:
+        return None
+    esp_id, _, gpio = cursor.rpartition(".")
+    if not gpio.isdecimal():
+        raise _bad_cursor()
+    return esp_id, int(gpio)
+
+
+def _to_position(cursor: str | None) -> tuple[datetime, str, str] | None:
+    if cursor is None:
+        return None
+    parts = cursor.split(" ", 2)
+    if len(parts) != 3 or not parts[0].isdecimal() or len(parts[0]) > 13:
+        raise _bad_cursor()
+    return time_of(int(parts[0])), parts[1], parts[2]
+
+
+def _bad_cursor() -> RpcError:
+    return RpcError(422, Code.VALUE_OUT_OF_RANGE, "cursor is not one that this list gave", "cursor")

@@ -1,0 +1,136 @@
+"""What time does to actuators: commands expire, durations end, devices come back, tables and bucket agree."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import psycopg
+import structlog
+from kaiser_common.bus import Bus, end_if_cancelled
+from kaiser_common.database import DatabasePool, Verdict, verdict
+from kaiser_common.schemas.device import DeviceRecord
+
+from kaiser_actuator import metrics, outgoing, unit_store
+from kaiser_actuator.commands import CommandRecord
+from kaiser_actuator.emergency_ledger import EmergencyLedger
+from kaiser_actuator.inbox import OUTSIDE
+from kaiser_actuator.steps import Step, conclude
+from kaiser_actuator.stops import Stops
+from kaiser_actuator.unit import Unit, admitted, on_time
+from kaiser_actuator.unit_store import Connection, Key
+
+log = structlog.get_logger()
+
+_ALIGN_EVERY_S = 5.0
+GUARD = "duration guard"
+
+
+class Sweep:
+    """Looks every so often for what is due. Killed: another replica or the next start finds the same."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        bus: Bus,
+        devices: Mapping[str, DeviceRecord],
+        stops: Stops,
+        ledger: EmergencyLedger,
+        timeout: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._devices = devices
+        self._stops = stops
+        self._ledger = ledger
+        self._timeout = timeout
+        self._clock = clock
+        self._came_online: set[str] = set()
+        self._online: set[str] = set()
+        self._wake = asyncio.Event()
+        self._align_at: datetime | None = None
+
+    def on_device(self, esp_id: str, device: DeviceRecord | None) -> None:
+        """Remember who came online; at most as many as there are devices."""
+        if device is None or not device.online:
+            self._online.discard(esp_id)
+        elif esp_id not in self._online:
+            self._online.add(esp_id)
+            self._came_online.add(esp_id)
+            self._wake.set()
+
+    async def run(self, every_s: float) -> None:
+        """Look for ever. Database or NATS away: everything waits for the next look."""
+        while True:
+            end_if_cancelled()
+            try:
+                await self.once()
+            except OUTSIDE as error:
+                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                    raise
+                log.warning("sweep_postponed", error=(str(error) or type(error).__name__).splitlines()[0])
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), every_s)
+            except TimeoutError:
+                continue
+
+    async def once(self) -> None:
+        """One look. Stops go first: they need no database."""
+        for esp_id in sorted(self._came_online):
+            await self._stops.greet(esp_id)
+            self._came_online.discard(esp_id)
+        now = self._clock()
+        if self._align_at is None or now >= self._align_at:
+            await self._ledger.align()
+            self._align_at = now + timedelta(seconds=_ALIGN_EVERY_S)
+        await self._what_is_due(now)
+
+    async def _what_is_due(self, now: datetime) -> None:
+        async with self._pool.connection() as connection:
+            waiting = [esp_id for esp_id in await unit_store.waiting_devices(connection) if self._is_online(esp_id)]
+            step = Step(await unit_store.lock_due(connection, now, waiting))
+            if not step.before:
+                return
+            for key in list(step.units):
+                await self._one(connection, step, key, now)
+            await conclude(connection, self._bus, step, now, self._timeout)
+
+    async def _one(self, connection: Connection, step: Step, key: Key, now: datetime) -> None:
+        unit, off_is_due = on_time(step.units[key], now, self._timeout)
+        step.units[key] = unit
+        online = self._is_online(unit.esp_id)
+        if off_is_due and online:
+            await self._switch_off(connection, step, unit, now)
+        if online:
+            step.dispatch(key, now)
+
+    async def _switch_off(self, connection: Connection, step: Step, unit: Unit, now: datetime) -> None:
+        """The duration is over and nothing says that the device switched off: OFF, and a person is told."""
+        command = CommandRecord(
+            command_id=self._bus.message_id(),
+            esp_id=unit.esp_id,
+            gpio=unit.gpio,
+            kaiser_id=self._devices[unit.esp_id].kaiser_id,
+            command="OFF",
+            value=0.0,
+            duration_s=0,
+            issued_by=GUARD,
+            queued_at=now,
+            expires_at=now + self._timeout,
+            reason="its duration is over and no off was reported",
+        )
+        await unit_store.add_command(connection, command, self._timeout)
+        step.units[unit.key] = admitted(unit, command)
+        metrics.GUARD_OFFS.inc()
+        log.error("duration_overrun", esp_id=unit.esp_id, gpio=unit.gpio)
+        text = f"gpio {unit.gpio} was not reported off after its duration: OFF sent"
+        step.events.append(
+            outgoing.own_alert_event(
+                command.kaiser_id, unit.esp_id, unit.gpio, "runtime_protection", text, outgoing.to_ms(now)
+            )
+        )
+
+    def _is_online(self, esp_id: str) -> bool:
+        device = self._devices.get(esp_id)
+        return device is not None and device.online

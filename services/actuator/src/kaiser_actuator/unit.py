@@ -1,0 +1,145 @@
+"""One actuator as the service knows it, and what follows from what happens to it, pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from kaiser_common.schemas.api.actuators import ActuatorSettings
+
+from kaiser_actuator import commands
+from kaiser_actuator.commands import Answer, CommandRecord
+
+GUARD_GRACE = timedelta(seconds=5)
+"""So long after the end of its duration an actuator may still be reported on."""
+_GUARD_AGAIN_S, _GUARD_AGAIN_AT_MOST_S = 10, 300
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The server's own watch over a duration: if no off is reported between `since` and `due_at`, OFF is sent."""
+
+    command_id: str
+    since: datetime
+    due_at: datetime
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An actuator with its open commands, oldest first. `ended`: those that ended in this step, to be told."""
+
+    esp_id: str
+    gpio: int
+    kaiser_id: str
+    settings: ActuatorSettings = field(default_factory=ActuatorSettings)
+    registered: bool = False
+    state: bool | None = None
+    value: float | None = None
+    reported_at: datetime | None = None
+    last_error: str | None = None
+    guard: Guard | None = None
+    open: tuple[CommandRecord, ...] = ()
+    ended: tuple[CommandRecord, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Device and gpio."""
+        return self.esp_id, self.gpio
+
+    @property
+    def may_be_on(self) -> bool:
+        """Whether it is on, or an open command may switch it on."""
+        return self.state is True or any(each.switches_on for each in self.open)
+
+
+def admitted(unit: Unit, command: CommandRecord) -> Unit:
+    """A new command waits behind the others."""
+    return replace(unit, open=(*unit.open, command))
+
+
+def on_dispatched(unit: Unit, command_id: str, at: datetime) -> Unit:
+    """A command was given to the OUTBOX."""
+    return _change(unit, command_id, lambda each: commands.dispatched(each, at))
+
+
+def on_sent(unit: Unit, command_id: str, at: datetime) -> Unit:
+    """The broker has a command; from now on its duration is watched."""
+    before = next((each for each in unit.open if each.command_id == command_id), None)
+    after = _change(unit, command_id, lambda each: commands.sent(each, at))
+    if before is None or before.state != "queued" or not before.duration_s:
+        return after
+    guard = _guard_of(before, at)
+    if unit.guard is not None and unit.guard.due_at > guard.due_at:
+        guard = replace(guard, due_at=unit.guard.due_at)
+    return replace(after, guard=guard)
+
+
+def on_answer(unit: Unit, answer: Answer) -> tuple[Unit, CommandRecord | None]:
+    """A device answered: the unit, and the command that ended by it. Late or twice: nothing changes."""
+    waiting = commands.match(unit.open, answer)
+    if waiting is None:
+        return unit, None
+    after = _change(unit, waiting.command_id, lambda each: commands.answered(each, answer))
+    if answer.success:
+        # What the device does now is this command; an OFF is believed once the status says off.
+        if waiting.command != "OFF":
+            since = waiting.sent_at or answer.at
+            after = replace(after, guard=_guard_of(waiting, since) if waiting.duration_s else None)
+    elif unit.guard is not None and unit.guard.command_id == waiting.command_id:
+        after = replace(after, guard=None)
+    return after, after.ended[-1]
+
+
+def on_status(unit: Unit, state: bool, value: float, error: str | None, at: datetime) -> Unit:
+    """A device reported; `at` is when we received it. An older report than the last one changes nothing."""
+    if unit.reported_at is not None and at <= unit.reported_at:
+        return unit
+    guard = unit.guard
+    if guard is not None and not state and at >= guard.since:
+        guard = None
+    return replace(unit, state=state, value=value, reported_at=at, last_error=error, guard=guard)
+
+
+def on_stop(unit: Unit, reason: str, at: datetime) -> Unit:
+    """An emergency stop: every open command is cancelled and the actuator taken for off.
+
+    A guard stays, so that an actuator of which nothing more is heard still gets its OFF.
+    """
+    stopped = replace(unit, state=False, value=0.0)
+    for each in unit.open:
+        stopped = _change(stopped, each.command_id, lambda command: commands.cancelled(command, reason, at))
+    return stopped
+
+
+def on_time(unit: Unit, now: datetime, timeout: timedelta) -> tuple[Unit, bool]:
+    """What time does: commands expire; True if the guard says that OFF must be sent now."""
+    for each in unit.open:
+        unit = _change(unit, each.command_id, lambda command: commands.expired(command, now, timeout))
+    guard = unit.guard
+    if guard is None or now < guard.due_at:
+        return unit, False
+    pause_s = min(_GUARD_AGAIN_S * 2**guard.tries, _GUARD_AGAIN_AT_MOST_S)
+    return replace(
+        unit, guard=replace(guard, due_at=now + timedelta(seconds=pause_s), tries=min(guard.tries + 1, 10))
+    ), True
+
+
+def next_deadline(unit: Unit, timeout: timedelta) -> datetime | None:
+    """When `on_time` has something to do."""
+    times = [commands.deadline(each, timeout) for each in unit.open]
+    if unit.guard is not None:
+        times.append(unit.guard.due_at)
+    return min(times, default=None)
+
+
+def _guard_of(command: CommandRecord, since: datetime) -> Guard:
+    return Guard(command.command_id, since, since + timedelta(seconds=command.duration_s) + GUARD_GRACE)
+
+
+def _change(unit: Unit, command_id: str, change: Callable[[CommandRecord], CommandRecord]) -> Unit:
+    after = [change(each) if each.command_id == command_id else each for each in unit.open]
+    return replace(
+        unit,
+        open=tuple(each for each in after if each.is_open),
+        ended=(*unit.ended, *(each for each in after if not each.is_open)),
+    )

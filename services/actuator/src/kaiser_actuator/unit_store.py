@@ -1,0 +1,307 @@
+"""The SQL of actuators with their open commands: locked, read whole, written back where they changed."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaiser_common.schemas.api.actuators import ActuatorSettings
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from kaiser_actuator import commands
+from kaiser_actuator.commands import CommandRecord
+from kaiser_actuator.unit import Guard, Unit
+
+Connection = AsyncConnection[Any]
+Key = tuple[str, int]
+
+_UNIT = """
+    a.esp_id, a.gpio, a.kaiser_id, a.settings, a.registered, a.state, a.value, a.reported_at, a.last_error,
+    a.guard_command_id, a.guard_since, a.guard_due_at, a.guard_tries
+"""
+_COMMAND = """
+    command_id, esp_id, gpio, kaiser_id, command, value, duration_s, issued_by, queued_at, expires_at, state, reason,
+    idempotency_key, state_reason, dispatched_at, sent_at, ended_at, message
+"""
+
+
+async def lock(connection: Connection, keys: Iterable[Key]) -> dict[Key, Unit]:
+    """Lock actuators for this transaction and read them; always in the order of their keys, so that replicas wait for
+    each other and never for good."""
+    wanted = sorted(set(keys))
+    cursor = await connection.execute(
+        f"""
+        SELECT {_UNIT} FROM actuator.actuators a
+        JOIN unnest(%s::text[], %s::int[]) AS w (esp_id, gpio) USING (esp_id, gpio)
+        ORDER BY a.esp_id, a.gpio FOR UPDATE OF a
+        """,
+        ([esp_id for esp_id, _ in wanted], [gpio for _, gpio in wanted]),
+    )
+    return await _with_commands(connection, await cursor.fetchall())
+
+
+async def lock_device(connection: Connection, esp_id: str) -> dict[Key, Unit]:
+    """Lock and read all actuators of a device."""
+    cursor = await connection.execute(
+        f"SELECT {_UNIT} FROM actuator.actuators a WHERE esp_id = %s ORDER BY gpio FOR UPDATE", (esp_id,)
+    )
+    return await _with_commands(connection, await cursor.fetchall())
+
+
+async def lock_covered(connection: Connection, esp_id: str | None, gpio: int | None) -> dict[Key, Unit]:
+    """Lock and read the actuators under a stop that are on, unheard of, or have an open command."""
+    cursor = await connection.execute(
+        f"""
+        SELECT {_UNIT} FROM actuator.actuators a
+        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s) AND (%(gpio)s::int IS NULL OR gpio = %(gpio)s)
+          AND (state IS DISTINCT FROM false OR EXISTS (
+            SELECT 1 FROM actuator.commands c
+            WHERE c.esp_id = a.esp_id AND c.gpio = a.gpio AND c.state IN ('queued', 'sent')))
+        ORDER BY esp_id, gpio FOR UPDATE
+        """,
+        {"esp_id": esp_id, "gpio": gpio},
+    )
+    return await _with_commands(connection, await cursor.fetchall())
+
+
+async def lock_due(connection: Connection, now: datetime, online: Sequence[str], at_most: int = 500) -> dict[Key, Unit]:
+    """Lock and read actuators for which time has something to do: a deadline is over, a guard is due, or a command
+    waits for a device that is online now. What another replica holds is left to it."""
+    cursor = await connection.execute(
+        """
+        SELECT esp_id, gpio FROM actuator.commands WHERE state IN ('queued', 'sent') AND deadline_at <= %(now)s
+        UNION SELECT esp_id, gpio FROM actuator.actuators WHERE guard_due_at <= %(now)s
+        UNION SELECT esp_id, gpio FROM actuator.commands
+              WHERE state = 'queued' AND dispatched_at IS NULL AND esp_id = ANY(%(online)s)
+        LIMIT %(at_most)s
+        """,
+        {"now": now, "online": list(online), "at_most": at_most},
+    )
+    due = await cursor.fetchall()
+    if not due:
+        return {}
+    cursor = await connection.execute(
+        f"""
+        SELECT {_UNIT} FROM actuator.actuators a
+        JOIN unnest(%s::text[], %s::int[]) AS w (esp_id, gpio) USING (esp_id, gpio)
+        ORDER BY a.esp_id, a.gpio FOR UPDATE OF a SKIP LOCKED
+        """,
+        ([esp_id for esp_id, _ in due], [gpio for _, gpio in due]),
+    )
+    return await _with_commands(connection, await cursor.fetchall())
+
+
+async def keys_of(connection: Connection, command_ids: Sequence[str]) -> list[Key]:
+    """The actuators of commands."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT esp_id, gpio FROM actuator.commands WHERE command_id = ANY(%s)", (list(command_ids),)
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def waiting_devices(connection: Connection) -> list[str]:
+    """Devices for which a command waits that was not given to the OUTBOX yet."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT esp_id FROM actuator.commands WHERE state = 'queued' AND dispatched_at IS NULL"
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def add_unregistered(connection: Connection, found: Sequence[tuple[str, int, str, str]]) -> list[Key]:
+    """Add actuators that devices reported, (esp_id, gpio, kaiser_id, actuator_type) each; those that were not there."""
+    cursor = await connection.execute(
+        """
+        INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings)
+        SELECT esp_id, gpio, kaiser_id, false, jsonb_build_object('actuator_type', type)
+        FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[]) AS f (esp_id, gpio, kaiser_id, type)
+        ORDER BY esp_id, gpio ON CONFLICT DO NOTHING RETURNING esp_id, gpio
+        """,
+        [list(column) for column in zip(*found, strict=True)],
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def add_command(connection: Connection, command: CommandRecord, timeout: timedelta) -> bool:
+    """Store a new command; False if its idempotency key was used before."""
+    cursor = await connection.execute(
+        """
+        INSERT INTO actuator.commands (command_id, esp_id, gpio, kaiser_id, command, value, duration_s, reason,
+            issued_by, idempotency_key, state, queued_at, expires_at, deadline_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+        """,
+        (
+            command.command_id,
+            command.esp_id,
+            command.gpio,
+            command.kaiser_id,
+            command.command,
+            command.value,
+            command.duration_s,
+            command.reason,
+            command.issued_by,
+            command.idempotency_key,
+            command.state,
+            command.queued_at,
+            command.expires_at,
+            commands.deadline(command, timeout),
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+async def save(connection: Connection, before: Unit, after: Unit, timeout: timedelta) -> None:
+    """Write what changed of an actuator and its commands."""
+    if _columns(before) != _columns(after):
+        await connection.execute(
+            """
+            UPDATE actuator.actuators SET state = %s, value = %s, reported_at = %s, last_error = %s,
+                guard_command_id = %s, guard_since = %s, guard_due_at = %s, guard_tries = %s
+            WHERE esp_id = %s AND gpio = %s
+            """,
+            (*_columns(after), after.esp_id, after.gpio),
+        )
+    known = {each.command_id: each for each in before.open}
+    for command in (*after.open, *after.ended):
+        if known.get(command.command_id) == command:
+            continue
+        await connection.execute(
+            """
+            UPDATE actuator.commands SET state = %s, state_reason = %s, message = %s, dispatched_at = %s, sent_at = %s,
+                ended_at = %s, deadline_at = %s
+            WHERE command_id = %s
+            """,
+            (
+                command.state,
+                command.state_reason,
+                command.message,
+                command.dispatched_at,
+                command.sent_at,
+                command.ended_at,
+                commands.deadline(command, timeout),
+                command.command_id,
+            ),
+        )
+
+
+async def command_by_id(connection: Connection, command_id: str) -> CommandRecord | None:
+    """One command."""
+    async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:
+        await cursor.execute(f"SELECT {_COMMAND} FROM actuator.commands WHERE command_id = %s", (command_id,))
+        return await cursor.fetchone()
+
+
+async def command_by_key(connection: Connection, esp_id: str, gpio: int, idempotency_key: str) -> CommandRecord | None:
+    """The command that was sent with an idempotency key."""
+    async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COMMAND} FROM actuator.commands WHERE esp_id = %s AND gpio = %s AND idempotency_key = %s",
+            (esp_id, gpio, idempotency_key),
+        )
+        return await cursor.fetchone()
+
+
+async def recent_commands(connection: Connection, esp_id: str, gpio: int, since: datetime) -> int:
+    """How many commands an actuator got since a time; OFF is not counted."""
+    cursor = await connection.execute(
+        "SELECT count(*) FROM actuator.commands"
+        " WHERE esp_id = %s AND gpio = %s AND queued_at > %s AND command <> 'OFF'",
+        (esp_id, gpio, since),
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def drop_ended_before(connection: Connection, before: datetime) -> int:
+    """Let ended commands go; how many."""
+    cursor = await connection.execute("DELETE FROM actuator.commands WHERE ended_at < %s", (before,))
+    return cursor.rowcount
+
+
+async def _with_commands(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[Key, Unit]:
+    if not rows:
+        return {}
+    async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:
+        await cursor.execute(
+            f"""
+            SELECT {_COMMAND} FROM actuator.commands
+            JOIN unnest(%s::text[], %s::int[]) AS w (esp_id, gpio) USING (esp_id, gpio)
+            WHERE state IN ('queued', 'sent') ORDER BY number
+            """,
+            ([row[0] for row in rows], [row[1] for row in rows]),
+        )
+        open_commands: dict[Key, list[CommandRecord]] = {}
+        for command in await cursor.fetchall():
+            open_commands.setdefault((command.esp_id, command.gpio), []).append(command)
+    return {(row[0], row[1]): _to_unit(row, open_commands.get((row[0], row[1]), [])) for row in rows}
+
+
+def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Unit:
+    esp_id, gpio, kaiser_id, settings, registered, state, value, reported_at, error, command_id, since, due, tries = row
+    return Unit(
+        esp_id=esp_id,
+        gpio=gpio,
+        kaiser_id=kaiser_id,
+        settings=ActuatorSettings.model_validate(settings),
+        registered=registered,
+        state=state,
+        value=value,
+        reported_at=reported_at,
+        last_error=error,
+        guard=Guard(command_id, since, due, tries) if due is not None else None,
+        open=tuple(open_commands),
+    )
+
+
+def _columns(unit: Unit) -> tuple[Any, ...]:
+    guard = unit.guard
+    watched = (guard.command_id, guard.since, guard.due_at, guard.tries) if guard else (None, None, None, 0)
+    return (unit.state, unit.value, unit.reported_at, unit.last_error, *watched)
+
+
+async def put_settings(
+    connection: Connection, esp_id: str, gpio: int, kaiser_id: str, settings: ActuatorSettings
+) -> None:
+    """Register an actuator, or change its settings."""
+    await connection.execute(
+        """
+        INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings) VALUES (%s, %s, %s, true, %s)
+        ON CONFLICT (esp_id, gpio) DO UPDATE
+            SET registered = true, kaiser_id = excluded.kaiser_id, settings = excluded.settings
+        """,
+        (esp_id, gpio, kaiser_id, Jsonb(settings.model_dump(mode="json"))),
+    )
+
+
+async def delete(connection: Connection, esp_id: str, gpio: int) -> bool:
+    """Remove an actuator; False if there was none."""
+    cursor = await connection.execute("DELETE FROM actuator.actuators WHERE esp_id = %s AND gpio = %s", (esp_id, gpio))
+    return cursor.rowcount == 1
+
+
+async def page(connection: Connection, esp_id: str | None, after: Key | None, limit: int) -> list[Unit]:
+    """Actuators in the order of their keys."""
+    cursor = await connection.execute(
+        f"""
+        SELECT {_UNIT} FROM actuator.actuators a
+        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
+          AND (%(after_esp)s::text IS NULL OR (esp_id, gpio) > (%(after_esp)s, %(after_gpio)s::int))
+        ORDER BY esp_id, gpio LIMIT %(limit)s
+        """,
+        {
+            "esp_id": esp_id,
+            "after_esp": after[0] if after else None,
+            "after_gpio": after[1] if after else None,
+            "limit": limit,
+        },
+    )
+    return [_to_unit(row, ()) for row in await cursor.fetchall()]
+
+
+async def read(connection: Connection, esp_id: str, gpio: int) -> Unit | None:
+    """One actuator, without its commands."""
+    cursor = await connection.execute(
+        f"SELECT {_UNIT} FROM actuator.actuators a WHERE esp_id = %s AND gpio = %s", (esp_id, gpio)
+    )
+    row = await cursor.fetchone()
+    return _to_unit(row, ()) if row else None

@@ -1,0 +1,555 @@
+"""Commands and emergency stops on a real NATS and PostgreSQL, with a fake clock and a device made of messages."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from kaiser_actuator.command_api import CommandApi
+from kaiser_actuator.emergency_api import EmergencyApi
+from kaiser_actuator.emergency_ledger import EmergencyLedger
+from kaiser_actuator.inbox import Inbox
+from kaiser_actuator.registry_api import RegistryApi
+from kaiser_actuator.stops import Stops
+from kaiser_actuator.sweep import Sweep
+from kaiser_common.bucket import BucketWriter
+from kaiser_common.bus import BusUnavailable, connect
+from kaiser_common.consumer import Delivery
+from kaiser_common.database import open_pool
+from kaiser_common.mirror import Mirror
+from kaiser_common.rpc import Caller, Nothing, RpcError
+from kaiser_common.schemas.api.actuators import (
+    ActuatorKey,
+    ActuatorSettings,
+    ActuatorsQuery,
+    ClearEmergency,
+    CommandId,
+    CommandRequest,
+    CommandStatus,
+    Emergency,
+    EmergencyStop,
+    HistoryQuery,
+    PutActuator,
+    SendCommand,
+)
+from kaiser_common.schemas.api.devices import DeviceId
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import EMERGENCIES_BUCKET
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TIMEOUT = timedelta(seconds=10)
+ADA = Caller(user="ada", role="operator", request_id="r1")
+TOPIC = "kaiser/god/esp/ESP_A/actuator/"
+
+
+def device(esp_id: str, *, online: bool = True) -> DeviceRecord:
+    return DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=online)
+
+
+class Life:
+    """The service's parts on real servers, a hand on its clock and on the registry of devices."""
+
+    def __init__(self, pool, bus, bucket, mirror) -> None:
+        self.now = START
+        self.bus = bus
+        self.pool = pool
+        self.devices = {esp_id: device(esp_id) for esp_id in ("ESP_A", "ESP_B")}
+        self.mirror = mirror
+        self.stops = Stops(bus, bucket, mirror, self.devices, self.now_ms)
+        self.ledger = EmergencyLedger(pool, bus, self.stops, TIMEOUT, self.clock)
+        self.inbox = Inbox(pool, bus, self.stops, self.ledger, TIMEOUT, self.clock)
+        self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock)
+        self.registry = RegistryApi(pool, self.devices, self.stops, self.clock)
+        self.emergency = EmergencyApi(bus, self.devices, self.stops, self.ledger, self.now_ms)
+        self.sweep = Sweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock)
+        self._sequence = 0
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def now_ms(self) -> int:
+        return int(self.now.timestamp() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    async def pump(self, gpio: int = 5, esp_id: str = "ESP_A", **settings) -> None:
+        chosen = ActuatorSettings(actuator_type="pump", **settings)
+        await self.registry.put(PutActuator(esp_id=esp_id, gpio=gpio, settings=chosen), ADA)
+
+    async def send(self, name: str = "ON", gpio: int = 5, esp_id: str = "ESP_A", key: str | None = None, **fields):
+        request = SendCommand(
+            esp_id=esp_id, gpio=gpio, request=CommandRequest(command=name, **fields), idempotency_key=key
+        )
+        return await self.commands.send(request, ADA)
+
+    async def how(self, command: CommandStatus) -> CommandStatus:
+        return await self.commands.read(CommandId(command_id=command.command_id), ADA)
+
+    def message(self, kind: str, gpio: int = 5, esp_id: str = "ESP_A", **fields) -> Delivery:
+        self._sequence += 1
+        reply = f"$JS.ACK.DEVICES.actuator.1.{self._sequence}.1.1.0"
+        body = {"kaiser_id": "god", "esp_id": esp_id, "gpio": gpio, "ts": self.now_ms(), "received_at": self.now_ms()}
+        return Delivery(
+            f"esp.actuator.{kind}.god.{esp_id}.{gpio}", reply, json.dumps({**body, **fields}).encode(), None
+        )
+
+    def sent(self, command: CommandStatus) -> Delivery:
+        body = json.dumps({"sent_at": self.now_ms()}).encode()
+        subject = f"esp.actuator.sent.god.{command.esp_id}.{command.command_id}"
+        return Delivery(subject, "$JS.ACK.DEVICES.actuator.1.1.1.1.0", body, None)
+
+    def status(self, on: bool, gpio: int = 5, **fields) -> Delivery:
+        return self.message("status", gpio, actuator_type="pump", state=on, value=float(on), **fields)
+
+    def response(self, command: CommandStatus, success: bool = True, **fields) -> Delivery:
+        given = {"command": command.command, "success": success, "correlation_id": command.command_id, **fields}
+        return self.message("response", command.gpio, command.esp_id, **given)
+
+    async def say(self, *messages: Delivery) -> None:
+        await self.inbox.on_messages(messages)
+
+    async def published(self, stream: str) -> list[tuple[str, dict]]:
+        """What a stream holds, oldest first."""
+        jetstream = self.bus.jetstream
+        state = (await jetstream.stream_info(stream)).state
+        found = []
+        for seq in range(state.first_seq, state.last_seq + 1) if state.messages else []:
+            try:
+                message = await jetstream.get_msg(stream, seq=seq)
+            except Exception:
+                continue  # purged
+            found.append((message.subject, json.loads(message.data)))
+        return found
+
+    async def outbox(self) -> list[tuple[str, dict]]:
+        """Lane and topic, payload."""
+        return [
+            (f"{subject.split('.')[1]} {body['topic']}", json.loads(body["payload"]))
+            for subject, body in await self.published("OUTBOX")
+        ]
+
+    async def events(self, kind: str) -> list[dict]:
+        return [body for subject, body in await self.published("EVENTS") if subject.split(".")[1] == kind]
+
+    async def mirrored(self, *keys: str) -> None:
+        for _ in range(500):
+            if set(self.mirror) == set(keys):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"the bucket has {set(self.mirror)}")
+
+
+@pytest.fixture
+async def life(bus_settings, database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE actuator.actuators, actuator.commands, actuator.emergencies, actuator.history")
+    async with (
+        connect(CommonSettings(nats_url=bus_settings.nats_address), "test") as bus,
+        open_pool(CommonSettings(database_url=database), "test") as pool,
+    ):
+        mirror = Mirror(bus, EMERGENCIES_BUCKET, Emergency.model_validate_json)
+        keeping = asyncio.create_task(mirror.keep())
+        await mirror.ready()
+        yield Life(pool, bus, await BucketWriter.open(bus, EMERGENCIES_BUCKET), mirror)
+        keeping.cancel()
+
+
+async def refusal(awaitable) -> tuple[int, int]:
+    with pytest.raises(RpcError) as refused:
+        await awaitable
+    return refused.value.problem.status, refused.value.problem.code
+
+
+async def test_a_command_goes_out_in_the_words_of_the_contract_and_ends_acknowledged(life):
+    await life.pump()
+    command = await life.send("ON", duration_s=60, reason="watering")
+    assert command.state == "queued"
+    assert await life.outbox() == [
+        (
+            f"out {TOPIC}5/command",
+            {
+                "command": "ON",
+                "value": 1.0,
+                "duration": 60,
+                "timestamp": int(START.timestamp()),
+                "correlation_id": command.command_id,
+            },
+        )
+    ]
+    life.wait(1)
+    await life.say(life.sent(command))
+    assert (await life.how(command)).state == "sent"
+    life.wait(1)
+    await life.say(life.response(command, message="done"), life.status(True))
+    done = await life.how(command)
+    assert (done.state, done.message, done.issued_by) == ("acknowledged", "done", "ada")
+    assert (done.sent_at - done.queued_at, done.ended_at - done.queued_at) == (1000, 2000)
+    assert [
+        (event["state"], event["success"], event["command_id"]) for event in await life.events("actuator_response")
+    ] == [("acknowledged", True, command.command_id)]
+    [pump] = (await life.registry.list_actuators(ActuatorsQuery(), ADA)).items
+    assert (pump.state, pump.value, pump.emergency) == (True, 1.0, "normal")
+
+
+async def test_failure_silence_late_and_duplicate_answers(life):
+    await life.pump()
+    failing = await life.send("ON")
+    await life.say(life.sent(failing), life.response(failing, success=False, message="no water"))
+    failed = await life.how(failing)
+    assert (failed.state, failed.state_reason) == ("failed", "no water")
+    silent = await life.send("ON")
+    await life.say(life.sent(silent))
+    life.wait(9.9)
+    await life.sweep.once()
+    assert (await life.how(silent)).state == "sent"
+    life.wait(0.1)
+    await life.sweep.once()
+    expired = await life.how(silent)
+    assert (expired.state, expired.state_reason) == ("expired", "no answer within 10 s")
+    late = life.response(silent)
+    await life.say(late)
+    await life.say(late, life.response(failing))
+    assert await life.how(silent) == expired
+    assert await life.how(failing) == failed
+    history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
+    assert [item.kind for item in history].count("response") == 3, "a late answer is kept, a repeated one once"
+
+
+async def test_answers_without_an_id_end_the_commands_of_that_name_in_order(life):
+    await life.pump()
+    first, second = await life.send("ON"), await life.send("ON")
+    anonymous = life.message("response", command="ON", success=True)
+    await life.say(life.sent(first), life.sent(second), anonymous)
+    assert [(await life.how(each)).state for each in (first, second)] == ["acknowledged", "sent"]
+
+
+async def test_an_answer_before_the_receipt_ends_the_command_all_the_same(life):
+    await life.pump()
+    command = await life.send("ON", duration_s=60)
+    await life.say(life.response(command))
+    await life.say(life.sent(command))
+    assert (await life.how(command)).state == "acknowledged"
+
+
+async def test_an_idempotency_key_answers_with_the_first_command(life):
+    await life.pump()
+    first = await life.send("ON", key="rule1:0")
+    assert await life.send("ON", key="rule1:0") == first
+    assert len(await life.outbox()) == 1
+    assert await refusal(life.send("OFF", key="rule1:0")) == (409, 5208)
+
+
+async def test_a_device_that_is_offline_refuses_or_gets_its_commands_in_order_once_it_is_back(life):
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    assert await refusal(life.send("ON")) == (409, 5007)
+    waiting = [await life.send(name, queue=True, expires_s=60) for name in ("ON", "OFF")]
+    brief = await life.send("ON", queue=True, expires_s=20)
+    await life.sweep.once()
+    assert await life.outbox() == []
+    life.wait(30)
+    await life.sweep.once()
+    assert (await life.how(brief)).state == "expired"
+    life.devices["ESP_A"] = device("ESP_A")
+    await life.sweep.once()
+    sent = [payload["correlation_id"] for _, payload in await life.outbox()]
+    assert sent == [each.command_id for each in waiting]
+    await life.sweep.once()
+    assert len(await life.outbox()) == 2, "once"
+
+
+async def test_commands_that_must_not_be_sent_are_refused(life):
+    assert await refusal(life.send("ON", esp_id="ESP_NOBODY")) == (404, 5001)
+    assert await refusal(life.send("ON")) == (404, 5202)
+    await life.pump(max_value=0.5, max_runtime_s=100)
+    await life.pump(gpio=6, interlocks=[5])
+    assert await refusal(life.send("PWM", value=0.6)) == (422, 5207)
+    assert await refusal(life.send("ON", duration_s=101)) == (422, 5207)
+    first = await life.send("ON")
+    assert first.duration_s == 100, "never longer than the longest runtime"
+    assert await refusal(life.send("ON", gpio=6)) == (409, 5405)
+    for _ in range(59):
+        await life.send("ON")
+    assert await refusal(life.send("ON")) == (429, 5404)
+    assert (await life.send("OFF")).state == "queued", "switching off is never limited"
+    assert len(await life.outbox()) == 61
+
+
+async def test_off_is_sent_and_an_alert_raised_when_a_duration_is_over_and_no_off_was_reported(life):
+    await life.pump()
+    command = await life.send("ON", duration_s=60)
+    await life.say(life.sent(command), life.response(command), life.status(True))
+    life.wait(64)
+    await life.sweep.once()
+    assert len(await life.outbox()) == 1
+    life.wait(1)
+    await life.sweep.once()
+    assert [payload["command"] for _, payload in await life.outbox()] == ["ON", "OFF"]
+    [alert] = await life.events("actuator_alert")
+    assert (alert["alert_type"], alert["severity"], alert["gpio"]) == ("runtime_protection", "critical", 5)
+    life.wait(1)
+    await life.say(life.status(False))
+    life.wait(600)
+    await life.sweep.once()
+    assert len(await life.outbox()) == 2
+
+
+async def test_a_reported_off_needs_no_second_one(life):
+    await life.pump()
+    command = await life.send("ON", duration_s=60)
+    await life.say(life.sent(command), life.response(command), life.status(True))
+    life.wait(60)
+    await life.say(life.status(False))
+    life.wait(60)
+    await life.sweep.once()
+    assert len(await life.outbox()) == 1
+
+
+async def test_a_stop_goes_out_first_cancels_what_is_open_and_locks_until_it_is_cleared(life):
+    await life.pump()
+    await life.pump(gpio=6)
+    command = await life.send("ON")
+    other = await life.send("ON", gpio=6)
+    answer = await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="leak"), ADA)
+    assert answer.cancelled == 1
+    assert [(each.esp_id, each.gpio, each.raised_by) for each in answer.items] == [("ESP_A", 5, "ada")]
+    stop = {"action": "stop_actuator", "gpio": 5, "reason": "leak"}
+    lanes = [(lane, payload.get("action", payload.get("command"))) for lane, payload in await life.outbox()]
+    assert lanes == [
+        (f"out {TOPIC}6/command", "ON"),
+        (f"urgent {TOPIC}emergency", "stop_actuator"),
+        (f"out {TOPIC}emergency", "stop_actuator"),
+    ], "the stopped one's command is gone, the stop comes on the fast lane and behind what ingest may hold"
+    assert (await life.outbox())[1][1] == stop
+    assert (await life.how(command)).state == "cancelled"
+    assert (await life.how(other)).state == "queued"
+    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("PWM", value=0.1)) == (423, 5405)
+    assert (await life.send("OFF")).state == "queued"
+    assert (await life.send("ON", gpio=6)).state == "queued"
+    pump = await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=5), ADA)
+    assert (pump.state, pump.emergency, pump.emergency_reason) == (False, "active", "leak")
+    life.wait(5)
+    cleared = await life.emergency.clear(ClearEmergency(esp_id="ESP_A", gpio=5, reason="dry again"), ADA)
+    assert cleared.items == []
+    assert (await life.outbox())[-1] == (f"urgent {TOPIC}emergency", {"action": "clear", "reason": "dry again"})
+    assert (await life.send("ON")).state == "queued"
+    history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
+    assert [(each.message, each.actor) for each in history if each.kind == "emergency"] == [
+        ("cleared: dry again", "ada"),
+        ("raised: leak", "ada"),
+    ]
+    assert [event["event"] for event in await life.events("system_event")] == ["emergency_stop", "emergency_cleared"]
+
+
+async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_stays_behind_it(life):
+    await life.pump()
+    await life.pump(esp_id="ESP_B")
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_B", reason="smoke"), ADA)
+    life.wait(1)
+    answer = await life.emergency.stop(EmergencyStop(reason="fire"), ADA)
+    assert len(answer.items) == 2
+    assert ("urgent kaiser/broadcast/emergency", {"action": "stop_all", "reason": "fire"}) in await life.outbox()
+    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)) == (409, 5405)
+    await life.emergency.clear(ClearEmergency(), ADA)
+    told = [(lane, payload["action"]) for lane, payload in await life.outbox()][-2:]
+    assert told == [
+        (f"urgent {TOPIC}emergency", "clear"),
+        ("urgent kaiser/god/esp/ESP_B/actuator/emergency", "stop_all"),
+    ]
+    assert (await life.send("ON")).state == "queued"
+    assert await refusal(life.send("ON", esp_id="ESP_B")) == (423, 5405)
+    assert await refusal(life.emergency.clear(ClearEmergency(), ADA)) == (404, 5207)
+
+
+async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    before = len(await life.outbox())
+    life.sweep.on_device("ESP_A", device("ESP_A", online=False))
+    await life.sweep.once()
+    assert len(await life.outbox()) == before
+    life.wait(60)
+    life.sweep.on_device("ESP_A", device("ESP_A"))
+    life.sweep.on_device("ESP_B", device("ESP_B"))
+    await life.sweep.once()
+    assert (await life.outbox())[before:] == [(f"urgent {TOPIC}emergency", {"action": "stop_all", "reason": "leak"})]
+
+
+@pytest.mark.parametrize("alert_type", ["emergency_stop", "safety_violation", "hardware_error"])
+async def test_a_critical_alert_stops_its_actuator_until_a_person_clears_it(life, alert_type):
+    await life.pump()
+    command = await life.send("ON")
+    alert = life.message("alert", alert_type=alert_type, message="motor stuck")
+    await life.say(alert)
+    assert (await life.how(command)).state == "cancelled"
+    assert await refusal(life.send("ON")) == (423, 5405)
+    [event] = await life.events("actuator_alert")
+    assert (event["alert_type"], event["severity"], event["topic"]) == (alert_type, "critical", f"{TOPIC}5/alert")
+    life.wait(5)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A", gpio=5), ADA)
+    await life.say(alert)
+    assert (await life.send("ON")).state == "queued", "the same alert, come again, stops nothing anew"
+
+
+async def test_an_alert_of_the_whole_device_stops_all_its_actuators(life):
+    await life.pump()
+    await life.pump(gpio=6)
+    await life.say(life.message("alert", 255, alert_type="emergency_stop"))
+    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON", gpio=6)) == (423, 5405)
+    assert len((await life.registry.list_actuators(ActuatorsQuery(esp_id="ESP_A"), ADA)).items) == 2
+
+
+async def test_the_echo_of_our_own_stop_raises_no_second_one(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    echo = life.message("alert", alert_type="emergency_stop", message="stopped")
+    await life.say(echo)
+    assert len((await life.emergency.list_stops(Nothing(), ADA)).items) == 1
+    life.wait(5)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    await life.say(echo)
+    assert (await life.send("ON")).state == "queued"
+
+
+async def test_a_warning_alert_is_told_and_stops_nothing(life):
+    await life.pump()
+    await life.say(life.message("alert", alert_type="runtime_protection"))
+    assert [event["severity"] for event in await life.events("actuator_alert")] == ["warning"]
+    assert (await life.send("ON")).state == "queued"
+
+
+async def test_an_actuator_that_is_on_although_it_is_stopped_is_told_again(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    before = len(await life.outbox())
+    life.wait(1)
+    await life.say(life.status(True))
+    assert (await life.outbox())[before:] == [
+        (f"urgent {TOPIC}emergency", {"action": "stop_actuator", "gpio": 5, "reason": "leak"})
+    ]
+    [alert] = await life.events("actuator_alert")
+    assert (alert["alert_type"], alert["severity"]) == ("safety_violation", "critical")
+
+
+async def test_what_an_unknown_actuator_says_is_kept_and_told_once(life):
+    for seconds in range(3):
+        life.wait(seconds)
+        await life.say(life.status(True, gpio=9), life.message("response", 9, command="ON", success=True))
+    events = [event for event in await life.events("system_event") if event["event"] == "actuator_unknown"]
+    assert len(events) == 1
+    found = await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=9), ADA)
+    assert (found.registered, found.actuator_type, found.state) == (False, "pump", True)
+    history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=9), ADA)).items
+    assert len(history) == 6
+    assert await refusal(life.send("ON", gpio=9)) == (404, 5202)
+    await life.pump(gpio=9)
+    assert (await life.send("ON", gpio=9)).state == "queued"
+
+
+async def test_a_stop_needs_no_database_and_is_written_down_once_it_is_back(life, monkeypatch):
+    await life.pump()
+    command = await life.send("ON")
+
+    async def away(*_):
+        raise psycopg.OperationalError("the server is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(life.ledger, "record", away)
+        answer = await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    assert (len(answer.items), answer.cancelled) == (1, 0)
+    assert f"urgent {TOPIC}emergency" in [lane for lane, _ in await life.outbox()]
+    assert await refusal(life.send("ON")) == (423, 5405)
+    await life.sweep.once()
+    assert (await life.how(command)).state == "cancelled"
+    assert [event["event"] for event in await life.events("system_event")] == ["emergency_stop"]
+
+
+async def test_stops_survive_a_restart_and_the_loss_of_either_store(life):
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.mirrored("ESP_A")
+    bucket = await BucketWriter.open(life.bus, EMERGENCIES_BUCKET)
+    again = Stops(life.bus, bucket, life.mirror, life.devices, life.now_ms)
+    assert list(again) == ["ESP_A"], "a restarted process reads the bucket"
+    await bucket.delete("ESP_A")
+    await life.mirrored()
+    assert list(again) == []
+    await EmergencyLedger(life.pool, life.bus, again, TIMEOUT, life.clock).align()
+    await life.mirrored("ESP_A")
+    assert again["ESP_A"].reason == "leak", "what NATS lost comes back from the table"
+
+
+async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_bucket_too(life):
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.mirrored("ESP_A")
+    await life.ledger.note_cleared(life.stops["ESP_A"], "ada", "dry")
+    await life.ledger.align()
+    await life.mirrored()
+    assert list(life.stops) == []
+
+
+async def test_a_batch_that_failed_at_its_commit_tells_each_once_when_it_comes_again(life, monkeypatch):
+    await life.pump()
+    command = await life.send("ON")
+    batch = [life.sent(command), life.response(command), life.status(True), life.message("alert", alert_type="fault")]
+    batch[3] = life.message("alert", alert_type="runtime_protection")
+    publish = life.bus.publish_batch
+
+    async def refuse_after(messages, **options):
+        await publish(messages, **options)
+        if messages and messages[0].subject.startswith("event."):
+            raise BusUnavailable("no acknowledgement")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(life.bus, "publish_batch", refuse_after)
+        with pytest.raises(BusUnavailable):
+            await life.say(*batch)
+    assert (await life.how(command)).state == "queued", "nothing was committed"
+    await life.say(*batch)
+    await life.say(*batch)
+    assert (await life.how(command)).state == "acknowledged"
+    assert len(await life.events("actuator_status")) == 1
+    assert len(await life.events("actuator_alert")) == 1
+    assert [event["state"] for event in await life.events("actuator_response") if "state" in event] == ["acknowledged"]
+
+
+async def test_messages_that_cannot_be_read_are_put_aside_and_the_rest_is_noted(life):
+    await life.pump()
+    broken = Delivery("esp.actuator.status.god.ESP_A.5", "$JS.ACK.DEVICES.actuator.1.77.1.1.0", b'{"esp_id": 1}', None)
+    strange = Delivery("esp.actuator.dance.god.ESP_A.5", "$JS.ACK.DEVICES.actuator.1.78.1.1.0", b"{}", None)
+    await life.say(broken, life.status(True), strange)
+    assert [subject for subject, _ in await life.published("REJECTED")] == ["rejected.5407.ESP_A"] * 2
+    assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=5), ADA)).state is True
+
+
+async def test_history_comes_in_pages_newest_first(life):
+    await life.pump()
+    for number in range(7):
+        life.wait(1)
+        await life.say(life.status(number % 2 == 0))
+    first = await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5, limit=4), ADA)
+    rest = await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5, limit=4, cursor=first.next_cursor), ADA)
+    times = [item.ts for item in (*first.items, *rest.items)]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == 7
+    assert rest.next_cursor is None
+
+
+async def test_an_actuator_can_be_changed_and_removed_and_is_part_of_the_configuration_push(life):
+    await life.pump(name="Pump 1", critical=True)
+    config = await life.registry.config_items(DeviceId(esp_id="ESP_A"), ADA)
+    assert [(item.gpio, item.type, item.name, item.critical) for item in config.actuators] == [
+        (5, "pump", "Pump 1", True)
+    ]
+    command = await life.send("ON")
+    key = ActuatorKey(esp_id="ESP_A", gpio=5)
+    assert await refusal(life.registry.delete(key, ADA)) == (409, 5405)
+    await life.say(life.response(command))
+    await life.registry.delete(key, ADA)
+    assert await refusal(life.registry.read(key, ADA)) == (404, 5202)
+    assert await refusal(life.registry.delete(key, ADA)) == (404, 5202)
+    assert (await life.how(command)).state == "acknowledged", "what happened stays known"
