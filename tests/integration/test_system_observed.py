@@ -182,7 +182,7 @@ def names_in(expr: str) -> set[str]:
     """The metrics that an expression reads; recording rules have a colon and are no metric."""
     bare = re.sub(r'"[^"]*"', "", expr)
     bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", "", bare)
-    words = re.findall(r"(?<![\w:$])([a-zA-Z_:][\w:]*)(?![\w:]*\s*[(=!~])", re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare))
+    words = re.findall(r"(?<![\w:$])([a-zA-Z_:][\w:]*)(?![\w:]*\s*\()", re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare))
     known = {"and", "or", "unless", "bool", "offset"}
     return {word for word in words if ":" not in word and word not in known and not word.startswith(FOREIGN)}
 
