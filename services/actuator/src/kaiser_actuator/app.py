@@ -18,7 +18,7 @@ from kaiser_common.database import (
     wait_for_schema,
 )
 from kaiser_common.mirror import Mirror
-from kaiser_common.rpc import serve
+from kaiser_common.rpc import serve, tell_status
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.service import Service, run
@@ -49,7 +49,11 @@ def main() -> None:
 async def work(service: Service, settings: ActuatorServiceSettings) -> None:
     """Answer, listen, and look for what is due. Stops are served before the database is there."""
     timeout = timedelta(seconds=settings.command_timeout_s)
-    async with connect(settings, "actuator") as bus, open_pool(settings, "actuator") as pool:
+    async with (
+        connect(settings, "actuator") as bus,
+        tell_status(bus, service),
+        open_pool(settings, "actuator") as pool,
+    ):
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
         devices = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
