@@ -11,14 +11,13 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import RedirectResponse
 from kaiser_common import __version__
 from kaiser_common.bus import Bus, connect
 from kaiser_common.database import UNAVAILABLE, open_pool, ping, wait_for_schema
 from kaiser_common.rpc import tell_status
 from kaiser_common.service import HttpServer, Service, internal_routes, run
 
-from kaiser_gateway import metrics, problems, realtime
+from kaiser_gateway import console_files, metrics, problems, realtime
 from kaiser_gateway.api import actuators, audit, commands, described, devices, mock, rejected, sensors, sign_in, system
 from kaiser_gateway.api import status as status_api
 from kaiser_gateway.auth import Guard
@@ -89,7 +88,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
     )
     problems.install(app)
     app.router.routes.extend(internal_routes(service))
-    app.add_route("/", lambda _: RedirectResponse("/api/docs"), include_in_schema=False)
+    app.router.routes.extend(console_files.routes())
     app.include_router(described.router())
     app.include_router(sign_in.router(users, guard.signer, settings))
     for module in ROUTERS:

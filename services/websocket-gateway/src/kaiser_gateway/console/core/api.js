@@ -1,0 +1,93 @@
+/** Requests to Kaiser's REST API, with the session's token; every failure is a Problem. */
+
+const TIMEOUT_MS = 30_000;
+const UNAUTHORIZED = 401;
+
+/** Why a request failed: the members of RFC 9457 with Kaiser's code; status 0 when no answer came. */
+export class Problem extends Error {
+  constructor({ status = 0, code = null, title = "", detail = "", field = null, request_id: requestId = null }) {
+    super(detail || title || `HTTP ${status}`);
+    Object.assign(this, { status, code, title, field, requestId });
+  }
+}
+
+/** @param session see session.js; an access token that is over is renewed once, without anybody noticing. */
+export function openApi(session) {
+  let renewal = null;
+
+  async function request(method, path, { query, json, headers, timeoutMs = TIMEOUT_MS } = {}) {
+    const ask = () => send(method, path, { query, json, headers, timeoutMs, token: session.current.get()?.accessToken });
+    let answer = await ask();
+    if (answer.status === UNAUTHORIZED && session.current.get()) {
+      if (!(await renew())) throw await problemOf(answer);
+      answer = await ask();
+    }
+    if (!answer.ok) throw await problemOf(answer);
+    return answer.status === 204 ? null : answer.json();
+  }
+
+  /** Whether the session goes on; requests that fail at the same time share one renewal. */
+  function renew() {
+    renewal ??= askForTokens().finally(() => { renewal = null; });
+    return renewal;
+  }
+
+  async function askForTokens() {
+    const json = { refresh_token: session.current.get()?.refreshToken ?? "" };
+    const answer = await send("POST", "/api/v1/auth/refresh", { json, timeoutMs: TIMEOUT_MS });
+    if (answer.ok) {
+      const tokens = await answer.json();
+      if (session.current.get()) session.renew(tokens);
+      return session.current.get() !== null;
+    }
+    if (answer.status === UNAUTHORIZED || answer.status === 422) {
+      session.end("Your session has ended. Please sign in again.");
+      return false;
+    }
+    throw await problemOf(answer);
+  }
+
+  return {
+    renew,
+    async signIn(username, password) {
+      const answer = await send("POST", "/api/v1/auth/token", { form: { username, password }, timeoutMs: TIMEOUT_MS });
+      if (!answer.ok) throw await problemOf(answer);
+      session.begin(username, await answer.json());
+    },
+    get: (path, query) => request("GET", path, { query }),
+    post: (path, json, options) => request("POST", path, { json, ...options }),
+    put: (path, json) => request("PUT", path, { json }),
+    patch: (path, json) => request("PATCH", path, { json }),
+    delete: (path) => request("DELETE", path),
+  };
+}
+
+/** A path of the API; every part is encoded, so that an id cannot lead elsewhere. */
+export function path(strings, ...parts) {
+  return strings.reduce((text, string, index) => text + encodeURIComponent(parts[index - 1]) + string);
+}
+
+async function send(method, url, { query, json, form, headers, token, timeoutMs }) {
+  const allHeaders = { ...headers };
+  if (token) allHeaders.Authorization = `Bearer ${token}`;
+  if (json !== undefined) allHeaders["Content-Type"] = "application/json";
+  const body = form ? new URLSearchParams(form) : json === undefined ? undefined : JSON.stringify(json);
+  const signal = AbortSignal.timeout(timeoutMs);
+  try {
+    return await fetch(url + queryString(query), { method, headers: allHeaders, body, signal });
+  } catch (error) {
+    if (error.name === "TimeoutError") throw new Problem({ detail: `No answer came within ${timeoutMs / 1000} s.` });
+    if (error.name !== "TypeError") throw error;
+    throw new Problem({ detail: "The gateway cannot be reached." });
+  }
+}
+
+function queryString(query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+async function problemOf(answer) {
+  const isProblem = answer.headers.get("Content-Type")?.includes("json");
+  return new Problem(isProblem ? await answer.json() : { status: answer.status, title: answer.statusText });
+}

@@ -1,0 +1,71 @@
+/** How times, figures and events read; pure. */
+
+const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+const DATE_TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 3, useGrouping: false });
+const STEPS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+
+export const NONE = "–";
+
+/** A time of day from seconds since 1970. */
+export const timeOfDay = (seconds) => TIME.format(seconds * 1000);
+
+/** Date and time from milliseconds since 1970. */
+export const dateTime = (ms) => (ms === null || ms === undefined ? NONE : DATE_TIME.format(ms));
+
+export const number = (value) => (typeof value === "number" ? NUMBER.format(value) : NONE);
+
+export const orNone = (value) => (value === null || value === undefined || value === "" ? NONE : String(value));
+
+/** 3725 → "1 h 2 min": the two largest units. */
+export function duration(seconds) {
+  if (typeof seconds !== "number") return NONE;
+  const parts = [];
+  let rest = Math.max(0, Math.round(seconds));
+  for (const [unit, size] of STEPS) {
+    if (rest >= size && parts.length < 2) parts.push(`${Math.floor(rest / size)} ${unit}`);
+    rest %= size;
+  }
+  return parts.join(" ") || "0 s";
+}
+
+/** How long ago, from milliseconds since 1970. */
+export function ago(ms, nowMs) {
+  if (ms === null || ms === undefined) return "never";
+  const seconds = Math.round((nowMs - ms) / 1000);
+  return seconds < 2 ? "just now" : `${duration(seconds)} ago`;
+}
+
+export const sensorValue = ({ value, unit, raw }) =>
+  value === null || value === undefined ? `raw ${number(raw)}` : `${number(value)} ${unit ?? ""}`.trim();
+
+/** on, off, or on at a share: value 0…1 of a PWM output. */
+export function actuatorState({ state, value }) {
+  if (state === null || state === undefined) return "unknown";
+  const isPartial = typeof value === "number" && value > 0 && value < 1;
+  return state && isPartial ? `on, ${Math.round(value * 100)} %` : state ? "on" : "off";
+}
+
+const SUMMARIES = {
+  sensor_data: (data) => `gpio ${data.gpio} ${data.sensor_type}: ${sensorValue(data)}, ${data.quality}`,
+  actuator_status: (data) => `gpio ${data.gpio} ${data.actuator_type} is ${actuatorState(data)}`,
+  actuator_response: (data) => `gpio ${data.gpio} ${data.command}: ${data.state ?? (data.success ? "done" : "failed")}`,
+  actuator_alert: (data) => `gpio ${data.gpio} ${data.alert_type}: ${data.message ?? ""}`,
+  esp_health: (data) => `${data.status}, ${number(data.heap_free)} B free, ${number(data.wifi_rssi)} dBm`,
+  config_response: (data) => `configuration ${data.status}: ${data.message ?? ""}`,
+  zone_assignment: (data) => `zone ${orNone(data.zone_id)} ${data.status}`,
+  logic_execution: (data) => `rule ${data.rule_name}: ${data.success ? "done" : data.reason ?? "not done"}`,
+  system_event: (data) => `${data.event}: ${data.message}`,
+};
+
+/** An event in one line. */
+export const summary = (event) => SUMMARIES[event.type]?.(event.data) ?? event.type;
+
+/** JSON indented, or the text as it is when it is none. */
+export function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,24 @@
+/** The console's composition root: builds its parts and draws the page. */
+
+import { openApi } from "./core/api.js";
+import { openFeed } from "./core/feed.js";
+import { openFrames } from "./core/frames.js";
+import { openLog } from "./core/log.js";
+import { openSession } from "./core/session.js";
+import { openSocket } from "./core/socket.js";
+import { openTheme } from "./shell/theme.js";
+import { Shell } from "./shell/shell.js";
+import { AppProvider, html, render } from "./ui/html.js";
+import { openToasts } from "./ui/toasts.js";
+
+const session = openSession(sessionStorage);
+const api = openApi(session);
+const feed = openFeed(openFrames());
+const log = openLog(feed);
+const socket = openSocket({ session, api, onEvent: feed.push });
+const app = { session, api, feed, log, socket, toasts: openToasts(), theme: openTheme(localStorage) };
+
+socket.open();
+const root = document.querySelector("#app");
+root.replaceChildren();
+render(html`<${AppProvider} value=${app}><${Shell} /><//>`, root);

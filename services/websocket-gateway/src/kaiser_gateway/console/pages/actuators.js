@@ -1,0 +1,74 @@
+/** Actuators: the state of each, live, and commands; one actuator has a page of its own. */
+
+import { ago } from "../core/format.js";
+import { Field } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { MoreButton, Table } from "../ui/table.js";
+import { ActuatorPage } from "./actuator.js";
+import { StateBadge, withStatus } from "./actuator_parts.js";
+import { AddActuatorDialog } from "./actuator_settings.js";
+import { CommandButtons } from "./command.js";
+
+const LIMIT = 200;
+
+export function Actuators({ parts: [espId, gpio] }) {
+  return gpio ? html`<${ActuatorPage} espId=${espId} gpio=${Number(gpio)} />` : html`<${ActuatorList} />`;
+}
+
+const keyOf = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
+
+function ActuatorList() {
+  const { api, session } = useApp();
+  const [text, setText] = useState("");
+  const [isAdding, setAdding] = useState(false);
+  const loaded = useLoaded(() => api.get("/api/v1/actuators", { limit: LIMIT }), []);
+  const [more, moreState] = useAction(async () => {
+    const next = await api.get("/api/v1/actuators", { limit: LIMIT, cursor: loaded.data.next_cursor });
+    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
+  });
+  const now = useNow();
+
+  useEvents((batch) => {
+    const news = new Map(batch.filter(({ type }) => type === "actuator_status").map(({ data }) => [keyOf(data), data]));
+    if (news.size) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withStatus(one, news.get(keyOf(one)))) }));
+    if (batch.some(({ type }) => type === "actuator_alert")) loaded.reload();
+  });
+
+  const shown = (loaded.data?.items ?? []).filter((one) =>
+    `${keyOf(one)} ${one.name ?? ""} ${one.actuator_type}`.toLowerCase().includes(text.toLowerCase()));
+  return html`
+    <${Head} title="Actuators">
+      ${session.may("operator") && html`
+        <button type="button" class="primary" onClick=${() => setAdding(true)}>Set up an actuator</button>`}
+    <//>
+    <div class="filter-fields">
+      <${Field} label="Search device, name or type" name="text">
+        <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
+      <//>
+    </div>
+    <${ListState} loaded=${loaded} count=${shown.length} empty="No actuator fits. One that a device reports shows up here." />
+    <${Table} label="Actuators" rows=${shown} keyOf=${keyOf} columns=${columns(now)} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    ${isAdding && html`<${AddActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+}
+
+const columns = (now) => [
+  {
+    name: "Actuator",
+    cell: (one) => html`
+      <a href=${link("actuators", one.esp_id, one.gpio)}>${one.name ?? `${one.actuator_type} on gpio ${one.gpio}`}</a>
+      ${one.name && html`<span class="quiet block">${one.actuator_type} on gpio ${one.gpio}</span>`}`,
+  },
+  { name: "Device", cell: (one) => html`<a href=${link("devices", one.esp_id)}>${one.esp_id}</a>` },
+  {
+    name: "State",
+    cell: (one) => html`
+      <${StateBadge} actuator=${one} /> ${!one.registered && html`<span class="quiet block">not set up: OFF only</span>`}
+      ${one.last_error && html`<span class="field-problem block">${one.last_error}</span>`}`,
+  },
+  { name: "Reported", cell: (one) => ago(one.reported_at, now) },
+  { name: "Command", cell: (one) => html`<${CommandButtons} actuator=${one} />`, class: "actions" },
+];

@@ -1,0 +1,167 @@
+/** One device: its figures, its settings, and what can be sent to it. */
+
+import { path } from "../core/api.js";
+import { ago, dateTime, duration, number, orNone, summary, timeOfDay } from "../core/format.js";
+import { Dialog } from "../ui/dialog.js";
+import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { Empty, Facts, Head, ListState, Panel } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { Chart } from "../ui/chart.js";
+import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
+
+const COMMANDS = ["diagnostics", "reboot", "safe_mode", "exit_safe_mode", "resume_operation", "reset_config"];
+const ANSWERS = new Set(["config_response", "zone_assignment", "system_event"]);
+const ANSWERS_KEPT = 20;
+const DAY_MS = 86_400_000;
+
+export function DevicePage({ espId }) {
+  const { api, session } = useApp();
+  const loaded = useLoaded(() => api.get(path`/api/v1/esp/devices/${espId}`), [espId]);
+  const [answers, setAnswers] = useState([]);
+  const now = useNow();
+  const device = loaded.data;
+
+  useEvents((batch) => {
+    const mine = batch.filter(({ data }) => data.esp_id === espId);
+    const health = new Map(mine.filter(({ type }) => type === "esp_health").map(({ data }) => [espId, data]));
+    const told = mine.filter(({ type }) => ANSWERS.has(type));
+    if (health.size) loaded.setData((old) => withHealth(old, health));
+    if (told.length) {
+      setAnswers((old) => [...told.reverse(), ...old].slice(0, ANSWERS_KEPT));
+      loaded.reload();
+    }
+  });
+
+  return html`
+    <${Head} title=${espId}>
+      <a href=${link("devices")}>All devices</a>
+      ${device && html`<${Decision} device=${device} onDone=${loaded.reload} />`}
+    <//>
+    <${ListState} loaded=${loaded} count=${1} />
+    ${device && html`
+      <div class="panels">
+        <${Panel} title="State"><${Facts} facts=${facts(device, now)} /><//>
+        <${Panel} title="What it answered" class="answers">
+          ${answers.length === 0 && html`<${Empty}>Answers to what is sent show up here.<//>`}
+          <ul>${answers.map((event) => html`
+            <li key=${event.seq}><span class="quiet">${timeOfDay(event.timestamp)}</span> ${summary(event)}</li>`)}</ul>
+        <//>
+        ${session.may("operator") && html`
+          <${SendPanel} device=${device} />
+          <${ZonePanel} device=${device} />
+          <${SettingsPanel} device=${device} onDone=${loaded.reload} />`}
+        <${HealthPanel} espId=${espId} />
+      </div>`}`;
+}
+
+const facts = (device, now) => [
+  ["Status", html`<${DeviceBadge} device=${device} />`],
+  ["Name", orNone(device.name)],
+  ["Zone", orNone(device.zone_id)],
+  ["Site", device.kaiser_id],
+  ["Last seen", ago(device.last_seen, now)],
+  ["Running for", duration(device.uptime)],
+  ["Free memory", device.heap_free === null ? null : `${number(device.heap_free)} B`],
+  ["Signal", device.wifi_rssi === null ? null : `${device.wifi_rssi} dBm`],
+  ["Sensors, actuators", `${orNone(device.sensor_count)}, ${orNone(device.actuator_count)}`],
+  ["Hardware", device.hardware_type],
+  ["Firmware", orNone(device.firmware_version)],
+  ["Address", orNone(device.ip)],
+  ["Registered", dateTime(device.created_at)],
+];
+
+function SendPanel({ device }) {
+  const { api, toasts } = useApp();
+  const [asked, setAsked] = useState(null);
+  const url = path`/api/v1/esp/devices/${device.esp_id}/`;
+  const [push, pushing] = useAction(async () => {
+    await api.post(url + "config", {}, { timeoutMs: 20_000 });
+    toasts.say("The configuration was sent; the answer shows up on this page.", "info");
+  });
+  const [send, sending] = useAction(async () => {
+    await api.post(url + "command", { command: asked });
+    toasts.say(`${asked} was sent.`, "info");
+    setAsked(null);
+  });
+  return html`
+    <${Panel} title="Send">
+      <${Form} onSubmit=${push} submit="Push configuration" state=${pushing}>
+        <p>Sends the device its sensors and actuators as they are set up here.</p>
+      <//>
+      <${Form} onSubmit=${({ command }) => setAsked(command)} submit="Send command…" state=${{ problem: null, isBusy: false }}>
+        <${SelectField} label="System command" name="command" options=${COMMANDS} />
+      <//>
+      ${asked && html`
+        <${Dialog} title=${`Send ${asked} to ${device.esp_id}?`} onClose=${() => setAsked(null)}>
+          <${Form} onSubmit=${send} submit=${`Send ${asked}`} state=${sending} danger=${asked !== "diagnostics"}>
+            <p>It is sent once; a device that is offline does not get it later.</p>
+          <//>
+        <//>`}
+    <//>`;
+}
+
+function ZonePanel({ device }) {
+  const { api, toasts } = useApp();
+  const [assign, state] = useAction(async ({ zone_id, zone_name }) => {
+    await api.post(path`/api/v1/esp/devices/${device.esp_id}/zone`, { zone_id, ...given({ zone_name }) });
+    toasts.say("The zone was sent; it is in force once the device has acknowledged it.", "info");
+  });
+  return html`
+    <${Panel} title="Zone">
+      <${Form} onSubmit=${assign} submit="Assign" state=${state}>
+        <${TextField} label="Zone id (empty: out of its zone)" name="zone_id" maxlength="64" value=${device.zone_id ?? ""}
+          problem=${state.problem} />
+        <${TextField} label="Zone name" name="zone_name" maxlength="100" problem=${state.problem} />
+      <//>
+    <//>`;
+}
+
+function SettingsPanel({ device, onDone }) {
+  const { api, toasts } = useApp();
+  const [isDeleting, setDeleting] = useState(false);
+  const url = path`/api/v1/esp/devices/${device.esp_id}`;
+  const [save, saving] = useAction(async (fields) => {
+    await api.patch(url, given(fields));
+    toasts.say("Saved.");
+    onDone();
+  });
+  const [remove, removing] = useAction(async () => {
+    await api.delete(url);
+    toasts.say(`${device.esp_id} is removed.`);
+    location.hash = link("devices");
+  });
+  return html`
+    <${Panel} title="Settings">
+      <${Form} onSubmit=${save} submit="Save" state=${saving}>
+        <${TextField} label="Name" name="name" maxlength="100" value=${device.name ?? ""} problem=${saving.problem} />
+        <${TextField} label="Hardware" name="hardware_type" maxlength="40" value=${device.hardware_type}
+          problem=${saving.problem} />
+        <${NumberField} label="Heartbeat timeout in s" name="heartbeat_timeout_s" min="1" max="86400" step="1"
+          value=${device.heartbeat_timeout_s ?? ""} problem=${saving.problem} />
+      <//>
+      <button type="button" class="danger-outline" onClick=${() => setDeleting(true)}>Remove the device…</button>
+      ${isDeleting && html`
+        <${Dialog} title=${`Remove ${device.esp_id}?`} onClose=${() => setDeleting(false)}>
+          <${Form} onSubmit=${remove} submit="Remove" state=${removing} danger>
+            <p>From then on its messages are rejected. What it sent stays stored.</p>
+            <${CheckField} label="Yes, remove it" name="sure" required />
+          <//>
+        <//>`}
+    <//>`;
+}
+
+function HealthPanel({ espId }) {
+  const { api } = useApp();
+  const query = { from: Date.now() - DAY_MS, bucket_s: 600 };
+  const loaded = useLoaded(() => api.get(path`/api/v1/esp/devices/${espId}/health`, query), [espId]);
+  const buckets = loaded.data?.items ?? [];
+  const columns = [buckets.map(({ ts }) => ts / 1000), buckets.map((bucket) => bucket.heap_free / 1024)];
+  return html`
+    <${Panel} title="Free memory, last day" class="wide-panel">
+      <${ListState} loaded=${loaded} count=${buckets.length} empty="No heartbeat came in the last day." />
+      ${buckets.length > 0 && html`
+        <${Chart} label="Free memory in KiB over the last day" unit="KiB" columns=${columns} names=${["free memory"]} />`}
+    <//>`;
+}

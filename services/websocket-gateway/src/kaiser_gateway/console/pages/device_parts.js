@@ -1,0 +1,59 @@
+/** What the list of devices and a device's page share: its state, live, and the decision to let it in. */
+
+import { path } from "../core/api.js";
+import { Dialog } from "../ui/dialog.js";
+import { CheckField, Form, given } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction } from "../ui/hooks.js";
+import { Badge } from "../ui/parts.js";
+
+/** The device as its last esp_health event has it. */
+export function withHealth(device, health) {
+  const news = health.get(device.esp_id);
+  if (!news) return device;
+  const { last_seen, wifi_rssi, heap_free, uptime, firmware_version, sensor_count, actuator_count } = news;
+  const figures = given({ last_seen, wifi_rssi, heap_free, uptime, firmware_version, sensor_count, actuator_count });
+  return { ...device, ...figures, online: news.status === "online" };
+}
+
+export function DeviceBadge({ device }) {
+  if (device.state === "pending") return html`<${Badge} kind="warn">pending approval<//>`;
+  if (device.state === "rejected") return html`<${Badge} kind="bad">rejected<//>`;
+  return device.online ? html`<${Badge} kind="good">online<//>` : html`<${Badge}>offline<//>`;
+}
+
+/** Let a pending device in, or keep it out. */
+export function Decision({ device, onDone }) {
+  const { api, session, toasts } = useApp();
+  const [asked, setAsked] = useState(null);
+  if (device.state === "approved" || !session.may("operator")) return null;
+  const close = () => setAsked(null);
+
+  async function decide(decision, { replay = false } = {}) {
+    const answer = await api.post(path`/api/v1/esp/devices/${device.esp_id}/` + decision + (replay ? "?replay=true" : ""));
+    toasts.say(decision === "approve" ? approved(answer) : `${device.esp_id} is kept out.`);
+    close();
+    onDone();
+  }
+
+  return html`
+    <button type="button" onClick=${() => setAsked("approve")}>Approve…</button>
+    ${device.state === "pending" && html`<button type="button" onClick=${() => setAsked("reject")}>Reject…</button>`}
+    ${asked && html`<${DecisionDialog} ...${{ asked, device, decide }} onClose=${close} />`}`;
+}
+
+const approved = ({ esp_id: espId, replayed }) =>
+  replayed ? `${espId} is approved; ${replayed} of its messages were taken in.` : `${espId} is approved.`;
+
+function DecisionDialog({ asked, device, decide, onClose }) {
+  const [run, state] = useAction((fields) => decide(asked, fields));
+  const isApproval = asked === "approve";
+  return html`
+    <${Dialog} title=${`${isApproval ? "Approve" : "Reject"} ${device.esp_id}`} onClose=${onClose}>
+      <${Form} onSubmit=${run} submit=${isApproval ? "Approve" : "Reject"} state=${state} danger=${!isApproval}>
+        ${isApproval
+          ? html`<${CheckField} label="Also take in what was rejected of it in the last days" name="replay" />`
+          : html`<p>Its messages go on being rejected. It can be approved later.</p>`}
+      <//>
+    <//>`;
+}

@@ -1,0 +1,97 @@
+/** Devices: the registry, live; one device has a page of its own. */
+
+import { ago, orNone } from "../core/format.js";
+import { Dialog } from "../ui/dialog.js";
+import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { MoreButton, Table } from "../ui/table.js";
+import { DevicePage } from "./device.js";
+import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
+
+const STATES = [["", "all"], ["approved", "approved"], ["pending", "pending approval"], ["rejected", "rejected"]];
+
+export function Devices({ parts: [espId] }) {
+  return espId ? html`<${DevicePage} espId=${espId} />` : html`<${DeviceList} />`;
+}
+
+function DeviceList() {
+  const { api, session } = useApp();
+  const [wanted, setWanted] = useState({ state: "", text: "" });
+  const [isAdding, setAdding] = useState(false);
+  const loaded = useLoaded(() => api.get("/api/v1/esp/devices", wanted), [wanted.state, wanted.text]);
+  const [more, moreState] = useAction(async () => {
+    const next = await api.get("/api/v1/esp/devices", { ...wanted, cursor: loaded.data.next_cursor });
+    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
+  });
+  const now = useNow();
+  const devices = loaded.data?.items ?? [];
+
+  useEvents((batch) => {
+    const health = new Map(batch.filter(({ type }) => type === "esp_health").map(({ data }) => [data.esp_id, data]));
+    const knowsAll = [...health.keys()].every((espId) => devices.some((device) => device.esp_id === espId));
+    if (health.size) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withHealth(one, health)) }));
+    if (batch.some(isAboutTheRegistry) || (!knowsAll && !loaded.data?.next_cursor && !wanted.text)) loaded.reload();
+  });
+
+  return html`
+    <${Head} title="Devices">
+      ${session.may("operator") && html`
+        <button type="button" class="primary" onClick=${() => setAdding(true)}>Register a device</button>`}
+    <//>
+    <div class="filter-fields">
+      <${SelectField} label="Show" name="state" options=${STATES} value=${wanted.state}
+        onChange=${({ target }) => setWanted({ ...wanted, state: target.value })} />
+      <${Field} label="Search id or name" name="text">
+        <input type="search" name="text" maxlength="100"
+          onInput=${({ target }) => setWanted({ ...wanted, text: target.value.trim() })} />
+      <//>
+    </div>
+    <${ListState} loaded=${loaded} count=${devices.length} empty="No device is registered that fits. A device that
+      speaks for the first time shows up here, to be approved." />
+    <${Table} label="Devices" rows=${devices} keyOf=${(device) => device.esp_id} columns=${columns(now, loaded.reload)} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    ${isAdding && html`<${RegisterDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+}
+
+const isAboutTheRegistry = ({ type, data }) =>
+  type === "zone_assignment" || (type === "system_event" && data.event.startsWith("device_"));
+
+const columns = (now, reload) => [
+  {
+    name: "Device",
+    cell: (device) => html`
+      <a href=${link("devices", device.esp_id)}>${device.esp_id}</a>
+      ${device.name && html`<span class="quiet block">${device.name}</span>`}`,
+  },
+  { name: "Status", cell: (device) => html`<${DeviceBadge} device=${device} />` },
+  { name: "Zone", cell: (device) => orNone(device.zone_id) },
+  { name: "Last seen", cell: (device) => ago(device.last_seen, now) },
+  { name: "Signal", cell: (device) => (device.wifi_rssi === null ? "–" : `${device.wifi_rssi} dBm`) },
+  { name: "Firmware", cell: (device) => orNone(device.firmware_version) },
+  { name: "Decide", cell: (device) => html`<${Decision} device=${device} onDone=${reload} />`, class: "actions" },
+];
+
+function RegisterDialog({ onDone, onClose }) {
+  const { api, toasts } = useApp();
+  const [register, state] = useAction(async (fields) => {
+    const device = await api.post("/api/v1/esp/devices", given(fields));
+    toasts.say(`${device.esp_id} is registered.`);
+    onDone();
+    onClose();
+  });
+  const { problem } = state;
+  return html`
+    <${Dialog} title="Register a device" onClose=${onClose}>
+      <${Form} onSubmit=${register} submit="Register" state=${state}>
+        <${TextField} label="Device id" name="esp_id" required maxlength="32" problem=${problem}
+          hint="ESP_, MOCK_, SIM_ or TEST_, then capital letters, digits and _" />
+        <${TextField} label="Name" name="name" maxlength="100" problem=${problem} />
+        <${TextField} label="Hardware" name="hardware_type" maxlength="40" placeholder="ESP32_WROOM" problem=${problem} />
+        <${TextField} label="Site (kaiser id)" name="kaiser_id" maxlength="32" placeholder="god" problem=${problem} />
+        <${TextField} label="Zone" name="zone_id" maxlength="64" problem=${problem} />
+      <//>
+    <//>`;
+}

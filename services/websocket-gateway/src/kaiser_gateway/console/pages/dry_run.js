@@ -1,0 +1,52 @@
+/** The dry run of a rule: what would happen with these values; nothing is sent. */
+
+import { Form, NumberField } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction } from "../ui/hooks.js";
+import { Badge } from "../ui/parts.js";
+import { Conditions } from "./executions.js";
+
+export function DryRun({ rule, url }) {
+  const { api } = useApp();
+  const [result, setResult] = useState(null);
+  const sensors = sensorsOf(rule.conditions);
+  const [run, state] = useAction(async ({ held_s: heldS, ...fields }) => {
+    const values = sensors.map((sensor, index) => ({ ...sensor, value: fields[`value_${index}`] }));
+    const body = { values: values.filter(({ value }) => value !== null), held_s: heldS ?? 0 };
+    setResult(await api.post(`${url}/test`, body));
+  });
+  return html`
+    <${Form} onSubmit=${run} submit="Try it" state=${state}>
+      <div class="field-grid">
+        ${sensors.map(({ esp_id: espId, gpio, sensor_type: type }, index) => html`
+          <${NumberField} key=${index} label=${`Suppose ${type ?? "the value"} of ${espId}, gpio ${gpio}`}
+            name=${`value_${index}`} hint="empty: as it is now" problem=${state.problem} />`)}
+        <${NumberField} label="for so many s already" name="held_s" min="0" value="0" problem=${state.problem} />
+      </div>
+    <//>
+    ${result && html`<${Result} result=${result} />`}`;
+}
+
+const Result = ({ result }) => html`
+  <div class="dry-run" role="status">
+    <p>
+      <${Badge} kind=${result.would_fire ? "good" : "idle"}>${result.would_fire ? "it would fire" : "it would not fire"}<//>
+      ${" "}${result.reason}
+    </p>
+    <${Conditions} conditions=${result.conditions} />
+    ${result.actions.length > 0 && html`
+      <h3>Then</h3><ul class="reports">${result.actions.map((text, index) => html`<li key=${index}>${text}</li>`)}</ul>`}
+  </div>`;
+
+/** The sensors that the conditions name, each once. */
+export function sensorsOf(conditions) {
+  const found = new Map();
+  for (const { type, conditions: inner, esp_id, gpio, sensor_type } of conditions) {
+    if (type === "compound") for (const sensor of sensorsOf(inner)) found.set(JSON.stringify(sensor), sensor);
+    else if (esp_id) {
+      const sensor = sensor_type ? { esp_id, gpio, sensor_type } : { esp_id, gpio };
+      found.set(JSON.stringify(sensor), sensor);
+    }
+  }
+  return [...found.values()];
+}

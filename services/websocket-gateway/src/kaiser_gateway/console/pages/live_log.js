@@ -1,0 +1,114 @@
+/** Live log: every event as it comes. */
+
+import { NONE, summary, timeOfDay } from "../core/format.js";
+import { EVENT_TYPES, admits, isTopicFilter } from "../core/filters.js";
+import { KEPT } from "../core/log.js";
+import { Field } from "../ui/form.js";
+import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
+import { useStore } from "../ui/hooks.js";
+import { Badge, Empty, Head } from "../ui/parts.js";
+
+const KINDS = { actuator_alert: "bad", system_event: "warn", sensor_data: "info", esp_health: "good" };
+const NARROW_PX = 832;
+const ALL = { types: [], esp_ids: [], topics: [] };
+
+export function LiveLog() {
+  const { log, socket } = useApp();
+  const { events, paused, meanwhile } = useStore(log.view);
+  const [filters, setFilters] = useState(ALL);
+  const [chosen, setChosen] = useState(null);
+  const shown = useMemo(() => events.filter((event) => admits(filters, event)), [events, filters]);
+
+  useEffect(() => {
+    socket.subscribe(filters);
+    return () => socket.subscribe({});
+  }, [filters]);
+
+  return html`
+    <${Head} title="Live log">
+      <span class="quiet" role="status">${paused ? `Paused, ${meanwhile} came meanwhile` : `${shown.length} shown`}</span>
+      <button type="button" class="primary" aria-pressed=${String(paused)} onClick=${paused ? log.resume : log.pause}>
+        ${paused ? "Resume" : "Pause"}
+      </button>
+      <button type="button" onClick=${log.clear}>Clear</button>
+    <//>
+    <${Filters} filters=${filters} onChange=${setFilters} />
+    <div class="log ${chosen ? "log-with-detail" : ""}">
+      <div class="log-list">
+        ${shown.length === 0
+          ? html`<${Empty}>No event has come yet that passes the filters. The last ${KEPT} are kept here.<//>`
+          : html`<ol aria-label="Events, newest first">
+              ${shown.map((event) => html`
+                <${Row} key=${event.number} event=${event} isChosen=${event.number === chosen?.number}
+                  onChoose=${setChosen} />`)}
+            </ol>`}
+      </div>
+      ${chosen && html`<${Detail} event=${chosen} onClose=${() => setChosen(null)} />`}
+    </div>`;
+}
+
+/** Taken at the press, not at the release: meanwhile another event may have moved under the pointer. */
+function Row({ event, isChosen, onChoose }) {
+  const choose = () => onChoose(event);
+  return html`
+    <li>
+      <button type="button" class="log-row" aria-pressed=${String(isChosen)} onPointerDown=${choose} onClick=${choose}>
+        <span class="log-time">${timeOfDay(event.timestamp)}</span>
+        <${Badge} kind=${KINDS[event.type]}>${event.type}<//>
+        <span class="log-device">${event.data.esp_id ?? NONE}</span>
+        <span class="log-summary">${summary(event)}</span>
+      </button>
+    </li>`;
+}
+
+function Detail({ event, onClose }) {
+  const { number, ...frame } = event;
+  return html`
+    <section class="log-detail panel" aria-label="The chosen event">
+      <div class="dialog-head">
+        <h2>${event.type}</h2>
+        <button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button>
+      </div>
+      ${event.data.topic && html`<p class="topic">${event.data.topic}</p>`}
+      <pre tabindex="0" aria-label="The event as JSON">${JSON.stringify(frame, null, 2)}</pre>
+    </section>`;
+}
+
+function Filters({ filters, onChange }) {
+  const [topic, setTopic] = useState("");
+  const isWrong = topic !== "" && !isTopicFilter(topic);
+
+  function toggle(type) {
+    const others = filters.types.filter((one) => one !== type);
+    onChange({ ...filters, types: others.length < filters.types.length ? others : [...others, type] });
+  }
+
+  function changeTopic(text) {
+    setTopic(text);
+    if (text === "" || isTopicFilter(text)) onChange({ ...filters, topics: text ? [text] : [] });
+  }
+
+  return html`
+    <details class="filters" open=${innerWidth > NARROW_PX}>
+      <summary>Filters</summary>
+      <fieldset class="chips">
+        <legend>Types (none chosen: all)</legend>
+        ${EVENT_TYPES.map((type) => html`
+          <label class="chip" key=${type}>
+            <input type="checkbox" checked=${filters.types.includes(type)} onChange=${() => toggle(type)} /> ${type}
+          </label>`)}
+      </fieldset>
+      <div class="filter-fields">
+        <${Field} label="Device" name="device">
+          <input type="search" placeholder="ESP_0A1B2C3D" name="device" maxlength="40"
+            onChange=${({ target }) => onChange({ ...filters, esp_ids: target.value ? [target.value.trim()] : [] })} />
+        <//>
+        <${Field} label="MQTT topic" name="topic" hint=${isWrong ? null : "+ is one level, # the rest"}>
+          <input type="search" placeholder="kaiser/+/esp/+/sensor/#" name="topic" maxlength="256" spellcheck="false"
+            aria-invalid=${String(isWrong)} onChange=${({ target }) => changeTopic(target.value.trim())} />
+          ${isWrong && html`<span class="field-problem">This is no topic filter: # stands alone at the end, + alone in
+            its level.</span>`}
+        <//>
+      </div>
+    </details>`;
+}

@@ -1,0 +1,100 @@
+/** Mock devices: simulated ESP32s; one has a page of its own. */
+
+import { ago, number } from "../core/format.js";
+import { Dialog } from "../ui/dialog.js";
+import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { MoreButton, Table } from "../ui/table.js";
+import { MockPage } from "./mock.js";
+import { ActuatorFields, SensorFields } from "./mock_fields.js";
+import { MockBadge, StartStop } from "./mock_parts.js";
+
+const PATH = "/api/v1/debug/mock-esp";
+const ASK_EVERY_MS = 3000;
+
+export function Mocks({ parts: [espId] }) {
+  return espId ? html`<${MockPage} espId=${espId} />` : html`<${MockList} />`;
+}
+
+function MockList() {
+  const { api } = useApp();
+  const [isAdding, setAdding] = useState(false);
+  const [limit, setLimit] = useState(100);
+  const loaded = useLoaded(() => api.get(PATH, { limit }), [limit]);
+  const now = useNow();
+  useEvery(ASK_EVERY_MS, loaded.reload);
+  const mocks = loaded.data?.items ?? [];
+  return html`
+    <${Head} title="Mock devices">
+      <button type="button" class="primary" onClick=${() => setAdding(true)}>Create a mock</button>
+    <//>
+    <${ListState} loaded=${loaded} count=${mocks.length} empty="There is no mock device. A mock goes the same way as a
+      real device: its readings travel over MQTT." />
+    <${Table} label="Mock devices" rows=${mocks} keyOf=${(mock) => mock.esp_id} columns=${columns(now, loaded.reload)} />
+    <${MoreButton} cursor=${limit < 1000 && loaded.data?.next_cursor} isBusy=${loaded.isLoading}
+      onMore=${() => setLimit(1000)} />
+    ${isAdding && html`<${CreateDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
+}
+
+const columns = (now, reload) => [
+  {
+    name: "Mock",
+    cell: (mock) => html`
+      <a href=${link("mocks", mock.esp_id)}>${mock.esp_id}</a>
+      ${mock.name && html`<span class="quiet block">${mock.name}</span>`}`,
+  },
+  { name: "State", cell: (mock) => html`<${MockBadge} mock=${mock} />` },
+  { name: "Sensors", cell: (mock) => mock.sensors.length, class: "figure" },
+  { name: "Actuators", cell: (mock) => mock.actuators.length, class: "figure" },
+  { name: "Sent", cell: (mock) => number(mock.messages_sent), class: "figure" },
+  { name: "Heartbeat", cell: (mock) => ago(mock.last_heartbeat, now) },
+  { name: "Switch", cell: (mock) => html`<${StartStop} mock=${mock} onDone=${reload} />`, class: "actions" },
+];
+
+function CreateDialog({ onDone, onClose }) {
+  const { api, toasts } = useApp();
+  const [withActuator, setWithActuator] = useState(false);
+  const [create, state] = useAction(async (fields) => {
+    const mock = await api.post(PATH, mockOf(fields));
+    toasts.say(`${mock.esp_id} is created.`);
+    onDone();
+    onClose();
+  });
+  const { problem } = state;
+  return html`
+    <${Dialog} title="Create a mock" onClose=${onClose} wide>
+      <${Form} onSubmit=${create} submit="Create" state=${state}>
+        <div class="field-grid">
+          <${TextField} label="Id (empty: one is made)" name="esp_id" maxlength="32" placeholder="MOCK_001" problem=${problem} />
+          <${TextField} label="Name" name="name" maxlength="100" problem=${problem} />
+          <${TextField} label="Zone" name="zone_id" maxlength="64" problem=${problem} />
+          <${NumberField} label="Heartbeat every … s" name="heartbeat_interval_s" min="1" max="3600" required value="60"
+            problem=${problem} />
+        </div>
+        <fieldset class="field-grid"><legend>A sensor</legend><${SensorFields} problem=${problem} /></fieldset>
+        <label class="check">
+          <input type="checkbox" name="with_actuator" checked=${withActuator}
+            onChange=${({ target }) => setWithActuator(target.checked)} /> <span>With an actuator</span>
+        </label>
+        ${withActuator && html`
+          <fieldset class="field-grid"><legend>An actuator</legend>
+            <${ActuatorFields} problem=${problem} prefix="actuator_" /></fieldset>`}
+        <${CheckField} label="Start it at once" name="auto_start" checked />
+      <//>
+    <//>`;
+}
+
+/** The body that creates a mock; more sensors and actuators are added on its page. */
+export function mockOf({ esp_id, name, zone_id, heartbeat_interval_s, auto_start, with_actuator, ...fields }) {
+  const isOfActuator = ([field]) => field.startsWith("actuator_");
+  const actuator = Object.entries(fields).filter(isOfActuator).map(([field, value]) => [field.slice("actuator_".length), value]);
+  const sensor = Object.fromEntries(Object.entries(fields).filter((entry) => !isOfActuator(entry)));
+  return {
+    ...given({ esp_id, name, zone_id, heartbeat_interval_s, auto_start }),
+    sensors: [given(sensor)],
+    actuators: with_actuator ? [given(Object.fromEntries(actuator))] : [],
+  };
+}

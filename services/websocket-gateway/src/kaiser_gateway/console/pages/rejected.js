@@ -1,0 +1,72 @@
+/** Rejected messages: why, what was in them, and a way to take them in after all. */
+
+import { path } from "../core/api.js";
+import { dateTime, orNone, pretty } from "../core/format.js";
+import { Dialog } from "../ui/dialog.js";
+import { Form, NumberField, TextField } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useLoaded } from "../ui/hooks.js";
+import { Facts, Head, ListState } from "../ui/parts.js";
+import { MoreButton, Table } from "../ui/table.js";
+
+export function Rejected() {
+  const { api } = useApp();
+  const [wanted, setWanted] = useState({});
+  const [chosen, setChosen] = useState(null);
+  const loaded = useLoaded(() => api.get("/api/v1/rejected", wanted), [wanted]);
+  const [more, moreState] = useAction(async () => {
+    const next = await api.get("/api/v1/rejected", { ...wanted, cursor: loaded.data.next_cursor });
+    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
+  });
+  const messages = loaded.data?.items ?? [];
+  return html`
+    <${Head} title="Rejected">
+      <button type="button" onClick=${loaded.reload}>Look again</button>
+    <//>
+    <${Form} onSubmit=${setWanted} submit="Show" state=${{ problem: null, isBusy: loaded.isLoading }}>
+      <div class="filter-fields">
+        <${NumberField} label="Code" name="code" min="5000" max="5999" step="1" problem=${loaded.problem} />
+        <${TextField} label="Device" name="esp_id" maxlength="32" problem=${loaded.problem} />
+      </div>
+    <//>
+    <${ListState} loaded=${loaded} count=${messages.length} empty="Nothing was rejected in the last seven days." />
+    <${Table} label="Rejected messages, newest first" rows=${messages} keyOf=${(message) => message.seq}
+      columns=${columns(setChosen)} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    ${chosen && html`<${MessageDialog} message=${chosen} onClose=${() => setChosen(null)} />`}`;
+}
+
+const columns = (choose) => [
+  { name: "When", cell: (message) => dateTime(message.received_at) },
+  { name: "Why", cell: ({ code, message }) => html`<strong>${code}</strong> ${message}` },
+  { name: "Device", cell: (message) => orNone(message.esp_id) },
+  { name: "Topic", cell: (message) => html`<span class="topic">${message.topic}</span>` },
+  {
+    name: "Look",
+    class: "actions",
+    cell: (message) => html`<button type="button" onClick=${() => choose(message)}>Show…</button>`,
+  },
+];
+
+function MessageDialog({ message, onClose }) {
+  const { api, toasts } = useApp();
+  const [replay, state] = useAction(async () => {
+    const { published, rejected } = await api.post(path`/api/v1/rejected/${message.seq}/replay`);
+    toasts.say(`Taken in: ${published}; still rejected: ${rejected}.`, published ? "good" : "warn");
+    onClose();
+  });
+  return html`
+    <${Dialog} title=${`Rejected with ${message.code}`} onClose=${onClose} wide>
+      <${Facts} facts=${[
+        ["Why", message.message],
+        ["Field", orNone(message.field)],
+        ["Topic", html`<span class="topic">${message.topic}</span>`],
+        ["Received", dateTime(message.received_at)],
+        ["Payload as", message.encoding],
+      ]} />
+      <pre tabindex="0" aria-label="The payload">${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>
+      <${Form} onSubmit=${replay} submit="Replay" state=${state}>
+        <p class="quiet">Replay validates it again, as if it had just come: after its device was registered, say.</p>
+      <//>
+    <//>`;
+}

@@ -1,0 +1,129 @@
+/** What a rule consists of: the fields of each kind of condition and action, as data; and a rule's settings, cleaned. */
+
+const SENSOR = [
+  { name: "esp_id", label: "Device", kind: "text", required: true },
+  { name: "gpio", label: "Gpio", kind: "number", required: true, min: 0, max: 48, step: 1 },
+  { name: "sensor_type", label: "Sensor type (empty: any)", kind: "text" },
+];
+const HELD = { name: "for_s", label: "for at least … s", kind: "number", min: 0 };
+
+const isBetween = ({ operator }) => operator === "between";
+
+export const CONDITIONS = {
+  sensor_threshold: {
+    text: "a sensor's value",
+    fields: [
+      ...SENSOR,
+      { name: "operator", label: "is", kind: "select", options: [">", ">=", "<", "<=", "==", "!=", "between"] },
+      { name: "value", label: "Value", kind: "number", required: true, when: (one) => !isBetween(one) },
+      { name: "min", label: "From", kind: "number", required: true, when: isBetween },
+      { name: "max", label: "To", kind: "number", required: true, when: isBetween },
+      HELD,
+    ],
+    start: { operator: ">" },
+  },
+  hysteresis: {
+    text: "a sensor's value, with hysteresis",
+    fields: [
+      ...SENSOR,
+      { name: "activate_above", label: "true above", kind: "number" },
+      { name: "deactivate_below", label: "until below", kind: "number" },
+      { name: "activate_below", label: "or true below", kind: "number" },
+      { name: "deactivate_above", label: "until above", kind: "number" },
+      HELD,
+    ],
+    start: {},
+  },
+  time_window: {
+    text: "the time of day",
+    fields: [
+      { name: "start", label: "From", kind: "text", required: true, pattern: "\\d\\d:\\d\\d" },
+      { name: "end", label: "To", kind: "text", required: true, pattern: "\\d\\d:\\d\\d" },
+      { name: "days_of_week", label: "On", kind: "days" },
+      { name: "timezone", label: "Time zone", kind: "text", required: true },
+      HELD,
+    ],
+    start: { start: "06:00", end: "20:00", timezone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC" },
+  },
+  stale: {
+    text: "a sensor is silent",
+    fields: [...SENSOR, { name: "after_s", label: "for … s", kind: "number", required: true, min: 1 }],
+    start: { after_s: 300 },
+  },
+  compound: {
+    text: "all, one, or none of …",
+    fields: [{ name: "operator", label: "Of these", kind: "select", options: [["AND", "all"], ["OR", "at least one"], ["NOT", "not"]] }],
+    start: { operator: "AND", conditions: [] },
+    parts: "conditions",
+  },
+};
+
+export const STEPS = {
+  actuator_command: {
+    text: "command an actuator",
+    fields: [
+      ...SENSOR.slice(0, 2),
+      { name: "command", label: "Command", kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
+      { name: "value", label: "Share (0 to 1)", kind: "number", required: true, min: 0, max: 1, when: ({ command }) => command === "PWM" },
+      { name: "duration_s", label: "for … s (0: until further notice)", kind: "number", min: 0, step: 1 },
+    ],
+    start: { command: "ON", duration_s: 0 },
+  },
+  notification: {
+    text: "notify",
+    fields: [
+      { name: "message", label: "Message", kind: "text", required: true },
+      { name: "severity", label: "Severity", kind: "select", options: ["info", "warning", "error", "critical"] },
+      { name: "webhook_url", label: "Webhook (may be left empty)", kind: "url" },
+    ],
+    start: { severity: "info" },
+  },
+  delay: {
+    text: "wait",
+    fields: [{ name: "seconds", label: "Seconds", kind: "number", required: true, min: 0, max: 3600 }],
+    start: { seconds: 10 },
+  },
+};
+
+export const ACTIONS = {
+  ...STEPS,
+  sequence: {
+    text: "one after the other …",
+    fields: [{ name: "abort_on_failure", label: "Stop at a failure", kind: "check" }],
+    start: { abort_on_failure: true, actions: [] },
+    parts: "actions",
+  },
+};
+
+const OF_A_RULE = ["name", "description", "enabled", "priority", "mode", "conditions", "actions", "cooldown_s", "max_executions_per_hour"];
+
+/** A rule that is being begun. */
+export const NEW_RULE = {
+  name: "",
+  description: null,
+  enabled: true,
+  priority: 50,
+  mode: "edge",
+  conditions: [{ type: "sensor_threshold", ...CONDITIONS.sensor_threshold.start }],
+  actions: [{ type: "actuator_command", ...STEPS.actuator_command.start }],
+  cooldown_s: 0,
+  max_executions_per_hour: null,
+};
+
+/** What of a rule is set by an operator, without fields that belong to another choice, such as min of `>`. */
+export function settingsOf(rule) {
+  const settings = Object.fromEntries(OF_A_RULE.map((name) => [name, rule[name]]));
+  return {
+    ...settings,
+    conditions: rule.conditions.map((one) => cleaned(one, CONDITIONS)),
+    actions: rule.actions.map((one) => cleaned(one, ACTIONS)),
+  };
+}
+
+function cleaned(one, kinds) {
+  const { fields, parts } = kinds[one.type];
+  const kept = fields.filter(({ name, when = () => true }) => when(one) && one[name] !== null && one[name] !== undefined);
+  const found = Object.fromEntries(kept.map(({ name }) => [name, one[name]]));
+  const inner = parts ? { [parts]: one[parts].map((part) => cleaned(part, kinds)) } : {};
+  return { type: one.type, ...found, ...inner };
+}

@@ -1,0 +1,90 @@
+/** The editor of conditions and actions: a list of cards, which may hold lists. */
+
+import { Field } from "../ui/form.js";
+import { html } from "../ui/html.js";
+
+const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/** `items`: conditions or actions; `kinds` says what there is: see rule_fields.js. */
+export function PartsEditor({ title, items, kinds, innerKinds = kinds, onChange }) {
+  const replace = (index, item) => onChange(items.map((old, place) => (place === index ? item : old)));
+  const remove = (index) => onChange(items.filter((_, place) => place !== index));
+  const [first] = Object.keys(kinds);
+  return html`
+    <fieldset class="parts">
+      <legend>${title}</legend>
+      ${items.map((item, index) => html`
+        <div class="part" key=${index}>
+          <${PartEditor} item=${item} kinds=${kinds} innerKinds=${innerKinds} onChange=${(next) => replace(index, next)} />
+          <button type="button" aria-label=${`Remove ${kinds[item.type].text}`} onClick=${() => remove(index)}>Remove</button>
+        </div>`)}
+      <button type="button" onClick=${() => onChange([...items, { type: first, ...kinds[first].start }])}>Add</button>
+    </fieldset>`;
+}
+
+function PartEditor({ item, kinds, innerKinds, onChange }) {
+  const { fields, parts } = kinds[item.type];
+  const shown = fields.filter(({ when = () => true }) => when(item));
+  const change = (name, value) => onChange({ ...item, [name]: value });
+  return html`
+    <div class="field-grid">
+      <${Field} label="Kind">
+        <select value=${item.type} onChange=${({ target }) => onChange({ type: target.value, ...kinds[target.value].start })}>
+          ${Object.entries(kinds).map(([type, { text }]) => html`
+            <option key=${type} value=${type} selected=${type === item.type}>${text}</option>`)}
+        </select>
+      <//>
+      ${shown.map((field) => html`
+        <${PartField} key=${field.name} field=${field} value=${item[field.name]}
+          onChange=${(value) => change(field.name, value)} />`)}
+    </div>
+    ${parts && html`
+      <${PartsEditor} title="Of these" items=${item[parts]} kinds=${innerKinds} onChange=${(next) => change(parts, next)} />`}`;
+}
+
+function PartField({ field, value, onChange }) {
+  const { name, label, kind, options, when, ...input } = field;
+  if (kind === "days") return html`<${Days} value=${value} onChange=${onChange} />`;
+  if (kind === "check") {
+    return html`
+      <label class="check">
+        <input type="checkbox" checked=${value} onChange=${({ target }) => onChange(target.checked)} /> <span>${label}</span>
+      </label>`;
+  }
+  return html`
+    <${Field} label=${label}>
+      ${kind === "select"
+        ? html`<select onChange=${({ target }) => onChange(target.value)}>${options.map((one) => option(one, value))}</select>`
+        : html`<input type=${kind} step="any" ...${input} value=${value ?? ""}
+            onInput=${({ target }) => onChange(inputValue(kind, target.value))} />`}
+    <//>`;
+}
+
+function option(one, value) {
+  const [key, text] = Array.isArray(one) ? one : [one, one];
+  return html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`;
+}
+
+function inputValue(kind, text) {
+  if (text.trim() === "") return null;
+  return kind === "number" ? Number(text) : text;
+}
+
+/** 0 Monday … 6 Sunday; none chosen means every day. */
+function Days({ value, onChange }) {
+  const chosen = value ?? [];
+
+  function toggle(day) {
+    const next = chosen.includes(day) ? chosen.filter((one) => one !== day) : [...chosen, day].sort();
+    onChange(next.length ? next : null);
+  }
+
+  return html`
+    <fieldset class="chips">
+      <legend>On (none chosen: every day)</legend>
+      ${DAYS.map((name, day) => html`
+        <label class="chip" key=${name}>
+          <input type="checkbox" checked=${chosen.includes(day)} onChange=${() => toggle(day)} /> ${name}
+        </label>`)}
+    </fieldset>`;
+}

@@ -1,0 +1,67 @@
+/** Rules: which there are, how they stand, and what became of them. */
+
+import { path } from "../core/api.js";
+import { dateTime } from "../core/format.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { Badge, Head, ListState, Panel } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { MoreButton, Table } from "../ui/table.js";
+import { Executions, OutcomeBadge } from "./executions.js";
+import { RulePage } from "./rule.js";
+import { settingsOf } from "./rule_fields.js";
+
+const PATH = "/api/v1/logic/rules";
+
+export function Rules({ parts: [ruleId] }) {
+  return ruleId ? html`<${RulePage} ruleId=${ruleId} />` : html`<${RuleList} />`;
+}
+
+function RuleList() {
+  const { api, session } = useApp();
+  const loaded = useLoaded(() => api.get(PATH), []);
+  const [more, moreState] = useAction(async () => {
+    const next = await api.get(PATH, { cursor: loaded.data.next_cursor });
+    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
+  });
+  useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reload());
+  const rules = loaded.data?.items ?? [];
+  return html`
+    <${Head} title="Rules">
+      ${session.may("operator") && html`<a class="button primary" href=${link("rules", "new")}>New rule</a>`}
+    <//>
+    <${ListState} loaded=${loaded} count=${rules.length} empty="There is no rule. A rule watches sensors and switches
+      actuators when its conditions become true." />
+    <${Table} label="Rules" rows=${rules} keyOf=${(rule) => rule.rule_id} columns=${columns(loaded.reload)} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    <${Panel} title="What rules did"><${Executions} /><//>`;
+}
+
+const columns = (reload) => [
+  {
+    name: "Rule",
+    cell: (rule) => html`
+      <a href=${link("rules", rule.rule_id)}>${rule.name}</a>
+      ${rule.description && html`<span class="quiet block">${rule.description}</span>`}`,
+  },
+  { name: "State", cell: (rule) => html`<${Badge} kind=${rule.enabled ? "good" : "idle"}>${rule.enabled ? "enabled" : "off"}<//>` },
+  { name: "Priority", cell: (rule) => rule.priority, class: "figure" },
+  {
+    name: "Last did",
+    cell: (rule) => (rule.last_outcome ? html`<${OutcomeBadge} outcome=${rule.last_outcome} /> ${dateTime(rule.last_executed_at)}` : "never"),
+  },
+  { name: "Switch", class: "actions", cell: (rule) => html`<${Switch} rule=${rule} onDone=${reload} />` },
+];
+
+function Switch({ rule, onDone }) {
+  const { api, session } = useApp();
+  const [run, { problem, isBusy }] = useAction(async () => {
+    await api.put(path`/api/v1/logic/rules/${rule.rule_id}`, { ...settingsOf(rule), enabled: !rule.enabled });
+    onDone();
+  });
+  if (!session.may("operator")) return null;
+  const verb = rule.enabled ? "Turn off" : "Turn on";
+  return html`
+    <button type="button" disabled=${isBusy} aria-label=${`${verb} ${rule.name}`} onClick=${() => run()}>${verb}</button>
+    ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
+}

@@ -1,0 +1,69 @@
+/** Sensors: the newest value of each, live; one sensor has a page of its own. */
+
+import { ago, number, orNone, sensorValue } from "../core/format.js";
+import { Field } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { Table } from "../ui/table.js";
+import { QualityBadge } from "./quality.js";
+import { SensorPage } from "./sensor.js";
+
+const MOST_SHOWN = 300;
+
+export function Sensors({ parts: [espId, gpio, sensorType] }) {
+  if (sensorType) return html`<${SensorPage} espId=${espId} gpio=${Number(gpio)} sensorType=${sensorType} />`;
+  return html`<${SensorList} />`;
+}
+
+const keyOf = ({ esp_id: espId, gpio, sensor_type: sensorType }) => `${espId}/${gpio}/${sensorType}`;
+
+function SensorList() {
+  const { api } = useApp();
+  const [text, setText] = useState("");
+  const loaded = useLoaded(() => api.get("/api/v1/sensors/latest"), []);
+  const now = useNow();
+
+  useEvents((batch) => {
+    const news = new Map(batch.filter(({ type }) => type === "sensor_data").map(({ data }) => [keyOf(data), data]));
+    if (news.size) loaded.setData(({ items }) => ({ items: withNews(items, news) }));
+  });
+
+  const found = (loaded.data?.items ?? []).filter((reading) => keyOf(reading).toLowerCase().includes(text.toLowerCase()));
+  const shown = found.slice(0, MOST_SHOWN);
+  return html`
+    <${Head} title="Sensors" />
+    <div class="filter-fields">
+      <${Field} label="Search device, gpio or type" name="text">
+        <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
+      <//>
+    </div>
+    <${ListState} loaded=${loaded} count=${found.length} empty="No reading is stored that fits." />
+    <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} columns=${columns(now)} />
+    ${found.length > shown.length && html`
+      <p class="quiet">${shown.length} of ${found.length} sensors are shown; search for others.</p>`}`;
+}
+
+/** The list with newer readings in their places, and with sensors that were not there yet at its end. */
+export function withNews(items, news) {
+  const known = new Set(items.map(keyOf));
+  const changed = items.map((item) => newer(item, news.get(keyOf(item))));
+  return [...changed, ...[...news.values()].filter((reading) => !known.has(keyOf(reading)))];
+}
+
+const newer = (item, reading) => (reading && reading.ts >= item.ts ? reading : item);
+
+const columns = (now) => [
+  {
+    name: "Sensor",
+    cell: (reading) => html`
+      <a href=${link("sensors", reading.esp_id, reading.gpio, reading.sensor_type)}>
+        ${reading.sensor_type} <span class="quiet">on gpio ${reading.gpio}</span></a>`,
+  },
+  { name: "Device", cell: (reading) => html`<a href=${link("devices", reading.esp_id)}>${reading.esp_id}</a>` },
+  { name: "Value", cell: (reading) => sensorValue(reading), class: "figure" },
+  { name: "Raw", cell: (reading) => number(reading.raw), class: "figure" },
+  { name: "Quality", cell: (reading) => html`<${QualityBadge} quality=${orNone(reading.quality)} />` },
+  { name: "Taken", cell: (reading) => ago(reading.ts, now) },
+];

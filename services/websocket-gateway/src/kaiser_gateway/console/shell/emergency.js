@@ -1,0 +1,90 @@
+/** The emergency stop: always at hand, what is stopped now, and its clearing. */
+
+import { dateTime } from "../core/format.js";
+import { Dialog } from "../ui/dialog.js";
+import { Form, TextField, given } from "../ui/form.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useEvents, useEvery, useLoaded } from "../ui/hooks.js";
+
+const ASK_EVERY_MS = 15_000;
+const TELLING = new Set(["actuator_alert", "system_event"]);
+
+/** The emergency stops in force: {items, problem, reload}. */
+export function useEmergencies() {
+  const { api } = useApp();
+  const { data, problem, reload } = useLoaded(() => api.get("/api/v1/actuators/emergencies"), []);
+  useEvery(ASK_EVERY_MS, reload);
+  useEvents((batch) => batch.some((event) => TELLING.has(event.type)) && reload());
+  return { items: data?.items ?? [], problem, reload };
+}
+
+const textOf = ({ esp_id: espId, gpio }) =>
+  espId ? (gpio === null || gpio === undefined ? `device ${espId}` : `${espId}, gpio ${gpio}`) : "everything";
+
+/** Stops everything; `target` {esp_id, gpio} narrows it. */
+export function StopButton({ emergencies, target = {}, label = "EMERGENCY STOP" }) {
+  const { session } = useApp();
+  const [isOpen, setOpen] = useState(false);
+  if (!session.may("operator")) return null;
+  const close = () => setOpen(false);
+  return html`
+    <button type="button" class="stop" onClick=${() => setOpen(true)}>${label}</button>
+    ${isOpen && html`<${StopDialog} ...${{ target, emergencies }} onClose=${close} />`}`;
+}
+
+function StopDialog({ target, emergencies, onClose }) {
+  const { api, toasts } = useApp();
+  const [stop, state] = useAction(async ({ reason }) => {
+    await api.post("/api/v1/actuators/emergency_stop", given({ ...target, reason }));
+    toasts.say(`Stopped: ${textOf(target)}.`, "bad");
+    emergencies.reload();
+    onClose();
+  });
+  return html`
+    <${Dialog} title="Emergency stop" onClose=${onClose}>
+      <p>This switches off <strong>${textOf(target)}</strong> and cancels open commands. Nothing can be switched on until
+        the stop is cleared.</p>
+      <${Form} onSubmit=${stop} submit=${`Stop ${textOf(target)} now`} state=${state} danger>
+        <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" />
+      <//>
+    <//>`;
+}
+
+/** Says on every page what is stopped. */
+export function EmergencyBar({ emergencies }) {
+  const { session } = useApp();
+  const [clearing, setClearing] = useState(null);
+  if (emergencies.items.length === 0) return null;
+  return html`
+    <section class="emergency-bar" aria-label="Emergency stops in force">
+      <ul>
+        ${emergencies.items.map((emergency) => html`
+          <li key=${emergency.emergency_id}>
+            <span><strong>STOPPED: ${textOf(emergency)}</strong> – ${emergency.reason}
+              (${emergency.raised_by}, ${dateTime(emergency.raised_at)})</span>
+            ${session.may("operator") && html`
+              <button type="button" onClick=${() => setClearing(emergency)}>Clear…</button>`}
+          </li>`)}
+      </ul>
+      ${clearing && html`
+        <${ClearDialog} emergency=${clearing} reload=${emergencies.reload} onClose=${() => setClearing(null)} />`}
+    </section>`;
+}
+
+function ClearDialog({ emergency, reload, onClose }) {
+  const { api, toasts } = useApp();
+  const { esp_id, gpio } = emergency;
+  const [clear, state] = useAction(async ({ reason }) => {
+    await api.post("/api/v1/actuators/clear_emergency", given({ esp_id, gpio, reason }));
+    toasts.say(`Cleared: ${textOf(emergency)}.`);
+    reload();
+    onClose();
+  });
+  return html`
+    <${Dialog} title="Clear the emergency stop" onClose=${onClose}>
+      <p>Commands to <strong>${textOf(emergency)}</strong> are allowed again. Nothing is switched on by this.</p>
+      <${Form} onSubmit=${clear} submit="Clear the stop" state=${state}>
+        <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" />
+      <//>
+    <//>`;
+}

@@ -1,0 +1,57 @@
+/** What surrounds every page: the head, the navigation, the banners, and the page itself. */
+
+import { html, useApp, useEffect, useRef } from "../ui/html.js";
+import { useStore } from "../ui/hooks.js";
+import { Empty } from "../ui/parts.js";
+import { useRoute } from "../ui/route.js";
+import { Toasts } from "../ui/toasts.js";
+import { SignIn } from "../pages/sign_in.js";
+import { ConnectionBanner } from "./connection.js";
+import { EmergencyBar, useEmergencies } from "./emergency.js";
+import { Navigation, PAGES } from "./navigation.js";
+import { TopBar } from "./top_bar.js";
+
+export function Shell() {
+  const { session } = useApp();
+  return useStore(session.current) ? html`<${Signed} />` : html`<${SignIn} />`;
+}
+
+function Signed() {
+  const { session, toasts } = useApp();
+  const [name = PAGES[0].name, ...rest] = useRoute();
+  const page = PAGES.find((one) => one.name === name);
+  const emergencies = useEmergencies();
+  const main = useRef(null);
+
+  useEffect(() => {
+    document.title = page ? `${page.title} – Kaiser` : "Kaiser";
+    main.current.querySelector("h1")?.focus();
+    scrollTo(0, 0);
+  }, [name, rest.join("/")]);
+
+  function skip(event) {
+    event.preventDefault();
+    main.current.focus();
+  }
+
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
+    <${TopBar} emergencies=${emergencies} />
+    <${EmergencyBar} emergencies=${emergencies} />
+    <${ConnectionBanner} />
+    <div class="columns">
+      <${Navigation} current=${name} />
+      <main id="main" tabindex="-1" ref=${main}>
+        ${pageOf(page, rest, session)}
+      </main>
+    </div>
+    <${Toasts} toasts=${toasts} />`;
+}
+
+function pageOf(page, rest, session) {
+  if (!page) return html`<h1 tabindex="-1">Not found</h1><${Empty}>There is no such page.<//>`;
+  if (!session.may(page.role)) {
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty}>This page needs the role ${page.role}.<//>`;
+  }
+  return html`<${page.Page} key=${rest.join("/")} parts=${rest} />`;
+}

@@ -1,0 +1,38 @@
+/** The head of the console: its name, the state of the connection, the emergency stop, who is signed in. */
+
+import { html, useApp } from "../ui/html.js";
+import { useStore } from "../ui/hooks.js";
+import { Badge } from "../ui/parts.js";
+import { StopButton } from "./emergency.js";
+import { THEMES } from "./theme.js";
+
+const PHASES = {
+  open: ["good", "live"],
+  connecting: ["warn", "connecting"],
+  refused: ["bad", "stopped"],
+  closed: ["idle", "not connected"],
+};
+
+export function TopBar({ emergencies }) {
+  const { session, socket, theme } = useApp();
+  const { user, role } = useStore(session.current) ?? {};
+  const [kind, text] = PHASES[useStore(socket.state).phase];
+  const chosen = useStore(theme.current);
+  const next = THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
+  return html`
+    <header class="top-bar">
+      <a class="brand" href="#/log">Kaiser</a>
+      <${Badge} kind=${kind}>${text}<//>
+      <span class="spacer"></span>
+      <${StopButton} emergencies=${emergencies} />
+      <details class="account">
+        <summary>${user}</summary>
+        <div class="account-menu">
+          <p>Signed in as <strong>${user}</strong>, ${role}</p>
+          <button type="button" onClick=${() => theme.choose(next)}>Colours: ${chosen}</button>
+          <a href="/api/docs">REST documentation</a>
+          <button type="button" onClick=${() => session.end()}>Sign out</button>
+        </div>
+      </details>
+    </header>`;
+}

@@ -1,0 +1,80 @@
+/** A line chart over time: drag to zoom, double-click to go back. Figures are also told in words. */
+
+import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
+import { number } from "../core/format.js";
+import { html, useEffect, useRef } from "./html.js";
+
+const HEIGHT_PX = 280;
+const LINES = ["--line-1", "--line-2", "--line-3"];
+
+/** `columns`: times in s, then one array of figures (null: a gap) a name. `onZoom(fromMs, toMs)` after a drag. */
+export function Chart({ label, unit, columns, names, onZoom }) {
+  const holder = useRef(null);
+  const plot = useRef(null);
+  const zoomed = useRef(onZoom);
+  zoomed.current = onZoom;
+
+  useEffect(() => {
+    const options = optionsOf({ names, unit, width: holder.current.clientWidth, zoomed });
+    plot.current = new uPlot(options, columns, holder.current);
+    const resized = new ResizeObserver(() => plot.current.setSize(sizeOf(holder.current)));
+    resized.observe(holder.current);
+    return () => {
+      resized.disconnect();
+      plot.current.destroy();
+    };
+  }, [names.join(), unit]);
+
+  useEffect(() => plot.current.setData(columns), [columns]);
+
+  return html`
+    <figure class="chart">
+      <div ref=${holder} role="img" aria-label=${label}></div>
+      <figcaption class="quiet">${inWords(columns, unit)}</figcaption>
+    </figure>`;
+}
+
+const sizeOf = (element) => ({ width: element.clientWidth, height: HEIGHT_PX });
+
+function optionsOf({ names, unit, width, zoomed }) {
+  const axis = { stroke: () => cssColour("--quiet"), grid: { stroke: () => cssColour("--line"), width: 1 }, ticks: { show: false } };
+  const lines = names.map((name, index) => ({
+    label: unit ? `${name} (${unit})` : name,
+    stroke: () => cssColour(LINES[index]),
+    width: index === 0 ? 2 : 1,
+    points: { show: false },
+    value: (_, value) => number(value),
+  }));
+  return {
+    width,
+    height: HEIGHT_PX,
+    cursor: { drag: { x: true, y: false } },
+    series: [{ label: "time" }, ...lines],
+    axes: [axis, { ...axis, size: 64 }],
+    hooks: { setSelect: [(plot) => selected(plot, zoomed.current)] },
+  };
+}
+
+/** A custom property of the theme that is in force now. */
+function cssColour(name) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+function selected(plot, onZoom) {
+  if (!onZoom || plot.select.width === 0) return;
+  const at = (pixels) => plot.posToVal(pixels, "x") * 1000;
+  onZoom(Math.round(at(plot.select.left)), Math.round(at(plot.select.left + plot.select.width)));
+}
+
+function inWords([times, figures], unit = "") {
+  const known = figures.filter((value) => typeof value === "number");
+  if (known.length === 0) return "No figures in this time.";
+  const [lowest, highest] = known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  const text = (value) => `${number(value)} ${unit}`.trim();
+  return `${times.length} points; lowest ${text(lowest)}, highest ${text(highest)}, last ${text(known.at(-1))}.`;
+}

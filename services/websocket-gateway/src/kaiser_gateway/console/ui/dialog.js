@@ -1,0 +1,21 @@
+/** Dialogs: the browser's own, which hold the focus and close by Escape. */
+
+import { html, useEffect, useRef } from "./html.js";
+
+/** Shown as long as it is drawn; `onClose` takes it away. */
+export function Dialog({ title, onClose, children, wide = false }) {
+  const dialog = useRef(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current.showModal();
+    return () => before?.isConnected && before.focus();
+  }, []);
+  return html`
+    <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-label=${title} onClose=${onClose}>
+      <div class="dialog-head">
+        <h2>${title}</h2>
+        <button type="button" class="plain" aria-label="Close" onClick=${() => dialog.current.close()}>✕</button>
+      </div>
+      ${children}
+    </dialog>`;
+}

@@ -1,0 +1,81 @@
+/** Forms: fields with labels, and the values of a form by name. */
+
+import { html } from "./html.js";
+import { ProblemNotice } from "./parts.js";
+
+/** A labelled control. `problem` marks the field that it names. */
+export function Field({ label, name, hint, problem, children }) {
+  const isWrong = Boolean(problem?.field) && problem.field.split(".").includes(name);
+  return html`
+    <label class="field ${isWrong ? "field-wrong" : ""}">
+      <span class="field-label">${label}</span>
+      ${children}
+      ${hint && html`<span class="quiet">${hint}</span>`}
+      ${isWrong && html`<span class="field-problem">${problem.message}</span>`}
+    </label>`;
+}
+
+/** `value` is what stands there at first: drawing the page anew leaves alone what was typed since. */
+export function TextField({ label, name, hint, problem, value, ...input }) {
+  return html`
+    <${Field} ...${{ label, name, hint, problem }}>
+      <input type="text" autocomplete="off" name=${name} defaultValue=${value} ...${input} />
+    <//>`;
+}
+
+export function NumberField({ label, name, hint, problem, value, ...input }) {
+  return html`
+    <${Field} ...${{ label, name, hint, problem }}>
+      <input type="number" step="any" inputmode="decimal" name=${name} defaultValue=${value} ...${input} />
+    <//>`;
+}
+
+/** `options`: texts, or pairs of value and text. */
+export function SelectField({ label, name, hint, problem, options, value, ...select }) {
+  const pairs = options.map((option) => (Array.isArray(option) ? option : [option, option]));
+  return html`
+    <${Field} ...${{ label, name, hint, problem }}>
+      <select name=${name} ...${select}>
+        ${pairs.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}
+      </select>
+    <//>`;
+}
+
+export const CheckField = ({ label, name, checked = false, ...input }) => html`
+  <label class="check">
+    <input type="checkbox" name=${name} defaultChecked=${checked} ...${input} /> <span>${label}</span>
+  </label>`;
+
+/** `onSubmit` gets the form's values; the button is off while it is busy. */
+export function Form({ onSubmit, submit, state, danger = false, children }) {
+  function submitted(event) {
+    event.preventDefault();
+    if (!state.isBusy) onSubmit(values(event.currentTarget));
+  }
+  return html`
+    <form class="form" onSubmit=${submitted}>
+      ${children}
+      <${ProblemNotice} problem=${state.problem} />
+      <div class="buttons">
+        <button type="submit" class=${danger ? "danger" : "primary"} disabled=${state.isBusy}>${submit}</button>
+      </div>
+    </form>`;
+}
+
+/** Names and what stands in the fields: numbers of number fields, booleans of checkboxes, null for what is empty. */
+export function values(form) {
+  const found = {};
+  for (const { name, type, value, checked } of form.elements) {
+    if (!name) continue;
+    if (type === "checkbox") found[name] = checked;
+    else if (type === "radio") found[name] = checked ? value : found[name] ?? null;
+    else if (value.trim() === "") found[name] = null;
+    else found[name] = type === "number" || type === "range" ? Number(value) : value.trim();
+  }
+  return found;
+}
+
+/** A copy without what is null: what an API takes as "leave it as it is by default". */
+export function given(fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined));
+}

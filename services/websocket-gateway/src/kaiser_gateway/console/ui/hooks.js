@@ -1,0 +1,86 @@
+/** Hooks of the pages: stores, events, loading, doing. */
+
+import { Problem } from "../core/api.js";
+import { useApp, useEffect, useRef, useState } from "./html.js";
+
+/** The value of a store, drawn anew when it changes. */
+export function useStore(store) {
+  const [value, setValue] = useState(() => store.get());
+  useEffect(() => {
+    setValue(() => store.get());
+    return store.subscribe((next) => setValue(() => next));
+  }, [store]);
+  return value;
+}
+
+/** Calls `listener` with each batch of events while the component is shown. */
+export function useEvents(listener) {
+  const { feed } = useApp();
+  const latest = useRef(listener);
+  latest.current = listener;
+  useEffect(() => feed.on((batch) => latest.current(batch)), [feed]);
+}
+
+/** What `load` gives: {data, problem, isLoading, reload, setData}; loaded again when `inputs` change. */
+export function useLoaded(load, inputs) {
+  const [state, setState] = useState({ data: null, problem: null, isLoading: true });
+  const generation = useRef(0);
+
+  async function reload() {
+    const mine = ++generation.current;
+    setState((old) => ({ ...old, isLoading: true }));
+    const next = await outcome(load);
+    if (mine === generation.current) setState((old) => ({ data: old.data, ...next, isLoading: false }));
+  }
+
+  useEffect(() => {
+    reload();
+    return () => { generation.current += 1; };
+  }, inputs);
+
+  const setData = (change) => setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
+  return { ...state, reload, setData };
+}
+
+/** `[run, {problem, isBusy}]`: runs something that asks the server; true once it went well. */
+export function useAction(action) {
+  const [state, setState] = useState({ problem: null, isBusy: false });
+
+  async function run(...inputs) {
+    setState({ problem: null, isBusy: true });
+    const { problem } = await outcome(() => action(...inputs));
+    setState({ problem, isBusy: false });
+    return problem === null;
+  }
+
+  return [run, state];
+}
+
+/** The present, in ms, drawn anew every few seconds. */
+export function useNow(everyMs = 5000) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}
+
+/** Runs `task` every few seconds while the component is shown. */
+export function useEvery(everyMs, task) {
+  const latest = useRef(task);
+  latest.current = task;
+  useEffect(() => {
+    const timer = setInterval(() => latest.current(), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+}
+
+async function outcome(ask) {
+  try {
+    return { data: await ask(), problem: null };
+  } catch (error) {
+    if (error instanceof Problem) return { problem: error };
+    throw error;
+  }
+}

@@ -1,0 +1,17 @@
+/** Templates and hooks: what the vendored libraries give, under one roof. Text in a template is always escaped. */
+
+import htm from "../vendor/htm-3.1.1/htm.module.js";
+import { createContext, h } from "../vendor/preact-11.2.0/preact.mjs";
+import { useContext } from "../vendor/preact-11.2.0/hooks.mjs";
+
+export { render } from "../vendor/preact-11.2.0/preact.mjs";
+export { useEffect, useMemo, useRef, useState } from "../vendor/preact-11.2.0/hooks.mjs";
+
+export const html = htm.bind(h);
+
+const App = createContext(null);
+
+export const AppProvider = App.Provider;
+
+/** What main.js built: {session, api, socket, feed, frames, log, toasts}. */
+export const useApp = () => useContext(App);
