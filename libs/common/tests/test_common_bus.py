@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from kaiser_common import declare
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing, connect
+from kaiser_common.bus import Bus, BusClosed, BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer, Delivery, OrderedReader
 from kaiser_common.metrics import BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.mirror import Mirror
@@ -338,3 +341,32 @@ async def test_a_process_tells_its_status_with_what_it_misses_and_its_last_error
     assert (status.service, status.version, status.ready) == ("trial", "0.1.0", False)
     assert status.checks == {"nats": "ok", "database": "no answer within 0.8 s"}
     assert (status.last_error.event, status.last_error.message) == ("database_gone", "no route")
+
+
+async def test_a_server_that_was_frozen_is_spoken_to_again_at_once(bus):
+    os.kill(bus.server.pid, signal.SIGSTOP)
+    try:
+        await until(lambda: _state_of(bus.server.pid) == "T")
+        with pytest.raises(BusUnavailable, match="does not answer"):
+            await bus.round_trip(0.2)
+    finally:
+        os.kill(bus.server.pid, signal.SIGCONT)
+    await bus.publish("test.1", b"{}", "1", deadline_s=3.0)
+    assert bus.client.stats["reconnects"] == 0
+
+
+def _state_of(pid: int) -> str:
+    """The kernel's letter for the process's state."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def test_a_client_that_has_stopped_reading_ends_the_process(nats_factory):
+    server = nats_factory()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with connect(CommonSettings(nats_url=server.url), "test") as bus, asyncio.timeout(20):
+            bus.client._reading_task.cancel()
+            with pytest.raises(BusUnavailable, match="reads no more"):
+                await until(bus.client._reading_task.done)
+                await bus.round_trip()
+            await asyncio.Event().wait()
+    assert caught.group_contains(BusClosed)

@@ -82,6 +82,8 @@ class Bus:
         """Ask the server for a PONG. Raises BusUnavailable."""
         if not self.client.is_connected:  # then nats-py's flush returns at once, as if all were well
             raise BusUnavailable("not connected to NATS")
+        if not self.client.is_reading:  # and then too
+            raise BusUnavailable("the NATS client reads no more")
         try:
             await self.client.flush(timeout=timeout_s)  # type: ignore[arg-type]
         except (NatsError, OSError) as error:
@@ -191,10 +193,15 @@ class Bus:
 
     async def _watch(self) -> None:
         """Keep the connection gauge true; BusClosed ends the process when the client has given up."""
+        was_deaf = False
         while True:
             end_if_cancelled()
             if self.client.is_closed:
                 raise BusClosed("the NATS client closed its connection")
+            is_deaf = self.client.is_connected and not self.client.is_reading
+            if is_deaf and was_deaf:
+                raise BusClosed("the NATS client has stopped reading")
+            was_deaf = is_deaf
             try:
                 await self.round_trip()
             except BusUnavailable:

@@ -4,6 +4,7 @@ The usual way builds a message object, parses its headers and passes a queue and
 this 3.8 µs (docs/decisions/0001). What nats-py must go on doing itself, reconnecting and subscribing again, it does.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,17 @@ class DirectClient(Client):
     def restore(self, subscription: Subscription) -> None:
         """End what `divert` began."""
         self._diverted.pop(subscription._id, None)
+
+    @property
+    def is_reading(self) -> bool:
+        """False once nats-py's reader has ended, as it does at an unexpected exception: nothing arrives any more."""
+        return self._reading_task is not None and not self._reading_task.done()
+
+    async def _process_pong(self) -> None:
+        # Where whoever waited has given up, nats-py sets the result of a cancelled future: its reader ends by that.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.Future()
+        await super()._process_pong()
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> None:
         callback = self._diverted.get(sid)
