@@ -10,6 +10,9 @@ TEST_JOBS ?= logical
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
+# How long `make faults` takes: short (some minutes, as CI has it) or full.
+FAULTS ?= full
+
 # make send ESP=… GPIO=… TYPE=… VALUE=…
 ESP ?= ESP_0A1B2C3D
 GPIO ?= 4
@@ -17,7 +20,7 @@ TYPE ?= DS18B20
 VALUE ?= 21.5
 
 .DEFAULT_GOAL := help
-.PHONY: help install run send test lint format lock clean
+.PHONY: help install run send test faults lint format lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +34,10 @@ send: install ## send one reading over MQTT: make send ESP=ESP_0A1B2C3D GPIO=4 T
 	@$(BIN)/python -m kaiser_stack send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)"
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
-	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile -m "not faults" $(ARGS)
+
+faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
+	@FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/faults -s $(ARGS)
 
 lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/ruff check .

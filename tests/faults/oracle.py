@@ -1,0 +1,89 @@
+"""What must be true after a trial, from the sets of numbers that its witnesses give; pure."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from fleet import is_bad
+
+NOT_OURS = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the witnesses saw, by message number; -1 stands for something that nobody sent.
+
+    `excused` may be missing: what Mosquitto acknowledged, had not written and lost when it was killed.
+    `repeated` counts the messages that devices sent again because their connection ended before the PUBACK. NATS as the
+    broker may deliver twice with nothing that tells so; then a rejection may be kept twice (docs/decisions/0103).
+    """
+
+    sent: int
+    acknowledged: Collection[int]
+    stored: Counter[int]
+    rejected: Counter[int]
+    shown: Counter[int]
+    excused: frozenset[int] = frozenset()
+    repeated: int = 0
+    missed_by_client: int = 0
+    delivers_anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Counts, and every promise that was broken, in words; `lost` is what was excused and is missing."""
+
+    sent: int
+    stored: int
+    rejected: int
+    shown: int
+    duplicates: int
+    rejected_again: int
+    shown_again: int
+    lost: int
+    broken: list[str] = field(default_factory=list)
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """sent = stored + rejected, nothing twice, nothing that was not sent, all shown to a resuming client."""
+    sent = set(range(evidence.sent))
+    stored, rejected, shown = set(evidence.stored), set(evidence.rejected), set(evidence.shown)
+    good = {number for number in sent if not is_bad(number)}
+    missing = sent - stored - rejected
+    checks = [
+        ("sent and never acknowledged", sent - set(evidence.acknowledged)),
+        ("acknowledged, but neither stored nor rejected", missing - evidence.excused),
+        ("stored, but not to be", stored - good),
+        ("rejected, but not to be", rejected - (sent - good)),
+        ("stored twice", _more_than_once(evidence.stored)),
+        ("never shown to the resuming client", good - shown - missing),
+        ("shown, but not stored", shown - stored),
+    ]
+    broken = [f"{name}: {_some(numbers)}" for name, numbers in checks if numbers]
+    rejected_again = sum(evidence.rejected.values()) - len(rejected)
+    if rejected_again > evidence.repeated and not evidence.delivers_anew:
+        broken.append(f"rejected again {rejected_again} times, sent again {evidence.repeated} times")
+    if evidence.missed_by_client:
+        broken.append(f"the client was told that it missed {evidence.missed_by_client} events")
+    return Judgement(
+        sent=evidence.sent,
+        stored=len(stored),
+        rejected=len(rejected),
+        shown=len(shown),
+        duplicates=len(_more_than_once(evidence.stored)),
+        rejected_again=rejected_again,
+        shown_again=sum(evidence.shown.values()) - len(shown),
+        lost=len(missing & evidence.excused),
+        broken=broken,
+    )
+
+
+def _more_than_once(counted: Counter[int]) -> set[int]:
+    return {number for number, times in counted.items() if times > 1}
+
+
+def _some(numbers: set[int]) -> str:
+    """How many, and the first and last few."""
+    ordered = sorted(numbers)
+    few = ordered if len(ordered) <= 8 else [*ordered[:4], "…", *ordered[-4:]]
+    return f"{len(ordered)} ({', '.join(map(str, few))})"

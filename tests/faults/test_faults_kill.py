@@ -1,0 +1,36 @@
+"""Under steady load each process is killed, or frozen: nothing acknowledged is lost, nothing comes twice."""
+
+from pathlib import Path
+
+import actions
+import pytest
+from harness import ROOT, Stack
+from trial import trial
+
+SERVICES = [line.partition(":")[0] for line in (ROOT / "Procfile").read_text().splitlines() if line]
+SERVERS = ["mosquitto", "nats", "postgres"]
+
+
+def skip_if_absent(stack: Stack, victim: str) -> None:
+    if victim not in stack.pids():
+        pytest.skip("NATS is the MQTT broker of this stack")
+
+
+@pytest.mark.parametrize("victim", [*SERVICES, *SERVERS])
+async def test_a_killed_process_is_back_and_nothing_is_lost(stack: Stack, victim: str, verdicts: Path, seed: int):
+    skip_if_absent(stack, victim)
+    async with trial(stack, f"kill-{victim}", verdicts, seed=seed) as run:
+        await actions.kill(run, victim)
+        await run.recovered()
+
+
+@pytest.mark.parametrize("victim", [*SERVICES, *SERVERS])
+async def test_a_frozen_process_goes_on_and_nothing_is_lost(
+    stack: Stack, victim: str, verdicts: Path, seed: int, full: bool
+):
+    skip_if_absent(stack, victim)
+    if not full and victim not in ("ingest", "sensor", *SERVERS):
+        pytest.skip("only in the long form: make faults")
+    async with trial(stack, f"freeze-{victim}", verdicts, seed=seed) as run:
+        await actions.freeze(run, victim, 20.0 if full else 7.0)
+        await run.recovered()
