@@ -19,11 +19,16 @@ GPIO ?= 4
 TYPE ?= DS18B20
 VALUE ?= 21.5
 
+# Standard library alone: whoever only runs containers needs no .venv.
+SECRETS ?= .kaiser-secrets
+export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
+DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
+
 .DEFAULT_GOAL := help
-.PHONY: help install run send test faults lint format lock clean
+.PHONY: help install run send test faults lint format lock clean up down secrets certs device grants test-compose
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.packages-installed ## create .venv with what requirements.lock says (skipped when up to date)
 
@@ -45,6 +50,29 @@ lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m kaiser_stack.tracked_files
+
+up: secrets ## start everything in containers and wait until it is healthy: make up ARGS="--scale sensor=3"
+	@docker compose up --build --wait --detach $(ARGS)
+
+down: ## end the containers; the data stays in their volumes
+	@docker compose down $(ARGS)
+
+secrets: ## make the secrets of the containers that are missing, in .kaiser-secrets
+	@$(DEPLOY) secrets
+
+certs: ## make a server certificate and turn TLS on: make certs HOST=broker.example.org ARGS=--bus
+	@$(DEPLOY) certs $(addprefix --host ,$(HOST)) $(ARGS)
+	@echo "then: docker compose restart mosquitto (and nats, with --bus)"
+
+device: ## give a device a password at the broker and show it: make device ESP=ESP_0A1B2C3D (ARGS=--remove takes it away)
+	@$(DEPLOY) device $(ESP) $(ARGS)
+	@docker compose kill --signal HUP mosquitto 2> /dev/null || echo "the broker does not run here: have it read its password file again"
+
+grants: install ## write deploy/nats/users.conf anew from tools/deploy/src/kaiser_deploy/grants.py
+	@$(BIN)/python -m kaiser_deploy.write_grants deploy/nats/users.conf
+
+test-compose: install ## the whole-system test against the containers, on a Docker engine
+	@$(BIN)/python -m pytest tests/compose $(ARGS)
 
 format: install ## bring the code into its form
 	@$(BIN)/ruff check --fix .

@@ -358,21 +358,29 @@ class OrderedReader:
                 yield batch
 
     async def _create(self) -> dict[str, Any] | None:
+        name = f"{self._bus.name}-{self._bus.message_id()}"
+        subject = f"{_API}.CREATE.{self._stream}.{name}"
         config: dict[str, Any] = {
+            "name": name,
             "ack_policy": "none",
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": int(60e9),
-            "filter_subjects": self._filters,
         }
+        if len(self._filters) == 1:
+            # In the subject too, so that a user's rights can be narrowed to it: the server compares the two.
+            config["filter_subject"] = self._filters[0]
+            subject = f"{subject}.{self._filters[0]}"
+        else:
+            config["filter_subjects"] = self._filters
         if self._last_per_subject:
             config["deliver_policy"] = "last_per_subject"
         elif self._next_sequence is None:
             config["deliver_policy"] = "new"
         else:
             config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, self._next_sequence)}
-        request = {"stream_name": self._stream, "config": config}
-        answer = await _api(self._bus, f"{_API}.CREATE.{self._stream}", request)
+        request = {"stream_name": self._stream, "config": config, "action": "create"}
+        answer = await _api(self._bus, subject, request)
         if "error" in answer:
             log.warning("reader_refused", stream=self._stream, reason=answer["error"].get("description", ""))
             return None

@@ -57,10 +57,24 @@ def migrate_database(settings: CommonSettings) -> None:
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         _create_timescaledb(connection)
         for schema, package in sorted(schemas.items()):
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            owner = _owner(connection, schema)
+            connection.execute(
+                sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
+                    sql.Identifier(schema), sql.Identifier(owner) if owner else sql.SQL("CURRENT_USER")
+                )
+            )
             connection.commit()
-            command.upgrade(_alembic_config(settings, schema, package), "head")
-            log.info("schema_migrated", schema=schema)
+            command.upgrade(_alembic_config(settings, schema, package, owner), "head")
+            log.info("schema_migrated", schema=schema, owner=owner)
+
+
+def _owner(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> str | None:
+    """The role `kaiser_<schema>` where there is one that we may take (deploy/timescale/roles.sql); None: ourselves."""
+    role = f"kaiser_{schema}"
+    found = connection.execute(
+        "SELECT 1 FROM pg_roles WHERE rolname = %s AND pg_has_role(rolname, 'MEMBER')", (role,)
+    ).fetchone()
+    return role if found else None
 
 
 def _connect(settings: CommonSettings) -> psycopg.Connection[tuple[object, ...]]:
@@ -91,7 +105,7 @@ def _create_timescaledb(connection: psycopg.Connection[tuple[object, ...]]) -> N
         log.warning("timescaledb_not_created", error=str(error).splitlines()[0])
 
 
-def _alembic_config(settings: CommonSettings, schema: str, package: str) -> Config:
+def _alembic_config(settings: CommonSettings, schema: str, package: str, owner: str | None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
     config.set_main_option("version_locations", f"{package}:versions")
@@ -99,6 +113,7 @@ def _alembic_config(settings: CommonSettings, schema: str, package: str) -> Conf
     config.attributes["uri"] = connection_uri(settings)
     config.attributes["options"] = connection_options(settings, "migrate")
     config.attributes["schema"] = schema
+    config.attributes["owner"] = owner
     return config
 
 

@@ -2,6 +2,7 @@
 
 import psycopg
 from alembic import context
+from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -10,7 +11,11 @@ schema: str = attributes["schema"]
 
 
 def _connect() -> psycopg.Connection:
-    return psycopg.connect(attributes["uri"], **attributes["options"])
+    connection = psycopg.connect(attributes["uri"], **attributes["options"])
+    if attributes["owner"] is not None:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(attributes["owner"])))
+        connection.commit()  # else a rollback would take it back
+    return connection
 
 
 engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=NullPool)

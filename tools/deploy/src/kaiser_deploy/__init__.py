@@ -1,0 +1,1 @@
+"""Secrets, certificates and rights of a Kaiser in containers."""

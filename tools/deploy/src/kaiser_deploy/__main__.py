@@ -1,0 +1,50 @@
+"""The command line: `python -m kaiser_deploy secrets|certs|device`; standard library alone."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from kaiser_deploy import certificates, devices, secret_files
+
+_HOSTS = ("localhost", "mosquitto", "nats", "127.0.0.1")
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 done, 1 it failed."""
+    arguments = _parser().parse_args()
+    folder: Path = arguments.folder
+    try:
+        made = secret_files.make(folder)
+        match arguments.command:
+            case "secrets":
+                print(f"{len(made)} secrets made in {folder}" if made else f"all secrets are in {folder}")
+            case "certs":
+                certificates.make(folder, [*filter(None, arguments.host), *_HOSTS], bus=arguments.bus)
+                print(f"devices connect to port 8883 and trust {folder}/tls/ca.crt")
+            case "device" if arguments.remove:
+                devices.shut_out(folder, arguments.esp_id)
+                print(f"{arguments.esp_id} is shut out")
+            case "device":
+                print(f"user {arguments.esp_id}\npassword {devices.admit(folder, arguments.esp_id)}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"kaiser: openssl failed: {error.stderr.decode(errors='replace').strip()}")
+    except (OSError, devices.NoDevice) as error:
+        sys.exit(f"kaiser: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kaiser_deploy", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".kaiser-secrets"), help="default: .kaiser-secrets")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("secrets", help="make the secrets that are missing")
+    certs = commands.add_parser("certs", help="make a new server certificate, and turn TLS on for devices")
+    certs.add_argument("--host", action="append", default=[], help="name or address of the broker, for devices")
+    certs.add_argument("--bus", action="store_true", help="turn TLS on for NATS too")
+    device = commands.add_parser("device", help="give a device a password at the MQTT broker, and show it")
+    device.add_argument("esp_id")
+    device.add_argument("--remove", action="store_true", help="take its password away")
+    return parser
+
+
+main()

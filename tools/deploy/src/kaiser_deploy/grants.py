@@ -1,0 +1,145 @@
+"""Who may publish and subscribe what on the bus: one user a service, derived from the declarations in subjects.py."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from kaiser_common.subjects import (
+    DEVICES,
+    DEVICES_BUCKET,
+    EVENTS,
+    HEALTH,
+    INGEST_BUCKET,
+    INGEST_OUTBOX,
+    INGEST_URGENT,
+    LEASE_BUCKET,
+    REJECTED,
+    SENSOR_CONFIGS_BUCKET,
+    SENSOR_LIVE,
+    SENSOR_STORE,
+    SENSORS,
+    STATUS_SUBJECT,
+    STREAMS,
+    Bucket,
+    DurableConsumer,
+    Stream,
+)
+
+GATEWAY = "websocket-gateway"
+MIGRATE = "migrate"
+_API = "$JS.API"
+
+CALLS: Mapping[str, tuple[str, ...]] = MappingProxyType({GATEWAY: ("ingest", "sensor", "health")})
+"""Whom a service asks by request and reply. The answer goes to the caller's private inbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a user may do, subject by subject; all else is refused."""
+
+    user: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def grants() -> tuple[Grants, ...]:
+    """Every user of the bus."""
+    return (
+        _service(
+            "ingest",
+            SENSORS.subjects,
+            DEVICES.subjects,
+            REJECTED.subjects,
+            ["event.system_event.*"],
+            consumes(INGEST_OUTBOX),
+            consumes(INGEST_URGENT),
+            mirrors(DEVICES_BUCKET),
+            keeps_key(LEASE_BUCKET, "ingest.>"),
+            keeps_key(INGEST_BUCKET, ">"),
+            (f"{_API}.STREAM.INFO.{stream.name}" for stream in STREAMS),
+            reads(REJECTED),
+            [f"{_API}.STREAM.MSG.GET.{REJECTED.name}"],
+        ),
+        _service(
+            "sensor",
+            consumes(SENSOR_LIVE),
+            consumes(SENSOR_STORE),
+            [f"{_API}.STREAM.PURGE.{SENSORS.name}", "event.sensor_data.*", "mqtt.out.*.*"],
+            REJECTED.subjects,
+            mirrors(SENSOR_CONFIGS_BUCKET),
+            writes(SENSOR_CONFIGS_BUCKET),
+        ),
+        _service(
+            "health",
+            consumes(HEALTH),
+            ["event.esp_health.*", "event.config_response.*", "event.zone_assignment.*", "event.system_event.*"],
+            ["mqtt.out.*.*"],
+            REJECTED.subjects,
+            mirrors(DEVICES_BUCKET),
+            writes(DEVICES_BUCKET),
+        ),
+        _service(
+            GATEWAY,
+            reads(EVENTS),
+            [STATUS_SUBJECT, f"{_API}.STREAM.INFO.*", f"{_API}.CONSUMER.INFO.*.*"],
+        ),
+        Grants(
+            MIGRATE,
+            (
+                f"{_API}.STREAM.INFO.*",
+                f"{_API}.STREAM.CREATE.*",
+                f"{_API}.STREAM.UPDATE.*",
+                f"{_API}.CONSUMER.INFO.*.*",
+                f"{_API}.CONSUMER.DURABLE.CREATE.*.*",
+            ),
+            (inbox(MIGRATE),),
+        ),
+    )
+
+
+def inbox(user: str) -> str:
+    """The subjects on which a user, and nobody else, gets answers; KAISER_NATS_INBOX_PREFIX is `_INBOX.<user>`."""
+    return f"_INBOX.{user}.>"
+
+
+def consumes(consumer: DurableConsumer) -> Iterable[str]:
+    """Bind to a consumer that exists, ask it for messages, acknowledge them."""
+    of = f"{consumer.stream}.{consumer.name}"
+    return f"{_API}.CONSUMER.INFO.{of}", f"{_API}.CONSUMER.MSG.NEXT.{of}", f"$JS.ACK.{of}.>"
+
+
+def reads(stream: Stream) -> Iterable[str]:
+    """Read a stream in order from a point on. The server holds the filter to what the subject of the request says."""
+    (subject,) = stream.subjects
+    return f"{_API}.CONSUMER.CREATE.{stream.name}.*.{subject}", f"{_API}.CONSUMER.MSG.NEXT.{stream.name}.*"
+
+
+def mirrors(bucket: Bucket) -> Iterable[str]:
+    """Read a whole bucket and follow it."""
+    stream = f"KV_{bucket.name}"
+    return f"{_API}.CONSUMER.CREATE.{stream}.*.$KV.{bucket.name}.>", f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
+
+
+def writes(bucket: Bucket) -> Iterable[str]:
+    """Put and delete any key of a bucket."""
+    return f"{_API}.STREAM.INFO.KV_{bucket.name}", f"$KV.{bucket.name}.>"
+
+
+def keeps_key(bucket: Bucket, keys: str) -> Iterable[str]:
+    """Read and write some keys of a bucket, without following it."""
+    return (
+        f"{_API}.STREAM.INFO.KV_{bucket.name}",
+        f"{_API}.DIRECT.GET.KV_{bucket.name}.$KV.{bucket.name}.{keys}",
+        f"$KV.{bucket.name}.{keys}",
+    )
+
+
+def _service(name: str, *publish: Iterable[str]) -> Grants:
+    """A service: what its work publishes, beside what every service may: be asked, answer, ask whom it calls."""
+    callers = [caller for caller, called in CALLS.items() if name in called]
+    answers = [inbox(caller) for caller in sorted({GATEWAY, *callers} - {name})]
+    asks = [f"rpc.{service}.*" for service in CALLS.get(name, ())]
+    # A queue group's name in the grant: replicas share the requests, nobody listens in.
+    served = [f"rpc.{name}.* {name}"] if callers else []
+    published = (*(subject for part in publish for subject in part), *asks, *answers)
+    return Grants(name, published, (inbox(name), STATUS_SUBJECT, *served))

@@ -1,0 +1,78 @@
+"""Makes the secrets of a Kaiser in containers: random, once, in one folder that only its owner may enter.
+
+The files themselves are readable, because compose shows them to containers with the owner and mode that they have
+here, and each container runs under an account of its own. Only the standard library, so that a machine with Docker
+and Python needs nothing else.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from kaiser_deploy.mosquitto_passwords import set_password, verifies
+
+BUS_USERS = ("migrate", "ingest", "sensor", "health", "websocket-gateway")
+DATABASE_USERS = (
+    "superuser", "migrate", "sensor", "actuator", "health", "logic", "simulator", "gateway", "grafana",
+)  # fmt: skip
+MQTT_USERS = ("ingest", "probe")
+OTHERS = ("admin-password", "token-secret", "grafana-admin")
+
+
+def names() -> tuple[str, ...]:
+    """Every secret's name, which is its file's."""
+    return (
+        *(f"nats-{user}" for user in BUS_USERS),
+        *(f"database-{user}" for user in DATABASE_USERS),
+        *(f"mqtt-{user}" for user in MQTT_USERS),
+        *OTHERS,
+    )
+
+
+def make(folder: Path) -> list[str]:
+    """Make what is missing and write anew what follows from it; the names of the secrets that were made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    made = [name for name in names() if not (folder / name).is_file()]
+    for name in made:
+        write(folder / name, secrets.token_urlsafe(32) + "\n")
+    (folder / "nats").mkdir(exist_ok=True)
+    write(folder / "nats" / "passwords.conf", _nats_passwords(folder, BUS_USERS))
+    if not (folder / "nats" / "tls.conf").exists():
+        write(folder / "nats" / "tls.conf", "# No TLS on the bus: see `make certs`.\n")
+    for part in ("mosquitto", "mosquitto/conf.d", "tls"):
+        (folder / part).mkdir(exist_ok=True)
+    _mosquitto_users(folder)
+    return made
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one step, so that a reader never sees half of it."""
+    fresh = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "w") as file:
+        file.write(text)
+    fresh.chmod(0o644)
+    fresh.replace(path)
+
+
+def read(folder: Path, name: str) -> str:
+    """A secret."""
+    return (folder / name).read_text().strip()
+
+
+def _nats_passwords(folder: Path, users: Iterable[str]) -> str:
+    lines = [f'{user.replace("-", "_")}_password: "{read(folder, f"nats-{user}")}"\n' for user in users]
+    return "# Passwords of the users in users.conf, by `make secrets`.\n" + "".join(lines)
+
+
+def _mosquitto_users(folder: Path) -> None:
+    """Kaiser's own users into the password file; the devices in it stay."""
+    path = folder / "mosquitto" / "passwords"
+    before = text = path.read_text() if path.exists() else ""
+    for user in MQTT_USERS:
+        password = read(folder, f"mqtt-{user}")
+        if not verifies(text, f"kaiser-{user}", password):
+            text = set_password(text, f"kaiser-{user}", password, secrets.token_bytes(12))
+    if text != before:
+        write(path, text)
