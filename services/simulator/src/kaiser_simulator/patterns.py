@@ -70,7 +70,7 @@ def drift(sensor: MockSensor, seed: int) -> Pattern:
     if step_size <= 0 or low == high:
         return lambda step, ts_ms: start
     first_leg = _steps(high - start, step_size)
-    leg = _steps(high - low, step_size)
+    leg = max(1, _steps(high - low, step_size))
 
     def value(step: int, ts_ms: int) -> float:
         if step <= first_leg:

@@ -1,0 +1,184 @@
+"""What a mock is told it does, and each of its faults shows where an operator would look."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from harness import Stack, wait_until
+from mocks import PUMP, Mocks, ok
+
+FAST = {"gpio": 4, "sensor_type": "DS18B20", "interval_s": 0.2, "base_value": 21.5}
+SLOW = {"gpio": 5, "sensor_type": "ph", "interval_s": 0.5, "base_value": 7}
+
+
+@pytest.fixture
+def mocks(stack: Stack) -> Iterator[Mocks]:
+    mocks = Mocks(stack)
+    yield mocks
+    mocks.end()
+
+
+def with_fault(mocks: Mocks, **faults) -> str:
+    """A mock that was healthy and has this fault now."""
+    esp_id = mocks.make(sensors=[FAST, SLOW], actuators=[PUMP])
+    wait_until(lambda: mocks.readings(esp_id, 5), "its readings are stored")
+    mocks.ask("PUT", esp_id, "/faults", faults)
+    return esp_id
+
+
+def let_time_pass(mocks: Mocks) -> None:
+    """Wait until another mock, healthy and quick, has been heard for a second."""
+    other = mocks.make(sensors=[FAST])
+    wait_until(lambda: len(mocks.readings(other)) > 5, "a healthy mock is heard")
+
+
+def test_a_command_goes_to_a_mock_and_its_answers_come_back_until_auto_off(mocks: Mocks):
+    esp_id = mocks.make(actuators=[PUMP])
+    correlation_id = mocks.command(esp_id, "PWM", value=0.5, duration=2)
+    [response] = wait_until(lambda: mocks.said(esp_id, "/response"), "the mock answered", 10.0)
+    assert (response["correlation_id"], response["success"], response["value"]) == (correlation_id, True, 0.5)
+    assert mocks.actuator(esp_id)["state"] is True
+    wait_until(lambda: mocks.actuator(esp_id)["state"] is False, "auto-off came", 10.0)
+    newest, before, *_ = mocks.said(esp_id, "/status")
+    assert ((newest["state"], before["state"]), newest["runtime_ms"] // 100) == ((False, True), 20)
+
+
+def test_a_mock_takes_over_a_configuration_and_a_zone_that_the_registry_pushes(mocks: Mocks):
+    esp_id = mocks.make(sensors=[FAST])
+    zone = {"zone_id": "north"}
+    ok(mocks.rest.post(f"/api/v1/esp/devices/{esp_id}/zone", json=zone))
+    wait_until(lambda: mocks.device(esp_id)["zone_id"] == "north", "the zone is acknowledged")
+    config = {"sensors": [{"gpio": 4, "type": "DS18B20", "measurement_interval_seconds": 7}], "actuators": []}
+    ok(mocks.rest.post(f"/api/v1/esp/devices/{esp_id}/config", json=config))
+    wait_until(lambda: mocks.read(esp_id)["sensors"][0]["interval_s"] == 7, "the interval is taken over")
+    [answer] = wait_until(lambda: mocks.said(esp_id, "/config_response"), "the mock answered")
+    assert (answer["status"], answer["type"], answer["count"]) == ("success", "sensor", 1)
+
+
+def test_a_mock_that_is_deleted_is_out_of_the_registry(mocks: Mocks):
+    esp_id = mocks.make()
+    assert mocks.device(esp_id)["hardware_type"] == "MOCK_ESP32"
+    mocks.ask("DELETE", esp_id)
+    assert (mocks.read(esp_id), mocks.device(esp_id)) == ({}, {})
+
+
+def test_offline_shows_as_offline_and_comes_back(mocks: Mocks):
+    esp_id = with_fault(mocks, offline=True)
+    wait_until(lambda: mocks.device(esp_id)["online"] is False, "the will took it offline")
+    offline_at = time.time() * 1000
+    let_time_pass(mocks)
+    assert mocks.device(esp_id)["online"] is False
+    assert [ts for ts, _ in mocks.readings(esp_id) if ts > offline_at] == []
+    mocks.ask("DELETE", esp_id, "/faults")
+    wait_until(lambda: mocks.device(esp_id)["online"], "it is back")
+
+
+def test_flapping_shows_as_offline_and_online_in_turn(mocks: Mocks):
+    esp_id = with_fault(mocks, flapping_s=2)
+    for online in (False, True, False):
+        wait_until(lambda online=online: mocks.device(esp_id)["online"] is online, f"online is {online}", 15.0)
+
+
+def test_a_silent_sensor_says_nothing_and_the_other_goes_on(mocks: Mocks):
+    esp_id = with_fault(mocks, silent=[4])
+    silent_at, other = time.time() * 1000, len(mocks.readings(esp_id, 5))
+    wait_until(lambda: len(mocks.readings(esp_id, 5)) > other + 3, "the other sensor goes on")
+    assert [ts for ts, _ in mocks.readings(esp_id, 4) if ts > silent_at] == []
+
+
+def test_garbage_is_in_the_rejected_list_with_its_codes(mocks: Mocks):
+    esp_id = with_fault(mocks, garbage=1.0)
+    expected = {5205, 5206, 5209, 5211}
+    wait_until(lambda: {entry["code"] for entry in mocks.rejected(esp_id)} >= expected, "all four kinds are rejected")
+    mocks.ask("DELETE", esp_id, "/faults")
+    before = len(mocks.readings(esp_id))
+    wait_until(lambda: len(mocks.readings(esp_id)) > before + 2, "healthy readings are stored again")
+
+
+def test_a_clock_two_days_ahead_is_rejected_and_one_an_hour_behind_is_stored_there(mocks: Mocks):
+    esp_id = with_fault(mocks, clock_offset_s=2 * 86_400)
+    wait_until(lambda: 5207 in {entry["code"] for entry in mocks.rejected(esp_id)}, "the future is rejected")
+    mocks.ask("PUT", esp_id, "/faults", {"clock_offset_s": -3600})
+    hour_ago = int((time.time() - 3500) * 1000)
+    wait_until(lambda: [ts for ts, _ in mocks.readings(esp_id) if ts < hour_ago], "the past is stored as such")
+
+
+def test_without_a_clock_the_receive_time_stands_in(mocks: Mocks):
+    esp_id = with_fault(mocks, no_clock=True)
+    before = len(mocks.readings(esp_id))
+    wait_until(lambda: len(mocks.readings(esp_id)) > before + 3, "readings without a time are stored")
+    assert mocks.said(esp_id, "sensor/4/data")[0]["ts"] == 0
+    assert abs(mocks.readings(esp_id)[-1][0] / 1000 - time.time()) < 10
+
+
+def test_duplicates_are_stored_once(mocks: Mocks):
+    esp_id = with_fault(mocks, duplicate=1.0)
+    said = wait_until(lambda: twice(mocks, esp_id), "readings were sent twice")
+    mocks.ask("DELETE", esp_id, "/faults")
+    wait_until(lambda: mocks.readings(esp_id)[-1][0] > said[0], "later readings are stored")
+    times = [ts for ts, _ in mocks.readings(esp_id)]
+    assert set(said) <= set(times)
+    assert len(times) == len(set(times))
+
+
+def twice(mocks: Mocks, esp_id: str) -> list[int]:
+    """The times that were sent twice, newest first, once there are five."""
+    times = [reading["ts"] for reading in mocks.said(esp_id, "sensor/4/data")]
+    repeated = [ts for ts in dict.fromkeys(times) if times.count(ts) == 2]
+    return repeated if len(repeated) >= 5 else []
+
+
+def test_late_readings_are_stored_with_the_time_at_which_they_were_taken(mocks: Mocks):
+    esp_id = with_fault(mocks, late_s=3)
+    wait_until(lambda: age_s(mocks, esp_id) > 2.5, "nothing comes for a while")
+    stored = len(mocks.readings(esp_id))
+    wait_until(lambda: len(mocks.readings(esp_id)) > stored + 10, "late readings come")
+    assert 2.5 < age_s(mocks, esp_id) < 10
+
+
+def age_s(mocks: Mocks, esp_id: str) -> float:
+    """How long ago the newest stored reading was taken."""
+    return time.time() - mocks.readings(esp_id)[-1][0] / 1000
+
+
+def test_a_slow_mock_answers_later_than_it_acts(mocks: Mocks):
+    esp_id = with_fault(mocks, slow_response_s=3)
+    asked_at = time.time()
+    mocks.command(esp_id, "ON")
+    wait_until(lambda: mocks.actuator(esp_id)["state"], "the pump runs", 2.5)
+    assert mocks.said(esp_id, "/response") == []
+    wait_until(lambda: mocks.said(esp_id, "/response"), "the answer came")
+    assert time.time() - asked_at >= 3
+
+
+def test_a_mock_that_refuses_says_so(mocks: Mocks):
+    esp_id = with_fault(mocks, refuse_commands=True)
+    mocks.command(esp_id, "ON")
+    [response] = wait_until(lambda: mocks.said(esp_id, "/response"), "the mock answered")
+    assert (response["success"], mocks.actuator(esp_id)["state"]) == (False, False)
+
+
+def test_the_red_button_stops_the_pump_until_it_is_let_go(mocks: Mocks):
+    esp_id = mocks.make(actuators=[PUMP])
+    mocks.command(esp_id, "ON")
+    wait_until(lambda: mocks.actuator(esp_id)["state"], "the pump runs")
+    mocks.ask("POST", esp_id, "/emergency", {"reason": "leak"})
+    assert mocks.actuator(esp_id)["emergency"] == "active"
+    assert mocks.said(esp_id, "actuator/255/alert")[0]["alert_type"] == "emergency_stop"
+    mocks.command(esp_id, "ON")
+    wait_until(lambda: any(not one["success"] for one in mocks.said(esp_id, "/response")), "the command is refused")
+    mocks.ask("POST", esp_id, "/emergency", {"action": "clear"})
+    assert (mocks.actuator(esp_id)["emergency"], mocks.actuator(esp_id)["state"]) == ("normal", False)
+
+
+def test_values_are_overridden_all_or_none_until_they_are_let_go(mocks: Mocks):
+    esp_id = mocks.make(sensors=[FAST, SLOW])
+    bad = {"values": [{"gpio": 4, "value": 99}, {"gpio": 7, "value": 1}]}
+    answer: httpx.Response = mocks.rest.post(f"/api/v1/debug/mock-esp/{esp_id}/values", json=bad)
+    assert (answer.status_code, answer.json()["code"]) == (404, 5202)
+    assert [one["override"] for one in mocks.read(esp_id)["sensors"]] == [None, None]
+    mocks.ask("POST", esp_id, "/values", {"values": [{"gpio": 4, "value": 35.5}, {"gpio": 5, "value": 4}]})
+    wait_until(lambda: mocks.readings(esp_id)[-1:] and mocks.readings(esp_id)[-1][1] == 35.5, "the override is stored")
+    mocks.ask("DELETE", esp_id, "/sensors/4/value")
+    wait_until(lambda: mocks.readings(esp_id)[-1][1] == 21.5, "the sensor follows its pattern again")
