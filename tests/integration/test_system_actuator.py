@@ -1,0 +1,306 @@
+"""Commands and emergency stops through the whole stack, with a scripted MQTT device at its end."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import paho.mqtt.client as paho
+import pytest
+from harness import Message, Stack, wait_until
+
+PIN = 5
+
+
+class Device:
+    """An ESP32 as its firmware speaks: hears commands, does as its script says, reports status."""
+
+    def __init__(self, stack: Stack, esp_id: str) -> None:
+        self.esp_id = esp_id
+        self.base = f"kaiser/god/esp/{esp_id}"
+        self.heard: list[tuple[float, str, dict[str, Any]]] = []
+        self.answers = True
+        self.refuses = False
+        self.answers_twice = False
+        self.after_s = 0.0
+        self.on: dict[int, bool] = {}
+        self.stopped = False
+        self._client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2, client_id=esp_id, clean_session=False, protocol=paho.MQTTv311
+        )
+        self._client.on_message = self._on_message
+        self._client.on_connect = self._on_connect
+        self._stack = stack
+
+    def __enter__(self) -> "Device":
+        self._client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"], keepalive=30)
+        self._client.loop_start()
+        wait_until(self._client.is_connected, f"{self.esp_id} is connected")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def commands(self) -> list[str]:
+        return [body["command"] for _, topic, body in list(self.heard) if topic.endswith("/command")]
+
+    def emergencies(self) -> list[str]:
+        return [body["action"] for _, topic, body in list(self.heard) if topic.endswith("/emergency")]
+
+    def send(self, topic: str, body: dict[str, Any]) -> None:
+        self._client.publish(f"{self.base}/{topic}", json.dumps(body), qos=1)
+
+    def heartbeat(self) -> None:
+        figures = {"uptime": 60, "heap_free": 45_000, "wifi_rssi": -45}
+        self.send("system/heartbeat", {"ts": int(time.time()), "esp_id": self.esp_id, **figures})
+
+    def status(self, gpio: int = PIN) -> None:
+        on = self.on.get(gpio, False)
+        state = {"actuator_type": "pump", "state": on, "value": float(on)}
+        self.send(f"actuator/{gpio}/status", {"ts": int(time.time() * 1000), "gpio": gpio, **state})
+
+    def answer(self, body: dict[str, Any], gpio: int = PIN) -> None:
+        said = {"command": body["command"], "success": not self.refuses, "correlation_id": body["correlation_id"]}
+        message = {"message": "no water" if self.refuses else "done", "ts": int(time.time() * 1000)}
+        self.send(f"actuator/{gpio}/response", {"esp_id": self.esp_id, "gpio": gpio, **said, **message})
+
+    def _on_connect(self, client: paho.Client, *_: Any) -> None:
+        filters = (f"{self.base}/actuator/+/command", f"{self.base}/actuator/emergency", "kaiser/broadcast/emergency")
+        client.subscribe([(each, 1) for each in filters])
+        self.heartbeat()
+
+    def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        body = json.loads(message.payload)
+        self.heard.append((time.monotonic(), message.topic, body))
+        if message.topic.endswith("/emergency"):
+            self._on_emergency(body)
+        elif self.answers:
+            threading.Timer(self.after_s, self._do, (body, int(message.topic.split("/")[5]))).start()
+
+    def _on_emergency(self, body: dict[str, Any]) -> None:
+        self.stopped = body["action"] != "clear"
+        if self.stopped:
+            for gpio in self.on:
+                self.on[gpio] = False
+                self.status(gpio)
+
+    def _do(self, body: dict[str, Any], gpio: int) -> None:
+        if not self.refuses and not (self.stopped and body["command"] != "OFF"):
+            self.on[gpio] = body["command"] != "OFF"
+        for _ in range(2 if self.answers_twice else 1):
+            self.answer(body, gpio)
+        self.status(gpio)
+
+
+@pytest.fixture
+def rest(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.sign_in() as rest:
+        yield rest
+
+
+@pytest.fixture
+def device(stack: Stack, rest: httpx.Client) -> Iterator[Device]:
+    """A device that is registered and online, with a pump on PIN."""
+    [esp_id] = stack.register(1)
+    with Device(stack, esp_id) as device:
+        set_up(rest, device)
+        yield device
+
+
+def set_up(rest: httpx.Client, device: Device) -> None:
+    wait_until(lambda: rest.get(f"/api/v1/esp/devices/{device.esp_id}").json()["online"], "the device is online")
+    put = rest.put(f"/api/v1/actuators/{device.esp_id}/{PIN}", json={"actuator_type": "pump", "name": "Pump"})
+    assert put.status_code == 200, put.text
+    # online means online to the actuator service too, which hears of it a moment later
+    wait_until(lambda: send(rest, device, "OFF").status_code == 202, "commands are taken")
+    wait_until(lambda: not device.answers or device.commands() == ["OFF"], "the device hears commands")
+    device.heard.clear()
+
+
+def send(rest: httpx.Client, device: Device, command: str, **fields: Any) -> httpx.Response:
+    return rest.post(f"/api/v1/actuators/{device.esp_id}/{PIN}/command", json={"command": command, **fields})
+
+
+def sent(rest: httpx.Client, device: Device, command: str, **fields: Any) -> str:
+    answer = send(rest, device, command, **fields)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["command_id"])
+
+
+def state(rest: httpx.Client, command_id: str) -> str:
+    answer = rest.get(f"/api/v1/commands/{command_id}")
+    return str(answer.json()["state"]) if answer.status_code == 200 else f"HTTP {answer.status_code}"
+
+
+def becomes(rest: httpx.Client, command_id: str, wanted: str, within_s: float = 30.0) -> None:
+    wait_until(lambda: state(rest, command_id) == wanted, f"{command_id} is {wanted}", within_s)
+
+
+def actuator(rest: httpx.Client, device: Device) -> dict[str, Any]:
+    return dict(rest.get(f"/api/v1/actuators/{device.esp_id}/{PIN}").json())
+
+
+def clear(rest: httpx.Client, **target: Any) -> None:
+    answer = rest.post("/api/v1/actuators/clear_emergency", json=target)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_command_succeeds_and_its_state_is_seen(rest: httpx.Client, device: Device):
+    command = sent(rest, device, "ON", duration_s=60, reason="watering")
+    becomes(rest, command, "acknowledged")
+    wait_until(lambda: actuator(rest, device)["state"] is True, "the pump is on")
+    [(_, topic, body)] = device.heard
+    assert topic == f"{device.base}/actuator/{PIN}/command"
+    assert (body["command"], body["value"], body["duration"], body["correlation_id"]) == ("ON", 1.0, 60, command)
+    history = rest.get(f"/api/v1/actuators/{device.esp_id}/{PIN}/history").json()["items"]
+    assert {"command", "response", "status"} <= {item["kind"] for item in history}
+
+
+def test_failure_a_late_answer_and_a_repeated_one(rest: httpx.Client, device: Device):
+    device.refuses = True
+    failed = sent(rest, device, "ON")
+    becomes(rest, failed, "failed")
+    assert rest.get(f"/api/v1/commands/{failed}").json()["state_reason"] == "no water"
+    device.refuses, device.answers_twice = False, True
+    twice = sent(rest, device, "ON")
+    becomes(rest, twice, "acknowledged")
+    device.answers_twice, device.answers = False, False
+    silent = sent(rest, device, "ON")
+    becomes(rest, silent, "sent")
+    becomes(rest, silent, "expired")
+    device.answer({"command": "ON", "correlation_id": silent})
+    device.answers = True
+    later = sent(rest, device, "OFF")
+    becomes(rest, later, "acknowledged")
+    assert (state(rest, silent), state(rest, twice), state(rest, failed)) == ("expired", "acknowledged", "failed")
+
+
+def test_a_device_that_is_offline_refuses_or_gets_the_command_once_it_is_back(
+    stack: Stack, rest: httpx.Client, device: Device
+):
+    will = {"status": "offline", "esp_id": device.esp_id, "ts": int(time.time()) + 5}
+    stack.publish([Message(f"{device.base}/system/will", json.dumps(will).encode())])
+    wait_until(lambda: send(rest, device, "ON").status_code == 409, "the device is offline")
+    assert send(rest, device, "ON").json()["code"] == 5007
+    waiting = sent(rest, device, "ON", queue=True, expires_s=120)
+    assert state(rest, waiting) == "queued"
+    time.sleep(5.5)  # its will lies in the future: only what is newer brings it back
+    device.heartbeat()
+    becomes(rest, waiting, "acknowledged")
+    assert device.commands()[-1] == "ON"
+
+
+def test_an_emergency_in_the_middle_of_a_sequence_cancels_it_and_holds_until_it_is_cleared(
+    rest: httpx.Client, device: Device
+):
+    becomes(rest, sent(rest, device, "ON"), "acknowledged")
+    device.answers = False
+    pending = [sent(rest, device, command) for command in ("OFF", "ON", "ON")]
+    stop = rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": device.esp_id, "reason": "leak"})
+    assert stop.status_code == 200, stop.text
+    wait_until(lambda: "stop_all" in device.emergencies(), "the device is stopped")
+    assert {state(rest, command) for command in pending} == {"cancelled"}
+    refused = send(rest, device, "ON")
+    assert (refused.status_code, "leak" in refused.json()["detail"]) == (423, True)
+    wait_until(lambda: actuator(rest, device)["emergency"] == "active", "the stop is shown")
+    wait_until(lambda: actuator(rest, device)["state"] is False, "it is off")
+    device.answers = True
+    clear(rest, esp_id=device.esp_id)
+    wait_until(lambda: device.emergencies()[-1] == "clear", "the device may go on")
+    becomes(rest, sent(rest, device, "ON"), "acknowledged")
+
+
+def test_a_critical_alert_of_a_device_locks_it(rest: httpx.Client, device: Device):
+    device.send(f"actuator/{PIN}/alert", {"gpio": PIN, "alert_type": "fault", "message": "motor stuck"})
+    wait_until(lambda: actuator(rest, device)["emergency"] == "active", "the alert stopped it")
+    assert send(rest, device, "ON").status_code == 423
+    wait_until(lambda: "stop_actuator" in device.emergencies(), "the device is told too")
+    clear(rest, esp_id=device.esp_id, gpio=PIN)
+    becomes(rest, sent(rest, device, "ON"), "acknowledged")
+
+
+def test_an_emergency_of_everything_reaches_every_device(stack: Stack, rest: httpx.Client, device: Device):
+    [other_id] = stack.register(1)
+    with Device(stack, other_id) as other:
+        set_up(rest, other)
+        rest.post("/api/v1/actuators/emergency_stop", json={"reason": "fire"}).raise_for_status()
+        try:
+            for one in (device, other):
+                wait_until(lambda one=one: "stop_all" in one.emergencies(), f"{one.esp_id} is stopped")
+                assert send(rest, one, "ON").status_code == 423
+        finally:
+            clear(rest)
+        for one in (device, other):
+            wait_until(lambda one=one: one.emergencies()[-1] == "clear", f"{one.esp_id} may go on")
+
+
+def test_an_emergency_is_quick_under_load(stack: Stack, rest: httpx.Client, device: Device):
+    """From the REST request to the device's socket, with 1,000 other messages a second through the same broker."""
+    stop_load = threading.Event()
+    body = {"ts": 0, "gpio": PIN, "actuator_type": "pump", "state": False, "value": 0.0}
+    load = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    load.max_inflight_messages_set(1000)
+    load.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
+    load.loop_start()
+
+    def publish() -> None:
+        while not stop_load.is_set():
+            for gpio in range(20):
+                load.publish(
+                    f"{device.base}/actuator/{20 + gpio}/status", json.dumps({**body, "gpio": 20 + gpio}), qos=1
+                )
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    waits = []
+    try:
+        time.sleep(1.0)
+        for _ in range(9):
+            device.heard.clear()
+            started = time.monotonic()
+            target = {"esp_id": device.esp_id, "gpio": PIN}
+            rest.post("/api/v1/actuators/emergency_stop", json=target).raise_for_status()
+            wait_until(lambda: "stop_actuator" in device.emergencies(), "the device is stopped")
+            waits.append(device.heard[0][0] - started)
+            clear(rest, **target)
+    finally:
+        stop_load.set()
+        thread.join(5)
+        load.disconnect()
+        load.loop_stop()
+    waits.sort()
+    print(f"emergency stop, REST request to device: p50 {waits[4] * 1000:.0f} ms, max {waits[-1] * 1000:.0f} ms")
+    assert waits[4] < 0.5
+
+
+@pytest.mark.parametrize("victim", ["actuator", "nats", "postgres", "ingest"])
+def test_a_command_in_flight_outlives_a_kill(stack: Stack, rest: httpx.Client, device: Device, victim: str):
+    if victim == "nats" and stack.environment["KAISER_MQTT_BROKER"] == "nats":
+        pytest.skip("NATS is the MQTT broker of this stack")
+    device.after_s = 2.0
+    command = sent(rest, device, "ON")
+    wait_until(device.commands, "the device has it")
+    stack.kill(victim)
+    becomes(rest, command, "acknowledged", 60.0)
+    wait_until(lambda: rest.get(f"/api/v1/actuators/{device.esp_id}/{PIN}").status_code == 200, "actuator answers")
+    wait_until(lambda: actuator(rest, device)["state"] is True, "its status was not lost", 60.0)
+
+
+def test_a_stop_survives_a_restart_of_everything_and_is_sent_to_a_device_that_comes_back(make_stack: Any):
+    stack = make_stack().start()
+    with stack.sign_in() as rest:
+        [esp_id] = stack.register(1)
+        with Device(stack, esp_id) as device:
+            set_up(rest, device)
+            rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": esp_id, "reason": "leak"}).raise_for_status()
+            wait_until(lambda: "stop_all" in device.emergencies(), "the device is stopped")
+    stack.stop()
+    stack.start()
+    with stack.sign_in() as rest, Device(stack, esp_id) as device:
+        wait_until(lambda: "stop_all" in device.emergencies(), "the device that comes online is told again", 60.0)
+        wait_until(lambda: send(rest, device, "ON").status_code == 423, "commands are still refused")
+        assert rest.get("/api/v1/actuators/emergencies").json()["items"][0]["reason"] == "leak"
