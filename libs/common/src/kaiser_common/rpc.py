@@ -104,16 +104,19 @@ async def serve(
     methods: Mapping[str, Method[Any, Any]],
     *,
     unavailable: tuple[type[Exception], ...] = (),
+    always: frozenset[str] = frozenset(),
 ) -> AsyncIterator[None]:
     """Answer requests to `service` while the context is open; replicas share the work as a queue group.
 
-    At most 64 requests run at once; further ones get a 503 at once. `unavailable` names the exceptions that mean
+    At most 64 requests run at once; further ones get a 503 at once, but for the methods in `always`, of which another
+    64 may run (an emergency stop does not wait behind commands). `unavailable` names the exceptions that mean
     "the world is down" (a database error): they become a 503 with code 5402.
     """
     running: set[asyncio.Task[None]] = set()
 
     async def on_request(message: Msg) -> None:
-        if len(running) >= _AT_ONCE:
+        name = message.subject.rpartition(".")[2]
+        if len(running) >= (2 * _AT_ONCE if name in always else _AT_ONCE):
             await _refuse(bus, message, RpcError(503, _UNAVAILABLE, f"service {service} is busy, try again"))
             return
         task = asyncio.create_task(_answer(bus, service, methods, message, unavailable), name=message.subject)

@@ -75,7 +75,13 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
                 ]
                 await devices.ready()
                 await mirrored.ready()
-                async with serve(bus, "actuator", methods, unavailable=(*UNAVAILABLE, NatsError)):
+                async with serve(
+                    bus,
+                    "actuator",
+                    methods,
+                    unavailable=(*UNAVAILABLE, NatsError),
+                    always=frozenset({"emergency_stop"}),
+                ):
                     tasks.create_task(service.until_stopped(consumer.stop), name="stop")
                     await wait_for_schema(pool, "actuator")
                     background += [
