@@ -68,7 +68,8 @@ class Device:
         self.send(f"actuator/{gpio}/response", {"esp_id": self.esp_id, "gpio": gpio, **said, **message})
 
     def _on_connect(self, client: paho.Client, *_: Any) -> None:
-        filters = (f"{self.base}/actuator/+/command", f"{self.base}/actuator/emergency", "kaiser/broadcast/emergency")
+        own = ("actuator/+/command", "actuator/emergency", "config")
+        filters = (*(f"{self.base}/{each}" for each in own), "kaiser/broadcast/emergency")
         client.subscribe([(each, 1) for each in filters])
         self.heartbeat()
 
@@ -77,7 +78,7 @@ class Device:
         self.heard.append((time.monotonic(), message.topic, body))
         if message.topic.endswith("/emergency"):
             self._on_emergency(body)
-        elif self.answers:
+        elif self.answers and message.topic.endswith("/command"):
             threading.Timer(self.after_s, self._do, (body, int(message.topic.split("/")[5]))).start()
 
     def _on_emergency(self, body: dict[str, Any]) -> None:
@@ -304,3 +305,15 @@ def test_a_stop_survives_a_restart_of_everything_and_is_sent_to_a_device_that_co
         wait_until(lambda: "stop_all" in device.emergencies(), "the device that comes online is told again", 60.0)
         wait_until(lambda: send(rest, device, "ON").status_code == 423, "commands are still refused")
         assert rest.get("/api/v1/actuators/emergencies").json()["items"][0]["reason"] == "leak"
+
+
+def test_a_config_push_takes_the_actuators_from_the_registry(rest: httpx.Client, device: Device):
+    pushed = rest.post(
+        f"/api/v1/esp/devices/{device.esp_id}/config", json={"sensors": [{"gpio": 4, "type": "DS18B20"}]}
+    )
+    assert pushed.status_code == 202, pushed.text
+    config = wait_until(
+        lambda: next((body for _, topic, body in device.heard if topic.endswith("/config")), None),
+        "it hears its config",
+    )
+    assert [(item["gpio"], item["type"], item["name"]) for item in config["actuators"]] == [(PIN, "pump", "Pump")]

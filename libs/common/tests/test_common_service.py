@@ -23,6 +23,8 @@ async def work(service, settings):
         service.check("database", broken)
     if "crash" in sys.argv:
         raise RuntimeError("a bug")
+    if "callback" in sys.argv:
+        asyncio.get_running_loop().call_later(0.05, lambda: {}["a bug in a callback"])
     await service.stopping.wait()
     if "hang" in sys.argv:
         await asyncio.sleep(60)
@@ -90,6 +92,13 @@ def test_a_bug_ends_the_process_with_status_1_and_its_traceback(start):
     output = process.communicate(timeout=15)[0]
     assert process.returncode == 1
     assert "RuntimeError: a bug" in output
+
+
+def test_a_bug_in_a_callback_of_the_loop_ends_the_process_too(start):
+    process = start("callback")
+    output = process.communicate(timeout=15)[0]
+    assert process.returncode == 1
+    assert "a bug in a callback" in output
 
 
 def test_work_that_does_not_stop_is_cancelled_within_ten_seconds(start):

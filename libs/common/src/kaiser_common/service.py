@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 import uvicorn
@@ -113,9 +113,16 @@ async def _ask(check: Callable[[], Awaitable[None]], within_s: float) -> str:
     return "ok"
 
 
-def run(name: str, settings_class: type[SettingsT], work: Callable[[Service, SettingsT], Awaitable[None]]) -> NoReturn:
+def run(
+    name: str,
+    settings_class: type[SettingsT],
+    work: Callable[[Service, SettingsT], Awaitable[None]],
+    *,
+    public: bool = False,
+) -> NoReturn:
     """Read the settings and run `work(service, settings)` until it returns or is told to stop; ends the process.
 
+    A bug in a callback of the loop ends the process too, unless it is `public`: no client may end a server for all.
     Exit status: 0 stopped as told, 1 failed (start it again), 2 a setting cannot be used.
     """
     try:
@@ -128,10 +135,12 @@ def run(name: str, settings_class: type[SettingsT], work: Callable[[Service, Set
     structlog.get_logger().info("starting", version=__version__, pid=os.getpid(), settings=in_force(settings))
     BUILD.labels(name, __version__).set(1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_run(Service(name, errors), settings, work)))
+        sys.exit(runner.run(_run(Service(name, errors), settings, work, public)))
 
 
-async def _run(service: Service, settings: SettingsT, work: Callable[[Service, SettingsT], Awaitable[None]]) -> int:
+async def _run(
+    service: Service, settings: SettingsT, work: Callable[[Service, SettingsT], Awaitable[None]], public: bool
+) -> int:
     log = structlog.get_logger()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,8 +157,11 @@ async def _run(service: Service, settings: SettingsT, work: Callable[[Service, S
     try:
         async with asyncio.TaskGroup() as tasks:
             http = tasks.create_task(server.serve(sockets=[listener]), name="internal-http")
+            watches = [] if public else [tasks.create_task(_crash_on_bugs(), name="bugs")]
             body = tasks.create_task(_body(service, settings, work), name=service.name)
             await _stopped(service, body)
+            for watch in watches:
+                watch.cancel()
             server.should_exit = True
             await asyncio.wait([http], timeout=2.0)
             http.cancel()
@@ -164,6 +176,21 @@ async def _run(service: Service, settings: SettingsT, work: Callable[[Service, S
         return 1
     log.info("stopped")
     return 0
+
+
+async def _crash_on_bugs() -> None:
+    """Raise what a callback of the loop raised: it would only be logged, and what it served would hang for ever."""
+    found: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if "handle" in context and error is not None and not found.done():
+            found.set_exception(error)
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(note)
+    await found
 
 
 async def _body(service: Service, settings: SettingsT, work: Callable[[Service, SettingsT], Awaitable[None]]) -> None:

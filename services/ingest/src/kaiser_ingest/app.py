@@ -71,7 +71,6 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 "events": events.run(),
                 "alive": heard.run(),
                 "pipeline": session.pipeline.run(),
-                "bugs": crash_on_bugs(),
                 "streams": watch_streams(bus),
                 "watchdog": watch_age(session.pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events),
             }.items()
@@ -83,21 +82,6 @@ async def work(service: Service, settings: IngestSettings) -> None:
             task.cancel()
         ready.cancel()
         REGISTRY.unregister(session.pipeline.accounts)
-
-
-async def crash_on_bugs() -> None:
-    """Raise what a callback of the loop raised: it would only be logged, and the connection would hang for ever."""
-    found: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if "handle" in context and error is not None and not found.done():
-            found.set_exception(error)
-        else:
-            loop.default_exception_handler(context)
-
-    asyncio.get_running_loop().set_exception_handler(note)
-    await found
 
 
 class KnownDevices:

@@ -39,7 +39,7 @@ _LINGER_S = 5.0
 
 def main() -> None:
     """Run the gateway until it is told to stop."""
-    run("websocket-gateway", GatewaySettings, work)
+    run("websocket-gateway", GatewaySettings, work, public=True)
 
 
 async def work(service: Service, settings: GatewaySettings) -> None:
