@@ -16,6 +16,7 @@ MODULES = {
     "metrics",
     "migrate",
     "mirror",
+    "outside",
     "quarantine",
     "rpc",
     "service",

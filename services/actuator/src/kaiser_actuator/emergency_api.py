@@ -7,13 +7,13 @@ from typing import Any
 import structlog
 from kaiser_common.bus import Bus
 from kaiser_common.errors import Code
+from kaiser_common.outside import OUTSIDE
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import ClearEmergency, Emergencies, Emergency, EmergencyStop
 from kaiser_common.schemas.device import DeviceRecord
 
 from kaiser_actuator.emergencies import EVERYTHING, covering, key_of
 from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.inbox import OUTSIDE
 from kaiser_actuator.stops import Stops
 
 log = structlog.get_logger()

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-import psycopg
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer, Delivery
-from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
+from kaiser_common.outside import take
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
 from kaiser_common.schemas.api.actuators import Emergency
-from nats.errors import Error as NatsError
 
 from kaiser_actuator import emergency_store, metrics, outgoing, unit_store
 from kaiser_actuator.commands import Answer
@@ -26,11 +25,6 @@ from kaiser_actuator.unit import on_answer, on_sent, on_status
 from kaiser_actuator.unit_store import Connection, Key
 
 log = structlog.get_logger()
-
-OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
-"""What database and bus raise; of the database's some are bugs of ours (see `verdict`)."""
-
-_RETRY_S = 1.0
 
 
 class Inbox:
@@ -55,17 +49,7 @@ class Inbox:
 
     async def run(self, consumer: Consumer) -> None:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        async for batch in consumer:
-            try:
-                await self.on_messages(batch)
-            except OUTSIDE as error:
-                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                    raise
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                log.warning("actuator_messages_postponed", messages=len(batch), error=reason)
-                await consumer.nak(batch, delay_s=_RETRY_S)
-            else:
-                await consumer.ack(batch)
+        await take(consumer, self.on_messages)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Stop what must be stopped, then note what was said, in order."""

@@ -4,16 +4,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-import psycopg
 import structlog
 from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.database import DatabasePool, Verdict, verdict
+from kaiser_common.database import DatabasePool
+from kaiser_common.outside import OUTSIDE, reason_of
 from kaiser_common.schemas.device import DeviceRecord
 
 from kaiser_actuator import metrics, outgoing, unit_store
 from kaiser_actuator.commands import CommandRecord
 from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.inbox import OUTSIDE
 from kaiser_actuator.steps import Step, conclude
 from kaiser_actuator.stops import Stops
 from kaiser_actuator.unit import Unit, admitted, on_time
@@ -66,9 +65,7 @@ class Sweep:
             try:
                 await self.once()
             except OUTSIDE as error:
-                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                    raise
-                log.warning("sweep_postponed", error=(str(error) or type(error).__name__).splitlines()[0])
+                log.warning("sweep_postponed", reason=reason_of(error))
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), every_s)

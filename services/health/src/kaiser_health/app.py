@@ -3,20 +3,18 @@
 import asyncio
 from datetime import UTC, datetime
 
-import psycopg
 import structlog
 from kaiser_common.bus import connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import (
     UNAVAILABLE,
     DatabasePool,
-    Verdict,
     make_day_partitions,
     open_pool,
     ping,
-    verdict,
     wait_for_schema,
 )
+from kaiser_common.outside import OUTSIDE, reason_of
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import HEALTH
@@ -26,7 +24,7 @@ from kaiser_health import store
 from kaiser_health.api import RegistryApi
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
-from kaiser_health.inbox import OUTSIDE, Inbox
+from kaiser_health.inbox import Inbox
 from kaiser_health.settings import HealthSettings
 from kaiser_health.upkeep import drop_old
 
@@ -70,7 +68,7 @@ async def work(service: Service, settings: HealthSettings) -> None:
                     tasks.create_task(keep_up(pool, settings), name="upkeep"),
                 ]
                 tasks.create_task(service.until_stopped(consumer.stop), name="stop")
-                await inbox.run(consumer, service.stopping)
+                await inbox.run(consumer)
                 for task in background:
                     task.cancel()
 
@@ -82,10 +80,8 @@ async def keep_sweeping(inbox: Inbox, every_s: float) -> None:
         try:
             await inbox.sweep()
         except OUTSIDE as error:
-            if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                raise
-            inbox.listening_since = utc_now()
-            log.warning("sweep_postponed", error=(str(error) or type(error).__name__).splitlines()[0])
+            log.warning("sweep_postponed", reason=reason_of(error))
+            inbox.listen_anew()
 
 
 async def keep_up(pool: DatabasePool, settings: HealthSettings) -> None:

@@ -1,20 +1,18 @@
 """What devices say about themselves, a batch in one transaction."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import psycopg
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer, Delivery
-from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
+from kaiser_common.outside import take
 from kaiser_common.quarantine import reject
 from kaiser_common.rpc import Caller
 from kaiser_common.schemas.device import DeviceError, Heartbeat, Will
-from nats.errors import Error as NatsError
 
 from kaiser_health import audit, metrics, outgoing, presence_store, push_store, store
 from kaiser_health.bucket import DevicesBucket
@@ -29,10 +27,6 @@ from kaiser_health.settings import HealthSettings
 
 log = structlog.get_logger()
 
-OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
-"""What database and bus raise; of the database's some are bugs of ours (see `verdict`)."""
-
-_RETRY_S = 1.0
 _DEVICE = Caller(user="device", role="device", request_id="")
 
 
@@ -65,20 +59,13 @@ class Inbox:
         self.listening_since = clock()
         """Since when silence is the devices' and not ours."""
 
-    async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+    async def run(self, consumer: Consumer) -> None:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        async for batch in consumer:
-            try:
-                await self.on_messages(batch)
-            except OUTSIDE as error:
-                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                    raise
-                self.listening_since = self._clock()
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                log.warning("device_messages_postponed", messages=len(batch), error=reason)
-                await consumer.nak(batch, delay_s=_RETRY_S)
-            else:
-                await consumer.ack(batch)
+        await take(consumer, self.on_messages, postponed=self.listen_anew)
+
+    def listen_anew(self) -> None:
+        """Count silence from now on: until now it may have been ours."""
+        self.listening_since = self._clock()
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Note who was heard, then what was said."""
