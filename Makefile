@@ -19,13 +19,16 @@ GPIO ?= 4
 TYPE ?= DS18B20
 VALUE ?= 21.5
 
+# make demo FILE=…
+FILE ?= demo/greenhouse.yaml
+
 # Standard library alone: whoever only runs containers needs no .venv.
 SECRETS ?= .kaiser-secrets
 export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run send test faults lint format lock clean up down secrets certs device grants test-compose
+.PHONY: help install run demo demo-remove send test faults lint format lock clean up down secrets certs device grants test-compose
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +37,12 @@ install: $(VENV)/.packages-installed ## create .venv with what requirements.lock
 
 run: install ## start everything here; Ctrl-C stops it, the data stays in .kaiser
 	@exec $(BIN)/python -m kaiser_stack run
+
+demo: install ## load a greenhouse of mock devices into the running stack: make demo, or make demo FILE=mine.yaml
+	@$(BIN)/python -m kaiser_stack demo --file "$(FILE)"
+
+demo-remove: install ## take the mock devices of `make demo` away again
+	@$(BIN)/python -m kaiser_stack demo --file "$(FILE)" --remove
 
 send: install ## send one reading over MQTT: make send ESP=ESP_0A1B2C3D GPIO=4 TYPE=DS18B20 VALUE=21.5
 	@$(BIN)/python -m kaiser_stack send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)"

@@ -44,6 +44,52 @@ def test_a_command_goes_to_a_mock_and_its_answers_come_back_until_auto_off(mocks
     assert ((newest["state"], before["state"]), newest["runtime_ms"] // 100) == ((False, True), 20)
 
 
+def test_kaiser_commands_a_mock_and_the_command_is_acknowledged(mocks: Mocks):
+    esp_id = mocks.make(actuators=[PUMP])
+    path = f"/api/v1/actuators/{esp_id}/25"
+    ok(mocks.rest.put(path, json={"actuator_type": "pump"}))
+    wait_until(lambda: mocks.device(esp_id)["online"], "the mock is online")
+    sent = ok(mocks.rest.post(f"{path}/command", json={"command": "ON", "duration_s": 600}))
+    wait_until(lambda: command_state(mocks, sent["command_id"]) == "acknowledged", "the command is acknowledged")
+    wait_until(lambda: ok(mocks.rest.get(path))["state"] is True, "the actuator shows as on")
+    assert mocks.actuator(esp_id)["state"] is True
+    ok(mocks.rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": esp_id, "reason": "leak"}))
+    wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "active", "the mock has stopped")
+    wait_until(lambda: ok(mocks.rest.get(path))["state"] is False, "the actuator shows as off")
+    assert ok(mocks.rest.get(path))["emergency"] == "active"
+    ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+    wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "the mock is let go")
+
+
+def command_state(mocks: Mocks, command_id: str) -> str:
+    return str(ok(mocks.rest.get(f"/api/v1/commands/{command_id}"))["state"])
+
+
+def alerts(mocks: Mocks, path: str) -> set[str]:
+    """The kinds of alerts in an actuator's history."""
+    items = ok(mocks.rest.get(f"{path}/history"))["items"]
+    return {item["alert_type"] for item in items if item["kind"] == "alert"}
+
+
+def test_runtime_protection_shows_as_an_alert(mocks: Mocks):
+    esp_id = mocks.make(actuators=[{**PUMP, "max_runtime_s": 1}])
+    path = f"/api/v1/actuators/{esp_id}/25"
+    ok(mocks.rest.put(path, json={"actuator_type": "pump"}))
+    mocks.command(esp_id, "ON")
+    wait_until(lambda: "runtime_protection" in alerts(mocks, path), "the alert is in the history")
+    assert (mocks.actuator(esp_id)["state"], mocks.actuator(esp_id)["error"]) == (False, "runtime protection")
+
+
+def test_a_command_that_a_mock_refuses_fails_with_its_reason(mocks: Mocks):
+    esp_id = mocks.make(actuators=[PUMP], faults={"refuse_commands": True})
+    path = f"/api/v1/actuators/{esp_id}/25"
+    ok(mocks.rest.put(path, json={"actuator_type": "pump"}))
+    wait_until(lambda: mocks.device(esp_id)["online"], "the mock is online")
+    sent = ok(mocks.rest.post(f"{path}/command", json={"command": "ON"}))
+    wait_until(lambda: command_state(mocks, sent["command_id"]) == "failed", "the command failed")
+    assert "refused" in ok(mocks.rest.get(f"/api/v1/commands/{sent['command_id']}"))["message"]
+
+
 def test_a_mock_takes_over_a_configuration_and_a_zone_that_the_registry_pushes(mocks: Mocks):
     esp_id = mocks.make(sensors=[FAST])
     zone = {"zone_id": "north"}
@@ -159,17 +205,25 @@ def test_a_mock_that_refuses_says_so(mocks: Mocks):
     assert (response["success"], mocks.actuator(esp_id)["state"]) == (False, False)
 
 
-def test_the_red_button_stops_the_pump_until_it_is_let_go(mocks: Mocks):
+def test_the_red_button_stops_the_pump_and_shows_as_an_emergency(mocks: Mocks):
     esp_id = mocks.make(actuators=[PUMP])
+    ok(mocks.rest.put(f"/api/v1/actuators/{esp_id}/25", json={"actuator_type": "pump"}))
     mocks.command(esp_id, "ON")
     wait_until(lambda: mocks.actuator(esp_id)["state"], "the pump runs")
     mocks.ask("POST", esp_id, "/emergency", {"reason": "leak"})
     assert mocks.actuator(esp_id)["emergency"] == "active"
     assert mocks.said(esp_id, "actuator/255/alert")[0]["alert_type"] == "emergency_stop"
+    wait_until(lambda: esp_id in emergencies(mocks), "the stop is in force in Kaiser too")
     mocks.command(esp_id, "ON")
     wait_until(lambda: any(not one["success"] for one in mocks.said(esp_id, "/response")), "the command is refused")
-    mocks.ask("POST", esp_id, "/emergency", {"action": "clear"})
+    ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+    wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "Kaiser's clearing lets it go")
     assert (mocks.actuator(esp_id)["emergency"], mocks.actuator(esp_id)["state"]) == ("normal", False)
+
+
+def emergencies(mocks: Mocks) -> set[str]:
+    """The devices with an emergency stop in force."""
+    return {item["esp_id"] for item in ok(mocks.rest.get("/api/v1/actuators/emergencies"))["items"]}
 
 
 def test_values_are_overridden_all_or_none_until_they_are_let_go(mocks: Mocks):

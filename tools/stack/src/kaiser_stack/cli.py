@@ -1,11 +1,11 @@
-"""The command line: `python -m kaiser_stack run|servers|stop|start|kill|send`."""
+"""The command line: `python -m kaiser_stack run|servers|stop|start|kill|send|demo`."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from kaiser_stack import control, procfile, send
+from kaiser_stack import control, demo, procfile, rest, send
 from kaiser_stack.console import Console
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.run import run
@@ -50,6 +50,9 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
             control.stop(settings.run_dir, arguments.name, kill=True)
         case "start":
             control.start(settings.run_dir, arguments.name)
+        case "demo":
+            content, session = demo.read(arguments.file), rest.sign_in(settings)
+            (demo.remove if arguments.remove else demo.load)(session, content, console.notice)
         case "send":
             reading = send.Reading(arguments.kaiser, arguments.esp, arguments.gpio, arguments.type, arguments.value)
             print(send.send(settings.mqtt_host or "127.0.0.1", settings.mqtt_port, reading))
@@ -74,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         ("start", "let it run again"),
     ):
         commands.add_parser(name, help=text).add_argument("name", help="such as sensor or postgres")
+    mocks = commands.add_parser("demo", help="load mock devices and rules from a file into the running stack")
+    mocks.add_argument("--file", type=Path, default=Path("demo/greenhouse.yaml"), help="default: demo/greenhouse.yaml")
+    mocks.add_argument("--remove", action="store_true", help="take them away again")
     _add_send(commands.add_parser("send", help="send one reading over MQTT as a device would"))
     return parser
 

@@ -10,6 +10,7 @@ from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.settings import StackSettings
 
 GATEWAY = "websocket-gateway"
+SIMULATOR = "simulator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,11 @@ def rows(settings: StackSettings, ready: Ready) -> list[tuple[str, str]]:
         ("WebSocket", f"ws://{web}/api/v1/ws/realtime/{{client_id}}?token={{token}}"),
         ("admin", f"user {settings.admin_user}, password {f'in {_short(password)}' if password else 'as you set it'}"),
     ]
+    demo = [("demo", "`make demo` in another terminal loads a greenhouse of eight mock devices")]
     return [
         *(gateway if GATEWAY in ready.metrics_ports else []),
         ("MQTT", f"{ready.environment['KAISER_MQTT_HOST']}:{settings.mqtt_port}   {ready.broker}"),
+        *(demo if {GATEWAY, SIMULATOR} <= set(ready.metrics_ports) else []),
         ("logs", f"{_short(str(settings.log_dir))}/   warnings and errors show here too"),
     ]
 

@@ -1,0 +1,69 @@
+"""`make demo`: a newcomer sees a greenhouse within a minute."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import yaml
+from harness import ROOT, Stack, wait_until
+from kaiser_common.schemas.api.mock import CreateMocks
+from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_stack import demo
+from mocks import Mocks
+
+FILE = ROOT / "demo" / "greenhouse.yaml"
+
+
+def run(stack: Stack, *arguments: str) -> str:
+    """What `python -m kaiser_stack demo` says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kaiser_stack", "demo", *arguments],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_file_holds_eight_devices_and_rules_that_the_api_takes():
+    content = demo.read(FILE)
+    made = CreateMocks.model_validate({"devices": content.devices})
+    assert len(made.devices) == 8
+    commanded = {(device.esp_id, one.gpio) for device in made.devices for one in device.actuators}
+    rules = [RuleSettings.model_validate(rule) for rule in content.rules]
+    assert rules
+    assert {(action.esp_id, action.gpio) for rule in rules for action in rule.actions} <= commanded
+
+
+def test_charts_move_within_a_minute_and_everything_can_be_taken_away_again(stack: Stack):
+    mocks = Mocks(stack)
+    ids = [device["esp_id"] for device in yaml.safe_load(FILE.read_text())["devices"]]
+    began = time.monotonic()
+    assert "8 mock devices made" in run(stack)
+    wait_until(
+        lambda: all(len(mocks.readings(esp_id, gpio)) >= 3 for esp_id, gpio in (("MOCK_BED_1", 34), ("MOCK_TANK", 32))),
+        "three readings of a bed and of the tank",
+    )
+    assert time.monotonic() - began < 60
+    assert "0 mock devices made, 8 were there already" in run(stack)
+    assert "8 mock devices" in run(stack, "--remove")
+    assert [mocks.device(esp_id) for esp_id in ids] == [{}] * 8
+
+
+def test_without_a_stack_it_says_how_to_start_one(make_stack: Callable[..., Stack]):
+    stack = make_stack()
+    done = subprocess.run(
+        [sys.executable, "-m", "kaiser_stack", "demo"],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, "make run" in done.stderr) == (1, True)

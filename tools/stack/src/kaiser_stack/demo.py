@@ -1,0 +1,140 @@
+"""Loads mock devices and rules from a YAML or JSON file into a running stack, or removes them again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.rest import Refused, Rest
+
+Say = Callable[[str], None]
+
+_MOCKS = "/api/v1/debug/mock-esp"
+_RULES = "/api/v1/logic/rules"
+_SHOWN_WITHIN_S = 60.0
+_ASK_EVERY_S = 0.5
+_ABSENT = (404, 405, 503, 504)
+"""Statuses of an API whose service is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a file holds: devices and rules as the REST API takes them."""
+
+    devices: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+
+
+def read(path: Path) -> Demo:
+    """The content of a file; a sensor's `replay_csv_file` is read from beside it. SetupError says what is wrong."""
+    try:
+        content = yaml.safe_load(path.read_text())
+        devices = [_with_csv(device, path.parent) for device in content["devices"]]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        text = " ".join(str(error).split())
+        raise SetupError(f"{path} is no file of mock devices: {text}") from error
+    return Demo(devices, list(content.get("rules") or []))
+
+
+def load(rest: Rest, demo: Demo, say: Say) -> None:
+    """Make what is not there yet, and wait until readings show. NotReadyError when none do within a minute."""
+    began = time.monotonic()
+    try:
+        made = rest.ask("POST", f"{_MOCKS}/many", {"devices": demo.devices, "skip_existing": True})["esp_ids"]
+        for device in demo.devices:
+            if device["esp_id"] not in made:
+                rest.ask("POST", f"{_MOCKS}/{device['esp_id']}/start")
+    except Refused as error:
+        raise SetupError(f"the mock devices were refused: {error}") from error
+    known = len(demo.devices) - len(made)
+    say(f"{len(made)} mock devices made" + (f", {known} were there already" if known else ""))
+    _until_shown(rest, [device["esp_id"] for device in demo.devices if device.get("sensors")])
+    say(f"readings of every device show since {time.monotonic() - began:.0f} s")
+    _register_actuators(rest, demo, say)
+    _add_rules(rest, demo, say)
+    say(f"watch them at {rest.http_url}/")
+
+
+def remove(rest: Rest, demo: Demo, say: Say) -> None:
+    """Take devices and rules away again; what they sent stays stored."""
+    removed = sum(_is_removed(rest, f"{_MOCKS}/{device['esp_id']}") for device in demo.devices)
+    names = {rule["name"] for rule in demo.rules}
+    rules = [rule for rule in _rules(rest) if rule["name"] in names]
+    for rule in rules:
+        _is_removed(rest, f"{_RULES}/{rule['rule_id']}")
+    say(f"{removed} mock devices and {len(rules)} rules removed; their readings stay")
+
+
+def _with_csv(device: dict[str, Any], folder: Path) -> dict[str, Any]:
+    sensors = []
+    for sensor in device.get("sensors", []):
+        name = sensor.get("replay_csv_file")
+        rest = {key: value for key, value in sensor.items() if key != "replay_csv_file"}
+        sensors.append({**rest, "replay_csv": (folder / name).read_text()} if name else rest)
+    return {**device, "esp_id": device["esp_id"], "sensors": sensors}
+
+
+def _until_shown(rest: Rest, esp_ids: list[str]) -> None:
+    deadline = time.monotonic() + _SHOWN_WITHIN_S
+    waiting = list(esp_ids)
+    while waiting:
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"no reading of {', '.join(waiting[:3])} within {_SHOWN_WITHIN_S:g} s")
+        waiting = [esp_id for esp_id in waiting if not _has_reading(rest, esp_id)]
+        if waiting:
+            time.sleep(_ASK_EVERY_S)
+
+
+def _has_reading(rest: Rest, esp_id: str) -> bool:
+    try:
+        return bool(rest.ask("GET", f"/api/v1/sensors/latest?esp_id={esp_id}")["items"])
+    except Refused:
+        return False
+
+
+def _register_actuators(rest: Rest, demo: Demo, say: Say) -> None:
+    """Have Kaiser command what the mocks have; without the actuator service it is left out."""
+    count = 0
+    for device in demo.devices:
+        for actuator in device.get("actuators", []):
+            settings = {key: value for key, value in actuator.items() if key != "gpio"}
+            try:
+                rest.ask("PUT", f"/api/v1/actuators/{device['esp_id']}/{actuator['gpio']}", settings)
+            except Refused as error:
+                say(f"actuators are left out: {error}")
+                return
+            count += 1
+    say(f"{count} actuators registered")
+
+
+def _add_rules(rest: Rest, demo: Demo, say: Say) -> None:
+    """Add the rules that are not there by name; without the logic service they are left out."""
+    try:
+        names = {rule["name"] for rule in rest.ask("GET", f"{_RULES}?limit=1000")["items"]}
+        for rule in demo.rules:
+            if rule["name"] not in names:
+                rest.ask("POST", _RULES, rule)
+            say(f"rule in force: {rule['name']}")
+    except Refused as error:
+        if error.status not in _ABSENT:
+            raise SetupError(f"a rule was refused: {error}") from error
+        say(f"rules are left out, the logic service is not there: {error}")
+
+
+def _rules(rest: Rest) -> list[dict[str, Any]]:
+    try:
+        return list(rest.ask("GET", f"{_RULES}?limit=1000")["items"])
+    except Refused:
+        return []
+
+
+def _is_removed(rest: Rest, path: str) -> bool:
+    try:
+        rest.ask("DELETE", path)
+    except Refused:
+        return False
+    return True
