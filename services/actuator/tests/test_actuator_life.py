@@ -451,6 +451,38 @@ async def test_what_an_unknown_actuator_says_is_kept_and_told_once(life):
     assert (await life.send("ON", gpio=9)).state == "queued"
 
 
+async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_by_the_stop(life, monkeypatch):
+    await life.pump()
+    publish, stopped = life.bus.publish_batch, asyncio.Event()
+
+    async def after_the_stop(messages, **options):
+        if messages and messages[0].subject.startswith("mqtt.out.god.ESP_A.5"):
+            await asyncio.wait_for(stopped.wait(), 5)
+        await publish(messages, **options)
+
+    monkeypatch.setattr(life.bus, "publish_batch", after_the_stop)
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(life.send("ON"))
+        await asyncio.sleep(0.2)
+        tasks.create_task(life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA))
+        await asyncio.sleep(0.3)
+        stopped.set()
+    assert (await life.how(sending.result())).state == "cancelled"
+    lanes = [(lane.split()[0], payload.get("action", payload.get("command"))) for lane, payload in await life.outbox()]
+    assert lanes[-1] == ("out", "stop_all"), "whatever ingest may hold of the command, the stop comes behind it"
+    assert ("out", "ON") not in lanes
+
+
+async def test_a_stop_of_another_replica_counts_before_the_bucket_told_of_it(life):
+    await life.pump()
+    other = Emergency(
+        emergency_id="e1", esp_id="ESP_A", gpio=5, reason="leak", raised_by="bob", raised_at=life.now_ms()
+    )
+    await life.ledger.record(other)
+    assert "ESP_A.5" not in life.stops
+    assert await refusal(life.send("ON")) == (423, 5405)
+
+
 async def test_a_stop_needs_no_database_and_is_written_down_once_it_is_back(life, monkeypatch):
     await life.pump()
     command = await life.send("ON")

@@ -11,7 +11,7 @@ from kaiser_common.rpc import Caller, Method, RpcError
 from kaiser_common.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
 from kaiser_common.schemas.device import DeviceRecord
 
-from kaiser_actuator import metrics, unit_store
+from kaiser_actuator import emergency_store, metrics, unit_store
 from kaiser_actuator.admission import (
     check_command,
     check_device,
@@ -108,7 +108,8 @@ class CommandApi:
     ) -> Unit:
         recent = await unit_store.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
         siblings = [each for each in units if each.gpio != request.gpio]
-        return check_command(unit, siblings, request.request, self._stops, recent, self._per_minute)
+        stops = {**await emergency_store.covering(connection, request.esp_id, request.gpio), **self._stops}
+        return check_command(unit, siblings, request.request, stops, recent, self._per_minute)
 
     def _to_command(
         self, unit: Unit, device: DeviceRecord, request: SendCommand, caller: Caller, now: datetime

@@ -62,7 +62,7 @@ class EmergencyApi:
                 raised_at=self._now_ms(),
             )
         )
-        await self._stops.sweep_outbox(stop)
+        await self._stops.purge(stop)
         return self._in_force(await self._record(stop))
 
     async def _record(self, stop: Emergency) -> int:
@@ -72,6 +72,7 @@ class EmergencyApi:
                 return await self._ledger.record(stop)
         except _NOT_NOW as error:
             log.error("emergency_not_recorded_yet", error=(str(error) or type(error).__name__).splitlines()[0])
+            await self._stops.follow(stop)
             return 0
 
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:

@@ -33,7 +33,11 @@ class EmergencyLedger:
         self._clock = clock
 
     async def record(self, stop: Emergency) -> int:
-        """Keep a stop, cancel the open commands under it, tell of it; the number of commands cancelled."""
+        """Keep a stop, cancel the open commands under it, tell of it; the number of commands cancelled.
+
+        A command that was being admitted holds its actuator's row: it is over, and cancelled, when this has the lock.
+        What it put on the OUTBOX is followed by the stop.
+        """
         now = self._clock()
         async with self._pool.connection() as connection:
             new = await emergency_store.add(connection, stop)
@@ -45,6 +49,7 @@ class EmergencyLedger:
                 step.events.append(_raised_event(stop))
                 step.history.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))
             await conclude(connection, self._bus, step, now, self._timeout)
+        await self._stops.follow(stop)
         if cancelled:
             log.warning("commands_cancelled", commands=cancelled, key=key_of(stop.esp_id, stop.gpio))
         return cancelled

@@ -1,7 +1,7 @@
 """The SQL of emergency stops: who raised and cleared them, why and when."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from kaiser_common.schemas.api.actuators import Emergency
 from psycopg import AsyncConnection
@@ -41,6 +41,12 @@ async def clear(connection: Connection, key: str, cleared_by: str, reason: str, 
     return cursor.rowcount
 
 
+async def covering(connection: Connection, esp_id: str, gpio: int) -> dict[str, Emergency]:
+    """The stops in force over an actuator, by key: what another replica raised a moment ago is among them."""
+    keys = [key_of(None, None), key_of(esp_id, None), key_of(esp_id, gpio)]
+    return await _in_force(connection, "AND key = ANY(%s)", (keys,))
+
+
 async def is_known(connection: Connection, emergency_id: str) -> bool:
     """Whether a stop was raised before, in force or not."""
     cursor = await connection.execute("SELECT 1 FROM actuator.emergencies WHERE emergency_id = %s", (emergency_id,))
@@ -71,12 +77,17 @@ async def last_cleared_at(connection: Connection, esp_id: str, gpio: int | None)
 
 async def in_force(connection: Connection) -> dict[str, Emergency]:
     """The newest stop of each key that is not cleared."""
+    return await _in_force(connection, "", ())
+
+
+async def _in_force(connection: Connection, condition: LiteralString, values: tuple[Any, ...]) -> dict[str, Emergency]:
     cursor = await connection.execute(
-        """
+        f"""
         SELECT DISTINCT ON (key) key, emergency_id, esp_id, gpio, reason, raised_by,
                (extract(epoch FROM raised_at) * 1000)::bigint
-        FROM actuator.emergencies WHERE cleared_at IS NULL ORDER BY key, raised_at DESC
-        """
+        FROM actuator.emergencies WHERE cleared_at IS NULL {condition} ORDER BY key, raised_at DESC
+        """,
+        values,
     )
     names = ("emergency_id", "esp_id", "gpio", "reason", "raised_by", "raised_at")
     return {row[0]: Emergency.model_validate(dict(zip(names, row[1:], strict=True))) for row in await cursor.fetchall()}

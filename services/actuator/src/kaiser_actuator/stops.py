@@ -83,15 +83,19 @@ class Stops(Mapping[str, Emergency]):
             await self._bus.publish_batch([message])
             metrics.STOPS.labels(why).inc()
 
-    async def sweep_outbox(self, stop: Emergency) -> None:
-        """Take the commands off the OUTBOX that a stop covers, and send it again behind all that ingest may hold."""
+    async def follow(self, stop: Emergency) -> None:
+        """Purge once more, for what was admitted meanwhile, and send the stop again behind all that ingest may hold."""
+        await self.purge(stop)
+        message = self._message(stop, "behind", urgent=False)
+        if message is not None:
+            await self._bus.publish_batch([message])
+
+    async def purge(self, stop: Emergency) -> None:
+        """Take the commands off the OUTBOX that a stop covers."""
         try:
             await self._bus.jetstream.purge_stream(OUTBOX.name, subject=commands_filter(stop.esp_id, stop.gpio))
         except (NatsError, TimeoutError) as error:
             log.warning("commands_not_purged", key=key_of(stop.esp_id, stop.gpio), error=str(error))
-        message = self._message(stop, "behind", urgent=False)
-        if message is not None:
-            await self._bus.publish_batch([message])
 
     async def greet(self, esp_id: str) -> None:
         """Tell a device that came online of every stop that covers it."""
