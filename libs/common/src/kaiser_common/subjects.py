@@ -76,7 +76,10 @@ OUTBOX = Stream("OUTBOX", ("mqtt.out.>", "mqtt.urgent.>"), "workqueue", "file", 
 EVENTS = Stream("EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0)
 REJECTED = Stream("REJECTED", ("rejected.>",), "limits", "file", GIB, "old", max_age_s=7 * DAY_S)
 
-STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED)
+EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 64 * MIB, "old", max_age_s=7 * DAY_S)
+"""What rules did, until it is in logic's table (docs/decisions/0602)."""
+
+STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS)
 
 SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",))
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",))
@@ -86,6 +89,7 @@ ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>",))
 SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
 INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)
+LOGIC_STORE = DurableConsumer(EXECUTIONS.name, "logic-store", ("logic.execution.>",))
 
 CONSUMERS = (
     SENSOR_LIVE,
@@ -96,6 +100,7 @@ CONSUMERS = (
     SIMULATOR,
     INGEST_OUTBOX,
     INGEST_URGENT,
+    LOGIC_STORE,
 )
 """Declared with the service that reads them: an interest stream keeps what a consumer has not acknowledged,
 so a consumer that nobody reads would fill it."""
@@ -109,6 +114,10 @@ SIMULATOR_LEASE_BUCKET = Bucket("lease_simulator", ttl_s=3.0, max_bytes=MIB)
 """Shorter than the others: mocks go on within 5 s of the death of the simulator that had it."""
 INGEST_BUCKET = Bucket("ingest", max_bytes=MIB)
 """What ingest remembers over restarts and replicas: the active broker profile and the filters of its MQTT sessions."""
+LOGIC_RULES_BUCKET = Bucket("logic_rules", max_bytes=64 * MIB)
+"""The rules, of which logic's table is the truth: so that they go on while the database is away."""
+LOGIC_STATE_BUCKET = Bucket("logic_state", max_bytes=64 * MIB)
+"""What rules remember; a rule fires once its state is written here by compare-and-set (docs/decisions/0601)."""
 
 BUCKETS = (
     DEVICES_BUCKET,
@@ -117,6 +126,8 @@ BUCKETS = (
     LEASE_BUCKET,
     SIMULATOR_LEASE_BUCKET,
     INGEST_BUCKET,
+    LOGIC_RULES_BUCKET,
+    LOGIC_STATE_BUCKET,
 )
 
 
@@ -169,6 +180,11 @@ def event_subject(event_type: str, esp_id: str | None = None) -> str:
 def rejected_subject(code: int, esp_id: str | None = None) -> str:
     """Subject of a rejected message."""
     return f"rejected.{code}.{_token(esp_id or NO_DEVICE)}"
+
+
+def execution_subject(rule_id: str) -> str:
+    """Subject of what a rule did, on its way to the table."""
+    return f"logic.execution.{_token(rule_id)}"
 
 
 def rpc_subject(service: str, method: str) -> str:

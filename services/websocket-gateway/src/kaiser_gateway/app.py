@@ -18,7 +18,19 @@ from kaiser_common.rpc import tell_status
 from kaiser_common.service import HttpServer, Service, internal_routes, run
 
 from kaiser_gateway import console_files, metrics, problems, realtime
-from kaiser_gateway.api import actuators, audit, commands, described, devices, mock, rejected, sensors, sign_in, system
+from kaiser_gateway.api import (
+    actuators,
+    audit,
+    commands,
+    described,
+    devices,
+    logic,
+    mock,
+    rejected,
+    sensors,
+    sign_in,
+    system,
+)
 from kaiser_gateway.api import status as status_api
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
@@ -30,7 +42,7 @@ from kaiser_gateway.users import Users
 
 log = structlog.get_logger()
 
-ROUTERS = (devices, sensors, actuators, commands, mock, rejected, audit, system)
+ROUTERS = (devices, sensors, actuators, commands, logic, mock, rejected, audit, system)
 """One module a resource, each with `router(bus, guard)`."""
 
 _SHORTEST_KEY = 32

@@ -5,6 +5,7 @@ from typing import Any
 
 from kaiser_common import __version__
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.schemas.api.logic import Execution
 from kaiser_common.schemas.device import (
     AliveDigest,
     ConfigResponse,
@@ -50,6 +51,7 @@ _PARAMETERS = {
     "esp_id": "The device; _ where none is concerned, broadcast in place of both ids for all.",
     "gpio": "The pin, 0 to 48; 255 is the whole device.",
     "code": "The error code.",
+    "rule_id": "The rule.",
 }
 _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
     "alive": ("esp.system.alive.{kaiser_id}.digest", AliveDigest, "Which devices were heard, by ingest"),
@@ -57,6 +59,7 @@ _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
     "outbox": ("mqtt.out.{kaiser_id}.{esp_id}", OutboxMessage, "A message that ingest publishes on MQTT"),
     "urgent": ("mqtt.urgent.{kaiser_id}.{esp_id}", OutboxMessage, "The same, ahead of the queue"),
     "rejected": ("rejected.{code}.{esp_id}", RejectedMessage, "A message that was put aside, with the reason"),
+    "execution": ("logic.execution.{rule_id}", Execution, "What a rule did, until it is in the table"),
 }
 
 

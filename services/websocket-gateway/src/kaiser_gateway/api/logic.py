@@ -1,0 +1,89 @@
+"""Automation rules, answered by logic."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, Nothing, call
+from kaiser_common.schemas.api.devices import ESP_ID
+from kaiser_common.schemas.api.logic import (
+    RULE_ID,
+    CreateRule,
+    ExecutionsPage,
+    ExecutionsQuery,
+    Outcome,
+    PutRule,
+    Rule,
+    RuleId,
+    RulesPage,
+    RulesQuery,
+    TestRequest,
+    TestResult,
+    TestRule,
+)
+from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.schemas.api.sensors import Milliseconds
+
+from kaiser_gateway.auth import Guard
+
+RuleIdPath = Annotated[str, Path(pattern=RULE_ID, examples=["4f1c9a7e2b3d5a60"])]
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/logic."""
+    routes = APIRouter(prefix="/api/v1/logic", tags=["logic"])
+    viewer, operator = guard.needs("viewer"), guard.needs("operator")
+
+    @routes.get("/rules")
+    async def list_rules(
+        enabled: bool | None = None,
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=300)] = None,
+        caller: Caller = viewer,
+    ) -> RulesPage:
+        """Rules by name; of a device those that name it in a condition or an action."""
+        query = RulesQuery(enabled=enabled, esp_id=esp_id, limit=limit, cursor=cursor)
+        return await call(bus, "logic", "list", query, RulesPage, caller=caller)
+
+    @routes.post("/rules", status_code=201)
+    async def create(body: RuleSettings, caller: Caller = operator) -> Rule:
+        """Add a rule, in force at once. 422 names the rules with which it would be a loop."""
+        return await call(bus, "logic", "create", CreateRule(settings=body), Rule, caller=caller)
+
+    @routes.get("/rules/{rule_id}")
+    async def read(rule_id: RuleIdPath, caller: Caller = viewer) -> Rule:
+        """One rule."""
+        return await call(bus, "logic", "read", RuleId(rule_id=rule_id), Rule, caller=caller)
+
+    @routes.put("/rules/{rule_id}")
+    async def put(rule_id: RuleIdPath, body: RuleSettings, caller: Caller = operator) -> Rule:
+        """Change a rule as a whole, in force at once; what it is doing is ended."""
+        return await call(bus, "logic", "put", PutRule(rule_id=rule_id, settings=body), Rule, caller=caller)
+
+    @routes.delete("/rules/{rule_id}", status_code=204)
+    async def delete(rule_id: RuleIdPath, caller: Caller = operator) -> None:
+        """Remove a rule; what it is doing is ended, what it did stays recorded."""
+        await call(bus, "logic", "delete", RuleId(rule_id=rule_id), Nothing, caller=caller)
+
+    @routes.post("/rules/{rule_id}/test")
+    async def test(rule_id: RuleIdPath, body: TestRequest | None = None, caller: Caller = operator) -> TestResult:
+        """What the rule would do now, or with given values, and why, condition by condition. Nothing is sent."""
+        request = TestRule(rule_id=rule_id, request=body or TestRequest())
+        return await call(bus, "logic", "test", request, TestResult, caller=caller)
+
+    @routes.get("/executions")
+    async def executions(
+        rule_id: Annotated[str | None, Query(pattern=RULE_ID)] = None,
+        outcome: Outcome | None = None,
+        from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
+        to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        caller: Caller = viewer,
+    ) -> ExecutionsPage:
+        """What rules did and what they were kept from, newest first."""
+        query = ExecutionsQuery(rule_id=rule_id, outcome=outcome, from_ms=from_, to_ms=to, limit=limit, cursor=cursor)
+        return await call(bus, "logic", "executions", query, ExecutionsPage, caller=caller)
+
+    return routes
