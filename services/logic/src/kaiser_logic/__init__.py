@@ -1,0 +1,1 @@
+"""Automation rules across devices."""

@@ -1,0 +1,226 @@
+"""What the logic service answers to the gateway."""
+
+import asyncio
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import structlog
+from kaiser_common.bucket import BucketWriter
+from kaiser_common.bus import Bus
+from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.schemas.api.logic import (
+    CreateRule,
+    ExecutionsPage,
+    ExecutionsQuery,
+    PutRule,
+    Rule,
+    RuleId,
+    RulesPage,
+    RulesQuery,
+    TestResult,
+    TestRule,
+)
+from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.subjects import LOGIC_RULES_BUCKET
+from nats.errors import Error as NatsError
+
+from kaiser_logic import store
+from kaiser_logic.loops import find_loop
+
+log = structlog.get_logger()
+
+_MEND_EVERY_S = 2.0
+_OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, NatsError, OSError)
+
+
+class LogicApi:
+    """The handlers; the table first, then the bucket, from which the rule is in force. Killed or NATS away between the
+    two: `keep_mending` makes the bucket say what the table says."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        bus: Bus,
+        test: Callable[[TestRule], TestResult | None],
+        clock: Callable[[], int],
+        rules_max: int,
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._test = test
+        self._clock = clock
+        self._rules_max = rules_max
+        self._changing = asyncio.Lock()
+        self._to_mend = True
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "list": Method(RulesQuery, self.page),
+            "read": Method(RuleId, self.read),
+            "create": Method(CreateRule, self.create),
+            "put": Method(PutRule, self.put),
+            "delete": Method(RuleId, self.delete),
+            "test": Method(TestRule, self.test),
+            "executions": Method(ExecutionsQuery, self.executions),
+        }
+
+    async def page(self, query: RulesQuery, caller: Caller) -> RulesPage:
+        """A page of rules."""
+        after = _parse_cursor(query.cursor, str, str) if query.cursor else None
+        async with self._pool.connection() as connection:
+            items = await store.page(connection, query, after)
+        more = len(items) == query.limit
+        return RulesPage(items=items, next_cursor=_to_cursor(items[-1].name, items[-1].rule_id) if more else None)
+
+    async def read(self, request: RuleId, caller: Caller) -> Rule:
+        """One rule. 404 when it is not there."""
+        async with self._pool.connection() as connection:
+            return _found(await store.read(connection, request.rule_id), request.rule_id)
+
+    async def create(self, request: CreateRule, caller: Caller) -> Rule:
+        """Add a rule, in force at once. 422 (5003) where it closes a loop, 409 when there are too many."""
+        now_ms = self._clock()
+        settings = request.settings
+        rule = _rule(settings, rule_id=secrets.token_hex(8), created_at=now_ms, updated_at=now_ms)
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                others = await self._others(connection, rule)
+                if len(others) >= self._rules_max:
+                    raise RpcError(409, Code.VALUE_OUT_OF_RANGE, f"there are {len(others)} rules, the most allowed")
+                await store.insert(connection, rule, settings, caller.user)
+            await self._publish(rule)
+        log.info("rule_created", rule_id=rule.rule_id, name=rule.name, user=caller.user)
+        return rule
+
+    async def put(self, request: PutRule, caller: Caller) -> Rule:
+        """Change a rule as a whole, in force at once; what it is doing is ended. 404, 422 as above."""
+        settings = request.settings
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                known = _found(await store.read(connection, request.rule_id), request.rule_id)
+                rule = _rule(
+                    settings,
+                    rule_id=known.rule_id,
+                    version=known.version + 1,
+                    created_at=known.created_at,
+                    updated_at=self._clock(),
+                )
+                await self._others(connection, rule)
+                await store.update(connection, rule, settings, caller.user)
+            await self._publish(rule)
+        log.info("rule_changed", rule_id=rule.rule_id, version=rule.version, user=caller.user)
+        last = {"last_executed_at": known.last_executed_at, "last_outcome": known.last_outcome}
+        return rule.model_copy(update=last)
+
+    async def delete(self, request: RuleId, caller: Caller) -> Nothing:
+        """Remove a rule; what it is doing is ended. 404 when it is not there."""
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                await store.lock_rules(connection)
+                if not await store.delete(connection, request.rule_id):
+                    _found(None, request.rule_id)
+            try:
+                await (await self._bucket()).delete(request.rule_id)
+            except (NatsError, OSError) as error:
+                self._mend_later(request.rule_id, error)
+        log.info("rule_removed", rule_id=request.rule_id, user=caller.user)
+        return Nothing()
+
+    async def test(self, request: TestRule, caller: Caller) -> TestResult:
+        """A dry run with given or current values: nothing is sent. 404 when the rule is not there."""
+        result = self._test(request)
+        if result is None:
+            raise _missing(request.rule_id)
+        return result
+
+    async def executions(self, query: ExecutionsQuery, caller: Caller) -> ExecutionsPage:
+        """A page of executions, newest first."""
+        before = None
+        if query.cursor:
+            at_ms, execution_id = _parse_cursor(query.cursor, int, str)
+            before = (store.to_cursor_time(at_ms), execution_id)
+        async with self._pool.connection() as connection:
+            items = await store.executions(connection, query, before)
+        more = len(items) == query.limit
+        cursor = _to_cursor(items[-1].started_at, items[-1].execution_id) if more else None
+        return ExecutionsPage(items=items, next_cursor=cursor)
+
+    async def keep_mending(self) -> None:
+        """Make the bucket say what the table says, at the start and after a write to it failed; database or NATS away:
+        again in 2 s. Meanwhile the rules of the bucket are in force."""
+        while True:
+            if self._to_mend:
+                try:
+                    await self._mend()
+                except _OUTSIDE as error:
+                    if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                        raise
+                    reason = (str(error) or type(error).__name__).splitlines()[0]
+                    log.warning("rules_not_compared_yet", error=reason)
+            await asyncio.sleep(_MEND_EVERY_S)
+
+    async def _mend(self) -> None:
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                rules = await store.every(connection)
+            wanted = {rule.rule_id: rule.model_dump_json().encode() for rule in rules}
+            await (await self._bucket()).rebuild(wanted)
+            self._to_mend = False
+
+    async def _others(self, connection: store.Connection, rule: Rule) -> list[Rule]:
+        """Every other rule, nobody else changing them meanwhile. RpcError 422 where the rule closes a loop."""
+        await store.lock_rules(connection)
+        others = [other for other in await store.every(connection) if other.rule_id != rule.rule_id]
+        names = find_loop(rule, others)
+        if names is not None:
+            text = f"these rules would set each other off for ever: {' → '.join(names)}"
+            raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text, "conditions")
+        return others
+
+    async def _publish(self, rule: Rule) -> None:
+        try:
+            await (await self._bucket()).put(rule.rule_id, rule.model_dump_json().encode())
+        except (NatsError, OSError) as error:
+            self._mend_later(rule.rule_id, error)
+
+    def _mend_later(self, rule_id: str, error: Exception) -> None:
+        self._to_mend = True
+        log.warning("rule_not_in_force_yet", rule_id=rule_id, error=str(error) or type(error).__name__)
+
+    async def _bucket(self) -> BucketWriter:
+        return await BucketWriter.open(self._bus, LOGIC_RULES_BUCKET)
+
+
+def _rule(settings: RuleSettings, **more: Any) -> Rule:
+    return Rule.model_validate({**settings.model_dump(mode="json"), **more})
+
+
+def _found(rule: Rule | None, rule_id: str) -> Rule:
+    if rule is None:
+        raise _missing(rule_id)
+    return rule
+
+
+def _missing(rule_id: str) -> RpcError:
+    return RpcError(404, Code.CONFIG_PAYLOAD_INVALID, f"no rule {rule_id}", "rule_id")
+
+
+def _to_cursor(*key: str | int) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def _parse_cursor(cursor: str, first: type[Any], second: type[Any]) -> tuple[Any, Any]:
+    """What `_to_cursor` made. RpcError 422 for anything else."""
+    try:
+        one, two = json.loads(base64.urlsafe_b64decode(cursor))
+        return first(one), second(two)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise RpcError(422, Code.FIELD_TYPE_MISMATCH, "cursor is none that was given out", "cursor") from error

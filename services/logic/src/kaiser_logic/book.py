@@ -1,0 +1,48 @@
+"""The rules in force, followed from their bucket, so that they go on while the database is away."""
+
+from collections.abc import Callable
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.mirror import Mirror
+from kaiser_common.schemas.api.logic import Rule
+from kaiser_common.subjects import LOGIC_RULES_BUCKET
+
+log = structlog.get_logger()
+
+
+class RuleBook:
+    """Every rule by id, disabled ones too. `listener(rule_id, rule)` is called at each change, None for a removal."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.rules: dict[str, Rule] = {}
+        self.listener: Callable[[str, Rule | None], None] | None = None
+        self._mirror: Mirror[Rule] = Mirror(bus, LOGIC_RULES_BUCKET, decode)
+        self._mirror.on_change(self._changed)
+
+    async def keep(self) -> None:
+        """Follow the bucket for ever."""
+        await self._mirror.keep()
+
+    async def ready(self) -> None:
+        """Wait until the bucket was read once, with a log line every half minute."""
+        while True:
+            try:
+                await self._mirror.ready(30.0)
+            except TimeoutError:
+                log.warning("rules_not_read_yet", bucket=LOGIC_RULES_BUCKET.name, hint="run migrate")
+            else:
+                return
+
+    def _changed(self, rule_id: str, rule: Rule | None) -> None:
+        if rule is None:
+            self.rules.pop(rule_id, None)
+        else:
+            self.rules[rule_id] = rule
+        if self.listener is not None:
+            self.listener(rule_id, rule)
+
+
+def decode(body: bytes) -> Rule:
+    """A rule as the bucket has it. Fields of a newer version are skipped; ValidationError for what is no rule."""
+    return Rule.model_validate_json(body, extra="ignore")

@@ -1,0 +1,96 @@
+"""Commands to actuators, through the actuator service alone, and how they end."""
+
+import asyncio
+from collections import OrderedDict
+
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, RpcError, call
+from kaiser_common.schemas.api.actuators import (
+    OPEN_STATES,
+    CommandId,
+    CommandRequest,
+    CommandStateName,
+    CommandStatus,
+    SendCommand,
+)
+from kaiser_common.schemas.api.logic import Rule
+from kaiser_common.schemas.api.rules import ActuatorAction
+from kaiser_common.schemas.event import ActuatorResponseEvent
+
+_AT_ONCE = 32
+_TRY_AGAIN = (0.2, 0.5, 1.0, 2.0)
+_BUSY = (503, 504)
+_REMEMBERED = 2000
+
+
+class Commands:
+    """At most 32 requests at once, further ones wait. A command keeps its key, so that repeating it moves nothing."""
+
+    def __init__(self, bus: Bus, wait_s: float) -> None:
+        self._bus = bus
+        self._wait_s = wait_s
+        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._ended: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+
+    async def send(self, rule: Rule, execution_id: str, path: str, action: ActuatorAction) -> CommandStatus:
+        """Send a command. RpcError: refused, or the actuator service did not answer in several tries."""
+        request = SendCommand(
+            esp_id=action.esp_id,
+            gpio=action.gpio,
+            request=CommandRequest(
+                command=action.command,
+                value=action.value,
+                duration_s=action.duration_s,
+                reason=f"rule {rule.name}"[:200],
+            ),
+            idempotency_key=f"{execution_id}:{path}",
+        )
+        caller = Caller(user=f"rule:{rule.name}", role="operator", request_id=execution_id)
+        for wait_s in (*_TRY_AGAIN, None):
+            try:
+                async with self._free:
+                    return await call(self._bus, "actuator", "command", request, CommandStatus, caller=caller)
+            except RpcError as error:
+                if error.problem.status not in _BUSY or wait_s is None:
+                    raise
+                await asyncio.sleep(wait_s)
+        raise AssertionError("the last try returns or raises")
+
+    async def end_of(self, status: CommandStatus) -> CommandStatus:
+        """A command's end, as its event told it; after the wait the actuator service is asked, and what it says is
+        returned, also a state that is no end."""
+        if status.state not in OPEN_STATES:
+            return status
+        if status.command_id not in self._ended:
+            ended = self._waiting.setdefault(status.command_id, asyncio.get_running_loop().create_future())
+            try:
+                await asyncio.wait_for(asyncio.shield(ended), self._wait_s)
+            except TimeoutError:
+                return await self._asked(status)
+            finally:
+                self._waiting.pop(status.command_id, None)
+        state, message = self._ended.get(status.command_id, (status.state, None))
+        return status.model_copy(update={"state": state, "message": message})
+
+    def note(self, event: ActuatorResponseEvent) -> None:
+        """Take an event that may be a command's end."""
+        if event.command_id is None or event.state is None or event.state in OPEN_STATES:
+            return
+        self._ended[event.command_id] = (event.state, event.message)
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+        waiting = self._waiting.get(event.command_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def _asked(self, status: CommandStatus) -> CommandStatus:
+        try:
+            request = CommandId(command_id=status.command_id)
+            return await call(self._bus, "actuator", "read_command", request, CommandStatus)
+        except RpcError:
+            return status
+
+
+SUCCESS: tuple[CommandStateName, ...] = ("acknowledged",)
+"""How a command must end for its rule to have succeeded."""

@@ -1,0 +1,77 @@
+"""What a rule would do with given or current values, and why; pure."""
+
+from collections.abc import Mapping
+
+from kaiser_common.schemas.api.logic import Rule, TestRequest, TestResult
+from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Sequence
+
+from kaiser_logic.conditions import Evaluation, View, evaluate
+from kaiser_logic.engine import Engine
+from kaiser_logic.readings import ANY, Reading
+from kaiser_logic.rules import blocked
+from kaiser_logic.state import Memory, RuleState
+
+
+def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> TestResult:
+    """Evaluate with what the rule remembers now; nothing is changed and nothing is sent."""
+    at_ms = now_ms if request.at is None else request.at
+    state = engine.states.get(rule.rule_id) or RuleState(version=rule.version)
+    found = _evaluated(engine.view, rule, state.memory, request, at_ms)
+    why = blocked(rule, state, engine.holders_of(rule), engine.limits, at_ms)
+    if found.result is not True:
+        reason = _not_true(found)
+    elif not rule.enabled:
+        reason = "the conditions are true, but the rule is disabled"
+    elif why is not None:
+        reason = f"the conditions are true, but: {why.text}"
+    elif not state.armed:
+        reason = "the conditions are true, and it has fired since they became so; mode edge fires once"
+    else:
+        reason = "the conditions are true and nothing keeps it from firing"
+    fires = found.result is True and rule.enabled and why is None and state.armed
+    return TestResult(
+        rule_id=rule.rule_id,
+        at=at_ms,
+        result=found.result,
+        would_fire=fires,
+        reason=reason,
+        conditions=found.reports,
+        actions=[describe(action) for action in rule.actions],
+    )
+
+
+def _evaluated(view: View, rule: Rule, past: Mapping[str, Memory], request: TestRequest, at_ms: int) -> Evaluation:
+    """With given values these are looked at twice: when they are supposed to have come, and at the time of the test."""
+    if request.values:
+        given = [
+            Reading(value.esp_id, value.gpio, value.sensor_type or ANY, at_ms, value.value, value.quality)
+            for value in request.values
+        ]
+        view = View(view.readings.supposing(given, at_ms), view.listening_since, view.grace_ms)
+        past = evaluate(rule.conditions, past, view, at_ms - int(request.held_s * 1000)).memory
+    return evaluate(rule.conditions, past, view, at_ms, explain=True)
+
+
+def _not_true(found: Evaluation) -> str:
+    wanted = "are false" if found.result is False else "cannot be told"
+    for report in found.reports:
+        if report.result is found.result and report.type != "compound":
+            return f"the conditions {wanted}: {report.path} {report.detail}"
+    return f"the conditions {wanted}"
+
+
+def describe(action: Action) -> str:
+    """An action in words."""
+    match action:
+        case ActuatorAction():
+            value = f" {action.value:g}" if action.value is not None else ""
+            duration = f" for {action.duration_s} s" if action.duration_s else ""
+            return f"{action.command}{value} to {action.esp_id} gpio {action.gpio}{duration}"
+        case Notification():
+            webhook = f" and POST it to {action.webhook_url.host}" if action.webhook_url else ""
+            return f"tell {action.message!r} as {action.severity}{webhook}"
+        case Delay():
+            return f"wait {action.seconds:g} s"
+        case Sequence():
+            ending = "" if action.abort_on_failure else ", going on after a failure"
+            return f"in sequence{ending}: " + "; ".join(map(describe, action.actions))

@@ -1,0 +1,323 @@
+"""All rules with what they remember: from readings and time to firings. No I/O; time is an argument (ms)."""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kaiser_common.schemas.api.logic import ConditionReport, Rule
+
+from kaiser_logic.conditions import View, evaluate
+from kaiser_logic.readings import Place, Reading, Readings, Verdict
+from kaiser_logic.rules import Blocked, Holder, Limits, actuators, blocked, failed, fired, is_recorded, sensors
+from kaiser_logic.state import RuleState, Running
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A rule that fires. Its state is to be written before anything is done: that is its claim."""
+
+    rule: Rule
+    running: Running
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """A rule that was kept from firing, to be recorded."""
+
+    rule: Rule
+    execution_id: str
+    at: int
+    why: Blocked
+    trigger: dict[str, Any]
+    decisions: list[ConditionReport]
+
+
+Effect = Firing | Suppressed
+
+
+class Engine:
+    """Call `start` once rules, states and first readings are there; before that nothing fires by itself.
+
+    `changed` names the rules whose state is to be written. After any call `next_wake` tells when time matters next.
+    """
+
+    def __init__(self, limits: Limits, readings: Readings, listening_since: int, grace_ms: int) -> None:
+        self.limits = limits
+        self.view = View(readings, listening_since, grace_ms)
+        self.rules: dict[str, Rule] = {}
+        self.states: dict[str, RuleState] = {}
+        self.changed: set[str] = set()
+        self.started = False
+        self._by_sensor: dict[Place, set[tuple[str | None, str]]] = defaultdict(set)
+        self._by_actuator: dict[Place, set[str]] = defaultdict(set)
+        self._holders: dict[Place, dict[str, Holder]] = defaultdict(dict)
+        self._wakes: dict[str, int] = {}
+        self._heap: list[tuple[int, str]] = []
+
+    # Rules come and go
+
+    def put_rule(self, rule: Rule, now_ms: int) -> list[Effect]:
+        """Take a rule, new or changed, in force at once. A changed rule forgets what its conditions remembered, but
+        not when it last fired."""
+        freed, places = self._forget(rule.rule_id)
+        state = self.states.setdefault(rule.rule_id, RuleState(version=rule.version))
+        if state.version != rule.version:
+            state.version, state.memory, state.armed, state.told = rule.version, {}, True, None
+            state.holds = []
+            self.changed.add(rule.rule_id)
+        self.rules[rule.rule_id] = rule
+        if rule.enabled:
+            for place, sensor_type in sensors(rule):
+                self._by_sensor[place].add((sensor_type, rule.rule_id))
+                self.view.readings.watch(place)
+            for place in actuators(rule):
+                self._by_actuator[place].add(rule.rule_id)
+            self._note_holds(rule, state, 0)
+        else:
+            state.holds = []
+        self._unwatch(places)
+        considered = freed | ({rule.rule_id} if rule.enabled else set())
+        return self._consider(considered, {"kind": "rule"}, 0, now_ms) if self.started else []
+
+    def remove_rule(self, rule_id: str, now_ms: int) -> list[Effect]:
+        """Forget a rule."""
+        freed, places = self._forget(rule_id)
+        self.rules.pop(rule_id, None)
+        self.states.pop(rule_id, None)
+        self.changed.discard(rule_id)
+        self._unwatch(places)
+        return self._consider(freed, {"kind": "released"}, 0, now_ms) if self.started else []
+
+    def start(self, now_ms: int) -> list[Effect]:
+        """Evaluate every rule once with what is known."""
+        self.started = True
+        return self._consider(self.rules, {"kind": "start"}, 0, now_ms)
+
+    def listen_again(self, now_ms: int) -> None:
+        """The bus was away: silence counts from now on."""
+        self.view = View(self.view.readings, now_ms, self.view.grace_ms)
+
+    # What happens
+
+    def on_reading(self, reading: Reading, now_ms: int) -> tuple[Verdict, list[Effect]]:
+        """Take a reading and evaluate the rules that name its sensor."""
+        verdict = self.view.readings.note(reading, now_ms)
+        if verdict != "taken":
+            return verdict, []
+        kind = reading.sensor_type.lower()
+        named = [
+            rule_id
+            for sensor_type, rule_id in self._by_sensor[reading.place]
+            if sensor_type is None or sensor_type == kind
+        ]
+        trigger = {
+            "kind": "reading",
+            "esp_id": reading.esp_id,
+            "gpio": reading.gpio,
+            "sensor_type": reading.sensor_type,
+            "value": reading.value,
+            "ts": reading.ts,
+        }
+        return verdict, self._consider(named, trigger, reading.seq, now_ms)
+
+    def recall(self, readings: Iterable[Reading], now_ms: int, oldest_ms: int) -> list[Effect]:
+        """Take readings that were stored earlier; a value older than oldest_ms is not known."""
+        named: set[str] = set()
+        for reading in readings:
+            if self.view.readings.recall(reading, now_ms, oldest_ms) == "taken":
+                named |= {rule_id for _, rule_id in self._by_sensor[reading.place]}
+        return self._consider(named, {"kind": "start"}, 0, now_ms) if self.started else []
+
+    def on_time(self, now_ms: int, at_most: int = 50) -> list[Effect]:
+        """Evaluate the rules whose time has come, at most so many: then `next_wake` is in the past still."""
+        due: list[str] = []
+        while self._heap and self._heap[0][0] <= now_ms and len(due) < at_most:
+            at_ms, rule_id = heapq.heappop(self._heap)
+            if self._wakes.get(rule_id) == at_ms:
+                del self._wakes[rule_id]
+                due.append(rule_id)
+        return self._consider(due, {"kind": "timer"}, 0, now_ms) if due and self.started else []
+
+    @property
+    def next_wake(self) -> int | None:
+        """When `on_time` should be called next (ms)."""
+        while self._heap and self._wakes.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def on_ended(self, rule_id: str, execution_id: str, outcome: str, now_ms: int) -> list[Effect]:
+        """An execution ended: succeeded; failed (the rule backs off and tries again while its conditions are true); or
+        interrupted (it may fire again). What is not running any more is left alone."""
+        state = self.states.get(rule_id)
+        if state is None or state.running is None or state.running.execution_id != execution_id:
+            return []
+        state.running = None
+        self.changed.add(rule_id)
+        considered = {rule_id}
+        if outcome == "succeeded":
+            state.failures, state.backoff_until = 0, None
+        else:
+            considered |= self._release(rule_id)
+            if outcome == "failed":
+                failed(state, self.limits, now_ms)
+            state.armed, state.holds = True, []
+        return self._consider(considered & self.rules.keys(), {"kind": "ended"}, 0, now_ms)
+
+    def holders_of(self, rule: Rule) -> dict[Place, list[Holder]]:
+        """Who holds the actuators that a rule commands."""
+        return {place: list(self._holders[place].values()) for place in actuators(rule) if place in self._holders}
+
+    # How it is done
+
+    def _consider(self, rule_ids: Iterable[str], trigger: dict[str, Any], seq: int, now_ms: int) -> list[Effect]:
+        """Evaluate rules, the highest priority and then the oldest first; then those whose actuator came free."""
+        effects: list[Effect] = []
+        pending = set(rule_ids)
+        while pending:
+            freed: set[str] = set()
+            found = [self.rules[rule_id] for rule_id in pending if rule_id in self.rules]
+            for rule in sorted(found, key=lambda rule: (-rule.priority, rule.created_at, rule.rule_id)):
+                if rule.enabled:
+                    freed |= self._evaluate(rule, trigger, seq, now_ms, effects)
+            pending, trigger, seq = freed, {"kind": "released"}, 0
+        return effects
+
+    def _evaluate(self, rule: Rule, trigger: dict[str, Any], seq: int, now_ms: int, effects: list[Effect]) -> set[str]:
+        """Evaluate one rule; the rules that wait for an actuator that it let go of."""
+        state = self.states[rule.rule_id]
+        if seq and seq <= state.seq:
+            return set()  # an event that this state has seen already, read again after a restart
+        state.seq = max(state.seq, seq)
+        past = state.memory
+        found = evaluate(rule.conditions, past, self.view, now_ms)
+        if found.memory != past:
+            state.memory = found.memory
+            self.changed.add(rule.rule_id)
+        wake_at, freed = found.wake_at, set()
+        if found.result is False:
+            freed = self._disarm(rule, state)
+        elif found.result and (state.armed or rule.mode == "level"):
+            why = blocked(rule, state, self.holders_of(rule), self.limits, now_ms)
+            if why is None:
+                effects.append(self._fire(rule, state, past, trigger, now_ms))
+                freed = set()
+            else:
+                self._suppress(rule, state, why, past, trigger, now_ms, effects)
+            until = why.until if why else self._next_firing(rule, now_ms)
+            if until is not None:
+                wake_at = until if wake_at is None else min(wake_at, until)
+        self._wake(rule.rule_id, wake_at)
+        return freed
+
+    def _disarm(self, rule: Rule, state: RuleState) -> set[str]:
+        """The conditions are false: the rule may fire again, and what it holds while they are true comes free."""
+        if not state.armed or state.told is not None:
+            state.armed, state.told = True, None
+            self.changed.add(rule.rule_id)
+        kept = [hold for hold in state.holds if hold.until is not None]
+        if len(kept) == len(state.holds):
+            return set()
+        freed = self._release(rule.rule_id)
+        state.holds = kept
+        self._note_holds(rule, state, 0)
+        self.changed.add(rule.rule_id)
+        return freed
+
+    def _fire(self, rule: Rule, state: RuleState, past: dict[str, Any], trigger: dict[str, Any], now_ms: int) -> Firing:
+        decisions = evaluate(rule.conditions, past, self.view, now_ms, explain=True).reports
+        execution_id = f"{rule.rule_id}-{now_ms}"
+        self._release(rule.rule_id)
+        fired(rule, state, self.limits, now_ms)
+        state.running = Running(execution_id, now_ms, now_ms, self._described(rule, trigger), decisions)
+        self._note_holds(rule, state, now_ms)
+        self.changed.add(rule.rule_id)
+        return Firing(rule, state.running)
+
+    def _suppress(
+        self,
+        rule: Rule,
+        state: RuleState,
+        why: Blocked,
+        past: dict[str, Any],
+        trigger: dict[str, Any],
+        now_ms: int,
+        effects: list[Effect],
+    ) -> None:
+        """Note what keeps the rule from firing, once for each reason while it lasts."""
+        if why.reason == "loop" and (state.paused_until is None or state.paused_until <= now_ms):
+            state.paused_until = why.until
+            self.changed.add(rule.rule_id)
+        key = f"{why.reason} {why.by or ''}"
+        if not is_recorded(rule, why) or state.told == key:
+            return
+        state.told = key
+        self.changed.add(rule.rule_id)
+        decisions = evaluate(rule.conditions, past, self.view, now_ms, explain=True).reports
+        execution_id = f"{rule.rule_id}-{now_ms}-s"
+        effects.append(Suppressed(rule, execution_id, now_ms, why, self._described(rule, trigger), decisions))
+
+    def _next_firing(self, rule: Rule, now_ms: int) -> int | None:
+        return now_ms + int(rule.cooldown_s * 1000) if rule.mode == "level" else None
+
+    def _described(self, rule: Rule, trigger: dict[str, Any]) -> dict[str, Any]:
+        """A trigger that is no reading, with the value of the first sensor of the rule that has one."""
+        if trigger["kind"] == "reading":
+            return trigger
+        for place, sensor_type in sorted(sensors(rule), key=str):
+            newest = self.view.readings.of(place, sensor_type)
+            if newest is not None and newest.value is not None:
+                sensor = {"esp_id": place[0], "gpio": place[1], "sensor_type": newest.sensor_type}
+                return {**trigger, **sensor, "value": newest.value, "ts": newest.ts}
+        return trigger
+
+    def _note_holds(self, rule: Rule, state: RuleState, at_ms: int) -> None:
+        for hold in state.holds:
+            holder = Holder(rule.rule_id, rule.name, rule.priority, at_ms, hold)
+            self._holders[hold.esp_id, hold.gpio][rule.rule_id] = holder
+
+    def _release(self, rule_id: str) -> set[str]:
+        """Let go of a rule's actuators; the other rules that command them."""
+        freed: set[str] = set()
+        state = self.states.get(rule_id)
+        for hold in state.holds if state else ():
+            place = (hold.esp_id, hold.gpio)
+            if self._holders[place].pop(rule_id, None) is not None:
+                freed |= self._by_actuator.get(place, set())
+            if not self._holders[place]:
+                del self._holders[place]
+        return freed - {rule_id}
+
+    def _forget(self, rule_id: str) -> tuple[set[str], set[Place]]:
+        """Take a rule out of every index; the rules that wait for an actuator of it, and the sensors that it named."""
+        freed = self._release(rule_id)
+        places: set[Place] = set()
+        known = self.rules.get(rule_id)
+        if known is not None:
+            for place, sensor_type in sensors(known):
+                _drop(self._by_sensor, place, (sensor_type, rule_id))
+                places.add(place)
+            for place in actuators(known):
+                _drop(self._by_actuator, place, rule_id)
+        self._wakes.pop(rule_id, None)
+        return freed, places
+
+    def _unwatch(self, places: Iterable[Place]) -> None:
+        for place in places:
+            if place not in self._by_sensor:
+                self.view.readings.unwatch(place)
+
+    def _wake(self, rule_id: str, at_ms: int | None) -> None:
+        if at_ms is None:
+            self._wakes.pop(rule_id, None)
+        elif self._wakes.get(rule_id) != at_ms:
+            self._wakes[rule_id] = at_ms
+            heapq.heappush(self._heap, (at_ms, rule_id))
+
+
+def _drop(index: dict[Place, Any], place: Place, what: Any) -> None:
+    if place in index:
+        index[place].discard(what)
+        if not index[place]:
+            del index[place]

@@ -1,0 +1,221 @@
+"""Feeds the engine with events and time while this process holds the lease."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+from kaiser_common.bus import Bus, end_if_cancelled
+from kaiser_common.consumer import Delivery, OrderedReader
+from kaiser_common.schemas.api.logic import Rule, TestResult, TestRule
+from kaiser_common.schemas.event import ActuatorResponseEvent
+from kaiser_common.subjects import EVENTS
+
+from kaiser_logic import metrics, seeds
+from kaiser_logic.book import RuleBook
+from kaiser_logic.commands import Commands
+from kaiser_logic.decode import FILTERS, decode
+from kaiser_logic.dry_run import dry_run
+from kaiser_logic.engine import Effect, Engine
+from kaiser_logic.executor import Executor
+from kaiser_logic.executor import Limits as ExecutorLimits
+from kaiser_logic.readings import Reading, Readings
+from kaiser_logic.rules import Limits
+from kaiser_logic.saving import Saving
+from kaiser_logic.settings import LogicSettings
+from kaiser_logic.state import RuleState
+from kaiser_logic.state_store import StateStore
+from kaiser_logic.telling import Telling
+from kaiser_logic.webhooks import Webhooks
+
+log = structlog.get_logger()
+
+_CAUGHT_UP_WITHIN_S = 10.0
+_LOOK_EVERY_S = 1.0
+
+
+class Evaluator:
+    """One holder's evaluation, from taking the lease to letting go of it.
+
+    Everything it knows is rebuilt at its start: rules from their bucket, states from theirs,
+    readings from the events since the checkpoint and from the sensor service.
+    """
+
+    def __init__(self, bus: Bus, book: RuleBook, telling: Telling, webhooks: Webhooks, settings: LogicSettings) -> None:
+        self._bus = bus
+        self._book = book
+        self._telling = telling
+        self._webhooks = webhooks
+        self._settings = settings
+        self._commands = Commands(bus, settings.logic_command_wait_s)
+        self._wake = asyncio.Event()
+        self._caught_up = asyncio.Event()
+        readings = Readings(int(settings.logic_late_s * 1000))
+        self.engine = Engine(_limits(settings), readings, now_ms(), int(settings.logic_grace_s * 1000))
+        self._latest_ms = int(settings.logic_latest_s * 1000)
+        self._executor: Executor | None = None
+        self._news = asyncio.Event()
+        self._removed: list[str] = []
+
+    async def run(self, store: StateStore) -> None:
+        """Evaluate until cancelled. Fenced: another process evaluates too; begin again with a new Evaluator."""
+        states, seq = await store.load()
+        saving = Saving(self.engine, store)
+        saving.seen_seq = seq or 0
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._executor = Executor(
+                    tasks,
+                    self.engine,
+                    saving,
+                    self._commands,
+                    self._webhooks,
+                    self._telling,
+                    now_ms,
+                    ExecutorLimits(self._settings.logic_executions_at_once, int(self._settings.logic_resume_s * 1000)),
+                    self._wake.set,
+                )
+                await self._take_over(states, saving, self._executor)
+                reader = OrderedReader(self._bus, EVENTS.name, FILTERS, start_sequence=None if seq is None else seq + 1)
+                tasks.create_task(self._read(reader, saving), name="events")
+                tasks.create_task(self._watch_clock(), name="clock")
+                tasks.create_task(saving.run(), name="saving")
+                await self._start(tasks, saving)
+        finally:
+            self._book.listener = None
+            await saving.finish()
+
+    def test(self, request: TestRule) -> TestResult | None:
+        """A dry run; None when the rule is not there."""
+        rule = self.engine.rules.get(request.rule_id)
+        return None if rule is None else dry_run(self.engine, rule, request.request, now_ms())
+
+    async def _take_over(self, states: dict[str, RuleState], saving: Saving, executor: Executor) -> None:
+        """Take rules and states; what was running when the process before this one ended is gone on with."""
+        now = now_ms()
+        self.engine.states = {rule_id: state for rule_id, state in states.items() if rule_id in self._book.rules}
+        running = []
+        for rule in self._book.rules.values():
+            state = self.engine.states.get(rule.rule_id)
+            if state is not None and state.running is not None:
+                running.append((rule, state.running, state.version == rule.version and rule.enabled))
+            self.engine.put_rule(rule, now)
+        self._book.listener = self._on_rule
+        for rule_id in sorted(states.keys() - self._book.rules.keys()):
+            await saving.forget(rule_id)
+        for rule, begun, unchanged in running:
+            if unchanged:
+                executor.resume(rule, begun)
+            else:
+                executor.interrupt(rule, begun, "the rule was changed meanwhile")
+        metrics.RULES.set(sum(rule.enabled for rule in self._book.rules.values()))
+
+    async def _start(self, tasks: asyncio.TaskGroup, saving: Saving) -> None:
+        """Evaluate every rule once, with what was stored before and what the events since have brought."""
+        readings = self.engine.view.readings
+        readings.fresh.clear()
+        known = await seeds.latest(self._bus, readings.devices)
+        try:
+            await asyncio.wait_for(self._caught_up.wait(), _CAUGHT_UP_WITHIN_S)
+        except TimeoutError:
+            log.warning("events_not_read_yet", within_s=_CAUGHT_UP_WITHIN_S)
+        self.engine.recall(known, now_ms(), self._latest_ms)
+        self._act(self.engine.start(now_ms()))
+        log.info("rules_in_force", rules=len(self.engine.rules), latest=len(known))
+        tasks.create_task(self._follow(saving), name="follow")
+
+    async def _read(self, reader: OrderedReader, saving: Saving) -> None:
+        """Hand each event to the engine, in order, for ever."""
+        restarts, left = 0, -1
+        async for batch in reader:
+            if reader.restarts != restarts:
+                restarts = reader.restarts
+                self.engine.listen_again(now_ms())
+            self.on_events(batch)
+            if batch:
+                saving.seen_seq = batch[-1].stream_sequence
+            if not self._caught_up.is_set():
+                left = reader.pending_at_start - len(batch) if left < 0 else left - len(batch)
+                if left <= 0:
+                    self._caught_up.set()
+            await asyncio.sleep(0)  # let executions run between batches
+
+    def on_events(self, batch: Sequence[Delivery]) -> None:
+        """Evaluate the rules that these events concern."""
+        readings = self.engine.view.readings
+        for delivery in batch:
+            _, kind, esp_id = delivery.subject.split(".", 2)
+            if kind != "actuator_response" and not readings.of_device(esp_id):
+                continue
+            message = decode(delivery)
+            if isinstance(message, ActuatorResponseEvent):
+                self._commands.note(message)
+            elif isinstance(message, Reading):
+                verdict, effects = self.engine.on_reading(message, now_ms())
+                metrics.READINGS.labels(verdict).inc()
+                self._act(effects)
+        self._wake.set()
+
+    async def _watch_clock(self) -> None:
+        """Evaluate rules whose time has come, a few at a time so that readings get their turn."""
+        while True:
+            end_if_cancelled()
+            wake_at = self.engine.next_wake if self.engine.started else None
+            wait_s = _LOOK_EVERY_S if wake_at is None else min(_LOOK_EVERY_S, (wake_at - now_ms()) / 1000)
+            if wait_s <= 0:
+                self._act(self.engine.on_time(now_ms()))
+                await asyncio.sleep(0)
+                continue
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait_s)
+            except TimeoutError:
+                continue
+
+    def _on_rule(self, rule_id: str, rule: Rule | None) -> None:
+        """A rule was added, changed or removed: in force at once, what it was doing is ended."""
+        known, state = self.engine.rules.get(rule_id), self.engine.states.get(rule_id)
+        if known == rule:
+            return
+        running = state.running if state is not None else None
+        if rule is None:
+            self._act(self.engine.remove_rule(rule_id, now_ms()))
+            self._removed.append(rule_id)
+        else:
+            self._act(self.engine.put_rule(rule, now_ms()))
+        if known is not None and running is not None and self._executor is not None:
+            reason = "the rule was removed" if rule is None else "the rule was changed"
+            self._executor.interrupt(known, running, reason)
+        metrics.RULES.set(sum(one.enabled for one in self.engine.rules.values()))
+        self._news.set()
+
+    async def _follow(self, saving: Saving) -> None:
+        """After changes of rules: ask for what new sensors showed last, delete the states of removed rules."""
+        readings = self.engine.view.readings
+        while True:
+            await self._news.wait()
+            end_if_cancelled()
+            self._news.clear()
+            while self._removed:
+                await saving.forget(self._removed.pop())
+            fresh, readings.fresh = readings.fresh, set()
+            known = await seeds.latest(self._bus, sorted(fresh))
+            self._act(self.engine.recall(known, now_ms(), self._latest_ms))
+
+    def _act(self, effects: list[Effect]) -> None:
+        if self._executor is not None:
+            self._executor.take(effects)
+
+
+def now_ms() -> int:
+    """The clock of the service, in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def _limits(settings: LogicSettings) -> Limits:
+    return Limits(
+        loop_fires=settings.logic_loop_fires,
+        loop_pause_ms=int(settings.logic_loop_pause_s * 1000),
+        backoff_first_ms=int(settings.logic_backoff_s * 1000),
+        backoff_most_ms=int(settings.logic_backoff_max_s * 1000),
+    )

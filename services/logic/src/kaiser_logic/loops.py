@@ -1,0 +1,95 @@
+"""Rules that would set each other off for ever, found when a rule is saved; pure.
+
+A rule reads an actuator's state as a sensor of type `actuator`. There is an arrow from rule A to rule B where a
+command of A can bring a condition of B about; a circle of arrows is a loop. What goes through the world (a heater
+and a thermometer) cannot be seen here: for that there is the limit at run time.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from kaiser_common.schemas.api.logic import Rule
+from kaiser_common.schemas.api.rules import (
+    ActuatorAction,
+    Compound,
+    Condition,
+    Hysteresis,
+    OfSensor,
+    RuleSettings,
+    SensorThreshold,
+    Stale,
+)
+
+from kaiser_logic.conditions import compare, crossed
+from kaiser_logic.readings import ACTUATOR, Place
+from kaiser_logic.rules import flat
+
+
+def find_loop(rule: Rule, others: Iterable[Rule]) -> list[str] | None:
+    """The names along a circle through `rule`, its own at both ends; None where there is none. Disabled rules do not
+    count, nor does a former version of the rule itself."""
+    if not rule.enabled:
+        return None
+    rules = {other.rule_id: other for other in others if other.enabled and other.rule_id != rule.rule_id}
+    rules[rule.rule_id] = rule
+    trail: dict[str, str | None] = {}
+    waiting: list[tuple[str, str | None]] = [(rule.rule_id, None)]
+    while waiting:
+        current, came_from = waiting.pop(0)
+        if current == rule.rule_id and came_from is not None:
+            return _names(rules, trail, came_from, rule)
+        if current in trail:
+            continue
+        trail[current] = came_from
+        waiting.extend((other.rule_id, current) for other in rules.values() if sets_off(rules[current], other))
+    return None
+
+
+def sets_off(rule: RuleSettings, other: RuleSettings) -> bool:
+    """Whether a command of one rule can bring a condition of another about."""
+    return any(
+        can_bring_about(condition, (action.esp_id, action.gpio), values_of(action), True)
+        for action in flat(rule)
+        if isinstance(action, ActuatorAction)
+        for condition in other.conditions
+    )
+
+
+def values_of(action: ActuatorAction) -> list[float]:
+    """The values that an actuator may take by a command."""
+    match action.command:
+        case "OFF":
+            return [0.0]
+        case "TOGGLE":
+            return [0.0, 1.0]
+        case _:
+            reached = 1.0 if action.value is None else action.value
+            return [reached, 0.0] if action.duration_s else [reached]
+
+
+def can_bring_about(condition: Condition, place: Place, values: Sequence[float], wanted: bool) -> bool:
+    """Whether an actuator's taking one of the values can turn a condition to `wanted`."""
+    if isinstance(condition, Compound):
+        wanted = wanted is not (condition.operator == "NOT")
+        return any(can_bring_about(one, place, values, wanted) for one in condition.conditions)
+    if not isinstance(condition, OfSensor) or (condition.esp_id, condition.gpio) != place:
+        return False
+    if (condition.sensor_type or ACTUATOR).lower() != ACTUATOR:
+        return False
+    match condition:
+        case SensorThreshold():
+            return any(compare(condition, value) is wanted for value in values)
+        case Hysteresis():
+            return any(crossed(condition, value, not wanted) is wanted for value in values)
+        case Stale():
+            return not wanted
+        case _:
+            return False
+
+
+def _names(rules: dict[str, Rule], trail: dict[str, str | None], last: str, rule: Rule) -> list[str]:
+    names = [rule.name]
+    step: str | None = last
+    while step is not None:
+        names.append(rules[step].name)
+        step = trail[step]
+    return names[::-1]

@@ -1,0 +1,137 @@
+"""Events and records of the logic service, built from what happened; pure."""
+
+from typing import Any, Literal
+
+from kaiser_common.bus import Outgoing
+from kaiser_common.schemas.api.logic import ActionResult, Execution, Outcome, Rule
+from kaiser_common.schemas.event import LogicExecutionEvent, SystemEvent
+from kaiser_common.subjects import event_subject, execution_subject
+
+from kaiser_logic.engine import Suppressed
+from kaiser_logic.state import Running
+
+Severity = Literal["info", "warning", "error", "critical"]
+
+
+def execution(
+    rule_name: str, rule_id: str, running: Running, outcome: Outcome, reason: str | None, now_ms: int | None
+) -> Execution:
+    """An execution as it stands; now_ms None while it runs."""
+    return Execution(
+        execution_id=running.execution_id,
+        rule_id=rule_id,
+        rule_name=rule_name,
+        outcome=outcome,
+        reason=reason,
+        trigger=running.trigger,
+        decisions=running.decisions,
+        actions=running.results,
+        started_at=running.started_at,
+        ended_at=now_ms,
+        duration_ms=None if now_ms is None else now_ms - running.started_at,
+    )
+
+
+def suppression(suppressed: Suppressed) -> Execution:
+    """That a rule was kept from firing."""
+    return Execution(
+        execution_id=suppressed.execution_id,
+        rule_id=suppressed.rule.rule_id,
+        rule_name=suppressed.rule.name,
+        outcome="suppressed",
+        reason=suppressed.why.text,
+        trigger=suppressed.trigger,
+        decisions=suppressed.decisions,
+        started_at=suppressed.at,
+        ended_at=suppressed.at,
+        duration_ms=0,
+    )
+
+
+def record(done: Execution) -> Outgoing:
+    """For the table."""
+    message_id = f"execution-{done.execution_id}-{done.outcome}"
+    return Outgoing(execution_subject(done.rule_id), done.model_dump_json().encode(), message_id)
+
+
+def event(done: Execution) -> Outgoing:
+    """logic_execution, under the device of the trigger."""
+    esp_id = done.trigger.get("esp_id")
+    body = LogicExecutionEvent(
+        rule_id=done.rule_id,
+        rule_name=done.rule_name,
+        execution_id=done.execution_id,
+        success=done.outcome == "succeeded",
+        outcome=done.outcome,
+        esp_id=esp_id,
+        gpio=done.trigger.get("gpio"),
+        trigger=done.trigger,
+        decisions=[report.model_dump() for report in done.decisions],
+        actions=[action.model_dump(exclude_none=True) for action in done.actions],
+        reason=done.reason,
+        duration_ms=done.duration_ms,
+        ts=done.started_at if done.ended_at is None else done.ended_at,
+    )
+    return _event("logic_execution", esp_id, body.model_dump_json(exclude_none=True), f"logic-{done.execution_id}")
+
+
+def notification(rule: Rule, running: Running, path: str, message: str, severity: Severity, now_ms: int) -> Outgoing:
+    """The system_event of a notification."""
+    details = {"rule_id": rule.rule_id, "rule_name": rule.name, "execution_id": running.execution_id}
+    return system_event(
+        "rule_notification", message, now_ms, severity, f"logic-{running.execution_id}-{path}", running.trigger, details
+    )
+
+
+def loop_suspected(suppressed: Suppressed) -> Outgoing:
+    """The system_event of a rule that fired too often."""
+    rule = suppressed.rule
+    return system_event(
+        "rule_loop_suspected",
+        f"rule {rule.name!r}: {suppressed.why.text}",
+        suppressed.at,
+        "error",
+        f"loop-{suppressed.execution_id}",
+        suppressed.trigger,
+        {"rule_id": rule.rule_id, "rule_name": rule.name, "until": suppressed.why.until},
+    )
+
+
+def webhook_body(rule: Rule, running: Running, message: str, severity: Severity, now_ms: int) -> dict[str, Any]:
+    """What is posted to a webhook."""
+    return {
+        "rule_id": rule.rule_id,
+        "rule_name": rule.name,
+        "execution_id": running.execution_id,
+        "message": message,
+        "severity": severity,
+        "trigger": running.trigger,
+        "ts": now_ms,
+    }
+
+
+def system_event(
+    name: str,
+    message: str,
+    now_ms: int,
+    severity: Severity,
+    event_id: str,
+    trigger: dict[str, Any],
+    details: dict[str, Any],
+) -> Outgoing:
+    """A system_event under the device of the trigger; event_id names the fact, so that telling it again is harmless."""
+    esp_id = trigger.get("esp_id")
+    body = SystemEvent(event=name, severity=severity, message=message, esp_id=esp_id, details=details, ts=now_ms)
+    return _event("system_event", esp_id, body.model_dump_json(exclude_none=True), event_id)
+
+
+def first_failure(results: list[ActionResult]) -> str | None:
+    """The first failure among results, in words."""
+    for result in results:
+        if result.state == "failed":
+            return f"action {result.path}: {result.detail}"
+    return None
+
+
+def _event(kind: str, esp_id: str | None, body: str, message_id: str) -> Outgoing:
+    return Outgoing(event_subject(kind, esp_id), body.encode(), message_id)

@@ -1,0 +1,175 @@
+"""The actions of one execution, one after the other."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.api.actuators import OPEN_STATES, CommandStatus
+from kaiser_common.schemas.api.logic import ActionResult, Rule
+from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Step
+from kaiser_common.schemas.api.rules import Sequence as StepSequence
+
+from kaiser_logic import metrics
+from kaiser_logic.commands import SUCCESS, Commands
+from kaiser_logic.outgoing import notification, webhook_body
+from kaiser_logic.state import Running
+from kaiser_logic.telling import Telling
+from kaiser_logic.webhooks import Webhooks
+
+Clock = Callable[[], int]
+"""Now in ms since 1970."""
+
+
+class Performing:
+    """Performs a rule's actions and notes each result in `running`, under the action's path.
+
+    A command at the top is sent and its end waited for after the last action; within a sequence its end is waited for
+    before the next step. What `running` has a result for already (after a restart) is not done again; a command whose
+    result was not noted is sent again under the same key, so it moves nothing twice.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        running: Running,
+        commands: Commands,
+        webhooks: Webhooks,
+        telling: Telling,
+        clock: Clock,
+        progress: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._rule = rule
+        self._running = running
+        self._commands = commands
+        self._webhooks = webhooks
+        self._telling = telling
+        self._clock = clock
+        self._progress = progress
+        """Writes `running` to where a restart finds it."""
+        self._results = {result.path: result for result in running.results}
+        self._later: dict[str, Coroutine[Any, Any, ActionResult]] = {}
+        """What is waited for at the end: ends of commands, webhooks."""
+
+    async def run(self) -> None:
+        """Do all of it. Cancelled: what has a result has happened."""
+        try:
+            for index, action in enumerate(self._rule.actions):
+                await self._one(str(index), action)
+            while self._later:
+                later, self._later = self._later, {}
+                for result in await asyncio.gather(*later.values()):
+                    self._note(result)
+        finally:
+            for waiting in self._later.values():
+                waiting.close()
+
+    async def _one(self, path: str, action: Action) -> None:
+        if isinstance(action, StepSequence):
+            await self._sequence(path, action)
+        else:
+            await self._step(path, action)
+
+    async def _sequence(self, path: str, sequence: StepSequence) -> None:
+        failed_at: str | None = None
+        for index, step in enumerate(sequence.actions):
+            place = f"{path}.{index}"
+            if failed_at is not None and sequence.abort_on_failure:
+                self._note(_result(place, step, "skipped", f"{failed_at} failed"))
+                continue
+            await self._step(place, step)
+            if isinstance(step, ActuatorAction) and place in self._later:
+                self._note(await self._later.pop(place))
+            if place in self._results and self._results[place].state == "failed":
+                failed_at = place
+
+    async def _step(self, path: str, step: Step) -> None:
+        done = self._results.get(path)
+        if done is not None and not _is_open(done):
+            return
+        self._running.touched_at = self._clock()
+        match step:
+            case ActuatorAction():
+                await self._command(path, step)
+            case Notification():
+                self._notify(path, step)
+            case Delay():
+                await self._delay(path, step)
+
+    async def _command(self, path: str, action: ActuatorAction) -> None:
+        try:
+            status = await self._commands.send(self._rule, self._running.execution_id, path, action)
+        except RpcError as error:
+            self._note(_result(path, action, "failed", error.problem.detail))
+            return
+        metrics.COMMAND_SECONDS.observe((self._clock() - self._running.started_at) / 1000)
+        self._note(_of_command(path, action, status))
+        if status.state in OPEN_STATES:
+            self._later[path] = self._end(path, action, status)
+
+    async def _end(self, path: str, action: ActuatorAction, status: CommandStatus) -> ActionResult:
+        return _of_command(path, action, await self._commands.end_of(status), ended=True)
+
+    def _notify(self, path: str, action: Notification) -> None:
+        now_ms = self._clock()
+        self._telling.tell(notification(self._rule, self._running, path, action.message, action.severity, now_ms))
+        if action.webhook_url is None:
+            self._note(_result(path, action, "done", None))
+        else:
+            self._later[path] = self._post(path, action, now_ms)
+
+    async def _post(self, path: str, action: Notification, now_ms: int) -> ActionResult:
+        assert action.webhook_url is not None
+        body = webhook_body(self._rule, self._running, action.message, action.severity, now_ms)
+        key = f"{self._running.execution_id}:{path}"
+        reason = await self._webhooks.post(action.webhook_url, body, key)
+        return _result(path, action, "done" if reason is None else "failed", reason)
+
+    async def _delay(self, path: str, action: Delay) -> None:
+        if self._running.wait_until is None:
+            self._running.wait_until = self._clock() + int(action.seconds * 1000)
+            await self._progress()
+        await asyncio.sleep(max(0, self._running.wait_until - self._clock()) / 1000)
+        self._running.wait_until = None
+        self._note(_result(path, action, "done", None))
+        await self._progress()
+
+    def _note(self, result: ActionResult) -> None:
+        self._results[result.path] = result
+        self._running.results = [self._results[path] for path in sorted(self._results, key=_place)]
+
+
+def commands_failed(results: Sequence[ActionResult]) -> bool:
+    """Whether a command did not reach its end well: then the rule backs off."""
+    return any(result.type == "actuator_command" and result.state == "failed" for result in results)
+
+
+def _is_open(result: ActionResult) -> bool:
+    """Whether a command was accepted and its end is not known."""
+    return result.command_state in OPEN_STATES and result.state == "done"
+
+
+def _of_command(path: str, action: ActuatorAction, status: CommandStatus, *, ended: bool = False) -> ActionResult:
+    state, detail = "done", status.message
+    if status.state in OPEN_STATES:
+        if ended:
+            state, detail = "failed", f"the command is {status.state} still, its end was not told in time"
+    elif status.state not in SUCCESS:
+        state, detail = (
+            "failed",
+            f"the command {status.state}: {status.message or status.state_reason or 'no reason told'}",
+        )
+    return _result(path, action, state, detail).model_copy(
+        update={"command_id": status.command_id, "command_state": status.state}
+    )
+
+
+def _result(path: str, step: Step, state: Any, detail: str | None) -> ActionResult:
+    result = ActionResult(path=path, type=step.type, state=state, detail=detail)
+    if isinstance(step, ActuatorAction):
+        return result.model_copy(update={"esp_id": step.esp_id, "gpio": step.gpio, "command": step.command})
+    return result
+
+
+def _place(path: str) -> list[int]:
+    return [int(part) for part in path.split(".")]

@@ -1,0 +1,107 @@
+"""Writes what rules remember: at once where a firing depends on it, soon otherwise."""
+
+import asyncio
+from collections import defaultdict
+
+import structlog
+from kaiser_common.bus import end_if_cancelled
+
+from kaiser_logic.engine import Engine
+from kaiser_logic.state import to_json
+from kaiser_logic.state_store import UNREACHABLE, Fenced, StateStore
+
+log = structlog.get_logger()
+
+_EVERY_S = 0.2
+_CHECKPOINT_EVERY_S = 1.0
+_AT_ONCE = 16
+_RETRY_S = 0.5
+_UNSAVED: tuple[type[Exception], ...] = (*UNREACHABLE, Fenced)
+
+
+class Saving:
+    """At most 16 writes wait for NATS at once. Killed: what was not written is evaluated again from the checkpoint."""
+
+    def __init__(self, engine: Engine, store: StateStore) -> None:
+        self._engine = engine
+        self._store = store
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._written: dict[str, bytes] = {}
+        self.seen_seq = 0
+        """Up to which event of EVENTS the engine has evaluated."""
+
+    async def save(self, rule_id: str) -> None:
+        """Write a rule's state as it is now. Fenced; nats errors: not known whether it was stored."""
+        async with self._locks[rule_id]:
+            state = self._engine.states.get(rule_id)
+            self._engine.changed.discard(rule_id)
+            if state is None:
+                return
+            body = to_json(state)
+            if self._written.get(rule_id) == body:
+                return
+            try:
+                await self._store.save(rule_id, body)
+            except UNREACHABLE:
+                self._engine.changed.add(rule_id)
+                raise
+            self._written[rule_id] = body
+
+    async def claim(self, rule_id: str) -> None:
+        """Write a state that says that the rule fires, however long NATS is away. Fenced: somebody else fired it."""
+        while True:
+            end_if_cancelled()
+            try:
+                await self.save(rule_id)
+            except UNREACHABLE as error:
+                log.warning("firing_postponed", rule_id=rule_id, error=str(error) or type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def forget(self, rule_id: str) -> None:
+        """Delete the state of a rule that is gone; NATS away: the next start does."""
+        self._written.pop(rule_id, None)
+        self._locks.pop(rule_id, None)
+        try:
+            await self._store.delete(rule_id)
+        except UNREACHABLE as error:
+            log.warning("rule_state_not_deleted", rule_id=rule_id, error=str(error) or type(error).__name__)
+
+    async def run(self) -> None:
+        """Write what changed, then how far that goes, for ever."""
+        loop = asyncio.get_running_loop()
+        told, told_at = self.seen_seq, loop.time()
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            end_if_cancelled()
+            seq = self.seen_seq
+            try:
+                await self.save_changed()
+                if seq != told and loop.time() - told_at >= _CHECKPOINT_EVERY_S:
+                    await self._store.save_checkpoint(seq)
+                    told, told_at = seq, loop.time()
+            except UNREACHABLE as error:
+                log.warning("rule_states_not_saved", error=str(error) or type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+
+    async def save_changed(self) -> None:
+        """Write every state that changed."""
+        changed = sorted(self._engine.changed)
+        for start in range(0, len(changed), _AT_ONCE):
+            part = changed[start : start + _AT_ONCE]
+            answers = await asyncio.gather(*(self.save(rule_id) for rule_id in part), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+
+    async def finish(self) -> None:
+        """A last time, in good order. NATS away, or another process at it: the next start reads the events again."""
+        try:
+            async with asyncio.timeout(2.0):
+                seq = self.seen_seq
+                await self.save_changed()
+                if seq:
+                    await self._store.save_checkpoint(seq)
+        except _UNSAVED as error:
+            log.warning("rule_states_not_saved", error=str(error) or type(error).__name__)

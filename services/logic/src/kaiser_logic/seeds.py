@@ -1,0 +1,59 @@
+"""What is known of sensors and actuators when the service starts or a rule names a new one."""
+
+from collections.abc import Sequence
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import RpcError, call
+from kaiser_common.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
+from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage
+
+from kaiser_logic.readings import ACTUATOR, Reading
+
+log = structlog.get_logger()
+
+_WITHIN_S = 3.0
+_ONE_BY_ONE = 20
+_MOST_PAGES = 50
+
+
+async def latest(bus: Bus, devices: Sequence[str]) -> list[Reading]:
+    """The newest stored readings of devices, and the states of their actuators; what does not answer within 3 s is
+    left out: then a rule waits for the next reading."""
+    if not devices:
+        return []
+    asked: Sequence[str | None] = devices if len(devices) <= _ONE_BY_ONE else [None]
+    found: list[Reading] = []
+    try:
+        for esp_id in asked:
+            found += await _sensors(bus, esp_id)
+    except RpcError as error:
+        log.warning("latest_readings_unknown", reason=error.problem.detail)
+    try:
+        for esp_id in asked:
+            found += await _actuators(bus, esp_id)
+    except RpcError as error:
+        log.warning("actuator_states_unknown", reason=error.problem.detail)
+    return found
+
+
+async def _sensors(bus: Bus, esp_id: str | None) -> list[Reading]:
+    page = await call(bus, "sensor", "latest", LatestQuery(esp_id=esp_id), ReadingsPage, timeout_s=_WITHIN_S)
+    return [Reading(item.esp_id, item.gpio, item.sensor_type, item.ts, item.value, item.quality) for item in page.items]
+
+
+async def _actuators(bus: Bus, esp_id: str | None) -> list[Reading]:
+    found: list[Reading] = []
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        query = ActuatorsQuery(esp_id=esp_id, limit=1000, cursor=cursor)
+        page = await call(bus, "actuator", "list", query, ActuatorsPage, timeout_s=_WITHIN_S)
+        found += [
+            Reading(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
+            for item in page.items
+            if item.reported_at is not None
+        ]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found

@@ -1,0 +1,82 @@
+"""What a rule remembers from one evaluation to the next, and over restarts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaiser_common.schemas.api.logic import ActionResult, ConditionReport
+from kaiser_common.schemas.api.rules import Gpio
+from pydantic import TypeAdapter
+
+HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one condition. on: hysteresis; since: true without a break since (ms); watched: looked at since (ms)."""
+
+    on: bool = False
+    since: int | None = None
+    watched: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An actuator that a rule has commanded and keeps from rules of lower priority: until a time (ms), or (None) as
+    long as its conditions are true."""
+
+    esp_id: str
+    gpio: Gpio
+    until: int | None = None
+
+
+@dataclass(slots=True)
+class Running:
+    """An execution that has begun. touched_at: last sign of it (ms); wait_until: end of the delay that it is in."""
+
+    execution_id: str
+    started_at: int
+    touched_at: int
+    trigger: dict[str, Any]
+    decisions: list[ConditionReport]
+    results: list[ActionResult] = field(default_factory=list)
+    wait_until: int | None = None
+
+
+@dataclass(slots=True)
+class RuleState:
+    """Of one rule. seq: up to which event it was evaluated; version: of the rule that `memory` belongs to.
+
+    armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
+    told: the last suppression that was recorded, so that it is recorded once. Times in ms.
+    """
+
+    version: int = 0
+    seq: int = 0
+    memory: dict[str, Memory] = field(default_factory=dict)
+    armed: bool = True
+    fired_at: list[int] = field(default_factory=list)
+    failures: int = 0
+    backoff_until: int | None = None
+    paused_until: int | None = None
+    told: str | None = None
+    holds: list[Hold] = field(default_factory=list)
+    running: Running | None = None
+
+    @property
+    def last_fired_at(self) -> int | None:
+        """When it last fired."""
+        return self.fired_at[-1] if self.fired_at else None
+
+
+_JSON = TypeAdapter(RuleState)
+
+
+def to_json(state: RuleState) -> bytes:
+    """As it is kept in the bucket."""
+    return _JSON.dump_json(state, exclude_defaults=True)
+
+
+def from_json(body: bytes) -> RuleState:
+    """ValidationError for what is none. Fields of a newer version are skipped."""
+    return _JSON.validate_json(body, extra="ignore")

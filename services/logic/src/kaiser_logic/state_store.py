@@ -1,0 +1,96 @@
+"""The states of rules in the bucket `logic_state`, written by compare-and-set."""
+
+import json
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.subjects import EVENTS, LOGIC_STATE_BUCKET
+from nats.errors import Error as NatsError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.kv import KeyValue
+from pydantic import ValidationError
+
+from kaiser_logic.state import RuleState, from_json
+
+log = structlog.get_logger()
+
+_CHECKPOINT = "checkpoint"
+
+
+class Fenced(Exception):
+    """Another process has written a rule's state since it was read here: it evaluates the rules too."""
+
+
+class StateStore:
+    """Knows each key's revision. Two processes that evaluate at once: the first write wins, the other is Fenced, so a
+    rule's firing, which is such a write, happens once."""
+
+    def __init__(self, bus: Bus, kv: KeyValue) -> None:
+        self._bus = bus
+        self._kv = kv
+        self._revisions: dict[str, int] = {}
+
+    @classmethod
+    async def open(cls, bus: Bus) -> "StateStore":
+        """Bind to the declared bucket. Raises nats errors."""
+        return cls(bus, await bus.jetstream.key_value(LOGIC_STATE_BUCKET.name))
+
+    async def load(self) -> tuple[dict[str, RuleState], int | None]:
+        """Every state by rule, and up to which event of EVENTS they go; None where that is not known, or the stream
+        has begun anew (then no state's own mark counts either)."""
+        states: dict[str, RuleState] = {}
+        seq: int | None = None
+        watcher = await self._kv.watchall(ignore_deletes=True)
+        async for entry in watcher:
+            if entry is None:
+                break
+            if entry.key == _CHECKPOINT:
+                seq = int(json.loads(entry.value)["seq"])
+            else:
+                self._note(states, entry)
+        await watcher.stop()  # type: ignore[no-untyped-call]
+        last = (await self._bus.jetstream.stream_info(EVENTS.name)).state.last_seq
+        if seq is None or seq > last:
+            for state in states.values():
+                state.seq = 0
+            return states, None
+        return states, seq
+
+    def _note(self, states: dict[str, RuleState], entry: KeyValue.Entry) -> None:
+        rule_id = entry.key.removeprefix("rule.")
+        self._revisions[rule_id] = entry.revision or 0
+        try:
+            states[rule_id] = from_json(entry.value or b"{}")
+        except ValidationError as error:
+            log.error("rule_state_unreadable", rule_id=rule_id, error=str(error).splitlines()[0])
+
+    async def save(self, rule_id: str, body: bytes) -> None:
+        """Write a state. Fenced when somebody else has; nats errors when it could not be found out: write it again."""
+        key = f"rule.{rule_id}"
+        try:
+            self._revisions[rule_id] = await self._kv.update(key, body, last=self._revisions.get(rule_id, 0))
+        except KeyWrongLastSequenceError as error:
+            # An earlier try of this very write may have been stored while its answer was lost.
+            entry = await self._entry(key)
+            if entry is None or entry.value != body or entry.revision is None:
+                raise Fenced(f"the state of rule {rule_id} was written by another process") from error
+            self._revisions[rule_id] = entry.revision
+
+    async def delete(self, rule_id: str) -> None:
+        """Forget the state of a rule that is gone."""
+        self._revisions.pop(rule_id, None)
+        await self._kv.delete(f"rule.{rule_id}")
+
+    async def save_checkpoint(self, seq: int) -> None:
+        """Note that every state goes up to this event."""
+        await self._kv.put(_CHECKPOINT, json.dumps({"seq": seq}).encode())
+
+    async def _entry(self, key: str) -> KeyValue.Entry | None:
+        try:
+            return await self._kv.get(key)
+        except KeyNotFoundError:
+            return None
+
+
+UNREACHABLE: tuple[type[Exception], ...] = (NatsError, OSError, TimeoutError)
+"""What a write raises when it is not known whether it was stored."""

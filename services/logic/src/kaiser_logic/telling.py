@@ -1,0 +1,72 @@
+"""Publishes events and records, and keeps them while NATS is away."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
+
+from kaiser_logic import metrics
+
+log = structlog.get_logger()
+
+_MOST_WAITING = 10_000
+_RETRY_S = 1.0
+
+
+class Telling:
+    """In the order in which they were told. More than 10,000 waiting: the newest is dropped and counted. Killed: what
+    waits is lost; an execution that had not ended for the bus is gone on with by the next start and told then."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: asyncio.Queue[tuple[Outgoing, asyncio.Event | None]] = asyncio.Queue(_MOST_WAITING)
+
+    def tell(self, *messages: Outgoing) -> None:
+        """Have messages published."""
+        for message in messages:
+            self._put(message, None)
+
+    async def told(self, *messages: Outgoing, within_s: float) -> bool:
+        """Have messages published and wait until the last is stored; False when it was not within the time."""
+        stored = asyncio.Event()
+        for message in messages:
+            self._put(message, stored if message is messages[-1] else None)
+        try:
+            await asyncio.wait_for(stored.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def _put(self, message: Outgoing, stored: asyncio.Event | None) -> None:
+        try:
+            self._waiting.put_nowait((message, stored))
+        except asyncio.QueueFull:
+            metrics.UNTOLD.inc()
+
+    async def run(self) -> None:
+        """Publish what is told, for ever."""
+        while True:
+            batch = [await self._waiting.get()]
+            while not self._waiting.empty() and len(batch) < 500:
+                batch.append(self._waiting.get_nowait())
+            await self._publish([message for message, _ in batch])
+            for _, stored in batch:
+                if stored is not None:
+                    stored.set()
+
+    async def _publish(self, messages: Sequence[Outgoing]) -> None:
+        """A batch is of one stream."""
+        streams: dict[str, list[Outgoing]] = {}
+        for message in messages:
+            streams.setdefault(message.subject.partition(".")[0], []).append(message)
+        for part in streams.values():
+            while True:
+                end_if_cancelled()
+                try:
+                    await self._bus.publish_batch(part)
+                except BusUnavailable as error:
+                    log.warning("events_postponed", messages=len(part), error=str(error))
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    break
