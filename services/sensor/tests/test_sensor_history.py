@@ -4,11 +4,12 @@ from datetime import date, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common.database import copy_upsert, make_day_partitions
+from kaiser_common.database import make_day_partitions
 from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_sensor import config_store, store
+from kaiser_sensor import config_store, rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
-from kaiser_sensor.rows import COLUMNS, Row
+from kaiser_sensor.rollups import HOUR, MINUTE, Span
+from kaiser_sensor.rows import Row
 
 DAY = date(2026, 1, 31)
 START, END = day_span(DAY)
@@ -37,8 +38,8 @@ def row(at: datetime, esp_id: str, gpio: int) -> Row:
 
 
 @pytest.fixture
-async def connection(database):
-    async with await psycopg.AsyncConnection.connect(database) as connection:
+async def connection(storage):
+    async with await psycopg.AsyncConnection.connect(storage, prepare_threshold=None) as connection:
         await make_day_partitions(connection, "sensor.data", START)
         yield connection
         await connection.rollback()
@@ -50,8 +51,13 @@ async def test_completeness_counts_the_day_of_configured_sensors_only(connection
         await config_store.put(connection, config)
     inside = [row(START + timedelta(minutes=minute), "TEST_1", 4) for minute in range(720)]
     outside = [row(START - timedelta(seconds=1), "TEST_1", 4), row(END, "TEST_1", 4), row(START, "TEST_1", 7)]
-    await store.insert(connection, [*inside, *outside])
+    await store_all(connection, [*inside, *outside])
     assert await store.received(connection, "TEST_1", START, END) == [(4, "ds18b20", 60, 720), (5, "ds18b20", 60, 0)]
+
+
+async def store_all(connection, rows: list[Row]) -> None:
+    for start in range(0, len(rows), 200):
+        await store.insert(connection, rows[start : start + 200], note_rollups=False)
 
 
 class Explaining:
@@ -74,7 +80,7 @@ def scanned_whole(plan) -> set[str]:
 async def filled(connection):
     minutes = range(READINGS_A_SENSOR)
     rows = [row(START + timedelta(minutes=minute), f"TEST_{device}", 4) for device in range(40) for minute in minutes]
-    await copy_upsert(connection, "sensor.data", COLUMNS, rows)
+    await store_all(connection, rows)
     await connection.execute("ANALYZE sensor.data")
     return connection
 
@@ -98,9 +104,16 @@ async def test_one_sensors_day_is_read_by_index(filled, sensor_type):
     assert scanned_whole(plans[0]["Plan"]) == set()
 
 
-async def test_one_sensors_chart_is_read_by_index(filled):
+@pytest.mark.parametrize("rollup", [None, MINUTE, HOUR])
+async def test_one_sensors_chart_is_read_by_index(filled, rollup):
+    if rollup is not None and await rollup_store.kept_by_service(filled):
+        await rollup_store.note(filled, MINUTE, [Span(START, END)])
+        for one in (MINUTE, HOUR):
+            await rollup_store.refresh(filled, one, END + timedelta(hours=1), START)
+        await filled.execute(f"ANALYZE {rollup.table}")
+
     def asked(connection):
-        return store.buckets(connection, ("TEST_7", 4, "ds18b20"), START, END, 3600)
+        return store.buckets(connection, ("TEST_7", 4, "ds18b20"), START, END, 3600, rollup, rollup and END)
 
     assert [bucket[1] for bucket in await asked(filled)] == [60] * 8 + [20] + [0] * 15
     [(plans,)] = await asked(Explaining(filled))

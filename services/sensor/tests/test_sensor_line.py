@@ -12,6 +12,7 @@ import nats
 import psycopg
 import pytest
 
+NOW_MS = int(time.time() * 1000)
 READING = {
     "kaiser_id": "god",
     "esp_id": "ESP_0A1B2C3D",
@@ -23,8 +24,8 @@ READING = {
     "value": 21.5,
     "unit": "°C",
     "quality": "good",
-    "ts": 1_767_225_600_000,
-    "received_at": 1_767_225_600_010,
+    "ts": NOW_MS,
+    "received_at": NOW_MS + 10,
 }
 
 

@@ -179,33 +179,54 @@ async def copy_upsert(
 
 
 async def make_day_partitions(
-    connection: AsyncConnection[Any], table: str, now: datetime, *, days_ahead: int = 3
+    connection: AsyncConnection[Any], table: str, now: datetime, *, days_back: int = 1, days_ahead: int = 3
 ) -> None:
-    """On plain PostgreSQL, make the partitions of `table` for yesterday and the coming days.
+    """On plain PostgreSQL, make the partitions of `table` for the last and the coming days.
 
     A hypertable makes its own chunks. A day whose rows came before its partition stays in the default partition.
     """
     if not await _is_partitioned(connection, table):
         return
-    schema, name = table.split(".")
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for offset in range(-1, days_ahead + 1):
+    for offset in range(-days_back, days_ahead + 1):
         start = midnight + timedelta(days=offset)
-        statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-            sql.Identifier(schema, f"{name}_{start:%Y%m%d}"),
-            sql.Identifier(schema, name),
-            sql.Literal(start.isoformat()),
-            sql.Literal((start + timedelta(days=1)).isoformat()),
-        )
-        try:
-            async with connection.transaction():
-                await connection.execute(statement)
-        except psycopg.errors.CheckViolation:
-            log.info("day_stays_in_default_partition", table=table, day=f"{start:%Y-%m-%d}")
+        await _make_partition(connection, table, f"{start:%Y%m%d}", start, start + timedelta(days=1))
+
+
+async def make_month_partitions(connection: AsyncConnection[Any], table: str, now: datetime) -> None:
+    """As `make_day_partitions`, of months: the last, the running and the next one."""
+    if not await _is_partitioned(connection, table):
+        return
+    start = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    start = (start - timedelta(days=1)).replace(day=1)
+    for _ in range(3):
+        end = (start + timedelta(days=32)).replace(day=1)
+        await _make_partition(connection, table, f"{start:%Y%m}", start, end)
+        start = end
+
+
+async def _make_partition(
+    connection: AsyncConnection[Any], table: str, label: str, start: datetime, end: datetime
+) -> None:
+    schema, name = table.split(".")
+    statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
+        sql.Identifier(schema, f"{name}_{label}"),
+        sql.Identifier(schema, name),
+        sql.Literal(start.isoformat()),
+        sql.Literal(end.isoformat()),
+    )
+    try:
+        async with connection.transaction():
+            await connection.execute(statement)
+    except psycopg.errors.CheckViolation:
+        log.info("rows_stay_in_default_partition", table=table, partition=label)
 
 
 async def drop_days_before(connection: AsyncConnection[Any], table: str, before: datetime) -> None:
-    """Drop the chunks or day partitions of `table` that end before a time; rows of the default partition one by one."""
+    """Drop the chunks, or partitions by day or month, of `table` that end before a time.
+
+    Rows of the default partition go one by one.
+    """
     schema, name = table.split(".")
     if not await _is_partitioned(connection, table):
         await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s::timestamptz)", (table, before))
@@ -214,9 +235,9 @@ async def drop_days_before(connection: AsyncConnection[Any], table: str, before:
         "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = %s::regclass",
         (table,),
     )
-    last_kept = f"{name}_{before.astimezone(UTC):%Y%m%d}"
+    first_kept = f"{name}_{before.astimezone(UTC):%Y%m%d}"
     for (partition,) in await cursor.fetchall():
-        if re.fullmatch(rf"{name}_\d{{8}}", partition) and partition < last_kept:
+        if re.fullmatch(rf"{name}_\d{{6}}(\d\d)?", partition) and partition < first_kept[: len(partition)]:
             await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, partition)))
     await connection.execute(
         sql.SQL("DELETE FROM {} WHERE time < {}").format(

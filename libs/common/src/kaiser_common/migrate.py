@@ -25,7 +25,8 @@ from kaiser_common.settings import CommonSettings, SettingsError, load
 
 log = structlog.get_logger()
 
-_LOCK = 0x6B616973  # "kais"
+LOCK = 0x6B616973  # "kais"
+"""The advisory lock that whoever migrates holds."""
 _WAIT_S = 60.0
 
 
@@ -54,18 +55,18 @@ def migrate_database(settings: CommonSettings) -> None:
     """Bring each service's schema to its newest version, waiting up to a minute for the server."""
     schemas = {entry.name: entry.value for entry in entry_points(group="kaiser.migrations")}
     with _connect(settings) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         _create_timescaledb(connection)
-        for schema, package in sorted(schemas.items()):
-            owner = _owner(connection, schema)
+        owners = {schema: _owner(connection, schema) for schema in sorted(schemas)}
+        for schema, owner in owners.items():
             connection.execute(
                 sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
                     sql.Identifier(schema), sql.Identifier(owner) if owner else sql.SQL("CURRENT_USER")
                 )
             )
-            connection.commit()
-            command.upgrade(_alembic_config(settings, schema, package, owner), "head")
-            log.info("schema_migrated", schema=schema, owner=owner)
+    for schema, owner in owners.items():  # each takes the lock again, on the one connection that is open then
+        command.upgrade(_alembic_config(settings, schema, schemas[schema], owner), "head")
+        log.info("schema_migrated", schema=schema, owner=owner)
 
 
 def _owner(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> str | None:
@@ -114,6 +115,7 @@ def _alembic_config(settings: CommonSettings, schema: str, package: str, owner: 
     config.attributes["options"] = connection_options(settings, "migrate")
     config.attributes["schema"] = schema
     config.attributes["owner"] = owner
+    config.attributes["lock"] = LOCK
     return config
 
 

@@ -22,8 +22,9 @@ from kaiser_common.schemas.api.sensors import (
     ReadingsQuery,
 )
 
-from kaiser_sensor import store
+from kaiser_sensor import rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
+from kaiser_sensor.rollups import answers
 from kaiser_sensor.rows import COLUMNS, Row
 
 Key = tuple[datetime, int, str]
@@ -34,9 +35,10 @@ _MOST_BUCKETS = 10_000
 class SensorApi:
     """The handlers; each reads in a transaction of its own."""
 
-    def __init__(self, pool: DatabasePool, canonical: Callable[[str], str]) -> None:
+    def __init__(self, pool: DatabasePool, canonical: Callable[[str], str], *, rollups_kept_by_service: bool) -> None:
         self._pool = pool
         self._canonical = canonical
+        self._kept_by_service = rollups_kept_by_service
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
@@ -71,15 +73,19 @@ class SensorApi:
         return ReadingsPage(items=[to_item(row) for row in rows], next_cursor=to_cursor(rows[-1]) if more else None)
 
     async def buckets(self, query: BucketsQuery, caller: Caller) -> BucketsPage:
-        """One sensor's readings by bucket. 422 for more than 10,000 buckets."""
+        """One sensor's readings by bucket, from the coarsest rollup that can tell. 422 for more than 10,000 buckets."""
         from_at, to_at = _span(query.from_ms, query.to_ms)
         if (to_at - from_at).total_seconds() / query.bucket_s > _MOST_BUCKETS:
             raise RpcError(
                 422, Code.VALUE_OUT_OF_RANGE, f"more than {_MOST_BUCKETS} buckets: take wider ones", "bucket"
             )
         key = (query.esp_id, query.gpio, self._type(query.sensor_type))
+        rollup = answers(query.bucket_s)
         async with self._pool.connection() as connection:
-            rows = await store.buckets(connection, key, from_at, to_at, query.bucket_s)
+            complete_to = None
+            if rollup is not None and self._kept_by_service:
+                complete_to = await rollup_store.complete_to(connection, rollup)
+            rows = await store.buckets(connection, key, from_at, to_at, query.bucket_s, rollup, complete_to)
         return BucketsPage(
             items=[
                 Bucket(ts=_ms(start), count=count, min=least, max=most, avg=mean, last=last)

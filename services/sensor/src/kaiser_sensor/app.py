@@ -1,47 +1,45 @@
 """The composition root of the sensor service."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import structlog
 from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus, connect
+from kaiser_common.bus import Bus, BusUnavailable, connect, end_if_cancelled
 from kaiser_common.consumer import Consumer
-from kaiser_common.database import (
-    UNAVAILABLE,
-    DatabasePool,
-    detect_level,
-    drop_days_before,
-    make_day_partitions,
-    open_pool,
-    ping,
-    wait_for_schema,
-)
+from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, open_pool, ping, verdict, wait_for_schema
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.service import Service, run
-from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_LIVE, SENSOR_STORE
+from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
 from nats.errors import Error as NatsError
 
 from kaiser_sensor import metrics
 from kaiser_sensor.api import SensorApi
 from kaiser_sensor.config_api import ConfigApi
 from kaiser_sensor.configs import Configs
+from kaiser_sensor.devices import Devices
 from kaiser_sensor.libraries import discover
 from kaiser_sensor.live import Live
+from kaiser_sensor.measure_api import MeasureApi
 from kaiser_sensor.process import Process, Processor
 from kaiser_sensor.purge import keep_purging
+from kaiser_sensor.responses import Responses
 from kaiser_sensor.rows import Processed
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.stale import Staleness
 from kaiser_sensor.storing import Storing
+from kaiser_sensor.upkeep import Upkeep
 
 log = structlog.get_logger()
 
 _UPKEEP_EVERY_S = 3600.0
-_UPKEEP_RETRY_S = 5.0
-_CONFIGS_WITHIN_S = 60.0
+_RETRY_S = 5.0
+_BUCKETS_WITHIN_S = 60.0
+_OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError, TimeoutError)
 
 
 def main() -> None:
@@ -62,12 +60,16 @@ async def work(service: Service, settings: SensorSettings) -> None:
     ):
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
-        configs = Configs(bus, libraries)
-        background = [tasks.create_task(configs.keep(), name="configs")]
-        await _until_stopped_or(service, configs.ready(_CONFIGS_WITHIN_S))
+        configs, devices = Configs(bus, libraries), Devices(bus)
+        background = [
+            tasks.create_task(configs.keep(), name="configs"),
+            tasks.create_task(devices.keep(), name="devices"),
+        ]
+        await _until_stopped_or(service, configs.ready(_BUCKETS_WITHIN_S))
+        await _until_stopped_or(service, devices.ready(_BUCKETS_WITHIN_S))
 
         def process(reading: Reading) -> Processed:
-            return processor.process(reading, configs.setup_of(reading))
+            return processor.process(reading, configs.setup_of(reading), devices.source_of(reading.esp_id))
 
         def wants_answer(reading: Reading) -> bool:
             config = configs.config_of(reading)
@@ -78,27 +80,93 @@ async def work(service: Service, settings: SensorSettings) -> None:
             shown = tasks.create_task(Live(bus, process, wants_answer).run(live), name="live")
             background.append(tasks.create_task(keep_purging(bus, service.stopping), name="purge"))
             if await _until_stopped_or(service, wait_for_schema(pool, "sensor")):
-                background.append(tasks.create_task(keep_up(pool, settings.sensor_retention_days), name="upkeep"))
-                await _store(service, settings, bus, pool, configs, process)
+                await _with_database(service, settings, bus, pool, configs, devices, process)
             await shown
         for task in background:
             task.cancel()
 
 
-async def _store(
-    service: Service, settings: SensorSettings, bus: Bus, pool: DatabasePool, configs: Configs, process: Process
+async def _with_database(
+    service: Service,
+    settings: SensorSettings,
+    bus: Bus,
+    pool: DatabasePool,
+    configs: Configs,
+    devices: Devices,
+    process: Process,
 ) -> None:
-    """Store and answer until told to stop."""
-    config_api = ConfigApi(pool, await BucketWriter.open(bus, SENSOR_CONFIGS_BUCKET), configs)
-    await config_api.rebuild()
-    methods = {**SensorApi(pool, configs.canonical).methods(), **config_api.methods()}
+    """Store, answer and keep the tables until told to stop."""
+    upkeep = Upkeep(pool, settings, utc_now)
+    prepared: list[ConfigApi] = []
+
+    async def prepare() -> None:
+        await upkeep.begin()
+        config_api = ConfigApi(pool, await BucketWriter.open(bus, SENSOR_CONFIGS_BUCKET), configs)
+        await config_api.rebuild()
+        prepared.append(config_api)
+
+    if not await _until_stopped_or(service, until_done(prepare, "start_postponed")):
+        return
+    [config_api] = prepared
+    stale = Staleness(bus, pool, devices, utc_now)
+    sensor_api = SensorApi(pool, configs.canonical, rollups_kept_by_service=upkeep.keeps_rollups)
+    measure_api = MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now)
+    methods = {**sensor_api.methods(), **config_api.methods(), **measure_api.methods()}
     async with (
         serve(bus, "sensor", methods, unavailable=(*UNAVAILABLE, NatsError)),
         Consumer(bus, SENSOR_STORE, max_messages=settings.sensor_batch).open() as stored,
+        Consumer(bus, SENSOR_RESPONSES, max_messages=settings.sensor_batch).open() as answers,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(service.until_stopped(stored.stop), name="stop-store")
-        await Storing(bus, pool, process).run(stored, service.stopping)
+        tasks.create_task(service.until_stopped(stored.stop, answers.stop), name="stop-store")
+        tasks.create_task(Responses(bus, pool, utc_now).run(answers, service.stopping), name="responses")
+        rounds = [
+            every(_UPKEEP_EVERY_S, upkeep.keep_tables, "upkeep_postponed"),
+            every(_UPKEEP_EVERY_S, upkeep.check_days, "checks_postponed"),
+            every(settings.sensor_stale_check_s, stale.look, "staleness_postponed", stale.interrupted),
+        ]
+        if upkeep.keeps_rollups:
+            rounds.append(every(settings.sensor_rollup_every_s, upkeep.refresh, "rollups_postponed"))
+        background = [tasks.create_task(one) for one in rounds]
+        await Storing(bus, pool, process, note_rollups=upkeep.keeps_rollups).run(stored, service.stopping)
+        for task in background:
+            task.cancel()
+
+
+async def every(
+    period_s: float, do: Callable[[], Awaitable[object]], postponed: str, interrupted: Callable[[], None] = lambda: None
+) -> None:
+    """Do something every so often, for ever; database or bus away: it is logged and done again after 5 s."""
+    while True:
+        end_if_cancelled()
+        try:
+            await do()
+        except _OUTSIDE as error:
+            _raise_if_bug(error)
+            interrupted()
+            log.warning(postponed, error=(str(error) or type(error).__name__).splitlines()[0])
+            await asyncio.sleep(min(period_s, _RETRY_S))
+        else:
+            await asyncio.sleep(period_s)
+
+
+async def until_done(do: Callable[[], Awaitable[object]], postponed: str) -> None:
+    """Do something once; database or bus away: it is logged and tried again every second."""
+    while True:
+        end_if_cancelled()
+        try:
+            await do()
+        except _OUTSIDE as error:
+            _raise_if_bug(error)
+            log.warning(postponed, error=(str(error) or type(error).__name__).splitlines()[0])
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+def _raise_if_bug(error: Exception) -> None:
+    if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+        raise error
 
 
 async def _until_stopped_or(service: Service, waiting: Coroutine[Any, Any, None]) -> bool:
@@ -120,20 +188,6 @@ def note_failure(sensor_type: str, reason: str) -> None:
     log.error("sensor_library_failed", sensor_type=sensor_type, reason=reason)
 
 
-async def keep_up(pool: DatabasePool, retention_days: int) -> None:
-    """Make the partitions of the coming days and drop old ones, every hour; the database away: again in 5 s."""
-    logged = False
-    while True:
-        try:
-            async with pool.connection() as connection:
-                if not logged:
-                    log.info("database_level", level=await detect_level(connection))
-                    logged = True
-                now = datetime.now(UTC)
-                await make_day_partitions(connection, "sensor.data", now)
-                await drop_days_before(connection, "sensor.data", now - timedelta(days=retention_days))
-        except UNAVAILABLE as error:
-            log.warning("upkeep_postponed", error=str(error).splitlines()[0])
-            await asyncio.sleep(_UPKEEP_RETRY_S)
-        else:
-            await asyncio.sleep(_UPKEEP_EVERY_S)
+def utc_now() -> datetime:
+    """The clock of the service."""
+    return datetime.now(UTC)

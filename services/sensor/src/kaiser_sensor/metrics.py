@@ -8,6 +8,20 @@ UNREADABLE = Counter("kaiser_sensor_unreadable_messages_total", "Messages on SEN
 REJECTED = Counter("kaiser_sensor_rejected_readings_total", "Readings that the database can never store.")
 PUBLISHED = Counter("kaiser_sensor_published_events_total", "Events sensor_data published.")
 STORE_PAUSED = Gauge("kaiser_sensor_store_paused", "1 while the database is away and nothing is fetched.")
+UNASKED = Counter(
+    "kaiser_sensor_unasked_responses_total", "Answers to commands that were not asked, or answered before."
+)
+STALE = Counter("kaiser_sensor_stale_events_total", "Silences told as sensor_data events with quality stale.")
+ROLLUP_DIFFERENCE = Gauge(
+    "kaiser_sensor_rollup_difference_readings",
+    "Readings by which a rollup's counts differ from the stored ones, over the days checked.",
+    ["rollup"],
+)
+SENSORS_YESTERDAY = Gauge(
+    "kaiser_sensor_completeness_sensors",
+    "Configured sensors by how many of yesterday's expected readings came: complete (99 %), partial, silent.",
+    ["share"],
+)
 LIBRARY_FAILURES = Counter(
     "kaiser_sensor_library_failures_total", "Readings whose sensor library raised or took too long.", ["sensor_type"]
 )

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from kaiser_common.schemas.sensor import Reading
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw
-from kaiser_sensor.rows import Processed
+from kaiser_sensor.rows import DataSource, Processed
 
 LONGEST_S = 0.05
-"""A library that takes longer holds up every other sensor's readings, so its result is not trusted."""
+"""A library that takes longer holds up every other sensor's readings, so its result is not trusted. It is found out
+when the library returns: Python code cannot be stopped half way, so one that never returns stops the service."""
 
 
 Process = Callable[[Reading], Processed]
@@ -32,18 +33,18 @@ class Processor:
     libraries: Mapping[str, Library]
     on_failure: Callable[[str, str], None]
 
-    def process(self, reading: Reading, setup: SensorSetup | None) -> Processed:
+    def process(self, reading: Reading, setup: SensorSetup | None, source: DataSource = "PRODUCTION") -> Processed:
         """The processed reading. raw_mode false keeps the device's value; an unknown or unconfigured sensor passes."""
         library = self.libraries.get(reading.sensor_type.lower())
         sensor_type = library.sensor_type if library else reading.sensor_type
         if not reading.raw_mode:
             value = reading.value if reading.value is not None else reading.raw_value
-            return Processed(reading, sensor_type, value, reading.unit, reading.quality, "device")
+            return Processed(reading, sensor_type, value, reading.unit, reading.quality, "device", source)
         if library is None or setup is None:
             value = reading.value if reading.value is not None else reading.raw_value
-            return Processed(reading, sensor_type, value, reading.unit, reading.quality, "raw")
+            return Processed(reading, sensor_type, value, reading.unit, reading.quality, "raw", source)
         outcome = self._run(library, reading, setup)
-        return Processed(reading, sensor_type, outcome.value, outcome.unit, outcome.quality, "library")
+        return Processed(reading, sensor_type, outcome.value, outcome.unit, outcome.quality, "library", source)
 
     def _run(self, library: Library, reading: Reading, setup: SensorSetup) -> Outcome:
         raw = Raw(count=reading.raw, physical=reading.raw_value)

@@ -47,7 +47,7 @@ _SOURCES: dict[str, DataSource] = {"MOCK": "MOCK", "TEST": "TEST", "SIM": "SIMUL
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """A reading with what became of it. `mode`: how value came to be."""
+    """A reading with what became of it. `mode`: how value came to be; `source`: what kind of device it comes from."""
 
     reading: Reading
     sensor_type: str
@@ -55,11 +55,16 @@ class Processed:
     unit: str | None
     quality: Quality
     mode: Literal["raw", "device", "library"]
+    source: DataSource = "PRODUCTION"
 
 
-def data_source(esp_id: str) -> DataSource:
-    """Where a device's readings come from, by the prefix of its id."""
-    return _SOURCES.get(esp_id.partition("_")[0], "PRODUCTION")
+def data_source(esp_id: str, hardware_type: str | None) -> DataSource:
+    """Where a device's readings come from: what its id says it is, else its hardware type (`MOCK_ESP32`)."""
+    for name in (esp_id, (hardware_type or "").upper()):
+        for prefix, source in _SOURCES.items():
+            if name.startswith(prefix):
+                return source
+    return "PRODUCTION"
 
 
 def to_row(processed: Processed) -> Row:
@@ -76,7 +81,7 @@ def to_row(processed: Processed) -> Row:
         processed.unit,
         processed.quality,
         processed.mode,
-        data_source(reading.esp_id),
+        processed.source,
         reading.clock,
     )
 
@@ -108,7 +113,7 @@ def to_event(processed: Processed) -> SensorDataEvent:
         quality=processed.quality,
         sensor_name=reading.sensor_name,
         clock=reading.clock,
-        data_source=data_source(reading.esp_id),
+        data_source=processed.source,
         topic=build(Kind.SENSOR_DATA, reading.kaiser_id, reading.esp_id, reading.gpio),
         received_at=reading.received_at,
     )

@@ -1,11 +1,34 @@
 """Settings of the sensor service."""
 
+from typing import Self
+
 from kaiser_common.settings import CommonSettings
-from pydantic import Field
+from pydantic import Field, model_validator
 
 
 class SensorSettings(CommonSettings):
-    """Beside the common ones: how much is taken and stored at once."""
+    """Beside the common ones: how much is taken at once, what is kept how long, when a sensor is stale."""
 
     sensor_batch: int = Field(default=1000, ge=1, le=10_000, description="Most readings taken and stored at once.")
-    sensor_retention_days: int = Field(default=90, ge=1, description="How long readings are kept.")
+    sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept.")
+    sensor_rollup_retention_days: int = Field(default=730, ge=2, description="How long rollups are kept.")
+    sensor_rollup_every_s: float = Field(
+        default=60.0, ge=1, le=3600, description="Time between two refreshes of rollups."
+    )
+    sensor_late_days: int = Field(default=7, ge=1, le=60, description="How late readings may come at full speed.")
+    sensor_compress_after_days: int = Field(
+        default=7, ge=1, description="Age at which readings are compressed, where the database does that."
+    )
+    sensor_stale_check_s: float = Field(default=10.0, gt=0, description="Time between two looks for silent sensors.")
+    sensor_measure_timeout_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Time that a device has to answer a measure command."
+    )
+
+    @model_validator(mode="after")
+    def _late_readings_are_kept(self) -> Self:
+        """What may come late is not compressed yet, and a refresh finds the readings of its window, a day wider."""
+        if self.sensor_compress_after_days < self.sensor_late_days:
+            raise ValueError("KAISER_SENSOR_COMPRESS_AFTER_DAYS must not be less than KAISER_SENSOR_LATE_DAYS")
+        if self.sensor_retention_days < self.sensor_late_days + 2:
+            raise ValueError("KAISER_SENSOR_RETENTION_DAYS must be two more than KAISER_SENSOR_LATE_DAYS or longer")
+        return self

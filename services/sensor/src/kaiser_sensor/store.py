@@ -1,47 +1,51 @@
 """The SQL of the sensor service: one writer of `sensor.data` and `sensor.latest`."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from kaiser_common.database import copy_upsert
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
+from kaiser_sensor import rollup_store
+from kaiser_sensor.arrays import columns
+from kaiser_sensor.rollups import MINUTE, Rollup, ceiling, floor, touched
 from kaiser_sensor.rows import COLUMNS, Row, newest
 
 Connection = AsyncConnection[Any]
 
 _KEY = ("esp_id", "gpio", "sensor_type")
-_LATEST_UPSERT = sql.SQL(
-    "INSERT INTO sensor.latest AS latest ({names}) SELECT {names} FROM unnest({arrays}) AS row ({names})"
-    " ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE SET {sets} WHERE latest.time < excluded.time"
-).format(
-    names=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
-    arrays=sql.SQL(
-        "%s::timestamptz[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],"
-        " %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]"
-    ),
-    sets=sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in COLUMNS if column not in _KEY
-    ),
+_NAMES = ", ".join(COLUMNS)
+_ROWS = (
+    "unnest(%s::timestamptz[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],"
+    f" %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS row ({_NAMES})"
 )
-_SELECTED = ", ".join(COLUMNS)
+_INSERT = f"INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM {_ROWS} ON CONFLICT DO NOTHING"
+_LATEST_UPSERT = (
+    f"INSERT INTO sensor.latest AS latest ({_NAMES}) SELECT {_NAMES} FROM {_ROWS}"
+    " ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS if column not in _KEY)
+    + " WHERE latest.time < excluded.time"
+)
 
 
-async def insert(connection: Connection, rows: Sequence[Row]) -> int:
+async def insert(connection: Connection, rows: Sequence[Row], *, note_rollups: bool) -> int:
     """Store readings and the newest of each sensor, in the caller's transaction; the number that were new.
 
-    The same reading again changes nothing.
+    The same reading again changes nothing. `note_rollups`: the service refreshes the rollups, so remember what is out
+    of date.
     """
-    new = await copy_upsert(connection, "sensor.data", COLUMNS, rows)
-    await connection.execute(_LATEST_UPSERT, [list(column) for column in zip(*newest(rows), strict=True)])
-    return new
+    cursor = await connection.execute(_INSERT, columns(rows))
+    if cursor.rowcount:
+        await connection.execute(_LATEST_UPSERT, columns(newest(rows)))
+        if note_rollups:
+            await rollup_store.note(connection, MINUTE, touched(rows))
+    return cursor.rowcount
 
 
 async def latest(connection: Connection, esp_id: str | None) -> list[Row]:
     """The newest reading of each sensor, of one device or of all."""
     cursor = await connection.execute(
-        f"SELECT {_SELECTED} FROM sensor.latest WHERE %(esp_id)s::text IS NULL OR esp_id = %(esp_id)s"
+        f"SELECT {_NAMES} FROM sensor.latest WHERE %(esp_id)s::text IS NULL OR esp_id = %(esp_id)s"
         " ORDER BY esp_id, gpio, sensor_type",
         {"esp_id": esp_id},
     )
@@ -61,7 +65,7 @@ async def readings(
 ) -> list[Row]:
     """Readings of a device in [from_at, to_at), oldest first; `after` is the key of the last one already had."""
     cursor = await connection.execute(
-        f"SELECT {_SELECTED} FROM sensor.data"
+        f"SELECT {_NAMES} FROM sensor.data"
         " WHERE esp_id = %(esp_id)s AND time >= %(from_at)s AND time < %(to_at)s"
         " AND (%(gpio)s::smallint IS NULL OR gpio = %(gpio)s)"
         " AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
@@ -89,40 +93,54 @@ async def buckets(
     from_at: datetime,
     to_at: datetime,
     bucket_s: int,
+    rollup: Rollup | None,
+    complete_to: datetime | None,
 ) -> list[tuple[datetime, int, float | None, float | None, float | None, float | None]]:
     """One sensor's values by bucket, empty buckets included: start, count, min, max, avg, last.
 
-    Buckets start at multiples of `bucket_s` since 1970; what is bad or in error does not count.
+    Buckets start at multiples of `bucket_s` since 1970 and are whole, also the first and the last; what is bad or in
+    error does not count. A rollup gives what lies before `complete_to` (None: all of it), the readings give the rest.
     """
+    width = timedelta(seconds=bucket_s)
+    first, last = floor(from_at, width), ceiling(to_at, width)
+    cut = first if rollup is None else last if complete_to is None else min(max(complete_to, first), last)
+    rolled_up = "" if rollup is None else f"{_ROLLED_UP.format(table=rollup.table)} UNION ALL"
     cursor = await connection.execute(
-        """
-        WITH found AS (
-            SELECT date_bin(make_interval(secs => %(bucket_s)s), time, 'epoch') AS start, count(value), min(value),
-                   max(value), avg(value), (array_agg(value ORDER BY time DESC))[1] AS last
-            FROM sensor.data
-            WHERE esp_id = %(esp_id)s AND gpio = %(gpio)s AND time >= %(from_at)s AND time < %(to_at)s
-              AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)
-              AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
-            GROUP BY 1
+        f"""
+        WITH part AS ({rolled_up} {_NOT_ROLLED_UP}), found AS (
+            SELECT date_bin(%(width)s, time, 'epoch') AS start, sum(count)::bigint AS count, min(min), max(max),
+                   sum(total) / sum(count) AS avg, (array_agg(last ORDER BY time DESC))[1] AS last
+            FROM part GROUP BY 1
         )
         SELECT series.start, coalesce(count, 0), min, max, avg, last
-        FROM generate_series(
-            date_bin(make_interval(secs => %(bucket_s)s), %(from_at)s::timestamptz, 'epoch'),
-            %(to_at)s::timestamptz - interval '1 microsecond',
-            make_interval(secs => %(bucket_s)s)
-        ) AS series (start)
+        FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz - interval '1 microsecond', %(width)s)
+            AS series (start)
         LEFT JOIN found USING (start) ORDER BY series.start
         """,
         {
             "esp_id": key[0],
             "gpio": key[1],
             "sensor_type": key[2],
-            "from_at": from_at,
-            "to_at": to_at,
-            "bucket_s": bucket_s,
+            "first": first,
+            "cut": cut,
+            "last": last,
+            "width": width,
         },
     )
     return await cursor.fetchall()
+
+
+_OF_SENSOR = (
+    "esp_id = %(esp_id)s AND gpio = %(gpio)s AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
+)
+_ROLLED_UP = f"""
+    SELECT time, min, max, avg * count AS total, count, last FROM {{table}}
+    WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(cut)s
+"""
+_NOT_ROLLED_UP = f"""
+    SELECT time, value AS min, value AS max, value AS total, 1 AS count, value AS last FROM sensor.data
+    WHERE {_OF_SENSOR} AND time >= %(cut)s AND time < %(last)s AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
+"""
 
 
 async def received(

@@ -31,26 +31,25 @@ class Storing:
     """Stores readings. Killed before the commit: nothing is stored; after it and before the acknowledgement: the
     readings come again and change nothing."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool, process: Process) -> None:
+    def __init__(self, bus: Bus, pool: DatabasePool, process: Process, *, note_rollups: bool) -> None:
         self._bus = bus
         self._pool = pool
         self._process = process
+        self._note_rollups = note_rollups
         self._seconds = STAGE_SECONDS.labels("bus_to_db")
 
     async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
         """Store until the consumer is stopped. With the database away nothing more is fetched, the stream keeps it."""
         async for batch in consumer:
-            readings, unreadable = decode(batch)
-            if await self._until_stored(readings, unreadable, stopping):
+            readings, _ = decode(batch)  # what is no reading the live consumer has rejected
+            if await self._until_stored(readings, stopping):
                 await consumer.ack(batch)
             else:
                 await consumer.nak(batch, delay_s=_RETRY_S)
 
-    async def _until_stored(
-        self, readings: list[Pair], unreadable: list[tuple[Delivery, str]], stopping: asyncio.Event
-    ) -> bool:
+    async def _until_stored(self, readings: list[Pair], stopping: asyncio.Event) -> bool:
         """Try until it is stored; False when told to stop meanwhile."""
-        refused = list(unreadable)
+        refused: list[tuple[Delivery, str]] = []
         while not stopping.is_set():
             try:
                 refused += await self._store(readings)
@@ -78,7 +77,7 @@ class Storing:
         rows = [to_row(self._process(reading)) for _, reading in pairs]
         try:
             async with self._pool.connection() as connection:
-                new = await store.insert(connection, rows)
+                new = await store.insert(connection, rows, note_rollups=self._note_rollups)
         except psycopg.Error as error:
             if verdict(error) is not Verdict.REJECT:
                 raise

@@ -15,6 +15,8 @@ def _connect() -> psycopg.Connection:
     if attributes["owner"] is not None:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(attributes["owner"])))
         connection.commit()  # else a rollback would take it back
+    connection.execute("SELECT pg_advisory_lock(%s)", (attributes["lock"],))  # until the connection is closed
+    connection.commit()
     return connection
 
 

@@ -21,6 +21,9 @@ from kaiser_common.schemas.api.sensors import (
     ConfigsPage,
     ConfigsQuery,
     LatestQuery,
+    Measurement,
+    MeasurementId,
+    MeasureSensor,
     Milliseconds,
     ReadingsPage,
     ReadingsQuery,
@@ -111,6 +114,18 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         )
         found = await call(bus, "sensor", "buckets", in_buckets, BucketsPage, caller=caller, timeout_s=20.0)
         return found if response_format == "json" else _csv(found.items)
+
+    @routes.post("/{esp_id}/{gpio}/measure", status_code=202)
+    async def measure(esp_id: EspId, gpio: Gpio, caller: Caller = operator) -> Measurement:
+        """Have a device measure now; its answer shows at measurements/{request_id}, its reading as any other."""
+        request = MeasureSensor(esp_id=esp_id, gpio=gpio)
+        return await call(bus, "sensor", "measure", request, Measurement, caller=caller)
+
+    @routes.get("/measurements/{request_id}")
+    async def read_measurement(request_id: Annotated[str, Path(max_length=64)], caller: Caller = viewer) -> Measurement:
+        """What became of a measurement that was asked for."""
+        found = MeasurementId(request_id=request_id)
+        return await call(bus, "sensor", "read_measurement", found, Measurement, caller=caller)
 
     @routes.put("/{esp_id}/{gpio}/{sensor_type}")
     async def put_config(

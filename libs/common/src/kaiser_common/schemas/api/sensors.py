@@ -1,7 +1,8 @@
 """Sensors in the API: configurations, readings, and the newest reading of each sensor."""
 
 from datetime import date
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -33,13 +34,43 @@ class CalibrationModel(BaseModel):
         return self
 
 
+class ThresholdsModel(BaseModel):
+    """Values from which a sensor's value deserves a look (warning) or action (critical); frontends show them, rules
+    are what acts. Those that are given must rise in this order."""
+
+    model_config = FROZEN
+
+    critical_low: float | None = Field(default=None, allow_inf_nan=False)
+    warning_low: float | None = Field(default=None, allow_inf_nan=False)
+    warning_high: float | None = Field(default=None, allow_inf_nan=False)
+    critical_high: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _rising(self) -> "ThresholdsModel":
+        given = [
+            value
+            for value in (self.critical_low, self.warning_low, self.warning_high, self.critical_high)
+            if value is not None
+        ]
+        if any(low >= high for low, high in pairwise(given)):
+            raise ValueError("thresholds must rise: critical_low < warning_low < warning_high < critical_high")
+        return self
+
+
 class SensorSettingsModel(BaseModel):
-    """What an operator sets for a sensor. interval_s: expected time between two readings."""
+    """What an operator sets for a sensor. interval_s: expected time between two readings; silent for three: stale."""
 
     model_config = {
         **FROZEN,
         "json_schema_extra": {
-            "examples": [{"name": "Tank 1", "interval_s": 30, "calibration": {"points": [[2048, 7.0], [1200, 4.0]]}}]
+            "examples": [
+                {
+                    "name": "Tank 1",
+                    "interval_s": 30,
+                    "calibration": {"points": [[2048, 7.0], [1200, 4.0]]},
+                    "thresholds": {"warning_low": 5.5, "warning_high": 6.5},
+                }
+            ]
         },
     }
 
@@ -50,6 +81,7 @@ class SensorSettingsModel(BaseModel):
     interval_s: int = Field(default=30, ge=1, le=86_400)
     temperature_c: float | None = Field(default=None, ge=-55, le=125, description="of the medium, for compensation")
     calibration: CalibrationModel = CalibrationModel()
+    thresholds: ThresholdsModel = ThresholdsModel()
     publish_processed: bool = Field(default=False, description="send the processed value back to the device")
 
 
@@ -139,7 +171,7 @@ class ReadingsQuery(BaseModel):
 
 
 class BucketsQuery(BaseModel):
-    """One sensor's readings in buckets of bucket_s seconds over [from_ms, to_ms)."""
+    """One sensor's readings in buckets of bucket_s seconds over [from_ms, to_ms), widened to whole buckets."""
 
     model_config = FROZEN
 
@@ -203,3 +235,34 @@ class CompletenessPage(BaseModel):
 
     items: list[Completeness]
     next_cursor: str | None = None
+
+
+class MeasureSensor(BaseModel):
+    """Have a device measure now, on this pin."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    gpio: int = Field(ge=0, le=48)
+
+
+class MeasurementId(BaseModel):
+    """Which measurement."""
+
+    model_config = FROZEN
+
+    request_id: str
+
+
+class Measurement(BaseModel):
+    """A measurement asked for. Times in ms; its reading comes as any other. timeout: the device did not answer."""
+
+    model_config = FROZEN
+
+    request_id: str
+    esp_id: str
+    gpio: int
+    state: Literal["pending", "done", "failed", "timeout"]
+    requested_at: int
+    answered_at: int | None = None
+    message: str | None = None

@@ -1,0 +1,102 @@
+"""The SQL of what is checked of each day: that rollups count what was stored, and how many of the readings came."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from kaiser_sensor.completeness import day_span
+from kaiser_sensor.rollup_store import Connection
+
+COMPLETE = 0.99
+"""A sensor's day is complete with this share of its expected readings: clocks and intervals drift a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayCheck:
+    """Readings of a day that count, as stored and by each rollup; configured sensors, and of them the complete and the
+    silent ones."""
+
+    day: date
+    raw: int
+    minutes: int
+    hours: int
+    sensors: int
+    complete: int
+    silent: int
+
+
+async def due(connection: Connection, today: date, late_days: int) -> list[date]:
+    """Days to check: yesterday, the one whose readings can come late no more, and those that differed."""
+    wanted = [today - timedelta(days=1), today - timedelta(days=late_days + 1)]
+    cursor = await connection.execute(
+        """
+        SELECT wanted.day FROM unnest(%(wanted)s::date[]) AS wanted (day)
+        LEFT JOIN sensor.day_checks AS done ON done.day = wanted.day AND done.checked_at >= %(today)s
+        WHERE done.day IS NULL
+        UNION SELECT day FROM sensor.day_checks WHERE (raw <> minutes OR raw <> hours) AND day >= %(oldest)s
+        ORDER BY day
+        """,
+        {"wanted": wanted, "today": day_span(today)[0], "oldest": today - timedelta(days=late_days + 2)},
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def check(connection: Connection, day: date) -> DayCheck:
+    """Count a day."""
+    start, end = day_span(day)
+    cursor = await connection.execute(
+        """
+        SELECT (SELECT count(*) FROM sensor.data WHERE time >= %(start)s AND time < %(end)s
+                AND value IS NOT NULL AND quality NOT IN ('bad', 'error')),
+               (SELECT coalesce(sum(count), 0)::bigint FROM sensor.rollup_1m
+                WHERE time >= %(start)s AND time < %(end)s),
+               (SELECT coalesce(sum(count), 0)::bigint FROM sensor.rollup_1h
+                WHERE time >= %(start)s AND time < %(end)s)
+        """,
+        {"start": start, "end": end},
+    )
+    counts = await cursor.fetchone()
+    cursor = await connection.execute(
+        """
+        WITH received AS (
+            SELECT esp_id, gpio, sensor_type, count(*) AS readings FROM sensor.data
+            WHERE time >= %(start)s AND time < %(end)s GROUP BY 1, 2, 3
+        ), shares AS (
+            SELECT coalesce(readings, 0)::float8 / (86400 / (configs.config ->> 'interval_s')::integer) AS share
+            FROM sensor.configs AS configs LEFT JOIN received USING (esp_id, gpio, sensor_type)
+            WHERE (configs.config ->> 'active')::boolean
+        )
+        SELECT count(*), count(*) FILTER (WHERE share >= %(complete)s), count(*) FILTER (WHERE share = 0) FROM shares
+        """,
+        {"start": start, "end": end, "complete": COMPLETE},
+    )
+    sensors = await cursor.fetchone()
+    return DayCheck(day, *(counts or ()), *(sensors or ()))
+
+
+async def keep(connection: Connection, found: DayCheck, now: datetime) -> None:
+    """Remember what was found of a day, in place of what was found before."""
+    await connection.execute(
+        """
+        INSERT INTO sensor.day_checks (day, checked_at, raw, minutes, hours, sensors, complete, silent)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (day) DO UPDATE SET checked_at = excluded.checked_at, raw = excluded.raw,
+            minutes = excluded.minutes, hours = excluded.hours, sensors = excluded.sensors,
+            complete = excluded.complete, silent = excluded.silent
+        """,
+        (found.day, now, found.raw, found.minutes, found.hours, found.sensors, found.complete, found.silent),
+    )
+
+
+async def recent(connection: Connection, today: date, late_days: int) -> list[DayCheck]:
+    """What was found of the days that may still differ, newest first."""
+    cursor = await connection.execute(
+        "SELECT day, raw, minutes, hours, sensors, complete, silent FROM sensor.day_checks"
+        " WHERE day >= %s ORDER BY day DESC",
+        (today - timedelta(days=late_days + 2),),
+    )
+    return [DayCheck(*row) for row in await cursor.fetchall()]
+
+
+async def drop_before(connection: Connection, day: date) -> None:
+    """Forget the checks of days before."""
+    await connection.execute("DELETE FROM sensor.day_checks WHERE day < %s", (day,))

@@ -1,0 +1,39 @@
+"""Devices as sensor knows them: the KV bucket `devices`, and where the readings of each come from."""
+
+from kaiser_common.bus import Bus
+from kaiser_common.mirror import Mirror
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.subjects import DEVICES_BUCKET
+
+from kaiser_sensor.rows import DataSource, data_source
+
+
+class Devices:
+    """The registry by esp_id; run `keep` as a task."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._mirror: Mirror[DeviceRecord] = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
+        self._mirror.on_change(self._changed)
+        self._sources: dict[str, DataSource] = {}
+
+    async def keep(self) -> None:
+        """Follow the bucket, for ever."""
+        await self._mirror.keep()
+
+    async def ready(self, timeout_s: float) -> None:
+        """Wait until it was read once. TimeoutError."""
+        await self._mirror.ready(timeout_s)
+
+    def get(self, esp_id: str) -> DeviceRecord | None:
+        """A device; None for one that is not registered."""
+        return self._mirror.get(esp_id)
+
+    def source_of(self, esp_id: str) -> DataSource:
+        """Where a device's readings come from."""
+        return self._sources.get(esp_id) or data_source(esp_id, None)
+
+    def _changed(self, esp_id: str, record: DeviceRecord | None) -> None:
+        if record is None:
+            self._sources.pop(esp_id, None)
+        else:
+            self._sources[esp_id] = data_source(esp_id, record.hardware_type)

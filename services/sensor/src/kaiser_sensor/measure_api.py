@@ -1,0 +1,86 @@
+"""What the sensor service answers about measurements on demand."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from kaiser_common.bus import Bus
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.schemas.api.sensors import Measurement, MeasurementId, MeasureSensor
+from kaiser_common.schemas.event import OutboxMessage
+from kaiser_common.schemas.sensor import SensorCommand
+from kaiser_common.subjects import outbox_subject
+from kaiser_common.topics import Kind, build
+
+from kaiser_sensor import measure_store
+from kaiser_sensor.devices import Devices
+
+
+class MeasureApi:
+    """The handlers. A request is kept first and sent then; killed between, it shows as not answered."""
+
+    def __init__(
+        self, bus: Bus, pool: DatabasePool, devices: Devices, timeout: timedelta, now: Callable[[], datetime]
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._devices = devices
+        self._timeout = timeout
+        self._now = now
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "measure": Method(MeasureSensor, self.measure),
+            "read_measurement": Method(MeasurementId, self.read),
+        }
+
+    async def measure(self, request: MeasureSensor, caller: Caller) -> Measurement:
+        """Send a device the command to measure. 404 unknown device, 409 (5007) while it is offline."""
+        device = self._devices.get(request.esp_id)
+        if device is None or device.state != "approved":
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"{request.esp_id} is not registered", "esp_id")
+        if not device.online:
+            raise RpcError(409, Code.ESP_OFFLINE, f"{request.esp_id} is offline", "esp_id")
+        now, request_id = self._now(), self._bus.message_id()
+        async with self._pool.connection() as connection:
+            await measure_store.ask(connection, request_id, request.esp_id, request.gpio, caller.user, now)
+        message = OutboxMessage(
+            topic=build(Kind.SENSOR_COMMAND, device.kaiser_id, request.esp_id, request.gpio),
+            payload=SensorCommand(request_id=request_id).model_dump_json(),
+            expires_at=_ms(now + self._timeout),
+        )
+        subject = outbox_subject(device.kaiser_id, request.esp_id)
+        await self._bus.publish(subject, message.model_dump_json().encode(), request_id)
+        return to_measurement((request_id, request.esp_id, request.gpio, now, None, None, None), now, self._timeout)
+
+    async def read(self, request: MeasurementId, caller: Caller) -> Measurement:
+        """What became of a request. 404 when there is none of this id."""
+        async with self._pool.connection() as connection:
+            asked = await measure_store.read(connection, request.request_id)
+        if asked is None:
+            raise RpcError(404, Code.VALUE_OUT_OF_RANGE, "no measurement was asked for under this id", "request_id")
+        return to_measurement(asked, self._now(), self._timeout)
+
+
+def to_measurement(asked: measure_store.Asked, now: datetime, timeout: timedelta) -> Measurement:
+    """A request as the API gives it. An answer that came after the timeout is still the answer."""
+    request_id, esp_id, gpio, requested_at, answered_at, success, message = asked
+    state: Any = "done" if success else "failed"
+    if answered_at is None:
+        state = "pending" if now - requested_at <= timeout else "timeout"
+    return Measurement(
+        request_id=request_id,
+        esp_id=esp_id,
+        gpio=gpio,
+        state=state,
+        requested_at=_ms(requested_at),
+        answered_at=None if answered_at is None else _ms(answered_at),
+        message=message,
+    )
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)

@@ -1,0 +1,87 @@
+"""Tells of sensors that fell silent: one event `sensor_data` with quality `stale` a silence."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from kaiser_common.bus import Bus, Outgoing
+from kaiser_common.database import DatabasePool
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.schemas.event import SensorDataEvent
+from kaiser_common.subjects import SENSOR_STORE, event_subject
+
+from kaiser_sensor import metrics, rollup_store, stale_store, stream_state
+from kaiser_sensor.devices import Devices
+from kaiser_sensor.rows import Row
+
+log = structlog.get_logger()
+
+INTERVALS = 3
+"""Silent for so many of its intervals, a sensor is stale."""
+
+_AT_ONCE = 500
+_MAY_WAIT = 1000
+"""Readings that may wait in the stream of a store that keeps up: about a batch."""
+_LOCK = 0x6B73746C
+
+
+class Staleness:
+    """Looks for silent sensors. Silence counts from when the store has what the stream holds: a sensor of which
+    readings wait, because Kaiser or its database was away, is not silent.
+
+    Killed between the event and the commit: the event's id keeps it single.
+    """
+
+    def __init__(self, bus: Bus, pool: DatabasePool, devices: Devices, now: Callable[[], datetime]) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._devices = devices
+        self._now = now
+        self._listening_since: datetime | None = None
+
+    async def look(self) -> int:
+        """Tell of the sensors that are silent by now, one replica at a time; how many."""
+        waiting = await stream_state.waiting(self._bus, SENSOR_STORE)
+        if waiting is None or waiting > _MAY_WAIT:
+            self._listening_since = None
+            return 0
+        now = self._now()
+        self._listening_since = self._listening_since or now
+        async with self._pool.connection() as connection:
+            if not await rollup_store.lock(connection, _LOCK):
+                return 0
+            rows = await stale_store.silent(connection, now, self._listening_since, INTERVALS, _AT_ONCE)
+            if not rows:
+                return 0
+            known = [(row, device) for row in rows if (device := self._devices.get(row[1])) is not None]
+            await self._bus.publish_batch([to_outgoing(row, device) for row, device in known])
+            await stale_store.note_told(connection, rows)
+        metrics.STALE.inc(len(known))
+        log.info("sensors_stale", sensors=len(known))
+        return len(known)
+
+    def interrupted(self) -> None:
+        """Database or bus went away: silence counts from their return on."""
+        self._listening_since = None
+
+
+def to_outgoing(row: Row, device: DeviceRecord) -> Outgoing:
+    """The event that the value of a sensor's newest reading is stale; ts is that reading's."""
+    at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock = row
+    ts = round(at.timestamp() * 1000)
+    event = SensorDataEvent(
+        kaiser_id=device.kaiser_id,
+        esp_id=esp_id,
+        gpio=gpio,
+        sensor_type=sensor_type,
+        ts=ts,
+        raw=raw,
+        raw_value=raw_value,
+        value=value,
+        unit=unit,
+        quality="stale",
+        clock=clock,  # type: ignore[arg-type]
+        data_source=source,  # type: ignore[arg-type]
+    )
+    body = event.model_dump_json(exclude_none=True).encode()
+    return Outgoing(event_subject("sensor_data", esp_id), body, f"stale-{esp_id}-{gpio}-{sensor_type}-{ts}")
