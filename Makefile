@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send test faults lint format lock clean up down secrets certs device grants test-compose
+.PHONY: help install run demo demo-remove send doctor test faults lint format lock clean up down secrets certs device grants test-compose
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ demo-remove: install ## take the mock devices of `make demo` away again
 
 send: install ## send one reading over MQTT: make send ESP=ESP_0A1B2C3D GPIO=4 TYPE=DS18B20 VALUE=21.5
 	@$(BIN)/python -m kaiser_stack send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)"
+
+doctor: install ## look at the running parts and say what would lose data or fail later, each with its fix
+	@$(BIN)/kaiser-doctor
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile -m "not faults" $(ARGS)

@@ -34,6 +34,7 @@ class Observed:
         self.stack = stack
         self.url = url
         self.esp_id = ""
+        self.diagnosis = doctor(stack)
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """The series of an instant query."""
@@ -52,6 +53,12 @@ class Observed:
             text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
             found |= dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
         return found
+
+
+def doctor(stack: Stack) -> subprocess.CompletedProcess[str]:
+    """What the doctor says of a stack now."""
+    command = [str(Path(sys.executable).parent / "kaiser-doctor"), "--quiet"]
+    return subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def scrape_config(stack: Stack, folder: Path) -> Path:
@@ -263,6 +270,23 @@ def test_a_standing_rule_group_has_no_errors(observed: Observed) -> None:
         lambda: {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}, "rules are listed"
     )
     assert set(states.values()) <= {"ok", "unknown"}, states
+
+
+def test_the_doctor_finds_nothing_red_on_a_fresh_stack(observed: Observed) -> None:
+    found = [line for line in observed.diagnosis.stdout.splitlines() if line.startswith("red")]
+    if not (ROOT / "services/logic").exists():
+        found = [line for line in found if "service logic" not in line]
+    assert found == [], observed.diagnosis.stdout
+
+
+def test_the_doctor_names_a_service_that_is_down(observed: Observed) -> None:
+    observed.stack.control("stop", "sensor")
+    try:
+        found = doctor(observed.stack)
+    finally:
+        observed.stack.control("start", "sensor")
+    assert found.returncode == 1
+    assert "red     service sensor: no process answers: what it consumes waits" in found.stdout
 
 
 def test_the_dashboards_are_what_the_generator_writes(tmp_path: Path) -> None:

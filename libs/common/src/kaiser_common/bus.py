@@ -208,6 +208,7 @@ class Bus:
                 metrics.BUS_CONNECTED.set(0)
             else:
                 metrics.BUS_CONNECTED.set(1)
+            end_if_cancelled()
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
 
 

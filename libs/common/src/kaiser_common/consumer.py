@@ -262,8 +262,8 @@ class Consumer:
         pending = metrics.BUS_PENDING.labels(self._spec.name)
         unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self._spec.name)
         while True:
-            end_if_cancelled()
             answer = await _api(self._bus, f"{_API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+            end_if_cancelled()
             if "error" not in answer:
                 pending.set(int(answer["num_pending"]))
                 unacknowledged.set(int(answer["num_ack_pending"]))

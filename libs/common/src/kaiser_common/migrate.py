@@ -15,6 +15,7 @@ import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from kaiser_common.bus import Bus, connect
@@ -76,6 +77,18 @@ def _owner(connection: psycopg.Connection[tuple[object, ...]], schema: str) -> s
         "SELECT 1 FROM pg_roles WHERE rolname = %s AND pg_has_role(rolname, 'MEMBER')", (role,)
     ).fetchone()
     return role if found else None
+
+
+def newest_revisions() -> dict[str, str]:
+    """The revision that each installed service's migrations lead to, by schema."""
+    found = {}
+    for entry in entry_points(group="kaiser.migrations"):
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
+        config.set_main_option("version_locations", f"{entry.value}:versions")
+        config.set_main_option("path_separator", "newline")
+        found[entry.name] = ScriptDirectory.from_config(config).get_current_head() or ""
+    return found
 
 
 def _connect(settings: CommonSettings) -> psycopg.Connection[tuple[object, ...]]:

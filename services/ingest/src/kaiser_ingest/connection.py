@@ -270,8 +270,7 @@ class Session:
     async def _serve(self, connection: MqttConnection) -> bool:
         """Wait for the end of a connection that is up; True if it did not last."""
         since = time.monotonic()
-        if self._settings.mqtt_broker_statistics and not await connection.subscribe_if_allowed(DROPPED_TOPIC):
-            log.info("broker_statistics_refused", topic=DROPPED_TOPIC)
+        await self._watch_broker(connection)
         closed = await connection.closed()
         left = not self._up.is_set()
         self._up.clear()
@@ -283,6 +282,15 @@ class Session:
             metrics.RECONNECTS.labels(Loss.LEFT.value).inc()
             return False
         return self._lost(closed, time.monotonic() - since)
+
+    async def _watch_broker(self, connection: MqttConnection) -> None:
+        """Hear what Mosquitto drops from now on: a count that does not change it forgets within a minute."""
+        if not self._settings.mqtt_broker_statistics or not connection.mqtt5:
+            return
+        if await connection.subscribe_if_allowed(DROPPED_TOPIC):
+            self._pipeline.accounts.broker_dropped = self._pipeline.accounts.broker_dropped or 0
+        else:
+            log.info("broker_statistics_refused", topic=DROPPED_TOPIC)
 
     def _lost(self, closed: Closed, lasted_s: float) -> bool:
         unstable = lasted_s < backoff.STABLE_AFTER_S

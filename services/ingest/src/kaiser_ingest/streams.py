@@ -18,8 +18,8 @@ async def watch_streams(bus: Bus) -> None:
     """Set the gauges of every stream, every ten seconds, for ever. NATS away, or no right to ask: the gauges stay."""
     refused: set[str] = set()
     while True:
-        end_if_cancelled()
         for stream in STREAMS:
+            end_if_cancelled()
             try:
                 info = await bus.jetstream.stream_info(stream.name)
             except (NatsError, TimeoutError) as error:
@@ -31,4 +31,5 @@ async def watch_streams(bus: Bus) -> None:
                 metrics.STREAM_BYTES.labels(stream.name).set(info.state.bytes)
                 metrics.STREAM_MESSAGES.labels(stream.name).set(info.state.messages)
                 metrics.STREAM_LIMIT.labels(stream.name).set(info.config.max_bytes or stream.max_bytes)
+        end_if_cancelled()
         await asyncio.sleep(_EVERY_S)

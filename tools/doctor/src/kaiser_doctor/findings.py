@@ -1,0 +1,55 @@
+"""What the doctor found: how bad, about what, and what to do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    GREEN = "green"
+    UNSEEN = "unseen"
+    """It could not be looked at from here."""
+    YELLOW = "yellow"
+    """It will fail later, or costs something."""
+    RED = "red"
+    """Data is being lost, or would be at the next fault; or somebody can get in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. A fix stands with everything that is not green."""
+
+    level: Level
+    about: str
+    text: str
+    fix: str = ""
+
+
+def green(about: str, text: str) -> Finding:
+    """All is well."""
+    return Finding(Level.GREEN, about, text)
+
+
+def unseen(about: str, text: str, fix: str) -> Finding:
+    """It could not be looked at."""
+    return Finding(Level.UNSEEN, about, text, fix)
+
+
+def yellow(about: str, text: str, fix: str) -> Finding:
+    """It will fail later."""
+    return Finding(Level.YELLOW, about, text, fix)
+
+
+def red(about: str, text: str, fix: str) -> Finding:
+    """Data is, or would be, lost."""
+    return Finding(Level.RED, about, text, fix)
+
+
+def in_bytes(count: float) -> str:
+    """A size for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
