@@ -104,6 +104,12 @@ def test_a_consumer_is_as_declared_and_gets_on(answer, expected):
     assert levels(bus.of_consumer("sensor-store", consumer_config(SENSOR_STORE), answer, NOW.timestamp())) == {expected}
 
 
+def test_a_stream_with_too_few_copies_is_red():
+    wanted = {**stream_config(SENSORS), "num_replicas": 3}
+    assert levels(bus.of_stream(wanted, stream())) == {"red"}
+    assert levels(bus.of_stream(wanted, stream(num_replicas=3))) == {"green"}
+
+
 def test_a_consumer_of_nobody_is_named_with_the_command_that_removes_it():
     [finding] = bus.of_strangers("DEVICES", {"health", "old"}, {"health"})
     assert (finding.level, finding.fix) == (Level.RED, "delete it: nats consumer rm DEVICES old")

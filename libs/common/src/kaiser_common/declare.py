@@ -20,12 +20,15 @@ class DeclarationRefused(Exception):
     """NATS refused a declaration; the text names it and the server's reason."""
 
 
-async def apply(bus: Bus) -> list[str]:
-    """Create what is missing and update what differs; the names of what was changed. Never deletes anything."""
-    changed = [
-        *[stream.name for stream in STREAMS if await _apply_stream(bus, stream.name, stream_config(stream))],
-        *[bucket.name for bucket in BUCKETS if await _apply_stream(bus, f"KV_{bucket.name}", bucket_config(bucket))],
-    ]
+async def apply(bus: Bus, replicas: int = 1) -> list[str]:
+    """Create what is missing and update what differs; the names of what was changed. Never deletes anything.
+
+    `replicas`: copies of each stream and bucket on a cluster, at least; more than that stay.
+    """
+    changed = []
+    for wanted in (*map(stream_config, STREAMS), *map(bucket_config, BUCKETS)):
+        if await _apply_stream(bus, wanted["name"], {**wanted, "num_replicas": replicas}):
+            changed.append(wanted["name"].removeprefix("KV_"))
     for consumer in CONSUMERS:
         if await _apply_consumer(bus, consumer):
             changed.append(f"{consumer.stream}/{consumer.name}")
@@ -95,10 +98,11 @@ async def _apply_stream(bus: Bus, name: str, wanted: dict[str, Any]) -> bool:
         return True
     _raise_on_error(answer, f"stream {name}")
     current = answer["config"]
-    if not differs(current, wanted):
+    copies = current.get("num_replicas", 1)
+    if not differs(current, wanted) and copies >= wanted["num_replicas"]:
         return False
     # A cluster's operator may have raised the number of replicas: that stays.
-    merged = {**current, **wanted, "num_replicas": current.get("num_replicas", 1)}
+    merged = {**current, **wanted, "num_replicas": max(copies, wanted["num_replicas"])}
     _raise_on_error(await _ask(bus, f"STREAM.UPDATE.{name}", merged), f"stream {name}")
     return True
 

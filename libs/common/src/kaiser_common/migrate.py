@@ -135,13 +135,13 @@ def _alembic_config(settings: CommonSettings, schema: str, package: str, owner: 
 async def _declare_bus(settings: CommonSettings) -> None:
     try:
         async with asyncio.timeout(_WAIT_S), connect(settings, "migrate") as bus:
-            await _apply_when_ready(bus)
+            await _apply_when_ready(bus, settings.nats_replicas)
     except TimeoutError as error:
         raise MigrationFailed(
             f"NATS at {settings.nats_address} does not answer within {_WAIT_S:g} s; set KAISER_NATS_URL"
         ) from error
 
 
-async def _apply_when_ready(bus: Bus) -> None:
-    changes = await apply(bus)
+async def _apply_when_ready(bus: Bus, replicas: int) -> None:
+    changes = await apply(bus, replicas)
     log.info("bus_declared", changed=changes)

@@ -29,6 +29,10 @@ class CommonSettings(BaseSettings):
     nats_password_file: Path | None = Field(default=None, description="File that holds the NATS password.")
     nats_inbox_prefix: str = Field(default="", description="Private inbox prefix; empty means _INBOX.")
 
+    nats_replicas: int = Field(
+        default=1, ge=1, le=5, description="Copies of each stream that migrate asks for: 3 on a cluster of three."
+    )
+
     database_url: SecretStr = Field(
         default=SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"), description="PostgreSQL connection URI."
     )

@@ -44,14 +44,14 @@ async def look(settings: DoctorSettings) -> list[Finding]:
         ]
     findings = [green(_ABOUT, "answers")]
     async with connect(settings, "doctor") as bus:
-        findings += await _streams(bus)
+        findings += await _streams(bus, settings)
         findings += await _consumers(bus)
     findings += await asyncio.to_thread(_server, settings)
     findings += await _anonymous(settings)
     return findings
 
 
-async def _streams(bus: Bus) -> list[Finding]:
+async def _streams(bus: Bus, settings: DoctorSettings) -> list[Finding]:
     findings: list[Finding] = []
     wanted = [stream_config(stream) for stream in STREAMS] + [bucket_config(bucket) for bucket in BUCKETS]
     reserved = 0
@@ -60,7 +60,7 @@ async def _streams(bus: Bus) -> list[Finding]:
         answer = await _ask(bus, f"STREAM.INFO.{config['name']}")
         if answer is not None and config is wanted[0] and "ts" in answer:
             findings += of_clock(_ABOUT, datetime.fromisoformat(answer["ts"]).timestamp(), asked_at, time.time())
-        findings += of_stream(config, answer)
+        findings += of_stream({**config, "num_replicas": settings.nats_replicas}, answer)
         reserved += config["max_bytes"] if config["storage"] == "file" else 0
     account = await _ask(bus, "INFO")
     if account is not None and 0 < account.get("limits", {}).get("max_storage", -1) < reserved:
@@ -97,6 +97,10 @@ def of_stream(wanted: dict[str, Any], answer: dict[str, Any] | None) -> list[Fin
         names = sorted(key for key, value in wanted.items() if differs(current, {key: value}))
         told = ", ".join(f"{key} is {current.get(key)!r}, declared {wanted[key]!r}" for key in names)
         findings.append(red(about, told, _MIGRATE))
+    copies = current.get("num_replicas", 1)
+    if copies < wanted["num_replicas"]:
+        text = f"has {copies} copies of {wanted['num_replicas']} that KAISER_NATS_REPLICAS asks for"
+        findings.append(red(about, text, _MIGRATE))
     limit = current.get("max_bytes", -1)
     share = answer["state"]["bytes"] / limit if limit > 0 else 0.0
     if current.get("discard") == "new" and share > _HALF:
