@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import asynccontextmanager
 
 import httpx
 import nats
@@ -34,7 +35,7 @@ class Gateway:
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from kaiser_gateway.app import main; main()"], env=self._environment
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:
@@ -58,8 +59,8 @@ class Gateway:
             f"{name}={value}" for name, value in query.items()
         )
 
-    def connect(self, client_id: str = "c1", token: str | None = None, **query):
-        return connect(self.url(client_id, token, **query))
+    def connect(self, client_id: str = "c1", token: str | None = None, max_queue: int | None = 16, **query):
+        return connect(self.url(client_id, token, **query), max_queue=max_queue)
 
     def http(self, role: str | None = "admin") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
@@ -132,6 +133,21 @@ async def events(module_bus):
     client = await nats.connect(module_bus)
     yield Events(client)
     await client.close()
+
+
+@pytest.fixture
+def events_on():
+    """`async with events_on(url) as events`: on another bus."""
+
+    @asynccontextmanager
+    async def open_events(url: str):
+        client = await nats.connect(url, allow_reconnect=False)
+        try:
+            yield Events(client)
+        finally:
+            await client.close()
+
+    return open_events
 
 
 async def receive(websocket, kind: str | None = None, timeout_s: float = 10.0) -> dict:

@@ -70,6 +70,24 @@ async def test_a_missing_or_bad_token_is_closed_with_4001(gateway, token):
         assert await close_code(websocket) == 4001
 
 
+async def test_a_valid_token_without_a_role_is_closed_with_4003(gateway):
+    async with gateway.connect(token=gateway.token("nobody")) as websocket:
+        assert await close_code(websocket) == 4003
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "quick"])
+async def test_a_rate_that_is_none_is_closed_with_4400(gateway, rate):
+    async with gateway.connect(rate=rate) as websocket:
+        assert await close_code(websocket) == 4400
+
+
+async def test_too_many_clients_are_sent_away_with_1013(start_gateway, settled):
+    gateway = start_gateway(KAISER_WS_MAX_CLIENTS="1")
+    async with gateway.connect("one") as one, gateway.connect("two") as two:
+        await settled(one)
+        assert await close_code(two) == 1013
+
+
 async def test_an_expiring_token_is_warned_of_and_then_closed_with_4001(gateway, receive):
     async with gateway.connect(token=gateway.token(lifetime_s=3)) as websocket:
         warning = await receive(websocket, "system_event")
@@ -81,6 +99,12 @@ async def test_a_newer_connection_with_the_same_id_replaces_the_older_with_4009(
     async with gateway.connect("same") as older, gateway.connect("same") as newer:
         assert await close_code(older) == 4009
         await settled(newer)
+
+
+async def test_a_client_of_another_user_with_the_same_id_replaces_nothing(gateway, settled):
+    async with gateway.connect("same") as ada, gateway.connect("same", gateway.token(user="bob")) as bob:
+        await settled(bob)
+        await settled(ada)
 
 
 async def test_three_bad_messages_are_told_and_then_closed_with_4400(gateway, receive):

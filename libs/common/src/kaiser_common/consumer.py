@@ -310,6 +310,7 @@ class OrderedReader:
         self._last_per_subject = last_per_subject
         self._next_sequence = start_sequence
         self._max = max_messages
+        self._created = ""
         self._stopping = False
         self.restarts = 0
         """How often it began again: a reader of last values must then forget what it had."""
@@ -358,6 +359,12 @@ class OrderedReader:
                 yield batch
 
     async def _create(self) -> dict[str, Any] | None:
+        stream = await _api(self._bus, f"$JS.API.STREAM.INFO.{self._stream}", {})
+        created = str(stream.get("created", ""))
+        if created and self._created and created != self._created:
+            log.warning("stream_began_anew", stream=self._stream, next_before=self._next_sequence)
+            self._next_sequence = 1  # its numbers start again: those of before would be waited for, perhaps for days
+        self._created = created or self._created
         name = f"{self._bus.name}-{self._bus.message_id()}"
         subject = f"{_API}.CREATE.{self._stream}.{name}"
         config: dict[str, Any] = {

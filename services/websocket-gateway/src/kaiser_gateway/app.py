@@ -34,7 +34,9 @@ from kaiser_gateway.api import (
 from kaiser_gateway.api import status as status_api
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
+from kaiser_gateway.issuer import Issuer
 from kaiser_gateway.limits import Limiter
+from kaiser_gateway.replay import Replays
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.status import Status
 from kaiser_gateway.tokens import Signer
@@ -62,6 +64,9 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             "setting_missing", set="KAISER_TOKEN_SECRET or KAISER_TOKEN_SECRET_FILE", needs="32 characters or more"
         )
         sys.exit(2)
+    if settings.oidc_issuer and not settings.oidc_audience:
+        log.error("setting_missing", set="KAISER_OIDC_AUDIENCE", needs="the audience of the issuer's tokens")
+        sys.exit(2)
     async with (
         connect(settings, "websocket-gateway") as bus,
         tell_status(bus, service),
@@ -74,7 +79,12 @@ async def work(service: Service, settings: GatewaySettings) -> None:
         await _ensure_admin(users, settings)
         hub = Hub(bus, settings.ws_stalled_s)
         signer = Signer(key)
-        guard = Guard(signer, Limiter(settings.request_per_second, settings.request_per_second * 2))
+        terms = settings.oidc_terms()
+        guard = Guard(
+            signer,
+            Limiter(settings.request_per_second, settings.request_per_second * 2),
+            Issuer(terms) if terms else None,
+        )
         app = build_app(service, bus, hub, users, guard, settings)
         server = HttpServer(_http_config(app, settings))
         listener = _listen(settings)
@@ -106,7 +116,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
     app.include_router(status_api.router(Status(bus, service, hub.behind), guard))
-    app.include_router(realtime.router(bus, hub, guard.verify, settings))
+    app.include_router(realtime.router(hub, Replays(bus, hub), guard, settings))
     app.middleware("http")(_observe)
     if settings.cors_origins:
         app.add_middleware(

@@ -10,8 +10,10 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from kaiser_common.rpc import Caller
 
+from kaiser_gateway import oidc
+from kaiser_gateway.issuer import Issuer, IssuerUnreachable
 from kaiser_gateway.limits import Limiter
-from kaiser_gateway.tokens import Identity, Role, Signer, TokenRefused
+from kaiser_gateway.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
 
 _BEARER = HTTPBearer(auto_error=False, description="The access_token of POST /api/v1/auth/token")
 
@@ -22,11 +24,17 @@ class Guard:
 
     signer: Signer
     limiter: Limiter
+    issuer: Issuer | None = None
 
-    def verify(self, token: str) -> Identity:
-        """Who an access token speaks for. Raises TokenRefused."""
+    async def verify(self, token: str) -> Identity:
+        """Who an access token speaks for. Raises TokenRefused, NotAllowed or IssuerUnreachable.
+
+        Who says to have made it decides which key must verify it: ours (HS256), or the issuer's (RSA, EC, EdDSA).
+        """
         if not token:
             raise TokenRefused("a token is missing")
+        if self.issuer is not None and oidc.issuer_of(token) == self.issuer.terms.issuer:
+            return await self.issuer.verify(token)
         return self.signer.read(token, "access", time.time())
 
     def knows(self) -> Any:
@@ -36,8 +44,8 @@ class Guard:
             credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
         ) -> Identity | None:
             try:
-                return self.verify(credentials.credentials if credentials else "")
-            except TokenRefused:
+                return await self.verify(credentials.credentials if credentials else "")
+            except (TokenRefused, NotAllowed, IssuerUnreachable):
                 return None
 
         return Depends(identity)
@@ -52,9 +60,13 @@ class Guard:
             request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
         ) -> Caller:
             try:
-                identity = self.verify(credentials.credentials if credentials else "")
+                identity = await self.verify(credentials.credentials if credentials else "")
             except TokenRefused as error:
                 raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from error
+            except NotAllowed as error:
+                raise HTTPException(403, str(error)) from error
+            except IssuerUnreachable as error:
+                raise HTTPException(503, str(error), {"Retry-After": "5"}) from error
             wait_s = self.limiter.wait_s(_name_of(credentials), time.monotonic())
             if limited and wait_s > 0:
                 raise too_many(wait_s)

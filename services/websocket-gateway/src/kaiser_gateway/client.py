@@ -29,6 +29,8 @@ class Client:
         self.filters: Filters | None = Filters()
         self.paused = False
         """True while kept events are replayed: what comes live is in the stream and is replayed too."""
+        self.skipped_to = 0
+        """The newest seq that came live in the pause: the replay goes on until it has sent that one."""
         self.replayed_to = 0
         """The seq that a replay has reached: up to it nothing is to be sent again."""
         self._identity = identity
@@ -37,14 +39,48 @@ class Client:
         self._wake = asyncio.Event()
         self._sending_since: float | None = None
         self._warned = False
+        self._last_words: tuple[int, str] | None = None
         self._notices: list[bytes] = []
         self._lock = asyncio.Lock()
         self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         """Done once the client is to be closed, with code and reason."""
 
+    def wants(self, event: Event) -> bool:
+        """Whether the filters in force admit an event."""
+        return self.filters is not None and self.filters.admits(event)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Who it is over its connections: the same client_id of another user is another client."""
+        return self._identity.user, self.client_id
+
+    def unsent_since(self) -> int | None:
+        """The lowest seq that waits to be sent; None when all was."""
+        return self._outlet.oldest()
+
+    def pause(self) -> int | None:
+        """Hold live events back for a replay and let go of what waits: the lowest seq of that, None for nothing."""
+        oldest = self._outlet.oldest()
+        self._outlet.clear()
+        self.paused = True
+        return oldest
+
+    def stream_began_anew(self) -> None:
+        """Sequence numbers start again: those of before say nothing."""
+        self.replayed_to = self.skipped_to = 0
+
+    def finish(self, now: float, code: int, reason: str) -> None:
+        """Send what waits, whatever the rate, then have the connection closed."""
+        self._outlet.lift_limit(now)
+        self._last_words = (code, reason)
+        self._wake.set()
+
     def offer(self, event: Event, now: float) -> None:
         """Put an event in the outlet if the filters admit it. Too many alerts waiting: closed (4008)."""
-        if self.paused or event.seq <= self.replayed_to or self.filters is None or not self.filters.admits(event):
+        if event.seq <= self.replayed_to or not self.wants(event):
+            return
+        if self.paused:
+            self.skipped_to = event.seq
             return
         try:
             self._outlet.offer(event, now)
@@ -97,6 +133,9 @@ class Client:
                     break
                 await self.answer(event.frame)
                 metrics.FRAMES.inc()
+            if self._last_words is not None and not len(self._outlet) and not self._notices:
+                self.close(*self._last_words)
+                return
             await self._until_more(now)
 
     async def _until_more(self, now: float) -> None:

@@ -7,6 +7,7 @@ from kaiser_gateway.limits import Bucket
 
 _SHARE = 64
 """What an event costs a client beside its bytes: the frame itself is shared."""
+_NO_LIMIT = 1e9
 
 
 class Overfull(Exception):
@@ -67,6 +68,23 @@ class Outlet:
         """How many events were replaced by newer ones, or let go, since last asked."""
         count, self._conflated = self._conflated, 0
         return count
+
+    def oldest(self) -> int | None:
+        """The lowest seq that waits; None when nothing does."""
+        return min(
+            (event.seq for group in (self._first, self._ready, self._waiting.values()) for event in group), default=None
+        )
+
+    def clear(self) -> None:
+        """Let go of what waits: it will be replayed."""
+        self._first.clear()
+        self._ready.clear()
+        self._waiting.clear()
+        self._bytes = 0
+
+    def lift_limit(self, now: float) -> None:
+        """Let everything that waits go as fast as it is taken."""
+        self._bucket = Bucket.full(_NO_LIMIT, now)
 
     def _wait(self, event: Event) -> None:
         key = event.key() or event.seq

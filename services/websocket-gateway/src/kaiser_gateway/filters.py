@@ -1,12 +1,15 @@
 """Which events a client wants, and which clients want an event, pure."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from kaiser_common.schemas.event import EventType
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _MOST = 1000
+_MOST_TOPICS = 100
+"""Each costs every event that passes the other lists a comparison."""
 
 
 class Filters(BaseModel):
@@ -17,7 +20,7 @@ class Filters(BaseModel):
     types: list[EventType] = Field(default=[], max_length=_MOST)
     esp_ids: list[str] = Field(default=[], max_length=_MOST)
     sensor_types: list[str] = Field(default=[], max_length=_MOST)
-    topics: list[str] = Field(default=[], max_length=_MOST)
+    topics: list[str] = Field(default=[], max_length=_MOST_TOPICS)
 
     @field_validator("topics")
     @classmethod
@@ -31,10 +34,18 @@ class Filters(BaseModel):
         """Whether an event passes every list."""
         return (
             (not self.types or event.type in self.types)
-            and (not self.esp_ids or event.esp_id in self.esp_ids)
-            and (not self.sensor_types or event.data().get("sensor_type") in self.sensor_types)
+            and (not self.esp_ids or event.esp_id in self._esp_ids)
+            and (not self.sensor_types or event.data().get("sensor_type") in self._sensor_types)
             and (not self.topics or any(topic_matches(topic, event.data().get("topic")) for topic in self.topics))
         )
+
+    @cached_property
+    def _esp_ids(self) -> frozenset[str]:
+        return frozenset(self.esp_ids)
+
+    @cached_property
+    def _sensor_types(self) -> frozenset[str]:
+        return frozenset(self.sensor_types)
 
     def without(self, others: "Filters") -> "Filters | None":
         """What is left after taking values out; None when a list that had values has none left."""

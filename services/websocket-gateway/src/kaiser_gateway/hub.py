@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 
 import structlog
 from kaiser_common.bus import Bus
@@ -17,6 +18,8 @@ from kaiser_gateway.frames import Event
 log = structlog.get_logger()
 
 _SWEEP_S = 1.0
+_DRAIN_S = 2.0
+_UNSENT_KEPT = 10_000
 
 
 class Hub:
@@ -26,7 +29,8 @@ class Hub:
         self._bus = bus
         self._stalled_s = stalled_s
         self._index: Index[Client] = Index()
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[tuple[str, str], Client] = {}
+        self._unsent: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._seconds = STAGE_SECONDS.labels("bus_to_ws")
         self.last_seq = 0
         self.draining = False
@@ -39,21 +43,39 @@ class Hub:
         return max(0, last_seq - self.last_seq) if self.last_seq else 0
 
     def add(self, client: Client) -> None:
-        """Take a client in; an older connection with the same id is closed (4009)."""
-        older = self._clients.pop(client.client_id, None)
+        """Take a client in; an older connection of the same user with the same id is closed (4009)."""
+        older = self._clients.pop(client.key, None)
         if older is not None:
-            self._index.remove(older)
+            self._forget(older)
             older.close(4009, "replaced by a newer connection")
-        self._clients[client.client_id] = client
+        self._clients[client.key] = client
         self._index.put(client, client.filters)
         metrics.CLIENTS.set(len(self._clients))
 
     def remove(self, client: Client) -> None:
-        """Forget a client."""
-        self._index.remove(client)
-        if self._clients.get(client.client_id) is client:
-            del self._clients[client.client_id]
+        """Forget a client, but for what it was not sent."""
+        if self._clients.get(client.key) is client:
+            del self._clients[client.key]
+            self._forget(client)
         metrics.CLIENTS.set(len(self._clients))
+
+    def resume_point(self, client: Client, after: int) -> int:
+        """After which seq a replay has to begin, so that nothing is left out that waited when the client was cut off.
+
+        Over its rate a client gets events out of order: its highest seq says nothing of those that still waited.
+        """
+        waited = [self._unsent.pop(client.key, None), client.pause()]
+        return min([after, *(seq - 1 for seq in waited if seq is not None)])
+
+    def _forget(self, client: Client) -> None:
+        self._index.remove(client)
+        oldest = client.unsent_since()
+        if oldest is None:
+            return
+        self._unsent[client.key] = oldest
+        self._unsent.move_to_end(client.key)
+        if len(self._unsent) > _UNSENT_KEPT:
+            self._unsent.popitem(last=False)
 
     def set_filters(self, client: Client, filters: Filters | None) -> None:
         """What a client wants from now on; None is nothing."""
@@ -67,10 +89,19 @@ class Hub:
             sweeping = tasks.create_task(self._sweep(), name="sweep")
             await stopping.wait()
             self.draining = True
-            for client in list(self._clients.values()):
-                client.close(1001, "the server is going away")
             reading.cancel()
+            await self._drain()
             sweeping.cancel()
+
+    async def _drain(self) -> None:
+        """Close every client (1001) once it has what waits for it, at the latest after 2 s."""
+        clients = list(self._clients.values())
+        for client in clients:
+            client.finish(time.monotonic(), 1001, "the server is going away")
+        if clients:
+            await asyncio.wait([client.closed for client in clients], timeout=_DRAIN_S)
+        for client in clients:
+            client.close(1001, "the server is going away")
 
     async def _read(self) -> None:
         reader = OrderedReader(self._bus, EVENTS.name, EVENTS.subjects)
@@ -78,6 +109,8 @@ class Hub:
             now = time.monotonic()
             for delivery in batch:
                 event = Event.of(delivery)
+                if event.seq <= self.last_seq:
+                    self._begin_anew()
                 self.last_seq = event.seq
                 metrics.EVENTS.labels(event.type).inc()
                 for client in self._index.of(event.type, event.esp_id):
@@ -85,6 +118,12 @@ class Hub:
             if batch:
                 self._seconds.observe(max(0.0, time.time() - batch[0].timestamp_ns / 1e9))
                 await asyncio.sleep(0)  # let the clients' senders run between batches
+
+    def _begin_anew(self) -> None:
+        log.warning("events_began_anew", last_seq=self.last_seq)
+        self._unsent.clear()
+        for client in self._clients.values():
+            client.stream_began_anew()
 
     async def _sweep(self) -> None:
         """Each second: close who takes nothing or whose token is over, tell of conflation."""

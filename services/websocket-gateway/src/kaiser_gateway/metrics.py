@@ -7,7 +7,9 @@ CLIENTS = Gauge("kaiser_gateway_clients", "WebSocket clients connected.")
 CLOSED = Counter("kaiser_gateway_closed_clients_total", "WebSocket clients closed by us.", ["code"])
 FRAMES = Counter("kaiser_gateway_sent_frames_total", "Frames sent to WebSocket clients.")
 CONFLATED = Counter("kaiser_gateway_conflated_events_total", "Events replaced by newer ones before a client took them.")
+REPLAYS = Counter("kaiser_gateway_replays_total", "Replays of kept events that were brought to their end.")
 EVENTS = Counter("kaiser_gateway_events_total", "Events read from the bus.", ["type"])
+ISSUER_FETCHES = Counter("kaiser_gateway_issuer_fetches_total", "Fetches of the OIDC issuer's keys.", ["result"])
 SIGN_INS = Counter("kaiser_gateway_sign_ins_total", "Attempts to sign in.", ["result"])
 REQUESTS = Histogram(
     "kaiser_gateway_request_seconds",

@@ -1,18 +1,35 @@
 """Sends a client what came after a sequence number and is still kept."""
 
+import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from kaiser_common.bus import Bus
 from kaiser_common.consumer import OrderedReader
-from kaiser_common.subjects import EVENTS
+from kaiser_common.subjects import EVENTS, event_subject
+from nats.errors import Error as NatsError
 
+from kaiser_gateway import metrics
 from kaiser_gateway.client import Client
+from kaiser_gateway.filters import Filters
 from kaiser_gateway.frames import Event, answer
 from kaiser_gateway.hub import Hub
 
 _TIMEOUT_S = 3.0
+_SILENCE_S = 5.0
+"""Kept events come at once: when none has come for so long, NATS is away."""
+_AT_ONCE = 16
+_TURN_S = 30.0
+_MOST_SUBJECTS = 64
+_BATCH = 64
+"""Events of a replay that one client holds, so that it stays below its megabyte."""
+
+
+class ReplayFailed(Exception):
+    """The kept events cannot be read now; the text says why. The client is to connect again and resume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +51,96 @@ def gap(after: int, kept: Kept) -> tuple[int, int]:
     return start, start - (after + 1)
 
 
-async def resume(bus: Bus, hub: Hub, client: Client, after: int) -> None:
-    """Tell the gap, replay without conflation as fast as the client takes it, then go on live.
+def subjects_of(filters: Filters | None) -> list[str]:
+    """The subjects that hold all that the filters admit, so that the rest is not read; none for no filters at all."""
+    if filters is None:
+        return []
+    devices = [esp_id for esp_id in dict.fromkeys(filters.esp_ids) if _is_token(esp_id)]
+    if filters.esp_ids and not devices:
+        return []
+    kinds = list(dict.fromkeys(filters.types))
+    if len(kinds or "*") * len(devices or "*") <= _MOST_SUBJECTS:
+        return [f"event.{kind}.{device}" for kind in kinds or ["*"] for device in devices or ["*"]]
+    return [f"event.{kind}.*" for kind in kinds] or list(EVENTS.subjects)
 
-    Raises nats errors or TimeoutError when NATS is away: the client is told and may ask again.
-    """
-    client.paused = True
+
+def _is_token(text: str) -> bool:
     try:
-        kept = await _kept(bus)
-        start, missed = gap(after, kept)
-        await client.answer(answer("resumed", time.time(), {"from": start, "missed": missed}))
-        if start > max(kept.last, hub.last_seq):  # no await from here to the end of the pause: nothing can slip through
+        event_subject("any", text)
+    except ValueError:
+        return False
+    return text != "" and text.isascii()
+
+
+class Replays:
+    """Replays to clients, sixteen at a time: after a restart every client asks at once."""
+
+    def __init__(self, bus: Bus, hub: Hub) -> None:
+        self._bus = bus
+        self._hub = hub
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self, client: Client, after: int) -> None:
+        """Tell the gap, replay without conflation as fast as the client takes it, then let it go on live.
+
+        Raises ReplayFailed within 5 s of silence, 30 s in the queue; the client is then closed, still paused, so that
+        nothing newer has told it to forget what it misses.
+        """
+        after = self._hub.resume_point(client, after)
+        async with self._turn():
+            kept = await self._kept()
+            start, missed = gap(after, kept)
+            client.replayed_to = start - 1
+            await client.answer(answer("resumed", time.time(), {"from": start, "missed": missed}))
+            while client.paused:
+                await self._replay(client)
+        metrics.REPLAYS.inc()
+
+    async def _replay(self, client: Client) -> None:
+        """Replay by the filters in force until all is sent, or until they change."""
+        filters = client.filters
+        subjects = subjects_of(filters)
+        if not subjects:
+            client.paused = False
             return
-        reader = OrderedReader(bus, EVENTS.name, EVENTS.subjects, start_sequence=start, max_messages=500)
-        async for batch in reader:
-            for delivery in batch:
-                event = Event.of(delivery)
-                if client.filters is not None and client.filters.admits(event):
-                    await client.answer(event.frame)
-            if batch:
-                client.replayed_to = batch[-1].stream_sequence
-            # No await between this look and the end of the pause: nothing can slip between replay and live.
-            if batch and batch[-1].stream_sequence >= max(kept.last, hub.last_seq):
-                break
-    finally:
-        client.paused = False
+        client.skipped_to = 0  # what came live before now is in the stream, and so before the reader's end
+        reader = OrderedReader(
+            self._bus, EVENTS.name, subjects, start_sequence=client.replayed_to + 1, max_messages=_BATCH
+        )
+        async with aclosing(reader.__aiter__()) as batches:  # type: ignore[type-var]
+            while client.filters is filters:
+                try:
+                    batch = await asyncio.wait_for(anext(batches), _SILENCE_S)
+                except TimeoutError as error:
+                    raise ReplayFailed(f"no kept event within {_SILENCE_S:g} s") from error
+                for delivery in batch:
+                    event = Event.of(delivery)
+                    if client.wants(event):
+                        await client.answer(event.frame)
+                    client.replayed_to = event.seq
+                # No await between this look and the end of the pause: nothing can slip between replay and live.
+                done = not batch or batch[-1].pending == 0
+                if done and client.filters is filters and client.skipped_to <= client.replayed_to:
+                    client.paused = False
+                    return
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            await asyncio.wait_for(self._turns.acquire(), _TURN_S)
+        except TimeoutError as error:
+            raise ReplayFailed(f"{_AT_ONCE} other replays took {_TURN_S:g} s") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
 
-async def _kept(bus: Bus) -> Kept:
-    reply = await bus.client.request(f"$JS.API.STREAM.INFO.{EVENTS.name}", b"", timeout=_TIMEOUT_S)
-    state = json.loads(reply.data)["state"]
-    return Kept(first=max(1, state["first_seq"]), last=state["last_seq"])
+    async def _kept(self) -> Kept:
+        try:
+            reply = await self._bus.client.request(f"$JS.API.STREAM.INFO.{EVENTS.name}", b"", timeout=_TIMEOUT_S)
+        except (NatsError, OSError, TimeoutError) as error:
+            raise ReplayFailed(f"NATS does not answer: {error or type(error).__name__}") from error
+        state = json.loads(reply.data).get("state")
+        if state is None:
+            raise ReplayFailed(f"there is no stream {EVENTS.name}")
+        return Kept(first=max(1, state["first_seq"]), last=state["last_seq"])

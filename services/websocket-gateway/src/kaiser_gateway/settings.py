@@ -5,6 +5,9 @@ from pathlib import Path
 from kaiser_common.settings import CommonSettings
 from pydantic import Field, SecretStr
 
+from kaiser_gateway.oidc import Terms
+from kaiser_gateway.tokens import Role
+
 
 class GatewaySettings(CommonSettings):
     """Beside the common ones: the public address, sign-in, and how much one client may take."""
@@ -24,12 +27,26 @@ class GatewaySettings(CommonSettings):
     refresh_days: int = Field(default=14, ge=1, description="Life of a refresh token.")
     login_per_minute: int = Field(default=10, ge=1, description="Failed sign-ins allowed for a name and address.")
     request_per_second: float = Field(default=50.0, gt=0, description="Requests allowed to one token.")
+    oidc_issuer: str = Field(default="", description="OpenID Connect issuer whose tokens are taken too; empty: none.")
+    oidc_audience: str = Field(default="", description="Audience that its tokens must name.")
+    oidc_role_claim: str = Field(default="roles", description="Claim with the roles, such as realm_access.roles.")
+    oidc_user_claim: str = Field(default="sub", description="Claim with the user's name.")
+    oidc_roles: dict[str, Role] = Field(
+        default={}, description='The issuer\'s names for our roles, such as {"fleet-admins":"admin"}.'
+    )
     cors_origins: list[str] = Field(default=[], description="Origins that browsers may call from; none by default.")
     ws_rate: float = Field(default=10.0, gt=0, description="Frames a second to a WebSocket client by default.")
     ws_max_rate: float = Field(default=5000.0, gt=0, description="Highest ?rate= that a client may ask for.")
     ws_client_bytes: int = Field(default=1_000_000, ge=10_000, description="Bytes that may wait for one client.")
     ws_stalled_s: float = Field(default=15.0, gt=0, description="Time after which a stuck client is closed (4008).")
+    ws_max_clients: int = Field(default=5000, ge=1, description="WebSocket clients at once; more are sent away (1013).")
     ws_compression: bool = Field(default=False, description="permessage-deflate; about 0.5 MB a connection.")
+
+    def oidc_terms(self) -> Terms | None:
+        """What the issuer's tokens must hold; None without an issuer."""
+        if not self.oidc_issuer:
+            return None
+        return Terms(self.oidc_issuer, self.oidc_audience, self.oidc_role_claim, self.oidc_user_claim, self.oidc_roles)
 
     def first_password(self) -> str:
         """The administrator's password; empty when none is set anywhere."""

@@ -10,7 +10,7 @@ from kaiser_gateway import metrics
 from kaiser_gateway.auth import too_many
 from kaiser_gateway.limits import Limiter
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.tokens import Role, Signer, TokenRefused
+from kaiser_gateway.tokens import NotAllowed, Role, Signer, TokenRefused
 from kaiser_gateway.users import Users
 
 
@@ -68,7 +68,7 @@ def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter
         """A new pair of tokens, with the role that the user has now. 401 for any other token, or one that is over."""
         try:
             identity = signer.read(body.refresh_token, "refresh", time.time())
-        except TokenRefused as error:
+        except (TokenRefused, NotAllowed) as error:
             raise HTTPException(401, str(error)) from error
         role = await users.current_role(identity.user)
         if role is None:

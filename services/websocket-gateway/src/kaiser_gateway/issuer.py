@@ -1,0 +1,98 @@
+"""The OpenID Connect issuer's keys: found by discovery, kept, fetched again when a token names a new one."""
+
+import asyncio
+import json
+import time
+import urllib.request
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+import structlog
+
+from kaiser_gateway import metrics, oidc
+from kaiser_gateway.oidc import Terms
+from kaiser_gateway.tokens import Identity, TokenRefused
+
+log = structlog.get_logger()
+
+_FETCH_TIMEOUT_S = 3.0
+_MOST_BYTES = 1_000_000
+_FRESH_S = 300.0
+"""Keys are fetched anew after so long, so that one that the issuer took out is refused."""
+_STALE_S = 86_400.0
+"""So long keys are used while the issuer does not answer."""
+_PAUSE_S = 5.0
+"""Least time between two fetches: tokens with made-up key ids must not become requests to the issuer."""
+
+
+class IssuerUnreachable(Exception):
+    """The issuer's keys are not known and cannot be fetched now."""
+
+
+class Issuer:
+    """Verifies tokens of one issuer. Issuer away: the keys that are known serve for a day; then IssuerUnreachable."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self._keys: list[dict[str, Any]] = []
+        self._fetched_at: float | None = None
+        self._tried_at: float | None = None
+        self._lock = asyncio.Lock()
+        if urlsplit(terms.issuer).scheme != "https":
+            log.warning("issuer_without_tls", issuer=terms.issuer)
+
+    async def verify(self, token: str) -> Identity:
+        """Who a token speaks for. Raises TokenRefused, NotAllowed or IssuerUnreachable."""
+        key = oidc.key_of(token, self._keys)
+        if key is None or self._age_s() > _FRESH_S:
+            await self._refresh()
+            key = oidc.key_of(token, self._keys)
+        if self._age_s() > _STALE_S:
+            raise IssuerUnreachable(f"{self.terms.issuer} has not told its keys")
+        if key is None:
+            raise TokenRefused("the token names no key of the issuer")
+        return oidc.read(token, key, self.terms, time.time())
+
+    def _age_s(self) -> float:
+        return float("inf") if self._fetched_at is None else time.monotonic() - self._fetched_at
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            if self._tried_at is not None and time.monotonic() - self._tried_at < _PAUSE_S:
+                return
+            self._tried_at = time.monotonic()
+            try:
+                async with asyncio.timeout(2 * _FETCH_TIMEOUT_S):
+                    self._keys = await asyncio.to_thread(_fetch_keys, self.terms.issuer)
+            except (URLError, OSError, ValueError, TimeoutError) as error:
+                metrics.ISSUER_FETCHES.labels("failed").inc()
+                log.warning("issuer_unreachable", issuer=self.terms.issuer, error=str(error) or type(error).__name__)
+            else:
+                self._fetched_at = time.monotonic()
+                metrics.ISSUER_FETCHES.labels("ok").inc()
+                log.info("issuer_keys_read", issuer=self.terms.issuer, keys=len(self._keys))
+
+
+def _fetch_keys(issuer: str) -> list[dict[str, Any]]:
+    """The issuer's keys by OpenID Connect Discovery 1.0. Raises ValueError where an answer is not what it must be."""
+    described = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if described.get("issuer") != issuer:
+        raise ValueError(f"the issuer calls itself {described.get('issuer')!r}")
+    keys = _get(str(described.get("jwks_uri"))).get("keys")
+    if not isinstance(keys, list):
+        raise ValueError("the issuer's key set has no keys")
+    return [key for key in keys if isinstance(key, dict)]
+
+
+def _get(url: str) -> dict[str, Any]:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"no address of an issuer: {url!r}")
+    with urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S) as response:  # scheme checked above
+        text = response.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"{url} answers more than {_MOST_BYTES} bytes")
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"{url} answers no object")
+    return found

@@ -1,0 +1,131 @@
+"""Tokens of an OpenID Connect issuer: what they must hold, and with which key of the issuer; pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from kaiser_gateway.tokens import LEEWAY_S, RANK, Identity, NotAllowed, Role, TokenRefused
+
+_KEY_TYPES = {
+    "RS256": ("RSA", None),
+    "RS384": ("RSA", None),
+    "RS512": ("RSA", None),
+    "PS256": ("RSA", None),
+    "PS384": ("RSA", None),
+    "PS512": ("RSA", None),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", None),
+}
+"""Algorithms that are taken, each with the type and curve of its key: a public key never verifies an HMAC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a token of the issuer must hold. role_claim and user_claim may lead into objects: `realm_access.roles`."""
+
+    issuer: str
+    audience: str
+    role_claim: str = "roles"
+    user_claim: str = "sub"
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """The issuer's names for our roles; a role by its own name is always known."""
+
+
+def issuer_of(token: str) -> str:
+    """Who says to have made a token, not yet verified; empty where it cannot be read."""
+    try:
+        claims = jwt.decode_complete(token, options={"verify_signature": False})["payload"]
+    except jwt.PyJWTError:
+        return ""
+    return str(claims.get("iss", ""))
+
+
+def key_of(token: str, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The key of the issuer's set that a token names and that fits its algorithm; None where there is none (yet).
+
+    A token without a key id fits the only key of its type. Raises TokenRefused for an algorithm that is not taken.
+    """
+    header = _header(token)
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if algorithm not in _KEY_TYPES:
+        raise TokenRefused(f"tokens of the issuer must not be signed with {algorithm!r}")
+    fitting = [key for key in keys if _fits(key, algorithm) and (kid is None or key.get("kid") == kid)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
+    """Who a token speaks for. Raises TokenRefused, or NotAllowed where its role claim has none of our roles."""
+    algorithm = str(_header(token).get("alg"))
+    try:
+        claims = jwt.decode(
+            token,
+            jwt.PyJWK(key, algorithm=algorithm),
+            algorithms=[algorithm],
+            issuer=terms.issuer,
+            audience=terms.audience,
+            options={
+                "require": ["exp", "iss", "aud"],
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+    except jwt.PyJWTError as error:
+        raise TokenRefused(f"the token is not valid: {error}") from error
+    expires_at, not_before = _time(claims, "exp"), _time(claims, "nbf")
+    if expires_at + LEEWAY_S < now:
+        raise TokenRefused("the token has expired")
+    if not_before - LEEWAY_S > now:
+        raise TokenRefused("the token is not valid yet")
+    user = _claim(claims, terms.user_claim)
+    if not isinstance(user, str) or not user:
+        raise TokenRefused(f"the token has no claim {terms.user_claim}")
+    role = role_in(_claim(claims, terms.role_claim), terms.roles)
+    if role is None:
+        raise NotAllowed(f"the token of {user} gives no role in its claim {terms.role_claim}")
+    return Identity(user, role, expires_at)
+
+
+def role_in(claim: Any, names: Mapping[str, Role]) -> Role | None:
+    """The highest of our roles in a claim: a name, names with spaces between, or a list."""
+    given = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
+    known: dict[str, Role] = {**{role: role for role in RANK}, **names}  # type: ignore[dict-item]
+    roles = [known[name] for name in given if isinstance(name, str) and name in known]
+    return max(roles, key=lambda role: RANK[role]) if roles else None
+
+
+def _header(token: str) -> dict[str, Any]:
+    try:
+        return dict(jwt.get_unverified_header(token))
+    except jwt.PyJWTError as error:
+        raise TokenRefused(f"the token is not valid: {error}") from error
+
+
+def _fits(key: Mapping[str, Any], algorithm: str) -> bool:
+    key_type, curve = _KEY_TYPES[algorithm]
+    return (
+        key.get("kty") == key_type
+        and (curve is None or key.get("crv") == curve)
+        and key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) == algorithm
+    )
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenRefused(f"the token's {name} is no time")
+    return float(value)
+
+
+def _claim(claims: Mapping[str, Any], path: str) -> Any:
+    if path in claims:  # a name with dots in it, as some issuers make them from URLs
+        return claims[path]
+    found: Any = claims
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found

@@ -1,0 +1,60 @@
+"""The client of docs/protocol.md, run as it stands there."""
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+PAGE = Path(__file__).parents[3] / "docs" / "protocol.md"
+
+
+def client_of_the_page() -> str:
+    [code] = re.findall(r"```js\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return code
+
+
+@pytest.fixture
+async def page(missing):
+    """A page in a real browser."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        missing("chromium", "chromium is not installed")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield await browser.new_page()
+        await browser.close()
+
+
+def test_the_client_has_20_lines_and_some_air():
+    assert len(client_of_the_page().splitlines()) <= 24
+
+
+async def test_the_client_loses_nothing_over_a_restart_of_the_gateway(gateway, events, page):
+    url = f"ws://127.0.0.1:{gateway.port}/api/v1/ws/realtime/doc?rate=1000"
+
+    async def seen() -> list[int]:
+        return await page.evaluate("seen")
+
+    async def until_seen(seq: int) -> None:
+        await page.wait_for_function("(seq) => seen.includes(seq)", arg=seq, timeout=60_000)
+
+    await page.goto(f"{gateway.base}/healthz")
+    await page.add_script_tag(content=f"{client_of_the_page()}; const seen = [];")
+    await page.evaluate(
+        "([url, token]) => follow(url, async () => token, (frame) => seen.push(frame.seq))", [url, gateway.token()]
+    )
+    async with asyncio.timeout(30):
+        while not await seen():  # until it is connected
+            await events.publish()
+            await asyncio.sleep(0.1)
+    first = await events.publish()
+    await until_seen(first)
+    assert await asyncio.to_thread(gateway.stop) == 0
+    missed = [await events.publish(value=float(number)) for number in range(50)]
+    await asyncio.to_thread(gateway.start)
+    live = await events.publish()
+    await until_seen(live)
+    assert set(missed) <= set(await seen())

@@ -1,0 +1,189 @@
+"""Resuming: nothing is lost, whatever goes away in the middle of it."""
+
+import asyncio
+import json
+
+import pytest
+from kaiser_common.bus import connect as bus_connect
+from kaiser_common.declare import apply
+from kaiser_common.settings import CommonSettings
+from kaiser_gateway.filters import Filters
+from kaiser_gateway.replay import subjects_of
+from websockets.exceptions import ConnectionClosed
+
+
+async def resume(websocket, after: int) -> None:
+    await websocket.send(json.dumps({"action": "resume", "after": after}))
+
+
+async def frames_until(websocket, last_seq: int, timeout_s: float = 30.0) -> list[dict]:
+    frames = []
+    async with asyncio.timeout(timeout_s):
+        while not frames or frames[-1].get("seq") != last_seq:
+            frames.append(json.loads(await websocket.recv()))
+    return frames
+
+
+async def publish_many(events, count: int, size: int = 100, kind: str = "sensor_data") -> list[int]:
+    tasks = []
+    for start in range(0, count, 100):
+        part = [events.publish(kind, text="x" * size) for _ in range(start, min(count, start + 100))]
+        tasks += await asyncio.gather(*part)
+    return sorted(tasks)
+
+
+async def declare(url: str) -> None:
+    settings = CommonSettings(nats_url=url)
+    async with bus_connect(settings, "tests") as bus:
+        await apply(bus)
+
+
+@pytest.mark.parametrize(
+    ("filters", "subjects"),
+    [
+        (None, []),
+        (Filters(), ["event.*.*"]),
+        (Filters(types=["sensor_data", "sensor_data"]), ["event.sensor_data.*"]),
+        (Filters(esp_ids=["ESP_A", "_"]), ["event.*.ESP_A", "event.*._"]),
+        (
+            Filters(types=["sensor_data", "esp_health"], esp_ids=["ESP_A"]),
+            ["event.sensor_data.ESP_A", "event.esp_health.ESP_A"],
+        ),
+        (Filters(esp_ids=["*", ">", "a.b", ""]), []),
+        (Filters(esp_ids=[f"ESP_{number}" for number in range(100)]), ["event.>"]),
+        (Filters(types=["sensor_data"], esp_ids=[f"ESP_{number}" for number in range(100)]), ["event.sensor_data.*"]),
+    ],
+)
+def test_a_replay_reads_what_the_filters_may_admit_and_no_id_becomes_a_wildcard(filters, subjects):
+    assert subjects_of(filters) == subjects
+
+
+async def test_a_ping_is_answered_during_a_replay(gateway, events):
+    seqs = await publish_many(events, 3000)
+    async with gateway.connect() as websocket:
+        await resume(websocket, seqs[0] - 1)
+        await websocket.send('{"action":"ping"}')
+        frames = await frames_until(websocket, seqs[-1])
+    kinds = [frame["type"] for frame in frames]
+    assert "pong" in kinds[:-1]
+    assert [frame["seq"] for frame in frames if frame.get("seq", 0) >= seqs[0]] == seqs
+
+
+async def test_filters_that_change_during_a_replay_are_in_force_at_once_and_nothing_of_them_is_lost(gateway, events):
+    first = await publish_many(events, 500)
+    health = [await events.publish("esp_health") for _ in range(5)]
+    last = await events.publish()
+    async with gateway.connect(rate=5000) as websocket:
+        await websocket.send('{"action":"subscribe","filters":{"types":["sensor_data"]}}')
+        await resume(websocket, first[0] - 1)
+        await websocket.send('{"action":"subscribe","filters":{"types":["esp_health"]}}')
+        frames = await frames_until(websocket, health[-1])
+        assert [frame["seq"] for frame in frames if frame["type"] == "esp_health"] == health
+        assert last not in [frame.get("seq") for frame in frames]
+        live = await events.publish("esp_health")
+        assert (await frames_until(websocket, live))[-1]["seq"] == live
+
+
+async def test_a_later_resume_takes_the_place_of_an_earlier(gateway, events):
+    seqs = await publish_many(events, 2000)
+    async with gateway.connect(rate=5000) as websocket:
+        await resume(websocket, seqs[0] - 1)
+        await resume(websocket, seqs[-10])
+        frames = await frames_until(websocket, seqs[-1])
+        starts = [frame["data"]["from"] for frame in frames if frame["type"] == "resumed"]
+        assert starts[-1] == seqs[-10] + 1
+        live = await events.publish()
+        assert (await frames_until(websocket, live))[-1]["seq"] == live
+
+
+async def test_with_nats_gone_in_the_middle_of_a_replay_the_client_is_told_and_closed_and_resumes_later(
+    start_gateway, nats_factory, events_on
+):
+    server = nats_factory()
+    await declare(server.url)
+    gateway = start_gateway(KAISER_NATS_URL=server.url, KAISER_WS_STALLED_S="60")
+    async with events_on(server.url) as events:
+        seqs = await publish_many(events, 3000, 5000)
+    websocket = await gateway.connect(max_queue=1)
+    async with websocket:
+        await resume(websocket, 0)
+        await websocket.recv()
+        server.kill()
+        seen, told = [], False
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(40):
+                while True:
+                    frame = json.loads(await websocket.recv())
+                    seen.append(frame.get("seq", 0))
+                    told = told or frame["type"] == "error"
+        assert told
+        assert websocket.close_code == 1013
+        assert max(seen) < seqs[-1]
+    server.start()
+    async with gateway.connect() as again:
+        while True:
+            await resume(again, max(seen))
+            frame = json.loads(await again.recv())
+            if frame["type"] == "resumed":
+                break
+        rest = await frames_until(again, seqs[-1])
+    assert [frame["seq"] for frame in rest if "seq" in frame] == list(range(max(seen) + 1, seqs[-1] + 1))
+
+
+async def test_when_the_events_begin_anew_clients_get_what_is_new(start_gateway, nats_factory, events_on, settled):
+    server = nats_factory()
+    await declare(server.url)
+    gateway = start_gateway(KAISER_NATS_URL=server.url)
+    async with events_on(server.url) as events, gateway.connect(rate=5000) as websocket:
+        before = (await publish_many(events, 50))[-1]
+        await frames_until(websocket, before)
+        await resume(websocket, before)  # so that the client, too, remembers a number of before
+        await settled(websocket)
+        await events.client.jetstream().delete_stream("EVENTS")
+        await declare(server.url)
+        first = await events.publish(value=1.5)
+        assert first == 1
+        frame = (await frames_until(websocket, first))[-1]
+        assert frame["data"]["value"] == 1.5
+        second = await events.publish()
+        async with gateway.connect("other") as other:
+            await resume(other, before)
+            replayed = await frames_until(other, second)
+        assert [frame["seq"] for frame in replayed if "seq" in frame] == [1, 2]
+
+
+async def test_what_waited_when_a_client_was_cut_off_is_replayed_though_an_alert_overtook_it(
+    gateway, events, receive, settled
+):
+    websocket = await gateway.connect("cut", rate=1)
+    await settled(websocket)
+    waiting = [await events.publish(gpio=gpio) for gpio in range(20)]
+    alert = await events.publish("actuator_alert")
+    seen = set()
+    while alert not in seen:
+        seen.add((await receive(websocket))["seq"])
+    websocket.transport.abort()
+    await asyncio.sleep(0.3)
+    async with gateway.connect("cut", rate=5000) as websocket:
+        await resume(websocket, alert)
+        live = await events.publish()
+        seen |= {frame.get("seq") for frame in await frames_until(websocket, live)}
+    assert set(waiting) <= seen
+
+
+async def test_at_sigterm_a_client_gets_what_waits_for_it_and_then_1001(start_gateway, events, settled):
+    gateway = start_gateway()
+    async with gateway.connect(rate=1) as websocket:
+        await settled(websocket)
+        seqs = [await events.publish(gpio=gpio) for gpio in range(30)]
+        while json.loads(await websocket.recv()).get("seq") != seqs[0]:
+            pass
+        await asyncio.sleep(0.3)  # all are read by now
+        stopped = asyncio.create_task(asyncio.to_thread(gateway.stop))
+        seen = []
+        with pytest.raises(ConnectionClosed):
+            while True:
+                seen.append(json.loads(await websocket.recv()).get("seq"))
+        assert websocket.close_code == 1001
+        assert set(seqs[1:]) <= set(seen)
+        assert await stopped == 0
