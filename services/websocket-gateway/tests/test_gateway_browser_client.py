@@ -28,7 +28,7 @@ async def page(missing):
         await browser.close()
 
 
-def test_the_client_has_20_lines_and_some_air():
+def test_the_client_has_twenty_odd_lines():
     assert len(client_of_the_page().splitlines()) <= 24
 
 

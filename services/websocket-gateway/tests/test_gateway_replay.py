@@ -8,7 +8,7 @@ from kaiser_common.bus import connect as bus_connect
 from kaiser_common.declare import apply
 from kaiser_common.settings import CommonSettings
 from kaiser_gateway.filters import Filters
-from kaiser_gateway.replay import subjects_of
+from kaiser_gateway.replay import subject_of
 from websockets.exceptions import ConnectionClosed
 
 
@@ -39,23 +39,21 @@ async def declare(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "subjects"),
+    ("filters", "subject"),
     [
-        (None, []),
-        (Filters(), ["event.*.*"]),
-        (Filters(types=["sensor_data", "sensor_data"]), ["event.sensor_data.*"]),
-        (Filters(esp_ids=["ESP_A", "_"]), ["event.*.ESP_A", "event.*._"]),
-        (
-            Filters(types=["sensor_data", "esp_health"], esp_ids=["ESP_A"]),
-            ["event.sensor_data.ESP_A", "event.esp_health.ESP_A"],
-        ),
-        (Filters(esp_ids=["*", ">", "a.b", ""]), []),
-        (Filters(esp_ids=[f"ESP_{number}" for number in range(100)]), ["event.>"]),
-        (Filters(types=["sensor_data"], esp_ids=[f"ESP_{number}" for number in range(100)]), ["event.sensor_data.*"]),
+        (None, None),
+        (Filters(), "event.>"),
+        (Filters(types=["sensor_data", "sensor_data"]), "event.sensor_data.*"),
+        (Filters(esp_ids=["ESP_A"]), "event.*.ESP_A"),
+        (Filters(types=["sensor_data", "esp_health"], esp_ids=["ESP_A", "a.b"]), "event.*.ESP_A"),
+        (Filters(types=["sensor_data"], esp_ids=["ESP_A", "ESP_B"]), "event.sensor_data.*"),
+        (Filters(types=["sensor_data"], esp_ids=["_"]), "event.sensor_data._"),
+        (Filters(types=["sensor_data", "esp_health"], esp_ids=["ESP_A", "ESP_B"]), "event.>"),
+        (Filters(esp_ids=["*", ">", "a.b", "", "ä"]), None),
     ],
 )
-def test_a_replay_reads_what_the_filters_may_admit_and_no_id_becomes_a_wildcard(filters, subjects):
-    assert subjects_of(filters) == subjects
+def test_a_replay_reads_what_the_filters_may_admit_and_no_id_becomes_a_wildcard(filters, subject):
+    assert subject_of(filters) == subject
 
 
 async def test_a_ping_is_answered_during_a_replay(gateway, events):
@@ -148,6 +146,8 @@ async def test_when_the_events_begin_anew_clients_get_what_is_new(start_gateway,
         second = await events.publish()
         async with gateway.connect("other") as other:
             await resume(other, before)
+            while json.loads(await other.recv())["type"] != "resumed":
+                pass
             replayed = await frames_until(other, second)
         assert [frame["seq"] for frame in replayed if "seq" in frame] == [1, 2]
 

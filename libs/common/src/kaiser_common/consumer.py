@@ -358,13 +358,18 @@ class OrderedReader:
                 self._next_sequence = batch[-1].stream_sequence + 1
                 yield batch
 
-    async def _create(self) -> dict[str, Any] | None:
+    async def _look_at_stream(self) -> None:
+        """Begin at 1 where the stream was made anew: its numbers of before would be waited for, perhaps for days."""
         stream = await _api(self._bus, f"$JS.API.STREAM.INFO.{self._stream}", {})
         created = str(stream.get("created", ""))
         if created and self._created and created != self._created:
             log.warning("stream_began_anew", stream=self._stream, next_before=self._next_sequence)
-            self._next_sequence = 1  # its numbers start again: those of before would be waited for, perhaps for days
+            self._next_sequence = 1
         self._created = created or self._created
+
+    async def _create(self) -> dict[str, Any] | None:
+        if not self._last_per_subject:
+            await self._look_at_stream()
         name = f"{self._bus.name}-{self._bus.message_id()}"
         subject = f"{_API}.CREATE.{self._stream}.{name}"
         config: dict[str, Any] = {

@@ -23,7 +23,6 @@ _SILENCE_S = 5.0
 """Kept events come at once: when none has come for so long, NATS is away."""
 _AT_ONCE = 16
 _TURN_S = 30.0
-_MOST_SUBJECTS = 64
 _BATCH = 64
 """Events of a replay that one client holds, so that it stays below its megabyte."""
 
@@ -51,17 +50,20 @@ def gap(after: int, kept: Kept) -> tuple[int, int]:
     return start, start - (after + 1)
 
 
-def subjects_of(filters: Filters | None) -> list[str]:
-    """The subjects that hold all that the filters admit, so that the rest is not read; none for no filters at all."""
+def subject_of(filters: Filters | None) -> str | None:
+    """The narrowest subject that holds all that the filters admit, so that less is read; None when that is nothing.
+
+    One subject, as the rights of the gateway's user at NATS are held to that of the request.
+    """
     if filters is None:
-        return []
-    devices = [esp_id for esp_id in dict.fromkeys(filters.esp_ids) if _is_token(esp_id)]
+        return None
+    devices = {esp_id for esp_id in filters.esp_ids if _is_token(esp_id)}
+    kinds = set(filters.types)
     if filters.esp_ids and not devices:
-        return []
-    kinds = list(dict.fromkeys(filters.types))
-    if len(kinds or "*") * len(devices or "*") <= _MOST_SUBJECTS:
-        return [f"event.{kind}.{device}" for kind in kinds or ["*"] for device in devices or ["*"]]
-    return [f"event.{kind}.*" for kind in kinds] or list(EVENTS.subjects)
+        return None
+    if len(kinds) != 1 and len(devices) != 1:
+        return EVENTS.subjects[0]
+    return f"event.{kinds.pop() if len(kinds) == 1 else '*'}.{devices.pop() if len(devices) == 1 else '*'}"
 
 
 def _is_token(text: str) -> bool:
@@ -99,13 +101,13 @@ class Replays:
     async def _replay(self, client: Client) -> None:
         """Replay by the filters in force until all is sent, or until they change."""
         filters = client.filters
-        subjects = subjects_of(filters)
-        if not subjects:
+        subject = subject_of(filters)
+        if subject is None:
             client.paused = False
             return
         client.skipped_to = 0  # what came live before now is in the stream, and so before the reader's end
         reader = OrderedReader(
-            self._bus, EVENTS.name, subjects, start_sequence=client.replayed_to + 1, max_messages=_BATCH
+            self._bus, EVENTS.name, [subject], start_sequence=client.replayed_to + 1, max_messages=_BATCH
         )
         async with aclosing(reader.__aiter__()) as batches:  # type: ignore[type-var]
             while client.filters is filters:

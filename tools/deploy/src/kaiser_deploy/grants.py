@@ -114,7 +114,11 @@ def consumes(consumer: DurableConsumer) -> Iterable[str]:
 def reads(stream: Stream) -> Iterable[str]:
     """Read a stream in order from a point on. The server holds the filter to what the subject of the request says."""
     (subject,) = stream.subjects
-    return f"{_API}.CONSUMER.CREATE.{stream.name}.*.{subject}", f"{_API}.CONSUMER.MSG.NEXT.{stream.name}.*"
+    return (
+        f"{_API}.STREAM.INFO.{stream.name}",
+        f"{_API}.CONSUMER.CREATE.{stream.name}.*.{subject}",
+        f"{_API}.CONSUMER.MSG.NEXT.{stream.name}.*",
+    )
 
 
 def mirrors(bucket: Bucket) -> Iterable[str]:
