@@ -82,6 +82,7 @@ def apache_server(missing, free_port, server_folder) -> Iterator[str]:
         missing("timescaledb-apache", "neither a server, a Debian tree nor an image with TimescaleDB is there")
 
 
+_PLAIN = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 _APACHE = ["-c", "shared_preload_libraries=timescaledb", "-c", "timescaledb.license=apache"]
 _QUICK = ["-c", "fsync=off", "-c", "timescaledb.telemetry_level=off", "-c", "listen_addresses=127.0.0.1"]
 
@@ -93,14 +94,14 @@ def _in_tree(tree: Path, port: int) -> Iterator[str]:
     subprocess.run(["chroot", str(tree), "chown", "postgres", home], check=True, timeout=10)
     inside = ["chroot", "--userspec=postgres", str(tree)]
     programs = "/usr/lib/postgresql/17/bin"
-    initialise = [f"{programs}/initdb", "-D", f"{home}/data", "-U", "postgres", "--auth=trust", "--no-sync"]
-    subprocess.run([*inside, *initialise], check=True, capture_output=True, timeout=60, env={"LC_ALL": "C"})
+    initialise = [f"{programs}/initdb", "-D", f"{home}/data", "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+    subprocess.run([*inside, *initialise], check=True, capture_output=True, timeout=60, env=_PLAIN)
     options = ["-p", str(port), "-c", "unix_socket_directories=", *_APACHE, *_QUICK]
     with _ended(
         subprocess.Popen(
             [*inside, f"{programs}/postgres", "-D", f"{home}/data", *options],
             stderr=subprocess.DEVNULL,
-            env={"LC_ALL": "C"},
+            env=_PLAIN,
         )
     ):
         yield _once_up(f"postgresql://postgres@127.0.0.1:{port}/postgres")

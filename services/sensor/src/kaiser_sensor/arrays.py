@@ -11,14 +11,13 @@ def columns(rows: Iterable[Sequence[Any]]) -> list[str]:
 
 def literal(values: Sequence[Any]) -> str:
     """The text of an array. Texts are quoted, so any text is safe; what cannot be stored the server refuses."""
-    texts = [None if value is None else str(value) for value in values]
-    if not texts:
+    if not values:
         return "{}"
-    if None in texts:
-        return "{" + ",".join(["NULL" if text is None else f'"{_escaped(text)}"' for text in texts]) + "}"
-    joined = '","'.join(texts)  # type: ignore[arg-type]
-    if "\\" in joined or joined.count('"') > 2 * (len(texts) - 1):
-        joined = '","'.join([_escaped(text) for text in texts if text is not None])
+    if None in values:
+        return "{" + ",".join(["NULL" if value is None else f'"{_escaped(str(value))}"' for value in values]) + "}"
+    joined = '","'.join(map(str, values))
+    if "\\" in joined or joined.count('"') > 2 * (len(values) - 1):
+        joined = '","'.join([_escaped(str(value)) for value in values])
     return '{"' + joined + '"}'
 
 

@@ -56,7 +56,7 @@ class Live:
         events = [
             Outgoing(
                 event_subject("sensor_data", processed.reading.esp_id),
-                to_event(processed).model_dump_json(exclude_none=True).encode(),
+                to_event(processed),
                 f"live-{delivery.stream_sequence}-{delivery.timestamp_ns}",
             )
             for delivery, processed in processed_readings
