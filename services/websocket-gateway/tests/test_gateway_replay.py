@@ -128,7 +128,7 @@ async def test_with_nats_gone_in_the_middle_of_a_replay_the_client_is_told_and_c
     assert [frame["seq"] for frame in rest if "seq" in frame] == list(range(max(seen) + 1, seqs[-1] + 1))
 
 
-async def test_when_the_events_begin_anew_clients_get_what_is_new(start_gateway, nats_factory, events_on, settled):
+async def test_when_the_events_begin_anew_clients_get_what_is_new(start_gateway, nats_factory, events_on):
     server = nats_factory()
     await declare(server.url)
     gateway = start_gateway(KAISER_NATS_URL=server.url)
@@ -136,7 +136,8 @@ async def test_when_the_events_begin_anew_clients_get_what_is_new(start_gateway,
         before = (await publish_many(events, 50))[-1]
         await frames_until(websocket, before)
         await resume(websocket, before)  # so that the client, too, remembers a number of before
-        await settled(websocket)
+        before = await events.publish()
+        await frames_until(websocket, before)
         await events.client.jetstream().delete_stream("EVENTS")
         await declare(server.url)
         first = await events.publish(value=1.5)
