@@ -7,17 +7,45 @@ import signal
 from harness import Stack, wait_until
 from trial import Trial
 
+from bench import mqtt_packets
+
 
 def victims(stack: Stack) -> list[str]:
     """Everything that runs, servers and services."""
     return sorted(stack.pids())
 
 
+async def steal_the_session(run: Trial, seconds: float) -> None:
+    """Another client takes ingest's client id and keeps its session for so long, without acknowledging anything."""
+    reader, writer = await asyncio.open_connection(run.stack.addresses["mqtt_host"], run.stack.addresses["mqtt_port"])
+    writer.write(mqtt_packets.connect("kaiser-ingest-god", clean=False))
+    await writer.drain()
+    run.note("SESSION TAKEN OVER by another client")
+    try:
+        async with asyncio.timeout(seconds):
+            while await reader.read(65536):
+                pass
+    except (TimeoutError, ConnectionError):
+        writer.close()
+    run.note("the thief is gone")
+
+
+def down(stack: Stack, victim: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """What `python -m kaiser_stack kill` does, without its 0.3 s: end it and have it not started again."""
+    (stack.state_dir / "run" / f"{victim}.hold").touch()
+    os.kill(stack.pid(victim), number)
+
+
+def up(stack: Stack, victim: str) -> None:
+    """What `python -m kaiser_stack start` does."""
+    (stack.state_dir / "run" / f"{victim}.hold").unlink()
+
+
 async def kill(run: Trial, victim: str) -> None:
     """SIGKILL; the stack starts it again."""
+    await asyncio.to_thread(run.stack.kill, victim)
     if victim == "mosquitto":
         run.excuse_what_mosquitto_held()
-    await asyncio.to_thread(run.stack.kill, victim)
     run.note(f"SIGKILL {victim}")
 
 
@@ -40,27 +68,27 @@ async def freeze(run: Trial, victim: str, seconds: float) -> None:
 
 async def hold(run: Trial, victim: str, seconds: float) -> None:
     """Killed and kept down for so long, then started."""
+    down(run.stack, victim)
     if victim == "mosquitto":
         run.excuse_what_mosquitto_held()
-    await asyncio.to_thread(run.stack.control, "kill", victim)
     run.note(f"SIGKILL {victim}, down for {seconds:g} s")
     try:
         await run.flow(seconds)
     finally:
-        await asyncio.to_thread(run.stack.control, "start", victim)
+        up(run.stack, victim)
     run.note(f"start {victim}")
 
 
 async def restart_in_order(run: Trial, order: list[str], pause_s: float) -> None:
     """Everything is stopped, then started in this order with a pause after each."""
-    if "mosquitto" in order:
-        run.excuse_what_mosquitto_held()
     for victim in order:
-        await asyncio.to_thread(run.stack.control, "kill", victim)
+        down(run.stack, victim)
+        if victim == "mosquitto":
+            run.excuse_what_mosquitto_held()
     run.note("SIGKILL everything")
     await run.flow(pause_s)
     for victim in order:
-        await asyncio.to_thread(run.stack.control, "start", victim)
+        up(run.stack, victim)
         await run.flow(pause_s)
     await asyncio.to_thread(wait_until, lambda: run.stack.pids().keys() >= set(order), "everything runs")
     run.note(f"started in the order {', '.join(order)}")

@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 from harness import ROOT, Stack
 from kaiser_stack import mosquitto
-
-SETTINGS = {
-    "KAISER_WS_MAX_RATE": "1000000",
-    "KAISER_WS_CLIENT_BYTES": "500000000",
-    "KAISER_TOKEN_MINUTES": "600",
-    "KAISER_REQUEST_PER_SECOND": "1000",
-}
-"""The watching client must see every event, so nothing is conflated for it."""
+from trial import SETTINGS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ NOT_OURS = -1
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the witnesses saw, by message number; -1 stands for something that nobody sent.
+    """What the witnesses saw, by message number; -1 stands for something that nobody sent. No `shown`: nobody watched.
 
     `excused` may be missing: what Mosquitto acknowledged, had not written and lost when it was killed.
     `repeated` counts the messages that devices sent again because their connection ended before the PUBACK. NATS as the
@@ -22,7 +22,7 @@ class Evidence:
     acknowledged: Collection[int]
     stored: Counter[int]
     rejected: Counter[int]
-    shown: Counter[int]
+    shown: Counter[int] | None
     excused: frozenset[int] = frozenset()
     repeated: int = 0
     missed_by_client: int = 0
@@ -47,11 +47,13 @@ class Judgement:
 def judge(evidence: Evidence) -> Judgement:
     """sent = stored + rejected, nothing twice, nothing that was not sent, all shown to a resuming client."""
     sent = set(range(evidence.sent))
-    stored, rejected, shown = set(evidence.stored), set(evidence.rejected), set(evidence.shown)
+    stored, rejected = set(evidence.stored), set(evidence.rejected)
     good = {number for number in sent if not is_bad(number)}
     missing = sent - stored - rejected
+    frames = Counter(good - missing) if evidence.shown is None else evidence.shown
+    shown = set(frames)
     checks = [
-        ("sent and never acknowledged", sent - set(evidence.acknowledged)),
+        ("sent and never acknowledged", sent.difference(evidence.acknowledged)),
         ("acknowledged, but neither stored nor rejected", missing - evidence.excused),
         ("stored, but not to be", stored - good),
         ("rejected, but not to be", rejected - (sent - good)),
@@ -69,10 +71,10 @@ def judge(evidence: Evidence) -> Judgement:
         sent=evidence.sent,
         stored=len(stored),
         rejected=len(rejected),
-        shown=len(shown),
+        shown=0 if evidence.shown is None else len(shown),
         duplicates=len(_more_than_once(evidence.stored)),
         rejected_again=rejected_again,
-        shown_again=sum(evidence.shown.values()) - len(shown),
+        shown_again=sum(frames.values()) - len(shown),
         lost=len(missing & evidence.excused),
         broken=broken,
     )
