@@ -1,11 +1,12 @@
 """What a mock is told it does, and each of its faults shows where an operator would look."""
 
+import json
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from harness import Stack, wait_until
+from harness import Message, Stack, wait_until
 from mocks import PUMP, Mocks, ok
 
 FAST = {"gpio": 4, "sensor_type": "DS18B20", "interval_s": 0.2, "base_value": 21.5}
@@ -219,6 +220,17 @@ def test_the_red_button_stops_the_pump_and_shows_as_an_emergency(mocks: Mocks):
     ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
     wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "Kaiser's clearing lets it go")
     assert (mocks.actuator(esp_id)["emergency"], mocks.actuator(esp_id)["state"]) == ("normal", False)
+
+
+def test_a_broadcast_stops_every_mock(mocks: Mocks):
+    ids = mocks.make_many(3, actuators=[PUMP])
+    wait_until(lambda: all(mocks.read(esp_id).get("connected") for esp_id in ids), "all are connected")
+    body = json.dumps({"action": "stop_all", "reason": "fire"}).encode()
+    mocks.stack.publish([Message("kaiser/broadcast/emergency", body)])
+    wait_until(lambda: all(mocks.actuator(esp_id)["emergency"] == "active" for esp_id in ids), "all have stopped")
+    wait_until(lambda: set(ids) <= emergencies(mocks), "their alerts are emergencies in Kaiser")
+    for esp_id in ids:
+        ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
 
 
 def emergencies(mocks: Mocks) -> set[str]:

@@ -23,7 +23,8 @@ DRIFT = {
 RANDOM = {"gpio": 4, "sensor_type": "DS18B20", "interval_s": 1, "variation_pattern": "RANDOM", "variation_range": 2}
 QUIET = {"gpio": 5, "sensor_type": "ph", "base_value": 7, "interval_s": 3600}
 KEPT = ("state", "value", "on_since", "off_at", "last_command", "emergency")
-RECOVERED_WITHIN_S = 5.0
+RECOVERED_WITHIN_S = 5.0 if os.getloadavg()[0] < (os.cpu_count() or 1) else 15.0
+"""5 s where this machine is this test's; others may hold a starting process up."""
 
 
 @pytest.fixture

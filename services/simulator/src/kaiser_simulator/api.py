@@ -1,6 +1,7 @@
 """What the simulator answers to the gateway."""
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -137,7 +138,7 @@ class MockApi:
             if not is_connected(device):
                 raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} is not connected")
             beat = payloads.heartbeat(device, self._clock())
-            return Reaction(device, (beat.model_copy(update={"transient": False}),))
+            return Reaction(device, (replace(beat, transient=False),))
 
         return await self._changed(request.esp_id, change)
 

@@ -1,6 +1,7 @@
 """A mock device as data: what the operator set, and what it went through since; what follows from both is pure."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from kaiser_common.schemas import FROZEN
@@ -68,10 +69,9 @@ class ActuatorLife(BaseModel):
     error: str | None = None
 
 
-class Publication(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Publication:
     """A message on its way to MQTT. transient: a reading or heartbeat, left out when the way is blocked."""
-
-    model_config = FROZEN
 
     topic: str
     payload: str

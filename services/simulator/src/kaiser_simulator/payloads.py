@@ -1,5 +1,6 @@
 """What a mock says, byte for byte as CONTRACT §2 has it; pure. Times are the device's own clock's."""
 
+from dataclasses import replace
 from typing import Any
 
 from kaiser_common.schemas.api.mock import MockActuator, MockSensor
@@ -140,7 +141,7 @@ def diagnostics(device: Device, now_ms: int) -> Publication:
 def hello(device: Device, now_ms: int) -> list[Publication]:
     """What a device says when it has come to MQTT: that it is there, and how its actuators stand."""
     statuses = [actuator_status(device, actuator, now_ms) for actuator, _ in actuators(device)]
-    return [heartbeat(device, now_ms).model_copy(update={"transient": False}), *statuses]
+    return [replace(heartbeat(device, now_ms), transient=False), *statuses]
 
 
 def all_off_alert_gpio(gpio: int | None) -> int:

@@ -1,13 +1,13 @@
 """A mock's sensor made ready to measure, and what its device's faults do to a reading; pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kaiser_common.schemas.api.mock import MockSensor
 from kaiser_common.topics import Kind, build
 from pydantic_core import to_json
 
-from kaiser_simulator.device import Device, Publication, interval_ms, seed_of, sensor_key, step_at
+from kaiser_simulator.device import Device, Publication, SensorLife, interval_ms, seed_of, sensor_key, step_at
 from kaiser_simulator.patterns import Pattern, PatternFactory, compile_pattern, fraction
 from kaiser_simulator.payloads import device_ms, reading_body
 
@@ -27,23 +27,21 @@ class Meter:
     topic: str
     pattern: Pattern
 
-    def value(self, device: Device, step: int, at_ms: int) -> float:
+    def value(self, life: SensorLife, step: int, at_ms: int) -> float:
         """What it measures: the override where there is one."""
-        override = device.sensor_life(self.sensor).override
-        return self.pattern(step, at_ms) if override is None else round(override, 2)
+        return self.pattern(step, at_ms) if life.override is None else life.override
 
-    def reading(self, device: Device, step: int, at_ms: int) -> Publication:
+    def reading(self, device: Device, life: SensorLife, value: float, at_ms: int) -> Publication:
         """A reading as a healthy device sends it, with the time of the device's clock."""
-        life = device.sensor_life(self.sensor)
         quality = life.override_quality or self.sensor.quality
-        body = reading_body(device, self.sensor, self.value(device, step, at_ms), quality, device_ms(device, at_ms))
-        return Publication.model_construct(
-            topic=self.topic, payload=to_json(body).decode(), retain=False, transient=True
-        )
+        body = reading_body(device, self.sensor, value, quality, device_ms(device, at_ms))
+        return Publication(self.topic, to_json(body).decode(), transient=True)
 
     def reading_now(self, device: Device, now_ms: int) -> Publication:
         """A reading out of turn."""
-        return self.reading(device, step_at(device.sensor_life(self.sensor), self.sensor.interval_s, now_ms), now_ms)
+        life = device.sensor_life(self.sensor)
+        value = self.value(life, step_at(life, self.sensor.interval_s, now_ms), now_ms)
+        return self.reading(device, life, value, now_ms)
 
 
 def make_meter(factories: Mapping[str, PatternFactory], device: Device, sensor: MockSensor) -> Meter:
@@ -65,7 +63,7 @@ def with_faults(meter: Meter, device: Device, step: int, reading: Publication) -
     if meter.sensor.gpio in faults.silent:
         return []
     if faults.garbage and fraction(meter.seed ^ _GARBAGE_SEED, step) < faults.garbage:
-        reading = reading.model_copy(update={"payload": garbage(reading.payload, step)})
+        reading = replace(reading, payload=garbage(reading.payload, step))
     twice = faults.duplicate and fraction(meter.seed ^ _TWICE_SEED, step) < faults.duplicate
     return [reading, reading] if twice else [reading]
 

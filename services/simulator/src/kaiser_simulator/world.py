@@ -7,7 +7,7 @@ moment send the same readings.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from kaiser_common.bus import Outgoing
@@ -123,7 +123,7 @@ class World:
         if meter is None or meter.sensor is not sensor:
             meter = make_meter(self._factories, device, sensor)
         reading = meter.reading_now(device, now_ms)
-        return reading.model_copy(update={"transient": False})
+        return replace(reading, transient=False)
 
     def next_due(self) -> int | None:
         """When the next mock has something to do (ms)."""
@@ -184,10 +184,11 @@ class World:
             return
         metrics.LATENESS.observe((now_ms - due_ms) / 1000)
         step = life.first_step + (due_ms - life.anchor_ms) // meter.interval_ms
-        reading = meter.reading(device, step, due_ms)
-        self._records[device.esp_id].last[meter.key] = (due_ms, meter.value(device, step, due_ms))
+        value = meter.value(life, step, due_ms)
+        reading = meter.reading(device, life, value, due_ms)
+        self._records[job.esp_id].last[meter.key] = (due_ms, value)
         faults = device.life.faults
-        msg_id = f"sim.{device.esp_id}.{meter.key}.{due_ms}"
+        msg_id = f"sim.{job.esp_id}.{meter.key}.{due_ms}"
         for number, each in enumerate(with_faults(meter, device, step, reading)):
             if faults.late_s:
                 self.say(device, [each], now_ms, faults.late_s)
@@ -224,7 +225,8 @@ class World:
         if self.blocked and each.transient:
             metrics.SKIPPED.labels("blocked").inc()
             return
-        record = self._records.get(device.esp_id)
+        setup = device.setup
+        record = self._records.get(setup.esp_id)
         if record is not None:
             record.sent += 1
             record.messages.append((now_ms, True, each.topic, each.payload))
@@ -239,4 +241,4 @@ class World:
                 "expires_at": now_ms + EXPIRES_MS,
             }
         )
-        self._said.append(Outgoing(outbox_subject(device.setup.kaiser_id, device.esp_id), body, msg_id))
+        self._said.append(Outgoing(outbox_subject(setup.kaiser_id, setup.esp_id), body, msg_id))

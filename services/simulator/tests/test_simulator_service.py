@@ -1,0 +1,282 @@
+"""The simulator as a process: health away, the bus blocked, two replicas, the database away."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+import weakref
+from itertools import pairwise
+from typing import Any
+
+import psycopg
+import pytest
+from kaiser_common.bus import Bus, connect
+from kaiser_common.declare import apply
+from kaiser_common.migrate import migrate_database
+from kaiser_common.rpc import Nothing
+from kaiser_common.schemas.api.mock import (
+    CreateMock,
+    CreateMocks,
+    Mock,
+    MockActuator,
+    MockId,
+    MocksCreated,
+    MockSensor,
+)
+from kaiser_common.schemas.device import Downlink
+from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import downlink_subject
+from kaiser_common.topics import BROADCAST
+
+A = MockId(esp_id="MOCK_A")
+
+
+def new_mock(esp_id: str = "MOCK_A", interval_s: float = 0.2) -> CreateMock:
+    sensor = MockSensor(
+        gpio=4, sensor_type="ds18b20", interval_s=interval_s, variation_pattern="DRIFT", variation_range=5
+    )
+    return CreateMock(esp_id=esp_id, sensors=[sensor], actuators=[MockActuator(gpio=25, actuator_type="pump")])
+
+
+_READ: weakref.WeakKeyDictionary[Bus, dict[int, tuple[str, str]]] = weakref.WeakKeyDictionary()
+
+
+async def said(bus, ending: str, esp_id: str = "MOCK_A") -> list[dict[str, Any]]:
+    """What a mock said on topics that end so, oldest first, as far as OUTBOX still has it (no ingest takes it)."""
+    state = (await bus.jetstream.stream_info("OUTBOX")).state
+    known = _READ.setdefault(bus, {})
+    for sequence in range(max(state.first_seq, max(known, default=0) + 1), state.last_seq + 1):
+        body = json.loads((await bus.jetstream.get_msg("OUTBOX", seq=sequence)).data)
+        known[sequence] = (body["topic"], body["payload"])
+    return [
+        json.loads(payload)
+        for sequence, (topic, payload) in known.items()
+        if sequence >= state.first_seq and f"/{esp_id}/" in topic and topic.endswith(ending)
+    ]
+
+
+async def tell(bus, topic: str, body: dict[str, Any], esp_id: str = "MOCK_A", kaiser_id: str = "god") -> None:
+    """What ingest publishes when MQTT delivers a message for a mock."""
+    downlink = Downlink(
+        kaiser_id=kaiser_id, esp_id=esp_id, topic=topic, payload=json.dumps(body), received_at=int(time.time() * 1000)
+    )
+    await bus.publish(downlink_subject(kaiser_id, esp_id), downlink.model_dump_json().encode())
+
+
+async def command(bus, correlation_id: str, esp_id: str = "MOCK_A", **fields: Any) -> None:
+    body = {"command": "ON", "timestamp": int(time.time()), "correlation_id": correlation_id, **fields}
+    await tell(bus, f"kaiser/god/esp/{esp_id}/actuator/25/command", body, esp_id)
+
+
+@pytest.fixture
+def operational(ask, until):
+    """Waits until a mock is operational."""
+
+    async def operational(esp_id: str = "MOCK_A") -> None:
+        async def is_operational() -> bool:
+            return (await ask("read", MockId(esp_id=esp_id), Mock)).state == "OPERATIONAL"
+
+        await until(is_operational, f"{esp_id} is operational")
+
+    return operational
+
+
+async def test_a_mock_made_while_health_is_away_waits_and_boots_when_it_is_back(
+    start, bus, health, ask, until, operational
+):
+    start()
+    made = await ask("create", new_mock(), Mock)
+    assert (made.registered, made.state, made.running) == (False, "BOOT", True)
+    await asyncio.sleep(1.5)
+    assert await said(bus, "") == []
+    async with health.there():
+        await operational()
+    assert health.devices["MOCK_A"].hardware_type == "MOCK_ESP32"
+
+
+async def test_a_mock_deleted_while_health_is_away_is_removed_there_when_it_is_back(
+    start, bus, health, ask, until, operational, database
+):
+    start()
+    async with health.there():
+        await ask("create", new_mock(), Mock)
+        await operational()
+    await ask("delete", A, Nothing)
+    assert "MOCK_A" in health.devices
+
+    async def is_gone() -> bool:
+        with psycopg.connect(database) as connection:
+            return not health.devices and connection.execute("SELECT 1 FROM simulator.mocks").fetchone() is None
+
+    async with health.there():
+        await until(is_gone, "health and the table have forgotten it")
+    assert [body["status"] for body in await said(bus, "/will")] == ["offline"]
+
+
+async def test_a_command_is_in_the_table_before_it_is_answered_and_auto_off_survives_a_kill(
+    start, bus, health, ask, until, operational, database
+):
+    process = start()
+    async with health.there():
+        await ask("create", new_mock(interval_s=60), Mock)
+        await operational()
+        await command(bus, "c1", duration=4)
+        [response] = await until(lambda: said(bus, "/response"), "the mock answered")
+        assert (response["success"], response["correlation_id"]) == (True, "c1")
+        with psycopg.connect(database) as connection:
+            row = connection.execute("SELECT life -> 'actuators' -> '25' ->> 'state' FROM simulator.mocks").fetchone()
+        assert row == ("true",)
+        process.send_signal(signal.SIGKILL)
+        process.wait(5)
+        start()
+
+        async def is_off() -> bool:
+            return [body["state"] for body in await said(bus, "/status")][-1] is False
+
+        await until(is_off, "auto-off came after the kill")
+
+
+async def test_a_command_that_comes_again_after_a_kill_is_answered_again_and_carried_out_once(
+    start, bus, health, ask, until, operational
+):
+    process = start()
+    async with health.there():
+        await ask("create", new_mock(interval_s=60), Mock)
+        await operational()
+        await command(bus, "c1", command="TOGGLE")
+        await until(lambda: said(bus, "/response"), "the mock answered")
+        process.send_signal(signal.SIGKILL)
+        process.wait(5)
+        start()
+        await command(bus, "c1", command="TOGGLE")
+
+        async def both() -> list[dict[str, Any]] | None:
+            found = await said(bus, "/response")
+            return found if len(found) == 2 else None
+
+        first, again = await until(both, "it answered again")
+        assert first == again
+        assert (await ask("read", A, Mock)).actuators[0].state is True
+
+
+async def test_a_broadcast_reaches_every_mock(start, bus, health, ask, until):
+    start()
+    async with health.there():
+        mocks = [new_mock(f"MOCK_B{number}", 60) for number in range(5)]
+        await ask("create_many", CreateMocks(devices=mocks), MocksCreated)
+
+        async def all_hello() -> bool:
+            return all([await said(bus, "/status", mock.esp_id) for mock in mocks])
+
+        await until(all_hello, "all are there")
+        await tell(bus, "kaiser/broadcast/emergency", {"action": "stop_all"}, BROADCAST, BROADCAST)
+
+    async def all_stopped() -> bool:
+        return all([await said(bus, "/alert", mock.esp_id) for mock in mocks])
+
+    await until(all_stopped, "all have told their stop")
+
+
+async def test_readings_are_left_out_while_nobody_carries_them_to_mqtt_and_commands_are_answered(
+    start, bus, health, ask, until, operational
+):
+    start(KAISER_SIMULATOR_OUTBOX_LIMIT="30")
+    async with health.there():
+        await ask("create", new_mock(interval_s=0.1), Mock)
+        await operational()
+        await until(lambda: has_over(bus, 30), "OUTBOX is over its limit")
+
+        async def stands_still() -> bool:
+            before = await said(bus, "/data")
+            await asyncio.sleep(0.5)
+            return await said(bus, "/data") == before
+
+        await until(stands_still, "readings are left out")
+        assert len(await said(bus, "/data")) < 60
+        await command(bus, "c1")
+        await until(lambda: said(bus, "/response"), "the command is answered")
+        await bus.jetstream.purge_stream("OUTBOX")
+        await until(lambda: said(bus, "/data"), "readings go on")
+
+
+async def has_over(bus, count: int) -> bool:
+    return (await bus.jetstream.stream_info("OUTBOX")).state.messages > count
+
+
+async def test_of_two_replicas_one_simulates_and_the_other_takes_over_within_five_seconds(
+    start, bus, health, ask, until, operational
+):
+    first = start()
+    async with health.there():
+        await ask("create", new_mock(), Mock)
+        await operational()
+        start()
+        await until(lambda: has_over(bus, 20), "readings come")
+        first.send_signal(signal.SIGKILL)
+        killed_ms = int(time.time() * 1000)
+
+        async def goes_on() -> bool:
+            return (await said(bus, "/data"))[-1]["ts"] > killed_ms + 500
+
+        await until(goes_on, "the other one goes on")
+    readings = await said(bus, "/data")
+    times = [reading["ts"] for reading in readings]
+    assert len(times) == len(set(times)), "a reading came twice"
+    assert max(after - before for before, after in pairwise(times)) < recovery_ms()
+    steps = [(ts - times[0]) // 200 for ts in times]
+    assert all((ts - times[0]) % 200 == 0 for ts in times)
+    up = [20 + 0.5 * step if step <= 10 else 25 - 0.5 * (step - 10) for step in range(31)]
+    down = [15 + 0.5 * step for step in range(1, 21)]
+    walk = [*up, *down]
+    cycle = [walk[step] if step < len(walk) else walk[11 + (step - 11) % 40] for step in steps]
+    assert [reading["value"] for reading in readings] == cycle
+
+
+def recovery_ms() -> int:
+    """Within 5 s, where this machine is this test's; others may hold a starting process up."""
+    return 5000 if os.getloadavg()[0] < (os.cpu_count() or 1) else 15_000
+
+
+async def test_readings_go_on_without_the_database_and_a_command_waits_for_it(
+    start, bus, health, ask, until, operational, postgres_factory
+):
+    server = postgres_factory()
+    migrate_database(CommonSettings(database_url=server.url))
+    start(KAISER_DATABASE_URL=server.url)
+    async with health.there():
+        await ask("create", new_mock(), Mock)
+        await operational()
+        server.kill()
+        count = len(await said(bus, "/data"))
+
+        async def ten_more() -> bool:
+            return len(await said(bus, "/data")) > count + 10
+
+        await until(ten_more, "readings go on")
+        await command(bus, "c1")
+        assert await said(bus, "/response") == []
+        server.start()
+        await until(lambda: said(bus, "/response"), "the command is answered", 30.0)
+
+
+async def test_it_starts_before_anything_is_declared_and_goes_on_once_it_is(nats_factory, database, start, until):
+    server = nats_factory()
+    settings = CommonSettings(nats_url=server.url)
+    start(KAISER_NATS_URL=server.url)
+    async with connect(settings, "test") as bus:
+        await asyncio.sleep(1.0)
+        await apply(bus)
+
+        async def holds() -> bool:
+            return bool(await (await bus.jetstream.key_value("lease_simulator")).get("simulator"))
+
+        async def tried() -> bool:
+            from nats.js.errors import KeyNotFoundError
+
+            try:
+                return await holds()
+            except KeyNotFoundError:
+                return False
+
+        await until(tried, "it holds the lease")
