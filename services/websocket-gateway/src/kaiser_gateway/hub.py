@@ -59,13 +59,13 @@ class Hub:
             self._forget(client)
         metrics.CLIENTS.set(len(self._clients))
 
-    def resume_point(self, client: Client, after: int) -> int:
-        """After which seq a replay has to begin, so that nothing is left out that waited when the client was cut off.
+    def hold_for_replay(self, client: Client) -> int | None:
+        """Hold live events back from a client; the lowest seq that waited for it, also when it was cut off before.
 
         Over its rate a client gets events out of order: its highest seq says nothing of those that still waited.
         """
         waited = [self._unsent.pop(client.key, None), client.pause()]
-        return min([after, *(seq - 1 for seq in waited if seq is not None)])
+        return min((seq for seq in waited if seq is not None), default=None)
 
     def _forget(self, client: Client) -> None:
         self._index.remove(client)

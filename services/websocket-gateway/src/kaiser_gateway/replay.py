@@ -88,10 +88,12 @@ class Replays:
         Raises ReplayFailed within 5 s of silence, 30 s in the queue; the client is then closed, still paused, so that
         nothing newer has told it to forget what it misses.
         """
-        after = self._hub.resume_point(client, after)
+        waited = self._hub.hold_for_replay(client)
         async with self._turn():
             kept = await self._kept()
             start, missed = gap(after, kept)
+            if waited is not None:
+                start = min(start, max(waited, kept.first))
             client.replayed_to = start - 1
             await client.answer(answer("resumed", time.time(), {"from": start, "missed": missed}))
             while client.paused:
