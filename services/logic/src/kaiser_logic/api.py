@@ -59,6 +59,8 @@ class LogicApi:
         self._rules_max = rules_max
         self._changing = asyncio.Lock()
         self._to_mend = True
+        self._known: dict[str, Rule] = {}
+        """Rules as last read from the table, so that only changed ones are read again."""
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
@@ -170,7 +172,7 @@ class LogicApi:
     async def _mend(self) -> None:
         async with self._changing:
             async with self._pool.connection() as connection:
-                rules = await store.every(connection)
+                rules = await self._every(connection)
             wanted = {rule.rule_id: rule.model_dump_json().encode() for rule in rules}
             await (await self._bucket()).rebuild(wanted)
             self._to_mend = False
@@ -178,12 +180,21 @@ class LogicApi:
     async def _others(self, connection: store.Connection, rule: Rule) -> list[Rule]:
         """Every other rule, nobody else changing them meanwhile. RpcError 422 where the rule closes a loop."""
         await store.lock_rules(connection)
-        others = [other for other in await store.every(connection) if other.rule_id != rule.rule_id]
+        others = [other for other in await self._every(connection) if other.rule_id != rule.rule_id]
         names = find_loop(rule, others)
         if names is not None:
             text = f"these rules would set each other off for ever: {' → '.join(names)}"
             raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text, "conditions")
         return others
+
+    async def _every(self, connection: store.Connection) -> list[Rule]:
+        """Every rule of the table."""
+        versions = await store.versions(connection)
+        known = {rule_id: rule for rule_id, rule in self._known.items() if versions.get(rule_id) == rule.version}
+        for rule in await store.some(connection, sorted(versions.keys() - known.keys())):
+            known[rule.rule_id] = rule
+        self._known = known
+        return list(known.values())
 
     async def _publish(self, rule: Rule) -> None:
         try:

@@ -74,12 +74,20 @@ async def read(connection: Connection, rule_id: str) -> Rule | None:
     return None if row is None else to_rule(row)
 
 
-async def every(connection: Connection) -> list[Rule]:
-    """Every rule, to rebuild the bucket from and to look for loops; without what it did last."""
+async def versions(connection: Connection) -> dict[str, int]:
+    """The version of every rule."""
+    cursor = await connection.execute("SELECT rule_id, version FROM logic.rules")
+    return dict(await cursor.fetchall())
+
+
+async def some(connection: Connection, rule_ids: Sequence[str]) -> list[Rule]:
+    """Rules by id, without what they did last."""
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             "SELECT rule_id, version, settings, (extract(epoch FROM created_at) * 1000)::bigint AS created_at,"
             " (extract(epoch FROM updated_at) * 1000)::bigint AS updated_at FROM logic.rules"
+            " WHERE rule_id = ANY(%s)",
+            (list(rule_ids),),
         )
         return [to_rule(row) for row in await cursor.fetchall()]
 
