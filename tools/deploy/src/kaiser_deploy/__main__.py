@@ -22,15 +22,20 @@ def main() -> None:
             case "certs":
                 certificates.make(folder, [*filter(None, arguments.host), *_HOSTS], bus=arguments.bus)
                 print(f"devices connect to port 8883 and trust {folder}/tls/ca.crt")
-            case "device" if arguments.remove:
-                devices.shut_out(folder, arguments.esp_id)
-                print(f"{arguments.esp_id} is shut out")
             case "device":
-                print(f"user {arguments.esp_id}\npassword {devices.admit(folder, arguments.esp_id)}")
+                for esp_id in arguments.esp_id:
+                    print(_device(folder, esp_id, remove=arguments.remove))
     except subprocess.CalledProcessError as error:
         sys.exit(f"kaiser: openssl failed: {error.stderr.decode(errors='replace').strip()}")
     except (OSError, devices.NoDevice) as error:
         sys.exit(f"kaiser: {error}")
+
+
+def _device(folder: Path, esp_id: str, *, remove: bool) -> str:
+    if remove:
+        devices.shut_out(folder, esp_id)
+        return f"{esp_id} is shut out"
+    return f"user {esp_id} password {devices.admit(folder, esp_id)}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     certs = commands.add_parser("certs", help="make a new server certificate, and turn TLS on for devices")
     certs.add_argument("--host", action="append", default=[], help="name or address of the broker, for devices")
     certs.add_argument("--bus", action="store_true", help="turn TLS on for NATS too")
-    device = commands.add_parser("device", help="give a device a password at the MQTT broker, and show it")
-    device.add_argument("esp_id")
-    device.add_argument("--remove", action="store_true", help="take its password away")
+    device = commands.add_parser("device", help="give devices a password at the MQTT broker, and show it")
+    device.add_argument("esp_id", nargs="+")
+    device.add_argument("--remove", action="store_true", help="take their passwords away")
     return parser
 
 

@@ -1,0 +1,74 @@
+"""The promise of the native stack, kept by the containers: the same tests, with devices that have to sign in."""
+
+import json
+
+import pytest
+from compose_stack import ComposeStack, docker
+from harness import reading, wait_until
+from test_system_line import (  # noqa: F401 - these are the tests
+    BASE_MS,
+    devices,
+    test_a_thousand_readings_are_stored_and_shown_once_and_fifty_bad_ones_are_kept_with_their_codes,
+    test_live_values_go_on_without_the_database_and_the_store_catches_up,
+    test_nothing_is_lost_or_doubled_when_ingest_is_killed_in_the_middle,
+    test_the_same_thousand_again_leave_a_thousand_rows,
+)
+
+
+def test_a_device_without_a_password_or_with_a_wrong_one_is_not_let_in(stack: ComposeStack):
+    stack.admit(["TEST_WRONG"])
+    with stack.device("TEST_WRONG"):
+        pass
+    for password in ("", "wrong"):
+        with pytest.raises(AssertionError, match="let in"), stack.device("TEST_WRONG", password, 2.0):
+            pass
+
+
+def test_three_sensors_share_the_work(stack: ComposeStack, devices: list[str]):  # noqa: F811
+    stack.compose("up", "--wait", "--detach", "--no-recreate", "--scale", "sensor=3", within_s=180.0)
+    assert len(stack.compose("ps", "--quiet", "sensor").split()) == 3
+    stack.publish([reading(esp_id, 4, BASE_MS + 1000 * n, 20.0) for esp_id in devices for n in range(20)])
+    wait_until(lambda: stack.rows(devices) >= 1000, "1000 rows", 60.0)
+    assert stack.rows(devices) == 1000
+
+
+def test_no_part_ran_as_root_or_could_write_its_root_or_gain_rights(stack: ComposeStack):
+    for container in stack.compose("ps", "--all", "--quiet").split():
+        found = json.loads(docker("inspect", container))[0]
+        host, name = found["HostConfig"], found["Name"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert not host["Privileged"], name
+        if "nats-data" not in name:  # the job that gives a new volume its owner, without a network
+            assert found["Config"]["User"].partition(":")[0] not in ("", "0", "root"), name
+            assert not host["CapAdd"], name
+
+
+def test_only_broker_gateway_and_grafana_are_published_and_only_on_this_machine(stack: ComposeStack):
+    published = {}
+    for container in stack.compose("ps", "--quiet").split():
+        found = json.loads(docker("inspect", container))[0]
+        bindings = [each for ports in (found["NetworkSettings"]["Ports"] or {}).values() for each in ports or []]
+        if bindings:
+            published[found["Config"]["Labels"]["com.docker.compose.service"]] = {each["HostIp"] for each in bindings}
+    assert published.keys() - {"grafana"} == {"mosquitto", "websocket-gateway"}
+    assert all(hosts == {"127.0.0.1"} for hosts in published.values())
+
+
+@pytest.mark.parametrize("service", ["ingest", "sensor", "websocket-gateway", "migrate"])
+def test_an_image_has_no_build_tools_and_says_what_it_is(stack: ComposeStack, service: str):
+    image = stack.compose("config", "--images", service).split()
+    name = next(each for each in image if each.startswith(f"kaiser/{service}:"))
+    tools = "for tool in pip pip3 gcc cc make git uv; do command -v $tool && exit 1; done"
+    script = f"{tools}; python -c 'import pip' 2> /dev/null && exit 1; id -u"
+    found = docker("run", "--rm", "--network", "none", "--read-only", "--entrypoint", "sh", name, "-c", script)
+    assert found.strip() == "10001"
+    labels = json.loads(docker("inspect", name))[0]["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == f"kaiser-{service}"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_after_all_of_this_the_bus_has_refused_nobody_anything(stack: ComposeStack):
+    refused = [line for line in stack.log_of("nats").splitlines() if "Violation" in line]
+    assert refused == []
