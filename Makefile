@@ -64,6 +64,7 @@ lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/python -m kaiser_stack.tracked_files
 
 up: secrets ## start everything in containers and wait until it is healthy: make up ARGS="--scale sensor=3"
+	@docker compose kill --signal HUP nats mosquitto prometheus > /dev/null 2>&1 || true  # what runs reads its files again
 	@docker compose up --build --wait --detach $(ARGS)
 
 down: ## end the containers; the data stays in their volumes

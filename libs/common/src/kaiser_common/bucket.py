@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
 from nats.errors import TimeoutError as NatsTimeoutError
@@ -16,12 +17,20 @@ log = structlog.get_logger()
 _READ_WITHIN_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A key's value, and the revision that a compare-and-set asks for."""
+
+    value: bytes
+    revision: int
+
+
 class BucketWriter:
     """Puts and deletes. Write the table first: killed between the two, `rebuild` at the next start mends the bucket."""
 
     def __init__(self, bus: Bus, bucket: Bucket, kv: KeyValue) -> None:
         self._bus = bus
-        self._name = bucket.name
+        self._bucket = bucket
         self._kv = kv
 
     @classmethod
@@ -42,34 +51,36 @@ class BucketWriter:
 
         Raises nats errors when NATS is away, or does not send the bucket within 10 s.
         """
-        kept = await self._read()
+        kept = await read_bucket(self._bus, self._bucket)
         changed = 0
         for key in kept.keys() - wanted.keys():
             await self._kv.delete(key)
             changed += 1
         for key, value in wanted.items():
-            if kept.get(key) != value:
+            if key not in kept or kept[key].value != value:
                 await self._kv.put(key, value)
                 changed += 1
-        log.info("bucket_checked", bucket=self._name, keys=len(wanted), changed=changed)
+        log.info("bucket_checked", bucket=self._bucket.name, keys=len(wanted), changed=changed)
         return changed
 
-    async def _read(self) -> dict[str, bytes]:
-        """What the bucket says, in one reading."""
-        prefix = f"$KV.{self._name}."
-        reader = OrderedReader(self._bus, f"KV_{self._name}", [f"{prefix}>"], last_per_subject=True)
-        kept: dict[str, bytes] = {}
-        restarts = reader.restarts
-        try:
-            async with asyncio.timeout(_READ_WITHIN_S):
-                async for batch in reader:
-                    if reader.restarts != restarts:
-                        restarts, kept = reader.restarts, {}
-                    for delivery in batch:
-                        if delivery.headers.get("KV-Operation") not in ("DEL", "PURGE"):
-                            kept[delivery.subject.removeprefix(prefix)] = delivery.body
-                    if not batch or batch[-1].pending == 0:
-                        break
-        except TimeoutError as error:
-            raise NatsTimeoutError from error
-        return kept
+
+async def read_bucket(bus: Bus, bucket: Bucket) -> dict[str, Kept]:
+    """What a bucket says, in one reading. Raises nats errors when it does not come within 10 s."""
+    prefix = f"$KV.{bucket.name}."
+    reader = OrderedReader(bus, f"KV_{bucket.name}", [f"{prefix}>"], last_per_subject=True)
+    kept: dict[str, Kept] = {}
+    restarts = reader.restarts
+    try:
+        async with asyncio.timeout(_READ_WITHIN_S):
+            async for batch in reader:
+                if reader.restarts != restarts:
+                    restarts, kept = reader.restarts, {}
+                for delivery in batch:
+                    if delivery.headers.get("KV-Operation") not in ("DEL", "PURGE"):
+                        key = delivery.subject.removeprefix(prefix)
+                        kept[key] = Kept(delivery.body, delivery.stream_sequence)
+                if not batch or batch[-1].pending == 0:
+                    break
+    except TimeoutError as error:
+        raise NatsTimeoutError from error
+    return kept

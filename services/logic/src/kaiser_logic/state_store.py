@@ -3,6 +3,7 @@
 import json
 
 import structlog
+from kaiser_common.bucket import Kept, read_bucket
 from kaiser_common.bus import Bus
 from kaiser_common.subjects import EVENTS, LOGIC_STATE_BUCKET
 from nats.errors import Error as NatsError
@@ -40,15 +41,11 @@ class StateStore:
         has begun anew (then no state's own mark counts either)."""
         states: dict[str, RuleState] = {}
         seq: int | None = None
-        watcher = await self._kv.watchall(ignore_deletes=True)
-        async for entry in watcher:
-            if entry is None:
-                break
-            if entry.key == _CHECKPOINT:
-                seq = int(json.loads(entry.value)["seq"])
+        for key, kept in (await read_bucket(self._bus, LOGIC_STATE_BUCKET)).items():
+            if key == _CHECKPOINT:
+                seq = int(json.loads(kept.value)["seq"])
             else:
-                self._note(states, entry)
-        await watcher.stop()  # type: ignore[no-untyped-call]
+                self._note(states, key, kept)
         last = (await self._bus.jetstream.stream_info(EVENTS.name)).state.last_seq
         if seq is None or seq > last:
             for state in states.values():
@@ -56,11 +53,11 @@ class StateStore:
             return states, None
         return states, seq
 
-    def _note(self, states: dict[str, RuleState], entry: KeyValue.Entry) -> None:
-        rule_id = entry.key.removeprefix("rule.")
-        self._revisions[rule_id] = entry.revision or 0
+    def _note(self, states: dict[str, RuleState], key: str, kept: Kept) -> None:
+        rule_id = key.removeprefix("rule.")
+        self._revisions[rule_id] = kept.revision
         try:
-            states[rule_id] = from_json(entry.value or b"{}")
+            states[rule_id] = from_json(kept.value or b"{}")
         except ValidationError as error:
             log.error("rule_state_unreadable", rule_id=rule_id, error=str(error).splitlines()[0])
 

@@ -5,20 +5,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from kaiser_common.subjects import (
+    ACTUATOR,
     DEVICES,
     DEVICES_BUCKET,
+    EMERGENCIES_BUCKET,
     EVENTS,
+    EXECUTIONS,
     HEALTH,
     INGEST_BUCKET,
     INGEST_OUTBOX,
     INGEST_URGENT,
     LEASE_BUCKET,
+    LOGIC_RULES_BUCKET,
+    LOGIC_STATE_BUCKET,
+    LOGIC_STORE,
+    OUTBOX,
     REJECTED,
     SENSOR_CONFIGS_BUCKET,
     SENSOR_LIVE,
     SENSOR_RESPONSES,
     SENSOR_STORE,
     SENSORS,
+    SIMULATOR,
+    SIMULATOR_LEASE_BUCKET,
     STATUS_SUBJECT,
     STREAMS,
     Bucket,
@@ -28,9 +37,22 @@ from kaiser_common.subjects import (
 
 GATEWAY = "websocket-gateway"
 MIGRATE = "migrate"
+TO_DEVICE = "mqtt.out.*.*"
+"""What ingest sends to a device, or for a mock."""
+COMMANDS = "mqtt.out.*.*.*"
+"""Commands to actuators."""
+URGENT = "mqtt.urgent.*.*"
+"""What overtakes the queue: emergency stops."""
 _API = "$JS.API"
 
-CALLS: Mapping[str, tuple[str, ...]] = MappingProxyType({GATEWAY: ("ingest", "sensor", "health")})
+CALLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "health": ("ingest", "sensor", "actuator"),
+        "logic": ("sensor", "actuator"),
+        "simulator": ("health",),
+        GATEWAY: ("ingest", "sensor", "actuator", "health", "logic", "simulator"),
+    }
+)
 """Whom a service asks by request and reply. The answer goes to the caller's private inbox."""
 
 
@@ -76,10 +98,41 @@ def grants() -> tuple[Grants, ...]:
             "health",
             consumes(HEALTH),
             ["event.esp_health.*", "event.config_response.*", "event.zone_assignment.*", "event.system_event.*"],
-            ["mqtt.out.*.*"],
+            [TO_DEVICE],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             writes(DEVICES_BUCKET),
+        ),
+        _service(
+            "actuator",
+            consumes(ACTUATOR),
+            [TO_DEVICE, COMMANDS, URGENT, f"{_API}.STREAM.PURGE.{OUTBOX.name}"],
+            ["event.actuator_status.*", "event.actuator_response.*", "event.actuator_alert.*", "event.system_event.*"],
+            REJECTED.subjects,
+            mirrors(DEVICES_BUCKET),
+            mirrors(EMERGENCIES_BUCKET),
+            writes(EMERGENCIES_BUCKET),
+        ),
+        _service(
+            "logic",
+            # Several filters cannot be named in a subject: this may read all of EVENTS, and nothing else.
+            [f"{_API}.CONSUMER.CREATE.{EVENTS.name}.*", f"{_API}.CONSUMER.MSG.NEXT.{EVENTS.name}.*"],
+            [f"{_API}.STREAM.INFO.{EVENTS.name}"],
+            EXECUTIONS.subjects,
+            consumes(LOGIC_STORE),
+            ["event.logic_execution.*", "event.system_event.*"],
+            REJECTED.subjects,
+            mirrors(LOGIC_RULES_BUCKET),
+            writes(LOGIC_RULES_BUCKET),
+            mirrors(LOGIC_STATE_BUCKET),
+            keeps_key(LOGIC_STATE_BUCKET, ">"),
+            keeps_key(LEASE_BUCKET, "logic"),
+        ),
+        _service(
+            "simulator",
+            consumes(SIMULATOR),
+            [TO_DEVICE, f"{_API}.STREAM.INFO.{OUTBOX.name}"],
+            keeps_key(SIMULATOR_LEASE_BUCKET, "simulator"),
         ),
         _service(
             GATEWAY,

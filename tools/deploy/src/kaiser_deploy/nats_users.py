@@ -8,7 +8,7 @@ _HEAD = """\
 # The users of the bus and all that each may do; anything else is refused and logged.
 # Written by `make grants` from tools/deploy/src/kaiser_deploy/grants.py, which derives it from the declared streams,
 # consumers and buckets. A password is a variable: `make secrets` writes them into passwords.conf.
-include "passwords.conf"
+include "../secrets/passwords.conf"
 
 """
 
