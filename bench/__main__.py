@@ -1,0 +1,88 @@
+"""`make bench`: measures, prints a table, writes bench/results.json."""
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import ROOT
+
+from bench import growth, latency, processes, report
+from bench.bed import Bed, bed
+from bench.limits import limits
+from bench.naive import naive
+from bench.saturation import saturate
+
+PARTS = ("saturation", "limits", "latency", "growth", "naive")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about a minute: less of everything")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--broker", choices=("auto", "mosquitto", "nats"), default="auto")
+    parser.add_argument("--note", default="", help="what to say of the machine, such as: other work ran on it")
+    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "quick": arguments.quick,
+        "commit": _commit(),
+        "note": arguments.note,
+        "machine": processes.machine(),
+    }
+    with bed(arguments.broker) as test_bed:
+        test_bed.register(1000)
+        results["services"] = sorted(test_bed.stack.pids())
+        for part in PARTS:
+            if part in arguments.only:
+                print(f"bench: {part}", flush=True)
+                measure(test_bed, part, results, quick=arguments.quick)
+                arguments.results.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    print(report.table(results))
+
+
+def measure(test_bed: Bed, part: str, results: dict[str, Any], *, quick: bool) -> None:
+    """One part, put into the results."""
+    match part:
+        case "saturation":
+            runs = [
+                saturate(test_bed, count=60_000 if quick else 300_000, devices=1000) for _ in range(1 if quick else 3)
+            ]
+            best = sorted(runs, key=lambda run: run["per_s"])[len(runs) // 2]
+            results["saturation_per_s"] = best["per_s"]
+            results["cpu_us_per_reading"] = best["cpu_us_per_reading"]
+            results["rss_mb"] = best["rss_mb"]
+            results["saturation_runs"] = runs
+        case "limits":
+            results["limits_per_s"] = limits(test_bed, 40_000 if quick else 200_000)
+            if "saturation_per_s" in results:
+                lowest = min(results["limits_per_s"].values())
+                results["ratio_to_limit"] = round(results["saturation_per_s"] / lowest, 2)
+        case "latency":
+            rates = (500, 2000) if quick else (100, 500, 2000, 5000, 10_000)
+            results["latency_ms"] = {rate: latency.at_rate(test_bed, rate, 5.0 if quick else 30.0) for rate in rates}
+        case "growth":
+            count = 20_000 if quick else 100_000
+            results["growth"] = {
+                "per_s_by_devices": growth.by_devices(test_bed, [100, 1000] if quick else [100, 1000, 10_000], count),
+                "latency_ms_by_clients": growth.by_clients(
+                    test_bed, [1, 10] if quick else [1, 10, 100], 500, 5.0 if quick else 20.0
+                ),
+                "per_s_by_rows": growth.by_rows(test_bed, [0, 200_000] if quick else [1_000_000, 20_000_000], count),
+            }
+        case "naive":
+            results["naive_per_s"] = naive(test_bed, 5_000 if quick else 50_000)
+
+
+def _commit() -> str:
+    said = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return said.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

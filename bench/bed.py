@@ -1,0 +1,127 @@
+"""The test bed: a stack of one's own, its devices, and where a run of readings has got to."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+from harness import Stack, wait_until
+
+from bench import processes
+from bench.sender import Job
+
+_SETTINGS = {"KAISER_REQUEST_PER_SECOND": "100000", "KAISER_TOKEN_MINUTES": "600", "KAISER_LOG_LEVEL": "warning"}
+_STORED_WITHIN_S = 300.0
+
+
+@dataclass
+class Bed:
+    """A running stack with registered devices."""
+
+    stack: Stack
+    devices: list[str] = field(default_factory=list)
+    _next_ms: int = 0
+
+    def register(self, count: int) -> None:
+        """Have at least so many devices, approved and known to ingest."""
+        wanted = [f"TEST_B{number:05}" for number in range(count)]
+        missing = wanted[len(self.devices) :]
+
+        def post(esp_id: str) -> None:
+            answer = rest.post("/api/v1/esp/devices", json={"esp_id": esp_id})
+            assert answer.status_code == 201, answer.text
+
+        with self.stack.sign_in() as rest, ThreadPoolExecutor(8) as workers:
+            list(workers.map(post, missing))
+        self.devices += missing
+
+    def job(self, count: int, *, devices: int, rate: float = 0.0, prefix: str = "") -> Job:
+        """A run of readings of times that no other run has."""
+        base_ms = max(self._next_ms, int(time.time() * 1000) - 12 * 3_600_000)
+        self._next_ms = base_ms + count
+        address = self.stack.addresses
+        return Job(address["mqtt_host"], address["mqtt_port"], self.devices[:devices], base_ms, count, rate, prefix)
+
+    def rows(self, job: Job) -> int:
+        """How many readings of a run are stored."""
+        with self.connect() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM sensor.data WHERE time >= to_timestamp(%s) AND time < to_timestamp(%s)",
+                [job.base_ms / 1000, (job.base_ms + job.count) / 1000],
+            ).fetchone()
+        return int(found[0]) if found else 0
+
+    def acknowledged(self) -> int:
+        """How many readings sensor has stored and acknowledged to the bus so far, by its own count."""
+        text = httpx.get(f"http://127.0.0.1:{self.stack.addresses['metrics_ports']['sensor']}/metrics", timeout=10).text
+        return int(
+            sum(
+                float(line.split()[1])
+                for line in text.splitlines()
+                if line.startswith("kaiser_sensor_stored_readings_total ")
+            )
+        )
+
+    def until_stored(self, job: Job, before: int) -> float:
+        """Wait until every reading of the run is committed; when that was seen, in seconds since 1970."""
+        wait_until(lambda: self.acknowledged() - before >= job.count, "every reading is stored", _STORED_WITHIN_S)
+        at = time.time()
+        assert self.rows(job) == job.count, f"{self.rows(job)} of {job.count} readings are stored"
+        return at
+
+    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(self.stack.addresses["database_url"], autocommit=True, connect_timeout=5)
+
+    def usage(self) -> dict[str, processes.Usage]:
+        """CPU and memory of every process of the stack."""
+        return {name: processes.usage(pid) for name, pid in sorted(self.stack.pids().items())}
+
+    def token(self) -> str:
+        with self.stack.sign_in() as rest:
+            return str(rest.headers["Authorization"].removeprefix("Bearer "))
+
+
+@contextmanager
+def bed(broker: str = "auto", **settings: str) -> Iterator[Bed]:
+    """A stack with PostgreSQL noting when each transaction was committed; all is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="kaiser-bench-"))
+    folder.chmod(0o711)
+    stack = Stack(folder / "state", KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
+    try:
+        stack.start()
+        bed = Bed(stack)
+        _note_commit_times(bed)
+        yield bed
+    finally:
+        if stack.process and stack.process.poll() is None:
+            try:
+                stack.stop()
+            finally:
+                stack.process.kill()
+                stack.process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _note_commit_times(bed: Bed) -> None:
+    with bed.connect() as connection:
+        connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+    bed.stack.control("stop", "postgres")
+    bed.stack.control("start", "postgres")
+    wait_until(lambda: _is_noting(bed), "PostgreSQL notes commit times")
+    base = bed.stack.addresses["http_url"]
+    wait_until(lambda: httpx.get(f"{base}/readyz", timeout=10).status_code == 200, "the stack is ready again")
+
+
+def _is_noting(bed: Bed) -> bool:
+    try:
+        with bed.connect() as connection:
+            found = connection.execute("SHOW track_commit_timestamp").fetchone()
+    except psycopg.OperationalError:
+        return False
+    return found == ("on",)

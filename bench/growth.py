@@ -1,0 +1,42 @@
+"""(d) Whether speed stays the same with more devices, more clients, and a fuller table."""
+
+from typing import Any
+
+from bench.bed import Bed
+from bench.latency import at_rate
+from bench.saturation import saturate
+
+_FILL = """
+INSERT INTO sensor.data
+    (time, esp_id, gpio, sensor_type, raw, value, unit, quality, processing_mode, data_source, clock)
+SELECT now() - interval '1 day' - make_interval(secs => number * 0.06), 'TEST_B' || lpad((number %% 1000)::text, 5, '0'),
+    3, 'ds18b20', number, 21.5, '°C', 'good', 'device', 'real', 'device'
+FROM generate_series(%s::bigint, %s::bigint) AS number ON CONFLICT DO NOTHING
+"""
+"""A thousand sensors, a reading a minute, back from yesterday."""
+_AT_ONCE = 1_000_000
+
+
+def by_devices(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
+    """Readings a second as the number of devices grows."""
+    return {number: saturate(bed, count=count, devices=number)["per_s"] for number in numbers}
+
+
+def by_clients(bed: Bed, numbers: list[int], rate: float, seconds: float) -> dict[int, Any]:
+    """Latency of commit and of the first client's frame as the number of WebSocket clients grows."""
+    return {number: at_rate(bed, rate, seconds, clients=number) for number in numbers}
+
+
+def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
+    """Readings a second with so many rows of the last days already in the table."""
+    found = {}
+    stored = 0
+    for number in numbers:
+        with bed.connect() as connection:
+            for first in range(stored, number, _AT_ONCE):
+                connection.execute(_FILL, [first, min(first + _AT_ONCE, number) - 1])
+            connection.execute("ANALYZE sensor.data")
+            connection.execute("CHECKPOINT")
+        stored = number
+        found[number] = saturate(bed, count=count, devices=1000)["per_s"]
+    return found

@@ -1,0 +1,55 @@
+"""The results as a table for people; pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+GOALS = {"saturation_per_s": 20_000, "ratio_to_limit": 0.35}
+LATENCY_GOALS_MS = {500: {"committed": 50, "frame": 20}, 5000: {"committed": 250}}
+
+
+def table(results: dict[str, Any]) -> str:
+    """Everything that was measured, with the goals beside it."""
+    return "\n".join(_lines(results))
+
+
+def _lines(results: dict[str, Any]) -> Iterator[str]:
+    machine = results["machine"]
+    yield f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, load {machine['load_before']}"
+    if results["note"]:
+        yield results["note"]
+    if "saturation_per_s" in results:
+        goal = GOALS["saturation_per_s"]
+        yield f"saturation            {results['saturation_per_s']:>8} readings/s   (goal {goal})"
+        yield "  CPU µs a reading    " + _pairs(results["cpu_us_per_reading"])
+        yield "  memory MB           " + _pairs(results["rss_mb"])
+    if "limits_per_s" in results:
+        yield "limits, messages/s    " + _pairs(results["limits_per_s"])
+    if "ratio_to_limit" in results:
+        yield f"ratio to the lowest   {results['ratio_to_limit']:>8}   (goal {GOALS['ratio_to_limit']})"
+    for rate, found in results.get("latency_ms", {}).items():
+        yield from _latency(int(rate), found)
+    growth = results.get("growth", {})
+    for name in ("per_s_by_devices", "per_s_by_rows"):
+        if name in growth:
+            yield f"{name:<22}" + _pairs(growth[name])
+    for clients, found in growth.get("latency_ms_by_clients", {}).items():
+        yield (
+            f"500/s, {clients} clients".ljust(22)
+            + f"frame p99 {found['frame'].get('p99')} ms, {found['cores_used']} cores"
+        )
+    if "naive_per_s" in results:
+        yield f"the naive way         {results['naive_per_s']:>8} readings/s"
+
+
+def _latency(rate: int, found: dict[str, Any]) -> Iterator[str]:
+    for stage in ("committed", "frame"):
+        one = found[stage]
+        goal = LATENCY_GOALS_MS.get(rate, {}).get(stage)
+        told = f"   (goal p99 {goal})" if goal else ""
+        yield f"{rate:>6}/s → {stage:<10} p50 {one.get('p50')} p99 {one.get('p99')} max {one.get('max')} ms{told}"
+    if found["drained_s"] > 1:
+        yield f"          not kept up with: the last reading was stored {found['drained_s']} s after the last was due"
+
+
+def _pairs(values: dict[Any, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
