@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test faults bench lint format lock clean up down secrets certs device grants test-compose
+.PHONY: help install run demo demo-remove send doctor test faults bench soak lint format lock clean up down secrets certs device grants test-compose
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ faults: install ## kill, freeze, fill and cut off everything under load; verdict
 
 bench: install ## how fast it is, into bench/results.json (half an hour): make bench ARGS=--quick
 	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench $(ARGS)
+
+soak: install ## half an hour at 2,000 readings a second: does any process grow? make soak ARGS="--minutes 120"
+	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench.soak $(ARGS)
 
 lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/ruff check .

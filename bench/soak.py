@@ -1,0 +1,83 @@
+"""`make soak`: hours of steady readings, and whether any process grows. Ends with status 1 if one does.
+
+Told for every process: its memory (proportional resident) after the warm-up and at the end, each the mean of a minute.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from harness import ROOT
+
+from bench import processes, sender
+from bench.bed import Bed, bed
+
+MOST_GROWTH = 0.05
+_CHUNK_S = 60.0
+_SAMPLES = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--warm-up-minutes", type=float, default=5.0)
+    parser.add_argument("--rate", type=float, default=2000.0, help="readings a second")
+    parser.add_argument("--results", type=Path, default=ROOT / "bench" / "soak.json")
+    arguments = parser.parse_args()
+    with bed() as test_bed:
+        test_bed.register(1000)
+        results = soak(test_bed, arguments.rate, arguments.minutes, arguments.warm_up_minutes)
+    results |= {"machine": processes.machine(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    arguments.results.write_text(json.dumps(results, indent=2) + "\n")
+    for name, found in results["processes"].items():
+        print(f"{name:<20} {found['first_mb']:>7.1f} MB → {found['last_mb']:>7.1f} MB   {found['growth']:+.1%}")
+    print(f"{results['readings']} readings at {arguments.rate:g}/s in {arguments.minutes:g} min, every one stored")
+    if results["grew"]:
+        sys.exit(f"grew by more than {MOST_GROWTH:.0%}: {', '.join(results['grew'])}")
+
+
+def soak(test_bed: Bed, rate: float, minutes: float, warm_up_minutes: float) -> dict[str, Any]:
+    """A minute's readings after the other, each minute checked to be stored in full."""
+    samples: list[dict[str, int]] = []
+    readings = 0
+    total = max(2, round(minutes))
+    for minute in range(total):
+        job = test_bed.job(int(rate * _CHUNK_S), devices=1000, rate=rate)
+        with sender.start(job) as sending:
+            before = test_bed.acknowledged()
+            sending.go()
+            seen = []
+            for _ in range(_SAMPLES):
+                time.sleep(_CHUNK_S / _SAMPLES)
+                seen.append({name: one.resident for name, one in test_bed.usage().items()})
+            sending.result()
+            test_bed.until_stored(job, before)
+        readings += job.count
+        samples.append({name: int(mean(one[name] for one in seen if name in one)) for name in seen[-1]})
+        print(f"minute {minute + 1}: " + ", ".join(f"{n} {v / 1e6:.1f}" for n, v in samples[-1].items()), flush=True)
+    first = samples[min(round(warm_up_minutes), len(samples) - 1)]
+    found = {name: growth(first[name], last) for name, last in samples[-1].items() if name in first}
+    return {
+        "rate_per_s": rate,
+        "minutes": minutes,
+        "readings": readings,
+        "processes": found,
+        "grew": sorted(name for name, one in found.items() if one["growth"] > MOST_GROWTH),
+    }
+
+
+def growth(first: int, last: int) -> dict[str, float]:
+    """Of one process, in MB and as a share."""
+    return {
+        "first_mb": round(first / 1e6, 1),
+        "last_mb": round(last / 1e6, 1),
+        "growth": round(last / first - 1, 4) if first else 0.0,
+    }
+
+
+if __name__ == "__main__":
+    main()
