@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import nats
@@ -25,16 +26,23 @@ PASSWORD = "correct horse"
 class Gateway:
     """One gateway process that can be stopped, killed and started again on the same port."""
 
-    def __init__(self, environment: dict[str, str], port: int) -> None:
+    def __init__(self, environment: dict[str, str], port: int, log: Path | None) -> None:
         self._environment = environment
+        self._log = log
         self.port = port
         self.base = f"http://127.0.0.1:{port}"
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
+        output = self._log.open("ab") if self._log else None
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from kaiser_gateway.app import main; main()"], env=self._environment
+            [sys.executable, "-c", "from kaiser_gateway.app import main; main()"],
+            env=self._environment,
+            stdout=output,
+            stderr=output,
         )
+        if output:
+            output.close()
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -82,10 +90,10 @@ def module_bus(nats_server) -> str:
 
 @pytest.fixture(scope="module")
 def start_gateway(module_bus, database, free_port):
-    """`start_gateway(**settings)` gives a running gateway; all end with the module."""
+    """`start_gateway(log=None, **settings)` gives a running gateway; all end with the module."""
     started: list[Gateway] = []
 
-    def start(**settings: str) -> Gateway:
+    def start(log: Path | None = None, **settings: str) -> Gateway:
         port = free_port()
         environment = {
             **os.environ,
@@ -97,7 +105,7 @@ def start_gateway(module_bus, database, free_port):
             "KAISER_ADMIN_PASSWORD": PASSWORD,
             **settings,
         }
-        gateway = Gateway(environment, port)
+        gateway = Gateway(environment, port, log)
         gateway.start()
         started.append(gateway)
         return gateway

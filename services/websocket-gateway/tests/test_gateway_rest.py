@@ -3,8 +3,10 @@
 import asyncio
 import json
 
+import httpx
 import nats
 import pytest
+from websockets.asyncio.client import connect
 
 
 async def sign_in(gateway, password="correct horse", username="admin"):
@@ -134,3 +136,59 @@ async def test_only_an_administrator_switches_the_mqtt_profile(gateway, module_b
         response = await http.post("/api/v1/system/mqtt/profile", json={"profile": "mock"})
     await client.close()
     assert response.json() == {"active": "mock", "profiles": ["live", "mock"]}
+
+
+async def test_an_answer_that_has_not_changed_is_304_without_a_body(gateway, module_bus):
+    client = await nats.connect(module_bus)
+    answers = [b'{"items":[],"next_cursor":null}'] * 2 + [b'{"items":[],"next_cursor":"x"}']
+
+    async def answer(message) -> None:
+        await message.respond(answers.pop(0))
+
+    await client.subscribe("rpc.sensor.configs", cb=answer)
+    await client.flush()
+    async with gateway.http("viewer") as http:
+        first = await http.get("/api/v1/sensors")
+        tag = first.headers["ETag"]
+        second = await http.get("/api/v1/sensors", headers={"If-None-Match": f'"other", W/{tag}'})
+        third = await http.get("/api/v1/sensors", headers={"If-None-Match": tag})
+    await client.close()
+    assert (first.status_code, second.status_code, second.content) == (200, 304, b"")
+    assert second.headers["ETag"] == tag
+    assert "X-Request-Id" in second.headers
+    assert (third.status_code, third.json()["next_cursor"]) == (200, "x")
+    assert third.headers["ETag"] != tag
+
+
+async def test_problems_have_no_etag(gateway):
+    async with gateway.http(None) as http:
+        answer = await http.get("/api/v1/esp/devices", headers={"If-None-Match": "*"})
+    assert answer.status_code == 401
+    assert "ETag" not in answer.headers
+
+
+async def test_no_token_and_no_password_is_ever_logged(start_gateway, tmp_path):
+    log = tmp_path / "log"
+    gateway = start_gateway(log=log, KAISER_LOG_LEVEL="debug", KAISER_LOG_FORMAT="json")
+    good, over = gateway.token(), gateway.token(lifetime_s=-60)
+    answer = (await sign_in(gateway)).json()
+    await sign_in(gateway, password="a wrong secret")
+    secrets = [good, over, answer["access_token"], answer["refresh_token"], "a wrong secret", "correct horse"]
+    async with gateway.http(None) as http:
+        for token in (good, over, "bad.to.ken"):
+            await http.get("/api/v1/sensors/data", headers={"Authorization": f"Bearer {token}"})
+            await http.get(f"/api/v1/sensors/data?token={token}")
+        await http.post("/api/v1/auth/refresh", json={"refresh_token": answer["refresh_token"]})
+    for token in (good, over):
+        async with gateway.connect(token=token) as websocket:
+            await websocket.send("nonsense")
+        url = f"ws://127.0.0.1:{gateway.port}/api/v1/ws/realtime/c1"
+        async with connect(url, subprotocols=["bearer", token]):
+            pass
+    async with httpx.AsyncClient() as http:  # a handshake that is none
+        await http.get(gateway.url("c1", good).replace("ws://", "http://"), headers={"Upgrade": "websocket"})
+    assert await asyncio.to_thread(gateway.stop) == 0
+    text = log.read_text()
+    assert '"listening"' in text
+    for secret in [*secrets, *(token.rpartition(".")[2] for token in secrets[:4])]:
+        assert secret not in text, secret

@@ -33,6 +33,7 @@ from kaiser_gateway.api import (
 )
 from kaiser_gateway.api import status as status_api
 from kaiser_gateway.auth import Guard
+from kaiser_gateway.conditional import ConditionalGet
 from kaiser_gateway.hub import Hub
 from kaiser_gateway.issuer import Issuer
 from kaiser_gateway.limits import Limiter
@@ -117,6 +118,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
         app.include_router(module.router(bus, guard))
     app.include_router(status_api.router(Status(bus, service, hub.behind), guard))
     app.include_router(realtime.router(hub, Replays(bus, hub), guard, settings))
+    app.add_middleware(ConditionalGet)
     app.middleware("http")(_observe)
     if settings.cors_origins:
         app.add_middleware(

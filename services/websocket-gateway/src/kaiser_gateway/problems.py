@@ -42,6 +42,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 """For OpenAPI: any route may answer with a problem."""
 
+CSV_TOO: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+"""For OpenAPI: a list that also comes as CSV."""
+
 
 def problem(
     request: Request,

@@ -11,6 +11,7 @@ from kaiser_common.rpc import Caller, call
 from kaiser_common.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
 
 from kaiser_gateway.auth import Guard
+from kaiser_gateway.problems import CSV_TOO
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -18,7 +19,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/audit", tags=["audit"])
     operator = guard.needs("operator")
 
-    @routes.get("", response_model=AuditPage)
+    @routes.get("", response_model=AuditPage, responses=CSV_TOO)
     async def list_entries(
         query: Annotated[AuditQuery, Query()],
         response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",

@@ -17,7 +17,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.get("/{command_id}")
     async def read(
-        command_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")], caller: Caller = viewer
+        command_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["7f3b2c51"])],
+        caller: Caller = viewer,
     ) -> CommandStatus:
         """A command and how it stands."""
         request = CommandId(command_id=command_id)

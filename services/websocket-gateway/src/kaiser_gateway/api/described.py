@@ -1,8 +1,8 @@
 """What Kaiser publishes of itself beside OpenAPI: the AsyncAPI document, and the JSON Schema of each event."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import JSONResponse
 from kaiser_common.schemas.event import EVENT_MODELS
 
@@ -26,7 +26,7 @@ def router() -> APIRouter:
         return {kind: f"/api/schemas/{kind}.json" for kind in EVENT_MODELS}
 
     @routes.get("/schemas/{kind}.json", response_class=JSONResponse)
-    async def schema(kind: str) -> JSONResponse:
+    async def schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> JSONResponse:
         """The JSON Schema of the data of one event type."""
         model = EVENT_MODELS.get(kind)  # type: ignore[call-overload]
         if model is None:

@@ -38,7 +38,7 @@ from kaiser_common.schemas.api.sensors import SENSOR_TYPE
 from kaiser_gateway.auth import Guard
 
 EspId = Annotated[str, Path(pattern=MOCK_ID, examples=["MOCK_001"])]
-Gpio = Annotated[int, Path(ge=0, le=48)]
+Gpio = Annotated[int, Path(ge=0, le=48, examples=[4])]
 SensorType = Annotated[str | None, Query(pattern=SENSOR_TYPE, description="picks one of several sensors at the gpio")]
 
 _MANY_S = 30.0

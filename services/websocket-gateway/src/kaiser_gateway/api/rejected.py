@@ -29,7 +29,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)
 
     @routes.post("/{seq}/replay")
-    async def replay(seq: Annotated[int, Path(ge=1, le=2**53)], caller: Caller = operator) -> ReplayAnswer:
+    async def replay(
+        seq: Annotated[int, Path(ge=1, le=2**53, examples=[4711])], caller: Caller = operator
+    ) -> ReplayAnswer:
         """Validate a message again, as if it had just come: after its device was registered, say."""
         return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer, caller=caller)
 

@@ -34,9 +34,10 @@ from kaiser_common.schemas.api.sensors import (
 from pydantic import BaseModel
 
 from kaiser_gateway.auth import Guard
+from kaiser_gateway.problems import CSV_TOO
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
-Gpio = Annotated[int, Path(ge=0, le=48)]
+Gpio = Annotated[int, Path(ge=0, le=48, examples=[4])]
 SensorType = Annotated[str, Path(pattern=SENSOR_TYPE, examples=["ph"])]
 
 _BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h|d)\Z")
@@ -81,7 +82,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         query = CompletenessQuery(esp_id=esp_id, day=day)
         return await call(bus, "sensor", "completeness", query, CompletenessPage, caller=caller, timeout_s=20.0)
 
-    @routes.get("/data", response_model=ReadingsPage | BucketsPage)
+    @routes.get("/data", response_model=ReadingsPage | BucketsPage, responses=CSV_TOO)
     async def data(
         esp_id: Annotated[str, Query(pattern=ESP_ID)],
         gpio: Annotated[int | None, Query(ge=0, le=48)] = None,
@@ -122,7 +123,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "sensor", "measure", request, Measurement, caller=caller)
 
     @routes.get("/measurements/{request_id}")
-    async def read_measurement(request_id: Annotated[str, Path(max_length=64)], caller: Caller = viewer) -> Measurement:
+    async def read_measurement(
+        request_id: Annotated[str, Path(max_length=64, examples=["m1"])], caller: Caller = viewer
+    ) -> Measurement:
         """What became of a measurement that was asked for."""
         found = MeasurementId(request_id=request_id)
         return await call(bus, "sensor", "read_measurement", found, Measurement, caller=caller)

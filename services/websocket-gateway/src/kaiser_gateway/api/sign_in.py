@@ -27,7 +27,7 @@ class TokenAnswer(BaseModel):
 class RefreshRequest(BaseModel):
     """The refresh token of the last sign-in."""
 
-    refresh_token: str = Field(max_length=4096)
+    refresh_token: str = Field(max_length=4096, examples=["eyJhbGciOi…"])
 
 
 def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter:
@@ -47,8 +47,8 @@ def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter
     @routes.post("/token")
     async def token(
         request: Request,
-        username: Annotated[str, Form(max_length=100)],
-        password: Annotated[str, Form(max_length=1000)],
+        username: Annotated[str, Form(max_length=100, examples=["admin"])],
+        password: Annotated[str, Form(max_length=1000, examples=["correct horse"])],
     ) -> TokenAnswer:
         """Sign in. 401 for a wrong name or password, 429 after too many failed attempts."""
         who = f"{username} {request.client.host if request.client else ''}"

@@ -219,11 +219,18 @@ class EmergencyTarget(BaseModel):
 class EmergencyStop(EmergencyTarget):
     """Stop now."""
 
+    model_config = {
+        **FROZEN,
+        "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "reason": "water on the floor"}]},
+    }
+
     reason: str = Field(default="emergency stop by an operator", min_length=1, max_length=200)
 
 
 class ClearEmergency(EmergencyTarget):
     """Allow commands again; nothing is switched on by it."""
+
+    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "reason": "floor is dry"}]}}
 
     reason: str = Field(default="cleared by an operator", min_length=1, max_length=200)
 

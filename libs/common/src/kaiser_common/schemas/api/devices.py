@@ -69,7 +69,7 @@ class RegisterDevice(BaseModel):
 class DevicePatch(BaseModel):
     """What an operator may change; what is left out stays."""
 
-    model_config = FROZEN
+    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"name": "Greenhouse 1", "heartbeat_timeout_s": 120}]}}
 
     name: str | None = Field(default=None, max_length=100)
     hardware_type: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
@@ -153,7 +153,10 @@ class HealthHistory(BaseModel):
 class ConfigRequest(BaseModel):
     """What to configure; a list that is left out is asked from its owner (sensor, actuator)."""
 
-    model_config = FROZEN
+    model_config = {
+        **FROZEN,
+        "json_schema_extra": {"examples": [{"sensors": [{"gpio": 4, "type": "ds18b20", "name": "Air"}]}]},
+    }
 
     sensors: list[SensorItem] | None = None
     actuators: list[ActuatorItem] | None = None
@@ -171,7 +174,7 @@ class PushConfig(BaseModel):
 class CommandRequest(BaseModel):
     """A system command."""
 
-    model_config = FROZEN
+    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"command": "diagnostics"}]}}
 
     command: Literal["reboot", "safe_mode", "exit_safe_mode", "resume_operation", "diagnostics", "reset_config"]
     params: dict[str, Any] = {}
@@ -189,7 +192,7 @@ class PushCommand(BaseModel):
 class ZoneRequest(BaseModel):
     """The zone to assign, or null to take the device out of its zone."""
 
-    model_config = FROZEN
+    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"zone_id": "greenhouse", "zone_name": "Greenhouse"}]}}
 
     zone_id: str | None = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     master_zone_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")

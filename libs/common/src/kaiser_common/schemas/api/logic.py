@@ -90,7 +90,12 @@ class TestRequest(BaseModel):
     at: at what time (ms), now by default. held_s: as if the given values had been there for so long.
     """
 
-    model_config = STRICT
+    model_config = {
+        **STRICT,
+        "json_schema_extra": {
+            "examples": [{"values": [{"esp_id": "ESP_0A1B2C3D", "gpio": 4, "sensor_type": "ds18b20", "value": 31.5}]}]
+        },
+    }
     __test__ = False
 
     values: list[TestValue] = Field(default=[], max_length=50)

@@ -156,7 +156,10 @@ class CreateMock(BaseModel):
 class CreateMocks(BaseModel):
     """Many mock devices, all or none; one whose id is taken already refuses all, unless skip_existing."""
 
-    model_config = FROZEN
+    model_config = {
+        **FROZEN,
+        "json_schema_extra": {"examples": [{"devices": [{"esp_id": "MOCK_001"}], "skip_existing": True}]},
+    }
 
     devices: list[CreateMock] = Field(min_length=1, max_length=MOST_MOCKS_AT_ONCE)
     skip_existing: bool = False
@@ -245,7 +248,7 @@ class MocksCreated(BaseModel):
 class StateRequest(BaseModel):
     """The state to put a running mock in. SAFE_MODE and ERROR switch its actuators off."""
 
-    model_config = FROZEN
+    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"state": "SAFE_MODE", "reason": "trying it out"}]}}
 
     state: MockStateName
     reason: str | None = Field(default=None, max_length=200)
@@ -316,7 +319,7 @@ class SetFaults(MockId):
 class MockEmergency(BaseModel):
     """The red button at the device: stop everything, or let go of it again."""
 
-    model_config = FROZEN
+    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"action": "stop_all"}]}}
 
     action: Literal["stop_all", "clear"] = "stop_all"
     reason: str = Field(default="emergency button of the mock", max_length=200)

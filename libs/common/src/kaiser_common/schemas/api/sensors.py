@@ -88,6 +88,22 @@ class SensorSettingsModel(BaseModel):
 class SensorConfig(SensorSettingsModel):
     """A configured sensor."""
 
+    model_config = {
+        **FROZEN,
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "esp_id": "ESP_0A1B2C3D",
+                    "gpio": 34,
+                    "sensor_type": "ph",
+                    "name": "Tank 1",
+                    "interval_s": 30,
+                    "calibration": {"points": [[2048, 7.0], [1200, 4.0]]},
+                }
+            ]
+        },
+    }
+
     esp_id: str = Field(pattern=ESP_ID)
     gpio: int = Field(ge=0, le=48)
     sensor_type: str = Field(pattern=SENSOR_TYPE)

@@ -1,0 +1,65 @@
+"""The OpenAPI document tells a stranger enough: a sentence and an example for whatever is to be filled in."""
+
+import jsonschema_rs
+import pytest
+from kaiser_common.service import Service
+from kaiser_gateway.app import build_app
+from kaiser_gateway.auth import Guard
+from kaiser_gateway.hub import Hub
+from kaiser_gateway.limits import Limiter
+from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.tokens import Signer
+
+
+@pytest.fixture(scope="module")
+def document() -> dict:
+    guard = Guard(Signer("k" * 40), Limiter(1, 1))
+    return build_app(Service("trial"), None, Hub(None, 15.0), None, guard, GatewaySettings()).openapi()
+
+
+def operations(document: dict):
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            yield f"{verb.upper()} {path}", operation
+
+
+def resolved(document: dict, schema: dict) -> dict:
+    """The schema behind a reference, the first one where null is the other choice."""
+    schema = schema.get("anyOf", [schema])[0]
+    if "$ref" in schema:
+        return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def test_every_operation_has_a_sentence(document):
+    assert [name for name, operation in operations(document) if not operation.get("description")] == []
+
+
+def test_every_body_has_an_example_that_is_valid(document):
+    for name, operation in operations(document):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            schema = resolved(document, content["schema"])
+            fields = schema.get("properties", {}).values()
+            examples = schema.get("examples", [])
+            assert examples or all(field.get("examples") for field in fields), name
+            for example in examples:
+                whole = {**schema, "components": document["components"]}
+                jsonschema_rs.Draft202012Validator(whole).validate(example)
+
+
+def test_every_path_parameter_has_an_example(document):
+    without = [
+        f"{name} {parameter['name']}"
+        for name, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "path" and not (parameter.get("examples") or parameter["schema"].get("examples"))
+    ]
+    assert without == []
+
+
+def test_every_list_is_paged(document):
+    for name, operation in operations(document):
+        content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+        answer = resolved(document, content.get("schema", {}))
+        if "items" in answer.get("properties", {}):
+            assert "next_cursor" in answer["properties"], name

@@ -1,0 +1,43 @@
+"""Requests made from the OpenAPI document, good and bad ones: the running stack answers none of them with a 5xx."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import Stack
+
+FUZZER = Path(sys.executable).parent / "st"
+LEFT_OUT = (
+    "/api/v1/system/mqtt/profile",  # answers 502 when the other broker is not there, as it should
+    "/api/v1/debug/mock-esp/many",  # would make hundreds of devices that go on speaking
+)
+SECONDS = 90
+
+
+@pytest.mark.timeout(600)
+def test_no_request_is_answered_with_a_server_error(make_stack, missing, tmp_path: Path):
+    if not FUZZER.exists():
+        missing("schemathesis", "schemathesis is not installed")
+    stack: Stack = make_stack(KAISER_REQUEST_PER_SECOND="100000").start()
+    with stack.sign_in() as rest:
+        token = rest.headers["Authorization"]
+    left_out = [part for path in LEFT_OUT for part in ("--exclude-path", path)]
+    report = tmp_path / "report"
+    done = subprocess.run(
+        [
+            *(FUZZER, "run", f"{stack.addresses['http_url']}/api/openapi.json", "-H", f"Authorization:{token}"),
+            *("--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--max-time", str(SECONDS)),
+            *("--checks", "not_a_server_error,response_schema_conformance,content_type_conformance"),
+            *("--seed", "20260101", "--request-timeout", "30", "--suppress-health-check", "all", "--no-color"),
+            *("--warnings", "off", "--continue-on-failure", "--report-dir", str(report), *left_out),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 240,
+        check=False,
+        cwd=tmp_path,
+    )
+    print(done.stdout[-3000:])
+    assert done.returncode == 0, f"{done.stdout[-20_000:]}\n{done.stderr[-2000:]}"
+    assert "No operations" not in done.stdout
