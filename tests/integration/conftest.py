@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import Person, add_user, chromium, program
 from harness import Stack
 from kaiser_stack import mosquitto
+from playwright.sync_api import Browser
 
 
 @pytest.hookimpl(wrapper=True)
@@ -59,3 +61,50 @@ def _end(stack: Stack) -> None:
         finally:
             stack.process.kill()
             stack.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def console_stack(server_folder: Path) -> Iterator[Stack]:
+    """A stack for the people at the console of one module."""
+    stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}")
+    try:
+        yield stack.start()
+    finally:
+        _end(stack)
+
+
+@pytest.fixture(scope="module")
+def browser(missing: Callable[..., Any]) -> Iterator[Browser]:
+    """A Chromium, ended with the module: while it is there, no asyncio test can run in this thread."""
+    if not program():
+        missing("chromium", "chromium is not installed")
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def make_person(browser: Browser, console_stack: Stack) -> Iterator[Callable[..., Person]]:
+    """`make_person(width=1440, colours="light")`: somebody not signed in yet; no page may have had an error."""
+    people: list[Person] = []
+
+    def make(**options: Any) -> Person:
+        people.append(Person(browser, console_stack, **options))
+        return people[-1]
+
+    yield make
+    for person in people:
+        person.leave()
+    assert [trouble for person in people for trouble in person.troubles] == []
+
+
+@pytest.fixture
+def operator(make_person: Callable[..., Person]) -> Person:
+    """The administrator, signed in."""
+    return make_person().sign_in()
+
+
+@pytest.fixture
+def viewer(make_person: Callable[..., Person], console_stack: Stack) -> Person:
+    """Somebody who may only look, signed in."""
+    add_user(console_stack, "vera", "only looking", "viewer")
+    return make_person().sign_in("vera", "only looking")

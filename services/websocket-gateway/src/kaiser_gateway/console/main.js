@@ -1,6 +1,7 @@
 /** The console's composition root: builds its parts and draws the page. */
 
 import { openApi } from "./core/api.js";
+import { openEmergencies } from "./core/emergencies.js";
 import { openFeed } from "./core/feed.js";
 import { openFrames } from "./core/frames.js";
 import { openLog } from "./core/log.js";
@@ -16,7 +17,16 @@ const api = openApi(session);
 const feed = openFeed(openFrames());
 const log = openLog(feed);
 const socket = openSocket({ session, api, onEvent: feed.push });
-const app = { session, api, feed, log, socket, toasts: openToasts(), theme: openTheme(localStorage) };
+const app = {
+  session,
+  api,
+  feed,
+  log,
+  socket,
+  emergencies: openEmergencies({ api, feed }),
+  toasts: openToasts(),
+  theme: openTheme(localStorage),
+};
 
 socket.open();
 const root = document.querySelector("#app");

@@ -2,7 +2,7 @@
 
 import { store } from "./store.js";
 
-const RATE = 5000;
+const RATE = 2000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8000;
 const RESUME_AGAIN_MS = 1000;

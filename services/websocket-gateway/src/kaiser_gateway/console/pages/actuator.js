@@ -3,11 +3,11 @@
 import { path } from "../core/api.js";
 import { actuatorState, dateTime, number, orNone } from "../core/format.js";
 import { html, useApp } from "../ui/html.js";
-import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { useAction, useEvents, useLoaded, useStore } from "../ui/hooks.js";
 import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
-import { StopButton, useEmergencies } from "../shell/emergency.js";
+import { StopButton } from "../shell/emergency.js";
 import { StateBadge, withStatus } from "./actuator_parts.js";
 import { ActuatorSettings } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
@@ -15,17 +15,16 @@ import { CommandButtons } from "./command.js";
 const WEEK_MS = 7 * 86_400_000;
 
 export function ActuatorPage({ espId, gpio }) {
-  const { api, session } = useApp();
+  const { api, emergencies, session } = useApp();
   const url = path`/api/v1/actuators/${espId}/${gpio}`;
-  const loaded = useLoaded(() => api.get(url), [url]);
-  const emergencies = useEmergencies();
+  const loaded = useLoaded(() => api.get(url), [url, useStore(emergencies.current)]);
   const actuator = loaded.data;
 
   useEvents((batch) => {
     const mine = batch.filter(({ type, data }) => type.startsWith("actuator_") && data.esp_id === espId);
     const status = mine.findLast(({ type, data }) => type === "actuator_status" && data.gpio === gpio);
     if (status) loaded.setData((old) => withStatus(old, status.data));
-    if (mine.some(({ type }) => type === "actuator_alert")) loaded.reload();
+    if (mine.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
   });
 
   return html`
@@ -37,7 +36,7 @@ export function ActuatorPage({ espId, gpio }) {
         ${session.may("operator") && html`
           <${Panel} title="Command">
             <${CommandButtons} actuator=${actuator} />
-            <p><${StopButton} target=${{ esp_id: espId, gpio }} emergencies=${emergencies} label="Stop this actuator…" /></p>
+            <p><${StopButton} target=${{ esp_id: espId, gpio }} label="Stop this actuator…" /></p>
           <//>
           <${Panel} title="Settings" class="wide-panel">
             <${ActuatorSettings} actuator=${actuator} onDone=${loaded.reload} />
@@ -65,7 +64,7 @@ function History({ url, espId, gpio }) {
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
   useEvents((batch) => batch.some(({ type, data }) =>
-    type.startsWith("actuator_") && data.esp_id === espId && data.gpio === gpio) && loaded.reload());
+    type.startsWith("actuator_") && data.esp_id === espId && data.gpio === gpio) && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
   return html`
     <${Panel} title="History, last 7 days" class="wide-panel">

@@ -3,7 +3,7 @@
 import { ago } from "../core/format.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useEvents, useLoaded, useNow, useStore } from "../ui/hooks.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -21,10 +21,10 @@ export function Actuators({ parts: [espId, gpio] }) {
 const keyOf = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
 
 function ActuatorList() {
-  const { api, session } = useApp();
+  const { api, emergencies, session } = useApp();
   const [text, setText] = useState("");
   const [isAdding, setAdding] = useState(false);
-  const loaded = useLoaded(() => api.get("/api/v1/actuators", { limit: LIMIT }), []);
+  const loaded = useLoaded(() => api.get("/api/v1/actuators", { limit: LIMIT }), [useStore(emergencies.current)]);
   const [more, moreState] = useAction(async () => {
     const next = await api.get("/api/v1/actuators", { limit: LIMIT, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
@@ -34,7 +34,7 @@ function ActuatorList() {
   useEvents((batch) => {
     const news = new Map(batch.filter(({ type }) => type === "actuator_status").map(({ data }) => [keyOf(data), data]));
     if (news.size) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withStatus(one, news.get(keyOf(one)))) }));
-    if (batch.some(({ type }) => type === "actuator_alert")) loaded.reload();
+    if (batch.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
   });
 
   const shown = (loaded.data?.items ?? []).filter((one) =>

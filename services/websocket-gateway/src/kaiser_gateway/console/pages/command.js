@@ -65,7 +65,7 @@ export function CommandState({ sent }) {
   const command = loaded.data ?? sent;
   const isOpen = OPEN_STATES.has(command.state);
 
-  useEvents((batch) => batch.some(({ data }) => data.command_id === sent.command_id) && loaded.reload());
+  useEvents((batch) => batch.some(({ data }) => data.command_id === sent.command_id) && loaded.reloadSoon());
   useEffect(() => {
     if (!isOpen) return undefined;
     const timer = setInterval(loaded.reload, ASK_AGAIN_MS);

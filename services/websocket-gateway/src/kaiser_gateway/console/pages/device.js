@@ -30,7 +30,7 @@ export function DevicePage({ espId }) {
     if (health.size) loaded.setData((old) => withHealth(old, health));
     if (told.length) {
       setAnswers((old) => [...told.reverse(), ...old].slice(0, ANSWERS_KEPT));
-      loaded.reload();
+      loaded.reloadSoon();
     }
   });
 

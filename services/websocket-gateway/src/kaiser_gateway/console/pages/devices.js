@@ -33,7 +33,7 @@ function DeviceList() {
     const health = new Map(batch.filter(({ type }) => type === "esp_health").map(({ data }) => [data.esp_id, data]));
     const knowsAll = [...health.keys()].every((espId) => devices.some((device) => device.esp_id === espId));
     if (health.size) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withHealth(one, health)) }));
-    if (batch.some(isAboutTheRegistry) || (!knowsAll && !loaded.data?.next_cursor && !wanted.text)) loaded.reload();
+    if (batch.some(isAboutTheRegistry) || (!knowsAll && !loaded.data?.next_cursor && !wanted.text)) loaded.reloadSoon();
   });
 
   return html`

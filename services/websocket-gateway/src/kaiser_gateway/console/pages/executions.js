@@ -22,7 +22,7 @@ export function Executions({ ruleId = null }) {
     const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
-  useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reload());
+  useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
   return html`
     <${ListState} loaded=${loaded} count=${items.length} empty="Nothing yet." />

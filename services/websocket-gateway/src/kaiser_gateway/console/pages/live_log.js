@@ -5,11 +5,11 @@ import { EVENT_TYPES, admits, isTopicFilter } from "../core/filters.js";
 import { KEPT } from "../core/log.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
-import { useStore } from "../ui/hooks.js";
+import { useNarrow, useStore } from "../ui/hooks.js";
+import { LongList } from "../ui/long_list.js";
 import { Badge, Empty, Head } from "../ui/parts.js";
 
 const KINDS = { actuator_alert: "bad", system_event: "warn", sensor_data: "info", esp_health: "good" };
-const NARROW_PX = 832;
 const ALL = { types: [], esp_ids: [], topics: [] };
 
 export function LiveLog() {
@@ -17,7 +17,11 @@ export function LiveLog() {
   const { events, paused, meanwhile } = useStore(log.view);
   const [filters, setFilters] = useState(ALL);
   const [chosen, setChosen] = useState(null);
+  const isNarrow = useNarrow();
   const shown = useMemo(() => events.filter((event) => admits(filters, event)), [events, filters]);
+
+  const draw = (event) => html`
+    <${Row} key=${event.number} event=${event} isChosen=${event.number === chosen?.number} onChoose=${setChosen} />`;
 
   useEffect(() => {
     socket.subscribe(filters);
@@ -32,17 +36,11 @@ export function LiveLog() {
       </button>
       <button type="button" onClick=${log.clear}>Clear</button>
     <//>
-    <${Filters} filters=${filters} onChange=${setFilters} />
+    <${Filters} filters=${filters} isNarrow=${isNarrow} onChange=${setFilters} />
     <div class="log ${chosen ? "log-with-detail" : ""}">
-      <div class="log-list">
-        ${shown.length === 0
-          ? html`<${Empty}>No event has come yet that passes the filters. The last ${KEPT} are kept here.<//>`
-          : html`<ol aria-label="Events, newest first">
-              ${shown.map((event) => html`
-                <${Row} key=${event.number} event=${event} isChosen=${event.number === chosen?.number}
-                  onChoose=${setChosen} />`)}
-            </ol>`}
-      </div>
+      ${shown.length === 0
+        ? html`<${Empty}>No event has come yet that passes the filters. The last ${KEPT} are kept here.<//>`
+        : html`<${LongList} label="Events, newest first" items=${shown} rowRem=${isNarrow ? 4.75 : 2.25} draw=${draw} />`}
       ${chosen && html`<${Detail} event=${chosen} onClose=${() => setChosen(null)} />`}
     </div>`;
 }
@@ -74,7 +72,7 @@ function Detail({ event, onClose }) {
     </section>`;
 }
 
-function Filters({ filters, onChange }) {
+function Filters({ filters, isNarrow, onChange }) {
   const [topic, setTopic] = useState("");
   const isWrong = topic !== "" && !isTopicFilter(topic);
 
@@ -89,7 +87,7 @@ function Filters({ filters, onChange }) {
   }
 
   return html`
-    <details class="filters" open=${innerWidth > NARROW_PX}>
+    <details class="filters" open=${!isNarrow}>
       <summary>Filters</summary>
       <fieldset class="chips">
         <legend>Types (none chosen: all)</legend>

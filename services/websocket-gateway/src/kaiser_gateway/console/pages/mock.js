@@ -104,7 +104,11 @@ function Sensors({ mock, url, onDone }) {
   const columns = [
     { name: "Sensor", cell: ({ sensor_type: type, gpio }) => html`${type} <span class="quiet">on gpio ${gpio}</span>` },
     { name: "Last value", cell: ({ last_value: value, unit }) => `${number(value)} ${unit}`, class: "figure" },
-    { name: "Pattern", cell: (sensor) => `${sensor.variation_pattern} ± ${number(sensor.variation_range)}, every ${number(sensor.interval_s)} s` },
+    {
+      name: "Pattern",
+      cell: ({ variation_pattern: pattern, variation_range: range, interval_s: seconds }) =>
+        `${pattern} ± ${number(range)}, every ${number(seconds)} s`,
+    },
     {
       name: "Override",
       class: "actions",

@@ -7,7 +7,10 @@ const SENSOR = [
 ];
 const HELD = { name: "for_s", label: "for at least … s", kind: "number", min: 0 };
 
+const OPERATORS = [["AND", "all"], ["OR", "at least one"], ["NOT", "not"]];
+
 const isBetween = ({ operator }) => operator === "between";
+const isPwm = ({ command }) => command === "PWM";
 
 export const CONDITIONS = {
   sensor_threshold: {
@@ -52,7 +55,7 @@ export const CONDITIONS = {
   },
   compound: {
     text: "all, one, or none of …",
-    fields: [{ name: "operator", label: "Of these", kind: "select", options: [["AND", "all"], ["OR", "at least one"], ["NOT", "not"]] }],
+    fields: [{ name: "operator", label: "Of these", kind: "select", options: OPERATORS }],
     start: { operator: "AND", conditions: [] },
     parts: "conditions",
   },
@@ -64,7 +67,7 @@ export const STEPS = {
     fields: [
       ...SENSOR.slice(0, 2),
       { name: "command", label: "Command", kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
-      { name: "value", label: "Share (0 to 1)", kind: "number", required: true, min: 0, max: 1, when: ({ command }) => command === "PWM" },
+      { name: "value", label: "Share (0 to 1)", kind: "number", required: true, min: 0, max: 1, when: isPwm },
       { name: "duration_s", label: "for … s (0: until further notice)", kind: "number", min: 0, step: 1 },
     ],
     start: { command: "ON", duration_s: 0 },
@@ -95,7 +98,7 @@ export const ACTIONS = {
   },
 };
 
-const OF_A_RULE = ["name", "description", "enabled", "priority", "mode", "conditions", "actions", "cooldown_s", "max_executions_per_hour"];
+const OF_A_RULE = ["name", "description", "enabled", "priority", "mode", "cooldown_s", "max_executions_per_hour"];
 
 /** A rule that is being begun. */
 export const NEW_RULE = {

@@ -24,7 +24,7 @@ function RuleList() {
     const next = await api.get(PATH, { cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
-  useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reload());
+  useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reloadSoon());
   const rules = loaded.data?.items ?? [];
   return html`
     <${Head} title="Rules">
@@ -44,11 +44,15 @@ const columns = (reload) => [
       <a href=${link("rules", rule.rule_id)}>${rule.name}</a>
       ${rule.description && html`<span class="quiet block">${rule.description}</span>`}`,
   },
-  { name: "State", cell: (rule) => html`<${Badge} kind=${rule.enabled ? "good" : "idle"}>${rule.enabled ? "enabled" : "off"}<//>` },
+  {
+    name: "State",
+    cell: ({ enabled }) => html`<${Badge} kind=${enabled ? "good" : "idle"}>${enabled ? "enabled" : "off"}<//>`,
+  },
   { name: "Priority", cell: (rule) => rule.priority, class: "figure" },
   {
     name: "Last did",
-    cell: (rule) => (rule.last_outcome ? html`<${OutcomeBadge} outcome=${rule.last_outcome} /> ${dateTime(rule.last_executed_at)}` : "never"),
+    cell: ({ last_outcome: outcome, last_executed_at: at }) =>
+      (outcome ? html`<${OutcomeBadge} outcome=${outcome} /> ${dateTime(at)}` : "never"),
   },
   { name: "Switch", class: "actions", cell: (rule) => html`<${Switch} rule=${rule} onDone=${reload} />` },
 ];

@@ -33,6 +33,10 @@ export function SensorPage({ espId, gpio, sensorType }) {
     () => history(api, { espId, gpio, sensorType }, range),
     [espId, gpio, sensorType, range.spanMs, range.toMs],
   );
+  const stored = useLoaded(async () => {
+    const { items } = await api.get("/api/v1/sensors/latest", { esp_id: espId });
+    return items.find((one) => one.gpio === gpio && one.sensor_type === sensorType) ?? null;
+  }, [espId, gpio, sensorType]);
   const now = useNow();
 
   useEffect(() => setLive([]), [loaded.data]);
@@ -43,12 +47,12 @@ export function SensorPage({ espId, gpio, sensorType }) {
   });
 
   const columns = useMemo(() => columnsOf(loaded.data ?? [], range.toMs ? [] : live, range), [loaded.data, live, range]);
-  const newest = live.at(-1);
+  const newest = live.at(-1) ?? stored.data;
   return html`
     <${Head} title=${`${sensorType} on gpio ${gpio}`}><a href=${link("sensors")}>All sensors</a><//>
     <${Facts} facts=${[
       ["Device", html`<a href=${link("devices", espId)}>${espId}</a>`],
-      ["Value", newest ? html`<strong class="now">${sensorValue(newest)}</strong>` : "waiting for the next reading"],
+      ["Value", newest ? html`<strong class="now">${sensorValue(newest)}</strong>` : "no reading yet"],
       ["Quality", newest && html`<${QualityBadge} quality=${newest.quality} />`],
       ["Taken", newest && ago(newest.ts, now)],
     ]} />

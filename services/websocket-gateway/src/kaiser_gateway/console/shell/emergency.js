@@ -3,37 +3,27 @@
 import { dateTime } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, TextField, given } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useEvery, useLoaded } from "../ui/hooks.js";
+import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { useAction, useEvery, useStore } from "../ui/hooks.js";
 
 const ASK_EVERY_MS = 15_000;
-const TELLING = new Set(["actuator_alert", "system_event"]);
-
-/** The emergency stops in force: {items, problem, reload}. */
-export function useEmergencies() {
-  const { api } = useApp();
-  const { data, problem, reload } = useLoaded(() => api.get("/api/v1/actuators/emergencies"), []);
-  useEvery(ASK_EVERY_MS, reload);
-  useEvents((batch) => batch.some((event) => TELLING.has(event.type)) && reload());
-  return { items: data?.items ?? [], problem, reload };
-}
 
 const textOf = ({ esp_id: espId, gpio }) =>
   espId ? (gpio === null || gpio === undefined ? `device ${espId}` : `${espId}, gpio ${gpio}`) : "everything";
 
 /** Stops everything; `target` {esp_id, gpio} narrows it. */
-export function StopButton({ emergencies, target = {}, label = "EMERGENCY STOP" }) {
+export function StopButton({ target = {}, label = "EMERGENCY STOP" }) {
   const { session } = useApp();
   const [isOpen, setOpen] = useState(false);
   if (!session.may("operator")) return null;
   const close = () => setOpen(false);
   return html`
     <button type="button" class="stop" onClick=${() => setOpen(true)}>${label}</button>
-    ${isOpen && html`<${StopDialog} ...${{ target, emergencies }} onClose=${close} />`}`;
+    ${isOpen && html`<${StopDialog} target=${target} onClose=${close} />`}`;
 }
 
-function StopDialog({ target, emergencies, onClose }) {
-  const { api, toasts } = useApp();
+function StopDialog({ target, onClose }) {
+  const { api, emergencies, toasts } = useApp();
   const [stop, state] = useAction(async ({ reason }) => {
     await api.post("/api/v1/actuators/emergency_stop", given({ ...target, reason }));
     toasts.say(`Stopped: ${textOf(target)}.`, "bad");
@@ -51,33 +41,39 @@ function StopDialog({ target, emergencies, onClose }) {
 }
 
 /** Says on every page what is stopped. */
-export function EmergencyBar({ emergencies }) {
-  const { session } = useApp();
+export function EmergencyBar() {
+  const { session, emergencies } = useApp();
   const [clearing, setClearing] = useState(null);
-  if (emergencies.items.length === 0) return null;
+  const inForce = useStore(emergencies.current);
+  useEvery(ASK_EVERY_MS, emergencies.reload);
+  useEffect(() => {
+    emergencies.reload();
+  }, []);
+  if (inForce.length === 0) return null;
   return html`
     <section class="emergency-bar" aria-label="Emergency stops in force">
       <ul>
-        ${emergencies.items.map((emergency) => html`
+        ${inForce.map((emergency) => html`
           <li key=${emergency.emergency_id}>
-            <span><strong>STOPPED: ${textOf(emergency)}</strong> – ${emergency.reason}
-              (${emergency.raised_by}, ${dateTime(emergency.raised_at)})</span>
+            <span><strong>STOPPED: ${textOf(emergency)}</strong> – ${`${emergency.reason} (${emergency.raised_by},`}
+              ${` ${dateTime(emergency.raised_at)})`}</span>
             ${session.may("operator") && html`
-              <button type="button" onClick=${() => setClearing(emergency)}>Clear…</button>`}
+              <button type="button" aria-label=${`Clear… ${textOf(emergency)}`} onClick=${() => setClearing(emergency)}>
+                Clear…</button>`}
           </li>`)}
       </ul>
       ${clearing && html`
-        <${ClearDialog} emergency=${clearing} reload=${emergencies.reload} onClose=${() => setClearing(null)} />`}
+        <${ClearDialog} emergency=${clearing} onClose=${() => setClearing(null)} />`}
     </section>`;
 }
 
-function ClearDialog({ emergency, reload, onClose }) {
-  const { api, toasts } = useApp();
+function ClearDialog({ emergency, onClose }) {
+  const { api, emergencies, toasts } = useApp();
   const { esp_id, gpio } = emergency;
   const [clear, state] = useAction(async ({ reason }) => {
     await api.post("/api/v1/actuators/clear_emergency", given({ esp_id, gpio, reason }));
     toasts.say(`Cleared: ${textOf(emergency)}.`);
-    reload();
+    emergencies.reload();
     onClose();
   });
   return html`

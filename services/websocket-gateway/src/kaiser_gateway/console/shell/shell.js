@@ -7,7 +7,7 @@ import { useRoute } from "../ui/route.js";
 import { Toasts } from "../ui/toasts.js";
 import { SignIn } from "../pages/sign_in.js";
 import { ConnectionBanner } from "./connection.js";
-import { EmergencyBar, useEmergencies } from "./emergency.js";
+import { EmergencyBar } from "./emergency.js";
 import { Navigation, PAGES } from "./navigation.js";
 import { TopBar } from "./top_bar.js";
 
@@ -20,7 +20,6 @@ function Signed() {
   const { session, toasts } = useApp();
   const [name = PAGES[0].name, ...rest] = useRoute();
   const page = PAGES.find((one) => one.name === name);
-  const emergencies = useEmergencies();
   const main = useRef(null);
 
   useEffect(() => {
@@ -36,8 +35,8 @@ function Signed() {
 
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
-    <${TopBar} emergencies=${emergencies} />
-    <${EmergencyBar} emergencies=${emergencies} />
+    <${TopBar} />
+    <${EmergencyBar} />
     <${ConnectionBanner} />
     <div class="columns">
       <${Navigation} current=${name} />

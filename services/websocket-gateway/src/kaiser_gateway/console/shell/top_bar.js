@@ -13,7 +13,7 @@ const PHASES = {
   closed: ["idle", "not connected"],
 };
 
-export function TopBar({ emergencies }) {
+export function TopBar() {
   const { session, socket, theme } = useApp();
   const { user, role } = useStore(session.current) ?? {};
   const [kind, text] = PHASES[useStore(socket.state).phase];
@@ -24,9 +24,9 @@ export function TopBar({ emergencies }) {
       <a class="brand" href="#/log">Kaiser</a>
       <${Badge} kind=${kind}>${text}<//>
       <span class="spacer"></span>
-      <${StopButton} emergencies=${emergencies} />
+      <${StopButton} />
       <details class="account">
-        <summary>${user}</summary>
+        <summary aria-label=${`Account: ${user}`}><span class="account-name">${user}</span> ⋮</summary>
         <div class="account-menu">
           <p>Signed in as <strong>${user}</strong>, ${role}</p>
           <button type="button" onClick=${() => theme.choose(next)}>Colours: ${chosen}</button>

@@ -1,7 +1,7 @@
 /** A line chart over time: drag to zoom, double-click to go back. Figures are also told in words. */
 
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
-import { number } from "../core/format.js";
+import { axisTime, dateTime, number } from "../core/format.js";
 import { html, useEffect, useRef } from "./html.js";
 
 const HEIGHT_PX = 280;
@@ -15,10 +15,10 @@ export function Chart({ label, unit, columns, names, onZoom }) {
   zoomed.current = onZoom;
 
   useEffect(() => {
-    const options = optionsOf({ names, unit, width: holder.current.clientWidth, zoomed });
-    plot.current = new uPlot(options, columns, holder.current);
-    const resized = new ResizeObserver(() => plot.current.setSize(sizeOf(holder.current)));
-    resized.observe(holder.current);
+    const element = holder.current;
+    plot.current = new uPlot(optionsOf({ names, unit, width: element.clientWidth, zoomed }), columns, element);
+    const resized = new ResizeObserver(() => plot.current.setSize(sizeOf(element)));
+    resized.observe(element);
     return () => {
       resized.disconnect();
       plot.current.destroy();
@@ -37,7 +37,8 @@ export function Chart({ label, unit, columns, names, onZoom }) {
 const sizeOf = (element) => ({ width: element.clientWidth, height: HEIGHT_PX });
 
 function optionsOf({ names, unit, width, zoomed }) {
-  const axis = { stroke: () => cssColour("--quiet"), grid: { stroke: () => cssColour("--line"), width: 1 }, ticks: { show: false } };
+  const grid = { stroke: () => cssColour("--line"), width: 1 };
+  const axis = { stroke: () => cssColour("--quiet"), grid, ticks: { show: false } };
   const lines = names.map((name, index) => ({
     label: unit ? `${name} (${unit})` : name,
     stroke: () => cssColour(LINES[index]),
@@ -49,11 +50,14 @@ function optionsOf({ names, unit, width, zoomed }) {
     width,
     height: HEIGHT_PX,
     cursor: { drag: { x: true, y: false } },
-    series: [{ label: "time" }, ...lines],
-    axes: [axis, { ...axis, size: 64 }],
+    series: [{ label: "time", value: (_, seconds) => dateTime(seconds === null ? null : seconds * 1000) }, ...lines],
+    axes: [{ ...axis, values: timeLabels, space: 70 }, { ...axis, size: 64 }],
     hooks: { setSelect: [(plot) => selected(plot, zoomed.current)] },
   };
 }
+
+/** `step`: seconds between two labels. */
+const timeLabels = (plot, times, axis, space, step) => times.map((seconds) => axisTime(seconds, step));
 
 /** A custom property of the theme that is in force now. */
 function cssColour(name) {
@@ -74,7 +78,8 @@ function selected(plot, onZoom) {
 function inWords([times, figures], unit = "") {
   const known = figures.filter((value) => typeof value === "number");
   if (known.length === 0) return "No figures in this time.";
-  const [lowest, highest] = known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  const lowest = known.reduce((least, value) => Math.min(least, value));
+  const highest = known.reduce((most, value) => Math.max(most, value));
   const text = (value) => `${number(value)} ${unit}`.trim();
   return `${times.length} points; lowest ${text(lowest)}, highest ${text(highest)}, last ${text(known.at(-1))}.`;
 }

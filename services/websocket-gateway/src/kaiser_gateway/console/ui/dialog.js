@@ -2,12 +2,16 @@
 
 import { html, useEffect, useRef } from "./html.js";
 
+/** What has the focus at first: not the button that closes. */
+const FIRST = "input, select, textarea, [type=submit]";
+
 /** Shown as long as it is drawn; `onClose` takes it away. */
 export function Dialog({ title, onClose, children, wide = false }) {
   const dialog = useRef(null);
   useEffect(() => {
     const before = document.activeElement;
     dialog.current.showModal();
+    dialog.current.querySelector(FIRST)?.focus();
     return () => before?.isConnected && before.focus();
   }, []);
   return html`

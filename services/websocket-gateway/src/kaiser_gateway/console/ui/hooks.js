@@ -1,7 +1,8 @@
 /** Hooks of the pages: stores, events, loading, doing. */
 
 import { Problem } from "../core/api.js";
-import { useApp, useEffect, useRef, useState } from "./html.js";
+import { spaced } from "../core/spaced.js";
+import { useApp, useEffect, useMemo, useRef, useState } from "./html.js";
 
 /** The value of a store, drawn anew when it changes. */
 export function useStore(store) {
@@ -21,15 +22,22 @@ export function useEvents(listener) {
   useEffect(() => feed.on((batch) => latest.current(batch)), [feed]);
 }
 
-/** What `load` gives: {data, problem, isLoading, reload, setData}; loaded again when `inputs` change. */
+const AT_MOST_EVERY_MS = 1000;
+
+/**
+ * What `load` gives: {data, problem, isLoading, reload, reloadSoon, setData}; loaded again when `inputs` change.
+ * `reloadSoon` is for events, of which many may come: it asks at most once a second.
+ */
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });
   const generation = useRef(0);
+  const latest = useRef(load);
+  latest.current = load;
 
   async function reload() {
     const mine = ++generation.current;
     setState((old) => ({ ...old, isLoading: true }));
-    const next = await outcome(load);
+    const next = await outcome(() => latest.current());
     if (mine === generation.current) setState((old) => ({ data: old.data, ...next, isLoading: false }));
   }
 
@@ -39,7 +47,8 @@ export function useLoaded(load, inputs) {
   }, inputs);
 
   const setData = (change) => setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
-  return { ...state, reload, setData };
+  const reloadSoon = useMemo(() => spaced(reload, AT_MOST_EVERY_MS), []);
+  return { ...state, reload, reloadSoon, setData };
 }
 
 /** `[run, {problem, isBusy}]`: runs something that asks the server; true once it went well. */
@@ -54,6 +63,18 @@ export function useAction(action) {
   }
 
   return [run, state];
+}
+
+/** Whether the screen is so narrow that things stand below each other; the style sheets have the same limit. */
+export function useNarrow() {
+  const [query] = useState(() => matchMedia("(max-width: 52rem)"));
+  const [isNarrow, setNarrow] = useState(query.matches);
+  useEffect(() => {
+    const changed = () => setNarrow(query.matches);
+    query.addEventListener("change", changed);
+    return () => query.removeEventListener("change", changed);
+  }, [query]);
+  return isNarrow;
 }
 
 /** The present, in ms, drawn anew every few seconds. */

@@ -13,7 +13,7 @@ export function Table({ label, columns, rows, keyOf }) {
         ${rows.map((row) => html`
           <tr key=${keyOf(row)}>
             ${columns.map((column) => html`
-              <td key=${column.name} data-label=${column.name} class=${column.class}>${column.cell(row)}</td>`)}
+              <td key=${column.name} data-label=${column.name} class=${column.class}><div>${column.cell(row)}</div></td>`)}
           </tr>`)}
       </tbody>
     </table>`;

@@ -1,0 +1,28 @@
+/** The emergency stops in force, asked for now and then and whenever an event may tell of one. */
+
+import { Problem } from "./api.js";
+import { spaced } from "./spaced.js";
+import { store } from "./store.js";
+
+const AT_MOST_EVERY_MS = 1000;
+const TELLING = new Set(["actuator_alert", "system_event"]);
+
+/** `current` holds the stops; what was known stays while nobody answers. */
+export function openEmergencies({ api, feed }) {
+  const current = store([]);
+
+  async function reload() {
+    try {
+      const { items } = await api.get("/api/v1/actuators/emergencies");
+      if (keyOf(items) !== keyOf(current.get())) current.set(items);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // the System page and every command tell that it is down
+    }
+  }
+
+  const reloadSoon = spaced(reload, AT_MOST_EVERY_MS);
+  feed.on((batch) => batch.some(({ type }) => TELLING.has(type)) && reloadSoon());
+  return { current, reload };
+}
+
+const keyOf = (emergencies) => emergencies.map((emergency) => emergency.emergency_id).join();

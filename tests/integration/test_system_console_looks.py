@@ -1,0 +1,106 @@
+"""How the console looks: every page, narrow and wide, light and dark, measured by axe-core and kept as screenshots."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from browser import Person
+from harness import Message, Stack, reading, wait_until
+from playwright.sync_api import Browser, expect
+
+MOCK = "MOCK_LOOKS"
+PAGES = {
+    "log": ["log"],
+    "devices": ["devices"],
+    "device": ["devices", MOCK],
+    "sensors": ["sensors"],
+    "sensor": ["sensors", MOCK, "4", "ds18b20"],
+    "actuators": ["actuators"],
+    "actuator": ["actuators", MOCK, "25"],
+    "rules": ["rules"],
+    "new-rule": ["rules", "new"],
+    "mocks": ["mocks"],
+    "mock": ["mocks", MOCK],
+    "rejected": ["rejected"],
+    "system": ["system"],
+}
+TOO_WIDE = """() => [...document.querySelectorAll("body *")]
+    .filter(one => document.documentElement.scrollWidth > innerWidth && one.getBoundingClientRect().right > innerWidth)
+    .map(one => one.outerHTML.slice(0, 120))"""
+LOOKS = [(1440, "light"), (1440, "dark"), (360, "light"), (360, "dark")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def something_to_see(console_stack: Stack) -> None:
+    """A mock with a history, a device that waits for approval, a rejected message, an emergency stop."""
+    sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 1,
+              "variation_pattern": "RANDOM", "variation_range": 2}  # fmt: skip
+    pump = {"gpio": 25, "actuator_type": "pump"}
+    body = {
+        "esp_id": MOCK,
+        "name": "Greenhouse by the river",
+        "zone_id": "north",
+        "sensors": [sensor],
+        "actuators": [pump],
+    }
+    now_ms = int(time.time() * 1000)
+    beat = {"ts": now_ms, "uptime": 60, "heap_free": 45_000, "wifi_rssi": -71}
+    alert = {"esp_id": MOCK, "gpio": 25, "alert_type": "hardware_error", "message": "the relay is stuck", "ts": now_ms}
+    with console_stack.sign_in() as rest:
+        assert rest.post("/api/v1/debug/mock-esp", json=body).status_code == 201
+        url = f"/api/v1/actuators/{MOCK}/25"
+        wait_until(lambda: rest.get(url).status_code == 200, "the pump was reported")
+        rest.put(url, json={"actuator_type": "pump", "name": "Pump of bed 1", "max_runtime_s": 600}).raise_for_status()
+        console_stack.publish(
+            [
+                *(reading(MOCK, 4, now_ms - number * 60_000, 20 + number % 7) for number in range(1, 50)),
+                Message("kaiser/god/esp/ESP_NEWCOMER/system/heartbeat", json.dumps(beat).encode()),
+                Message(f"kaiser/god/esp/{MOCK}/actuator/25/alert", json.dumps(alert).encode()),
+                Message(f"kaiser/god/esp/{MOCK}/sensor/4/data", b"{'raw': 12"),
+            ]
+        )
+        stop = {"esp_id": MOCK, "gpio": 25, "reason": "the relay is stuck"}
+        rest.post("/api/v1/actuators/emergency_stop", json=stop).raise_for_status()
+
+
+@pytest.fixture(scope="module", params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
+def onlooker(request: pytest.FixtureRequest, browser: Browser, console_stack: Stack) -> Iterator[Person]:
+    """The administrator at a screen of some width, in some colours."""
+    width, colours = request.param
+    person = Person(browser, console_stack, width=width, colours=colours)
+    person.look = f"{width}-{colours}"
+    yield person.sign_in()
+    person.leave()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_its_screen_and_has_no_barrier(onlooker: Person, name: str):
+    onlooker.open(*PAGES[name])
+    onlooker.page.wait_for_load_state("networkidle")
+    expect(onlooker.page.get_by_text("Loading…")).to_have_count(0)
+    if name == "log":
+        onlooker.page.locator(".log-row").first.click()
+    onlooker.screenshot(f"{name}-{onlooker.look}")
+    assert onlooker.page.evaluate(TOO_WIDE) == []
+    assert onlooker.accessibility() == []
+    assert onlooker.troubles == []
+
+
+def test_the_sign_in_has_no_barrier(make_person: Callable[..., Person]):
+    for width, colours in LOOKS:
+        person = make_person(width=width, colours=colours)
+        person.page.goto(person.url)
+        expect(person.button("Sign in")).to_be_visible()
+        person.screenshot(f"sign-in-{width}-{colours}")
+        assert person.accessibility() == []
+
+
+@pytest.mark.parametrize("name", ["EMERGENCY STOP", f"Clear… {MOCK}, gpio 25"])
+def test_a_dialog_has_no_barrier(onlooker: Person, name: str):
+    onlooker.open("devices").button(name).click()
+    expect(onlooker.dialog()).to_be_visible()
+    onlooker.screenshot(f"{name.split('…')[0].lower().replace(' ', '-')}-{onlooker.look}")
+    assert onlooker.accessibility() == []
+    onlooker.page.keyboard.press("Escape")
+    expect(onlooker.dialog()).to_have_count(0)
