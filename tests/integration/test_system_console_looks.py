@@ -100,7 +100,7 @@ def test_the_sign_in_has_no_barrier(make_person: Callable[..., Person]):
 def test_a_dialog_has_no_barrier(onlooker: Person, name: str):
     onlooker.open("devices").button(name).click()
     expect(onlooker.dialog()).to_be_visible()
-    onlooker.screenshot(f"{name.split('…')[0].lower().replace(' ', '-')}-{onlooker.look}")
+    onlooker.screenshot(f"{name.partition('…')[0].lower().replace(' ', '-')}-{onlooker.look}")
     assert onlooker.accessibility() == []
     onlooker.page.keyboard.press("Escape")
     expect(onlooker.dialog()).to_have_count(0)
