@@ -88,7 +88,7 @@ def grants() -> tuple[Grants, ...]:
             consumes(SENSOR_LIVE),
             consumes(SENSOR_STORE),
             consumes(SENSOR_RESPONSES),
-            [f"{_API}.STREAM.PURGE.{SENSORS.name}", "event.sensor_data.*", "event.system_event.*", "mqtt.out.*.*"],
+            [f"{_API}.STREAM.PURGE.{SENSORS.name}", "event.sensor_data.*", "event.system_event.*", TO_DEVICE],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             mirrors(SENSOR_CONFIGS_BUCKET),
@@ -168,7 +168,6 @@ def reads(stream: Stream) -> Iterable[str]:
     """Read a stream in order from a point on. The server holds the filter to what the subject of the request says."""
     (subject,) = stream.subjects
     return (
-        f"{_API}.STREAM.INFO.{stream.name}",
         f"{_API}.CONSUMER.CREATE.{stream.name}.*.{subject}",
         f"{_API}.CONSUMER.MSG.NEXT.{stream.name}.*",
     )

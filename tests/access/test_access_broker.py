@@ -1,0 +1,150 @@
+"""At the broker a device speaks for itself alone, and hears what is for it or for all."""
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paho.mqtt.client as paho
+import pytest
+from harness import wait_until
+from kaiser_common.topics import TEMPLATES, filters, is_downlink
+from kaiser_deploy import devices
+from secured import DEPLOY, Secured
+
+ONE, OTHER = "ESP_0A1B2C3D", "ESP_FFFFFFFF"
+
+
+@pytest.fixture(scope="module")
+def passwords(broker: Secured) -> dict[str, str]:
+    given = {esp_id: devices.admit(broker.secrets, esp_id) for esp_id in (ONE, OTHER)}
+    broker.reread()
+    wait_until(lambda: is_let_in(broker, OTHER, given[OTHER]), "the broker knows the devices")
+    return given | {"kaiser-ingest": broker.secret("mqtt-ingest"), "kaiser-probe": broker.secret("mqtt-probe")}
+
+
+@contextmanager
+def client(broker: Secured, user: str, password: str, client_id: str = "") -> Iterator[tuple[paho.Client, queue.Queue]]:
+    heard: queue.Queue[paho.MQTTMessage] = queue.Queue()
+    answers: queue.Queue[int] = queue.Queue()
+    connection = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    connection.username_pw_set(user, password)
+    connection.on_message = lambda _, __, message: heard.put(message)
+    connection.on_connect = lambda _, __, ___, reason, ____: answers.put(reason.value)
+    connection.connect("127.0.0.1", broker.port)
+    connection.loop_start()
+    try:
+        code = answers.get(timeout=10)
+        if code:
+            raise PermissionError(code)
+        yield connection, heard
+    finally:
+        connection.disconnect()
+        connection.loop_stop()
+
+
+def is_let_in(broker: Secured, user: str, password: str) -> bool:
+    try:
+        with client(broker, user, password):
+            return True
+    except PermissionError:
+        return False
+
+
+def published(connection: paho.Client, topic: str, payload: bytes = b"{}") -> int:
+    """The reason code of the broker's PUBACK: 0 or 16 (nobody subscribed) for taken, 135 for not allowed."""
+    codes: queue.Queue[int] = queue.Queue()
+    connection.on_publish = lambda _, __, ___, reason, ____: codes.put(reason.value)
+    connection.publish(topic, payload, qos=1)
+    return codes.get(timeout=10)
+
+
+def concrete(template: str, esp_id: str) -> str:
+    return template.format(k="god", esp=esp_id, gpio=4)
+
+
+def test_ingest_may_read_exactly_the_filters_that_it_subscribes():
+    lines = (DEPLOY / "mosquitto/access.conf").read_text().split("user kaiser-ingest")[1].split("\n\n")[0].splitlines()
+    readable = {line.removeprefix("topic read ") for line in lines if line.startswith("topic read ")}
+    assert readable == {*filters(), "$SYS/broker/publish/messages/dropped"}
+
+
+def test_a_device_publishes_as_itself_in_every_way_that_it_has(broker, passwords):
+    with client(broker, ONE, passwords[ONE]) as (device, _):
+        for kind, template in TEMPLATES.items():
+            if not is_downlink(kind) and "{esp}" in template:
+                assert published(device, concrete(template, ONE)) in (0, 16), template
+
+
+def test_a_device_cannot_publish_as_another_nor_as_kaiser(broker, passwords):
+    with client(broker, ONE, passwords[ONE]) as (device, _):
+        for template in TEMPLATES.values():
+            if "{esp}" in template:
+                assert published(device, concrete(template, OTHER)) == 135, template
+        for topic in (
+            "kaiser/broadcast/emergency",
+            "kaiser/god/server/status",
+            "kaiser/god/discovery/esp32_nodes",
+            "x",
+        ):
+            assert published(device, topic) == 135, topic
+
+
+def test_what_a_device_claims_in_anothers_name_reaches_nobody(broker, passwords):
+    with (
+        client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, heard),
+        client(broker, ONE, passwords[ONE]) as (device, _),
+    ):
+        ingest.subscribe([(each, 1) for each in filters()])
+        published(device, concrete(TEMPLATES["sensor.data"], OTHER), b"forged")
+        published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own")
+        assert heard.get(timeout=10).payload == b"own"
+        assert heard.empty()
+
+
+def test_a_device_hears_its_commands_and_broadcasts_and_nothing_of_others(broker, passwords):
+    with (
+        client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, _),
+        client(broker, ONE, passwords[ONE]) as (device, heard),
+    ):
+        device.subscribe("#", 1)
+        for kind, template in TEMPLATES.items():
+            if is_downlink(kind):
+                for esp_id in {concrete(template, OTHER): OTHER, concrete(template, ONE): ONE}.values():
+                    assert published(ingest, concrete(template, esp_id)) in (0, 16), template
+        assert published(ingest, concrete(TEMPLATES["downlink.config"], ONE), b"last") in (0, 16)
+        topics = []
+        while (message := heard.get(timeout=10)).payload != b"last":
+            topics.append(message.topic)
+        assert set(topics) == {concrete(each, ONE) for kind, each in TEMPLATES.items() if is_downlink(kind)}
+        assert not any(OTHER in topic for topic in topics)
+
+
+def test_a_device_that_takes_ingests_client_id_does_not_end_its_session(broker, passwords):
+    with client(broker, "kaiser-ingest", passwords["kaiser-ingest"], "kaiser-ingest-god") as (ingest, heard):
+        ingest.subscribe(concrete(TEMPLATES["sensor.data"], ONE), 1)
+        with client(broker, ONE, passwords[ONE], "kaiser-ingest-god") as (device, _):
+            assert published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own") == 0
+            assert heard.get(timeout=10).payload == b"own"
+        assert ingest.is_connected()
+
+
+@pytest.mark.parametrize(("user", "password"), [(ONE, "wrong"), (ONE, ""), ("ESP_UNKNOWN", "x"), ("", "")])
+def test_without_the_right_password_nobody_is_let_in(broker, passwords, user, password):
+    with pytest.raises(PermissionError, match=r"13[45]"), client(broker, user, password):
+        pass
+
+
+def test_a_device_is_let_in_once_it_has_a_password_and_no_more_once_it_is_shut_out(broker, passwords):
+    password = devices.admit(broker.secrets, "ESP_GONE")
+    broker.reread()
+    wait_until(lambda: is_let_in(broker, "ESP_GONE", password), "the device is let in")
+    devices.shut_out(broker.secrets, "ESP_GONE")
+    broker.reread()
+    wait_until(lambda: not is_let_in(broker, "ESP_GONE", password), "the device is shut out")
+
+
+def test_the_health_check_reads_the_brokers_uptime_and_cannot_write(broker, passwords):
+    with client(broker, "kaiser-probe", passwords["kaiser-probe"]) as (probe, heard):
+        probe.subscribe("$SYS/broker/uptime")
+        assert heard.get(timeout=15).payload.endswith(b"seconds")
+        assert published(probe, concrete(TEMPLATES["sensor.data"], ONE)) == 135
