@@ -103,7 +103,8 @@ def test_a_service_does_in_its_schema_what_upkeep_asks_for(url_of):
     url = url_of("kaiser_sensor")
     ask(
         url,
-        "CREATE TABLE IF NOT EXISTS sensor.data_20300101 PARTITION OF sensor.data FOR VALUES FROM ('2030-01-01') TO ('2030-01-02')",
+        "CREATE TABLE IF NOT EXISTS sensor.data_20300101 PARTITION OF sensor.data"
+        " FOR VALUES FROM ('2030-01-01') TO ('2030-01-02')",
     )
     ask(url, "DROP TABLE sensor.data_20300101")
     ask(url, "CREATE TEMP TABLE staging (LIKE sensor.data)")
