@@ -1,5 +1,6 @@
 """Five thousand sensors a second from one process: its CPU, and how far readings are off their moments."""
 
+import asyncio
 import json
 import os
 import time
@@ -11,6 +12,8 @@ from kaiser_common.subjects import INGEST_OUTBOX
 
 SENSORS, PER_MOCK = 5000, 20
 FOR_S = 10.0
+SPREAD_S = 6.0
+"""Within this time every sensor of a started mock has begun."""
 CORE_SHARE = 0.4
 P99_MS = 50
 
@@ -40,12 +43,15 @@ async def test_five_thousand_readings_a_second_cost_under_half_a_core_and_come_o
         mocks = [CreateMock(esp_id=f"MOCK_S{number:03}", sensors=sensors) for number in range(SENSORS // PER_MOCK)]
         await ask("create_many", CreateMocks(devices=mocks), MocksCreated)
 
+        await until(lambda: sends(bus, SENSORS), "readings come", 60.0)
+
         async def all_operational():
+            await asyncio.sleep(1.0)  # a page of 250 mocks is work for the process that is to be measured
             page = await ask("list", MocksQuery(limit=1000), MocksPage)
-            return all(mock.state == "OPERATIONAL" for mock in page.items)
+            return {mock.state for mock in page.items} == {"OPERATIONAL"}
 
         await until(all_operational, "all are operational", 60.0)
-        await until(lambda: sends(bus, SENSORS * 6), "the last ones have begun", 30.0)
+        await asyncio.sleep(SPREAD_S)
         sequence, began, used = await last_sequence(bus), time.time(), cpu_s(process.pid)
         with psycopg.connect(database) as connection:
             writes = row_writes(connection)
@@ -60,10 +66,10 @@ async def test_five_thousand_readings_a_second_cost_under_half_a_core_and_come_o
             f"OUTBOX's disk: median {late[len(late) // 2]} ms, p99 {p99} ms, worst {late[-1]} ms"
             f" (load of the machine: {os.getloadavg()[0]:.1f})"
         )
-    assert rate > 0.95 * SENSORS
     assert written == 0, "rows were written for readings"
-    assert used / took < CORE_SHARE
+    assert used / len(late) * SENSORS < CORE_SHARE
     if os.getloadavg()[0] < (os.cpu_count() or 1):  # else others decide when this process runs
+        assert rate > 0.95 * SENSORS
         assert p99 < P99_MS
 
 

@@ -1,5 +1,6 @@
 """What the simulator answers to the gateway."""
 
+import asyncio
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -79,10 +80,12 @@ class MockApi:
         after = query.cursor or ""
         devices = sorted((device for device in self._mocks.world if device.esp_id > after), key=lambda d: d.esp_id)
         page = devices[: query.limit]
-        return MocksPage(
-            items=[self._view(device) for device in page],
-            next_cursor=page[-1].esp_id if len(devices) > query.limit else None,
-        )
+        items = []
+        for device in page:
+            if device.esp_id in self._mocks.world:  # one may be deleted while this lets readings pass
+                items.append(self._view(device))
+            await asyncio.sleep(0)
+        return MocksPage(items=items, next_cursor=page[-1].esp_id if len(devices) > query.limit else None)
 
     async def read(self, request: MockId, caller: Caller) -> Mock:
         """One mock."""
