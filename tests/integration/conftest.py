@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from browser import Person, add_user, chromium, program
-from harness import Stack
+from devices import new_id
+from harness import Stack, wait_until
 from kaiser_stack import mosquitto
 from playwright.sync_api import Browser
 
@@ -108,3 +109,18 @@ def viewer(make_person: Callable[..., Person], console_stack: Stack) -> Person:
     """Somebody who may only look, signed in."""
     add_user(console_stack, "vera", "only looking", "viewer")
     return make_person().sign_in("vera", "only looking")
+
+
+@pytest.fixture
+def mock(console_stack: Stack) -> str:
+    """A running mock device with a thermometer on gpio 4 and a pump on gpio 25, which is set up."""
+    esp_id = new_id()
+    sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
+    body = {"esp_id": esp_id, "sensors": [sensor], "actuators": [{"gpio": 25, "actuator_type": "pump"}]}
+    with console_stack.sign_in() as rest:
+        assert rest.post("/api/v1/debug/mock-esp", json=body).status_code == 201
+        url = f"/api/v1/actuators/{esp_id}/25"
+        settings = {"actuator_type": "pump", "name": f"Pump {esp_id[-4:]}"}
+        wait_until(lambda: rest.get(url).status_code == 200, "the pump was reported")
+        assert rest.put(url, json=settings).status_code == 200
+    return esp_id
