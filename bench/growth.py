@@ -10,7 +10,8 @@ _FILL = """
 INSERT INTO sensor.data
     (time, esp_id, gpio, sensor_type, raw, value, unit, quality, processing_mode, data_source, clock)
 SELECT now() - interval '1 day' - make_interval(secs => number * 0.06),
-    'TEST_B' || lpad((number %% 1000)::text, 5, '0'), 3, 'ds18b20', number, 21.5, '°C', 'good', 'device', 'real', 'device'
+    'TEST_B' || lpad((number %% 1000)::text, 5, '0'),
+    3, 'ds18b20', number, 21.5, '°C', 'good', 'device', 'real', 'device'
 FROM generate_series(%s::bigint, %s::bigint) AS number ON CONFLICT DO NOTHING
 """
 """A thousand sensors, a reading a minute, back from yesterday."""

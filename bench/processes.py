@@ -9,7 +9,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds since the start, and resident bytes (proportional, so that shared memory counts once)."""
+    """CPU seconds since the start, and resident bytes of its own (what processes share is divided among them)."""
 
     cpu_s: float
     resident: int
@@ -41,10 +41,13 @@ def tree(pid: int) -> list[int]:
 
 
 def _proportional(pid: int) -> int:
+    """Proportional resident bytes without shared memory: PostgreSQL's buffers fill up as they are meant to."""
+    found = dict.fromkeys(("Pss:", "Pss_Shmem:"), 0)
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
+        name = line.split()[0]
+        if name in found:
+            found[name] = int(line.split()[1]) * 1024
+    return found["Pss:"] - found["Pss_Shmem:"]
 
 
 def machine() -> dict[str, object]:
