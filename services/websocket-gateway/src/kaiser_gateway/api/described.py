@@ -11,6 +11,12 @@ from kaiser_gateway.asyncapi import document
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class SchemaAnswer(JSONResponse):
+    """A JSON Schema."""
+
+    media_type = "application/schema+json"
+
+
 def router() -> APIRouter:
     """/api/asyncapi and /api/schemas/."""
     routes = APIRouter(prefix="/api", tags=["descriptions"])
@@ -25,13 +31,13 @@ def router() -> APIRouter:
         """Where the JSON Schema of each event type's data is."""
         return {kind: f"/api/schemas/{kind}.json" for kind in EVENT_MODELS}
 
-    @routes.get("/schemas/{kind}.json", response_class=JSONResponse)
-    async def schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> JSONResponse:
+    @routes.get("/schemas/{kind}.json", response_class=SchemaAnswer)
+    async def schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> SchemaAnswer:
         """The JSON Schema of the data of one event type."""
         model = EVENT_MODELS.get(kind)  # type: ignore[call-overload]
         if model is None:
             raise HTTPException(404, f"no event type {kind!r}")
         text = {"$schema": _DIALECT, "$id": f"/api/schemas/{kind}.json", **model.model_json_schema()}
-        return JSONResponse(text, media_type="application/schema+json")
+        return SchemaAnswer(text)
 
     return routes
