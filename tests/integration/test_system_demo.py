@@ -10,7 +10,7 @@ from harness import ROOT, Stack, wait_until
 from kaiser_common.schemas.api.mock import CreateMocks
 from kaiser_common.schemas.api.rules import RuleSettings
 from kaiser_stack import demo
-from mocks import Mocks
+from mocks import Mocks, ok
 
 FILE = ROOT / "demo" / "greenhouse.yaml"
 
@@ -50,8 +50,14 @@ def test_charts_move_within_a_minute_and_everything_can_be_taken_away_again(stac
         "three readings of a bed and of the tank",
     )
     assert time.monotonic() - began < 60
+    wait_until(lambda: mocks.actuator("MOCK_BED_1", 26)["state"], "the rule waters the dry bed", 90.0)
+    [rule] = ok(mocks.rest.get("/api/v1/logic/rules", params={"esp_id": "MOCK_BED_1"}))["items"]
+    fired = {"rule_id": rule["rule_id"], "outcome": "succeeded"}
+    wait_until(
+        lambda: ok(mocks.rest.get("/api/v1/logic/executions", params=fired))["items"], "its execution is in the list"
+    )
     assert "0 mock devices made, 8 were there already" in run(stack)
-    assert "8 mock devices" in run(stack, "--remove")
+    assert "8 mock devices and 1 rules removed" in run(stack, "--remove")
     assert [mocks.device(esp_id) for esp_id in ids] == [{}] * 8
 
 
