@@ -23,6 +23,7 @@ MODULES = {
     "settings",
     "subjects",
     "topics",
+    "tracing",
 }
 
 

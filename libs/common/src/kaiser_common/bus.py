@@ -59,6 +59,8 @@ class Outgoing:
     subject: str
     body: bytes
     msg_id: str
+    traceparent: str = ""
+    """Of a sampled message the trace it belongs to."""
 
 
 class Bus:
@@ -137,7 +139,7 @@ class Bus:
 
     def _single(self, message: Outgoing) -> "_Packets":
         reply = self._reply_subject()
-        header = f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n\r\n".encode()
+        header = f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n{_trace_header(message)}\r\n".encode()
         return _Packets(reply, _packet(message.subject, reply, header, message.body))
 
     def _batch(self, part: Sequence[Outgoing]) -> "_Packets":
@@ -149,7 +151,8 @@ class Bus:
             commit = "Nats-Batch-Commit: 1\r\n" if sequence == last else ""
             header = (
                 f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n"
-                f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {sequence}\r\n{commit}\r\n"
+                f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {sequence}\r\n"
+                f"{commit}{_trace_header(message)}\r\n"
             ).encode()
             packets.append(_packet(message.subject, reply if sequence == last else "", header, message.body))
         return _Packets(reply, b"".join(packets))
@@ -210,6 +213,10 @@ class Bus:
                 metrics.BUS_CONNECTED.set(1)
             end_if_cancelled()
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
+
+
+def _trace_header(message: Outgoing) -> str:
+    return f"traceparent: {message.traceparent}\r\n" if message.traceparent else ""
 
 
 @dataclass(frozen=True, slots=True)

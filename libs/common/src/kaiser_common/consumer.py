@@ -46,6 +46,12 @@ class Delivery:
         return parse_headers(self._raw_headers)
 
     @property
+    def traceparent(self) -> str:
+        """The trace that a sampled message belongs to (W3C Trace Context); empty for all others."""
+        raw = self._raw_headers
+        return self.headers.get("traceparent", "") if raw is not None and b"traceparent:" in raw else ""
+
+    @property
     def deliveries(self) -> int:
         """How often it was delivered, this time included."""
         return int(self._field(-5))

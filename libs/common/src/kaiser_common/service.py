@@ -27,6 +27,7 @@ from starlette.routing import Route
 from kaiser_common import __version__
 from kaiser_common.schemas.api.system import LastError, ReplicaStatus
 from kaiser_common.settings import CommonSettings, SettingsError, in_force, load
+from kaiser_common.tracing import Tracer, open_tracer
 
 SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 
@@ -66,8 +67,10 @@ class ErrorMemory:
 class Service:
     """What the shell gives to a service's work."""
 
-    def __init__(self, name: str, errors: "ErrorMemory | None" = None) -> None:
+    def __init__(self, name: str, errors: "ErrorMemory | None" = None, tracer: Tracer | None = None) -> None:
         self.name = name
+        self.tracer = tracer
+        """None while tracing is off."""
         self.stopping = asyncio.Event()
         self._errors = errors or ErrorMemory()
         self._started_at = int(time.time() * 1000)
@@ -127,6 +130,7 @@ def run(
     """
     try:
         settings = load(settings_class)
+        tracer = open_tracer(settings, name)
     except SettingsError as error:
         print(f"kaiser-{name}: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
@@ -135,7 +139,10 @@ def run(
     structlog.get_logger().info("starting", version=__version__, pid=os.getpid(), settings=in_force(settings))
     BUILD.labels(name, __version__).set(1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_run(Service(name, errors), settings, work, public)))
+        status = runner.run(_run(Service(name, errors, tracer), settings, work, public))
+    if tracer is not None:
+        tracer.close()
+    sys.exit(status)
 
 
 async def _run(

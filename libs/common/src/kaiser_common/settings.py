@@ -22,6 +22,9 @@ class CommonSettings(BaseSettings):
         default=9100, ge=0, le=65535, description="Port of /metrics /healthz /readyz; 0 takes a free one."
     )
 
+    otlp_url: str = Field(default="", description="OTLP/HTTP receiver of traces; empty: tracing is off.")
+    trace_ratio: float = Field(default=0.01, ge=0, le=1, description="Share of the messages that is traced.")
+
     nats_port: int = Field(default=4222, ge=1, le=65535, description="Port of a NATS server on this machine.")
     nats_url: str = Field(default="", description="Address of NATS; empty means 127.0.0.1 at KAISER_NATS_PORT.")
     nats_user: str = Field(default="", description="User at NATS, empty for none.")

@@ -57,6 +57,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 qos0_limit=settings.ingest_qos0_limit,
                 on_stored=session.on_stored,
                 on_heard=heard.add,
+                tracer=service.tracer,
             )
 
         session = Session(settings, pipeline_of, Memory(bus), events)

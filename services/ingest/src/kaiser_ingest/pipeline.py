@@ -9,8 +9,9 @@ import time
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
@@ -18,6 +19,7 @@ from kaiser_common.errors import Code, Rejected
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink, parse
+from kaiser_common.tracing import Tracer, traceparent_of
 
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds, RecentIds
@@ -25,6 +27,9 @@ from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.outgoing import content_id, to_outgoing, to_rejected
 from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, validate
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 log = structlog.get_logger()
 
@@ -50,6 +55,7 @@ class _Batch:
     codes: list[Code] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     heard: dict[tuple[str, str], int] = field(default_factory=dict)
+    spans: list["Span"] = field(default_factory=list)
 
 
 class Pipeline:
@@ -64,6 +70,7 @@ class Pipeline:
         qos0_limit: int,
         on_stored: Callable[[Sequence[Incoming]], None],
         on_heard: Callable[[dict[tuple[str, str], int]], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self._bus = bus
         self._known = known
@@ -71,6 +78,7 @@ class Pipeline:
         self._qos0_limit = qos0_limit
         self._on_stored = on_stored
         self._on_heard = on_heard
+        self._tracer = tracer
         self._waiting: deque[Incoming] = deque()
         self._under_way: list[Incoming] = []
         self._qos0 = 0
@@ -175,12 +183,16 @@ class Pipeline:
                 if type(outcome.message) is Reading:
                     reading_id = "" if outcome.message.clock == "device" else self._id(message, index)
                     outgoing = to_outgoing(outcome, reading_id, "")
+                    if self._tracer is not None:
+                        outgoing = self._traced(self._tracer, outgoing, message, batch)
                     if outgoing.msg_id not in self._stored_ids:
                         batch.sensors.setdefault(outgoing.msg_id, outgoing)
                     batch.heard[heard] = message.received_at_ms
                 else:
                     fact = content_id(message.topic, message.payload)
                     outgoing = to_outgoing(outcome, self._id(message, index), fact)
+                    if self._tracer is not None:
+                        outgoing = self._traced(self._tracer, outgoing, message, batch)
                     if outgoing.msg_id not in self._stored_ids:
                         batch.devices.setdefault(outgoing.msg_id, outgoing)
                     if not is_downlink(outcome.kind) and outcome.kind is not Kind.WILL:
@@ -197,6 +209,14 @@ class Pipeline:
         if not outcomes:
             batch.ignored.append("empty")
         batch.results.append(result)
+
+    def _traced(self, tracer: Tracer, outgoing: Outgoing, message: Incoming, batch: _Batch) -> Outgoing:
+        """The same message, of some with a trace that begins at its receipt."""
+        if not tracer.samples():
+            return outgoing
+        span = tracer.begin("ingest", message.received_at_ms * 1_000_000, outgoing.subject)
+        batch.spans.append(span)
+        return replace(outgoing, traceparent=traceparent_of(span))
 
     def _id(self, message: Incoming, index: int) -> str:
         identity = self._delivery_ids.of(message)
@@ -233,6 +253,8 @@ class Pipeline:
         accounts.ignored.update(batch.ignored)
         accounts.acknowledged([(now_ms - message.received_at_ms) / 1000 for message in done])
         self._seconds.observe(max(0, now_ms - done[0].received_at_ms) / 1000)
+        for span in batch.spans:
+            span.end()
         self._on_heard(batch.heard)
         if not self._waiting:
             self._idle.set()

@@ -77,7 +77,7 @@ async def work(service: Service, settings: SensorSettings) -> None:
 
         async with Consumer(bus, SENSOR_LIVE, max_messages=settings.sensor_batch).open() as live:
             tasks.create_task(service.until_stopped(live.stop), name="stop-live")
-            shown = tasks.create_task(Live(bus, process, wants_answer).run(live), name="live")
+            shown = tasks.create_task(Live(bus, process, wants_answer, service.tracer).run(live), name="live")
             background.append(tasks.create_task(keep_purging(bus, service.stopping), name="purge"))
             if await _until_stopped_or(service, wait_for_schema(pool, "sensor")):
                 await _with_database(service, settings, bus, pool, configs, devices, process)
@@ -128,7 +128,8 @@ async def _with_database(
         if upkeep.keeps_rollups:
             rounds.append(every(settings.sensor_rollup_every_s, upkeep.refresh, "rollups_postponed"))
         background = [tasks.create_task(one) for one in rounds]
-        await Storing(bus, pool, process, note_rollups=upkeep.keeps_rollups).run(stored, service.stopping)
+        storing = Storing(bus, pool, process, note_rollups=upkeep.keeps_rollups, tracer=service.tracer)
+        await storing.run(stored, service.stopping)
         for task in background:
             task.cancel()
 

@@ -14,6 +14,7 @@ from kaiser_common.schemas.sensor import Processed as ProcessedPayload
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import event_subject, outbox_subject
 from kaiser_common.topics import Kind, build
+from kaiser_common.tracing import Tracer
 
 from kaiser_sensor import metrics
 from kaiser_sensor.decode import decode
@@ -29,10 +30,13 @@ _ANSWER_EXPIRES_MS = 30_000
 class Live:
     """Publishes `event.sensor_data`. Killed after the publish and before the acknowledgement: the events come twice."""
 
-    def __init__(self, bus: Bus, process: Process, wants_answer: Callable[[Reading], bool]) -> None:
+    def __init__(
+        self, bus: Bus, process: Process, wants_answer: Callable[[Reading], bool], tracer: Tracer | None = None
+    ) -> None:
         self._bus = bus
         self._process = process
         self._wants_answer = wants_answer
+        self._tracer = tracer
         self._seconds = STAGE_SECONDS.labels("bus_to_event")
 
     async def run(self, consumer: Consumer) -> None:
@@ -58,6 +62,7 @@ class Live:
                 event_subject("sensor_data", processed.reading.esp_id),
                 to_event(processed),
                 f"live-{delivery.stream_sequence}-{delivery.timestamp_ns}",
+                delivery.traceparent if self._tracer is not None else "",
             )
             for delivery, processed in processed_readings
         ]
@@ -69,6 +74,8 @@ class Live:
         ]
         await self._bus.publish_batch(answers)
         metrics.PUBLISHED.inc(len(events))
+        if self._tracer is not None:
+            self._tracer.note("event", batch)
         if readings:
             self._seconds.observe(max(0.0, time.time() - readings[0][1].received_at / 1000))
 

@@ -13,6 +13,7 @@ from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.sensor import Reading
+from kaiser_common.tracing import Tracer
 
 from kaiser_sensor import metrics, store
 from kaiser_sensor.decode import decode
@@ -31,11 +32,14 @@ class Storing:
     """Stores readings. Killed before the commit: nothing is stored; after it and before the acknowledgement: the
     readings come again and change nothing."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool, process: Process, *, note_rollups: bool) -> None:
+    def __init__(
+        self, bus: Bus, pool: DatabasePool, process: Process, *, note_rollups: bool, tracer: Tracer | None = None
+    ) -> None:
         self._bus = bus
         self._pool = pool
         self._process = process
         self._note_rollups = note_rollups
+        self._tracer = tracer
         self._seconds = STAGE_SECONDS.labels("bus_to_db")
 
     async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
@@ -88,6 +92,8 @@ class Storing:
         metrics.STORED.inc(new)
         metrics.REPEATED.inc(len(rows) - new)
         self._seconds.observe(max(0.0, time.time() - pairs[0][1].received_at / 1000))
+        if self._tracer is not None:
+            self._tracer.note("store", (delivery for delivery, _ in pairs))
         return []
 
 

@@ -78,7 +78,7 @@ async def work(service: Service, settings: GatewaySettings) -> None:
         await wait_for_schema(pool, "gateway")
         users = Users(pool)
         await _ensure_admin(users, settings)
-        hub = Hub(bus, settings.ws_stalled_s)
+        hub = Hub(bus, settings.ws_stalled_s, service.tracer)
         signer = Signer(key)
         terms = settings.oidc_terms()
         guard = Guard(

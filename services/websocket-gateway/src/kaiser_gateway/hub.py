@@ -9,6 +9,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.consumer import OrderedReader
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.subjects import EVENTS
+from kaiser_common.tracing import Tracer
 
 from kaiser_gateway import metrics
 from kaiser_gateway.client import Client
@@ -25,8 +26,9 @@ _UNSENT_KEPT = 10_000
 class Hub:
     """The connected clients and the one reader that feeds them. After a restart clients resume by their last seq."""
 
-    def __init__(self, bus: Bus, stalled_s: float) -> None:
+    def __init__(self, bus: Bus, stalled_s: float, tracer: Tracer | None = None) -> None:
         self._bus = bus
+        self._tracer = tracer
         self._stalled_s = stalled_s
         self._index: Index[Client] = Index()
         self._clients: dict[tuple[str, str], Client] = {}
@@ -117,6 +119,8 @@ class Hub:
                     client.offer(event, now)
             if batch:
                 self._seconds.observe(max(0.0, time.time() - batch[0].timestamp_ns / 1e9))
+                if self._tracer is not None:
+                    self._tracer.note("offer to clients", batch)
                 await asyncio.sleep(0)  # let the clients' senders run between batches
 
     def _begin_anew(self) -> None:
