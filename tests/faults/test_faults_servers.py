@@ -8,10 +8,12 @@ from pathlib import Path
 import actions
 import nats
 import psycopg
+import pytest
 from harness import Stack
 from trial import RECOVERY_S, Trial, trial
 
 
+@pytest.mark.usefixtures("long_form_with_nats")
 async def test_a_database_that_only_reads_holds_the_store_up_and_loses_nothing(
     stack: Stack, verdicts: Path, seed: int, full: bool
 ):
@@ -37,6 +39,7 @@ FULL_BYTES = 2_000_000
 """More than a batch of ingest's (1,000 messages) needs, less than 10 s of traffic."""
 
 
+@pytest.mark.usefixtures("long_form_with_nats")
 async def test_a_full_stream_refuses_and_the_broker_keeps_the_rest(stack: Stack, verdicts: Path, seed: int, full: bool):
     async with trial(stack, "stream-full", verdicts, seed=seed) as run:
         before = await limit(stack, "SENSORS", FULL_BYTES)
@@ -78,6 +81,7 @@ async def size_of(stack: Stack, stream: str) -> int:
         await client.close()
 
 
+@pytest.mark.usefixtures("long_form_with_nats")
 async def test_a_backlog_is_worked_off_while_new_readings_come(stack: Stack, verdicts: Path, seed: int, full: bool):
     count = 20_000 if not full else 1_000_000 if stack.environment["KAISER_MQTT_BROKER"] == "mosquitto" else 50_000
     async with trial(stack, "backlog", verdicts, seed=seed, watched=False) as run:
