@@ -1,16 +1,17 @@
-"""Rules and engines for the tests of logic."""
+"""Rules and engines, and the service in its world, for the tests of logic."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from kaiser_common.schemas.api.logic import Rule
+from kaiser_common.settings import CommonSettings
 from kaiser_logic.engine import Engine
 from kaiser_logic.readings import Readings
 from kaiser_logic.rules import Limits
-
-DRY = {"type": "sensor", "esp_id": "ESP_A", "gpio": 34, "sensor_type": "soil_moisture", "operator": "<", "value": 30}
-PUMP_ON = {"type": "actuator", "esp_id": "ESP_B", "gpio": 25, "command": "ON", "duration_s": 60}
+from logic_world import DRY, PUMP, World, open_world
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def make_rule() -> Callable[..., Rule]:
     """`make_rule("name", **settings)`: by default, soil moisture below 30 → pump on for 60 s."""
 
     def make(name: str = "water", **settings: Any) -> Rule:
-        given = {"name": name, "conditions": [DRY], "actions": [PUMP_ON], **settings}
+        given = {"name": name, "conditions": [DRY], "actions": [PUMP], **settings}
         defaults = {"rule_id": name.replace(" ", ""), "created_at": 0, "updated_at": 0}
         return Rule.model_validate({**defaults, **given})
 
@@ -38,3 +39,12 @@ def make_engine() -> Callable[..., Engine]:
         return engine
 
     return make
+
+
+@pytest.fixture
+async def world(bus_settings: CommonSettings, database: str, tmp_path: Path) -> AsyncIterator[World]:
+    """No rule, no process yet, an empty bus."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE logic.rules, logic.executions")
+    async with open_world(bus_settings.nats_address, database, tmp_path) as world:
+        yield world

@@ -1,34 +1,16 @@
-"""The service as a process on real NATS and PostgreSQL with a pretended actuator service: kills, replicas, restarts."""
+"""The service as a process on real NATS and PostgreSQL: rules in force, executions, kills, replicas, restarts."""
 
 import asyncio
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import Awaitable
 from typing import Any
 
-import psycopg
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
-from kaiser_common.schemas.api.actuators import (
-    Actuator,
-    ActuatorsPage,
-    ActuatorsQuery,
-    CommandId,
-    CommandStatus,
-    SendCommand,
-)
+from kaiser_common.rpc import Nothing, RpcError
+from kaiser_common.schemas.api.actuators import SendCommand
 from kaiser_common.schemas.api.logic import (
-    CreateRule,
     Execution,
-    ExecutionsPage,
-    ExecutionsQuery,
     PutRule,
     Rule,
     RuleId,
@@ -39,217 +21,7 @@ from kaiser_common.schemas.api.logic import (
     TestRule,
 )
 from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_common.schemas.api.sensors import LatestQuery, ReadingItem, ReadingsPage
-from kaiser_common.schemas.event import ActuatorResponseEvent, SensorDataEvent
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import event_subject
-
-OPERATOR = Caller(user="ada", role="operator", request_id="r1")
-DRY = {"type": "sensor", "esp_id": "ESP_A", "gpio": 34, "sensor_type": "soil_moisture", "operator": "<", "value": 30}
-PUMP = {"type": "actuator", "esp_id": "ESP_B", "gpio": 25, "command": "ON", "duration_s": 60}
-TELL = {"type": "notification", "message": "m"}
-
-
-class Process:
-    """A replica of the service."""
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("KAISER_")}
-        environment |= {f"KAISER_{name.upper()}": str(value) for name, value in settings.items()}
-        self.log = folder / f"logic-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", "from kaiser_logic.app import main; main()"],
-                env={"KAISER_METRICS_PORT": "0", "KAISER_LOG_FORMAT": "json", **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def said(self, event: str) -> bool:
-        return f'"event": "{event}"' in self.log.read_text(errors="replace")
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def end(self, number: signal.Signals = signal.SIGKILL) -> int:
-        self._process.send_signal(number)
-        return self._process.wait(20)
-
-
-class World:
-    """The bus, the pretended services around logic, and what they saw."""
-
-    def __init__(self, bus: Bus, database: str, folder: Path) -> None:
-        self.bus = bus
-        self.database = database
-        self._folder = folder
-        self.processes: list[Process] = []
-        self.commands: dict[str, SendCommand] = {}
-        """By idempotency key."""
-        self.requests: list[str] = []
-        """Idempotency keys in the order in which they came, repeated ones too."""
-        self.latest: dict[str, ReadingItem] = {}
-        """What the sensor service would say."""
-        self.actuators: list[Actuator] = []
-        self.answer: Callable[[SendCommand], str] = lambda _: "acknowledged"
-        """The state in which a command ends; "queued" for one that does not end, "refused" for a 409."""
-
-    def methods(self) -> dict[str, dict[str, Method[Any, Any]]]:
-        return {
-            "actuator": {
-                "command": Method(SendCommand, self._command),
-                "read_command": Method(CommandId, self._read_command),
-                "list": Method(ActuatorsQuery, self._actuators),
-            },
-            "sensor": {"latest": Method(LatestQuery, self._latest)},
-        }
-
-    async def _command(self, request: SendCommand, caller: Caller) -> CommandStatus:
-        key = request.idempotency_key or ""
-        self.requests.append(key)
-        state = self.answer(request)
-        if state == "refused":
-            raise RpcError(409, 5007, f"{request.esp_id} is offline", "esp_id")
-        if key not in self.commands:
-            self.commands[key] = request
-        if state != "queued":
-            event = ActuatorResponseEvent(
-                kaiser_id="god",
-                esp_id=request.esp_id,
-                gpio=request.gpio,
-                command=request.request.command,
-                success=state == "acknowledged",
-                command_id=self._id(key),
-                state=state,
-                ts=now_ms(),
-            )
-            await self.bus.publish(event_subject("actuator_response", request.esp_id), event.model_dump_json().encode())
-        return self._status(key)
-
-    async def _read_command(self, request: CommandId, caller: Caller) -> CommandStatus:
-        return self._status(next(key for key in self.commands if self._id(key) == request.command_id))
-
-    def _status(self, key: str) -> CommandStatus:
-        request = self.commands[key]
-        return CommandStatus(
-            command_id=self._id(key),
-            esp_id=request.esp_id,
-            gpio=request.gpio,
-            command=request.request.command,
-            issued_by="rule",
-            state="queued",
-            queued_at=now_ms(),
-        )
-
-    @staticmethod
-    def _id(key: str) -> str:
-        return key.replace(":", "_").replace(".", "_")
-
-    async def _latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
-        return ReadingsPage(items=[item for item in self.latest.values() if query.esp_id in (None, item.esp_id)])
-
-    async def _actuators(self, query: ActuatorsQuery, caller: Caller) -> ActuatorsPage:
-        return ActuatorsPage(items=[item for item in self.actuators if query.esp_id in (None, item.esp_id)])
-
-    def start(self, **settings: Any) -> Process:
-        """Start a replica."""
-        defaults = {"nats_url": self.bus.client.connected_url.geturl(), "database_url": self.database}
-        self.processes.append(Process(self._folder, **{**defaults, **settings}))
-        return self.processes[-1]
-
-    async def started(self, **settings: Any) -> Process:
-        """Start a replica and wait until its rules are in force."""
-        process = self.start(**settings)
-        await until(lambda: process.said("rules_in_force"), "the rules are in force")
-        return process
-
-    async def ask(self, method: str, request: Any, answer: Any) -> Any:
-        return await call(self.bus, "logic", method, request, answer, caller=OPERATOR)
-
-    async def rule(self, name: str = "water", **settings: Any) -> Rule:
-        given = {"name": name, "conditions": [DRY], "actions": [PUMP], **settings}
-        created = await self.ask("create", CreateRule(settings=RuleSettings.model_validate(given)), Rule)
-        await asyncio.sleep(0.2)  # until the bucket has told it
-        return created
-
-    async def read(self, value: float, *, esp_id: str = "ESP_A", quality: str = "good", ts: int | None = None) -> None:
-        event = SensorDataEvent(
-            kaiser_id="god",
-            esp_id=esp_id,
-            gpio=34,
-            sensor_type="soil_moisture",
-            ts=now_ms() if ts is None else ts,
-            value=value,
-            quality=quality,
-        )
-        await self.bus.publish(event_subject("sensor_data", esp_id), event.model_dump_json().encode())
-        self.latest[esp_id] = ReadingItem(**event.model_dump(include=set(ReadingItem.model_fields)))
-        await asyncio.sleep(0.005)  # the next one has a later ts
-
-    async def executions(self, **query: Any) -> list[Execution]:
-        return (await self.ask("executions", ExecutionsQuery(**query), ExecutionsPage)).items
-
-    async def ended(self, count: int, within_s: float = 15.0, **query: Any) -> list[Execution]:
-        """The executions, newest first, once there are so many that have ended."""
-        found: list[Execution] = []
-
-        async def enough() -> bool:
-            nonlocal found
-            found = [one for one in await self.executions(**query) if one.outcome != "running"]
-            return len(found) >= count
-
-        await until_async(enough, f"{count} executions have ended", within_s)
-        assert len(found) == count, found
-        return found
-
-    async def events(self, kind: str) -> list[dict[str, Any]]:
-        jetstream = self.bus.jetstream
-        state = (await jetstream.stream_info("EVENTS")).state
-        messages = [
-            await jetstream.get_msg("EVENTS", seq=seq) for seq in range(max(1, state.first_seq), state.last_seq + 1)
-        ]
-        return [json.loads(message.data) for message in messages if message.subject.startswith(f"event.{kind}.")]
-
-
-def a_reading(value: float) -> ReadingItem:
-    named = {"esp_id": "ESP_A", "gpio": 34, "sensor_type": "soil_moisture", "data_source": "TEST"}
-    return ReadingItem(ts=now_ms(), value=value, quality="good", **named)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-async def until(condition: Callable[[], Any], what: str, within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        await asyncio.sleep(0.02)
-
-
-async def until_async(condition: Callable[[], Awaitable[bool]], what: str, within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-async def world(bus_settings, database, tmp_path):
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("TRUNCATE logic.rules, logic.executions")
-    async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(CommonSettings(nats_url=bus_settings.nats_address), "test"))
-        world = World(bus, database, tmp_path)
-        for service, methods in world.methods().items():
-            await stack.enter_async_context(serve(bus, service, methods))
-        try:
-            yield world
-        finally:
-            for process in world.processes:
-                if process._process.poll() is None:
-                    process.end()
+from logic_world import DRY, PUMP, TELL, a_reading, until, until_async
 
 
 async def test_a_reading_becomes_a_command_and_an_execution_with_all_there_is_to_know(world):
@@ -545,7 +317,7 @@ async def test_cooldown_survives_a_kill(world):
     await world.started()
     await world.read(21)
     await asyncio.sleep(0.5)
-    assert len(world.requests) == 1
+    assert len(world.commands) == 1
     await world.ended(2)
     assert 11.5 < time.monotonic() - begun < 14.5
 

@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 _UPKEEP_EVERY_S = 3600.0
 _RETRY_S = 1.0
+_DATABASE_WITHIN_S = 3.0
+"""Less than who asks waits, so that he hears that it is the database."""
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ async def work(service: Service, settings: LogicSettings) -> None:
     async with (
         connect(settings, "logic") as bus,
         tell_status(bus, service),
-        open_pool(settings, "logic") as pool,
+        open_pool(settings, "logic", timeout_s=_DATABASE_WITHIN_S) as pool,
         Webhooks.open(settings.logic_webhook_hosts, settings.logic_webhook_timeout_s) as webhooks,
         asyncio.TaskGroup() as tasks,
     ):

@@ -1,6 +1,7 @@
 """Commands to actuators, through the actuator service alone, and how they end."""
 
 import asyncio
+import time
 from collections import OrderedDict
 
 from kaiser_common.bus import Bus
@@ -21,6 +22,7 @@ _AT_ONCE = 32
 _TRY_AGAIN = (0.2, 0.5, 1.0, 2.0)
 _BUSY = (503, 504)
 _REMEMBERED = 2000
+_ASK_EVERY_S = 5.0
 
 
 class Commands:
@@ -58,20 +60,30 @@ class Commands:
         raise AssertionError("the last try returns or raises")
 
     async def end_of(self, status: CommandStatus) -> CommandStatus:
-        """A command's end, as its event told it; after the wait the actuator service is asked, and what it says is
-        returned, also a state that is no end."""
-        if status.state not in OPEN_STATES:
-            return status
-        if status.command_id not in self._ended:
-            ended = self._waiting.setdefault(status.command_id, asyncio.get_running_loop().create_future())
-            try:
-                await asyncio.wait_for(asyncio.shield(ended), self._wait_s)
-            except TimeoutError:
-                return await self._asked(status)
-            finally:
-                self._waiting.pop(status.command_id, None)
-        state, message = self._ended.get(status.command_id, (status.state, None))
-        return status.model_copy(update={"state": state, "message": message})
+        """A command's end, as its event tells it or, asked every few seconds, the actuator service; after the wait the
+        last known state, which may be no end."""
+        deadline = time.monotonic() + self._wait_s
+        try:
+            while status.state in OPEN_STATES and (left_s := deadline - time.monotonic()) > 0:
+                if not await self._heard_of(status.command_id, min(left_s, _ASK_EVERY_S)):
+                    status = await self._asked(status)
+                elif status.command_id in self._ended:
+                    state, message = self._ended[status.command_id]
+                    status = status.model_copy(update={"state": state, "message": message})
+        finally:
+            self._waiting.pop(status.command_id, None)
+        return status
+
+    async def _heard_of(self, command_id: str, within_s: float) -> bool:
+        """Wait for the event of a command's end; False when it did not come within the time."""
+        if command_id in self._ended:
+            return True
+        ended = self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
+        try:
+            await asyncio.wait_for(asyncio.shield(ended), within_s)
+        except TimeoutError:
+            return False
+        return True
 
     def note(self, event: ActuatorResponseEvent) -> None:
         """Take an event that may be a command's end."""

@@ -23,7 +23,7 @@ from kaiser_logic.readings import Reading, Readings
 from kaiser_logic.rules import Limits
 from kaiser_logic.saving import Saving
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.state import RuleState
+from kaiser_logic.state import RuleState, Running
 from kaiser_logic.state_store import StateStore
 from kaiser_logic.telling import Telling
 from kaiser_logic.webhooks import Webhooks
@@ -32,6 +32,9 @@ log = structlog.get_logger()
 
 _CAUGHT_UP_WITHIN_S = 10.0
 _LOOK_EVERY_S = 1.0
+
+Begun = tuple[Rule, Running, bool]
+"""A rule, an execution of it that was running, and whether the rule is the same still."""
 
 
 class Evaluator:
@@ -75,12 +78,12 @@ class Evaluator:
                     ExecutorLimits(self._settings.logic_executions_at_once, int(self._settings.logic_resume_s * 1000)),
                     self._wake.set,
                 )
-                await self._take_over(states, saving, self._executor)
+                begun = await self._take_over(states, saving)
                 reader = OrderedReader(self._bus, EVENTS.name, FILTERS, start_sequence=None if seq is None else seq + 1)
                 tasks.create_task(self._read(reader, saving), name="events")
                 tasks.create_task(self._watch_clock(), name="clock")
                 tasks.create_task(saving.run(), name="saving")
-                await self._start(tasks, saving)
+                await self._start(tasks, saving, self._executor, begun)
         finally:
             self._book.listener = None
             await saving.finish()
@@ -90,28 +93,27 @@ class Evaluator:
         rule = self.engine.rules.get(request.rule_id)
         return None if rule is None else dry_run(self.engine, rule, request.request, now_ms())
 
-    async def _take_over(self, states: dict[str, RuleState], saving: Saving, executor: Executor) -> None:
-        """Take rules and states; what was running when the process before this one ended is gone on with."""
+    async def _take_over(self, states: dict[str, RuleState], saving: Saving) -> list[Begun]:
+        """Take rules and states; what was running when the process before this one ended."""
         now = now_ms()
         self.engine.states = {rule_id: state for rule_id, state in states.items() if rule_id in self._book.rules}
-        running = []
+        begun: list[Begun] = []
         for rule in self._book.rules.values():
             state = self.engine.states.get(rule.rule_id)
             if state is not None and state.running is not None:
-                running.append((rule, state.running, state.version == rule.version and rule.enabled))
+                begun.append((rule, state.running, state.version == rule.version and rule.enabled))
             self.engine.put_rule(rule, now)
         self._book.listener = self._on_rule
         for rule_id in sorted(states.keys() - self._book.rules.keys()):
             await saving.forget(rule_id)
-        for rule, begun, unchanged in running:
-            if unchanged:
-                executor.resume(rule, begun)
-            else:
-                executor.interrupt(rule, begun, "the rule was changed meanwhile")
         metrics.RULES.set(sum(rule.enabled for rule in self._book.rules.values()))
+        return begun
 
-    async def _start(self, tasks: asyncio.TaskGroup, saving: Saving) -> None:
-        """Evaluate every rule once, with what was stored before and what the events since have brought."""
+    async def _start(
+        self, tasks: asyncio.TaskGroup, saving: Saving, executor: Executor, begun: Sequence[Begun]
+    ) -> None:
+        """Once events are read (they tell how commands end), go on with what had begun, and evaluate every rule once
+        with what was stored before and what the events since have brought."""
         readings = self.engine.view.readings
         readings.fresh.clear()
         known = await seeds.latest(self._bus, readings.devices)
@@ -119,6 +121,11 @@ class Evaluator:
             await asyncio.wait_for(self._caught_up.wait(), _CAUGHT_UP_WITHIN_S)
         except TimeoutError:
             log.warning("events_not_read_yet", within_s=_CAUGHT_UP_WITHIN_S)
+        for rule, running, unchanged in begun:
+            if unchanged:
+                executor.resume(rule, running)
+            else:
+                executor.interrupt(rule, running, "the rule was changed meanwhile")
         self.engine.recall(known, now_ms(), self._latest_ms)
         self._act(self.engine.start(now_ms()))
         log.info("rules_in_force", rules=len(self.engine.rules), latest=len(known))

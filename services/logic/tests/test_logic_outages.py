@@ -1,0 +1,170 @@
+"""The service with PostgreSQL or NATS away, and with webhooks that fail or hang."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from kaiser_common.bus import connect
+from kaiser_common.declare import apply
+from kaiser_common.migrate import migrate_database
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.api.logic import RulesPage, RulesQuery
+from kaiser_common.settings import CommonSettings
+from logic_world import DRY, PUMP, TELL, open_world, until, until_async
+
+
+@pytest.fixture
+async def own_world(nats_factory, postgres_factory, tmp_path):
+    """A world on servers of its own, which may be killed: `world`, NATS, PostgreSQL."""
+    server, database = nats_factory(), postgres_factory()
+    settings = CommonSettings(nats_url=server.url, database_url=database.url)
+    migrate_database(settings)
+    async with connect(settings, "test") as bus:
+        await apply(bus)
+    async with open_world(server.url, database.url, tmp_path) as world:
+        yield world, server, database
+
+
+async def test_with_postgresql_down_rules_go_on_also_over_a_restart_and_executions_are_stored_later(own_world):
+    world, _, database = own_world
+    process = await world.started()
+    await world.rule("pump")
+    await world.rule("tell", conditions=[{**DRY, "esp_id": "ESP_T"}], actions=[TELL])
+    database.kill()
+    await world.read(20)
+    await until(lambda: len(world.requests) == 1, "the rule fires")
+    with pytest.raises(RpcError) as refused:
+        await world.ask("list", RulesQuery(), RulesPage)
+    assert refused.value.problem.status == 503
+    process.end()
+    await world.started()
+    for value in (40, 20):
+        await world.read(value)
+    await until(lambda: len(world.requests) == 2, "it fires after a restart too")
+    await world.read(20, esp_id="ESP_T")
+    await asyncio.sleep(0.5)
+    database.start()
+    await until(lambda: _answers(database.url), "the database is back")
+    stored = await world.ended(3, within_s=30)
+    assert sorted(one.rule_name for one in stored) == ["pump", "pump", "tell"]
+
+
+def _answers(url: str) -> bool:
+    try:
+        with psycopg.connect(url, connect_timeout=2):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+async def test_after_nats_was_killed_rules_go_on_where_they_were(own_world):
+    world, server, _ = own_world
+    process = await world.started()
+    await world.rule("once", cooldown_s=600)
+    await world.rule("for", conditions=[{**DRY, "for_s": 15}], actions=[{**PUMP, "gpio": 26}])
+    await world.read(20)
+    begun = time.monotonic()
+    await world.ended(1)
+    server.kill()
+    await asyncio.sleep(1)
+    server.start()
+    await until(lambda: world.bus.client.is_connected, "connected again")
+    await until_async(lambda: _reads(world, 21), "readings pass again")
+    done = await world.ended(2, within_s=30)
+    assert [one.rule_name for one in done] == ["for", "once"]
+    assert 14.5 < time.monotonic() - begun < 25
+    assert len(world.commands) == 2
+    assert process.alive()
+
+
+async def _reads(world, value: float) -> bool:
+    try:
+        await asyncio.wait_for(world.read(value), 3)
+    except TimeoutError:
+        return False
+    return True
+
+
+class Hook:
+    """A web server that answers with the next status, or (0) not at all."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = list(statuses)
+        self.got: list[tuple[str, dict]] = []
+        """Idempotency-Key and body of each request."""
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        fields = dict(line.split(": ", 1) for line in head.strip().split("\r\n")[1:])
+        body = json.loads(await reader.readexactly(int(fields["content-length"])))
+        self.got.append((fields["idempotency-key"], body))
+        status = self._statuses.pop(0) if self._statuses else 204
+        if status:
+            writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+        else:
+            await asyncio.sleep(60)
+
+
+@asynccontextmanager
+async def hooked(hook: Hook) -> AsyncIterator[dict]:
+    """A notification action that posts to the hook."""
+    server = await asyncio.start_server(hook.serve, "127.0.0.1", 0)
+    hook.port = server.sockets[0].getsockname()[1]
+    try:
+        yield {**TELL, "webhook_url": f"http://127.0.0.1:{hook.port}/hook"}
+    finally:
+        server.close()
+
+
+async def test_a_webhook_is_tried_again_with_the_same_key_and_carries_what_happened(world):
+    hook = Hook(503, 503)
+    await world.started()
+    async with hooked(hook) as action:
+        await world.rule(actions=[action])
+        await world.read(20)
+        [done] = await world.ended(1, within_s=30)
+    assert (done.outcome, [key for key, _ in hook.got]) == ("succeeded", [f"{done.execution_id}:0"] * 3)
+    assert {name: hook.got[0][1][name] for name in ("rule_name", "message", "severity")} == {
+        "rule_name": "water",
+        "message": "m",
+        "severity": "info",
+    }
+    assert hook.got[0][1]["trigger"]["value"] == 20
+
+
+async def test_a_webhook_that_hangs_holds_up_no_command_and_makes_the_rule_not_back_off(world):
+    hook = Hook(*[0] * 6)
+    await world.started(logic_webhook_timeout_s=0.5)
+    async with hooked(hook) as action:
+        await world.rule(actions=[action, {"type": "sequence", "actions": [action, PUMP]}])
+        begun = time.monotonic()
+        await world.read(20)
+        await until(lambda: world.requests, "the command is sent")
+        assert time.monotonic() - begun < 2
+        [done] = await world.ended(1, within_s=30)
+        assert [(one.path, one.state) for one in done.actions] == [("0", "failed"), ("1.0", "failed"), ("1.1", "done")]
+        await world.read(40)
+        await world.read(20)
+        await until(lambda: len(world.requests) == 2, "it fires again at once")
+
+
+async def test_a_webhook_that_is_refused_or_not_allowed_is_not_tried_again(world):
+    hook = Hook(404)
+    await world.started(logic_webhook_hosts='["127.0.0.1"]')
+    async with hooked(hook) as action:
+        elsewhere = {**TELL, "webhook_url": "http://localhost:1/x"}
+        await world.rule(actions=[action, elsewhere])
+        await world.read(20)
+        [done] = await world.ended(1)
+    assert [one.detail for one in done.actions] == [
+        "webhook of 127.0.0.1: status 404",
+        "webhooks may not go to localhost",
+    ]
+    assert len(hook.got) == 1
