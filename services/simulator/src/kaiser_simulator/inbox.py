@@ -3,15 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import psycopg
 import structlog
-from kaiser_common.bus import BusUnavailable
 from kaiser_common.consumer import Consumer, Delivery
-from kaiser_common.database import UNAVAILABLE, Verdict, verdict
 from kaiser_common.errors import Rejected
+from kaiser_common.outside import take
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.topics import BROADCAST, Topic, parse
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from kaiser_simulator import metrics
@@ -23,10 +20,6 @@ from kaiser_simulator.sender import Sender
 
 log = structlog.get_logger()
 
-OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
-"""What database and bus raise; of the database's some are bugs of ours (see `verdict`)."""
-
-_RETRY_S = 1.0
 _SENT_WITHIN_S = 8.0
 
 Heard = tuple[Topic, str]
@@ -44,17 +37,7 @@ class Inbox:
 
     async def run(self, consumer: Consumer) -> None:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        async for batch in consumer:
-            try:
-                await self.on_messages(batch)
-            except OUTSIDE as error:
-                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                    raise
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                log.warning("mock_messages_postponed", messages=len(batch), error=reason)
-                await consumer.nak(batch, delay_s=_RETRY_S)
-            else:
-                await consumer.ack(batch)
+        await take(consumer, self.on_messages)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Let each mock react to what it was sent, in order."""
