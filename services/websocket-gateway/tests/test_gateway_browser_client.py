@@ -58,3 +58,43 @@ async def test_the_client_loses_nothing_over_a_restart_of_the_gateway(gateway, e
     live = await events.publish()
     await until_seen(live)
     assert set(missed) <= set(await seen())
+
+
+async def test_a_browser_sees_the_answers_and_the_close_codes(gateway, page):
+    await page.goto(f"{gateway.base}/healthz")
+    outcome = """([url, said]) => new Promise((resolve) => {
+      const heard = [], socket = new WebSocket(url);
+      socket.onopen = () => said.forEach((one) => socket.send(one));
+      socket.onmessage = ({ data }) => {
+        heard.push(JSON.parse(data).type);
+        if (heard.at(-1) === "pong") socket.close(1000);
+      };
+      socket.onclose = ({ code }) => resolve([code, heard.filter((type) => type !== "sensor_data")]);
+    })"""
+    subscribe = '{"action":"subscribe","filters":{"types":["esp_health"]}}'
+    unsubscribe = '{"action":"unsubscribe","filters":null}'
+    ping = '{"action":"ping"}'
+    for url, said, code, heard in (
+        (gateway.url("b1"), [subscribe, unsubscribe, ping], 1000, ["subscribed", "subscribed", "pong"]),
+        (gateway.url("b1"), ["x", "[]", "{}"], 4400, ["error", "error", "error"]),
+        (gateway.url("b1", rate="none"), [], 4400, []),
+        (gateway.url("b1", "nonsense"), [], 4001, []),
+        (gateway.url("b1", gateway.token("nobody")), [], 4003, []),
+    ):
+        assert await page.evaluate(outcome, [url, said]) == [code, heard]
+    pair = """(url) => new Promise((resolve) => {
+      const older = new WebSocket(url);
+      older.onclose = ({ code }) => resolve(code);
+      older.onopen = () => new WebSocket(url);
+    })"""
+    assert await page.evaluate(pair, gateway.url("same")) == 4009
+    going = page.evaluate(outcome, [gateway.url("b2"), [subscribe]])
+    waiting = asyncio.create_task(going)
+    async with gateway.http() as http:
+        for _ in range(400):
+            if "kaiser_gateway_clients 2.0" in (await http.get("/metrics")).text:
+                break
+            await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(gateway.stop) == 0
+    assert (await waiting)[0] == 1001
+    await asyncio.to_thread(gateway.start)

@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 _SWEEP_S = 1.0
 _DRAIN_S = 2.0
+_OFFERS_AT_ONCE = 500
+"""About 2 ms of work between two turns of the senders."""
 _UNSENT_KEPT = 10_000
 
 
@@ -109,6 +111,7 @@ class Hub:
         reader = OrderedReader(self._bus, EVENTS.name, EVENTS.subjects)
         async for batch in reader:
             now = time.monotonic()
+            offered = 0
             for delivery in batch:
                 event = Event.of(delivery)
                 if event.seq <= self.last_seq:
@@ -117,6 +120,10 @@ class Hub:
                 metrics.EVENTS.labels(event.type).inc()
                 for client in self._index.of(event.type, event.esp_id):
                     client.offer(event, now)
+                    offered += 1
+                if offered >= _OFFERS_AT_ONCE:
+                    await asyncio.sleep(0)  # a batch for thousands of clients must not hold the senders up
+                    offered, now = 0, time.monotonic()
             if batch:
                 self._seconds.observe(max(0.0, time.time() - batch[0].timestamp_ns / 1e9))
                 if self._tracer is not None:
