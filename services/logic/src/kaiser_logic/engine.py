@@ -13,6 +13,8 @@ from kaiser_logic.readings import Place, Reading, Readings, Verdict
 from kaiser_logic.rules import Blocked, Holder, Limits, actuators, blocked, failed, fired, is_recorded, sensors
 from kaiser_logic.state import RuleState, Running
 
+_TELL_EVERY_MS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Firing:
@@ -245,7 +247,8 @@ class Engine:
         now_ms: int,
         effects: list[Effect],
     ) -> None:
-        """Note what keeps the rule from firing, once for each reason while it lasts."""
+        """Note what keeps the rule from firing, once for each reason while it lasts, and not all the time where a
+        value goes to and fro."""
         if why.reason == "loop" and (state.paused_until is None or state.paused_until <= now_ms):
             state.paused_until = why.until
             self.changed.add(rule.rule_id)
@@ -253,6 +256,9 @@ class Engine:
         if not is_recorded(rule, why) or state.told == key:
             return
         state.told = key
+        if state.told_last == key and now_ms < state.told_at + _TELL_EVERY_MS:
+            return
+        state.told_last, state.told_at = key, now_ms
         self.changed.add(rule.rule_id)
         decisions = evaluate(rule.conditions, past, self.view, now_ms, explain=True).reports
         execution_id = f"{rule.rule_id}-{now_ms}-s"

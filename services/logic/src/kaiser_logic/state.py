@@ -48,7 +48,8 @@ class RuleState:
     """Of one rule. seq: up to which event it was evaluated; version: of the rule that `memory` belongs to.
 
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
-    told: the last suppression that was recorded, so that it is recorded once. Times in ms.
+    told: the suppression that was recorded of this period of true conditions; told_last, told_at: the newest of all.
+    Times in ms.
     """
 
     version: int = 0
@@ -60,6 +61,8 @@ class RuleState:
     backoff_until: int | None = None
     paused_until: int | None = None
     told: str | None = None
+    told_last: str | None = None
+    told_at: int = 0
     holds: list[Hold] = field(default_factory=list)
     running: Running | None = None
 
