@@ -138,6 +138,34 @@ async def test_only_an_administrator_switches_the_mqtt_profile(gateway, module_b
     assert response.json() == {"active": "mock", "profiles": ["live", "mock"]}
 
 
+async def test_an_administrator_makes_changes_and_takes_out_users(gateway):
+    path = "/api/v1/auth/users/grace"
+    async with gateway.http("admin") as http:
+        assert (await http.put(path, json={"role": "viewer"})).status_code == 422
+        assert (await http.put(path, json={"role": "viewer", "password": "short"})).status_code == 422
+        made = await http.put(path, json={"role": "viewer", "password": "a long sentence"})
+        assert (made.status_code, made.json()) == (200, {"username": "grace", "role": "viewer"})
+        first = (await sign_in(gateway, "a long sentence", "grace")).json()
+        assert first["role"] == "viewer"
+        assert (await http.put(path, json={"role": "operator"})).status_code == 200
+        assert {"username": "grace", "role": "operator"} in (await http.get("/api/v1/auth/users")).json()["items"]
+        again = await http.post("/api/v1/auth/refresh", json={"refresh_token": first["refresh_token"]})
+        assert again.json()["role"] == "operator"
+        assert (await http.delete(path)).status_code == 204
+        assert (await http.delete(path)).status_code == 404
+        gone = await http.post("/api/v1/auth/refresh", json={"refresh_token": first["refresh_token"]})
+        assert gone.status_code == 401
+    assert (await sign_in(gateway, "a long sentence", "grace")).status_code == 401
+
+
+async def test_nobody_but_an_administrator_sees_users_and_none_locks_themselves_out(gateway):
+    async with gateway.http("operator") as http:
+        assert (await http.get("/api/v1/auth/users")).status_code == 403
+    async with gateway.http("admin") as http:
+        assert (await http.delete("/api/v1/auth/users/ada")).status_code == 409
+        assert (await http.put("/api/v1/auth/users/ada", json={"role": "viewer"})).status_code == 409
+
+
 async def test_an_answer_that_has_not_changed_is_304_without_a_body(gateway, module_bus):
     client = await nats.connect(module_bus)
     answers = [b'{"items":[],"next_cursor":null}'] * 2 + [b'{"items":[],"next_cursor":"x"}']

@@ -32,6 +32,7 @@ from kaiser_gateway.api import (
     system,
 )
 from kaiser_gateway.api import status as status_api
+from kaiser_gateway.api import users as users_api
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.conditional import ConditionalGet
 from kaiser_gateway.hub import Hub
@@ -114,6 +115,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
     app.router.routes.extend(console_files.routes())
     app.include_router(described.router())
     app.include_router(sign_in.router(users, guard.signer, settings))
+    app.include_router(users_api.router(users, guard))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
     app.include_router(status_api.router(Status(bus, service, hub.behind), guard))

@@ -37,6 +37,34 @@ class Users:
             found = await _read(connection, username)
         return found[1] if found is not None else None
 
+    async def all(self) -> list[tuple[str, Role]]:
+        """Every user with the role, by name."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute("SELECT username, role FROM gateway.users ORDER BY username")
+            return await cursor.fetchall()  # type: ignore[return-value]
+
+    async def put(self, username: str, role: Role, password: str | None) -> bool:
+        """Make a user or change one; False for a new one without a password."""
+        password_hash = None if password is None else await asyncio.to_thread(_HASHER.hash, password)
+        async with self._pool.connection() as connection:
+            if password_hash is None:
+                cursor = await connection.execute(
+                    "UPDATE gateway.users SET role = %s WHERE username = %s", (role, username)
+                )
+                return cursor.rowcount == 1
+            await connection.execute(
+                "INSERT INTO gateway.users (username, password_hash, role) VALUES (%s, %s, %s)"
+                " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role",
+                (username, password_hash, role),
+            )
+        return True
+
+    async def delete(self, username: str) -> bool:
+        """Take a user out; False when there was none."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute("DELETE FROM gateway.users WHERE username = %s", (username,))
+            return cursor.rowcount == 1
+
     async def ensure_admin(self, username: str, password: str) -> None:
         """Make the first administrator, or give that one the password that is set now."""
         async with self._pool.connection() as connection:
