@@ -321,6 +321,12 @@ def test_retained_messages_are_ignored_but_for_wills() -> None:
     assert will.message.model_dump()["retained"] is True
 
 
+def test_a_retained_will_is_taken_back_by_an_empty_payload_without_a_rejection() -> None:
+    assert validate(f"{ESP}/system/will", b"", NOW) == (Ignored("will taken back"),)
+    [other] = validate(f"{ESP}/system/heartbeat", b"", NOW)
+    assert isinstance(other, Rejection)
+
+
 DOWNLINKS = (
     Kind.ACTUATOR_COMMAND,
     Kind.EMERGENCY,

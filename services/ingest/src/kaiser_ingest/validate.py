@@ -54,6 +54,8 @@ _parse = lru_cache(maxsize=16_384)(parse)
 
 _RETAINED = (Ignored("retained"),)
 _NOT_FOR_A_MOCK = (Ignored("downlink"),)
+_WILL_TAKEN_BACK = (Ignored("will taken back"),)
+"""An empty payload is how MQTT takes a retained message back: no device said anything."""
 
 
 def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = False) -> tuple[Outcome, ...]:
@@ -68,6 +70,8 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
             raise Rejected(Code.PAYLOAD_TOO_LARGE, f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
         if is_downlink(place.kind):
             return _downlink(place, topic, payload, received_at_ms)
+        if not payload and place.kind is Kind.WILL:
+            return _WILL_TAKEN_BACK
         fields = _json_object(payload)
         if place.kind is Kind.SENSOR_BATCH:
             return tuple(_batch(place, fields, received_at_ms))
