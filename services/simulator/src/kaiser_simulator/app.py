@@ -18,6 +18,7 @@ from kaiser_simulator import metrics
 from kaiser_simulator.api import MockApi
 from kaiser_simulator.inbox import Inbox
 from kaiser_simulator.mocks import Mocks
+from kaiser_simulator.parts_api import PartsApi
 from kaiser_simulator.patterns import installed_patterns
 from kaiser_simulator.registrar import Registrar
 from kaiser_simulator.sender import Sender, watch_outbox
@@ -84,10 +85,11 @@ async def _simulate(bus: Bus, pool: DatabasePool, settings: SimulatorSettings, s
     registrar = Registrar(bus, pool, mocks, now_ms)
     await _load(mocks)
     api = MockApi(mocks, registrar, now_ms, settings.simulator_mocks_max)
+    methods = {**api.methods(), **PartsApi(mocks, now_ms).methods()}
     inbox = Inbox(mocks, sender, now_ms)
     async with (
         Consumer(bus, SIMULATOR, max_messages=settings.simulator_batch).open() as consumer,
-        serve(bus, "simulator", api.methods(), unavailable=(*UNAVAILABLE, NatsError)),
+        serve(bus, "simulator", methods, unavailable=(*UNAVAILABLE, NatsError)),
         asyncio.TaskGroup() as tasks,
     ):
         background = [

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable
 
 from kaiser_common.database import DatabasePool
 
-from kaiser_simulator import metrics, store
+from kaiser_simulator import metrics, payloads, store
 from kaiser_simulator.actuators import Reaction
 from kaiser_simulator.device import Device
-from kaiser_simulator.lifecycle import stopped
 from kaiser_simulator.sender import Sender
 from kaiser_simulator.world import World
 
@@ -44,9 +43,9 @@ class Mocks:
             new = [device for device in devices if device.esp_id not in self.world]
             async with self._pool.connection() as connection:
                 await store.save(connection, new)
-            now_ms = self._clock()
             for device in new:
-                self.world.put(device, now_ms)
+                self.world.put(device, self._clock())
+                await asyncio.sleep(0)
             return new
 
     async def change(self, esp_id: str, change: Change) -> Device | None:
@@ -65,7 +64,7 @@ class Mocks:
         self._sender.add(self.world.take())
 
     async def delete(self, esp_id: str) -> None:
-        """Remove a mock but for its tombstone; the broker tells its will."""
+        """Remove a mock but for its tombstone; the broker forgets its will."""
         async with self._lock:
             device = self.world.get(esp_id)
             if device is None:
@@ -73,7 +72,7 @@ class Mocks:
             async with self._pool.connection() as connection:
                 await store.bury(connection, esp_id)
             now_ms = self._clock()
-            self.world.say(device, stopped(device, now_ms).publications, now_ms)
+            self.world.say(device, [payloads.will_taken_back(device)], now_ms)
             self.world.remove(esp_id)
         self._sender.add(self.world.take())
 

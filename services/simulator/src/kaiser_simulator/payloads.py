@@ -73,6 +73,11 @@ def will(device: Device) -> Publication:
     return publication(device, Kind.WILL, body, retain=True)
 
 
+def will_taken_back(device: Device) -> Publication:
+    """Has the broker forget the will that it retains: an empty payload, as MQTT has it."""
+    return Publication(build(Kind.WILL, device.setup.kaiser_id, device.esp_id), "", retain=True)
+
+
 def actuator_status(device: Device, actuator: MockActuator, now_ms: int) -> Publication:
     """The state of an actuator."""
     life = device.actuator_life(actuator.gpio)

@@ -7,7 +7,7 @@ from kaiser_simulator.payloads import is_stopped, runtime_ms
 from kaiser_simulator.world import Record
 
 
-def to_mock(device: Device, record: Record, now_ms: int) -> Mock:
+def to_mock(device: Device, record: Record, now_ms: int, *, brief: bool = False) -> Mock:
     """The mock with what it measured and did last."""
     setup, life = device.setup, device.life
     return Mock(
@@ -26,7 +26,7 @@ def to_mock(device: Device, record: Record, now_ms: int) -> Mock:
         last_heartbeat=record.last_heartbeat,
         messages_sent=record.sent,
         faults=life.faults,
-        sensors=[_to_sensor(device, sensor, record) for sensor in setup.sensors],
+        sensors=[_to_sensor(device, sensor, record, brief) for sensor in setup.sensors],
         actuators=to_actuators(device, now_ms),
     )
 
@@ -49,8 +49,9 @@ def to_actuators(device: Device, now_ms: int) -> list[MockActuatorView]:
     ]
 
 
-def _to_sensor(device: Device, sensor: MockSensor, record: Record) -> MockSensorView:
+def _to_sensor(device: Device, sensor: MockSensor, record: Record, brief: bool) -> MockSensorView:
     """Not validated again: a page has thousands, and readings wait meanwhile."""
     last_ts, last_value = record.last.get(sensor_key(sensor.gpio, sensor.sensor_type), (None, None))
     override = device.sensor_life(sensor).override
-    return MockSensorView.model_construct(**sensor.__dict__, override=override, last_value=last_value, last_ts=last_ts)
+    known = {**sensor.__dict__, "replay_csv": None} if brief else sensor.__dict__
+    return MockSensorView.model_construct(**known, override=override, last_value=last_value, last_ts=last_ts)

@@ -14,6 +14,8 @@ MOCK_ID = r"^MOCK_[A-Z0-9_]{1,27}$"
 PATTERN = r"^[A-Z][A-Z0-9_]{0,31}$"
 MOST_MOCKS_AT_ONCE = 1000
 MOST_REPLAY_VALUES = 10_000
+MOST_CSV_CHARACTERS = 1_000_000
+"""Of one request: a message of the bus holds 4 MB."""
 
 MockStateName = Literal["BOOT", "WIFI_CONNECTED", "MQTT_CONNECTED", "OPERATIONAL", "SAFE_MODE", "ERROR"]
 """BOOT and WIFI_CONNECTED: no MQTT yet. MQTT_CONNECTED: heartbeats and answers. OPERATIONAL: readings too.
@@ -150,7 +152,14 @@ class CreateMock(BaseModel):
             raise ValueError("two sensors with the same gpio and sensor_type")
         if len({actuator.gpio for actuator in self.actuators}) < len(self.actuators):
             raise ValueError("two actuators with the same gpio")
+        if csv_characters(self) > MOST_CSV_CHARACTERS:
+            raise ValueError(f"more than {MOST_CSV_CHARACTERS} characters of CSV in all")
         return self
+
+
+def csv_characters(mock: CreateMock) -> int:
+    """How long the CSVs of a mock are together."""
+    return sum(len(sensor.replay_csv or "") for sensor in mock.sensors)
 
 
 class CreateMocks(BaseModel):
@@ -163,6 +172,12 @@ class CreateMocks(BaseModel):
 
     devices: list[CreateMock] = Field(min_length=1, max_length=MOST_MOCKS_AT_ONCE)
     skip_existing: bool = False
+
+    @model_validator(mode="after")
+    def _csvs_fit(self) -> "CreateMocks":
+        if sum(map(csv_characters, self.devices)) > MOST_CSV_CHARACTERS:
+            raise ValueError(f"more than {MOST_CSV_CHARACTERS} characters of CSV in all")
+        return self
 
 
 class MockSensorView(MockSensor):

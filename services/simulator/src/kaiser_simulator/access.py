@@ -1,0 +1,41 @@
+"""Finding, changing and showing a mock on behalf of a caller."""
+
+from kaiser_common.errors import Code
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.api.mock import Mock
+
+from kaiser_simulator.device import Device
+from kaiser_simulator.mocks import Change, Clock, Mocks
+from kaiser_simulator.views import to_mock
+
+
+class Access:
+    """What every handler needs; refusals are RpcErrors."""
+
+    def __init__(self, mocks: Mocks, clock: Clock) -> None:
+        self._mocks = mocks
+        self._clock = clock
+
+    def found(self, esp_id: str) -> Device:
+        """The mock. 404 (5001) where there is none."""
+        device = self._mocks.world.get(esp_id)
+        if device is None:
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"no mock {esp_id}", "esp_id")
+        return device
+
+    async def changed(self, esp_id: str, change: Change) -> Mock:
+        """The mock after a change, which is in the table by then."""
+        self.found(esp_id)
+        await self._mocks.change(esp_id, change)
+        return self.view(self.found(esp_id))
+
+    def check(self, device: Device) -> None:
+        """422 where a sensor's pattern cannot be made."""
+        try:
+            self._mocks.world.check(device)
+        except ValueError as error:
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, str(error), "variation_pattern") from error
+
+    def view(self, device: Device, *, brief: bool = False) -> Mock:
+        """The mock as the API shows it; `brief` without its CSVs."""
+        return to_mock(device, self._mocks.world.record(device.esp_id), self._clock(), brief=brief)
