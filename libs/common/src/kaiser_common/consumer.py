@@ -61,6 +61,14 @@ class Delivery:
         return int(self._field(-4))
 
     @property
+    def origin(self) -> str:
+        """Stream sequence and time: what tells this message from any other, also of a stream made anew."""
+        fields = self.reply.split(".")
+        if len(fields) != _SHORT_REPLY:
+            del fields[-1]
+        return f"{fields[-4]}-{fields[-2]}"
+
+    @property
     def consumer_sequence(self) -> int:
         return int(self._field(-3))
 

@@ -61,7 +61,7 @@ class Live:
             Outgoing(
                 event_subject("sensor_data", processed.reading.esp_id),
                 to_event(processed),
-                f"live-{delivery.stream_sequence}-{delivery.timestamp_ns}",
+                f"live-{delivery.origin}",
                 delivery.traceparent if self._tracer is not None else "",
             )
             for delivery, processed in processed_readings
@@ -94,5 +94,5 @@ def to_device(processed: Processed, delivery: Delivery) -> Outgoing:
     return Outgoing(
         outbox_subject(reading.kaiser_id, reading.esp_id),
         message.model_dump_json().encode(),
-        f"processed-{delivery.stream_sequence}-{delivery.timestamp_ns}",
+        f"processed-{delivery.origin}",
     )

@@ -1,6 +1,5 @@
 """From readings to table rows and events, pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -85,17 +84,6 @@ def to_row(processed: Processed) -> Row:
         processed.source,
         reading.clock,
     )
-
-
-def newest(rows: Iterable[Row]) -> list[Row]:
-    """Of each sensor the row with the highest time, in key order (so that two replicas lock in the same order)."""
-    best: dict[tuple[str, int, str], Row] = {}
-    for row in rows:
-        key = row[1:4]
-        known = best.get(key)
-        if known is None or known[0] < row[0]:
-            best[key] = row
-    return [best[key] for key in sorted(best)]
 
 
 def to_event(processed: Processed) -> bytes:

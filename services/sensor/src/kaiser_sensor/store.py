@@ -9,23 +9,30 @@ from psycopg import AsyncConnection
 from kaiser_sensor import rollup_store
 from kaiser_sensor.arrays import columns
 from kaiser_sensor.rollups import MINUTE, Rollup, ceiling, floor, touched
-from kaiser_sensor.rows import COLUMNS, Row, newest
+from kaiser_sensor.rows import COLUMNS, Row
 
 Connection = AsyncConnection[Any]
 
 _KEY = ("esp_id", "gpio", "sensor_type")
 _NAMES = ", ".join(COLUMNS)
-_ROWS = (
-    "unnest(%s::timestamptz[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],"
-    f" %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS row ({_NAMES})"
-)
-_INSERT = f"INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM {_ROWS} ON CONFLICT DO NOTHING"
-_LATEST_UPSERT = (
-    f"INSERT INTO sensor.latest AS latest ({_NAMES}) SELECT {_NAMES} FROM {_ROWS}"
-    " ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE SET "
-    + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS if column not in _KEY)
-    + " WHERE latest.time < excluded.time"
-)
+_INSERT = f"""
+    WITH came AS (
+        SELECT * FROM unnest(
+            %s::timestamptz[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],
+            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
+        ) AS came ({_NAMES})
+    ), stored AS (
+        INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1
+    ), newest AS (
+        INSERT INTO sensor.latest AS latest ({_NAMES})
+        SELECT DISTINCT ON (esp_id, gpio, sensor_type) {_NAMES} FROM came ORDER BY esp_id, gpio, sensor_type, time DESC
+        ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE
+        SET {", ".join(f"{column} = excluded.{column}" for column in COLUMNS if column not in _KEY)}
+        WHERE latest.time < excluded.time
+    )
+    SELECT count(*) FROM stored
+"""
+"""Both tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order."""
 
 
 async def insert(connection: Connection, rows: Sequence[Row], *, note_rollups: bool) -> int:
@@ -35,11 +42,11 @@ async def insert(connection: Connection, rows: Sequence[Row], *, note_rollups: b
     of date.
     """
     cursor = await connection.execute(_INSERT, columns(rows))
-    if cursor.rowcount:
-        await connection.execute(_LATEST_UPSERT, columns(newest(rows)))
-        if note_rollups:
-            await rollup_store.note(connection, MINUTE, touched(rows))
-    return cursor.rowcount
+    found = await cursor.fetchone()
+    new = 0 if found is None else int(found[0])
+    if new and note_rollups:
+        await rollup_store.note(connection, MINUTE, touched(rows))
+    return new
 
 
 async def latest(connection: Connection, esp_id: str | None) -> list[Row]:
