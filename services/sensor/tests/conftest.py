@@ -53,6 +53,12 @@ def storage(level, request) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session", name="new_database")
+def new_database_fixture() -> Callable:
+    """`with new_database(server) as url`: a database of one's own on a server, dropped at the end."""
+    return new_database
+
+
 @contextmanager
 def new_database(server: str) -> Iterator[str]:
     """A database of one's own on a server, dropped at the end."""
@@ -135,8 +141,8 @@ def _pglite(missing: Callable, port: int) -> Iterator[str]:
     command = ["node", str(Path(__file__).with_name("pglite_server.mjs")), str(folder), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with _ended(process):
-        readable, _, _ = select.select([process.stdout], [], [], 30)
-        assert readable, "pglite did not start within 30 s"
+        readable, _, _ = select.select([process.stdout], [], [], 90)
+        assert readable, "pglite did not start within 90 s"
         assert process.stdout.readline() == "ready\n"
         yield f"postgresql://postgres:postgres@127.0.0.1:{port}/postgres?sslmode=disable&gssencmode=disable"
 

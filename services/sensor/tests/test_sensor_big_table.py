@@ -10,13 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common.rpc import Caller
-from kaiser_common.schemas.api.sensors import BucketsQuery, LatestQuery
 from kaiser_sensor import rollup_store, store, upkeep
-from kaiser_sensor.api import SensorApi
 from kaiser_sensor.rollups import HOUR, MINUTE, Span, answers, floor
 from kaiser_sensor.settings import SensorSettings
-from psycopg_pool import AsyncConnectionPool
 
 ASKED = os.environ.get("KAISER_TEST_ROWS")
 ROWS = int(ASKED or 50_000)
@@ -116,26 +112,16 @@ async def p95_ms(ask, times: int = 40) -> float:
 
 @pytest.mark.skipif(not ASKED, reason="a benchmark: KAISER_TEST_ROWS asks for it")
 async def test_latest_and_a_days_chart_take_less_than_50_ms(filled, capsys):
-    def ms(at: datetime) -> int:
-        return int(at.timestamp() * 1000)
-
-    async with AsyncConnectionPool(filled, min_size=1, max_size=2) as pool:
-        api = SensorApi(pool, str, rollups_kept_by_service=True)
+    async with await psycopg.AsyncConnection.connect(filled, autocommit=True) as connection:
 
         def chart(number: int):
-            query = BucketsQuery(
-                esp_id=f"TEST_{number * 7 % (SENSORS // 4)}",
-                gpio=number % 4,
-                sensor_type="ph",
-                from_ms=ms(NOW - DAY),
-                to_ms=ms(NOW),
-                bucket_s=300,
-            )
-            return api.buckets(query, Caller())
+            key = (f"TEST_{number * 7 % (SENSORS // 4)}", number % 4, "ph")
+            complete_to = floor(NOW - timedelta(minutes=5), timedelta(minutes=1))
+            return store.buckets(connection, key, NOW - DAY, NOW, 300, answers(300), complete_to)
 
         figures = {
             "a day's chart": await p95_ms(chart),
-            f"latest of {SENSORS} sensors": await p95_ms(lambda _: api.latest(LatestQuery(), Caller())),
+            f"latest of {SENSORS} sensors": await p95_ms(lambda _: store.latest(connection, None)),
         }
     with capsys.disabled():
         print(f"\n{ROWS} rows, load {os.getloadavg()[0]:.1f}, p95 in ms: {figures}")

@@ -1,5 +1,6 @@
 """What the sensor service answers to the gateway."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from kaiser_sensor.rows import COLUMNS, Row
 Key = tuple[datetime, int, str]
 
 _MOST_BUCKETS = 10_000
+_LONG = 1000
 _FIELDS = ("ts", *COLUMNS[1:])
 
 
@@ -53,7 +55,7 @@ class SensorApi:
         """The newest reading of each sensor."""
         async with self._pool.connection() as connection:
             rows = await store.latest(connection, query.esp_id)
-        return to_page(rows)
+        return await _page(rows)
 
     async def data(self, query: ReadingsQuery, caller: Caller) -> ReadingsPage:
         """A page of readings."""
@@ -69,7 +71,7 @@ class SensorApi:
                 after=parse_cursor(query.cursor) if query.cursor else None,
                 limit=query.limit,
             )
-        return to_page(rows, to_cursor(rows[-1]) if len(rows) == query.limit else None)
+        return await _page(rows, to_cursor(rows[-1]) if len(rows) == query.limit else None)
 
     async def buckets(self, query: BucketsQuery, caller: Caller) -> BucketsPage:
         """One sensor's readings by bucket, from the coarsest rollup that can tell. 422 for more than 10,000 buckets."""
@@ -118,8 +120,15 @@ class SensorApi:
         return None if sensor_type is None else self._canonical(sensor_type)
 
 
+async def _page(rows: Sequence[Row], next_cursor: str | None = None) -> ReadingsPage:
+    """A page; a long one is made in a thread, for ten thousand items would hold up the line for a tenth of a second."""
+    if len(rows) < _LONG:
+        return to_page(rows, next_cursor)
+    return await asyncio.to_thread(to_page, rows, next_cursor)
+
+
 def to_page(rows: Sequence[Row], next_cursor: str | None = None) -> ReadingsPage:
-    """Rows as the API gives them; all at once, for ten thousand of them hold up the line while they are made."""
+    """Rows as the API gives them."""
     items = [dict(zip(_FIELDS, (_ms(row[0]), *row[1:]), strict=True)) for row in rows]
     return ReadingsPage.model_validate({"items": items, "next_cursor": next_cursor})
 
