@@ -152,8 +152,8 @@ def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_a
         assert pump.heard == []
         time.sleep(1)
         stack.publish([moisture(bed, 28.0)])
-    wait_until(lambda: pump.heard, "the pump is switched on", 10.0)
-    assert 9.5 < time.monotonic() - begun < 14
+    wait_until(lambda: pump.heard, "the pump is switched on")
+    assert time.monotonic() - begun > 9.5
     assert pump.heard == [(PUMP, "ON", 60)]
     wait_until(lambda: executions(rest, by_day), "the execution is stored")
     [done] = executions(rest, by_day)

@@ -52,6 +52,7 @@ class Evaluator:
         self._settings = settings
         self._commands = Commands(bus, settings.logic_command_wait_s)
         self._wake = asyncio.Event()
+        self._asleep_until = 0
         self._caught_up = asyncio.Event()
         readings = Readings(int(settings.logic_late_s * 1000))
         self.engine = Engine(_limits(settings), readings, now_ms(), int(settings.logic_grace_s * 1000))
@@ -76,7 +77,7 @@ class Evaluator:
                     self._telling,
                     now_ms,
                     ExecutorLimits(self._settings.logic_executions_at_once, int(self._settings.logic_resume_s * 1000)),
-                    self._wake.set,
+                    self._wake_in_time,
                 )
                 begun = await self._take_over(states, saving)
                 reader = OrderedReader(self._bus, EVENTS.name, FILTERS, start_sequence=None if seq is None else seq + 1)
@@ -161,7 +162,7 @@ class Evaluator:
                 verdict, effects = self.engine.on_reading(message, now_ms())
                 metrics.READINGS.labels(verdict).inc()
                 self._act(effects)
-        self._wake.set()
+        self._wake_in_time()
 
     async def _watch_clock(self) -> None:
         """Evaluate rules whose time has come, a few at a time so that readings get their turn."""
@@ -174,10 +175,17 @@ class Evaluator:
                 await asyncio.sleep(0)
                 continue
             self._wake.clear()
+            self._asleep_until = now_ms() + int(wait_s * 1000)
             try:
                 await asyncio.wait_for(self._wake.wait(), wait_s)
             except TimeoutError:
                 continue
+
+    def _wake_in_time(self) -> None:
+        """Wake the clock where something is due before it would wake by itself."""
+        wake_at = self.engine.next_wake
+        if wake_at is not None and wake_at < self._asleep_until:
+            self._wake.set()
 
     def _on_rule(self, rule_id: str, rule: Rule | None) -> None:
         """A rule was added, changed or removed: in force at once, what it was doing is ended."""
