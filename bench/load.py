@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench import mqtt_packets
 
 _WINDOW = 500
-"""Messages in flight on a connection. A device has a few; NATS closes a connection that has over 1,024 waiting for 5 s."""
+"""Messages in flight on a connection. A device has a few; NATS closes one that has over 1,024 waiting for 5 s."""
 _RECONNECT_S = 0.2
 _CONNECT_WITHIN_S = 5.0
 _PING_EVERY_S = 15.0
