@@ -14,7 +14,7 @@ import pytest
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import apply
 from kaiser_common.migrate import migrate_database
-from kaiser_common.rpc import Nothing
+from kaiser_common.rpc import Nothing, RpcError
 from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -212,6 +212,30 @@ async def test_readings_are_left_out_while_nobody_carries_them_to_mqtt_and_comma
 
 async def has_over(bus, count: int) -> bool:
     return (await bus.jetstream.stream_info("OUTBOX")).state.messages > count
+
+
+async def test_a_mock_whose_pattern_is_not_installed_any_more_leaves_the_others_alone(
+    start, bus, health, ask, until, operational, database
+):
+    process = start()
+    async with health.there():
+        made = CreateMocks(devices=[new_mock(), new_mock("MOCK_B")])
+        await ask("create_many", made, MocksCreated)
+        await operational()
+        process.send_signal(signal.SIGKILL)
+        process.wait(5)
+        with psycopg.connect(database) as connection:
+            gone = """jsonb_set(setup, '{sensors,0,variation_pattern}', '"GONE"')"""
+            connection.execute(f"UPDATE simulator.mocks SET setup = {gone} WHERE esp_id = 'MOCK_B'")
+        start()
+        killed_ms = int(time.time() * 1000)
+
+        async def goes_on() -> bool:
+            return any(reading["ts"] > killed_ms for reading in await said(bus, "/data"))
+
+        await until(goes_on, "the other one goes on")
+        with pytest.raises(RpcError, match="no mock MOCK_B"):
+            await ask("read", MockId(esp_id="MOCK_B"), Mock)
 
 
 async def test_of_two_replicas_one_simulates_and_the_other_takes_over_within_five_seconds(

@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
+import structlog
 from kaiser_common.database import DatabasePool
 
 from kaiser_simulator import metrics, payloads, store
 from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.device import Device
+from kaiser_simulator.device import Device, Life, Setup
 from kaiser_simulator.sender import Sender
 from kaiser_simulator.world import World
+
+log = structlog.get_logger()
 
 Change = Callable[[Device], Reaction]
 """What becomes of a mock; called again where the mock changed by itself while it was being saved."""
@@ -29,13 +32,18 @@ class Mocks:
         self.world = world
 
     async def load(self) -> int:
-        """Take every mock from the table; how many there are."""
+        """Take every mock from the table; how many there are. One that cannot be read stays out, told as an error:
+        its pattern's package may be gone, and the others are to live."""
         async with self._pool.connection() as connection:
-            devices = await store.load(connection)
-        for device in devices:
-            self.world.put(device, self._clock())
+            found = await store.load(connection)
+        for esp_id, setup, life in found:
+            try:
+                device = Device(setup=Setup.model_validate(setup), life=Life.model_validate(life))
+                self.world.put(device, self._clock())
+            except ValueError as error:
+                log.error("mock_unreadable", esp_id=esp_id, error=str(error).splitlines()[0])
             await asyncio.sleep(0)  # thousands take a second, and the lease wants to be renewed
-        return len(devices)
+        return len(self.world)
 
     async def add(self, devices: list[Device]) -> list[Device]:
         """Add those whose id is free, all in one transaction; those that were added."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from kaiser_simulator.device import Device, Life, Setup
+from kaiser_simulator.device import Device
 
 Connection = AsyncConnection[Any]
 
@@ -32,13 +32,12 @@ async def save_life(connection: Connection, devices: Iterable[Device]) -> None:
         )
 
 
-async def load(connection: Connection) -> list[Device]:
-    """Every mock that is not deleted."""
-    cursor = await connection.execute("SELECT setup, life FROM simulator.mocks WHERE NOT deleted ORDER BY esp_id")
-    return [
-        Device(setup=Setup.model_validate(setup), life=Life.model_validate(life))
-        for setup, life in await cursor.fetchall()
-    ]
+async def load(connection: Connection) -> list[tuple[str, Any, Any]]:
+    """esp_id, setup and life of every mock that is not deleted."""
+    cursor = await connection.execute(
+        "SELECT esp_id, setup, life FROM simulator.mocks WHERE NOT deleted ORDER BY esp_id"
+    )
+    return await cursor.fetchall()
 
 
 async def bury(connection: Connection, esp_id: str) -> None:

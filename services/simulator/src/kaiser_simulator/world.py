@@ -141,7 +141,8 @@ class World:
                 self._on_job(device, job, now_ms)
 
     def say(self, device: Device, publications: Iterable[Publication], now_ms: int, delay_s: float = 0.0) -> None:
-        """Have a device say something, at once or later. Without a connection only its will is told."""
+        """Have a device say something, at once or later; while MOST_DELAYED wait, at once. Without a connection only
+        its will is told."""
         for each in publications:
             if delay_s and len(self._delayed) < MOST_DELAYED:
                 job = Job("say", device.esp_id, next(self._numbers))
@@ -157,11 +158,12 @@ class World:
 
     def _make_meters(self, device: Device) -> None:
         before = self._meters.get(device.esp_id, {})
-        self._meters[device.esp_id] = meters = {}
+        meters: dict[str, Meter] = {}
         for sensor in device.setup.sensors:
             key = sensor_key(sensor.gpio, sensor.sensor_type)
             known = before.get(key)
             meters[key] = known if known and known.sensor == sensor else make_meter(self._factories, device, sensor)
+        self._meters[device.esp_id] = meters
 
     def _kept(self, device: Device, job: Job, at_ms: int) -> int:
         """A reading that is due this moment and was not taken yet stays due, if its grid is still the same."""
