@@ -78,6 +78,10 @@ class ComposeStack(Stack):
             check=True,
         ).stdout
 
+    def secret(self, name: str) -> str:
+        """A secret that was made."""
+        return (self.state_dir / name).read_text().strip()
+
     def _pid(self, name: str) -> int | None:
         container = self.compose("ps", "--quiet", _SERVICE_OF.get(name, name)).split()
         if not container:

@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 from compose_stack import ComposeStack, docker
 from harness import reading, wait_until
@@ -13,6 +14,8 @@ from test_system_line import (  # noqa: F401 - these are the tests
     test_nothing_is_lost_or_doubled_when_ingest_is_killed_in_the_middle,
     test_the_same_thousand_again_leave_a_thousand_rows,
 )
+
+SERVICES = {"ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway"}
 
 
 def test_a_device_without_a_password_or_with_a_wrong_one_is_not_let_in(stack: ComposeStack):
@@ -67,6 +70,32 @@ def test_an_image_has_no_build_tools_and_says_what_it_is(stack: ComposeStack, se
     labels = json.loads(docker("inspect", name))[0]["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == f"kaiser-{service}"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_the_common_image_has_the_doctor(stack: ComposeStack):
+    image = stack.compose("config", "--images", "migrate").split()[0]
+    assert "usage" in docker("run", "--rm", "--network", "none", "--entrypoint", "kaiser-doctor", image, "--help")
+
+
+def test_prometheus_finds_every_service_and_grafana_loads_its_dashboards(stack: ComposeStack):
+    def up() -> set[str]:
+        query = "http://127.0.0.1:9090/api/v1/query?query=up%7Bjob%3D%22kaiser%22%7D%3D%3D1"
+        answer = json.loads(stack.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", query))
+        return {each["metric"]["service"] for each in answer["data"]["result"]}
+
+    wait_until(lambda: up() == SERVICES, "Prometheus finds every service", 60.0)
+    url = f"http://127.0.0.1:{stack.environment['KAISER_GRAFANA_PORT']}"
+    found = httpx.get(
+        f"{url}/api/search?type=dash-db", auth=("admin", stack.secret("grafana-admin")), timeout=10
+    ).json()
+    assert {"Overview", "Devices", "Sensors", "Services", "Bus"} <= {
+        each["title"].rpartition(" / ")[2] for each in found
+    }
+
+
+def test_the_status_of_the_system_names_every_service(stack: ComposeStack):
+    with stack.sign_in() as rest:
+        assert {each["service"] for each in rest.get("/api/v1/system/status").json()["services"]} >= SERVICES
 
 
 def test_after_all_of_this_the_bus_has_refused_nobody_anything(stack: ComposeStack):

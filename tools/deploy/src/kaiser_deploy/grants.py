@@ -196,7 +196,7 @@ def keeps_key(bucket: Bucket, keys: str) -> Iterable[str]:
 def _service(name: str, *publish: Iterable[str]) -> Grants:
     """A service: what its work publishes, beside what every service may: be asked, answer, ask whom it calls."""
     callers = [caller for caller, called in CALLS.items() if name in called]
-    answers = [inbox(caller) for caller in sorted({GATEWAY, *callers} - {name})]
+    answers = [inbox(caller) for caller in sorted({GATEWAY, *callers})]
     asks = [f"rpc.{service}.*" for service in CALLS.get(name, ())]
     # A queue group's name in the grant: replicas share the requests, nobody listens in.
     served = [f"rpc.{name}.* {name}"] if callers else []

@@ -1,0 +1,302 @@
+"""Each right on the bus is needed: all services run with their own, and what each did with them is read from the log.
+
+A right that nobody used is too much; what was refused is too little. Each right that was used is then taken away from
+a user who otherwise has the same, and the very same message is refused.
+"""
+
+import asyncio
+import json
+import re
+import secrets as random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import paho.mqtt.client as paho
+import pytest
+import secured
+from harness import Message, Stack, reading, wait_until
+from kaiser_deploy import devices
+from kaiser_deploy.grants import Grants, grants
+from kaiser_deploy.nats_users import render
+from mocks import Mocks, ok
+from secured import Secured, connect, refusal
+from test_access_database import as_role, run_roles
+
+SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+_LINE = re.compile(r'"\$G/user:([\w-]+)" - <<- \[(H?PUB|SUB) ([^\]]*)\]')
+
+RARE = {
+    (
+        "logic",
+        "$JS.API.DIRECT.GET.KV_logic_state.$KV.logic_state.>",
+    ): "$JS.API.DIRECT.GET.KV_logic_state.$KV.logic_state.rule.x",
+    ("migrate", "$JS.API.STREAM.UPDATE.*"): "$JS.API.STREAM.UPDATE.SENSORS",
+}
+"""Rights for what this test does not bring about: two processes that write a rule's state at once, and a migration
+from a version with other streams. Each with the subject that is used then; logic's and common's tests do these."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """A user's publish or subscribe as the server saw it."""
+
+    user: str
+    verb: str
+    subject: str
+
+
+class SecuredStack(Stack):
+    """Everything of compose.yaml, as processes."""
+
+    def __init__(self, secrets_folder: Path, http_port: int, broker: Secured) -> None:
+        super().__init__(secrets_folder)
+        self.addresses = {"http_url": f"http://127.0.0.1:{http_port}"}
+        self._broker = broker
+
+    def publish_as(self, esp_id: str, messages: list[Message]) -> None:
+        """Send messages as a device that has a password."""
+        password = devices.admit(self.state_dir, esp_id)
+        self._broker.reread()
+
+        def try_it() -> bool:
+            client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+            client.username_pw_set(esp_id, password)
+            client.connect("127.0.0.1", self._broker.port)
+            client.loop_start()
+            try:
+                sent = [client.publish(each.topic, each.payload, qos=1) for each in messages]
+                for each in sent:
+                    each.wait_for_publish(2.0)
+                return all(each.is_published() for each in sent)
+            except RuntimeError:
+                return False
+            finally:
+                client.disconnect()
+                client.loop_stop()
+
+        wait_until(try_it, "the broker has the messages")
+
+
+@pytest.fixture(scope="module")
+def whole(
+    server_folder: Path, secrets_folder: Path, broker: Secured, free_port: Callable[[], int]
+) -> Iterator[tuple[SecuredStack, Secured, Callable[[str], subprocess.Popen[bytes]]]]:
+    """The stack, its bus, and `second(service)`, which starts one more replica and returns the first."""
+    from kaiser_stack.postgres import Postgres
+    from kaiser_stack.private import PrivateServer
+
+    home = server_folder / "needed"
+    with ExitStack() as running:
+        database = PrivateServer(Postgres(home / "db", shared_buffers="64MB", durable=False), home / "db-log")
+        running.callback(database.kill)
+        database.start()
+        url = database.server.url()
+        run_roles(url, secrets_folder)
+        server = running.enter_context(secured.nats_server(home / "bus", secrets_folder, free_port(), free_port()))
+        http_port = free_port()
+        changes = {
+            "nats://nats:4222": f"nats://127.0.0.1:{server.port}",
+            "@timescaledb:5432/kaiser": as_role(url, "x").partition("x")[2],
+            "KAISER_MQTT_HOST": "127.0.0.1",
+            "KAISER_MQTT_PORT": str(broker.port),
+            "KAISER_HTTP_HOST": "127.0.0.1",
+            "KAISER_HTTP_PORT": str(http_port),
+        }
+        count = iter(range(100))
+
+        def start(name: str, **more: str) -> subprocess.Popen[bytes]:
+            log = home / f"{name}-{next(count)}.log"
+            return running.enter_context(secured.service(name, changes | more, secrets_folder, log))
+
+        assert start("migrate").wait(60) == 0
+        first = {name: start(name) for name in SERVICES}
+
+        def second(name: str) -> subprocess.Popen[bytes]:
+            start(name, KAISER_HTTP_PORT=str(free_port()))
+            return first[name]
+
+        stack = SecuredStack(secrets_folder, http_port, broker)
+        wait_until(lambda: _answers(http_port), "the gateway answers", 60.0)
+        yield stack, server, second
+
+
+def _answers(http_port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{http_port}/readyz", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def used(whole: tuple[SecuredStack, Secured, Callable[[str], subprocess.Popen[bytes]]]) -> tuple[set[Used], list[str]]:
+    """What each user did while everything was asked of the stack, and what it was refused."""
+    stack, server, second = whole
+    mocks = Mocks(stack)
+    everything(stack, mocks, server)
+    first = [second(name) for name in ("ingest", "logic", "simulator")]
+    second("health")  # and one that begins compares the bucket with its table
+    wait_until(lambda: _users_of(server, "$JS.API.DIRECT.GET.KV_lease") == 3, "standbys look whose turn it is", 60.0)
+    for process in first:  # who takes over reads what the first has left
+        process.terminate()
+    wait_until(lambda: _users_of(server, "$JS.API.CONSUMER.MSG.NEXT.KV_logic_state"), "logic is taken over", 60.0)
+    log = server.log.read_text(errors="replace")
+    return set(_used(log)), [line for line in log.splitlines() if "Violation" in line]
+
+
+def everything(stack: SecuredStack, mocks: Mocks, server: Secured) -> None:
+    """Ask everything of the stack that makes a service use a right."""
+    rest = mocks.rest
+    real, stranger = "ESP_0A1B2C3D", "ESP_DD000001"
+    ok(rest.post("/api/v1/esp/devices", json={"esp_id": real}))
+    fast = {"gpio": 4, "sensor_type": "ds18b20", "base_value": 20, "interval_s": 0.5}
+    mock = mocks.make(sensors=[fast], actuators=[{"gpio": 25, "actuator_type": "pump"}])
+    pump = f"/api/v1/actuators/{mock}/25"
+    wait_until(lambda: rest.get(f"/api/v1/esp/devices/{mock}").json().get("online"), "the mock is online")
+    ok(rest.put(f"/api/v1/sensors/{mock}/4/ds18b20", json={"publish_processed": True}))
+    ok(rest.put(pump, json={"actuator_type": "pump"}))
+    wait_until(lambda: rest.post(f"{pump}/command", json={"command": "ON"}).status_code == 202, "commands are taken")
+    wait_until(lambda: ok(rest.get(pump))["state"] is True, "the pump runs")
+
+    condition = {"type": "sensor", "esp_id": mock, "gpio": 4, "sensor_type": "ds18b20", "operator": ">", "value": -1000}
+    off = {"type": "actuator", "esp_id": mock, "gpio": 25, "command": "OFF"}
+    rule = {"name": "off", "conditions": [condition], "actions": [off, {"type": "notification", "message": "done"}]}
+    rule_id = ok(rest.post("/api/v1/logic/rules", json=rule))["rule_id"]
+    executions = {"rule_id": rule_id}
+    wait_until(
+        lambda: rest.get("/api/v1/logic/executions", params=executions).json().get("items"), "the rule has fired"
+    )
+
+    ok(rest.post(f"/api/v1/sensors/{mock}/4/measure"))
+    ok(rest.post(f"/api/v1/esp/devices/{mock}/zone", json={"zone_id": "north"}))
+    ok(rest.post(f"/api/v1/esp/devices/{mock}/config", json={}))
+    ok(rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": mock, "reason": "test"}))
+    ok(rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": mock}))
+    mocks.ask("POST", mock, "/emergency", {"reason": "alert"})
+    wait_until(lambda: mocks.said(mock, "/config_response"), "the mock has its configuration")
+
+    now_ms = int(time.time() * 1000)
+    good, bad = reading(real, 4, now_ms, 20.0), Message(f"kaiser/god/esp/{real}/sensor/4/data", b"{")
+    stack.publish_as(real, [good, bad])
+    stack.publish_as(stranger, [reading(stranger, 4, now_ms, 20.0), _heartbeat(stranger)])
+    wait_until(lambda: rest.get(f"/api/v1/esp/devices/{stranger}").status_code == 200, "the stranger waits")
+    ok(rest.post(f"/api/v1/esp/devices/{stranger}/approve?replay=true"))
+    rejected = wait_until(lambda: rest.get("/api/v1/rejected").json()["items"], "a message is rejected")
+    rest.post(f"/api/v1/rejected/{rejected[0]['seq']}/replay")
+    ok(rest.get("/api/v1/system/status"))
+    asyncio.run(_listen_and_resume(stack))
+    asyncio.run(_poison(server))
+    mocks.end()
+
+
+def test_what_the_services_did_was_within_their_rights(used: tuple[set[Used], list[str]]):
+    assert used[1] == []
+
+
+def test_each_right_is_used_and_refused_to_a_user_who_has_all_others(
+    used: tuple[set[Used], list[str]], server_folder: Path, secrets_folder: Path, free_port: Callable[[], int]
+):
+    proofs = list(_proofs(used[0]))
+    unused = [f"{user}: {verb} {right}" for user, verb, right, subject in proofs if subject is None]
+    assert not unused, "\n".join(unused)
+    without = [_without(index, user, verb, right) for index, (user, verb, right, _) in enumerate(proofs)]
+    folder = server_folder / "without"
+    users = render([*grants(), *without]).replace("../secrets/passwords.conf", "passwords.conf")
+    (folder / "kaiser").mkdir(parents=True)
+    passwords = (secrets_folder / "nats/passwords.conf").read_text()
+    (folder / "kaiser/passwords.conf").write_text(
+        passwords + "".join(f'without_{index}_password: "{_PASSWORD}"\n' for index in range(len(proofs)))
+    )
+    with secured.nats_server(folder, secrets_folder, free_port(), free_port(), users) as server:
+        asyncio.run(_refused_without(server, proofs))
+
+
+_PASSWORD = random.token_hex(16)
+
+
+async def _refused_without(server: Secured, proofs: list[tuple[str, str, str, str]]) -> None:
+    for index, (user, verb, right, subject) in enumerate(proofs):
+        assert await refusal(server, user, verb, subject) == "", (user, right, subject)
+        told = await refusal(server, f"without-{index}", verb, subject, _PASSWORD)
+        assert "permissions violation" in told.lower(), f"{user} does not need {right}: {subject} passes without it"
+
+
+def _without(index: int, user: str, verb: str, right: str) -> Grants:
+    [full] = [each for each in grants() if each.user == user]
+    left = {name: tuple(each for each in getattr(full, name) if each != right) for name in ("publish", "subscribe")}
+    return replace(full, user=f"without-{index}", **{verb: left[verb]})
+
+
+def _proofs(used: set[Used]) -> Iterator[tuple[str, str, str, str | None]]:
+    """Of each right of each user a subject that it alone let pass; None if there was none."""
+    for user in grants():
+        for verb, rights in (("publish", user.publish), ("subscribe", user.subscribe)):
+            did = sorted({each.subject for each in used if (each.user, each.verb) == (user.user, verb)})
+            for right in sorted(set(rights)):
+                others = [other for other in rights if other != right]
+                found = [one for one in did if _lets(right, one) and not any(_lets(other, one) for other in others)]
+                yield user.user, verb, right, found[0] if found else RARE.get((user.user, right))
+
+
+def _lets(right: str, subject: str) -> bool:
+    """Whether a right lets a publish or subscribe pass; a queue group's name follows a space in both."""
+    subject, _, queue = subject.partition(" ")
+    right, _, group = right.partition(" ")
+    if group and group != queue:
+        return False
+    wanted, tokens = right.split("."), subject.split(".")
+    for index, token in enumerate(wanted):
+        if token == ">":
+            return len(tokens) > index
+        if index >= len(tokens) or (token not in ("*", tokens[index])):
+            return False
+    return len(tokens) == len(wanted)
+
+
+def _used(log: str) -> Iterator[Used]:
+    """PUB and HPUB name the subject first; SUB names a queue group in the middle, if there are three words."""
+    for user, verb, words in _LINE.findall(log):
+        subject, *more = words.split()
+        queue = more[0] if verb == "SUB" and len(more) == 2 else ""
+        yield Used(user, "subscribe" if verb == "SUB" else "publish", f"{subject} {queue}".strip())
+
+
+def _users_of(server: Secured, prefix: str) -> int:
+    """How many users have published to subjects that begin so."""
+    used = _used(server.log.read_text(errors="replace"))
+    return len({each.user for each in used if each.subject.startswith(prefix)})
+
+
+async def _listen_and_resume(stack: SecuredStack) -> None:
+    async with stack.events([]) as events:
+        await events._socket.send(json.dumps({"action": "resume", "after": 0}))
+        await events.until("resumed")
+        await events.until("sensor_data", 20.0)
+
+
+async def _poison(server: Secured) -> None:
+    """What no service can read, on each stream that one takes from: it is put aside."""
+    for user, subject in (
+        ("ingest", "esp.sensor.data.god.ESP_0A1B2C3D.4"),
+        ("ingest", "esp.sensor.response.god.ESP_0A1B2C3D.4"),
+        ("ingest", "esp.actuator.status.god.ESP_0A1B2C3D.4"),
+        ("ingest", "esp.system.error.god.ESP_0A1B2C3D"),
+        ("logic", "logic.execution.poison"),
+        ("health", "mqtt.out.god.ESP_0A1B2C3D"),  # and what came too late for its device: ingest tells
+    ):
+        client = await connect(server, user, lambda _: None)
+        late = b'{"topic": "kaiser/god/esp/ESP_0A1B2C3D/config", "payload": "{}", "expires_at": 1}'
+        try:
+            await client.jetstream().publish(subject, late if user == "health" else b"{", timeout=5)
+        finally:
+            await client.close()
+    await asyncio.sleep(2.0)
+
+
+def _heartbeat(esp_id: str) -> Message:
+    body = {"ts": int(time.time()), "esp_id": esp_id, "uptime": 60, "heap_free": 45_000, "wifi_rssi": -45}
+    return Message(f"kaiser/god/esp/{esp_id}/system/heartbeat", json.dumps(body).encode())

@@ -1,0 +1,124 @@
+"""compose.yaml and the Dockerfile as files: valid, hardened, without a secret or a registry in them."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "deploy/docker"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+JOBS = {"nats-data", "database-roles", "migrate"}
+RUNNING = sorted(SERVICES.keys() - JOBS)
+YAML_STYLE = "{extends: relaxed, rules: {line-length: {max: 120}, key-duplicates: enable, anchors: enable}}"
+
+
+def run(program: str, *arguments: str | Path) -> None:
+    found = Path(sys.executable).parent / program
+    ended = subprocess.run([found, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Version and hashes by name, as a lock has them."""
+    entries = re.findall(r"^([a-z0-9.-]+)==(.+?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+    return dict(entries)
+
+
+def test_compose_yaml_is_what_the_compose_specification_says():
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+
+
+def test_yaml_files_of_compose_are_well_formed():
+    run("yamllint", "--strict", "-d", YAML_STYLE, "compose.yaml")
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile():
+    run("hadolint", DOCKER / "Dockerfile")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_each_container_is_hardened(name: str):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert "container_name" not in service  # it could not be scaled
+    assert service.get("cap_add", []) == (["CHOWN"] if name == "nats-data" else [])
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_what_runs_has_limits_a_restart_policy_and_a_health_check(name: str):
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
+    if name != "nats-exporter":  # its image holds nothing but the exporter
+        assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys()
+
+
+def test_nothing_is_published_beyond_this_machine_by_default():
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(published) == 4
+    assert all(re.match(r"\$\{KAISER_\w+_BIND:-127\.0\.0\.1\}:", port) for port in published), published
+
+
+def test_no_value_in_compose_yaml_is_a_secret():
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            if "PASSWORD" in key or "SECRET" in key or "TOKEN" in key:
+                assert str(value).startswith("/run/secrets/"), (name, key)
+    assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
+
+
+def test_every_secret_of_compose_yaml_is_one_that_make_secrets_makes():
+    from kaiser_deploy import secret_files
+
+    files = {str(secret["file"]).rpartition("/")[2] for secret in COMPOSE["secrets"].values()}
+    assert files == set(secret_files.names())
+
+
+def test_a_service_sees_its_own_secrets_only():
+    for path in (ROOT / "services").iterdir():
+        own = {"websocket-gateway": "gateway"}.get(path.name, path.name)
+        extra = {"ingest": {"mqtt-ingest"}, "websocket-gateway": {"admin-password", "token-secret"}}.get(
+            path.name, set()
+        )
+        database = set() if path.name == "ingest" else {f"database-{own}"}
+        assert set(SERVICES[path.name]["secrets"]) == {f"nats-{path.name}", *database, *extra}
+
+
+def test_each_service_of_the_repository_is_in_compose_yaml():
+    assert {path.name for path in (ROOT / "services").iterdir()} <= SERVICES.keys()
+
+
+def test_the_dockerfile_asks_nothing_of_a_registry_but_its_base_image():
+    text = (DOCKER / "Dockerfile").read_text()
+    assert "# syntax=" not in text
+    assert "@sha256:" not in text + (ROOT / "compose.yaml").read_text()
+    assert not re.search(r"index-url|PIP_|trusted-host|https?://", text)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON_IMAGE}", "dependencies", "${PYTHON_IMAGE}"]
+
+
+@pytest.mark.parametrize("lock", ["runtime.lock", "build.lock"])
+def test_an_image_installs_what_the_tests_ran_with(lock: str):
+    tested, shipped = pins(ROOT / "requirements.lock"), pins(DOCKER / lock)
+    assert len(shipped) > 4
+    assert {name: tested.get(name, "").strip() for name in shipped} == {k: v.strip() for k, v in shipped.items()}
+    assert all("--hash=sha256:" in entry for entry in shipped.values())
+
+
+def test_an_image_has_all_that_its_services_need():
+    shipped = pins(DOCKER / "runtime.lock").keys()
+    projects = [ROOT / "libs/common", ROOT / "tools/doctor", *(ROOT / "services").iterdir()]
+    for project in projects:
+        needed = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+        names = {Requirement(one).name for one in needed if not one.startswith("kaiser-")}
+        assert names <= shipped, project
