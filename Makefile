@@ -91,7 +91,7 @@ grants: install ## write deploy/nats/users.conf anew from tools/deploy/src/kaise
 	@$(BIN)/python -m kaiser_deploy.write_grants deploy/nats/users.conf
 
 test-compose: install ## the whole-system test against the containers, on a Docker engine
-	@$(BIN)/python -m pytest tests/compose $(ARGS)
+	@KAISER_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/compose $(ARGS)
 
 format: install ## bring the code into its form
 	@$(BIN)/ruff check --fix .

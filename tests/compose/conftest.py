@@ -1,5 +1,6 @@
 """One set of containers for the tests of this folder; skipped with the reason where no engine answers."""
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -25,7 +26,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(scope="session")
 def engine(missing: Callable[[str, str], NoReturn]) -> None:
-    """A Docker engine with compose and the images that it needs."""
+    """A Docker engine with compose and the images that it needs; `make test-compose` asks for it."""
+    if not os.environ.get("KAISER_TEST_CONTAINERS"):
+        pytest.skip("containers take minutes and memory: `make test-compose` runs these")
     if shutil.which("docker") is None:
         missing("docker", "docker is not installed")
     for asked, reason in (
