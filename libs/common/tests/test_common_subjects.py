@@ -2,6 +2,7 @@
 
 import pytest
 from kaiser_common import declare, subjects
+from kaiser_common.topics import NOT_SUBSCRIBED, Kind
 
 
 @pytest.mark.parametrize("bad", ["", "a.b", "*", ">", "a b", "a\n"])
@@ -33,3 +34,30 @@ def test_no_durable_stream_drops_old_messages_silently():
 def test_an_absent_field_counts_as_its_zero_value():
     assert not declare.differs({"name": "A"}, {"name": "A", "max_age": 0, "deny_delete": False})
     assert declare.differs({"name": "A"}, {"name": "A", "max_age": 5})
+
+
+def takes(filter_: str, subject: str) -> bool:
+    """Whether a subject filter with `*` and `>` takes a subject."""
+    wanted, tokens = filter_.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1] if len(tokens) >= len(wanted) else ["?"]
+    return len(wanted) == len(tokens) and all(one in ("*", other) for one, other in zip(wanted, tokens, strict=True))
+
+
+@pytest.mark.parametrize("kind", sorted(Kind))
+def test_each_kind_that_ingest_takes_has_a_consumer_or_its_messages_would_vanish(kind):
+    if kind in NOT_SUBSCRIBED:
+        return
+    if kind is Kind.SENSOR_BATCH:
+        subject = subjects.device_subject(Kind.SENSOR_DATA.value, "god", "ESP_A", 4)
+    elif kind.value.startswith("downlink."):
+        subject = subjects.downlink_subject("god", "ESP_A")
+    else:
+        subject = subjects.device_subject(kind.value, "god", "ESP_A")
+    stream = next(stream for stream in subjects.STREAMS if any(takes(each, subject) for each in stream.subjects))
+    readers = [
+        consumer.name
+        for consumer in subjects.CONSUMERS
+        if consumer.stream == stream.name and any(takes(each, subject) for each in consumer.filters)
+    ]
+    assert readers, subject
