@@ -1,10 +1,12 @@
 """What a mock is told it does, and each of its faults shows where an operator would look."""
 
 import json
+import queue
 import time
 from collections.abc import Iterator
 
 import httpx
+import paho.mqtt.client as paho
 import pytest
 from harness import Message, Stack, wait_until
 from mocks import PUMP, Mocks, ok
@@ -119,6 +121,32 @@ def test_offline_shows_as_offline_and_comes_back(mocks: Mocks):
     assert [ts for ts, _ in mocks.readings(esp_id) if ts > offline_at] == []
     mocks.ask("DELETE", esp_id, "/faults")
     wait_until(lambda: mocks.device(esp_id)["online"], "it is back")
+
+
+def test_a_crashed_mocks_will_is_retained_by_the_broker_until_the_mock_is_deleted(mocks: Mocks):
+    esp_id = with_fault(mocks, offline=True)
+    topic = f"kaiser/god/esp/{esp_id}/system/will"
+    wait_until(lambda: b'"offline"' in retained(mocks.stack, topic), "the broker keeps the will")
+    mocks.ask("DELETE", esp_id)
+    wait_until(lambda: retained(mocks.stack, topic) == b"", "the broker has forgotten it")
+    assert 5209 not in {entry["code"] for entry in mocks.rejected(esp_id)}
+
+
+def retained(stack: Stack, topic: str) -> bytes:
+    """What the broker keeps on a topic; empty for nothing within half a second."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    got: queue.Queue[bytes] = queue.Queue()
+    client.on_connect = lambda *_: client.subscribe(topic, qos=1)
+    client.on_message = lambda _, __, message: got.put(message.payload)
+    client.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"], keepalive=30)
+    client.loop_start()
+    try:
+        return got.get(timeout=0.5)
+    except queue.Empty:
+        return b""
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 def test_flapping_shows_as_offline_and_online_in_turn(mocks: Mocks):
