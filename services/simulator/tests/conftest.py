@@ -89,6 +89,12 @@ def health(bus) -> FakeHealth:
 
 
 @pytest.fixture
+def make_health() -> type[FakeHealth]:
+    """`make_health(bus)` for a bus of the test's own."""
+    return FakeHealth
+
+
+@pytest.fixture
 def ask(bus) -> Callable[..., Any]:
     """`ask(method, request, answer)` asks the simulator, waiting up to 15 s for it to come up."""
 

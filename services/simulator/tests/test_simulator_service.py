@@ -14,7 +14,7 @@ import pytest
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import apply
 from kaiser_common.migrate import migrate_database
-from kaiser_common.rpc import Nothing, RpcError
+from kaiser_common.rpc import Nothing, RpcError, call
 from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -28,6 +28,7 @@ from kaiser_common.schemas.device import Downlink
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import downlink_subject
 from kaiser_common.topics import BROADCAST
+from nats.errors import Error as NatsError
 
 A = MockId(esp_id="MOCK_A")
 
@@ -292,6 +293,42 @@ async def test_readings_go_on_without_the_database_and_a_command_waits_for_it(
         assert await said(bus, "/response") == []
         server.start()
         await until(lambda: said(bus, "/response"), "the command is answered", 30.0)
+
+
+async def test_mocks_go_on_after_nats_was_away(nats_factory, start, until, make_health):
+    server = nats_factory()
+    settings = CommonSettings(nats_url=server.url)
+    process = start(KAISER_NATS_URL=server.url)
+    async with connect(settings, "test") as bus:
+        await apply(bus)
+        async with make_health(bus).there():
+
+            async def is_made() -> bool:
+                try:
+                    await call(bus, "simulator", "create", new_mock(), Mock)
+                except RpcError as error:
+                    return error.problem.status == 409
+                return True
+
+            await until(is_made, "the mock is made")
+            await until(lambda: said(bus, "/data"), "readings come")
+            server.kill()
+            await asyncio.sleep(4.0)
+            server.start()
+            back_ms = int(time.time() * 1000)
+
+            async def goes_on() -> bool:
+                try:
+                    return any(reading["ts"] > back_ms for reading in await said(bus, "/data"))
+                except (NatsError, TimeoutError):
+                    return False
+
+            await until(goes_on, "readings go on", 30.0)
+            readings = await said(bus, "/data")
+    assert process.poll() is None
+    times = [reading["ts"] for reading in readings]
+    assert len(times) == len(set(times))
+    assert all((ts - times[0]) % 200 == 0 for ts in times)
 
 
 async def test_it_starts_before_anything_is_declared_and_goes_on_once_it_is(nats_factory, database, start, until):
