@@ -29,16 +29,29 @@ READING = {
 }
 
 
+@pytest.fixture(scope="module", params=["postgresql", "timescaledb-apache"])
+def level(request) -> str:
+    """The other level's test server has one connection, too few for a service."""
+    return request.param
+
+
+@pytest.fixture
+def database(storage) -> str:
+    return storage
+
+
 @pytest.fixture
 def sensor(bus_settings, database, free_port):
     environment = {
+        "KAISER_SENSOR_ROLLUP_EVERY_S": "1",
         **os.environ,
         "KAISER_NATS_URL": bus_settings.nats_address,
         "KAISER_DATABASE_URL": database,
         "KAISER_METRICS_PORT": str(free_port()),
     }
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("TRUNCATE sensor.data, sensor.latest")
+        connection.execute("TRUNCATE sensor.data")
+        connection.execute("TRUNCATE sensor.latest")
     process = subprocess.Popen([sys.executable, "-c", "from kaiser_sensor.app import main; main()"], env=environment)
     yield process
     process.send_signal(signal.SIGTERM)
@@ -110,3 +123,14 @@ async def test_the_stream_is_empty_once_both_consumers_have_acknowledged(sensor,
     while (await jetstream.stream_info("SENSORS")).state.messages:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
+
+
+async def test_rollups_follow_without_being_asked(sensor, jetstream, database):
+    start = READING["ts"] // 60_000 * 60_000 - 600_000
+    for number in range(4):
+        await send(jetstream, ts=start + number * 20_000, value=20.0 + number)
+    query = "SELECT count::int, min, max, last FROM sensor.rollup_1m WHERE time = to_timestamp({})"
+    query = query.format(start / 1000)
+    until(lambda: rows(database, query) == [(3, 20.0, 22.0, 22.0)])
+    await send(jetstream, ts=start + 30_000, value=10.0)
+    until(lambda: rows(database, query) == [(4, 10.0, 22.0, 22.0)])

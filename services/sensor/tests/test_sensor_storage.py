@@ -272,6 +272,36 @@ async def test_a_late_reading_goes_into_a_compressed_day(connection):
     assert await cursor.fetchone() == (201,)
 
 
+async def test_what_is_older_than_its_retention_is_dropped(connection):
+    short = SensorSettings(sensor_retention_days=9, sensor_rollup_retention_days=40)
+    ages = (1, 20, 100)
+    for age in ages:
+        await insert(connection, [row(NOW - age * DAY)])
+        await refresh(connection, from_at=NOW - 120 * DAY)
+    await upkeep.drop_old(connection, NOW, short)
+    cursor = await connection.execute("SELECT time FROM sensor.data")
+    assert await cursor.fetchall() == [(NOW - DAY,)]
+    if await rollup_store.kept_by_service(connection):  # of continuous aggregates a policy does
+        for rollup in (MINUTE, HOUR):
+            kept = [await rolled_up(connection, rollup, NOW - age * DAY) for age in ages]
+            assert [len(found) for found in kept] == [1, 1, 0], rollup.name
+
+
+async def test_readings_of_before_there_were_rollups_are_rolled_up_in_portions(connection):
+    if not await rollup_store.kept_by_service(connection):
+        pytest.skip("the migration refreshes continuous aggregates")
+    rows = [row(NOW - timedelta(hours=hour)) for hour in range(100)]
+    async with connection.transaction():
+        await store.insert(connection, rows, note_rollups=False)
+    await rollup_store.note(connection, MINUTE, [Span(NOW - 5 * DAY, NOW)])
+    async with connection.transaction():
+        assert await rollup_store.refresh(connection, MINUTE, NOW, NOW - 80 * DAY), "more is left"
+    assert await rollup_store.complete_to(connection, MINUTE) < NOW - 4 * DAY
+    await refresh(connection)
+    cursor = await connection.execute("SELECT sum(count)::int FROM sensor.rollup_1h")
+    assert await cursor.fetchone() == (99,), "the running hour is not over"
+
+
 async def test_only_one_replica_does_the_upkeep(connection, storage, level):
     if level == "timescaledb-community":
         pytest.skip("this server has one connection")

@@ -17,6 +17,8 @@ SETTLED = timedelta(seconds=15)
 """A span is refreshed so long after its end: what is on its way then is stored, and each minute is read once."""
 
 _SPANS_AT_ONCE = 1000
+_SLICES_AT_ONCE = 60
+"""So a transaction stays short when there is much to do, such as all readings of before there were rollups."""
 _AT_MOST = "5min"
 """Time of one statement; upkeep reads more than a request does."""
 
@@ -62,6 +64,8 @@ async def lock(connection: Connection, key: int = UPKEEP) -> bool:
 
 async def note(connection: Connection, rollup: Rollup, spans: Sequence[Span]) -> None:
     """Remember spans to refresh, in the transaction that made them out of date: whoever sees one sees its readings."""
+    if not spans:
+        return
     await connection.execute(
         """
         INSERT INTO sensor.rollup_pending (rollup, esp_id, from_at, to_at)
@@ -95,17 +99,20 @@ async def refresh(connection: Connection, rollup: Rollup, now: datetime, oldest:
     noted = merged(Span(from_at, to_at, esp_id) for _, from_at, to_at, esp_id in due)
     spans = [Span(span.from_at, min(span.to_at, over), span.esp_id) for span in noted if span.from_at >= oldest]
     await note(connection, rollup, [Span(over, span.to_at, span.esp_id) for span in noted if span.to_at > over])
-    for span in spans:
-        if span.esp_id is None:
-            for part in sliced(span, rollup.slice):
-                await _refresh_all(connection, rollup, part)
-    await _refresh_devices(connection, rollup, [span for span in spans if span.esp_id is not None])
+    slices = [part for span in spans if span.esp_id is None for part in sliced(span, rollup.slice)]
+    devices = [span for span in spans if span.esp_id is not None]
+    later = slices[_SLICES_AT_ONCE:]
+    for part in slices[:_SLICES_AT_ONCE]:
+        await _refresh_all(connection, rollup, part)
+    await _refresh_devices(connection, rollup, devices)
+    await note(connection, rollup, merged(later))
     following = _NEXT.get(rollup.name)
-    if following is not None and spans:
-        await _note_once(connection, following, merged(widened(span, following.width) for span in spans))
+    if following is not None:
+        done = [*slices[:_SLICES_AT_ONCE], *devices]
+        await _note_once(connection, following, merged(widened(span, following.width) for span in done))
     await connection.execute("DELETE FROM sensor.rollup_pending WHERE id = ANY(%s)", ([row[0] for row in due],))
     await _note_complete(connection, rollup, over)
-    return len(due) == _SPANS_AT_ONCE
+    return len(due) == _SPANS_AT_ONCE or bool(later)
 
 
 async def complete_to(connection: Connection, rollup: Rollup) -> datetime:
