@@ -17,7 +17,12 @@ def victims(stack: Stack) -> list[str]:
 
 async def steal_the_session(run: Trial, seconds: float) -> None:
     """Another client takes ingest's client id and keeps its session for so long, without acknowledging anything."""
-    reader, writer = await asyncio.open_connection(run.stack.addresses["mqtt_host"], run.stack.addresses["mqtt_port"])
+    address = run.stack.addresses["mqtt_host"], run.stack.addresses["mqtt_port"]
+    try:
+        reader, writer = await asyncio.open_connection(*address)
+    except ConnectionError:  # in a sequence drawn by chance the broker may be away
+        run.note("a thief met no broker")
+        return
     writer.write(mqtt_packets.connect("kaiser-ingest-god", clean=False))
     await writer.drain()
     run.note("SESSION TAKEN OVER by another client")
@@ -45,7 +50,7 @@ async def kill(run: Trial, victim: str) -> None:
     """SIGKILL; the stack starts it again."""
     await asyncio.to_thread(run.stack.kill, victim)
     if victim == "mosquitto":
-        run.excuse_what_mosquitto_held()
+        await run.excuse_what_mosquitto_held()
     run.note(f"SIGKILL {victim}")
 
 
@@ -70,7 +75,7 @@ async def hold(run: Trial, victim: str, seconds: float) -> None:
     """Killed and kept down for so long, then started."""
     down(run.stack, victim)
     if victim == "mosquitto":
-        run.excuse_what_mosquitto_held()
+        await run.excuse_what_mosquitto_held()
     run.note(f"SIGKILL {victim}, down for {seconds:g} s")
     try:
         await run.flow(seconds)
@@ -84,7 +89,7 @@ async def restart_in_order(run: Trial, order: list[str], pause_s: float) -> None
     for victim in order:
         down(run.stack, victim)
         if victim == "mosquitto":
-            run.excuse_what_mosquitto_held()
+            await run.excuse_what_mosquitto_held()
     run.note("SIGKILL everything")
     await run.flow(pause_s)
     for victim in order:

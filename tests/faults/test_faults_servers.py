@@ -9,7 +9,7 @@ import actions
 import nats
 import psycopg
 import pytest
-from harness import Stack
+from harness import Stack, wait_until
 from trial import RECOVERY_S, Trial, trial
 
 
@@ -29,6 +29,19 @@ async def test_a_database_that_only_reads_holds_the_store_up_and_loses_nothing(
 
 
 def read_only(stack: Stack, on: bool) -> None:
+    """Have PostgreSQL refuse writes, or take them again; waits where it is away."""
+    wait_until(lambda: _set_read_only(stack, on), "PostgreSQL takes the setting", 60.0)
+
+
+def _set_read_only(stack: Stack, on: bool) -> bool:
+    try:
+        _alter(stack, on)
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _alter(stack: Stack, on: bool) -> None:
     with psycopg.connect(stack.addresses["database_url"], autocommit=True, connect_timeout=5) as connection:
         connection.execute("SET default_transaction_read_only = off")
         connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}")

@@ -42,6 +42,9 @@ _SETTLED_S = 1.0
 """Recovered: what was sent up to a second ago is stored and shown."""
 _POLL_S = 0.25
 _TICK_S = 0.01
+_REDELIVERED_S = 12.0
+_LAST_ACKS_S = 0.1
+"""Acknowledgements that it sent before are read in this time; it is not started again so soon."""
 _COUNT = "SELECT count(*) FROM sensor.data WHERE esp_id = ANY(%s) AND time < %s"
 _LOST_BY_MOSQUITTO_S = 11.5
 """What it acknowledged so long before it was killed may be lost (docs/decisions/0010): it writes every 10 s, and the
@@ -93,8 +96,9 @@ class Trial:
         self._since = time.monotonic()
         self.report.faults.append({"what": what, "at_s": round(self._since - self.sent_at[0], 3)})
 
-    def excuse_what_mosquitto_held(self) -> None:
-        """Mosquitto was killed: what it acknowledged shortly before may be gone."""
+    async def excuse_what_mosquitto_held(self) -> None:
+        """Mosquitto was killed just now: what it acknowledged shortly before may be gone."""
+        await asyncio.sleep(_LAST_ACKS_S)
         since = time.monotonic() - _LOST_BY_MOSQUITTO_S
         self.excused.update(number for number, at in list(self.acknowledged.items()) if at >= since)
 
@@ -206,6 +210,7 @@ class Trial:
             return (not self.watched or len(self.watcher.shown) >= wanted) and self._rows(sent) >= wanted
 
         await self._until_in_thread(settled, 120.0 + sent / 2000)
+        await self._until_nothing_more_comes(good_before(sent))
         await asyncio.sleep(1.0)  # what should not come has a moment to come
         evidence = Evidence(
             sent=sent,
@@ -221,6 +226,17 @@ class Trial:
         judgement = judge(evidence)
         judgement.broken.extend(self._unexplained)
         return judgement
+
+    async def _until_nothing_more_comes(self, all_good: int) -> None:
+        """Where some may be lost: wait until all is there, or nothing has come for longer than a redelivery takes."""
+        before, since = -1, time.monotonic()
+        while self.excused and time.monotonic() - since < _REDELIVERED_S:
+            rows = await asyncio.to_thread(self._rows, len(self.sent_at))
+            if rows >= all_good:
+                return
+            if rows != before:
+                before, since = rows, time.monotonic()
+            await asyncio.sleep(_POLL_S)
 
     async def _until_in_thread(self, condition: Callable[[], bool], within_s: float) -> None:
         deadline = time.monotonic() + within_s
