@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _TEXT = 0x81
+_PING = 0x89
 
 
 class Reader(asyncio.Protocol):
@@ -66,6 +67,8 @@ class Reader(asyncio.Protocol):
                 self.frames += 1
                 if self._on_frame is not None:
                     self._on_frame(memoryview(bytes(view[body : body + length])))
+            elif view[at] == _PING:
+                self.transport.write(b"\x8a" + bytes([0x80 | length]) + b"\0\0\0\0" + view[body : body + length])
             at = body + length
         del self._buffer[:at]
 
