@@ -13,7 +13,7 @@ import jwt
 import nats
 from browser import Person
 from harness import Stack, reading, wait_until
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 FLOOD_PER_S = 10_000
 BATCH = 500
@@ -60,6 +60,7 @@ def test_what_came_before_the_first_event_of_a_page_is_not_missed_either(operato
     operator.says("Connection lost. Connecting again…")
     console_stack.publish([reading(esp_id, 4, int(time.time() * 1000), 5.0)])
     console_stack.control("start", "websocket-gateway")
+    operator.says("Connected again, nothing was missed.")
     expect(operator.page.locator(".log-row").filter(has_text=esp_id).filter(has_text="sensor_data")).to_have_count(1)
 
 
@@ -94,6 +95,32 @@ def test_a_session_that_is_over_leads_to_the_sign_in(operator: Person, console_s
     operator.says("Your session has ended. Please sign in again.")
     expect(operator.button("Sign in")).to_be_visible()
     operator.sign_in()
+
+
+def test_a_file_that_is_lost_on_the_way_is_asked_for_again(make_person: Callable[..., Person]):
+    person = make_person()
+    losses = iter(range(2))
+
+    def lose_twice(route: Route) -> None:
+        route.abort() if next(losses, None) is not None else route.continue_()
+
+    person.page.route("**/console/core/api.js", lose_twice)
+    person.page.goto(person.url)
+    person.says("The console could not be loaded. Trying again…")
+    expect(person.button("Sign in")).to_be_visible()
+
+
+def test_a_request_that_only_reads_is_asked_again_when_the_network_changes(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    losses = iter(range(1))
+
+    def lose_once(route: Route) -> None:
+        route.abort() if next(losses, None) is not None else route.continue_()
+
+    operator.page.route("**/api/v1/esp/devices/*", lose_once)
+    operator.open("devices", esp_id)
+    expect(operator.page.locator(".facts")).to_contain_text("ESP32_WROOM")
+    expect(operator.page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_service_that_is_down_is_told_on_its_pages_and_the_others_go_on(operator: Person, console_stack: Stack):

@@ -27,7 +27,6 @@ _HEADERS = {
     "Content-Security-Policy": _ALLOWED,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _ASK_EACH_TIME = "no-cache"

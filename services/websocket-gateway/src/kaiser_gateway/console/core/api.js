@@ -1,6 +1,7 @@
 /** Requests to Kaiser's REST API, with the session's token; every failure is a Problem. */
 
 const TIMEOUT_MS = 30_000;
+const AGAIN_MS = 500;
 const UNAUTHORIZED = 401;
 
 /** Why a request failed: the members of RFC 9457 with Kaiser's code; status 0 when no answer came. */
@@ -72,13 +73,25 @@ async function send(method, url, { query, json, form, headers, token, timeoutMs 
   if (token) allHeaders.Authorization = `Bearer ${token}`;
   if (json !== undefined) allHeaders["Content-Type"] = "application/json";
   const body = form ? new URLSearchParams(form) : json === undefined ? undefined : JSON.stringify(json);
-  const signal = AbortSignal.timeout(timeoutMs);
+  const ask = () =>
+    fetch(url + queryString(query), { method, headers: allHeaders, body, signal: AbortSignal.timeout(timeoutMs) });
   try {
-    return await fetch(url + queryString(query), { method, headers: allHeaders, body, signal });
+    return await (method === "GET" ? askTwice(ask) : ask());
   } catch (error) {
     if (error.name === "TimeoutError") throw new Problem({ detail: `No answer came within ${timeoutMs / 1000} s.` });
     if (error.name !== "TypeError") throw error;
     throw new Problem({ detail: "The gateway cannot be reached." });
+  }
+}
+
+/** A network that changes breaks off what is under way; what only reads may be asked again. */
+async function askTwice(ask) {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error.name !== "TypeError") throw error;
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    return ask();
   }
 }
 

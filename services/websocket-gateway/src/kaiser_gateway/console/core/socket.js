@@ -1,11 +1,13 @@
 /** The WebSocket: connects, connects again with growing pauses, and resumes so that nothing kept is missed. */
 
+import { randomId } from "./ids.js";
 import { store } from "./store.js";
 
 const RATE = 2000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 8000;
 const RESUME_AGAIN_MS = 1000;
+const CLOCKS_DIFFER_S = 5;
 const PING_MS = 15_000;
 const REMEMBERED = 50_000;
 const TOKEN_REFUSED = 4001;
@@ -19,7 +21,7 @@ const OVERTAKING = new Set(["actuator_alert", "system_event"]);
  */
 export function openSocket({ session, api, onEvent }) {
   const state = store({ phase: "closed", reason: "" });
-  const clientId = `console-${crypto.randomUUID()}`;
+  const clientId = `console-${randomId()}`;
   let socket = null;
   let filters = {};
   let last = 0;
@@ -67,30 +69,26 @@ export function openSocket({ session, api, onEvent }) {
   }
 
   function resumed({ from, missed }) {
-    if (from <= resumeFrom) startAnew();
     ready(resumeFrom ? missed : 0);
+    last = Math.min(last, from - 1);
     resumeFrom = null;
   }
 
   /** What comes before `resumed` is replayed after it, in order; until then it is left out. */
   function deliver(frame) {
     if (frame.seq) {
-      if (seen.has(frame.seq) || frame.timestamp < firstOpenedAt) return;
-      remember(frame.seq);
+      const identity = `${frame.seq} ${frame.timestamp}`;
+      if (seen.has(identity) || frame.timestamp < firstOpenedAt - CLOCKS_DIFFER_S) return;
+      remember(identity);
       if (!OVERTAKING.has(frame.type)) last = Math.max(last, frame.seq);
     }
     onEvent(frame);
   }
 
-  function remember(seq) {
-    seen.add(seq);
+  /** By number and time, as the numbers of a stream that began anew say nothing about the old ones. */
+  function remember(identity) {
+    seen.add(identity);
     if (seen.size > REMEMBERED) seen = new Set([...seen].slice(REMEMBERED / 2));
-  }
-
-  /** The stream of events began anew: its numbers say nothing about the old ones. */
-  function startAnew() {
-    last = 0;
-    seen = new Set();
   }
 
   function ready(missed) {
@@ -147,7 +145,8 @@ export function openSocket({ session, api, onEvent }) {
     }
     socket?.close();
     drop();
-    startAnew();
+    last = 0;
+    seen = new Set();
     firstOpenedAt = null;
     state.set({ phase: "closed", reason: "" });
   });

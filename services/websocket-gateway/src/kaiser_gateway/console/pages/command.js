@@ -1,6 +1,7 @@
 /** Commands to an actuator: asked for, confirmed, followed to their end. */
 
 import { path } from "../core/api.js";
+import { randomId } from "../core/ids.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
@@ -33,7 +34,7 @@ export function CommandButtons({ actuator }) {
 
 function CommandDialog({ actuator, command, onSent, onClose }) {
   const { api } = useApp();
-  const idempotencyKey = useRef(crypto.randomUUID());
+  const idempotencyKey = useRef(randomId());
   const [send, state] = useAction(async ({ percent, ...fields }) => {
     const value = percent === undefined ? null : percent / 100;
     const headers = { "Idempotency-Key": idempotencyKey.current };
