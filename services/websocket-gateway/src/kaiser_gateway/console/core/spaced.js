@@ -1,22 +1,28 @@
 /** Keeps what events set off from being done more often than it is worth. */
 
-/** A function that runs `task` at once, then at most every `ms`; a call in between is made up for at the end of it. */
+/**
+ * A function that runs `task` at once and, as an event may be told just before what it tells is committed, again after
+ * `ms`; while it is called, every `ms` and once after the last call.
+ */
 export function spaced(task, ms) {
   let isWaiting = false;
   let isDue = false;
 
   function run() {
     isWaiting = true;
-    isDue = false;
-    setTimeout(() => {
-      isWaiting = false;
-      if (isDue) run();
-    }, ms);
     task();
+    setTimeout(after, ms);
+  }
+
+  function after() {
+    isWaiting = false;
+    if (!isDue) return;
+    isDue = false;
+    run();
   }
 
   return () => {
-    if (isWaiting) isDue = true;
-    else run();
+    isDue = true;
+    if (!isWaiting) run();
   };
 }
