@@ -42,13 +42,15 @@ class Status:
             return self._last
 
     async def _ask(self) -> SystemStatus:
-        own = await self._service.status()
-        reason = await self._unreachable()
-        if reason:
-            return summary(_now_ms(), reason, [own], {}, {}, None)
-        replicas, consumers, streams = await asyncio.gather(
-            self._replicas(), self._infos("CONSUMER", CONSUMERS_BY_PATH), self._infos("STREAM", STREAMS_BY_PATH)
-        )
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(self._service.status())
+            reason = await self._unreachable()
+            if reason:
+                return summary(_now_ms(), reason, [await asking], {}, {}, None)
+            replicas, consumers, streams = await asyncio.gather(
+                self._replicas(), self._infos("CONSUMER", CONSUMERS_BY_PATH), self._infos("STREAM", STREAMS_BY_PATH)
+            )
+            own = await asking
         replicas[_key(own)] = own
         events = streams.get("EVENTS")
         behind = None if events is None else self._events_behind(int(events["state"]["last_seq"]))
