@@ -1,8 +1,11 @@
 """Rows, events and array literals; pure."""
 
+import json
+
 import pytest
 from kaiser_common.schemas.event import SensorDataEvent
 from kaiser_common.schemas.sensor import Reading
+from kaiser_common.topics import Kind, build
 from kaiser_sensor.arrays import literal
 from kaiser_sensor.rows import Processed, data_source, to_event
 
@@ -38,11 +41,11 @@ def reading(**changes) -> Reading:
 def test_the_event_is_what_its_model_would_write(processed):
     body = to_event(processed)
     event = SensorDataEvent.model_validate_json(body)
-    assert event.model_dump_json(exclude_none=True).encode() == body
+    assert event.model_dump(exclude_none=True) == json.loads(body)
     of_reading = (event.kaiser_id, event.esp_id, event.gpio, event.ts, event.raw, event.raw_value, event.received_at)
     source = processed.reading
     assert of_reading == (source.kaiser_id, "ESP_1", 4, 1, source.raw, source.raw_value, 2)
-    assert event.topic == "kaiser/god/esp/ESP_1/sensor/4/data"
+    assert event.topic == build(Kind.SENSOR_DATA, "god", "ESP_1", 4)
     assert (event.value, event.quality, event.data_source) == (processed.value, processed.quality, processed.source)
     assert (event.sensor_name, event.clock) == (source.sensor_name, source.clock)
 

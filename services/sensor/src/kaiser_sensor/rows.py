@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from kaiser_common.schemas.sensor import Quality, Reading
 from kaiser_common.topics import TEMPLATES, Kind
@@ -41,7 +41,7 @@ Row = tuple[
     str,
 ]
 
-_TOPIC = TEMPLATES[Kind.SENSOR_DATA]
+_TOPIC = TEMPLATES[Kind.SENSOR_DATA].format(k="%s", esp="%s", gpio="%s")
 _SOURCES: dict[str, DataSource] = {"MOCK": "MOCK", "TEST": "TEST", "SIM": "SIMULATION"}
 
 
@@ -93,21 +93,26 @@ def to_event(processed: Processed) -> bytes:
     """
     reading = processed.reading
     kaiser_id, esp_id, gpio = reading.kaiser_id, reading.esp_id, reading.gpio
-    fields = {
+    fields: dict[str, Any] = {
         "kaiser_id": kaiser_id,
         "esp_id": esp_id,
         "gpio": gpio,
         "sensor_type": processed.sensor_type,
         "ts": reading.ts,
-        "raw": reading.raw,
-        "raw_value": reading.raw_value,
-        "value": processed.value,
-        "unit": processed.unit,
         "quality": processed.quality,
-        "sensor_name": reading.sensor_name,
         "clock": reading.clock,
         "data_source": processed.source,
-        "topic": _TOPIC.format(k=kaiser_id, esp=esp_id, gpio=gpio),
+        "topic": _TOPIC % (kaiser_id, esp_id, gpio),
         "received_at": reading.received_at,
     }
-    return to_json({name: value for name, value in fields.items() if value is not None})
+    if reading.raw is not None:
+        fields["raw"] = reading.raw
+    if reading.raw_value is not None:
+        fields["raw_value"] = reading.raw_value
+    if processed.value is not None:
+        fields["value"] = processed.value
+    if processed.unit is not None:
+        fields["unit"] = processed.unit
+    if reading.sensor_name is not None:
+        fields["sensor_name"] = reading.sensor_name
+    return to_json(fields)
