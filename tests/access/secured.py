@@ -41,10 +41,19 @@ class Secured:
 
 
 @contextmanager
-def nats_server(folder: Path, secrets: Path, port: int, http_port: int, users: str | None = None) -> Iterator[Secured]:
-    """nats-server with deploy/nats/secured.conf; `users` in place of users.conf. Its log names every subject."""
+def nats_server(
+    folder: Path, secrets: Path, port: int, http_port: int, users: str | None = None, passwords: str = ""
+) -> Iterator[Secured]:
+    """nats-server with deploy/nats/secured.conf; `users` in place of users.conf, with further passwords.
+
+    Its log names every subject.
+    """
     (folder / "kaiser").mkdir(parents=True)
-    (folder / "secrets").symlink_to(secrets / "nats")
+    shutil.copytree(secrets / "nats", folder / "secrets")
+    with (folder / "secrets/passwords.conf").open("a") as file:
+        file.write(passwords)
+    tls = folder / "secrets/tls.conf"
+    tls.write_text(tls.read_text().replace("/etc/nats/tls", str(secrets / "tls")))
     text = (DEPLOY / "nats/secured.conf").read_text()
     text = _replaced(text, {"port: 4222": f"port: {port}", "0.0.0.0:8222": f"127.0.0.1:{http_port}"})
     text = _replaced(text, {'host: "0.0.0.0"': 'host: "127.0.0.1"', '"/data"': f'"{folder}/data"'})

@@ -204,14 +204,10 @@ def test_each_right_is_used_and_refused_to_a_user_who_has_all_others(
     unused = [f"{user}: {verb} {right}" for user, verb, right, subject in proofs if subject is None]
     assert not unused, "\n".join(unused)
     without = [_without(index, user, verb, right) for index, (user, verb, right, _) in enumerate(proofs)]
+    users = render([*grants(), *without])
+    passwords = "".join(f'without_{index}_password: "{_PASSWORD}"\n' for index in range(len(proofs)))
     folder = server_folder / "without"
-    users = render([*grants(), *without]).replace("../secrets/passwords.conf", "passwords.conf")
-    (folder / "kaiser").mkdir(parents=True)
-    passwords = (secrets_folder / "nats/passwords.conf").read_text()
-    (folder / "kaiser/passwords.conf").write_text(
-        passwords + "".join(f'without_{index}_password: "{_PASSWORD}"\n' for index in range(len(proofs)))
-    )
-    with secured.nats_server(folder, secrets_folder, free_port(), free_port(), users) as server:
+    with secured.nats_server(folder, secrets_folder, free_port(), free_port(), users, passwords) as server:
         asyncio.run(_refused_without(server, proofs))
 
 

@@ -15,6 +15,12 @@ from test_system_line import (  # noqa: F401 - these are the tests
     test_the_same_thousand_again_leave_a_thousand_rows,
 )
 
+
+def image_of(stack: ComposeStack, service: str) -> str:
+    images = stack.compose("config", "--images", service).split()  # those that it depends on are named too
+    return next(each for each in images if each.startswith(f"kaiser/{service}:"))
+
+
 SERVICES = {"ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway"}
 
 
@@ -61,8 +67,7 @@ def test_only_broker_gateway_and_grafana_are_published_and_only_on_this_machine(
 
 @pytest.mark.parametrize("service", ["ingest", "sensor", "websocket-gateway", "migrate"])
 def test_an_image_has_no_build_tools_and_says_what_it_is(stack: ComposeStack, service: str):
-    image = stack.compose("config", "--images", service).split()
-    name = next(each for each in image if each.startswith(f"kaiser/{service}:"))
+    name = image_of(stack, service)
     tools = "for tool in pip pip3 gcc cc make git uv; do command -v $tool && exit 1; done"
     script = f"{tools}; python -c 'import pip' 2> /dev/null && exit 1; id -u"
     found = docker("run", "--rm", "--network", "none", "--read-only", "--entrypoint", "sh", name, "-c", script)
@@ -73,7 +78,7 @@ def test_an_image_has_no_build_tools_and_says_what_it_is(stack: ComposeStack, se
 
 
 def test_the_common_image_has_the_doctor(stack: ComposeStack):
-    image = stack.compose("config", "--images", "migrate").split()[0]
+    image = image_of(stack, "migrate")
     assert "usage" in docker("run", "--rm", "--network", "none", "--entrypoint", "kaiser-doctor", image, "--help")
 
 

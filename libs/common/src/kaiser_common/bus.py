@@ -6,6 +6,7 @@ publishes leaves its message either stored or not; the caller has not seen an ac
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -315,6 +316,8 @@ def _options(settings: CommonSettings, name: str) -> dict[str, Any]:
     }
     if settings.nats_inbox_prefix:
         options["inbox_prefix"] = settings.nats_inbox_prefix
+    if settings.nats_address.startswith("tls://"):
+        options["tls"] = ssl.create_default_context(cafile=settings.nats_tls_ca_file or None)
     if settings.nats_user:
         options |= {"user": settings.nats_user, "password": password}
     return options

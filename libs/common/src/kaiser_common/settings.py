@@ -30,6 +30,9 @@ class CommonSettings(BaseSettings):
     nats_user: str = Field(default="", description="User at NATS, empty for none.")
     nats_password: SecretStr = Field(default=SecretStr(""), description="Password at NATS.")
     nats_password_file: Path | None = Field(default=None, description="File that holds the NATS password.")
+    nats_tls_ca_file: str = Field(
+        default="", description="CA of NATS where KAISER_NATS_URL begins with tls://; empty: the system's CAs."
+    )
     nats_inbox_prefix: str = Field(default="", description="Private inbox prefix; empty means _INBOX.")
 
     nats_replicas: int = Field(

@@ -21,7 +21,7 @@ def main() -> None:
                 print(f"{len(made)} secrets made in {folder}" if made else f"all secrets are in {folder}")
             case "certs":
                 certificates.make(folder, [*filter(None, arguments.host), *_HOSTS], bus=arguments.bus)
-                print(f"devices connect to port 8883 and trust {folder}/tls/ca.crt")
+                print(f"devices connect to port 8883 and trust {folder}/authority/ca.crt")
             case "device":
                 for esp_id in arguments.esp_id:
                     print(_device(folder, esp_id, remove=arguments.remove))

@@ -29,14 +29,14 @@ tls {
 def make(folder: Path, hosts: Sequence[str], *, bus: bool) -> None:
     """A new server certificate for these names and addresses, signed by the authority that is made at the first call.
 
-    Devices trust `tls/ca.crt`. With `bus`, NATS speaks TLS too.
+    Devices trust `authority/ca.crt`. With `bus`, NATS speaks TLS too.
     """
     tls = folder / "tls"
     if not (folder / "ca.key").exists():
         _openssl(
             tls, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _CA_DAYS,
             "-subj", "/CN=Kaiser authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
-            "-keyout", "../ca.key", "-out", "ca.crt",
+            "-keyout", "../ca.key", "-out", "../authority/ca.crt",
         )  # fmt: skip
         (folder / "ca.key").chmod(0o600)
     _openssl(
@@ -45,7 +45,8 @@ def make(folder: Path, hosts: Sequence[str], *, bus: bool) -> None:
     )  # fmt: skip
     write(tls / "server.ext", f"subjectAltName={','.join(map(_alternative, hosts))}\nextendedKeyUsage=serverAuth\n")
     _openssl(
-        tls, "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "../ca.key", "-CAcreateserial",
+        tls, "x509", "-req", "-in", "server.csr", "-CA", "../authority/ca.crt",
+        "-CAkey", "../ca.key", "-CAcreateserial",
         "-days", _SERVER_DAYS, "-extfile", "server.ext", "-out", "server.crt",
     )  # fmt: skip
     (tls / "server.key").chmod(0o644)  # its folder is closed; the containers' accounts must read it

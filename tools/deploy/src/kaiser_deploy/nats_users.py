@@ -1,6 +1,6 @@
 """Writes deploy/nats/users.conf from the grants."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from kaiser_deploy.grants import Grants
 
@@ -31,6 +31,8 @@ def _user(grants: Grants) -> str:
     )
 
 
-def _allow(verb: str, subjects: Iterable[str]) -> str:
+def _allow(verb: str, subjects: Collection[str]) -> str:
+    if not subjects:  # an empty list of what is allowed would allow everything
+        return f'        {verb}: {{ deny: [">"] }}\n'
     lines = "".join(f'          "{subject}"\n' for subject in sorted(set(subjects)))
     return f"        {verb}: {{ allow: [\n{lines}        ] }}\n"

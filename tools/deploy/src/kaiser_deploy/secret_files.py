@@ -41,7 +41,7 @@ def make(folder: Path) -> list[str]:
     write(folder / "nats" / "passwords.conf", _nats_passwords(folder, BUS_USERS))
     if not (folder / "nats" / "tls.conf").exists():
         write(folder / "nats" / "tls.conf", "# No TLS on the bus: see `make certs`.\n")
-    for part in ("mosquitto", "mosquitto/conf.d", "tls"):
+    for part in ("mosquitto", "mosquitto/conf.d", "tls", "authority"):
         (folder / part).mkdir(exist_ok=True)
     _mosquitto_users(folder)
     return made
