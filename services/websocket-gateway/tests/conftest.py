@@ -58,6 +58,10 @@ class Gateway:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(12)
 
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(12)
+
     def token(self, role: str = "admin", lifetime_s: float = 600, user: str = "ada") -> str:
         return Signer(KEY).sign(user, role, "access", time.time(), lifetime_s)
 

@@ -188,3 +188,20 @@ async def test_at_sigterm_a_client_gets_what_waits_for_it_and_then_1001(start_ga
         assert websocket.close_code == 1001
         assert set(seqs[1:]) <= set(seen)
         assert await stopped == 0
+
+
+async def test_a_client_that_kept_up_loses_nothing_when_the_gateway_is_killed(gateway, events, settled):
+    async with gateway.connect(rate=5000) as websocket:
+        await settled(websocket)
+        last = (await publish_many(events, 20))[-1]
+        await frames_until(websocket, last)
+        gateway.kill()
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await websocket.recv()
+    missed = await publish_many(events, 100)
+    await asyncio.to_thread(gateway.start)
+    async with gateway.connect(rate=5000) as websocket:
+        await resume(websocket, last)
+        frames = await frames_until(websocket, missed[-1])
+    assert [frame["seq"] for frame in frames if "seq" in frame] == missed

@@ -113,8 +113,8 @@ def document(host: str, secure: bool) -> dict[str, Any]:
 
 
 def _realtime(schema: Any) -> dict[str, Any]:
-    messages = {
-        **{kind: _message(kind, _envelope(kind, schema(model))) for kind, model in EVENT_MODELS.items()},
+    messages: dict[str, Any] = {
+        **{str(kind): _message(kind, _envelope(kind, schema(model))) for kind, model in EVENT_MODELS.items()},
         **{name: _message(name, _envelope(name, schema(model), seq=False)) for name, model in ANSWERS.items()},
         **{name: _message(name, schema(model)) for name, model in ACTIONS.items()},
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from kaiser_gateway.tokens import LEEWAY_S, RANK, Identity, NotAllowed, Role, TokenRefused
+from kaiser_gateway.tokens import LEEWAY_S, RANK, ROLES, Identity, NotAllowed, Role, TokenRefused
 
 _KEY_TYPES = {
     "RS256": ("RSA", None),
@@ -93,9 +93,9 @@ def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
 def role_in(claim: Any, names: Mapping[str, Role]) -> Role | None:
     """The highest of our roles in a claim: a name, names with spaces between, or a list."""
     given = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
-    known: dict[str, Role] = {**{role: role for role in RANK}, **names}  # type: ignore[dict-item]
-    roles = [known[name] for name in given if isinstance(name, str) and name in known]
-    return max(roles, key=lambda role: RANK[role]) if roles else None
+    known: dict[str, Role] = dict(zip(ROLES, ROLES, strict=True)) | dict(names)
+    roles = {known[name] for name in given if isinstance(name, str) and name in known}
+    return max(roles, key=RANK.__getitem__, default=None)
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import jwt
 Role = Literal["viewer", "operator", "admin"]
 Use = Literal["access", "refresh"]
 
-RANK: dict[str, int] = {role: rank for rank, role in enumerate(get_args(Role))}
+ROLES: tuple[Role, ...] = get_args(Role)
+RANK: dict[Role, int] = {role: rank for rank, role in enumerate(ROLES)}
 """A higher rank may do all that a lower one may."""
 
 ISSUER = "kaiser"

@@ -41,7 +41,7 @@ class Users:
         """Every user with the role, by name."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute("SELECT username, role FROM gateway.users ORDER BY username")
-            return await cursor.fetchall()  # type: ignore[return-value]
+            return await cursor.fetchall()
 
     async def put(self, username: str, role: Role, password: str | None) -> bool:
         """Make a user or change one; False for a new one without a password."""
