@@ -34,8 +34,8 @@ async def read(connection: Connection, request_id: str) -> Asked | None:
     return await cursor.fetchone()
 
 
-async def answer(connection: Connection, responses: Sequence[SensorResponse], now: datetime) -> set[str]:
-    """Note what devices answered; the ids of the requests that were not answered before.
+async def answer(connection: Connection, responses: Sequence[SensorResponse], now: datetime) -> set[tuple[str, str]]:
+    """Note what devices answered, each request once; request_id and esp_id of those that were not answered before.
 
     An answer counts for its own device's request only.
     """
@@ -44,7 +44,7 @@ async def answer(connection: Connection, responses: Sequence[SensorResponse], no
         UPDATE sensor.measurements AS asked SET answered_at = %s, success = said.success, message = said.message
         FROM unnest(%s::text[], %s::text[], %s::boolean[], %s::text[]) AS said (request_id, esp_id, success, message)
         WHERE asked.request_id = said.request_id AND asked.esp_id = said.esp_id AND asked.answered_at IS NULL
-        RETURNING asked.request_id
+        RETURNING asked.request_id, asked.esp_id
         """,
         (
             now,
@@ -54,7 +54,7 @@ async def answer(connection: Connection, responses: Sequence[SensorResponse], no
             [response.message for response in responses],
         ),
     )
-    return {row[0] for row in await cursor.fetchall()}
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
 
 
 async def drop_before(connection: Connection, before: datetime) -> None:

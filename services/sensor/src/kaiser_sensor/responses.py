@@ -57,10 +57,12 @@ class Responses:
             await reject(self._bus, unreadable, Code.PROCESSING_FAILED)
         if not responses:
             return
+        # Of answers to one request the first counts.
+        first = {(response.request_id, response.esp_id): response for response in reversed(responses)}
         async with self._pool.connection() as connection:
-            noted = await measure_store.answer(connection, responses, self._now())
+            noted = await measure_store.answer(connection, list(first.values()), self._now())
         metrics.UNASKED.inc(len(responses) - len(noted))
-        await self._bus.publish_batch([_event(response) for response in responses if response.request_id in noted])
+        await self._bus.publish_batch([_event(response) for key, response in first.items() if key in noted])
 
 
 def _event(response: SensorResponse) -> Outgoing:

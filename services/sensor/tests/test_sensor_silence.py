@@ -1,0 +1,161 @@
+"""Silent sensors and asked measurements, with a clock of the test's own on a real bus and database."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kaiser_common.bus import Outgoing, connect
+from kaiser_common.consumer import Consumer
+from kaiser_common.database import open_pool
+from kaiser_common.schemas.api.sensors import SensorConfig
+from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.schemas.sensor import SensorResponse
+from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import SENSOR_RESPONSES
+from kaiser_sensor import config_store, measure_store, store
+from kaiser_sensor.measure_api import to_measurement
+from kaiser_sensor.responses import Responses
+from kaiser_sensor.stale import Staleness
+
+START = datetime.now(UTC).replace(microsecond=0)
+TIMEOUT = timedelta(seconds=30)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Registry:
+    """Devices as sensor knows them: all but strangers."""
+
+    def get(self, esp_id: str) -> DeviceRecord | None:
+        return None if "STRANGER" in esp_id else DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved")
+
+
+@pytest.fixture
+async def bus(bus_settings):
+    async with connect(bus_settings, "test") as bus:
+        yield bus
+
+
+@pytest.fixture
+async def pool(make_database):
+    async with open_pool(CommonSettings(database_url=make_database()), "test") as pool:
+        yield pool
+
+
+async def sensor_with_reading(pool, esp_id: str, at: datetime) -> None:
+    async with pool.connection() as connection:
+        await config_store.put(connection, SensorConfig(esp_id=esp_id, gpio=4, sensor_type="ph", interval_s=30))
+        row = (at, esp_id, 4, "ph", None, None, 7.0, "pH", "good", "device", "MOCK", "device")
+        await store.insert(connection, [row], note_rollups=False)
+
+
+async def events(bus) -> list[dict]:
+    count = (await bus.jetstream.stream_info("EVENTS")).state.messages
+    return [json.loads((await bus.jetstream.get_msg("EVENTS", seq=seq)).data) for seq in range(1, count + 1)]
+
+
+async def test_silence_counts_only_while_kaiser_listens(bus, pool):
+    clock = Clock()
+    stale = Staleness(bus, pool, Registry(), clock)
+    await sensor_with_reading(pool, "TEST_A", START - timedelta(days=1))
+    await sensor_with_reading(pool, "TEST_STRANGER", START - timedelta(days=1))
+    waiting = [Outgoing("esp.sensor.data.god.TEST_B.4", b"{}", f"waiting-{number}") for number in range(1500)]
+    await bus.publish_batch(waiting)
+    assert await stale.look() == 0, "readings wait in the stream"
+    clock.pass_by(1000)
+    assert await stale.look() == 0, "they still do"
+    await bus.jetstream.purge_stream("SENSORS")
+    assert await stale.look() == 0, "it listens from now on"
+    clock.pass_by(90)
+    assert await stale.look() == 0, "three intervals are not over"
+    clock.pass_by(1)
+    stale.interrupted()
+    assert await stale.look() == 0, "the database was away"
+    clock.pass_by(91)
+    assert await stale.look() == 1, "of a stranger nothing is told"
+    clock.pass_by(91)
+    assert await stale.look() == 0, "it is told once"
+    told = await events(bus)
+    assert [(event["esp_id"], event["quality"], event["value"], event["data_source"]) for event in told] == [
+        ("TEST_A", "stale", 7.0, "MOCK")
+    ]
+
+
+async def test_another_process_does_not_tell_again_what_was_told(bus, pool):
+    await sensor_with_reading(pool, "TEST_A", START - timedelta(days=1))
+    told = []
+    for _ in range(2):  # as after a restart
+        clock = Clock()
+        stale = Staleness(bus, pool, Registry(), clock)
+        told.append(await stale.look())
+        clock.pass_by(91)
+        told.append(await stale.look())
+    assert told == [0, 1, 0, 0]
+    assert len(await events(bus)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answered_after_s", "success", "now_after_s", "state"),
+    [
+        (None, None, 30, "pending"),
+        (None, None, 30.1, "timeout"),
+        (1, True, 2, "done"),
+        (1, False, 2, "failed"),
+        (600, True, 601, "done"),
+    ],
+)
+def test_the_state_of_a_measurement_follows_from_its_times(answered_after_s, success, now_after_s, state):
+    answered_at = None if answered_after_s is None else START + timedelta(seconds=answered_after_s)
+    asked = ("id", "TEST_A", 4, START, answered_at, success, None)
+    assert to_measurement(asked, START + timedelta(seconds=now_after_s), TIMEOUT).state == state
+
+
+def response(request_id: str, esp_id: str = "TEST_A", **fields) -> bytes:
+    said = {"request_id": request_id, "gpio": 4, "command": "measure", "success": False, "message": "busy", **fields}
+    return SensorResponse(kaiser_id="god", esp_id=esp_id, ts=1, received_at=2, **said).model_dump_json().encode()
+
+
+async def test_an_answer_counts_once_and_for_its_own_device_only(bus, pool):
+    async with pool.connection() as connection:
+        for request_id in ("one", "two"):
+            await measure_store.ask(connection, request_id, "TEST_A", 4, "ada", START)
+    said = [
+        response("one"),
+        response("one", success=True),
+        response("two", "TEST_B"),
+        response("never asked"),
+        b"not an answer",
+    ]
+    await bus.publish_batch(
+        [Outgoing("esp.sensor.response.god.TEST_A.4", body, f"said-{number}") for number, body in enumerate(said)]
+    )
+    responses = Responses(bus, pool, Clock())
+    async with Consumer(bus, SENSOR_RESPONSES).open() as consumer:
+        taken = 0
+        async for batch in consumer:
+            await responses.on_responses(batch)
+            await consumer.ack(batch)
+            taken += len(batch)
+            if taken == len(said):
+                break
+    async with pool.connection() as connection:
+        one, two = [await measure_store.read(connection, request_id) for request_id in ("one", "two")]
+    assert one[4:] == (START, False, "busy")
+    assert two[4:] == (None, None, None)
+    [event] = await events(bus)
+    assert (event["event"], event["severity"], event["details"]["request_id"]) == (
+        "sensor_measure_failed",
+        "warning",
+        "one",
+    )
+    rejected = await bus.jetstream.get_msg("REJECTED", seq=1)
+    assert rejected.subject == "rejected.5407.TEST_A"
