@@ -52,6 +52,21 @@ async def test_commands_reach_the_device_in_order_and_leave_the_outbox(
     assert ingest.metric("kaiser_ingest_broker_round_trip_seconds_count") >= 2
 
 
+async def test_a_message_of_qos_0_is_published_once_and_holds_up_nobody(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+        for number in range(10):
+            await put(client, world, number, qos=number % 2)
+        await until(lambda: len(device.heard) >= 10)
+        await until(lambda: _empty(client))
+    assert numbers(device) == list(range(10))
+    assert ingest.metric("kaiser_ingest_outbox_published_total") == 10
+    assert ingest.metric("kaiser_ingest_outbox_repeated_total") == 0
+
+
 async def test_an_idle_outbox_adds_no_latency(world: Any, ingest: Any, until: Callable[..., Any]) -> None:
     device = await world.device()
     await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
