@@ -101,6 +101,12 @@ def test_everything_that_a_mock_says_is_taken_by_ingest(said: Publication):
     assert isinstance(outcome, Accepted), outcome
 
 
+def test_heartbeats_and_diagnostics_go_at_qos_0_and_all_else_at_qos_1():
+    at_most_once = {parse(each.topic).kind for each in SAID if each.qos == 0}
+    assert at_most_once == {Kind.HEARTBEAT, Kind.DIAGNOSTICS}
+    assert not at_most_once & {parse(each.topic).kind for each in SAID if each.qos == 1}
+
+
 def test_only_wills_are_retained():
     assert {parse(each.topic).kind for each in SAID if each.retain} == {Kind.WILL}
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Literal
 
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.api.mock import Faults, MockActuator, MockSensor, MockStateName
@@ -77,6 +78,7 @@ class Publication:
     payload: str
     retain: bool = False
     transient: bool = False
+    qos: Literal[0, 1] = 1
 
 
 class Answer(BaseModel):

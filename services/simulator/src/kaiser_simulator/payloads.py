@@ -9,6 +9,8 @@ from pydantic_core import to_json
 
 from kaiser_simulator.device import ActuatorLife, Device, Publication, actuators
 
+_AT_MOST_ONCE = (Kind.HEARTBEAT, Kind.DIAGNOSTICS)
+"""Kinds that devices send at QoS 0."""
 _HEAP_FREE = 180_000
 _HEAP_OF_A_SENSOR = 1_200
 _RSSI = -50
@@ -26,7 +28,7 @@ def publication(
     """A message of the device."""
     topic = build(kind, device.setup.kaiser_id, device.esp_id, gpio)
     payload = to_json({name: value for name, value in body.items() if value is not None}).decode()
-    return Publication(topic=topic, payload=payload, retain=retain, transient=kind is Kind.HEARTBEAT)
+    return Publication(topic, payload, retain, kind is Kind.HEARTBEAT, 0 if kind in _AT_MOST_ONCE else 1)
 
 
 def reading_body(device: Device, sensor: MockSensor, value: float, quality: str, ts_ms: int) -> dict[str, Any]:

@@ -238,7 +238,7 @@ class World:
             {
                 "topic": each.topic,
                 "payload": each.payload,
-                "qos": 1,
+                "qos": each.qos,
                 "retain": each.retain,
                 "expires_at": now_ms + EXPIRES_MS,
             }
