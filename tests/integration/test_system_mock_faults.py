@@ -105,9 +105,11 @@ def test_a_mock_takes_over_a_configuration_and_a_zone_that_the_registry_pushes(m
     assert (answer["status"], answer["type"], answer["count"]) == ("success", "sensor", 1)
 
 
-def test_a_mock_that_is_deleted_is_out_of_the_registry(mocks: Mocks):
-    esp_id = mocks.make()
-    assert mocks.device(esp_id)["hardware_type"] == "MOCK_ESP32"
+def test_a_heartbeat_alone_shows_a_mock_as_online_and_a_deleted_one_is_out_of_the_registry(mocks: Mocks):
+    esp_id = mocks.make(firmware_version="9.8.7")
+    wait_until(lambda: mocks.device(esp_id)["online"], "its heartbeat is heard")
+    device = mocks.device(esp_id)
+    assert (device["hardware_type"], device["firmware_version"]) == ("MOCK_ESP32", "9.8.7")
     mocks.ask("DELETE", esp_id)
     assert (mocks.read(esp_id), mocks.device(esp_id)) == ({}, {})
 
