@@ -6,6 +6,7 @@ import os
 import time
 
 import psycopg
+import pytest
 from kaiser_common.consumer import Consumer
 from kaiser_common.schemas.api.mock import CreateMock, CreateMocks, MocksCreated, MockSensor, MocksPage, MocksQuery
 from kaiser_common.subjects import INGEST_OUTBOX
@@ -16,6 +17,8 @@ SPREAD_S = 6.0
 """Within this time every sensor of a started mock has begun."""
 CORE_SHARE = 0.4
 P99_MS = 50
+TOO_BUSY = 4
+"""Load per core from which on a measurement is not tried."""
 
 
 def cpu_s(pid: int) -> float:
@@ -28,6 +31,9 @@ def cpu_s(pid: int) -> float:
 async def test_five_thousand_readings_a_second_cost_under_half_a_core_and_come_on_time(
     start, bus, health, ask, until, capsys, database
 ):
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > TOO_BUSY * cores:
+        pytest.skip(f"a load of {load:.0f} on {cores} cores: nothing that is measured now says anything")
     sensors = [
         MockSensor(
             gpio=gpio,
