@@ -87,7 +87,7 @@ async def test_the_status_is_there_within_2_s_with_services_down_and_one_that_ha
     assert not services["health"]["up"]
     own = services["websocket-gateway"]
     assert (own["up"], own["ready"], own["version"]) == (True, True, "0.1.0")
-    assert own["replicas"][0]["checks"] == {"nats": "ok", "database": "ok"}
+    assert own["replicas"][0]["checks"] == {"nats": "ok", "database": "ok", "http": "ok"}
     assert {stream["stream"] for stream in status["streams"]} >= {"SENSORS", "EVENTS", "REJECTED"}
 
 

@@ -74,8 +74,15 @@ async def work(service: Service, settings: GatewaySettings) -> None:
         tell_status(bus, service),
         open_pool(settings, "gateway") as pool,
     ):
+        server: HttpServer | None = None
+
+        async def served() -> None:
+            if server is None or not server.started:
+                raise ConnectionError("REST and WebSocket are not served yet")
+
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
+        service.check("http", served)
         await wait_for_schema(pool, "gateway")
         users = Users(pool)
         await _ensure_admin(users, settings)
