@@ -214,6 +214,20 @@ def test_a_command_without_one_holds_it_while_the_conditions_are_true(clock, mak
     assert c.log == [(0, "high", "fired"), (500, "low", "conflict"), (700, "low", "fired")]
 
 
+def test_a_rule_holds_its_actuators_until_its_execution_has_ended(clock, make_rule):
+    wet = {"type": "sensor", "esp_id": "ESP_C", "gpio": 34, "operator": ">", "value": 80}
+    c = clock(make_rule("high", priority=90, actions=[OFF]), make_rule("low", priority=10, conditions=[wet]))
+    c.outcome = "running"
+    c.read(20)
+    c.until(1).read(40)
+    c.until(2).read(90, esp_id="ESP_C")
+    assert c.log == [(0, "high", "fired"), (2, "low", "conflict")]
+    c.now_s = 3
+    running = c.engine.states["high"].running.execution_id
+    c._take(c.engine.on_ended("high", running, "succeeded", 3000))
+    assert c.log[2:] == [(3, "low", "fired")]
+
+
 def test_a_higher_rule_takes_the_actuator_from_a_lower_one(clock, make_rule):
     wet = {"type": "sensor", "esp_id": "ESP_C", "gpio": 34, "operator": ">", "value": 80}
     c = clock(make_rule("low", priority=10), make_rule("high", priority=90, conditions=[wet], actions=[OFF]))

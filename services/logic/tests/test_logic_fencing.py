@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import connect
+from kaiser_common.bus import connect, end_if_cancelled
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import LOGIC_RULES_BUCKET
 from kaiser_logic.book import RuleBook
@@ -80,6 +80,7 @@ async def test_two_evaluators_without_a_lease_fire_each_edge_once(world, make_ru
             tasks.create_task(telling.run())
             await book.ready()
             while True:
+                end_if_cancelled()
                 try:
                     await Evaluator(bus, book, telling, webhooks, settings).run(await StateStore.open(bus))
                 except* Fenced:

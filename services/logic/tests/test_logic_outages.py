@@ -36,7 +36,7 @@ async def test_with_postgresql_down_rules_go_on_also_over_a_restart_and_executio
     await world.rule("tell", conditions=[{**DRY, "esp_id": "ESP_T"}], actions=[TELL])
     database.kill()
     await world.read(20)
-    await until(lambda: len(world.requests) == 1, "the rule fires")
+    await until(lambda: len(world.commands) == 1, "the rule fires")
     with pytest.raises(RpcError) as refused:
         await world.ask("list", RulesQuery(), RulesPage)
     assert refused.value.problem.status == 503
@@ -44,7 +44,7 @@ async def test_with_postgresql_down_rules_go_on_also_over_a_restart_and_executio
     await world.started()
     for value in (40, 20):
         await world.read(value)
-    await until(lambda: len(world.requests) == 2, "it fires after a restart too")
+    await until(lambda: len(world.commands) == 2, "it fires after a restart too")
     await world.read(20, esp_id="ESP_T")
     await asyncio.sleep(0.5)
     database.start()

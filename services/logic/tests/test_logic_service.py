@@ -123,7 +123,7 @@ async def test_at_start_a_rule_that_is_true_by_the_latest_values_fires_once(worl
     await world.started()
     await world.read(21)
     await asyncio.sleep(0.5)
-    assert len(world.requests) == 1
+    assert len(world.commands) == 1
 
 
 async def test_a_new_rule_asks_what_its_sensor_showed_last(world):
@@ -265,7 +265,7 @@ async def test_of_two_replicas_one_evaluates_and_the_other_takes_over_where_it_w
     for value in (40, 20):
         await world.read(value)
     await asyncio.sleep(1)
-    assert len(world.requests) == 1
+    assert len(world.commands) == 1
 
 
 async def test_a_holder_that_was_stopped_and_comes_back_does_not_fire_what_the_other_has_fired(world):
@@ -287,7 +287,7 @@ async def test_a_holder_that_was_stopped_and_comes_back_does_not_fire_what_the_o
         await world.read(value)
     await until(lambda: len(world.commands) == 6, "the sixth")
     await asyncio.sleep(1.5)
-    assert len(world.requests) == 6
+    assert len(world.commands) == 6
     assert len(await world.ended(6)) == 6
 
 

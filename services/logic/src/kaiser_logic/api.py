@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import structlog
 from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus
+from kaiser_common.bus import Bus, end_if_cancelled
 from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
 from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError
@@ -159,6 +159,7 @@ class LogicApi:
         """Make the bucket say what the table says, at the start and after a write to it failed; database or NATS away:
         again in 2 s. Meanwhile the rules of the bucket are in force."""
         while True:
+            end_if_cancelled()
             if self._to_mend:
                 try:
                     await self._mend()

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from kaiser_common.bus import Bus, connect
+from kaiser_common.bus import Bus, connect, end_if_cancelled
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import (
     UNAVAILABLE,
@@ -118,6 +118,7 @@ class Holder:
     async def _evaluate(self) -> None:
         """Evaluate, and answer meanwhile; after another replica has written a state, begin again with what it wrote."""
         while True:
+            end_if_cancelled()  # a group of tasks that failed while it was cancelled tells of the failure only
             try:
                 await self._evaluate_once()
             except* Fenced as group:

@@ -8,7 +8,6 @@ from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notif
 from kaiser_logic.conditions import Evaluation, View, evaluate
 from kaiser_logic.engine import Engine
 from kaiser_logic.readings import ANY, Reading
-from kaiser_logic.rules import blocked
 from kaiser_logic.state import Memory, RuleState
 
 
@@ -17,7 +16,7 @@ def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> Te
     at_ms = now_ms if request.at is None else request.at
     state = engine.states.get(rule.rule_id) or RuleState(version=rule.version)
     found = _evaluated(engine.view, rule, state.memory, request, at_ms)
-    why = blocked(rule, state, engine.holders_of(rule), engine.limits, at_ms)
+    why = engine.blocked(rule, state, at_ms)
     if found.result is not True:
         reason = _not_true(found)
     elif not rule.enabled:

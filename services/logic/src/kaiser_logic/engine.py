@@ -1,7 +1,5 @@
 """All rules with what they remember: from readings and time to firings. No I/O; time is an argument (ms)."""
 
-import heapq
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +7,11 @@ from typing import Any
 from kaiser_common.schemas.api.logic import ConditionReport, Rule
 
 from kaiser_logic.conditions import View, evaluate
+from kaiser_logic.index import Index
 from kaiser_logic.readings import Place, Reading, Readings, Verdict
-from kaiser_logic.rules import Blocked, Holder, Limits, actuators, blocked, failed, fired, is_recorded, sensors
+from kaiser_logic.rules import Blocked, Limits, blocked, failed, fired, is_recorded, sensors
 from kaiser_logic.state import RuleState, Running
+from kaiser_logic.wakes import Wakes
 
 _TELL_EVERY_MS = 10_000
 
@@ -52,11 +52,8 @@ class Engine:
         self.states: dict[str, RuleState] = {}
         self.changed: set[str] = set()
         self.started = False
-        self._by_sensor: dict[Place, set[tuple[str | None, str]]] = defaultdict(set)
-        self._by_actuator: dict[Place, set[str]] = defaultdict(set)
-        self._holders: dict[Place, dict[str, Holder]] = defaultdict(dict)
-        self._wakes: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []
+        self._index = Index()
+        self._wakes = Wakes()
 
     # Rules come and go
 
@@ -71,12 +68,10 @@ class Engine:
             self.changed.add(rule.rule_id)
         self.rules[rule.rule_id] = rule
         if rule.enabled:
-            for place, sensor_type in sensors(rule):
-                self._by_sensor[place].add((sensor_type, rule.rule_id))
+            self._index.add(rule)
+            self._index.hold(rule, state.holds, 0)
+            for place, _ in sensors(rule):
                 self.view.readings.watch(place)
-            for place in actuators(rule):
-                self._by_actuator[place].add(rule.rule_id)
-            self._note_holds(rule, state, 0)
         else:
             state.holds = []
         self._unwatch(places)
@@ -108,12 +103,7 @@ class Engine:
         verdict = self.view.readings.note(reading, now_ms)
         if verdict != "taken":
             return verdict, []
-        kind = reading.sensor_type.lower()
-        named = [
-            rule_id
-            for sensor_type, rule_id in self._by_sensor[reading.place]
-            if sensor_type is None or sensor_type == kind
-        ]
+        named = self._index.concerned(reading.place, reading.sensor_type.lower())
         trigger = {
             "kind": "reading",
             "esp_id": reading.esp_id,
@@ -129,25 +119,18 @@ class Engine:
         named: set[str] = set()
         for reading in readings:
             if self.view.readings.recall(reading, now_ms, oldest_ms) == "taken":
-                named |= {rule_id for _, rule_id in self._by_sensor[reading.place]}
+                named |= self._index.concerned(reading.place, None)
         return self._consider(named, {"kind": "start"}, 0, now_ms) if self.started else []
 
     def on_time(self, now_ms: int, at_most: int = 50) -> list[Effect]:
         """Evaluate the rules whose time has come, at most so many: then `next_wake` is in the past still."""
-        due: list[str] = []
-        while self._heap and self._heap[0][0] <= now_ms and len(due) < at_most:
-            at_ms, rule_id = heapq.heappop(self._heap)
-            if self._wakes.get(rule_id) == at_ms:
-                del self._wakes[rule_id]
-                due.append(rule_id)
+        due = self._wakes.due(now_ms, at_most)
         return self._consider(due, {"kind": "timer"}, 0, now_ms) if due and self.started else []
 
     @property
     def next_wake(self) -> int | None:
         """When `on_time` should be called next (ms)."""
-        while self._heap and self._wakes.get(self._heap[0][1]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._wakes.next
 
     def on_ended(self, rule_id: str, execution_id: str, outcome: str, now_ms: int) -> list[Effect]:
         """An execution ended: succeeded; failed (the rule backs off and tries again while its conditions are true); or
@@ -161,15 +144,15 @@ class Engine:
         if outcome == "succeeded":
             state.failures, state.backoff_until = 0, None
         else:
-            considered |= self._release(rule_id)
+            considered |= self._index.release(rule_id, state.holds)
             if outcome == "failed":
                 failed(state, self.limits, now_ms)
             state.armed, state.holds = True, []
         return self._consider(considered & self.rules.keys(), {"kind": "ended"}, 0, now_ms)
 
-    def holders_of(self, rule: Rule) -> dict[Place, list[Holder]]:
-        """Who holds the actuators that a rule commands."""
-        return {place: list(self._holders[place].values()) for place in actuators(rule) if place in self._holders}
+    def blocked(self, rule: Rule, state: RuleState, now_ms: int) -> Blocked | None:
+        """What would keep a rule from firing now."""
+        return blocked(rule, state, self._index.holders_of(rule), self.limits, now_ms)
 
     # How it is done
 
@@ -201,7 +184,7 @@ class Engine:
         if found.result is False:
             freed = self._disarm(rule, state)
         elif found.result and (state.armed or rule.mode == "level"):
-            why = blocked(rule, state, self.holders_of(rule), self.limits, now_ms)
+            why = self.blocked(rule, state, now_ms)
             if why is None:
                 effects.append(self._fire(rule, state, past, trigger, now_ms))
                 freed = set()
@@ -210,7 +193,7 @@ class Engine:
             until = why.until if why else self._next_firing(rule, now_ms)
             if until is not None:
                 wake_at = until if wake_at is None else min(wake_at, until)
-        self._wake(rule.rule_id, wake_at)
+        self._wakes.set(rule.rule_id, wake_at)
         return freed
 
     def _disarm(self, rule: Rule, state: RuleState) -> set[str]:
@@ -218,22 +201,24 @@ class Engine:
         if not state.armed or state.told is not None:
             state.armed, state.told = True, None
             self.changed.add(rule.rule_id)
+        if state.running is not None:
+            return set()  # it holds its actuators until it has ended
         kept = [hold for hold in state.holds if hold.until is not None]
         if len(kept) == len(state.holds):
             return set()
-        freed = self._release(rule.rule_id)
+        freed = self._index.release(rule.rule_id, state.holds)
         state.holds = kept
-        self._note_holds(rule, state, 0)
+        self._index.hold(rule, kept, 0)
         self.changed.add(rule.rule_id)
         return freed
 
     def _fire(self, rule: Rule, state: RuleState, past: dict[str, Any], trigger: dict[str, Any], now_ms: int) -> Firing:
         decisions = evaluate(rule.conditions, past, self.view, now_ms, explain=True).reports
         execution_id = f"{rule.rule_id}-{now_ms}"
-        self._release(rule.rule_id)
+        self._index.release(rule.rule_id, state.holds)
         fired(rule, state, self.limits, now_ms)
         state.running = Running(execution_id, now_ms, now_ms, self._described(rule, trigger), decisions)
-        self._note_holds(rule, state, now_ms)
+        self._index.hold(rule, state.holds, now_ms)
         self.changed.add(rule.rule_id)
         return Firing(rule, state.running)
 
@@ -278,52 +263,17 @@ class Engine:
                 return {**trigger, **sensor, "value": newest.value, "ts": newest.ts}
         return trigger
 
-    def _note_holds(self, rule: Rule, state: RuleState, at_ms: int) -> None:
-        for hold in state.holds:
-            holder = Holder(rule.rule_id, rule.name, rule.priority, at_ms, hold)
-            self._holders[hold.esp_id, hold.gpio][rule.rule_id] = holder
-
-    def _release(self, rule_id: str) -> set[str]:
-        """Let go of a rule's actuators; the other rules that command them."""
-        freed: set[str] = set()
-        state = self.states.get(rule_id)
-        for hold in state.holds if state else ():
-            place = (hold.esp_id, hold.gpio)
-            if self._holders[place].pop(rule_id, None) is not None:
-                freed |= self._by_actuator.get(place, set())
-            if not self._holders[place]:
-                del self._holders[place]
-        return freed - {rule_id}
-
     def _forget(self, rule_id: str) -> tuple[set[str], set[Place]]:
-        """Take a rule out of every index; the rules that wait for an actuator of it, and the sensors that it named."""
-        freed = self._release(rule_id)
-        places: set[Place] = set()
-        known = self.rules.get(rule_id)
-        if known is not None:
-            for place, sensor_type in sensors(known):
-                _drop(self._by_sensor, place, (sensor_type, rule_id))
-                places.add(place)
-            for place in actuators(known):
-                _drop(self._by_actuator, place, rule_id)
-        self._wakes.pop(rule_id, None)
-        return freed, places
+        """Take a rule out of the index; the rules that wait for an actuator of it, and where its sensors are."""
+        self._wakes.set(rule_id, None)
+        known, state = self.rules.get(rule_id), self.states.get(rule_id)
+        freed = self._index.release(rule_id, state.holds) if state else set()
+        if known is None:
+            return freed, set()
+        self._index.remove(known)
+        return freed, {place for place, _ in sensors(known)}
 
     def _unwatch(self, places: Iterable[Place]) -> None:
         for place in places:
-            if place not in self._by_sensor:
+            if not self._index.names(place):
                 self.view.readings.unwatch(place)
-
-    def _wake(self, rule_id: str, at_ms: int | None) -> None:
-        if at_ms is None:
-            self._wakes.pop(rule_id, None)
-        elif self._wakes.get(rule_id) != at_ms:
-            self._wakes[rule_id] = at_ms
-            heapq.heappush(self._heap, (at_ms, rule_id))
-
-
-def _drop(index: dict[Place, Any], place: Place, what: Any) -> None:
-    if place in index:
-        index[place].discard(what)
-        if not index[place]:
-            del index[place]

@@ -123,6 +123,9 @@ class Evaluator:
         except TimeoutError:
             log.warning("events_not_read_yet", within_s=_CAUGHT_UP_WITHIN_S)
         for rule, running, unchanged in begun:
+            state = self.engine.states.get(rule.rule_id)
+            if state is None or state.running is not running:
+                continue  # the rule was changed or removed a moment ago, and that has ended it
             if unchanged:
                 executor.resume(rule, running)
             else:

@@ -112,6 +112,7 @@ class Executor:
         await performing.run()
         reason = outgoing.first_failure(running.results)
         await self._finish(rule, running, "failed" if reason else "succeeded", reason)
+        await self._saving.try_to_save(rule.rule_id)
 
     async def _progress(self, rule_id: str) -> None:
         """Write how far an execution is; NATS away: it goes on when it is back."""

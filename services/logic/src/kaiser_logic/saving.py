@@ -59,6 +59,13 @@ class Saving:
             else:
                 return
 
+    async def try_to_save(self, rule_id: str) -> None:
+        """Write a state now if that can be; else it is written with the next ones."""
+        try:
+            await self.save(rule_id)
+        except UNREACHABLE as error:
+            log.warning("rule_state_not_saved", rule_id=rule_id, error=str(error) or type(error).__name__)
+
     async def forget(self, rule_id: str) -> None:
         """Delete the state of a rule that is gone; NATS away: the next start does."""
         self._written.pop(rule_id, None)

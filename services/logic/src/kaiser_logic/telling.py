@@ -47,6 +47,7 @@ class Telling:
     async def run(self) -> None:
         """Publish what is told, for ever."""
         while True:
+            end_if_cancelled()
             batch = [await self._waiting.get()]
             while not self._waiting.empty() and len(batch) < 500:
                 batch.append(self._waiting.get_nowait())
