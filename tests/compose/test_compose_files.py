@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy/docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-JOBS = {"nats-data", "database-roles", "migrate"}
+JOBS = {"nats-data", "database-roles", "migrate", "doctor"}
 RUNNING = sorted(SERVICES.keys() - JOBS)
 YAML_STYLE = "{extends: relaxed, rules: {line-length: {max: 120}, key-duplicates: enable, anchors: enable}}"
 

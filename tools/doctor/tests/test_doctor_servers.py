@@ -4,13 +4,17 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nats
 import psycopg
 import pytest
+from kaiser_common.subjects import SERVICES
 from kaiser_doctor import broker, bus, database, passwords, services
 from kaiser_doctor.findings import Finding, Level
 from kaiser_doctor.settings import DoctorSettings, of_stack
@@ -185,6 +189,16 @@ async def test_a_missing_partition_for_tomorrow_is_told(make_database):
     assert not await told()
 
 
+async def test_a_role_without_rights_is_told_what_it_cannot_see(postgres_server, make_database):
+    url = make_database()
+    postgres_server.execute("DROP ROLE IF EXISTS doctor_nobody")
+    postgres_server.execute("CREATE ROLE doctor_nobody LOGIN")
+    found = await database.look(DoctorSettings(database_url=url.replace("postgres@", "doctor_nobody@", 1)))
+    unseen = {finding.about for finding in found if finding.level is Level.UNSEEN}
+    assert {"schema sensor", "schema health"} <= unseen
+    assert "schema sensor" not in reds(found)
+
+
 async def test_a_slot_that_nobody_reads_is_red(postgres_factory):
     server = postgres_factory()
     with psycopg.connect(server.url) as connection:
@@ -202,6 +216,41 @@ async def test_a_database_that_is_away_is_red(free_port):
 async def test_services_that_nobody_started_are_red(settings):
     found = reds(await services.look(settings))
     assert {"service ingest", "service sensor"} <= set(found)
+
+
+@pytest.fixture
+def gateway() -> Iterator[str]:
+    """What a gateway answers whose services are all ready but sensor."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            services = [
+                {"service": name, "up": True, "ready": True, "replicas": [replica(name)]}
+                for name in SERVICES
+                if name != "sensor"
+            ]
+            body = {"at": 0, "status": "degraded", "bus": "ok", "services": services}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def replica(name: str) -> dict:
+        return {"service": name, "replica": "a", "version": "1", "started_at": 0, "ready": True}
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def test_the_gateway_is_asked_where_the_bus_gives_no_answer(settings, gateway, free_port):
+    asked = settings.model_copy(update={"doctor_gateway_url": gateway})
+    assert set(reds(await services.look(asked))) == {"service sensor"}
+    nobody = settings.model_copy(update={"doctor_gateway_url": f"http://127.0.0.1:{free_port()}"})
+    assert set(reds(await services.look(nobody))) == {"service websocket-gateway"}
 
 
 def test_files_of_secrets_that_others_can_read_are_red(tmp_path):
@@ -223,6 +272,7 @@ def test_addresses_of_a_native_stack_are_found(tmp_path, monkeypatch):
         "mqtt_host": "127.0.0.1",
         "mqtt_port": 1999,
         "metrics_ports": {"ingest": 8001},
+        "http_url": "http://127.0.0.1:8000",
     }
     found = of_stack(addresses, DoctorSettings(state_dir=tmp_path))
     assert found["nats_url"] == "nats://127.0.0.1:4333"

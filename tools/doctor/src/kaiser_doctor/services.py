@@ -5,8 +5,8 @@ import re
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from kaiser_common.bus import BusUnavailable, connect
-from kaiser_common.schemas.api.system import ReplicaStatus
+from kaiser_common.bus import Bus, BusUnavailable, connect
+from kaiser_common.schemas.api.system import ReplicaStatus, SystemStatus
 from kaiser_common.subjects import SERVICES, STATUS_SUBJECT
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -19,24 +19,54 @@ _ANSWER_S = 1.5
 
 
 async def look(settings: DoctorSettings) -> list[Finding]:
-    """Ask every process over the bus how it does, and ingest for its figures."""
+    """Ask every process over the bus how it does, or else the gateway; and ingest for its figures."""
+    findings = await _status(settings)
+    return [*findings, *await asyncio.to_thread(_ingest, settings.doctor_ingest_url)]
+
+
+async def _status(settings: DoctorSettings) -> list[Finding]:
     try:
         async with asyncio.timeout(5.0 + _ANSWER_S), connect(settings, "doctor") as bus:
-            replicas: list[ReplicaStatus] = []
-
-            async def on_answer(message: Msg) -> None:
-                try:
-                    replicas.append(ReplicaStatus.model_validate_json(message.data))
-                except ValidationError:
-                    return
-
-            inbox = bus.client.new_inbox()
-            await bus.client.subscribe(inbox, cb=on_answer)
-            await bus.client.publish(STATUS_SUBJECT, reply=inbox)
-            await asyncio.sleep(_ANSWER_S)
+            replicas = await _asked(bus)
     except (TimeoutError, NatsError, BusUnavailable):
         return [unseen("services", "NATS does not answer, so nobody can be asked", "see NATS")]
-    return [*of_replicas(replicas), *await asyncio.to_thread(_ingest, settings.doctor_ingest_url)]
+    if not replicas and settings.doctor_gateway_url:
+        told = await asyncio.to_thread(_gateway, settings.doctor_gateway_url)
+        if told is None:
+            fix = "start it, or set KAISER_DOCTOR_GATEWAY_URL"
+            return [red("service websocket-gateway", f"{settings.doctor_gateway_url} does not answer", fix)]
+        replicas = told
+    elif not replicas and settings.nats_user:
+        fix = "set KAISER_DOCTOR_GATEWAY_URL, such as http://websocket-gateway:8000"
+        return [unseen("services", f"nobody answers; {settings.nats_user} may not be allowed to ask", fix)]
+    return of_replicas(replicas)
+
+
+async def _asked(bus: Bus) -> list[ReplicaStatus]:
+    """What every process answers on the bus within a moment; nothing where our user may not ask."""
+    replicas: list[ReplicaStatus] = []
+
+    async def on_answer(message: Msg) -> None:
+        try:
+            replicas.append(ReplicaStatus.model_validate_json(message.data))
+        except ValidationError:
+            return
+
+    inbox = bus.client.new_inbox()
+    await bus.client.subscribe(inbox, cb=on_answer)
+    await bus.client.publish(STATUS_SUBJECT, reply=inbox)
+    await asyncio.sleep(_ANSWER_S)
+    return replicas
+
+
+def _gateway(url: str) -> list[ReplicaStatus] | None:
+    """What the gateway has heard from every process; None when it does not answer."""
+    try:
+        with urlopen(f"{url}/api/v1/system/status", timeout=5.0) as answer:
+            status = SystemStatus.model_validate_json(answer.read())
+    except (URLError, OSError, ValidationError):
+        return None
+    return [replica for service in status.services for replica in service.replicas]
 
 
 def of_replicas(replicas: list[ReplicaStatus]) -> list[Finding]:

@@ -30,6 +30,7 @@ class DoctorSettings(CommonSettings):
 
     doctor_mosquitto_conf: Path | None = Field(default=None, description="Mosquitto's configuration, to be read.")
     doctor_nats_monitor_url: str = Field(default="", description="NATS's monitoring, such as http://nats:8222.")
+    doctor_gateway_url: str = Field(default="", description="The gateway, such as http://websocket-gateway:8000.")
     doctor_ingest_url: str = Field(default="", description="ingest's internal HTTP, such as http://ingest:9100.")
 
 
@@ -49,6 +50,7 @@ def of_stack(addresses: dict[str, Any], settings: DoctorSettings) -> dict[str, A
         "database_url": SecretStr(addresses["database_url"]),
         "mqtt_host": addresses["mqtt_host"],
         "mqtt_port": addresses["mqtt_port"],
+        "doctor_gateway_url": addresses["http_url"],
         "doctor_ingest_url": f"http://127.0.0.1:{ports['ingest']}" if "ingest" in ports else "",
         "doctor_mosquitto_conf": _existing(home / "mosquitto" / "mosquitto.conf"),
         "admin_password_file": _existing(home / "admin-password"),
