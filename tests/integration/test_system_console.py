@@ -135,3 +135,35 @@ def test_a_viewer_sees_everything_and_no_button_that_changes_anything(viewer: Pe
         time_buttons = {"15 min", "1 h", "6 h", "1 day", "7 days", "30 days", "◀", "▶", "+", "−", "Show…"}
         assert set(main.all_inner_texts()) - allowed - time_buttons == set(), parts
     viewer.open("mocks").says("This page needs the role operator.")
+
+
+TOPIC = "kaiser/god/esp/ESP_A/sensor/4/data"
+MATCHES = {
+    "kaiser/god/esp/ESP_A/sensor/4/data": True,
+    "kaiser/+/esp/+/sensor/+/data": True,
+    "kaiser/#": True,
+    "#": True,
+    "kaiser/god/esp/ESP_A/sensor/4/data/#": True,
+    "kaiser/+": False,
+    "kaiser/god/esp/ESP_B/sensor/4/data": False,
+    "kaiser/god/esp/ESP_A/sensor/4": False,
+    "kaiser/god/esp/ESP_A/sensor/4/data/+": False,
+}
+FILTERS = {
+    "kaiser/#": True,
+    "+": True,
+    "": False,
+    "#/kaiser": False,
+    "kaiser+": False,
+    "kaiser/x#": False,
+    "k" * 257: False,
+}
+
+
+def test_the_page_matches_topics_as_mqtt_does(operator: Person):
+    def ask(function: str, *arguments: str) -> bool:
+        script = "async ([name, values]) => (await import('/console/core/filters.js'))[name](...values)"
+        return operator.page.evaluate(script, [function, list(arguments)])
+
+    assert {one: ask("topicMatches", one, TOPIC) for one in MATCHES} == MATCHES
+    assert {one: ask("isTopicFilter", one) for one in FILTERS} == FILTERS

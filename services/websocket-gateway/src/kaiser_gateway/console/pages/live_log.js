@@ -55,6 +55,7 @@ function Row({ event, isChosen, onChoose }) {
         <${Badge} kind=${KINDS[event.type]}>${event.type}<//>
         <span class="log-device">${event.data.esp_id ?? NONE}</span>
         <span class="log-summary">${summary(event)}</span>
+        <span class="log-topic topic">${event.data.topic}</span>
       </button>
     </li>`;
 }
