@@ -43,18 +43,21 @@ function optionsOf({ names, unit, width, zoomed }) {
     label: unit ? `${name} (${unit})` : name,
     stroke: () => cssColour(LINES[index]),
     width: index === 0 ? 2 : 1,
-    points: { show: false },
     value: (_, value) => number(value),
   }));
   return {
     width,
     height: HEIGHT_PX,
     cursor: { drag: { x: true, y: false } },
+    scales: { x: { range: timeRange } },
     series: [{ label: "time", value: (_, seconds) => dateTime(seconds === null ? null : seconds * 1000) }, ...lines],
     axes: [{ ...axis, values: timeLabels, space: 70 }, { ...axis, size: 64 }],
     hooks: { setSelect: [(plot) => selected(plot, zoomed.current)] },
   };
 }
+
+/** A minute around it where there is one point only. */
+const timeRange = (plot, from, to) => (from === to ? [from - 60, to + 60] : [from, to]);
 
 /** `step`: seconds between two labels. */
 const timeLabels = (plot, times, axis, space, step) => times.map((seconds) => axisTime(seconds, step));
@@ -81,5 +84,5 @@ function inWords([times, figures], unit = "") {
   const lowest = known.reduce((least, value) => Math.min(least, value));
   const highest = known.reduce((most, value) => Math.max(most, value));
   const text = (value) => `${number(value)} ${unit}`.trim();
-  return `${times.length} points; lowest ${text(lowest)}, highest ${text(highest)}, last ${text(known.at(-1))}.`;
+  return `${times.length === 1 ? "1 point" : `${times.length} points`}; lowest ${text(lowest)}, highest ${text(highest)}, last ${text(known.at(-1))}.`;
 }
