@@ -54,8 +54,10 @@ async def fill(url: str) -> None:
         )
         await rollup_store.note(connection, MINUTE, [Span(NOW - WEEK - DAY, NOW)])
         for rollup in (MINUTE, HOUR):
-            async with connection.transaction():
-                await rollup_store.refresh(connection, rollup, NOW, NOW - 2 * WEEK)
+            more = True
+            while more:
+                async with connection.transaction():
+                    more = await rollup_store.refresh(connection, rollup, NOW, NOW - 2 * WEEK)
         await connection.execute("ANALYZE")
 
 

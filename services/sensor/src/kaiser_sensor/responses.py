@@ -24,7 +24,7 @@ _OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, BusUnavailable)
 
 
 class Responses:
-    """Killed between the commit and the acknowledgement: the answer comes again; its event may be missing then."""
+    """Killed between the event and the commit: the answer comes again, and the event's id keeps it single."""
 
     def __init__(self, bus: Bus, pool: DatabasePool, now: Callable[[], datetime]) -> None:
         self._bus = bus
@@ -61,8 +61,8 @@ class Responses:
         first = {(response.request_id, response.esp_id): response for response in reversed(responses)}
         async with self._pool.connection() as connection:
             noted = await measure_store.answer(connection, list(first.values()), self._now())
+            await self._bus.publish_batch([_event(response) for key, response in first.items() if key in noted])
         metrics.UNASKED.inc(len(responses) - len(noted))
-        await self._bus.publish_batch([_event(response) for key, response in first.items() if key in noted])
 
 
 def _event(response: SensorResponse) -> Outgoing:
