@@ -76,6 +76,6 @@ const Fields = ({ settings, problem }) => html`
   <${CheckField} label="On by default" name="default_state" checked=${settings.default_state} />`;
 
 /** The body of a PUT. */
-export function settingsOf({ interlocks, ...fields }) {
+function settingsOf({ interlocks, ...fields }) {
   return { ...fields, interlocks: (interlocks ?? "").split(/[, ]+/).filter(Boolean).map(Number) };
 }

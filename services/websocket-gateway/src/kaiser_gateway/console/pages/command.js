@@ -60,7 +60,7 @@ function CommandDialog({ actuator, command, onSent, onClose }) {
 }
 
 /** How a command stands; asked again until it has ended, as its event may be conflated away. */
-export function CommandState({ sent }) {
+function CommandState({ sent }) {
   const { api } = useApp();
   const loaded = useLoaded(() => api.get(path`/api/v1/commands/${sent.command_id}`), [sent.command_id]);
   const command = loaded.data ?? sent;

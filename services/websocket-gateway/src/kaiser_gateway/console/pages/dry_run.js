@@ -39,7 +39,7 @@ const Result = ({ result }) => html`
   </div>`;
 
 /** The sensors that the conditions name, each once. */
-export function sensorsOf(conditions) {
+function sensorsOf(conditions) {
   const found = new Map();
   for (const { type, conditions: inner, esp_id, gpio, sensor_type } of conditions) {
     if (type === "compound") for (const sensor of sensorsOf(inner)) found.set(JSON.stringify(sensor), sensor);

@@ -40,6 +40,6 @@ export function MockFaults({ faults, url, onDone }) {
 }
 
 /** The body of a PUT. */
-export function faultsOf({ silent, ...fields }) {
+function faultsOf({ silent, ...fields }) {
   return { ...fields, silent: (silent ?? "").split(/[, ]+/).filter(Boolean).map(Number) };
 }

@@ -88,7 +88,7 @@ function CreateDialog({ onDone, onClose }) {
 }
 
 /** The body that creates a mock; more sensors and actuators are added on its page. */
-export function mockOf({ esp_id, name, zone_id, heartbeat_interval_s, auto_start, with_actuator, ...fields }) {
+function mockOf({ esp_id, name, zone_id, heartbeat_interval_s, auto_start, with_actuator, ...fields }) {
   const isOfActuator = ([field]) => field.startsWith("actuator_");
   const actuator = Object.entries(fields).filter(isOfActuator).map(([field, value]) => [field.slice("actuator_".length), value]);
   const sensor = Object.fromEntries(Object.entries(fields).filter((entry) => !isOfActuator(entry)));

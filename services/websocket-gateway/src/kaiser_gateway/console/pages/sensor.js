@@ -97,7 +97,7 @@ async function history(api, { espId, gpio, sensorType }, { spanMs, toMs }) {
 }
 
 /** What the chart takes: history, then live readings that are newer; times in s, only those in the range. */
-export function columnsOf(stored, live, { spanMs, toMs }) {
+function columnsOf(stored, live, { spanMs, toMs }) {
   const last = stored.findLast(([, value]) => value !== null)?.[0] ?? 0;
   const tail = live.filter(({ ts }) => ts > last).map(({ ts, value, raw }) => [ts, value ?? raw]);
   const points = [...stored.filter(([ts]) => ts <= last), ...tail].sort(([one], [other]) => one - other);

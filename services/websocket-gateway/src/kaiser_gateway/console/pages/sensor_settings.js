@@ -85,7 +85,7 @@ function SettingsForm({ config, url, onSaved }) {
 }
 
 /** The body of a PUT; a point that is half given is sent as it is, so that the answer says what is wrong. */
-export function settingsOf(fields, parameters) {
+function settingsOf(fields, parameters) {
   const { raw_1, value_1, raw_2, value_2, scale, offset, ...settings } = fields;
   const points = [[raw_1, value_1], [raw_2, value_2]].filter((point) => point.some((part) => part !== null));
   return { ...settings, calibration: { points, scale, offset, parameters } };

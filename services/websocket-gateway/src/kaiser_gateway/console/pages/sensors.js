@@ -46,7 +46,7 @@ function SensorList() {
 }
 
 /** The list with newer readings in their places, and with sensors that were not there yet at its end. */
-export function withNews(items, news) {
+function withNews(items, news) {
   const known = new Set(items.map(keyOf));
   const changed = items.map((item) => newer(item, news.get(keyOf(item))));
   return [...changed, ...[...news.values()].filter((reading) => !known.has(keyOf(reading)))];

@@ -43,7 +43,7 @@ export function System() {
 const keyOfConsumer = ({ stream, consumer }) => `${stream}/${consumer}`;
 
 /** Messages a second by consumer and stream, from two answers; empty for want of an older one. */
-export function ratesOf(before, status) {
+function ratesOf(before, status) {
   const rates = new Map();
   if (!before || status.at <= before.at) return rates;
   const seconds = (status.at - before.at) / 1000;

@@ -63,7 +63,7 @@ export function Form({ onSubmit, submit, state, danger = false, children }) {
 }
 
 /** Names and what stands in the fields: numbers of number fields, booleans of checkboxes, null for what is empty. */
-export function values(form) {
+function values(form) {
   const found = {};
   for (const { name, type, value, checked } of form.elements) {
     if (!name) continue;

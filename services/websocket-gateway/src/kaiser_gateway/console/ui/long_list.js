@@ -31,7 +31,7 @@ export function LongList({ label, items, rowRem, draw }) {
 }
 
 /** Which rows are to be drawn: those in sight and a few around them. */
-export function inSight(count, { top, height }, rowPx) {
+function inSight(count, { top, height }, rowPx) {
   const first = Math.max(0, Math.min(count, Math.floor(top / rowPx)) - AROUND);
   return { first, end: Math.min(count, first + Math.ceil(height / rowPx) + 2 * AROUND) };
 }

@@ -31,7 +31,7 @@ function titleOf({ status, code }) {
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
-export const Loading = () => html`<p class="empty" role="status">Loading…</p>`;
+const Loading = () => html`<p class="empty" role="status">Loading…</p>`;
 
 /** Pairs of name and value. */
 export const Facts = ({ facts }) => html`

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "./html.js";
 
 /** #/devices/ESP_1 → ["devices", "ESP_1"]. */
-export function partsOf(hash) {
+function partsOf(hash) {
   return hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decoded);
 }
 
