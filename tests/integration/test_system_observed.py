@@ -21,6 +21,8 @@ from kaiser_stack import mosquitto
 from kaiser_stack.process import Child, Program
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.timeout(400)  # its first test waits for a stack, a Prometheus and a rule that waters
+
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 FOREIGN = ("node_", "kubelet_", "prometheus_")
