@@ -110,8 +110,8 @@ def start_gateway(module_bus, database, free_port):
             **settings,
         }
         gateway = Gateway(environment, port, log)
-        gateway.start()
         started.append(gateway)
+        gateway.start()
         return gateway
 
     yield start
