@@ -63,7 +63,7 @@ def test_the_file_is_what_the_grants_say():
 
 def test_each_service_has_a_user_and_each_user_a_password():
     services = {path.name for path in (ROOT / "services").iterdir() if path.is_dir()}
-    assert services | {"migrate"} == set(USERS) == set(BUS_USERS)
+    assert services | {"migrate", "doctor"} == set(USERS) == set(BUS_USERS)
 
 
 @pytest.mark.parametrize(("user", "verb", "subject"), REFUSED, ids=str)

@@ -37,6 +37,7 @@ from kaiser_common.subjects import (
 
 GATEWAY = "websocket-gateway"
 MIGRATE = "migrate"
+DOCTOR = "doctor"
 TO_DEVICE = "mqtt.out.*.*"
 """What ingest sends to a device, or for a mock."""
 COMMANDS = "mqtt.out.*.*.*"
@@ -140,6 +141,17 @@ def grants() -> tuple[Grants, ...]:
             [STATUS_SUBJECT, f"{_API}.STREAM.INFO.*", f"{_API}.CONSUMER.INFO.*.*"],
         ),
         Grants(
+            DOCTOR,
+            (
+                STATUS_SUBJECT,
+                f"{_API}.STREAM.INFO.*",
+                f"{_API}.CONSUMER.INFO.*.*",
+                f"{_API}.CONSUMER.NAMES.*",
+                f"{_API}.INFO",
+            ),
+            (inbox(DOCTOR),),
+        ),
+        Grants(
             MIGRATE,
             (
                 f"{_API}.STREAM.INFO.*",
@@ -196,7 +208,7 @@ def keeps_key(bucket: Bucket, keys: str) -> Iterable[str]:
 def _service(name: str, *publish: Iterable[str]) -> Grants:
     """A service: what its work publishes, beside what every service may: be asked, answer, ask whom it calls."""
     callers = [caller for caller, called in CALLS.items() if name in called]
-    answers = [inbox(caller) for caller in sorted({GATEWAY, *callers})]
+    answers = [inbox(caller) for caller in sorted({GATEWAY, DOCTOR, *callers})]
     asks = [f"rpc.{service}.*" for service in CALLS.get(name, ())]
     # A queue group's name in the grant: replicas share the requests, nobody listens in.
     served = [f"rpc.{name}.* {name}"] if callers else []

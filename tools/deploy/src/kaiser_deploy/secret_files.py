@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kaiser_deploy.mosquitto_passwords import set_password, verifies
 
-BUS_USERS = ("migrate", "ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+BUS_USERS = ("doctor", "migrate", "ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
 DATABASE_USERS = (
     "superuser", "migrate", "sensor", "actuator", "health", "logic", "simulator", "gateway", "grafana",
 )  # fmt: skip
