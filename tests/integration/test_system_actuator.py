@@ -9,91 +9,10 @@ from typing import Any
 import httpx
 import paho.mqtt.client as paho
 import pytest
+from esp32 import Device
 from harness import Message, Stack, wait_until
 
 PIN = 5
-
-
-class Device:
-    """An ESP32 as its firmware speaks: hears commands, does as its script says, reports status."""
-
-    def __init__(self, stack: Stack, esp_id: str) -> None:
-        self.esp_id = esp_id
-        self.base = f"kaiser/god/esp/{esp_id}"
-        self.heard: list[tuple[float, str, dict[str, Any]]] = []
-        self.answers = True
-        self.refuses = False
-        self.answers_twice = False
-        self.after_s = 0.0
-        self.on: dict[int, bool] = {}
-        self.stopped = False
-        self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=esp_id, clean_session=False, protocol=paho.MQTTv311
-        )
-        self._client.on_message = self._on_message
-        self._client.on_connect = self._on_connect
-        self._stack = stack
-
-    def __enter__(self) -> "Device":
-        self._client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"], keepalive=30)
-        self._client.loop_start()
-        wait_until(self._client.is_connected, f"{self.esp_id} is connected")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def commands(self) -> list[str]:
-        return [body["command"] for _, topic, body in list(self.heard) if topic.endswith("/command")]
-
-    def emergencies(self) -> list[str]:
-        return [body["action"] for _, topic, body in list(self.heard) if topic.endswith("/emergency")]
-
-    def send(self, topic: str, body: dict[str, Any]) -> None:
-        self._client.publish(f"{self.base}/{topic}", json.dumps(body), qos=1)
-
-    def heartbeat(self) -> None:
-        figures = {"uptime": 60, "heap_free": 45_000, "wifi_rssi": -45}
-        self.send("system/heartbeat", {"ts": int(time.time()), "esp_id": self.esp_id, **figures})
-
-    def status(self, gpio: int = PIN) -> None:
-        on = self.on.get(gpio, False)
-        state = {"actuator_type": "pump", "state": on, "value": float(on)}
-        self.send(f"actuator/{gpio}/status", {"ts": int(time.time() * 1000), "gpio": gpio, **state})
-
-    def answer(self, body: dict[str, Any], gpio: int = PIN) -> None:
-        said = {"command": body["command"], "success": not self.refuses, "correlation_id": body["correlation_id"]}
-        message = {"message": "no water" if self.refuses else "done", "ts": int(time.time() * 1000)}
-        self.send(f"actuator/{gpio}/response", {"esp_id": self.esp_id, "gpio": gpio, **said, **message})
-
-    def _on_connect(self, client: paho.Client, *_: Any) -> None:
-        own = ("actuator/+/command", "actuator/emergency", "config")
-        filters = (*(f"{self.base}/{each}" for each in own), "kaiser/broadcast/emergency")
-        client.subscribe([(each, 1) for each in filters])
-        self.heartbeat()
-
-    def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
-        body = json.loads(message.payload)
-        self.heard.append((time.monotonic(), message.topic, body))
-        if message.topic.endswith("/emergency"):
-            self._on_emergency(body)
-        elif self.answers and message.topic.endswith("/command"):
-            threading.Timer(self.after_s, self._do, (body, int(message.topic.split("/")[5]))).start()
-
-    def _on_emergency(self, body: dict[str, Any]) -> None:
-        self.stopped = body["action"] != "clear"
-        if self.stopped:
-            for gpio in self.on:
-                self.on[gpio] = False
-                self.status(gpio)
-
-    def _do(self, body: dict[str, Any], gpio: int) -> None:
-        if not self.refuses and not (self.stopped and body["command"] != "OFF"):
-            self.on[gpio] = body["command"] != "OFF"
-        for _ in range(2 if self.answers_twice else 1):
-            self.answer(body, gpio)
-        self.status(gpio)
 
 
 @pytest.fixture
@@ -117,7 +36,7 @@ def set_up(rest: httpx.Client, device: Device) -> None:
     assert put.status_code == 200, put.text
     # online means online to the actuator service too, which hears of it a moment later
     wait_until(lambda: send(rest, device, "OFF").status_code == 202, "commands are taken")
-    wait_until(lambda: not device.answers or device.commands() == ["OFF"], "the device hears commands")
+    wait_until(lambda: not device.answers or device.commands() == [(PIN, "OFF", 0)], "the device hears commands")
     device.heard.clear()
 
 
@@ -172,7 +91,7 @@ def test_failure_a_late_answer_and_a_repeated_one(rest: httpx.Client, device: De
     silent = sent(rest, device, "ON")
     becomes(rest, silent, "sent")
     becomes(rest, silent, "expired")
-    device.answer({"command": "ON", "correlation_id": silent})
+    device.answer({"command": "ON", "correlation_id": silent}, PIN)
     device.answers = True
     later = sent(rest, device, "OFF")
     becomes(rest, later, "acknowledged")
@@ -191,7 +110,7 @@ def test_a_device_that_is_offline_refuses_or_gets_the_command_once_it_is_back(
     time.sleep(5.5)  # its will lies in the future: only what is newer brings it back
     device.heartbeat()
     becomes(rest, waiting, "acknowledged")
-    assert device.commands()[-1] == "ON"
+    assert device.commands()[-1] == (PIN, "ON", 0)
 
 
 def test_an_emergency_in_the_middle_of_a_sequence_cancels_it_and_holds_until_it_is_cleared(

@@ -10,59 +10,12 @@ from typing import Any
 
 import httpx
 import nats
-import paho.mqtt.client as paho
 import pytest
+from devices import heartbeat, now_ms
+from esp32 import Device
 from harness import Message, Stack, wait_until
 
 PUMP, VALVE, PROBE = 25, 26, 34
-
-
-class Device:
-    """An ESP32 with a pump and a valve: hears commands, does them, answers and reports."""
-
-    def __init__(self, stack: Stack, esp_id: str) -> None:
-        self.esp_id = esp_id
-        self.base = f"kaiser/god/esp/{esp_id}"
-        self.heard: list[tuple[int, str, int]] = []
-        """(gpio, command, duration in s), as they came."""
-        self._stack = stack
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=esp_id, protocol=paho.MQTTv311)
-        self._client.on_connect = self._on_connect
-        self._client.on_message = self._on_message
-
-    def __enter__(self) -> "Device":
-        self._client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"], keepalive=30)
-        self._client.loop_start()
-        wait_until(self._client.is_connected, f"{self.esp_id} is connected")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _on_connect(self, client: paho.Client, *_: Any) -> None:
-        client.subscribe(f"{self.base}/actuator/+/command", 1)
-        client.publish(f"{self.base}/system/heartbeat", heartbeat(self.esp_id).payload, qos=1)
-
-    def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
-        body, gpio = json.loads(message.payload), int(message.topic.split("/")[5])
-        self.heard.append((gpio, body["command"], body["duration"]))
-        said = {"command": body["command"], "success": True, "correlation_id": body["correlation_id"]}
-        answer = {"esp_id": self.esp_id, "gpio": gpio, "message": "done", "ts": now_ms(), **said}
-        client.publish(f"{self.base}/actuator/{gpio}/response", json.dumps(answer), qos=1)
-        on = body["command"] != "OFF"
-        state = {"ts": now_ms(), "gpio": gpio, "actuator_type": "pump", "state": on, "value": float(on)}
-        client.publish(f"{self.base}/actuator/{gpio}/status", json.dumps(state), qos=1)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def heartbeat(esp_id: str) -> Message:
-    figures = {"uptime": 60, "heap_free": 45_000, "wifi_rssi": -45}
-    body = {"ts": int(time.time()), "esp_id": esp_id, **figures}
-    return Message(f"kaiser/god/esp/{esp_id}/system/heartbeat", json.dumps(body).encode())
 
 
 def moisture(esp_id: str, value: float, quality: str = "good") -> Message:
@@ -107,7 +60,7 @@ def pump(stack: Stack, rest: httpx.Client) -> Iterator[Device]:
         off = {"command": "OFF"}
         path = f"/api/v1/actuators/{esp_id}/{PUMP}/command"
         wait_until(lambda: rest.post(path, json=off).status_code == 202, "commands are taken")
-        wait_until(lambda: device.heard, "the device hears commands")
+        wait_until(device.commands, "the device hears commands")
         device.heard.clear()
         yield device
 
@@ -149,12 +102,12 @@ def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_a
     stack.publish([moisture(bed, 28.5)])
     stack.publish([moisture(bed, 99.0, "bad")])
     while time.monotonic() - begun < 9:
-        assert pump.heard == []
+        assert pump.commands() == []
         time.sleep(1)
         stack.publish([moisture(bed, 28.0)])
-    wait_until(lambda: pump.heard, "the pump is switched on")
+    wait_until(pump.commands, "the pump is switched on")
     assert time.monotonic() - begun > 9.5
-    assert pump.heard == [(PUMP, "ON", 60)]
+    assert pump.commands() == [(PUMP, "ON", 60)]
     wait_until(lambda: executions(rest, by_day), "the execution is stored")
     [done] = executions(rest, by_day)
     assert (done["outcome"], done["rule_name"]) == ("succeeded", "by day")
@@ -168,7 +121,7 @@ def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_a
     for _ in range(3):
         stack.publish([moisture(bed, 25.0)])
         time.sleep(0.5)
-    assert pump.heard == [(PUMP, "ON", 60)]
+    assert pump.commands() == [(PUMP, "ON", 60)]
     asked = rest.post(f"/api/v1/logic/rules/{by_day}/test").json()
     assert (asked["result"], asked["would_fire"]) == (True, False)
     assert "cooldown of 600 s" in asked["reason"]
@@ -178,11 +131,11 @@ def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_a
 
     for value in (46.0, 44.0, 46.0, 41.0):
         stack.publish([moisture(bed, value)])
-    wait_until(lambda: len(pump.heard) == 2, "the valve is switched off")
+    wait_until(lambda: len(pump.commands()) == 2, "the valve is switched off")
     for value in (39.0, 44.0, 46.0):
         stack.publish([moisture(bed, value)])
-    wait_until(lambda: len(pump.heard) == 3, "and once more")
-    assert pump.heard[1:] == [(VALVE, "OFF", 0)] * 2
+    wait_until(lambda: len(pump.commands()) == 3, "and once more")
+    assert pump.commands()[1:] == [(VALVE, "OFF", 0)] * 2
     wait_until(lambda: len(executions(rest, drained)) == 2, "both are stored")
 
 
@@ -197,13 +150,13 @@ def test_killed_in_the_middle_of_a_sequence_logic_goes_on_with_it_and_no_command
         actions=[{"type": "sequence", "actions": steps}],
     )
     stack.publish([moisture(bed, 20.0)])
-    wait_until(lambda: pump.heard, "the pump is switched on")
+    wait_until(pump.commands, "the pump is switched on")
     stack.kill("logic")
-    wait_until(lambda: len(pump.heard) == 2, "the valve is switched on")
+    wait_until(lambda: len(pump.commands()) == 2, "the valve is switched on")
     wait_until(lambda: [one["outcome"] for one in executions(rest, rule)] == ["succeeded"], "it is stored as one")
     stack.publish([moisture(bed, 21.0)])
     time.sleep(1)
-    assert pump.heard == [(PUMP, "ON", 60), (VALVE, "ON", 60)]
+    assert pump.commands() == [(PUMP, "ON", 60), (VALVE, "ON", 60)]
 
 
 def test_bad_rules_are_refused_and_say_what_is_wrong(stack: Stack, rest: httpx.Client, add: Callable[..., str]):
