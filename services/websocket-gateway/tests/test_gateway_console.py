@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from kaiser_gateway import console_files, problems
+from kaiser_gateway.api import described
 
 FILES = sorted(path for path in console_files.FOLDER.rglob("*") if path.is_file())
 OWN = [path for path in FILES if "vendor" not in path.parts]
@@ -19,9 +20,10 @@ def name_of(path: Path) -> str:
 
 @pytest.fixture
 async def http():
-    app = FastAPI()
+    app = FastAPI(docs_url=None)
     problems.install(app)
     app.router.routes.extend(console_files.routes())
+    app.include_router(described.router())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console") as client:
         yield client
 
@@ -47,6 +49,15 @@ async def test_our_files_are_asked_for_each_time_and_an_unchanged_one_is_not_sen
     assert first.headers["Cache-Control"] == "no-cache"
     again = await http.get("/console/main.js", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_the_page_of_the_api_needs_no_other_host(http):
+    page = await http.get("/api/docs")
+    wanted = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(wanted) == 3
+    for path in wanted:
+        assert path.startswith("/console/"), path
+        assert (await http.get(path)).status_code == 200
 
 
 async def test_vendored_files_are_kept_and_served_as_scripts(http):
@@ -80,4 +91,4 @@ def test_no_file_of_ours_refers_to_another_host_or_writes_markup_from_data(path)
 def test_every_vendored_library_brings_its_licence():
     folders = [path for path in (console_files.FOLDER / "vendor").iterdir() if path.is_dir()]
     assert [name_of(folder) for folder in folders if not (folder / "LICENSE").is_file()] == []
-    assert len(folders) == 3
+    assert len(folders) == 4

@@ -112,7 +112,7 @@ def build_app(service: Service, bus: Bus, hub: Hub, users: Users, guard: Guard, 
         title="Kaiser",
         version=__version__,
         description="Devices, sensors, actuators and rules of an ESP32 fleet.",
-        docs_url="/api/docs",
+        docs_url=None,  # FastAPI's own page loads from a CDN, which a plant without internet does not reach
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=problems.RESPONSES,

@@ -1,13 +1,15 @@
-"""What Kaiser publishes of itself beside OpenAPI: the AsyncAPI document, and the JSON Schema of each event."""
+"""What Kaiser publishes of itself: the page of its REST API, the AsyncAPI document, the JSON Schema of each event."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request
-from fastapi.responses import JSONResponse
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
 from kaiser_common.schemas.event import EVENT_MODELS
 
 from kaiser_gateway.asyncapi import document
 
+_SWAGGER = "/console/vendor/swagger-ui-5.35.0"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -18,8 +20,19 @@ class SchemaAnswer(JSONResponse):
 
 
 def router() -> APIRouter:
-    """/api/asyncapi and /api/schemas/."""
+    """/api/docs, /api/asyncapi and /api/schemas/."""
     routes = APIRouter(prefix="/api", tags=["descriptions"])
+
+    @routes.get("/docs", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        """The REST API to read and to try, without a file from anywhere else."""
+        return get_swagger_ui_html(
+            openapi_url="/api/openapi.json",
+            title="Kaiser API",
+            swagger_js_url=f"{_SWAGGER}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_SWAGGER}/swagger-ui.css",
+            swagger_favicon_url="/console/icon.svg",
+        )
 
     @routes.get("/asyncapi")
     async def asyncapi(request: Request) -> dict[str, Any]:
