@@ -116,7 +116,8 @@ class Stack:
 
     def pids(self) -> dict[str, int]:
         """Process ids of everything that runs."""
-        return {path.stem: self.pid(path.stem) for path in (self.state_dir / "run").glob("*.pid")}
+        found = {path.stem: self._pid(path.stem) for path in (self.state_dir / "run").glob("*.pid")}
+        return {name: pid for name, pid in found.items() if pid is not None}  # None: ended while we looked
 
     def kill(self, name: str) -> None:
         """SIGKILL a process; the stack starts it again."""
