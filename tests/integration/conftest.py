@@ -123,4 +123,6 @@ def mock(console_stack: Stack) -> str:
         settings = {"actuator_type": "pump", "name": f"Pump {esp_id[-4:]}"}
         wait_until(lambda: rest.get(url).status_code == 200, "the pump was reported")
         assert rest.put(url, json=settings).status_code == 200
+        boots = f"/api/v1/debug/mock-esp/{esp_id}"
+        wait_until(lambda: rest.get(boots).json()["state"] == "OPERATIONAL", "the mock has booted")
     return esp_id

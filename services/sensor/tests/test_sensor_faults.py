@@ -152,8 +152,11 @@ async def test_two_replicas_share_the_work_and_one_killed_costs_nothing(bus_sett
         with replica(nats_url, database, ports[0]) as first, replica(nats_url, database, ports[1]):
             publishing = asyncio.create_task(publish_steadily(bus, 6, start_ms))
             await until(lambda: stored(database) > 2000, "both are at work")
-            shares = [await stored_by(port) for port in ports]
-            assert all(share > 0 for share in shares), f"both store: {shares}"
+
+            async def both_store() -> bool:
+                return all([await stored_by(port) > 0 for port in ports])
+
+            await until(both_store, "both store")
             first.send_signal(signal.SIGKILL)
             count = await publishing
             await until(lambda: stored(database) >= count, f"all {count} are stored")

@@ -23,7 +23,7 @@ from kaiser_common.subjects import DurableConsumer
 log = structlog.get_logger()
 
 _EXPIRES_S = 30.0
-_IDLE_HEARTBEAT_S = 5.0
+_IDLE_HEARTBEAT_S = 2.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
 _LAG_EVERY_S = 5.0
 _API = "$JS.API.CONSUMER"
