@@ -89,6 +89,7 @@ def test_failure_a_late_answer_and_a_repeated_one(rest: httpx.Client, device: De
     becomes(rest, twice, "acknowledged")
     device.answers_twice, device.answers = False, False
     silent = sent(rest, device, "ON")
+    becomes(rest, silent, "sent")
     becomes(rest, silent, "expired")
     device.answer({"command": "ON", "correlation_id": silent}, PIN)
     device.answers = True

@@ -5,7 +5,7 @@ import re
 from browser import Person
 from devices import heartbeat, new_id, now_ms, of_device
 from harness import Stack, reading, wait_until
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 
 def test_a_device_that_speaks_for_the_first_time_is_approved_in_the_console(operator: Person, console_stack: Stack):
@@ -171,6 +171,32 @@ def test_a_rejected_message_says_why_and_is_replayed_once_its_device_is_known(op
     operator.says("Taken in: 1; still rejected: 0.")
     operator.open("sensors").page.get_by_label("Search device, gpio or type").fill(esp_id)
     expect(operator.row(esp_id)).to_contain_text("21.5 °C")
+
+
+def test_a_reading_that_comes_while_the_sensors_are_asked_for_is_shown(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    operator.page.route("**/api/v1/sensors/latest", hold)
+    operator.open("sensors")
+
+    def is_held() -> bool:
+        operator.page.wait_for_timeout(50)
+        return bool(held)
+
+    wait_until(is_held, "the page asks for the sensors")
+    with console_stack.sign_in() as rest:
+        answer = rest.get("/api/v1/sensors/latest").json()
+        console_stack.publish([reading(esp_id, 4, now_ms(), 21.5)])
+        of_it = {"esp_id": esp_id}
+        wait_until(lambda: rest.get("/api/v1/sensors/latest", params=of_it).json()["items"], "the reading is stored")
+    operator.page.wait_for_timeout(500)  # its event came before
+    held[0].fulfill(json=answer)
+    operator.page.unroute("**/api/v1/sensors/latest")
+    expect(operator.row(esp_id)).to_contain_text("21.5 °C", timeout=10_000)
 
 
 def test_a_rule_is_written_tried_and_seen_to_fire(operator: Person, console_stack: Stack):

@@ -1,18 +1,23 @@
 """What a database error means, and COPY-upsert on a real server."""
 
+import asyncio
+import time
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 from kaiser_common.database import (
+    UNAVAILABLE,
     Level,
     Verdict,
     copy_upsert,
     detect_level,
     drop_days_before,
     make_day_partitions,
+    open_pool,
     verdict,
 )
+from kaiser_common.settings import CommonSettings
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
@@ -99,3 +104,28 @@ async def test_day_partitions_are_made_ahead_and_dropped_when_old(connection):
     assert await partitions() == ["days_20260312", "days_20260313", "days_other"]
     cursor = await connection.execute("SELECT n FROM try.days")
     assert await cursor.fetchall() == [(4,)]
+
+
+async def test_a_pool_has_connections_again_soon_after_its_server_is_back(postgres_factory):
+    server = postgres_factory()
+    async with open_pool(CommonSettings(database_url=server.url), "test") as pool:
+
+        async def asked() -> bool:
+            try:
+                async with pool.connection() as connection:
+                    await connection.execute("SELECT 1")
+            except UNAVAILABLE:
+                return False
+            return True
+
+        assert await asked()
+        server.kill()
+        started = time.monotonic()
+        assert not await asked()
+        assert time.monotonic() - started < 4.5, "who asks hears before the 5 s are over that a request waits"
+        waiting = asyncio.create_task(asked())
+        server.start()
+        started = time.monotonic()
+        while not await asked():
+            assert time.monotonic() - started < 4.5
+        await waiting

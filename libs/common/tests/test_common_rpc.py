@@ -1,6 +1,7 @@
 """Request and reply on a real NATS server."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from kaiser_common.bus import connect
@@ -11,6 +12,11 @@ from pydantic import BaseModel, Field
 
 class Number(BaseModel):
     n: int = Field(ge=0)
+
+
+class Note(BaseModel):
+    text: str = ""
+    items: list[dict[str, Any]] = []
 
 
 @pytest.fixture
@@ -35,13 +41,19 @@ async def test_an_answer_and_each_kind_of_refusal(bus):
             raise KeyError("a bug")
         return Number(n=2 * request.n)
 
-    methods = {"double": Method(Number, double)}
+    async def note(request: Note, caller: Caller) -> Number:
+        return Number(n=1)
+
+    methods = {"double": Method(Number, double), "note": Method(Note, note)}
     async with serve(bus, "test", methods, unavailable=(OSError,)):
         assert (await call(bus, "test", "double", Number(n=4), Number)).n == 8
         assert await problem(call(bus, "test", "double", Number(n=13), Number)) == (409, 5208)
         assert await problem(call(bus, "test", "double", Number(n=14), Number)) == (503, 5402)
         assert await problem(call(bus, "test", "double", Number(n=15), Number)) == (500, 5407)
         assert await problem(call(bus, "test", "double", Nothing(), Number)) == (422, 5205)
+        assert await problem(call(bus, "test", "note", Note(text="a\x00"), Number)) == (422, 5207)
+        assert await problem(call(bus, "test", "note", Note(items=[{"a": {"b\x00": 1}}]), Number)) == (422, 5207)
+        assert (await call(bus, "test", "note", Note(text="a\\u0000"), Number)).n == 1
         assert await problem(call(bus, "test", "halve", Number(n=1), Number)) == (404, 5407)
         assert (await call(bus, "test", "double", Number(n=5), Number)).n == 10, "a bug ends no one else's request"
     assert await problem(call(bus, "test", "double", Number(n=4), Number, timeout_s=1.0)) == (504, 5403)

@@ -150,13 +150,15 @@ async def test_two_replicas_share_the_work_and_one_killed_costs_nothing(bus_sett
         nats_url = bus_settings.nats_address
         ports = free_port(), free_port()
         with replica(nats_url, database, ports[0]) as first, replica(nats_url, database, ports[1]):
+
+            async def both_ask() -> bool:
+                return (await bus.jetstream.consumer_info("SENSORS", "sensor-store")).num_waiting >= 2
+
+            await until(both_ask, "both ask for readings")
             publishing = asyncio.create_task(publish_steadily(bus, 6, start_ms))
             await until(lambda: stored(database) > 2000, "both are at work")
-
-            async def both_store() -> bool:
-                return all([await stored_by(port) > 0 for port in ports])
-
-            await until(both_store, "both store")
+            shares = [await stored_by(port) for port in ports]
+            assert all(share > 0 for share in shares), f"both store: {shares}"
             first.send_signal(signal.SIGKILL)
             count = await publishing
             await until(lambda: stored(database) >= count, f"all {count} are stored")

@@ -123,7 +123,7 @@ class _Pull:
 
     async def wait(self, timeout_s: float) -> bool:
         """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
-        await self._top_up()
+        await self.top_up()
         if self.arrived or self.gone:
             return True
         self._wake.clear()
@@ -140,7 +140,8 @@ class _Pull:
         batch, self.arrived = self.arrived, []
         return batch
 
-    async def _top_up(self) -> None:
+    async def top_up(self) -> None:
+        """Ask for more where there is room for half of the most."""
         reconnects = self._bus.client.stats["reconnects"]
         if reconnects != self._connection or time.monotonic() - self._heard_at > _SILENCE_S:
             self._connection = reconnects
@@ -155,14 +156,14 @@ class _Pull:
             "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9),
         }
         body = json.dumps(request).encode()
+        self._asked += room  # before the write, in which the first answers may arrive already
         try:
             await self._bus.write(
                 b"PUB %b %b %d\r\n%b\r\n" % (self._next.encode(), self._inbox.encode(), len(body), body)
             )
         except BusUnavailable:
+            self._asked = 0  # not connected: no request is open
             await asyncio.sleep(0.1)
-            return
-        self._asked += room
 
     def _on_message(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
         self._heard_at = time.monotonic()
@@ -227,16 +228,26 @@ class Consumer:
                 await self._declared()
                 self._pull.gone = False
                 continue
-            batch = self._pull.take()
-            if not batch or self._stopping:
+            batch = self._handed_out()
+            if self._stopping:
                 await self.nak(batch, delay_s=0.1)
-                continue
-            self._held.update((delivery.reply, None) for delivery in batch)
-            self._consumed.inc(len(batch))
-            again = sum(delivery.deliveries > 1 for delivery in batch)
-            if again:
-                self._redelivered.inc(again)
-            yield batch
+            elif batch:
+                yield batch
+
+    async def more(self) -> list[Delivery]:
+        """What else has arrived by now, without waiting: for one that holds a batch for long."""
+        batch = self._handed_out()
+        await self._pull.top_up()
+        return batch
+
+    def _handed_out(self) -> list[Delivery]:
+        batch = self._pull.take()
+        self._held.update((delivery.reply, None) for delivery in batch)
+        self._consumed.inc(len(batch))
+        again = sum(delivery.deliveries > 1 for delivery in batch)
+        if again:
+            self._redelivered.inc(again)
+        return batch
 
     def stop(self) -> None:
         """Fetch nothing more; the iteration ends when the batch at hand is done."""

@@ -83,7 +83,7 @@ def connection_options(settings: CommonSettings, name: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_pool(settings: CommonSettings, name: str, *, timeout_s: float = 5.0) -> AsyncIterator[DatabasePool]:
+async def open_pool(settings: CommonSettings, name: str, *, timeout_s: float = 2.0) -> AsyncIterator[DatabasePool]:
     """A pool of checked connections. It opens also when the server is away; then taking a connection raises
     PoolTimeout after `timeout_s`."""
     pool: DatabasePool = AsyncConnectionPool(
@@ -93,7 +93,7 @@ async def open_pool(settings: CommonSettings, name: str, *, timeout_s: float = 5
         max_size=settings.database_pool_size,
         timeout=timeout_s,
         max_waiting=256,
-        reconnect_timeout=0,
+        reconnect_timeout=timeout_s,
         check=AsyncConnectionPool.check_connection,
         reconnect_failed=_log_unreachable,
         name=name,

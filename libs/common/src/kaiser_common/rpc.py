@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.schemas.nul import field_with_nul
 from kaiser_common.service import Service
 from kaiser_common.subjects import STATUS_SUBJECT, rpc_subject
 
@@ -25,7 +26,7 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 _PROBLEM = "Kaiser-Problem"
 _CALLER = "Kaiser-Caller"
-_MISSING_FIELD, _TYPE_MISMATCH, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5402, 5403, 5407
+_MISSING_FIELD, _TYPE_MISMATCH, _OUT_OF_RANGE, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5207, 5402, 5403, 5407
 _AT_ONCE = 64
 _STATUS_AT_ONCE = 8
 
@@ -185,6 +186,8 @@ async def _answer(
         if method is None:
             raise RpcError(404, _FAILED, f"service {service} has no method {name!r}")
         request = method.request.model_validate_json(message.data or b"{}")
+        if (field := field_with_nul(request, message.data)) is not None:
+            raise RpcError(422, _OUT_OF_RANGE, f"{field} holds the character U+0000", field)
         answer = await method.handler(request, _caller(message))
         await bus.client.publish(message.reply, answer.model_dump_json().encode())
     except RpcError as error:

@@ -87,15 +87,21 @@ class Outbox:
             await self._sleep(self._spec.ack_wait_s)
 
     async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
-        waiting = [each for delivery in batch if (each := await self._decoded(consumer, delivery)) is not None]
-        waiting = await self._without_superseded(consumer, waiting)
+        waiting = await self._wanted(consumer, batch)
         while waiting and not self._stopping.is_set():
             end_if_cancelled()
             waiting = await self._without_expired(consumer, waiting)
             connection = await self._session.connection(_LOOK_EVERY_S)
             if connection is not None and waiting:
                 waiting = await self._publish(consumer, connection, waiting)
+            elif connection is None and len(waiting) < _MAX_MESSAGES:  # so that these expire in time too
+                waiting += await self._wanted(consumer, await consumer.more())
         await consumer.nak([each.delivery for each in waiting], delay_s=0.1)
+
+    async def _wanted(self, consumer: Consumer, batch: Sequence[Delivery]) -> list[_Waiting]:
+        """Those of a batch that can be published and are not overtaken."""
+        decoded = [each for delivery in batch if (each := await self._decoded(consumer, delivery)) is not None]
+        return await self._without_superseded(consumer, decoded)
 
     async def _decoded(self, consumer: Consumer, delivery: Delivery) -> _Waiting | None:
         try:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas.device import Downlink
+from kaiser_common.schemas.nul import field_with_nul
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, parse
 from pydantic import BaseModel
@@ -74,12 +75,12 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
             return _WILL_TAKEN_BACK
         fields = _json_object(payload)
         if place.kind is Kind.SENSOR_BATCH:
-            return tuple(_batch(place, fields, received_at_ms))
+            return tuple(_batch(place, fields, payload, received_at_ms))
         if place.kind is Kind.DISCOVERY:
             place = _discovered(place, fields)
             esp_id = place.esp_id
         message = PARSERS[place.kind](place, fields, received_at_ms)
-        if b"\\u0000" in payload and (fault := _nul_in(message)) is not None:
+        if (fault := _nul_in(message, payload)) is not None:
             raise fault
         if retained:
             message = message.model_copy(update={"retained": True})
@@ -113,11 +114,11 @@ def _without_double_keys(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError("an object has the same key twice")
 
 
-def _batch(place: Topic, fields: dict[str, Any], received_at_ms: int) -> list[Outcome]:
+def _batch(place: Topic, fields: dict[str, Any], payload: bytes, received_at_ms: int) -> list[Outcome]:
     """An outcome for each reading of a batch; a bad one is rejected as a batch of its own."""
     outcomes: list[Outcome] = []
     for item, found in readings(place, fields, received_at_ms):
-        fault = found if isinstance(found, Rejected) else _nul_in(found)
+        fault = found if isinstance(found, Rejected) else _nul_in(found, payload)
         if fault is not None:
             alone = to_json({**_without_readings(fields), "sensors": [item]}, inf_nan_mode="constants")
             outcomes.append(Rejection(fault.code, fault.detail, fault.field, place.esp_id, alone))
@@ -155,19 +156,7 @@ def _discovered(place: Topic, fields: dict[str, Any]) -> Topic:
     return Topic(place.kind, place.kaiser_id, esp_id, None)
 
 
-def _nul_in(message: BaseModel) -> Rejected | None:
-    """The verdict 5207 where a text of the message holds U+0000, which PostgreSQL cannot store."""
-    for name, value in message:
-        if _holds_nul(value):
-            return Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} holds the character U+0000", name)
-    return None
-
-
-def _holds_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any("\x00" in key or _holds_nul(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(_holds_nul(item) for item in value)
-    return isinstance(value, BaseModel) and any(_holds_nul(item) for _, item in value)
+def _nul_in(message: BaseModel, payload: bytes) -> Rejected | None:
+    """The verdict 5207 where a text of the message holds U+0000."""
+    name = field_with_nul(message, payload)
+    return Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} holds the character U+0000", name) if name is not None else None

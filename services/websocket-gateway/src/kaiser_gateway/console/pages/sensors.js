@@ -3,7 +3,7 @@
 import { ago, number, orNone, sensorValue } from "../core/format.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
@@ -11,6 +11,7 @@ import { QualityBadge } from "./quality.js";
 import { SensorPage } from "./sensor.js";
 
 const MOST_SHOWN = 300;
+const LOOK_AGAIN_EVERY_MS = 30_000;
 
 export function Sensors({ parts: [espId, gpio, sensorType] }) {
   if (sensorType) return html`<${SensorPage} espId=${espId} gpio=${Number(gpio)} sensorType=${sensorType} />`;
@@ -24,6 +25,7 @@ function SensorList() {
   const [text, setText] = useState("");
   const loaded = useLoaded(() => api.get("/api/v1/sensors/latest"), []);
   const now = useNow();
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload); // for what was told before this page was there, and stored after
 
   useEvents((batch) => {
     const news = new Map(batch.filter(({ type }) => type === "sensor_data").map(({ data }) => [keyOf(data), data]));

@@ -26,19 +26,25 @@ const AT_MOST_EVERY_MS = 1000;
 
 /**
  * What `load` gives: {data, problem, isLoading, reload, reloadSoon, setData}; loaded again when `inputs` change.
- * `reloadSoon` is for events, of which many may come: it asks at most once a second.
+ * `reloadSoon` is for events, of which many may come: it asks at most once a second. What `setData` changes while an
+ * answer is under way is changed in that answer too, which may be older: changes must be such as can be made twice.
  */
 export function useLoaded(load, inputs) {
   const [state, setState] = useState({ data: null, problem: null, isLoading: true });
   const generation = useRef(0);
   const latest = useRef(load);
   latest.current = load;
+  const changes = useRef([]);
 
   async function reload() {
     const mine = ++generation.current;
+    changes.current = [];
     setState((old) => ({ ...old, isLoading: true }));
     const next = await outcome(() => latest.current());
-    if (mine === generation.current) setState((old) => ({ data: old.data, ...next, isLoading: false }));
+    if (mine !== generation.current) return;
+    if (next.data) next.data = changes.current.reduce((data, change) => change(data), next.data);
+    changes.current = null;
+    setState((old) => ({ data: old.data, ...next, isLoading: false }));
   }
 
   useEffect(() => {
@@ -46,7 +52,11 @@ export function useLoaded(load, inputs) {
     return () => { generation.current += 1; };
   }, inputs);
 
-  const setData = (change) => setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
+  function setData(change) {
+    changes.current?.push(change); // an answer takes 15 s at most, and changes come once a frame
+    setState((old) => (old.data === null ? old : { ...old, data: change(old.data) }));
+  }
+
   const reloadSoon = useMemo(() => spaced(reload, AT_MOST_EVERY_MS), []);
   return { ...state, reload, reloadSoon, setData };
 }

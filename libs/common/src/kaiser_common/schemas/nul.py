@@ -1,0 +1,25 @@
+"""The one character of JSON's texts that PostgreSQL cannot store: U+0000."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def field_with_nul(message: BaseModel, as_json: bytes) -> str | None:
+    """The first field of a message with U+0000 in a text of it, at any depth, keys too; None if there is none.
+
+    `as_json` is the JSON that the message was read from: where that has no such escape, nothing is looked at.
+    """
+    if b"\\u0000" not in as_json:
+        return None
+    return next((name for name, value in message if _holds_nul(value)), None)
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_nul, value))
+    return isinstance(value, BaseModel) and any(_holds_nul(item) for _, item in value)
