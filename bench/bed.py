@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -75,7 +76,7 @@ class Bed:
         assert self.rows(job) == job.count, f"{self.rows(job)} of {job.count} readings are stored"
         return at
 
-    def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         return psycopg.connect(self.stack.addresses["database_url"], autocommit=True, connect_timeout=5)
 
     def usage(self) -> dict[str, processes.Usage]:
@@ -92,7 +93,7 @@ def bed(broker: str = "auto", **settings: str) -> Iterator[Bed]:
     """A stack with PostgreSQL noting when each transaction was committed; all is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="kaiser-bench-"))
     folder.chmod(0o711)
-    stack = Stack(folder / "state", KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
+    stack = Stack(folder / "state", ("run",), KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
     try:
         stack.start()
         bed = Bed(stack)

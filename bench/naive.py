@@ -12,6 +12,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import psycopg
+from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import sender
 from bench.bed import Bed
@@ -45,7 +46,7 @@ def main(host: str, port: int, topic_filter: str, database_url: str, count: int)
         if stored == count:
             done.set()
 
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="bench-naive")
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="bench-naive")
     client.on_message = on_message
     client.on_subscribe = lambda *arguments: print(json.dumps("ready"), flush=True)
     client.connect(host, port)
@@ -76,7 +77,7 @@ def naive(bed: Bed, count: int) -> int:
         finally:
             process.kill()
     assert last["stored"] == count, f"{last['stored']} of {count} are stored"
-    return round(count / (last["at"] - sent["started"]))
+    return round(count / float(last["at"] - sent["started"]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 _WITHIN_S = 300.0
 
@@ -28,7 +29,7 @@ def main(host: str, port: int, topic_filter: str, count: int) -> None:
     def on_subscribe(*arguments: Any) -> None:
         print(json.dumps("ready"), flush=True)
 
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="bench-receiver", manual_ack=True)
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="bench-receiver", manual_ack=True)
     client.on_message = on_message
     client.on_subscribe = on_subscribe
     client.connect(host, port)

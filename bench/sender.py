@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from bench import mqtt_packets
@@ -50,7 +51,7 @@ def payload(esp_id: str, ts_ms: int, number: int) -> bytes:
 
 def packets(job: Job, place: int) -> list[bytes]:
     """The packets of one connection: every device has one connection, so its order is kept."""
-    encoded = []
+    encoded: list[bytes] = []
     for number in range(job.count):
         device = number % len(job.devices)
         if device % _CONNECTIONS != place:
@@ -115,8 +116,8 @@ async def _send(job: Job) -> None:
     prepared = [packets(job, place) for place in range(_CONNECTIONS)]
     connections = []
     for place in range(_CONNECTIONS):
-        name = f"bench-{job.base_ms}-{place}"
-        _, connection = await loop.create_connection(lambda name=name: _Connection(name), job.host, job.port)
+        named = partial(_Connection, f"bench-{job.base_ms}-{place}")
+        _, connection = await loop.create_connection(named, job.host, job.port)
         while connection.acknowledged < 0:  # the CONNACK
             await connection.more()
         connections.append(connection)

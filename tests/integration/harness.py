@@ -22,6 +22,7 @@ import httpx
 import nats
 import paho.mqtt.client as paho
 import psycopg
+from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +150,7 @@ class Stack:
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Send messages at QoS 1, as devices would; returns once the broker has acknowledged every one."""
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         client.max_inflight_messages_set(200)
         client.connect(self.addresses["mqtt_host"], self.addresses["mqtt_port"], keepalive=30)
         client.loop_start()
@@ -241,7 +242,7 @@ class Events:
 
     async def sensor_data_until(self, last: Callable[[dict[str, Any]], bool], within_s: float = 60.0) -> list[Any]:
         """The `data` of every sensor_data frame up to and without the one for which `last` is true."""
-        collected = []
+        collected: list[Any] = []
         async with asyncio.timeout(within_s):
             while True:
                 data = (await self.until("sensor_data", within_s))["data"]

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from kaiser_stack.errors import NotReadyError
 
@@ -46,7 +47,7 @@ def payload(reading: Reading, at_ms: int) -> str:
 
 def send(host: str, port: int, reading: Reading) -> str:
     """Send it and wait up to 10 s for the acknowledgement; what happened, in words. NotReadyError if it did not."""
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
     try:
         client.connect(host, port, keepalive=30)
     except OSError as error:
