@@ -59,7 +59,7 @@ def committed(bed: Bed, job: Job) -> list[tuple[int, float]]:
             " extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8"
             " FROM sensor.data WHERE time >= to_timestamp(%s) AND time < to_timestamp(%s)",
             [job.base_ms / 1000, (job.base_ms + job.count) / 1000],
-        ).fetchall()  # type: ignore[return-value]
+        ).fetchall()
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
