@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.schemas.api.rules import RuleSettings
 from kaiser_logic.conditions import View, all_of, any_of, evaluate, negated
+from kaiser_logic.engine import Firing
 from kaiser_logic.readings import Reading, Readings
 
 NOTIFY = {"type": "notification", "message": "m"}
@@ -95,6 +96,16 @@ def test_a_sensor_of_another_type_at_the_same_pin_does_not_count():
 def test_types_are_compared_without_regard_to_case():
     bench = Bench(threshold("<", sensor_type="Temperature"))
     assert bench.read(1, 20) is True
+
+
+@pytest.mark.parametrize(("named", "measured"), [("ph_sensor", "ph"), ("ph", "pH_Probe"), ("PH_Sensor", "ph_probe")])
+def test_an_alias_of_a_sensor_type_is_as_good_as_the_type(make_rule, make_engine, named, measured):
+    condition = {"type": "sensor", "esp_id": "ESP_A", "gpio": 34, "sensor_type": named, "operator": "<", "value": 5}
+    engine = make_engine(make_rule(conditions=[condition]))
+    _, effects = engine.on_reading(Reading("ESP_A", 34, "ec", 1, 4.0, "good", 1), 1)
+    assert effects == []
+    _, effects = engine.on_reading(Reading("ESP_A", 34, measured, 1, 4.0, "good", 2), 1)
+    assert [type(effect) for effect in effects] == [Firing]
 
 
 def test_hysteresis_stays_as_it_was_between_its_limits():

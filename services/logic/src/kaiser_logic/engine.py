@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaiser_common.schemas.api.logic import ConditionReport, Rule
+from kaiser_common.schemas.sensor import type_of
 
 from kaiser_logic.conditions import View, evaluate
 from kaiser_logic.index import Index
@@ -103,7 +104,7 @@ class Engine:
         verdict = self.view.readings.note(reading, now_ms)
         if verdict != "taken":
             return verdict, []
-        named = self._index.concerned(reading.place, reading.sensor_type.lower())
+        named = self._index.concerned(reading.place, type_of(reading.sensor_type))
         trigger = {
             "kind": "reading",
             "esp_id": reading.esp_id,

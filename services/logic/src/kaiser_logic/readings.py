@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from kaiser_common.schemas.sensor import type_of
+
 UNUSABLE = frozenset({"bad", "stale", "error"})
 """Qualities of readings that no rule acts on."""
 
@@ -110,7 +112,7 @@ class Readings:
         ts = min(reading.ts, now_ms)
         verdict = self._take(of_place, reading, ts, ts)
         if verdict == "taken" and now_ms - ts > oldest_ms:
-            of_place[reading.sensor_type.lower()].known = False
+            of_place[type_of(reading.sensor_type)].known = False
         return verdict
 
     def of(self, place: Place, sensor_type: str | None) -> Newest | None:
@@ -119,7 +121,7 @@ class Readings:
         if not of_place:
             return None
         if sensor_type is not None:
-            return of_place.get(sensor_type.lower()) or of_place.get(ANY)
+            return of_place.get(type_of(sensor_type)) or of_place.get(ANY)
         return max(of_place.values(), key=lambda newest: newest.ts)
 
     def supposing(self, given: Iterable[Reading], now_ms: int) -> "Readings":
@@ -131,12 +133,12 @@ class Readings:
             of_place = copy._newest.setdefault(reading.place, {})
             if reading.sensor_type == ANY:
                 of_place.clear()
-            of_place.pop(reading.sensor_type.lower(), None)
+            of_place.pop(type_of(reading.sensor_type), None)
             self._take(of_place, reading, now_ms, now_ms)
         return copy
 
     def _take(self, of_place: dict[str, Newest], reading: Reading, ts: int, at_ms: int) -> Verdict:
-        kind = reading.sensor_type.lower()
+        kind = type_of(reading.sensor_type)
         newest = of_place.get(kind)
         if newest is None:
             newest = of_place[kind] = Newest(reading.sensor_type, ts)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from kaiser_common.schemas.api.logic import Rule
 from kaiser_common.schemas.api.rules import ActuatorAction, Delay, OfSensor, RuleSettings, Sequence, leaves
+from kaiser_common.schemas.sensor import type_of
 
 from kaiser_logic.readings import Place
 from kaiser_logic.state import HOUR_MS, MINUTE_MS, Hold, RuleState
@@ -139,9 +140,9 @@ def actuators(rule: RuleSettings) -> set[Place]:
 
 
 def sensors(rule: RuleSettings) -> set[tuple[Place, str | None]]:
-    """The sensors that a rule names: place and type (lower case), None for any."""
+    """The sensors that a rule names: place and type (no alias, lower case), None for any."""
     return {
-        ((leaf.esp_id, leaf.gpio), leaf.sensor_type.lower() if leaf.sensor_type else None)
+        ((leaf.esp_id, leaf.gpio), type_of(leaf.sensor_type) if leaf.sensor_type else None)
         for condition in rule.conditions
         for leaf in leaves(condition)
         if isinstance(leaf, OfSensor)

@@ -1,5 +1,6 @@
 """Messages about sensors: readings, answers to sensor commands, and the commands themselves."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -59,3 +60,29 @@ class Processed(BaseModel):
     unit: str = Field(max_length=16)
     quality: Quality
     ts: int
+
+
+SENSOR_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "bh1750_light": ("light_bh1750", "light"),
+    "bme280_pressure": ("pressure_bme280", "pressure"),
+    "ds18b20": ("temperature_ds18b20", "onewire_temperature"),
+    "ec": ("ec_sensor", "conductivity"),
+    "flow": ("yfs201", "flow_yfs201", "flow_sensor"),
+    "mhz19_co2": ("co2_mhz19", "co2"),
+    "ph": ("ph_sensor", "ph_probe"),
+    "scd30_co2": ("co2_scd30",),
+    "sht31_humidity": ("humidity_sht31", "humidity"),
+    "sht31_temp": ("temperature_sht31", "sht31_temperature"),
+    "soil_moisture": ("moisture", "soil_moisture_sensor"),
+    "tsl2561_light": ("light_tsl2561",),
+}
+"""By sensor type of the libraries that come along, what devices and people also call it, in any case. Readings leave
+the sensor service under the type alone."""
+
+_TYPES = {alias: sensor_type for sensor_type, aliases in SENSOR_ALIASES.items() for alias in aliases}
+
+
+def type_of(name: str) -> str:
+    """The sensor type of a name, in lower case; a name that is no alias stands for itself."""
+    lower = name.lower()
+    return _TYPES.get(lower, lower)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 
 _UNIT = "ppm"
@@ -16,6 +18,8 @@ def _ppm(limits: Range) -> Callable[[Raw, Calibration, Context], Outcome]:
 
 
 # Source: MH-Z19B data sheet: 0…5000 ppm. Below 350 ppm no open air is found: the zero point is off.
-MHZ19 = Library("mhz19_co2", _UNIT, _ppm(Range((0.0, 5000.0), (350.0, 5000.0))), aliases=("co2_mhz19", "co2"))
+MHZ19 = Library("mhz19_co2", _UNIT, _ppm(Range((0.0, 5000.0), (350.0, 5000.0))), aliases=SENSOR_ALIASES["mhz19_co2"])
 # Source: SCD30 data sheet §1.1: 0…40,000 ppm, specified from 400 to 10,000.
-SCD30 = Library("scd30_co2", _UNIT, _ppm(Range((0.0, 40_000.0), (350.0, 10_000.0))), aliases=("co2_scd30",))
+SCD30 = Library(
+    "scd30_co2", _UNIT, _ppm(Range((0.0, 40_000.0), (350.0, 10_000.0))), aliases=SENSOR_ALIASES["scd30_co2"]
+)

@@ -4,6 +4,8 @@ Source: linear temperature compensation of 2 %/°C to 25 °C as in ISO 7888:1985
 and 12880 µS/cm) give the scale, without them 0…3.3 V is 0…20,000 µS/cm.
 """
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, adc_fault, linear, nothing
 
 _RANGE = Range(possible=(0.0, 20_000.0), usual=(50.0, 10_000.0))
@@ -32,4 +34,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return outcome
 
 
-LIBRARY = Library("ec", _UNIT, process, aliases=("ec_sensor", "conductivity"))
+LIBRARY = Library("ec", _UNIT, process, aliases=SENSOR_ALIASES["ec"])

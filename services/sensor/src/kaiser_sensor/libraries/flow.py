@@ -3,6 +3,8 @@
 Source: YF-S201 data sheet: f [Hz] = 7.5 · Q [l/min], so 450 pulses a litre; 1…30 l/min.
 """
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 
 _UNIT = "l/min"
@@ -25,4 +27,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return _RANGE.judge(linear(raw.count / per_litre * 60.0 / interval_s, calibration), _UNIT, 3)
 
 
-LIBRARY = Library("flow", _UNIT, process, aliases=("yfs201", "flow_yfs201", "flow_sensor"))
+LIBRARY = Library("flow", _UNIT, process, aliases=SENSOR_ALIASES["flow"])

@@ -1,5 +1,7 @@
 """Relative humidity of the SHT31, in %. Source: SHT31 data sheet §4.13: RH = 100 · S / (2¹⁶ − 1)."""
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 
 _UNIT = "%RH"
@@ -17,4 +19,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return _RANGE.judge(linear(100.0 * raw.count / 65_535.0, calibration), _UNIT, 1)
 
 
-LIBRARY = Library("sht31_humidity", _UNIT, process, aliases=("humidity_sht31", "humidity"))
+LIBRARY = Library("sht31_humidity", _UNIT, process, aliases=SENSOR_ALIASES["sht31_humidity"])

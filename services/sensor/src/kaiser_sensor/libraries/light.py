@@ -1,5 +1,7 @@
 """Illuminance of the BH1750 and the TSL2561, in lx."""
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 
 _UNIT = "lx"
@@ -24,5 +26,5 @@ def process_tsl2561(raw: Raw, calibration: Calibration, context: Context) -> Out
     return nothing(_UNIT) if measured is None else _TSL2561.judge(linear(measured, calibration), _UNIT, 1)
 
 
-BH1750 = Library("bh1750_light", _UNIT, process_bh1750, aliases=("light_bh1750", "light"))
-TSL2561 = Library("tsl2561_light", _UNIT, process_tsl2561, aliases=("light_tsl2561",))
+BH1750 = Library("bh1750_light", _UNIT, process_bh1750, aliases=SENSOR_ALIASES["bh1750_light"])
+TSL2561 = Library("tsl2561_light", _UNIT, process_tsl2561, aliases=SENSOR_ALIASES["tsl2561_light"])

@@ -5,6 +5,8 @@ Source: Nernst's equation, slope 59.16 mV/pH at 25 °C, proportional to the abso
 as soon as they are measured.
 """
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, adc_fault, linear, nothing
 
 _RANGE = Range(possible=(0.0, 14.0), usual=(2.0, 12.0))
@@ -39,4 +41,4 @@ def _compensate(value: float, temperature_c: float | None, calibration: Calibrat
     return _NEUTRAL + (value - _NEUTRAL) * (calibrated_at + _KELVIN) / (temperature_c + _KELVIN)
 
 
-LIBRARY = Library("ph", _UNIT, process, aliases=("ph_sensor", "ph_probe"))
+LIBRARY = Library("ph", _UNIT, process, aliases=SENSOR_ALIASES["ph"])

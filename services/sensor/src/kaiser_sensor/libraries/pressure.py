@@ -4,6 +4,8 @@ Source: BME280 data sheet §1.2 (300…1100 hPa); the compensated register count
 international barometric formula (ISO 2533:1975): p0 = p / (1 − h / 44330)^5.255.
 """
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 
 _UNIT = "hPa"
@@ -25,4 +27,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return _RANGE.judge(value / (1.0 - altitude_m / 44_330.0) ** 5.255, _UNIT, 2)
 
 
-LIBRARY = Library("bme280_pressure", _UNIT, process, aliases=("pressure_bme280", "pressure"))
+LIBRARY = Library("bme280_pressure", _UNIT, process, aliases=SENSOR_ALIASES["bme280_pressure"])

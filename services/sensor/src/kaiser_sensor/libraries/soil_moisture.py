@@ -4,6 +4,8 @@ Source: two measurements of one's own: the count in dry air (0 %) and in water (
 typical of capacitive probes v1.2 at 3.3 V.
 """
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, adc_fault, linear, nothing
 
 _UNIT = "%"
@@ -32,4 +34,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return Outcome(value, _UNIT, "good")
 
 
-LIBRARY = Library("soil_moisture", _UNIT, process, aliases=("moisture", "soil_moisture_sensor"))
+LIBRARY = Library("soil_moisture", _UNIT, process, aliases=SENSOR_ALIASES["soil_moisture"])

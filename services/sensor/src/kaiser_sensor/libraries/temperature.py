@@ -1,5 +1,7 @@
 """Temperature of the DS18B20 and the SHT31, in °C."""
 
+from kaiser_common.schemas.sensor import SENSOR_ALIASES
+
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 
 _UNIT = "°C"
@@ -33,5 +35,5 @@ def process_sht31(raw: Raw, calibration: Calibration, context: Context) -> Outco
     return _SHT31.judge(linear(-45.0 + 175.0 * raw.count / 65_535.0, calibration), _UNIT, 2)
 
 
-DS18B20 = Library("ds18b20", _UNIT, process_ds18b20, aliases=("temperature_ds18b20", "onewire_temperature"))
-SHT31 = Library("sht31_temp", _UNIT, process_sht31, aliases=("temperature_sht31", "sht31_temperature"))
+DS18B20 = Library("ds18b20", _UNIT, process_ds18b20, aliases=SENSOR_ALIASES["ds18b20"])
+SHT31 = Library("sht31_temp", _UNIT, process_sht31, aliases=SENSOR_ALIASES["sht31_temp"])
