@@ -53,6 +53,24 @@ async def test_with_postgresql_down_rules_go_on_also_over_a_restart_and_executio
     assert sorted(one.rule_name for one in stored) == ["pump", "pump", "tell"]
 
 
+async def test_while_the_actuator_service_has_no_database_a_rule_fails_with_the_reason_and_tries_again_later(
+    world,
+):
+    await world.started(logic_backoff_s=3)
+    rule = await world.rule()
+    world.answer = lambda _: "unavailable"
+    begun = time.monotonic()
+    await world.read(20)
+    [failed] = await world.ended(1, rule_id=rule.rule_id)
+    assert (failed.outcome, len(world.requests)) == ("failed", 5)
+    assert failed.reason == "action 0: service actuator cannot reach what it needs"
+    assert set(world.requests) == {f"{failed.execution_id}:0"}
+    world.answer = lambda _: "acknowledged"
+    again, _ = await world.ended(2, rule_id=rule.rule_id)
+    assert (again.outcome, len(world.commands)) == ("succeeded", 1)
+    assert time.monotonic() - begun > 3.7 + 3  # the pauses between the tries, then the rule's own
+
+
 def _answers(url: str) -> bool:
     try:
         with psycopg.connect(url, connect_timeout=2):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
+import psycopg
 import pytest
 from kaiser_common.rpc import Nothing, RpcError
 from kaiser_common.schemas.api.actuators import SendCommand
@@ -21,7 +22,8 @@ from kaiser_common.schemas.api.logic import (
     TestRule,
 )
 from kaiser_common.schemas.api.rules import RuleSettings
-from logic_world import DRY, PUMP, TELL, a_reading, until, until_async
+from kaiser_logic.store import note_executions
+from logic_world import DRY, PUMP, TELL, a_reading, now_ms, until, until_async
 
 
 async def test_a_reading_becomes_a_command_and_an_execution_with_all_there_is_to_know(world):
@@ -172,6 +174,59 @@ async def test_a_command_without_an_end_in_time_is_a_failure(world):
     await world.read(20)
     [done] = await world.ended(1)
     assert (done.outcome, done.actions[0].command_state) == ("failed", "queued")
+
+
+async def test_more_executions_at_once_than_allowed_fail_at_once_and_the_others_go_on(world):
+    await world.started(logic_executions_at_once=2, logic_backoff_s=60)
+    for number in range(3):
+        await world.rule(f"rule {number}", actions=[{"type": "delay", "seconds": 3}, TELL], priority=90 - number)
+    await world.read(20)
+    [refused] = await world.ended(1, outcome="failed")
+    assert (refused.rule_name, refused.reason) == ("rule 2", "2 executions run already")
+    ended = await world.ended(3)
+    assert sorted((one.rule_name, one.outcome) for one in ended) == [
+        ("rule 0", "succeeded"),
+        ("rule 1", "succeeded"),
+        ("rule 2", "failed"),
+    ]
+
+
+async def test_no_more_rules_are_taken_than_allowed_until_one_is_removed(world):
+    await world.started(logic_rules_max=2)
+    first = await world.rule("a")
+    await world.rule("b", enabled=False)
+    with pytest.raises(RpcError) as refused:
+        await world.rule("c")
+    assert (refused.value.problem.status, refused.value.problem.detail) == (409, "there are 2 rules, the most allowed")
+    await world.ask("delete", RuleId(rule_id=first.rule_id), Nothing)
+    await world.rule("c")
+    assert [one.name for one in (await world.ask("list", RulesQuery(), RulesPage)).items] == ["b", "c"]
+
+
+async def test_executions_are_let_go_after_their_retention(world):
+    day_ms = 86_400_000
+    now = now_ms()
+    async with await psycopg.AsyncConnection.connect(world.database) as connection:
+        await note_executions(
+            connection,
+            [
+                Execution(
+                    execution_id=f"e{days}",
+                    rule_id="r",
+                    rule_name="water",
+                    outcome="succeeded",
+                    started_at=now - days * day_ms,
+                    ended_at=now - days * day_ms,
+                )
+                for days in (1, 6, 8, 40)
+            ],
+        )
+    await world.started(logic_retention_days=7)
+
+    async def kept() -> bool:
+        return [one.execution_id for one in await world.executions()] == ["e1", "e6"]
+
+    await until_async(kept, "what is older is gone")
 
 
 async def test_the_loser_of_a_conflict_is_recorded_with_the_reason(world):

@@ -87,7 +87,8 @@ class World:
         """What the sensor service would say."""
         self.actuators: list[Actuator] = []
         self.answer: Callable[[SendCommand], str] = lambda _: "acknowledged"
-        """The state in which a command ends; "queued" for one that does not end, "refused" for a 409."""
+        """The state in which a command ends; "queued" for one that does not end, "refused" for a 409, "unavailable" for
+        the 503 of an actuator service whose database is away."""
 
     def methods(self) -> dict[str, dict[str, Method[Any, Any]]]:
         return {
@@ -105,6 +106,8 @@ class World:
         state = self.answer(request)
         if state == "refused":
             raise RpcError(409, 5007, f"{request.esp_id} is offline", "esp_id")
+        if state == "unavailable":
+            raise RpcError(503, 5402, "service actuator cannot reach what it needs")
         if key not in self.commands:
             self.commands[key] = request
         if state != "queued":
