@@ -63,9 +63,18 @@ async def test_copy_upsert_stores_each_key_once(connection):
     assert await cursor.fetchall() == [(1, "a"), (2, "b"), (3, "d")]
 
 
-async def test_copy_upsert_stores_nothing_before_the_commit(connection):
+async def test_copy_upsert_counts_what_was_new_of_few_rows_and_of_many(connection):
+    many = [(number, None) for number in range(100)]
+    assert await copy_upsert(connection, "try.t", ["id", "text"], many[:5]) == 5
+    assert await copy_upsert(connection, "try.t", ["id", "text"], many) == 95
+    assert await copy_upsert(connection, "try.t", ["id", "text"], many[:5]) == 0
+    assert await copy_upsert(connection, "try.t", ["id", "text"], []) == 0
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_copy_upsert_stores_nothing_before_the_commit(connection, count):
     await connection.commit()
-    await copy_upsert(connection, "try.t", ["id", "text"], [(1, "a")])
+    await copy_upsert(connection, "try.t", ["id", "text"], [(number, "a") for number in range(count)])
     await connection.rollback()
     cursor = await connection.execute("SELECT count(*) FROM try.t")
     assert await cursor.fetchone() == (0,)

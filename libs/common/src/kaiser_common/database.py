@@ -143,6 +143,9 @@ async def detect_level(connection: AsyncConnection[Any]) -> Level:
     return Level.COMMUNITY if row is not None and row[0] == "timescale" else Level.APACHE
 
 
+_FEW_ROWS = 10
+
+
 async def copy_upsert(
     connection: AsyncConnection[Any],
     table: str,
@@ -154,11 +157,21 @@ async def copy_upsert(
     """Store rows by COPY into a temporary table and one INSERT … ON CONFLICT; the number of rows that were new.
 
     `table` as `schema.name`, `rows` as tuples in the order of `columns`. Runs in the caller's transaction, so nothing
-    is stored before the caller commits. Rows with the same key within one call: the first wins.
+    is stored before the caller commits. Rows with the same key within one call: the first wins. A few rows are
+    inserted one by one, which is cheaper than the temporary table.
     """
+    rows = list(rows)
+    if not rows:
+        return 0
     target = sql.Identifier(*table.split("."))
     staging = sql.Identifier(f"staging_{table.replace('.', '_')}")
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    if len(rows) <= _FEW_ROWS:
+        places = sql.SQL(", ").join([sql.Placeholder()] * len(columns))
+        insert = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT {}")
+        async with connection.cursor() as cursor:
+            await cursor.executemany(insert.format(target, names, places, sql.SQL(on_conflict)), rows)
+            return cursor.rowcount
     await connection.execute(
         sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS").format(
             staging, target

@@ -84,8 +84,8 @@ class CommandApi:
             unit = await self._checked(connection, units.get(key), list(units.values()), request, now)
             check_reachable(device, request.request)
             command = self._to_command(unit, device, request, caller, now)
-            await unit_store.add_command(connection, command, self._timeout)
-            step = Step({key: admitted(unit, command)})
+            step = Step({key: unit})
+            step.units[key] = admitted(unit, command)
             if device.online:
                 step.dispatch(key, now)
             step.history.append(command_entry(command, now))
@@ -106,9 +106,11 @@ class CommandApi:
     async def _checked(
         self, connection: Connection, unit: Unit | None, units: list[Unit], request: SendCommand, now: datetime
     ) -> Unit:
-        recent = await unit_store.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
+        recent, stops = 0, dict(self._stops)
+        if request.request.command != "OFF":  # which neither of them keeps from being sent
+            recent = await unit_store.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
+            stops = {**await emergency_store.covering(connection, request.esp_id, request.gpio), **stops}
         siblings = [each for each in units if each.gpio != request.gpio]
-        stops = {**await emergency_store.covering(connection, request.esp_id, request.gpio), **self._stops}
         return check_command(unit, siblings, request.request, stops, recent, self._per_minute)
 
     def _to_command(

@@ -117,7 +117,6 @@ class Sweep:
             expires_at=now + self._timeout,
             reason="its duration is over and no off was reported",
         )
-        await unit_store.add_command(connection, command, self._timeout)
         step.units[unit.key] = admitted(unit, command)
         metrics.GUARD_OFFS.inc()
         log.error("duration_overrun", esp_id=unit.esp_id, gpio=unit.gpio)

@@ -122,13 +122,13 @@ async def add_unregistered(connection: Connection, found: Sequence[tuple[str, in
     return [(row[0], row[1]) for row in await cursor.fetchall()]
 
 
-async def add_command(connection: Connection, command: CommandRecord, timeout: timedelta) -> bool:
-    """Store a new command; False if its idempotency key was used before."""
-    cursor = await connection.execute(
+async def _add_command(connection: Connection, command: CommandRecord, timeout: timedelta) -> None:
+    await connection.execute(
         """
         INSERT INTO actuator.commands (command_id, esp_id, gpio, kaiser_id, command, value, duration_s, reason,
-            issued_by, idempotency_key, state, queued_at, expires_at, deadline_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+            issued_by, idempotency_key, state, state_reason, message, queued_at, expires_at, dispatched_at, sent_at,
+            ended_at, deadline_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
         """,
         (
             command.command_id,
@@ -142,16 +142,20 @@ async def add_command(connection: Connection, command: CommandRecord, timeout: t
             command.issued_by,
             command.idempotency_key,
             command.state,
+            command.state_reason,
+            command.message,
             command.queued_at,
             command.expires_at,
+            command.dispatched_at,
+            command.sent_at,
+            command.ended_at,
             commands.deadline(command, timeout),
         ),
     )
-    return cursor.rowcount == 1
 
 
 async def save(connection: Connection, before: Unit, after: Unit, timeout: timedelta) -> None:
-    """Write what changed of an actuator and its commands."""
+    """Write what changed of an actuator and its commands; one that was not there before is stored."""
     if _columns(before) != _columns(after):
         await connection.execute(
             """
@@ -163,7 +167,10 @@ async def save(connection: Connection, before: Unit, after: Unit, timeout: timed
         )
     known = {each.command_id: each for each in before.open}
     for command in (*after.open, *after.ended):
-        if known.get(command.command_id) == command:
+        if command.command_id not in known:
+            await _add_command(connection, command, timeout)
+            continue
+        if known[command.command_id] == command:
             continue
         await connection.execute(
             """
