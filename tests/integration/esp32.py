@@ -29,6 +29,7 @@ class Device:
         self._client.on_message = self._on_message
         self._client.on_connect = self._on_connect
         self._stack = stack
+        self._doing = threading.Lock()
 
     def __enter__(self) -> "Device":
         self._client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"], keepalive=30)
@@ -90,8 +91,9 @@ class Device:
                 self.status(gpio)
 
     def _do(self, body: dict[str, Any], gpio: int) -> None:
-        if not self.refuses and not (self.stopped and body["command"] != "OFF"):
-            self.on[gpio] = body["command"] != "OFF"
-        for _ in range(2 if self.answers_twice else 1):
-            self.answer(body, gpio)
-        self.status(gpio)
+        with self._doing:
+            if not self.refuses and not (self.stopped and body["command"] != "OFF"):
+                self.on[gpio] = body["command"] != "OFF"
+            for _ in range(2 if self.answers_twice else 1):
+                self.answer(body, gpio)
+            self.status(gpio)

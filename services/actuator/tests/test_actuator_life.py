@@ -14,7 +14,7 @@ from kaiser_actuator.registry_api import RegistryApi
 from kaiser_actuator.stops import Stops
 from kaiser_actuator.sweep import Sweep
 from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import BusUnavailable, connect
+from kaiser_common.bus import Bus, BusUnavailable, connect
 from kaiser_common.consumer import Delivery
 from kaiser_common.database import open_pool
 from kaiser_common.mirror import Mirror
@@ -98,7 +98,7 @@ class Life:
 
     def sent(self, command: CommandStatus) -> Delivery:
         body = json.dumps({"sent_at": self.now_ms()}).encode()
-        subject = f"esp.actuator.sent.god.{command.esp_id}.{command.command_id}"
+        subject = f"esp.actuator.sent.god.{command.esp_id}.{command.gpio}.{command.command_id}"
         return Delivery(subject, "$JS.ACK.DEVICES.actuator.1.1.1.1.0", body, None)
 
     def status(self, on: bool, gpio: int = 5, **fields) -> Delivery:
@@ -232,6 +232,32 @@ async def test_an_answer_before_the_receipt_ends_the_command_all_the_same(life):
     await life.say(life.response(command))
     await life.say(life.sent(command))
     assert (await life.how(command)).state == "acknowledged"
+
+
+async def test_a_receipt_that_is_faster_than_the_command_s_own_commit_is_not_lost(life, monkeypatch):
+    await life.pump()
+    published, may_commit = asyncio.Event(), asyncio.Event()
+    publish_batch = Bus.publish_batch
+
+    async def slow(bus, messages, **options):
+        await publish_batch(bus, messages, **options)
+        published.set()
+        await may_commit.wait()
+
+    monkeypatch.setattr(Bus, "publish_batch", slow)
+    sending = asyncio.create_task(life.send("ON", duration_s=60))
+    await asyncio.wait_for(published.wait(), 10)
+    monkeypatch.setattr(Bus, "publish_batch", publish_batch)
+    [(subject, _)] = await life.published("OUTBOX")
+    receipt = (await life.bus.jetstream.get_last_msg("OUTBOX", subject)).data
+    command_id = json.loads(json.loads(receipt)["payload"])["correlation_id"]
+    body = json.dumps({"sent_at": life.now_ms()}).encode()
+    told = Delivery(f"esp.actuator.sent.god.ESP_A.5.{command_id}", "$JS.ACK.DEVICES.actuator.1.1.1.1.0", body, None)
+    saying = asyncio.create_task(life.say(told))
+    assert (await asyncio.wait([saying], timeout=0.3))[1], "it waits for the commit"
+    may_commit.set()
+    await asyncio.wait_for(saying, 10)
+    assert (await life.how(await sending)).state == "sent"
 
 
 async def test_an_idempotency_key_answers_with_the_first_command(life):

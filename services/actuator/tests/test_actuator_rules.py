@@ -179,6 +179,7 @@ def test_a_shorter_duration_does_not_end_the_watch_over_a_longer_one_before_the_
 def test_an_older_report_changes_nothing():
     reported = on_status(unit(), True, 1.0, None, at(10))
     assert on_status(reported, False, 0.0, None, at(9)) == reported
+    assert on_status(reported, False, 0.0, None, at(10)).state is False, "of one ms the later in the stream counts"
 
 
 def test_a_stop_cancels_what_is_open_and_takes_the_actuator_for_off():

@@ -96,7 +96,7 @@ async def test_a_receipt_is_published_once_the_broker_has_the_message(
         await client.subscribe("esp.actuator.sent.>", cb=note)
         await client.flush()
         before_ms = int(time.time() * 1000)
-        receipt = f"esp.actuator.sent.{world.site}.{ESP}.c1"
+        receipt = f"esp.actuator.sent.{world.site}.{ESP}.4.c1"
         await put(client, world, 0, subject=f"mqtt.out.{world.site}.{ESP}.5", receipt=receipt)
         await put(client, world, 1)
         await until(lambda: len(device.heard) == 2 and told)

@@ -162,9 +162,9 @@ def commands_filter(esp_id: str | None = None, gpio: int | None = None) -> str:
     return f"mqtt.out.*.{_token(esp_id) if esp_id else '*'}.{'*' if gpio is None else gpio}"
 
 
-def receipt_subject(kaiser_id: str, esp_id: str, command_id: str) -> str:
+def receipt_subject(kaiser_id: str, esp_id: str, gpio: int, command_id: str) -> str:
     """Subject on which ingest says that the MQTT broker has a command."""
-    return f"esp.actuator.sent.{_token(kaiser_id)}.{_token(esp_id)}.{_token(command_id)}"
+    return f"esp.actuator.sent.{_token(kaiser_id)}.{_token(esp_id)}.{gpio}.{_token(command_id)}"
 
 
 def urgent_subject(kaiser_id: str, esp_id: str) -> str:

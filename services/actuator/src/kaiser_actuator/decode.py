@@ -24,8 +24,10 @@ Message = ActuatorStatus | ActuatorResponse | ActuatorAlert
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The MQTT broker has a command."""
+    """The MQTT broker has a command for an actuator."""
 
+    esp_id: str
+    gpio: int
     command_id: str
     at: datetime
 
@@ -44,7 +46,7 @@ def decode(deliveries: Sequence[Delivery]) -> Batch:
     for delivery in deliveries:
         tokens = delivery.subject.split(".")
         model = MODELS.get(".".join(tokens[1:3]))
-        if model is None:
+        if model is None or (model is Receipt and not _names_a_command(tokens)):
             batch.unreadable.append((delivery, f"no such kind: {delivery.subject[:64]}"))
             continue
         try:
@@ -53,10 +55,16 @@ def decode(deliveries: Sequence[Delivery]) -> Batch:
             batch.unreadable.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
             continue
         if isinstance(message, Receipt):
-            batch.messages.append(Sent(tokens[-1], time_of(message.sent_at)))
+            _, _, _, _, esp_id, gpio, command_id = tokens
+            batch.messages.append(Sent(esp_id, int(gpio), command_id, time_of(message.sent_at)))
         elif isinstance(message, ActuatorStatus | ActuatorResponse | ActuatorAlert):
             batch.messages.append(message)
     return batch
+
+
+def _names_a_command(tokens: Sequence[str]) -> bool:
+    """Whether a receipt's subject is esp.actuator.sent.{kaiser_id}.{esp_id}.{gpio}.{command_id}."""
+    return len(tokens) == 7 and tokens[5].isdecimal()
 
 
 def time_of(at_ms: int) -> datetime:

@@ -94,9 +94,11 @@ class Inbox:
         await self._ledger.record(stop)
 
     async def _begin(self, connection: Connection, batch: Batch, now: datetime) -> Step:
-        """Lock and read the actuators that are spoken of; those that nobody registered are noted and told once."""
-        sent_ids = [message.command_id for message in batch.messages if isinstance(message, Sent)]
-        keys = set(await unit_store.keys_of(connection, sent_ids)) if sent_ids else set()
+        """Lock and read the actuators that are spoken of; those that nobody registered are noted and told once.
+
+        A command is on its way before its transaction ends: what is said of it waits here for the lock until then.
+        """
+        keys = {_key(message) for message in batch.messages if isinstance(message, Sent)}
         reported = {_key(message): message for message in batch.messages if not isinstance(message, Sent)}
         units = await unit_store.lock(connection, keys | set(reported))
         missing = {key: message for key, message in reported.items() if key not in units and _is_pin(message)}
@@ -156,10 +158,9 @@ class Inbox:
 
 
 def _apply_sent(message: Sent, step: Step) -> None:
-    for key, unit in step.units.items():
-        if any(command.command_id == message.command_id for command in unit.open):
-            step.units[key] = on_sent(unit, message.command_id, message.at)
-            return
+    unit = step.units.get(_key(message))
+    if unit is not None:
+        step.units[unit.key] = on_sent(unit, message.command_id, message.at)
 
 
 def _apply_status(status: ActuatorStatus, step: Step) -> None:
@@ -225,7 +226,7 @@ def _apply_alert(alert: ActuatorAlert, step: Step) -> None:
     )
 
 
-def _key(message: Message) -> Key:
+def _key(message: Message | Sent) -> Key:
     return message.esp_id, message.gpio
 
 

@@ -40,7 +40,7 @@ def command_message(command: CommandRecord) -> Outgoing:
         topic=build(Kind.ACTUATOR_COMMAND, command.kaiser_id, command.esp_id, command.gpio),
         payload=body.model_dump_json(),
         expires_at=to_ms(command.expires_at),
-        receipt=receipt_subject(command.kaiser_id, command.esp_id, command.command_id),
+        receipt=receipt_subject(command.kaiser_id, command.esp_id, command.gpio, command.command_id),
     )
     return Outgoing(
         command_subject(command.kaiser_id, command.esp_id, command.gpio),

@@ -91,8 +91,9 @@ def on_answer(unit: Unit, answer: Answer) -> tuple[Unit, CommandRecord | None]:
 
 
 def on_status(unit: Unit, state: bool, value: float, error: str | None, at: datetime) -> Unit:
-    """A device reported; `at` is when we received it. An older report than the last one changes nothing."""
-    if unit.reported_at is not None and at <= unit.reported_at:
+    """A device reported; `at` is when we received it. An older report than the last one changes nothing; of two that
+    came in the same ms the later in the stream counts (a device that was away sends all that it kept at once)."""
+    if unit.reported_at is not None and at < unit.reported_at:
         return unit
     guard = unit.guard
     if guard is not None and not state and at >= guard.since:

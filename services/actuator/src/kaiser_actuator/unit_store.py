@@ -92,14 +92,6 @@ async def lock_due(connection: Connection, now: datetime, online: Sequence[str],
     return await _with_commands(connection, await cursor.fetchall())
 
 
-async def keys_of(connection: Connection, command_ids: Sequence[str]) -> list[Key]:
-    """The actuators of commands."""
-    cursor = await connection.execute(
-        "SELECT DISTINCT esp_id, gpio FROM actuator.commands WHERE command_id = ANY(%s)", (list(command_ids),)
-    )
-    return [(row[0], row[1]) for row in await cursor.fetchall()]
-
-
 async def waiting_devices(connection: Connection) -> list[str]:
     """Devices for which a command waits that was not given to the OUTBOX yet."""
     cursor = await connection.execute(
