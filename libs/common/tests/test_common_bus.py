@@ -73,6 +73,17 @@ async def test_a_batch_of_any_size_is_stored_in_order(bus):
         assert [int(delivery.body) for delivery in await take(consumer, 2500)] == list(range(2500))
 
 
+@pytest.mark.parametrize("count", [3, 30])
+async def test_what_need_not_be_ordered_is_stored_all_the_same_and_never_twice(bus, count):
+    messages = numbered(bus, count)
+    await bus.publish_batch(messages[1:2], ordered=False)
+    for _ in range(2):
+        await bus.publish_batch(messages, ordered=False)
+    async with Consumer(bus, CONSUMER).open() as consumer:
+        assert sorted(int(delivery.body) for delivery in await take(consumer, count)) == list(range(count))
+    assert await stored(bus) == count
+
+
 async def test_a_consumer_tells_its_lag_while_nothing_is_taken(bus, monkeypatch):
     monkeypatch.setattr("kaiser_common.consumer._LAG_EVERY_S", 0.05)
     pending = BUS_PENDING.labels(CONSUMER.name)._value

@@ -66,7 +66,7 @@ class Live:
             )
             for delivery, processed in processed_readings
         ]
-        await self._bus.publish_batch(events)
+        await self._bus.publish_batch(events, ordered=False)
         answers = [
             to_device(processed, delivery)
             for delivery, processed in processed_readings
