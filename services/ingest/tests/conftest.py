@@ -179,8 +179,11 @@ class Device:
         await asyncio.wait_for(self._subscribed.wait(), 5.0)
 
     async def all_acknowledged(self, within_s: float = WITHIN_S) -> None:
-        await wait_until(lambda: not self._waiting or self.closed.is_set(), within_s, 0.01)
+        await self.all_acknowledged_or_closed(within_s)
         assert not self._waiting, f"{len(self._waiting)} without PUBACK"
+
+    async def all_acknowledged_or_closed(self, within_s: float = WITHIN_S) -> None:
+        await wait_until(lambda: not self._waiting or self.closed.is_set(), within_s, 0.01)
 
     async def close(self) -> None:
         self._writer.close()

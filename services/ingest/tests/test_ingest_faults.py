@@ -41,6 +41,7 @@ class Load:
         self._stopping = True
         assert self._task is not None
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._device.all_acknowledged_or_closed()  # a broker that was killed may close a moment later
         if not self._device.closed.is_set():
             await self._device.all_acknowledged()
         self.sent = set(self._device.acknowledged)
