@@ -51,7 +51,7 @@ doctor: install ## look at the running parts and say what would lose data or fai
 	@$(BIN)/kaiser-doctor
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
-	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile -m "not faults" $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not faults" $(ARGS)
 
 faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
 	@FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/faults -s $(ARGS)
