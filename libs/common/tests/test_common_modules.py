@@ -17,6 +17,7 @@ MODULES = {
     "migrate",
     "mirror",
     "outside",
+    "parser",
     "quarantine",
     "rpc",
     "service",

@@ -5,9 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.schemas.sensor import Reading
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw, by_name, discover
 from kaiser_sensor.process import Processor, SensorSetup
+from kaiser_sensor.reading import Reading
 
 LIBRARIES = discover()
 TYPES = sorted({library.sensor_type for library in LIBRARIES.values()})

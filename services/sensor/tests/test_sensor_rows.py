@@ -4,9 +4,9 @@ import json
 
 import pytest
 from kaiser_common.schemas.event import SensorDataEvent
-from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, build
 from kaiser_sensor.arrays import literal
+from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import Processed, data_source, to_event
 
 

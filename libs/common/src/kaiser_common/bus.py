@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from nats.aio.msg import Msg
@@ -56,8 +56,7 @@ def end_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message to publish. The id makes a repeated publish harmless within the stream's duplicate window."""
 
     subject: str
@@ -150,22 +149,20 @@ class Bus:
 
     def _single(self, message: Outgoing) -> "_Packets":
         reply = self._reply_subject()
-        header = f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n{_trace_header(message)}\r\n".encode()
+        header = f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n{_trace_header(message.traceparent)}\r\n".encode()
         return _Packets(reply, _packet(message.subject, reply, header, message.body))
 
     def _batch(self, part: Sequence[Outgoing]) -> "_Packets":
         batch_id = self._ids.next().decode()
         reply = self._reply_subject()
         last = len(part)
+        batch_header = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
         packets = []
-        for sequence, message in enumerate(part, 1):
+        for sequence, (subject, body, msg_id, traceparent) in enumerate(part, 1):
             commit = "Nats-Batch-Commit: 1\r\n" if sequence == last else ""
-            header = (
-                f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n"
-                f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {sequence}\r\n"
-                f"{commit}{_trace_header(message)}\r\n"
-            ).encode()
-            packets.append(_packet(message.subject, reply if sequence == last else "", header, message.body))
+            trace = _trace_header(traceparent) if traceparent else ""
+            header = f"NATS/1.0\r\nNats-Msg-Id: {msg_id}\r\n{batch_header}{sequence}\r\n{commit}{trace}\r\n"
+            packets.append(_packet(subject, reply if sequence == last else "", header.encode(), body))
         return _Packets(reply, b"".join(packets))
 
     def _reply_subject(self) -> str:
@@ -226,8 +223,8 @@ class Bus:
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
 
 
-def _trace_header(message: Outgoing) -> str:
-    return f"traceparent: {message.traceparent}\r\n" if message.traceparent else ""
+def _trace_header(traceparent: str) -> str:
+    return f"traceparent: {traceparent}\r\n" if traceparent else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,14 +234,8 @@ class _Packets:
 
 
 def _packet(subject: str, reply: str, header: bytes, body: bytes) -> bytes:
-    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (
-        subject.encode(),
-        reply.encode() + b" " if reply else b"",
-        len(header),
-        len(header) + len(body),
-        header,
-        body,
-    )
+    to = f"{subject} {reply}" if reply else subject
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (to.encode(), len(header), len(header) + len(body), header, body)
 
 
 @asynccontextmanager

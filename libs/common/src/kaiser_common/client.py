@@ -1,18 +1,15 @@
 """nats-py's client with a short way for pulled messages: straight from the parser to a callback.
 
-The usual way builds a message object, parses its headers and passes a queue and a task; that cost 8.4 µs a message,
-this 3.8 µs (docs/decisions/0001). What nats-py must go on doing itself, reconnecting and subscribing again, it does.
+The usual way builds a message object, parses its headers and passes a queue and a task (docs/decisions/0001). What
+nats-py must go on doing itself, reconnecting and subscribing again, it does.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
-Callback = Callable[[str, str, bytes, bytes | None], None]
-"""Called with subject, reply, body and raw headers, in order, on the event loop; it must not block or raise."""
+from kaiser_common.parser import Callback, DirectParser
 
 
 class DirectClient(Client):
@@ -21,6 +18,7 @@ class DirectClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._diverted: dict[int, Callback] = {}
+        self._ps = DirectParser(self, self._diverted)
 
     def divert(self, subscription: Subscription, callback: Callback) -> None:
         """Hand each message of the subscription to `callback` from now on."""
@@ -40,15 +38,6 @@ class DirectClient(Client):
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.Future()
         await super()._process_pong()
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> None:
-        callback = self._diverted.get(sid)
-        if callback is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
-        self.stats["in_msgs"] += 1
-        self.stats["in_bytes"] += len(data)
-        callback(subject.decode(), reply.decode(), data, headers)
 
 
 def parse_headers(raw: bytes | None) -> dict[str, str]:

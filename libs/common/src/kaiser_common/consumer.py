@@ -92,6 +92,16 @@ class Delivery:
 _SHORT_REPLY = 9
 
 
+def _redelivered(batch: Sequence[Delivery]) -> int:
+    """How many were delivered before. Replies to first deliveries begin alike, so hardly any is taken apart."""
+    fields = batch[0].reply.split(".")
+    if batch[0].deliveries > 1:
+        return sum(delivery.deliveries > 1 for delivery in batch)
+    to_count = 5 if len(fields) == _SHORT_REPLY else 7
+    first = ".".join([*fields[:to_count], ""])
+    return sum(delivery.deliveries > 1 for delivery in batch if not delivery.reply.startswith(first))
+
+
 class _Pull:
     """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`."""
 
@@ -242,9 +252,9 @@ class Consumer:
 
     def _handed_out(self) -> list[Delivery]:
         batch = self._pull.take()
-        self._held.update((delivery.reply, None) for delivery in batch)
+        self._held.update(dict.fromkeys([delivery.reply for delivery in batch]))
         self._consumed.inc(len(batch))
-        again = sum(delivery.deliveries > 1 for delivery in batch)
+        again = _redelivered(batch) if batch else 0
         if again:
             self._redelivered.inc(again)
         return batch
@@ -271,9 +281,9 @@ class Consumer:
     async def _write(self, replies: Sequence[str], body: bytes) -> None:
         if not replies:
             return
-        tail = b" %d\r\n%b\r\n" % (len(body), body)
+        tail = f" {len(body)}\r\n{body.decode()}\r\n"
         try:
-            await self._bus.write(b"".join([b"PUB %b%b" % (reply.encode(), tail) for reply in replies]))
+            await self._bus.write(f"PUB {f'{tail}PUB '.join(replies)}{tail}".encode())
         except BusUnavailable as error:
             log.warning("acknowledgement_lost", consumer=self._spec.name, messages=len(replies), reason=str(error))
 

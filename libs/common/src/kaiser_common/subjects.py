@@ -1,6 +1,7 @@
 """Every subject, stream, durable consumer and KV bucket of the bus, as data."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 GIB = 1024**3
@@ -172,6 +173,7 @@ def urgent_subject(kaiser_id: str, esp_id: str) -> str:
     return f"mqtt.urgent.{_token(kaiser_id)}.{_token(esp_id)}"
 
 
+@lru_cache(maxsize=16_384)
 def event_subject(event_type: str, esp_id: str | None = None) -> str:
     """Subject of an event for frontends and rules."""
     return f"event.{_token(event_type)}.{_token(esp_id or NO_DEVICE)}"

@@ -12,7 +12,6 @@ from kaiser_common.bus import Bus, BusUnavailable, connect, end_if_cancelled
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, open_pool, ping, verdict, wait_for_schema
 from kaiser_common.rpc import serve, tell_status
-from kaiser_common.schemas.sensor import Reading
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
 from nats.errors import Error as NatsError
@@ -27,6 +26,7 @@ from kaiser_sensor.live import Live
 from kaiser_sensor.measure_api import MeasureApi
 from kaiser_sensor.process import Process, Processor
 from kaiser_sensor.purge import keep_purging
+from kaiser_sensor.reading import Reading
 from kaiser_sensor.responses import Responses
 from kaiser_sensor.rows import Processed
 from kaiser_sensor.settings import SensorSettings
@@ -69,15 +69,12 @@ async def work(service: Service, settings: SensorSettings) -> None:
         await _until_stopped_or(service, devices.ready(_BUCKETS_WITHIN_S))
 
         def process(reading: Reading) -> Processed:
-            return processor.process(reading, configs.setup_of(reading), devices.source_of(reading.esp_id))
-
-        def wants_answer(reading: Reading) -> bool:
-            config = configs.config_of(reading)
-            return config is not None and config.publish_processed
+            setup = configs.setup_of(reading) if reading.raw_mode else None  # else the device's value is taken
+            return processor.process(reading, setup, devices.source_of(reading.esp_id))
 
         async with Consumer(bus, SENSOR_LIVE, max_messages=settings.sensor_batch).open() as live:
             tasks.create_task(service.until_stopped(live.stop), name="stop-live")
-            shown = tasks.create_task(Live(bus, process, wants_answer, service.tracer).run(live), name="live")
+            shown = tasks.create_task(Live(bus, process, configs.wants_answer, service.tracer).run(live), name="live")
             background.append(tasks.create_task(keep_purging(bus, service.stopping), name="purge"))
             if await _until_stopped_or(service, wait_for_schema(pool, "sensor")):
                 await _with_database(service, settings, bus, pool, configs, devices, process)

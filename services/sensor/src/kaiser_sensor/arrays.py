@@ -5,8 +5,12 @@ from typing import Any
 
 
 def columns(rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Each column of rows as the text of an array: numbers, texts, times and None."""
-    return [literal(column) for column in zip(*rows, strict=True)]
+    """Each column of rows, which begin with a time, as the text of an array: numbers, texts and None.
+
+    Times become seconds since 1970, which takes a third of writing them as text; to a microsecond they are exact.
+    """
+    times, *others = zip(*rows, strict=True)
+    return [literal([at.timestamp() for at in times]), *map(literal, others)]
 
 
 def literal(values: Sequence[Any]) -> str:

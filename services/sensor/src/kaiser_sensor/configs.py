@@ -3,11 +3,11 @@
 from kaiser_common.bus import Bus
 from kaiser_common.mirror import Mirror
 from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET
 
 from kaiser_sensor.libraries import Calibration, Context, Library
 from kaiser_sensor.process import SensorSetup
+from kaiser_sensor.reading import Reading
 
 Key = tuple[str, int, str]
 
@@ -34,7 +34,7 @@ class Configs:
     def __init__(self, bus: Bus, libraries: dict[str, Library]) -> None:
         self._libraries = libraries
         self._setups: dict[Key, SensorSetup] = {}
-        self._configs: dict[Key, SensorConfig] = {}
+        self._answering: set[Key] = set()
         self._mirror: Mirror[SensorConfig] = Mirror(bus, SENSOR_CONFIGS_BUCKET, SensorConfig.model_validate_json)
         self._mirror.on_change(self._changed)
 
@@ -50,9 +50,9 @@ class Configs:
         """What is set for the sensor of a reading; None when it is not configured."""
         return self._setups.get(self.key_of(reading))
 
-    def config_of(self, reading: Reading) -> SensorConfig | None:
-        """The configuration of the sensor of a reading."""
-        return self._configs.get(self.key_of(reading))
+    def wants_answer(self, reading: Reading) -> bool:
+        """Whether the processed value goes back to the device."""
+        return bool(self._answering) and self.key_of(reading) in self._answering
 
     def key_of(self, reading: Reading) -> Key:
         """The sensor of a reading, under its canonical type."""
@@ -66,9 +66,10 @@ class Configs:
     def _changed(self, bucket_key_: str, config: SensorConfig | None) -> None:
         esp_id, gpio, sensor_type = bucket_key_.split(".", 2)
         key = (esp_id, int(gpio), sensor_type)
+        self._answering.discard(key)
         if config is None or not config.active:
             self._setups.pop(key, None)
-            self._configs.pop(key, None)
         else:
             self._setups[key] = to_setup(config)
-            self._configs[key] = config
+            if config.publish_processed:
+                self._answering.add(key)

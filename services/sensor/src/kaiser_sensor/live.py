@@ -11,7 +11,6 @@ from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import Processed as ProcessedPayload
-from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import event_subject, outbox_subject
 from kaiser_common.topics import Kind, build
 from kaiser_common.tracing import Tracer
@@ -19,6 +18,7 @@ from kaiser_common.tracing import Tracer
 from kaiser_sensor import metrics
 from kaiser_sensor.decode import decode
 from kaiser_sensor.process import Process
+from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import Processed, to_event
 
 log = structlog.get_logger()

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kaiser_common.schemas.sensor import Reading
-
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw
+from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import DataSource, Processed
 
 LONGEST_S = 0.05

@@ -64,7 +64,13 @@ def touched(rows: Sequence[Row]) -> list[Span]:
 
     A batch that just came lies within a few minutes. A device that sends a week's backlog adds one span of its own.
     """
-    minutes = Counter(row[0].replace(second=0, microsecond=0) for row in rows)
+    times = [row[0] for row in rows]
+    first_minute, last_minute = floor(min(times), MINUTE.width), floor(max(times), MINUTE.width)
+    if last_minute - first_minute < _WHOLE_MINUTES * MINUTE.width:
+        count = (last_minute - first_minute) // MINUTE.width + 1
+        starts = [first_minute + number * MINUTE.width for number in range(count)]
+        return [Span(start, start + MINUTE.width) for start in starts]
+    minutes = Counter(at.replace(second=0, microsecond=0) for at in times)
     whole = sorted(minute for minute, _ in minutes.most_common(_WHOLE_MINUTES))
     spans = [Span(minute, minute + MINUTE.width) for minute in whole]
     if len(minutes) <= _WHOLE_MINUTES:

@@ -15,12 +15,13 @@ Connection = AsyncConnection[Any]
 
 _KEY = ("esp_id", "gpio", "sensor_type")
 _NAMES = ", ".join(COLUMNS)
+_NAMES_BUT_TIME = ", ".join(COLUMNS[1:])
 _INSERT = f"""
     WITH came AS (
-        SELECT * FROM unnest(
-            %s::timestamptz[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],
+        SELECT to_timestamp(seconds) AS time, {_NAMES_BUT_TIME} FROM unnest(
+            %s::float8[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],
             %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
-        ) AS came ({_NAMES})
+        ) AS came (seconds, {_NAMES_BUT_TIME})
     ), stored AS (
         INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1
     ), newest AS (

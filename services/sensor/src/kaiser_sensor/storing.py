@@ -12,12 +12,12 @@ from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
 from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.quarantine import reject
-from kaiser_common.schemas.sensor import Reading
 from kaiser_common.tracing import Tracer
 
 from kaiser_sensor import metrics, store
 from kaiser_sensor.decode import decode
 from kaiser_sensor.process import Process
+from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import to_row
 
 log = structlog.get_logger()

@@ -1,0 +1,88 @@
+"""Readings from messages: decoded in the quick way, judged by the model of the contract."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaiser_common.consumer import Delivery
+from kaiser_common.schemas.sensor import Reading as ReadingModel
+from kaiser_sensor.decode import by_model, decode
+from kaiser_sensor.reading import Reading
+from msgspec.structs import asdict
+from pydantic import ValidationError
+
+FIELDS = {
+    "kaiser_id": "god",
+    "esp_id": "ESP_1",
+    "gpio": 4,
+    "sensor_type": "ph",
+    "raw_mode": True,
+    "ts": 1_795_000_000_123,
+    "received_at": 1_795_000_000_456,
+}
+
+
+def decoded(body: bytes) -> Reading | str:
+    readings, unreadable = decode([Delivery("esp.sensor.data.god.ESP_1.4", "", body, None)])
+    return readings[0][1] if readings else unreadable[0][1]
+
+
+def test_a_reading_has_the_fields_types_and_defaults_of_the_contract():
+    model = ReadingModel.model_fields
+    assert list(Reading.__struct_fields__) == list(model)
+    for name, annotation in Reading.__annotations__.items():
+        assert annotation == ReadingModel.model_fields[name].annotation, name
+    assert asdict(Reading(**FIELDS)) == ReadingModel(**FIELDS).model_dump()
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "clock": st.sampled_from(["device", "server"]),
+            "raw": st.one_of(st.none(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)),
+            "raw_value": st.one_of(st.none(), st.integers(-1000, 1000), st.floats(-1e300, 1e300)),
+            "unit": st.one_of(st.none(), st.text(max_size=8)),
+            "quality": st.sampled_from(["good", "bad", "unknown"]),
+            "sensor_name": st.one_of(st.none(), st.text(max_size=8)),
+            "meta": st.dictionaries(st.text(max_size=4), st.integers(0, 9), max_size=3),
+            "of_a_later_version": st.integers(),
+        },
+    )
+)
+def test_the_quick_way_reads_what_the_model_reads(optional):
+    body = json.dumps(FIELDS | optional).encode()
+    assert decoded(body) == by_model(body)
+
+
+@pytest.mark.parametrize("changes", [{"gpio": "4"}, {"ts": "1795000000123"}, {"raw_mode": "true"}, {"value": "7.5"}])
+def test_types_that_only_the_model_takes_are_readings_too(changes):
+    body = json.dumps(FIELDS | changes).encode()
+    reading = decoded(body)
+    assert reading == by_model(body)
+    assert (reading.gpio, reading.ts, reading.raw_mode) == (4, 1_795_000_000_123, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        json.dumps(FIELDS).encode().replace(b"ESP_1", b"\xff"),
+        json.dumps(FIELDS | {"meta": 1}).encode(),
+        json.dumps(FIELDS).encode().replace(b'"raw_mode": true', b'"raw_mode": true, "meta": ' + b'{"a":' * 100_000),
+        json.dumps(FIELDS | {"quality": "splendid"}).encode(),
+        json.dumps(FIELDS | {"gpio": 4.5}).encode(),
+        json.dumps(FIELDS | {"esp_id": None}).encode(),
+    ],
+)
+def test_what_is_no_reading_is_told_apart(body):
+    assert isinstance(decoded(body), str)
+    with pytest.raises(ValidationError):
+        by_model(body)
