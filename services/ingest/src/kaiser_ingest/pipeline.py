@@ -9,7 +9,7 @@ import time
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -216,7 +216,7 @@ class Pipeline:
             return outgoing
         span = tracer.begin("ingest", message.received_at_ms * 1_000_000, outgoing.subject)
         batch.spans.append(span)
-        return replace(outgoing, traceparent=traceparent_of(span))
+        return outgoing._replace(traceparent=traceparent_of(span))
 
     def _id(self, message: Incoming, index: int) -> str:
         identity = self._delivery_ids.of(message)
