@@ -19,6 +19,10 @@ class Note(BaseModel):
     items: list[dict[str, Any]] = []
 
 
+class Text(BaseModel):
+    text: str
+
+
 @pytest.fixture
 async def bus(bus_settings):
     async with connect(CommonSettings(nats_url=bus_settings.nats_address), "test") as bus:
@@ -54,6 +58,7 @@ async def test_an_answer_and_each_kind_of_refusal(bus):
         assert await problem(call(bus, "test", "note", Note(text="a\x00"), Number)) == (422, 5207)
         assert await problem(call(bus, "test", "note", Note(items=[{"a": {"b\x00": 1}}]), Number)) == (422, 5207)
         assert (await call(bus, "test", "note", Note(text="a\\u0000"), Number)).n == 1
+        assert await problem(call(bus, "test", "double", Number(n=4), Text)) == (502, 5407)
         assert await problem(call(bus, "test", "halve", Number(n=1), Number)) == (404, 5407)
         assert (await call(bus, "test", "double", Number(n=5), Number)).n == 10, "a bug ends no one else's request"
     assert await problem(call(bus, "test", "double", Number(n=4), Number, timeout_s=1.0)) == (504, 5403)

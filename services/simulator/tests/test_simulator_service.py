@@ -23,6 +23,8 @@ from kaiser_common.schemas.api.mock import (
     MockId,
     MocksCreated,
     MockSensor,
+    MocksPage,
+    MocksQuery,
 )
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.settings import CommonSettings
@@ -104,6 +106,15 @@ async def test_a_mock_made_while_health_is_away_waits_and_boots_when_it_is_back(
     async with health.there():
         await operational()
     assert health.devices["MOCK_A"].hardware_type == "MOCK_ESP32"
+
+
+async def test_a_list_shows_a_mock_that_replays_without_its_csv(start, bus, ask):
+    start()
+    replays = MockSensor(gpio=4, sensor_type="ds18b20", variation_pattern="REPLAY", replay_csv="1\n2\n")
+    await ask("create", CreateMock(esp_id="MOCK_A", sensors=[replays]), Mock)
+    [listed] = (await ask("list", MocksQuery(), MocksPage)).items
+    assert listed.sensors[0].replay_csv is None
+    assert (await ask("read", A, Mock)).sensors[0].replay_csv == "1\n2\n"
 
 
 async def test_a_mock_deleted_while_health_is_away_is_removed_there_when_it_is_back(

@@ -2,9 +2,12 @@
 
 import json
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from kaiser_gateway import problems
 from kaiser_gateway.conflation import Outlet, Overfull
 from kaiser_gateway.filters import Filters, Index, is_topic_filter, topic_matches
 from kaiser_gateway.frames import Event
@@ -271,3 +274,18 @@ def test_a_limiter_keeps_keys_apart_and_forgets_the_oldest():
     assert [limiter.wait_s(key, 0.0) for key in ("a", "b", "a")] == [0.0, 0.0, 1.0]
     limiter.wait_s("c", 0.0)
     assert limiter.wait_s("b", 0.0) == 0.0
+
+
+async def test_a_bug_is_answered_as_a_problem_too():
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise KeyError("a bug")
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/broken")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, problems.MEDIA_TYPE)
+    assert answer.json()["code"] == 5407

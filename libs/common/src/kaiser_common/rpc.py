@@ -82,7 +82,8 @@ async def call(
     caller: Caller | None = None,
     timeout_s: float = 5.0,
 ) -> AnswerT:
-    """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s`."""
+    """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s` and (502, 5407)
+    when the answer is no `answer`, as of another version."""
     headers = {_CALLER: (caller or Caller()).model_dump_json()}
     try:
         reply = await bus.client.request(
@@ -95,7 +96,11 @@ async def call(
     if reply.headers and _PROBLEM in reply.headers:
         problem = Problem.model_validate_json(reply.data)
         raise RpcError(problem.status, problem.code, problem.detail, problem.field)
-    return answer.model_validate_json(reply.data)
+    try:
+        return answer.model_validate_json(reply.data)
+    except ValidationError as error:
+        log.error("answer_not_understood", service=service, method=method, error=str(error))
+        raise RpcError(502, _FAILED, f"service {service} gave an answer that is not understood") from error
 
 
 @asynccontextmanager

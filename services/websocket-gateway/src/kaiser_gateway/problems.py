@@ -94,6 +94,10 @@ def install(app: FastAPI) -> None:
         log.warning("database_unreachable", error=(str(error) or type(error).__name__).splitlines()[0])
         return problem(request, 503, Code.CONNECTION_FAILED, "the database does not answer")
 
+    async def of_bug(request: Request, error: Exception) -> JSONResponse:
+        return problem(request, 500, Code.PROCESSING_FAILED, "the gateway failed; its log says why")
+
+    app.add_exception_handler(Exception, of_bug)  # it is raised again behind the answer, and so logged
     app.add_exception_handler(RpcError, of_owner)
     app.add_exception_handler(RequestValidationError, of_request)
     app.add_exception_handler(HTTPException, of_http)

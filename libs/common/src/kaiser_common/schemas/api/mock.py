@@ -76,6 +76,10 @@ class MockSensor(BaseModel):
     def _bounds_in_order(self) -> "MockSensor":
         if self.min_value is not None and self.max_value is not None and self.min_value > self.max_value:
             raise ValueError("min_value is above max_value")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_replays(self) -> "MockSensor":
         if self.variation_pattern == "REPLAY" and not self.replay_csv:
             raise ValueError("REPLAY needs replay_csv")
         return self
@@ -181,11 +185,16 @@ class CreateMocks(BaseModel):
 
 
 class MockSensorView(MockSensor):
-    """A sensor with what it last measured; `override` is the value that an operator set, until it is removed."""
+    """A sensor with what it last measured; `override` is the value that an operator set, until it is removed. A list
+    of mocks leaves out the CSVs."""
 
     override: float | None = None
     last_value: float | None = None
     last_ts: int | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_replays(self) -> "MockSensorView":
+        return self
 
 
 class MockActuatorView(MockActuator):
