@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from kaiser_common import declare
 from kaiser_common.bus import Bus, BusClosed, BusUnavailable, Outgoing, connect
-from kaiser_common.consumer import Consumer, Delivery, OrderedReader
+from kaiser_common.consumer import Consumer
 from kaiser_common.metrics import BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.mirror import Mirror
+from kaiser_common.pull import Delivery
+from kaiser_common.reader import OrderedReader
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve, tell_status
 from kaiser_common.schemas.api.system import ReplicaStatus
 from kaiser_common.service import ErrorMemory, Service

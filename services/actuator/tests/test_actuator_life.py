@@ -15,9 +15,9 @@ from kaiser_actuator.stops import Stops
 from kaiser_actuator.sweep import Sweep
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect
-from kaiser_common.consumer import Delivery
 from kaiser_common.database import open_pool
 from kaiser_common.mirror import Mirror
+from kaiser_common.pull import Delivery
 from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import (
     ActuatorKey,

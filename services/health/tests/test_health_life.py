@@ -10,8 +10,8 @@ import nats
 import psycopg
 import pytest
 from kaiser_common.bus import BusUnavailable, connect
-from kaiser_common.consumer import Delivery
 from kaiser_common.database import open_pool
+from kaiser_common.pull import Delivery
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.devices import (
     ApproveDevice,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_health.decode import decode
 from kaiser_health.device_codes import meaning
 from kaiser_health.limits import PendingLimit

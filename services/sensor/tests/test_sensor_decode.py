@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.sensor import Reading as ReadingModel
 from kaiser_sensor.decode import by_model, decode
 from kaiser_sensor.reading import Reading

@@ -9,7 +9,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.kv import KeyValue
 
 from kaiser_common.bus import Bus
-from kaiser_common.consumer import OrderedReader
+from kaiser_common.reader import OrderedReader
 from kaiser_common.subjects import Bucket
 
 log = structlog.get_logger()

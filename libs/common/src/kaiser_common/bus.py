@@ -1,7 +1,8 @@
 """The connection to NATS JetStream, publishing with acknowledgement from disk.
 
-Consuming is in consumer.py, the KV mirror in mirror.py, request/reply in rpc.py. A process that is killed while it
-publishes leaves its message either stored or not; the caller has not seen an acknowledgement and publishes again.
+Consuming is in consumer.py and reader.py, the KV mirror in mirror.py, request/reply in rpc.py. A process that is
+killed while it publishes leaves its message either stored or not; the caller has not seen an acknowledgement and
+publishes again.
 """
 
 import asyncio

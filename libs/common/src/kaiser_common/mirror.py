@@ -8,7 +8,7 @@ import structlog
 from pydantic import ValidationError
 
 from kaiser_common.bus import Bus
-from kaiser_common.consumer import OrderedReader
+from kaiser_common.reader import OrderedReader
 from kaiser_common.subjects import Bucket
 
 log = structlog.get_logger()

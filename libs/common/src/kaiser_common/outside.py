@@ -7,8 +7,9 @@ import structlog
 from nats.errors import Error as NatsError
 
 from kaiser_common.bus import BusUnavailable, end_if_cancelled
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, Verdict, verdict
+from kaiser_common.pull import Delivery
 
 log = structlog.get_logger()
 

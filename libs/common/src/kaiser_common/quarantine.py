@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 
 from kaiser_common.bus import Bus, Outgoing
-from kaiser_common.consumer import Delivery
 from kaiser_common.errors import Code
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import RejectedMessage
 from kaiser_common.subjects import NO_DEVICE, rejected_subject
 

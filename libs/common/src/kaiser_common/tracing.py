@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kaiser_common import __version__
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_common.settings import CommonSettings, SettingsError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
 from kaiser_common.schemas.event import Receipt
 from kaiser_common.topics import Kind

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 import structlog
 from kaiser_common.bus import Bus
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
 from kaiser_common.outside import take
+from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
 from kaiser_common.schemas.api.actuators import Emergency

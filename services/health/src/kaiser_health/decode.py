@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.device import (
     AliveDigest,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Code
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import OutboxMessage, Receipt, RejectedMessage
 from kaiser_common.subjects import INGEST_URGENT, DurableConsumer, rejected_subject
 from kaiser_common.topics import is_esp_id

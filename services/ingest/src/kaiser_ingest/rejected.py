@@ -6,8 +6,9 @@ import time
 from collections.abc import Container
 
 from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.consumer import Delivery, OrderedReader
 from kaiser_common.errors import Code
+from kaiser_common.pull import Delivery
+from kaiser_common.reader import OrderedReader
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.rejected import (
     Encoding,

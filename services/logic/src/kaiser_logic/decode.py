@@ -1,7 +1,7 @@
 """From events of the bus to readings and ends of commands, pure."""
 
 import structlog
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
 from pydantic import ValidationError
 

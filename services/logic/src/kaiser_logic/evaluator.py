@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import structlog
 from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.consumer import Delivery, OrderedReader
+from kaiser_common.pull import Delivery
+from kaiser_common.reader import OrderedReader
 from kaiser_common.schemas.api.logic import Rule, TestResult, TestRule
 from kaiser_common.schemas.event import ActuatorResponseEvent
 from kaiser_common.subjects import EVENTS

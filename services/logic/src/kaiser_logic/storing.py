@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import psycopg
 import structlog
 from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
 from kaiser_common.errors import Code
+from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.api.logic import Execution
 from pydantic import ValidationError

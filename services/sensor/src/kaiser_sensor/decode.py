@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.sensor import Reading as ReadingModel
 from pydantic import ValidationError
 

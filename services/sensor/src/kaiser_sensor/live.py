@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import Processed as ProcessedPayload

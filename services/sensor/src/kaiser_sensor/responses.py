@@ -6,9 +6,10 @@ from datetime import datetime
 
 import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, DatabasePool
 from kaiser_common.errors import Code
+from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import SystemEvent
 from kaiser_common.schemas.sensor import SensorResponse

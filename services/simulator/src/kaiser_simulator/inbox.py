@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.consumer import Consumer, Delivery
+from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Rejected
 from kaiser_common.outside import take
+from kaiser_common.pull import Delivery
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.topics import BROADCAST, Topic, parse
 from pydantic import ValidationError

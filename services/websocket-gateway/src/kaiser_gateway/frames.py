@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaiser_common.consumer import Delivery
+from kaiser_common.pull import Delivery
 from pydantic_core import from_json, to_json
 
 PRIORITY = frozenset({"actuator_alert", "system_event"})

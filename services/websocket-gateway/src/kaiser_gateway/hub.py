@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 import structlog
 from kaiser_common.bus import Bus
-from kaiser_common.consumer import OrderedReader
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.reader import OrderedReader
 from kaiser_common.subjects import EVENTS
 from kaiser_common.tracing import Tracer
 

@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from kaiser_common.bus import Bus
-from kaiser_common.consumer import OrderedReader
+from kaiser_common.reader import OrderedReader
 from kaiser_common.subjects import EVENTS, event_subject
 from nats.errors import Error as NatsError
 

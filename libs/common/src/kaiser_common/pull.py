@@ -1,0 +1,195 @@
+"""Messages as JetStream delivers them to a consumer, and the pull request that brings them.
+
+One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs
+one request in half a minute; under load the batches grow by themselves. (FastStream's batch pull waits out its whole
+timeout, and nats-py's `fetch` costs a task a message: docs/decisions/0001.) Consumers are in consumer.py and reader.py.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from nats.errors import Error as NatsError
+
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.client import parse_headers
+
+log = structlog.get_logger()
+
+API = "$JS.API.CONSUMER"
+"""Where JetStream takes requests about consumers."""
+SHORT_REPLY = 9
+"""Tokens of the reply of a delivery that names neither domain nor account."""
+
+_EXPIRES_S = 30.0
+_IDLE_HEARTBEAT_S = 2.0
+_SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
+_ACK_REPLY = "$JS.ACK."
+
+
+class Delivery:
+    """A message as JetStream delivered it."""
+
+    __slots__ = ("_raw_headers", "body", "reply", "subject")
+
+    def __init__(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.body = body
+        self._raw_headers = raw_headers
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return parse_headers(self._raw_headers)
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that a sampled message belongs to (W3C Trace Context); empty for all others."""
+        raw = self._raw_headers
+        return self.headers.get("traceparent", "") if raw is not None and b"traceparent:" in raw else ""
+
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, this time included."""
+        return int(self._field(-5))
+
+    @property
+    def stream_sequence(self) -> int:
+        return int(self._field(-4))
+
+    @property
+    def origin(self) -> str:
+        """Stream sequence and time: what tells this message from any other, also of a stream made anew."""
+        fields = self.reply.split(".")
+        if len(fields) != SHORT_REPLY:
+            del fields[-1]
+        return f"{fields[-4]}-{fields[-2]}"
+
+    @property
+    def consumer_sequence(self) -> int:
+        return int(self._field(-3))
+
+    @property
+    def timestamp_ns(self) -> int:
+        """When JetStream stored it, in ns since the epoch by the server's clock."""
+        return int(self._field(-2))
+
+    @property
+    def pending(self) -> int:
+        """How many more messages the consumer has to deliver."""
+        return int(self._field(-1))
+
+    def _field(self, index: int) -> str:
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the same after a
+        # domain and account hash and with one random token at the end (ADR-15 of NATS).
+        fields = self.reply.split(".")
+        return fields[index] if len(fields) == SHORT_REPLY else fields[index - 1]
+
+
+class Pull:
+    """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`."""
+
+    def __init__(self, bus: Bus, stream: str, consumer: str, max_messages: int) -> None:
+        self._bus = bus
+        self._next = f"{API}.MSG.NEXT.{stream}.{consumer}"
+        self._max = max_messages
+        self._inbox = bus.client.new_inbox()
+        self._asked = 0
+        self._heard_at = time.monotonic()
+        self._connection = 0
+        self._wake = asyncio.Event()
+        self.arrived: list[Delivery] = []
+        self.gone = False
+        """True when the server says that the consumer does not exist."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Pull"]:
+        subscription = await self._bus.client.subscribe(self._inbox)
+        self._bus.client.divert(subscription, self._on_message)
+        try:
+            yield self
+        finally:
+            self._bus.client.restore(subscription)
+            try:
+                await subscription.unsubscribe()
+            except NatsError as error:
+                log.debug("unsubscribe_failed", error=str(error))
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
+        await self.top_up()
+        if self.arrived or self.gone:
+            return True
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return bool(self.arrived) or self.gone
+
+    def interrupt(self) -> None:
+        self._wake.set()
+
+    def take(self) -> list[Delivery]:
+        batch, self.arrived = self.arrived, []
+        return batch
+
+    async def top_up(self) -> None:
+        """Ask for more where there is room for half of the most."""
+        reconnects = self._bus.client.stats["reconnects"]
+        if reconnects != self._connection or time.monotonic() - self._heard_at > _SILENCE_S:
+            self._connection = reconnects
+            self._asked = 0  # the request died with its connection, or its end was lost
+            self._heard_at = time.monotonic()
+        room = self._max - self._asked - len(self.arrived)
+        if 2 * room < self._max:
+            return
+        request = {
+            "batch": room,
+            "expires": int(_EXPIRES_S * 1e9),
+            "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9),
+        }
+        body = json.dumps(request).encode()
+        self._asked += room  # before the write, in which the first answers may arrive already
+        try:
+            await self._bus.write(
+                b"PUB %b %b %d\r\n%b\r\n" % (self._next.encode(), self._inbox.encode(), len(body), body)
+            )
+        except BusUnavailable:
+            self._asked = 0  # not connected: no request is open
+            await asyncio.sleep(0.1)
+
+    def _on_message(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
+        self._heard_at = time.monotonic()
+        if reply.startswith(_ACK_REPLY):
+            self._asked -= 1
+            self.arrived.append(Delivery(subject, reply, body, raw_headers))
+            self._wake.set()
+        else:
+            headers = parse_headers(raw_headers)
+            self._on_status(headers.get("Status", ""), headers)
+
+    def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
+        if status == "100":  # idle heartbeat
+            return
+        unused = headers.get("Nats-Pending-Messages")
+        self._asked = max(0, self._asked - int(unused)) if unused is not None else 0
+        description = headers.get("Description", "")
+        if status == "404" or (status == "409" and "Consumer Deleted" in description):
+            self.gone = status == "409"
+        elif status not in ("408", "409"):
+            log.warning("pull_refused", status=status, description=description, request=self._next)
+        self._wake.set()
+
+
+async def ask(bus: Bus, subject: str, request: dict[str, Any], timeout_s: float = 3.0) -> dict[str, Any]:
+    """A JetStream API call; a missing answer comes back as an error too."""
+    try:
+        answer = await bus.client.request(subject, json.dumps(request).encode(), timeout=timeout_s)
+    except (NatsError, OSError, TimeoutError) as error:
+        return {"error": {"description": str(error) or type(error).__name__}}
+    return dict(json.loads(answer.data))
