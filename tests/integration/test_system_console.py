@@ -86,9 +86,16 @@ def test_a_paused_log_stands_still_and_counts_what_comes_meanwhile(operator: Per
 
 def test_the_log_keeps_the_last_500(operator: Person, console_stack: Stack):
     [esp_id] = console_stack.register(1)
+    operator.page.get_by_label("sensor_data").check()
+    device = operator.page.get_by_label("Device", exact=True)
+    device.fill(esp_id)
+    device.press("Enter")
     at = now_ms()
-    console_stack.publish([reading(esp_id, number % 40, at + number, float(number)) for number in range(600)])
+    console_stack.publish([reading(esp_id, 4, at - 1, 999.0)])
     rows = operator.page.locator(".log-row")
+    expect(rows.filter(has_text=": 999 °C")).to_be_visible()  # from here on nothing of others comes
+    operator.button("Clear").click()
+    console_stack.publish([reading(esp_id, number % 40, at + number, float(number)) for number in range(600)])
     expect(rows.filter(has_text=": 599 °C")).to_be_visible()
     operator.says("500 shown")
     operator.page.locator(".long-list").evaluate("list => list.scrollTo(0, list.scrollHeight)")
