@@ -50,6 +50,14 @@ def is_let_in(broker: Secured, user: str, password: str) -> bool:
         return False
 
 
+def subscribe(connection: paho.Client, *topic_filters: str) -> None:
+    """Subscribe, and wait until the broker has said so."""
+    done: queue.Queue[None] = queue.Queue()
+    connection.on_subscribe = lambda *_: done.put(None)
+    connection.subscribe([(each, 1) for each in topic_filters])
+    done.get(timeout=10)
+
+
 def published(connection: paho.Client, topic: str, payload: bytes = b"{}") -> int:
     """The reason code of the broker's PUBACK: 0 or 16 (nobody subscribed) for taken, 135 for not allowed."""
     codes: queue.Queue[int] = queue.Queue()
@@ -94,7 +102,7 @@ def test_what_a_device_claims_in_anothers_name_reaches_nobody(broker, passwords)
         client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, heard),
         client(broker, ONE, passwords[ONE]) as (device, _),
     ):
-        ingest.subscribe([(each, 1) for each in filters()])
+        subscribe(ingest, *filters())
         published(device, concrete(TEMPLATES["sensor.data"], OTHER), b"forged")
         published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own")
         assert heard.get(timeout=10).payload == b"own"
@@ -106,7 +114,7 @@ def test_a_device_hears_its_commands_and_broadcasts_and_nothing_of_others(broker
         client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, _),
         client(broker, ONE, passwords[ONE]) as (device, heard),
     ):
-        device.subscribe("#", 1)
+        subscribe(device, "#")
         for kind, template in TEMPLATES.items():
             if is_downlink(kind):
                 for esp_id in {concrete(template, OTHER): OTHER, concrete(template, ONE): ONE}.values():
@@ -121,7 +129,7 @@ def test_a_device_hears_its_commands_and_broadcasts_and_nothing_of_others(broker
 
 def test_a_device_that_takes_ingests_client_id_does_not_end_its_session(broker, passwords):
     with client(broker, "kaiser-ingest", passwords["kaiser-ingest"], "kaiser-ingest-god") as (ingest, heard):
-        ingest.subscribe(concrete(TEMPLATES["sensor.data"], ONE), 1)
+        subscribe(ingest, concrete(TEMPLATES["sensor.data"], ONE))
         with client(broker, ONE, passwords[ONE], "kaiser-ingest-god") as (device, _):
             assert published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own") == 0
             assert heard.get(timeout=10).payload == b"own"
@@ -145,6 +153,6 @@ def test_a_device_is_let_in_once_it_has_a_password_and_no_more_once_it_is_shut_o
 
 def test_the_health_check_reads_the_brokers_uptime_and_cannot_write(broker, passwords):
     with client(broker, "kaiser-probe", passwords["kaiser-probe"]) as (probe, heard):
-        probe.subscribe("$SYS/broker/uptime")
+        subscribe(probe, "$SYS/broker/uptime")
         assert heard.get(timeout=15).payload.endswith(b"seconds")
         assert published(probe, concrete(TEMPLATES["sensor.data"], ONE)) == 135
