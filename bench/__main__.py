@@ -26,13 +26,9 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what to say of the machine, such as: other work ran on it")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "quick": arguments.quick,
-        "commit": _commit(),
-        "note": arguments.note,
-        "machine": processes.machine(),
-    }
+    results = _kept(arguments.results) if arguments.only is not PARTS else {}
+    results |= {"quick": arguments.quick, "note": arguments.note, "machine": processes.machine()}
+    commit = _commit()
     with bed(arguments.broker) as test_bed:
         test_bed.register(1000)
         results["services"] = sorted(test_bed.stack.pids())
@@ -40,6 +36,8 @@ def main() -> None:
             if part in arguments.only:
                 print(f"bench: {part}", flush=True)
                 measure(test_bed, part, results, quick=arguments.quick)
+                at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                results.setdefault("parts", {})[part] = {"at": at, "commit": commit}
                 arguments.results.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     print(report.table(results))
 
@@ -75,6 +73,11 @@ def measure(test_bed: Bed, part: str, results: dict[str, Any], *, quick: bool) -
             }
         case "naive":
             results["naive_per_s"] = naive(test_bed, 5_000 if quick else 50_000)
+
+
+def _kept(results: Path) -> dict[str, Any]:
+    """What was measured before, of which some parts are measured again; `parts` says when and of which commit."""
+    return dict(json.loads(results.read_text())) if results.exists() else {}
 
 
 def _commit() -> str:

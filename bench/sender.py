@@ -5,6 +5,7 @@ Started by `start`; it costs about 1 µs CPU a message, so it is no bottleneck a
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import time
@@ -99,12 +100,13 @@ async def _fast(connection: _Connection, encoded: list[bytes]) -> None:
         connection.transport.write(b"".join(encoded[start : start + _CHUNK]))
 
 
-async def _paced(connection: _Connection, encoded: list[bytes], rate: float) -> None:
-    """By the clock, whatever is acknowledged: a stall of the receiver does not slow the sender down."""
-    started = time.monotonic()
+async def _paced(connection: _Connection, encoded: list[bytes], rate: float, first_after_s: float) -> None:
+    """By the clock, whatever is acknowledged: a stall of the receiver does not slow the sender down. The connections
+    take turns, so each begins a little after the one before; nothing is sent before it is due."""
+    started = time.monotonic() + first_after_s
     sent = 0
     while sent < len(encoded):
-        due = min(int((time.monotonic() - started) * rate) + 1, len(encoded))
+        due = min(math.floor((time.monotonic() - started) * rate) + 1, len(encoded))
         if due > sent:
             connection.transport.write(b"".join(encoded[sent:due]))
             sent = due
@@ -125,9 +127,10 @@ async def _send(job: Job) -> None:
     await loop.run_in_executor(None, sys.stdin.readline)
     started, cpu_before = time.time(), time.process_time()
     async with asyncio.TaskGroup() as tasks:
-        for connection, encoded in zip(connections, prepared, strict=True):
+        for place, (connection, encoded) in enumerate(zip(connections, prepared, strict=True)):
             share = job.rate * len(encoded) / job.count
-            tasks.create_task(_paced(connection, encoded, share) if job.rate else _fast(connection, encoded))
+            paced = _paced(connection, encoded, share, place / job.rate) if job.rate else _fast(connection, encoded)
+            tasks.create_task(paced)
     for connection, encoded in zip(connections, prepared, strict=True):
         while connection.acknowledged < len(encoded):
             await connection.more()
