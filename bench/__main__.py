@@ -31,6 +31,7 @@ def main() -> None:
     commit = _commit()
     with bed(arguments.broker) as test_bed:
         test_bed.register(1000)
+        test_bed.warm_up()
         results["services"] = sorted(test_bed.stack.pids())
         for part in PARTS:
             if part in arguments.only:

@@ -14,7 +14,7 @@ import httpx
 import psycopg
 from harness import Stack, wait_until
 
-from bench import processes
+from bench import processes, sender
 from bench.sender import Job
 
 _SETTINGS = {"KAISER_REQUEST_PER_SECOND": "100000", "KAISER_TOKEN_MINUTES": "600", "KAISER_LOG_LEVEL": "warning"}
@@ -75,6 +75,15 @@ class Bed:
         at = time.time()
         assert self.rows(job) == job.count, f"{self.rows(job)} of {job.count} readings are stored"
         return at
+
+    def warm_up(self) -> None:
+        """Readings that nobody counts: the first ones after PostgreSQL's restart wait for new connections."""
+        job = self.job(2000, devices=len(self.devices), rate=500.0)
+        with sender.start(job) as sending:
+            before = self.acknowledged()
+            sending.go()
+            sending.result()
+            self.until_stored(job, before)
 
     def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         return psycopg.connect(self.stack.addresses["database_url"], autocommit=True, connect_timeout=5)
