@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import paho.mqtt.client as paho
+import psycopg
 import pytest
 from harness import Message, Stack, wait_until
 from mocks import PUMP, Mocks, ok
@@ -60,8 +61,29 @@ def test_kaiser_commands_a_mock_and_the_command_is_acknowledged(mocks: Mocks):
     wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "active", "the mock has stopped")
     wait_until(lambda: ok(mocks.rest.get(path))["state"] is False, "the actuator shows as off")
     assert ok(mocks.rest.get(path))["emergency"] == "active"
-    ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+    clear(mocks, esp_id, alerts=2)
     wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "the mock is let go")
+
+
+def clear(mocks: Mocks, esp_id: str, alerts: int) -> None:
+    """Clear a device's stop once Kaiser has heard what the device says of it: Kaiser stops a device twice (ahead of all
+    that waits, and behind it), the device answers each with an alert, and one that comes after the clearing stops it
+    anew."""
+    wait_until(lambda: len(mocks.said(esp_id, "actuator/255/alert")) >= alerts, "the device has told of each stop")
+    newest = mocks.said(esp_id, "actuator/255/alert")[0]["ts"]
+    wait_until(lambda: heard_alert(mocks, esp_id) >= newest, "Kaiser has heard of each stop")
+    ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+
+
+def heard_alert(mocks: Mocks, esp_id: str) -> int:
+    """When the device said the newest alert about itself that Kaiser keeps, in ms; 0 for none."""
+    with psycopg.connect(mocks.stack.addresses["database_url"], connect_timeout=5) as connection:
+        row = connection.execute(
+            "SELECT (extract(epoch FROM max(time)) * 1000)::bigint FROM actuator.history"
+            " WHERE esp_id = %s AND gpio = 255 AND kind = 'alert'",
+            [esp_id],
+        ).fetchone()
+    return int(row[0] or 0) if row else 0
 
 
 def command_state(mocks: Mocks, command_id: str) -> str:
@@ -247,7 +269,7 @@ def test_the_red_button_stops_the_pump_and_shows_as_an_emergency(mocks: Mocks):
     wait_until(lambda: esp_id in emergencies(mocks), "the stop is in force in Kaiser too")
     mocks.command(esp_id, "ON")
     wait_until(lambda: any(not one["success"] for one in mocks.said(esp_id, "/response")), "the command is refused")
-    ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+    clear(mocks, esp_id, alerts=3)
     wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "Kaiser's clearing lets it go")
     assert (mocks.actuator(esp_id)["emergency"], mocks.actuator(esp_id)["state"]) == ("normal", False)
 

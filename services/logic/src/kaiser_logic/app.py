@@ -103,7 +103,7 @@ class Holder:
     async def _hold(self, grant: Grant) -> None:
         """Evaluate and answer until the lease is lost."""
         keeping = asyncio.create_task(self._lease.keep(grant), name="lease")
-        evaluating = asyncio.create_task(self._evaluate(), name="evaluator")
+        evaluating = asyncio.create_task(self.evaluate(), name="evaluator")
         try:
             await asyncio.wait([keeping, evaluating], return_when=asyncio.FIRST_COMPLETED)
             if keeping.done():
@@ -115,12 +115,22 @@ class Holder:
         if not evaluating.cancelled():
             evaluating.result()
 
-    async def _evaluate(self) -> None:
-        """Evaluate, and answer meanwhile; after another replica has written a state, begin again with what it wrote."""
+    async def evaluate(self) -> None:
+        """Evaluate, and answer meanwhile; after another replica has written a state, begin again with what it wrote.
+
+        Each time in a task of its own: of a group that waits for its tasks when one fails, Python 3.11 leaves the task
+        around it marked as cancelled.
+        """
         while True:
             end_if_cancelled()  # a group of tasks that failed while it was cancelled tells of the failure only
+            attempt = asyncio.create_task(self._evaluate_once(), name="evaluation")
             try:
-                await self._evaluate_once()
+                await asyncio.wait([attempt])
+            finally:
+                attempt.cancel()
+                await asyncio.wait([attempt])
+            try:
+                attempt.result()
             except* Fenced as group:
                 metrics.FENCED.inc()
                 log.warning("evaluation_fenced", reason=_first(group), retry_s=_RETRY_S)
