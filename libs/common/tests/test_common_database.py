@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -13,6 +13,7 @@ from kaiser_common.database import (
     copy_upsert,
     detect_level,
     drop_days_before,
+    drop_rows_before,
     make_day_partitions,
     open_pool,
     verdict,
@@ -113,6 +114,19 @@ async def test_day_partitions_are_made_ahead_and_dropped_when_old(connection):
     assert await partitions() == ["days_20260312", "days_20260313", "days_other"]
     cursor = await connection.execute("SELECT n FROM try.days")
     assert await cursor.fetchall() == [(4,)]
+
+
+async def test_old_rows_go_in_parts(connection):
+    await connection.execute("DROP TABLE IF EXISTS try.rows")
+    await connection.execute("CREATE TABLE try.rows (ended_at timestamptz)")
+    start = datetime(2026, 3, 10, tzinfo=UTC)
+    times = [*(start + timedelta(minutes=number) for number in range(35)), None]
+    await connection.cursor().executemany("INSERT INTO try.rows VALUES (%s)", [(time,) for time in times])
+    for expected in (25, 0):
+        before = start + timedelta(minutes=25)
+        assert await drop_rows_before(connection, "try.rows", "ended_at", before, at_once=10) == expected
+    cursor = await connection.execute("SELECT count(*), count(ended_at), min(ended_at) FROM try.rows")
+    assert await cursor.fetchone() == (11, 10, start + timedelta(minutes=25))
 
 
 async def test_a_pool_has_connections_again_soon_after_its_server_is_back(postgres_factory):

@@ -18,6 +18,8 @@ from kaiser_common.settings import CommonSettings
 async def work(service, settings):
     async def broken():
         raise ConnectionError("no database")
+    if "waiting" in sys.argv:
+        await service.stopping.wait()  # as where NATS is down
     service.check("nothing", lambda: asyncio.sleep(0))
     if "broken" in sys.argv:
         service.check("database", broken)
@@ -85,6 +87,12 @@ def test_readyz_names_what_does_not_answer(start):
     status, body = ask(process, "/readyz")
     assert status == 503
     assert json.loads(body)["checks"] == {"nothing": "ok", "database": "no database"}
+
+
+def test_a_service_that_has_not_begun_its_work_is_not_ready(start):
+    process = start("waiting")
+    status, body = ask(process, "/readyz")
+    assert (status, list(json.loads(body)["checks"])) == (503, ["start"])
 
 
 def test_a_bug_ends_the_process_with_status_1_and_its_traceback(start):

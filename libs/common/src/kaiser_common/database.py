@@ -144,6 +144,7 @@ async def detect_level(connection: AsyncConnection[Any]) -> Level:
 
 
 _FEW_ROWS = 10
+_PARTS_AT_MOST = 1000
 
 
 async def copy_upsert(
@@ -252,11 +253,28 @@ async def drop_days_before(connection: AsyncConnection[Any], table: str, before:
     for (partition,) in await cursor.fetchall():
         if re.fullmatch(rf"{name}_\d{{6}}(\d\d)?", partition) and partition < first_kept[: len(partition)]:
             await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, partition)))
-    await connection.execute(
-        sql.SQL("DELETE FROM {} WHERE time < {}").format(
-            sql.Identifier(schema, f"{name}_other"), sql.Literal(before.isoformat())
-        )
-    )
+    await drop_rows_before(connection, f"{table}_other", "time", before)
+
+
+async def drop_rows_before(
+    connection: AsyncConnection[Any], table: str, column: str, before: datetime, *, at_once: int = 10_000
+) -> int:
+    """Delete the rows of a plain table whose `column` lies before a time; how many.
+
+    A part at a time, so that no statement meets the statement timeout, and at most a thousand parts: the rest goes with
+    the next call.
+    """
+    names = {"table": sql.Identifier(*table.split(".")), "column": sql.Identifier(column)}
+    statement = sql.SQL(
+        "DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE {column} < %s LIMIT %s))"
+    ).format(**names)
+    dropped = 0
+    for _ in range(_PARTS_AT_MOST):
+        cursor = await connection.execute(statement, (before, at_once))
+        dropped += cursor.rowcount
+        if cursor.rowcount < at_once:
+            break
+    return dropped
 
 
 async def _is_partitioned(connection: AsyncConnection[Any], table: str) -> bool:

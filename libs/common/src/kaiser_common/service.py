@@ -82,7 +82,9 @@ class Service:
         self._checks[name] = ask
 
     async def readiness(self, within_s: float = _CHECK_WITHIN_S) -> dict[str, str]:
-        """Each dependency's state: "ok" or why not."""
+        """Each dependency's state: "ok" or why not. Nothing asked for yet: the work has not begun."""
+        if not self._checks:
+            return {"start": "not begun: waiting for NATS or for what it needs before its work"}
         states = await asyncio.gather(*(_ask(ask, within_s) for ask in self._checks.values()))
         return dict(zip(self._checks, states, strict=True))
 

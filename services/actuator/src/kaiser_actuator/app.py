@@ -12,6 +12,7 @@ from kaiser_common.database import (
     UNAVAILABLE,
     DatabasePool,
     drop_days_before,
+    drop_rows_before,
     make_day_partitions,
     open_pool,
     ping,
@@ -25,7 +26,6 @@ from kaiser_common.service import Service, run
 from kaiser_common.subjects import ACTUATOR, DEVICES_BUCKET, EMERGENCIES_BUCKET
 from nats.errors import Error as NatsError
 
-from kaiser_actuator import emergency_store, unit_store
 from kaiser_actuator.command_api import CommandApi
 from kaiser_actuator.emergency_api import EmergencyApi
 from kaiser_actuator.emergency_ledger import EmergencyLedger
@@ -102,8 +102,8 @@ async def keep_up(pool: DatabasePool, settings: ActuatorServiceSettings) -> None
             async with pool.connection() as connection:
                 await make_day_partitions(connection, "actuator.history", now)
                 await drop_days_before(connection, "actuator.history", before)
-                await unit_store.drop_ended_before(connection, before)
-                await emergency_store.drop_cleared_before(connection, before)
+                await drop_rows_before(connection, "actuator.commands", "ended_at", before)
+                await drop_rows_before(connection, "actuator.emergencies", "cleared_at", before)
         except UNAVAILABLE as error:
             log.warning("upkeep_postponed", error=str(error).splitlines()[0])
             await asyncio.sleep(_RETRY_S)

@@ -91,9 +91,3 @@ async def _in_force(connection: Connection, condition: LiteralString, values: tu
     )
     names = ("emergency_id", "esp_id", "gpio", "reason", "raised_by", "raised_at")
     return {row[0]: Emergency.model_validate(dict(zip(names, row[1:], strict=True))) for row in await cursor.fetchall()}
-
-
-async def drop_cleared_before(connection: Connection, before: datetime) -> int:
-    """Let old stops go; how many."""
-    cursor = await connection.execute("DELETE FROM actuator.emergencies WHERE cleared_at < %s", (before,))
-    return cursor.rowcount

@@ -211,12 +211,6 @@ async def recent_commands(connection: Connection, esp_id: str, gpio: int, since:
     return int(row[0]) if row else 0
 
 
-async def drop_ended_before(connection: Connection, before: datetime) -> int:
-    """Let ended commands go; how many."""
-    cursor = await connection.execute("DELETE FROM actuator.commands WHERE ended_at < %s", (before,))
-    return cursor.rowcount
-
-
 async def _with_commands(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[Key, Unit]:
     if not rows:
         return {}

@@ -1,6 +1,5 @@
 """The audit log: who did what to which device, and how it was before; written in the transaction of the change."""
 
-from datetime import datetime
 from typing import Any
 
 from kaiser_common.rpc import Caller
@@ -49,12 +48,6 @@ async def page(connection: Connection, query: AuditQuery) -> list[AuditEntry]:
             query.model_dump(),
         )
         return await cursor.fetchall()
-
-
-async def drop_before(connection: Connection, before: datetime) -> int:
-    """Let old entries go; how many."""
-    cursor = await connection.execute("DELETE FROM health.audit_log WHERE at < %s", (before,))
-    return cursor.rowcount
 
 
 def _json(value: BaseModel | dict[str, Any] | None) -> Jsonb | None:

@@ -173,11 +173,6 @@ async def add_error(
     return cursor.rowcount > 0
 
 
-async def drop_errors_before(connection: Connection, before: datetime) -> None:
-    """Let old device errors go."""
-    await connection.execute("DELETE FROM health.device_errors WHERE ts < %s", (before,))
-
-
 async def history(
     connection: Connection, esp_id: str, from_at: datetime, to_at: datetime, bucket_s: int
 ) -> list[tuple[datetime, int, int, float, int, float]]:

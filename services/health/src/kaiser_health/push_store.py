@@ -75,8 +75,3 @@ async def update(connection: Connection, push: Push) -> None:
             push.push_id,
         ),
     )
-
-
-async def drop_ended_before(connection: Connection, before: datetime) -> None:
-    """Let pushes go that ended long ago."""
-    await connection.execute("DELETE FROM health.pushes WHERE ended_at < %s", (before,))

@@ -9,6 +9,7 @@ from kaiser_common.consumer import Consumer
 from kaiser_common.database import (
     UNAVAILABLE,
     DatabasePool,
+    drop_rows_before,
     open_pool,
     ping,
     wait_for_schema,
@@ -19,7 +20,7 @@ from kaiser_common.service import Service, run
 from kaiser_common.subjects import LEASE_BUCKET, LOGIC_STORE
 from nats.errors import Error as NatsError
 
-from kaiser_logic import metrics, store
+from kaiser_logic import metrics
 from kaiser_logic.api import LogicApi
 from kaiser_logic.book import RuleBook
 from kaiser_logic.evaluator import Evaluator, now_ms
@@ -168,7 +169,7 @@ async def keep_up(pool: DatabasePool, retention_days: int) -> None:
         before = datetime.now(UTC) - timedelta(days=retention_days)
         try:
             async with pool.connection() as connection:
-                await store.drop_executions_before(connection, before)
+                await drop_rows_before(connection, "logic.executions", "started_at", before)
         except UNAVAILABLE as error:
             log.warning("upkeep_postponed", error=str(error).splitlines()[0])
             await asyncio.sleep(_RETRY_S)

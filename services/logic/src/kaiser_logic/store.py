@@ -148,12 +148,6 @@ async def executions(
         return [Execution.model_validate(row) for row in await cursor.fetchall()]
 
 
-async def drop_executions_before(connection: Connection, before: datetime) -> int:
-    """Let old executions go; how many."""
-    cursor = await connection.execute("DELETE FROM logic.executions WHERE started_at < %s", (before,))
-    return cursor.rowcount
-
-
 def to_rule(row: dict[str, Any]) -> Rule:
     """A rule of its row. What a newer version has added to its settings is skipped."""
     settings = row.pop("settings")

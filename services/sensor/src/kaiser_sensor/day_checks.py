@@ -95,8 +95,3 @@ async def recent(connection: Connection, today: date, late_days: int) -> list[Da
         (today - timedelta(days=late_days + 2),),
     )
     return [DayCheck(*row) for row in await cursor.fetchall()]
-
-
-async def drop_before(connection: Connection, day: date) -> None:
-    """Forget the checks of days before."""
-    await connection.execute("DELETE FROM sensor.day_checks WHERE day < %s", (day,))

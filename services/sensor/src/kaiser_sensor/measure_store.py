@@ -55,8 +55,3 @@ async def answer(connection: Connection, responses: Sequence[SensorResponse], no
         ),
     )
     return {(row[0], row[1]) for row in await cursor.fetchall()}
-
-
-async def drop_before(connection: Connection, before: datetime) -> None:
-    """Forget old requests."""
-    await connection.execute("DELETE FROM sensor.measurements WHERE requested_at < %s", (before,))

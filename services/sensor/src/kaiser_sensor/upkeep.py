@@ -12,11 +12,12 @@ from kaiser_common.database import (
     DatabasePool,
     detect_level,
     drop_days_before,
+    drop_rows_before,
     make_day_partitions,
     make_month_partitions,
 )
 
-from kaiser_sensor import day_checks, measure_store, metrics, policies, rollup_store
+from kaiser_sensor import day_checks, metrics, policies, rollup_store
 from kaiser_sensor.completeness import day_span
 from kaiser_sensor.day_checks import DayCheck
 from kaiser_sensor.rollup_store import Connection
@@ -120,5 +121,6 @@ async def drop_old(connection: Connection, now: datetime, settings: SensorSettin
     if await rollup_store.kept_by_service(connection):
         await drop_days_before(connection, "sensor.rollup_1m", rollups_before)
         await drop_days_before(connection, "sensor.rollup_1h", rollups_before)
-    await day_checks.drop_before(connection, rollups_before.date())
-    await measure_store.drop_before(connection, now - timedelta(days=settings.sensor_retention_days))
+    await drop_rows_before(connection, "sensor.day_checks", "day", rollups_before)
+    before = now - timedelta(days=settings.sensor_retention_days)
+    await drop_rows_before(connection, "sensor.measurements", "requested_at", before)
