@@ -1,34 +1,52 @@
 """Purges from SENSORS what both consumers have acknowledged (docs/decisions/0002)."""
 
 import asyncio
+import time
 
 import structlog
 from kaiser_common.bus import Bus
 from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS
 from nats.errors import Error as NatsError
 
-from kaiser_sensor.stream_state import acknowledged, ask
+from kaiser_sensor.stream_state import acknowledged, ask, filled
 
 log = structlog.get_logger()
 
-EVERY_S = 2.0
+_EVERY_S = 2.0
+_HURRY_S = 0.2
+_HURRY_FOR_S = 10.0
+_FILLED = 0.5
 
 
 async def keep_purging(bus: Bus, stopping: asyncio.Event) -> None:
-    """Purge every two seconds until told to stop. NATS away: tried again, the stream only keeps more meanwhile.
+    """Purge every two seconds until told to stop; five times a second while the stream is or was just half full, for a
+    full one takes what the broker holds back at the pace of the purges.
 
-    Replicas may do it at once, and a kill in between costs nothing: the purge names a sequence, not a count.
+    NATS away: tried again, the stream only keeps more meanwhile. Replicas may do it at once, and a kill in between
+    costs nothing: the purge names a sequence, not a count.
     """
     purged_to = 0
+    hurry_until = 0.0
     while not stopping.is_set():
         try:
+            if await _is_filled(bus):
+                hurry_until = time.monotonic() + _HURRY_FOR_S
             purged_to = await _purge(bus, purged_to)
         except (NatsError, TimeoutError) as error:
             log.warning("purge_postponed", stream=SENSORS.name, error=str(error) or type(error).__name__)
         try:
-            await asyncio.wait_for(stopping.wait(), EVERY_S)
+            await asyncio.wait_for(stopping.wait(), _HURRY_S if time.monotonic() < hurry_until else _EVERY_S)
         except TimeoutError:
             continue
+
+
+async def _is_filled(bus: Bus) -> bool:
+    """Whether the stream is half full; no answer, such as with rights of an older version, means no hurry."""
+    try:
+        return await filled(bus) > _FILLED
+    except (NatsError, TimeoutError) as error:
+        log.warning("fill_unknown", stream=SENSORS.name, error=str(error) or type(error).__name__)
+        return False
 
 
 async def _purge(bus: Bus, purged_to: int) -> int:

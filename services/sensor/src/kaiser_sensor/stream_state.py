@@ -28,5 +28,12 @@ async def waiting(bus: Bus, consumer: DurableConsumer) -> int | None:
     return None if found is None else int(found)
 
 
+async def filled(bus: Bus) -> float:
+    """The share of its limit that the stream holds; 0 where that cannot be told."""
+    answer = await ask(bus, f"STREAM.INFO.{SENSORS.name}", {})
+    most = int(answer.get("config", {}).get("max_bytes", 0))
+    return int(answer.get("state", {}).get("bytes", 0)) / most if most > 0 else 0.0
+
+
 async def _state(bus: Bus, consumer: DurableConsumer) -> dict[str, Any]:
     return await ask(bus, f"CONSUMER.INFO.{SENSORS.name}.{consumer.name}", {})

@@ -1,0 +1,74 @@
+"""What both consumers have acknowledged leaves the stream of readings."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from kaiser_common.bus import Bus, Outgoing, connect
+from kaiser_common.consumer import Consumer
+from kaiser_common.outside import take
+from kaiser_common.pull import Delivery
+from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS
+from kaiser_sensor.purge import keep_purging
+
+FULL_BYTES = 1_000_000
+
+
+@pytest.fixture
+async def bus(bus_settings):
+    async with connect(bus_settings, "test") as bus:
+        yield bus
+
+
+async def test_a_full_stream_is_emptied_more_often_than_every_two_seconds(bus):
+    config = (await bus.jetstream.stream_info(SENSORS.name)).config
+    await bus.jetstream.update_stream(replace(config, max_bytes=FULL_BYTES))
+    stopping = asyncio.Event()
+    async with (
+        Consumer(bus, SENSOR_LIVE).open() as live,
+        Consumer(bus, SENSOR_STORE).open() as store,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for consumer in (live, store):
+            tasks.create_task(take(consumer, acknowledge))
+        tasks.create_task(keep_purging(bus, stopping))
+        started = time.monotonic()
+        for number in range(6):
+            await bus.publish_batch(readings(number))
+            while await held(bus):
+                assert time.monotonic() < started + 30, "it is not emptied"
+                await asyncio.sleep(0.02)
+        took_s = time.monotonic() - started
+        stopping.set()
+        live.stop()
+        store.stop()
+    assert took_s < 6, "each time took a full two seconds"
+
+
+async def test_what_one_consumer_has_not_acknowledged_stays(bus):
+    stopping = asyncio.Event()
+    async with Consumer(bus, SENSOR_LIVE).open() as live, asyncio.TaskGroup() as tasks:
+        tasks.create_task(take(live, acknowledge))
+        tasks.create_task(keep_purging(bus, stopping))
+        messages = readings(7)
+        await bus.publish_batch(messages)
+        await asyncio.sleep(2.5)
+        assert await held(bus) == len(messages)
+        stopping.set()
+        live.stop()
+
+
+async def acknowledge(deliveries: Sequence[Delivery]) -> None:
+    """Take them: what a handler returns from is acknowledged."""
+
+
+def readings(number: int) -> list[Outgoing]:
+    """More than half of what the stream may hold."""
+    body = b"x" * 6000
+    return [Outgoing("esp.sensor.data.god.TEST_A.4", body, f"{number}-{place}") for place in range(100)]
+
+
+async def held(bus: Bus) -> int:
+    return (await bus.jetstream.stream_info(SENSORS.name)).state.messages
