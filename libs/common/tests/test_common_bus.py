@@ -200,6 +200,39 @@ async def test_stop_ends_the_iteration_and_gives_back_what_was_not_handed_out(bu
         assert await asyncio.wait_for(reading, 3) == 3
 
 
+async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
+    """Else it would come again after the ack_wait only: half a minute here, so 20 s tell."""
+    patient = DurableConsumer("TEST", "patient", ("test.>",), ack_wait_s=30.0)
+    await declare._apply_consumer(bus, patient)
+    count, taken = 2000, set[int]()
+
+    async def publish() -> None:
+        for number in range(count):
+            await bus.write(_numbered_packet(number))
+            await asyncio.sleep(0.0005)
+
+    async def acknowledge(consumer: Consumer) -> None:
+        async for batch in consumer:
+            taken.update(int(delivery.body) for delivery in batch)
+            await consumer.ack(batch)
+
+    publishing = asyncio.create_task(publish())
+    started = time.monotonic()
+    while len(taken) < count:
+        assert time.monotonic() < started + 20, f"{count - len(taken)} wait for their ack_wait"
+        async with Consumer(bus, patient).open() as consumer:
+            reading = asyncio.create_task(acknowledge(consumer))
+            await asyncio.sleep(0.1)
+            consumer.stop()
+            await reading
+    await publishing
+
+
+def _numbered_packet(number: int) -> bytes:
+    body = str(number).encode()
+    return b"PUB test.a %d\r\n%b\r\n" % (len(body), body)
+
+
 async def test_consuming_goes_on_after_a_restart_of_the_server(bus):
     async with Consumer(bus, CONSUMER).open() as consumer:
         reading = asyncio.create_task(take(consumer, 20))

@@ -37,15 +37,17 @@ class Consumer:
     async def open(self) -> AsyncIterator["Consumer"]:
         """Bind to the consumer, waiting until it is declared."""
         await self._declared()
-        async with self._pull.open(), asyncio.TaskGroup() as tasks:
-            keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self._spec.name}")
-            lag = tasks.create_task(self._tell_lag(), name=f"lag-{self._spec.name}")
-            try:
-                yield self
-            finally:
-                keeper.cancel()
-                lag.cancel()
-                await self.nak(self._pull.take(), delay_s=0.1)
+        try:
+            async with self._pull.open(), asyncio.TaskGroup() as tasks:
+                keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self._spec.name}")
+                lag = tasks.create_task(self._tell_lag(), name=f"lag-{self._spec.name}")
+                try:
+                    yield self
+                finally:
+                    keeper.cancel()
+                    lag.cancel()
+        finally:
+            await self.nak(self._pull.take(), delay_s=0.1)
 
     async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
         while not self._stopping:

@@ -29,6 +29,7 @@ _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 2.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
 _ACK_REPLY = "$JS.ACK."
+_LAST_WITHIN_S = 1
 
 
 class Delivery:
@@ -108,16 +109,18 @@ class Pull:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
+        """At the end what was on its way is in `arrived` too: the round trip is over when no more can come."""
         subscription = await self._bus.client.subscribe(self._inbox)
         self._bus.client.divert(subscription, self._on_message)
         try:
             yield self
         finally:
-            self._bus.client.restore(subscription)
             try:
                 await subscription.unsubscribe()
-            except NatsError as error:
+                await self._bus.client.flush(_LAST_WITHIN_S)
+            except (NatsError, OSError) as error:
                 log.debug("unsubscribe_failed", error=str(error))
+            self._bus.client.restore(subscription)
 
     async def wait(self, timeout_s: float) -> bool:
         """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
