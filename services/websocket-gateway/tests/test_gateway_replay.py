@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 
 import pytest
 from kaiser_common.bus import connect as bus_connect
@@ -32,6 +33,15 @@ async def publish_many(events, count: int, size: int = 100, kind: str = "sensor_
     return sorted(tasks)
 
 
+async def read(gateway, settled, publish: Callable[[], Awaitable[list[int]]]) -> list[int]:
+    """The seqs of what `publish` publishes, once the gateway has read it: before that a new client gets it live."""
+    async with gateway.connect("reader", max_queue=None, rate=5000) as websocket:
+        await settled(websocket)
+        seqs = await publish()
+        await frames_until(websocket, seqs[-1])
+    return seqs
+
+
 async def declare(url: str) -> None:
     settings = CommonSettings(nats_url=url)
     async with bus_connect(settings, "tests") as bus:
@@ -56,8 +66,8 @@ def test_a_replay_reads_what_the_filters_may_admit_and_no_id_becomes_a_wildcard(
     assert subject_of(filters) == subject
 
 
-async def test_a_ping_is_answered_during_a_replay(gateway, events):
-    seqs = await publish_many(events, 3000)
+async def test_a_ping_is_answered_during_a_replay(gateway, events, settled):
+    seqs = await read(gateway, settled, lambda: publish_many(events, 3000))
     async with gateway.connect() as websocket:
         await resume(websocket, seqs[0] - 1)
         await websocket.send('{"action":"ping"}')
@@ -67,10 +77,16 @@ async def test_a_ping_is_answered_during_a_replay(gateway, events):
     assert [frame["seq"] for frame in frames if frame.get("seq", 0) >= seqs[0]] == seqs
 
 
-async def test_filters_that_change_during_a_replay_are_in_force_at_once_and_nothing_of_them_is_lost(gateway, events):
-    first = await publish_many(events, 500)
-    health = [await events.publish("esp_health") for _ in range(5)]
-    last = await events.publish()
+async def test_filters_that_change_during_a_replay_are_in_force_at_once_and_nothing_of_them_is_lost(
+    gateway, events, settled
+):
+    async def publish() -> list[int]:
+        first = await publish_many(events, 500)
+        health = [await events.publish("esp_health") for _ in range(5)]
+        return [*first, *health, await events.publish()]
+
+    *first, last = await read(gateway, settled, publish)
+    health = first[500:]
     async with gateway.connect(rate=5000) as websocket:
         await websocket.send('{"action":"subscribe","filters":{"types":["sensor_data"]}}')
         await resume(websocket, first[0] - 1)
@@ -82,8 +98,8 @@ async def test_filters_that_change_during_a_replay_are_in_force_at_once_and_noth
         assert (await frames_until(websocket, live))[-1]["seq"] == live
 
 
-async def test_a_later_resume_takes_the_place_of_an_earlier(gateway, events):
-    seqs = await publish_many(events, 2000)
+async def test_a_later_resume_takes_the_place_of_an_earlier(gateway, events, settled):
+    seqs = await read(gateway, settled, lambda: publish_many(events, 2000))
     async with gateway.connect(rate=5000) as websocket:
         await resume(websocket, seqs[0] - 1)
         await resume(websocket, seqs[-10])
@@ -99,13 +115,13 @@ async def test_a_later_resume_takes_the_place_of_an_earlier(gateway, events):
 
 
 async def test_with_nats_gone_in_the_middle_of_a_replay_the_client_is_told_and_closed_and_resumes_later(
-    start_gateway, nats_factory, events_on
+    start_gateway, nats_factory, events_on, settled
 ):
     server = nats_factory()
     await declare(server.url)
     gateway = start_gateway(KAISER_NATS_URL=server.url, KAISER_WS_STALLED_S="60")
     async with events_on(server.url) as events:
-        seqs = await publish_many(events, 3000, 5000)
+        seqs = await read(gateway, settled, lambda: publish_many(events, 3000, 5000))
     websocket = await gateway.connect(max_queue=1)
     async with websocket:
         await resume(websocket, 0)
