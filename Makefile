@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test faults bench soak lint format lock clean up down secrets certs device grants test-compose
+.PHONY: help install run demo demo-remove send doctor test faults faults-results bench soak lint format lock clean up down secrets certs device grants test-compose
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test: install ## unit and integration tests on private servers: make test ARGS="
 
 faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
 	@FAULTS=$(FAULTS) $(BIN)/python -m pytest tests/faults -s $(ARGS)
+
+faults-results: install ## one file of the verdicts in .faults, into bench/faults.json
+	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench.faults $(ARGS)
 
 bench: install ## how fast it is, into bench/results.json (half an hour): make bench ARGS=--quick
 	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench $(ARGS)

@@ -12,7 +12,7 @@ LEFT_OUT = (
     "/api/v1/system/mqtt/profile",  # answers 502 when the other broker is not there, as it should
     "/api/v1/debug/mock-esp/many",  # would make hundreds of devices that go on speaking
 )
-SECONDS = 45
+SECONDS = 30
 
 
 @pytest.mark.timeout(600)

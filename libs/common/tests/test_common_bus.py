@@ -204,12 +204,12 @@ async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
     """Else it would come again after the ack_wait only: half a minute here, so 20 s tell."""
     patient = DurableConsumer("TEST", "patient", ("test.>",), ack_wait_s=30.0)
     await declare._apply_consumer(bus, patient)
-    count, taken = 2000, set[int]()
+    count, taken = 3000, set[int]()
 
     async def publish() -> None:
-        for number in range(count):
-            await bus.write(_numbered_packet(number))
-            await asyncio.sleep(0.0005)
+        for start in range(0, count, 5):
+            await bus.write(b"".join(_numbered_packet(number) for number in range(start, start + 5)))
+            await asyncio.sleep(0.003)
 
     async def acknowledge(consumer: Consumer) -> None:
         async for batch in consumer:

@@ -117,7 +117,8 @@ class Pull:
         finally:
             try:
                 await subscription.unsubscribe()
-                await self._bus.client.flush(_LAST_WITHIN_S)
+                for _ in range(2):  # nats-py writes a PING ahead of what waits: the second is behind the UNSUB
+                    await self._bus.client.flush(_LAST_WITHIN_S)
             except (NatsError, OSError) as error:
                 log.debug("unsubscribe_failed", error=str(error))
             self._bus.client.restore(subscription)
