@@ -123,7 +123,7 @@ class Holder:
         around it marked as cancelled.
         """
         while True:
-            end_if_cancelled()  # a group of tasks that failed while it was cancelled tells of the failure only
+            end_if_cancelled()
             attempt = asyncio.create_task(self._evaluate_once(), name="evaluation")
             try:
                 await asyncio.wait([attempt])
