@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from kaiser_sensor import rollup_store, store, upkeep
-from kaiser_sensor.rollups import HOUR, MINUTE, Span, answers, floor
+from kaiser_sensor.rollups import HOUR, MINUTE, Progress, Span, answers, floor
 from kaiser_sensor.settings import SensorSettings
 
 ASKED = os.environ.get("KAISER_TEST_ROWS")
@@ -93,8 +93,8 @@ async def test_the_latest_of_all_sensors_never_touches_the_readings(filled, esp_
 async def test_a_days_chart_reads_no_table_from_end_to_end(filled, bucket_s):
     def ask(connection):
         span = (NOW - DAY, NOW)
-        cut = floor(NOW - timedelta(minutes=5), timedelta(minutes=1))
-        return store.buckets(connection, ("TEST_7", 3, "ph"), *span, bucket_s, answers(bucket_s), cut)
+        progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
+        return store.buckets(connection, ("TEST_7", 3, "ph"), *span, bucket_s, answers(bucket_s), progress)
 
     found = await explained(filled, ask)
     assert {kind for kind, _ in found} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
@@ -118,8 +118,8 @@ async def test_latest_and_a_days_chart_take_less_than_50_ms(filled, capsys):
 
         def chart(number: int):
             key = (f"TEST_{number * 7 % (SENSORS // 4)}", number % 4, "ph")
-            complete_to = floor(NOW - timedelta(minutes=5), timedelta(minutes=1))
-            return store.buckets(connection, key, NOW - DAY, NOW, 300, answers(300), complete_to)
+            progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
+            return store.buckets(connection, key, NOW - DAY, NOW, 300, answers(300), progress)
 
         figures = {
             "a day's chart": await p95_ms(chart),

@@ -8,7 +8,7 @@ from kaiser_common.database import make_day_partitions
 from kaiser_common.schemas.api.sensors import SensorConfig
 from kaiser_sensor import config_store, rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
-from kaiser_sensor.rollups import HOUR, MINUTE, Span
+from kaiser_sensor.rollups import HOUR, MINUTE, Progress, Span
 from kaiser_sensor.rows import Row
 
 DAY = date(2026, 1, 31)
@@ -104,8 +104,9 @@ async def test_one_sensors_day_is_read_by_index(filled, sensor_type):
     assert scanned_whole(plans[0]["Plan"]) == set()
 
 
+@pytest.mark.parametrize("waiting", [[], [Span(START + timedelta(hours=2), START + timedelta(hours=3))]])
 @pytest.mark.parametrize("rollup", [None, MINUTE, HOUR])
-async def test_one_sensors_chart_is_read_by_index(filled, rollup):
+async def test_one_sensors_chart_is_read_by_index(filled, rollup, waiting):
     if rollup is not None and await rollup_store.kept_by_service(filled):
         await rollup_store.note(filled, MINUTE, [Span(START, END)])
         for one in (MINUTE, HOUR):
@@ -113,7 +114,9 @@ async def test_one_sensors_chart_is_read_by_index(filled, rollup):
         await filled.execute(f"ANALYZE {rollup.table}")
 
     def asked(connection):
-        return store.buckets(connection, ("TEST_7", 4, "ds18b20"), START, END, 3600, rollup, rollup and END)
+        return store.buckets(
+            connection, ("TEST_7", 4, "ds18b20"), START, END, 3600, rollup, rollup and Progress(END, waiting)
+        )
 
     assert [bucket[1] for bucket in await asked(filled)] == [60] * 8 + [20] + [0] * 15
     [(plans,)] = await asked(Explaining(filled))

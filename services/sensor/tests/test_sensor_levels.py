@@ -9,7 +9,7 @@ from kaiser_common.database import Level, detect_level
 from kaiser_common.migrate import migrate_database
 from kaiser_common.settings import CommonSettings
 from kaiser_sensor import policies, rollup_store, store, upkeep
-from kaiser_sensor.rollups import HOUR, MINUTE, answers
+from kaiser_sensor.rollups import HOUR, MINUTE, Progress, answers
 from kaiser_sensor.settings import SensorSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -51,9 +51,9 @@ async def test_tables_made_without_timescaledb_work_on_once_it_is_there(apache_s
             assert await policies.apply(connection, SETTINGS) == []
             await store.insert(connection, [row(NOW - timedelta(hours=2))], note_rollups=True)
             await refresh(connection)
-            complete_to = await rollup_store.complete_to(connection, HOUR)
+            progress = Progress(await rollup_store.complete_to(connection, HOUR))
             buckets = await store.buckets(
-                connection, ("TEST_A", 4, "ph"), NOW - timedelta(hours=4), NOW, 3600, answers(3600), complete_to
+                connection, ("TEST_A", 4, "ph"), NOW - timedelta(hours=4), NOW, 3600, answers(3600), progress
             )
             assert sum(bucket[1] for bucket in buckets) == 2
             await upkeep.drop_old(connection, NOW + timedelta(days=200), SETTINGS)

@@ -6,7 +6,21 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_sensor.rollups import EPOCH, HOUR, MINUTE, Span, answers, ceiling, floor, merged, sliced, touched, widened
+from kaiser_sensor.rollups import (
+    EPOCH,
+    HOUR,
+    MINUTE,
+    Progress,
+    Span,
+    answers,
+    ceiling,
+    floor,
+    from_readings,
+    merged,
+    sliced,
+    touched,
+    widened,
+)
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 MINUTES = timedelta(minutes=1)
@@ -91,3 +105,21 @@ def test_a_time_lies_between_the_bounds_of_its_bucket(at_s, seconds):
     at, width = EPOCH + timedelta(seconds=at_s), timedelta(seconds=seconds)
     assert floor(at, width) <= at <= ceiling(at, width) <= floor(at, width) + width
     assert widened(Span(at, at + width), width).from_at == floor(at, width)
+
+
+@given(st.sampled_from([MINUTE, HOUR]), st.integers(-100, 300), SPANS, st.integers(0, 5))
+def test_the_readings_tell_exactly_what_a_rollup_has_not(rollup, complete_to, waiting, hours):
+    asked = widened(span(60, 60 + 60 * hours + 1), HOUR.width)
+    progress = Progress(floor(NOON + complete_to * MINUTES, rollup.width), waiting)
+    parts = from_readings(asked, rollup, progress)
+    assert all(asked.from_at <= part.from_at < part.to_at <= asked.to_at for part in parts)
+    buckets = [widened(one, rollup.width) for one in waiting]
+    for number in range((asked.to_at - asked.from_at) // MINUTES):
+        at = asked.from_at + number * MINUTES
+        missing = at >= progress.complete_to or any(one.from_at <= at < one.to_at for one in buckets)
+        assert any(part.from_at <= at < part.to_at for part in parts) == missing
+
+
+def test_very_many_late_minutes_are_read_as_one():
+    waiting = [span(minute, minute + 1) for minute in range(0, 200, 2)]
+    assert from_readings(span(0, 1440), MINUTE, Progress(NOON + 1440 * MINUTES, waiting)) == [span(0, 199)]

@@ -8,7 +8,7 @@ import pytest
 from kaiser_common.database import Level, detect_level, drop_days_before
 from kaiser_common.schemas.api.sensors import SensorConfig
 from kaiser_sensor import config_store, day_checks, policies, rollup_store, stale_store, store, upkeep
-from kaiser_sensor.rollups import HOUR, MINUTE, Span, answers, floor
+from kaiser_sensor.rollups import HOUR, MINUTE, Span, answers, floor, widened
 from kaiser_sensor.settings import SensorSettings
 
 NOW = floor(datetime.now(UTC), timedelta(hours=1)) + timedelta(minutes=17, seconds=42)
@@ -56,12 +56,13 @@ async def refresh(connection, now=NOW, from_at=None):
         await connection.execute(f"CALL refresh_continuous_aggregate('{rollup.table}', %s, %s)", window)
 
 
-async def chart(connection, bucket_s, from_at, to_at, *, rolled_up=True, key=KEY):
+async def chart(connection, bucket_s, from_at, to_at, *, rolled_up=True, key=KEY, oldest=NOW - 89 * DAY):
     rollup = answers(bucket_s) if rolled_up else None
-    complete_to = None
+    progress = None
     if rollup is not None and await rollup_store.kept_by_service(connection):
-        complete_to = await rollup_store.complete_to(connection, rollup)
-    return await store.buckets(connection, key, from_at, to_at, bucket_s, rollup, complete_to)
+        asked = widened(Span(from_at, to_at), timedelta(seconds=bucket_s))
+        progress = await rollup_store.progress(connection, rollup, key[0], asked, oldest)
+    return await store.buckets(connection, key, from_at, to_at, bucket_s, rollup, progress)
 
 
 def approximately(buckets):
@@ -128,6 +129,8 @@ async def test_a_rollups_buckets_are_those_of_the_readings(connection, bucket_s)
     assert await chart(connection, bucket_s, *span) == expected
     await insert(connection, [row(NOW - timedelta(hours=1), value=1000.0), row(NOW + timedelta(seconds=1), value=3.0)])
     fresh = approximately(await chart(connection, bucket_s, *span, rolled_up=False))
+    if await rollup_store.kept_by_service(connection):
+        assert await chart(connection, bucket_s, *span) == fresh, "what came late is there before it is rolled up"
     await refresh(connection, NOW + timedelta(minutes=1))
     assert await chart(connection, bucket_s, *span) == fresh, "after a late and a new one"
 
@@ -155,6 +158,19 @@ async def test_a_reading_that_comes_days_late_is_in_both_rollups_after_the_next_
     assert (count, least, most, round(mean, 6), last) == (11, 1.0, 3.0, round(31 / 11, 6), 3.0)
 
 
+async def test_a_straggler_of_before_the_retention_does_not_take_the_late_ones_with_it(connection):
+    if not await rollup_store.kept_by_service(connection):
+        pytest.skip("the database refreshes the window of its policy")
+    late_at = NOW - 3 * DAY
+    minutes = [late_at + timedelta(minutes=minute) for minute in range(10)]
+    await insert(connection, [row(NOW - 200 * DAY), *(row(at, value=4.0) for at in minutes)])
+    await refresh(connection)
+    buckets = await chart(connection, 3600, late_at - timedelta(hours=1), late_at + timedelta(hours=1))
+    assert sum(bucket[1] for bucket in buckets) == 10
+    cursor = await connection.execute("SELECT sum(count) FROM sensor.rollup_1m WHERE esp_id = 'TEST_A'")
+    assert await cursor.fetchone() == (10,)
+
+
 async def test_rollups_outlive_the_readings(connection):
     at = NOW - 12 * DAY
     await insert(connection, [row(at, value=5.0), row(NOW, value=6.0)])
@@ -174,6 +190,8 @@ async def test_a_rollup_of_dropped_readings_is_not_made_anew_of_one_straggler(co
     await refresh(connection)
     await drop_days_before(connection, "sensor.data", floor(NOW, DAY))
     await insert(connection, [row(at + timedelta(seconds=2), value=9.0)])
+    [before] = await chart(connection, 60, at, at + timedelta(seconds=1), oldest=NOW - DAY)
+    assert before[1] == 2, "a chart does not show the straggler alone either"
     async with connection.transaction():
         await rollup_store.refresh(connection, MINUTE, NOW, NOW - DAY)
     assert [found[0] for found in await rolled_up(connection, MINUTE, at)] == [2]

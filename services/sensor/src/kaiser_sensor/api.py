@@ -24,7 +24,7 @@ from kaiser_common.schemas.api.sensors import (
 
 from kaiser_sensor import rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
-from kaiser_sensor.rollups import answers
+from kaiser_sensor.rollups import Span, answers, widened
 from kaiser_sensor.rows import COLUMNS, Row
 
 Key = tuple[datetime, int, str]
@@ -35,12 +35,17 @@ _FIELDS = ("ts", *COLUMNS[1:])
 
 
 class SensorApi:
-    """The handlers; each reads in a transaction of its own."""
+    """The handlers; each reads in a transaction of its own.
 
-    def __init__(self, pool: DatabasePool, canonical: Callable[[str], str], *, rollups_kept_by_service: bool) -> None:
+    `oldest`: the time before which a rollup is final, where the service keeps the rollups; None: the database does.
+    """
+
+    def __init__(
+        self, pool: DatabasePool, canonical: Callable[[str], str], oldest: Callable[[], datetime] | None
+    ) -> None:
         self._pool = pool
         self._canonical = canonical
-        self._kept_by_service = rollups_kept_by_service
+        self._oldest = oldest
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
@@ -83,10 +88,11 @@ class SensorApi:
         key = (query.esp_id, query.gpio, self._type(query.sensor_type))
         rollup = answers(query.bucket_s)
         async with self._pool.connection() as connection:
-            complete_to = None
-            if rollup is not None and self._kept_by_service:
-                complete_to = await rollup_store.complete_to(connection, rollup)
-            rows = await store.buckets(connection, key, from_at, to_at, query.bucket_s, rollup, complete_to)
+            progress = None
+            if rollup is not None and self._oldest is not None:
+                asked = widened(Span(from_at, to_at), timedelta(seconds=query.bucket_s))
+                progress = await rollup_store.progress(connection, rollup, query.esp_id, asked, self._oldest())
+            rows = await store.buckets(connection, key, from_at, to_at, query.bucket_s, rollup, progress)
         return BucketsPage(
             items=[
                 Bucket(ts=_ms(start), count=count, min=least, max=most, avg=mean, last=last)

@@ -106,7 +106,7 @@ async def _with_database(
         return
     [config_api] = prepared
     stale = Staleness(bus, pool, devices, utc_now)
-    sensor_api = SensorApi(pool, configs.canonical, rollups_kept_by_service=upkeep.keeps_rollups)
+    sensor_api = SensorApi(pool, configs.canonical, upkeep.oldest if upkeep.keeps_rollups else None)
     measure_api = MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now)
     methods = {**sensor_api.methods(), **config_api.methods(), **measure_api.methods()}
     async with (

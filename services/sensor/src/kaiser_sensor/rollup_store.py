@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from kaiser_sensor.rollups import EPOCH, HOUR, MINUTE, Rollup, Span, floor, merged, sliced, widened
+from kaiser_sensor.rollups import EPOCH, HOUR, MINUTE, Progress, Rollup, Span, ceiling, floor, merged, sliced, widened
 
 Connection = AsyncConnection[Any]
 
@@ -97,7 +97,9 @@ async def refresh(connection: Connection, rollup: Rollup, now: datetime, oldest:
     )
     due = await cursor.fetchall()
     noted = merged(Span(from_at, to_at, esp_id) for _, from_at, to_at, esp_id in due)
-    spans = [Span(span.from_at, min(span.to_at, over), span.esp_id) for span in noted if span.from_at >= oldest]
+    begin = ceiling(oldest, rollup.width)
+    cut = [Span(max(span.from_at, begin), min(span.to_at, over), span.esp_id) for span in noted]
+    spans = [span for span in cut if span.from_at < span.to_at]
     await note(connection, rollup, [Span(over, span.to_at, span.esp_id) for span in noted if span.to_at > over])
     slices = [part for span in spans if span.esp_id is None for part in sliced(span, rollup.slice)]
     devices = [span for span in spans if span.esp_id is not None]
@@ -113,6 +115,26 @@ async def refresh(connection: Connection, rollup: Rollup, now: datetime, oldest:
     await connection.execute("DELETE FROM sensor.rollup_pending WHERE id = ANY(%s)", ([row[0] for row in due],))
     await _note_complete(connection, rollup, over)
     return len(due) == _SPANS_AT_ONCE or bool(later)
+
+
+async def progress(connection: Connection, rollup: Rollup, esp_id: str, asked: Span, oldest: datetime) -> Progress:
+    """How far a rollup kept by the service is with a device's part of what is asked; `oldest` as in `refresh`."""
+    end = await complete_to(connection, rollup)
+    cursor = await connection.execute(
+        """
+        SELECT greatest(from_at, %(oldest)s), to_at FROM sensor.rollup_pending
+        WHERE rollup = ANY(%(rollups)s) AND from_at < %(to_at)s AND to_at > greatest(%(from_at)s, %(oldest)s)
+          AND (esp_id IS NULL OR esp_id = %(esp_id)s)
+        """,
+        {
+            "rollups": [MINUTE.name] if rollup is MINUTE else [MINUTE.name, rollup.name],
+            "from_at": asked.from_at,
+            "to_at": min(end, asked.to_at),
+            "oldest": ceiling(oldest, rollup.width),
+            "esp_id": esp_id,
+        },
+    )
+    return Progress(end, [Span(*row) for row in await cursor.fetchall()])
 
 
 async def complete_to(connection: Connection, rollup: Rollup) -> datetime:

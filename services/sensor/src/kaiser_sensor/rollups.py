@@ -12,6 +12,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE_MINUTES = 4
 """Minutes of a batch that are refreshed for all devices; the rest of it, which came late, by device."""
 
+_MOST_PARTS = 50
+"""Of more parts one is made, with what lies between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
@@ -36,6 +39,14 @@ class Span:
     esp_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rollup is: it has what lies before `complete_to`, but for what came late and waits for a refresh."""
+
+    complete_to: datetime
+    waiting: Sequence[Span] = ()
+
+
 def floor(at: datetime, width: timedelta) -> datetime:
     """The start of the bucket that a time lies in; buckets start at multiples of their width since 1970."""
     return at - (at - EPOCH) % width
@@ -57,6 +68,17 @@ def answers(bucket_s: int) -> Rollup | None:
         if bucket_s % rollup.width.total_seconds() == 0:
             return rollup
     return None
+
+
+def from_readings(asked: Span, rollup: Rollup, progress: Progress) -> list[Span]:
+    """The parts of what is asked that the rollup cannot tell yet, in whole buckets of it."""
+    end = min(max(progress.complete_to, asked.from_at), asked.to_at)
+    missing = [Span(end, asked.to_at)]
+    for span in progress.waiting:
+        bucket = widened(span, rollup.width)
+        missing.append(Span(max(bucket.from_at, asked.from_at), min(bucket.to_at, asked.to_at)))
+    parts = merged(span for span in missing if span.from_at < span.to_at)
+    return parts if len(parts) <= _MOST_PARTS else [Span(parts[0].from_at, parts[-1].to_at)]
 
 
 def touched(rows: Sequence[Row]) -> list[Span]:

@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from kaiser_sensor import rollup_store
 from kaiser_sensor.arrays import columns
-from kaiser_sensor.rollups import MINUTE, Rollup, ceiling, floor, touched
+from kaiser_sensor.rollups import MINUTE, Progress, Rollup, Span, from_readings, touched, widened
 from kaiser_sensor.rows import COLUMNS, Row
 
 Connection = AsyncConnection[Any]
@@ -102,20 +102,24 @@ async def buckets(
     to_at: datetime,
     bucket_s: int,
     rollup: Rollup | None,
-    complete_to: datetime | None,
+    progress: Progress | None,
 ) -> list[tuple[datetime, int, float | None, float | None, float | None, float | None]]:
     """One sensor's values by bucket, empty buckets included: start, count, min, max, avg, last.
 
     Buckets start at multiples of `bucket_s` since 1970 and are whole, also the first and the last; what is bad or in
-    error does not count. A rollup gives what lies before `complete_to` (None: all of it), the readings give the rest.
+    error does not count. A rollup gives what it has (`progress` None: all of it), the readings give the rest.
     """
     width = timedelta(seconds=bucket_s)
-    first, last = floor(from_at, width), ceiling(to_at, width)
-    cut = first if rollup is None else last if complete_to is None else min(max(complete_to, first), last)
+    asked = widened(Span(from_at, to_at), width)
+    rest = [asked]
+    if rollup is not None:
+        rest = [] if progress is None else from_readings(asked, rollup, progress)
     rolled_up = "" if rollup is None else f"{_ROLLED_UP.format(table=rollup.table)} UNION ALL"
     cursor = await connection.execute(
         f"""
-        WITH part AS ({rolled_up} {_NOT_ROLLED_UP}), found AS (
+        WITH rest AS (
+            SELECT * FROM unnest(%(rest_from)s::timestamptz[], %(rest_to)s::timestamptz[]) AS rest (from_at, to_at)
+        ), part AS ({rolled_up} {_OF_READINGS}), found AS (
             SELECT date_bin(%(width)s, time, 'epoch') AS start, sum(count)::bigint AS count, min(min), max(max),
                    sum(total) / sum(count) AS avg, (array_agg(last ORDER BY time DESC))[1] AS last
             FROM part GROUP BY 1
@@ -129,9 +133,10 @@ async def buckets(
             "esp_id": key[0],
             "gpio": key[1],
             "sensor_type": key[2],
-            "first": first,
-            "cut": cut,
-            "last": last,
+            "first": asked.from_at,
+            "last": asked.to_at,
+            "rest_from": [span.from_at for span in rest],
+            "rest_to": [span.to_at for span in rest],
             "width": width,
         },
     )
@@ -142,12 +147,16 @@ _OF_SENSOR = (
     "esp_id = %(esp_id)s AND gpio = %(gpio)s AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
 )
 _ROLLED_UP = f"""
-    SELECT time, min, max, avg * count AS total, count, last FROM {{table}}
-    WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(cut)s
+    SELECT time, min, max, avg * count AS total, count, last FROM {{table}} AS rollup
+    WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(last)s
+      AND NOT EXISTS (SELECT FROM rest WHERE rollup.time >= rest.from_at AND rollup.time < rest.to_at)
 """
-_NOT_ROLLED_UP = f"""
-    SELECT time, value AS min, value AS max, value AS total, 1 AS count, value AS last FROM sensor.data
-    WHERE {_OF_SENSOR} AND time >= %(cut)s AND time < %(last)s AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
+_OF_READINGS = f"""
+    SELECT reading.* FROM rest CROSS JOIN LATERAL (
+        SELECT time, value AS min, value AS max, value AS total, 1 AS count, value AS last FROM sensor.data
+        WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(last)s AND time >= rest.from_at AND time < rest.to_at
+          AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
+    ) AS reading
 """
 
 

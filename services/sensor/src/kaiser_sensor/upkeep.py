@@ -60,10 +60,13 @@ class Upkeep:
                 log.info("policies_changed", policies=changed)
             await drop_old(connection, now, self._settings)
 
+    def oldest(self) -> datetime:
+        """The time before which rollups are final: its readings may be dropped already."""
+        return self._now() - timedelta(days=self._settings.sensor_retention_days - 1)
+
     async def refresh(self) -> None:
         """Refresh the rollups, minutes first; each portion is a transaction of its own."""
-        now = self._now()
-        oldest = now - timedelta(days=self._settings.sensor_retention_days - 1)
+        now, oldest = self._now(), self.oldest()
         for rollup in (MINUTE, HOUR):
             more = True
             while more:
