@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 90.0
+_WORSE = re.compile(r"warning|error|critical|Traceback|\[WRN\]|\[ERR\]|\[FTL\]|FATAL|PANIC", re.IGNORECASE)
 
 
 def wait_until(condition: Callable[[], Any], what: str, within_s: float = 30.0) -> Any:
@@ -138,13 +140,18 @@ class Stack:
         """What the stack has said."""
         return self._console.read_text(errors="replace") if self._console.exists() else ""
 
-    def logs(self, lines: int = 30) -> str:
-        """The end of every log, for a failed test."""
-        parts = [f"=== console\n{self.console()[-3000:]}"]
+    def logs(self) -> str:
+        """For a failed test: the end of what the console said, and of each log the last warnings and errors."""
+        parts = [f"=== console, {self.state_dir}\n{self.console()[-600:]}"]
         for path in sorted((self.state_dir / "log").glob("*.log")):
-            tail = path.read_text(errors="replace").splitlines()[-lines:]
-            parts.append(f"=== {path.name}\n" + "\n".join(line[:400] for line in tail))
+            lines = path.read_text(errors="replace").splitlines()
+            worse = [line[:250] for line in lines if _WORSE.search(line)]
+            parts.append(f"=== {path.name}, {len(lines)} lines\n" + "\n".join(worse[-6:]))
         return "\n".join(parts)
+
+    def log_lines(self) -> str:
+        """All that the processes have written."""
+        return "\n".join(path.read_text(errors="replace") for path in (self.state_dir / "log").glob("*.log"))
 
     # What goes in and comes out
 

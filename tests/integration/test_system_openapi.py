@@ -39,5 +39,5 @@ def test_no_request_is_answered_with_a_server_error(make_stack, missing, tmp_pat
         cwd=tmp_path,
     )
     print(done.stdout[-3000:])
-    assert done.returncode == 0, f"{done.stdout[-20_000:]}\n{done.stderr[-2000:]}\n{stack.logs()}"
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}\n{stack.logs()}"
     assert "No operations" not in done.stdout

@@ -129,7 +129,7 @@ class Holder:
                 await asyncio.wait([attempt])
             finally:
                 attempt.cancel()
-                await asyncio.wait([attempt])
+                await asyncio.gather(attempt, return_exceptions=True)  # raised below, unless we are cancelled
             try:
                 attempt.result()
             except* Fenced as group:
