@@ -23,12 +23,12 @@ from kaiser_common.declare import apply
 from kaiser_common.migrate import migrate_database
 from kaiser_common.settings import CommonSettings
 from kaiser_stack import mosquitto as mosquitto_program
-from kaiser_stack import ports
 from kaiser_stack.mosquitto import Mosquitto
 from kaiser_stack.nats import Nats
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import PrivateServer
+from own_ports import own_ports
 
 _TEMPLATE = "kaiser_template"
 
@@ -111,7 +111,7 @@ def server_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """`free_port()` gives a port that nobody listens on."""
-    return ports.free_port
+    return own_ports().take
 
 
 @contextmanager
@@ -130,13 +130,13 @@ def _starter(folder: Path, kind: type[ServerT], build: Callable[..., Any]) -> It
 
 
 def _nats(home: Path, *, mqtt: bool = False) -> Nats:
-    return Nats(home, ports.free_port(), ports.free_port() if mqtt else None)
+    return Nats(home, own_ports().take(), own_ports().take() if mqtt else None)
 
 
 def _mosquitto(home: Path) -> Mosquitto:
     if not mosquitto_program.is_installed():
         missing("mosquitto", "mosquitto is not installed")
-    return Mosquitto(home, ports.free_port())
+    return Mosquitto(home, own_ports().take())
 
 
 def _postgres(home: Path) -> Postgres:

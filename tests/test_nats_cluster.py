@@ -1,11 +1,12 @@
 """NATS as deploy/kubernetes runs it: three servers, three copies, one may go."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kaiser_common.bus import connect
+from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import apply
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSORS, STREAMS
@@ -36,6 +37,17 @@ def cluster(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[list[tuple
         child.kill()
 
 
+async def copied(bus: Bus) -> None:
+    """Wait until every server has all of SENSORS: one that dies before that leaves no majority that does."""
+    async with asyncio.timeout(40):
+        while True:
+            cluster = (await bus.jetstream.stream_info(SENSORS.name)).cluster
+            assert cluster is not None
+            if cluster.leader and len(copies := cluster.replicas or []) == 2 and all(one.current for one in copies):
+                return
+            await asyncio.sleep(0.2)
+
+
 async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[tuple[str, Child]]):
     url = cluster[0][0]
     async with connect(CommonSettings(nats_url=url), "test") as bus:
@@ -45,6 +57,7 @@ async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[
         assert {(await bus.jetstream.stream_info(one.name)).config.num_replicas for one in STREAMS} == {3}
         assert await apply(bus) == [], "fewer copies than there are is no reason to change"
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "first", deadline_s=20)
+        await copied(bus)
         cluster[2][1].kill()
         started = time.monotonic()
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "second", deadline_s=40)

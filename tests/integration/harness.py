@@ -23,15 +23,18 @@ import httpx
 import nats
 import paho.mqtt.client as paho
 import psycopg
+from own_ports import own_ports
 from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 90.0
+_PORTS = 16
+"""The services' metrics are behind the port of HTTP."""
 _WORSE = re.compile(r"warning|error|critical|Traceback|\[WRN\]|\[ERR\]|\[FTL\]|FATAL|PANIC", re.IGNORECASE)
 
 
-def wait_until(condition: Callable[[], Any], what: str, within_s: float = 30.0) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
     """Ask until the answer is true, and return it; AssertionError naming `what` when the time is over."""
     deadline = time.monotonic() + within_s
     while not (answer := condition()):
@@ -56,9 +59,9 @@ class Stack:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KAISER_")},
             "KAISER_STATE_DIR": str(state_dir),
-            "KAISER_HTTP_PORT": "0",
-            "KAISER_NATS_PORT": "0",
-            "KAISER_MQTT_PORT": "0",
+            "KAISER_HTTP_PORT": str(own_ports().take(_PORTS)),
+            "KAISER_NATS_PORT": str(own_ports().take()),
+            "KAISER_MQTT_PORT": str(own_ports().take()),
             **environment,
         }
         self._command = command
@@ -176,7 +179,7 @@ class Stack:
             answer.raise_for_status()
             self._token = answer.json()["access_token"]
         return httpx.Client(
-            base_url=self.addresses["http_url"], headers={"Authorization": f"Bearer {self._token}"}, timeout=10.0
+            base_url=self.addresses["http_url"], headers={"Authorization": f"Bearer {self._token}"}, timeout=30.0
         )
 
     def password(self) -> str:
