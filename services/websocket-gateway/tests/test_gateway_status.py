@@ -60,6 +60,18 @@ def test_reasons_are_kept_from_who_has_not_signed_in():
     assert '"event":"crashed"' in text
 
 
+async def quickest(gateway) -> tuple[float, dict]:
+    """Of four answers the one that took least, in seconds: the machine may be busy with other tests."""
+    found = []
+    async with gateway.http("viewer") as http:
+        for _ in range(4):
+            await asyncio.sleep(1.1)  # an answer of before may be a second old
+            started = time.monotonic()
+            response = await http.get("/api/v1/system/status")
+            found.append((time.monotonic() - started, response.json()))
+    return min(found, key=lambda one: one[0])
+
+
 async def test_the_status_is_there_within_2_s_with_services_down_and_one_that_hangs(gateway, module_bus):
     client = await nats.connect(module_bus)
 
@@ -70,16 +82,9 @@ async def test_the_status_is_there_within_2_s_with_services_down_and_one_that_ha
     await client.subscribe("rpc.status", cb=answer)
     await client.subscribe("rpc.status")  # hears the question and says nothing
     await client.flush()
-    took = []
-    async with gateway.http("viewer") as http:
-        for _ in range(3):  # the quickest counts: the machine may be busy with other tests
-            await asyncio.sleep(1.1)  # an answer of before may be a second old
-            started = time.monotonic()
-            response = await http.get("/api/v1/system/status")
-            took.append(time.monotonic() - started)
+    took, status = await quickest(gateway)
     await client.close()
-    assert min(took) < 2
-    status = response.json()
+    assert took < 2
     services = {service["service"]: service for service in status["services"]}
     assert set(services) == set(SERVICES)
     assert services["sensor"]["replicas"][0]["replica"] == "host-7"
@@ -100,14 +105,8 @@ async def test_with_nats_away_the_status_says_so_within_2_s(start_gateway, nats_
     server = nats_factory()
     gateway = start_gateway(KAISER_NATS_URL=server.url)
     server.kill()
-    took = []
-    async with gateway.http("viewer") as http:
-        for _ in range(3):
-            await asyncio.sleep(1.1)
-            started = time.monotonic()
-            status = (await http.get("/api/v1/system/status")).json()
-            took.append(time.monotonic() - started)
-    assert min(took) < 2
+    took, status = await quickest(gateway)
+    assert took < 2
     assert status["status"] == "degraded"
     assert status["bus"] != "ok"
     assert [service["service"] for service in status["services"] if service["up"]] == ["websocket-gateway"]

@@ -30,8 +30,8 @@ log = structlog.get_logger()
 MAX_BATCH = 1000
 """Messages of an atomic batch at most (ADR-50 of NATS)."""
 
-_FEW = 5
-"""So many messages are on the disk sooner one by one: an atomic batch of any size costs what some ten messages cost."""
+_FEW = 10
+"""So many messages are on the disk sooner one by one: an atomic batch costs what ten to twenty messages cost."""
 
 _DUPLICATE_IN_BATCH = 10201
 _CONNECT_TIMEOUT_S = 5.0
@@ -104,7 +104,7 @@ class Bus:
     ) -> None:
         """Publish messages of one stream in atomic batches, in order, and wait for the acknowledgement from disk.
 
-        Not `ordered`, for what stands by itself: up to five are sent one behind the other without waiting, which takes
+        Not `ordered`, for what stands by itself: up to ten are sent one behind the other without waiting, which takes
         less time. If one of them is refused, it may be stored behind the others when it is repeated.
 
         After a missing acknowledgement a batch is repeated with the same ids until `deadline_s` (seconds) is over:

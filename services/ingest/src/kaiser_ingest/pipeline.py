@@ -223,16 +223,19 @@ class Pipeline:
         return identity if index == 0 else f"{identity}.{index}"
 
     async def _store(self, batch: _Batch) -> None:
-        """Publish until all is stored, however long NATS is away."""
-        parts = [list(part.values()) for part in (batch.sensors, batch.devices, batch.rejected) if part]
+        """Publish until all is stored, however long NATS is away; in order but for readings: each has its time."""
+        kinds = ((batch.sensors, False), (batch.devices, True), (batch.rejected, True))
+        parts = [(list(part.values()), ordered) for part, ordered in kinds if part]
         while parts:
             end_if_cancelled()
-            answers = await asyncio.gather(*(self._bus.publish_batch(part) for part in parts), return_exceptions=True)
-            failed: list[list[Outgoing]] = []
-            for part, answer in zip(parts, answers, strict=True):
+            answers = await asyncio.gather(
+                *(self._bus.publish_batch(part, ordered=ordered) for part, ordered in parts), return_exceptions=True
+            )
+            failed: list[tuple[list[Outgoing], bool]] = []
+            for (part, ordered), answer in zip(parts, answers, strict=True):
                 if isinstance(answer, BusUnavailable):
                     log.warning("not_stored_yet", messages=len(part), reason=str(answer))
-                    failed.append(part)
+                    failed.append((part, ordered))
                 elif answer is not None:
                     raise answer
             parts = failed
