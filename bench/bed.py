@@ -19,6 +19,7 @@ from bench.sender import Job
 
 _SETTINGS = {"KAISER_REQUEST_PER_SECOND": "100000", "KAISER_TOKEN_MINUTES": "600", "KAISER_LOG_LEVEL": "warning"}
 _STORED_WITHIN_S = 300.0
+_TOLD_WITHIN_S = 3.0
 
 
 @dataclass
@@ -84,6 +85,22 @@ class Bed:
             sending.go()
             sending.result()
             self.until_stored(job, before)
+
+    def bring_online(self) -> None:
+        """Every registered device is heard once, and known to be online by all."""
+        job = self.job(len(self.devices), devices=len(self.devices), rate=1000.0)
+        with sender.start(job) as sending:
+            before = self.acknowledged()
+            sending.go()
+            sending.result()
+            self.until_stored(job, before)
+        wait_until(lambda: self._online() >= len(self.devices), "every device is online", _STORED_WITHIN_S)
+        time.sleep(_TOLD_WITHIN_S)
+
+    def _online(self) -> int:
+        with self.connect() as connection:
+            found = connection.execute("SELECT count(*) FROM health.devices WHERE online").fetchone()
+        return int(found[0]) if found else 0
 
     def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
         return psycopg.connect(self.stack.addresses["database_url"], autocommit=True, connect_timeout=5)

@@ -21,6 +21,8 @@ from kaiser_actuator.unit_store import Connection, Key
 log = structlog.get_logger()
 
 _ALIGN_EVERY_S = 5.0
+_GATHER_S = 0.02
+"""After one device came online so long is waited for others: after an outage the whole fleet does."""
 GUARD = "duration guard"
 
 
@@ -71,6 +73,7 @@ class Sweep:
                 await asyncio.wait_for(self._wake.wait(), every_s)
             except TimeoutError:
                 continue
+            await asyncio.sleep(_GATHER_S)
 
     async def once(self) -> None:
         """One look. Stops go first: they need no database."""

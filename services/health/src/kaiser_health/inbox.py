@@ -253,10 +253,8 @@ class Inbox:
         """Publish everything while the transaction is open. NATS refusing: nothing is committed, all comes again."""
         await self._bus.publish_batch(told.events)
         await self._bus.publish_batch(told.outbox)
-        for esp_id in sorted(told.changed):
-            device = await store.read(connection, esp_id)
-            if device is not None:
-                await self._bucket.put(device)
+        if told.changed:
+            await self._bucket.put_all(await store.read_all(connection, told.changed))
 
     async def sweep(self) -> None:
         """Find devices that are late and pushes without an answer; one transaction."""

@@ -1,5 +1,6 @@
 """The SQL of the registry: one writer of `health.devices`."""
 
+from collections.abc import Collection
 from typing import Any
 
 from kaiser_common.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
@@ -52,6 +53,13 @@ async def read(connection: Connection, esp_id: str) -> Device | None:
     async with connection.cursor(row_factory=class_row(Device)) as cursor:
         await cursor.execute(_SELECT + "WHERE esp_id = %s", (esp_id,))
         return await cursor.fetchone()
+
+
+async def read_all(connection: Connection, esp_ids: Collection[str]) -> list[Device]:
+    """Those of the devices that are there, in the order of their ids."""
+    async with connection.cursor(row_factory=class_row(Device)) as cursor:
+        await cursor.execute(_SELECT + "WHERE esp_id = ANY(%s) ORDER BY esp_id", (list(esp_ids),))
+        return await cursor.fetchall()
 
 
 async def page(connection: Connection, query: DevicesQuery) -> list[Device]:
