@@ -16,13 +16,18 @@ FROM generate_series(%s::bigint, %s::bigint) AS number ON CONFLICT DO NOTHING
 """
 """A thousand sensors, a reading a minute, back from yesterday."""
 _AT_ONCE = 1_000_000
+_RUNS = 3
 
 
 def by_devices(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
-    """Readings a second as the number of devices grows; the first contact of each, told to everybody, is over before."""
+    """Readings a second as the number of devices grows: the middle of three runs, which take turns.
+
+    The first contact of each device, which is told to everybody, is over before.
+    """
     bed.register(max(numbers))
     bed.bring_online()
-    return {number: saturate(bed, count=count, devices=number)["per_s"] for number in numbers}
+    runs = [[saturate(bed, count=count, devices=number)["per_s"] for number in numbers] for _ in range(_RUNS)]
+    return {number: sorted(found)[_RUNS // 2] for number, found in zip(numbers, zip(*runs, strict=True), strict=True)}
 
 
 def by_clients(bed: Bed, numbers: list[int], rate: float, seconds: float) -> dict[int, Any]:
