@@ -17,6 +17,7 @@ FROM generate_series(%s::bigint, %s::bigint) AS number ON CONFLICT DO NOTHING
 """A thousand sensors, a reading a minute, back from yesterday."""
 _AT_ONCE = 1_000_000
 _RUNS = 3
+_SETTLE_S = 5.0
 
 
 def by_devices(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
@@ -32,6 +33,7 @@ def by_devices(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
 
 def by_clients(bed: Bed, numbers: list[int], rate: float, seconds: float) -> dict[int, Any]:
     """Latency of commit and of the first client's frame as the number of WebSocket clients grows."""
+    at_rate(bed, rate, _SETTLE_S)  # what ran before is over when the first one counts
     return {number: at_rate(bed, rate, seconds, clients=number) for number in numbers}
 
 
