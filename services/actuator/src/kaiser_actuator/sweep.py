@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 _ALIGN_EVERY_S = 5.0
 _GATHER_S = 0.02
-"""After one device came online so long is waited for others: after an outage the whole fleet does."""
+"""Least time between two looks: the first device that comes online is not kept waiting, a fleet is taken in few."""
 GUARD = "duration guard"
 
 
@@ -64,16 +64,16 @@ class Sweep:
         """Look for ever. Database or NATS away: everything waits for the next look."""
         while True:
             end_if_cancelled()
+            self._wake.clear()  # before the look: who comes online during it is looked at in the next
             try:
                 await self.once()
             except OUTSIDE as error:
                 log.warning("sweep_postponed", reason=reason_of(error))
-            self._wake.clear()
+            await asyncio.sleep(_GATHER_S)
             try:
                 await asyncio.wait_for(self._wake.wait(), every_s)
             except TimeoutError:
                 continue
-            await asyncio.sleep(_GATHER_S)
 
     async def once(self) -> None:
         """One look. Stops go first: they need no database."""
