@@ -1,7 +1,6 @@
 """NATS as deploy/kubernetes runs it: three servers, three copies, one may go."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,7 +58,5 @@ async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "first", deadline_s=20)
         await copied(bus)
         cluster[2][1].kill()
-        started = time.monotonic()
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "second", deadline_s=40)
-        assert time.monotonic() - started < 40
         assert (await bus.jetstream.stream_info(SENSORS.name)).state.messages == 2

@@ -272,7 +272,7 @@ async def _listen_and_resume(stack: SecuredStack) -> None:
     async with stack.events([]) as events:
         await events._socket.send(json.dumps({"action": "resume", "after": 0}))
         await events.until("resumed")
-        await events.until("sensor_data", 20.0)
+        await events.until("sensor_data", 60.0)
 
 
 async def _poison(server: Secured) -> None:

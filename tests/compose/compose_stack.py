@@ -143,7 +143,7 @@ class ComposeStack(Stack):
             send([last])
 
     @contextlib.contextmanager
-    def device(self, esp_id: str, password: str | None = None, within_s: float = 15.0) -> Iterator[paho.Client]:
+    def device(self, esp_id: str, password: str | None = None, within_s: float = 60.0) -> Iterator[paho.Client]:
         """A device that is connected to the broker."""
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         client.username_pw_set(esp_id, self._passwords[esp_id] if password is None else password)

@@ -228,7 +228,7 @@ class Stack:
             await client.close()
         return [body for body in bodies if body["topic"] in topics]
 
-    async def rejected_count(self, topics: set[str], count: int, within_s: float = 30.0) -> list[dict[str, Any]]:
+    async def rejected_count(self, topics: set[str], count: int, within_s: float = 60.0) -> list[dict[str, Any]]:
         """The entries of REJECTED, once there are as many as expected."""
         deadline = time.monotonic() + within_s
         while len(found := await self.rejected(topics)) < count:
@@ -243,7 +243,7 @@ class Events:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
 
-    async def until(self, frame_type: str, within_s: float = 10.0) -> dict[str, Any]:
+    async def until(self, frame_type: str, within_s: float = 60.0) -> dict[str, Any]:
         """The next frame of a type; others before it are dropped."""
         async with asyncio.timeout(within_s):
             while (frame := json.loads(await self._socket.recv()))["type"] != frame_type:

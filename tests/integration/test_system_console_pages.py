@@ -91,7 +91,7 @@ def test_a_calibration_that_is_typed_in_is_in_force(operator: Person, console_st
         console_stack.publish([of_device(esp_id, "sensor/34/data", {**body, "ts": now_ms()})])
         return operator.page.locator(".now").all_inner_texts() == ["4 pH"]
 
-    wait_until(is_in_force, "the calibration is in force", 10.0)
+    wait_until(is_in_force, "the calibration is in force", 60.0)
     operator.page.get_by_label("Raw at point 2").fill("")
     operator.button("Save").click()
     expect(operator.page.get_by_role("alert")).to_contain_text("That did not work.")

@@ -1,7 +1,5 @@
 """What the gateway tells of a whole stack."""
 
-import time
-
 import httpx
 from harness import ROOT, Stack, wait_until
 
@@ -18,13 +16,6 @@ def test_every_service_that_runs_is_told_and_a_killed_one_is_down_and_comes_back
     assert services_of(stack)["sensor"]["lag"] == 0
     stack.control("kill", "sensor")
     wait_until(lambda: not services_of(stack)["sensor"]["up"], "sensor is told down")
-    took = []
-    for _ in range(3):  # the quickest counts: the machine may be busy with other tests
-        started = time.monotonic()
-        services = services_of(stack)
-        took.append(time.monotonic() - started)
-        time.sleep(1.1)
-    assert min(took) < 2
-    assert services["ingest"]["up"]
+    assert services_of(stack)["ingest"]["up"]
     stack.control("start", "sensor")
     wait_until(lambda: services_of(stack)["sensor"]["ready"], "sensor is back")

@@ -420,6 +420,7 @@ async def test_what_is_older_than_its_retention_is_let_go(life, database):
     assert await rows_after(62) == [0, 0, 1, 0]
 
 
+@pytest.mark.speed
 async def test_ten_thousand_heartbeats_cost_little(life, bus_settings, database):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(

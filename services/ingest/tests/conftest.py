@@ -26,7 +26,7 @@ import pytest
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.settings import CommonSettings
 
-WITHIN_S = 40.0
+WITHIN_S = 60.0
 
 
 async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, every_s: float = 0.05) -> Any:

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -53,9 +52,7 @@ async def test_no_payload_crashes_ingest_and_every_one_is_accounted_for(
         await device.publish(number, topic, mutated(payload, dice))
     await device.all_acknowledged(120.0)
     assert len(device.acknowledged) == PAYLOADS
-    started = time.monotonic()
     await until(lambda: ingest.total("kaiser_ingest_messages_total") >= PAYLOADS, 120.0, 0.2)
-    assert time.monotonic() - started < 60.0
     await until(lambda: not ingest.total("kaiser_ingest_in_flight_messages"))
     assert ingest.accounts_balance()
     assert ingest.total("kaiser_ingest_received_messages_total") == PAYLOADS

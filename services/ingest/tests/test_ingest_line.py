@@ -65,7 +65,7 @@ async def test_an_idle_system_adds_no_latency(
         for number in range(11):
             sent = time.monotonic()
             await device.publish(number, world.topic("ESP_0001", "sensor/34/data"), make_reading("ESP_0001", number))
-            await until(lambda: len(heard) == number + 1, 5.0, 0.0005)  # noqa: B023
+            await until(lambda: len(heard) == number + 1, 60.0, 0.0005)  # noqa: B023
             waits.append(heard[-1] - sent)
     assert sorted(waits)[5] < 0.02
 
@@ -94,7 +94,7 @@ async def test_every_example_of_the_contract_goes_through_the_running_system(
             payload = example["payload"].replace("1767225600", str(1767225600 + number)).encode()
             await device.publish(number, example["topic"], payload)
             finished = number + 1
-            await until(lambda: ingest.total("kaiser_ingest_messages_total") >= finished, 15.0, 0.005)  # noqa: B023
+            await until(lambda: ingest.total("kaiser_ingest_messages_total") >= finished, 60.0, 0.005)  # noqa: B023
             await client.flush()
             subject, body = heard[0]
             if example["expect"] == "reject":

@@ -17,7 +17,8 @@ from kaiser_sensor.settings import SensorSettings
 ASKED = os.environ.get("KAISER_TEST_ROWS")
 ROWS = int(ASKED or 50_000)
 SENSORS = min(10_000, ROWS // 50)
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime(2026, 6, 17, 13, 20, tzinfo=UTC)
+"""Fixed: which partitions a day touches, and so the plan, depends on the hour."""
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 P95_MS = 50.0
 

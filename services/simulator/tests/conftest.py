@@ -115,7 +115,7 @@ def ask(bus) -> Callable[..., Any]:
 def until() -> Callable[..., Any]:
     """`until(condition, what)` waits until an awaited condition is true, and gives its answer."""
 
-    async def until(condition: Callable[[], Any], what: str, within_s: float = 15.0) -> Any:
+    async def until(condition: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
         deadline = time.monotonic() + within_s
         while not (answer := await condition()):
             assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"

@@ -17,8 +17,6 @@ SPREAD_S = 6.0
 """Within this time every sensor of a started mock has begun."""
 CORE_SHARE = 0.4
 P99_MS = 50
-TOO_BUSY = 4
-"""Load per core from which on a measurement is not tried."""
 
 
 def cpu_s(pid: int) -> float:
@@ -28,12 +26,10 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.speed
 async def test_five_thousand_readings_a_second_cost_under_half_a_core_and_come_on_time(
     start, bus, health, ask, until, capsys, database
 ):
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > TOO_BUSY * cores:
-        pytest.skip(f"a load of {load:.0f} on {cores} cores: nothing that is measured now says anything")
     sensors = [
         MockSensor(
             gpio=gpio,
@@ -74,9 +70,8 @@ async def test_five_thousand_readings_a_second_cost_under_half_a_core_and_come_o
         )
     assert written == 0, "rows were written for readings"
     assert used / len(late) * SENSORS < CORE_SHARE
-    if os.getloadavg()[0] < (os.cpu_count() or 1):  # else others decide when this process runs
-        assert rate > 0.95 * SENSORS
-        assert p99 < P99_MS
+    assert rate > 0.95 * SENSORS
+    assert p99 < P99_MS
 
 
 async def has_passed(at: float) -> bool:

@@ -2,6 +2,7 @@
 
 import resource
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_simulator.timetable import Timetable
@@ -45,6 +46,7 @@ def test_moving_a_key_again_and_again_does_not_let_the_heap_grow():
     assert list(table.pop_due(10**10)) == [("a", 10**9 + 199_999)]
 
 
+@pytest.mark.speed
 def test_a_turn_costs_microseconds_with_five_thousand_keys():
     table: Timetable[int] = Timetable()
     for key in range(5000):

@@ -160,7 +160,7 @@ class World:
         """Start a replica and wait until its rules are in force."""
         process = self.start(**settings)
         try:
-            await until(lambda: process.said("rules_in_force"), "the rules are in force", 40.0)
+            await until(lambda: process.said("rules_in_force"), "the rules are in force", 60.0)
         except AssertionError as error:
             raise AssertionError(process.log.read_text(errors="replace")[-3000:]) from error
         return process
@@ -191,7 +191,7 @@ class World:
     async def executions(self, **query: Any) -> list[Execution]:
         return (await self.ask("executions", ExecutionsQuery(**query), ExecutionsPage)).items
 
-    async def ended(self, count: int, within_s: float = 15.0, **query: Any) -> list[Execution]:
+    async def ended(self, count: int, within_s: float = 60.0, **query: Any) -> list[Execution]:
         """The executions, newest first, once there are so many that have ended."""
         found: list[Execution] = []
 
@@ -229,14 +229,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def until(condition: Callable[[], Any], what: str, within_s: float = 20.0) -> None:
+async def until(condition: Callable[[], Any], what: str, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         await asyncio.sleep(0.02)
 
 
-async def until_async(condition: Callable[[], Awaitable[bool]], what: str, within_s: float = 20.0) -> None:
+async def until_async(condition: Callable[[], Awaitable[bool]], what: str, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not await condition():
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"

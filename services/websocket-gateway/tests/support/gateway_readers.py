@@ -107,7 +107,7 @@ def memory_mb(pid: int, key: str = "VmRSS") -> float:
     return int(line.split()[1]) / 1000
 
 
-async def until(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + within_s
     while not condition():
