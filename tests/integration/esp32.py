@@ -50,7 +50,7 @@ class Device:
         ]
 
     def emergencies(self) -> list[str]:
-        return [body["action"] for _, topic, body in list(self.heard) if topic.endswith("/emergency")]
+        return [body["command"] for _, topic, body in list(self.heard) if topic.endswith("/emergency")]
 
     def send(self, topic: str, body: dict[str, Any]) -> None:
         self._client.publish(f"{self.base}/{topic}", json.dumps(body), qos=1)
@@ -84,7 +84,7 @@ class Device:
             threading.Timer(self.after_s, self._do, (body, int(message.topic.split("/")[5]))).start()
 
     def _on_emergency(self, body: dict[str, Any]) -> None:
-        self.stopped = body["action"] != "clear"
+        self.stopped = body["command"] != "clear_emergency"
         if self.stopped:
             for gpio in self.on:
                 self.on[gpio] = False

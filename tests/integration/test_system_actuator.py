@@ -121,7 +121,7 @@ def test_an_emergency_in_the_middle_of_a_sequence_cancels_it_and_holds_until_it_
     pending = [sent(rest, device, command) for command in ("OFF", "ON", "ON")]
     stop = rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": device.esp_id, "reason": "leak"})
     assert stop.status_code == 200, stop.text
-    wait_until(lambda: "stop_all" in device.emergencies(), "the device is stopped")
+    wait_until(lambda: "emergency_stop" in device.emergencies(), "the device is stopped")
     assert {state(rest, command) for command in pending} == {"cancelled"}
     refused = send(rest, device, "ON")
     assert (refused.status_code, "leak" in refused.json()["detail"]) == (423, True)
@@ -129,7 +129,7 @@ def test_an_emergency_in_the_middle_of_a_sequence_cancels_it_and_holds_until_it_
     wait_until(lambda: actuator(rest, device)["state"] is False, "it is off")
     device.answers = True
     clear(rest, esp_id=device.esp_id)
-    wait_until(lambda: device.emergencies()[-1] == "clear", "the device may go on")
+    wait_until(lambda: device.emergencies()[-1] == "clear_emergency", "the device may go on")
     becomes(rest, sent(rest, device, "ON"), "acknowledged")
 
 
@@ -137,7 +137,7 @@ def test_a_critical_alert_of_a_device_locks_it(rest: httpx.Client, device: Devic
     device.send(f"actuator/{PIN}/alert", {"gpio": PIN, "alert_type": "fault", "message": "motor stuck"})
     wait_until(lambda: actuator(rest, device)["emergency"] == "active", "the alert stopped it")
     assert send(rest, device, "ON").status_code == 423
-    wait_until(lambda: "stop_actuator" in device.emergencies(), "the device is told too")
+    wait_until(lambda: (PIN, "OFF", 0) in device.commands(), "the device hears OFF")
     clear(rest, esp_id=device.esp_id, gpio=PIN)
     becomes(rest, sent(rest, device, "ON"), "acknowledged")
 
@@ -149,12 +149,12 @@ def test_an_emergency_of_everything_reaches_every_device(stack: Stack, rest: htt
         rest.post("/api/v1/actuators/emergency_stop", json={"reason": "fire"}).raise_for_status()
         try:
             for one in (device, other):
-                wait_until(lambda one=one: "stop_all" in one.emergencies(), f"{one.esp_id} is stopped")
+                wait_until(lambda one=one: "emergency_stop" in one.emergencies(), f"{one.esp_id} is stopped")
                 assert send(rest, one, "ON").status_code == 423
         finally:
             clear(rest)
         for one in (device, other):
-            wait_until(lambda one=one: one.emergencies()[-1] == "clear", f"{one.esp_id} may go on")
+            wait_until(lambda one=one: one.emergencies()[-1] == "clear_emergency", f"{one.esp_id} may go on")
 
 
 def test_an_emergency_is_quick_under_load(stack: Stack, rest: httpx.Client, device: Device):
@@ -184,7 +184,7 @@ def test_an_emergency_is_quick_under_load(stack: Stack, rest: httpx.Client, devi
             started = time.monotonic()
             target = {"esp_id": device.esp_id, "gpio": PIN}
             rest.post("/api/v1/actuators/emergency_stop", json=target).raise_for_status()
-            wait_until(lambda: "stop_actuator" in device.emergencies(), "the device is stopped")
+            wait_until(lambda: (PIN, "OFF", 0) in device.commands(), "the device hears OFF")
             waits.append(device.heard[0][0] - started)
             clear(rest, **target)
     finally:
@@ -217,11 +217,11 @@ def test_a_stop_survives_a_restart_of_everything_and_is_sent_to_a_device_that_co
         with Device(stack, esp_id) as device:
             set_up(rest, device)
             rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": esp_id, "reason": "leak"}).raise_for_status()
-            wait_until(lambda: "stop_all" in device.emergencies(), "the device is stopped")
+            wait_until(lambda: "emergency_stop" in device.emergencies(), "the device is stopped")
     stack.stop()
     stack.start()
     with stack.sign_in() as rest, Device(stack, esp_id) as device:
-        wait_until(lambda: "stop_all" in device.emergencies(), "the device that comes online is told again", 60.0)
+        wait_until(lambda: "emergency_stop" in device.emergencies(), "the device that comes online is told again", 60.0)
         wait_until(lambda: send(rest, device, "ON").status_code == 423, "commands are still refused")
         assert rest.get("/api/v1/actuators/emergencies").json()["items"][0]["reason"] == "leak"
 

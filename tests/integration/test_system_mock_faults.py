@@ -277,7 +277,7 @@ def test_the_red_button_stops_the_pump_and_shows_as_an_emergency(mocks: Mocks):
 def test_a_broadcast_stops_every_mock(mocks: Mocks):
     ids = mocks.make_many(3, actuators=[PUMP])
     wait_until(lambda: all(mocks.read(esp_id).get("connected") for esp_id in ids), "all are connected")
-    body = json.dumps({"action": "stop_all", "reason": "fire"}).encode()
+    body = json.dumps({"command": "emergency_stop", "reason": "fire", "issued_by": "ada"}).encode()
     mocks.stack.publish([Message("kaiser/broadcast/emergency", body)])
     wait_until(lambda: all(mocks.actuator(esp_id)["emergency"] == "active" for esp_id in ids), "all have stopped")
     wait_until(lambda: set(ids) <= emergencies(mocks), "their alerts are emergencies in Kaiser")

@@ -176,6 +176,7 @@ async def test_a_command_goes_out_in_the_words_of_the_contract_and_ends_acknowle
                 "duration": 60,
                 "timestamp": int(START.timestamp()),
                 "correlation_id": command.command_id,
+                "issued_by": "ada",
             },
         )
     ]
@@ -342,14 +343,12 @@ async def test_a_stop_goes_out_first_cancels_what_is_open_and_locks_until_it_is_
     answer = await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="leak"), ADA)
     assert answer.cancelled == 1
     assert [(each.esp_id, each.gpio, each.raised_by) for each in answer.items] == [("ESP_A", 5, "ada")]
-    stop = {"action": "stop_actuator", "gpio": 5, "reason": "leak"}
-    lanes = [(lane, payload.get("action", payload.get("command"))) for lane, payload in await life.outbox()]
+    lanes = [(lane, payload["command"]) for lane, payload in await life.outbox()]
     assert lanes == [
         (f"out {TOPIC}6/command", "ON"),
-        (f"urgent {TOPIC}emergency", "stop_actuator"),
-        (f"out {TOPIC}emergency", "stop_actuator"),
-    ], "the stopped one's command is gone, the stop comes on the fast lane and behind what ingest may hold"
-    assert (await life.outbox())[1][1] == stop
+        (f"urgent {TOPIC}5/command", "OFF"),
+        (f"out {TOPIC}5/command", "OFF"),
+    ], "the stopped one's command is gone, OFF comes on the fast lane and behind what ingest may hold"
     assert (await life.how(command)).state == "cancelled"
     assert (await life.how(other)).state == "queued"
     assert await refusal(life.send("ON")) == (423, 5405)
@@ -361,7 +360,6 @@ async def test_a_stop_goes_out_first_cancels_what_is_open_and_locks_until_it_is_
     life.wait(5)
     cleared = await life.emergency.clear(ClearEmergency(esp_id="ESP_A", gpio=5, reason="dry again"), ADA)
     assert cleared.items == []
-    assert (await life.outbox())[-1] == (f"urgent {TOPIC}emergency", {"action": "clear", "reason": "dry again"})
     assert (await life.send("ON")).state == "queued"
     history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
     assert [(each.message, each.actor) for each in history if each.kind == "emergency"] == [
@@ -378,14 +376,17 @@ async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_
     life.wait(1)
     answer = await life.emergency.stop(EmergencyStop(reason="fire"), ADA)
     assert len(answer.items) == 2
-    assert ("urgent kaiser/broadcast/emergency", {"action": "stop_all", "reason": "fire"}) in await life.outbox()
+    broadcast = {"command": "emergency_stop", "reason": "fire", "issued_by": "ada"}
+    assert ("urgent kaiser/broadcast/emergency", broadcast) in await life.outbox()
+    own = ("urgent kaiser/god/esp/ESP_B/actuator/emergency", "emergency_stop")
+    assert own in [(lane, payload["command"]) for lane, payload in await life.outbox()]
     assert await refusal(life.send("ON")) == (423, 5405)
     assert await refusal(life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)) == (409, 5405)
     await life.emergency.clear(ClearEmergency(), ADA)
-    told = [(lane, payload["action"]) for lane, payload in await life.outbox()][-2:]
+    told = [(lane, payload["command"]) for lane, payload in await life.outbox()][-2:]
     assert told == [
-        (f"urgent {TOPIC}emergency", "clear"),
-        ("urgent kaiser/god/esp/ESP_B/actuator/emergency", "stop_all"),
+        (f"urgent {TOPIC}emergency", "clear_emergency"),
+        ("urgent kaiser/god/esp/ESP_B/actuator/emergency", "emergency_stop"),
     ]
     assert (await life.send("ON")).state == "queued"
     assert await refusal(life.send("ON", esp_id="ESP_B")) == (423, 5405)
@@ -402,7 +403,9 @@ async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
     life.sweep.on_device("ESP_A", device("ESP_A"))
     life.sweep.on_device("ESP_B", device("ESP_B"))
     await life.sweep.once()
-    assert (await life.outbox())[before:] == [(f"urgent {TOPIC}emergency", {"action": "stop_all", "reason": "leak"})]
+    [(lane, payload)] = (await life.outbox())[before:]
+    assert lane == f"urgent {TOPIC}emergency"
+    assert (payload["command"], payload["auth_token"], payload["reason"]) == ("emergency_stop", "ESP_A", "leak")
 
 
 @pytest.mark.parametrize("alert_type", ["emergency_stop", "safety_violation", "hardware_error"])
@@ -455,8 +458,8 @@ async def test_an_actuator_that_is_on_although_it_is_stopped_is_told_again(life)
     before = len(await life.outbox())
     life.wait(1)
     await life.say(life.status(True))
-    assert (await life.outbox())[before:] == [
-        (f"urgent {TOPIC}emergency", {"action": "stop_actuator", "gpio": 5, "reason": "leak"})
+    assert [(lane, payload["command"]) for lane, payload in (await life.outbox())[before:]] == [
+        (f"urgent {TOPIC}5/command", "OFF")
     ]
     [alert] = await life.events("actuator_alert")
     assert (alert["alert_type"], alert["severity"]) == ("safety_violation", "critical")
@@ -494,8 +497,8 @@ async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_
         await asyncio.sleep(0.3)
         stopped.set()
     assert (await life.how(sending.result())).state == "cancelled"
-    lanes = [(lane.split()[0], payload.get("action", payload.get("command"))) for lane, payload in await life.outbox()]
-    assert lanes[-1] == ("out", "stop_all"), "whatever ingest may hold of the command, the stop comes behind it"
+    lanes = [(lane.split()[0], payload["command"]) for lane, payload in await life.outbox()]
+    assert lanes[-1] == ("out", "emergency_stop"), "whatever ingest may hold of the command, the stop comes behind it"
     assert ("out", "ON") not in lanes
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kaiser_actuator import commands
 from kaiser_actuator.admission import check_command, check_device, check_reachable, duration_of, expiry_of, value_of
 from kaiser_actuator.commands import Answer, CommandRecord
-from kaiser_actuator.emergencies import covering, covers, key_of, of_device, payload, target_of_alert
+from kaiser_actuator.emergencies import covering, covers, key_of, of_device, target_of_alert
 from kaiser_actuator.unit import (
     GUARD_GRACE,
     Unit,
@@ -212,13 +212,7 @@ def test_a_device_is_told_of_the_widest_stop_first():
     assert told == ["all", "ESP_A", "ESP_A.5", "ESP_A.6"]
 
 
-def test_a_device_is_told_in_the_words_of_the_contract():
-    assert payload(stop("ESP_A", 5)).model_dump(exclude_none=True) == {
-        "action": "stop_actuator",
-        "gpio": 5,
-        "reason": "fire",
-    }
-    assert payload(stop("ESP_A")).model_dump(exclude_none=True) == {"action": "stop_all", "reason": "fire"}
+def test_an_alert_of_gpio_255_is_about_the_whole_device():
     assert target_of_alert("ESP_A", 255) == ("ESP_A", None)
     assert target_of_alert("ESP_A", 5) == ("ESP_A", 5)
 

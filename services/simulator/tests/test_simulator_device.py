@@ -153,7 +153,7 @@ def test_runtime_protection_counts_from_the_first_on_and_alerts(mock):
 
 def test_an_emergency_stops_all_alerts_and_refuses_until_it_is_cleared(mock):
     mock.command(25, "ON")
-    alert, *statuses = mock.tell("actuator/emergency", action="stop_all", reason="leak")
+    alert, *statuses = mock.tell("actuator/emergency", command="emergency_stop", reason="leak")
     assert alert == (
         "actuator/255/alert",
         {"esp_id": ID, "gpio": 255, "alert_type": "emergency_stop", "message": "leak", "ts": mock.now},
@@ -166,7 +166,7 @@ def test_an_emergency_stops_all_alerts_and_refuses_until_it_is_cleared(mock):
     assert (refused["success"], refused["message"]) == (False, "refused: emergency stop active")
     (_, switched_off), _ = mock.command(25, "OFF")
     assert switched_off["success"] is True
-    cleared = mock.tell("actuator/emergency", action="clear")
+    cleared = mock.tell("actuator/emergency", command="clear_emergency")
     assert [(topic, body["state"], body["emergency"]) for topic, body in cleared] == [
         ("actuator/25/status", False, "normal"),
         ("actuator/26/status", False, "normal"),
@@ -176,18 +176,9 @@ def test_an_emergency_stops_all_alerts_and_refuses_until_it_is_cleared(mock):
 
 
 def test_a_broadcast_stops_as_an_own_emergency_does(mock):
-    said = mock.tell("kaiser/broadcast/emergency", action="stop_all", reason="fire")
+    said = mock.tell("kaiser/broadcast/emergency", command="emergency_stop", reason="fire")
     assert [topic for topic, _ in said] == ["actuator/255/alert", "actuator/25/status", "actuator/26/status"]
     assert mock.device.life.emergency is True
-
-
-def test_a_stop_of_one_actuator_leaves_the_other_free(mock):
-    said = mock.tell("actuator/emergency", action="stop_actuator", gpio=25)
-    assert [topic for topic, _ in said] == ["actuator/25/alert", "actuator/25/status"]
-    assert mock.command(25, "ON")[0][1]["success"] is False
-    assert mock.command(26, "ON")[0][1]["success"] is True
-    mock.tell("actuator/emergency", action="clear", gpio=25)
-    assert mock.command(25, "ON")[0][1]["success"] is True
 
 
 @pytest.mark.parametrize(
@@ -297,7 +288,7 @@ def test_safe_mode_switches_off_and_is_left_on_order(mock):
 
 
 def test_operation_is_not_resumed_during_an_emergency(mock):
-    mock.tell("actuator/emergency", action="stop_all")
+    mock.tell("actuator/emergency", command="emergency_stop")
     [(_, answer)] = mock.tell("system/command", command="resume_operation", correlation_id="s1")
     assert (answer["success"], answer["message"]) == (False, "an emergency stop is active")
 
@@ -361,7 +352,7 @@ def test_a_flapping_connection_goes_down_and_comes_back(mock):
 
 def test_a_state_survives_the_table(mock):
     mock.command(25, "ON", duration=30)
-    mock.tell("actuator/emergency", action="stop_actuator", gpio=26)
+    mock.tell("actuator/emergency", command="emergency_stop")
     text = mock.device.model_dump_json()
     assert Device.model_validate_json(text) == mock.device
 

@@ -191,7 +191,13 @@ async def test_a_broadcast_reaches_every_mock(start, bus, health, ask, until):
             return all([await said(bus, "/status", mock.esp_id) for mock in mocks])
 
         await until(all_hello, "all are there")
-        await tell(bus, "kaiser/broadcast/emergency", {"action": "stop_all"}, BROADCAST, BROADCAST)
+        await tell(
+            bus,
+            "kaiser/broadcast/emergency",
+            {"command": "emergency_stop"},
+            BROADCAST,
+            BROADCAST,
+        )
 
     async def all_stopped() -> bool:
         return all([await said(bus, "/alert", mock.esp_id) for mock in mocks])

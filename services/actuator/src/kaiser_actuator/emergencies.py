@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 
-from kaiser_common.schemas import actuator as wire
 from kaiser_common.schemas.actuator import AlertType
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.topics import WHOLE_DEVICE_GPIO
@@ -35,13 +34,6 @@ def of_device(stops: Iterable[Emergency], esp_id: str) -> list[Emergency]:
     """The stops that a device has to know, the widest first."""
     concerned = [stop for stop in stops if stop.esp_id in (None, esp_id)]
     return sorted(concerned, key=lambda stop: (stop.esp_id is not None, stop.gpio is not None, stop.gpio or 0))
-
-
-def payload(stop: Emergency) -> wire.Emergency:
-    """What a device is told."""
-    if stop.gpio is None:
-        return wire.Emergency(action="stop_all", reason=stop.reason)
-    return wire.Emergency(action="stop_actuator", gpio=stop.gpio, reason=stop.reason)
 
 
 def target_of_alert(esp_id: str, gpio: int) -> tuple[str, int | None]:

@@ -50,8 +50,6 @@ class EmergencyApi:
 
     async def stop(self, request: EmergencyStop, caller: Caller) -> Emergencies:
         """Stop one actuator, one device or everything. Answered once it is on its way; the database may be away."""
-        if request.esp_id is not None and request.esp_id not in self._devices:
-            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"{request.esp_id} is not registered", "esp_id")
         stop = await self._stops.raise_(
             Emergency(
                 emergency_id=self._bus.message_id(),

@@ -6,7 +6,6 @@ from typing import Any, Literal
 from kaiser_common.bus import Outgoing
 from kaiser_common.schemas import actuator as wire
 from kaiser_common.schemas.api.actuators import Emergency
-from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.event import (
     ActuatorAlertEvent,
     ActuatorResponseEvent,
@@ -18,27 +17,34 @@ from kaiser_common.subjects import command_subject, event_subject, outbox_subjec
 from kaiser_common.topics import BROADCAST, Kind, build
 from pydantic import BaseModel
 
+from kaiser_actuator.addresses import Address
 from kaiser_actuator.commands import CommandRecord
-from kaiser_actuator.emergencies import payload
 
 Severity = Literal["info", "warning", "error", "critical"]
 _EVERYBODY = "all"
+EMERGENCY_BYTES, COMMAND_BYTES = 255, 511
+"""Most bytes of topic and payload that every firmware takes of an emergency and of a command to an actuator."""
+_REASON, _ISSUED_BY, _CORRELATION = 64, 64, 40
+"""Most characters (of issued_by bytes) of these texts in what goes to a device."""
 _STOP_EXPIRES_MS = 3_600_000
 """A stop that no broker took for an hour: the device is told again when it comes online."""
 
 
 def command_message(command: CommandRecord) -> Outgoing:
     """A command on its way to its device."""
-    body = wire.ActuatorCommand(
-        command=command.command,
-        value=command.value,
-        duration=command.duration_s,
-        timestamp=int(command.queued_at.timestamp()),
-        correlation_id=command.command_id,
-    )
+    topic = build(Kind.ACTUATOR_COMMAND, command.kaiser_id, command.esp_id, command.gpio)
     message = OutboxMessage(
-        topic=build(Kind.ACTUATOR_COMMAND, command.kaiser_id, command.esp_id, command.gpio),
-        payload=body.model_dump_json(),
+        topic=topic,
+        payload=_command_payload(
+            wire.ActuatorCommand(
+                command=command.command,
+                value=command.value,
+                duration=command.duration_s,
+                timestamp=int(command.queued_at.timestamp()),
+                correlation_id=command.command_id,
+                issued_by=_within(command.issued_by, _ISSUED_BY),
+            )
+        ),
         expires_at=to_ms(command.expires_at),
         receipt=receipt_subject(command.kaiser_id, command.esp_id, command.gpio, command.command_id),
     )
@@ -49,35 +55,102 @@ def command_message(command: CommandRecord) -> Outgoing:
     )
 
 
-def stop_message(
-    stop: Emergency, device: DeviceRecord | None, now_ms: int, occasion: str, *, urgent: bool = True
+def off_message(
+    address: Address, gpio: int, stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True
 ) -> Outgoing:
-    """A stop for one device, or for all by broadcast (device None). `occasion` tells repetitions apart."""
-    return _emergency(payload(stop), device, now_ms, f"stop-{stop.emergency_id}-{occasion}", urgent=urgent)
+    """OFF for one actuator under a stop: the only stop of a single actuator that the firmware has."""
+    body = wire.ActuatorCommand(
+        command="OFF",
+        value=0.0,
+        timestamp=now_ms // 1000,
+        correlation_id=f"stop-{stop.emergency_id}"[:_CORRELATION],
+        issued_by=_within(stop.raised_by, _ISSUED_BY),
+    )
+    topic = build(Kind.ACTUATOR_COMMAND, address.kaiser_id, address.esp_id, gpio)
+    message = OutboxMessage(topic=topic, payload=_command_payload(body), expires_at=now_ms + _STOP_EXPIRES_MS)
+    names = (address.kaiser_id, address.esp_id)
+    subject = urgent_subject(*names) if urgent else command_subject(*names, gpio)
+    lane = "urgent" if urgent else "behind"
+    msg_id = f"off-{stop.emergency_id}-{address.esp_id}-{gpio}-{occasion}-{lane}"
+    return Outgoing(subject, message.model_dump_json().encode(), msg_id)
 
 
-def clear_message(device: DeviceRecord, reason: str, now_ms: int, occasion: str) -> Outgoing:
+def stop_message(address: Address, stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True) -> Outgoing:
+    """A device's own emergency: it switches everything off and takes no command until a clear."""
+    return _emergency(address, "emergency_stop", stop, stop.reason, now_ms, occasion, urgent=urgent)
+
+
+def clear_message(address: Address, stop: Emergency, reason: str, now_ms: int, occasion: str) -> Outgoing:
     """Let a device take commands again."""
-    body = wire.Emergency(action="clear", reason=reason)
-    return _emergency(body, device, now_ms, f"clear-{device.esp_id}-{occasion}", urgent=True)
+    return _emergency(address, "clear_emergency", stop, reason, now_ms, occasion, urgent=True)
+
+
+def broadcast_message(stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True) -> Outgoing:
+    """A stop of everything, to all devices with one message. Nothing else goes on this topic: firmware A stops at
+    whatever it reads there."""
+    body = wire.BroadcastEmergency(reason=stop.reason[:_REASON], issued_by=stop.raised_by[:_ISSUED_BY])
+    message = OutboxMessage(
+        topic=build(Kind.BROADCAST_EMERGENCY, ""), payload=body.model_dump_json(), expires_at=now_ms + _STOP_EXPIRES_MS
+    )
+    names = (BROADCAST, _EVERYBODY)
+    subject = urgent_subject(*names) if urgent else outbox_subject(*names)
+    lane = "urgent" if urgent else "behind"
+    return Outgoing(subject, message.model_dump_json().encode(), f"stop-{stop.emergency_id}-{occasion}-all-{lane}")
 
 
 def _emergency(
-    body: wire.Emergency, device: DeviceRecord | None, now_ms: int, msg_id: str, *, urgent: bool
+    address: Address,
+    command: Literal["emergency_stop", "clear_emergency"],
+    stop: Emergency,
+    reason: str,
+    now_ms: int,
+    occasion: str,
+    *,
+    urgent: bool,
 ) -> Outgoing:
-    if device is None:
-        topic, names = build(Kind.BROADCAST_EMERGENCY, ""), (BROADCAST, _EVERYBODY)
-    else:
-        topic, names = build(Kind.EMERGENCY, device.kaiser_id, device.esp_id), (device.kaiser_id, device.esp_id)
+    topic = build(Kind.EMERGENCY, address.kaiser_id, address.esp_id)
+    correlation_id = f"{stop.emergency_id}-{occasion}"[-_CORRELATION:]
     message = OutboxMessage(
         topic=topic,
-        payload=body.model_dump_json(exclude_none=True),
+        payload=emergency_payload(topic, command, address.token, reason, correlation_id),
         expires_at=now_ms + _STOP_EXPIRES_MS,
-        only_newest=body.action == "clear",
+        only_newest=command == "clear_emergency",
     )
+    names = (address.kaiser_id, address.esp_id)
     subject = urgent_subject(*names) if urgent else outbox_subject(*names)
     lane = "urgent" if urgent else "behind"
-    return Outgoing(subject, message.model_dump_json().encode(), f"{msg_id}-{names[1]}-{lane}")
+    msg_id = f"{command}-{stop.emergency_id}-{occasion}-{address.esp_id}-{lane}"
+    return Outgoing(subject, message.model_dump_json().encode(), msg_id)
+
+
+def emergency_payload(
+    topic: str,
+    command: Literal["emergency_stop", "clear_emergency"],
+    token: str,
+    reason: str,
+    correlation_id: str,
+) -> str:
+    """The payload of a device's emergency: topic and payload in 255 bytes, or the firmware drops the message.
+
+    What does not fit of the reason is cut; a stop is never refused for its size.
+    """
+    wanted = reason[:_REASON]
+    while True:
+        body = wire.Emergency(command=command, auth_token=token, reason=wanted, correlation_id=correlation_id)
+        payload = body.model_dump_json(exclude_none=True)
+        too_long = len(topic.encode()) + len(payload.encode()) - EMERGENCY_BYTES
+        if too_long <= 0 or not wanted:
+            return payload
+        wanted = wanted[: max(0, len(wanted) - max(1, too_long // 4))]
+
+
+def _within(text: str, most_bytes: int) -> str:
+    """A text cut to so many bytes of UTF-8."""
+    return text.encode()[:most_bytes].decode(errors="ignore")
+
+
+def _command_payload(body: wire.ActuatorCommand) -> str:
+    return body.model_dump_json(exclude_none=True)
 
 
 def status_event(status: wire.ActuatorStatus) -> Outgoing:

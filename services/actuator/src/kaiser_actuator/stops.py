@@ -14,6 +14,7 @@ from kaiser_common.subjects import OUTBOX, commands_filter
 from nats.errors import Error as NatsError
 
 from kaiser_actuator import metrics, outgoing
+from kaiser_actuator.addresses import Address, Addresses
 from kaiser_actuator.emergencies import key_of, of_device
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ class Stops(Mapping[str, Emergency]):
         self._bus = bus
         self._bucket = bucket
         self._mirror = mirror
-        self._devices = devices
+        self.addresses = Addresses(devices)
         self._now_ms = now_ms
         self._raised: dict[str, Emergency] = {}
         """Ours, until the mirror has them."""
@@ -77,18 +78,14 @@ class Stops(Mapping[str, Emergency]):
         return stop
 
     async def tell(self, stop: Emergency, why: str) -> None:
-        """Send a stop ahead of all that waits. A device that is not in the registry is told nothing."""
-        message = self._message(stop, why, urgent=True)
-        if message is not None:
-            await self._bus.publish_batch([message])
-            metrics.STOPS.labels(why).inc()
+        """Send a stop ahead of all that waits, to a device that the registry does not have too."""
+        await self._bus.publish_batch(self._messages(stop, why, urgent=True))
+        metrics.STOPS.labels(why).inc()
 
     async def follow(self, stop: Emergency) -> None:
         """Purge once more, for what was admitted meanwhile, and send the stop again behind all that ingest may hold."""
         await self.purge(stop)
-        message = self._message(stop, "behind", urgent=False)
-        if message is not None:
-            await self._bus.publish_batch([message])
+        await self._bus.publish_batch(self._messages(stop, "behind", urgent=False))
 
     async def purge(self, stop: Emergency) -> None:
         """Take the commands off the OUTBOX that a stop covers."""
@@ -99,12 +96,11 @@ class Stops(Mapping[str, Emergency]):
 
     async def greet(self, esp_id: str) -> None:
         """Tell a device that came online of every stop that covers it."""
-        device = self._devices.get(esp_id)
-        stops = of_device(self.values(), esp_id) if device else []
-        if device is None or not stops:
+        stops = of_device(self.values(), esp_id)
+        if not stops:
             return
         occasion = f"online-{self._now_ms() // 5000}"
-        await self._bus.publish_batch([outgoing.stop_message(each, device, self._now_ms(), occasion) for each in stops])
+        await self._bus.publish_batch([self._own(each, esp_id, occasion, urgent=True) for each in stops])
         metrics.STOPS.labels("online").inc(len(stops))
         log.info("emergency_sent_again", esp_id=esp_id, stops=len(stops))
 
@@ -112,41 +108,48 @@ class Stops(Mapping[str, Emergency]):
         """Delete a stop from the bucket, then let its devices go on; what else stops them is sent again behind it."""
         key = key_of(stop.esp_id, stop.gpio)
         await self.forget(key)
-        concerned = (
-            list(self._devices.values())
-            if stop.esp_id is None
-            else [device for device in [self._devices.get(stop.esp_id)] if device]
-        )
-        messages = [message for device in concerned for message in self._release(device, stop, reason)]
+        concerned = self.addresses.all() if stop.esp_id is None else [self.addresses.of(stop.esp_id)]
+        messages = [message for address in concerned for message in self._release(address, stop, reason)]
         for start in range(0, len(messages), _CLEAR_BATCH):
             await self._bus.publish_batch(messages[start : start + _CLEAR_BATCH])
         log.warning("emergency_cleared", key=key, reason=reason)
 
     async def forget(self, key: str) -> None:
-        """Delete a stop from the bucket and from memory."""
+        """Delete a stop from the bucket and from memory; back once the mirror knows, within a second."""
         await self._bucket.delete(key)
         self._raised.pop(key, None)
+        for _ in range(100):
+            if key not in self._mirror:
+                return
+            await asyncio.sleep(0.01)
 
     async def keep(self, key: str, stop: Emergency) -> None:
         """Put a stop into the bucket that the table knows and the bucket has lost."""
         await self._bucket.put(key, stop.model_dump_json().encode())
 
-    def _release(self, device: DeviceRecord, stop: Emergency, reason: str) -> Sequence[Outgoing]:
-        now_ms = self._now_ms()
-        still = [each for each in of_device(self.values(), device.esp_id) if each.emergency_id != stop.emergency_id]
-        again = [outgoing.stop_message(each, device, now_ms, f"after-{now_ms}") for each in still]
-        if any(each.gpio is None for each in still):
-            return again  # a wider stop holds it all the same
-        return [outgoing.clear_message(device, reason, now_ms, f"{stop.emergency_id}-{now_ms}"), *again]
+    def _release(self, address: Address, stop: Emergency, reason: str) -> Sequence[Outgoing]:
+        occasion = f"after-{self._now_ms()}"
+        still = [each for each in of_device(self.values(), address.esp_id) if each.emergency_id != stop.emergency_id]
+        again = [self._own(each, address.esp_id, occasion, urgent=True) for each in still]
+        if stop.gpio is not None or any(each.gpio is None for each in still):
+            return again  # one actuator is locked by Kaiser alone, and a wider stop holds the device all the same
+        return [outgoing.clear_message(address, stop, reason, self._now_ms(), occasion), *again]
 
-    def _message(self, stop: Emergency, why: str, *, urgent: bool) -> Outgoing | None:
-        now_ms = self._now_ms()
-        if stop.esp_id is None:
-            return outgoing.stop_message(stop, None, now_ms, f"{why}-{now_ms}", urgent=urgent)
-        device = self._devices.get(stop.esp_id)
-        if device is None:
-            return None
-        return outgoing.stop_message(stop, device, now_ms, f"{why}-{now_ms}", urgent=urgent)
+    def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
+        """All that a stop puts on the OUTBOX: everything by broadcast first, then each device by its own topic, for
+        firmware B refuses the broadcast where it has no token."""
+        occasion = f"{why}-{self._now_ms()}"
+        if stop.esp_id is not None:
+            return [self._own(stop, stop.esp_id, occasion, urgent=urgent)]
+        own = [self._own(stop, each.esp_id, occasion, urgent=urgent) for each in self.addresses.all()]
+        return [outgoing.broadcast_message(stop, self._now_ms(), occasion, urgent=urgent), *own]
+
+    def _own(self, stop: Emergency, esp_id: str, occasion: str, *, urgent: bool) -> Outgoing:
+        """What a stop is to one device: its emergency, or OFF where it is about one actuator."""
+        address, now_ms = self.addresses.of(esp_id), self._now_ms()
+        if stop.gpio is not None:
+            return outgoing.off_message(address, stop.gpio, stop, now_ms, occasion, urgent=urgent)
+        return outgoing.stop_message(address, stop, now_ms, occasion, urgent=urgent)
 
     def _on_change(self, key: str, stop: Emergency | None) -> None:
         if stop is not None:

@@ -44,19 +44,15 @@ def on_command(device: Device, gpio: int, command: ActuatorCommand, now_ms: int)
 
 
 def on_emergency(device: Device, emergency: Emergency, now_ms: int) -> Reaction:
-    """Stop everything or one actuator, or let go of a stop. A stop switches off and alerts; clearing starts nothing."""
-    if emergency.action == "clear":
-        return _cleared(device, emergency.gpio, now_ms)
-    whole = emergency.action == "stop_all"
-    if not whole and (emergency.gpio is None or device.actuator(emergency.gpio) is None):
-        return Reaction(device)
-    stopped = [actuator for actuator, _ in actuators(device) if whole or actuator.gpio == emergency.gpio]
+    """Stop all actuators, or end that stop. A stop switches off and alerts; clearing starts nothing."""
+    if emergency.command == "clear_emergency":
+        return _cleared(device, now_ms)
+    stopped = [actuator for actuator, _ in actuators(device)]
     for actuator in stopped:
         life = switched_off(device.actuator_life(actuator.gpio), now_ms, "emergency_stop")
         device = device.with_actuator_life(actuator.gpio, life.model_copy(update={"emergency": True}))
-    if whole:
-        device = device.lived(emergency=True)
-    gpio = payloads.all_off_alert_gpio(None if whole else emergency.gpio)
+    device = device.lived(emergency=True)
+    gpio = payloads.all_off_alert_gpio(None)
     reason = emergency.reason or "emergency stop"
     alert = payloads.actuator_alert(device, gpio, "emergency_stop", reason, now_ms)
     return Reaction(device, (alert, *(payloads.actuator_status(device, actuator, now_ms) for actuator in stopped)))
@@ -160,12 +156,11 @@ def _commanded(life: ActuatorLife, command: ActuatorCommand, now_ms: int) -> Act
     )
 
 
-def _cleared(device: Device, gpio: int | None, now_ms: int) -> Reaction:
-    """Without gpio everything is let go of; with one, that actuator alone, unless the whole device is stopped."""
-    freed = [actuator for actuator, _ in actuators(device) if gpio is None or actuator.gpio == gpio]
+def _cleared(device: Device, now_ms: int) -> Reaction:
+    """Every actuator takes commands again."""
+    freed = [actuator for actuator, _ in actuators(device)]
     for actuator in freed:
         life = device.actuator_life(actuator.gpio)
         device = device.with_actuator_life(actuator.gpio, life.model_copy(update={"emergency": False}))
-    if gpio is None:
-        device = device.lived(emergency=False)
+    device = device.lived(emergency=False)
     return Reaction(device, tuple(payloads.actuator_status(device, actuator, now_ms) for actuator in freed))

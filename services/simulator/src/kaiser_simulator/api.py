@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from kaiser_common.errors import Code
@@ -160,7 +160,10 @@ class MockApi:
 
     async def emergency(self, request: SetEmergency, caller: Caller) -> Mock:
         """Press the red button at the device, or let go of it."""
-        button = Emergency(action=request.request.action, reason=request.request.reason)
+        command: Literal["emergency_stop", "clear_emergency"] = (
+            "emergency_stop" if request.request.action == "stop_all" else "clear_emergency"
+        )
+        button = Emergency(command=command, reason=request.request.reason)
         return await self._access.changed(request.esp_id, lambda device: on_emergency(device, button, self._clock()))
 
     async def messages(self, query: MockMessagesQuery, caller: Caller) -> MockMessages:

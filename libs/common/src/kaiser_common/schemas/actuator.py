@@ -56,13 +56,28 @@ class ActuatorCommand(BaseModel):
     duration: int = Field(default=0, ge=0)
     timestamp: int
     correlation_id: str
+    issued_by: str | None = None
 
 
 class Emergency(BaseModel):
-    """Payload to a device or to all: stop everything or one actuator, or clear the stop."""
+    """Payload to one device: stop all its actuators, or end that stop. The firmware reads no other form.
+
+    auth_token: the device's own, by default its esp_id; a device refuses another one.
+    """
 
     model_config = FROZEN
 
-    action: Literal["stop_all", "stop_actuator", "clear"]
-    gpio: int | None = None
-    reason: str | None = None
+    command: Literal["emergency_stop", "clear_emergency"]
+    auth_token: str = ""
+    reason: str = ""
+    correlation_id: str | None = None
+
+
+class BroadcastEmergency(BaseModel):
+    """Payload to all devices: stop. Firmware A stops at any message on this topic, so nothing else is sent on it."""
+
+    model_config = FROZEN
+
+    command: Literal["emergency_stop"] = "emergency_stop"
+    reason: str
+    issued_by: str

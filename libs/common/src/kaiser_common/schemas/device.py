@@ -133,6 +133,7 @@ class DeviceRecord(BaseModel):
     hardware_type: str | None = None
     name: str | None = None
     zone_id: str | None = None
+    emergency_token: str | None = None
 
 
 class HeartbeatAck(BaseModel):
