@@ -53,6 +53,21 @@ def storage(level, request) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def make_server_database(request) -> Callable:
+    """`yield from make_server_database(level)`: URI of an empty, unmigrated database on a server of the level."""
+
+    def make(level: str) -> Iterator[str]:
+        if level == "postgresql":
+            with new_database(request.getfixturevalue("postgres_server").url) as url:
+                yield url
+        else:
+            with _pglite(request.getfixturevalue("missing"), request.getfixturevalue("free_port")()) as url:
+                yield url
+
+    return make
+
+
 @pytest.fixture(scope="session", name="new_database")
 def new_database_fixture() -> Callable:
     """`with new_database(server) as url`: a database of one's own on a server, dropped at the end."""

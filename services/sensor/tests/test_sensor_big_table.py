@@ -39,7 +39,7 @@ async def fill(url: str) -> None:
             """
             INSERT INTO sensor.data
             SELECT %(now)s - reading * make_interval(secs => %(step_s)s), 'TEST_' || sensor / 4, sensor %% 4, 'ph',
-                   2048, NULL, 7 + reading %% 3, 'pH', 'good', 'library', 'TEST', 'device'
+                   2048, NULL, 7 + reading %% 3, 'pH', 'good', 'library', 'TEST', 'device', ''
             FROM generate_series(1, %(readings)s) AS reading, generate_series(0, %(sensors)s - 1) AS sensor
             """,
             {
@@ -50,7 +50,7 @@ async def fill(url: str) -> None:
             },
         )
         await connection.execute(
-            "INSERT INTO sensor.latest SELECT DISTINCT ON (esp_id, gpio, sensor_type) * FROM sensor.data"
+            "INSERT INTO sensor.latest SELECT DISTINCT ON (esp_id, gpio, sensor_type, address) * FROM sensor.data"
             " ORDER BY esp_id, gpio, sensor_type, time DESC"
         )
         await rollup_store.note(connection, MINUTE, [Span(NOW - WEEK - DAY, NOW)])
@@ -95,7 +95,7 @@ async def test_a_days_chart_reads_no_table_from_end_to_end(filled, bucket_s):
     def ask(connection):
         span = (NOW - DAY, NOW)
         progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
-        return store.buckets(connection, ("TEST_7", 3, "ph"), *span, bucket_s, answers(bucket_s), progress)
+        return store.buckets(connection, ("TEST_7", 3, "ph", None), *span, bucket_s, answers(bucket_s), progress)
 
     found = await explained(filled, ask)
     assert {kind for kind, _ in found} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}

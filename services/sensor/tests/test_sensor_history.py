@@ -34,7 +34,7 @@ def test_the_share_is_at_most_one_and_unknown_when_nothing_was_expected():
 
 
 def row(at: datetime, esp_id: str, gpio: int) -> Row:
-    return (at, esp_id, gpio, "ds18b20", None, None, 21.5, "°C", "good", "device", "TEST", "device")
+    return (at, esp_id, gpio, "ds18b20", None, None, 21.5, "°C", "good", "device", "TEST", "device", "")
 
 
 @pytest.fixture
@@ -52,7 +52,10 @@ async def test_completeness_counts_the_day_of_configured_sensors_only(connection
     inside = [row(START + timedelta(minutes=minute), "TEST_1", 4) for minute in range(720)]
     outside = [row(START - timedelta(seconds=1), "TEST_1", 4), row(END, "TEST_1", 4), row(START, "TEST_1", 7)]
     await store_all(connection, [*inside, *outside])
-    assert await store.received(connection, "TEST_1", START, END) == [(4, "ds18b20", 60, 720), (5, "ds18b20", 60, 0)]
+    assert await store.received(connection, "TEST_1", START, END) == [
+        (4, "ds18b20", "", 60, 720),
+        (5, "ds18b20", "", 60, 0),
+    ]
 
 
 async def store_all(connection, rows: list[Row]) -> None:
@@ -93,6 +96,7 @@ async def test_one_sensors_day_is_read_by_index(filled, sensor_type):
             "TEST_7",
             gpio=4,
             sensor_type=sensor_type,
+            address=None,
             from_at=START,
             to_at=END,
             after=None,
@@ -115,7 +119,7 @@ async def test_one_sensors_chart_is_read_by_index(filled, rollup, waiting):
 
     def asked(connection):
         return store.buckets(
-            connection, ("TEST_7", 4, "ds18b20"), START, END, 3600, rollup, rollup and Progress(END, waiting)
+            connection, ("TEST_7", 4, "ds18b20", None), START, END, 3600, rollup, rollup and Progress(END, waiting)
         )
 
     assert [bucket[1] for bucket in await asked(filled)] == [60] * 8 + [20] + [0] * 15

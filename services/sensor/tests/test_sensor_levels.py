@@ -17,7 +17,7 @@ SETTINGS = SensorSettings()
 
 
 def row(at: datetime):
-    return (at, "TEST_A", 4, "ph", None, None, 7.0, "pH", "good", "device", "TEST", "device")
+    return (at, "TEST_A", 4, "ph", None, None, 7.0, "pH", "good", "device", "TEST", "device", "")
 
 
 async def relation_kind(connection, name: str) -> str:
@@ -53,7 +53,7 @@ async def test_tables_made_without_timescaledb_work_on_once_it_is_there(apache_s
             await refresh(connection)
             progress = Progress(await rollup_store.complete_to(connection, HOUR))
             buckets = await store.buckets(
-                connection, ("TEST_A", 4, "ph"), NOW - timedelta(hours=4), NOW, 3600, answers(3600), progress
+                connection, ("TEST_A", 4, "ph", None), NOW - timedelta(hours=4), NOW, 3600, answers(3600), progress
             )
             assert sum(bucket[1] for bucket in buckets) == 2
             await upkeep.drop_old(connection, NOW + timedelta(days=200), SETTINGS)
@@ -65,13 +65,14 @@ async def test_tables_made_without_timescaledb_work_on_once_it_is_there(apache_s
 async def test_tables_of_the_apache_edition_gain_policies_with_the_licence(storage):
     """The community licence comes later: compression and retention by policy, the rollup tables stay the service's."""
     async with await psycopg.AsyncConnection.connect(storage, autocommit=True, prepare_threshold=None) as connection:
-        await connection.execute("DROP MATERIALIZED VIEW sensor.rollup_1h")
-        await connection.execute("DROP MATERIALIZED VIEW sensor.rollup_1m")
+        for name in ("rollup_1h", "rollup_1m"):
+            await connection.execute(f"DROP VIEW sensor.{name}")
+            await connection.execute(f"DROP MATERIALIZED VIEW sensor.{name}_by_address")
         for name in ("rollup_1m", "rollup_1h"):
             await connection.execute(
                 f"CREATE TABLE sensor.{name} (time timestamptz, esp_id text, gpio smallint, sensor_type text,"
-                " min float8, max float8, avg float8, last float8, count bigint,"
-                " PRIMARY KEY (esp_id, gpio, sensor_type, time))"
+                " address text, min float8, max float8, avg float8, last float8, count bigint,"
+                " PRIMARY KEY (esp_id, gpio, sensor_type, address, time))"
             )
             await connection.execute(f"SELECT create_hypertable('sensor.{name}', by_range('time', INTERVAL '7 days'))")
         async with connection.transaction():

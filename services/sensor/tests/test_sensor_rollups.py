@@ -27,7 +27,7 @@ MINUTES = timedelta(minutes=1)
 
 
 def row(minute: float, esp_id: str = "TEST_A") -> tuple:
-    return (NOON + minute * MINUTES, esp_id, 4, "ph", None, None, 1.0, "pH", "good", "device", "TEST", "device")
+    return (NOON + minute * MINUTES, esp_id, 4, "ph", None, None, 1.0, "pH", "good", "device", "TEST", "device", "")
 
 
 def span(start: int, end: int, esp_id: str | None = None) -> Span:

@@ -54,7 +54,7 @@ async def pool(make_database):
 async def sensor_with_reading(pool, esp_id: str, at: datetime) -> None:
     async with pool.connection() as connection:
         await config_store.put(connection, SensorConfig(esp_id=esp_id, gpio=4, sensor_type="ph", interval_s=30))
-        row = (at, esp_id, 4, "ph", None, None, 7.0, "pH", "good", "device", "MOCK", "device")
+        row = (at, esp_id, 4, "ph", None, None, 7.0, "pH", "good", "device", "MOCK", "device", "")
         await store.insert(connection, [row], note_rollups=False)
 
 

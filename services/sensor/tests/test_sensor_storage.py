@@ -7,18 +7,18 @@ import psycopg
 import pytest
 from kaiser_common.database import Level, detect_level, drop_days_before
 from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_sensor import config_store, day_checks, policies, rollup_store, stale_store, store, upkeep
+from kaiser_sensor import config_store, day_checks, old_keys, policies, rollup_store, stale_store, store, upkeep
 from kaiser_sensor.rollups import HOUR, MINUTE, Span, answers, floor, widened
 from kaiser_sensor.settings import SensorSettings
 
 NOW = floor(datetime.now(UTC), timedelta(hours=1)) + timedelta(minutes=17, seconds=42)
 SETTINGS = SensorSettings()
 DAY = timedelta(days=1)
-KEY = ("TEST_A", 4, "ph")
+KEY = ("TEST_A", 4, "ph", None)
 
 
 def row(at, esp_id="TEST_A", value=7.0, gpio=4, quality="good", unit="pH"):
-    return (at, esp_id, gpio, "ph", None, None, value, unit, quality, "device", "TEST", "device")
+    return (at, esp_id, gpio, "ph", None, None, value, unit, quality, "device", "TEST", "device", "")
 
 
 @pytest.fixture
@@ -28,18 +28,38 @@ async def connection(storage):
         await connection.execute("SET timezone = 'UTC'")
         for table in ("data", "latest", "configs", "rollup_pending", "rollup_state", "day_checks", "stale"):
             await connection.execute(f"TRUNCATE sensor.{table}")
-        for table in ("rollup_1m", "rollup_1h"):
-            await connection.execute(f"TRUNCATE sensor.{table}")
+        for table in await materialized(connection):
+            await connection.execute(f"TRUNCATE {table}")
+        await old_keys.drop(connection)
         await upkeep.make_partitions(connection, NOW, SETTINGS)
         async with connection.transaction():
             await policies.apply(connection, SETTINGS)
         yield connection
 
 
-async def insert(connection, rows):
+async def materialized(connection, name="rollup_1%"):
+    """The relations that hold the rollups: tables, or continuous aggregates behind views."""
+    cursor = await connection.execute(
+        "SELECT format('sensor.%%I', relname) FROM pg_class WHERE relnamespace = 'sensor'::regnamespace"
+        " AND (relname LIKE %s AND relkind = 'v' AND relname <> ALL (ARRAY['rollup_1m', 'rollup_1h'])"
+        "      OR relname LIKE %s AND relkind IN ('r', 'p') AND relname IN ('rollup_1m', 'rollup_1h')) ORDER BY 1",
+        (name, name),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def insert(connection, rows, arrivals=None):
+    return (await stored(connection, rows, arrivals)).new
+
+
+async def stored(connection, rows, arrivals=None):
     note_rollups = await rollup_store.kept_by_service(connection)
     async with connection.transaction():
-        return await store.insert(connection, rows, note_rollups=note_rollups)
+        return await store.insert(connection, rows, arrivals, note_rollups=note_rollups)
+
+
+async def latest(connection, esp_id=None):
+    return [row for row, _, _ in await store.latest(connection, esp_id)]
 
 
 async def refresh(connection, now=NOW, from_at=None):
@@ -53,7 +73,7 @@ async def refresh(connection, now=NOW, from_at=None):
         return
     for rollup in (MINUTE, HOUR):  # the window of the policy
         window = (now - 8 * DAY if from_at is None else from_at, now - rollup.width)
-        await connection.execute(f"CALL refresh_continuous_aggregate('{rollup.table}', %s, %s)", window)
+        await connection.execute(f"CALL refresh_continuous_aggregate('{rollup.table}_by_address', %s, %s)", window)
 
 
 async def chart(connection, bucket_s, from_at, to_at, *, rolled_up=True, key=KEY, oldest=NOW - 89 * DAY):
@@ -73,27 +93,27 @@ async def test_a_reading_is_stored_once_however_often_it_comes(connection):
     rows = [row(NOW), row(NOW - DAY), row(NOW), row(NOW, "TEST_B")]
     assert await insert(connection, rows) == 3
     assert await insert(connection, rows) == 0
-    assert [(one[1], one[0]) for one in await store.latest(connection, None)] == [("TEST_A", NOW), ("TEST_B", NOW)]
+    assert [(one[1], one[0]) for one in await latest(connection)] == [("TEST_A", NOW), ("TEST_B", NOW)]
 
 
 async def test_the_latest_reading_is_the_newest_not_the_last_that_came(connection):
     await insert(connection, [row(NOW, value=1.0)])
     await insert(connection, [row(NOW - timedelta(hours=1), value=2.0)])
-    assert [one[6] for one in await store.latest(connection, "TEST_A")] == [1.0]
+    assert [one[6] for one in await latest(connection, "TEST_A")] == [1.0]
 
 
 @pytest.mark.parametrize("unit", ["°C", 'in"ches', "back\\slash", "{}", "a,b", "NULL", "", " ", None, "µ\t\n"])
 async def test_any_text_is_stored_as_it_is(connection, unit):
     rows = [row(NOW, unit=unit), row(NOW, "TEST_B", unit="plain")]
     await insert(connection, rows)
-    assert await store.latest(connection, None) == rows
+    assert await latest(connection) == rows
 
 
 @pytest.mark.parametrize("bad", [row(NOW, "TEST_\0"), row(NOW, gpio=40_000), row(NOW, value=10**400)])
 async def test_a_row_that_cannot_be_stored_is_an_error_of_its_data(connection, bad):
     with pytest.raises((psycopg.DataError, psycopg.IntegrityError)):
         await insert(connection, [row(NOW), bad])
-    assert await store.latest(connection, None) == []
+    assert await latest(connection) == []
 
 
 async def test_a_late_reading_lies_in_its_own_day(connection, level):

@@ -16,7 +16,7 @@ YESTERDAY = TODAY - timedelta(days=1)
 
 
 def row(at: datetime, esp_id: str):
-    return (at, esp_id, 4, "ph", None, None, 7.0, "pH", "good", "device", "TEST", "device")
+    return (at, esp_id, 4, "ph", None, None, 7.0, "pH", "good", "device", "TEST", "device", "")
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """What the sensor service answers to the gateway."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,13 +22,16 @@ from kaiser_common.schemas.api.sensors import (
 
 from kaiser_sensor import rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
+from kaiser_sensor.cursors import parse_cursor, to_cursor
 from kaiser_sensor.rollups import Span, answers, widened
 from kaiser_sensor.rows import COLUMNS, Row
-
-Key = tuple[datetime, int, str]
+from kaiser_sensor.store import LatestRow, ReadingKey
 
 _MOST_BUCKETS = 10_000
 _LONG = 1000
+_MOST_BYTES = 3 * 1024 * 1024
+_ITEM_BYTES = 330
+"""Of a reading in JSON without its texts: field names, numbers of full length."""
 _FIELDS = ("ts", *COLUMNS[1:])
 
 
@@ -57,10 +58,17 @@ class SensorApi:
         }
 
     async def latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
-        """The newest reading of each sensor."""
+        """A page of the newest readings of sensors, one of each."""
+        after = tuple(parse_cursor(query.cursor, str, int, str, str)) if query.cursor else None
         async with self._pool.connection() as connection:
-            rows = await store.latest(connection, query.esp_id)
-        return await _page(rows)
+            found = await store.latest(
+                connection,
+                query.esp_id,
+                address=query.address,
+                after=after,  # type: ignore[arg-type]
+                limit=query.limit,
+            )
+        return await _page(found, query.limit, _latest_cursor)
 
     async def data(self, query: ReadingsQuery, caller: Caller) -> ReadingsPage:
         """A page of readings."""
@@ -71,12 +79,13 @@ class SensorApi:
                 query.esp_id,
                 gpio=query.gpio,
                 sensor_type=self._type(query.sensor_type),
+                address=query.address,
                 from_at=from_at,
                 to_at=to_at,
-                after=parse_cursor(query.cursor) if query.cursor else None,
+                after=_reading_key(query.cursor) if query.cursor else None,
                 limit=query.limit,
             )
-        return await _page(rows, to_cursor(rows[-1]) if len(rows) == query.limit else None)
+        return await _page([(row, None, None) for row in rows], query.limit, _reading_cursor)
 
     async def buckets(self, query: BucketsQuery, caller: Caller) -> BucketsPage:
         """One sensor's readings by bucket, from the coarsest rollup that can tell. 422 for more than 10,000 buckets."""
@@ -85,7 +94,7 @@ class SensorApi:
             raise RpcError(
                 422, Code.VALUE_OUT_OF_RANGE, f"more than {_MOST_BUCKETS} buckets: take wider ones", "bucket"
             )
-        key = (query.esp_id, query.gpio, self._type(query.sensor_type))
+        key = (query.esp_id, query.gpio, self._type(query.sensor_type), query.address)
         rollup = answers(query.bucket_s)
         async with self._pool.connection() as connection:
             progress = None
@@ -107,13 +116,14 @@ class SensorApi:
         async with self._pool.connection() as connection:
             counts = await store.received(connection, query.esp_id, *day_span(day))
         items = []
-        for gpio, sensor_type, interval_s, received in counts:
+        for gpio, sensor_type, address, interval_s, received in counts:
             expected = expected_readings(day, timedelta(seconds=interval_s), now)
             items.append(
                 Completeness(
                     esp_id=query.esp_id,
                     gpio=gpio,
                     sensor_type=sensor_type,
+                    address=address,
                     day=day,
                     expected=expected,
                     received=received,
@@ -126,31 +136,53 @@ class SensorApi:
         return None if sensor_type is None else self._canonical(sensor_type)
 
 
-async def _page(rows: Sequence[Row], next_cursor: str | None = None) -> ReadingsPage:
-    """A page; a long one is made in a thread, for ten thousand items would hold up the line for a tenth of a second."""
-    if len(rows) < _LONG:
-        return to_page(rows, next_cursor)
-    return await asyncio.to_thread(to_page, rows, next_cursor)
+async def _page(rows: Sequence[LatestRow], limit: int, to_mark: Callable[[Row], str]) -> ReadingsPage:
+    """A page of at most 3 MiB, below what NATS carries in one message; the rest is behind its cursor.
+
+    A long one is made in a thread, for ten thousand items would hold up the loop for a tenth of a second.
+    """
+    kept = within(rows, _MOST_BYTES)
+    more = len(kept) == limit or len(kept) < len(rows)
+    next_cursor = to_mark(kept[-1][0]) if kept and more else None
+    if len(kept) < _LONG:
+        return to_page(kept, next_cursor)
+    return await asyncio.to_thread(to_page, kept, next_cursor)
 
 
-def to_page(rows: Sequence[Row], next_cursor: str | None = None) -> ReadingsPage:
+def within(rows: Sequence[LatestRow], most_bytes: int) -> Sequence[LatestRow]:
+    """As many of the first rows as take so many bytes in JSON, but at least one."""
+    size = 0
+    for place, (row, _, _) in enumerate(rows):
+        size += _ITEM_BYTES + sum(len(text.encode()) for text in row if isinstance(text, str))
+        if size > most_bytes and place:
+            return rows[:place]
+    return rows
+
+
+def to_page(rows: Sequence[LatestRow], next_cursor: str | None = None) -> ReadingsPage:
     """Rows as the API gives them."""
-    items = [dict(zip(_FIELDS, (_ms(row[0]), *row[1:]), strict=True)) for row in rows]
+    items = [
+        {**dict(zip(_FIELDS, (_ms(row[0]), *row[1:]), strict=True)), "received_at": received_at, "device_ts": device_ts}
+        for row, received_at, device_ts in rows
+    ]
     return ReadingsPage.model_validate({"items": items, "next_cursor": next_cursor})
 
 
-def to_cursor(row: Row) -> str:
-    """An opaque mark after this row."""
-    return base64.urlsafe_b64encode(f"{row[0].timestamp():.6f} {row[2]} {row[3]}".encode()).decode()
+def _reading_cursor(row: Row) -> str:
+    return to_cursor(row[0].timestamp(), row[2], row[3], row[-1])
 
 
-def parse_cursor(cursor: str) -> Key:
-    """What `to_cursor` made. RpcError 422 for anything else."""
+def _reading_key(cursor: str) -> ReadingKey:
+    seconds, gpio, sensor_type, address = parse_cursor(cursor, float, int, str, str)
     try:
-        seconds, gpio, sensor_type = base64.urlsafe_b64decode(cursor).decode().split(" ", 2)
-        return datetime.fromtimestamp(float(seconds), UTC), int(gpio), sensor_type
-    except (ValueError, binascii.Error, OverflowError, OSError) as error:
-        raise RpcError(422, Code.FIELD_TYPE_MISMATCH, "cursor is none that was given out", "cursor") from error
+        at = datetime.fromtimestamp(float(seconds), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "The cursor's time is out of range.", "cursor") from error
+    return at, int(gpio), str(sensor_type), str(address)
+
+
+def _latest_cursor(row: Row) -> str:
+    return to_cursor(row[1], row[2], row[3], row[-1])
 
 
 def _span(from_ms: int | None, to_ms: int | None) -> tuple[datetime, datetime]:

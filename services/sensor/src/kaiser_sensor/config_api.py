@@ -1,7 +1,5 @@
 """What the sensor service answers about configurations."""
 
-import base64
-import binascii
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +13,7 @@ from kaiser_common.schemas.device import DeviceConfig, SensorItem
 
 from kaiser_sensor import config_store
 from kaiser_sensor.configs import Configs, Key, bucket_key
+from kaiser_sensor.cursors import parse_cursor, to_cursor
 
 _OF_ONE_DEVICE = 1000
 
@@ -42,7 +41,7 @@ class ConfigApi:
         async with self._pool.connection() as connection:
             items = await config_store.page(connection, query, after)
         more = len(items) == query.limit
-        return ConfigsPage(items=items, next_cursor=_to_cursor(_key(items[-1])) if more else None)
+        return ConfigsPage(items=items, next_cursor=to_cursor(*_key(items[-1])) if more else None)
 
     async def put(self, request: SensorConfig, caller: Caller) -> SensorConfig:
         """Configure a sensor, under its canonical type; in force in every replica within a second."""
@@ -59,7 +58,7 @@ class ConfigApi:
         async with self._pool.connection() as connection:
             if not await config_store.delete(connection, key):
                 raise RpcError(404, Code.INVALID_SENSOR_TYPE, "this sensor is not configured", "sensor_type")
-        await self._bucket.delete(bucket_key((key.esp_id, key.gpio, key.sensor_type)))
+        await self._bucket.delete(bucket_key((key.esp_id, key.gpio, key.sensor_type, key.address)))
         return Nothing()
 
     async def items(self, request: DeviceId, caller: Caller) -> DeviceConfig:
@@ -76,7 +75,7 @@ class ConfigApi:
 
 
 def _key(config: SensorConfig) -> Key:
-    return (config.esp_id, config.gpio, config.sensor_type)
+    return (config.esp_id, config.gpio, config.sensor_type, config.address)
 
 
 def _by_key(configs: Iterable[SensorConfig]) -> dict[str, bytes]:
@@ -95,13 +94,5 @@ def _to_item(config: SensorConfig) -> SensorItem:
     )
 
 
-def _to_cursor(key: Key) -> str:
-    return base64.urlsafe_b64encode(f"{key[0]} {key[1]} {key[2]}".encode()).decode()
-
-
-def _parse_cursor(cursor: str) -> Key:
-    try:
-        esp_id, gpio, sensor_type = base64.urlsafe_b64decode(cursor).decode().split(" ", 2)
-        return esp_id, int(gpio), sensor_type
-    except (ValueError, binascii.Error) as error:
-        raise RpcError(422, Code.FIELD_TYPE_MISMATCH, "cursor is none that was given out", "cursor") from error
+def _parse_cursor(cursor: str) -> Any:
+    return tuple(parse_cursor(cursor, str, int, str, str))

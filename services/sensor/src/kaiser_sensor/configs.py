@@ -9,13 +9,25 @@ from kaiser_sensor.libraries import Calibration, Context, Library
 from kaiser_sensor.process import SensorSetup
 from kaiser_sensor.reading import Reading
 
-Key = tuple[str, int, str]
+Key = tuple[str, int, str, str]
+"""esp_id, gpio, sensor_type, address."""
 
 
-def bucket_key(config_key: Key) -> str:
-    """Its key in the bucket."""
-    esp_id, gpio, sensor_type = config_key
-    return f"{esp_id}.{gpio}.{sensor_type}"
+def bucket_key(key: Key) -> str:
+    """Its key in the bucket; as in versions before addresses where the sensor has none."""
+    esp_id, gpio, sensor_type, address = key
+    return f"{esp_id}.{gpio}.{sensor_type}" + (f".{address}" if address else "")
+
+
+def config_key(bucket_key_: str) -> Key:
+    """The sensor of a key of the bucket."""
+    esp_id, gpio, sensor_type, *address = bucket_key_.split(".", 3)
+    return esp_id, int(gpio), sensor_type, address[0] if address else ""
+
+
+def read_config(body: bytes) -> SensorConfig:
+    """A configuration as the bucket has it; fields of a newer version are skipped. ValidationError: it is none."""
+    return SensorConfig.model_validate_json(body, extra="ignore")
 
 
 def to_setup(config: SensorConfig) -> SensorSetup:
@@ -29,13 +41,16 @@ def to_setup(config: SensorConfig) -> SensorSetup:
 
 
 class Configs:
-    """The configurations by sensor; run `keep` as a task. A change is in force as soon as the bucket tells it."""
+    """The configurations by sensor; run `keep` as a task. A change is in force as soon as the bucket has it.
+
+    A configuration without an address counts for each sensor at its place that has none of its own.
+    """
 
     def __init__(self, bus: Bus, libraries: dict[str, Library]) -> None:
         self._libraries = libraries
         self._setups: dict[Key, SensorSetup] = {}
         self._answering: set[Key] = set()
-        self._mirror: Mirror[SensorConfig] = Mirror(bus, SENSOR_CONFIGS_BUCKET, SensorConfig.model_validate_json)
+        self._mirror: Mirror[SensorConfig] = Mirror(bus, SENSOR_CONFIGS_BUCKET, read_config)
         self._mirror.on_change(self._changed)
 
     async def keep(self) -> None:
@@ -48,15 +63,19 @@ class Configs:
 
     def setup_of(self, reading: Reading) -> SensorSetup | None:
         """What is set for the sensor of a reading; None when it is not configured."""
-        return self._setups.get(self.key_of(reading))
+        key = self.key_of(reading)
+        return self._setups.get(key) or (self._setups.get((*key[:3], "")) if key[3] else None)
 
     def wants_answer(self, reading: Reading) -> bool:
         """Whether the processed value goes back to the device."""
-        return bool(self._answering) and self.key_of(reading) in self._answering
+        if not self._answering:
+            return False
+        key = self.key_of(reading)
+        return (key if key in self._setups else (*key[:3], "")) in self._answering
 
     def key_of(self, reading: Reading) -> Key:
         """The sensor of a reading, under its canonical type."""
-        return (reading.esp_id, reading.gpio, self.canonical(reading.sensor_type))
+        return (reading.esp_id, reading.gpio, self.canonical(reading.sensor_type), reading.address)
 
     def canonical(self, sensor_type: str) -> str:
         """The canonical name of a sensor type; of an unknown one itself."""
@@ -64,8 +83,7 @@ class Configs:
         return library.sensor_type if library else sensor_type
 
     def _changed(self, bucket_key_: str, config: SensorConfig | None) -> None:
-        esp_id, gpio, sensor_type = bucket_key_.split(".", 2)
-        key = (esp_id, int(gpio), sensor_type)
+        key = config_key(bucket_key_)
         self._answering.discard(key)
         if config is None or not config.active:
             self._setups.pop(key, None)

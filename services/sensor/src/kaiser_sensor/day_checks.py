@@ -46,7 +46,7 @@ async def check(connection: Connection, day: date) -> DayCheck:
     cursor = await connection.execute(
         """
         SELECT (SELECT count(*) FROM sensor.data WHERE time >= %(start)s AND time < %(end)s
-                AND value IS NOT NULL AND quality NOT IN ('bad', 'error')),
+                AND value BETWEEN -1e15 AND 1e15 AND quality NOT IN ('bad', 'error')),
                (SELECT coalesce(sum(count), 0)::bigint FROM sensor.rollup_1m
                 WHERE time >= %(start)s AND time < %(end)s),
                (SELECT coalesce(sum(count), 0)::bigint FROM sensor.rollup_1h
@@ -58,12 +58,15 @@ async def check(connection: Connection, day: date) -> DayCheck:
     cursor = await connection.execute(
         """
         WITH received AS (
-            SELECT esp_id, gpio, sensor_type, count(*) AS readings FROM sensor.data
-            WHERE time >= %(start)s AND time < %(end)s GROUP BY 1, 2, 3
+            SELECT esp_id, gpio, sensor_type, address, count(*) AS readings FROM sensor.data
+            WHERE time >= %(start)s AND time < %(end)s GROUP BY 1, 2, 3, 4
         ), shares AS (
-            SELECT coalesce(readings, 0)::float8 / (86400 / (configs.config ->> 'interval_s')::integer) AS share
-            FROM sensor.configs AS configs LEFT JOIN received USING (esp_id, gpio, sensor_type)
+            SELECT coalesce(sum(readings), 0)::float8 / (86400 / (configs.config ->> 'interval_s')::integer) AS share
+            FROM sensor.configs AS configs
+            LEFT JOIN received ON received.esp_id = configs.esp_id AND received.gpio = configs.gpio
+                AND received.sensor_type = configs.sensor_type AND configs.address IN ('', received.address)
             WHERE (configs.config ->> 'active')::boolean
+            GROUP BY configs.esp_id, configs.gpio, configs.sensor_type, configs.address, configs.config
         )
         SELECT count(*), count(*) FILTER (WHERE share >= %(complete)s), count(*) FILTER (WHERE share = 0) FROM shares
         """,

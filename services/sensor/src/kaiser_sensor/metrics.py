@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge
 
 STORED = Counter("kaiser_sensor_stored_readings_total", "Readings stored in sensor.data that were not there before.")
 REPEATED = Counter("kaiser_sensor_repeated_readings_total", "Readings that were in sensor.data already.")
+DIFFERENT = Counter(
+    "kaiser_sensor_different_readings_total", "Readings rejected because another value of their time was stored before."
+)
 UNREADABLE = Counter("kaiser_sensor_unreadable_messages_total", "Messages on SENSORS that are no reading.")
 REJECTED = Counter("kaiser_sensor_rejected_readings_total", "Readings that the database can never store.")
 PUBLISHED = Counter("kaiser_sensor_published_events_total", "Events sensor_data published.")

@@ -1,12 +1,16 @@
 """The policies of TimescaleDB's community edition: refresh, compression and retention, by the settings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kaiser_common.database import Level, detect_level
 
-from kaiser_sensor.rollup_store import Connection, kept_by_service
+from kaiser_sensor.rollup_store import Connection
 from kaiser_sensor.settings import SensorSettings
+
+_AGGREGATES = ("rollup_1m_by_address", "rollup_1h_by_address")
+_OLD_AGGREGATES = ("rollup_1m_before", "rollup_1h_before")
+"""Of the time before addresses (migration 0006): they are only dropped from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,14 @@ async def apply(connection: Connection, settings: SensorSettings) -> list[str]:
     if not await _is_compressed(connection):
         await connection.execute(
             "ALTER TABLE sensor.data SET (timescaledb.compress,"
-            " timescaledb.compress_segmentby = 'esp_id, gpio, sensor_type', timescaledb.compress_orderby = 'time')"
+            " timescaledb.compress_segmentby = 'esp_id, gpio, sensor_type, address',"
+            " timescaledb.compress_orderby = 'time')"
         )
     cursor = await connection.execute("SELECT name, applied FROM sensor.policies")
     applied = dict(await cursor.fetchall())
     changed = [
         policy
-        for policy in policies(settings, continuous=not await kept_by_service(connection))
+        for policy in policies(settings, await _aggregates(connection))
         if applied.get(policy.name) != policy.setting
     ]
     for policy in changed:
@@ -50,8 +55,8 @@ async def apply(connection: Connection, settings: SensorSettings) -> list[str]:
     return [policy.name for policy in changed]
 
 
-def policies(settings: SensorSettings, *, continuous: bool) -> Iterable[Policy]:
-    """What the settings ask for; `continuous`: the rollups are continuous aggregates."""
+def policies(settings: SensorSettings, aggregates: Sequence[str]) -> Iterable[Policy]:
+    """What the settings ask for; `aggregates`: the continuous aggregates that there are."""
     compress = f"INTERVAL '{settings.sensor_compress_after_days} days'"
     yield Policy(
         "compress data",
@@ -60,12 +65,12 @@ def policies(settings: SensorSettings, *, continuous: bool) -> Iterable[Policy]:
         f"SELECT add_compression_policy('sensor.data', {compress})",
     )
     kept = {"sensor.data": settings.sensor_retention_days}
-    if continuous:
-        kept |= dict.fromkeys(("sensor.rollup_1m", "sensor.rollup_1h"), settings.sensor_rollup_retention_days)
+    if aggregates:
+        kept |= {f"sensor.{name}": settings.sensor_rollup_retention_days for name in aggregates}
         # A window one day wider than what may come late; its end is the newest bucket that is over.
         start = f"INTERVAL '{settings.sensor_late_days + 1} days'"
         every = f"INTERVAL '{settings.sensor_rollup_every_s:g} seconds'"
-        for name, width in (("rollup_1m", "1 minute"), ("rollup_1h", "1 hour")):
+        for name, width in zip(_AGGREGATES, ("1 minute", "1 hour"), strict=True):
             yield Policy(
                 f"refresh {name}",
                 f"{start} {every}",
@@ -80,6 +85,16 @@ def policies(settings: SensorSettings, *, continuous: bool) -> Iterable[Policy]:
             f"SELECT remove_retention_policy('{table}', if_exists => true)",
             f"SELECT add_retention_policy('{table}', INTERVAL '{days} days')",
         )
+
+
+async def _aggregates(connection: Connection) -> list[str]:
+    """The continuous aggregates that there are; none where the rollups are tables."""
+    cursor = await connection.execute(
+        "SELECT view_name FROM timescaledb_information.continuous_aggregates"
+        " WHERE view_schema = 'sensor' AND view_name = ANY(%s) ORDER BY view_name",
+        ([*_AGGREGATES, *_OLD_AGGREGATES],),
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def _has_policies(connection: Connection) -> bool:

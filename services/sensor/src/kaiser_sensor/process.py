@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw
+from kaiser_sensor.plausible import judge
 from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import DataSource, Processed
 
@@ -33,17 +35,20 @@ class Processor:
     on_failure: Callable[[str, str], None]
 
     def process(self, reading: Reading, setup: SensorSetup | None, source: DataSource = "PRODUCTION") -> Processed:
-        """The processed reading. raw_mode false keeps the device's value; an unknown or unconfigured sensor passes."""
+        """The processed reading. raw_mode false keeps the device's value; an unknown or unconfigured sensor passes.
+
+        A figure that is no measurement is in error or bad in any mode (`plausible`).
+        """
         library = self.libraries.get(reading.sensor_type.lower())
         sensor_type = library.sensor_type if library else reading.sensor_type
-        if not reading.raw_mode:
+        if not reading.raw_mode or library is None or setup is None:
             value = reading.value if reading.value is not None else reading.raw_value
-            return Processed(reading, sensor_type, value, reading.unit, reading.quality, "device", source)
-        if library is None or setup is None:
-            value = reading.value if reading.value is not None else reading.raw_value
-            return Processed(reading, sensor_type, value, reading.unit, reading.quality, "raw", source)
+            judged = judge(reading, library, value, reading.quality)
+            mode: Literal["raw", "device"] = "raw" if reading.raw_mode else "device"
+            return Processed(reading, sensor_type, judged.value, reading.unit, judged.quality, mode, source)
         outcome = self._run(library, reading, setup)
-        return Processed(reading, sensor_type, outcome.value, outcome.unit, outcome.quality, "library", source)
+        judged = judge(reading, library, outcome.value, outcome.quality)
+        return Processed(reading, sensor_type, judged.value, outcome.unit, judged.quality, "library", source)
 
     def _run(self, library: Library, reading: Reading, setup: SensorSetup) -> Outcome:
         raw = Raw(count=reading.raw, physical=reading.raw_value)

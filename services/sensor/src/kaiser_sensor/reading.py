@@ -14,9 +14,11 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     esp_id: str
     ts: int
     clock: Clock = "device"
+    device_ts: int | None = None
     received_at: int
     gpio: int
     sensor_type: str
+    address: str = ""
     raw: int | float | None = None
     raw_value: float | None = None
     raw_mode: bool
@@ -24,6 +26,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     unit: str | None = None
     quality: Quality = "unknown"
     sensor_name: str | None = None
+    zone_id: str | None = None
     subzone_id: str | None = None
     i2c_address: int | None = None
     onewire_address: str | None = None

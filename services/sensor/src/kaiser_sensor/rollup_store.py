@@ -23,25 +23,27 @@ _AT_MOST = "5min"
 """Time of one statement; upkeep reads more than a request does."""
 
 _OF_READINGS = """
-    SELECT date_bin('1 minute', time, 'epoch') AS time, esp_id, gpio, sensor_type, min(value) AS min,
-           max(value) AS max, avg(value) AS avg, (array_agg(value ORDER BY time DESC))[1] AS last, count(value) AS count
+    SELECT date_bin('1 minute', time, 'epoch') AS time, esp_id, gpio, sensor_type, address,
+           min(value) AS min, max(value) AS max, avg(value) AS avg,
+           (array_agg(value ORDER BY time DESC))[1] AS last, count(value) AS count
     FROM sensor.data
-    WHERE {where} AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
-    GROUP BY 1, 2, 3, 4
+    WHERE {where} AND value BETWEEN -1e15 AND 1e15 AND quality NOT IN ('bad', 'error')
+    GROUP BY 1, 2, 3, 4, 5
 """
 _OF_MINUTES = """
-    SELECT date_bin('1 hour', time, 'epoch') AS time, esp_id, gpio, sensor_type, min(min) AS min, max(max) AS max,
+    SELECT date_bin('1 hour', time, 'epoch') AS time, esp_id, gpio, sensor_type, address,
+           min(min) AS min, max(max) AS max,
            sum(avg * count) / sum(count) AS avg, (array_agg(last ORDER BY time DESC))[1] AS last,
            sum(count)::bigint AS count
-    FROM sensor.rollup_1m WHERE {where} GROUP BY 1, 2, 3, 4
+    FROM sensor.rollup_1m WHERE {where} GROUP BY 1, 2, 3, 4, 5
 """
 _SOURCES = {MINUTE.name: _OF_READINGS, HOUR.name: _OF_MINUTES}
 _NEXT = {MINUTE.name: HOUR}
-_COLUMNS = "(time, esp_id, gpio, sensor_type, min, max, avg, last, count)"
+_COLUMNS = "(time, esp_id, gpio, sensor_type, address, min, max, avg, last, count)"
 _ALL_DEVICES = "time >= %(from_at)s AND time < %(to_at)s"
 _ONE_DEVICE = "esp_id = span.device AND time >= span.from_at AND time < span.to_at"
 _UPSERT = """
-    ON CONFLICT (esp_id, gpio, sensor_type, time) DO UPDATE
+    ON CONFLICT (esp_id, gpio, sensor_type, address, time) DO UPDATE
     SET min = excluded.min, max = excluded.max, avg = excluded.avg, last = excluded.last, count = excluded.count
     WHERE kept.count <> excluded.count
 """

@@ -26,8 +26,12 @@ COLUMNS = (
     "processing_mode",
     "data_source",
     "clock",
+    "address",
 )
-"""Of `sensor.data` and `sensor.latest`, in the order of a Row."""
+"""Of `sensor.data` and `sensor.latest`, in the order of a Row. `sensor.latest` has received_at and device_time too."""
+
+ADDRESS = COLUMNS.index("address")
+"""Where a Row has it."""
 
 Row = tuple[
     datetime,
@@ -38,6 +42,7 @@ Row = tuple[
     float | None,
     float | None,
     str | None,
+    str,
     str,
     str,
     str,
@@ -86,6 +91,7 @@ def to_row(processed: Processed) -> Row:
         processed.mode,
         processed.source,
         reading.clock,
+        reading.address,
     )
 
 
@@ -99,6 +105,7 @@ def to_event(processed: Processed) -> bytes:
             esp_id,
             gpio,
             processed.sensor_type,
+            reading.address,
             reading.ts,
             processed.quality,
             reading.clock,
@@ -110,6 +117,9 @@ def to_event(processed: Processed) -> bytes:
             processed.value,
             processed.unit,
             reading.sensor_name,
+            reading.zone_id,
+            reading.subzone_id,
+            reading.device_ts,
         )
     )
 
@@ -121,6 +131,7 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
     esp_id: str
     gpio: int
     sensor_type: str
+    address: str
     ts: int
     quality: Quality
     clock: Clock
@@ -132,6 +143,9 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float | None = None
     unit: str | None = None
     sensor_name: str | None = None
+    zone_id: str | None = None
+    subzone_id: str | None = None
+    device_ts: int | None = None
 
 
 _to_json = msgspec.json.Encoder().encode

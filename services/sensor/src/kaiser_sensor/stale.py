@@ -67,13 +67,14 @@ class Staleness:
 
 def to_outgoing(row: Row, device: DeviceRecord) -> Outgoing:
     """The event that the value of a sensor's newest reading is stale; ts is that reading's."""
-    at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock = row
+    at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock, address = row
     ts = round(at.timestamp() * 1000)
     event = SensorDataEvent(
         kaiser_id=device.kaiser_id,
         esp_id=esp_id,
         gpio=gpio,
         sensor_type=sensor_type,
+        address=address,
         ts=ts,
         raw=raw,
         raw_value=raw_value,
@@ -84,4 +85,5 @@ def to_outgoing(row: Row, device: DeviceRecord) -> Outgoing:
         data_source=source,  # type: ignore[arg-type]
     )
     body = event.model_dump_json(exclude_none=True).encode()
-    return Outgoing(event_subject("sensor_data", esp_id), body, f"stale-{esp_id}-{gpio}-{sensor_type}-{ts}")
+    sensor = f"{esp_id}-{gpio}-{sensor_type}" + (f"-{address}" if address else "")
+    return Outgoing(event_subject("sensor_data", esp_id), body, f"stale-{sensor}-{ts}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from kaiser_sensor.rows import COLUMNS, Row
+from kaiser_sensor.rows import ADDRESS, COLUMNS, Row
 
 Connection = AsyncConnection[Any]
 
@@ -18,17 +18,25 @@ async def silent(
 ) -> list[Row]:
     """The newest readings of configured sensors that missed so many intervals since and are not told to be stale.
 
-    Intervals before `listening_since` count for nobody: there, Kaiser may have been what was silent.
+    A sensor's silence counts from when its newest reading was received, so its clock does not matter. A configuration
+    without an address counts for each sensor at its place that has none of its own. Intervals before `listening_since`
+    count for no sensor: there, Kaiser may have been what was silent.
     """
     cursor = await connection.execute(
         f"""
         SELECT {_NAMES} FROM sensor.configs AS configs
         JOIN sensor.latest AS latest USING (esp_id, gpio, sensor_type)
-        LEFT JOIN sensor.stale AS stale USING (esp_id, gpio, sensor_type)
+        LEFT JOIN sensor.stale AS stale
+            ON (stale.esp_id, stale.gpio, stale.sensor_type, stale.address)
+             = (latest.esp_id, latest.gpio, latest.sensor_type, latest.address)
         WHERE (configs.config ->> 'active')::boolean
-          AND greatest(latest.time, %(since)s)
+          AND (configs.address = latest.address OR configs.address = '' AND NOT EXISTS (
+                SELECT FROM sensor.configs AS own
+                WHERE (own.esp_id, own.gpio, own.sensor_type, own.address)
+                    = (latest.esp_id, latest.gpio, latest.sensor_type, latest.address)))
+          AND greatest(coalesce(latest.received_at, latest.time), %(since)s)
               < %(now)s - %(intervals)s * make_interval(secs => (configs.config ->> 'interval_s')::integer)
-          AND (stale.time IS NULL OR stale.time < latest.time)
+          AND stale.time IS DISTINCT FROM latest.time
         ORDER BY latest.time LIMIT %(limit)s
         """,
         {"now": now, "since": listening_since, "intervals": intervals, "limit": limit},
@@ -40,9 +48,9 @@ async def note_told(connection: Connection, rows: Sequence[Row]) -> None:
     """Remember that these readings were told to be stale."""
     await connection.execute(
         """
-        INSERT INTO sensor.stale (esp_id, gpio, sensor_type, time)
-        SELECT * FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::timestamptz[])
-        ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE SET time = excluded.time
+        INSERT INTO sensor.stale (esp_id, gpio, sensor_type, address, time)
+        SELECT * FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::text[], %s::timestamptz[])
+        ON CONFLICT (esp_id, gpio, sensor_type, address) DO UPDATE SET time = excluded.time
         """,
-        ([row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows], [row[0] for row in rows]),
+        [[row[place] for row in rows] for place in (1, 2, 3, ADDRESS, 0)],
     )

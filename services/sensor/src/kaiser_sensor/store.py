@@ -1,63 +1,150 @@
 """The SQL of the sensor service: one writer of `sensor.data` and `sensor.latest`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
 
 from kaiser_sensor import rollup_store
-from kaiser_sensor.arrays import columns
+from kaiser_sensor.arrays import columns, literal
 from kaiser_sensor.rollups import MINUTE, Progress, Rollup, Span, from_readings, touched, widened
 from kaiser_sensor.rows import COLUMNS, Row
 
 Connection = AsyncConnection[Any]
 
-_KEY = ("esp_id", "gpio", "sensor_type")
+LatestKey = tuple[str, int, str, str]
+"""esp_id, gpio, sensor_type, address."""
+
+ReadingKey = tuple[datetime, int, str, str]
+"""time, gpio, sensor_type, address."""
+
+_KEY = ("esp_id", "gpio", "sensor_type", "address")
+_LATEST = (*COLUMNS, "received_at", "device_ts")
 _NAMES = ", ".join(COLUMNS)
 _NAMES_BUT_TIME = ", ".join(COLUMNS[1:])
-_INSERT = f"""
-    WITH came AS (
-        SELECT to_timestamp(seconds) AS time, {_NAMES_BUT_TIME} FROM unnest(
+_CAME = f"""
+        SELECT to_timestamp(seconds) AS time, {_NAMES_BUT_TIME},
+               to_timestamp(received_s) AS received_at, device_ts, number
+        FROM unnest(
             %s::float8[], %s::text[], %s::smallint[], %s::text[], %s::float8[], %s::float8[], %s::float8[],
-            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]
-        ) AS came (seconds, {_NAMES_BUT_TIME})
-    ), stored AS (
+            %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::bigint[]
+        ) WITH ORDINALITY AS came (seconds, {_NAMES_BUT_TIME}, received_s, device_ts, number)
+"""
+_INSERT = f"""
+    WITH came AS ({_CAME}), stored AS (
         INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1
     ), newest AS (
-        INSERT INTO sensor.latest AS latest ({_NAMES})
-        SELECT DISTINCT ON (esp_id, gpio, sensor_type) {_NAMES} FROM came ORDER BY esp_id, gpio, sensor_type, time DESC
-        ON CONFLICT (esp_id, gpio, sensor_type) DO UPDATE
-        SET {", ".join(f"{column} = excluded.{column}" for column in COLUMNS if column not in _KEY)}
-        WHERE latest.time < excluded.time
+        INSERT INTO sensor.latest AS latest ({_NAMES}, received_at, device_ts)
+        SELECT DISTINCT ON ({", ".join(_KEY)}) {_NAMES}, received_at, device_ts FROM came
+        ORDER BY {", ".join(_KEY)}, least(time, received_at) DESC, number
+        ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
+        SET {", ".join(f"{name} = excluded.{name}" for name in _LATEST if name not in _KEY)}
+        WHERE least(latest.time, coalesce(latest.received_at, now())) < least(excluded.time, excluded.received_at)
     )
     SELECT count(*) FROM stored
 """
-"""Both tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order."""
+"""Both tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order.
+
+The newest reading of a sensor is by its time, which counts as no later than it was received: a clock that was ahead
+does not hide what comes after it was put right."""
+_DIFFERENT = f"""
+    WITH came AS ({_CAME})
+    SELECT number - 1 FROM came CROSS JOIN LATERAL (
+        SELECT raw, raw_value, value, processing_mode FROM sensor.data AS data
+        WHERE data.esp_id = came.esp_id AND data.gpio = came.gpio AND data.sensor_type = came.sensor_type
+          AND data.address = came.address AND data.time = came.time
+        LIMIT 1
+    ) AS kept
+    WHERE kept.raw IS DISTINCT FROM came.raw OR kept.raw_value IS DISTINCT FROM came.raw_value
+       OR (kept.value IS DISTINCT FROM came.value
+           AND kept.processing_mode <> 'library' AND came.processing_mode <> 'library')
+    ORDER BY number
+"""
+"""A value made by a library may differ for the same reading: a calibration was changed meanwhile."""
+
+Arrival = tuple[float, int | None]
+"""When a reading was received (s since 1970), and the device's own time (ms) where it was not believed."""
 
 
-async def insert(connection: Connection, rows: Sequence[Row], *, note_rollups: bool) -> int:
-    """Store readings and the newest of each sensor, in the caller's transaction; the number that were new.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How many rows were new, and which (by their index) are of a key whose stored values are different."""
 
-    The same reading again changes nothing. `note_rollups`: the service refreshes the rollups, so remember what is out
-    of date.
+    new: int
+    different: list[int]
+
+
+async def insert(
+    connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival] | None = None, *, note_rollups: bool
+) -> Stored:
+    """Store readings and the newest of each sensor, in the caller's transaction.
+
+    The same reading again changes nothing, nor does one with other values under the same key; which those are is in
+    the result, so new + repeated + different are as many as came. `arrivals`: of each row, by default its time.
+    `note_rollups`: the service refreshes the rollups, so remember what is out of date.
     """
-    cursor = await connection.execute(_INSERT, columns(rows))
+    if arrivals is None:
+        arrivals = [(row[0].timestamp(), None) for row in rows]
+    values = [*columns(rows), *(literal(column) for column in zip(*arrivals, strict=True))]
+    cursor = await connection.execute(_INSERT, values)
     found = await cursor.fetchone()
     new = 0 if found is None else int(found[0])
     if new and note_rollups:
         await rollup_store.note(connection, MINUTE, touched(rows))
-    return new
+    if new == len(rows):
+        return Stored(new, [])
+    cursor = await connection.execute(_DIFFERENT, values)
+    return Stored(new, [row[0] for row in await cursor.fetchall()])
 
 
-async def latest(connection: Connection, esp_id: str | None) -> list[Row]:
-    """The newest reading of each sensor, of one device or of all."""
+LatestRow = tuple[Row, int | None, int | None]
+"""A row, when it was received (ms; None: before that was kept) and the device's own time (ms)."""
+
+
+async def latest(
+    connection: Connection,
+    esp_id: str | None,
+    *,
+    address: str | None = None,
+    after: LatestKey | None = None,
+    limit: int = 10_000,
+) -> list[LatestRow]:
+    """The newest reading of each sensor, of one device or of all, after a key, in the order of the keys."""
     cursor = await connection.execute(
-        f"SELECT {_NAMES} FROM sensor.latest WHERE %(esp_id)s::text IS NULL OR esp_id = %(esp_id)s"
-        " ORDER BY esp_id, gpio, sensor_type",
-        {"esp_id": esp_id},
+        f"""
+        SELECT {_NAMES}, (extract(epoch FROM received_at) * 1000)::bigint, device_ts FROM sensor.latest
+        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
+          AND (%(address)s::text IS NULL OR address = %(address)s)
+          AND (%(after_esp_id)s::text IS NULL OR (esp_id, gpio, sensor_type, address)
+               > (%(after_esp_id)s, %(after_gpio)s::smallint, %(after_type)s, %(after_address)s))
+        ORDER BY esp_id, gpio, sensor_type, address LIMIT %(limit)s
+        """,
+        {
+            "esp_id": esp_id,
+            "address": address,
+            "after_esp_id": after and after[0],
+            "after_gpio": after and after[1],
+            "after_type": after and after[2],
+            "after_address": after and after[3],
+            "limit": limit,
+        },
     )
-    return await cursor.fetchall()
+    return [(row[:-2], row[-2], row[-1]) for row in await cursor.fetchall()]
+
+
+async def drop_replaced(connection: Connection) -> int:
+    """Forget the newest readings of before addresses were kept whose sensors have come again with an address."""
+    cursor = await connection.execute(
+        """
+        DELETE FROM sensor.latest AS old WHERE address = '' AND received_at IS NULL AND EXISTS (
+            SELECT FROM sensor.latest AS new
+            WHERE new.esp_id = old.esp_id AND new.gpio = old.gpio AND new.sensor_type = old.sensor_type
+              AND new.address <> '')
+        """
+    )
+    return cursor.rowcount
 
 
 async def readings(
@@ -66,9 +153,10 @@ async def readings(
     *,
     gpio: int | None,
     sensor_type: str | None,
+    address: str | None,
     from_at: datetime,
     to_at: datetime,
-    after: tuple[datetime, int, str] | None,
+    after: ReadingKey | None,
     limit: int,
 ) -> list[Row]:
     """Readings of a device in [from_at, to_at), oldest first; `after` is the key of the last one already had."""
@@ -78,8 +166,10 @@ async def readings(
         " AND (%(gpio)s::smallint IS NULL OR gpio = %(gpio)s)"
         " AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
         " AND (%(after_at)s::timestamptz IS NULL"
-        "      OR (time, gpio, sensor_type) > (%(after_at)s, %(after_gpio)s, %(after_type)s))"
-        " ORDER BY time, gpio, sensor_type LIMIT %(limit)s",
+        "      OR (time, gpio, sensor_type, address)"
+        "         > (%(after_at)s, %(after_gpio)s::smallint, %(after_type)s, %(after_address)s))"
+        " AND (%(address)s::text IS NULL OR address = %(address)s)"
+        " ORDER BY time, gpio, sensor_type, address LIMIT %(limit)s",
         {
             "esp_id": esp_id,
             "gpio": gpio,
@@ -89,6 +179,8 @@ async def readings(
             "after_at": after and after[0],
             "after_gpio": after and after[1],
             "after_type": after and after[2],
+            "address": address,
+            "after_address": after and after[3],
             "limit": limit,
         },
     )
@@ -97,7 +189,7 @@ async def readings(
 
 async def buckets(
     connection: Connection,
-    key: tuple[str, int, str | None],
+    key: tuple[str, int, str | None, str | None],
     from_at: datetime,
     to_at: datetime,
     bucket_s: int,
@@ -133,6 +225,7 @@ async def buckets(
             "esp_id": key[0],
             "gpio": key[1],
             "sensor_type": key[2],
+            "address": key[3],
             "first": asked.from_at,
             "last": asked.to_at,
             "rest_from": [span.from_at for span in rest],
@@ -145,6 +238,7 @@ async def buckets(
 
 _OF_SENSOR = (
     "esp_id = %(esp_id)s AND gpio = %(gpio)s AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
+    " AND (%(address)s::text IS NULL OR address = %(address)s)"
 )
 _ROLLED_UP = f"""
     SELECT time, min, max, avg * count AS total, count, last FROM {{table}} AS rollup
@@ -155,23 +249,29 @@ _OF_READINGS = f"""
     SELECT reading.* FROM rest CROSS JOIN LATERAL (
         SELECT time, value AS min, value AS max, value AS total, 1 AS count, value AS last FROM sensor.data
         WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(last)s AND time >= rest.from_at AND time < rest.to_at
-          AND value IS NOT NULL AND quality NOT IN ('bad', 'error')
+          AND value BETWEEN -1e15 AND 1e15 AND quality NOT IN ('bad', 'error')
     ) AS reading
 """
 
 
 async def received(
     connection: Connection, esp_id: str, from_at: datetime, to_at: datetime
-) -> list[tuple[int, str, int, int]]:
-    """Of each configured, active sensor of a device: gpio, type, interval in s, readings in [from_at, to_at)."""
+) -> list[tuple[int, str, str, int, int]]:
+    """Of each configured, active sensor of a device: gpio, type, address, interval in s, readings in [from_at, to_at).
+
+    A configuration without an address counts the readings of all sensors of its type at its place.
+    """
     cursor = await connection.execute(
         """
-        SELECT configs.gpio, configs.sensor_type, (configs.config ->> 'interval_s')::integer, count(data.time)
+        SELECT configs.gpio, configs.sensor_type, configs.address, (configs.config ->> 'interval_s')::integer,
+               count(data.time)
         FROM sensor.configs AS configs
         LEFT JOIN sensor.data AS data ON data.esp_id = configs.esp_id AND data.gpio = configs.gpio
-            AND data.sensor_type = configs.sensor_type AND data.time >= %(from_at)s AND data.time < %(to_at)s
+            AND data.sensor_type = configs.sensor_type AND configs.address IN ('', data.address)
+            AND data.time >= %(from_at)s AND data.time < %(to_at)s
         WHERE configs.esp_id = %(esp_id)s AND (configs.config ->> 'active')::boolean
-        GROUP BY configs.esp_id, configs.gpio, configs.sensor_type ORDER BY configs.gpio, configs.sensor_type
+        GROUP BY configs.esp_id, configs.gpio, configs.sensor_type, configs.address, configs.config
+        ORDER BY configs.gpio, configs.sensor_type, configs.address
         """,
         {"esp_id": esp_id, "from_at": from_at, "to_at": to_at},
     )

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 Pair = tuple[Delivery, Reading]
 
 _RETRY_S = 0.5
+_DIFFERENT = "the sensor has another value of this time already"
 _OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable)
 
 
@@ -80,9 +81,10 @@ class Storing:
         if not pairs:
             return []
         rows = [to_row(self._process(reading)) for _, reading in pairs]
+        arrivals = [(reading.received_at / 1000, reading.device_ts) for _, reading in pairs]
         try:
             async with self._pool.connection() as connection:
-                new = await store.insert(connection, rows, note_rollups=self._note_rollups)
+                stored = await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
         except psycopg.Error as error:
             if verdict(error) is not Verdict.REJECT:
                 raise
@@ -90,12 +92,20 @@ class Storing:
                 return [(pairs[0][0], str(error).splitlines()[0])]
             middle = len(pairs) // 2
             return [*await self._store(pairs[:middle]), *await self._store(pairs[middle:])]
-        metrics.STORED.inc(new)
-        metrics.REPEATED.inc(len(rows) - new)
+        if stored.different:
+            await self._reject_different([pairs[index][0] for index in stored.different])
+        metrics.STORED.inc(stored.new)
+        metrics.REPEATED.inc(len(rows) - stored.new - len(stored.different))
         self._seconds.observe(max(0.0, time.time() - pairs[0][1].received_at / 1000))
         if self._tracer is not None:
             self._tracer.note("store", (delivery for delivery, _ in pairs))
         return []
+
+    async def _reject_different(self, deliveries: Sequence[Delivery]) -> None:
+        """Reject readings whose key is stored with other values. NATS away: raised, the batch is stored once more,
+        which changes nothing and finds them again."""
+        await reject(self._bus, [(delivery, _DIFFERENT) for delivery in deliveries], Code.DUPLICATE_ENTRY)
+        metrics.DIFFERENT.inc(len(deliveries))
 
 
 async def _sleep(seconds: float, stopping: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ from kaiser_common.database import (
     make_month_partitions,
 )
 
-from kaiser_sensor import day_checks, metrics, policies, rollup_store
+from kaiser_sensor import day_checks, metrics, old_keys, policies, rollup_store, store
 from kaiser_sensor.completeness import day_span
 from kaiser_sensor.day_checks import DayCheck
 from kaiser_sensor.rollup_store import Connection
@@ -40,6 +40,9 @@ class Upkeep:
     async def begin(self) -> None:
         """Find out what the database is, and make what storing needs."""
         async with self._pool.connection() as connection:
+            dropped = await old_keys.drop(connection)
+            if dropped:
+                log.info("old_keys_dropped", tables=dropped)
             self.keeps_rollups = await rollup_store.kept_by_service(connection)
             log.info(
                 "database_level",
@@ -59,6 +62,7 @@ class Upkeep:
             if changed:
                 log.info("policies_changed", policies=changed)
             await drop_old(connection, now, self._settings)
+            await store.drop_replaced(connection)
 
     def oldest(self) -> datetime:
         """The time before which rollups are final: its readings may be dropped already."""

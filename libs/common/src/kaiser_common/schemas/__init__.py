@@ -12,7 +12,10 @@ Clock = Literal["device", "server"]
 
 
 class DeviceMessage(BaseModel):
-    """A message of a device, normalised: ts and received_at in ms since 1970, received_at by ingest's clock."""
+    """A message of a device, normalised: ts and received_at in ms since 1970, received_at by ingest's clock.
+
+    device_ts: what the device gave as its time where that was not believed and received_at stands in (clock `server`).
+    """
 
     model_config = FROZEN
 
@@ -20,4 +23,5 @@ class DeviceMessage(BaseModel):
     esp_id: str
     ts: int
     clock: Clock = "device"
+    device_ts: int | None = None
     received_at: int

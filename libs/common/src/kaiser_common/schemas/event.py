@@ -24,7 +24,10 @@ EventType = Literal[
 
 
 class SensorDataEvent(BaseModel):
-    """A reading, processed. ts in ms; `topic` as the device sent it; `sensor_type` canonical."""
+    """A reading, processed. ts in ms; `topic` as the device sent it; `sensor_type` canonical; address "" for none.
+
+    device_ts: the device's own time in ms where it was not believed.
+    """
 
     model_config = FROZEN
 
@@ -32,6 +35,7 @@ class SensorDataEvent(BaseModel):
     esp_id: str
     gpio: int
     sensor_type: str
+    address: str = ""
     ts: int
     raw: int | float | None = None
     raw_value: float | None = None
@@ -39,7 +43,10 @@ class SensorDataEvent(BaseModel):
     unit: str | None = None
     quality: str = "unknown"
     sensor_name: str | None = None
+    zone_id: str | None = None
+    subzone_id: str | None = None
     clock: Clock = "device"
+    device_ts: int | None = None
     data_source: Literal["PRODUCTION", "MOCK", "TEST", "SIMULATION"] = "PRODUCTION"
     topic: str | None = None
     received_at: int | None = None

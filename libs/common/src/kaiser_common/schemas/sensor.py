@@ -1,5 +1,6 @@
 """Messages about sensors: readings, answers to sensor commands, and the commands themselves."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -7,18 +8,39 @@ from pydantic import BaseModel, Field
 
 from kaiser_common.schemas import FROZEN, DeviceMessage
 
-Quality = Literal["excellent", "good", "fair", "poor", "bad", "stale", "error", "unknown"]
+Quality = Literal["excellent", "good", "fair", "poor", "bad", "stale", "suspect", "error", "unknown"]
+
+
+_ROM_CODE = re.compile(r"[0-9A-F]{16}\Z")
+_I2C_HIGHEST = 0x7F
+
+
+def normal_address(text: str) -> str | None:
+    """A sensor's address in its one form: a one-wire ROM code as 16 upper-case hex digits, an I2C address in decimal.
+
+    "" stays "" (the sensor has none); None for what is no address.
+    """
+    upper = text.strip().upper()
+    if not upper or _ROM_CODE.match(upper):
+        return upper
+    try:
+        number = int(upper, 16 if upper.startswith("0X") else 10)
+    except ValueError:
+        return None
+    return str(number) if upper.isascii() and 0 <= number <= _I2C_HIGHEST else None
 
 
 class Reading(DeviceMessage):
-    """One reading of one sensor; (esp_id, gpio, sensor_type, ts) is its identity.
+    """One reading of one sensor; (esp_id, gpio, sensor_type, address, ts) is its identity.
 
-    raw is the ADC count or what the device sent as `raw`, raw_value the physical raw value, value what the device
-    computed itself (all that a reading of a batch may have).
+    address: one-wire ROM code (16 hex digits) or I2C address (decimal), "" for a sensor that has none. raw is the ADC
+    count or what the device sent as `raw`, raw_value the physical raw value, value what the device computed itself (all
+    that a reading of a batch may have).
     """
 
     gpio: int
     sensor_type: str
+    address: str = ""
     raw: int | float | None = None
     raw_value: float | None = None
     raw_mode: bool
@@ -26,6 +48,7 @@ class Reading(DeviceMessage):
     unit: str | None = None
     quality: Quality = "unknown"
     sensor_name: str | None = None
+    zone_id: str | None = None
     subzone_id: str | None = None
     i2c_address: int | None = None
     onewire_address: str | None = None

@@ -59,6 +59,8 @@ class Library:
     unit: str
     process: Callable[[Raw, Calibration, Context], Outcome]
     aliases: tuple[str, ...] = ()
+    fault: Callable[[Raw], Quality | None] | None = None
+    """The quality of what this sensor gives when it measured nothing (`error`, `bad`), whoever scaled it; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,19 @@ def adc_fault(count: float) -> str | None:
     if not 0 <= count <= 4095:
         return f"{count:g} is no 12-bit count"
     return "the converter is at the end of its range" if count in (0, 4095) else None
+
+
+def rail(least: int, most: int) -> Callable[[Raw], Quality | None]:
+    """A `fault` of a converter: a count at either end of its range says that a wire is broken or shorted."""
+
+    def fault(raw: Raw) -> Quality | None:
+        return "bad" if raw.count in (least, most) else None
+
+    return fault
+
+
+ADC_RAIL = rail(0, 4095)
+"""Of an ESP32's 12-bit converter."""
 
 
 def nothing(unit: str) -> Outcome:

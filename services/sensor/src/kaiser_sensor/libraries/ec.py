@@ -6,7 +6,18 @@ and 12880 µS/cm) give the scale, without them 0…3.3 V is 0…20,000 µS/cm.
 
 from kaiser_common.schemas.sensor import SENSOR_ALIASES
 
-from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, adc_fault, linear, nothing
+from kaiser_sensor.libraries import (
+    ADC_RAIL,
+    Calibration,
+    Context,
+    Library,
+    Outcome,
+    Range,
+    Raw,
+    adc_fault,
+    linear,
+    nothing,
+)
 
 _RANGE = Range(possible=(0.0, 20_000.0), usual=(50.0, 10_000.0))
 _UNIT = "µS/cm"
@@ -34,4 +45,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return outcome
 
 
-LIBRARY = Library("ec", _UNIT, process, aliases=SENSOR_ALIASES["ec"])
+LIBRARY = Library("ec", _UNIT, process, aliases=SENSOR_ALIASES["ec"], fault=ADC_RAIL)

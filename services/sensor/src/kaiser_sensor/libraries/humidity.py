@@ -2,7 +2,7 @@
 
 from kaiser_common.schemas.sensor import SENSOR_ALIASES
 
-from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
+from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing, rail
 
 _UNIT = "%RH"
 _RANGE = Range(possible=(0.0, 100.0), usual=(5.0, 98.0))
@@ -19,4 +19,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return _RANGE.judge(linear(100.0 * raw.count / 65_535.0, calibration), _UNIT, 1)
 
 
-LIBRARY = Library("sht31_humidity", _UNIT, process, aliases=SENSOR_ALIASES["sht31_humidity"])
+LIBRARY = Library("sht31_humidity", _UNIT, process, aliases=SENSOR_ALIASES["sht31_humidity"], fault=rail(0, 65_535))

@@ -7,7 +7,18 @@ as soon as they are measured.
 
 from kaiser_common.schemas.sensor import SENSOR_ALIASES
 
-from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, adc_fault, linear, nothing
+from kaiser_sensor.libraries import (
+    ADC_RAIL,
+    Calibration,
+    Context,
+    Library,
+    Outcome,
+    Range,
+    Raw,
+    adc_fault,
+    linear,
+    nothing,
+)
 
 _RANGE = Range(possible=(0.0, 14.0), usual=(2.0, 12.0))
 _UNIT = "pH"
@@ -41,4 +52,4 @@ def _compensate(value: float, temperature_c: float | None, calibration: Calibrat
     return _NEUTRAL + (value - _NEUTRAL) * (calibrated_at + _KELVIN) / (temperature_c + _KELVIN)
 
 
-LIBRARY = Library("ph", _UNIT, process, aliases=SENSOR_ALIASES["ph"])
+LIBRARY = Library("ph", _UNIT, process, aliases=SENSOR_ALIASES["ph"], fault=ADC_RAIL)

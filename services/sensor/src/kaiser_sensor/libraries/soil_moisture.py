@@ -6,7 +6,18 @@ typical of capacitive probes v1.2 at 3.3 V.
 
 from kaiser_common.schemas.sensor import SENSOR_ALIASES
 
-from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, adc_fault, linear, nothing
+from kaiser_sensor.libraries import (
+    ADC_RAIL,
+    Calibration,
+    Context,
+    Library,
+    Outcome,
+    Range,
+    Raw,
+    adc_fault,
+    linear,
+    nothing,
+)
 
 _UNIT = "%"
 _RANGE = Range(possible=(0.0, 100.0), usual=(0.0, 100.0))
@@ -34,4 +45,4 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     return Outcome(value, _UNIT, "good")
 
 
-LIBRARY = Library("soil_moisture", _UNIT, process, aliases=SENSOR_ALIASES["soil_moisture"])
+LIBRARY = Library("soil_moisture", _UNIT, process, aliases=SENSOR_ALIASES["soil_moisture"], fault=ADC_RAIL)

@@ -1,8 +1,8 @@
 """Temperature of the DS18B20 and the SHT31, in °C."""
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.schemas.sensor import SENSOR_ALIASES, Quality
 
-from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
+from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing, rail
 
 _UNIT = "°C"
 _DS18B20 = Range(possible=(-55.0, 125.0), usual=(-10.0, 85.0))
@@ -24,6 +24,14 @@ def process_ds18b20(raw: Raw, calibration: Calibration, context: Context) -> Out
     return _DS18B20.judge(linear(measured, calibration), _UNIT, 2)
 
 
+def fault_ds18b20(raw: Raw) -> Quality | None:
+    """−127 °C: the sensor does not answer; 85 °C: the value after power-on, before a conversion."""
+    figures = (raw.physical, None if raw.count is None else raw.count / 16.0)
+    if _DISCONNECTED_C in figures:
+        return "error"
+    return "bad" if _POWER_ON_C in figures else None
+
+
 def process_sht31(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     """T = −45 + 175 · S / (2¹⁶ − 1). Source: SHT31 data sheet §4.13."""
     if raw.physical is not None:
@@ -35,5 +43,5 @@ def process_sht31(raw: Raw, calibration: Calibration, context: Context) -> Outco
     return _SHT31.judge(linear(-45.0 + 175.0 * raw.count / 65_535.0, calibration), _UNIT, 2)
 
 
-DS18B20 = Library("ds18b20", _UNIT, process_ds18b20, aliases=SENSOR_ALIASES["ds18b20"])
-SHT31 = Library("sht31_temp", _UNIT, process_sht31, aliases=SENSOR_ALIASES["sht31_temp"])
+DS18B20 = Library("ds18b20", _UNIT, process_ds18b20, aliases=SENSOR_ALIASES["ds18b20"], fault=fault_ds18b20)
+SHT31 = Library("sht31_temp", _UNIT, process_sht31, aliases=SENSOR_ALIASES["sht31_temp"], fault=rail(0, 65_535))

@@ -4,28 +4,46 @@ from datetime import date
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.api.devices import ESP_ID
+from kaiser_common.schemas.sensor import normal_address
 
 SENSOR_TYPE = r"^[A-Za-z0-9_-]{1,64}$"
 """What can stand in a key of a bucket."""
+
+STRICT = ConfigDict(frozen=True, extra="forbid")
+"""Of what people write: a misspelt field is refused. What is stored is read with `extra="ignore"`."""
+
+
+def _address(text: str) -> str:
+    found = normal_address(text)
+    if found is None:
+        raise ValueError("an address is 16 hex digits (one-wire), or 0 to 127 or 0x00 to 0x7f (I2C)")
+    return found
+
+
+Address = Annotated[str, Field(max_length=16, examples=["28FF641E8D3C0C79"]), AfterValidator(_address)]
+"""A sensor's address, normalised; "" for a sensor that has none."""
 
 _LATEST_MS = 4_102_444_800_000
 Milliseconds = Annotated[int, Field(ge=0, le=_LATEST_MS)]
 """A time in ms since 1970, before 2100."""
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class CalibrationModel(BaseModel):
     """How a sensor differs from its data sheet: two points of (raw, value), then scale and offset."""
 
-    model_config = FROZEN
+    model_config = STRICT
 
     offset: float = Field(default=0.0, allow_inf_nan=False)
     scale: float = Field(default=1.0, allow_inf_nan=False)
-    points: list[tuple[float, float]] = Field(default=[], max_length=2)
-    parameters: dict[str, float] = Field(default={}, max_length=20)
+    points: list[tuple[Finite, Finite]] = Field(default=[], max_length=2)
+    parameters: dict[Annotated[str, Field(max_length=64)], Finite] = Field(default={}, max_length=20)
 
     @model_validator(mode="after")
     def _two_points_or_none(self) -> "CalibrationModel":
@@ -38,7 +56,7 @@ class ThresholdsModel(BaseModel):
     """Values from which a sensor's value deserves a look (warning) or action (critical); frontends show them, rules
     are what acts. Those that are given must rise in this order."""
 
-    model_config = FROZEN
+    model_config = STRICT
 
     critical_low: float | None = Field(default=None, allow_inf_nan=False)
     warning_low: float | None = Field(default=None, allow_inf_nan=False)
@@ -61,7 +79,7 @@ class SensorSettingsModel(BaseModel):
     """What an operator sets for a sensor. interval_s: expected time between two readings; silent for three: stale."""
 
     model_config = {
-        **FROZEN,
+        **STRICT,
         "json_schema_extra": {
             "examples": [
                 {
@@ -86,10 +104,11 @@ class SensorSettingsModel(BaseModel):
 
 
 class SensorConfig(SensorSettingsModel):
-    """A configured sensor."""
+    """A configured sensor. Without an address it counts for each sensor of its type at the gpio that has none of its
+    own."""
 
     model_config = {
-        **FROZEN,
+        **STRICT,
         "json_schema_extra": {
             "examples": [
                 {
@@ -107,6 +126,7 @@ class SensorConfig(SensorSettingsModel):
     esp_id: str = Field(pattern=ESP_ID)
     gpio: int = Field(ge=0, le=48)
     sensor_type: str = Field(pattern=SENSOR_TYPE)
+    address: Address = ""
 
 
 class SensorKey(BaseModel):
@@ -117,6 +137,7 @@ class SensorKey(BaseModel):
     esp_id: str
     gpio: int
     sensor_type: str
+    address: Address = ""
 
 
 class ConfigsQuery(BaseModel):
@@ -126,7 +147,7 @@ class ConfigsQuery(BaseModel):
 
     esp_id: str | None = None
     limit: int = Field(default=100, ge=1, le=1000)
-    cursor: str | None = Field(default=None, max_length=200)
+    cursor: str | None = Field(default=None, max_length=300)
 
 
 class ConfigsPage(BaseModel):
@@ -139,7 +160,10 @@ class ConfigsPage(BaseModel):
 
 
 class ReadingItem(BaseModel):
-    """A stored reading. ts in ms."""
+    """A stored reading. ts in ms; address "" for none.
+
+    Of the newest ones also received_at (ms) and device_ts, the device's own time where it was not believed.
+    """
 
     model_config = FROZEN
 
@@ -147,20 +171,26 @@ class ReadingItem(BaseModel):
     esp_id: str
     gpio: int
     sensor_type: str
+    address: str = ""
     raw: float | None = None
     raw_value: float | None = None
     value: float | None = None
     unit: str | None = None
     quality: str
     data_source: str
+    received_at: int | None = None
+    device_ts: int | None = None
 
 
 class LatestQuery(BaseModel):
-    """The newest reading of each sensor, of one device or of all."""
+    """The newest reading of each sensor, of one device or of all; `cursor` from the page before."""
 
     model_config = FROZEN
 
     esp_id: str | None = None
+    address: Address | None = None
+    limit: int = Field(default=10_000, ge=1, le=10_000)
+    cursor: str | None = Field(default=None, max_length=300)
 
 
 class ReadingsPage(BaseModel):
@@ -180,6 +210,7 @@ class ReadingsQuery(BaseModel):
     esp_id: str
     gpio: int | None = None
     sensor_type: str | None = None
+    address: Address | None = None
     from_ms: Milliseconds | None = None
     to_ms: Milliseconds | None = None
     limit: int = Field(default=1000, ge=1, le=10_000)
@@ -194,6 +225,7 @@ class BucketsQuery(BaseModel):
     esp_id: str
     gpio: int
     sensor_type: str | None = None
+    address: Address | None = None
     from_ms: Milliseconds | None = None
     to_ms: Milliseconds | None = None
     bucket_s: int = Field(ge=1, le=31_536_000)
@@ -238,6 +270,7 @@ class Completeness(BaseModel):
     esp_id: str
     gpio: int
     sensor_type: str
+    address: str = ""
     day: date
     expected: int
     received: int
@@ -260,6 +293,7 @@ class MeasureSensor(BaseModel):
 
     esp_id: str
     gpio: int = Field(ge=0, le=48)
+    address: Address = ""
 
 
 class MeasurementId(BaseModel):
