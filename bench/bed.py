@@ -17,7 +17,12 @@ from harness import Stack, wait_until
 from bench import processes, sender
 from bench.sender import Job
 
-_SETTINGS = {"KAISER_REQUEST_PER_SECOND": "100000", "KAISER_TOKEN_MINUTES": "600", "KAISER_LOG_LEVEL": "warning"}
+_SETTINGS = {
+    "KAISER_REQUEST_PER_SECOND": "100000",
+    "KAISER_TOKEN_MINUTES": "600",
+    "KAISER_LOG_LEVEL": "warning",
+    "KAISER_WS_PER_USER": "1000",
+}
 _STORED_WITHIN_S = 300.0
 _TOLD_WITHIN_S = 3.0
 

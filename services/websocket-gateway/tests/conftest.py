@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import nats
+import psycopg
 import pytest
 from kaiser_common.bus import connect as bus_connect
 from kaiser_common.declare import apply
@@ -27,6 +28,7 @@ class Gateway:
     """One gateway process that can be stopped, killed and started again on the same port."""
 
     def __init__(self, environment: dict[str, str], port: int, log: Path | None) -> None:
+        self.internal = f"http://127.0.0.1:{environment['KAISER_METRICS_PORT']}"
         self._environment = environment
         self._log = log
         self.port = port
@@ -62,8 +64,9 @@ class Gateway:
         self.process.kill()
         self.process.wait(12)
 
-    def token(self, role: str = "admin", lifetime_s: float = 600, user: str = "ada") -> str:
-        return Signer(KEY).sign(user, role, "access", time.time(), lifetime_s)
+    def token(self, role: str = "admin", lifetime_s: float = 600, user: str = "ada", generation: int = 0) -> str:
+        """A token as the gateway makes them; ada and bea are users of generation 0 (see `known_users`)."""
+        return Signer(KEY).sign(user, role, "access", time.time(), lifetime_s, gen=generation)
 
     def url(self, client_id: str, token: str | None = None, **query) -> str:
         query = {"token": token if token is not None else self.token(), **query}
@@ -93,7 +96,19 @@ def module_bus(nats_server) -> str:
 
 
 @pytest.fixture(scope="module")
-def start_gateway(module_bus, database, free_port):
+def known_users(database) -> None:
+    """Users whose tokens the tests make by the key; nobody knows a password of theirs."""
+    with psycopg.connect(database) as connection:
+        for name in ("ada", "bea"):
+            connection.execute(
+                "INSERT INTO gateway.users (username, password_hash, role, generation) VALUES (%s, '!', 'admin', 0)"
+                " ON CONFLICT DO NOTHING",
+                (name,),
+            )
+
+
+@pytest.fixture(scope="module")
+def start_gateway(module_bus, database, known_users, free_port):
     """`start_gateway(log=None, **settings)` gives a running gateway; all end with the module."""
     started: list[Gateway] = []
 
@@ -107,6 +122,9 @@ def start_gateway(module_bus, database, free_port):
             "KAISER_HTTP_PORT": str(port),
             "KAISER_TOKEN_SECRET": KEY,
             "KAISER_ADMIN_PASSWORD": PASSWORD,
+            "KAISER_WS_PER_USER": "5000",
+            "KAISER_WS_MESSAGES": "1000",
+            "KAISER_HTTP_PER_ADDRESS": "5000",
             **settings,
         }
         gateway = Gateway(environment, port, log)

@@ -92,7 +92,7 @@ async def test_a_browser_sees_the_answers_and_the_close_codes(gateway, page):
     waiting = asyncio.create_task(going)
     async with gateway.http() as http:
         for _ in range(400):
-            if "kaiser_gateway_clients 2.0" in (await http.get("/metrics")).text:
+            if "kaiser_gateway_clients 2.0" in (await http.get(f"{gateway.internal}/metrics")).text:
                 break
             await asyncio.sleep(0.05)
     assert await asyncio.to_thread(gateway.stop) == 0

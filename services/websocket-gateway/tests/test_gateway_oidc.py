@@ -185,8 +185,9 @@ async def test_with_the_issuer_away_known_keys_serve_and_unknown_ones_are_told_t
 
 
 async def test_an_issuer_that_calls_itself_otherwise_is_not_believed(fake):
-    token = fake.token("first", iss=f"{fake.url}/")
-    guard = Guard(Signer(KEY), Limiter(100, 100), Issuer(Terms(f"{fake.url}/", AUDIENCE)))
+    other = fake.url.replace("127.0.0.1", "localhost")
+    token = fake.token("first", iss=other)
+    guard = Guard(Signer(KEY), Limiter(100, 100), Issuer(Terms(other, AUDIENCE)))
     with pytest.raises(IssuerUnreachable):
         await guard.verify(token)
 

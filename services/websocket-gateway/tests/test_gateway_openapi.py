@@ -8,13 +8,14 @@ from kaiser_gateway.auth import Guard
 from kaiser_gateway.hub import Hub
 from kaiser_gateway.limits import Limiter
 from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.standing import Standings
 from kaiser_gateway.tokens import Signer
 
 
 @pytest.fixture(scope="module")
 def document() -> dict:
-    guard = Guard(Signer("k" * 40), Limiter(1, 1))
-    return build_app(Service("trial"), None, Hub(None, 15.0), None, guard, GatewaySettings()).openapi()
+    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None))
+    return build_app(Service("trial"), None, Hub(None, 15.0), None, None, guard, GatewaySettings()).openapi()
 
 
 def operations(document: dict):

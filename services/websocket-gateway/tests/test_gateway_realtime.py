@@ -102,7 +102,7 @@ async def test_a_newer_connection_with_the_same_id_replaces_the_older_with_4009(
 
 
 async def test_a_client_of_another_user_with_the_same_id_replaces_nothing(gateway, settled):
-    async with gateway.connect("same") as ada, gateway.connect("same", gateway.token(user="bob")) as bob:
+    async with gateway.connect("same") as ada, gateway.connect("same", gateway.token(user="bea")) as bob:
         await settled(bob)
         await settled(ada)
 
@@ -203,7 +203,7 @@ async def test_a_stalled_client_is_closed_with_4008_and_does_not_delay_the_other
         await settled(quick)
         longest = 0.0
         deadline = time.monotonic() + 60
-        while 'code="4008"' not in (await http.get("/metrics")).text:
+        while 'code="4008"' not in (await http.get(f"{gateway.internal}/metrics")).text:
             assert time.monotonic() < deadline, "the stalled client was not closed"
             started = time.monotonic()
             seqs = [await events.publish(gpio=gpio % 40, text="x" * 20_000) for gpio in range(50)]

@@ -19,8 +19,12 @@ log = structlog.get_logger()
 
 DatabasePool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 
-UNAVAILABLE: tuple[type[Exception], ...] = (psycopg.OperationalError, PoolTimeout)
-"""Exceptions that mean the database is away or hindered: try again later. See also `verdict`."""
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    psycopg.OperationalError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    PoolTimeout,
+)
+"""Exceptions that mean the database is away, hindered or read-only: try again later. See also `verdict`."""
 
 
 class Level(StrEnum):

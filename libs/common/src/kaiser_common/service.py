@@ -76,28 +76,32 @@ class Service:
         self._errors = errors or ErrorMemory()
         self._started_at = int(time.time() * 1000)
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._shown: dict[str, Callable[[], Awaitable[None]]] = {}
 
-    def check(self, name: str, ask: Callable[[], Awaitable[None]]) -> None:
-        """Add a dependency to /readyz: `ask` raises, or takes more than 2 s, when it does not answer."""
-        self._checks[name] = ask
+    def check(self, name: str, ask: Callable[[], Awaitable[None]], *, needed: bool = True) -> None:
+        """Add a dependency to /readyz: `ask` raises, or takes more than 2 s, when it does not answer.
+
+        One that is not `needed` shows in the status of the system only: a service that does its main work without it
+        stays ready, or an outage of the database would take every replica out of its Service.
+        """
+        (self._checks if needed else self._shown)[name] = ask
 
     async def readiness(self, within_s: float = _CHECK_WITHIN_S) -> dict[str, str]:
         """Each dependency's state: "ok" or why not. Nothing asked for yet: the work has not begun."""
         if not self._checks:
             return {"start": "not begun: waiting for NATS or for what it needs before its work"}
-        states = await asyncio.gather(*(_ask(ask, within_s) for ask in self._checks.values()))
-        return dict(zip(self._checks, states, strict=True))
+        return await _states(self._checks, within_s)
 
     async def status(self) -> ReplicaStatus:
         """How this process does, within a second."""
-        checks = await self.readiness(_STATUS_WITHIN_S)
+        checks, shown = await asyncio.gather(self.readiness(_STATUS_WITHIN_S), _states(self._shown, _STATUS_WITHIN_S))
         return ReplicaStatus(
             service=self.name,
             replica=f"{socket.gethostname()}-{os.getpid()}",
             version=__version__,
             started_at=self._started_at,
             ready=not self.stopping.is_set() and all(state == "ok" for state in checks.values()),
-            checks=checks,
+            checks=checks | shown,
             last_error=self._errors.last,
         )
 
@@ -106,6 +110,11 @@ class Service:
         await self.stopping.wait()
         for one in stop:
             one()
+
+
+async def _states(checks: dict[str, Callable[[], Awaitable[None]]], within_s: float) -> dict[str, str]:
+    states = await asyncio.gather(*(_ask(ask, within_s) for ask in checks.values()))
+    return dict(zip(checks, states, strict=True))
 
 
 async def _ask(check: Callable[[], Awaitable[None]], within_s: float) -> str:

@@ -1,11 +1,11 @@
 """Who calls: the Bearer token of a request, its role, and how often it may ask."""
 
-import hashlib
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import structlog
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from kaiser_common.rpc import Caller
@@ -13,29 +13,49 @@ from kaiser_common.rpc import Caller
 from kaiser_gateway import oidc
 from kaiser_gateway.issuer import Issuer, IssuerUnreachable
 from kaiser_gateway.limits import Limiter
-from kaiser_gateway.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.standing import Standings
+from kaiser_gateway.tokens import ISSUER, Identity, NotAllowed, Role, Signer, TokenRefused
+
+log = structlog.get_logger()
+
+_SAY_EVERY_S = 60.0
 
 _BEARER = HTTPBearer(auto_error=False, description="The access_token of POST /api/v1/auth/token")
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Checks tokens and limits how often each may be used."""
+    """Checks tokens and limits how often each user may ask."""
 
     signer: Signer
     limiter: Limiter
     issuer: Issuer | None = None
+    standings: Standings | None = None
+    _lines: Limiter = field(default_factory=lambda: Limiter(1 / _SAY_EVERY_S, 1, keys=1))
 
     async def verify(self, token: str) -> Identity:
         """Who an access token speaks for. Raises TokenRefused, NotAllowed or IssuerUnreachable.
 
-        Who says to have made it decides which key must verify it: ours (HS256), or the issuer's (RSA, EC, EdDSA).
+        The issuer that it names decides which key must verify it: ours (HS256), or the issuer's (RSA, EC, EdDSA).
         """
         if not token:
             raise TokenRefused("a token is missing")
-        if self.issuer is not None and oidc.issuer_of(token) == self.issuer.terms.issuer:
+        issuer = oidc.issuer_of(token)
+        if self.issuer is not None and self.issuer.terms.is_issuer(issuer):
             return await self.issuer.verify(token)
-        return self.signer.read(token, "access", time.time())
+        if issuer not in ("", ISSUER):
+            self._say_foreign(issuer)
+            raise TokenRefused(f"tokens of the issuer {issuer[:200]!r} are not accepted here")
+        identity = self.signer.read(token, "access", time.time())
+        if self.standings is not None:
+            self.standings.require(identity)
+        return identity
+
+    def _say_foreign(self, issuer: str) -> None:
+        """One line a minute, however many tokens come."""
+        if self._lines.wait_s("foreign", time.monotonic()) == 0:
+            configured = self.issuer.terms.issuer if self.issuer is not None else ""
+            log.warning("token_of_another_issuer", issuer=issuer[:200], configured=configured, set="KAISER_OIDC_ISSUER")
 
     def knows(self) -> Any:
         """A dependency that gives the Identity of a request, None without a valid token: for what everybody may ask."""
@@ -61,13 +81,15 @@ class Guard:
         ) -> Caller:
             try:
                 identity = await self.verify(credentials.credentials if credentials else "")
+                if role == "admin" and self.standings is not None:
+                    await self.standings.require_fresh(identity)
             except TokenRefused as error:
                 raise HTTPException(401, str(error), {"WWW-Authenticate": "Bearer"}) from error
             except NotAllowed as error:
                 raise HTTPException(403, str(error)) from error
             except IssuerUnreachable as error:
                 raise HTTPException(503, str(error), {"Retry-After": "5"}) from error
-            wait_s = self.limiter.wait_s(_name_of(credentials), time.monotonic())
+            wait_s = self.limiter.wait_s(f"{identity.external} {identity.user}", time.monotonic())
             if limited and wait_s > 0:
                 raise too_many(wait_s)
             if not identity.may(role):
@@ -75,12 +97,6 @@ class Guard:
             return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id)
 
         return Depends(caller)
-
-
-def _name_of(credentials: HTTPAuthorizationCredentials | None) -> str:
-    """A name for a token that tells nothing of it."""
-    token = credentials.credentials if credentials else ""
-    return hashlib.blake2b(token.encode(), digest_size=16).hexdigest()
 
 
 def too_many(wait_s: float) -> HTTPException:

@@ -33,7 +33,7 @@ class Client:
         """The newest seq that came live in the pause: the replay goes on until it has sent that one."""
         self.replayed_to = 0
         """The seq that a replay has reached: up to it nothing is to be sent again."""
-        self._identity = identity
+        self.identity = identity
         self._outlet = outlet
         self._send = send
         self._wake = asyncio.Event()
@@ -52,7 +52,7 @@ class Client:
     @property
     def key(self) -> tuple[str, str]:
         """Who it is over its connections: the same client_id of another user is another client."""
-        return self._identity.user, self.client_id
+        return self.identity.user, self.client_id
 
     def unsent_since(self) -> int | None:
         """The lowest seq that waits to be sent; None when all was."""
@@ -99,7 +99,7 @@ class Client:
         if self._sending_since is not None and now - self._sending_since > stalled_s:
             self.close(4008, f"nothing was taken for {stalled_s:g} s")
             return
-        left_s = self._identity.expires_at - time.time()
+        left_s = self.identity.expires_at - time.time()
         if left_s <= 0:
             self.close(4001, "the token has expired")
         elif left_s <= _WARN_BEFORE_S and not self._warned:

@@ -13,6 +13,7 @@ from kaiser_gateway.client import Client
 from kaiser_gateway.filters import Filters
 from kaiser_gateway.frames import answer
 from kaiser_gateway.hub import Hub
+from kaiser_gateway.limits import Bucket
 from kaiser_gateway.replay import ReplayFailed, Replays
 
 log = structlog.get_logger()
@@ -24,7 +25,8 @@ _CLOSE_WITHIN_S = 2.0
 class Conversation:
     """Runs one client until it leaves or is closed."""
 
-    def __init__(self, hub: Hub, replays: Replays, websocket: WebSocket, client: Client) -> None:
+    def __init__(self, hub: Hub, replays: Replays, websocket: WebSocket, client: Client, messages_per_s: float) -> None:
+        self._messages_per_s = messages_per_s
         self._hub = hub
         self._replays = replays
         self._websocket = websocket
@@ -55,10 +57,12 @@ class Conversation:
                 raise result
 
     async def _listen(self) -> None:
+        allowed = Bucket.full(self._messages_per_s, time.monotonic(), 2 * self._messages_per_s)
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            await self._slow_down(allowed)
             try:
                 action = messages.parse(message.get("text") or "")
             except messages.BadMessage as error:
@@ -69,6 +73,13 @@ class Conversation:
                     return
             else:
                 await self._act(action)
+
+    async def _slow_down(self, allowed: Bucket) -> None:
+        """Over its rate a client is heard more slowly: the socket is not read meanwhile, and fills up."""
+        wait_s = allowed.wait_s(time.monotonic())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        allowed.take(time.monotonic())
 
     async def _act(self, action: messages.Action) -> None:
         match action:
@@ -83,7 +94,8 @@ class Conversation:
                 await self._begin_replay(after)
 
     async def _set_filters(self, filters: Filters | None) -> None:
-        self._hub.set_filters(self._client, filters)
+        if filters != self._client.filters:
+            self._hub.set_filters(self._client, filters)
         in_force = None if filters is None else filters.model_dump()
         await self._client.answer(answer("subscribed", time.time(), {"filters": in_force}))
 

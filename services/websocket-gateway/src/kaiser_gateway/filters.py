@@ -51,8 +51,8 @@ class Filters(BaseModel):
         """What is left after taking values out; None when a list that had values has none left."""
         left: dict[str, list[Any]] = {}
         for name in Filters.model_fields:
-            own = getattr(self, name)
-            left[name] = [value for value in own if value not in getattr(others, name)]
+            own, taken = getattr(self, name), frozenset(getattr(others, name))
+            left[name] = [value for value in own if value not in taken]
             if own and not left[name]:
                 return None
         return Filters(**left)
@@ -97,7 +97,10 @@ ClientT = TypeVar("ClientT")
 
 
 class Index(Generic[ClientT]):
-    """Clients by event type and device: finding those of an event costs what matches, not how many there are."""
+    """Clients by device, those without devices by event type: an event finds those that may want it.
+
+    A client has as many places as its longer list, not their product: changing filters costs little.
+    """
 
     def __init__(self) -> None:
         self._clients: dict[tuple[str | None, str | None], dict[ClientT, None]] = {}
@@ -108,9 +111,11 @@ class Index(Generic[ClientT]):
         self.remove(client)
         if filters is None:
             return
-        types: list[Any] = [*filters.types] or [None]
-        devices: list[Any] = [*filters.esp_ids] or [None]
-        keys = list(dict.fromkeys((kind, esp_id) for kind in types for esp_id in devices))
+        keys: list[tuple[str | None, str | None]]
+        if filters.esp_ids:
+            keys = [(None, esp_id) for esp_id in dict.fromkeys(filters.esp_ids)]
+        else:
+            keys = [(kind, None) for kind in dict.fromkeys(filters.types)] or [(None, None)]
         self._keys[client] = keys
         for key in keys:
             self._clients.setdefault(key, {})[client] = None
@@ -125,5 +130,5 @@ class Index(Generic[ClientT]):
 
     def of(self, kind: str, esp_id: str) -> Iterator[ClientT]:
         """The clients that may want an event of this type and device, each once."""
-        for key in ((kind, esp_id), (kind, None), (None, esp_id), (None, None)):
+        for key in ((kind, None), (None, esp_id), (None, None)):
             yield from self._clients.get(key, ())

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 import structlog
 from kaiser_common.bus import Bus
@@ -15,6 +16,8 @@ from kaiser_gateway import metrics
 from kaiser_gateway.client import Client
 from kaiser_gateway.filters import Filters, Index
 from kaiser_gateway.frames import Event
+from kaiser_gateway.standing import Ended
+from kaiser_gateway.tokens import Identity
 
 log = structlog.get_logger()
 
@@ -28,8 +31,15 @@ _UNSENT_KEPT = 10_000
 class Hub:
     """The connected clients and the one reader that feeds them. After a restart clients resume by their last seq."""
 
-    def __init__(self, bus: Bus, stalled_s: float, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        stalled_s: float,
+        tracer: Tracer | None = None,
+        ended: Callable[[Identity], Ended | None] = lambda _: None,
+    ) -> None:
         self._bus = bus
+        self._ended = ended
         self._tracer = tracer
         self._stalled_s = stalled_s
         self._index: Index[Client] = Index()
@@ -41,6 +51,10 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._clients)
+
+    def clients_of(self, user: str, except_for: str = "") -> int:
+        """How many sockets a user has, not counting the one with a certain client_id, which a new one replaces."""
+        return sum(name == user and client_id != except_for for name, client_id in self._clients)
 
     def behind(self, last_seq: int) -> int:
         """How many events up to `last_seq` have not been read yet."""
@@ -137,9 +151,12 @@ class Hub:
             client.stream_began_anew()
 
     async def _sweep(self) -> None:
-        """Each second: close who takes nothing or whose token is over, tell of conflation."""
+        """Each second: close clients that take nothing or whose token has ended, report conflation."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
             for client in list(self._clients.values()):
                 client.sweep(now, self._stalled_s)
+                ended = self._ended(client.identity)
+                if ended is not None:
+                    client.close(ended.code, ended.reason)

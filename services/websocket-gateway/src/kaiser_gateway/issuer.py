@@ -9,6 +9,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import structlog
+from kaiser_common import __version__
 
 from kaiser_gateway import metrics, oidc
 from kaiser_gateway.oidc import Terms
@@ -17,6 +18,8 @@ from kaiser_gateway.tokens import Identity, TokenRefused
 log = structlog.get_logger()
 
 _FETCH_TIMEOUT_S = 3.0
+_USER_AGENT = f"Kaiser/{__version__}"
+"""Web firewalls refuse Python's own name (Python-urllib)."""
 _MOST_BYTES = 1_000_000
 _FRESH_S = 300.0
 """Keys are fetched anew after so long, so that one that the issuer took out is refused."""
@@ -49,7 +52,7 @@ class Issuer:
             await self._refresh()
             key = oidc.key_of(token, self._keys)
         if self._age_s() > _STALE_S:
-            raise IssuerUnreachable(f"{self.terms.issuer} has not told its keys")
+            raise IssuerUnreachable(f"{self.terms.issuer} has not given its keys")
         if key is None:
             raise TokenRefused("the token names no key of the issuer")
         return oidc.read(token, key, self.terms, time.time())
@@ -64,7 +67,7 @@ class Issuer:
             self._tried_at = time.monotonic()
             try:
                 async with asyncio.timeout(2 * _FETCH_TIMEOUT_S):
-                    self._keys = await asyncio.to_thread(_fetch_keys, self.terms.issuer)
+                    self._keys = await asyncio.to_thread(_fetch_keys, self.terms)
             except (URLError, OSError, ValueError, TimeoutError) as error:
                 metrics.ISSUER_FETCHES.labels("failed").inc()
                 log.warning("issuer_unreachable", issuer=self.terms.issuer, error=str(error) or type(error).__name__)
@@ -74,21 +77,33 @@ class Issuer:
                 log.info("issuer_keys_read", issuer=self.terms.issuer, keys=len(self._keys))
 
 
-def _fetch_keys(issuer: str) -> list[dict[str, Any]]:
+def _fetch_keys(terms: Terms) -> list[dict[str, Any]]:
     """The issuer's keys by OpenID Connect Discovery 1.0. Raises ValueError where an answer is not what it must be."""
-    described = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if described.get("issuer") != issuer:
-        raise ValueError(f"the issuer calls itself {described.get('issuer')!r}")
-    keys = _get(str(described.get("jwks_uri"))).get("keys")
+    keys = _get(terms.jwks_url or _key_set_url(terms)).get("keys")
     if not isinstance(keys, list):
         raise ValueError("the issuer's key set has no keys")
     return [key for key in keys if isinstance(key, dict)]
 
 
+def _key_set_url(terms: Terms) -> str:
+    """What the discovery document says; below the inner address where it lies below the public one."""
+    public, inner = terms.issuer.rstrip("/"), (terms.inner_url or terms.issuer).rstrip("/")
+    described = _get(f"{inner}/.well-known/openid-configuration")
+    named = described.get("issuer")
+    if not (terms.is_issuer(named) or (terms.inner_url and str(named).rstrip("/") == inner)):
+        raise ValueError(
+            f"the issuer calls itself {str(named)[:200]!r}, KAISER_OIDC_ISSUER is {terms.issuer!r}:"
+            " set it to that name, and KAISER_OIDC_INNER_URL to the address at which the gateway reaches it"
+        )
+    url = str(described.get("jwks_uri"))
+    return f"{inner}{url.removeprefix(public)}" if url.startswith(f"{public}/") else url
+
+
 def _get(url: str) -> dict[str, Any]:
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"no address of an issuer: {url!r}")
-    with urllib.request.urlopen(url, timeout=_FETCH_TIMEOUT_S) as response:  # scheme checked above
+    asked = urllib.request.Request(url, headers={"User-Agent": _USER_AGENT, "Accept": "application/json"})
+    with urllib.request.urlopen(asked, timeout=_FETCH_TIMEOUT_S) as response:
         text = response.read(_MOST_BYTES + 1)
     if len(text) > _MOST_BYTES:
         raise ValueError(f"{url} answers more than {_MOST_BYTES} bytes")

@@ -10,6 +10,9 @@ CONFLATED = Counter("kaiser_gateway_conflated_events_total", "Events replaced by
 REPLAYS = Counter("kaiser_gateway_replays_total", "Replays of kept events that were brought to their end.")
 EVENTS = Counter("kaiser_gateway_events_total", "Events read from the bus.", ["type"])
 ISSUER_FETCHES = Counter("kaiser_gateway_issuer_fetches_total", "Fetches of the OIDC issuer's keys.", ["result"])
+CONNECTIONS_REFUSED = Counter(
+    "kaiser_gateway_connections_refused_total", "Connections closed before a request.", ["reason"]
+)
 SIGN_INS = Counter("kaiser_gateway_sign_ins_total", "Attempts to sign in.", ["result"])
 REQUESTS = Histogram(
     "kaiser_gateway_request_seconds",

@@ -6,7 +6,18 @@ from typing import Any
 
 import jwt
 
-from kaiser_gateway.tokens import LEEWAY_S, RANK, ROLES, Identity, NotAllowed, Role, TokenRefused
+from kaiser_gateway.tokens import (
+    LEEWAY_S,
+    MOST_CHARACTERS,
+    RANK,
+    ROLES,
+    UNREADABLE,
+    Identity,
+    NotAllowed,
+    Role,
+    TokenRefused,
+    seconds,
+)
 
 _KEY_TYPES = {
     "RS256": ("RSA", None),
@@ -33,15 +44,26 @@ class Terms:
     user_claim: str = "sub"
     roles: Mapping[str, Role] = field(default_factory=dict)
     """The issuer's names for our roles; a role by its own name is always known."""
+    inner_url: str = ""
+    """Where the gateway reaches the issuer, in place of `issuer`; empty: at `issuer`."""
+    jwks_url: str = ""
+    """Address of the key set; empty: as the issuer's discovery document says."""
+
+    def is_issuer(self, name: object) -> bool:
+        """Whether a name is the issuer's; a slash at the end makes no difference."""
+        return isinstance(name, str) and name.rstrip("/") == self.issuer.rstrip("/")
 
 
 def issuer_of(token: str) -> str:
-    """Who says to have made a token, not yet verified; empty where it cannot be read."""
+    """The issuer that a token names, not yet verified; empty where it cannot be read."""
+    if len(token) > MOST_CHARACTERS:
+        return ""
     try:
         claims = jwt.decode_complete(token, options={"verify_signature": False})["payload"]
-    except jwt.PyJWTError:
+    except UNREADABLE:
         return ""
-    return str(claims.get("iss", ""))
+    issuer = claims.get("iss")
+    return issuer if isinstance(issuer, str) else ""
 
 
 def key_of(token: str, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -65,7 +87,7 @@ def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
             token,
             jwt.PyJWK(key, algorithm=algorithm),
             algorithms=[algorithm],
-            issuer=terms.issuer,
+            issuer=[terms.issuer.rstrip("/"), f"{terms.issuer.rstrip('/')}/"],
             audience=terms.audience,
             options={
                 "require": ["exp", "iss", "aud"],
@@ -74,9 +96,9 @@ def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
                 "verify_iat": False,
             },
         )
-    except jwt.PyJWTError as error:
+    except UNREADABLE as error:
         raise TokenRefused(f"the token is not valid: {error}") from error
-    expires_at, not_before = _time(claims, "exp"), _time(claims, "nbf")
+    expires_at, not_before = seconds(claims, "exp"), seconds(claims, "nbf")
     if expires_at + LEEWAY_S < now:
         raise TokenRefused("the token has expired")
     if not_before - LEEWAY_S > now:
@@ -87,7 +109,7 @@ def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
     role = role_in(_claim(claims, terms.role_claim), terms.roles)
     if role is None:
         raise NotAllowed(f"the token of {user} gives no role in its claim {terms.role_claim}")
-    return Identity(user, role, expires_at)
+    return Identity(user, role, expires_at, external=True)
 
 
 def role_in(claim: Any, names: Mapping[str, Role]) -> Role | None:
@@ -101,7 +123,7 @@ def role_in(claim: Any, names: Mapping[str, Role]) -> Role | None:
 def _header(token: str) -> dict[str, Any]:
     try:
         return dict(jwt.get_unverified_header(token))
-    except jwt.PyJWTError as error:
+    except UNREADABLE as error:
         raise TokenRefused(f"the token is not valid: {error}") from error
 
 
@@ -113,13 +135,6 @@ def _fits(key: Mapping[str, Any], algorithm: str) -> bool:
         and key.get("use", "sig") == "sig"
         and key.get("alg", algorithm) == algorithm
     )
-
-
-def _time(claims: Mapping[str, Any], name: str) -> float:
-    value = claims.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TokenRefused(f"the token's {name} is no time")
-    return float(value)
 
 
 def _claim(claims: Mapping[str, Any], path: str) -> Any:

@@ -92,7 +92,13 @@ def install(app: FastAPI) -> None:
 
     async def of_database(request: Request, error: Exception) -> JSONResponse:
         log.warning("database_unreachable", error=(str(error) or type(error).__name__).splitlines()[0])
-        return problem(request, 503, Code.CONNECTION_FAILED, "the database does not answer")
+        return problem(
+            request,
+            503,
+            Code.CONNECTION_FAILED,
+            "the database does not answer or takes no changes now",
+            headers={"Retry-After": "5"},
+        )
 
     async def of_bug(request: Request, error: Exception) -> JSONResponse:
         return problem(request, 500, Code.PROCESSING_FAILED, "the gateway failed; its log says why")

@@ -39,7 +39,7 @@ def router(hub: Hub, replays: Replays, guard: Guard, settings: GatewaySettings) 
         try:
             identity = await _identity(guard, token)
             rate = _rate(websocket.query_params.get("rate"), settings)
-            _admit(hub, client_id, settings)
+            _admit(hub, (identity.user, client_id), settings)
         except _SentAway as refusal:
             await websocket.close(refusal.code, str(refusal)[:120])
             return
@@ -48,7 +48,8 @@ def router(hub: Hub, replays: Replays, guard: Guard, settings: GatewaySettings) 
             await websocket.send({"type": "websocket.send", "text": frame.decode()})
 
         outlet = Outlet(rate, settings.ws_client_bytes, time.monotonic())
-        await Conversation(hub, replays, websocket, Client(client_id, identity, outlet, send)).run()
+        client = Client(client_id, identity, outlet, send)
+        await Conversation(hub, replays, websocket, client, settings.ws_messages).run()
 
     return routes
 
@@ -77,10 +78,13 @@ def _rate(text: str | None, settings: GatewaySettings) -> float:
     return min(rate, settings.ws_max_rate)
 
 
-def _admit(hub: Hub, client_id: str, settings: GatewaySettings) -> None:
+def _admit(hub: Hub, key: tuple[str, str], settings: GatewaySettings) -> None:
+    user, client_id = key
     if hub.draining:
         raise _SentAway(1001, "the server is going away")
     if len(client_id) > _LONGEST_ID:
         raise _SentAway(4400, f"a client_id may have {_LONGEST_ID} characters")
     if len(hub) >= settings.ws_max_clients:
         raise _SentAway(1013, "too many clients, try again later")
+    if hub.clients_of(user, except_for=client_id) >= settings.ws_per_user:
+        raise _SentAway(1013, f"a user may have {settings.ws_per_user} sockets, close one first")

@@ -1,9 +1,12 @@
 """Settings of the gateway."""
 
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Annotated
 
 from kaiser_common.settings import CommonSettings
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
 
 from kaiser_gateway.oidc import Terms
 from kaiser_gateway.tokens import Role
@@ -26,7 +29,26 @@ class GatewaySettings(CommonSettings):
     token_minutes: int = Field(default=60, ge=1, description="Life of an access token.")
     refresh_days: int = Field(default=14, ge=1, description="Life of a refresh token.")
     login_per_minute: int = Field(default=10, ge=1, description="Failed sign-ins allowed for a name and address.")
-    request_per_second: float = Field(default=50.0, gt=0, description="Requests allowed to one token.")
+    login_per_address: int = Field(
+        default=30,
+        ge=1,
+        description="Failed sign-ins a minute from one address, over names not signed in there lately.",
+    )
+    login_per_name: int = Field(
+        default=60, ge=1, description="Failed sign-ins a minute for one name from addresses it did not sign in from."
+    )
+    request_per_second: float = Field(default=50.0, gt=0, description="Requests allowed to one user.")
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default=[],
+        description="Proxies whose X-Forwarded-For is believed: addresses and networks, with commas between.",
+    )
+    http_per_address: int = Field(
+        default=500, ge=1, description="Connections at once from one address; trusted proxies are not limited."
+    )
+    http_header_s: float = Field(
+        default=10.0, gt=0, description="Time in which a request's headers must come; a silent connection ends then."
+    )
+    http_body_s: float = Field(default=20.0, gt=0, description="Time in which a request's body must come.")
     oidc_issuer: str = Field(default="", description="OpenID Connect issuer whose tokens are taken too; empty: none.")
     oidc_audience: str = Field(default="", description="Audience that its tokens must name.")
     oidc_role_claim: str = Field(default="roles", description="Claim with the roles, such as realm_access.roles.")
@@ -34,19 +56,46 @@ class GatewaySettings(CommonSettings):
     oidc_roles: dict[str, Role] = Field(
         default={}, description='The issuer\'s names for our roles, such as {"fleet-admins":"admin"}.'
     )
+    oidc_inner_url: str = Field(
+        default="",
+        description="Address at which the gateway reaches the issuer, where its public name leads elsewhere.",
+    )
+    oidc_jwks_url: str = Field(default="", description="Address of the issuer's key set; empty: found by discovery.")
     cors_origins: list[str] = Field(default=[], description="Origins that browsers may call from; none by default.")
     ws_rate: float = Field(default=10.0, gt=0, description="Frames a second to a WebSocket client by default.")
     ws_max_rate: float = Field(default=5000.0, gt=0, description="Highest ?rate= that a client may ask for.")
     ws_client_bytes: int = Field(default=1_000_000, ge=10_000, description="Bytes that may wait for one client.")
     ws_stalled_s: float = Field(default=15.0, gt=0, description="Time after which a stuck client is closed (4008).")
     ws_max_clients: int = Field(default=5000, ge=1, description="WebSocket clients at once; more are sent away (1013).")
+    ws_per_user: int = Field(default=20, ge=1, description="WebSocket clients at once of one user.")
+    ws_messages: float = Field(default=10.0, gt=0, description="Messages a second that a socket is heard with.")
     ws_compression: bool = Field(default=False, description="permessage-deflate; about 0.5 MB a connection.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, proxies: object) -> object:
+        return [part.strip() for part in proxies.split(",") if part.strip()] if isinstance(proxies, str) else proxies
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: list[str]) -> list[str]:
+        for proxy in proxies:
+            ip_network(proxy)  # ValueError names what is no address or network
+        return proxies
 
     def oidc_terms(self) -> Terms | None:
         """What the issuer's tokens must hold; None without an issuer."""
         if not self.oidc_issuer:
             return None
-        return Terms(self.oidc_issuer, self.oidc_audience, self.oidc_role_claim, self.oidc_user_claim, self.oidc_roles)
+        return Terms(
+            self.oidc_issuer,
+            self.oidc_audience,
+            self.oidc_role_claim,
+            self.oidc_user_claim,
+            self.oidc_roles,
+            self.oidc_inner_url,
+            self.oidc_jwks_url,
+        )
 
     def first_password(self) -> str:
         """The administrator's password; empty when none is set anywhere."""

@@ -1,7 +1,8 @@
 """Access and refresh tokens that are made here with one key (HS256); pure, the time is an argument."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jwt
 
@@ -14,10 +15,22 @@ RANK: dict[Role, int] = {role: rank for rank, role in enumerate(ROLES)}
 
 ISSUER = "kaiser"
 LEEWAY_S = 5
+MOST_CHARACTERS = 16_384
+_LAST_SECOND = 1e12
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    jwt.PyJWTError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What PyJWT lets out of a token that is badly made, such as one of a thousand nested lists."""
 
 
 class TokenRefused(Exception):
-    """The token is not valid, of another use, or over; the text says which."""
+    """The token is not valid, of another use, or expired; the text says which."""
 
 
 class NotAllowed(Exception):
@@ -26,11 +39,16 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who calls. expires_at in seconds since the epoch."""
+    """Who calls. expires_at in seconds since the epoch; `external` for a user of the OpenID Connect issuer."""
 
     user: str
     role: Role
     expires_at: float
+    generation: int | None = None
+    external: bool = False
+    family: str = ""
+    token_id: str = ""
+    """Of a refresh token."""
 
     def may(self, role: Role) -> bool:
         """Whether this identity has the rights of `role`."""
@@ -43,13 +61,18 @@ class Signer:
 
     key: str
 
-    def sign(self, user: str, role: Role, use: Use, now: float, lifetime_s: float) -> str:
-        """A token that is valid from `now` (seconds since the epoch) for `lifetime_s`."""
+    def sign(self, user: str, role: Role, use: Use, now: float, lifetime_s: float, **more: str | int) -> str:
+        """A token that is valid from `now` (seconds since the epoch) for `lifetime_s`.
+
+        `more`: gen (the user's generation) and, of a refresh token, fam and jti.
+        """
         claims = {"iss": ISSUER, "sub": user, "role": role, "use": use, "iat": int(now), "exp": int(now + lifetime_s)}
-        return jwt.encode(claims, self.key, algorithm="HS256")
+        return jwt.encode({**claims, **more}, self.key, algorithm="HS256")
 
     def read(self, token: str, use: Use, now: float) -> Identity:
         """Who the token speaks for. Raises TokenRefused or NotAllowed."""
+        if len(token) > MOST_CHARACTERS:
+            raise TokenRefused("the token is too long")
         try:
             claims = jwt.decode(
                 token,
@@ -58,12 +81,33 @@ class Signer:
                 issuer=ISSUER,
                 options={"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False},
             )
-        except jwt.PyJWTError as error:
+        except UNREADABLE as error:
             raise TokenRefused(f"the token is not valid: {error}") from error
         if claims.get("use") != use:
             raise TokenRefused(f"the token is no {use} token")
-        if claims["exp"] + LEEWAY_S < now:
+        expires_at = seconds(claims, "exp")
+        if expires_at + LEEWAY_S < now:
             raise TokenRefused("the token has expired")
-        if claims.get("role") not in RANK:
+        if seconds(claims, "nbf") - LEEWAY_S > now:
+            raise TokenRefused("the token is not valid yet")
+        user, role, generation = claims["sub"], claims.get("role"), claims.get("gen")
+        if not isinstance(user, str) or not user:
+            raise TokenRefused("the token names no user")
+        if not isinstance(role, str) or role not in RANK:
             raise NotAllowed("the token names no role")
-        return Identity(claims["sub"], claims["role"], float(claims["exp"]))
+        family, token_id = claims.get("fam", ""), claims.get("jti", "")
+        if not isinstance(family, str) or not isinstance(token_id, str):
+            raise TokenRefused("the token's fam or jti is no text")
+        return Identity(
+            user, role, expires_at, generation if type(generation) is int else None, family=family, token_id=token_id
+        )
+
+
+def seconds(claims: Mapping[str, Any], name: str) -> float:
+    """A claim that is a time, 0 without it. Raises TokenRefused for anything else, also infinity and NaN."""
+    value = claims.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenRefused(f"the token's {name} is no time")
+    if not abs(value) <= _LAST_SECOND:  # NaN compares false
+        raise TokenRefused(f"the token's {name} is no time")
+    return float(value)

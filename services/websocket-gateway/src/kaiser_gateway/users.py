@@ -1,93 +1,143 @@
 """Users: their table, their passwords, and the first administrator."""
 
-import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
 from kaiser_common.database import DatabasePool
 from psycopg import AsyncConnection
 
+from kaiser_gateway import access_log
+from kaiser_gateway.access_log import Entry
+from kaiser_gateway.passwords import Passwords
 from kaiser_gateway.tokens import Role
 
 log = structlog.get_logger()
 
-_HASHER = PasswordHasher()
-_NOBODY = _HASHER.hash("nobody has this password")
+MOST_USERS = 10_000
+"""All of them are held in memory as `Standings`."""
+
+_NEW_GENERATION = "nextval('gateway.generations')"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user as signed in. A generation is used once: a new one with each new password, role, or use of the name."""
+
+    username: str
+    role: Role
+    generation: int
+
+
+class TooManyUsers(Exception):
+    """The table holds as many users as may be."""
 
 
 class Users:
-    """Checks passwords; hashing runs in a thread, as it takes tens of milliseconds on purpose."""
+    """The users of this installation. A change and its entry in the log are one transaction."""
 
-    def __init__(self, pool: DatabasePool) -> None:
+    def __init__(self, pool: DatabasePool, passwords: Passwords) -> None:
         self._pool = pool
+        self._passwords = passwords
+        self.ready = False
+        """True once the tables are there and the first administrator is set."""
 
-    async def role_of(self, username: str, password: str) -> Role | None:
-        """The user's role if the password is right. An unknown name takes as long as a wrong password."""
+    async def sign_in(self, username: str, password: str) -> Account | None:
+        """The user if the password is right. An unknown name takes as long as a wrong password. Raises Busy."""
         async with self._pool.connection() as connection:
             found = await _read(connection, username)
-        password_hash, role = found if found is not None else (_NOBODY, None)
-        right = await asyncio.to_thread(_verify, password_hash, password)
-        return role if right else None
+        checked = await self._passwords.check(found[0] if found else None, password)
+        if found is None or not checked.right:
+            return None
+        if checked.rehash is not None:
+            async with self._pool.connection() as connection:
+                await connection.execute(
+                    "UPDATE gateway.users SET password_hash = %s WHERE username = %s AND password_hash = %s",
+                    (checked.rehash, username, found[0]),
+                )
+        return found[1]
 
-    async def current_role(self, username: str) -> Role | None:
-        """The role that the user has now; None when the user is gone."""
+    async def all(self) -> list[Account]:
+        """Every user, by name; at most MOST_USERS."""
         async with self._pool.connection() as connection:
-            found = await _read(connection, username)
-        return found[1] if found is not None else None
+            cursor = await connection.execute(
+                "SELECT username, role, generation FROM gateway.users ORDER BY username LIMIT %s", (MOST_USERS,)
+            )
+            return [Account(*row) for row in await cursor.fetchall()]
 
-    async def all(self) -> list[tuple[str, Role]]:
-        """Every user with the role, by name."""
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute("SELECT username, role FROM gateway.users ORDER BY username")
-            return await cursor.fetchall()
-
-    async def put(self, username: str, role: Role, password: str | None) -> bool:
-        """Make a user or change one; False for a new one without a password."""
-        password_hash = None if password is None else await asyncio.to_thread(_HASHER.hash, password)
+    async def put(self, username: str, role: Role, password: str | None, entry: Entry) -> bool:
+        """Create a user or change one; False for a new one without a password. Raises TooManyUsers or Busy."""
+        password_hash = None if password is None else await self._passwords.hash(password)
         async with self._pool.connection() as connection:
             if password_hash is None:
                 cursor = await connection.execute(
-                    "UPDATE gateway.users SET role = %s WHERE username = %s", (role, username)
+                    "UPDATE gateway.users SET role = %(role)s, generation ="
+                    f" CASE WHEN role = %(role)s THEN generation ELSE {_NEW_GENERATION} END"
+                    " WHERE username = %(username)s",
+                    {"role": role, "username": username},
                 )
-                return cursor.rowcount == 1
-            await connection.execute(
-                "INSERT INTO gateway.users (username, password_hash, role) VALUES (%s, %s, %s)"
-                " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role",
-                (username, password_hash, role),
-            )
+                if cursor.rowcount != 1:
+                    return False
+            else:
+                await _refuse_more(connection, username)
+                await _upsert(connection, username, password_hash, role)
+            await _keep_or_end_families(connection, username, keep=password_hash is None)
+            await access_log.note(connection, entry)
         return True
 
-    async def delete(self, username: str) -> bool:
-        """Take a user out; False when there was none."""
+    async def delete(self, username: str, entry: Entry) -> bool:
+        """Delete a user and the refresh tokens; False when there was none."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute("DELETE FROM gateway.users WHERE username = %s", (username,))
-            return cursor.rowcount == 1
+            if cursor.rowcount != 1:
+                return False
+            await access_log.note(connection, entry)
+        return True
 
     async def ensure_admin(self, username: str, password: str) -> None:
-        """Make the first administrator, or give that one the password that is set now."""
+        """Create the first administrator, or give that one the password that is set now."""
         async with self._pool.connection() as connection:
             found = await _read(connection, username)
-        if found is not None and await asyncio.to_thread(_verify, found[0], password):
+        if found is not None and (await self._passwords.check(found[0], password)).right:
             return
-        password_hash = await asyncio.to_thread(_HASHER.hash, password)
+        password_hash = await self._passwords.hash(password)
         async with self._pool.connection() as connection:
-            await connection.execute(
-                "INSERT INTO gateway.users (username, password_hash, role) VALUES (%s, %s, 'admin')"
-                " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash, role = 'admin'",
-                (username, password_hash),
-            )
+            await _upsert(connection, username, password_hash, "admin")
+            await access_log.note(connection, Entry("system", "set_user", username, "", "role admin, password set"))
         log.info("administrator_set", user=username)
 
 
-async def _read(connection: AsyncConnection[Any], username: str) -> tuple[str, Role] | None:
-    cursor = await connection.execute("SELECT password_hash, role FROM gateway.users WHERE username = %s", (username,))
-    return await cursor.fetchone()
+async def _upsert(connection: AsyncConnection[Any], username: str, password_hash: str, role: Role) -> None:
+    await connection.execute(
+        "INSERT INTO gateway.users (username, password_hash, role) VALUES (%s, %s, %s)"
+        " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role,"
+        f" generation = {_NEW_GENERATION}",
+        (username, password_hash, role),
+    )
 
 
-def _verify(password_hash: str, password: str) -> bool:
-    try:
-        return _HASHER.verify(password_hash, password)
-    except VerificationError:
-        return False
+async def _keep_or_end_families(connection: AsyncConnection[Any], username: str, *, keep: bool) -> None:
+    """With a new role refresh tokens go on, for tokens with that role; with a new password they end."""
+    if keep:
+        await connection.execute(
+            "UPDATE gateway.families f SET generation = u.generation FROM gateway.users u"
+            " WHERE u.username = f.username AND f.username = %s",
+            (username,),
+        )
+    else:
+        await connection.execute("DELETE FROM gateway.families WHERE username = %s", (username,))
+
+
+async def _refuse_more(connection: AsyncConnection[Any], username: str) -> None:
+    cursor = await connection.execute("SELECT count(*) FROM gateway.users WHERE username <> %s", (username,))
+    row = await cursor.fetchone()
+    if row is not None and row[0] >= MOST_USERS:
+        raise TooManyUsers(f"there are {MOST_USERS} users already")
+
+
+async def _read(connection: AsyncConnection[Any], username: str) -> tuple[str, Account] | None:
+    cursor = await connection.execute(
+        "SELECT password_hash, username, role, generation FROM gateway.users WHERE username = %s", (username,)
+    )
+    row = await cursor.fetchone()
+    return None if row is None else (row[0], Account(*row[1:]))

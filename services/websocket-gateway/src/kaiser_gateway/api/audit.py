@@ -1,7 +1,5 @@
 """The audit log, answered by health."""
 
-import csv
-import io
 import json
 from typing import Annotated, Literal
 
@@ -10,6 +8,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.rpc import Caller, call
 from kaiser_common.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
 
+from kaiser_gateway import csv_text
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.problems import CSV_TOO
 
@@ -34,10 +33,10 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
 def to_csv(page: AuditPage) -> str:
     """The page as CSV with a header; objects as JSON in their column."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(AuditEntry.model_fields)
-    for entry in page.items:
-        fields = entry.model_dump()
-        writer.writerow(json.dumps(value) if isinstance(value, dict) else value for value in fields.values())
-    return text.getvalue()
+    return csv_text.to_csv(
+        list(AuditEntry.model_fields),
+        (
+            [json.dumps(value) if isinstance(value, dict) else value for value in entry.model_dump().values()]
+            for entry in page.items
+        ),
+    )

@@ -1,7 +1,5 @@
 """Sensors: configurations, latest readings and history, answered by sensor."""
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -34,6 +32,7 @@ from kaiser_common.schemas.api.sensors import (
 from pydantic import BaseModel
 
 from kaiser_gateway.auth import Guard
+from kaiser_gateway.csv_text import to_csv
 from kaiser_gateway.problems import CSV_TOO
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
@@ -157,9 +156,7 @@ def bucket_seconds(bucket: str) -> int:
 
 
 def _csv(items: Sequence[BaseModel]) -> Response:
-    text = io.StringIO()
-    if items:
-        writer = csv.DictWriter(text, fieldnames=list(type(items[0]).model_fields))
-        writer.writeheader()
-        writer.writerows(item.model_dump() for item in items)
-    return Response(text.getvalue(), media_type="text/csv")
+    if not items:
+        return Response("", media_type="text/csv")
+    rows = (item.model_dump().values() for item in items)
+    return Response(to_csv(list(type(items[0]).model_fields), rows), media_type="text/csv")

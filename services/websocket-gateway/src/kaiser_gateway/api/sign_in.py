@@ -1,17 +1,28 @@
-"""Sign-in: a password or a refresh token for an access token."""
+"""Sign-in, refresh and sign-out."""
 
+import asyncio
 import time
 from typing import Annotated, Literal
 
+import structlog
 from fastapi import APIRouter, Form, HTTPException, Request
-from pydantic import BaseModel, Field
+from kaiser_common.database import UNAVAILABLE, DatabasePool
+from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway import metrics
+from kaiser_gateway.access_log import Entry, note_alone
 from kaiser_gateway.auth import too_many
-from kaiser_gateway.limits import Limiter
+from kaiser_gateway.families import Families, Link, Reused
+from kaiser_gateway.passwords import Busy
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.tokens import NotAllowed, Role, Signer, TokenRefused
-from kaiser_gateway.users import Users
+from kaiser_gateway.signing_in import SignInLimits
+from kaiser_gateway.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.users import Account, Users
+
+log = structlog.get_logger()
+
+_NOTE_WITHIN_S = 2.0
+_NOT_NOTED: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
 
 class TokenAnswer(BaseModel):
@@ -25,24 +36,40 @@ class TokenAnswer(BaseModel):
 
 
 class RefreshRequest(BaseModel):
-    """The refresh token of the last sign-in."""
+    """The refresh token of the last sign-in or refresh; each can be used once."""
+
+    model_config = ConfigDict(extra="forbid")
 
     refresh_token: str = Field(max_length=4096, examples=["eyJhbGciOi…"])
 
 
-def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter:
-    """POST /api/v1/auth/token and /api/v1/auth/refresh."""
+def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySettings) -> APIRouter:
+    """POST /api/v1/auth/token, /api/v1/auth/refresh and /api/v1/auth/logout."""
     routes = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
-    limiter = Limiter(settings.login_per_minute / 60, settings.login_per_minute)
+    limits = SignInLimits(settings.login_per_minute, settings.login_per_address, settings.login_per_name)
+    families = Families(pool)
+    refresh_s = settings.refresh_days * 86_400
 
-    def tokens(user: str, role: Role) -> TokenAnswer:
-        now = time.time()
+    def tokens(account: Account, link: Link) -> TokenAnswer:
+        now, name, role = time.time(), account.username, account.role
+        more = {"gen": account.generation}
         return TokenAnswer(
-            access_token=signer.sign(user, role, "access", now, settings.token_minutes * 60),
-            refresh_token=signer.sign(user, role, "refresh", now, settings.refresh_days * 86_400),
+            access_token=signer.sign(name, role, "access", now, settings.token_minutes * 60, **more),
+            refresh_token=signer.sign(
+                name, role, "refresh", now, refresh_s, **more, fam=link.family, jti=link.token_id
+            ),
             expires_in=settings.token_minutes * 60,
             role=role,
         )
+
+    def identity_of(refresh_token: str) -> Identity:
+        try:
+            identity = signer.read(refresh_token, "refresh", time.time())
+        except (TokenRefused, NotAllowed) as error:
+            raise HTTPException(401, str(error)) from error
+        if not identity.family or "\0" in identity.user + identity.family + identity.token_id:
+            raise HTTPException(401, "the refresh token is of an earlier version: sign in again")
+        return identity
 
     @routes.post("/token")
     async def token(
@@ -50,29 +77,68 @@ def router(users: Users, signer: Signer, settings: GatewaySettings) -> APIRouter
         username: Annotated[str, Form(max_length=100, examples=["admin"])],
         password: Annotated[str, Form(max_length=1000, examples=["correct horse"])],
     ) -> TokenAnswer:
-        """Sign in. 401 for a wrong name or password, 429 after too many failed attempts."""
-        who = f"{username} {request.client.host if request.client else ''}"
-        wait_s = limiter.wait_s(who, time.monotonic())
+        """Sign in. 401 for a wrong name or password, 429 after too many failed tries, 503 without the database."""
+        _require_ready(users)
+        address = _address(request)
+        wait_s = limits.wait_s(username, address, time.monotonic())
         if wait_s > 0:
             metrics.SIGN_INS.labels("limited").inc()
             raise too_many(wait_s)
-        role = await users.role_of(username, password) if "\0" not in username else None
-        metrics.SIGN_INS.labels("ok" if role else "refused").inc()
-        if role is None:
+        try:
+            account = await users.sign_in(username, password) if "\0" not in username else None
+        except Busy as error:
+            metrics.SIGN_INS.labels("limited").inc()
+            raise too_many(1.0) from error
+        metrics.SIGN_INS.labels("ok" if account else "refused").inc()
+        if account is None:
+            await _note(pool, Entry(_text(username), "sign_in_refused", _text(username), address))
             raise HTTPException(401, "wrong name or password", {"WWW-Authenticate": "Bearer"})
-        limiter.give_back(who)
-        return tokens(username, role)
+        limits.was_right(username, address)
+        link = await families.begin(account, refresh_s)
+        await _note(pool, Entry(account.username, "sign_in", account.username, address, f"role {account.role}"))
+        return tokens(account, link)
 
     @routes.post("/refresh")
-    async def refresh(body: RefreshRequest) -> TokenAnswer:
-        """A new pair of tokens, with the role that the user has now. 401 for any other token, or one that is over."""
+    async def refresh(request: Request, body: RefreshRequest) -> TokenAnswer:
+        """A new pair of tokens, with the role that the user has now. A refresh token that comes a second time is 401
+        and ends its sign-in, as one of the two who used it stole it."""
+        _require_ready(users)
+        identity = identity_of(body.refresh_token)
         try:
-            identity = signer.read(body.refresh_token, "refresh", time.time())
-        except (TokenRefused, NotAllowed) as error:
+            link, account = await families.rotate(Link(identity.family, identity.token_id), identity.user, refresh_s)
+        except Reused as error:
+            await _note(pool, Entry(identity.user, "refresh_refused", identity.user, _address(request)))
             raise HTTPException(401, str(error)) from error
-        role = await users.current_role(identity.user)
-        if role is None:
-            raise HTTPException(401, f"there is no user {identity.user}")
-        return tokens(identity.user, role)
+        return tokens(account, link)
+
+    @routes.post("/logout", status_code=204)
+    async def logout(request: Request, body: RefreshRequest) -> None:
+        """Sign out: the refresh token and all of its sign-in end. An access token lives on to its end, so forget it."""
+        _require_ready(users)
+        identity = identity_of(body.refresh_token)
+        await families.end(Link(identity.family, identity.token_id))
+        await _note(pool, Entry(identity.user, "sign_out", identity.user, _address(request)))
 
     return routes
+
+
+def _require_ready(users: Users) -> None:
+    if not users.ready:
+        raise HTTPException(503, "sign-in needs the database, which is not there yet", {"Retry-After": "5"})
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _text(username: str) -> str:
+    return username.replace("\0", "")[:100]
+
+
+async def _note(pool: DatabasePool, entry: Entry) -> None:
+    """Write to the access log; a database that does not take it holds no sign-in up for more than 2 s."""
+    try:
+        async with asyncio.timeout(_NOTE_WITHIN_S):
+            await note_alone(pool, entry)
+    except _NOT_NOTED as error:
+        log.warning("access_not_logged", action=entry.action, error=str(error) or type(error).__name__)

@@ -3,13 +3,18 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from kaiser_common.database import DatabasePool
 from kaiser_common.rpc import Caller
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway import access_log
+from kaiser_gateway.access_log import Entry
+from kaiser_gateway.auth import Guard, too_many
+from kaiser_gateway.passwords import Busy
+from kaiser_gateway.standing import Standings
 from kaiser_gateway.tokens import Role
-from kaiser_gateway.users import Users
+from kaiser_gateway.users import TooManyUsers, Users
 
 log = structlog.get_logger()
 
@@ -30,42 +35,100 @@ class UsersPage(BaseModel):
     next_cursor: str | None = None
 
 
+class AccessEntry(BaseModel):
+    """A sign-in, or a change of a user. at in ms; address is the client's."""
+
+    id: int
+    at: int
+    actor: str
+    action: str
+    target: str
+    address: str
+    detail: str
+
+
+class AccessPage(BaseModel):
+    """Entries, newest first."""
+
+    items: list[AccessEntry]
+    next_cursor: str | None = None
+
+
 class PutUser(BaseModel):
     """What a user may do; without a password a user who is there keeps the one that is set."""
 
-    model_config = {"json_schema_extra": {"examples": [{"role": "operator", "password": "a long sentence is best"}]}}
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"role": "operator", "password": "a long sentence is best"}]},
+    )
 
     role: Role
     password: str | None = Field(default=None, min_length=8, max_length=1000)
 
 
-def router(users: Users, guard: Guard) -> APIRouter:
-    """/api/v1/auth/users."""
-    routes = APIRouter(prefix="/api/v1/auth/users", tags=["sign-in"])
+def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings) -> APIRouter:
+    """/api/v1/auth/users and /api/v1/auth/log."""
+    routes = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
     admin = guard.needs("admin")
 
-    @routes.get("")
+    @routes.get("/users")
     async def list_users(caller: Caller = admin) -> UsersPage:
-        """Who may sign in with a password; users of the OpenID Connect issuer are not here."""
-        return UsersPage(items=[User(username=name, role=role) for name, role in await users.all()])
+        """Every user and the role."""
+        return UsersPage(items=[User(username=one.username, role=one.role) for one in await users.all()])
 
-    @routes.put("/{username}")
-    async def put(username: Username, body: PutUser, caller: Caller = admin) -> User:
-        """Make a user, or change role or password. Tokens that are out keep their role until they are over."""
+    @routes.put("/users/{username}")
+    async def put(request: Request, username: Username, body: PutUser, caller: Caller = admin) -> User:
+        """Create a user, or change role or password: tokens that are out end within 2 s, sockets are closed."""
         if username == caller.user and body.role != "admin":
             raise HTTPException(409, "nobody takes the administrator's role from themselves")
-        if not await users.put(username, body.role, body.password):
+        password = ", password set" if body.password is not None else ""
+        entry = Entry(caller.user, "set_user", username, _address(request), f"role {body.role}{password}")
+        try:
+            found = await users.put(username, body.role, body.password, entry)
+        except TooManyUsers as error:
+            raise HTTPException(409, str(error)) from error
+        except Busy as error:
+            raise too_many(1.0) from error
+        if not found:
             raise HTTPException(422, f"there is no user {username} yet: a password is needed")
+        await standings.read()
         log.info("user_set", user=username, role=body.role, by=caller.user, password_set=body.password is not None)
         return User(username=username, role=body.role)
 
-    @routes.delete("/{username}", status_code=204)
-    async def delete(username: Username, caller: Caller = admin) -> None:
-        """Take a user out: no sign-in and no refresh any more; a token that is out ends within its hour."""
+    @routes.delete("/users/{username}", status_code=204)
+    async def delete(request: Request, username: Username, caller: Caller = admin) -> None:
+        """Delete a user: tokens that are out end within 2 s, sockets are closed."""
         if username == caller.user:
-            raise HTTPException(409, "nobody takes themselves out")
-        if not await users.delete(username):
+            raise HTTPException(409, "nobody deletes themselves")
+        if not await users.delete(username, Entry(caller.user, "delete_user", username, _address(request))):
             raise HTTPException(404, f"there is no user {username}")
+        await standings.read()
         log.info("user_deleted", user=username, by=caller.user)
 
+    @routes.get("/log")
+    async def log_entries(
+        cursor: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        caller: Caller = admin,
+    ) -> AccessPage:
+        """Sign-ins granted and refused, sign-outs, and changes of users, newest first; kept for a year."""
+        found = await access_log.page(pool, cursor, limit)
+        items = [
+            AccessEntry(
+                id=number,
+                at=at,
+                actor=entry.actor,
+                action=entry.action,
+                target=entry.target,
+                address=entry.address,
+                detail=entry.detail,
+            )
+            for number, at, entry in found
+        ]
+        return AccessPage(items=items, next_cursor=str(items[-1].id) if len(items) == limit else None)
+
     return routes
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

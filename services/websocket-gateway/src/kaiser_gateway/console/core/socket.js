@@ -99,7 +99,7 @@ export function openSocket({ session, api, onEvent }) {
   async function onClose({ code, reason }) {
     drop();
     if (!session.current.get()) return;
-    if (code === FORBIDDEN || code === REPLACED) {
+    if (code === REPLACED || (code === FORBIDDEN && !(await renewed()))) {  // renewed: with the user's new role
       state.set({ phase: "refused", reason: reason || `closed with ${code}` });
       return;
     }

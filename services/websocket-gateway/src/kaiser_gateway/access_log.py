@@ -1,0 +1,52 @@
+"""The log of sign-ins and user changes: who, what, about whom, from which address; kept for a year."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kaiser_common.database import DatabasePool, drop_rows_before
+from psycopg import AsyncConnection
+
+KEPT = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`action` is sign_in, sign_in_refused, refresh_refused, sign_out, set_user or delete_user."""
+
+    actor: str
+    action: str
+    target: str
+    address: str
+    detail: str = ""
+
+
+async def note(connection: AsyncConnection[Any], entry: Entry) -> None:
+    """Write an entry in the transaction of what it tells."""
+    await connection.execute(
+        "INSERT INTO gateway.access_log (actor, action, target, address, detail) VALUES (%s, %s, %s, %s, %s)",
+        (entry.actor, entry.action, entry.target, entry.address, entry.detail),
+    )
+
+
+async def note_alone(pool: DatabasePool, entry: Entry) -> None:
+    """Write an entry in a transaction of its own."""
+    async with pool.connection() as connection:
+        await note(connection, entry)
+
+
+async def page(pool: DatabasePool, before: int | None, limit: int) -> list[tuple[int, int, Entry]]:
+    """Entries below an id, newest first: id, time in ms, entry."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT id, (extract(epoch FROM at) * 1000)::bigint, actor, action, target, address, detail"
+            " FROM gateway.access_log WHERE id < %s ORDER BY id DESC LIMIT %s",
+            (before if before is not None else 2**63 - 1, limit),
+        )
+        return [(row[0], row[1], Entry(*row[2:])) for row in await cursor.fetchall()]
+
+
+async def drop_old(pool: DatabasePool, now: datetime) -> None:
+    """Drop what is older than a year. Killed in it: the next hour does."""
+    async with pool.connection() as connection:
+        await drop_rows_before(connection, "gateway.access_log", "at", now.astimezone(UTC) - KEPT)

@@ -1,0 +1,22 @@
+"""CSV for spreadsheets: a text that a spreadsheet would take for a formula is made plain."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """The rows below a header. Numbers stay numbers, also below zero."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _plain(cell: Any) -> Any:
+    """With an apostrophe in front where needed. Source: OWASP, CSV Injection."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_STARTS_A_FORMULA) else cell

@@ -1,0 +1,40 @@
+"""How often somebody may try to sign in; the time is an argument."""
+
+from collections import OrderedDict
+
+from kaiser_gateway.limits import Limiter
+
+_MOST_KNOWN = 10_000
+
+
+class SignInLimits:
+    """Three limits of failed tries a minute: for a name from an address, for an address, for a name.
+
+    The last two are not asked for a name from an address where it has signed in since the gateway's start: neither a
+    spray from the same address nor guesses from elsewhere hold up a user who has signed in there before.
+    """
+
+    def __init__(self, pair: int, address: int, name: int) -> None:
+        self._pair = Limiter(pair / 60, pair)
+        self._address = Limiter(address / 60, address)
+        self._name = Limiter(name / 60, name)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def wait_s(self, username: str, address: str, now: float) -> float:
+        """0 when a try is allowed (and counted), else the time until one will be."""
+        wait_s = self._pair.wait_s(f"{address} {username}", now)
+        if wait_s > 0 or (username, address) in self._known:
+            return wait_s
+        wait_s = self._address.wait_s(address, now)
+        return wait_s if wait_s > 0 else self._name.wait_s(username, now)
+
+    def was_right(self, username: str, address: str) -> None:
+        """The try that was counted last was right: it is given back, and the name is known there from now on."""
+        self._pair.give_back(f"{address} {username}")
+        if (username, address) not in self._known:
+            self._address.give_back(address)
+            self._name.give_back(username)
+        self._known[username, address] = None
+        self._known.move_to_end((username, address))
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)

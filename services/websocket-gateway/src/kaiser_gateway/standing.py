@@ -1,0 +1,76 @@
+"""Whether a token's user still stands as the token says: looked up every 2 s, kept while the database is away."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+from kaiser_common.database import UNAVAILABLE
+
+from kaiser_gateway.tokens import Identity, TokenRefused
+from kaiser_gateway.users import Account, Users
+
+log = structlog.get_logger()
+
+_EVERY_S = 2.0
+_FRESH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a token counts no more: the close code of its sockets and a sentence."""
+
+    code: int
+    reason: str
+
+
+class Standings:
+    """The generation of every user. Without a database the last that is known serves; before any, tokens are believed.
+
+    A token of before generations (or made with our key elsewhere) carries none and is refused once users are known.
+    """
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+        self._known: dict[str, Account] | None = None
+        self._at = 0.0
+
+    def ended(self, identity: Identity) -> Ended | None:
+        """None while the token counts; identities of the OpenID Connect issuer are the issuer's to end."""
+        if identity.external or self._known is None:
+            return None
+        account = self._known.get(identity.user)
+        if account is None:
+            return Ended(4001, f"there is no user {identity.user} any more")
+        if account.generation == identity.generation:
+            return None
+        if account.role != identity.role:
+            return Ended(4003, "the user's role has changed: sign in again")
+        return Ended(4001, "the user's password or role has changed: sign in again")
+
+    async def require_fresh(self, identity: Identity) -> None:
+        """For administrators' routes: at most 5 s old. Raises TokenRefused, or what a database that is away raises."""
+        if not identity.external and time.monotonic() - self._at > _FRESH_S:
+            await self.read()
+        self.require(identity)
+
+    def require(self, identity: Identity) -> None:
+        """Raises TokenRefused for a token that counts no more."""
+        ended = self.ended(identity)
+        if ended is not None:
+            raise TokenRefused(ended.reason)
+
+    async def read(self) -> None:
+        """Read the users. Raises what a database that is away raises."""
+        accounts = await self._users.all()
+        self._known = {account.username: account for account in accounts}
+        self._at = time.monotonic()
+
+    async def follow(self) -> None:
+        """Read every 2 s until cancelled."""
+        while True:
+            try:
+                await self.read()
+            except UNAVAILABLE as error:
+                log.debug("users_not_read", error=str(error))
+            await asyncio.sleep(_EVERY_S)
