@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from kaiser_common.bus import Bus, Outgoing, connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.outside import take
+from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
+from kaiser_common.service import Service
+from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS
 from kaiser_sensor.purge import keep_purging
 
@@ -22,6 +24,10 @@ async def bus(bus_settings):
         yield bus
 
 
+def letters(bus: Bus) -> DeadLetters:
+    return DeadLetters(bus, Service("test"), CommonSettings())
+
+
 async def test_a_full_stream_is_emptied_more_often_than_every_two_seconds(bus):
     config = (await bus.jetstream.stream_info(SENSORS.name)).config
     await bus.jetstream.update_stream(replace(config, max_bytes=FULL_BYTES))
@@ -32,7 +38,7 @@ async def test_a_full_stream_is_emptied_more_often_than_every_two_seconds(bus):
         asyncio.TaskGroup() as tasks,
     ):
         for consumer in (live, store):
-            tasks.create_task(take(consumer, acknowledge))
+            tasks.create_task(take(consumer, acknowledge, letters(bus)))
         tasks.create_task(keep_purging(bus, stopping))
         started = time.monotonic()
         for number in range(6):
@@ -50,7 +56,7 @@ async def test_a_full_stream_is_emptied_more_often_than_every_two_seconds(bus):
 async def test_what_one_consumer_has_not_acknowledged_stays(bus):
     stopping = asyncio.Event()
     async with Consumer(bus, SENSOR_LIVE).open() as live, asyncio.TaskGroup() as tasks:
-        tasks.create_task(take(live, acknowledge))
+        tasks.create_task(take(live, acknowledge, letters(bus)))
         tasks.create_task(keep_purging(bus, stopping))
         messages = readings(7)
         await bus.publish_batch(messages)

@@ -291,3 +291,12 @@ async def test_a_bug_is_answered_as_a_problem_too():
         answer = await client.get("/broken")
     assert (answer.status_code, answer.headers["content-type"]) == (500, problems.MEDIA_TYPE)
     assert answer.json()["code"] == 5407
+
+
+@pytest.mark.parametrize(
+    "body", [b"{not json", b"[1]", b"", b"[" * 100_000, b'{"esp_id": ["a"], "gpio": {"b": 1}}', b"\xff"]
+)
+def test_an_event_of_any_body_has_data_and_a_key(body):
+    one = Event("sensor_data", "ESP_A", 1, 0.0, body)
+    assert isinstance(one.data(), dict)
+    assert isinstance(hash(one.key()), int)

@@ -29,7 +29,10 @@ class Consumer:
         self._spec = spec
         self._pull = Pull(bus, spec.stream, spec.name, max_messages)
         self._held: dict[str, None] = {}
-        self._stopping = False
+        self._stop = asyncio.Event()
+        self.name = spec.name
+        self.trouble = ""
+        """Why nothing is processed although messages arrive; empty in the normal case. See `check`."""
         self._consumed = metrics.BUS_CONSUMED.labels(spec.name)
         self._redelivered = metrics.BUS_REDELIVERED.labels(spec.name)
 
@@ -79,9 +82,34 @@ class Consumer:
             self._redelivered.inc(again)
         return batch
 
+    @property
+    def _stopping(self) -> bool:
+        return self._stop.is_set()
+
+    async def check(self) -> None:
+        """For /readyz. RuntimeError: the consumer or its stream is not declared, or nothing is processed."""
+        if self.trouble:
+            raise RuntimeError(self.trouble)
+        answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+        if "error" in answer:
+            description = answer["error"].get("description", "")
+            raise RuntimeError(f"consumer {self._spec.name} of {self._spec.stream}: {description}; run migrate")
+
+    async def stopped_within(self, seconds: float) -> bool:
+        """Wait until `stop`, at most so long; whether it was called."""
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            end_if_cancelled()
+        return self._stop.is_set()
+
+    async def give_back(self, *, delay_s: float) -> None:
+        """Have what has arrived and was not handed out delivered again after `delay_s`."""
+        await self.nak(self._pull.take(), delay_s=delay_s)
+
     def stop(self) -> None:
         """Fetch nothing more; the iteration ends when the batch at hand is done."""
-        self._stopping = True
+        self._stop.set()
         self._pull.interrupt()
 
     async def ack(self, batch: Iterable[Delivery]) -> None:

@@ -51,7 +51,8 @@ class Verdict(StrEnum):
 
 def verdict(error: Exception) -> Verdict:
     """Decide by SQLSTATE class: 08 connection, 40 rollback, 53 resources, 55 not in state, 57 intervention, 58 system,
-    XX internal: again; 22 data, 23 integrity: the row. Without a SQLSTATE the connection itself failed: again."""
+    XX internal: again; 22 data, 23 integrity, 54 program limit (such as an index row over 2,704 bytes): the row.
+    Without a SQLSTATE the connection itself failed: again."""
     if isinstance(error, PoolTimeout):
         return Verdict.RETRY
     if not isinstance(error, psycopg.Error):
@@ -59,6 +60,8 @@ def verdict(error: Exception) -> Verdict:
     if isinstance(error, psycopg.DataError | psycopg.IntegrityError):  # also found by psycopg itself, without SQLSTATE
         return Verdict.REJECT
     state = error.sqlstate
+    if state is not None and state[:2] == "54":
+        return Verdict.REJECT
     if state is None:
         return Verdict.RETRY if isinstance(error, psycopg.OperationalError) else Verdict.BUG
     if state[:2] in ("08", "25", "40", "53", "55", "57", "58", "XX"):

@@ -30,6 +30,16 @@ BUS_UNACKNOWLEDGED = Gauge(
     "Messages given to the readers of a durable consumer and not acknowledged yet.",
     ["consumer"],
 )
+DEAD_LETTERS = Counter(
+    "kaiser_dead_letters_total",
+    "Messages that a consume loop put into REJECTED: refused by the database, or because of a bug.",
+    ["consumer", "kind"],
+)
+DEAD_LETTER_LIMIT = Gauge(
+    "kaiser_dead_letter_limit",
+    "1 while a consumer processes nothing because too many of its last messages were rejected.",
+    ["consumer"],
+)
 LEASE_HELD = Gauge("kaiser_lease_held", "1 while this process holds its lease, 0 while it stands by.")
 LEASE_LOST = Counter("kaiser_lease_lost_total", "Times a lease was given up because it could not be renewed.")
 RPC_SECONDS = Histogram(

@@ -1,48 +1,261 @@
-"""Faults of the world: what database and bus raise while they are away, and what is done with a batch meanwhile."""
+"""The consume loop of every durable consumer: effect, then acknowledgement; what a service fails on is put aside.
 
+An error of a handler is one of three. The database or NATS is away: the messages wait. The database refuses a row
+(SQLSTATE classes 22, 23 and 54): the message is rejected at once with 5305. Everything else is a bug: the message is
+rejected with 5407 once it has failed on its third delivery. The message is found by halves, so the others of its batch
+are processed and acknowledged.
+
+Killed at any point: what was not acknowledged is delivered again after the consumer's ack_wait. Killed between a
+rejection and its acknowledgement: the message is rejected again under the same id, so REJECTED has it once. The count
+of rejections begins anew with the process, so each start may reject at most as many as the limit allows.
+"""
+
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 
 import psycopg
 import structlog
+from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 
-from kaiser_common.bus import BusUnavailable, end_if_cancelled
+from kaiser_common import metrics
+from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, Verdict, verdict
+from kaiser_common.errors import Code
 from kaiser_common.pull import Delivery
+from kaiser_common.quarantine import reject
+from kaiser_common.service import Service
+from kaiser_common.settings import CommonSettings
 
 log = structlog.get_logger()
 
 OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
 """What database and bus raise. Some of the database's are bugs of ours: see `reason_of`."""
 
+Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
+
 _RETRY_S = 1.0
+_HALTED_LOOK_S = 1.0
+_HALTED_DELAY_S = 5.0
+_DELIVERIES = 3
+_WINDOW = 1000
+_REASON_CHARACTERS = 300
 
 
 def reason_of(error: Exception) -> str:
     """Why the world is down, in one line. A wrong statement of ours is no fault of the world: it is raised again."""
     if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
         raise error
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return _line(error)
+
+
+def judge(error: Exception) -> Verdict:
+    """What an error of a handler means for its messages. Of a group: RETRY only when all of its errors say so."""
+    if isinstance(error, ExceptionGroup):
+        verdicts = {judge(each) for each in error.exceptions}
+        return verdicts.pop() if len(verdicts) == 1 else Verdict.BUG
+    if isinstance(error, MaxPayloadError | BadSubjectError):  # of what the message made us publish
+        return Verdict.BUG
+    if isinstance(error, BusUnavailable | NatsError | TimeoutError | ConnectionError):
+        return Verdict.RETRY
+    return verdict(error)
+
+
+class RejectedShare:
+    """How many of the last 1,000 messages of a consumer were rejected, against the limit."""
+
+    def __init__(self, share: float, least: int) -> None:
+        self._share = share
+        self._least = least
+        self._last: deque[bool] = deque(maxlen=_WINDOW)
+        self._rejected = 0
+
+    def note(self, rejected: bool, count: int = 1) -> None:
+        """Count messages as rejected or processed."""
+        for _ in range(min(count, _WINDOW)):
+            if len(self._last) == _WINDOW:
+                self._rejected -= self._last[0]
+            self._last.append(rejected)
+            self._rejected += rejected
+
+    @property
+    def reached(self) -> bool:
+        """True once more than `least`, and more than the share, of the last 1,000 were rejected."""
+        return self._rejected > max(self._least, self._share * len(self._last))
+
+
+class DeadLetters:
+    """Where a service's consume loops put what they fail on, within a limit for each consumer."""
+
+    def __init__(self, bus: Bus, service: Service, settings: CommonSettings) -> None:
+        self._bus = bus
+        self._service = service
+        self._settings = settings
+
+    def share(self) -> RejectedShare:
+        """A new count, for one consumer."""
+        return RejectedShare(self._settings.dead_letter_share, self._settings.dead_letter_least)
+
+    def watched(self, consumer: Consumer) -> AbstractContextManager[None]:
+        """While entered, the consumer is a check of /readyz."""
+        return self._service.checking(f"consumer {consumer.name}", consumer.check)
+
+    async def put(self, delivery: Delivery, code: Code, error: Exception) -> None:
+        """Store a message in REJECTED. BusUnavailable: it is not stored."""
+        await reject(self._bus, [(delivery, _line(error)[:_REASON_CHARACTERS])], code)
 
 
 async def take(
     consumer: Consumer,
-    on_messages: Callable[[Sequence[Delivery]], Awaitable[None]],
+    on_messages: Handler,
+    letters: DeadLetters,
     *,
     postponed: Callable[[], None] = lambda: None,
+    resumed: Callable[[], None] = lambda: None,
+    rejected: Callable[[], None] = lambda: None,
+    retry_s: float = _RETRY_S,
+    hold: bool = False,
 ) -> None:
     """Give each batch to `on_messages` and acknowledge it once that returns, until the consumer is stopped.
 
-    World down: `postponed` is called and the batch comes again in a second. A bug crashes, and nothing is acknowledged.
+    Database or NATS away: `postponed` is called and the messages are delivered again after `retry_s`; with `hold` the
+    loop keeps them in progress instead, and tries again itself. `resumed` is called after each success,
+    `rejected` after each rejection.
+
+    More rejections than the limit (`dead_letter_limit`): nothing more is rejected, nothing is acknowledged, the
+    messages wait on the stream for a version that can process them, and /readyz says 503 until the service is started
+    again. The process goes on, so what else it serves, such as emergency stops, is still served.
     """
-    async for batch in consumer:
-        end_if_cancelled()
+    loop = _Loop(consumer, on_messages, letters, postponed, resumed, rejected, retry_s, hold)
+    with ExitStack() as stack:
+        stack.enter_context(letters.watched(consumer))
+        async for batch in consumer:
+            end_if_cancelled()
+            await loop.process(batch)
+            if loop.halted:
+                await loop.wait_halted()
+
+
+class _Loop:
+    """The state of one consume loop."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        on_messages: Handler,
+        letters: DeadLetters,
+        postponed: Callable[[], None],
+        resumed: Callable[[], None],
+        rejected: Callable[[], None],
+        retry_s: float,
+        hold: bool,
+    ) -> None:
+        self._consumer = consumer
+        self._on_messages = on_messages
+        self._letters = letters
+        self._postponed = postponed
+        self._resumed = resumed
+        self._rejected = rejected
+        self._retry_s = retry_s
+        self._hold = hold
+        self._share = letters.share()
+        self.halted = False
+
+    async def process(self, batch: Sequence[Delivery]) -> None:
+        """Process a batch in order, by halves around the messages on which the handler fails.
+
+        Each part is acknowledged, rejected or sent back before the next one begins. Database or NATS away, or the
+        limit reached: that part and all behind it go back.
+        """
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            error = await self._outcome(part)
+            if error is None:
+                self._share.note(False, len(part))
+                await self._consumer.ack(part)
+            elif judge(error) is Verdict.RETRY:
+                rest = [delivery for each in (part, *reversed(parts)) for delivery in each]
+                await self._consumer.nak(rest, delay_s=self._retry_s)
+                return
+            elif len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            elif not await self._put_aside(part[0], error):
+                rest = [delivery for each in (part, *reversed(parts)) for delivery in each]
+                await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._retry_s)
+                return
+
+    async def _outcome(self, part: Sequence[Delivery]) -> Exception | None:
+        """Call the handler; what it raised. With `hold` an outage is waited out here, unless told to stop."""
+        while True:
+            try:
+                await self._on_messages(part)
+            # Whatever the handler raises is a verdict on its messages, and each verdict is carried out by `process`.
+            except Exception as error:  # noqa: BLE001
+                if judge(error) is not Verdict.RETRY:
+                    return error
+                log.warning("messages_postponed", consumer=self._consumer.name, messages=len(part), reason=_line(error))
+                self._postponed()
+                if not self._hold or await self._consumer.stopped_within(self._retry_s):
+                    return error
+            else:
+                self._resumed()
+                return None
+            end_if_cancelled()
+
+    async def _put_aside(self, delivery: Delivery, error: Exception) -> bool:
+        """Reject a message, or send it back for another try. False: REJECTED cannot take it, or the limit is reached.
+
+        A bug has the message delivered again after 1 s and 2 s before it is rejected.
+        """
+        refused = judge(error) is Verdict.REJECT
+        if not refused and delivery.deliveries < _DELIVERIES:
+            log.warning(
+                "message_failed",
+                consumer=self._consumer.name,
+                subject=delivery.subject[:128],
+                deliveries=delivery.deliveries,
+                reason=_line(error),
+            )
+            await self._consumer.nak([delivery], delay_s=self._retry_s * delivery.deliveries)
+            return True
+        if self._share.reached:
+            self._halt()
+            return False
+        code = Code.INTEGRITY_ERROR if refused else Code.PROCESSING_FAILED
         try:
-            await on_messages(batch)
-        except OUTSIDE as error:
-            log.warning("messages_postponed", messages=len(batch), reason=reason_of(error))
-            postponed()
-            await consumer.nak(batch, delay_s=_RETRY_S)
-        else:
-            await consumer.ack(batch)
+            await self._letters.put(delivery, code, error)
+        except BusUnavailable as away:
+            log.warning("rejection_postponed", consumer=self._consumer.name, reason=_line(away))
+            return False
+        self._share.note(True)
+        self._rejected()
+        metrics.DEAD_LETTERS.labels(self._consumer.name, "refused" if refused else "bug").inc()
+        log.error(
+            "message_rejected",
+            consumer=self._consumer.name,
+            subject=delivery.subject[:128],
+            code=int(code),
+            reason=_line(error),
+            exc_info=error,
+        )
+        await self._consumer.ack([delivery])
+        return True
+
+    def _halt(self) -> None:
+        self.halted = True
+        self._consumer.trouble = "dead_letter_limit: too many of the last messages were rejected; see docs/runbooks.md"
+        metrics.DEAD_LETTER_LIMIT.labels(self._consumer.name).set(1)
+        log.error("dead_letter_limit", consumer=self._consumer.name, hint="see docs/runbooks.md, DeadLetterLimit")
+
+    async def wait_halted(self) -> None:
+        """Process nothing until the consumer is stopped; what still arrives goes back, for a replica that can."""
+        while not await self._consumer.stopped_within(_HALTED_LOOK_S):
+            await self._consumer.give_back(delay_s=_HALTED_DELAY_S)
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

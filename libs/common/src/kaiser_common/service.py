@@ -86,6 +86,15 @@ class Service:
         """
         (self._checks if needed else self._shown)[name] = ask
 
+    @contextmanager
+    def checking(self, name: str, ask: Callable[[], Awaitable[None]]) -> Iterator[None]:
+        """A check for as long as the block runs: a replica on standby is not asked for what it does not use."""
+        self._checks[name] = ask
+        try:
+            yield
+        finally:
+            self._checks.pop(name, None)
+
     async def readiness(self, within_s: float = _CHECK_WITHIN_S) -> dict[str, str]:
         """Each dependency's state: "ok" or why not. Nothing asked for yet: the work has not begun."""
         if not self._checks:

@@ -46,6 +46,13 @@ class CommonSettings(BaseSettings):
     database_pool_size: int = Field(default=4, ge=1, le=64, description="Most connections a service holds.")
     database_statement_timeout_s: float = Field(default=15.0, gt=0, description="Longest time of one SQL statement.")
 
+    dead_letter_share: float = Field(
+        default=0.1, gt=0, le=1, description="Share of a consumer's last 1,000 messages that may be rejected."
+    )
+    dead_letter_least: int = Field(
+        default=50, ge=0, le=1000, description="Rejections that are allowed whatever their share."
+    )
+
     @property
     def nats_address(self) -> str:
         """The NATS URL in force."""

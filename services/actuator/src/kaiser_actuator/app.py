@@ -19,6 +19,7 @@ from kaiser_common.database import (
     wait_for_schema,
 )
 from kaiser_common.mirror import Mirror
+from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.schemas.device import DeviceRecord
@@ -88,7 +89,8 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
                         tasks.create_task(sweep.run(settings.actuator_sweep_s), name="sweep"),
                         tasks.create_task(keep_up(pool, settings), name="upkeep"),
                     ]
-                    await Inbox(pool, bus, stops, ledger, timeout, utc_now).run(consumer)
+                    inbox = Inbox(pool, bus, stops, ledger, timeout, utc_now)
+                    await inbox.run(consumer, DeadLetters(bus, service, settings))
                 for task in background:
                     task.cancel()
 

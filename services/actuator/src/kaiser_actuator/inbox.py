@@ -8,7 +8,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.outside import take
+from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
@@ -48,9 +48,9 @@ class Inbox:
         self._timeout = timeout
         self._clock = clock
 
-    async def run(self, consumer: Consumer) -> None:
+    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        await take(consumer, self.on_messages)
+        await take(consumer, self.on_messages, letters)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Stop what must be stopped, then note what was said, in order."""

@@ -14,7 +14,7 @@ from kaiser_common.database import (
     ping,
     wait_for_schema,
 )
-from kaiser_common.outside import OUTSIDE, reason_of
+from kaiser_common.outside import OUTSIDE, DeadLetters, reason_of
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import HEALTH
@@ -68,7 +68,7 @@ async def work(service: Service, settings: HealthSettings) -> None:
                     tasks.create_task(keep_up(pool, settings), name="upkeep"),
                 ]
                 tasks.create_task(service.until_stopped(consumer.stop), name="stop")
-                await inbox.run(consumer)
+                await inbox.run(consumer, DeadLetters(bus, service, settings))
                 for task in background:
                     task.cancel()
 

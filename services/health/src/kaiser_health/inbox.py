@@ -9,7 +9,7 @@ from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.outside import take
+from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.rpc import Caller
@@ -60,9 +60,9 @@ class Inbox:
         self.listening_since = clock()
         """Since when silence is the devices' and not ours."""
 
-    async def run(self, consumer: Consumer) -> None:
+    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        await take(consumer, self.on_messages, postponed=self.listen_anew)
+        await take(consumer, self.on_messages, letters, postponed=self.listen_anew)
 
     def listen_anew(self) -> None:
         """Count silence from now on: until now it may have been ours."""

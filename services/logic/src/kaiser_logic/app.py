@@ -15,6 +15,7 @@ from kaiser_common.database import (
     wait_for_schema,
 )
 from kaiser_common.lease import Grant, Lease
+from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import LEASE_BUCKET, LOGIC_STORE
@@ -61,7 +62,7 @@ async def work(service: Service, settings: LogicSettings) -> None:
             for name, each in {
                 "rules": book.keep(),
                 "telling": telling.run(),
-                "storing": keep_storing(bus, pool),
+                "storing": keep_storing(service, settings, bus, pool),
                 "upkeep": keep_up(pool, settings.logic_retention_days),
             }.items()
         ]
@@ -155,11 +156,11 @@ class Holder:
         await api.keep_mending()
 
 
-async def keep_storing(bus: Bus, pool: DatabasePool) -> None:
+async def keep_storing(service: Service, settings: LogicSettings, bus: Bus, pool: DatabasePool) -> None:
     """Write what rules did, in every replica, for ever."""
     await wait_for_schema(pool, "logic")
     async with Consumer(bus, LOGIC_STORE, max_messages=500).open() as consumer:
-        await Storing(bus, pool).run(consumer)
+        await Storing(bus, pool).run(consumer, DeadLetters(bus, service, settings))
 
 
 async def keep_up(pool: DatabasePool, retention_days: int) -> None:

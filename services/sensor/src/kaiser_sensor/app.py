@@ -11,6 +11,7 @@ from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect, end_if_cancelled
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, open_pool, ping, verdict, wait_for_schema
+from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
@@ -74,7 +75,8 @@ async def work(service: Service, settings: SensorSettings) -> None:
 
         async with Consumer(bus, SENSOR_LIVE, max_messages=settings.sensor_batch).open() as live:
             tasks.create_task(service.until_stopped(live.stop), name="stop-live")
-            shown = tasks.create_task(Live(bus, process, configs.wants_answer, service.tracer).run(live), name="live")
+            shows = Live(bus, process, configs.wants_answer, service.tracer)
+            shown = tasks.create_task(shows.run(live, DeadLetters(bus, service, settings)), name="live")
             background.append(tasks.create_task(keep_purging(bus, service.stopping), name="purge"))
             if await _until_stopped_or(service, wait_for_schema(pool, "sensor")):
                 await _with_database(service, settings, bus, pool, configs, devices, process)
@@ -116,7 +118,8 @@ async def _with_database(
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(service.until_stopped(stored.stop, answers.stop), name="stop-store")
-        tasks.create_task(Responses(bus, pool, utc_now).run(answers, service.stopping), name="responses")
+        letters = DeadLetters(bus, service, settings)
+        tasks.create_task(Responses(bus, pool, utc_now).run(answers, letters), name="responses")
         rounds = [
             every(_UPKEEP_EVERY_S, upkeep.keep_tables, "upkeep_postponed"),
             every(_UPKEEP_EVERY_S, upkeep.check_days, "checks_postponed"),
@@ -126,7 +129,7 @@ async def _with_database(
             rounds.append(every(settings.sensor_rollup_every_s, upkeep.refresh, "rollups_postponed"))
         background = [tasks.create_task(one) for one in rounds]
         storing = Storing(bus, pool, process, note_rollups=upkeep.keeps_rollups, tracer=service.tracer)
-        await storing.run(stored, service.stopping)
+        await storing.run(stored, letters)
         for task in background:
             task.cancel()
 

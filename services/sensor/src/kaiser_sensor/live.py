@@ -1,13 +1,13 @@
 """The live consumer: each reading becomes an event at once, whatever the database does."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import OutboxMessage
@@ -22,9 +22,6 @@ from kaiser_sensor.process import Process
 from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import Processed, to_event
 
-log = structlog.get_logger()
-
-_RETRY_S = 1.0
 _ANSWER_EXPIRES_MS = 30_000
 
 
@@ -40,18 +37,11 @@ class Live:
         self._tracer = tracer
         self._seconds = STAGE_SECONDS.labels("bus_to_event")
 
-    async def run(self, consumer: Consumer) -> None:
+    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Publish until the consumer is stopped. NATS refusing: the batch is asked for again after a second."""
-        async for batch in consumer:
-            try:
-                await self.on_readings(batch)
-            except BusUnavailable as error:
-                log.warning("events_postponed", messages=len(batch), error=str(error))
-                await consumer.nak(batch, delay_s=_RETRY_S)
-            else:
-                await consumer.ack(batch)
+        await take(consumer, self.on_readings, letters)
 
-    async def on_readings(self, batch: list[Delivery]) -> None:
+    async def on_readings(self, batch: Sequence[Delivery]) -> None:
         """Publish the events of a batch."""
         readings, unreadable = decode(batch)
         if unreadable:

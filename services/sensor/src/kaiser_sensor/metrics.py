@@ -8,8 +8,8 @@ DIFFERENT = Counter(
     "kaiser_sensor_different_readings_total", "Readings rejected because another value of their time was stored before."
 )
 UNREADABLE = Counter("kaiser_sensor_unreadable_messages_total", "Messages on SENSORS that are no reading.")
-REJECTED = Counter("kaiser_sensor_rejected_readings_total", "Readings that the database can never store.")
 PUBLISHED = Counter("kaiser_sensor_published_events_total", "Events sensor_data published.")
+REJECTED = Counter("kaiser_sensor_rejected_readings_total", "Readings that the database can never store.")
 STORE_PAUSED = Gauge("kaiser_sensor_store_paused", "1 while the database is away and nothing is fetched.")
 UNASKED = Counter(
     "kaiser_sensor_unasked_responses_total", "Answers to commands that were not asked, or answered before."

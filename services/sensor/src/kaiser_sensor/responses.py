@@ -1,14 +1,13 @@
 """The consumer of what devices answer to sensor commands: noted in the table, told as an event, then acknowledged."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
-from kaiser_common.database import UNAVAILABLE, DatabasePool
+from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
+from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import SystemEvent
@@ -17,11 +16,6 @@ from kaiser_common.subjects import event_subject
 from pydantic import ValidationError
 
 from kaiser_sensor import measure_store, metrics
-
-log = structlog.get_logger()
-
-_RETRY_S = 1.0
-_OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, BusUnavailable)
 
 
 class Responses:
@@ -32,19 +26,11 @@ class Responses:
         self._pool = pool
         self._now = now
 
-    async def run(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Take answers until the consumer is stopped. Database or bus away: they are asked for again after a second."""
-        async for batch in consumer:
-            try:
-                await self.on_responses(batch)
-            except _OUTSIDE as error:
-                log.warning("responses_postponed", messages=len(batch), error=str(error).partition("\n")[0])
-                await consumer.nak(batch, delay_s=_RETRY_S)
-                await _sleep(_RETRY_S, stopping)
-            else:
-                await consumer.ack(batch)
+        await take(consumer, self.on_responses, letters)
 
-    async def on_responses(self, batch: list[Delivery]) -> None:
+    async def on_responses(self, batch: Sequence[Delivery]) -> None:
         """Note the answers of a batch, each once, and tell of them."""
         responses: list[SensorResponse] = []
         unreadable: list[tuple[Delivery, str]] = []
@@ -82,10 +68,3 @@ def _event(response: SensorResponse) -> Outgoing:
         event.model_dump_json().encode(),
         f"measured-{response.request_id}",
     )
-
-
-async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return

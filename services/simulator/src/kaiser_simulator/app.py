@@ -9,6 +9,7 @@ from kaiser_common.bus import Bus, BusUnavailable, connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, DatabasePool, open_pool, ping, wait_for_schema
 from kaiser_common.lease import Grant, Lease
+from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import serve, tell_status
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import SIMULATOR, SIMULATOR_LEASE_BUCKET
@@ -66,7 +67,7 @@ async def _hold(
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(lease.keep(grant), name="lease")
-        simulating = tasks.create_task(_simulate(bus, pool, settings, stop), name="simulate")
+        simulating = tasks.create_task(_simulate(service, bus, pool, settings, stop), name="simulate")
         if await _until(service, keeping):
             log.error("lease_lost", reason=keeping.result(), next="standing still, waiting for the lease")
             simulating.cancel()
@@ -77,7 +78,9 @@ async def _hold(
         await lease.release(grant)
 
 
-async def _simulate(bus: Bus, pool: DatabasePool, settings: SimulatorSettings, stop: asyncio.Event) -> None:
+async def _simulate(
+    service: Service, bus: Bus, pool: DatabasePool, settings: SimulatorSettings, stop: asyncio.Event
+) -> None:
     """Take the mocks from the table, then let them live, hear and be asked about."""
     sender = Sender(bus)
     world = World(installed_patterns(), bus.message_id())
@@ -100,7 +103,7 @@ async def _simulate(bus: Bus, pool: DatabasePool, settings: SimulatorSettings, s
                 "outbox": watch_outbox(bus, sender, world, settings.simulator_outbox_limit),
                 "save": keep_saved(mocks),
                 "register": registrar.run(),
-                "hear": inbox.run(consumer),
+                "hear": inbox.run(consumer, DeadLetters(bus, service, settings)),
             }.items()
         ]
         await stop.wait()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Rejected
-from kaiser_common.outside import take
+from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.topics import BROADCAST, Topic, parse
@@ -36,9 +36,9 @@ class Inbox:
         self._sender = sender
         self._clock = clock
 
-    async def run(self, consumer: Consumer) -> None:
+    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        await take(consumer, self.on_messages)
+        await take(consumer, self.on_messages, letters)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Let each mock react to what it was sent, in order."""

@@ -40,13 +40,16 @@ class Event:
     @classmethod
     def of(cls, delivery: Delivery) -> "Event":
         """The event of a message on EVENTS: `event.{type}.{esp_id}`, seq and time are JetStream's."""
-        _, event_type, esp_id = delivery.subject.split(".", 2)
+        event_type, _, esp_id = delivery.subject.removeprefix("event.").partition(".")
         return cls(event_type, esp_id, delivery.stream_sequence, delivery.timestamp_ns / 1e9, delivery.body)
 
     def data(self) -> dict[str, Any]:
         """The data, decoded when first asked for."""
         if self._data is None:
-            decoded = from_json(self._body)
+            try:
+                decoded = from_json(self._body)
+            except ValueError:  # no JSON, or nested too deeply: nothing to filter or conflate by
+                decoded = None
             self._data = decoded if isinstance(decoded, dict) else {}
         return self._data
 
@@ -54,8 +57,13 @@ class Event:
         """Of what it tells the state, None when each such event counts by itself."""
         if self._key is None and self.type in _STATES:
             data = self.data()
-            self._key = (self.type, *(data.get(field) for field in _STATES[self.type]))
+            self._key = (self.type, *(_hashable(data.get(field)) for field in _STATES[self.type]))
         return self._key
+
+
+def _hashable(value: Any) -> Any:
+    """A field as part of a key: our services publish numbers and text, but the bus may carry any JSON."""
+    return repr(value) if isinstance(value, list | dict) else value
 
 
 def answer(kind: str, timestamp_s: float, data: dict[str, Any] | None = None) -> bytes:

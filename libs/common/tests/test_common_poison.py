@@ -1,0 +1,258 @@
+"""The consume loop: what a handler fails on is rejected, all else is processed; a limit stops a bad version."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kaiser_common import declare
+from kaiser_common.bus import BusUnavailable, Outgoing, connect
+from kaiser_common.consumer import Consumer
+from kaiser_common.database import Verdict
+from kaiser_common.outside import DeadLetters, RejectedShare, judge, take
+from kaiser_common.pull import Delivery
+from kaiser_common.service import Service
+from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import REJECTED, DurableConsumer, Stream
+from nats.errors import BadSubjectError, MaxPayloadError, NoRespondersError
+from psycopg import errors
+from structlog.testing import capture_logs
+
+STREAM = Stream("TEST", ("esp.test.>",), "limits", "file", 10_000_000, "new")
+CONSUMER = DurableConsumer("TEST", "reader", ("esp.test.>",), ack_wait_s=2.0)
+
+
+class FakeConsumer:
+    """Hands out the given batches, and again what was sent back, with its deliveries counted."""
+
+    name = "fake"
+    trouble = ""
+
+    def __init__(self, batches: Sequence[Sequence[int]]) -> None:
+        self._batches = [list(batch) for batch in batches]
+        self._deliveries: dict[int, int] = {}
+        self.acknowledged: list[int] = []
+        self.again: list[int] = []
+
+    async def check(self) -> None:
+        return
+
+    async def __aiter__(self):
+        while self._batches or self.again:
+            numbers = self._batches.pop(0) if self._batches else sorted(self.again)
+            if numbers is not self.again and not self._batches:
+                numbers, self.again = sorted({*numbers, *self.again}), []
+            batch = []
+            for number in numbers:
+                self._deliveries[number] = self._deliveries.get(number, 0) + 1
+                reply = f"$JS.ACK.S.fake.{self._deliveries[number]}.{number + 1}.{number + 1}.1.0"
+                batch.append(Delivery("esp.test.a.god.ESP_1", reply, str(number).encode(), None))
+            yield batch
+
+    async def ack(self, batch) -> None:
+        self.acknowledged += [int(each.body) for each in batch]
+
+    async def nak(self, batch, *, delay_s: float) -> None:
+        assert delay_s > 0
+        self.again += [int(each.body) for each in batch]
+
+    async def stopped_within(self, seconds: float) -> bool:
+        return True
+
+
+class FakeLetters(DeadLetters):
+    """Keeps what is rejected in a list."""
+
+    def __init__(self, share: float = 1.0, least: int = 1000) -> None:
+        super().__init__(None, Service("test"), CommonSettings(dead_letter_share=share, dead_letter_least=least))
+        self.put_aside: list[tuple[int, int]] = []
+
+    async def put(self, delivery, code, error) -> None:
+        self.put_aside.append((int(delivery.body), int(code)))
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    bugs=st.sets(st.integers(0, 200)),
+    refused=st.sets(st.integers(0, 200)),
+    data=st.data(),
+)
+@settings(max_examples=60, deadline=None)
+def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes, bugs, refused, data):
+    count = sum(sizes)
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    batches = [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    outages = data.draw(st.sets(st.integers(1, 20)))
+    processed: list[int] = []
+    calls = 0
+
+    async def on_messages(batch: Sequence[Delivery]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls in outages:
+            raise BusUnavailable("away")
+        numbers = [int(each.body) for each in batch]
+        if bugs & set(numbers):
+            raise KeyError("bug")
+        if refused & set(numbers):
+            raise errors.NumericValueOutOfRange("integer out of range")
+        processed.extend(numbers)
+
+    consumer, letters = FakeConsumer(batches), FakeLetters()
+    with capture_logs():
+        asyncio.run(take(consumer, on_messages, letters))
+    poison = {number: 5407 for number in bugs if number < count}
+    poison |= {number: 5305 for number in refused - bugs if number < count}
+    assert dict(letters.put_aside) == poison
+    assert len(letters.put_aside) == len(poison)
+    assert sorted(processed) == sorted(set(range(count)) - set(poison))
+    assert sorted(consumer.acknowledged) == list(range(count))
+    if not outages and not bugs:
+        assert consumer.acknowledged == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (errors.ReadOnlySqlTransaction(), Verdict.RETRY),
+        (BusUnavailable("away"), Verdict.RETRY),
+        (NoRespondersError(), Verdict.RETRY),
+        (TimeoutError(), Verdict.RETRY),
+        (ConnectionResetError(), Verdict.RETRY),
+        (MaxPayloadError(), Verdict.BUG),
+        (BadSubjectError(), Verdict.BUG),
+        (errors.ProgramLimitExceeded("index row size 3000 exceeds 2704"), Verdict.REJECT),
+        (errors.StringDataRightTruncation(), Verdict.REJECT),
+        (errors.UndefinedTable(), Verdict.BUG),
+        (OverflowError(), Verdict.BUG),
+        (RecursionError(), Verdict.BUG),
+        (ExceptionGroup("", [BusUnavailable("away"), TimeoutError()]), Verdict.RETRY),
+        (ExceptionGroup("", [BusUnavailable("away"), KeyError()]), Verdict.BUG),
+    ],
+)
+def test_an_error_is_an_outage_a_refusal_or_a_bug(error, meaning):
+    assert judge(error) is meaning
+
+
+@pytest.mark.parametrize(
+    ("processed", "rejected", "reached"),
+    [(0, 50, False), (0, 51, True), (449, 51, True), (460, 51, False), (900, 100, False), (899, 101, True)],
+)
+def test_the_limit_is_over_fifty_and_over_a_tenth_of_the_last_thousand(processed, rejected, reached):
+    share = RejectedShare(0.1, 50)
+    share.note(False, processed)
+    share.note(True, rejected)
+    assert share.reached is reached
+
+
+def test_old_rejections_leave_the_count():
+    share = RejectedShare(0.1, 50)
+    share.note(True, 101)
+    share.note(False, 950)
+    assert not share.reached  # 50 of the last 1,000
+
+
+@pytest.fixture
+async def bus(nats_factory):
+    """A bus on a server of its own, with a stream, a consumer and REJECTED."""
+    async with connect(CommonSettings(nats_url=nats_factory().url), "test") as bus:
+        for stream in (STREAM, REJECTED):
+            await declare._apply_stream(bus, stream.name, declare.stream_config(stream))
+        await declare._apply_consumer(bus, CONSUMER)
+        yield bus
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(60):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def numbered(bus, count: int) -> list[Outgoing]:
+    return [Outgoing("esp.test.a.god.ESP_1", str(number).encode(), bus.message_id()) for number in range(count)]
+
+
+async def rejected(bus) -> int:
+    return (await bus.jetstream.stream_info("REJECTED")).state.messages
+
+
+async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_once_processed(bus):
+    done: set[int] = set()
+    tries = []
+
+    async def on_messages(batch: Sequence[Delivery]) -> None:
+        numbers = [int(each.body) for each in batch]
+        if numbers == [7]:
+            tries.append(batch[0].deliveries)
+            assert len(done) == 99, "its neighbours wait for it"
+        if 7 in numbers:
+            raise ZeroDivisionError("marked")
+        done.update(numbers)
+
+    async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+        await bus.publish_batch(numbered(bus, 100))
+        letters = DeadLetters(bus, Service("test"), CommonSettings())
+        loop = tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05))
+        del loop
+
+        async def at_rest() -> bool:
+            return await rejected(bus) == 1
+
+        await until(at_rest)
+        consumer.stop()
+    assert done == set(range(100)) - {7}
+    message = await bus.jetstream.get_msg("REJECTED", seq=1)
+    body = json.loads(message.data)
+    assert message.subject == "rejected.5407.ESP_1"
+    assert (body["code"], body["message"]) == (5407, "marked")
+    info = await bus.jetstream.consumer_info("TEST", "reader")
+    assert (info.num_pending, info.num_ack_pending) == (0, 0)
+
+
+async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits(bus):
+    async def on_messages(batch: Sequence[Delivery]) -> None:
+        raise errors.NumericValueOutOfRange("integer out of range")
+
+    service = Service("test")
+    async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+        await bus.publish_batch(numbered(bus, 300))
+        letters = DeadLetters(bus, service, CommonSettings())
+        loop = tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05))
+
+        async def halted() -> bool:
+            return "dead_letter_limit" in (await service.readiness()).get("consumer reader", "")
+
+        await until(halted)
+        assert await rejected(bus) == 51
+        assert not loop.done(), "the service lives"
+        consumer.stop()
+    info = await bus.jetstream.consumer_info("TEST", "reader")
+    assert info.num_pending + info.num_ack_pending == 249
+
+
+@pytest.mark.parametrize("gone", ["stream", "consumer"])
+async def test_a_vanished_stream_or_consumer_is_told_by_readiness(bus, gone):
+    async def on_messages(batch: Sequence[Delivery]) -> None:
+        return
+
+    service = Service("test")
+    async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+        tasks.create_task(take(consumer, on_messages, DeadLetters(bus, service, CommonSettings())))
+
+        async def ready() -> bool:
+            return (await service.readiness()).get("consumer reader") == "ok"
+
+        await until(ready)
+        if gone == "stream":
+            await bus.jetstream.delete_stream("TEST")
+        else:
+            await bus.jetstream.delete_consumer("TEST", "reader")
+
+        async def told() -> bool:
+            return "not found" in (await service.readiness())["consumer reader"]
+
+        await until(told)
+        assert not (await service.status()).ready
+        consumer.stop()
