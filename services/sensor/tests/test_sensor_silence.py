@@ -1,15 +1,19 @@
 """Silent sensors and asked measurements, with a clock of the test's own on a real bus and database."""
 
+import asyncio
 import json
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from kaiser_common.bus import Outgoing, connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import open_pool
+from kaiser_common.outside import DeadLetters
 from kaiser_common.schemas.api.sensors import SensorConfig
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.sensor import SensorResponse
+from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_RESPONSES
 from kaiser_sensor import config_store, measure_store, store
@@ -159,3 +163,47 @@ async def test_an_answer_counts_once_and_for_its_own_device_only(bus, pool):
     )
     rejected = await bus.jetstream.get_msg("REJECTED", seq=1)
     assert rejected.subject == "rejected.5407.TEST_A"
+
+
+class ReadOnly:
+    """The pool with each transaction read-only while `on`, as on a standby server: PostgreSQL raises 25006."""
+
+    def __init__(self, pool) -> None:
+        self._pool = pool
+        self.on = True
+        self.asked = 0
+
+    @asynccontextmanager
+    async def connection(self):
+        self.asked += 1
+        async with self._pool.connection() as connection:
+            await connection.set_read_only(self.on)
+            try:
+                yield connection
+            finally:
+                await connection.rollback() if self.on else await connection.commit()
+                await connection.set_read_only(None)
+
+
+async def test_a_read_only_database_holds_an_answer_up_and_ends_nothing(bus, pool):
+    async with pool.connection() as connection:
+        await measure_store.ask(connection, "one", "TEST_A", 4, "ada", START)
+    await bus.publish_batch([Outgoing("esp.sensor.response.god.TEST_A.4", response("one"), "said")])
+    database = ReadOnly(pool)
+    async with Consumer(bus, SENSOR_RESPONSES).open() as consumer, asyncio.TaskGroup() as tasks:
+        letters = DeadLetters(bus, Service("test"), CommonSettings())
+        loop = tasks.create_task(Responses(bus, database, Clock()).run(consumer, letters))
+        async with asyncio.timeout(60):
+            while database.asked < 4:  # more deliveries than a bug is given  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            assert not loop.done()
+            database.on = False
+            while True:
+                async with pool.connection() as connection:
+                    noted = await measure_store.read(connection, "one")
+                if noted[4] is not None:
+                    break
+                await asyncio.sleep(0.02)
+        consumer.stop()
+    assert noted[4:] == (START, False, "busy")
+    assert (await bus.jetstream.stream_info("REJECTED")).state.messages == 0
