@@ -129,6 +129,9 @@ class Hook:
             await asyncio.sleep(60)
 
 
+LOOPBACK = '["127.0.0.0/8"]'
+
+
 @asynccontextmanager
 async def hooked(hook: Hook) -> AsyncIterator[dict]:
     """A notification action that posts to the hook."""
@@ -142,7 +145,7 @@ async def hooked(hook: Hook) -> AsyncIterator[dict]:
 
 async def test_a_webhook_is_tried_again_with_the_same_key_and_carries_what_happened(world):
     hook = Hook(503, 503)
-    await world.started()
+    await world.started(logic_webhook_networks=LOOPBACK)
     async with hooked(hook) as action:
         await world.rule(actions=[action])
         await world.read(20)
@@ -158,7 +161,7 @@ async def test_a_webhook_is_tried_again_with_the_same_key_and_carries_what_happe
 
 async def test_a_webhook_that_hangs_holds_up_no_command_and_makes_the_rule_not_back_off(world):
     hook = Hook(*[0] * 6)
-    await world.started(logic_webhook_timeout_s=8)
+    await world.started(logic_webhook_timeout_s=8, logic_webhook_networks=LOOPBACK)
     async with hooked(hook) as action:
         await world.rule(actions=[action, {"type": "sequence", "actions": [action, PUMP]}])
         await world.read(20)
@@ -184,3 +187,15 @@ async def test_a_webhook_that_is_refused_or_not_allowed_is_not_tried_again(world
         "webhooks may not go to localhost",
     ]
     assert len(hook.got) == 1
+
+
+async def test_a_webhook_does_not_reach_this_machine_unless_its_network_is_listed(world):
+    hook = Hook()
+    await world.started()
+    async with hooked(hook) as action:
+        spellings = [f"http://{host}:{hook.port}/hook" for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]")]
+        await world.rule(actions=[{**action, "webhook_url": url} for url in spellings])
+        await world.read(20)
+        [done] = await world.ended(1)
+    assert [(one.state, "is not public" in (one.detail or "")) for one in done.actions] == [("failed", True)] * 3
+    assert hook.got == []

@@ -130,6 +130,22 @@ async def test_at_start_a_rule_that_is_true_by_the_latest_values_fires_once(worl
     assert len(world.commands) == 1
 
 
+async def test_a_restart_fires_nothing_by_an_obsolete_reading_dated_ahead(world):
+    await world.started()
+    await world.rule()
+    for restart in range(3):
+        await world.read(60)
+        world.processes[-1].end(signal.SIGTERM)
+        obsolete = {"ts": now_ms() + 7_200_000, "received_at": now_ms() - 600_000}
+        world.latest["ESP_A"] = a_reading(12).model_copy(update=obsolete)
+        world.latest["ESP_C"] = a_reading(12).model_copy(update={"esp_id": "ESP_C"})
+        await world.started()
+        control = {**DRY, "esp_id": "ESP_C"}
+        await world.rule(f"control {restart}", conditions=[control], actions=[{**PUMP, "gpio": 26}])
+        await until(lambda expected=restart + 1: len(world.commands) == expected, "a right reading fires its rule")
+    assert {command.gpio for command in world.commands.values()} == {26}
+
+
 async def test_a_new_rule_asks_what_its_sensor_showed_last(world):
     world.latest["ESP_A"] = a_reading(20)
     await world.started()

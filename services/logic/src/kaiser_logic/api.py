@@ -1,9 +1,6 @@
 """What the logic service answers to the gateway."""
 
 import asyncio
-import base64
-import binascii
-import json
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +9,7 @@ import psycopg
 import structlog
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, end_if_cancelled
+from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
 from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError
@@ -28,6 +26,7 @@ from kaiser_common.schemas.api.logic import (
     TestRule,
 )
 from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.schemas.api.sensors import LATEST_MS
 from kaiser_common.subjects import LOGIC_RULES_BUCKET
 from nats.errors import Error as NatsError
 
@@ -76,11 +75,14 @@ class LogicApi:
 
     async def page(self, query: RulesQuery, caller: Caller) -> RulesPage:
         """A page of rules."""
-        after = _parse_cursor(query.cursor, str, str) if query.cursor else None
+        after = None
+        if query.cursor:
+            name, rule_id = parse_cursor(query.cursor, str, str)
+            after = (str(name), str(rule_id))
         async with self._pool.connection() as connection:
             items = await store.page(connection, query, after)
         more = len(items) == query.limit
-        return RulesPage(items=items, next_cursor=_to_cursor(items[-1].name, items[-1].rule_id) if more else None)
+        return RulesPage(items=items, next_cursor=to_cursor(items[-1].name, items[-1].rule_id) if more else None)
 
     async def read(self, request: RuleId, caller: Caller) -> Rule:
         """One rule. 404 when it is not there."""
@@ -147,12 +149,14 @@ class LogicApi:
         """A page of executions, newest first."""
         before = None
         if query.cursor:
-            at_ms, execution_id = _parse_cursor(query.cursor, int, str)
-            before = (store.to_cursor_time(at_ms), execution_id)
+            at_ms, execution_id = parse_cursor(query.cursor, float, str)
+            if not 0 <= float(at_ms) <= LATEST_MS:
+                raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "The cursor's time is out of range.", "cursor")
+            before = (store.to_cursor_time(int(at_ms)), str(execution_id))
         async with self._pool.connection() as connection:
             items = await store.executions(connection, query, before)
         more = len(items) == query.limit
-        cursor = _to_cursor(items[-1].started_at, items[-1].execution_id) if more else None
+        cursor = to_cursor(items[-1].started_at, items[-1].execution_id) if more else None
         return ExecutionsPage(items=items, next_cursor=cursor)
 
     async def keep_mending(self) -> None:
@@ -223,16 +227,3 @@ def _found(rule: Rule | None, rule_id: str) -> Rule:
 
 def _missing(rule_id: str) -> RpcError:
     return RpcError(404, Code.CONFIG_PAYLOAD_INVALID, f"no rule {rule_id}", "rule_id")
-
-
-def _to_cursor(*key: str | int) -> str:
-    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
-
-
-def _parse_cursor(cursor: str, first: type[Any], second: type[Any]) -> tuple[Any, Any]:
-    """What `_to_cursor` made. RpcError 422 for anything else."""
-    try:
-        one, two = json.loads(base64.urlsafe_b64decode(cursor))
-        return first(one), second(two)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise RpcError(422, Code.FIELD_TYPE_MISMATCH, "cursor is none that was given out", "cursor") from error

@@ -50,7 +50,9 @@ async def work(service: Service, settings: LogicSettings) -> None:
         connect(settings, "logic") as bus,
         tell_status(bus, service),
         open_pool(settings, "logic", timeout_s=_DATABASE_WITHIN_S) as pool,
-        Webhooks.open(settings.logic_webhook_hosts, settings.logic_webhook_timeout_s) as webhooks,
+        Webhooks.open(
+            settings.logic_webhook_hosts, settings.logic_webhook_timeout_s, settings.logic_webhook_networks
+        ) as webhooks,
         asyncio.TaskGroup() as tasks,
     ):
         service.check("nats", bus.round_trip)

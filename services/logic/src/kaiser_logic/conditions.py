@@ -138,13 +138,16 @@ def _evaluate(
             newest = _newest(condition, view)
             value = _known_value(newest)
             result = None if value is None else compare(condition, value)
-            detail = _sensor_detail(condition, newest, _limits(condition)) if explain else ""
+            detail = (
+                _sensor_detail(condition, newest, _limits(condition)) + _ambiguity(condition, view) if explain else ""
+            )
         case Hysteresis():
             newest = _newest(condition, view)
             value = _known_value(newest)
             result = None if value is None else crossed(condition, value, on)
             on = on if result is None else result
-            detail = _sensor_detail(condition, newest, _hysteresis_limits(condition, on)) if explain else ""
+            limits = _hysteresis_limits(condition, on)
+            detail = _sensor_detail(condition, newest, limits) + _ambiguity(condition, view) if explain else ""
         case TimeWindow():
             result = contains(condition, now_ms)
             found.wake(look_again_at(condition, now_ms))
@@ -200,7 +203,7 @@ def _held(
 
 
 def _newest(condition: OfSensor, view: View) -> Newest | None:
-    return view.readings.of((condition.esp_id, condition.gpio), condition.sensor_type)
+    return view.readings.of((condition.esp_id, condition.gpio), condition.sensor_type, condition.address)
 
 
 def _known_value(newest: Newest | None) -> float | None:
@@ -208,7 +211,16 @@ def _known_value(newest: Newest | None) -> float | None:
 
 
 def _name(condition: OfSensor) -> str:
-    return f"{condition.sensor_type or 'sensor'} of {condition.esp_id} gpio {condition.gpio}"
+    address = f" address {condition.address}" if condition.address else ""
+    return f"{condition.sensor_type or 'sensor'} of {condition.esp_id} gpio {condition.gpio}{address}"
+
+
+def _ambiguity(condition: OfSensor, view: View) -> str:
+    """What a report says where a condition without an address meets several sensors."""
+    if condition.address is not None:
+        return ""
+    count = view.readings.count((condition.esp_id, condition.gpio), condition.sensor_type)
+    return f"; the newest of {count} sensors there: give an address to name one" if count > 1 else ""
 
 
 def _sensor_detail(condition: OfSensor, newest: Newest | None, limits: str) -> str:

@@ -20,11 +20,25 @@ def decode(delivery: Delivery) -> Reading | ActuatorResponseEvent | None:
         match kind:
             case "sensor_data":
                 data = SensorDataEvent.model_validate_json(delivery.body)
-                return Reading(data.esp_id, data.gpio, data.sensor_type, data.ts, data.value, data.quality, seq)
+                return Reading(
+                    data.esp_id,
+                    data.gpio,
+                    data.sensor_type,
+                    data.ts,
+                    data.value,
+                    data.quality,
+                    seq,
+                    data.address,
+                    data.received_at,
+                    data.device_ts,
+                )
             case "actuator_status":
                 status = ActuatorStatusEvent.model_validate_json(delivery.body)
                 value = status.value if status.state else 0.0
-                return Reading(status.esp_id, status.gpio, ACTUATOR, status.ts, value, "good", seq)
+                received_at = delivery.timestamp_ns // 1_000_000
+                return Reading(
+                    status.esp_id, status.gpio, ACTUATOR, status.ts, value, "good", seq, received_at=received_at
+                )
             case _:
                 return ActuatorResponseEvent.model_validate_json(delivery.body)
     except ValidationError as error:

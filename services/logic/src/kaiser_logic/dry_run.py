@@ -43,7 +43,15 @@ def _evaluated(view: View, rule: Rule, past: Mapping[str, Memory], request: Test
     """With given values these are looked at twice: when they are supposed to have come, and at the time of the test."""
     if request.values:
         given = [
-            Reading(value.esp_id, value.gpio, value.sensor_type or ANY, at_ms, value.value, value.quality)
+            Reading(
+                value.esp_id,
+                value.gpio,
+                value.sensor_type or ANY,
+                at_ms,
+                value.value,
+                value.quality,
+                address=value.address,
+            )
             for value in request.values
         ]
         view = View(view.readings.supposing(given, at_ms), view.listening_since, view.grace_ms)

@@ -71,7 +71,7 @@ class Engine:
         if rule.enabled:
             self._index.add(rule)
             self._index.hold(rule, state.holds, 0)
-            for place, _ in sensors(rule):
+            for place, _, _ in sensors(rule):
                 self.view.readings.watch(place)
         else:
             state.holds = []
@@ -113,6 +113,8 @@ class Engine:
             "value": reading.value,
             "ts": reading.ts,
         }
+        if reading.address:
+            trigger["address"] = reading.address
         return verdict, self._consider(named, trigger, reading.seq, now_ms)
 
     def recall(self, readings: Iterable[Reading], now_ms: int, oldest_ms: int) -> list[Effect]:
@@ -257,10 +259,12 @@ class Engine:
         """A trigger that is no reading, with the value of the first sensor of the rule that has one."""
         if trigger["kind"] == "reading":
             return trigger
-        for place, sensor_type in sorted(sensors(rule), key=str):
-            newest = self.view.readings.of(place, sensor_type)
+        for place, sensor_type, address in sorted(sensors(rule), key=str):
+            newest = self.view.readings.of(place, sensor_type, address)
             if newest is not None and newest.value is not None:
                 sensor = {"esp_id": place[0], "gpio": place[1], "sensor_type": newest.sensor_type}
+                if newest.address:
+                    sensor["address"] = newest.address
                 return {**trigger, **sensor, "value": newest.value, "ts": newest.ts}
         return trigger
 
@@ -272,7 +276,7 @@ class Engine:
         if known is None:
             return freed, set()
         self._index.remove(known)
-        return freed, {place for place, _ in sensors(known)}
+        return freed, {place for place, _, _ in sensors(known)}
 
     def _unwatch(self, places: Iterable[Place]) -> None:
         for place in places:

@@ -21,14 +21,14 @@ class Index:
 
     def add(self, rule: Rule) -> None:
         """Take a rule in."""
-        for place, sensor_type in sensors(rule):
+        for place, sensor_type, _ in sensors(rule):
             self._by_sensor[place].add((sensor_type, rule.rule_id))
         for place in actuators(rule):
             self._by_actuator[place].add(rule.rule_id)
 
     def remove(self, rule: Rule) -> None:
         """Take a rule out."""
-        for place, sensor_type in sensors(rule):
+        for place, sensor_type, _ in sensors(rule):
             _drop(self._by_sensor, place, (sensor_type, rule.rule_id))
         for place in actuators(rule):
             _drop(self._by_actuator, place, rule.rule_id)

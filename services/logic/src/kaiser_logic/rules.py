@@ -139,10 +139,10 @@ def actuators(rule: RuleSettings) -> set[Place]:
     return {(action.esp_id, action.gpio) for action in flat(rule) if isinstance(action, ActuatorAction)}
 
 
-def sensors(rule: RuleSettings) -> set[tuple[Place, str | None]]:
-    """The sensors that a rule names: place and type (no alias, lower case), None for any."""
+def sensors(rule: RuleSettings) -> set[tuple[Place, str | None, str | None]]:
+    """The sensors that a rule names: place, type (no alias, lower case) and address, None for any."""
     return {
-        ((leaf.esp_id, leaf.gpio), type_of(leaf.sensor_type) if leaf.sensor_type else None)
+        ((leaf.esp_id, leaf.gpio), type_of(leaf.sensor_type) if leaf.sensor_type else None, leaf.address)
         for condition in rule.conditions
         for leaf in leaves(condition)
         if isinstance(leaf, OfSensor)

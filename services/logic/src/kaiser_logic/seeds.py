@@ -38,8 +38,29 @@ async def latest(bus: Bus, devices: Sequence[str]) -> list[Reading]:
 
 
 async def _sensors(bus: Bus, esp_id: str | None) -> list[Reading]:
-    page = await call(bus, "sensor", "latest", LatestQuery(esp_id=esp_id), ReadingsPage, timeout_s=_WITHIN_S)
-    return [Reading(item.esp_id, item.gpio, item.sensor_type, item.ts, item.value, item.quality) for item in page.items]
+    found: list[Reading] = []
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        query = LatestQuery(esp_id=esp_id, cursor=cursor)
+        page = await call(bus, "sensor", "latest", query, ReadingsPage, timeout_s=_WITHIN_S)
+        found += [
+            Reading(
+                item.esp_id,
+                item.gpio,
+                item.sensor_type,
+                item.ts,
+                item.value,
+                item.quality,
+                address=item.address,
+                received_at=item.received_at,
+                device_ts=item.device_ts,
+            )
+            for item in page.items
+        ]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found
 
 
 async def _actuators(bus: Bus, esp_id: str | None) -> list[Reading]:

@@ -1,7 +1,7 @@
 """Settings of the logic service."""
 
 from kaiser_common.settings import CommonSettings
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 
 class LogicSettings(CommonSettings):
@@ -24,6 +24,11 @@ class LogicSettings(CommonSettings):
     logic_loop_pause_s: float = Field(default=300.0, gt=0, description="How long it pauses.")
     logic_backoff_s: float = Field(default=5.0, gt=0, description="First wait of a rule whose command failed.")
     logic_backoff_max_s: float = Field(default=600.0, gt=0, description="Longest wait of a rule whose commands fail.")
-    logic_webhook_hosts: list[str] = Field(default=[], description="Hosts that webhooks may go to; empty means any.")
+    logic_webhook_hosts: list[str] = Field(
+        default=[], description="The only hosts that webhooks may go to; empty means any public one."
+    )
+    logic_webhook_networks: list[IPvAnyNetwork] = Field(
+        default=[], description="Private networks that webhooks may reach, such as 10.1.0.0/16."
+    )
     logic_webhook_timeout_s: float = Field(default=5.0, gt=0, description="Longest time of one try of a webhook.")
     logic_retention_days: int = Field(default=30, ge=1, description="How long executions are kept.")

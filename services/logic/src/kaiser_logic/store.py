@@ -169,7 +169,7 @@ def _row(rule: Rule, settings: RuleSettings, actor: str) -> dict[str, Any]:
 
 
 def _devices(settings: RuleSettings) -> set[str]:
-    return {place[0] for place, _ in sensors(settings)} | {place[0] for place in actuators(settings)}
+    return {place[0] for place, _, _ in sensors(settings)} | {place[0] for place in actuators(settings)}
 
 
 def _execution_row(execution: Execution) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import structlog
 from pydantic import HttpUrl
 
 from kaiser_logic import metrics
+from kaiser_logic.destinations import CheckedTransport, Forbidden, Network
 
 log = structlog.get_logger()
 
@@ -34,9 +35,14 @@ class Webhooks:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, hosts: Sequence[str], timeout_s: float) -> AsyncIterator["Webhooks"]:
-        """With a client of its own."""
-        async with httpx.AsyncClient(timeout=timeout_s, follow_redirects=False) as client:
+    async def open(
+        cls, hosts: Sequence[str], timeout_s: float, networks: Sequence[Network] = ()
+    ) -> AsyncIterator["Webhooks"]:
+        """With a client of its own, which connects to checked addresses and uses no proxy of the environment."""
+        transport = CheckedTransport(hosts, networks)
+        async with httpx.AsyncClient(
+            timeout=timeout_s, follow_redirects=False, trust_env=False, transport=transport
+        ) as client:
             yield cls(client, hosts, timeout_s)
 
     async def post(self, url: HttpUrl, body: dict[str, Any], key: str) -> str | None:
@@ -54,7 +60,10 @@ class Webhooks:
 
     async def _tries(self, url: HttpUrl, body: dict[str, Any], key: str) -> str | None:
         for wait_s in (*_TRY_AGAIN_S, None):
-            status, reason = await self._try(url, body, key)
+            try:
+                status, reason = await self._try(url, body, key)
+            except Forbidden as error:
+                return self._ended("refused", str(error))
             if reason is None:
                 return self._ended("taken", None)
             if wait_s is None or not (status is None or status >= 500 or status in _TRANSIENT):
@@ -72,6 +81,8 @@ class Webhooks:
                 self._client.stream("POST", str(url), json=body, headers=headers) as answer,
             ):
                 status = answer.status_code
+        except Forbidden:
+            raise
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return None, str(error) or type(error).__name__
         return status, None if 200 <= status < 300 else f"status {status}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Method, RpcError
@@ -22,7 +23,6 @@ from kaiser_common.schemas.api.sensors import (
 
 from kaiser_sensor import rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
-from kaiser_sensor.cursors import parse_cursor, to_cursor
 from kaiser_sensor.rollups import Span, answers, widened
 from kaiser_sensor.rows import COLUMNS, Row
 from kaiser_sensor.store import LatestRow, ReadingKey

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaiser_common.bucket import BucketWriter
+from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError
@@ -13,7 +14,6 @@ from kaiser_common.schemas.device import DeviceConfig, SensorItem
 
 from kaiser_sensor import config_store
 from kaiser_sensor.configs import Configs, Key, bucket_key
-from kaiser_sensor.cursors import parse_cursor, to_cursor
 
 _OF_ONE_DEVICE = 1000
 

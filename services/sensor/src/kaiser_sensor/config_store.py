@@ -46,7 +46,7 @@ async def page(connection: Connection, query: ConfigsQuery, after: Key | None) -
         WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
           AND (%(after_esp_id)s::text IS NULL
                OR (esp_id, gpio, sensor_type, address)
-                  > (%(after_esp_id)s, %(after_gpio)s::smallint, %(after_type)s, %(after_address)s))
+                  > (%(after_esp_id)s, %(after_gpio)s::bigint, %(after_type)s, %(after_address)s))
         ORDER BY esp_id, gpio, sensor_type, address LIMIT %(limit)s
         """,
         {

@@ -17,6 +17,9 @@ from kaiser_common.topics import Kind, build
 from kaiser_sensor import measure_store
 from kaiser_sensor.devices import Devices
 
+_MOCK = "MOCK_"
+"""Mocks answer sensor commands, whatever their heartbeats have."""
+
 
 class MeasureApi:
     """The handlers. A request is kept first and sent then; killed between, it shows as not answered."""
@@ -38,12 +41,16 @@ class MeasureApi:
         }
 
     async def measure(self, request: MeasureSensor, caller: Caller) -> Measurement:
-        """Send a device the command to measure. 404 unknown device, 409 (5007) while it is offline."""
+        """Send a device the command to measure. 404 unknown device, 409 (5007) while it is offline, 422 (5204) for
+        one of the older firmware, which has no such command."""
         device = self._devices.get(request.esp_id)
         if device is None or device.state != "approved":
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"{request.esp_id} is not registered", "esp_id")
         if not device.online:
             raise RpcError(409, Code.ESP_OFFLINE, f"{request.esp_id} is offline", "esp_id")
+        if device.generation == "A" and not request.esp_id.startswith(_MOCK):
+            text = f"the firmware of {request.esp_id} knows no sensor commands"
+            raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, text, "esp_id")
         now, request_id = self._now(), self._bus.message_id()
         async with self._pool.connection() as connection:
             await measure_store.ask(connection, request_id, request.esp_id, request.gpio, caller.user, now)

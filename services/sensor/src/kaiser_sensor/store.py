@@ -118,7 +118,7 @@ async def latest(
         WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
           AND (%(address)s::text IS NULL OR address = %(address)s)
           AND (%(after_esp_id)s::text IS NULL OR (esp_id, gpio, sensor_type, address)
-               > (%(after_esp_id)s, %(after_gpio)s::smallint, %(after_type)s, %(after_address)s))
+               > (%(after_esp_id)s, %(after_gpio)s::bigint, %(after_type)s, %(after_address)s))
         ORDER BY esp_id, gpio, sensor_type, address LIMIT %(limit)s
         """,
         {
@@ -167,7 +167,7 @@ async def readings(
         " AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
         " AND (%(after_at)s::timestamptz IS NULL"
         "      OR (time, gpio, sensor_type, address)"
-        "         > (%(after_at)s, %(after_gpio)s::smallint, %(after_type)s, %(after_address)s))"
+        "         > (%(after_at)s, %(after_gpio)s::bigint, %(after_type)s, %(after_address)s))"
         " AND (%(address)s::text IS NULL OR address = %(address)s)"
         " ORDER BY time, gpio, sensor_type, address LIMIT %(limit)s",
         {

@@ -9,7 +9,7 @@ PRIORITY = frozenset({"actuator_alert", "system_event"})
 """Types that go first and are never conflated or dropped."""
 
 _STATES: dict[str, tuple[str, ...]] = {
-    "sensor_data": ("esp_id", "gpio", "sensor_type"),
+    "sensor_data": ("esp_id", "gpio", "sensor_type", "address"),
     "actuator_status": ("esp_id", "gpio"),
     "esp_health": ("esp_id",),
     "config_response": ("esp_id", "config_id"),

@@ -134,6 +134,7 @@ class DeviceRecord(BaseModel):
     name: str | None = None
     zone_id: str | None = None
     emergency_token: str | None = None
+    generation: Literal["A", "B"] = "A"
 
 
 class HeartbeatAck(BaseModel):

@@ -12,6 +12,7 @@ from kaiser_common.rpc import Caller, Nothing, call
 from kaiser_common.schemas.api.devices import ESP_ID
 from kaiser_common.schemas.api.sensors import (
     SENSOR_TYPE,
+    Address,
     BucketsPage,
     BucketsQuery,
     CompletenessPage,
@@ -37,6 +38,9 @@ from kaiser_gateway.problems import CSV_TOO
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 Gpio = Annotated[int, Path(ge=0, le=48, examples=[4])]
+OfAddress = Annotated[Address | None, Query(description="of one probe: ROM code or I2C address")]
+AddressOf = Annotated[Address, Query(description="where several probes share the gpio")]
+Cursor = Annotated[str | None, Query(max_length=300)]
 SensorType = Annotated[str, Path(pattern=SENSOR_TYPE, examples=["ph"])]
 
 _BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h|d)\Z")
@@ -52,7 +56,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def list_configs(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: Cursor = None,
         caller: Caller = viewer,
     ) -> ConfigsPage:
         """Configured sensors."""
@@ -66,10 +70,15 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.get("/latest")
     async def latest(
-        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None, caller: Caller = viewer
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        address: OfAddress = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+        cursor: Cursor = None,
+        caller: Caller = viewer,
     ) -> ReadingsPage:
-        """The newest reading of each sensor, of one device or of all."""
-        return await call(bus, "sensor", "latest", LatestQuery(esp_id=esp_id), ReadingsPage, caller=caller)
+        """The newest reading of each sensor, of one device or of all, in pages."""
+        query = LatestQuery(esp_id=esp_id, address=address, limit=limit, cursor=cursor)
+        return await call(bus, "sensor", "latest", query, ReadingsPage, caller=caller, timeout_s=20.0)
 
     @routes.get("/completeness")
     async def completeness(
@@ -86,11 +95,13 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         esp_id: Annotated[str, Query(pattern=ESP_ID)],
         gpio: Annotated[int | None, Query(ge=0, le=48)] = None,
         sensor_type: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        address: OfAddress = None,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
         to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,
         bucket: Annotated[str, Query(max_length=8, description="raw, or a width such as 1m, 15m, 1h, 1d")] = "raw",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: Cursor = None,
+        tz: Annotated[Literal["UTC"], Query(description="days begin at midnight in UTC")] = "UTC",
         response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
         caller: Caller = viewer,
     ) -> ReadingsPage | BucketsPage | Response:
@@ -100,6 +111,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
                 esp_id=esp_id,
                 gpio=gpio,
                 sensor_type=sensor_type,
+                address=address,
                 from_ms=from_,
                 to_ms=to,
                 limit=limit,
@@ -110,15 +122,21 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         if gpio is None:
             raise RequestValidationError([{"type": "missing", "loc": ("query", "gpio"), "msg": "needed with a bucket"}])
         in_buckets = BucketsQuery(
-            esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, from_ms=from_, to_ms=to, bucket_s=bucket_seconds(bucket)
+            esp_id=esp_id,
+            gpio=gpio,
+            sensor_type=sensor_type,
+            address=address,
+            from_ms=from_,
+            to_ms=to,
+            bucket_s=bucket_seconds(bucket),
         )
         found = await call(bus, "sensor", "buckets", in_buckets, BucketsPage, caller=caller, timeout_s=20.0)
         return found if response_format == "json" else _csv(found.items)
 
     @routes.post("/{esp_id}/{gpio}/measure", status_code=202)
-    async def measure(esp_id: EspId, gpio: Gpio, caller: Caller = operator) -> Measurement:
+    async def measure(esp_id: EspId, gpio: Gpio, address: AddressOf = "", caller: Caller = operator) -> Measurement:
         """Have a device measure now; its answer shows at measurements/{request_id}, its reading as any other."""
-        request = MeasureSensor(esp_id=esp_id, gpio=gpio)
+        request = MeasureSensor(esp_id=esp_id, gpio=gpio, address=address)
         return await call(bus, "sensor", "measure", request, Measurement, caller=caller)
 
     @routes.get("/measurements/{request_id}")
@@ -131,16 +149,23 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.put("/{esp_id}/{gpio}/{sensor_type}")
     async def put_config(
-        esp_id: EspId, gpio: Gpio, sensor_type: SensorType, body: SensorSettingsModel, caller: Caller = operator
+        esp_id: EspId,
+        gpio: Gpio,
+        sensor_type: SensorType,
+        body: SensorSettingsModel,
+        address: AddressOf = "",
+        caller: Caller = operator,
     ) -> SensorConfig:
         """Configure a sensor: calibration, interval, compensation."""
-        config = SensorConfig(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, **body.model_dump())
+        config = SensorConfig(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address, **body.model_dump())
         return await call(bus, "sensor", "put_config", config, SensorConfig, caller=caller)
 
     @routes.delete("/{esp_id}/{gpio}/{sensor_type}", status_code=204)
-    async def delete_config(esp_id: EspId, gpio: Gpio, sensor_type: SensorType, caller: Caller = operator) -> None:
+    async def delete_config(
+        esp_id: EspId, gpio: Gpio, sensor_type: SensorType, address: AddressOf = "", caller: Caller = operator
+    ) -> None:
         """Forget a sensor's configuration: its raw readings pass as they are."""
-        key = SensorKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type)
+        key = SensorKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
         await call(bus, "sensor", "delete_config", key, Nothing, caller=caller)
 
     return routes

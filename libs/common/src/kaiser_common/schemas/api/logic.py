@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.api.actuators import CommandStateName
-from kaiser_common.schemas.api.rules import STRICT, EspId, Gpio, Number, RuleSettings
-from kaiser_common.schemas.api.sensors import SENSOR_TYPE, Milliseconds
+from kaiser_common.schemas.api.rules import EspId, Gpio, Number, RuleSettings
+from kaiser_common.schemas.api.sensors import SENSOR_TYPE, STRICT, Address, Milliseconds
 from kaiser_common.schemas.sensor import Quality
 
 RULE_ID = r"^[a-z0-9]{1,32}$"
@@ -80,6 +80,7 @@ class TestValue(BaseModel):
     esp_id: EspId
     gpio: Gpio
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE)
+    address: Address | None = None
     value: Number
     quality: Quality = "good"
 

@@ -5,14 +5,11 @@ from datetime import time
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, HttpUrl, model_validator
 
 from kaiser_common.schemas.actuator import Command
 from kaiser_common.schemas.api.devices import ESP_ID
-from kaiser_common.schemas.api.sensors import SENSOR_TYPE
-
-STRICT = ConfigDict(frozen=True, extra="forbid")
-"""A misspelt field of a rule is refused: a `for_s` that is quietly dropped would switch a pump too early."""
+from kaiser_common.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
 
 MAX_DEPTH = 5
 MAX_CONDITIONS = 50
@@ -44,13 +41,18 @@ ClockTime = Annotated[str, Field(pattern=r"^\d\d:\d\d$", examples=["06:00"]), Af
 
 
 class OfSensor(BaseModel):
-    """Which sensor; without a type whatever comes from the pin. An actuator's state is read as type `actuator`."""
+    """Which sensor; without a type whatever comes from the pin, without an address whichever probe there was newest.
+
+    An actuator's state is read as type `actuator`. A misspelt field is refused: a `for_s` that is quietly dropped would
+    switch a pump too early.
+    """
 
     model_config = STRICT
 
     esp_id: EspId
     gpio: Gpio
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE, description="canonical, as readings have it")
+    address: Address | None = Field(default=None, description="of one of several probes on a pin or a bus")
 
 
 class SensorThreshold(OfSensor):

@@ -27,8 +27,8 @@ def _address(text: str) -> str:
 Address = Annotated[str, Field(max_length=16, examples=["28FF641E8D3C0C79"]), AfterValidator(_address)]
 """A sensor's address, normalised; "" for a sensor that has none."""
 
-_LATEST_MS = 4_102_444_800_000
-Milliseconds = Annotated[int, Field(ge=0, le=_LATEST_MS)]
+LATEST_MS = 4_102_444_800_000
+Milliseconds = Annotated[int, Field(ge=0, le=LATEST_MS)]
 """A time in ms since 1970, before 2100."""
 
 

@@ -7,7 +7,7 @@ import json
 from kaiser_common.errors import Code
 from kaiser_common.rpc import RpcError
 
-_SMALLEST, _LARGEST = -(2**15), 2**15 - 1
+_INT64 = 2**63
 
 
 def to_cursor(*key: float | str) -> str:
@@ -18,7 +18,7 @@ def to_cursor(*key: float | str) -> str:
 def parse_cursor(cursor: str, *kinds: type[int] | type[float] | type[str]) -> list[float | str]:
     """The key that `to_cursor` was given, of these types. RpcError 422 for anything that no page gave out.
 
-    Integers are gpios, so what PostgreSQL would refuse (U+0000, a smallint's overflow) is refused here.
+    What PostgreSQL would refuse (U+0000, more than 64 bits) is refused here.
     """
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
@@ -32,9 +32,9 @@ def parse_cursor(cursor: str, *kinds: type[int] | type[float] | type[str]) -> li
 def _part(part: object, kind: type) -> float | str:
     if kind is str and isinstance(part, str) and "\0" not in part and part.isprintable():
         return part
-    if kind is int and type(part) is int and _SMALLEST <= part <= _LARGEST:
+    if kind is int and type(part) is int and -_INT64 <= part < _INT64:
         return part
-    if kind is float and isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 2**63:
+    if kind is float and isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < _INT64:
         return float(part)
     raise _invalid()
 

@@ -1,0 +1,117 @@
+"""Where webhooks may go, by a table of spellings; the request goes to the address that was checked."""
+
+import asyncio
+from ipaddress import ip_address, ip_network
+
+import httpx
+import pytest
+from kaiser_logic.destinations import CheckedTransport, Forbidden, is_public, resolve
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("::ffff:93.184.216.34", True),
+        ("127.0.0.1", False),
+        ("127.8.8.8", False),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:169.254.169.254", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:7f00:1::", False),
+        ("fe80::1", False),
+        ("fd00:ec2::254", False),
+        ("ff02::1", False),
+    ],
+)
+def test_what_is_public(address, public):
+    assert is_public(ip_address(address)) is public
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "::1", "::ffff:127.0.0.1", "0"],
+)
+async def test_no_spelling_of_this_machine_is_public(host):
+    addresses = await asyncio.wait_for(resolve(host, 80), 30)
+    assert addresses
+    assert not any(is_public(address) for address in addresses)
+
+
+class Sink(httpx.AsyncBaseTransport):
+    """Notes the requests that would be sent; refuses the connections of the addresses given."""
+
+    def __init__(self, *refusing):
+        self.refusing = refusing
+        self.requests = []
+
+    async def handle_async_request(self, request):
+        self.requests.append(request)
+        if request.url.host in self.refusing:
+            raise httpx.ConnectError("refused", request=request)
+        return httpx.Response(204)
+
+
+def resolving(*addresses):
+    async def resolved(host, port):
+        return [ip_address(address) for address in addresses]
+
+    return resolved
+
+
+async def post(sink, addresses, *, hosts=(), networks=(), url="https://hooks.example/x"):
+    transport = CheckedTransport(hosts, [ip_network(network) for network in networks], resolving(*addresses), sink)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        return await client.post(url, json={})
+
+
+async def test_the_request_goes_to_the_checked_address_under_the_hosts_name():
+    sink = Sink()
+    await post(sink, ["93.184.216.34"])
+    [request] = sink.requests
+    assert (request.url.host, request.headers["host"]) == ("93.184.216.34", "hooks.example")
+    assert request.extensions["sni_hostname"] == "hooks.example"
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["169.254.169.254", "10.0.0.1"], []])
+async def test_a_name_that_resolves_to_private_addresses_only_is_refused(addresses):
+    sink = Sink()
+    with pytest.raises(Forbidden, match=r"hooks\.example"):
+        await post(sink, addresses)
+    assert sink.requests == []
+
+
+async def test_of_several_addresses_only_public_ones_are_tried_one_after_the_other():
+    sink = Sink("93.184.216.34")
+    assert (await post(sink, ["10.0.0.1", "93.184.216.34", "93.184.216.35"])).status_code == 204
+    assert [request.url.host for request in sink.requests] == ["93.184.216.34", "93.184.216.35"]
+
+
+async def test_listed_networks_and_hosts_are_allowed():
+    for options in ({"networks": ["10.1.0.0/16"]}, {"hosts": ["hooks.example"]}):
+        assert (await post(Sink(), ["10.1.2.3"], **options)).status_code == 204
+    with pytest.raises(Forbidden):
+        await post(Sink(), ["10.2.2.3"], networks=["10.1.0.0/16", "fd00::/8"])
+
+
+async def test_a_redirect_is_not_followed():
+    class Redirecting(Sink):
+        async def handle_async_request(self, request):
+            await super().handle_async_request(request)
+            return httpx.Response(302, headers={"location": "http://127.0.0.1/"})
+
+    sink = Redirecting()
+    assert (await post(sink, ["93.184.216.34"])).status_code == 302
+    assert len(sink.requests) == 1
