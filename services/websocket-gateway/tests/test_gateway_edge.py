@@ -1,0 +1,289 @@
+"""The public port against clients without a token, without an end, and without measure."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from gateway_readers import memory_mb
+
+BODY = b"[" + b"[]," * 1_300_000 + b"[]]"  # 4 MB that parse to 1.3 million lists
+STOP = "/api/v1/actuators/emergency_stop"
+
+
+async def raw(gateway, head: str, parts=(), timeout_s: float = 60.0) -> bytes:
+    """What a server answers to bytes as they are; a client that is cut off while it sends reads what there is."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    try:
+        writer.write(head.encode())
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def head(gateway, *more: str, token: str = "", path: str = STOP) -> str:
+    lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{gateway.port}", "Content-Type: application/json", *more]
+    if token:
+        lines.append(f"Authorization: Bearer {token}")
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+@pytest.mark.parametrize("broken", ["", "x.y.z"])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_without_a_valid_token_is_not_read(gateway, chunked, broken):
+    before = memory_mb(gateway.process.pid)
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {40 * len(BODY)}"
+    answer = await raw(gateway, head(gateway, length, token=broken))  # and nothing of the body is ever sent
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in answer.lower()
+    assert memory_mb(gateway.process.pid) < before + 20
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_over_a_mebibyte_is_413_and_costs_no_memory(gateway, chunked):
+    before = memory_mb(gateway.process.pid)
+    if chunked:
+        size = f"{len(BODY):x}\r\n".encode()
+        text = head(gateway, "Transfer-Encoding: chunked", token=gateway.token())
+        answer = await raw(gateway, text, [size, BODY, b"\r\n0\r\n\r\n"])
+    else:
+        answer = await raw(gateway, head(gateway, f"Content-Length: {len(BODY)}", token=gateway.token()))
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")  # empty: reset while the client was sending
+    if not chunked:
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 413
+    assert memory_mb(gateway.process.pid) < before + 20
+    async with gateway.http(None) as http:
+        assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_sign_in_has_16_kib(gateway):
+    async with gateway.http(None) as http:
+        answer = await http.post("/api/v1/auth/token", data={"username": "a", "password": "x" * 20_000})
+    assert answer.status_code == 413
+
+
+async def test_a_chunked_body_within_the_limit_is_taken(gateway):
+    async with gateway.http("admin") as http:
+
+        async def parts():
+            for part in (b'{"role":"viewer",', b'"password":"a long sentence"}'):
+                yield part
+
+        answer = await http.put(
+            "/api/v1/auth/users/chunked", content=parts(), headers={"Content-Type": "application/json"}
+        )
+    assert answer.status_code == 200
+
+
+async def test_a_mebibyte_of_nested_lists_is_no_server_error(gateway):
+    async with gateway.http() as http:
+        for body in (b"[" * 1_000_000, b"1" * 1_000_000, b'{"a":' * 100_000):
+            answer = await http.post(STOP, content=body, headers={"Content-Type": "application/json"})
+            assert 400 <= answer.status_code < 500, answer.text[:200]
+
+
+@pytest.fixture(scope="module")
+def hurried(start_gateway):
+    return start_gateway(
+        KAISER_HTTP_HEADER_S="1", KAISER_HTTP_BODY_S="1", KAISER_HTTP_PER_ADDRESS="50", KAISER_WS_PER_USER="3"
+    )
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
+async def test_silent_and_half_open_connections_are_closed(hurried, sent):
+    opened = [await asyncio.open_connection("127.0.0.1", hurried.port) for _ in range(30)]
+    for _, writer in opened:
+        writer.write(sent)
+    async with asyncio.timeout(60):
+        assert [await reader.read() for reader, _ in opened] == [b""] * 30
+    for _, writer in opened:
+        writer.close()
+
+
+async def test_headers_that_come_a_byte_at_a_time_are_cut_off(hurried):
+    reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
+
+    async def drip() -> None:
+        while True:
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(60):
+        assert await reader.read() == b""
+    dripping.cancel()
+    await asyncio.gather(dripping, return_exceptions=True)
+    writer.close()
+
+
+async def test_a_second_request_on_a_connection_has_the_same_limits(hurried):
+    reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"}")
+    writer.write(b"GET /healthz HTTP/1.1\r\nX-A: ")
+    async with asyncio.timeout(60):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_body_that_does_not_come_is_408(hurried):
+    answer = await raw(hurried, head(hurried, "Content-Length: 100", token=hurried.token()), [b"{"])
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([f"X-{n}: {'a' * 1000}" for n in range(400)], id="many"),
+        pytest.param([f"X-A: {'a' * 200_000}"], id="one"),
+    ],
+)
+async def test_headers_over_64_kib_are_431(gateway, headers):
+    answer = await raw(gateway, "GET /healthz HTTP/1.1\r\nHost: x\r\n" + "\r\n".join(headers) + "\r\n\r\n")
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_path_over_64_kib_is_refused(gateway):
+    answer = await raw(gateway, f"GET /{'a' * 100_000} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_an_address_has_its_number_of_connections_and_gets_them_back(hurried):
+    async def taken() -> int:
+        opened = [await asyncio.open_connection("127.0.0.1", hurried.port) for _ in range(60)]
+        answers = [asyncio.create_task(reader.read(100)) for reader, _ in opened]
+        async with asyncio.timeout(60):
+            found = await asyncio.gather(*answers)
+        for _, writer in opened:
+            writer.close()
+        return sum(answer.startswith(b"HTTP/1.1 429 ") for answer in found)
+
+    assert await taken() >= 10
+    async with hurried.http(None) as http:
+        assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_user_has_three_sockets_there_and_a_newer_one_takes_its_own_place(hurried, settled):
+    sockets = [await hurried.connect(f"c{number}") for number in range(3)]
+    for socket in sockets:
+        await settled(socket)
+    async with hurried.connect("c3") as fourth:
+        await fourth.wait_closed()
+    assert fourth.close_code == 1013
+    async with hurried.connect("c2") as again, hurried.connect("c0", hurried.token(user="bea")) as of_another:
+        await settled(again)
+        await settled(of_another)
+    for socket in sockets:
+        await socket.close()
+
+
+async def test_a_flood_of_filters_is_heard_ten_times_a_second(start_gateway):
+    gateway = start_gateway(KAISER_WS_MESSAGES="10")
+    subscribe = json.dumps({"action": "subscribe", "filters": {"esp_ids": [f"ESP_{n}" for n in range(1000)]}})
+    async with gateway.connect("flood", max_queue=None) as websocket:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for _ in range(60):
+            await websocket.send(subscribe)
+        answers = 0
+        while answers < 40:
+            answers += json.loads(await websocket.recv())["type"] == "subscribed"
+        assert loop.time() - started >= 1.5  # 20 at once, then 10 a second
+
+
+async def test_metrics_are_on_the_internal_port_alone(gateway):
+    async with gateway.http() as http:
+        assert (await http.get("/metrics")).status_code == 404
+        internal = await http.get(f"{gateway.internal}/metrics")
+    assert "kaiser_gateway_clients" in internal.text
+
+
+async def test_the_page_of_the_api_runs_its_own_script_and_is_not_framed(gateway):
+    async with gateway.http(None) as http:
+        answer = await http.get("/api/docs")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "'sha256-" in policy
+    assert "unsafe-eval" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def guesses(gateway, source: str | None, forwarded: str, count: int, name: str) -> list[int]:
+    transport = httpx.HTTPTransport(local_address=source) if source else None
+    with httpx.Client(base_url=gateway.base, transport=transport) as http:
+        return [
+            http.post(
+                "/api/v1/auth/token",
+                data={"username": name, "password": f"wrong{number}"},
+                headers={"X-Forwarded-For": forwarded.format(number)},
+            ).status_code
+            for number in range(count)
+        ]
+
+
+def test_forwarded_for_is_not_believed_by_default(start_gateway):
+    gateway = start_gateway()
+    assert guesses(gateway, None, "203.0.113.{}", 14, "vic") == [401] * 10 + [429] * 4
+
+
+def test_a_spray_over_names_from_one_address_is_limited(start_gateway):
+    gateway = start_gateway()
+    with httpx.Client(base_url=gateway.base) as http:
+        found = [
+            http.post("/api/v1/auth/token", data={"username": f"user{n}", "password": "Sommer2026!"}).status_code
+            for n in range(60)
+        ]
+    assert found[:30] == [401] * 30
+    assert found.count(429) >= 20
+
+
+def test_behind_a_trusted_proxy_a_guesser_locks_out_nobody_else(start_gateway):
+    gateway = start_gateway(KAISER_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8")
+    assert guesses(gateway, "127.0.0.2", "203.0.113.9", 11, "admin")[-1] == 429
+    with httpx.Client(base_url=gateway.base, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as http:
+        answer = http.post(
+            "/api/v1/auth/token",
+            data={"username": "admin", "password": "correct horse"},
+            headers={"X-Forwarded-For": "198.51.100.7"},
+        )
+    assert answer.status_code == 200
+
+
+async def test_forty_sign_ins_at_once_cost_two_hashes_of_memory_and_hold_up_no_known_user(start_gateway):
+    gateway = start_gateway()
+    right = {"username": "admin", "password": "correct horse"}
+    async with gateway.http(None) as http:
+        assert (await http.post("/api/v1/auth/token", data=right)).status_code == 200
+        before = memory_mb(gateway.process.pid)
+        wrong = [http.post("/api/v1/auth/token", data={"username": f"nobody{n}", "password": "x"}) for n in range(40)]
+        answers = asyncio.gather(*wrong)
+        await asyncio.sleep(0)
+        good = await http.post("/api/v1/auth/token", data=right)
+        while good.status_code == 429:  # too many hashes wait just now
+            await asyncio.sleep(0.1)
+            good = await http.post("/api/v1/auth/token", data=right)
+        codes = [answer.status_code for answer in await answers]
+    assert good.status_code == 200
+    assert set(codes) <= {401, 429}
+    assert memory_mb(gateway.process.pid, "VmHWM") < before + 150
+
+
+def test_the_settings_of_proxies_are_checked(tmp_path: Path):
+    from kaiser_gateway.settings import GatewaySettings
+    from pydantic import ValidationError
+
+    assert GatewaySettings(trusted_proxies="10.0.0.0/8,::1").trusted_proxies == ["10.0.0.0/8", "::1"]
+    with pytest.raises(ValidationError):
+        GatewaySettings(trusted_proxies="proxy.example")

@@ -1,0 +1,189 @@
+"""Sessions end by deletion, a new password or role, sign-out, a reused refresh token; the log says so."""
+
+import asyncio
+import time
+
+import argon2
+import psycopg
+import pytest
+
+PASSWORD = "a long sentence"
+
+
+@pytest.fixture
+def name() -> str:
+    return f"eve{time.monotonic_ns()}"
+
+
+@pytest.fixture
+async def admin(gateway):
+    """A REST client of an administrator who is not the user of the test."""
+    async with gateway.http("admin") as http:
+        yield http
+
+
+async def make(admin, name: str, role: str = "viewer", password: str = PASSWORD) -> None:
+    answer = await admin.put(f"/api/v1/auth/users/{name}", json={"role": role, "password": password})
+    assert answer.status_code == 200, answer.text
+
+
+async def sign_in(gateway, name: str, password: str = PASSWORD) -> dict:
+    async with gateway.http(None) as http:
+        answer = await http.post("/api/v1/auth/token", data={"username": name, "password": password})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def refresh(gateway, token: str):
+    async with gateway.http(None) as http:
+        return await http.post("/api/v1/auth/refresh", json={"refresh_token": token})
+
+
+async def status(gateway, token: str, path: str = "/api/v1/sensors/data") -> int:
+    """422 for whoever may ask, as the device is missing."""
+    async with gateway.http(None) as http:
+        return (await http.get(path, headers={"Authorization": f"Bearer {token}"})).status_code
+
+
+async def test_a_refresh_token_works_once_and_a_second_use_ends_its_sign_in(gateway, admin, name):
+    await make(admin, name)
+    first = await sign_in(gateway, name)
+    other = await sign_in(gateway, name)
+    second = await refresh(gateway, first["refresh_token"])
+    assert second.status_code == 200
+    assert (await refresh(gateway, first["refresh_token"])).status_code == 401
+    assert (await refresh(gateway, second.json()["refresh_token"])).status_code == 401
+    assert (await refresh(gateway, other["refresh_token"])).status_code == 200
+
+
+async def test_of_many_uses_at_once_one_is_taken(gateway, admin, name):
+    await make(admin, name)
+    token = (await sign_in(gateway, name))["refresh_token"]
+    answers = await asyncio.gather(*(refresh(gateway, token) for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 9
+
+
+async def test_a_new_password_ends_tokens_and_refresh_tokens(gateway, admin, name):
+    await make(admin, name)
+    before = await sign_in(gateway, name)
+    await make(admin, name, password="another sentence")
+    assert (await refresh(gateway, before["refresh_token"])).status_code == 401
+    assert await status(gateway, before["access_token"]) == 401
+    after = await sign_in(gateway, name, "another sentence")
+    assert await status(gateway, after["access_token"]) == 422
+
+
+async def test_a_deleted_administrator_makes_no_other_one(gateway, admin, name):
+    await make(admin, name, "admin")
+    tokens = await sign_in(gateway, name)
+    assert (await admin.delete(f"/api/v1/auth/users/{name}")).status_code == 204
+    async with gateway.http(None) as http:
+        answer = await http.put(
+            f"/api/v1/auth/users/{name}b",
+            json={"role": "admin", "password": "backdoor12"},
+            headers={"Authorization": f"Bearer {tokens['access_token']}"},
+        )
+    assert answer.status_code == 401
+    assert (await refresh(gateway, tokens["refresh_token"])).status_code == 401
+
+
+async def test_a_demoted_administrator_does_not_promote_herself_and_goes_on_as_what_she_is(gateway, admin, name):
+    await make(admin, name, "admin")
+    tokens = await sign_in(gateway, name)
+    assert (await admin.put(f"/api/v1/auth/users/{name}", json={"role": "viewer"})).status_code == 200
+    async with gateway.http(None) as http:
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        promoted = await http.put(f"/api/v1/auth/users/{name}", json={"role": "admin"}, headers=bearer)
+    assert promoted.status_code == 401
+    again = await refresh(gateway, tokens["refresh_token"])
+    assert (again.status_code, again.json()["role"]) == (200, "viewer")
+    assert await status(gateway, again.json()["access_token"], "/api/v1/auth/users") == 403
+
+
+async def test_a_name_that_is_used_again_revives_no_old_token(gateway, admin, name):
+    await make(admin, name)
+    old = await sign_in(gateway, name)
+    await admin.delete(f"/api/v1/auth/users/{name}")
+    await make(admin, name)
+    assert await status(gateway, old["access_token"]) == 401
+    assert (await refresh(gateway, old["refresh_token"])).status_code == 401
+
+
+async def test_signing_out_ends_that_sign_in_alone(gateway, admin, name):
+    await make(admin, name)
+    one, other = await sign_in(gateway, name), await sign_in(gateway, name)
+    async with gateway.http(None) as http:
+        answer = await http.post("/api/v1/auth/logout", json={"refresh_token": one["refresh_token"]})
+    assert answer.status_code == 204
+    assert (await refresh(gateway, one["refresh_token"])).status_code == 401
+    assert (await refresh(gateway, other["refresh_token"])).status_code == 200
+
+
+@pytest.mark.parametrize(("change", "code"), [("delete", 4001), ("password", 4001), ("role", 4003)])
+async def test_sockets_are_closed(gateway, admin, name, change, code):
+    await make(admin, name, "operator")
+    token = (await sign_in(gateway, name))["access_token"]
+    async with gateway.connect(f"of-{name}", token) as websocket:
+        await websocket.send('{"action":"ping"}')
+        await websocket.recv()
+        if change == "delete":
+            await admin.delete(f"/api/v1/auth/users/{name}")
+        elif change == "password":
+            await make(admin, name, "operator", "another sentence")
+        else:
+            await admin.put(f"/api/v1/auth/users/{name}", json={"role": "viewer"})
+        async with asyncio.timeout(60):
+            await websocket.wait_closed()
+    assert websocket.close_code == code
+
+
+async def test_a_change_through_another_gateway_ends_tokens_here(gateway, start_gateway, admin, name):
+    await make(admin, name)
+    token = (await sign_in(gateway, name))["access_token"]
+    other = start_gateway()
+    async with other.http("admin") as http:
+        await http.delete(f"/api/v1/auth/users/{name}")
+    async with asyncio.timeout(60):
+        while await status(gateway, token) != 401:
+            pass
+
+
+async def test_a_token_of_before_generations_is_refused(gateway):
+    token = gateway.token(user="ada", generation=7)
+    assert await status(gateway, token) == 401
+
+
+async def test_sign_ins_and_changes_of_users_are_logged(gateway, admin, name):
+    await make(admin, name)
+    tokens = await sign_in(gateway, name)
+    async with gateway.http(None) as http:
+        await http.post("/api/v1/auth/token", data={"username": name, "password": "wrong"})
+        await http.post("/api/v1/auth/logout", json={"refresh_token": tokens["refresh_token"]})
+    await refresh(gateway, tokens["refresh_token"])
+    await admin.delete(f"/api/v1/auth/users/{name}")
+    page = (await admin.get("/api/v1/auth/log?limit=1000")).json()
+    of_name = [one for one in reversed(page["items"]) if one["target"] == name]
+    assert [(one["actor"], one["action"]) for one in of_name] == [
+        ("ada", "set_user"),
+        (name, "sign_in"),
+        (name, "sign_in_refused"),
+        (name, "sign_out"),
+        (name, "refresh_refused"),
+        ("ada", "delete_user"),
+    ]
+    assert {one["address"] for one in of_name} == {"127.0.0.1"}
+    newest = (await admin.get("/api/v1/auth/log?limit=1")).json()
+    older = (await admin.get(f"/api/v1/auth/log?limit=1&cursor={newest['next_cursor']}")).json()
+    assert older["items"][0]["id"] < newest["items"][0]["id"]
+
+
+async def test_a_hash_of_before_is_taken_and_replaced(gateway, admin, name, database):
+    await make(admin, name)
+    old = argon2.PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4).hash("as before")
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE gateway.users SET password_hash = %s WHERE username = %s", (old, name))
+    await sign_in(gateway, name, "as before")
+    with psycopg.connect(database) as connection:
+        [stored] = connection.execute("SELECT password_hash FROM gateway.users WHERE username = %s", (name,)).fetchone()
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    await sign_in(gateway, name, "as before")
