@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
+from nats.errors import MaxPayloadError, NoRespondersError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kaiser_common import metrics
@@ -89,6 +89,8 @@ async def call(
         reply = await bus.client.request(
             rpc_subject(service, method), request.model_dump_json().encode(), timeout=timeout_s, headers=headers
         )
+    except MaxPayloadError as error:
+        raise RpcError(413, _OUT_OF_RANGE, f"the request to {service} is larger than the bus carries") from error
     except NoRespondersError as error:
         raise RpcError(504, _TIMEOUT, f"service {service} is not running") from error
     except (NatsError, TimeoutError, OSError) as error:
@@ -194,7 +196,11 @@ async def _answer(
         if (field := field_with_nul(request, message.data)) is not None:
             raise RpcError(422, _OUT_OF_RANGE, f"{field} holds the character U+0000", field)
         answer = await method.handler(request, _caller(message))
-        await bus.client.publish(message.reply, answer.model_dump_json().encode())
+        text = answer.model_dump_json().encode()
+        if len(text) > bus.client.max_payload:
+            detail = f"the answer has {len(text)} bytes, the bus carries {bus.client.max_payload}: ask for fewer items"
+            raise RpcError(422, _OUT_OF_RANGE, detail, "limit")
+        await bus.client.publish(message.reply, text)
     except RpcError as error:
         result = "refused"
         await _refuse(bus, message, error)

@@ -31,6 +31,8 @@ from kaiser_actuator.unit_store import Key
 _DAY = timedelta(days=1)
 _ALL_OF_A_DEVICE = 64
 
+_LONGEST_GPIO = 3
+
 
 class RegistryApi:
     """The handlers; each is one transaction, so being killed leaves it done or not done."""
@@ -155,7 +157,7 @@ def _to_key(cursor: str | None) -> Key | None:
     if cursor is None:
         return None
     esp_id, _, gpio = cursor.rpartition(".")
-    if not gpio.isdecimal():
+    if not gpio.isdecimal() or len(gpio) > _LONGEST_GPIO:
         raise _bad_cursor()
     return esp_id, int(gpio)
 

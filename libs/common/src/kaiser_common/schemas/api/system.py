@@ -10,7 +10,7 @@ from kaiser_common.schemas import FROZEN
 class SwitchProfile(BaseModel):
     """Make another MQTT broker profile the active one. Answered once it is up: allow 60 s."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"profile": "live"}]}}
+    model_config = {**FROZEN, "extra": "forbid", "json_schema_extra": {"examples": [{"profile": "live"}]}}
 
     profile: str = Field(min_length=1, max_length=64)
 
