@@ -108,9 +108,38 @@ def reading(ts: int) -> bytes:
 def test_a_reading_has_its_identity_as_id_and_without_a_clock_that_of_its_delivery() -> None:
     (with_clock,) = validate(TOPIC, reading(1_767_225_600), NOW)
     (without,) = validate(TOPIC, reading(0), NOW)
-    assert to_outgoing(with_clock, "d", "c").msg_id == "ESP_1.34.ph.1767225600000"  # type: ignore[arg-type]
+    assert to_outgoing(with_clock, "d", "c").msg_id == "ESP_1.34.ph.1767225600000.1:None:None"  # type: ignore[arg-type]
     assert to_outgoing(without, "d", "c").msg_id == "d.34.ph"  # type: ignore[arg-type]
     assert to_outgoing(without, "d", "c").subject == "esp.sensor.data.god.ESP_1.34"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "address"),
+    [
+        ('"onewire_address":"28ff641e8d3c0c79"', "28FF641E8D3C0C79"),
+        ('"i2c_address":68', "68"),
+        ('"i2c_address":"0x44"', "68"),
+        ('"i2c_address":0', ""),
+        ('"onewire_address":""', ""),
+        ('"onewire_address":"","i2c_address":69', "69"),
+        ('"onewire_address":"no address"', ""),
+    ],
+)
+def test_a_readings_address_is_in_its_identity_in_one_form(field: str, address: str) -> None:
+    payload = reading(1_767_225_600).decode()[:-1] + f",{field}}}"
+    (found,) = validate(TOPIC, payload.encode(), NOW)
+    assert found.message.address == address  # type: ignore[union-attr]
+    place = "ESP_1.34.ph" + (f".{address}" if address else "")
+    assert to_outgoing(found, "d", "c").msg_id == f"{place}.1767225600000.1:None:None"  # type: ignore[arg-type]
+
+
+def test_two_probes_on_one_pin_are_two_readings_of_a_batch_and_one_probe_twice_is_not() -> None:
+    probe = '{"gpio":4,"sensor_type":"ds18b20","value":%s,"onewire_address":"28AA0102030405C%d"}'
+    sensors = ",".join([probe % ("20.25", 1), probe % ("61.5", 2), probe % ("62", 2)])
+    batch = f'{{"ts":1767225600,"esp_id":"ESP_1","sensors":[{sensors}]}}'
+    first, second, third = validate("kaiser/god/esp/ESP_1/sensor/batch", batch.encode(), NOW)
+    assert (first.message.address, second.message.address) == ("28AA0102030405C1", "28AA0102030405C2")  # type: ignore[union-attr]
+    assert third.code == 5208  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ def to_outgoing(accepted: Accepted, delivery_id: str, content_id: str) -> Outgoi
     body = to_json(message, exclude_none=True)
     if type(message) is Reading:
         subject = f"esp.sensor.data.{message.kaiser_id}.{message.esp_id}.{message.gpio}"
+        place = f"{message.gpio}.{message.sensor_type}" + (f".{message.address}" if message.address else "")
+        # With the values: another value of the same time is no repetition, the store rejects it (5208).
+        values = f"{message.raw}:{message.raw_value}:{message.value}"
         identity = (
-            f"{message.esp_id}.{message.gpio}.{message.sensor_type}.{message.ts}"
-            if message.clock == "device"
-            else f"{delivery_id}.{message.gpio}.{message.sensor_type}"
+            f"{message.esp_id}.{place}.{message.ts}.{values}" if message.clock == "device" else f"{delivery_id}.{place}"
         )
         return Outgoing(subject, body, identity)
     if is_downlink(accepted.kind):

@@ -78,6 +78,7 @@ def _reading(
             "clock": time[1],
             "received_at": received_at_ms,
             "sensor_type": type_name(fields, Code.INVALID_SENSOR_TYPE, "sensor_type"),
+            "address": _address(fields),
             "raw": optional_number(fields, "raw"),
             "raw_value": optional_number(fields, "raw_value"),
             "raw_mode": raw_mode,
@@ -96,18 +97,19 @@ def _reading(
 def _readings(
     topic: Topic, items: list[Any], time: tuple[int, Clock], received_at_ms: int
 ) -> Iterator[tuple[Any, sensor.Reading | Rejected]]:
-    seen: set[tuple[int, str]] = set()
+    seen: set[tuple[int, str, str]] = set()
     for item in items:
         try:
             found = _item(topic, item, time, received_at_ms)
-            if (found.gpio, found.sensor_type) in seen:
+            sensor_key = (found.gpio, found.sensor_type, found.address)
+            if sensor_key in seen:
                 raise Rejected(
                     Code.DUPLICATE_ENTRY, f"{found.sensor_type} at gpio {found.gpio} is in the batch twice", "sensors"
                 )
         except Rejected as rejected:
             yield item, rejected
         else:
-            seen.add((found.gpio, found.sensor_type))
+            seen.add(sensor_key)
             yield item, found
 
 
@@ -125,6 +127,17 @@ def _item(topic: Topic, item: Any, time: tuple[int, Clock], received_at_ms: int)
         raw_mode = item.get("value") is None
     place = Topic(Kind.SENSOR_DATA, topic.kaiser_id, topic.esp_id, gpio)
     return _reading(place, item, boolean(raw_mode, "raw_mode"), time, received_at_ms)
+
+
+def _address(fields: Fields) -> str:
+    """The address in the sensor's identity: of one-wire before I²C; "" where there is none, or none in a known form."""
+    for name in ("onewire_address", "i2c_address"):
+        value = fields.get(name)
+        if value not in (None, "", 0) and type(value) is not bool:
+            found = sensor.normal_address(str(value))
+            if found:
+                return found
+    return ""
 
 
 def _i2c_address(value: Any) -> int | None:
