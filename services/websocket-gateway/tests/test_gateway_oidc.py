@@ -220,3 +220,47 @@ async def test_the_gateway_takes_the_issuers_tokens_over_rest_and_websocket(star
         async with gateway.connect(token=fake.token("first", **claims)) as websocket:
             await websocket.wait_closed()
             assert websocket.close_code == code
+
+
+async def test_requests_to_the_issuer_carry_a_name_of_our_own(fake):
+    await guard_of(fake).verify(fake.token("first"))
+    assert fake.agents
+    assert all(agent.startswith("Kaiser/") for agent in fake.agents)
+
+
+@pytest.mark.parametrize("configured", ["https://id.example.org/realms/farm", "https://id.example.org/realms/farm/"])
+@pytest.mark.parametrize("named", ["https://id.example.org/realms/farm", "https://id.example.org/realms/farm/"])
+async def test_an_issuer_is_reached_at_its_inner_address_and_a_slash_makes_no_difference(fake, configured, named):
+    fake.public = named
+    terms = Terms(configured, AUDIENCE, inner_url=f"{fake.url}/")
+    identity = await Guard(Signer(KEY), Limiter(100, 100), Issuer(terms)).verify(fake.token("first"))
+    assert (identity.user, identity.role, identity.external) == ("grace", "operator", True)
+    assert fake.requests == ["/.well-known/openid-configuration", "/keys"]
+
+
+async def test_an_issuer_that_calls_itself_by_its_inner_address_inside_is_believed(fake):
+    token = fake.token("first", iss="https://id.example.org")
+    terms = Terms("https://id.example.org", AUDIENCE, inner_url=fake.url)
+    assert (await Guard(Signer(KEY), Limiter(100, 100), Issuer(terms)).verify(token)).user == "grace"
+
+
+async def test_the_key_set_may_be_named_without_discovery(fake):
+    fake.public = "https://id.example.org"
+    terms = Terms("https://id.example.org", AUDIENCE, jwks_url=f"{fake.url}/keys")
+    await Guard(Signer(KEY), Limiter(100, 100), Issuer(terms)).verify(fake.token("first"))
+    assert fake.requests == ["/keys"]
+
+
+async def test_a_token_of_another_issuer_is_401_with_its_name_and_one_line_in_the_log(start_gateway, fake, tmp_path):
+    log = tmp_path / "gateway.log"
+    gateway = start_gateway(log, KAISER_OIDC_ISSUER=fake.url, KAISER_OIDC_AUDIENCE=AUDIENCE)
+    token = fake.token("first", iss="https://other.example.org")
+    async with gateway.http(None) as http:
+        for _ in range(5):
+            answer = await http.get("/api/v1/sensors/data", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == "tokens of the issuer 'https://other.example.org' are not accepted here"
+    lines = [line for line in log.read_text().splitlines() if "token_of_another_issuer" in line]
+    assert len(lines) == 1
+    assert "KAISER_OIDC_ISSUER" in lines[0]
+    assert fake.url in lines[0]

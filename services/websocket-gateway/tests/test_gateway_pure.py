@@ -1,5 +1,7 @@
 """The pure parts of the gateway: filters, conflation, frames, messages, tokens, limits."""
 
+import csv
+import io
 import json
 
 import httpx
@@ -9,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_gateway import problems
 from kaiser_gateway.conflation import Outlet, Overfull
+from kaiser_gateway.csv_text import to_csv
 from kaiser_gateway.filters import Filters, Index, is_topic_filter, topic_matches
 from kaiser_gateway.frames import Event
 from kaiser_gateway.limits import Bucket, Limiter
 from kaiser_gateway.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
 from kaiser_gateway.replay import Kept, gap
+from kaiser_gateway.signing_in import SignInLimits
 from kaiser_gateway.tokens import Signer, TokenRefused
 
 
@@ -300,3 +304,34 @@ def test_an_event_of_any_body_has_data_and_a_key(body):
     one = Event("sensor_data", "ESP_A", 1, 0.0, body)
     assert isinstance(one.data(), dict)
     assert isinstance(hash(one.key()), int)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_a_text_that_a_spreadsheet_would_compute_is_made_plain(text):
+    [row] = list(csv.reader(io.StringIO(to_csv(["unit", "value", "raw"], [[text, -1.5, None]]), newline="")))[1:]
+    assert row == [f"'{text}", "-1.5", ""]
+
+
+def test_an_ordinary_text_stays_as_it_is_in_csv():
+    assert to_csv(["a"], [['°C, per "day"'], ["x-1"], [7]]) == 'a\r\n"°C, per ""day"""\r\nx-1\r\n7\r\n'
+
+
+def test_a_user_known_at_an_address_is_not_held_up_by_others_there_or_elsewhere():
+    limits = SignInLimits(pair=10, address=30, name=60)
+    assert limits.wait_s("admin", "a", 0.0) == 0.0
+    limits.was_right("admin", "a")
+    for number in range(40):
+        limits.wait_s(f"user{number}", "a", 0.0)
+    for number in range(100):
+        limits.wait_s("admin", f"elsewhere{number}", 0.0)
+    assert limits.wait_s("new", "a", 0.0) > 0
+    assert limits.wait_s("admin", "another", 0.0) > 0
+    assert limits.wait_s("admin", "a", 0.0) == 0.0
+
+
+def test_a_held_up_name_gets_a_try_within_seconds():
+    limits = SignInLimits(pair=10, address=30, name=60)
+    while limits.wait_s("admin", "a", 0.0) == 0.0:
+        pass
+    assert limits.wait_s("admin", "a", 0.0) <= 6.0
+    assert limits.wait_s("admin", "a", 6.1) == 0.0

@@ -19,6 +19,9 @@ class FakeIssuer:
         self.keys = {}
         self.published: list[str] = []
         self.requests: list[str] = []
+        self.agents: list[str] = []
+        self.public = ""
+        """What it calls itself, where that is not its address."""
         self.server: ThreadingHTTPServer | None = None
         self.port = 0
 
@@ -31,7 +34,12 @@ class FakeIssuer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                agent = self.headers.get("User-Agent", "")
+                if agent.startswith("Python-urllib"):  # as web firewalls do
+                    self.send_error(403)
+                    return
                 issuer.requests.append(self.path)
+                issuer.agents.append(agent)
                 body = json.dumps(issuer._answer(self.path)).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -78,7 +86,7 @@ class FakeIssuer:
     def token(self, kid: str, algorithm: str = "RS256", lifetime_s: float = 300, **claims: object) -> str:
         now = time.time()
         body = {
-            "iss": self.url,
+            "iss": self.public or self.url,
             "aud": AUDIENCE,
             "sub": "grace",
             "iat": int(now),
@@ -91,5 +99,6 @@ class FakeIssuer:
 
     def _answer(self, path: str) -> dict:
         if path.endswith("/openid-configuration"):
-            return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+            name = (self.public or self.url).rstrip("/")
+            return {"issuer": self.public or self.url, "jwks_uri": f"{name}/keys"}
         return {"keys": [self.jwk(kid) for kid in self.published]}
