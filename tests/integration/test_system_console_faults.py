@@ -88,6 +88,40 @@ def test_a_token_that_is_over_is_renewed_without_anybody_noticing(operator: Pers
     expect(operator.page.get_by_role("alert")).to_have_count(0)
 
 
+def test_tabs_that_share_a_session_renew_it_once_and_both_go_on(operator: Person, console_stack: Stack):
+    """A duplicated tab has the refresh token of the first one, and a token that is used twice ends its session."""
+    renewals: list[str] = []
+    context = operator.page.context
+    context.on("request", lambda request: renewals.append(request.url) if "auth/refresh" in request.url else None)
+    kept = operator.page.evaluate("sessionStorage.getItem('kaiser.session')")
+    double = context.new_page()
+    try:
+        double.goto(f"{operator.url}/healthz")
+        double.evaluate("kept => sessionStorage.setItem('kaiser.session', kept)", kept)
+        for page in (operator.page, double):
+            page.evaluate(
+                """token => {
+                    const session = JSON.parse(sessionStorage.getItem("kaiser.session"));
+                    sessionStorage.setItem("kaiser.session", JSON.stringify({...session, accessToken: token}));
+                }""",
+                expired(console_stack, "access"),
+            )
+        double.goto(operator.url, wait_until="commit")
+        operator.page.reload(wait_until="commit")
+        for page in (operator.page, double):
+            expect(page.locator(".top-bar .badge")).to_contain_text("live")
+        assert len(renewals) == 1
+        double.evaluate(
+            "sessionStorage.setItem('kaiser.session', JSON.stringify({...JSON.parse("
+            "sessionStorage.getItem('kaiser.session')), accessToken: 'x.y.z'}))"
+        )
+        double.reload()
+        expect(double.locator(".top-bar .badge")).to_contain_text("live")
+        expect(operator.page.locator(".top-bar .badge")).to_contain_text("live")
+    finally:
+        double.close()
+
+
 def test_a_session_that_is_over_leads_to_the_sign_in(operator: Person, console_stack: Stack):
     replace_tokens(
         operator, accessToken=expired(console_stack, "access"), refreshToken=expired(console_stack, "refresh")

@@ -7,13 +7,14 @@ import { openFrames } from "./core/frames.js";
 import { openLog } from "./core/log.js";
 import { openSession } from "./core/session.js";
 import { openSocket } from "./core/socket.js";
+import { openTabs } from "./core/tabs.js";
 import { openTheme } from "./shell/theme.js";
 import { Shell } from "./shell/shell.js";
 import { AppProvider, html, render } from "./ui/html.js";
 import { openToasts } from "./ui/toasts.js";
 
 const session = openSession(sessionStorage);
-const api = openApi(session);
+const api = openApi(session, openTabs(session));
 const feed = openFeed(openFrames());
 const log = openLog(feed);
 const socket = openSocket({ session, api, onEvent: feed.push });

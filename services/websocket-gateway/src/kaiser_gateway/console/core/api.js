@@ -12,8 +12,8 @@ export class Problem extends Error {
   }
 }
 
-/** @param session see session.js; an access token that is over is renewed once, without anybody noticing. */
-export function openApi(session) {
+/** @param session see session.js; an access token that has expired is renewed once, by one of the tabs that share it. */
+export function openApi(session, tabs) {
   let renewal = null;
 
   async function request(method, path, { query, json, headers, timeoutMs = TIMEOUT_MS } = {}) {
@@ -34,18 +34,20 @@ export function openApi(session) {
   }
 
   async function askForTokens() {
-    const json = { refresh_token: session.current.get()?.refreshToken ?? "" };
+    const refreshToken = session.current.get()?.refreshToken ?? "";
+    const tokens = await tabs.renew(refreshToken, () => refresh(refreshToken));
+    if (tokens && session.current.get()?.refreshToken === refreshToken) session.renew(tokens);
+    return session.current.get() !== null;
+  }
+
+  /** New tokens, or null after the end of the session. */
+  async function refresh(refreshToken) {
+    const json = { refresh_token: refreshToken };
     const answer = await send("POST", "/api/v1/auth/refresh", { json, timeoutMs: TIMEOUT_MS });
-    if (answer.ok) {
-      const tokens = await answer.json();
-      if (session.current.get()) session.renew(tokens);
-      return session.current.get() !== null;
-    }
-    if (answer.status === UNAUTHORIZED || answer.status === 422) {
-      session.end("Your session has ended. Please sign in again.");
-      return false;
-    }
-    throw await problemOf(answer);
+    if (answer.ok) return answer.json();
+    if (answer.status !== UNAUTHORIZED && answer.status !== 422) throw await problemOf(answer);
+    session.end("Your session has ended. Please sign in again.");
+    return null;
   }
 
   return {
@@ -54,6 +56,16 @@ export function openApi(session) {
       const answer = await send("POST", "/api/v1/auth/token", { form: { username, password }, timeoutMs: TIMEOUT_MS });
       if (!answer.ok) throw await problemOf(answer);
       session.begin(username, await answer.json());
+    },
+    /** The session ends here at once; that the gateway ends it too is asked of it once. */
+    async signOut() {
+      const json = { refresh_token: session.current.get()?.refreshToken ?? "" };
+      session.end();
+      try {
+        await send("POST", "/api/v1/auth/logout", { json, timeoutMs: TIMEOUT_MS });
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+      }
     },
     get: (path, query) => request("GET", path, { query }),
     post: (path, json, options) => request("POST", path, { json, ...options }),

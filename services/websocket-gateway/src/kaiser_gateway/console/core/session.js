@@ -5,7 +5,8 @@ import { store } from "./store.js";
 const KEY = "kaiser.session";
 const RANK = { viewer: 0, operator: 1, admin: 2 };
 
-/** `current` holds {user, role, accessToken, refreshToken}, or null; `notice` says why the last session ended. */
+/** `current` holds {user, role, accessToken, refreshToken, renewedFrom, tokens}, or null; renewedFrom is the refresh token
+ *  of before, and tokens the gateway's answer, for tabs that still have that one (tabs.js); `notice` says why the last session ended. */
 export function openSession(storage) {
   const current = store(read(storage));
   const notice = store("");
@@ -24,7 +25,8 @@ export function openSession(storage) {
       keep(ofTokens(user, tokens));
     },
     renew(tokens) {
-      keep(ofTokens(current.get().user, tokens));
+      const { user, refreshToken } = current.get();
+      keep({ ...ofTokens(user, tokens), renewedFrom: refreshToken });
     },
     end(reason = "") {
       notice.set(reason);
@@ -38,7 +40,7 @@ export function openSession(storage) {
 }
 
 function ofTokens(user, tokens) {
-  return { user, role: tokens.role, accessToken: tokens.access_token, refreshToken: tokens.refresh_token };
+  return { user, role: tokens.role, accessToken: tokens.access_token, refreshToken: tokens.refresh_token, tokens };
 }
 
 function read(storage) {

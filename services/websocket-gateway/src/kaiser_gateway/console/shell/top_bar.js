@@ -14,7 +14,7 @@ const PHASES = {
 };
 
 export function TopBar() {
-  const { session, socket, theme } = useApp();
+  const { api, session, socket, theme } = useApp();
   const { user, role } = useStore(session.current) ?? {};
   const [kind, text] = PHASES[useStore(socket.state).phase];
   const chosen = useStore(theme.current);
@@ -31,7 +31,7 @@ export function TopBar() {
           <p>Signed in as <strong>${user}</strong>, ${role}</p>
           <button type="button" onClick=${() => theme.choose(next)}>Colours: ${chosen}</button>
           <a href="/api/docs">REST documentation</a>
-          <button type="button" onClick=${() => session.end()}>Sign out</button>
+          <button type="button" onClick=${() => api.signOut()}>Sign out</button>
         </div>
       </details>
     </header>`;
