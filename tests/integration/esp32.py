@@ -61,7 +61,8 @@ class Device:
 
     def status(self, gpio: int) -> None:
         on = self.on.get(gpio, False)
-        state = {"actuator_type": "pump", "state": on, "value": float(on)}
+        emergency = "active" if self.stopped else "normal"
+        state = {"actuator_type": "pump", "state": on, "value": float(on), "emergency": emergency}
         self.send(f"actuator/{gpio}/status", {"ts": int(time.time() * 1000), "gpio": gpio, **state})
 
     def answer(self, body: dict[str, Any], gpio: int) -> None:
@@ -85,10 +86,10 @@ class Device:
 
     def _on_emergency(self, body: dict[str, Any]) -> None:
         self.stopped = body["command"] != "clear_emergency"
-        if self.stopped:
-            for gpio in self.on:
+        for gpio in self.on:
+            if self.stopped:
                 self.on[gpio] = False
-                self.status(gpio)
+            self.status(gpio)
 
     def _do(self, body: dict[str, Any], gpio: int) -> None:
         with self._doing:

@@ -152,7 +152,7 @@ def test_an_emergency_of_everything_reaches_every_device(stack: Stack, rest: htt
                 wait_until(lambda one=one: "emergency_stop" in one.emergencies(), f"{one.esp_id} is stopped")
                 assert send(rest, one, "ON").status_code == 423
         finally:
-            clear(rest)
+            clear(rest, all=True)
         for one in (device, other):
             wait_until(lambda one=one: one.emergencies()[-1] == "clear_emergency", f"{one.esp_id} may go on")
 

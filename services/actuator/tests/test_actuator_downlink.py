@@ -35,7 +35,7 @@ def test_a_device_is_stopped_by_command_and_its_own_token():
 
 
 def test_a_clear_has_the_same_form_and_the_id_is_the_token_where_none_is_set():
-    _, topic, payload = sent(clear_message(Addresses({}).of("ESP_A"), stop(), "dry", NOW, "c"))
+    _, topic, payload = sent(clear_message(Addresses({}).of("ESP_A"), stop(), "dry", NOW, "c", 7))
     assert topic == "kaiser/god/esp/ESP_A/actuator/emergency"
     assert (payload["command"], payload["auth_token"], payload["reason"]) == ("clear_emergency", "ESP_A", "dry")
 
@@ -65,7 +65,10 @@ def test_no_text_makes_a_message_longer_than_the_firmware_takes(reason, by, toke
     record = DeviceRecord(esp_id="ESP_" + "A" * 27, kaiser_id="k" * 32, state="approved", emergency_token=token)
     address = Addresses({record.esp_id: record}).of(record.esp_id)
     one = stop(reason, by).model_copy(update={"emergency_id": "alert-" + "x" * 60})
-    for message in (own_stop(address, one, NOW, "raised-1767225600000"), clear_message(address, one, reason, NOW, "x")):
+    for message in (
+        own_stop(address, one, NOW, "raised-1767225600000"),
+        clear_message(address, one, reason, NOW, "x", 7),
+    ):
         _, topic, payload = sent(message)
         assert len(topic) + len(json.loads(message.body)["payload"].encode()) <= EMERGENCY_BYTES
         assert None not in payload.values()

@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from kaiser_actuator.clears import Clears
 from kaiser_actuator.command_api import CommandApi
 from kaiser_actuator.emergency_api import EmergencyApi
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.inbox import Inbox
 from kaiser_actuator.registry_api import RegistryApi
-from kaiser_actuator.stops import Stops
+from kaiser_actuator.stops import Stops, open_board
 from kaiser_actuator.sweep import Sweep
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect
 from kaiser_common.database import open_pool
-from kaiser_common.mirror import Mirror
 from kaiser_common.pull import Delivery
 from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import (
@@ -59,10 +59,11 @@ class Life:
         self.mirror = mirror
         self.stops = Stops(bus, bucket, mirror, self.devices, self.now_ms)
         self.ledger = EmergencyLedger(pool, bus, self.stops, TIMEOUT, self.clock)
-        self.inbox = Inbox(pool, bus, self.stops, self.ledger, TIMEOUT, self.clock)
+        self.clears = Clears(pool, self.stops, self.ledger, self.devices, self.now_ms)
+        self.inbox = Inbox(pool, bus, self.stops, self.ledger, self.clears, TIMEOUT, self.clock)
         self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock)
         self.registry = RegistryApi(pool, self.devices, self.stops, self.clock)
-        self.emergency = EmergencyApi(bus, self.devices, self.stops, self.ledger, self.now_ms)
+        self.emergency = EmergencyApi(bus, self.stops, self.ledger, self.clears, self.now_ms, wait_s=0.0)
         self.sweep = Sweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock)
         self._sequence = 0
 
@@ -134,6 +135,35 @@ class Life:
     async def events(self, kind: str) -> list[dict]:
         return [body for subject, body in await self.published("EVENTS") if subject.split(".")[1] == kind]
 
+    def answer(self, answer: str, esp_id: str = "ESP_A", **fields) -> Delivery:
+        """What a device says to an emergency."""
+        self._sequence += 1
+        body = {"kaiser_id": "god", "esp_id": esp_id, "ts": self.now_ms(), "received_at": self.now_ms()}
+        return Delivery(
+            f"esp.actuator.emergency.god.{esp_id}",
+            f"$JS.ACK.DEVICES.actuator.1.{self._sequence}.1.1.0",
+            json.dumps({**body, "answer": answer, **fields}).encode(),
+            None,
+        )
+
+    async def clear(self, esp_id: str | None = None, gpio: int | None = None, **fields):
+        """Ask for a clear, and have the devices confirm it once it was sent to them."""
+        request = ClearEmergency(esp_id=esp_id, gpio=gpio, all=esp_id is None, **fields)
+        answer = await self.emergency.clear(request, ADA)
+        for _ in range(6):
+            self.wait(2.5)
+            await self.clears.once()
+            for one in [stop.esp_id for stop in self.stops.values() if stop.clearing and stop.esp_id]:
+                await self.say(self.answer("response", one, status="emergency_cleared"))
+            if not any(stop.clearing for stop in self.stops.values()):
+                break
+        return answer
+
+    async def emergencies(self, esp_id: str = "ESP_A") -> list[str]:
+        """The commands on a device's emergency topic and on the broadcast, urgent lane."""
+        topics = (f"urgent kaiser/god/esp/{esp_id}/actuator/emergency", "urgent kaiser/broadcast/emergency")
+        return [payload["command"] for lane, payload in await self.outbox() if lane in topics]
+
     async def mirrored(self, *keys: str) -> None:
         for _ in range(500):
             if set(self.mirror) == set(keys):
@@ -150,7 +180,7 @@ async def life(bus_settings, database):
         connect(CommonSettings(nats_url=bus_settings.nats_address), "test") as bus,
         open_pool(CommonSettings(database_url=database), "test") as pool,
     ):
-        mirror = Mirror(bus, EMERGENCIES_BUCKET, Emergency.model_validate_json)
+        mirror = open_board(bus, 0)
         keeping = asyncio.create_task(mirror.keep())
         await mirror.ready()
         yield Life(pool, bus, await BucketWriter.open(bus, EMERGENCIES_BUCKET), mirror)
@@ -356,9 +386,9 @@ async def test_a_stop_goes_out_first_cancels_what_is_open_and_locks_until_it_is_
     assert (await life.send("OFF")).state == "queued"
     assert (await life.send("ON", gpio=6)).state == "queued"
     pump = await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=5), ADA)
-    assert (pump.state, pump.emergency, pump.emergency_reason) == (False, "active", "leak")
+    assert (pump.state, pump.emergency, pump.emergency_reason) == (None, "active", "leak"), "unknown until it reports"
     life.wait(5)
-    cleared = await life.emergency.clear(ClearEmergency(esp_id="ESP_A", gpio=5, reason="dry again"), ADA)
+    cleared = await life.clear("ESP_A", 5, reason="dry again")
     assert cleared.items == []
     assert (await life.send("ON")).state == "queued"
     history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
@@ -382,15 +412,12 @@ async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_
     assert own in [(lane, payload["command"]) for lane, payload in await life.outbox()]
     assert await refusal(life.send("ON")) == (423, 5405)
     assert await refusal(life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)) == (409, 5405)
-    await life.emergency.clear(ClearEmergency(), ADA)
-    told = [(lane, payload["command"]) for lane, payload in await life.outbox()][-2:]
-    assert told == [
-        (f"urgent {TOPIC}emergency", "clear_emergency"),
-        ("urgent kaiser/god/esp/ESP_B/actuator/emergency", "emergency_stop"),
-    ]
+    await life.clear()
+    assert (await life.emergencies())[-1] == "clear_emergency"
+    assert (await life.emergencies("ESP_B"))[-1] == "emergency_stop"
     assert (await life.send("ON")).state == "queued"
     assert await refusal(life.send("ON", esp_id="ESP_B")) == (423, 5405)
-    assert await refusal(life.emergency.clear(ClearEmergency(), ADA)) == (404, 5207)
+    assert await refusal(life.emergency.clear(ClearEmergency(all=True), ADA)) == (404, 5207)
 
 
 async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
@@ -419,7 +446,7 @@ async def test_a_critical_alert_stops_its_actuator_until_a_person_clears_it(life
     [event] = await life.events("actuator_alert")
     assert (event["alert_type"], event["severity"], event["topic"]) == (alert_type, "critical", f"{TOPIC}5/alert")
     life.wait(5)
-    await life.emergency.clear(ClearEmergency(esp_id="ESP_A", gpio=5), ADA)
+    await life.clear("ESP_A", 5)
     await life.say(alert)
     assert (await life.send("ON")).state == "queued", "the same alert, come again, stops nothing anew"
 
@@ -440,7 +467,7 @@ async def test_the_echo_of_our_own_stop_raises_no_second_one(life):
     await life.say(echo)
     assert len((await life.emergency.list_stops(Nothing(), ADA)).items) == 1
     life.wait(5)
-    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    await life.clear("ESP_A")
     await life.say(echo)
     assert (await life.send("ON")).state == "queued"
 
@@ -547,7 +574,7 @@ async def test_stops_survive_a_restart_and_the_loss_of_either_store(life):
 async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_bucket_too(life):
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     await life.mirrored("ESP_A")
-    await life.ledger.note_cleared(life.stops["ESP_A"], "ada", "dry")
+    await life.ledger.note_cleared(life.stops["ESP_A"], "ada", "dry", None)
     await life.ledger.align()
     await life.mirrored()
     assert list(life.stops) == []

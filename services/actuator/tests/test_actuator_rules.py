@@ -182,11 +182,11 @@ def test_an_older_report_changes_nothing():
     assert on_status(reported, False, 0.0, None, at(10)).state is False, "of one ms the later in the stream counts"
 
 
-def test_a_stop_cancels_what_is_open_and_takes_the_actuator_for_off():
+def test_a_stop_cancels_what_is_open_and_the_state_is_unknown_until_it_is_reported():
     stopped = on_stop(unit(SENT, command("c2"), state=True, value=1.0), "emergency stop: fire", at(5))
     assert stopped.open == ()
     assert [(each.command_id, each.state) for each in stopped.ended] == [("c1", "cancelled"), ("c2", "cancelled")]
-    assert (stopped.state, stopped.value) == (False, 0.0)
+    assert (stopped.state, stopped.value) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,9 @@ VALVE = Unit("ESP_A", 6, "god", ActuatorSettings(interlocks=[5]), registered=Tru
     [
         ({"command": "ON"}, None, [], {}, 0, 404, 5202),
         ({"command": "ON"}, replace(PUMP, registered=False), [], {}, 0, 404, 5202),
-        ({"command": "OFF"}, replace(PUMP, registered=False), [], {}, 0, 404, 5202),
+        ({"command": "OFF"}, None, [], {}, 0, 404, 5202),
+        ({"command": "OFF"}, replace(PUMP, registered=False), [], {}, 0, None, None),
+        ({"command": "OFF"}, replace(PUMP, settings=ActuatorSettings(active=False)), [], {}, 0, None, None),
         ({"command": "ON"}, replace(PUMP, settings=ActuatorSettings(active=False)), [], {}, 0, 409, 5405),
         ({"command": "ON"}, PUMP, [], {"all": stop()}, 0, 423, 5405),
         ({"command": "TOGGLE"}, PUMP, [], {"ESP_A": stop("ESP_A")}, 0, 423, 5405),
@@ -243,6 +245,7 @@ VALVE = Unit("ESP_A", 6, "god", ActuatorSettings(interlocks=[5]), registered=Tru
         ({"command": "ON"}, VALVE, [replace(PUMP, open=(command(),))], {}, 0, 409, 5405),
         ({"command": "ON"}, VALVE, [replace(PUMP, open=(command(name="OFF"),))], {}, 0, None, None),
         ({"command": "ON"}, VALVE, [replace(PUMP, state=False)], {}, 0, None, None),
+        ({"command": "ON"}, VALVE, [replace(PUMP, state=None, reported_at=START)], {}, 0, 409, 5405),
         ({"command": "ON"}, PUMP, [], {}, 60, 429, 5404),
         ({"command": "ON"}, PUMP, [], {}, 59, None, None),
     ],

@@ -78,10 +78,10 @@ async def owner(address: str, answers: dict[str, dict]):
         (
             "POST",
             "/api/v1/actuators/clear_emergency",
-            {"reason": "dry again"},
+            {"all": True, "reason": "dry again"},
             "operator",
             "clear_emergency",
-            {"esp_id": None, "gpio": None, "reason": "dry again"},
+            {"esp_id": None, "gpio": None, "reason": "dry again", "ids": None, "all": True},
             NO_STOPS,
             200,
         ),

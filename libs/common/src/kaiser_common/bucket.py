@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.errors import APIError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from kaiser_common.bus import Bus
@@ -15,6 +17,7 @@ from kaiser_common.subjects import Bucket
 log = structlog.get_logger()
 
 _READ_WITHIN_S = 10.0
+_WRONG_LAST_SEQUENCE = 10071
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,33 @@ class BucketWriter:
         """Bind to a declared bucket. Raises nats errors when NATS is away or the bucket is missing."""
         return cls(bus, bucket, await bus.jetstream.key_value(bucket.name))
 
-    async def put(self, key: str, value: bytes) -> None:
-        """Tell everybody of a value."""
-        await self._kv.put(key, value)
+    async def put(self, key: str, value: bytes) -> int:
+        """Tell everybody of a value; its revision."""
+        return await self._kv.put(key, value)
+
+    async def replace(self, key: str, value: bytes, revision: int) -> int | None:
+        """Put a value in the place of that revision, 0 for a key that is not there; None if there is another by now."""
+        try:
+            if revision == 0:
+                return await self._kv.create(key, value)
+            return await self._kv.update(key, value, last=revision)
+        except KeyWrongLastSequenceError:
+            return None
+
+    async def delete_revision(self, key: str, revision: int) -> bool:
+        """Delete a key if it still has that revision."""
+        try:
+            await self._kv.delete(key, last=revision)
+        except APIError as error:
+            if error.err_code == _WRONG_LAST_SEQUENCE:
+                return False
+            raise
+        return True
+
+    async def made_at(self) -> datetime | None:
+        """When the bucket was made; a recreated one counts its revisions from 1."""
+        status = await self._kv.status()
+        return status.stream_info.created
 
     async def delete(self, key: str) -> None:
         """Tell everybody that a key is gone."""

@@ -22,11 +22,21 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
     While NATS is away the last known values stay; after a reconnect the whole bucket is read again.
     """
 
-    def __init__(self, bus: Bus, bucket: Bucket, decode: Callable[[bytes], ValueT]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        bucket: Bucket,
+        decode: Callable[[bytes], ValueT],
+        *,
+        stamp: Callable[[ValueT, int], ValueT] | None = None,
+    ) -> None:
+        """stamp: puts a value's revision into it."""
         self._bus = bus
         self._stream = f"KV_{bucket.name}"
         self._prefix = f"$KV.{bucket.name}."
         self._decode = decode
+        self._stamp = stamp
+        self._revisions: dict[str, int] = {}
         self._values: dict[str, ValueT] = {}
         self._loaded = asyncio.Event()
         self._changed: list[Callable[[str, ValueT | None], None]] = []
@@ -44,6 +54,10 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
         """Have `callback(key, value)` called at each change, value None for a deleted key."""
         self._changed.append(callback)
 
+    def revision(self, key: str) -> int:
+        """The last revision of a key that was read, of its deletion too; 0 for a key that was never there."""
+        return self._revisions.get(key, 0)
+
     async def ready(self, timeout_s: float = 30.0) -> None:
         """Wait until the bucket has been read once. TimeoutError after `timeout_s`."""
         await asyncio.wait_for(self._loaded.wait(), timeout_s)
@@ -59,6 +73,9 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
             for delivery in batch:
                 key = delivery.subject.removeprefix(self._prefix)
                 value = self._value(key, delivery.body, delivery.headers)
+                if self._stamp is not None:
+                    self._revisions[key] = delivery.stream_sequence
+                    value = value if value is None else self._stamp(value, delivery.stream_sequence)
                 if not loading:
                     self._apply(key, value)
                 elif value is None:

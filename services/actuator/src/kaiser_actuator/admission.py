@@ -33,14 +33,16 @@ def check_command(
 ) -> Unit:
     """The actuator of a command that may be sent. RpcError says which check it failed.
 
-    OFF passes all but the first two: switching off is always allowed. `recent`: its commands of the last minute.
+    OFF passes all but the first: whatever reports can be switched off. `recent`: its commands of the last minute.
     """
-    if unit is None or not unit.registered:
+    if unit is None:
         raise RpcError(404, Code.INVALID_GPIO, "this actuator is not registered", "gpio")
-    if not unit.settings.active:
-        raise RpcError(409, Code.PERMISSION_DENIED, "this actuator is set inactive", "gpio")
     if request.command == "OFF":
         return unit
+    if not unit.registered:
+        raise RpcError(404, Code.INVALID_GPIO, "this actuator is not registered: it takes OFF only", "gpio")
+    if not unit.settings.active:
+        raise RpcError(409, Code.PERMISSION_DENIED, "this actuator is set inactive: it takes OFF only", "gpio")
     stop = covering(stops, unit.esp_id, unit.gpio)
     if stop is not None:
         raise RpcError(LOCKED, Code.PERMISSION_DENIED, f"stopped by {stop.raised_by}: {stop.reason}; clear it first")
@@ -52,7 +54,7 @@ def check_command(
     ]
     if blocking:
         which = ", ".join(str(gpio) for gpio in sorted(blocking))
-        raise RpcError(409, Code.PERMISSION_DENIED, f"interlock: gpio {which} must be off first", "gpio")
+        raise RpcError(409, Code.PERMISSION_DENIED, f"interlock: gpio {which} must be reported off first", "gpio")
     if recent >= per_minute:
         raise RpcError(429, Code.RATE_LIMIT_EXCEEDED, f"more than {per_minute} commands a minute for one actuator")
     return unit

@@ -21,19 +21,19 @@ from kaiser_common.database import (
 from kaiser_common.mirror import Mirror
 from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import serve, tell_status
-from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import ACTUATOR, DEVICES_BUCKET, EMERGENCIES_BUCKET
 from nats.errors import Error as NatsError
 
+from kaiser_actuator.clears import Clears
 from kaiser_actuator.command_api import CommandApi
 from kaiser_actuator.emergency_api import EmergencyApi
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.inbox import Inbox
 from kaiser_actuator.registry_api import RegistryApi
 from kaiser_actuator.settings import ActuatorServiceSettings
-from kaiser_actuator.stops import Stops
+from kaiser_actuator.stops import Stops, number_base, open_board
 from kaiser_actuator.sweep import Sweep
 
 log = structlog.get_logger()
@@ -58,14 +58,17 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool))
         devices = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
-        mirrored = Mirror(bus, EMERGENCIES_BUCKET, Emergency.model_validate_json)
         async with Consumer(bus, ACTUATOR, max_messages=settings.actuator_batch).open() as consumer:
-            stops = Stops(bus, await BucketWriter.open(bus, EMERGENCIES_BUCKET), mirrored, devices, now_ms)
+            bucket = await BucketWriter.open(bus, EMERGENCIES_BUCKET)
+            base = await number_base(bucket)
+            mirrored = open_board(bus, base)
+            stops = Stops(bus, bucket, mirrored, devices, now_ms, base)
             ledger = EmergencyLedger(pool, bus, stops, timeout, utc_now)
             sweep = Sweep(pool, bus, devices, stops, ledger, timeout, utc_now)
+            clears = Clears(pool, stops, ledger, devices, now_ms)
             devices.on_change(sweep.on_device)
             methods = {
-                **EmergencyApi(bus, devices, stops, ledger, now_ms).methods(),
+                **EmergencyApi(bus, stops, ledger, clears, now_ms).methods(),
                 **CommandApi(pool, bus, devices, stops, timeout, settings.commands_per_minute, utc_now).methods(),
                 **RegistryApi(pool, devices, stops, utc_now).methods(),
             }
@@ -87,9 +90,10 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
                     await wait_for_schema(pool, "actuator")
                     background += [
                         tasks.create_task(sweep.run(settings.actuator_sweep_s), name="sweep"),
+                        tasks.create_task(clears.run(), name="clears"),
                         tasks.create_task(keep_up(pool, settings), name="upkeep"),
                     ]
-                    inbox = Inbox(pool, bus, stops, ledger, timeout, utc_now)
+                    inbox = Inbox(pool, bus, stops, ledger, clears, timeout, utc_now)
                     await inbox.run(consumer, DeadLetters(bus, service, settings))
                 for task in background:
                     task.cancel()

@@ -1,5 +1,6 @@
 """Commands to actuators: checked, stored, given to the OUTBOX, told how they stand."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -73,7 +74,9 @@ class CommandApi:
         return to_status(command)
 
     async def _send(self, request: SendCommand, caller: Caller) -> CommandRecord:
-        device = check_device(self._devices.get(request.esp_id), request.esp_id)
+        off = request.request.command == "OFF"
+        known = self._devices.get(request.esp_id)
+        device = known if off else check_device(known, request.esp_id)
         now = self._clock()
         key = (request.esp_id, request.gpio)
         async with self._pool.connection() as connection:
@@ -82,11 +85,12 @@ class CommandApi:
             if before is not None:
                 return before
             unit = await self._checked(connection, units.get(key), list(units.values()), request, now)
-            check_reachable(device, request.request)
+            if device is not None:
+                check_reachable(device, request.request)
             command = self._to_command(unit, device, request, caller, now)
             step = Step({key: unit})
             step.units[key] = admitted(unit, command)
-            if device.online:
+            if device is None or device.online:
                 step.dispatch(key, now)
             step.history.append(command_entry(command, now))
             await conclude(connection, self._bus, step, now, self._timeout)
@@ -97,9 +101,9 @@ class CommandApi:
         if request.idempotency_key is None:
             return None
         before = await unit_store.command_by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
-        if before is not None and before.command != request.request.command:
+        if before is not None and not _asks_the_same(before, request.request):
             raise RpcError(
-                409, Code.DUPLICATE_ENTRY, "this idempotency key was used for another command", "idempotency_key"
+                409, Code.DUPLICATE_ENTRY, "this idempotency key was used for another request", "idempotency_key"
             )
         return before
 
@@ -114,14 +118,14 @@ class CommandApi:
         return check_command(unit, siblings, request.request, stops, recent, self._per_minute)
 
     def _to_command(
-        self, unit: Unit, device: DeviceRecord, request: SendCommand, caller: Caller, now: datetime
+        self, unit: Unit, device: DeviceRecord | None, request: SendCommand, caller: Caller, now: datetime
     ) -> CommandRecord:
         asked: CommandRequest = request.request
         return CommandRecord(
             command_id=self._bus.message_id(),
             esp_id=request.esp_id,
             gpio=request.gpio,
-            kaiser_id=device.kaiser_id,
+            kaiser_id=device.kaiser_id if device is not None else unit.kaiser_id,
             command=asked.command,
             value=value_of(unit, asked),
             duration_s=duration_of(unit, asked),
@@ -130,7 +134,19 @@ class CommandApi:
             expires_at=expiry_of(asked, now, self._timeout),
             reason=asked.reason,
             idempotency_key=request.idempotency_key,
+            body_hash=body_hash(asked),
         )
+
+
+def body_hash(request: CommandRequest) -> str:
+    """What tells two requests apart that have the same idempotency key."""
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+def _asks_the_same(before: CommandRecord, request: CommandRequest) -> bool:
+    if before.body_hash is None:  # from before hashes were kept
+        return before.command == request.command
+    return before.body_hash == body_hash(request)
 
 
 def to_status(command: CommandRecord) -> CommandStatus:

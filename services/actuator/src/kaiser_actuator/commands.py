@@ -28,6 +28,7 @@ class CommandRecord:
     state: CommandStateName = "queued"
     reason: str | None = None
     idempotency_key: str | None = None
+    body_hash: str | None = None
     state_reason: str | None = None
     dispatched_at: datetime | None = None
     sent_at: datetime | None = None

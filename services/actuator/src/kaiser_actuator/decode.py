@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from kaiser_common.pull import Delivery
-from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.schemas.event import Receipt
 from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
@@ -15,6 +15,7 @@ MODELS: dict[str, type[BaseModel]] = {
     Kind.ACTUATOR_STATUS.value: ActuatorStatus,
     Kind.ACTUATOR_RESPONSE.value: ActuatorResponse,
     Kind.ACTUATOR_ALERT.value: ActuatorAlert,
+    "actuator.emergency": EmergencyAnswer,
     _SENT: Receipt,
 }
 """What the durable consumer `actuator` takes, by kind."""
@@ -36,7 +37,9 @@ class Sent:
 class Batch:
     """What a batch says, in order."""
 
-    messages: list[Message | Sent] = field(default_factory=list)
+    messages: list[tuple[Message | Sent, int]] = field(default_factory=list)
+    """Each with its place in the stream: the key of its line in the history, so that a redelivery adds none."""
+    answers: list[tuple[EmergencyAnswer, int]] = field(default_factory=list)
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
@@ -56,9 +59,12 @@ def decode(deliveries: Sequence[Delivery]) -> Batch:
             continue
         if isinstance(message, Receipt):
             _, _, _, _, esp_id, gpio, command_id = tokens
-            batch.messages.append(Sent(esp_id, int(gpio), command_id, time_of(message.sent_at)))
+            sent = Sent(esp_id, int(gpio), command_id, time_of(message.sent_at))
+            batch.messages.append((sent, delivery.stream_sequence))
+        elif isinstance(message, EmergencyAnswer):
+            batch.answers.append((message, delivery.stream_sequence))
         elif isinstance(message, ActuatorStatus | ActuatorResponse | ActuatorAlert):
-            batch.messages.append(message)
+            batch.messages.append((message, delivery.stream_sequence))
     return batch
 
 

@@ -9,6 +9,11 @@ from kaiser_common.topics import WHOLE_DEVICE_GPIO
 EVERYTHING = "all"
 """Key of the stop of all devices."""
 
+BY_DEVICE = "device "
+"""raised_by of a stop that a device raised: this and its esp_id."""
+IN_STOP_STATE = "in emergency stop state"
+"""What the firmware says in an alert that repeats a stop in force: it is none of its own."""
+
 CRITICAL: frozenset[AlertType] = frozenset({"emergency_stop", "safety_violation", "hardware_error"})
 """Alerts of a device that stop what they are about."""
 

@@ -1,7 +1,7 @@
 """Emergency stops by operators: out first, written down after."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -9,16 +9,22 @@ from kaiser_common.bus import Bus
 from kaiser_common.errors import Code
 from kaiser_common.outside import OUTSIDE
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError
-from kaiser_common.schemas.api.actuators import ClearEmergency, Emergencies, Emergency, EmergencyStop
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.schemas.api.actuators import ClearEmergency, Clearing, Emergencies, Emergency, EmergencyStop
+from kaiser_common.subjects import DEVICES
+from nats.errors import Error as NatsError
 
-from kaiser_actuator.emergencies import EVERYTHING, covering, key_of
+from kaiser_actuator.clears import Clears
+from kaiser_actuator.emergencies import BY_DEVICE, key_of
+from kaiser_actuator.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.stops import Stops
 
 log = structlog.get_logger()
 
-_RECORD_WITHIN_S = 1.5
+_RECORD_WITHIN_S = 1.4
+_RECORDS_AT_ONCE = 32
+_GIVE_UP_S = 30.0
+_LOOK_EVERY_S = 0.02
 _NOT_NOW: tuple[type[Exception], ...] = (*OUTSIDE, TimeoutError)
 
 
@@ -29,16 +35,20 @@ class EmergencyApi:
     def __init__(
         self,
         bus: Bus,
-        devices: Mapping[str, DeviceRecord],
         stops: Stops,
         ledger: EmergencyLedger,
+        clears: Clears,
         now_ms: Callable[[], int],
+        wait_s: float = 22.0,
     ) -> None:
+        """wait_s: how long the answer to a clear waits for its device; 5 s and 15 s are what that may take."""
         self._bus = bus
-        self._devices = devices
         self._stops = stops
         self._ledger = ledger
+        self._clears = clears
         self._now_ms = now_ms
+        self._wait_s = wait_s
+        self._recording: set[asyncio.Task[int]] = set()
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
@@ -49,7 +59,8 @@ class EmergencyApi:
         }
 
     async def stop(self, request: EmergencyStop, caller: Caller) -> Emergencies:
-        """Stop one actuator, one device or everything. Answered once it is on its way; the database may be away."""
+        """Stop one actuator, one device or everything. Answered once it is on its way, 1.5 s later at the latest
+        whatever the database does; a device that the registry does not have is stopped too."""
         stop = await self._stops.raise_(
             Emergency(
                 emergency_id=self._bus.message_id(),
@@ -60,28 +71,90 @@ class EmergencyApi:
                 raised_at=self._now_ms(),
             )
         )
-        await self._stops.purge(stop)
         return self._in_force(await self._record(stop))
 
     async def _record(self, stop: Emergency) -> int:
-        """Write it down if the database answers soon; else `EmergencyLedger.align` does, once it is back."""
+        """Write it down in a task of its own: a connection that hangs cannot be hurried, so nobody waits for it longer.
+        What is not written is written by `EmergencyLedger.align`; over 32 such tasks none is begun."""
+        if len(self._recording) >= _RECORDS_AT_ONCE:
+            return 0
+        task = asyncio.create_task(self._write_down(stop), name="emergency-record")
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+        done, _ = await asyncio.wait({task}, timeout=_RECORD_WITHIN_S)
+        if not done:
+            log.error("emergency_not_recorded_yet", error="the database does not answer")
+        return task.result() if done else 0
+
+    async def _write_down(self, stop: Emergency) -> int:
+        """Purge what waits under a stop, then keep it; the stop again behind what ingest holds comes either way."""
+        await self._stops.purge(stop)
         try:
-            async with asyncio.timeout(_RECORD_WITHIN_S):
+            async with asyncio.timeout(_GIVE_UP_S):
                 return await self._ledger.record(stop)
         except _NOT_NOW as error:
             log.error("emergency_not_recorded_yet", error=(str(error) or type(error).__name__).splitlines()[0])
+        try:
             await self._stops.follow(stop)
-            return 0
+        except _NOT_NOW as error:
+            log.error("emergency_not_repeated", error=(str(error) or type(error).__name__).splitlines()[0])
+        return 0
 
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:
-        """Take back the stop with exactly this target; 404 if there is none, 409 if a wider one holds."""
+        """Clear the stop with exactly this target, as the caller saw it.
+
+        The lock of one actuator ends at once. A device must confirm: the answer waits for it. RpcError 404 if there is
+        no such stop, 409 if a wider one holds or somebody stopped since, 504 if the device does not confirm: its stop
+        then stays in force.
+        """
         key = key_of(request.esp_id, request.gpio)
-        stop = self._stops.get(key)
-        if stop is None:
-            raise self._nothing_to_clear(request)
-        await self._ledger.note_cleared(stop, caller.user, request.reason)
-        await self._stops.take_back(stop, request.reason)
+        clearing = Clearing(by=caller.user, reason=request.reason, asked_at=self._now_ms())
+        try:
+            held, change = begin_clear(self._stops.board(), key, request.ids, clearing)
+        except Conflict as conflict:
+            raise _newer(conflict.since) from conflict
+        except (Covered, NotInForce) as error:
+            raise _nothing_to_clear(key, error.wider if isinstance(error, Covered) else None) from error
+        if isinstance(change, Delete):
+            await self._end(held, change, clearing)
+            return self._in_force()
+        await self._ledger.note_clear_asked(held.stop, caller.user, request.reason)
+        if await self._stops.apply(change) is None:
+            raise _newer(self._stops.get(key))
+        await self._wait_for(held, request.esp_id)
+        after = self._stops.get(key)
+        if after is not None and after.emergency_id != held.stop.emergency_id:
+            raise _newer(after)
+        if after is not None and after.not_cleared is not None:
+            raise RpcError(504, Code.OPERATION_TIMEOUT, f"{after.not_cleared}: its stop stays in force", "esp_id")
         return self._in_force()
+
+    async def _end(self, held: Held, change: Delete, clearing: Clearing) -> None:
+        """End a stop that no device has to confirm. A device that stopped one actuator by itself is sent a clear, for
+        the firmware holds that actuator too; only where nothing else holds the device."""
+        stop = held.stop
+        await self._ledger.note_cleared(stop, clearing.by, clearing.reason, await self._last_sequence())
+        if await self._stops.apply(change) is None:
+            raise _newer(self._stops.get(change.key))
+        esp_id = stop.esp_id or ""
+        if holds(self._stops.board(), esp_id):
+            await self._stops.send_again(esp_id, "cleared")
+        elif stop.raised_by == f"{BY_DEVICE}{esp_id}":
+            await self._stops.release(held, [esp_id])
+
+    async def _wait_for(self, held: Held, esp_id: str | None) -> None:
+        for _ in range(round(self._wait_s / _LOOK_EVERY_S)):
+            if self._clears.is_finished(held.stop.emergency_id, esp_id):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _last_sequence(self) -> int | None:
+        """Where the stream of device messages ends; None while it cannot be asked."""
+        try:
+            return (await self._bus.jetstream.stream_info(DEVICES.name)).state.last_seq
+        except (NatsError, TimeoutError) as error:
+            log.warning("stream_not_asked", stream=DEVICES.name, error=str(error) or type(error).__name__)
+            return None
 
     async def list_stops(self, request: Nothing, caller: Caller) -> Emergencies:
         """The stops in force."""
@@ -91,11 +164,20 @@ class EmergencyApi:
         items = sorted(self._stops.values(), key=lambda stop: (stop.raised_at, stop.emergency_id))
         return Emergencies(items=items, cancelled=cancelled)
 
-    def _nothing_to_clear(self, request: ClearEmergency) -> RpcError:
-        wider = None if request.esp_id is None else covering(self._stops, request.esp_id, request.gpio or 0)
-        if request.gpio is None and wider is not None and wider.esp_id is not None:
-            wider = None  # a stop of one of its pins is not wider
-        if wider is not None:
-            what = EVERYTHING if wider.esp_id is None else wider.esp_id
-            return RpcError(409, Code.PERMISSION_DENIED, f"the stop in force is that of {what}: clear that one")
-        return RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no stop of {key_of(request.esp_id, request.gpio)} is in force")
+
+def _newer(since: Emergency | None) -> RpcError:
+    if since is None:
+        return RpcError(409, Code.PERMISSION_DENIED, "somebody else cleared this stop at the same time", "ids")
+    return RpcError(
+        409,
+        Code.PERMISSION_DENIED,
+        f"{since.raised_by} stopped since ({since.emergency_id}): {since.reason}",
+        "ids",
+    )
+
+
+def _nothing_to_clear(key: str, wider: Emergency | None) -> RpcError:
+    if wider is None:
+        return RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no stop of {key} is in force")
+    what = key_of(wider.esp_id, wider.gpio)
+    return RpcError(409, Code.PERMISSION_DENIED, f"the stop in force is that of {what}: clear that one")

@@ -1,6 +1,6 @@
 """What the tables say of an emergency stop: kept, its commands cancelled, told; brought in line with the bucket."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -12,7 +12,9 @@ from kaiser_common.topics import WHOLE_DEVICE_GPIO
 from kaiser_actuator import emergency_store, history_store, outgoing, unit_store
 from kaiser_actuator.decode import time_of
 from kaiser_actuator.emergencies import key_of
+from kaiser_actuator.emergency_core import Delete, Put
 from kaiser_actuator.history_store import Entry
+from kaiser_actuator.outgoing import to_ms
 from kaiser_actuator.steps import Step, conclude
 from kaiser_actuator.stops import Stops
 from kaiser_actuator.unit import on_stop
@@ -45,6 +47,9 @@ class EmergencyLedger:
             for key, unit in step.before.items():
                 step.units[key] = on_stop(unit, f"emergency stop: {stop.reason}", now)
             cancelled = sum(len(unit.ended) for unit in step.units.values())
+            if stop.gpio is None:  # one actuator has had its OFF
+                on = [key for key, unit in step.before.items() if unit.state is True]
+                await self._stops.switch_off(stop, on, "on")
             if new:
                 step.events.append(_raised_event(stop))
                 step.history.append(_entry(stop, now, "raised", stop.raised_by, stop.reason))
@@ -54,19 +59,35 @@ class EmergencyLedger:
             log.warning("commands_cancelled", commands=cancelled, key=key_of(stop.esp_id, stop.gpio))
         return cancelled
 
-    async def note_cleared(self, stop: Emergency, by: str, reason: str) -> None:
-        """Keep who cleared a stop and why; told before the bucket forgets it."""
+    async def note_clear_asked(self, stop: Emergency, by: str, reason: str) -> None:
+        """Keep who asked for a clear: without the database no clear begins."""
         now = self._clock()
-        key = key_of(stop.esp_id, stop.gpio)
         async with self._pool.connection() as connection:
             await emergency_store.add(connection, stop)  # one that the database was away for
-            await emergency_store.clear(connection, key, by, reason, now)
+            await history_store.add(connection, [_entry(stop, now, "clear asked", by, reason)])
+
+    async def note_not_cleared(self, stop: Emergency) -> None:
+        """Keep and publish that a device did not confirm a clear: its stop stays in force."""
+        now = self._clock()
+        text = stop.not_cleared or "the clear was not confirmed"
+        async with self._pool.connection() as connection:
+            await emergency_store.add(connection, stop)
+            await history_store.add(connection, [_entry(stop, now, "not cleared", "actuator", text)])
+            await self._bus.publish_batch([_not_cleared_event(stop, text, now)])
+
+    async def note_cleared(self, stop: Emergency, by: str, reason: str, sequence: int | None) -> None:
+        """Keep who cleared a stop and why, before the bucket forgets it. `sequence`: up to which place in the stream
+        DEVICES alerts are echoes of it."""
+        now = self._clock()
+        async with self._pool.connection() as connection:
+            await emergency_store.add(connection, stop)  # one that the database was away for
+            await emergency_store.clear(connection, stop, by, reason, now, sequence)
             await history_store.add(connection, [_entry(stop, now, "cleared", by, reason)])
             await self._bus.publish_batch([_cleared_event(stop, by, reason, now)])
 
     async def align(self) -> None:
         """Bring tables and bucket in line: each has what the other lost, and what was cleared is gone from both."""
-        in_bucket: Mapping[str, Emergency] = dict(self._stops)
+        board = self._stops.board()
         async with self._pool.connection() as connection:
             in_table = await emergency_store.in_force(connection)
             known = {
@@ -74,18 +95,19 @@ class EmergencyLedger:
                     await emergency_store.is_known(connection, stop.emergency_id),
                     await emergency_store.is_cleared(connection, stop.emergency_id),
                 )
-                for key, stop in in_bucket.items()
-                if key not in in_table
+                for key, held in board.items()
+                if (stop := held.stop).clearing is None
+                and (key not in in_table or in_table[key].emergency_id != stop.emergency_id)
             }
         for key, (is_known, is_cleared) in known.items():
             if is_cleared:
-                await self._stops.forget(key)
+                await self._stops.apply(Delete(key, board[key].revision))
             elif not is_known:
-                await self.record(in_bucket[key])
+                await self.record(board[key].stop)
         for key, stop in in_table.items():
-            if key not in in_bucket:
+            if key not in board:
                 log.warning("emergency_restored", key=key, raised_by=stop.raised_by)
-                await self._stops.keep(key, stop)
+                await self._stops.apply(Put(key, stop.model_copy(update={"number": None}), 0))
 
 
 def _raised_event(stop: Emergency) -> Outgoing:
@@ -106,7 +128,7 @@ def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outg
     return outgoing.system_event(
         "emergency_cleared",
         f"{what} may be switched on again: {reason}",
-        outgoing.to_ms(now),
+        to_ms(now),
         event_id=f"emergency-{stop.emergency_id}-cleared",
         esp_id=stop.esp_id,
         severity="warning",
@@ -114,14 +136,26 @@ def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outg
     )
 
 
+def _not_cleared_event(stop: Emergency, text: str, now: datetime) -> Outgoing:
+    return outgoing.system_event(
+        "emergency_not_cleared",
+        f"{text}: its stop stays in force",
+        to_ms(now),
+        event_id=f"emergency-{stop.emergency_id}-{stop.number}-not-cleared",
+        esp_id=stop.esp_id,
+        severity="critical",
+        details={"emergency_id": stop.emergency_id},
+    )
+
+
 def _entry(stop: Emergency, now: datetime, what: str, actor: str, reason: str) -> Entry:
-    at = time_of(stop.raised_at) if what == "raised" else time_of(outgoing.to_ms(now))
+    at = time_of(stop.raised_at) if what == "raised" else time_of(to_ms(now))
     return Entry(
         at,
         stop.esp_id or "",
         WHOLE_DEVICE_GPIO if stop.gpio is None else stop.gpio,
         "emergency",
-        f"{stop.emergency_id}-{what}",
+        f"{stop.emergency_id}-{what}" if what in ("raised", "cleared") else f"{stop.emergency_id}-{what}-{to_ms(now)}",
         state=False if what == "raised" else None,
         message=f"{what}: {reason}",
         actor=actor,

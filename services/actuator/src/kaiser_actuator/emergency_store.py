@@ -12,11 +12,12 @@ Connection = AsyncConnection[Any]
 
 
 async def add(connection: Connection, stop: Emergency) -> bool:
-    """Keep a stop; False if it was there."""
+    """Keep a stop; False if it was there. The number of one that is there grows."""
     cursor = await connection.execute(
         """
-        INSERT INTO actuator.emergencies (emergency_id, key, esp_id, gpio, reason, raised_by, raised_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+        INSERT INTO actuator.emergencies AS e (emergency_id, key, esp_id, gpio, reason, raised_by, raised_at, number)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (emergency_id) DO UPDATE SET number = excluded.number RETURNING (xmax = 0)
         """,
         (
             stop.emergency_id,
@@ -26,17 +27,34 @@ async def add(connection: Connection, stop: Emergency) -> bool:
             stop.reason,
             stop.raised_by,
             datetime.fromtimestamp(stop.raised_at / 1000, UTC),
+            stop.number,
         ),
     )
-    return cursor.rowcount == 1
+    row = await cursor.fetchone()
+    return bool(row and row[0])
 
 
-async def clear(connection: Connection, key: str, cleared_by: str, reason: str, at: datetime) -> int:
-    """Note that the stops of a key are over; how many were in force."""
+async def clear(
+    connection: Connection, stop: Emergency, cleared_by: str, reason: str, at: datetime, sequence: int | None
+) -> int:
+    """Note that a stop is over, and older ones of its target; how many were in force. A newer press stays.
+
+    `sequence`: the place in the stream DEVICES up to which alerts are echoes of it.
+    """
     cursor = await connection.execute(
-        "UPDATE actuator.emergencies SET cleared_by = %s, clear_reason = %s, cleared_at = %s"
-        " WHERE key = %s AND cleared_at IS NULL",
-        (cleared_by, reason, at, key),
+        """
+        UPDATE actuator.emergencies SET cleared_by = %s, clear_reason = %s, cleared_at = %s, cleared_seq = %s
+        WHERE key = %s AND cleared_at IS NULL AND (emergency_id = %s OR coalesce(number, 0) < %s)
+        """,
+        (
+            cleared_by,
+            reason,
+            at,
+            sequence,
+            key_of(stop.esp_id, stop.gpio),
+            stop.emergency_id,
+            stop.number or 0,
+        ),
     )
     return cursor.rowcount
 
@@ -61,18 +79,23 @@ async def is_cleared(connection: Connection, emergency_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
-async def last_cleared_at(connection: Connection, esp_id: str, gpio: int | None) -> datetime | None:
-    """When a stop that covered an actuator (gpio None: the device) was last cleared."""
+async def is_echo(connection: Connection, esp_id: str, gpio: int | None, sequence: int, received_at: datetime) -> bool:
+    """Whether an alert of an actuator (gpio None: the device) stands in the stream before the clear of a stop of it.
+
+    Clocks only bound how old that clear may be, for a stream that was recreated counts from 1 again.
+    """
     cursor = await connection.execute(
         """
-        SELECT max(cleared_at) FROM actuator.emergencies
-        WHERE cleared_at IS NOT NULL AND (esp_id IS NULL OR esp_id = %(esp_id)s)
+        SELECT count(*) FROM actuator.emergencies
+        WHERE cleared_at IS NOT NULL AND cleared_at > %(received_at)s - interval '1 hour'
+          AND (cleared_seq >= %(sequence)s OR (cleared_seq IS NULL AND cleared_at >= %(received_at)s))
+          AND (esp_id IS NULL OR esp_id = %(esp_id)s)
           AND (gpio IS NULL OR %(gpio)s::int IS NULL OR gpio = %(gpio)s)
         """,
-        {"esp_id": esp_id, "gpio": gpio},
+        {"esp_id": esp_id, "gpio": gpio, "sequence": sequence, "received_at": received_at},
     )
     row = await cursor.fetchone()
-    return row[0] if row else None
+    return bool(row and row[0])
 
 
 async def in_force(connection: Connection) -> dict[str, Emergency]:
@@ -84,10 +107,10 @@ async def _in_force(connection: Connection, condition: LiteralString, values: tu
     cursor = await connection.execute(
         f"""
         SELECT DISTINCT ON (key) key, emergency_id, esp_id, gpio, reason, raised_by,
-               (extract(epoch FROM raised_at) * 1000)::bigint
+               (extract(epoch FROM raised_at) * 1000)::bigint, number
         FROM actuator.emergencies WHERE cleared_at IS NULL {condition} ORDER BY key, raised_at DESC
         """,
         values,
     )
-    names = ("emergency_id", "esp_id", "gpio", "reason", "raised_by", "raised_at")
+    names = ("emergency_id", "esp_id", "gpio", "reason", "raised_by", "raised_at", "number")
     return {row[0]: Emergency.model_validate(dict(zip(names, row[1:], strict=True))) for row in await cursor.fetchall()}

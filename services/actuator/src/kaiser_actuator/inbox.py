@@ -11,13 +11,15 @@ from kaiser_common.errors import Code
 from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
-from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.schemas.api.actuators import Emergency
 
 from kaiser_actuator import emergency_store, metrics, outgoing, unit_store
+from kaiser_actuator.clears import Clears
 from kaiser_actuator.commands import Answer
 from kaiser_actuator.decode import Batch, Message, Sent, decode, time_of
-from kaiser_actuator.emergencies import CRITICAL, covering, key_of, target_of_alert
+from kaiser_actuator.emergencies import BY_DEVICE, CRITICAL, IN_STOP_STATE, covering, key_of, target_of_alert
+from kaiser_actuator.emergency_core import holds
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.history_store import Entry
 from kaiser_actuator.steps import Step, conclude
@@ -26,6 +28,9 @@ from kaiser_actuator.unit import on_answer, on_sent, on_status
 from kaiser_actuator.unit_store import Connection, Key
 
 log = structlog.get_logger()
+
+CLEARED = "emergency_cleared"
+_REASON, _CORRELATION = 200, 128
 
 
 class Inbox:
@@ -38,6 +43,7 @@ class Inbox:
         bus: Bus,
         stops: Stops,
         ledger: EmergencyLedger,
+        clears: Clears,
         timeout: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
@@ -45,6 +51,7 @@ class Inbox:
         self._bus = bus
         self._stops = stops
         self._ledger = ledger
+        self._clears = clears
         self._timeout = timeout
         self._clock = clock
 
@@ -57,38 +64,79 @@ class Inbox:
         batch = decode(deliveries)
         if batch.unreadable:
             await reject(self._bus, batch.unreadable, Code.PROCESSING_FAILED)
-        for message in batch.messages:
+        for message, sequence in batch.messages:
+            if isinstance(message, Sent):
+                continue
+            state = message.state if isinstance(message, ActuatorStatus) else None
+            self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state)
             if isinstance(message, ActuatorAlert) and message.alert_type in CRITICAL:
-                await self._stop_for(message)
+                await self._stop_for(message, sequence)
         now = self._clock()
         async with self._pool.connection() as connection:
             step = await self._begin(connection, batch, now)
-            for message in batch.messages:
-                self._apply(message, step)
+            for message, sequence in batch.messages:
+                self._apply(message, step, f"{sequence:016d}")
             await conclude(connection, self._bus, step, now, self._timeout)
         await self._stop_again(batch)
+        await self._take_answers(batch)
 
-    async def _stop_for(self, alert: ActuatorAlert) -> None:
+    async def _take_answers(self, batch: Batch) -> None:
+        """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is
+        switched off pin by pin."""
+        said: dict[str, int] = {}
+        for message, sequence in batch.messages:
+            if isinstance(message, ActuatorStatus) and message.emergency == "normal":
+                said[message.esp_id] = sequence
+        for answer, sequence in batch.answers:
+            if answer.answer == "error":
+                await self._refused(answer)
+            elif CLEARED in (answer.status, answer.state, answer.outcome) or answer.answer == "recovery":
+                said[answer.esp_id] = sequence
+        for esp_id, sequence in said.items():
+            await self._clears.confirmed(esp_id, sequence)
+
+    async def _refused(self, answer: EmergencyAnswer) -> None:
+        """A device did not take an emergency, as for a wrong token: the stop stays in force, each pin gets OFF."""
+        held = holds(self._stops.board(), answer.esp_id)
+        if not held:
+            return
+        why = answer.message or answer.error or "no reason given"
+        log.error("emergency_refused", esp_id=answer.esp_id, why=why)
+        async with self._pool.connection() as connection:
+            pins = await unit_store.pins(connection, answer.esp_id)
+        await self._stops.switch_off(held[0].stop, pins, f"refused-{answer.received_at}")
+        event = outgoing.system_event(
+            "emergency_refused",
+            f"stop refused by device {answer.esp_id}: {why}; OFF is sent to each of its actuators",
+            answer.received_at,
+            event_id=f"emergency-refused-{answer.esp_id}-{answer.received_at}",
+            esp_id=answer.esp_id,
+            severity="critical",
+            details={"error": answer.error, "actuators": len(pins)},
+        )
+        await self._bus.publish_batch([event])
+
+    async def _stop_for(self, alert: ActuatorAlert, sequence: int) -> None:
         """A device stopped something by itself: it stays stopped until a person clears it.
 
-        An alert from before the last clearing is the echo of a stop that is over, and one under a stop adds nothing.
+        An alert that stands before the last clear in the stream is the echo of a stop that is over; one under a stop,
+        or one that says that a stop is in force, adds nothing.
         """
         esp_id, gpio = target_of_alert(alert.esp_id, alert.gpio)
-        if covering(self._stops, alert.esp_id, alert.gpio) is not None:
+        if IN_STOP_STATE in (alert.message or "") or covering(self._stops, alert.esp_id, alert.gpio) is not None:
             return
-        emergency_id = f"alert-{alert.esp_id}-{alert.gpio}-{alert.ts}"
+        emergency_id = f"alert-{alert.esp_id}-{alert.gpio}-{alert.received_at}"
         async with self._pool.connection() as connection:
             if await emergency_store.is_known(connection, emergency_id):
                 return
-            cleared_at = await emergency_store.last_cleared_at(connection, esp_id, gpio)
-        if cleared_at is not None and time_of(alert.received_at) <= cleared_at:
-            return
+            if await emergency_store.is_echo(connection, esp_id, gpio, sequence, time_of(alert.received_at)):
+                return
         stop = Emergency(
             emergency_id=emergency_id,
             esp_id=esp_id,
             gpio=gpio,
-            reason=f"{alert.alert_type}: {alert.message}" if alert.message else alert.alert_type,
-            raised_by=f"device {alert.esp_id}",
+            reason=(f"{alert.alert_type}: {alert.message}" if alert.message else alert.alert_type)[:_REASON],
+            raised_by=f"{BY_DEVICE}{alert.esp_id}",
             raised_at=alert.received_at,
         )
         stop = await self._stops.raise_(stop)
@@ -99,13 +147,14 @@ class Inbox:
 
         A command is on its way before its transaction ends: what is said of it waits here for the lock until then.
         """
-        keys = {_key(message) for message in batch.messages if isinstance(message, Sent)}
-        reported = {_key(message): message for message in batch.messages if not isinstance(message, Sent)}
+        messages = [message for message, _ in batch.messages]
+        keys = {_key(message) for message in messages if isinstance(message, Sent)}
+        reported = {_key(message): message for message in messages if not isinstance(message, Sent)}
         units = await unit_store.lock(connection, keys | set(reported))
         missing = {key: message for key, message in reported.items() if key not in units and _is_pin(message)}
         if not missing:
             return Step(units)
-        types = {_key(status): status.actuator_type for status in batch.messages if isinstance(status, ActuatorStatus)}
+        types = {_key(status): status.actuator_type for status in messages if isinstance(status, ActuatorStatus)}
         found = [(*key, message.kaiser_id, types.get(key, "unknown")) for key, message in missing.items()]
         added = await unit_store.add_unregistered(connection, found)
         step = Step(await unit_store.lock(connection, keys | set(reported)))
@@ -127,21 +176,21 @@ class Inbox:
             )
         return step
 
-    def _apply(self, message: Message | Sent, step: Step) -> None:
+    def _apply(self, message: Message | Sent, step: Step, key: str) -> None:
         match message:
             case Sent():
                 _apply_sent(message, step)
             case ActuatorStatus():
-                _apply_status(message, step)
+                _apply_status(message, step, key)
             case ActuatorResponse():
-                _apply_response(message, step)
+                _apply_response(message, step, key)
             case ActuatorAlert():
-                _apply_alert(message, step)
+                _apply_alert(message, step, key)
 
     async def _stop_again(self, batch: Batch) -> None:
         """An actuator that is on although it is stopped is told again, and a person is told."""
         defiant: dict[Key, ActuatorStatus] = {}
-        for message in batch.messages:
+        for message, _ in batch.messages:
             if isinstance(message, ActuatorStatus):
                 defiant[_key(message)] = message
         for (esp_id, gpio), status in defiant.items():
@@ -164,7 +213,7 @@ def _apply_sent(message: Sent, step: Step) -> None:
         step.units[unit.key] = on_sent(unit, message.command_id, message.at)
 
 
-def _apply_status(status: ActuatorStatus, step: Step) -> None:
+def _apply_status(status: ActuatorStatus, step: Step, key: str) -> None:
     unit = step.units[_key(status)]
     step.units[unit.key] = on_status(unit, status.state, status.value, status.error, time_of(status.received_at))
     step.events.append(outgoing.status_event(status))
@@ -174,7 +223,7 @@ def _apply_status(status: ActuatorStatus, step: Step) -> None:
             status.esp_id,
             status.gpio,
             "status",
-            "",
+            key,
             state=status.state,
             value=status.value,
             command=status.last_command,
@@ -183,7 +232,7 @@ def _apply_status(status: ActuatorStatus, step: Step) -> None:
     )
 
 
-def _apply_response(response: ActuatorResponse, step: Step) -> None:
+def _apply_response(response: ActuatorResponse, step: Step, key: str) -> None:
     unit = step.units[_key(response)]
     answer = Answer(
         response.command,
@@ -201,17 +250,17 @@ def _apply_response(response: ActuatorResponse, step: Step) -> None:
             response.esp_id,
             response.gpio,
             "response",
-            response.correlation_id or response.command,
+            key,
             value=response.value,
             command=response.command,
-            command_id=ended.command_id if ended else response.correlation_id,
+            command_id=ended.command_id if ended else (response.correlation_id or "")[:_CORRELATION] or None,
             success=response.success,
             message=response.message,
         )
     )
 
 
-def _apply_alert(alert: ActuatorAlert, step: Step) -> None:
+def _apply_alert(alert: ActuatorAlert, step: Step, key: str) -> None:
     metrics.ALERTS.labels(alert.alert_type).inc()
     step.events.append(outgoing.alert_event(alert, critical=alert.alert_type in CRITICAL))
     step.history.append(
@@ -220,7 +269,7 @@ def _apply_alert(alert: ActuatorAlert, step: Step) -> None:
             alert.esp_id,
             alert.gpio,
             "alert",
-            alert.alert_type,
+            key,
             alert_type=alert.alert_type,
             message=alert.message,
         )

@@ -27,7 +27,10 @@ EMERGENCY_BYTES, COMMAND_BYTES = 255, 511
 _REASON, _ISSUED_BY, _CORRELATION = 64, 64, 40
 """Most characters (of issued_by bytes) of these texts in what goes to a device."""
 _STOP_EXPIRES_MS = 3_600_000
-"""A stop that no broker took for an hour: the device is told again when it comes online."""
+"""A stop that no broker took for an hour: the device is sent it again when it comes online."""
+_BEHIND_EXPIRES_MS = 4_000
+"""The second copy of a stop on the ordinary lane: never later than the first clear of it may be sent."""
+CLEAR_EXPIRES_MS = 15_000
 
 
 def command_message(command: CommandRecord) -> Outgoing:
@@ -77,12 +80,12 @@ def off_message(
 
 def stop_message(address: Address, stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True) -> Outgoing:
     """A device's own emergency: it switches everything off and takes no command until a clear."""
-    return _emergency(address, "emergency_stop", stop, stop.reason, now_ms, occasion, urgent=urgent)
+    return _emergency(address, "emergency_stop", stop, stop.reason, now_ms, occasion, stop.number, urgent=urgent)
 
 
-def clear_message(address: Address, stop: Emergency, reason: str, now_ms: int, occasion: str) -> Outgoing:
-    """Let a device take commands again."""
-    return _emergency(address, "clear_emergency", stop, reason, now_ms, occasion, urgent=True)
+def clear_message(address: Address, stop: Emergency, reason: str, now_ms: int, occasion: str, number: int) -> Outgoing:
+    """Let a device take commands again. ingest does not write it behind a stop with a greater number."""
+    return _emergency(address, "clear_emergency", stop, reason, now_ms, occasion, number, urgent=True)
 
 
 def broadcast_message(stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True) -> Outgoing:
@@ -90,7 +93,10 @@ def broadcast_message(stop: Emergency, now_ms: int, occasion: str, *, urgent: bo
     whatever it reads there."""
     body = wire.BroadcastEmergency(reason=stop.reason[:_REASON], issued_by=stop.raised_by[:_ISSUED_BY])
     message = OutboxMessage(
-        topic=build(Kind.BROADCAST_EMERGENCY, ""), payload=body.model_dump_json(), expires_at=now_ms + _STOP_EXPIRES_MS
+        topic=build(Kind.BROADCAST_EMERGENCY, ""),
+        payload=body.model_dump_json(),
+        expires_at=now_ms + (_STOP_EXPIRES_MS if urgent else _BEHIND_EXPIRES_MS),
+        number=stop.number,
     )
     names = (BROADCAST, _EVERYBODY)
     subject = urgent_subject(*names) if urgent else outbox_subject(*names)
@@ -105,16 +111,21 @@ def _emergency(
     reason: str,
     now_ms: int,
     occasion: str,
+    number: int | None,
     *,
     urgent: bool,
 ) -> Outgoing:
     topic = build(Kind.EMERGENCY, address.kaiser_id, address.esp_id)
+    clears = command == "clear_emergency"
+    expires_ms = CLEAR_EXPIRES_MS if clears else _STOP_EXPIRES_MS if urgent else _BEHIND_EXPIRES_MS
     correlation_id = f"{stop.emergency_id}-{occasion}"[-_CORRELATION:]
     message = OutboxMessage(
         topic=topic,
         payload=emergency_payload(topic, command, address.token, reason, correlation_id),
-        expires_at=now_ms + _STOP_EXPIRES_MS,
-        only_newest=command == "clear_emergency",
+        expires_at=now_ms + expires_ms,
+        only_newest=clears,
+        number=number,
+        clears=clears,
     )
     names = (address.kaiser_id, address.esp_id)
     subject = urgent_subject(*names) if urgent else outbox_subject(*names)

@@ -2,84 +2,154 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus, Outgoing
+from kaiser_common.bus import Bus, BusUnavailable, Outgoing
 from kaiser_common.mirror import Mirror
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.subjects import OUTBOX, commands_filter
+from kaiser_common.subjects import EMERGENCIES_BUCKET, OUTBOX, commands_filter
 from nats.errors import Error as NatsError
 
 from kaiser_actuator import metrics, outgoing
-from kaiser_actuator.addresses import Address, Addresses
-from kaiser_actuator.emergencies import key_of, of_device
+from kaiser_actuator.addresses import Addresses
+from kaiser_actuator.emergencies import key_of
+from kaiser_actuator.emergency_core import Board, Delete, Held, Put, SendClear, holds, press, stamped
 
 log = structlog.get_logger()
 
-_CLEAR_BATCH = 500
+_SEND_AFTER_S = 0.25
+"""A stop goes out without its number if the bucket takes longer to give one."""
+_STORE_WITHIN_S = 3.0
+_BASE_SHIFT = 24
+_SINCE_S = 1_577_836_800
 
 
 class Stops(Mapping[str, Emergency]):
-    """Raises, repeats and takes back stops. The bucket is what counts: every replica mirrors it, a restart reads it.
+    """Raises, repeats and clears stops as `emergency_core` decides. The bucket is what counts: every replica mirrors
+    it, a restart reads it.
 
-    Killed between the OUTBOX and the bucket: the caller got no answer and the devices are stopped all the same.
+    Killed between the bucket and the OUTBOX: the caller got no answer; the next replica that sees the device online
+    sends it the stop.
     """
 
     def __init__(
         self,
         bus: Bus,
         bucket: BucketWriter,
-        mirror: Mirror[Emergency],
+        mirror: Mirror[Held],
         devices: Mapping[str, DeviceRecord],
         now_ms: Callable[[], int],
+        base: int = 0,
     ) -> None:
+        self.addresses = Addresses(devices)
+        self.told: dict[str, int] = {}
+        """When a stop was last sent to a device, ms; one entry a device."""
         self._bus = bus
         self._bucket = bucket
         self._mirror = mirror
-        self.addresses = Addresses(devices)
         self._now_ms = now_ms
-        self._raised: dict[str, Emergency] = {}
-        """Ours, until the mirror has them."""
+        self._base = base
+        self._on: set[tuple[str, int]] = set()
+        self._raising: dict[str, Emergency] = {}
+        """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
+        self._own: dict[str, Held] = {}
+        self._gone: dict[str, int] = {}
+        """Our changes, until the mirror has them: values, and revisions that were deleted."""
         mirror.on_change(self._on_change)
 
     def __getitem__(self, key: str) -> Emergency:
-        return self._raised[key] if key in self._raised else self._mirror[key]
+        held = self.held(key)
+        if held is None:
+            raise KeyError(key)
+        return held.stop
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._mirror, **self._raised})
+        return iter(self.board())
 
     def __len__(self) -> int:
-        return len({**self._mirror, **self._raised})
+        return len(self.board())
+
+    def held(self, key: str) -> Held | None:
+        """What the bucket has for a key, with our own changes that the mirror does not show yet."""
+        mirrored, own = self._mirror.get(key), self._own.get(key)
+        held = own if mirrored is None or (own is not None and own.revision > mirrored.revision) else mirrored
+        if held is not None and held.revision > self._gone.get(key, -1):
+            return held
+        return Held(self._raising[key], 0, 0) if key in self._raising else None
+
+    def board(self) -> Board:
+        """Everything in force."""
+        return {
+            key: held for key in {**self._mirror, **self._own, **self._raising} if (held := self.held(key)) is not None
+        }
+
+    def heard(self, esp_id: str, gpio: int, kaiser_id: str, state: bool | None) -> None:
+        """Note what a device says: its site, and whether the actuator is on (None: not said)."""
+        self.addresses.heard(esp_id, kaiser_id)
+        if state is True:
+            self._on.add((esp_id, gpio))
+        elif state is False:
+            self._on.discard((esp_id, gpio))
 
     async def raise_(self, stop: Emergency) -> Emergency:
-        """Stop: on the OUTBOX's urgent lane and in the bucket, both on disk when this returns. The stop in force is
-        the older one where there is one; the devices are told again all the same.
+        """Stop: in the bucket, which gives it its number, and on the OUTBOX's urgent lane; both on disk when this
+        returns. A bucket that is slow delays no stop: it then goes out without a number first.
 
-        BusUnavailable, NatsError: it may not be safe on disk, ask again; this replica refuses commands meanwhile.
+        BusUnavailable, NatsError, TimeoutError: it may not be safe on disk, ask again; this replica refuses commands
+        meanwhile.
         """
         started = time.perf_counter()
         key = key_of(stop.esp_id, stop.gpio)
-        stop = self.get(key, stop)
-        self._raised[key] = stop
-        metrics.EMERGENCIES.set(len(self))
-        outcomes = await asyncio.gather(
-            self.tell(stop, "raised"),
-            self._bucket.put(key, stop.model_dump_json().encode()),
-            return_exceptions=True,
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        self._raising[key] = stop
+        storing = asyncio.ensure_future(self.apply(press(stop)))
+        try:
+            await asyncio.wait({storing}, timeout=_SEND_AFTER_S)
+            if not storing.done() or storing.exception() is not None:
+                await self.tell(stop, "early")
+            held = await asyncio.wait_for(storing, _STORE_WITHIN_S)
+        finally:
+            storing.cancel()
+        raised = held.stop if held is not None else stop
+        self._raising.pop(key, None)
+        await self.tell(raised, "raised")
         metrics.STOP_SECONDS.observe(time.perf_counter() - started)
         log.warning("emergency_raised", key=key, by=stop.raised_by, reason=stop.reason)
-        return stop
+        return raised
+
+    async def apply(self, change: Put | Delete) -> Held | None:
+        """Change the bucket; what it holds then, of a deletion what it held; None if somebody changed it before."""
+        before = self.held(change.key)
+        if isinstance(change, Delete):
+            if not await self._bucket.delete_revision(change.key, change.expect):
+                return None
+            if self._mirror.revision(change.key) <= change.expect:
+                self._gone[change.key] = change.expect
+            metrics.EMERGENCIES.set(len(self))
+            return before
+        value = change.stop.model_dump_json().encode()
+        if change.expect is None:
+            revision: int | None = await self._bucket.put(change.key, value)
+        else:
+            revision = await self._bucket.replace(change.key, value, change.expect)
+        if revision is None:
+            return None
+        held = stamped(change.stop, revision, self._base)
+        own = self._own.get(change.key)
+        if self._mirror.revision(change.key) < revision and (own is None or own.revision < revision):
+            self._own[change.key] = held
+        metrics.EMERGENCIES.set(len(self))
+        return held
 
     async def tell(self, stop: Emergency, why: str) -> None:
         """Send a stop ahead of all that waits, to a device that the registry does not have too."""
-        await self._bus.publish_batch(self._messages(stop, why, urgent=True))
+        messages = self._messages(stop, why, urgent=True)
+        if stop.esp_id is None:  # the broadcast reaches all before the first device's own message is built
+            await self._bus.publish_batch(messages[:1])
+            messages = messages[1:]
+        await self._bus.publish_batch(messages)
         metrics.STOPS.labels(why).inc()
 
     async def follow(self, stop: Emergency) -> None:
@@ -91,67 +161,90 @@ class Stops(Mapping[str, Emergency]):
         """Take the commands off the OUTBOX that a stop covers."""
         try:
             await self._bus.jetstream.purge_stream(OUTBOX.name, subject=commands_filter(stop.esp_id, stop.gpio))
-        except (NatsError, TimeoutError) as error:
+        except (NatsError, TimeoutError, BusUnavailable) as error:
             log.warning("commands_not_purged", key=key_of(stop.esp_id, stop.gpio), error=str(error))
 
-    async def greet(self, esp_id: str) -> None:
-        """Tell a device that came online of every stop that covers it."""
-        stops = of_device(self.values(), esp_id)
-        if not stops:
+    async def send_again(self, esp_id: str, why: str) -> None:
+        """Send a device every stop that holds it."""
+        occasion = f"{why}-{self._now_ms() // 1000}"
+        messages = [self._own_message(held.stop, esp_id, occasion, urgent=True) for held in holds(self.board(), esp_id)]
+        if not messages:
             return
-        occasion = f"online-{self._now_ms() // 5000}"
-        await self._bus.publish_batch([self._own(each, esp_id, occasion, urgent=True) for each in stops])
-        metrics.STOPS.labels("online").inc(len(stops))
-        log.info("emergency_sent_again", esp_id=esp_id, stops=len(stops))
+        await self._bus.publish_batch(messages)
+        metrics.STOPS.labels(why).inc(len(messages))
+        log.info("emergency_sent_again", esp_id=esp_id, stops=len(messages), why=why)
 
-    async def take_back(self, stop: Emergency, reason: str) -> None:
-        """Delete a stop from the bucket, then let its devices go on; what else stops them is sent again behind it."""
-        key = key_of(stop.esp_id, stop.gpio)
-        await self.forget(key)
-        concerned = self.addresses.all() if stop.esp_id is None else [self.addresses.of(stop.esp_id)]
-        messages = [message for address in concerned for message in self._release(address, stop, reason)]
-        for start in range(0, len(messages), _CLEAR_BATCH):
-            await self._bus.publish_batch(messages[start : start + _CLEAR_BATCH])
-        log.warning("emergency_cleared", key=key, reason=reason)
+    async def switch_off(self, stop: Emergency, pins: list[tuple[str, int]], occasion: str) -> None:
+        """OFF ahead of all that waits, to actuators under a stop; the same occasion again sends nothing twice."""
+        await self._bus.publish_batch(
+            [
+                outgoing.off_message(self.addresses.of(esp_id), gpio, stop, self._now_ms(), occasion)
+                for esp_id, gpio in pins
+            ]
+        )
 
-    async def forget(self, key: str) -> None:
-        """Delete a stop from the bucket and from memory; back once the mirror knows, within a second."""
-        await self._bucket.delete(key)
-        self._raised.pop(key, None)
-        for _ in range(100):
-            if key not in self._mirror:
-                return
-            await asyncio.sleep(0.01)
+    async def send_clears(self, clears: list[SendClear]) -> None:
+        """Send clears to their devices."""
+        await self._bus.publish_batch(
+            [
+                self._clear(each.held.stop.esp_id, each.held, f"c{each.held.revision}-{each.attempt}")
+                for each in clears
+                if each.held.stop.esp_id is not None
+            ]
+        )
 
-    async def keep(self, key: str, stop: Emergency) -> None:
-        """Put a stop into the bucket that the table knows and the bucket has lost."""
-        await self._bucket.put(key, stop.model_dump_json().encode())
+    async def release(self, held: Held, esp_ids: list[str]) -> None:
+        """Send devices a clear that nobody waits for."""
+        await self._bus.publish_batch([self._clear(esp_id, held, f"r{held.revision}") for esp_id in esp_ids])
 
-    def _release(self, address: Address, stop: Emergency, reason: str) -> Sequence[Outgoing]:
-        occasion = f"after-{self._now_ms()}"
-        still = [each for each in of_device(self.values(), address.esp_id) if each.emergency_id != stop.emergency_id]
-        again = [self._own(each, address.esp_id, occasion, urgent=True) for each in still]
-        if stop.gpio is not None or any(each.gpio is None for each in still):
-            return again  # one actuator is locked by Kaiser alone, and a wider stop holds the device all the same
-        return [outgoing.clear_message(address, stop, reason, self._now_ms(), occasion), *again]
+    def _clear(self, esp_id: str, held: Held, occasion: str) -> Outgoing:
+        reason = held.clearing.reason if held.clearing else held.stop.reason
+        address = self.addresses.of(esp_id)
+        return outgoing.clear_message(address, held.stop, reason, self._now_ms(), occasion, held.number)
 
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
         """All that a stop puts on the OUTBOX: everything by broadcast first, then each device by its own topic, for
-        firmware B refuses the broadcast where it has no token."""
-        occasion = f"{why}-{self._now_ms()}"
-        if stop.esp_id is not None:
-            return [self._own(stop, stop.esp_id, occasion, urgent=urgent)]
-        own = [self._own(stop, each.esp_id, occasion, urgent=urgent) for each in self.addresses.all()]
-        return [outgoing.broadcast_message(stop, self._now_ms(), occasion, urgent=urgent), *own]
+        firmware B refuses the broadcast where it has no token; then OFF to what reports on."""
+        now_ms = self._now_ms()
+        occasion = f"{why}-{now_ms}"
+        if stop.gpio is not None and stop.esp_id is not None:
+            return [self._own_message(stop, stop.esp_id, occasion, urgent=urgent)]
+        esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
+        messages = [self._own_message(stop, esp_id, occasion, urgent=urgent) for esp_id in esp_ids]
+        if stop.esp_id is None:
+            messages.insert(0, outgoing.broadcast_message(stop, now_ms, occasion, urgent=urgent))
+        on = [pin for pin in sorted(self._on) if stop.esp_id in (None, pin[0])] if urgent else []
+        off = [outgoing.off_message(self.addresses.of(esp), gpio, stop, now_ms, "on") for esp, gpio in on]
+        return [*messages, *off]
 
-    def _own(self, stop: Emergency, esp_id: str, occasion: str, *, urgent: bool) -> Outgoing:
+    def _own_message(self, stop: Emergency, esp_id: str, occasion: str, *, urgent: bool) -> Outgoing:
         """What a stop is to one device: its emergency, or OFF where it is about one actuator."""
         address, now_ms = self.addresses.of(esp_id), self._now_ms()
         if stop.gpio is not None:
             return outgoing.off_message(address, stop.gpio, stop, now_ms, occasion, urgent=urgent)
+        self.told[esp_id] = now_ms
         return outgoing.stop_message(address, stop, now_ms, occasion, urgent=urgent)
 
-    def _on_change(self, key: str, stop: Emergency | None) -> None:
-        if stop is not None:
-            self._raised.pop(key, None)
+    def _on_change(self, key: str, held: Held | None) -> None:
+        revision = self._mirror.revision(key)
+        if key in self._own and self._own[key].revision <= revision:
+            del self._own[key]
+        if key in self._gone and self._gone[key] < revision:
+            del self._gone[key]
         metrics.EMERGENCIES.set(len(self))
+
+
+async def number_base(bucket: BucketWriter) -> int:
+    """What revisions are added to, so that numbers grow on when the bucket was made anew and counts from 1 again."""
+    made_at = await bucket.made_at()
+    return 0 if made_at is None else (int(made_at.timestamp()) - _SINCE_S) << _BASE_SHIFT
+
+
+def open_board(bus: Bus, base: int) -> Mirror[Held]:
+    """The bucket of stops, each with its revision and number."""
+    return Mirror(
+        bus,
+        EMERGENCIES_BUCKET,
+        lambda body: Held(Emergency.model_validate_json(body), 0, 0),
+        stamp=lambda held, revision: stamped(held.stop, revision, base),
+    )

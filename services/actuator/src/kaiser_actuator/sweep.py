@@ -48,12 +48,17 @@ class Sweep:
         self._clock = clock
         self._came_online: set[str] = set()
         self._online: set[str] = set()
+        self._woken: set[str] = set()
+        self._lost: dict[str, datetime] = {}
+        """Devices that came and went since the tables were brought in line; at most one entry a device."""
         self._wake = asyncio.Event()
         self._align_at: datetime | None = None
 
     def on_device(self, esp_id: str, device: DeviceRecord | None) -> None:
         """Remember who came online; at most as many as there are devices."""
         if device is None or not device.online:
+            if esp_id in self._online:
+                self._lost[esp_id] = self._clock()
             self._online.discard(esp_id)
         elif esp_id not in self._online:
             self._online.add(esp_id)
@@ -77,14 +82,30 @@ class Sweep:
 
     async def once(self) -> None:
         """One look. Stops go first: they need no database."""
-        for esp_id in sorted(self._came_online):
-            await self._stops.greet(esp_id)
-            self._came_online.discard(esp_id)
         now = self._clock()
+        came = sorted(self._came_online)
+        for esp_id in came:
+            await self._stops.send_again(esp_id, "online")
+            self._came_online.discard(esp_id)
+            self._woken.add(esp_id)
         if self._align_at is None or now >= self._align_at:
             await self._ledger.align()
             self._align_at = now + timedelta(seconds=_ALIGN_EVERY_S)
+        await self._come_and_go(now)
         await self._what_is_due(now)
+
+    async def _come_and_go(self, now: datetime) -> None:
+        """States of devices that went away are unknown until they report; guards of those that came back are due."""
+        lost, woken = dict(self._lost), set(self._woken)
+        if not lost and not woken:
+            return
+        async with self._pool.connection() as connection:
+            if lost:
+                await unit_store.forget_states(connection, lost)
+            if woken:
+                await unit_store.wake_guards(connection, sorted(woken), now)
+        self._lost = {esp_id: at for esp_id, at in self._lost.items() if lost.get(esp_id) != at}
+        self._woken -= woken
 
     async def _what_is_due(self, now: datetime) -> None:
         async with self._pool.connection() as connection:
@@ -97,10 +118,10 @@ class Sweep:
             await conclude(connection, self._bus, step, now, self._timeout)
 
     async def _one(self, connection: Connection, step: Step, key: Key, now: datetime) -> None:
-        unit, off_is_due = on_time(step.units[key], now, self._timeout)
+        online = self._is_online(key[0])
+        unit, off_is_due = on_time(step.units[key], now, self._timeout, online=online)
         step.units[key] = unit
-        online = self._is_online(unit.esp_id)
-        if off_is_due and online:
+        if off_is_due:
             await self._switch_off(connection, step, unit, now)
         if online:
             step.dispatch(key, now)

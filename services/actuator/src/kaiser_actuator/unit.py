@@ -12,6 +12,11 @@ from kaiser_actuator.commands import Answer, CommandRecord
 GUARD_GRACE = timedelta(seconds=5)
 """So long after the end of its duration an actuator may still be reported on."""
 _GUARD_AGAIN_S, _GUARD_AGAIN_AT_MOST_S = 10, 300
+_GUARD_LOOKS_AGAIN = timedelta(seconds=10)
+GUARD_WAITS = -1
+"""`tries` of a guard that is due and waits for its device."""
+RUNTIME = "max_runtime"
+"""`command_id` of the guard of an actuator that reports on: it has no command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Unit:
     kaiser_id: str
     settings: ActuatorSettings = field(default_factory=ActuatorSettings)
     registered: bool = False
+    on_since: datetime | None = None
     state: bool | None = None
     value: float | None = None
     reported_at: datetime | None = None
@@ -48,8 +54,9 @@ class Unit:
 
     @property
     def may_be_on(self) -> bool:
-        """Whether it is on, or an open command may switch it on."""
-        return self.state is True or any(each.switches_on for each in self.open)
+        """Whether it is on, not known to be off, or an open command may switch it on."""
+        unknown = self.state is None and self.reported_at is not None
+        return self.state is True or unknown or any(each.switches_on for each in self.open)
 
 
 def admitted(unit: Unit, command: CommandRecord) -> Unit:
@@ -71,7 +78,7 @@ def on_sent(unit: Unit, command_id: str, at: datetime) -> Unit:
     guard = _guard_of(before, at)
     if unit.guard is not None and unit.guard.due_at > guard.due_at:
         guard = replace(guard, due_at=unit.guard.due_at)
-    return replace(after, guard=guard)
+    return _within_runtime(replace(after, guard=guard))
 
 
 def on_answer(unit: Unit, answer: Answer) -> tuple[Unit, CommandRecord | None]:
@@ -84,7 +91,7 @@ def on_answer(unit: Unit, answer: Answer) -> tuple[Unit, CommandRecord | None]:
         # What the device does now is this command; an OFF is believed once the status says off.
         if waiting.command != "OFF":
             since = waiting.sent_at or answer.at
-            after = replace(after, guard=_guard_of(waiting, since) if waiting.duration_s else None)
+            after = _within_runtime(replace(after, guard=_guard_of(waiting, since) if waiting.duration_s else None))
     elif unit.guard is not None and unit.guard.command_id == waiting.command_id:
         after = replace(after, guard=None)
     return after, after.ended[-1]
@@ -98,31 +105,42 @@ def on_status(unit: Unit, state: bool, value: float, error: str | None, at: date
     guard = unit.guard
     if guard is not None and not state and at >= guard.since:
         guard = None
-    return replace(unit, state=state, value=value, reported_at=at, last_error=error, guard=guard)
+    on_since = (unit.on_since or at) if state else None
+    after = replace(unit, state=state, value=value, reported_at=at, last_error=error, guard=guard, on_since=on_since)
+    return _within_runtime(after)
 
 
 def on_stop(unit: Unit, reason: str, at: datetime) -> Unit:
-    """An emergency stop: every open command is cancelled and the actuator taken for off.
+    """An emergency stop: every open command is cancelled, and the actuator's state is unknown until it is reported.
 
     A guard stays, so that an actuator of which nothing more is heard still gets its OFF.
     """
-    stopped = replace(unit, state=False, value=0.0)
+    stopped = on_lost(unit)
     for each in unit.open:
         stopped = _change(stopped, each.command_id, lambda command: commands.cancelled(command, reason, at))
     return stopped
 
 
-def on_time(unit: Unit, now: datetime, timeout: timedelta) -> tuple[Unit, bool]:
-    """What time does: commands expire; True if the guard says that OFF must be sent now."""
+def on_lost(unit: Unit) -> Unit:
+    """The device may have done anything since its last report: its state is unknown."""
+    return replace(unit, state=None, value=None)
+
+
+def on_time(unit: Unit, now: datetime, timeout: timedelta, *, online: bool = True) -> tuple[Unit, bool]:
+    """What time does: commands expire; True if the guard says that OFF must be sent now.
+
+    While the device is away nothing can be sent, so no try is counted.
+    """
     for each in unit.open:
         unit = _change(unit, each.command_id, lambda command: commands.expired(command, now, timeout))
     guard = unit.guard
     if guard is None or now < guard.due_at:
         return unit, False
-    pause_s = min(_GUARD_AGAIN_S * 2**guard.tries, _GUARD_AGAIN_AT_MOST_S)
-    return replace(
-        unit, guard=replace(guard, due_at=now + timedelta(seconds=pause_s), tries=min(guard.tries + 1, 10))
-    ), True
+    if not online:
+        return replace(unit, guard=replace(guard, due_at=now + _GUARD_LOOKS_AGAIN, tries=GUARD_WAITS)), False
+    tries = max(guard.tries, 0)
+    pause_s = min(_GUARD_AGAIN_S * 2**tries, _GUARD_AGAIN_AT_MOST_S)
+    return replace(unit, guard=replace(guard, due_at=now + timedelta(seconds=pause_s), tries=min(tries + 1, 10))), True
 
 
 def next_deadline(unit: Unit, timeout: timedelta) -> datetime | None:
@@ -131,6 +149,19 @@ def next_deadline(unit: Unit, timeout: timedelta) -> datetime | None:
     if unit.guard is not None:
         times.append(unit.guard.due_at)
     return min(times, default=None)
+
+
+def _within_runtime(unit: Unit) -> Unit:
+    """Guard the longest runtime from the first report of on, whoever switched it on and however often."""
+    if unit.on_since is None or not unit.settings.max_runtime_s:
+        return unit
+    due_at = unit.on_since + timedelta(seconds=unit.settings.max_runtime_s) + GUARD_GRACE
+    guard = unit.guard
+    if guard is None:
+        return replace(unit, guard=Guard(RUNTIME, unit.on_since, due_at))
+    if guard.tries == 0 and guard.due_at > due_at:
+        return replace(unit, guard=replace(guard, due_at=due_at))
+    return unit
 
 
 def _guard_of(command: CommandRecord, since: datetime) -> Guard:

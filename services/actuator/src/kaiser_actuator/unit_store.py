@@ -1,28 +1,32 @@
 """The SQL of actuators with their open commands: locked, read whole, written back where they changed."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from kaiser_common.schemas.api.actuators import ActuatorSettings
+from kaiser_common.schemas.api.actuators import ACTUATOR_TYPE, ActuatorSettings
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 
 from kaiser_actuator import commands
 from kaiser_actuator.commands import CommandRecord
-from kaiser_actuator.unit import Guard, Unit
+from kaiser_actuator.unit import GUARD_WAITS, Guard, Unit
 
 Connection = AsyncConnection[Any]
 Key = tuple[str, int]
+OTHER = "other"
+"""The type of an actuator whose own is no valid name."""
 
 _UNIT = """
     a.esp_id, a.gpio, a.kaiser_id, a.settings, a.registered, a.state, a.value, a.reported_at, a.last_error,
-    a.guard_command_id, a.guard_since, a.guard_due_at, a.guard_tries
+    a.guard_command_id, a.guard_since, a.guard_due_at, a.guard_tries, a.on_since
 """
 _COMMAND = """
     command_id, esp_id, gpio, kaiser_id, command, value, duration_s, issued_by, queued_at, expires_at, state, reason,
-    idempotency_key, state_reason, dispatched_at, sent_at, ended_at, message
+    idempotency_key, body_hash, state_reason, dispatched_at, sent_at, ended_at, message
 """
 
 
@@ -92,6 +96,39 @@ async def lock_due(connection: Connection, now: datetime, online: Sequence[str],
     return await _with_commands(connection, await cursor.fetchall())
 
 
+async def devices_with_actuators(connection: Connection) -> set[str]:
+    """Every device that has an actuator, registered or reported."""
+    cursor = await connection.execute("SELECT DISTINCT esp_id FROM actuator.actuators")
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def pins(connection: Connection, esp_id: str) -> list[Key]:
+    """The actuators of a device."""
+    cursor = await connection.execute("SELECT esp_id, gpio FROM actuator.actuators WHERE esp_id = %s", (esp_id,))
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+async def forget_states(connection: Connection, lost: Mapping[str, datetime]) -> None:
+    """The states of devices that went away, by when: unknown, unless they have reported since."""
+    await connection.execute(
+        """
+        UPDATE actuator.actuators a SET state = NULL, value = NULL
+        FROM unnest(%s::text[], %s::timestamptz[]) AS l (esp_id, at)
+        WHERE a.esp_id = l.esp_id AND a.state IS NOT NULL AND a.reported_at <= l.at
+        """,
+        (list(lost), list(lost.values())),
+    )
+
+
+async def wake_guards(connection: Connection, esp_ids: Sequence[str], now: datetime) -> None:
+    """Guards that are over and paused are due at once for devices that came online."""
+    await connection.execute(
+        "UPDATE actuator.actuators SET guard_due_at = %s, guard_tries = %s"
+        " WHERE esp_id = ANY(%s) AND guard_due_at IS NOT NULL AND guard_tries <> 0",
+        (now, GUARD_WAITS, list(esp_ids)),
+    )
+
+
 async def waiting_devices(connection: Connection) -> list[str]:
     """Devices for which a command waits that was not given to the OUTBOX yet."""
     cursor = await connection.execute(
@@ -102,6 +139,10 @@ async def waiting_devices(connection: Connection) -> list[str]:
 
 async def add_unregistered(connection: Connection, found: Sequence[tuple[str, int, str, str]]) -> list[Key]:
     """Add actuators that devices reported, (esp_id, gpio, kaiser_id, actuator_type) each; those that were not there."""
+    found = [
+        (esp_id, gpio, kaiser_id, kind if re.fullmatch(ACTUATOR_TYPE, kind) else OTHER)
+        for esp_id, gpio, kaiser_id, kind in found
+    ]
     cursor = await connection.execute(
         """
         INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings)
@@ -118,9 +159,9 @@ async def _add_command(connection: Connection, command: CommandRecord, timeout: 
     await connection.execute(
         """
         INSERT INTO actuator.commands (command_id, esp_id, gpio, kaiser_id, command, value, duration_s, reason,
-            issued_by, idempotency_key, state, state_reason, message, queued_at, expires_at, dispatched_at, sent_at,
-            ended_at, deadline_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+            issued_by, idempotency_key, body_hash, state, state_reason, message, queued_at, expires_at, dispatched_at,
+            sent_at, ended_at, deadline_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
         """,
         (
             command.command_id,
@@ -133,6 +174,7 @@ async def _add_command(connection: Connection, command: CommandRecord, timeout: 
             command.reason,
             command.issued_by,
             command.idempotency_key,
+            command.body_hash,
             command.state,
             command.state_reason,
             command.message,
@@ -152,7 +194,7 @@ async def save(connection: Connection, before: Unit, after: Unit, timeout: timed
         await connection.execute(
             """
             UPDATE actuator.actuators SET state = %s, value = %s, reported_at = %s, last_error = %s,
-                guard_command_id = %s, guard_since = %s, guard_due_at = %s, guard_tries = %s
+                guard_command_id = %s, guard_since = %s, guard_due_at = %s, guard_tries = %s, on_since = %s
             WHERE esp_id = %s AND gpio = %s
             """,
             (*_columns(after), after.esp_id, after.gpio),
@@ -230,13 +272,15 @@ async def _with_commands(connection: Connection, rows: Sequence[tuple[Any, ...]]
 
 
 def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Unit:
-    esp_id, gpio, kaiser_id, settings, registered, state, value, reported_at, error, command_id, since, due, tries = row
+    esp_id, gpio, kaiser_id, settings, registered, state, value, reported_at, error, *guarded, on_since = row
+    command_id, since, due, tries = guarded
     return Unit(
         esp_id=esp_id,
         gpio=gpio,
         kaiser_id=kaiser_id,
-        settings=ActuatorSettings.model_validate(settings),
+        settings=_to_settings(settings),
         registered=registered,
+        on_since=on_since,
         state=state,
         value=value,
         reported_at=reported_at,
@@ -249,7 +293,20 @@ def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Un
 def _columns(unit: Unit) -> tuple[Any, ...]:
     guard = unit.guard
     watched = (guard.command_id, guard.since, guard.due_at, guard.tries) if guard else (None, None, None, 0)
-    return (unit.state, unit.value, unit.reported_at, unit.last_error, *watched)
+    return (unit.state, unit.value, unit.reported_at, unit.last_error, *watched, unit.on_since)
+
+
+def _to_settings(stored: dict[str, Any]) -> ActuatorSettings:
+    """Settings as they are stored, whatever version wrote them: what is not valid any more is left at its default, an
+    odd type is `other`, so that one row never makes a list unreadable."""
+    try:
+        return ActuatorSettings.model_validate(stored)
+    except ValidationError as error:
+        odd = {each["loc"][0] if each["loc"] else "min_value" for each in error.errors(include_url=False)}
+    kept = {name: value for name, value in stored.items() if name not in odd}
+    if "min_value" in odd:
+        kept.pop("max_value", None)
+    return ActuatorSettings.model_validate({**kept, **({"actuator_type": OTHER} if "actuator_type" in odd else {})})
 
 
 async def put_settings(

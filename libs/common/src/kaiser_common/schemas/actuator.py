@@ -9,7 +9,15 @@ from kaiser_common.schemas import FROZEN, DeviceMessage
 Command = Literal["ON", "OFF", "PWM", "TOGGLE"]
 EmergencyState = Literal["normal", "active", "clearing", "resuming"]
 AlertType = Literal[
-    "emergency_stop", "runtime_protection", "safety_violation", "hardware_error", "config_invalid", "other"
+    "emergency_stop",
+    "runtime_protection",
+    "safety_violation",
+    "verification_failed",
+    "hardware_error",
+    "config_invalid",
+    "offline_rule_hold",
+    "safety_forced_off",
+    "other",
 ]
 
 
@@ -44,6 +52,20 @@ class ActuatorAlert(DeviceMessage):
     gpio: int
     alert_type: AlertType
     message: str | None = None
+
+
+class EmergencyAnswer(DeviceMessage):
+    """What a device says to an emergency: stopped (ack), cleared (response, recovery), or refused (error)."""
+
+    answer: Literal["response", "error", "ack", "recovery"]
+    status: str | None = None
+    error: str | None = None
+    outcome: str | None = None
+    state: str | None = None
+    command: str | None = None
+    message: str | None = None
+    correlation_id: str | None = None
+    gpio_count: int | None = None
 
 
 class ActuatorCommand(BaseModel):

@@ -231,6 +231,8 @@ class OutboxMessage(BaseModel):
     expires_at: int | None = None
     receipt: str | None = None
     only_newest: bool = False
+    number: int | None = None
+    clears: bool = False
 
 
 class Receipt(BaseModel):

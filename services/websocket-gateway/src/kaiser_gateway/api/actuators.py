@@ -7,6 +7,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.rpc import Caller, Nothing, call
 from kaiser_common.schemas.api.actuators import (
     Actuator,
+    ActuatorBody,
     ActuatorKey,
     ActuatorSettings,
     ActuatorsPage,
@@ -25,6 +26,9 @@ from kaiser_common.schemas.api.actuators import (
 from kaiser_common.schemas.api.devices import ESP_ID
 
 from kaiser_gateway.auth import Guard
+
+_CLEAR_TIMEOUT_S = 25.0
+"""A clear waits up to 5 s until a device takes it and 15 s for its confirmation."""
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 Gpio = Annotated[int, Path(ge=0, le=48, examples=[25])]
@@ -71,8 +75,15 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/clear_emergency")
     async def clear_emergency(body: ClearEmergency, caller: Caller = operator) -> Emergencies:
-        """Allow commands again; nothing is switched on by it."""
-        return await call(bus, "actuator", "clear_emergency", body, Emergencies, caller=caller)
+        """Allow commands again; nothing is switched on by it.
+
+        One actuator is free at once. A device must confirm, which it does not before 5 s after the stop: the answer
+        waits for it. 409 when somebody stopped since (`ids`), 504 (5403) when the device did not confirm: its stop
+        stays in force. The stop of everything needs `{"all": true}`.
+        """
+        return await call(
+            bus, "actuator", "clear_emergency", body, Emergencies, caller=caller, timeout_s=_CLEAR_TIMEOUT_S
+        )
 
     @routes.get("/{esp_id}/{gpio}")
     async def read(esp_id: EspId, gpio: Gpio, caller: Caller = viewer) -> Actuator:
@@ -80,9 +91,10 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "actuator", "read", ActuatorKey(esp_id=esp_id, gpio=gpio), Actuator, caller=caller)
 
     @routes.put("/{esp_id}/{gpio}")
-    async def put(esp_id: EspId, gpio: Gpio, body: ActuatorSettings, caller: Caller = operator) -> Actuator:
+    async def put(esp_id: EspId, gpio: Gpio, body: ActuatorBody, caller: Caller = operator) -> Actuator:
         """Register an actuator, or change it."""
-        request = PutActuator(esp_id=esp_id, gpio=gpio, settings=body)
+        settings = ActuatorSettings.model_validate(body.model_dump())
+        request = PutActuator(esp_id=esp_id, gpio=gpio, settings=settings)
         return await call(bus, "actuator", "put", request, Actuator, caller=caller)
 
     @routes.delete("/{esp_id}/{gpio}", status_code=204)

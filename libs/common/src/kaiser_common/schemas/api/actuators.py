@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.actuator import Command
 from kaiser_common.schemas.api.devices import ESP_ID
 
-ACTUATOR_TYPE = r"^[A-Za-z0-9_-]{1,40}$"
+ACTUATOR_TYPE = r"^[A-Za-z0-9_.-]{1,40}$"
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+"""For what people send: a misspelt field must not mean something else."""
 CommandStateName = Literal["queued", "sent", "acknowledged", "failed", "expired", "cancelled"]
 OPEN_STATES: tuple[CommandStateName, ...] = ("queued", "sent")
 
@@ -48,6 +50,12 @@ class ActuatorSettings(BaseModel):
         if self.min_value > self.max_value:
             raise ValueError("min_value is above max_value")
         return self
+
+
+class ActuatorBody(ActuatorSettings):
+    """Settings as an operator sends them: no unknown field."""
+
+    model_config = {**ActuatorSettings.model_config, "extra": "forbid"}
 
 
 class ActuatorKey(BaseModel):
@@ -111,7 +119,7 @@ class CommandRequest(BaseModel):
     """
 
     model_config = {
-        **FROZEN,
+        **_STRICT,
         "json_schema_extra": {"examples": [{"command": "ON", "duration_s": 60, "reason": "watering"}]},
     }
 
@@ -204,7 +212,7 @@ class HistoryPage(BaseModel):
 class EmergencyTarget(BaseModel):
     """One actuator, one device (no gpio), or everything (neither)."""
 
-    model_config = FROZEN
+    model_config = _STRICT
 
     esp_id: str | None = Field(default=None, pattern=ESP_ID)
     gpio: Gpio | None = None
@@ -220,7 +228,7 @@ class EmergencyStop(EmergencyTarget):
     """Stop now."""
 
     model_config = {
-        **FROZEN,
+        **_STRICT,
         "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "reason": "water on the floor"}]},
     }
 
@@ -228,15 +236,49 @@ class EmergencyStop(EmergencyTarget):
 
 
 class ClearEmergency(EmergencyTarget):
-    """Allow commands again; nothing is switched on by it."""
+    """Allow commands again; nothing is switched on by it.
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "reason": "floor is dry"}]}}
+    ids: the emergency_id of each stop that the operator saw; a newer one of the same target makes the request fail.
+    Without ids the stop that is in force when the request arrives is cleared. all: needed to clear the stop of
+    everything, so that a forgotten esp_id does not.
+    """
+
+    model_config = {
+        **_STRICT,
+        "json_schema_extra": {
+            "examples": [{"esp_id": "ESP_0A1B2C3D", "ids": ["2PeA8MqMv4JJa7eXqjoLaO6"], "reason": "floor is dry"}]
+        },
+    }
 
     reason: str = Field(default="cleared by an operator", min_length=1, max_length=200)
+    ids: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(default=None, max_length=100)
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _everything_is_asked_for(self) -> "ClearEmergency":
+        if self.esp_id is None and not self.all:
+            raise ValueError('name an esp_id; to clear the stop of everything send {"all": true}')
+        if self.esp_id is not None and self.all:
+            raise ValueError("all goes without esp_id")
+        return self
+
+
+class Clearing(BaseModel):
+    """A clear that waits for its device: who asked, why, when (ms)."""
+
+    model_config = FROZEN
+
+    by: str
+    reason: str
+    asked_at: int
 
 
 class Emergency(BaseModel):
-    """An emergency stop in force: who, why, when (ms). esp_id None means all devices, gpio None the whole device."""
+    """An emergency stop in force: who, why, when (ms). esp_id None means all devices, gpio None the whole device.
+
+    number: grows with every stop and clear. clearing: a clear is under way, the stop holds until the device confirms
+    it. not_cleared: why the last clear did not end it.
+    """
 
     model_config = FROZEN
 
@@ -246,6 +288,9 @@ class Emergency(BaseModel):
     reason: str
     raised_by: str
     raised_at: int
+    number: int | None = None
+    clearing: Clearing | None = None
+    not_cleared: str | None = None
 
 
 class Emergencies(BaseModel):

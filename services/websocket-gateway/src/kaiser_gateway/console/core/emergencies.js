@@ -25,4 +25,4 @@ export function openEmergencies({ api, feed }) {
   return { current, reload };
 }
 
-const keyOf = (emergencies) => emergencies.map((emergency) => emergency.emergency_id).join();
+const keyOf = (emergencies) => emergencies.map((each) => [each.emergency_id, each.clearing?.asked_at, each.not_cleared].join()).join(";");

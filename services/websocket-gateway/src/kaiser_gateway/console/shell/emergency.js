@@ -7,9 +7,13 @@ import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { useAction, useEvery, useStore } from "../ui/hooks.js";
 
 const ASK_EVERY_MS = 15_000;
+const CLEAR_TIMEOUT_MS = 30_000;
 
 const textOf = ({ esp_id: espId, gpio }) =>
   espId ? (gpio === null || gpio === undefined ? `device ${espId}` : `${espId}, gpio ${gpio}`) : "everything";
+
+const standOf = ({ clearing, not_cleared: notCleared }) =>
+  clearing ? ` – ${clearing.by} is clearing it` : notCleared ? ` – not cleared: ${notCleared}` : "";
 
 /** Stops everything; `target` {esp_id, gpio} narrows it. */
 export function StopButton({ target = {}, label = "EMERGENCY STOP" }) {
@@ -56,7 +60,7 @@ export function EmergencyBar() {
         ${inForce.map((emergency) => html`
           <li key=${emergency.emergency_id}>
             <span><strong>STOPPED: ${textOf(emergency)}</strong> – ${`${emergency.reason} (${emergency.raised_by},`}
-              ${` ${dateTime(emergency.raised_at)})`}</span>
+              ${` ${dateTime(emergency.raised_at)})`}${standOf(emergency)}</span>
             ${session.may("operator") && html`
               <button type="button" aria-label=${`Clear… ${textOf(emergency)}`} onClick=${() => setClearing(emergency)}>
                 Clear…</button>`}
@@ -71,14 +75,17 @@ function ClearDialog({ emergency, onClose }) {
   const { api, emergencies, toasts } = useApp();
   const { esp_id, gpio } = emergency;
   const [clear, state] = useAction(async ({ reason }) => {
-    await api.post("/api/v1/actuators/clear_emergency", given({ esp_id, gpio, reason }));
+    const target = esp_id ? { esp_id, gpio } : { all: true };
+    const body = given({ ...target, ids: [emergency.emergency_id], reason });
+    await api.post("/api/v1/actuators/clear_emergency", body, { timeoutMs: CLEAR_TIMEOUT_MS });
     toasts.say(`Cleared: ${textOf(emergency)}.`);
     emergencies.reload();
     onClose();
   });
   return html`
     <${Dialog} title="Clear the emergency stop" onClose=${onClose}>
-      <p>Commands to <strong>${textOf(emergency)}</strong> are allowed again. Nothing is switched on by this.</p>
+      <p>Commands to <strong>${textOf(emergency)}</strong> are allowed again once each device has confirmed it, which
+        may take 20 s. Nothing is switched on by this.</p>
       <${Form} onSubmit=${clear} submit="Clear the stop" state=${state}>
         <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" />
       <//>

@@ -1,0 +1,138 @@
+"""Clears under way: sent when the device takes them, ended by its confirmation, given up after 15 s."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+from kaiser_common.bus import end_if_cancelled
+from kaiser_common.database import DatabasePool
+from kaiser_common.outside import OUTSIDE, reason_of
+from kaiser_common.schemas.device import DeviceRecord
+
+from kaiser_actuator import unit_store
+from kaiser_actuator.emergencies import EVERYTHING
+from kaiser_actuator.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, ready_at, what_is_due
+from kaiser_actuator.emergency_ledger import EmergencyLedger
+from kaiser_actuator.stops import Stops
+
+log = structlog.get_logger()
+
+_LOOK_EVERY_S = 0.1
+_AT_ONCE = 100
+
+
+class Clears:
+    """Every replica looks after all clears of the bucket: each change names the revision that it saw and each message
+    has the same id, so that what two of them do happens once. Killed: another replica, or the next start, goes on."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        stops: Stops,
+        ledger: EmergencyLedger,
+        devices: Mapping[str, DeviceRecord],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._pool = pool
+        self._stops = stops
+        self._ledger = ledger
+        self._devices = devices
+        self._now_ms = now_ms
+        self._sent: dict[str, tuple[int, int]] = {}
+
+    async def run(self) -> None:
+        """Look ten times a second. NATS or database away: clears wait, stops stay in force."""
+        while True:
+            end_if_cancelled()
+            try:
+                await self.once()
+            except OUTSIDE as error:
+                log.warning("clears_postponed", reason=reason_of(error))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def once(self) -> None:
+        """One look."""
+        board = self._stops.board()
+        if not any(held.clearing for held in board.values()):
+            self._sent.clear()
+            return
+        everything = board.get(EVERYTHING)
+        tracked: set[str] = set()
+        if everything is not None and everything.clearing is not None:
+            async with self._pool.connection() as connection:
+                tracked = await unit_store.devices_with_actuators(connection)
+        due = what_is_due(board, tracked, self._stops.told, self._now_ms())
+        for start in range(0, len(due.changes), _AT_ONCE):
+            part = due.changes[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._change(change, board.get(change.key), tracked) for change in part))
+        fresh = [each for each in due.clears if self._sent.get(each.held.stop.esp_id or "") != _mark(each)]
+        if fresh:
+            await self._stops.send_clears(fresh)
+            self._sent |= {each.held.stop.esp_id or "": _mark(each) for each in fresh}
+
+    async def confirmed(self, esp_id: str, sequence: int) -> None:
+        """A device says that it took a clear: its stop ends, what else holds it is sent again.
+
+        `sequence`: the place of its message in the stream DEVICES; alerts before it are echoes of the stop.
+        """
+        change = confirmed(self._stops.board(), esp_id, self._stops.told, self._now_ms())
+        held = self._stops.held(esp_id)
+        if change is None or held is None or held.clearing is None:
+            return
+        clear = SendClear(held, (self._now_ms() - ready_at(held.stop, self._stops.told)) // REPEAT_MS)
+        if self._sent.get(esp_id, (0, 0))[0] != held.revision:  # a report of `normal` may be faster than our look
+            await self._stops.send_clears([clear])
+            self._sent[esp_id] = _mark(clear)
+        await self._ledger.note_cleared(held.stop, held.clearing.by, held.clearing.reason, sequence)
+        if await self._stops.apply(change) is None:
+            log.warning("clear_overtaken", key=esp_id)
+        await self._stops.send_again(esp_id, "cleared")
+
+    def is_finished(self, emergency_id: str, esp_id: str | None) -> bool:
+        """Whether a clear has come to its end, well or not. Of everything: of each device that is online."""
+        if esp_id is not None:
+            held = self._stops.held(esp_id)
+            return held is None or held.clearing is None or held.stop.emergency_id != emergency_id
+        everything = self._stops.held(EVERYTHING)
+        if everything is not None and everything.clearing is not None:
+            return False
+        return not any(
+            held.clearing is not None and self._is_online(held.stop.esp_id or "")
+            for held in self._stops.board().values()
+            if held.stop.emergency_id.startswith(f"{emergency_id}-")
+        )
+
+    async def _change(self, change: Put | Delete, before: Held | None, tracked: set[str]) -> None:
+        if isinstance(change, Put):
+            after = await self._stops.apply(change)
+            if after is not None and after.clearing is None:
+                await self._given_up(after)
+        elif change.key == EVERYTHING and before is not None:
+            await self._everything_cleared(change, before, tracked)
+        else:
+            await self._stops.apply(change)
+
+    async def _given_up(self, held: Held) -> None:
+        """The device may have taken the clear all the same: it is sent the stop again, with a newer number."""
+        esp_id = held.stop.esp_id or ""
+        log.error("emergency_not_cleared", key=esp_id, why=held.stop.not_cleared)
+        await self._stops.tell(held.stop, "not cleared")
+        await self._ledger.note_not_cleared(held.stop)
+
+    async def _everything_cleared(self, change: Delete, before: Held, tracked: set[str]) -> None:
+        """Each device with actuators has a stop of its own by now; the others are sent a clear that needs no answer."""
+        assert before.clearing is not None
+        await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason, None)
+        if await self._stops.apply(change) is None:
+            return  # somebody stopped everything again
+        board = self._stops.board()
+        others = [each.esp_id for each in self._stops.addresses.all() if each.esp_id not in {*tracked, *board}]
+        await self._stops.release(before, others)
+
+    def _is_online(self, esp_id: str) -> bool:
+        device = self._devices.get(esp_id)
+        return device is not None and device.online
+
+
+def _mark(clear: SendClear) -> tuple[int, int]:
+    return clear.held.revision, clear.attempt

@@ -1,0 +1,208 @@
+"""What presses, clears and devices' answers do to the stops in force; pure, and the only place that decides it.
+
+The board is the KV bucket as a replica knows it: by target the newest press, with the revision that a change of it must
+name. Every press is a new value with an id of its own; a clear changes or deletes exactly the revision that it saw, so
+that a press in between makes it fail.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from kaiser_common.schemas.api.actuators import Clearing, Emergency
+
+from kaiser_actuator.emergencies import EVERYTHING, covering, key_of
+
+REFUSES_MS = 5_000
+"""So long after a stop the firmware refuses a clear (alert verification_failed)."""
+CONFIRMS_MS = 15_000
+"""So long a device has to confirm a clear that was sent to it."""
+REPEAT_MS = 5_000
+"""A clear is sent again so often until it is confirmed: firmware A subscribes at QoS 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value of the bucket. number: of this revision, in the one sequence of all presses and clears."""
+
+    stop: Emergency
+    revision: int
+    number: int
+
+    @property
+    def clearing(self) -> Clearing | None:
+        """The clear that is under way."""
+        return self.stop.clearing
+
+
+Board = Mapping[str, Held]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a value. expect: the revision that it replaces, 0 for a key that must not be there, None for any."""
+
+    key: str
+    stop: Emergency
+    expect: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """End the stop of a key, if the key still has this revision."""
+
+    key: str
+    expect: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendClear:
+    """Send a clear to a device; `attempt` tells repetitions apart."""
+
+    held: Held
+    attempt: int
+
+
+class Conflict(Exception):
+    """A clear that names other presses than the one in force."""
+
+    def __init__(self, since: Emergency) -> None:
+        super().__init__(f"{since.raised_by} stopped since: {since.emergency_id}")
+        self.since = since
+
+
+class Covered(Exception):
+    """A clear of something that only a wider stop holds."""
+
+    def __init__(self, wider: Emergency) -> None:
+        super().__init__(f"the stop in force is {key_of(wider.esp_id, wider.gpio)}")
+        self.wider = wider
+
+
+class NotInForce(Exception):
+    """A clear of something that is not stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be done now: changes of the bucket, clears to send."""
+
+    changes: tuple[Put | Delete, ...] = ()
+    clears: tuple[SendClear, ...] = ()
+
+
+def press(stop: Emergency) -> Put:
+    """A stop replaces whatever the bucket has for its target: it never fails because of somebody else."""
+    return Put(key_of(stop.esp_id, stop.gpio), stop, None)
+
+
+def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: Clearing) -> tuple[Held, Put | Delete]:
+    """Begin to clear the stop of a key. `seen`: the ids that the person saw, None for the one in force now.
+
+    The lock of one actuator ends at once, and so does the stop of a device under a stop of everything; else devices
+    must confirm. Conflict, Covered, NotInForce say why not.
+    """
+    held = board.get(key)
+    if held is None:
+        esp_id, _, gpio = key.partition(".")
+        wider = covering(stops_of(board), esp_id, int(gpio) if gpio else 255) if key != EVERYTHING else None
+        if wider is not None:
+            raise Covered(wider)
+        raise NotInForce
+    if seen is not None and held.stop.emergency_id not in seen:
+        raise Conflict(held.stop)
+    ends_at_once = held.stop.gpio is not None or (key != EVERYTHING and _everything_is_stopped(board))
+    if ends_at_once:
+        return held, Delete(key, held.revision)
+    return held, Put(key, held.stop.model_copy(update={"clearing": clearing, "not_cleared": None}), held.revision)
+
+
+def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int], now_ms: int) -> Due:
+    """What the clears under way need now.
+
+    tracked: the devices that must confirm a clear of everything, those with actuators. told: when this replica last
+    sent a stop to a device, ms. A clear of everything becomes a stop of each device with a clear of its own; once all
+    of them are in the bucket, the stop of everything ends.
+    """
+    everything = board.get(EVERYTHING)
+    changes: list[Put | Delete] = []
+    clears: list[SendClear] = []
+    if everything is not None and everything.clearing is not None and now_ms >= ready_at(everything.stop, told):
+        changes += _to_devices(board, everything, tracked)
+    for key, held in board.items():
+        if held.clearing is None or key == EVERYTHING:
+            continue
+        if everything is not None:
+            if everything.clearing is None:
+                changes.append(Delete(key, held.revision))  # the newer stop of everything holds the device
+            continue
+        ready = ready_at(held.stop, told)
+        if now_ms >= max(ready, held.clearing.asked_at) + CONFIRMS_MS:
+            changes.append(Put(key, _kept(held.stop), held.revision))
+        elif now_ms >= ready:
+            clears.append(SendClear(held, (now_ms - ready) // REPEAT_MS))
+    return Due(tuple(changes), tuple(clears))
+
+
+def confirmed(board: Board, esp_id: str, told: Mapping[str, int], now_ms: int) -> Delete | None:
+    """What a device's confirmation of a clear ends: its own stop, once the clear may have been sent."""
+    held = board.get(esp_id)
+    if held is None or held.clearing is None or EVERYTHING in board or now_ms < ready_at(held.stop, told):
+        return None
+    return Delete(esp_id, held.revision)
+
+
+def holds(board: Board, esp_id: str) -> list[Held]:
+    """What a device must be sent again whenever it may have missed it: its stops, the widest first.
+
+    A stop of the whole device says it all, so that of two the one with the greater number is sent.
+    """
+    whole = [board[key] for key in (EVERYTHING, esp_id) if key in board]
+    pins = sorted(
+        (held for held in board.values() if held.stop.esp_id == esp_id and held.stop.gpio is not None),
+        key=lambda held: held.stop.gpio or 0,
+    )
+    return [*([max(whole, key=number_of)] if whole else []), *pins]
+
+
+def number_of(held: Held) -> int:
+    """The number of a press: that of its first revision, also while a clear of it is under way."""
+    return held.stop.number if held.stop.number is not None else held.number
+
+
+def ready_at(stop: Emergency, told: Mapping[str, int]) -> int:
+    """From when a device takes a clear of its stop, ms."""
+    return max(stop.raised_at, told.get(stop.esp_id or "", 0)) + REFUSES_MS
+
+
+def stops_of(board: Board) -> dict[str, Emergency]:
+    """The stops in force, by key; one that is being cleared is in force."""
+    return {key: held.stop for key, held in board.items()}
+
+
+def stamped(stop: Emergency, revision: int, base: int) -> Held:
+    """A value as it was read. base: what makes numbers grow when the bucket was made anew."""
+    number = base + revision
+    known = stop if stop.number is not None else stop.model_copy(update={"number": number})
+    return Held(known, revision, number)
+
+
+def _to_devices(board: Board, everything: Held, tracked: Iterable[str]) -> list[Put | Delete]:
+    missing = [esp_id for esp_id in sorted(tracked) if esp_id not in board]
+    if not missing:
+        return [Delete(EVERYTHING, everything.revision)]
+    return [Put(esp_id, _own_of(everything.stop, esp_id), 0) for esp_id in missing]
+
+
+def _own_of(stop: Emergency, esp_id: str) -> Emergency:
+    return stop.model_copy(update={"esp_id": esp_id, "emergency_id": f"{stop.emergency_id}-{esp_id}"})
+
+
+def _kept(stop: Emergency) -> Emergency:
+    """A stop whose clear was not confirmed: in force again, with a new number, so that it is sent behind the clear."""
+    text = f"{stop.esp_id} did not confirm the clear within {CONFIRMS_MS // 1000} s"
+    return stop.model_copy(update={"clearing": None, "not_cleared": text, "number": None})
+
+
+def _everything_is_stopped(board: Board) -> bool:
+    everything = board.get(EVERYTHING)
+    return everything is not None and everything.clearing is None
