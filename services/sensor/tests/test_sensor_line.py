@@ -134,3 +134,43 @@ async def test_rollups_follow_without_being_asked(sensor, jetstream, database):
     until(lambda: rows(database, query) == [(3, 20.0, 22.0, 22.0)])
     await send(jetstream, ts=start + 30_000, value=10.0)
     until(lambda: rows(database, query) == [(4, 10.0, 22.0, 22.0)])
+
+
+async def rejected(jetstream) -> list[int]:
+    count = (await jetstream.stream_info("REJECTED")).state.messages
+    if not count:
+        return []
+    first = (await jetstream.stream_info("REJECTED")).state.first_seq
+    found = [json.loads((await jetstream.get_msg("REJECTED", seq)).data) for seq in range(first, first + count)]
+    return [entry["code"] for entry in found]
+
+
+async def until_async(condition, timeout_s: float = 60.0):
+    deadline = time.monotonic() + timeout_s
+    while not (result := await condition()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    return result
+
+
+async def test_what_is_sent_is_stored_or_rejected_and_two_probes_are_two_sensors(sensor, jetstream, database):
+    """Fifty readings of one time with different values; two probes on one pin in one second; one reading five times."""
+    for number in range(50):
+        await send(jetstream, value=float(number), raw_value=None, esp_id="ESP_FC01", clock="server")
+    for address, value in (("28AA0102030405C1", 20.25), ("28AA0102030405C2", 61.5)):
+        await send(jetstream, address=address, value=value, raw_value=None, esp_id="ESP_FC03")
+    for _ in range(5):
+        await send(jetstream, esp_id="ESP_FC08")
+    codes = await until_async(lambda: _at_least(jetstream, 49))
+    assert codes == [5208] * 49
+    until(lambda: rows(database, "SELECT count(*) FROM sensor.data") == [(4,)], 60)
+    probes = "SELECT address, value FROM sensor.{} WHERE esp_id = 'ESP_FC03' ORDER BY address"
+    expected = [("28AA0102030405C1", 20.25), ("28AA0102030405C2", 61.5)]
+    assert rows(database, probes.format("data")) == expected
+    assert rows(database, probes.format("latest")) == expected
+    assert rows(database, "SELECT value FROM sensor.latest WHERE esp_id = 'ESP_FC01'") == [(0.0,)]
+
+
+async def _at_least(jetstream, count: int) -> list[int]:
+    codes = await rejected(jetstream)
+    return codes if len(codes) >= count else []

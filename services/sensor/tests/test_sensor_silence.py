@@ -10,14 +10,15 @@ from kaiser_common.bus import Outgoing, connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import open_pool
 from kaiser_common.outside import DeadLetters
-from kaiser_common.schemas.api.sensors import SensorConfig
+from kaiser_common.rpc import Caller, RpcError
+from kaiser_common.schemas.api.sensors import MeasurementId, MeasureSensor, SensorConfig
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.sensor import SensorResponse
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_RESPONSES
 from kaiser_sensor import config_store, measure_store, store
-from kaiser_sensor.measure_api import to_measurement
+from kaiser_sensor.measure_api import MeasureApi, to_measurement
 from kaiser_sensor.responses import Responses
 from kaiser_sensor.stale import Staleness
 
@@ -119,7 +120,7 @@ async def test_another_process_does_not_tell_again_what_was_told(bus, pool):
 )
 def test_the_state_of_a_measurement_follows_from_its_times(answered_after_s, success, now_after_s, state):
     answered_at = None if answered_after_s is None else START + timedelta(seconds=answered_after_s)
-    asked = ("id", "TEST_A", 4, START, answered_at, success, None)
+    asked = ("id", "TEST_A", 4, START, answered_at, success, None, "")
     assert to_measurement(asked, START + timedelta(seconds=now_after_s), TIMEOUT).state == state
 
 
@@ -153,8 +154,8 @@ async def test_an_answer_counts_once_and_for_its_own_device_only(bus, pool):
                 break
     async with pool.connection() as connection:
         one, two = [await measure_store.read(connection, request_id) for request_id in ("one", "two")]
-    assert one[4:] == (START, False, "busy")
-    assert two[4:] == (None, None, None)
+    assert one[4:] == (START, False, "busy", "")
+    assert two[4:] == (None, None, None, "")
     [event] = await events(bus)
     assert (event["event"], event["severity"], event["details"]["request_id"]) == (
         "sensor_measure_failed",
@@ -205,5 +206,35 @@ async def test_a_read_only_database_holds_an_answer_up_and_ends_nothing(bus, poo
                     break
                 await asyncio.sleep(0.02)
         consumer.stop()
-    assert noted[4:] == (START, False, "busy")
+    assert noted[4:] == (START, False, "busy", "")
     assert (await bus.jetstream.stream_info("REJECTED")).state.messages == 0
+
+
+class Fleet:
+    """Devices by id, online and approved."""
+
+    def __init__(self, **generations):
+        self._devices = {
+            esp_id: DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=True, generation=generation)
+            for esp_id, generation in generations.items()
+        }
+
+    def get(self, esp_id: str) -> DeviceRecord | None:
+        return self._devices.get(esp_id)
+
+
+async def test_firmware_without_sensor_commands_is_sent_none(bus, pool):
+    fleet = Fleet(ESP_A="A", ESP_B="B", MOCK_A="A")
+    api = MeasureApi(bus, pool, fleet, TIMEOUT, Clock())
+    with pytest.raises(RpcError) as refused:
+        await api.measure(MeasureSensor(esp_id="ESP_A", gpio=4), Caller(user="ada", role="operator"))
+    assert (refused.value.problem.status, refused.value.problem.code) == (422, 5204)
+    assert (await bus.jetstream.stream_info("OUTBOX")).state.messages == 0
+    address = "28AA0102030405C1"
+    for esp_id in ("ESP_B", "MOCK_A"):
+        asked = await api.measure(
+            MeasureSensor(esp_id=esp_id, gpio=4, address=address.lower()), Caller(user="ada", role="operator")
+        )
+        kept = await api.read(MeasurementId(request_id=asked.request_id), Caller(user="ada", role="viewer"))
+        assert (kept.state, kept.address) == ("pending", address)
+    assert (await bus.jetstream.stream_info("OUTBOX")).state.messages == 2

@@ -26,6 +26,12 @@ def event(kind: str = "sensor_data", seq: int = 1, esp_id: str = "ESP_A", **data
     return Event(kind, esp_id, seq, 1_767_225_600.1234, json.dumps(data).encode())
 
 
+def test_probes_on_one_pin_are_conflated_each_for_itself():
+    first, second = (event(seq=seq, address=address) for seq, address in ((1, "28AA"), (2, "28BB")))
+    assert first.key() != second.key()
+    assert first.key() == event(seq=3, address="28AA").key()
+
+
 def drain(outlet: Outlet, now: float) -> list[int]:
     taken = []
     while (one := outlet.take(now)) is not None:

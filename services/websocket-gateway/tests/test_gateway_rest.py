@@ -76,18 +76,60 @@ async def test_an_answer_of_the_owner_is_passed_on_and_knows_the_caller(gateway,
     await client.close()
     assert response.json() == {"items": [], "next_cursor": None}
     assert response.headers["X-Request-Id"] == "r1"
-    assert asked == [({"esp_id": "ESP_A"}, {"user": "ada", "role": "viewer", "request_id": "r1"})]
+    query = {"esp_id": "ESP_A", "address": None, "limit": 10_000, "cursor": None}
+    assert asked == [(query, {"user": "ada", "role": "viewer", "request_id": "r1"})]
 
 
 @pytest.mark.parametrize(
     ("path", "code", "field"),
-    [("/api/v1/sensors/data", 5205, "esp_id"), ("/api/v1/sensors/data?esp_id=x", 5206, "esp_id")],
+    [
+        ("/api/v1/sensors/data", 5205, "esp_id"),
+        ("/api/v1/sensors/data?esp_id=x", 5206, "esp_id"),
+        ("/api/v1/sensors/data?esp_id=ESP_A&tz=Mars/Olympus", 5206, "tz"),
+        ("/api/v1/sensors/data?esp_id=ESP_A&tz=Europe/Berlin", 5206, "tz"),
+        ("/api/v1/sensors/data?esp_id=ESP_A&address=28FF", 5206, "address"),
+        ("/api/v1/sensors/latest?address=300", 5206, "address"),
+    ],
 )
 async def test_bad_input_is_422_and_names_the_field(gateway, path, code, field):
     async with gateway.http() as http:
         answer = await http.get(path)
     assert answer.status_code == 422
     assert (answer.json()["code"], answer.json()["field"]) == (code, field)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "rpc", "expected"),
+    [
+        ("GET", "latest?address=28ff641e8d3c0c79", None, "latest", "28FF641E8D3C0C79"),
+        ("GET", "data?esp_id=ESP_A&address=0x44", None, "data", "68"),
+        ("GET", "data?esp_id=ESP_A&gpio=4&bucket=1m&address=68", None, "buckets", "68"),
+        ("PUT", "ESP_A/4/ds18b20?address=28ff641e8d3c0c79", {"interval_s": 5}, "put_config", "28FF641E8D3C0C79"),
+        ("PUT", "ESP_A/4/ds18b20", {"interval_s": 5}, "put_config", ""),
+        ("DELETE", "ESP_A/4/ds18b20?address=68", None, "delete_config", "68"),
+        ("POST", "ESP_A/4/measure?address=68", None, "measure", "68"),
+    ],
+)
+async def test_an_address_reaches_the_owner_in_its_one_form(gateway, module_bus, method, url, body, rpc, expected):
+    client = await nats.connect(module_bus)
+    asked = []
+
+    async def answer(message) -> None:
+        asked.append(json.loads(message.data))
+        await message.respond(b'{"items":[]}')
+
+    await client.subscribe(f"rpc.sensor.{rpc}", cb=answer)
+    await client.flush()
+    async with gateway.http() as http:
+        await http.request(method, f"/api/v1/sensors/{url}", json=body)
+    await client.close()
+    assert [request["address"] for request in asked] == [expected]
+
+
+async def test_a_misspelt_setting_of_a_sensor_is_refused(gateway):
+    async with gateway.http() as http:
+        answer = await http.put("/api/v1/sensors/ESP_A/4/ph", json={"intervall_s": 5})
+    assert (answer.status_code, answer.json()["field"]) == (422, "intervall_s")
 
 
 async def test_an_unknown_path_is_a_problem_too(gateway):

@@ -53,7 +53,9 @@ class MeasureApi:
             raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, text, "esp_id")
         now, request_id = self._now(), self._bus.message_id()
         async with self._pool.connection() as connection:
-            await measure_store.ask(connection, request_id, request.esp_id, request.gpio, caller.user, now)
+            await measure_store.ask(
+                connection, request_id, request.esp_id, request.gpio, caller.user, now, request.address
+            )
         message = OutboxMessage(
             topic=build(Kind.SENSOR_COMMAND, device.kaiser_id, request.esp_id, request.gpio),
             payload=SensorCommand(request_id=request_id).model_dump_json(),
@@ -61,7 +63,8 @@ class MeasureApi:
         )
         subject = outbox_subject(device.kaiser_id, request.esp_id)
         await self._bus.publish(subject, message.model_dump_json().encode(), request_id)
-        return to_measurement((request_id, request.esp_id, request.gpio, now, None, None, None), now, self._timeout)
+        asked = (request_id, request.esp_id, request.gpio, now, None, None, None, request.address)
+        return to_measurement(asked, now, self._timeout)
 
     async def read(self, request: MeasurementId, caller: Caller) -> Measurement:
         """What became of a request. 404 when there is none of this id."""
@@ -74,7 +77,7 @@ class MeasureApi:
 
 def to_measurement(asked: measure_store.Asked, now: datetime, timeout: timedelta) -> Measurement:
     """A request as the API gives it. An answer that came after the timeout is still the answer."""
-    request_id, esp_id, gpio, requested_at, answered_at, success, message = asked
+    request_id, esp_id, gpio, requested_at, answered_at, success, message, address = asked
     state: Any = "done" if success else "failed"
     if answered_at is None:
         state = "pending" if now - requested_at <= timeout else "timeout"
@@ -82,6 +85,7 @@ def to_measurement(asked: measure_store.Asked, now: datetime, timeout: timedelta
         request_id=request_id,
         esp_id=esp_id,
         gpio=gpio,
+        address=address,
         state=state,
         requested_at=_ms(requested_at),
         answered_at=None if answered_at is None else _ms(answered_at),

@@ -9,20 +9,20 @@ from psycopg import AsyncConnection
 
 Connection = AsyncConnection[Any]
 
-Asked = tuple[str, str, int, datetime, datetime | None, bool | None, str | None]
-"""request_id, esp_id, gpio, requested_at, answered_at, success, message."""
+Asked = tuple[str, str, int, datetime, datetime | None, bool | None, str | None, str]
+"""request_id, esp_id, gpio, requested_at, answered_at, success, message, address."""
 
-_COLUMNS = "request_id, esp_id, gpio, requested_at, answered_at, success, message"
+_COLUMNS = "request_id, esp_id, gpio, requested_at, answered_at, success, message, address"
 
 
 async def ask(
-    connection: Connection, request_id: str, esp_id: str, gpio: int, requested_by: str, now: datetime
+    connection: Connection, request_id: str, esp_id: str, gpio: int, requested_by: str, now: datetime, address: str = ""
 ) -> None:
     """Remember a request, before it is sent."""
     await connection.execute(
-        "INSERT INTO sensor.measurements (request_id, esp_id, gpio, requested_by, requested_at)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        (request_id, esp_id, gpio, requested_by, now),
+        "INSERT INTO sensor.measurements (request_id, esp_id, gpio, requested_by, requested_at, address)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (request_id, esp_id, gpio, requested_by, now, address),
     )
 
 

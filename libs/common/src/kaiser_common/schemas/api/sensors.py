@@ -287,7 +287,7 @@ class CompletenessPage(BaseModel):
 
 
 class MeasureSensor(BaseModel):
-    """Have a device measure now, on this pin."""
+    """Have a device measure now, on this pin: all sensors there. address: of the one that is meant, for the record."""
 
     model_config = FROZEN
 
@@ -312,6 +312,7 @@ class Measurement(BaseModel):
     request_id: str
     esp_id: str
     gpio: int
+    address: str = ""
     state: Literal["pending", "done", "failed", "timeout"]
     requested_at: int
     answered_at: int | None = None

@@ -57,7 +57,7 @@ export function actuatorState({ state, value }) {
 }
 
 const SUMMARIES = {
-  sensor_data: (data) => `gpio ${data.gpio} ${data.sensor_type}: ${sensorValue(data)}, ${data.quality}`,
+  sensor_data: (data) => `gpio ${data.gpio} ${data.sensor_type}${data.address ? ` ${data.address}` : ""}: ${sensorValue(data)}, ${data.quality}`,
   actuator_status: (data) => `gpio ${data.gpio} ${data.actuator_type} is ${actuatorState(data)}`,
   actuator_response: (data) => `gpio ${data.gpio} ${data.command}: ${data.state ?? (data.success ? "done" : "failed")}`,
   actuator_alert: (data) => `gpio ${data.gpio} ${data.alert_type}: ${data.message ?? ""}`,

@@ -18,8 +18,8 @@ export function DryRun({ rule, url }) {
   return html`
     <${Form} onSubmit=${run} submit="Try it" state=${state}>
       <div class="field-grid">
-        ${sensors.map(({ esp_id: espId, gpio, sensor_type: type }, index) => html`
-          <${NumberField} key=${index} label=${`Suppose ${type ?? "the value"} of ${espId}, gpio ${gpio}`}
+        ${sensors.map(({ esp_id: espId, gpio, sensor_type: type, address }, index) => html`
+          <${NumberField} key=${index} label=${`Suppose ${type ?? "the value"} of ${espId}, gpio ${gpio}${address ? ` at ${address}` : ""}`}
             name=${`value_${index}`} hint="empty: as it is now" problem=${state.problem} />`)}
         <${NumberField} label="for so many s already" name="held_s" min="0" value="0" problem=${state.problem} />
       </div>
@@ -41,10 +41,10 @@ const Result = ({ result }) => html`
 /** The sensors that the conditions name, each once. */
 function sensorsOf(conditions) {
   const found = new Map();
-  for (const { type, conditions: inner, esp_id, gpio, sensor_type } of conditions) {
+  for (const { type, conditions: inner, esp_id, gpio, sensor_type, address } of conditions) {
     if (type === "compound") for (const sensor of sensorsOf(inner)) found.set(JSON.stringify(sensor), sensor);
     else if (esp_id) {
-      const sensor = sensor_type ? { esp_id, gpio, sensor_type } : { esp_id, gpio };
+      const sensor = { esp_id, gpio, ...(sensor_type && { sensor_type }), ...(address && { address }) };
       found.set(JSON.stringify(sensor), sensor);
     }
   }

@@ -4,6 +4,7 @@ const SENSOR = [
   { name: "esp_id", label: "Device", kind: "text", required: true },
   { name: "gpio", label: "Gpio", kind: "number", required: true, min: 0, max: 48, step: 1 },
   { name: "sensor_type", label: "Sensor type (empty: any)", kind: "text" },
+  { name: "address", label: "Address (empty: any)", kind: "text" },
 ];
 const HELD = { name: "for_s", label: "for at least … s", kind: "number", min: 0 };
 

@@ -25,31 +25,33 @@ const MOST_LIVE = 2000;
 const NAMES = ["value"];
 const SHORTEST_MS = 1000;
 
-export function SensorPage({ espId, gpio, sensorType }) {
+export function SensorPage({ espId, gpio, sensorType, address }) {
   const { api, session } = useApp();
   const [range, setRange] = useState({ spanMs: SPANS[1][1], toMs: null });
   const [live, setLive] = useState([]);
   const loaded = useLoaded(
-    () => history(api, { espId, gpio, sensorType }, range),
-    [espId, gpio, sensorType, range.spanMs, range.toMs],
+    () => history(api, { espId, gpio, sensorType, address }, range),
+    [espId, gpio, sensorType, address, range.spanMs, range.toMs],
   );
   const stored = useLoaded(async () => {
-    const { items } = await api.get("/api/v1/sensors/latest", { esp_id: espId });
-    return items.find((one) => one.gpio === gpio && one.sensor_type === sensorType) ?? null;
-  }, [espId, gpio, sensorType]);
+    const { items } = await api.get("/api/v1/sensors/latest", { esp_id: espId, address });
+    const isThis = (one) => one.gpio === gpio && one.sensor_type === sensorType && one.address === address;
+    return items.find(isThis) ?? null;
+  }, [espId, gpio, sensorType, address]);
   const now = useNow();
 
   useEffect(() => setLive([]), [loaded.data]);
   useEvents((batch) => {
     const mine = batch.filter(({ type, data }) =>
-      type === "sensor_data" && data.esp_id === espId && data.gpio === gpio && data.sensor_type === sensorType);
+      type === "sensor_data" && data.esp_id === espId && data.gpio === gpio && data.sensor_type === sensorType
+        && (data.address ?? "") === address);
     if (mine.length) setLive((old) => [...old, ...mine.map(({ data }) => data)].slice(-MOST_LIVE));
   });
 
   const columns = useMemo(() => columnsOf(loaded.data ?? [], range.toMs ? [] : live, range), [loaded.data, live, range]);
   const newest = live.at(-1) ?? stored.data;
   return html`
-    <${Head} title=${`${sensorType} on gpio ${gpio}`}><a href=${link("sensors")}>All sensors</a><//>
+    <${Head} title=${`${sensorType} on gpio ${gpio}${address && ` at ${address}`}`}><a href=${link("sensors")}>All sensors</a><//>
     <${Facts} facts=${[
       ["Device", html`<a href=${link("devices", espId)}>${espId}</a>`],
       ["Value", newest ? html`<strong class="now">${sensorValue(newest)}</strong>` : "no reading yet"],
@@ -63,7 +65,7 @@ export function SensorPage({ espId, gpio, sensorType }) {
         columns=${columns} onZoom=${(fromMs, toMs) => setRange({ spanMs: Math.max(SHORTEST_MS, toMs - fromMs), toMs })} />
     <//>
     ${session.may("operator") && html`
-      <${SensorSettings} espId=${espId} gpio=${gpio} sensorType=${sensorType} />`}`;
+      <${SensorSettings} espId=${espId} gpio=${gpio} sensorType=${sensorType} address=${address} />`}`;
 }
 
 /** Every zoom can be had without a mouse, too. `toMs` null: up to now, and live. */
@@ -84,9 +86,10 @@ function RangeButtons({ range, onChange }) {
 }
 
 /** [time in ms, value] pairs: the readings themselves of up to an hour, averages of more. */
-async function history(api, { espId, gpio, sensorType }, { spanMs, toMs }) {
+async function history(api, { espId, gpio, sensorType, address }, { spanMs, toMs }) {
   const to = toMs ?? Date.now() + MINUTE_MS;
-  const query = { esp_id: espId, gpio, sensor_type: sensorType, from: Math.max(0, to - spanMs - (toMs ? 0 : MINUTE_MS)), to };
+  const from = Math.max(0, to - spanMs - (toMs ? 0 : MINUTE_MS));
+  const query = { esp_id: espId, gpio, sensor_type: sensorType, address, from, to };
   if (spanMs <= RAW_UP_TO_MS) {
     const { items } = await api.get("/api/v1/sensors/data", { ...query, limit: MOST_RAW });
     return items.map(({ ts, value, raw }) => [ts, value ?? raw]);

@@ -18,18 +18,19 @@ const DEFAULTS = {
   publish_processed: false,
 };
 
-export function SensorSettings({ espId, gpio, sensorType }) {
+export function SensorSettings({ espId, gpio, sensorType, address }) {
   const { api } = useApp();
   const loaded = useLoaded(async () => {
     const { items } = await api.get("/api/v1/sensors", { esp_id: espId, limit: 1000 });
-    return items.find((one) => one.gpio === gpio && one.sensor_type === sensorType) ?? DEFAULTS;
-  }, [espId, gpio, sensorType]);
+    return items.find((one) => one.gpio === gpio && one.sensor_type === sensorType && one.address === address)
+      ?? DEFAULTS;
+  }, [espId, gpio, sensorType, address]);
+  const url = path`/api/v1/sensors/${espId}/${gpio}/${sensorType}` + (address && `?address=${encodeURIComponent(address)}`);
   return html`
     <${Panel} title="Settings and calibration">
       <${ListState} loaded=${loaded} count=${1} />
       ${loaded.data && html`
-        <${SettingsForm} config=${loaded.data} url=${path`/api/v1/sensors/${espId}/${gpio}/${sensorType}`}
-          onSaved=${loaded.reload} />`}
+        <${SettingsForm} config=${loaded.data} url=${url} onSaved=${loaded.reload} />`}
     <//>`;
 }
 

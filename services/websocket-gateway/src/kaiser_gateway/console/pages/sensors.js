@@ -13,12 +13,15 @@ import { SensorPage } from "./sensor.js";
 const MOST_SHOWN = 300;
 const LOOK_AGAIN_EVERY_MS = 30_000;
 
-export function Sensors({ parts: [espId, gpio, sensorType] }) {
-  if (sensorType) return html`<${SensorPage} espId=${espId} gpio=${Number(gpio)} sensorType=${sensorType} />`;
+export function Sensors({ parts: [espId, gpio, sensorType, address = ""] }) {
+  if (sensorType) {
+    return html`<${SensorPage} espId=${espId} gpio=${Number(gpio)} sensorType=${sensorType} address=${address} />`;
+  }
   return html`<${SensorList} />`;
 }
 
-const keyOf = ({ esp_id: espId, gpio, sensor_type: sensorType }) => `${espId}/${gpio}/${sensorType}`;
+const keyOf = ({ esp_id: espId, gpio, sensor_type: sensorType, address = "" }) =>
+  `${espId}/${gpio}/${sensorType}${address && `/${address}`}`;
 
 function SensorList() {
   const { api } = useApp();
@@ -54,14 +57,19 @@ function withNews(items, news) {
   return [...changed, ...[...news.values()].filter((reading) => !known.has(keyOf(reading)))];
 }
 
-const newer = (item, reading) => (reading && reading.ts >= item.ts ? reading : item);
+/** By when they were received: a clock that was ahead does not hide what comes after. */
+const receivedAt = ({ ts, received_at: at }) => Math.min(ts, at ?? ts);
+const newer = (item, reading) => (reading && receivedAt(reading) >= receivedAt(item) ? reading : item);
+
+const linkTo = ({ esp_id: espId, gpio, sensor_type: sensorType, address }) =>
+  link("sensors", espId, gpio, sensorType, ...(address ? [address] : []));
 
 const columns = (now) => [
   {
     name: "Sensor",
     cell: (reading) => html`
-      <a href=${link("sensors", reading.esp_id, reading.gpio, reading.sensor_type)}>
-        ${reading.sensor_type} <span class="quiet">on gpio ${reading.gpio}</span></a>`,
+      <a href=${linkTo(reading)}>
+        ${reading.sensor_type} <span class="quiet">on gpio ${reading.gpio}${reading.address && ` at ${reading.address}`}</span></a>`,
   },
   { name: "Device", cell: (reading) => html`<a href=${link("devices", reading.esp_id)}>${reading.esp_id}</a>` },
   { name: "Value", cell: (reading) => sensorValue(reading), class: "figure" },
