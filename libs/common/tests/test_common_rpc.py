@@ -64,6 +64,24 @@ async def test_an_answer_and_each_kind_of_refusal(bus):
     assert await problem(call(bus, "test", "double", Number(n=4), Number, timeout_s=1.0)) == (504, 5403)
 
 
+async def test_what_is_larger_than_the_bus_carries_is_a_clear_refusal_and_the_next_request_is_answered(bus):
+    async def repeat(request: Number, caller: Caller) -> Text:
+        return Text(text="x" * request.n)
+
+    async def length(request: Text, caller: Caller) -> Number:
+        return Number(n=len(request.text))
+
+    methods = {"repeat": Method(Number, repeat), "length": Method(Text, length)}
+    most = bus.client.max_payload
+    async with serve(bus, "test", methods):
+        with pytest.raises(RpcError) as refused:
+            await call(bus, "test", "repeat", Number(n=most), Text)
+        assert (refused.value.problem.status, refused.value.problem.field) == (422, "limit")
+        assert str(most) in refused.value.problem.detail
+        assert await problem(call(bus, "test", "length", Text(text="x" * most), Number)) == (413, 5207)
+        assert (await call(bus, "test", "length", Text(text="xy"), Number)).n == 2
+
+
 async def test_a_flood_is_refused_at_once_and_holds_up_no_emergency(bus):
     release = asyncio.Event()
 

@@ -3,6 +3,7 @@
 import json
 
 import nats
+import psycopg
 import pytest
 
 AWAY = "postgresql://kaiser:x@127.0.0.1:1/kaiser"
@@ -56,3 +57,30 @@ async def test_what_only_an_administrator_may_is_503_as_the_role_cannot_be_looke
     async with without_database.http("admin") as http:
         answer = await http.get("/api/v1/auth/users")
     assert (answer.status_code, answer.json()["code"]) == (503, 5304)
+
+
+@pytest.fixture
+def read_only(database):
+    """The gateway's database takes no changes, as a replica or one that is full; ends with the test."""
+
+    def switch(state: str) -> None:
+        writing = "-c default_transaction_read_only=off"
+        with psycopg.connect(database, autocommit=True, options=writing) as connection:
+            name = connection.info.dbname
+            connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}')
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                (name,),
+            )
+
+    switch("on")
+    yield
+    switch("off")
+
+
+async def test_a_database_that_only_reads_is_503_where_something_is_to_be_written(gateway, read_only):
+    async with gateway.http("admin") as http:
+        signed_in = await http.post("/api/v1/auth/token", data={"username": "admin", "password": "correct horse"})
+        changed = await http.put("/api/v1/auth/users/ro", json={"role": "viewer", "password": "a long sentence"})
+        assert (await http.get("/api/v1/auth/users")).status_code == 200
+    assert [(one.status_code, one.json()["code"]) for one in (signed_in, changed)] == [(503, 5304)] * 2
