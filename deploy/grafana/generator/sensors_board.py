@@ -15,7 +15,8 @@ def sensors() -> Dashboard:
             sql_graph(
                 "Values of $esp_id",
                 "Mean of each interval; the unit is the sensor's own.",
-                """SELECT $__timeGroupAlias(time, $__interval), gpio || ' ' || sensor_type AS metric,
+                """SELECT $__timeGroupAlias(time, $__interval),
+                          concat_ws(' ', gpio, sensor_type, nullif(address, '')) AS metric,
                           avg(coalesce(value, raw_value, raw)) AS value
                    FROM sensor.data WHERE $__timeFilter(time) AND esp_id = '$esp_id' GROUP BY 1, 2 ORDER BY 1""",
                 span=24,
@@ -25,8 +26,8 @@ def sensors() -> Dashboard:
             sql_table(
                 "Newest readings of $esp_id",
                 "The newest of each sensor.",
-                """SELECT gpio, sensor_type, value, unit, quality, raw, raw_value, processing_mode, time
-                   FROM sensor.latest WHERE esp_id = '$esp_id' ORDER BY gpio, sensor_type""",
+                """SELECT gpio, sensor_type, address, value, unit, quality, raw, raw_value, processing_mode, time
+                   FROM sensor.latest WHERE esp_id = '$esp_id' ORDER BY gpio, sensor_type, address""",
             )
         )
         .with_panel(
@@ -49,7 +50,7 @@ def sensors() -> Dashboard:
             sql_table(
                 "Silent sensors",
                 "The sensors whose newest reading is the oldest.",
-                """SELECT esp_id, gpio, sensor_type, quality, time, now() - time AS age
+                """SELECT esp_id, gpio, sensor_type, address, quality, time, now() - time AS age
                    FROM sensor.latest ORDER BY time LIMIT 50""",
                 span=12,
             )
@@ -58,7 +59,7 @@ def sensors() -> Dashboard:
             sql_table(
                 "Devices with the most readings",
                 "In the time shown.",
-                """SELECT esp_id, count(*) AS readings, count(DISTINCT (gpio, sensor_type)) AS sensors,
+                """SELECT esp_id, count(*) AS readings, count(DISTINCT (gpio, sensor_type, address)) AS sensors,
                           min(time) AS first, max(time) AS last
                    FROM sensor.data WHERE $__timeFilter(time) GROUP BY esp_id ORDER BY 2 DESC LIMIT 50""",
                 span=12,

@@ -234,3 +234,21 @@ def _last_run_below(usable):
             break
         run.append((at, value))
     return run[::-1]
+
+
+def test_a_condition_without_an_address_says_that_it_meets_several_probes(make_engine, make_rule):
+    condition = {"type": "sensor", "esp_id": "ESP_A", "gpio": 4, "sensor_type": "ds18b20", "operator": "<", "value": 5}
+    any_probe, one_probe = (
+        make_rule("any", conditions=[condition]),
+        make_rule("one", conditions=[{**condition, "address": "28aa0102030405c1"}]),
+    )
+    engine = make_engine(any_probe, one_probe)
+    for number, (address, value) in enumerate((("28AA0102030405C1", 20.0), ("28AA0102030405C2", 61.5)), 1):
+        reading = Reading("ESP_A", 4, "ds18b20", number, value, "good", number, address, number)
+        engine.on_reading(reading, number)
+    reports = {
+        rule.name: evaluate(rule.conditions, {}, engine.view, 3, explain=True).reports[0].detail
+        for rule in (any_probe, one_probe)
+    }
+    assert reports["any"].endswith("is 61.5, wants < 5; the newest of 2 sensors there: give an address to name one")
+    assert reports["one"].endswith("address 28AA0102030405C1 is 20, wants < 5")
