@@ -14,6 +14,12 @@ def test_a_topic_that_is_built_parses_to_what_it_was_built_from(kind: Kind) -> N
     assert found.gpio in (5, None)
 
 
+def test_an_answer_to_a_stop_is_no_response_of_an_actuator() -> None:
+    assert parse("kaiser/god/esp/ESP_1/actuator/emergency/response").kind is Kind.EMERGENCY_RESPONSE
+    assert parse("kaiser/god/esp/ESP_1/actuator/5/response").kind is Kind.ACTUATOR_RESPONSE
+    assert any(filter_ == "kaiser/+/esp/+/actuator/+/response" for filter_ in filters())
+
+
 def test_the_legacy_heartbeat_topic_is_a_heartbeat() -> None:
     assert parse("kaiser/god/esp/ESP_1/heartbeat").kind is Kind.HEARTBEAT
 
@@ -48,7 +54,7 @@ def matches_both(one: str, other: str) -> bool:
 
 def test_no_two_filters_match_the_same_topic() -> None:
     found = filters()
-    assert len(found) == 22
+    assert len(found) == 37
     assert not [(a, b) for i, a in enumerate(found) for b in found[:i] if matches_both(a, b)]
     assert all("#" not in each for each in found)
 

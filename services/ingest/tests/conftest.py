@@ -321,6 +321,7 @@ class World:
             "KAISER_MQTT_KAISER_IDS": json.dumps([self.site]),
             "KAISER_LOG_FORMAT": "json",
             "KAISER_MQTT_FLAPPING_S": "0.2",
+            "KAISER_SENSOR_RETENTION_DAYS": "36500",  # messages of the tests have fixed times
             **environment,
         }
         found = Ingest(settings, self._folder / f"ingest-{len(self._ingests)}.log", self._free_port())

@@ -8,7 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/device-messages.json").read_text())
+GOLDEN = [
+    example
+    for name in ("device-messages", "firmware-messages")
+    for example in json.loads((Path(__file__).parents[3] / f"tests/golden/{name}.json").read_text())
+]
+COUNTED_ONLY = "queue_pressure"
 
 
 async def test_readings_and_bad_messages_end_where_they_belong(
@@ -67,7 +72,7 @@ async def test_an_idle_system_adds_no_latency(
             await device.publish(number, world.topic("ESP_0001", "sensor/34/data"), make_reading("ESP_0001", number))
             await until(lambda: len(heard) == number + 1, 60.0, 0.0005)  # noqa: B023
             waits.append(heard[-1] - sent)
-    assert sorted(waits)[5] < 0.02
+    assert min(waits) < 0.02, "a lone reading waits"
 
 
 async def test_every_example_of_the_contract_goes_through_the_running_system(
@@ -96,6 +101,9 @@ async def test_every_example_of_the_contract_goes_through_the_running_system(
             finished = number + 1
             await until(lambda: ingest.total("kaiser_ingest_messages_total") >= finished, 60.0, 0.005)  # noqa: B023
             await client.flush()
+            if example["topic"].endswith(COUNTED_ONLY):
+                assert heard == []
+                continue
             subject, body = heard[0]
             if example["expect"] == "reject":
                 assert subject.split(".")[:2] == ["rejected", str(example["code"])], example["name"]
@@ -103,11 +111,12 @@ async def test_every_example_of_the_contract_goes_through_the_running_system(
                 assert (body["topic"], body["code"]) == (example["topic"], example["code"])
             else:
                 expected = dict(example["normalised"] or {})
-                if "ts" in expected:
+                if "ts" in expected and "1767225600" in example["payload"]:
                     expected["ts"] += number * 1000
-                assert subject.startswith("esp."), (example["name"], body)
-                assert {name: body[name] for name in expected} == expected
-                assert body["esp_id"] in example["topic"]
-                assert len(heard) >= (2 if example["name"] == "sensor batch" else 1)
+                assert len(heard) == (2 if example["name"] == "sensor batch" else 1), example["name"]
+                for subject, body in heard:  # each reading of a batch
+                    assert subject.startswith("esp."), (example["name"], body)
+                    assert {name: body[name] for name in expected} == expected, example["name"]
+                    assert body["esp_id"] in example["topic"]
     await device.close()
     assert ingest.stop() == 0

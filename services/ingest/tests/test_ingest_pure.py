@@ -8,13 +8,13 @@ import pytest
 from kaiser_common.errors import Code
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_ingest import backoff, reason_codes
+from kaiser_ingest.admission import admit
 from kaiser_ingest.alive import digests
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds
 from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.outbox import is_expired, topic_fault
 from kaiser_ingest.outgoing import to_outgoing, to_rejected
-from kaiser_ingest.pipeline import refuse_unknown
 from kaiser_ingest.profiles import Profile, password_of
 from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.settings import IngestSettings
@@ -108,9 +108,9 @@ def reading(ts: int) -> bytes:
 def test_a_reading_has_its_identity_as_id_and_without_a_clock_that_of_its_delivery() -> None:
     (with_clock,) = validate(TOPIC, reading(1_767_225_600), NOW)
     (without,) = validate(TOPIC, reading(0), NOW)
-    assert to_outgoing(with_clock, "d", "c").msg_id == "ESP_1.34.ph.1767225600000.1:None:None"  # type: ignore[arg-type]
-    assert to_outgoing(without, "d", "c").msg_id == "d.34.ph"  # type: ignore[arg-type]
-    assert to_outgoing(without, "d", "c").subject == "esp.sensor.data.god.ESP_1.34"  # type: ignore[arg-type]
+    assert to_outgoing(with_clock, "d").msg_id == "ESP_1.34.ph.1767225600000.1:None:None"  # type: ignore[arg-type]
+    assert to_outgoing(without, "d").msg_id == "d.34.ph"  # type: ignore[arg-type]
+    assert to_outgoing(without, "d").subject == "esp.sensor.data.god.ESP_1.34"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_readings_address_is_in_its_identity_in_one_form(field: str, address: 
     (found,) = validate(TOPIC, payload.encode(), NOW)
     assert found.message.address == address  # type: ignore[union-attr]
     place = "ESP_1.34.ph" + (f".{address}" if address else "")
-    assert to_outgoing(found, "d", "c").msg_id == f"{place}.1767225600000.1:None:None"  # type: ignore[arg-type]
+    assert to_outgoing(found, "d").msg_id == f"{place}.1767225600000.1:None:None"  # type: ignore[arg-type]
 
 
 def test_two_probes_on_one_pin_are_two_readings_of_a_batch_and_one_probe_twice_is_not() -> None:
@@ -145,26 +145,26 @@ def test_two_probes_on_one_pin_are_two_readings_of_a_batch_and_one_probe_twice_i
 @pytest.mark.parametrize(
     ("topic", "payload", "subject", "identity"),
     [
-        ("zone/ack", b'{"status":"s","zone_id":"z","ts":1767225600}', "esp.zone.ack.god.MOCK_1", "c"),
+        ("zone/ack", b'{"status":"s","zone_id":"z","ts":1767225600}', "esp.zone.ack.god.MOCK_1", "d"),
         ("zone/ack", b'{"status":"s","zone_id":"z"}', "esp.zone.ack.god.MOCK_1", "d"),
         ("config", b"{}", "esp.downlink.god.MOCK_1", "d"),
         (
             "actuator/255/alert",
             b'{"gpio":255,"type":"fault","ts":1767225600}',
             "esp.actuator.alert.god.MOCK_1.255",
-            "c",
+            "d",
         ),
     ],
 )
 def test_a_message_has_its_subject_and_an_id(topic: str, payload: bytes, subject: str, identity: str) -> None:
     (accepted,) = validate(f"kaiser/god/esp/MOCK_1/{topic}", payload, NOW)
-    outgoing = to_outgoing(accepted, "d", "c")  # type: ignore[arg-type]
+    outgoing = to_outgoing(accepted, "d")  # type: ignore[arg-type]
     assert (outgoing.subject, outgoing.msg_id) == (subject, identity)
 
 
 def test_a_broadcast_is_for_the_simulator() -> None:
     (accepted,) = validate("kaiser/broadcast/emergency", b"{}", NOW)
-    assert to_outgoing(accepted, "d", "c").subject == "esp.downlink.broadcast.broadcast"  # type: ignore[arg-type]
+    assert to_outgoing(accepted, "d").subject == "esp.downlink.broadcast.broadcast"  # type: ignore[arg-type]
 
 
 def test_a_rejection_is_stored_byte_for_byte() -> None:
@@ -184,11 +184,11 @@ def test_a_rejection_is_stored_byte_for_byte() -> None:
     ],
 )
 def test_an_unknown_device_is_refused_but_may_say_that_it_is_there(topic: str, payload: bytes, refused: bool) -> None:
-    (outcome,) = refuse_unknown(validate(topic, payload, NOW), set(), payload)
+    (outcome,) = admit(validate(topic, payload, NOW), {}, 0, payload)
     assert isinstance(outcome, Rejection) is refused
     if isinstance(outcome, Rejection):
         assert (outcome.code, outcome.payload) == (Code.ESP_DEVICE_NOT_FOUND, payload)
-        (known,) = refuse_unknown(validate(topic, payload, NOW), {"ESP_1"}, payload)
+        (known,) = admit(validate(topic, payload, NOW), {"ESP_1": None}, 0, payload)
         assert not isinstance(known, Rejection)
 
 

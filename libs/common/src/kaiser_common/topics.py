@@ -26,13 +26,24 @@ class Kind(StrEnum):
     ACTUATOR_STATUS = "actuator.status"
     ACTUATOR_RESPONSE = "actuator.response"
     ACTUATOR_ALERT = "actuator.alert"
+    EMERGENCY_RESPONSE = "actuator.emergency"
+    EMERGENCY_ERROR = "actuator.emergency.error"
+    EMERGENCY_ACK = "actuator.emergency.ack"
+    RECOVERY_CONFIRM = "actuator.emergency.recovery"
     HEARTBEAT = "system.heartbeat"
+    HEARTBEAT_METRICS = "system.heartbeat.metrics"
     WILL = "system.will"
+    SESSION = "system.session"
+    INTENT = "system.intent"
+    LIFECYCLE = "system.intent.lifecycle"
+    SCAN = "system.scan"
+    QUEUE_PRESSURE = "system.queue_pressure"
     SYSTEM_ERROR = "system.error"
     DIAGNOSTICS = "system.diagnostics"
     SYSTEM_RESPONSE = "system.response"
     CONFIG_RESPONSE = "config.response"
     ZONE_ACK = "zone.ack"
+    SUBZONE_ACK = "zone.ack.subzone"
     DISCOVERY = "system.discovery"
     ACTUATOR_COMMAND = "downlink.actuator.command"
     EMERGENCY = "downlink.actuator.emergency"
@@ -40,6 +51,9 @@ class Kind(StrEnum):
     SENSOR_COMMAND = "downlink.sensor.command"
     CONFIG = "downlink.config"
     ZONE_ASSIGN = "downlink.zone.assign"
+    SUBZONE_ASSIGN = "downlink.subzone.assign"
+    SUBZONE_REMOVE = "downlink.subzone.remove"
+    SUBZONE_SAFE = "downlink.subzone.safe"
     SYSTEM_COMMAND = "downlink.system.command"
     HEARTBEAT_ACK = "downlink.system.heartbeat_ack"
     PROCESSED = "downlink.sensor.processed"
@@ -54,13 +68,24 @@ TEMPLATES: Mapping[Kind, str] = MappingProxyType(
         Kind.ACTUATOR_STATUS: "kaiser/{k}/esp/{esp}/actuator/{gpio}/status",
         Kind.ACTUATOR_RESPONSE: "kaiser/{k}/esp/{esp}/actuator/{gpio}/response",
         Kind.ACTUATOR_ALERT: "kaiser/{k}/esp/{esp}/actuator/{gpio}/alert",
+        Kind.EMERGENCY_RESPONSE: "kaiser/{k}/esp/{esp}/actuator/emergency/response",
+        Kind.EMERGENCY_ERROR: "kaiser/{k}/esp/{esp}/actuator/emergency/error",
+        Kind.EMERGENCY_ACK: "kaiser/{k}/esp/{esp}/actuator/emergency/ack",
+        Kind.RECOVERY_CONFIRM: "kaiser/{k}/esp/{esp}/actuator/recovery_confirm",
         Kind.HEARTBEAT: "kaiser/{k}/esp/{esp}/system/heartbeat",
+        Kind.HEARTBEAT_METRICS: "kaiser/{k}/esp/{esp}/system/heartbeat_metrics",
         Kind.WILL: "kaiser/{k}/esp/{esp}/system/will",
         Kind.SYSTEM_ERROR: "kaiser/{k}/esp/{esp}/system/error",
         Kind.DIAGNOSTICS: "kaiser/{k}/esp/{esp}/system/diagnostics",
-        Kind.SYSTEM_RESPONSE: "kaiser/{k}/esp/{esp}/system/response",
+        Kind.SYSTEM_RESPONSE: "kaiser/{k}/esp/{esp}/system/command/response",
+        Kind.SESSION: "kaiser/{k}/esp/{esp}/session/announce",
+        Kind.INTENT: "kaiser/{k}/esp/{esp}/system/intent_outcome",
+        Kind.LIFECYCLE: "kaiser/{k}/esp/{esp}/system/lifecycle",
+        Kind.SCAN: "kaiser/{k}/esp/{esp}/onewire/scan_result",
+        Kind.QUEUE_PRESSURE: "kaiser/{k}/esp/{esp}/system/queue_pressure",
         Kind.CONFIG_RESPONSE: "kaiser/{k}/esp/{esp}/config_response",
         Kind.ZONE_ACK: "kaiser/{k}/esp/{esp}/zone/ack",
+        Kind.SUBZONE_ACK: "kaiser/{k}/esp/{esp}/subzone/ack",
         Kind.DISCOVERY: "kaiser/{k}/discovery/esp32_nodes",
         Kind.ACTUATOR_COMMAND: "kaiser/{k}/esp/{esp}/actuator/{gpio}/command",
         Kind.EMERGENCY: "kaiser/{k}/esp/{esp}/actuator/emergency",
@@ -68,15 +93,34 @@ TEMPLATES: Mapping[Kind, str] = MappingProxyType(
         Kind.SENSOR_COMMAND: "kaiser/{k}/esp/{esp}/sensor/{gpio}/command",
         Kind.CONFIG: "kaiser/{k}/esp/{esp}/config",
         Kind.ZONE_ASSIGN: "kaiser/{k}/esp/{esp}/zone/assign",
+        Kind.SUBZONE_ASSIGN: "kaiser/{k}/esp/{esp}/subzone/assign",
+        Kind.SUBZONE_REMOVE: "kaiser/{k}/esp/{esp}/subzone/remove",
+        Kind.SUBZONE_SAFE: "kaiser/{k}/esp/{esp}/subzone/safe",
         Kind.SYSTEM_COMMAND: "kaiser/{k}/esp/{esp}/system/command",
         Kind.HEARTBEAT_ACK: "kaiser/{k}/esp/{esp}/system/heartbeat/ack",
         Kind.PROCESSED: "kaiser/{k}/esp/{esp}/sensor/{gpio}/processed",
         Kind.SERVER_STATUS: "kaiser/{k}/server/status",
     }
 )
-LEGACY_TEMPLATES: Mapping[str, Kind] = MappingProxyType({"kaiser/{k}/esp/{esp}/heartbeat": Kind.HEARTBEAT})
-NOT_SUBSCRIBED = frozenset({Kind.HEARTBEAT_ACK, Kind.PROCESSED, Kind.SERVER_STATUS})
-"""Kinds that Kaiser sends and does not listen to."""
+LEGACY_TEMPLATES: Mapping[str, Kind] = MappingProxyType(
+    {
+        "kaiser/{k}/esp/{esp}/heartbeat": Kind.HEARTBEAT,
+        "kaiser/{k}/esp/{esp}/system/response": Kind.SYSTEM_RESPONSE,
+    }
+)
+BUS_KINDS: Mapping[Kind, Kind] = MappingProxyType(
+    {
+        Kind.EMERGENCY_ERROR: Kind.EMERGENCY_RESPONSE,
+        Kind.EMERGENCY_ACK: Kind.EMERGENCY_RESPONSE,
+        Kind.RECOVERY_CONFIRM: Kind.EMERGENCY_RESPONSE,
+        Kind.HEARTBEAT_METRICS: Kind.HEARTBEAT,
+        Kind.LIFECYCLE: Kind.INTENT,
+        Kind.SUBZONE_ACK: Kind.ZONE_ACK,
+    }
+)
+"""The kind on the bus of messages that several topics carry; all others keep theirs."""
+NOT_SUBSCRIBED = frozenset({Kind.PROCESSED, Kind.SERVER_STATUS})
+"""Kinds that Kaiser sends and does not listen to: no mock reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +136,19 @@ class Topic:
 def parse(topic: str) -> Topic:
     """Take a topic apart. Rejected: 5201 (esp_id), 5202 (gpio), 5212 (no topic of ours)."""
     levels = topic.split("/")
-    depth = len(levels)
-    shape = _DEVICE_SHAPES.get((levels[4], levels[-1], depth)) if depth > 4 else None
-    if shape is None or levels[0] != "kaiser" or levels[2] != "esp":
+    tail = tuple(levels[4:])
+    kind = _FIXED_TAILS.get(tail)
+    gpio_level = None
+    if kind is None and len(tail) == _GPIO_TAIL:
+        kind, gpio_level = _GPIO_TAILS.get((tail[0], tail[2])), tail[1]
+    if kind is None or levels[0] != "kaiser" or levels[2] != "esp":
         return _parse_without_device(topic, levels)
-    kind, sixth_level = shape
-    if sixth_level is not None and levels[5] != sixth_level:
-        raise _unknown(topic)
     kaiser_id, esp_id = levels[1], levels[3]
     if _KAISER_ID.match(kaiser_id) is None:
         raise _unknown(topic)
     if _ESP_ID.match(esp_id) is None:
         raise Rejected(Code.INVALID_ESP_ID, f"esp_id {esp_id[:64]!r} in the topic", "esp_id")
-    return Topic(kind, kaiser_id, esp_id, _gpio(levels[5], kind) if depth == 7 and sixth_level is None else None)
+    return Topic(kind, kaiser_id, esp_id, None if gpio_level is None else _gpio(gpio_level, kind))
 
 
 def build(kind: Kind, kaiser_id: str, esp_id: str = "", gpio: int | None = None) -> str:
@@ -120,9 +164,18 @@ def build(kind: Kind, kaiser_id: str, esp_id: str = "", gpio: int | None = None)
 
 
 def filters(kaiser_id: str = "+") -> tuple[str, ...]:
-    """The topic filters that ingest subscribes; no two match the same topic (MQTT 5 would deliver it twice)."""
-    templates = [template for kind, template in TEMPLATES.items() if kind not in NOT_SUBSCRIBED]
-    return tuple(template.format(k=kaiser_id, esp="+", gpio="+") for template in (*templates, *LEGACY_TEMPLATES))
+    """The topic filters that ingest subscribes; no two match the same topic (MQTT 5 would deliver it twice).
+
+    A template that another one's filter covers has none of its own: actuator/+/response matches
+    actuator/emergency/response.
+    """
+    templates = [
+        *(template for kind, template in TEMPLATES.items() if kind not in NOT_SUBSCRIBED),
+        *LEGACY_TEMPLATES,
+    ]
+    with_gpio = [template for template in templates if "{gpio}" in template]
+    covered = {one for one in templates for wide in with_gpio if one != wide and _covers(wide, one)}
+    return tuple(template.format(k=kaiser_id, esp="+", gpio="+") for template in templates if template not in covered)
 
 
 def is_downlink(kind: Kind) -> bool:
@@ -150,21 +203,26 @@ _ESP_ID = re.compile(r"(?:ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}\Z")
 _GPIO = re.compile(r"(?:0|[1-9][0-9]{0,2})\Z")
 
 
-def _device_shapes() -> dict[tuple[str, str, int], tuple[Kind, str | None]]:
-    """Topics of a device by fifth level, last level and depth: kind, and sixth level unless that is the gpio."""
-    shapes: dict[tuple[str, str, int], tuple[Kind, str | None]] = {}
-    for template, kind in [*((template, kind) for kind, template in TEMPLATES.items()), *LEGACY_TEMPLATES.items()]:
-        levels = template.split("/")
-        if levels[2] == "esp":
-            sixth_level = levels[5] if len(levels) == 7 and levels[5] != "{gpio}" else None
-            shapes[levels[4], levels[-1], len(levels)] = kind, sixth_level
-    return shapes
-
-
-_DEVICE_SHAPES = _device_shapes()
+_OF_DEVICES = {
+    template.removeprefix("kaiser/{k}/esp/{esp}/"): kind
+    for template, kind in [*((template, kind) for kind, template in TEMPLATES.items()), *LEGACY_TEMPLATES.items()]
+    if template.startswith("kaiser/{k}/esp/{esp}/")
+}
+_FIXED_TAILS = {tuple(tail.split("/")): kind for tail, kind in _OF_DEVICES.items() if "{gpio}" not in tail}
+"""What follows the esp_id of topics without a gpio; these come first: `emergency` is no gpio."""
+_GPIO_TAILS = {(tail.split("/")[0], tail.split("/")[2]): kind for tail, kind in _OF_DEVICES.items() if "{gpio}" in tail}
+_GPIO_TAIL = 3
 _SITE_SHAPES = {
     tuple(template.split("/")[2:]): kind for kind, template in TEMPLATES.items() if template.count("/") == 3
 }
+
+
+def _covers(wide: str, template: str) -> bool:
+    """Whether the filter of a template with a gpio matches the topics of another template."""
+    levels, others = wide.split("/"), template.split("/")
+    return len(levels) == len(others) and all(
+        level in (other, "{gpio}") for level, other in zip(levels, others, strict=True)
+    )
 
 
 def _parse_without_device(topic: str, levels: list[str]) -> Topic:

@@ -50,7 +50,7 @@ class CommandRecord:
 class Answer:
     """What a device said about a command."""
 
-    command: Command
+    command: str
     success: bool
     correlation_id: str | None
     message: str | None

@@ -19,9 +19,9 @@ class Beat(NamedTuple):
 
     esp_id: str
     seen_at: datetime
-    uptime: int
-    heap_free: int
-    wifi_rssi: int
+    uptime: int | None
+    heap_free: int | None
+    wifi_rssi: int | None
     sensor_count: int | None
     actuator_count: int | None
     firmware_version: str | None
@@ -73,7 +73,8 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> None:
     columns = zip(*(newest[esp_id] for esp_id in sorted(newest)), strict=True)
     await connection.execute(
         """
-        UPDATE health.devices AS d SET uptime_s = b.uptime, heap_free = b.heap_free, wifi_rssi = b.wifi_rssi,
+        UPDATE health.devices AS d SET uptime_s = coalesce(b.uptime, d.uptime_s),
+            heap_free = coalesce(b.heap_free, d.heap_free), wifi_rssi = coalesce(b.wifi_rssi, d.wifi_rssi),
             sensor_count = coalesce(b.sensor_count, d.sensor_count),
             actuator_count = coalesce(b.actuator_count, d.actuator_count),
             firmware_version = coalesce(b.firmware_version, d.firmware_version)

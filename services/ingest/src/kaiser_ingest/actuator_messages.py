@@ -1,79 +1,121 @@
-"""Status, responses and alerts of actuators: JSON of any generation to the one message; pure."""
+"""Status, responses and alerts of actuators, answers to stops: JSON of any generation to the one message; pure."""
 
+import re
 from types import MappingProxyType
 from typing import Any, get_args
 
-from kaiser_common.errors import Code
+from kaiser_common.bounds import MAX_COMMAND, MAX_COUNT, MAX_RUNTIME_MS, MAX_TYPE_NAME
+from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import actuator
-from kaiser_common.topics import Topic
+from kaiser_common.topics import Kind, Topic
 
 from kaiser_ingest.fields import (
     Fields,
+    Odd,
     boolean,
-    choice,
+    cut,
     mismatch,
     number,
     optional_identifier,
     optional_integer,
+    optional_message,
     optional_number,
     optional_text,
     optional_ts,
     out_of_range,
     present,
-    required_ts,
     text,
 )
-from kaiser_ingest.identity import identity, optional_choice, type_name
+from kaiser_ingest.identity import identity, optional_choice
 
-_COMMANDS = frozenset(get_args(actuator.Command))
 _EMERGENCY_STATES = frozenset(get_args(actuator.EmergencyState))
 _STATES = MappingProxyType({"on": True, "off": False})
 _ALERT_TYPES = MappingProxyType(
-    {name: name for name in get_args(actuator.AlertType)}
-    | {"overrun": "runtime_protection", "verification_failed": "safety_violation", "fault": "hardware_error"}
+    {name: name for name in get_args(actuator.AlertType)} | {"overrun": "runtime_protection", "fault": "hardware_error"}
 )
+_TYPE_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_TYPE_NAME}}}\Z")
+_ANSWERS: MappingProxyType[Kind, Any] = MappingProxyType(
+    {
+        Kind.EMERGENCY_RESPONSE: ("response", "status"),
+        Kind.EMERGENCY_ERROR: ("error", "error"),
+        Kind.EMERGENCY_ACK: ("ack", "outcome"),
+        Kind.RECOVERY_CONFIRM: ("recovery", "state"),
+    }
+)
+"""Of each topic of answers to a stop: what it is, and the field that it must have."""
 
 
-def actuator_status(topic: Topic, fields: Fields, received_at_ms: int) -> actuator.ActuatorStatus:
+def actuator_status(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> actuator.ActuatorStatus:
     """actuator.status: state as bool or on/off, value 0…1 or pwm 0…255."""
     return actuator.ActuatorStatus(
-        **identity(topic, fields, required_ts(fields, received_at_ms), received_at_ms, gpio_required=True),
-        actuator_type=type_name(fields, Code.INVALID_ACTUATOR_TYPE, "actuator_type", "type"),
+        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms, gpio_required=True),
+        actuator_type=_actuator_type(fields, odd),
         state=_state(present(fields, "state")),
         value=_duty(fields),
-        last_command=optional_text(fields, "last_command"),
-        runtime_ms=optional_integer(fields, "runtime_ms"),
-        error=optional_text(fields, "error"),
-        emergency=optional_choice(fields, "emergency", _EMERGENCY_STATES, "normal"),
+        last_command=optional_text(fields, "last_command", odd),
+        runtime_ms=optional_integer(fields, odd, "runtime_ms", low=0, high=MAX_RUNTIME_MS),
+        error=optional_message(fields, "error", odd),
+        emergency=optional_choice(fields, "emergency", _EMERGENCY_STATES, "normal", odd),
     )
 
 
-def actuator_response(topic: Topic, fields: Fields, received_at_ms: int) -> actuator.ActuatorResponse:
-    """actuator.response: command in any case."""
-    command = present(fields, "command")
+def actuator_response(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> actuator.ActuatorResponse:
+    """actuator.response: command in any case; a word that is no command of ours is kept."""
     return actuator.ActuatorResponse(
-        **identity(topic, fields, optional_ts(fields, received_at_ms), received_at_ms, gpio_required=True),
-        command=choice(command.upper() if type(command) is str else command, "command", _COMMANDS),
+        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms, gpio_required=True),
+        command=text(present(fields, "command"), "command", MAX_COMMAND).upper()[:MAX_COMMAND],
         success=boolean(present(fields, "success"), "success"),
-        value=optional_number(fields, "value"),
-        duration=optional_number(fields, "duration"),
-        message=optional_text(fields, "message"),
-        correlation_id=optional_identifier(fields, "correlation_id"),
+        value=optional_number(fields, "value", odd),
+        duration=optional_number(fields, "duration", odd),
+        message=optional_message(fields, "message", odd),
+        correlation_id=optional_identifier(fields, "correlation_id", odd),
+        issued_by=optional_text(fields, "issued_by", odd),
     )
 
 
-def actuator_alert(topic: Topic, fields: Fields, received_at_ms: int) -> actuator.ActuatorAlert:
+def actuator_alert(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> actuator.ActuatorAlert:
     """actuator.alert: an unknown type is kept as `other`, its name in the message."""
-    named = text(present(fields, "alert_type", "type"), "alert_type")
+    named = text(present(fields, "alert_type", "type"), "alert_type", MAX_COMMAND)
     alert_type = _ALERT_TYPES.get(named.lower(), "other")
-    message = optional_text(fields, "message")
+    message = optional_message(fields, "message", odd)
     if alert_type == "other" and named != "other":
-        message = f"{named}: {message}" if message else named
+        message = cut(f"{named}: {message}" if message else named, 512)
     return actuator.ActuatorAlert(
-        **identity(topic, fields, optional_ts(fields, received_at_ms), received_at_ms, gpio_required=True),
+        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
         alert_type=alert_type,
         message=message,
     )
+
+
+def emergency_answer(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> actuator.EmergencyAnswer:
+    """actuator.emergency: the answer to a stop or to its end, on one of four topics."""
+    answer, required = _ANSWERS[topic.kind]
+    present(fields, required)
+    return actuator.EmergencyAnswer(
+        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
+        answer=answer,
+        status=optional_text(fields, "status", odd),
+        error=optional_text(fields, "error", odd),
+        outcome=optional_text(fields, "outcome", odd),
+        state=optional_text(fields, "state", odd),
+        command=optional_text(fields, "command", odd),
+        message=optional_message(fields, "message", odd),
+        correlation_id=optional_identifier(fields, "correlation_id", odd),
+        gpio_count=optional_integer(fields, odd, "gpio_count", low=0, high=MAX_COUNT),
+    )
+
+
+def _actuator_type(fields: Fields, odd: Odd) -> str:
+    """Any plain name; another text is kept as `other`. Rejected 5204 where it is empty."""
+    name = present(fields, "actuator_type", "type")
+    if type(name) is not str:
+        raise mismatch("actuator_type", name, "a string")
+    if not name:
+        raise Rejected(Code.INVALID_ACTUATOR_TYPE, "actuator_type is empty", "actuator_type")
+    if _TYPE_NAME.match(name) is None:
+        odd.append("actuator_type")
+        return "other"
+    return name
 
 
 def _state(value: Any) -> bool:

@@ -19,6 +19,7 @@ from kaiser_common.subjects import DEVICES_BUCKET, INGEST_OUTBOX, INGEST_URGENT,
 from prometheus_client import REGISTRY
 
 from kaiser_ingest.alive import Heard
+from kaiser_ingest.clocks import WrongClock
 from kaiser_ingest.connection import Session, SwitchFailed
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.outbox import Outbox
@@ -32,6 +33,7 @@ from kaiser_ingest.watchdog import watch_age
 log = structlog.get_logger()
 
 _OUTBOX_STOP_S = 2.0
+_DAY_MS = 86_400_000
 _GC_THRESHOLDS = (50_000, 20, 100)
 """What a message needs has no cycles and goes by reference count: looking for cycles less often saves 10 % CPU."""
 
@@ -52,11 +54,13 @@ async def work(service: Service, settings: IngestSettings) -> None:
         def pipeline_of(session: Session) -> Pipeline:
             return Pipeline(
                 bus,
-                known.ids,
+                known.sites,
+                retention_ms=settings.sensor_retention_days * _DAY_MS,
                 batch_size=settings.ingest_batch,
                 qos0_limit=settings.ingest_qos0_limit,
                 on_stored=session.on_stored,
                 on_heard=heard.add,
+                on_wrong_clock=lambda wrong: tell_wrong_clock(events, wrong),
                 tracer=service.tracer,
             )
 
@@ -86,11 +90,11 @@ async def work(service: Service, settings: IngestSettings) -> None:
 
 
 class KnownDevices:
-    """The ids of the devices that are registered and approved, kept current from KV."""
+    """The devices that are registered and approved, with the site that each must speak under, kept current from KV."""
 
     def __init__(self, bus: Bus) -> None:
-        self.ids: set[str] = set()
-        self.mirror: Mirror[bool] = Mirror(bus, DEVICES_BUCKET, _is_approved)
+        self.sites: dict[str, str | None] = {}
+        self.mirror: Mirror[DeviceRecord] = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
         self.mirror.on_change(self._changed)
 
     async def ready(self) -> None:
@@ -101,14 +105,14 @@ class KnownDevices:
             except TimeoutError:
                 log.warning("devices_not_read_yet", bucket=DEVICES_BUCKET.name, hint="run migrate")
             else:
-                log.info("devices_read", approved=len(self.ids))
+                log.info("devices_read", approved=len(self.sites))
                 return
 
-    def _changed(self, esp_id: str, approved: bool | None) -> None:
-        if approved:
-            self.ids.add(esp_id)
+    def _changed(self, esp_id: str, record: DeviceRecord | None) -> None:
+        if record is not None and record.state == "approved":
+            self.sites[esp_id] = record.kaiser_id if record.kaiser_id_fixed else None
         else:
-            self.ids.discard(esp_id)
+            self.sites.pop(esp_id, None)
 
 
 class Holder:
@@ -120,7 +124,7 @@ class Holder:
         self._bus = bus
         self._session = session
         self._events = events
-        self._rejected = RejectedMessages(bus, known.ids)
+        self._rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
         self._lease = Lease(bus, f"ingest.{settings.site}", LEASE_BUCKET.ttl_s or 5.0)
         self._holding = False
 
@@ -193,8 +197,12 @@ class Holder:
         return await self._profiles(Nothing(), caller)
 
 
-def _is_approved(body: bytes) -> bool:
-    return DeviceRecord.model_validate_json(body).state == "approved"
+def tell_wrong_clock(events: SystemEvents, wrong: WrongClock) -> None:
+    """A system event that names the device and how far its clock is off."""
+    ahead = wrong.event == "clock_ahead"
+    side, instead = ("ahead", "the receive time is used instead") if ahead else ("behind", "its readings look old")
+    message = f"the clock of {wrong.esp_id} is {wrong.off_s} s {side}: {instead}"
+    events.tell(wrong.event, "warning", message, esp_id=wrong.esp_id, off_s=wrong.off_s)
 
 
 async def _until(service: Service, task: "asyncio.Task[Any]") -> bool:

@@ -6,35 +6,49 @@ from types import MappingProxyType
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.topics import Kind, Topic
 
-from kaiser_ingest.actuator_messages import actuator_alert, actuator_response, actuator_status
-from kaiser_ingest.fields import Fields
+from kaiser_ingest.actuator_messages import actuator_alert, actuator_response, actuator_status, emergency_answer
+from kaiser_ingest.answers import config_response, system_response, zone_ack
+from kaiser_ingest.fields import Fields, Odd
 from kaiser_ingest.sensor_messages import reading, sensor_response
 from kaiser_ingest.system_messages import (
-    config_response,
     device_error,
     diagnostics,
     discovery,
     heartbeat,
-    system_response,
+    intent,
+    scan_result,
+    session,
     will,
-    zone_ack,
 )
 
-PARSERS: Mapping[Kind, Callable[[Topic, Fields, int], DeviceMessage]] = MappingProxyType(
+Parser = Callable[[Topic, Fields, int, Odd], DeviceMessage]
+"""From a topic, the payload's fields and the receive time in ms; what it leaves out it names in `odd`."""
+
+PARSERS: Mapping[Kind, Parser] = MappingProxyType(
     {
         Kind.SENSOR_DATA: reading,
         Kind.SENSOR_RESPONSE: sensor_response,
         Kind.ACTUATOR_STATUS: actuator_status,
         Kind.ACTUATOR_RESPONSE: actuator_response,
         Kind.ACTUATOR_ALERT: actuator_alert,
+        Kind.EMERGENCY_RESPONSE: emergency_answer,
+        Kind.EMERGENCY_ERROR: emergency_answer,
+        Kind.EMERGENCY_ACK: emergency_answer,
+        Kind.RECOVERY_CONFIRM: emergency_answer,
         Kind.HEARTBEAT: heartbeat,
+        Kind.HEARTBEAT_METRICS: heartbeat,
         Kind.WILL: will,
+        Kind.SESSION: session,
+        Kind.INTENT: intent,
+        Kind.LIFECYCLE: intent,
+        Kind.SCAN: scan_result,
         Kind.SYSTEM_ERROR: device_error,
         Kind.DIAGNOSTICS: diagnostics,
         Kind.SYSTEM_RESPONSE: system_response,
         Kind.CONFIG_RESPONSE: config_response,
         Kind.ZONE_ACK: zone_ack,
+        Kind.SUBZONE_ACK: zone_ack,
         Kind.DISCOVERY: discovery,
     }
 )
-"""By kind; a batch is the one kind that gives several messages (`readings`)."""
+"""By kind; a batch is the one kind that gives several messages (`readings`), and queue pressure is only counted."""

@@ -1,23 +1,42 @@
-"""Fields of a device's JSON object: each function reads one and says Rejected with the right code where it is wrong.
+"""Fields of a device's JSON object, in two sorts: those without which the message means nothing, and all others.
 
-A field that is null counts as absent. Unknown fields are never looked at.
+A required field raises Rejected with its code where it is missing or wrong. An optional one that makes no sense is left
+out, and its name is added to `odd`: the message stands. A field that is null counts as absent. Unknown fields are never
+looked at.
 """
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
+from kaiser_common.bounds import MAX_CORRELATION_ID, MAX_MESSAGE, MAX_WORD
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import Clock
 
 Fields = Mapping[str, Any]
+Odd = list[str]
+"""The names of the fields that were left out, cut or replaced; each is counted."""
 
 MILLISECONDS_FROM = 100_000_000_000
 """A ts from here on is in ms, below it in s."""
-CLOCK_SET_FROM_MS = 1_000_000_000_000
-"""A device whose clock says a time before September 2001 counts from its start: it has no clock yet."""
-MAX_AHEAD_MS = 24 * 3_600_000
+BELIEVED_FROM_MS = 1_577_836_800_000
+"""2020-01-01: a device that says an earlier time has no clock yet, or counts from its start."""
+MAX_AHEAD_MS = 300_000
 _INTEGER_LIMIT = 2**63
+_MAX_DEVICE_TS = 2**53
+_MARK = "…"
+
+
+class Time(NamedTuple):
+    """The time of a message in ms. device_ts: the device's own where the receive time stands in for it.
+
+    ahead: it was not believed because it lies in the future.
+    """
+
+    ts: int
+    clock: Clock
+    device_ts: int | None = None
+    ahead: bool = False
 
 
 def present(fields: Fields, *names: str) -> Any:
@@ -42,8 +61,8 @@ def number(value: Any, name: str) -> int | float:
     return value  # type: ignore[no-any-return]
 
 
-def optional_number(fields: Fields, name: str) -> int | float | None:
-    """A number, or None where it is absent."""
+def measured_number(fields: Fields, name: str) -> int | float | None:
+    """A figure that was measured, or None where it is absent. Rejected as `number`."""
     value = fields.get(name)
     return None if value is None else number(value, name)
 
@@ -56,14 +75,6 @@ def integer(value: Any, name: str, low: int = -_INTEGER_LIMIT, high: int = _INTE
     return whole
 
 
-def optional_integer(fields: Fields, *names: str) -> int | None:
-    """A whole number under the first of these names that is there, or None."""
-    for name in names:
-        if fields.get(name) is not None:
-            return integer(fields[name], name)
-    return None
-
-
 def boolean(value: Any, name: str) -> bool:
     """A bool and nothing else."""
     if value is True or value is False:
@@ -71,66 +82,120 @@ def boolean(value: Any, name: str) -> bool:
     raise mismatch(name, value, "a bool")
 
 
-def text(value: Any, name: str, limit: int | None = None) -> str:
-    """A string. Rejected 5207 where it is longer than the limit."""
+def text(value: Any, name: str, limit: int) -> str:
+    """A required string, cut at the limit with a mark. Rejected 5206 for another type."""
     if type(value) is not str:
         raise mismatch(name, value, "a string")
-    if limit is not None and len(value) > limit:
-        raise out_of_range(name, value, f"at most {limit} characters")
-    return value
+    return cut(value, limit)
 
 
-def optional_text(fields: Fields, name: str, limit: int | None = None) -> str | None:
-    """A string, or None where it is absent."""
+def cut(value: str, limit: int) -> str:
+    """A text of at most `limit` characters; one that was cut ends with an ellipsis."""
+    return value if len(value) <= limit else value[: limit - 1] + _MARK
+
+
+def optional_number(fields: Fields, name: str, odd: Odd) -> float | None:
+    """A number, or None where it is absent or makes no sense."""
     value = fields.get(name)
-    return None if value is None else text(value, name, limit)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        odd.append(name)
+        return None
+    return float(value)
+
+
+def optional_integer(fields: Fields, odd: Odd, *names: str, low: int, high: int) -> int | None:
+    """A whole number under the first of these names that is there; None where it is absent or outside low…high."""
+    for name in names:
+        value = fields.get(name)
+        if value is not None:
+            if type(value) in (int, float) and isfinite(value) and low <= round(value) <= high:
+                return int(round(value))  # noqa: RUF046 - value is Any
+            odd.append(names[0])
+            return None
+    return None
+
+
+def optional_text(fields: Fields, name: str, odd: Odd, limit: int = MAX_WORD) -> str | None:
+    """A string cut at the limit, or None where it is absent or no string."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if type(value) is not str:
+        odd.append(name)
+        return None
+    if len(value) > limit:
+        odd.append(name)
+    return cut(value, limit)
+
+
+def optional_message(fields: Fields, name: str, odd: Odd) -> str | None:
+    """A text for people, or None."""
+    return optional_text(fields, name, odd, MAX_MESSAGE)
 
 
 def identifier(value: Any, name: str) -> str:
-    """An id made by Kaiser that the device repeats: a string, or a number which becomes one."""
-    return str(value) if type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT else text(value, name)
+    """An id made by Kaiser that the device repeats: a string, or a number which becomes one; cut at its limit."""
+    if type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        return str(value)
+    return text(value, name, MAX_CORRELATION_ID)
 
 
-def optional_identifier(fields: Fields, name: str) -> str | None:
-    """An id, or None where it is absent."""
+def optional_identifier(fields: Fields, name: str, odd: Odd) -> str | None:
+    """An id, or None where it is absent, empty or makes no sense."""
     value = fields.get(name)
-    return None if value is None else identifier(value, name)
+    if value is None or value == "":
+        return None
+    try:
+        found = identifier(value, name)
+    except Rejected:
+        odd.append(name)
+        return None
+    if found != str(value):
+        odd.append(name)
+    return found
 
 
 def choice(value: Any, name: str, choices: frozenset[str]) -> Any:
     """One of these strings. Rejected 5206 for any other."""
-    if text(value, name) not in choices:
+    if type(value) is not str or value not in choices:
         raise mismatch(name, value, f"one of {', '.join(sorted(choices))}")
     return value
 
 
-def ts(value: Any, name: str, received_at_ms: int) -> tuple[int, Clock]:
-    """A time in ms with the clock it comes from. Seconds or ms, integer or float; no clock yet: the receive time.
+def required_ts(fields: Fields, received_at_ms: int) -> Time:
+    """The time of a message that must have one, as ts or timestamp: in s or ms, integer or float.
 
-    Rejected 5207 where it is more than 24 h in the future, or negative.
+    A time that cannot be believed (before 2020, more than 5 min ahead) is replaced by the receive time.
+    Rejected 5205 where there is none, 5206 where it is no number.
     """
-    seconds_or_ms = number(value, name)
-    if seconds_or_ms < 0:
-        raise out_of_range(name, value, "a time since 1970")
-    in_ms = round(seconds_or_ms if seconds_or_ms >= MILLISECONDS_FROM else seconds_or_ms * 1000)
-    if in_ms < CLOCK_SET_FROM_MS:
-        return received_at_ms, "server"
-    if in_ms > received_at_ms + MAX_AHEAD_MS:
-        raise out_of_range(name, value, "at most 24 h in the future")
-    return in_ms, "device"
+    value = present(fields, "ts", "timestamp")
+    if type(value) not in (int, float):
+        raise mismatch("ts", value, "a number")
+    return believed(value, received_at_ms)
 
 
-def required_ts(fields: Fields, received_at_ms: int) -> tuple[int, Clock]:
-    """The time of a message that must have one, as ts or timestamp."""
-    return ts(present(fields, "ts", "timestamp"), "ts", received_at_ms)
-
-
-def optional_ts(fields: Fields, received_at_ms: int) -> tuple[int, Clock]:
+def optional_ts(fields: Fields, received_at_ms: int, odd: Odd) -> Time:
     """The time of a message that may lack one: then it is the receive time."""
     value = fields.get("ts")
     if value is None:
         value = fields.get("timestamp")
-    return (received_at_ms, "server") if value is None else ts(value, "ts", received_at_ms)
+    if value is None:
+        return Time(received_at_ms, "server")
+    if type(value) not in (int, float):
+        odd.append("ts")
+        return Time(received_at_ms, "server")
+    return believed(value, received_at_ms)
+
+
+def believed(value: int | float, received_at_ms: int) -> Time:
+    """The time that a device gives, or the receive time where that cannot be true."""
+    in_ms = value if abs(value) >= MILLISECONDS_FROM else value * 1000
+    if BELIEVED_FROM_MS <= in_ms <= received_at_ms + MAX_AHEAD_MS:
+        return Time(round(in_ms), "device")
+    kept = round(in_ms) if -_MAX_DEVICE_TS <= in_ms <= _MAX_DEVICE_TS else None
+    return Time(received_at_ms, "server", kept, in_ms > received_at_ms)
 
 
 def mismatch(name: str, value: Any, expected: str) -> Rejected:

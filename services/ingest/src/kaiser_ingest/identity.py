@@ -4,16 +4,15 @@ import re
 from typing import Any
 
 from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas import Clock
 from kaiser_common.topics import Topic
 
-from kaiser_ingest.fields import Fields, choice, mismatch, number, present, text
+from kaiser_ingest.fields import Fields, Odd, Time, mismatch, number, present
 
 _TYPE_NAME = re.compile(r"[A-Za-z0-9_.:+-]{1,50}\Z")
 
 
 def identity(
-    topic: Topic, fields: Fields, time: tuple[int, Clock], received_at_ms: int, gpio_required: bool = False
+    topic: Topic, fields: Fields, time: Time, received_at_ms: int, gpio_required: bool = False
 ) -> dict[str, Any]:
     """The fields that every message has, checked against the topic."""
     if gpio_required:
@@ -22,8 +21,9 @@ def identity(
     identity = {
         "kaiser_id": topic.kaiser_id,
         "esp_id": topic.esp_id,
-        "ts": time[0],
-        "clock": time[1],
+        "ts": time.ts,
+        "clock": time.clock,
+        "device_ts": time.device_ts,
         "received_at": received_at_ms,
     }
     return identity if topic.gpio is None else {**identity, "gpio": topic.gpio}
@@ -44,14 +44,23 @@ def check_identity(topic: Topic, fields: Fields) -> None:
         raise Rejected(Code.TOPIC_MISMATCH, f"gpio is not the topic's {topic.gpio}", "gpio")
 
 
-def type_name(fields: Fields, code: Code, *names: str) -> str:
-    """The type of a sensor or actuator. Rejected with the given code where it is empty or no plain name."""
-    name = text(present(fields, *names), names[0])
+def sensor_type(fields: Fields) -> str:
+    """The type of a sensor. Rejected 5203 where it is empty or no plain name."""
+    name = present(fields, "sensor_type")
+    if type(name) is not str:
+        raise mismatch("sensor_type", name, "a string")
     if _TYPE_NAME.match(name) is None:
-        raise Rejected(code, f"{names[0]} is {name[:40]!r}", names[0])
+        raise Rejected(Code.INVALID_SENSOR_TYPE, f"sensor_type is {name[:40]!r}", "sensor_type")
     return name
 
 
-def optional_choice(fields: Fields, name: str, choices: frozenset[str], default: str) -> Any:
+def optional_choice(fields: Fields, name: str, choices: frozenset[str], default: str, odd: Odd) -> Any:
+    """One of these words in any case; the default where it is absent or another one."""
     value = fields.get(name)
-    return default if value is None else choice(value, name, choices)
+    if value is None:
+        return default
+    word = value.lower() if type(value) is str else value
+    if type(word) is str and word in choices:
+        return word
+    odd.append(name)
+    return default

@@ -58,6 +58,8 @@ class Accounts(Collector):
         self.finished: Tally[tuple[str, Result]] = Tally()
         self.ignored: Tally[str] = Tally()
         self.rejected: Tally[int] = Tally()
+        self.odd: Tally[tuple[str, str]] = Tally()
+        """Fields that were left out, cut or replaced, by kind and name."""
         self.broker_dropped: int | None = None
         """What the broker says that it dropped since it started; None until it has said so."""
         self._in_flight = in_flight
@@ -109,6 +111,14 @@ class Accounts(Collector):
             "code",
             {str(code): number for code, number in self.rejected.items()},
         )
+        oddities = CounterMetricFamily(
+            "kaiser_ingest_oddities",
+            "Fields of accepted messages that were left out, cut or replaced because they made no sense.",
+            labels=["kind", "field"],
+        )
+        for (kind, field), number in self.odd.items():
+            oddities.add_metric([kind, field], number)
+        yield oddities
         yield GaugeMetricFamily(
             "kaiser_ingest_oldest_unacknowledged_seconds",
             "Age of the oldest message received and not yet stored: alarm if it only grows.",

@@ -4,9 +4,9 @@ import base64
 from hashlib import blake2b
 
 from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.event import RejectedMessage
+from kaiser_common.schemas.event import RejectedMessage, SystemEvent
 from kaiser_common.schemas.sensor import Reading
-from kaiser_common.subjects import device_subject, downlink_subject, rejected_subject
+from kaiser_common.subjects import device_subject, downlink_subject, event_subject, rejected_subject
 from kaiser_common.topics import Kind, is_downlink
 from pydantic_core import to_json
 
@@ -14,12 +14,15 @@ from kaiser_ingest.validate import Accepted, Rejection
 
 MAX_TOPIC_CHARACTERS = 1024
 """So much of a topic is kept with a rejection (a topic of ours has under 100)."""
+MAX_KEPT_BYTES = 16 * 1024
+"""So much of a payload is kept with a rejection: what is larger is rejected for its size, and cannot be replayed."""
 
 
-def to_outgoing(accepted: Accepted, delivery_id: str, content_id: str) -> Outgoing:
-    """The message for the bus. The id is the fact's identity where the device's clock gives it one.
+def to_outgoing(accepted: Accepted, delivery_id: str) -> Outgoing:
+    """The message for the bus. The id is that of the MQTT delivery: three equal reports within a second are three.
 
-    Without a clock two equal messages may be two facts: then it is the id of the MQTT delivery.
+    A reading with the device's clock is the same fact however often it is sent, so its id is the sensor, its time and
+    its figures: another figure under the same time is another message, which the store rejects with 5208.
     """
     message = accepted.message
     body = to_json(message, exclude_none=True)
@@ -32,21 +35,34 @@ def to_outgoing(accepted: Accepted, delivery_id: str, content_id: str) -> Outgoi
             f"{message.esp_id}.{place}.{message.ts}.{values}" if message.clock == "device" else f"{delivery_id}.{place}"
         )
         return Outgoing(subject, body, identity)
-    if is_downlink(accepted.kind):
-        return Outgoing(downlink_subject(accepted.kaiser_id, accepted.esp_id), body, delivery_id)
-    has_clock = getattr(message, "clock", "server") == "device"
-    return Outgoing(
-        device_subject(accepted.kind.value, accepted.kaiser_id, accepted.esp_id, accepted.gpio),
-        body,
-        content_id if has_clock else delivery_id,
+    subject = (
+        downlink_subject(accepted.kaiser_id, accepted.esp_id)
+        if is_downlink(accepted.kind)
+        else device_subject(accepted.kind.value, accepted.kaiser_id, accepted.esp_id, accepted.gpio)
     )
+    return Outgoing(subject, body, delivery_id)
+
+
+def unreadable_alert(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
+    """The critical system_event beside the rejection of an alert: it may be an emergency, whatever else is wrong."""
+    event = SystemEvent(
+        event="unreadable_alert",
+        severity="critical",
+        message=f"{rejection.esp_id} sent an alert that cannot be read: {rejection.detail}",
+        esp_id=rejection.esp_id,
+        code=rejection.code,
+        details={"topic": topic[:MAX_TOPIC_CHARACTERS], "payload": rejection.payload[:512].decode(errors="replace")},
+        ts=received_at_ms,
+    )
+    subject = event_subject("system_event", rejection.esp_id)
+    return Outgoing(subject, event.model_dump_json().encode(), f"unreadable.{delivery_id}")
 
 
 def to_rejected(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
     """The message for REJECTED."""
     body = RejectedMessage(
         topic=topic[:MAX_TOPIC_CHARACTERS],
-        payload_base64=base64.b64encode(rejection.payload).decode(),
+        payload_base64=base64.b64encode(rejection.payload[:MAX_KEPT_BYTES]).decode(),
         code=rejection.code,
         message=rejection.detail,
         field=rejection.field,

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,14 +17,17 @@ import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink, parse
 from kaiser_common.tracing import Tracer, traceparent_of
 
+from kaiser_ingest.admission import Registered, admit
+from kaiser_ingest.clocks import ClockWatch, ServerTimes, WrongClock
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds, RecentIds
 from kaiser_ingest.metrics import Accounts, Result
-from kaiser_ingest.outgoing import content_id, to_outgoing, to_rejected
+from kaiser_ingest.outgoing import to_outgoing, to_rejected, unreadable_alert
 from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, validate
 
@@ -36,9 +39,6 @@ log = structlog.get_logger()
 UNKNOWN_KIND = "unknown"
 DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 """Where Mosquitto tells how many messages it has dropped since it started; no message of a device."""
-ALWAYS_PASS = frozenset({Kind.HEARTBEAT, Kind.DISCOVERY})
-"""Kinds that pass for devices which nobody registered yet: health makes them pending."""
-
 _DROPPED_TOPIC = DROPPED_TOPIC.encode()
 _BATCH_BYTES = 1024 * 1024
 _RETRY_S = 0.5
@@ -51,8 +51,10 @@ class _Batch:
     sensors: dict[str, Outgoing] = field(default_factory=dict)
     devices: dict[str, Outgoing] = field(default_factory=dict)
     rejected: dict[str, Outgoing] = field(default_factory=dict)
+    events: dict[str, Outgoing] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     codes: list[Code] = field(default_factory=list)
+    odd: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     heard: dict[tuple[str, str], int] = field(default_factory=dict)
     spans: list["Span"] = field(default_factory=list)
@@ -64,20 +66,24 @@ class Pipeline:
     def __init__(
         self,
         bus: Bus,
-        known: Container[str],
+        registered: Registered,
         *,
+        retention_ms: int,
         batch_size: int,
         qos0_limit: int,
         on_stored: Callable[[Sequence[Incoming]], None],
         on_heard: Callable[[dict[tuple[str, str], int]], None],
+        on_wrong_clock: Callable[[WrongClock], None] = lambda _: None,
         tracer: Tracer | None = None,
     ) -> None:
         self._bus = bus
-        self._known = known
+        self._registered = registered
+        self._retention_ms = retention_ms
         self._batch_size = batch_size
         self._qos0_limit = qos0_limit
         self._on_stored = on_stored
         self._on_heard = on_heard
+        self._on_wrong_clock = on_wrong_clock
         self._tracer = tracer
         self._waiting: deque[Incoming] = deque()
         self._under_way: list[Incoming] = []
@@ -87,6 +93,8 @@ class Pipeline:
         self._idle.set()
         self._delivery_ids = DeliveryIds(bus.message_id)
         self._stored_ids = RecentIds()
+        self._server_times = ServerTimes()
+        self._clock_watch = ClockWatch()
         self._log = RejectionLog()
         self._seconds = STAGE_SECONDS.labels("mqtt_to_bus")
         self.accounts = Accounts(self._in_flight_by_kind, self.oldest_age_s)
@@ -169,7 +177,8 @@ class Pipeline:
         for message in messages:
             topic = _decoded(message.topic)
             outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
-            outcomes = refuse_unknown(outcomes, self._known, message.payload)
+            oldest_ms = message.received_at_ms - self._retention_ms
+            outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
             self._sort(outcomes, message, topic, batch)
         return batch
 
@@ -179,36 +188,51 @@ class Pipeline:
         for index, outcome in enumerate(outcomes):
             if type(outcome) is Accepted:
                 result = Result.PUBLISHED
-                heard = (outcome.kaiser_id, outcome.esp_id)
-                if type(outcome.message) is Reading:
-                    reading_id = "" if outcome.message.clock == "device" else self._id(message, index)
-                    outgoing = to_outgoing(outcome, reading_id, "")
-                    if self._tracer is not None:
-                        outgoing = self._traced(self._tracer, outgoing, message, batch)
-                    if outgoing.msg_id not in self._stored_ids:
-                        batch.sensors.setdefault(outgoing.msg_id, outgoing)
-                    batch.heard[heard] = message.received_at_ms
-                else:
-                    fact = content_id(message.topic, message.payload)
-                    outgoing = to_outgoing(outcome, self._id(message, index), fact)
-                    if self._tracer is not None:
-                        outgoing = self._traced(self._tracer, outgoing, message, batch)
-                    if outgoing.msg_id not in self._stored_ids:
-                        batch.devices.setdefault(outgoing.msg_id, outgoing)
-                    if not is_downlink(outcome.kind) and outcome.kind is not Kind.WILL:
-                        batch.heard[heard] = message.received_at_ms
+                self._take_accepted(outcome, message, index, batch)
             elif type(outcome) is Rejection:
                 if result is Result.IGNORED:
                     result = Result.REJECTED
-                outgoing = to_rejected(outcome, topic, message.received_at_ms, self._id(message, index))
-                batch.rejected[outgoing.msg_id] = outgoing
-                batch.codes.append(outcome.code)
-                self._log.add(outcome, topic, time.monotonic())
+                self._take_rejection(outcome, topic, message, index, batch)
             elif type(outcome) is Ignored:
                 batch.ignored.append(outcome.reason)
         if not outcomes:
             batch.ignored.append("empty")
         batch.results.append(result)
+
+    def _take_accepted(self, accepted: Accepted, message: Incoming, index: int, batch: _Batch) -> None:
+        """Put a good message on its way, unless it was stored just now, and note what is odd about it."""
+        content = accepted.message
+        kind = accepted.kind
+        if type(content) is Reading:
+            if content.clock == "device":
+                outgoing, part = to_outgoing(accepted, ""), batch.sensors
+            else:
+                unique = accepted._replace(message=self._server_times.of(content))
+                outgoing, part = to_outgoing(unique, self._id(message, index)), batch.sensors
+        else:
+            outgoing, part = to_outgoing(accepted, self._id(message, index)), batch.devices
+        if self._tracer is not None:
+            outgoing = self._traced(self._tracer, outgoing, message, batch)
+        if outgoing.msg_id not in self._stored_ids:
+            part.setdefault(outgoing.msg_id, outgoing)
+        if accepted.odd:
+            batch.odd.extend((kind.value, name) for name in accepted.odd)
+        if not is_downlink(kind):
+            if kind is not Kind.WILL:
+                batch.heard[accepted.kaiser_id, accepted.esp_id] = message.received_at_ms
+            if isinstance(content, DeviceMessage) and (wrong := self._clock_watch.note(content)) is not None:
+                self._on_wrong_clock(wrong)
+
+    def _take_rejection(self, rejection: Rejection, topic: str, message: Incoming, index: int, batch: _Batch) -> None:
+        """Keep a bad message with its reason; that an alert of a registered device was among them is an event."""
+        identity = self._id(message, index)
+        outgoing = to_rejected(rejection, topic, message.received_at_ms, identity)
+        batch.rejected[outgoing.msg_id] = outgoing
+        batch.codes.append(rejection.code)
+        if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id in self._registered:
+            event = unreadable_alert(rejection, topic, message.received_at_ms, identity)
+            batch.events[event.msg_id] = event
+        self._log.add(rejection, topic, time.monotonic())
 
     def _traced(self, tracer: Tracer, outgoing: Outgoing, message: Incoming, batch: _Batch) -> Outgoing:
         """The same message, of some with a trace that begins at its receipt."""
@@ -224,7 +248,7 @@ class Pipeline:
 
     async def _store(self, batch: _Batch) -> None:
         """Publish until all is stored, however long NATS is away; in order but for readings: each has its time."""
-        kinds = ((batch.sensors, False), (batch.devices, True), (batch.rejected, True))
+        kinds = ((batch.sensors, False), (batch.devices, True), (batch.rejected, True), (batch.events, True))
         parts = [(list(part.values()), ordered) for part, ordered in kinds if part]
         while parts:
             end_if_cancelled()
@@ -253,6 +277,7 @@ class Pipeline:
             Tally((_kind(message.topic), result) for message, result in zip(done, batch.results, strict=True))
         )
         accounts.rejected.update(batch.codes)
+        accounts.odd.update(batch.odd)
         accounts.ignored.update(batch.ignored)
         accounts.acknowledged([(now_ms - message.received_at_ms) / 1000 for message in done])
         self._seconds.observe(max(0, now_ms - done[0].received_at_ms) / 1000)
@@ -276,27 +301,20 @@ class Pipeline:
         return dict(Tally(_kind(message.topic) for message in (*self._under_way, *self._waiting)))
 
 
-def refuse_unknown(outcomes: tuple[Outcome, ...], known: Container[str], payload: bytes) -> tuple[Outcome, ...]:
-    """The outcomes, or the one rejection 5001 where the device is not registered and approved."""
-    for outcome in outcomes:
-        if (
-            type(outcome) is Accepted
-            and outcome.esp_id not in known
-            and outcome.kind not in ALWAYS_PASS
-            and not is_downlink(outcome.kind)
-        ):
-            detail = f"device {outcome.esp_id} is not registered and approved"
-            return (Rejection(Code.ESP_DEVICE_NOT_FOUND, detail, "esp_id", outcome.esp_id, payload),)
-    return outcomes
-
-
-@lru_cache(maxsize=16_384)
 def _kind(topic: bytes) -> str:
-    """The kind that a message is accounted under, by its topic."""
+    """The kind that a message is accounted under, by its topic; long topics are not kept in memory."""
+    return _cached_kind(topic) if len(topic) <= _LONGEST_CACHED else _parsed_kind(topic)
+
+
+def _parsed_kind(topic: bytes) -> str:
     try:
         return parse(_decoded(topic)).kind.value
     except Rejected:
         return UNKNOWN_KIND
+
+
+_LONGEST_CACHED = 128
+_cached_kind = lru_cache(maxsize=16_384)(_parsed_kind)
 
 
 def _decoded(topic: bytes) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import time
-from collections.abc import Container
 
 from kaiser_common.bus import Bus, BusUnavailable
 from kaiser_common.errors import Code
@@ -23,8 +22,8 @@ from kaiser_common.subjects import REJECTED
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
+from kaiser_ingest.admission import Registered, admit
 from kaiser_ingest.outgoing import to_outgoing
-from kaiser_ingest.pipeline import refuse_unknown
 from kaiser_ingest.validate import Accepted, Rejection, validate
 
 _LONGEST_LOOK_S = 3.0
@@ -35,9 +34,10 @@ _LONGEST_SPAN = 20_000
 class RejectedMessages:
     """Reads the stream REJECTED; a replay publishes at once."""
 
-    def __init__(self, bus: Bus, known: Container[str]) -> None:
+    def __init__(self, bus: Bus, registered: Registered, retention_ms: int) -> None:
         self._bus = bus
-        self._known = known
+        self._registered = registered
+        self._retention_ms = retention_ms
 
     async def page(self, query: RejectedQuery, _: Caller) -> RejectedPage:
         """A page, newest first. Looks back for at most 3 s: the page may be short and still have a cursor."""
@@ -59,7 +59,10 @@ class RejectedMessages:
         return RejectedPage(items=items, next_cursor=str(cursor) if more else None)
 
     async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
-        """Validate a rejected message again and publish what is good in it now. RpcError 404 and 422."""
+        """Validate a rejected message again, as of its receive time, and publish what is good in it now.
+
+        What is published is marked as replayed: an alert of yesterday stops nothing today. RpcError 404 and 422.
+        """
         try:
             stored = await self._bus.jetstream.get_msg(REJECTED.name, request.seq)
         except NotFoundError as error:
@@ -68,14 +71,16 @@ class RejectedMessages:
             raise BusUnavailable(str(error) or type(error).__name__) from error
         message = RejectedMessage.model_validate_json(stored.data or b"")
         payload = base64.b64decode(message.payload_base64)
-        outcomes = refuse_unknown(validate(message.topic, payload, time.time_ns() // 1_000_000), self._known, payload)
+        oldest_ms = time.time_ns() // 1_000_000 - self._retention_ms
+        outcomes = admit(validate(message.topic, payload, message.received_at), self._registered, oldest_ms, payload)
         accepted = [each for each in outcomes if isinstance(each, Accepted)]
         rejections = [each for each in outcomes if isinstance(each, Rejection)]
         if rejections and not accepted:
             raise RpcError(422, rejections[0].code, f"rejected again: {rejections[0].detail}", rejections[0].field)
         for index, each in enumerate(accepted):
             identity = f"replay.{request.seq}.{index}"
-            await self._bus.publish_batch([to_outgoing(each, identity, identity)], deadline_s=3.0)
+            replayed = each._replace(message=each.message.model_copy(update={"replayed": True}))
+            await self._bus.publish_batch([to_outgoing(replayed, identity)], deadline_s=3.0)
         return ReplayAnswer(seq=request.seq, published=len(accepted), rejected=len(rejections))
 
     async def _read(self, subject: str, low: int, high: int) -> list[Delivery]:

@@ -1,49 +1,56 @@
 """Readings, alone and in batches, and answers to sensor commands: JSON of any generation to the one message; pure."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from kaiser_common.bounds import MAX_BATCH_ITEMS, MAX_META_BYTES, MAX_NAME, MAX_NUMBER, MAX_UNIT
 from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas import Clock, sensor
+from kaiser_common.schemas import sensor
+from kaiser_common.schemas.sensor import normal_address
 from kaiser_common.topics import Kind, Topic, gpio_allowed
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from kaiser_ingest.fields import (
     Fields,
+    Odd,
+    Time,
     boolean,
     identifier,
     integer,
+    measured_number,
     mismatch,
-    optional_number,
+    optional_message,
     optional_text,
+    optional_ts,
     out_of_range,
     present,
     required_ts,
     text,
 )
-from kaiser_ingest.identity import check_identity, identity, optional_choice, type_name
+from kaiser_ingest.identity import check_identity, identity, sensor_type
 
-MAX_UNIT_CHARACTERS = 16
-MAX_META_BYTES = 2 * 1024
 _QUALITIES = frozenset(get_args(sensor.Quality))
+_UINT32, _INT32 = 2**32, 2**31
+_MAX_WORD = 64
+_MAX_I2C = 0x7F
 
 
-def reading(topic: Topic, fields: Fields, received_at_ms: int) -> sensor.Reading:
+def reading(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> sensor.Reading:
     """sensor.data: one reading."""
     get = fields.get
-    if get("esp_id") is None or get("gpio") is None:
-        present(fields, "esp_id")
+    if get("gpio") is None:
         present(fields, "gpio")
     if get("raw") is None and get("raw_value") is None:
         present(fields, "raw", "raw_value")
     check_identity(topic, fields)
     time = required_ts(fields, received_at_ms)
     raw_mode = boolean(present(fields, "raw_mode"), "raw_mode")
-    return _reading(topic, fields, raw_mode, time, received_at_ms)
+    return _reading(topic, fields, raw_mode, time, received_at_ms, odd)
 
 
-def readings(topic: Topic, fields: Fields, received_at_ms: int) -> Iterator[tuple[Any, sensor.Reading | Rejected]]:
+def readings(
+    topic: Topic, fields: Fields, received_at_ms: int, odd: Odd
+) -> Iterator[tuple[Any, sensor.Reading | Rejected]]:
     """sensor.batch: each item with its reading or its fault. Raises Rejected where the batch itself is bad."""
     present(fields, "esp_id")
     check_identity(topic, fields)
@@ -51,69 +58,83 @@ def readings(topic: Topic, fields: Fields, received_at_ms: int) -> Iterator[tupl
     items = present(fields, "sensors")
     if type(items) is not list:
         raise mismatch("sensors", items, "an array")
-    return _readings(topic, items, time, received_at_ms)
+    if len(items) > MAX_BATCH_ITEMS:
+        raise out_of_range("sensors", items, f"at most {MAX_BATCH_ITEMS} readings")
+    return _readings(topic, items, time, received_at_ms, odd)
 
 
-def sensor_response(topic: Topic, fields: Fields, received_at_ms: int) -> sensor.SensorResponse:
+def sensor_response(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> sensor.SensorResponse:
     """sensor.response."""
     return sensor.SensorResponse(
-        **identity(topic, fields, required_ts(fields, received_at_ms), received_at_ms, gpio_required=True),
+        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms, gpio_required=True),
         request_id=identifier(present(fields, "request_id"), "request_id"),
-        command=text(present(fields, "command"), "command"),
+        command=text(present(fields, "command"), "command", _MAX_WORD),
         success=boolean(present(fields, "success"), "success"),
-        message=optional_text(fields, "message"),
+        message=optional_message(fields, "message", odd) or optional_message(fields, "reason_code", odd),
     )
 
 
-def _reading(
-    topic: Topic, fields: Fields, raw_mode: bool, time: tuple[int, Clock], received_at_ms: int
-) -> sensor.Reading:
+def _reading(topic: Topic, fields: Fields, raw_mode: bool, time: Time, received_at_ms: int, odd: Odd) -> sensor.Reading:
     """A reading from the fields that readings alone and in a batch share."""
+    kind = sensor_type(fields)
+    raw, raw_value, value = (measured_number(fields, name) for name in ("raw", "raw_value", "value"))
+    quality, word = _quality(fields.get("quality"), odd)
+    if type(raw) is int and _INT32 <= raw < _UINT32 and sensor.type_of(kind) == "ds18b20":
+        odd.append("raw")
+        raw -= _UINT32
+    if not all(figure is None or abs(figure) <= MAX_NUMBER for figure in (raw, raw_value, value)):
+        odd.append("value")
+        raw, raw_value, value = (_measurable(raw), _measurable(raw_value), None)
+        quality = "error"
+    i2c_address = _i2c_address(fields.get("i2c_address"), odd)
+    onewire_address = optional_text(fields, "onewire_address", odd)
     return sensor.Reading.model_validate(
         {
             "kaiser_id": topic.kaiser_id,
             "esp_id": topic.esp_id,
             "gpio": topic.gpio,
-            "ts": time[0],
-            "clock": time[1],
+            "ts": time.ts,
+            "clock": time.clock,
+            "device_ts": time.device_ts,
             "received_at": received_at_ms,
-            "sensor_type": type_name(fields, Code.INVALID_SENSOR_TYPE, "sensor_type"),
-            "address": _address(fields),
-            "raw": optional_number(fields, "raw"),
-            "raw_value": optional_number(fields, "raw_value"),
+            "sensor_type": kind,
+            "address": _address(onewire_address, i2c_address, odd),
+            "raw": raw,
+            "raw_value": raw_value,
             "raw_mode": raw_mode,
-            "value": optional_number(fields, "value"),
-            "unit": optional_text(fields, "unit", MAX_UNIT_CHARACTERS),
-            "quality": optional_choice(fields, "quality", _QUALITIES, "unknown"),
-            "sensor_name": optional_text(fields, "sensor_name"),
-            "subzone_id": optional_text(fields, "subzone_id"),
-            "i2c_address": _i2c_address(fields.get("i2c_address")),
-            "onewire_address": optional_text(fields, "onewire_address"),
-            "meta": _meta(fields.get("meta")),
+            "value": value,
+            "unit": optional_text(fields, "unit", odd, MAX_UNIT),
+            "quality": quality,
+            "sensor_name": optional_text(fields, "sensor_name", odd, MAX_NAME),
+            "zone_id": optional_text(fields, "zone_id", odd, MAX_NAME),
+            "subzone_id": optional_text(fields, "subzone_id", odd, MAX_NAME),
+            "i2c_address": i2c_address,
+            "onewire_address": onewire_address,
+            "meta": _meta(fields.get("meta"), word, odd),
         }
     )
 
 
 def _readings(
-    topic: Topic, items: list[Any], time: tuple[int, Clock], received_at_ms: int
+    topic: Topic, items: list[Any], time: Time, received_at_ms: int, odd: Odd
 ) -> Iterator[tuple[Any, sensor.Reading | Rejected]]:
     seen: set[tuple[int, str, str]] = set()
     for item in items:
         try:
-            found = _item(topic, item, time, received_at_ms)
-            sensor_key = (found.gpio, found.sensor_type, found.address)
-            if sensor_key in seen:
+            found = _item(topic, item, time, received_at_ms, odd)
+            key = (found.gpio, sensor.type_of(found.sensor_type), found.address)
+            if key in seen:
                 raise Rejected(
                     Code.DUPLICATE_ENTRY, f"{found.sensor_type} at gpio {found.gpio} is in the batch twice", "sensors"
                 )
         except Rejected as rejected:
             yield item, rejected
         else:
-            seen.add(sensor_key)
+            seen.add(key)
             yield item, found
 
 
-def _item(topic: Topic, item: Any, time: tuple[int, Clock], received_at_ms: int) -> sensor.Reading:
+def _item(topic: Topic, item: Any, time: Time, received_at_ms: int, odd: Odd) -> sensor.Reading:
     """A reading of a batch: value is what the device computed, raw what it measured; without value it is raw_mode."""
     if type(item) is not dict:
         raise mismatch("sensors", item, "an object")
@@ -126,42 +147,58 @@ def _item(topic: Topic, item: Any, time: tuple[int, Clock], received_at_ms: int)
     if raw_mode is None:
         raw_mode = item.get("value") is None
     place = Topic(Kind.SENSOR_DATA, topic.kaiser_id, topic.esp_id, gpio)
-    return _reading(place, item, boolean(raw_mode, "raw_mode"), time, received_at_ms)
+    return _reading(place, item, boolean(raw_mode, "raw_mode"), time, received_at_ms, odd)
 
 
-def _address(fields: Fields) -> str:
-    """The address in the sensor's identity: of one-wire before I²C; "" where there is none, or none in a known form."""
-    for name in ("onewire_address", "i2c_address"):
-        value = fields.get(name)
-        if value not in (None, "", 0) and type(value) is not bool:
-            found = sensor.normal_address(str(value))
-            if found:
-                return found
-    return ""
-
-
-def _i2c_address(value: Any) -> int | None:
-    """An I²C address as a number, or as a string such as 0x44."""
+def _quality(value: Any, odd: Odd) -> tuple[str, str | None]:
+    """The quality, and the device's own word for it where that is none of ours."""
     if value is None:
-        return None
+        return "unknown", None
+    word = value.lower() if type(value) is str else ""
+    if word in _QUALITIES:
+        return word, None
+    odd.append("quality")
+    return "unknown", str(value)[:_MAX_WORD]
+
+
+def _measurable(figure: int | float | None) -> int | float | None:
+    return figure if figure is not None and abs(figure) <= MAX_NUMBER else None
+
+
+def _address(onewire: str | None, i2c: int | None, odd: Odd) -> str:
+    """The sensor's address in its one form; "" where it has none."""
+    if onewire:
+        found = normal_address(onewire)
+        if found is not None:
+            return found
+        odd.append("onewire_address")
+    return str(i2c) if i2c else ""
+
+
+def _i2c_address(value: Any, odd: Odd) -> int | None:
+    """An I²C address as a number, or as a string such as 0x44."""
     if type(value) is str:
         try:
             value = int(value, 0)
-        except ValueError as error:
-            raise mismatch("i2c_address", value, "a number") from error
-    return integer(value, "i2c_address", 0, 0x7F)
+        except ValueError:
+            value = -1
+    if value is None or (type(value) is int and 0 <= value <= _MAX_I2C):
+        return value
+    odd.append("i2c_address")
+    return None
 
 
-def _meta(value: Any) -> dict[str, Any] | None:
-    """What the sensor adds, at most 2 KiB of JSON."""
-    if value is None:
-        return None
-    if type(value) is not dict:
-        raise mismatch("meta", value, "an object")
+def _meta(value: Any, quality_word: str | None, odd: Odd) -> dict[str, Any] | None:
+    """What the sensor adds, at most 2 KiB of JSON, with the device's own word for the quality."""
+    kept = value if type(value) is dict else None
+    if value is not None and (kept is None or not _fits(kept)):
+        odd.append("meta")
+        kept = None
+    return kept if quality_word is None else {**(kept or {}), "quality": quality_word}
+
+
+def _fits(meta: dict[str, Any]) -> bool:
     try:
-        json.dumps(value, allow_nan=False)
-    except ValueError as error:
-        raise out_of_range("meta", value, "finite numbers") from error
-    if len(to_json(value)) > MAX_META_BYTES:
-        raise out_of_range("meta", value, f"at most {MAX_META_BYTES} bytes")
-    return value
+        return len(to_json(meta, inf_nan_mode="constants")) <= MAX_META_BYTES
+    except PydanticSerializationError:
+        return False

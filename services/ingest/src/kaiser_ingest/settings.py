@@ -50,6 +50,7 @@ class IngestSettings(CommonSettings):
     ingest_ack_age_alarm_s: float = Field(
         default=30.0, gt=0, description="Age of the oldest unacknowledged message that raises the alarm."
     )
+    sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept; older are rejected.")
     ingest_digest_s: float = Field(default=5.0, gt=0, description="Time between two digests of the devices heard.")
 
     def profiles(self) -> dict[str, Profile]:

@@ -1,4 +1,4 @@
-"""Validation of what MQTT delivers: a topic and bytes in, outcomes out (CONTRACT §§1, 2, 4); pure."""
+"""Validation of what MQTT delivers: a topic and bytes in, outcomes out (docs/devices.md); pure."""
 
 import json
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.schemas.nul import field_with_nul
 from kaiser_common.schemas.sensor import Reading
-from kaiser_common.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, parse
+from kaiser_common.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink, is_esp_id, parse
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from kaiser_ingest.device_messages import PARSERS
+from kaiser_ingest.fields import Odd
 from kaiser_ingest.sensor_messages import readings
 
 MAX_PAYLOAD_BYTES = 16 * 1024
@@ -21,24 +22,29 @@ MOCK_PREFIX = "MOCK_"
 
 
 class Accepted(NamedTuple):
-    """A message for the bus. kind is that of the bus: each reading of a batch is SENSOR_DATA."""
+    """A message for the bus. kind is that of the bus: each reading of a batch is SENSOR_DATA.
+
+    odd: the fields that were left out, cut or replaced; of a batch the first reading has those of all.
+    """
 
     kind: Kind
     kaiser_id: str
     esp_id: str
     gpio: int | None
     message: BaseModel
+    odd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A bad message with its reason. payload is what a replay would validate again."""
+    """A bad message with its reason. payload: what a replay would validate again; kind: None for no topic of ours."""
 
     code: Code
     detail: str
     field: str | None
     esp_id: str | None
     payload: bytes
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,13 @@ class Ignored:
 
 Outcome = Accepted | Rejection | Ignored
 
-_parse = lru_cache(maxsize=16_384)(parse)
+_LONGEST_CACHED = 128
+_cached = lru_cache(maxsize=16_384)(parse)
 """Devices repeat their topics: 0.1 µs in place of 1.6 µs; at most 8 MB."""
 
 _RETAINED = (Ignored("retained"),)
 _NOT_FOR_A_MOCK = (Ignored("downlink"),)
+_QUEUE_PRESSURE = (Ignored("queue_pressure"),)
 _WILL_TAKEN_BACK = (Ignored("will taken back"),)
 """An empty payload is how MQTT takes a retained message back: no device said anything."""
 
@@ -62,9 +70,11 @@ _WILL_TAKEN_BACK = (Ignored("will taken back"),)
 def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = False) -> tuple[Outcome, ...]:
     """The outcomes of one MQTT message: one, or one a reading of a batch. Never raises, whatever the input."""
     esp_id: str | None = None
+    kind: Kind | None = None
+    odd: Odd = []
     try:
         place = _parse(topic)
-        esp_id = place.esp_id
+        esp_id, kind = place.esp_id, place.kind
         if retained and place.kind is not Kind.WILL:
             return _RETAINED
         if len(payload) > MAX_PAYLOAD_BYTES:
@@ -74,12 +84,14 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
         if not payload and place.kind is Kind.WILL:
             return _WILL_TAKEN_BACK
         fields = _json_object(payload)
+        if place.kind is Kind.QUEUE_PRESSURE:
+            return _QUEUE_PRESSURE
         if place.kind is Kind.SENSOR_BATCH:
             return tuple(_batch(place, fields, payload, received_at_ms))
         if place.kind is Kind.DISCOVERY:
             place = _discovered(place, fields)
             esp_id = place.esp_id
-        message = PARSERS[place.kind](place, fields, received_at_ms)
+        message = PARSERS[place.kind](place, fields, received_at_ms, odd)
         if (fault := _nul_in(message, payload)) is not None:
             raise fault
         if retained:
@@ -88,8 +100,14 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
         if rejected.code is Code.INVALID_GPIO and esp_id is None:
             esp_id = topic.split("/")[3]
         known = esp_id if esp_id is not None and is_esp_id(esp_id) else None
-        return (Rejection(rejected.code, rejected.detail, rejected.field, known, payload),)
-    return (Accepted(place.kind, place.kaiser_id, place.esp_id, place.gpio, message),)
+        return (Rejection(rejected.code, rejected.detail, rejected.field, known, payload, kind),)
+    bus_kind = BUS_KINDS.get(place.kind, place.kind)
+    return (Accepted(bus_kind, place.kaiser_id, place.esp_id, place.gpio, message, tuple(odd)),)
+
+
+def _parse(topic: str) -> Topic:
+    """The topic taken apart; long ones, which a device may make up without end, are not kept in memory."""
+    return _cached(topic) if len(topic) <= _LONGEST_CACHED else parse(topic)
 
 
 def _json_object(payload: bytes) -> dict[str, Any]:
@@ -117,13 +135,15 @@ def _without_double_keys(pairs: list[tuple[str, Any]]) -> None:
 def _batch(place: Topic, fields: dict[str, Any], payload: bytes, received_at_ms: int) -> list[Outcome]:
     """An outcome for each reading of a batch; a bad one is rejected as a batch of its own."""
     outcomes: list[Outcome] = []
-    for item, found in readings(place, fields, received_at_ms):
+    odd: Odd = []
+    for item, found in readings(place, fields, received_at_ms, odd):
         fault = found if isinstance(found, Rejected) else _nul_in(found, payload)
         if fault is not None:
             alone = to_json({**_without_readings(fields), "sensors": [item]}, inf_nan_mode="constants")
-            outcomes.append(Rejection(fault.code, fault.detail, fault.field, place.esp_id, alone))
+            outcomes.append(Rejection(fault.code, fault.detail, fault.field, place.esp_id, alone, place.kind))
         elif isinstance(found, Reading):
-            outcomes.append(Accepted(Kind.SENSOR_DATA, place.kaiser_id, place.esp_id, found.gpio, found))
+            named, odd = tuple(odd), []
+            outcomes.append(Accepted(Kind.SENSOR_DATA, place.kaiser_id, place.esp_id, found.gpio, found, named))
     return outcomes
 
 

@@ -15,6 +15,7 @@ class DeviceMessage(BaseModel):
     """A message of a device, normalised: ts and received_at in ms since 1970, received_at by ingest's clock.
 
     device_ts: what the device gave as its time where that was not believed and received_at stands in (clock `server`).
+    replayed: it was rejected at first and let through by hand later; received_at is still that of its receipt.
     """
 
     model_config = FROZEN
@@ -25,3 +26,4 @@ class DeviceMessage(BaseModel):
     clock: Clock = "device"
     device_ts: int | None = None
     received_at: int
+    replayed: bool = False

@@ -1,9 +1,10 @@
 """Messages about actuators: status, responses, alerts, and what is sent to them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from kaiser_common.bounds import MAX_COMMAND, MAX_RUNTIME_MS, MAX_TYPE_NAME, CorrelationId, Count, Message, Word
 from kaiser_common.schemas import FROZEN, DeviceMessage
 
 Command = Literal["ON", "OFF", "PWM", "TOGGLE"]
@@ -25,25 +26,29 @@ class ActuatorStatus(DeviceMessage):
     """The state of an actuator as the device reports it. value 0…1 (a pwm of 0…255 is value * 255)."""
 
     gpio: int
-    actuator_type: str
+    actuator_type: Annotated[str, Field(max_length=MAX_TYPE_NAME)]
     state: bool
     value: float
-    last_command: str | None = None
-    runtime_ms: int | None = None
-    error: str | None = None
+    last_command: Word | None = None
+    runtime_ms: Annotated[int, Field(ge=0, le=MAX_RUNTIME_MS)] | None = None
+    error: Message | None = None
     emergency: EmergencyState = "normal"
 
 
 class ActuatorResponse(DeviceMessage):
-    """A device's answer to an actuator command. duration as the device sent it (ms or s)."""
+    """A device's answer to an actuator command. duration as the device sent it (ms or s).
+
+    command: as the device repeats it, in upper case; a word that is no Command is kept.
+    """
 
     gpio: int
-    command: Command
+    command: Annotated[str, Field(max_length=MAX_COMMAND)]
     success: bool
     value: float | None = None
     duration: float | None = None
-    message: str | None = None
-    correlation_id: str | None = None
+    message: Message | None = None
+    correlation_id: CorrelationId | None = None
+    issued_by: Word | None = None
 
 
 class ActuatorAlert(DeviceMessage):
@@ -51,21 +56,24 @@ class ActuatorAlert(DeviceMessage):
 
     gpio: int
     alert_type: AlertType
-    message: str | None = None
+    message: Message | None = None
 
 
 class EmergencyAnswer(DeviceMessage):
-    """What a device says to an emergency: stopped (ack), cleared (response, recovery), or refused (error)."""
+    """What a device says of a stop or of its end. answer: which of the four topics it came on.
+
+    The end of a stop is status `emergency_cleared`, or answer `recovery`; error says why the device refused.
+    """
 
     answer: Literal["response", "error", "ack", "recovery"]
-    status: str | None = None
-    error: str | None = None
-    outcome: str | None = None
-    state: str | None = None
-    command: str | None = None
-    message: str | None = None
-    correlation_id: str | None = None
-    gpio_count: int | None = None
+    status: Word | None = None
+    error: Word | None = None
+    outcome: Word | None = None
+    state: Word | None = None
+    command: Word | None = None
+    message: Message | None = None
+    correlation_id: CorrelationId | None = None
+    gpio_count: Count | None = None
 
 
 class ActuatorCommand(BaseModel):

@@ -1,9 +1,22 @@
 """Messages about a device as a whole: its health, configuration, zone, and what is sent to it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from kaiser_common.bounds import (
+    MAX_LIST,
+    MAX_NAME,
+    CorrelationId,
+    Count,
+    Epoch,
+    ErrorCode,
+    HeapBytes,
+    Message,
+    Rssi,
+    Uptime,
+    Word,
+)
 from kaiser_common.schemas import FROZEN, DeviceMessage
 
 Severity = Literal["info", "warning", "error", "critical"]
@@ -11,50 +24,97 @@ ConfigStatus = Literal["success", "partial_success", "error"]
 
 
 class Heartbeat(DeviceMessage):
-    """A device's sign of life. uptime in s, heap_free in bytes, wifi_rssi in dBm; flags: degraded, circuit breaker."""
+    """A device's sign of life. uptime in s, heap_free in bytes, wifi_rssi in dBm; flags: degraded, circuit breaker.
 
-    uptime: int
-    heap_free: int
-    wifi_rssi: int
-    sensor_count: int | None = None
-    actuator_count: int | None = None
-    zone_id: str | None = None
-    firmware_version: str | None = None
+    A figure that the device left out, or that makes no sense, is None. details: what else the firmware counts.
+    metrics: it came on the topic of figures alone (heartbeat_metrics).
+    """
+
+    uptime: Uptime | None = None
+    heap_free: HeapBytes | None = None
+    wifi_rssi: Rssi | None = None
+    sensor_count: Count | None = None
+    actuator_count: Count | None = None
+    zone_id: Word | None = None
+    firmware_version: Word | None = None
+    active_handover_epoch: Epoch | None = None
+    boot_sequence_id: Word | None = None
+    reset_reason: Word | None = None
+    wifi_ip: Word | None = None
     flags: dict[str, bool | int | str] = {}
+    details: dict[str, Any] = {}
+    metrics: bool = False
 
 
 class Will(DeviceMessage):
-    """What the broker says for a device that vanished (retained)."""
+    """What the broker says for a device that vanished. ts is that of the device's CONNECT and proves nothing.
 
-    status: str
-    reason: str | None = None
+    A will that is delivered live (retained False) means offline at received_at.
+    """
+
+    status: Word
+    reason: Word | None = None
     retained: bool = False
+
+
+class Session(DeviceMessage):
+    """A device has opened a session (generation B) and waits for an acknowledgement with this epoch or a later one."""
+
+    handover_epoch: Epoch
+    reason: Word | None = None
+    boot_sequence_id: Word | None = None
+
+
+class Intent(DeviceMessage):
+    """What a device made of a command or configuration (generation B): correlation_id is that of what Kaiser sent.
+
+    lifecycle: it came on the lifecycle topic, which has states where the other has outcomes.
+    """
+
+    outcome: Word
+    correlation_id: CorrelationId
+    intent_id: CorrelationId | None = None
+    flow: Word | None = None
+    code: Word | None = None
+    reason: Message | None = None
+    lifecycle: bool = False
+
+
+class ScanResult(DeviceMessage):
+    """The one-wire devices that a device has found, as ROM codes (16 hex digits)."""
+
+    gpio: int | None = None
+    devices: Annotated[list[Word], Field(max_length=MAX_LIST)]
+    correlation_id: CorrelationId | None = None
 
 
 class DeviceError(DeviceMessage):
     """An error that a device reports about itself."""
 
-    error_code: int
+    error_code: ErrorCode
     severity: Severity
-    message: str
-    category: str | None = None
+    message: Message
+    category: Word | None = None
 
 
 class Diagnostics(DeviceMessage):
-    """Figures about a device. heap_free in bytes, wifi_rssi in dBm."""
+    """Figures about a device. heap_free in bytes, wifi_rssi in dBm; None where it left one out."""
 
-    heap_free: int
-    uptime_seconds: int
-    wifi_rssi: int
+    heap_free: HeapBytes | None = None
+    uptime_seconds: Uptime | None = None
+    wifi_rssi: Rssi | None = None
 
 
 class SystemResponse(DeviceMessage):
-    """A device's answer to a system command."""
+    """A device's answer to a system command. details: the other fields of the answer."""
 
-    command: str
+    command: Word | None = None
     success: bool
-    message: str | None = None
-    correlation_id: str | None = None
+    status: Word | None = None
+    error: Message | None = None
+    message: Message | None = None
+    correlation_id: CorrelationId | None = None
+    details: dict[str, Any] = {}
 
 
 class ConfigFailure(BaseModel):
@@ -62,43 +122,48 @@ class ConfigFailure(BaseModel):
 
     model_config = FROZEN
 
-    type: str | None = None
+    type: Word | None = None
     gpio: int | None = None
-    error_code: int | None = None
-    error: str | None = None
-    detail: str | None = None
+    error_code: int | str | None = None
+    error: Message | None = None
+    detail: Message | None = None
 
 
 class ConfigResponse(DeviceMessage):
-    """A device's answer to its configuration."""
+    """A device's answer to one scope of its configuration; type is the scope: sensor, actuator or system."""
 
     status: ConfigStatus
-    type: str
-    count: int
-    message: str
-    failed_count: int = 0
-    failures: list[ConfigFailure] = []
-    config_id: str | None = None
-    correlation_id: str | None = None
+    type: Word
+    count: Count = 0
+    message: Message = ""
+    failed_count: Count = 0
+    failures: Annotated[list[ConfigFailure], Field(max_length=MAX_LIST)] = []
+    error_code: Word | None = None
+    config_id: CorrelationId | None = None
+    correlation_id: CorrelationId | None = None
 
 
 class ZoneAck(DeviceMessage):
-    """A device's answer to a zone assignment; zone_id is empty where it left its zone."""
+    """A device's answer to the assignment of a zone; zone_id is empty where it left its zone or refused.
 
-    status: str
-    zone_id: str
-    master_zone_id: str | None = None
-    message: str | None = None
-    correlation_id: str | None = None
+    subzone_id is set where the answer is about a subzone.
+    """
+
+    status: Word
+    zone_id: Annotated[str, Field(max_length=MAX_NAME)] = ""
+    subzone_id: Annotated[str, Field(max_length=MAX_NAME)] | None = None
+    master_zone_id: Word | None = None
+    message: Message | None = None
+    correlation_id: CorrelationId | None = None
 
 
 class Discovery(DeviceMessage):
     """A device announces itself on the deprecated discovery topic."""
 
-    hardware_type: str | None = None
-    firmware_version: str | None = None
-    mac_address: str | None = None
-    ip_address: str | None = None
+    hardware_type: Word | None = None
+    firmware_version: Word | None = None
+    mac_address: Word | None = None
+    ip_address: Word | None = None
 
 
 class Downlink(BaseModel):
@@ -122,7 +187,12 @@ class AliveDigest(BaseModel):
 
 
 class DeviceRecord(BaseModel):
-    """The value of a device in the KV bucket `devices`; health writes it, all others watch."""
+    """The value of a device in the KV bucket `devices`; health writes it, all others watch.
+
+    kaiser_id: the site under which it speaks; where kaiser_id_fixed, messages under another site are rejected (5211).
+    generation: of its firmware, B once a heartbeat had a boot_sequence_id. emergency_token: the device's own, its
+    esp_id where None; never shown or logged. boot grows with each restart of the device.
+    """
 
     model_config = FROZEN
 
@@ -133,8 +203,10 @@ class DeviceRecord(BaseModel):
     hardware_type: str | None = None
     name: str | None = None
     zone_id: str | None = None
-    emergency_token: str | None = None
+    kaiser_id_fixed: bool = False
     generation: Literal["A", "B"] = "A"
+    emergency_token: str | None = None
+    boot: int = 0
 
 
 class HeartbeatAck(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from kaiser_common.bounds import CorrelationId, Message, Word
 from kaiser_common.schemas import FROZEN, DeviceMessage
 
 Quality = Literal["excellent", "good", "fair", "poor", "bad", "stale", "suspect", "error", "unknown"]
@@ -59,10 +60,10 @@ class SensorResponse(DeviceMessage):
     """A device's answer to a sensor command."""
 
     gpio: int
-    request_id: str
-    command: str
+    request_id: CorrelationId
+    command: Word
     success: bool
-    message: str | None = None
+    message: Message | None = None
 
 
 class SensorCommand(BaseModel):

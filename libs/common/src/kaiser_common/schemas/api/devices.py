@@ -135,10 +135,10 @@ class HealthBucket(BaseModel):
 
     ts: int
     heartbeats: int
-    uptime: int
-    heap_free: float
-    heap_free_min: int
-    wifi_rssi: float
+    uptime: int | None = None
+    heap_free: float | None = None
+    heap_free_min: int | None = None
+    wifi_rssi: float | None = None
 
 
 class HealthHistory(BaseModel):

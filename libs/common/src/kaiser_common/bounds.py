@@ -1,0 +1,45 @@
+"""The bounds of each field of a device's message, stated once: ingest validates by them, models and tables take them.
+
+Whatever lies within these bounds fits an int4 column where it is an integer, and an index row where it is part of a
+key (PostgreSQL refuses index rows over 2,704 bytes). docs/devices.md lists them.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+INT4_MAX = 2**31 - 1
+
+MAX_NUMBER = 1e15
+"""No sensor measures more; sums and averages of such values stay finite in a double."""
+MAX_UPTIME_S = INT4_MAX
+MAX_HEAP_BYTES = INT4_MAX
+MIN_RSSI_DBM, MAX_RSSI_DBM = -127, 0
+MAX_COUNT = 1000
+MAX_RUNTIME_MS = 2**53
+MIN_ERROR_CODE, MAX_ERROR_CODE = -(2**31), INT4_MAX
+MAX_EPOCH = INT4_MAX
+
+MAX_CORRELATION_ID = 128
+MAX_NAME = 64
+MAX_UNIT = 16
+MAX_TYPE_NAME = 40
+MAX_COMMAND = 64
+MAX_MESSAGE = 512
+MAX_WORD = 64
+"""Of words that a firmware chooses: states, reasons, categories, versions."""
+MAX_LIST = 64
+"""Items of a list in a message: refused items of a configuration, devices of a one-wire scan."""
+MAX_DETAILS_BYTES = 4 * 1024
+MAX_META_BYTES = 2 * 1024
+MAX_BATCH_ITEMS = 100
+
+Uptime = Annotated[int, Field(ge=0, le=MAX_UPTIME_S)]
+HeapBytes = Annotated[int, Field(ge=0, le=MAX_HEAP_BYTES)]
+Rssi = Annotated[int, Field(ge=MIN_RSSI_DBM, le=MAX_RSSI_DBM)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+ErrorCode = Annotated[int, Field(ge=MIN_ERROR_CODE, le=MAX_ERROR_CODE)]
+Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCH)]
+CorrelationId = Annotated[str, Field(max_length=MAX_CORRELATION_ID)]
+Word = Annotated[str, Field(max_length=MAX_WORD)]
+Message = Annotated[str, Field(max_length=MAX_MESSAGE)]
