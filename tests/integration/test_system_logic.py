@@ -20,7 +20,7 @@ PUMP, VALVE, PROBE = 25, 26, 34
 
 
 def moisture(esp_id: str, value: float, quality: str = "good") -> Message:
-    measured = {"sensor_type": "soil_moisture", "raw": 0, "raw_mode": False, "value": value, "quality": quality}
+    measured = {"sensor_type": "soil_moisture", "raw": 2048, "raw_mode": False, "value": value, "quality": quality}
     body = {"ts": now_ms(), "esp_id": esp_id, "gpio": PROBE, "unit": "%", **measured}
     return Message(f"kaiser/god/esp/{esp_id}/sensor/{PROBE}/data", json.dumps(body).encode())
 
