@@ -17,7 +17,7 @@ ESP = "MOCK_0001"
 async def put(client: Any, world: Any, number: int, **fields: Any) -> None:
     """A command in the outbox, as the actuator service puts it there."""
     message = {"topic": world.topic(ESP, "actuator/5/command"), "payload": json.dumps({"n": number}), **fields}
-    subject = fields.pop("subject", f"mqtt.out.{world.site}.{ESP}")
+    subject = fields.pop("subject", f"mqtt.out.{world.site}.{ESP}.5")
     await client.jetstream().publish(subject, json.dumps(message).encode())
 
 
@@ -185,14 +185,16 @@ async def test_what_can_never_be_published_is_rejected_and_holds_nothing_up(
         jetstream = client.jetstream()
         await jetstream.publish(f"mqtt.out.{world.site}.{ESP}", b"nonsense")
         await put(client, world, 0, topic="kaiser/+/esp")
-        await put(client, world, 0, payload="x" * 1_100_000)
+        await put(client, world, 0, payload='{"x":"' + "x" * 500 + '"}')
+        spoken = {"topic": world.topic(ESP, "sensor/batch"), "subject": f"mqtt.out.{world.site}.{ESP}"}
+        await put(client, world, 0, payload="x" * 1_100_000, **spoken)
         await put(client, world, 1)
         await until(lambda: len(device.heard) == 1)
         await until(lambda: _empty(client))
     rejected = {body["code"]: body["message"] for _, body in await world.stored("REJECTED")}
-    assert sorted(rejected) == [5101, 5103, 5212]
+    assert sorted(rejected) == [5003, 5101, 5103, 5212]
     assert rejected[5101] == "0x95 packet too large"
-    assert ingest.metric("kaiser_ingest_outbox_rejected_total") == 3
+    assert ingest.metric("kaiser_ingest_outbox_rejected_total") == 4
     assert ingest.total("kaiser_ingest_reconnects_total") == 0
 
 
@@ -221,6 +223,61 @@ async def test_commands_arrive_at_least_once_and_in_order_when_ingest_is_killed(
         assert number <= len(seen), f"{number} came before {len(seen)}"
         if number == len(seen):
             seen.append(number)
+
+
+async def test_a_device_that_comes_back_hears_no_command_that_expired_meanwhile(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    away = await world.device("away", clean=False)
+    await away.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    await away.close()
+    async with world.client() as client:
+        expires_at = int(time.time() * 1000) + 2_000
+        await put(client, world, 0, expires_at=expires_at)
+        await put(client, world, 1)
+        await until(lambda: _empty(client))
+    assert ingest.metric("kaiser_ingest_outbox_published_total") == 2, "the broker has both"
+    await until(lambda: time.time() * 1000 > expires_at + 1_100)
+    back = await world.device("away", clean=False)
+    await until(lambda: back.heard)
+    assert numbers(back) == [1]
+
+
+async def test_no_clear_and_no_command_goes_out_behind_a_newer_stop_also_by_the_next_ingest(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/#")
+    await device.subscribe("kaiser/broadcast/emergency")
+    emergency = world.topic(ESP, "actuator/emergency")
+    urgent = f"mqtt.urgent.{world.site}.{ESP}"
+    stop, clear = '{"command":"emergency_stop"}', '{"command":"clear_emergency"}'
+
+    async def emergencies(client: Any, number: int, payload: str) -> None:
+        fields = {"topic": emergency, "payload": payload, "number": number, "clears": payload == clear}
+        await put(client, world, 0, subject=urgent, **fields)
+        await until(lambda: _empty(client))
+
+    async with world.client() as client:
+        await emergencies(client, 8, stop)
+        await emergencies(client, 5, clear)
+        ingest.kill()
+        ingest.start()
+        await until(ingest.connected)
+        await emergencies(client, 7, clear)
+        await emergencies(client, 9, clear)
+        await put(client, world, 1)
+        all_of_them = {"topic": "kaiser/broadcast/emergency", "payload": stop, "number": 12}
+        await put(client, world, 0, subject="mqtt.urgent.broadcast.all", **all_of_them)
+        await until(lambda: len(device.heard) >= 4)
+        await emergencies(client, 11, clear)
+        await emergencies(client, 13, clear)
+        await until(lambda: len(device.heard) >= 5)
+    heard = [json.loads(payload).get("command") for _, payload in device.heard]
+    assert sorted(map(str, heard[2:4])) == ["None", "emergency_stop"]
+    assert [heard[0], heard[1], heard[4]] == ["emergency_stop", "clear_emergency", "clear_emergency"]
+    assert len(heard) == 5
+    assert ingest.metric("kaiser_ingest_outbox_stopped_total") == 2
 
 
 async def test_a_mock_device_hears_through_the_broker_what_was_put_into_the_outbox(

@@ -13,7 +13,7 @@ from kaiser_ingest.alive import digests
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds
 from kaiser_ingest.metrics import Accounts, Result
-from kaiser_ingest.outbox import is_expired, topic_fault
+from kaiser_ingest.outbox import is_expired
 from kaiser_ingest.outgoing import to_outgoing, to_rejected
 from kaiser_ingest.profiles import Profile, password_of
 from kaiser_ingest.rejection_log import RejectionLog
@@ -220,13 +220,6 @@ def test_accounts_that_do_not_balance_are_told() -> None:
     accounts.finished["a", Result.PUBLISHED] = 1
     accounts.finished["b", Result.REJECTED] = 1
     assert accounts.unbalanced() == {"a": 1}
-
-
-@pytest.mark.parametrize(
-    ("topic", "fine"), [("kaiser/a", True), ("", False), ("a/+/b", False), ("a/#", False), ("a\x00", False)]
-)
-def test_no_publish_goes_to_a_topic_that_ends_the_connection(topic: str, fine: bool) -> None:
-    assert (topic_fault(topic) is None) is fine
 
 
 def test_a_message_expires_at_its_time_and_never_without_one() -> None:

@@ -16,6 +16,7 @@ GOOD_MOSQUITTO = """
 persistence true
 max_queued_messages 1000000
 max_queued_bytes 1073741824
+queue_qos0_messages true
 autosave_interval 10
 """
 
@@ -31,6 +32,8 @@ def levels(findings: list[Finding]) -> set[str]:
         ("", {"red", "yellow"}),
         (GOOD_MOSQUITTO.replace("persistence true", "persistence false"), {"red"}),
         (GOOD_MOSQUITTO.replace("1000000", "1000"), {"red"}),
+        (GOOD_MOSQUITTO.replace("queue_qos0_messages true", ""), {"red"}),
+        (GOOD_MOSQUITTO.replace("messages true", "messages false"), {"red"}),
         (GOOD_MOSQUITTO.replace("messages 1000000", "messages 0"), {"yellow"}),
         (GOOD_MOSQUITTO.replace("1073741824", "0"), {"yellow"}),
         (GOOD_MOSQUITTO.replace("autosave_interval 10", "autosave_interval 1800"), {"yellow"}),

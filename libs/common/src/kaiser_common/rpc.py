@@ -11,7 +11,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, BusUnavailable
@@ -26,19 +26,25 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 _PROBLEM = "Kaiser-Problem"
 _CALLER = "Kaiser-Caller"
+_DEADLINE = "Kaiser-Deadline"
 _MISSING_FIELD, _TYPE_MISMATCH, _OUT_OF_RANGE, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5207, 5402, 5403, 5407
 _AT_ONCE = 64
 _STATUS_AT_ONCE = 8
 
 
 class Caller(BaseModel):
-    """On whose behalf a request is made; owners write it to their audit log."""
+    """On whose behalf a request is made; owners write it to their audit log.
+
+    deadline_ms: when the caller stops waiting (ms since 1970), None unknown. What an owner does for this caller must
+    not happen later.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     user: str = "system"
     role: str = "admin"
     request_id: str = ""
+    deadline_ms: int | None = Field(default=None, exclude=True)
 
 
 class Nothing(BaseModel):
@@ -84,7 +90,8 @@ async def call(
 ) -> AnswerT:
     """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s` and (502, 5407)
     when the answer is no `answer`, as of another version."""
-    headers = {_CALLER: (caller or Caller()).model_dump_json()}
+    deadline_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
+    headers = {_CALLER: (caller or Caller()).model_dump_json(), _DEADLINE: str(deadline_ms)}
     try:
         reply = await bus.client.request(
             rpc_subject(service, method), request.model_dump_json().encode(), timeout=timeout_s, headers=headers
@@ -117,7 +124,9 @@ async def serve(
     """Answer requests to `service` while the context is open; replicas share the work as a queue group.
 
     At most 64 requests run at once; further ones get a 503 at once, but for the methods in `always`, of which another
-    64 may run (an emergency stop does not wait behind commands). `unavailable` names the exceptions that mean
+    64 may run (an emergency stop does not wait behind commands). A request whose caller has stopped waiting (its
+    deadline, by the clocks of both machines) is refused with 504 and code 5403, but for `always`: a stop is never too
+    late. `unavailable` names the exceptions that mean
     "the world is down" (a database error): they become a 503 with code 5402.
     """
     running: set[asyncio.Task[None]] = set()
@@ -127,7 +136,9 @@ async def serve(
         if len(running) >= (2 * _AT_ONCE if name in always else _AT_ONCE):
             await _refuse(bus, message, RpcError(503, _UNAVAILABLE, f"service {service} is busy, try again"))
             return
-        task = asyncio.create_task(_answer(bus, service, methods, message, unavailable), name=message.subject)
+        task = asyncio.create_task(
+            _answer(bus, service, methods, message, unavailable, always=name in always), name=message.subject
+        )
         running.add(task)
         task.add_done_callback(running.discard)
 
@@ -183,19 +194,24 @@ async def _answer(
     methods: Mapping[str, Method[Any, Any]],
     message: Msg,
     unavailable: tuple[type[Exception], ...],
+    *,
+    always: bool,
 ) -> None:
     name = message.subject.rpartition(".")[2]
     started = time.perf_counter()
     result = "ok"
     expected: tuple[type[Exception], ...] = (*unavailable, BusUnavailable)
     try:
+        caller = _caller(message)
+        if is_late(caller, time.time_ns() // 1_000_000) and not always:
+            raise RpcError(504, _TIMEOUT, f"the request came to service {service} after its caller had stopped waiting")
         method = methods.get(name)
         if method is None:
             raise RpcError(404, _FAILED, f"service {service} has no method {name!r}")
         request = method.request.model_validate_json(message.data or b"{}")
         if (field := field_with_nul(request, message.data)) is not None:
             raise RpcError(422, _OUT_OF_RANGE, f"{field} holds the character U+0000", field)
-        answer = await method.handler(request, _caller(message))
+        answer = await method.handler(request, caller)
         text = answer.model_dump_json().encode()
         if len(text) > bus.client.max_payload:
             detail = f"the answer has {len(text)} bytes, the bus carries {bus.client.max_payload}: ask for fewer items"
@@ -222,9 +238,17 @@ async def _answer(
             metrics.RPC_SECONDS.labels(name, result).observe(time.perf_counter() - started)
 
 
+def is_late(caller: Caller, now_ms: int) -> bool:
+    """True once the caller waits no longer; without a deadline (a caller of an older version) never."""
+    return caller.deadline_ms is not None and caller.deadline_ms <= now_ms
+
+
 def _caller(message: Msg) -> Caller:
-    text = (message.headers or {}).get(_CALLER)
-    return Caller.model_validate_json(text) if text else Caller()
+    headers = message.headers or {}
+    text, deadline = headers.get(_CALLER), headers.get(_DEADLINE, "")
+    caller = Caller.model_validate_json(text) if text else Caller()
+    known = deadline.isascii() and deadline.isdigit() and len(deadline) <= 15
+    return caller.model_copy(update={"deadline_ms": int(deadline) if known else None})
 
 
 def _unprocessable(error: ValidationError) -> RpcError:

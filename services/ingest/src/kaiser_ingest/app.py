@@ -26,6 +26,7 @@ from kaiser_ingest.outbox import Outbox
 from kaiser_ingest.pipeline import Pipeline
 from kaiser_ingest.rejected import RejectedMessages
 from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.stop_order import StopOrder
 from kaiser_ingest.streams import watch_streams
 from kaiser_ingest.system_events import SystemEvents
 from kaiser_ingest.watchdog import watch_age
@@ -64,8 +65,9 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 tracer=service.tracer,
             )
 
-        session = Session(settings, pipeline_of, Memory(bus), events)
-        holder = Holder(bus, session, events, known, settings)
+        memory = Memory(bus)
+        session = Session(settings, pipeline_of, memory, events)
+        holder = Holder(bus, session, events, known, memory, settings)
         REGISTRY.register(session.pipeline.accounts)
         service.check("nats", bus.round_trip)
         service.check("mqtt", holder.check)
@@ -90,10 +92,12 @@ async def work(service: Service, settings: IngestSettings) -> None:
 
 
 class KnownDevices:
-    """The devices that are registered and approved, with the site that each must speak under, kept current from KV."""
+    """The devices that are registered and approved, with the site that each must speak under, and the generation of
+    every firmware, kept current from KV."""
 
     def __init__(self, bus: Bus) -> None:
         self.sites: dict[str, str | None] = {}
+        self.generations: dict[str, str] = {}
         self.mirror: Mirror[DeviceRecord] = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
         self.mirror.on_change(self._changed)
 
@@ -109,6 +113,10 @@ class KnownDevices:
                 return
 
     def _changed(self, esp_id: str, record: DeviceRecord | None) -> None:
+        if record is None:
+            self.generations.pop(esp_id, None)
+        else:
+            self.generations[esp_id] = record.generation
         if record is not None and record.state == "approved":
             self.sites[esp_id] = record.kaiser_id if record.kaiser_id_fixed else None
         else:
@@ -119,9 +127,17 @@ class Holder:
     """Runs what only the holder of the lease may run."""
 
     def __init__(
-        self, bus: Bus, session: Session, events: SystemEvents, known: KnownDevices, settings: IngestSettings
+        self,
+        bus: Bus,
+        session: Session,
+        events: SystemEvents,
+        known: KnownDevices,
+        memory: Memory,
+        settings: IngestSettings,
     ) -> None:
         self._bus = bus
+        self._known = known
+        self._memory = memory
         self._session = session
         self._events = events
         self._rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
@@ -148,7 +164,19 @@ class Holder:
                 self._holding = False
 
     async def _hold(self, service: Service, grant: Grant) -> None:
-        outboxes = [Outbox(self._bus, self._session, self._events, spec) for spec in (INGEST_OUTBOX, INGEST_URGENT)]
+        stops = await self._stops()
+        outboxes = [
+            Outbox(
+                self._bus,
+                self._session,
+                self._events,
+                spec,
+                stops=stops,
+                memory=self._memory,
+                generation_of=self._known.generations.get,
+            )
+            for spec in (INGEST_OUTBOX, INGEST_URGENT)
+        ]
         async with serve(self._bus, "ingest", self._methods()), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(self._lease.keep(grant), name="lease")
             connecting = tasks.create_task(self._session.run(), name="session")
@@ -165,6 +193,16 @@ class Holder:
                 task.cancel()
         if service.stopping.is_set():
             await self._lease.release(grant)
+
+    async def _stops(self) -> StopOrder:
+        """The stops that went out, as the last holder of the lease stored them."""
+        stops = StopOrder()
+        stored = await self._memory.stops()
+        try:
+            stops.load(stored or b'{"forgotten":0,"stops":{}}')
+        except ValueError as error:
+            log.error("stops_unreadable", error=str(error))
+        return stops
 
     async def _leave(self, outboxes: Sequence[Outbox], sending: Sequence[asyncio.Task[None]]) -> None:
         """Stop in order: nothing new from the outbox, finish what was received, DISCONNECT."""

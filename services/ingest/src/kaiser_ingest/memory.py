@@ -1,4 +1,5 @@
-"""What ingest remembers over restarts and replicas in KV: the active profile, and the filters of each session."""
+"""What ingest remembers over restarts and replicas in KV: the active profile, the filters of each session, and
+the numbers of the emergency stops that went out."""
 
 import asyncio
 import json
@@ -13,6 +14,7 @@ log = structlog.get_logger()
 
 _TIMEOUT_S = 3.0
 _PROFILE_KEY = "profile"
+_STOPS_KEY = "stops"
 
 
 class Memory:
@@ -29,6 +31,14 @@ class Memory:
     async def remember_profile(self, name: str) -> None:
         """Keep the active profile for the next start and for standbys."""
         await self._put(_PROFILE_KEY, name.encode())
+
+    async def stops(self) -> bytes | None:
+        """The numbers of the stops that went out (StopOrder.dump)."""
+        return await self._get(_STOPS_KEY)
+
+    async def remember_stops(self, numbers: bytes) -> None:
+        """Keep the numbers for the next holder of the lease."""
+        await self._put(_STOPS_KEY, numbers)
 
     async def filters(self, profile: str) -> frozenset[str] | None:
         """The filters that the session at this profile's broker has; None if there was never a session."""

@@ -27,6 +27,9 @@ READER_PAUSES = Counter(
 OUTBOX_PUBLISHED = Counter("kaiser_ingest_outbox_published_total", "Messages published on MQTT for other services.")
 OUTBOX_EXPIRED = Counter("kaiser_ingest_outbox_expired_total", "Messages for MQTT dropped because they had expired.")
 OUTBOX_REJECTED = Counter("kaiser_ingest_outbox_rejected_total", "Messages for MQTT that can never be published.")
+OUTBOX_STOPPED = Counter(
+    "kaiser_ingest_outbox_stopped_total", "Clears and commands dropped because an emergency stop is newer."
+)
 OUTBOX_REPEATED = Counter("kaiser_ingest_outbox_repeated_total", "Publishes on MQTT repeated after a lost PUBACK.")
 PROFILE_SWITCHES = Counter(
     "kaiser_ingest_profile_switches_total", "Switches of the broker profile, by result.", ["result"]

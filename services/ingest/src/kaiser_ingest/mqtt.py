@@ -17,8 +17,8 @@ from kaiser_ingest.profiles import Profile, password_of, tls_context_of
 
 CONNECT_TIMEOUT_S = 5.0
 
-_PUBLISH_OVERHEAD = 10
-"""Bytes of a PUBLISH beside topic and payload: type, length, topic length, packet id, no properties."""
+_PUBLISH_OVERHEAD = 15
+"""Bytes of a PUBLISH beside topic and payload: type, length, topic length, packet id, expiry."""
 
 
 class ConnectFailed(Exception):

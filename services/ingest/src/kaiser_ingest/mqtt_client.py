@@ -15,6 +15,7 @@ from typing import Any
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from kaiser_ingest import reason_codes
@@ -54,6 +55,8 @@ class Publication:
     payload: bytes
     qos: int = 1
     retain: bool = False
+    expiry_s: int | None = None
+    """Seconds after which an MQTT 5 broker forgets what it could not deliver; MQTT 3.1.1 has no such thing."""
 
 
 class _Tap:
@@ -138,11 +141,20 @@ class MqttClient(aiomqtt.Client):
     def send(self, message: Publication) -> asyncio.Future[int]:
         """Send a QoS 1 message; the future gives the PUBACK's reason code. Raises ConnectionLost."""
         acknowledged: asyncio.Future[int] = self._loop.create_future()
-        information = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+        information = self._client.publish(
+            message.topic, message.payload, message.qos, message.retain, self._properties(message)
+        )
         if information.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE):
             raise ConnectionLost(paho.error_string(information.rc))
         self.unacknowledged[information.mid] = acknowledged
         return acknowledged
+
+    def _properties(self, message: Publication) -> Properties | None:
+        if message.expiry_s is None or self._client.protocol != paho.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = message.expiry_s
+        return properties
 
     def _is_open(self) -> bool:
         """True until paho has let go of our socket."""

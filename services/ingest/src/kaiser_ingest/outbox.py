@@ -1,12 +1,13 @@
 """OUTBOX to MQTT: what other services want devices to hear, published in order and acknowledged after the PUBACK.
 
-Broker away: the messages wait, in order. Killed in between: what has no PUBACK is published again.
+Broker away: the messages wait, in order. Killed in between: what has no PUBACK is published again. Each message is
+judged first (judge.py); a clear or a command behind a newer stop is dropped and told (stop_order.py).
 """
 
 import asyncio
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -22,8 +23,11 @@ from pydantic import ValidationError
 
 from kaiser_ingest import metrics, reason_codes
 from kaiser_ingest.connection import Session
+from kaiser_ingest.judge import Allowed, Refused, judge
+from kaiser_ingest.memory import Memory
 from kaiser_ingest.mqtt import MqttConnection
 from kaiser_ingest.mqtt_client import ConnectionLost, Publication
+from kaiser_ingest.stop_order import StopOrder
 from kaiser_ingest.system_events import SystemEvents
 
 log = structlog.get_logger()
@@ -44,17 +48,31 @@ class _Waiting:
 
     delivery: Delivery
     message: OutboxMessage
+    allowed: Allowed
     attempts: int = 0
 
 
 class Outbox:
     """Publishes the messages of one durable consumer."""
 
-    def __init__(self, bus: Bus, session: Session, events: SystemEvents, spec: DurableConsumer) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        session: Session,
+        events: SystemEvents,
+        spec: DurableConsumer,
+        *,
+        stops: StopOrder,
+        memory: Memory,
+        generation_of: Callable[[str], str | None],
+    ) -> None:
         self._bus = bus
         self._session = session
         self._events = events
         self._spec = spec
+        self._stops = stops
+        self._memory = memory
+        self._generation_of = generation_of
         self._urgent = spec is INGEST_URGENT
         self._newest = NewestByTopic()
         self._stopping = asyncio.Event()
@@ -91,7 +109,7 @@ class Outbox:
         waiting = await self._wanted(consumer, batch)
         while waiting and not self._stopping.is_set():
             end_if_cancelled()
-            waiting = await self._without_expired(consumer, waiting)
+            waiting = await self._without_stopped(consumer, await self._without_expired(consumer, waiting))
             connection = await self._session.connection(_LOOK_EVERY_S)
             if connection is not None and waiting:
                 waiting = await self._publish(consumer, connection, waiting)
@@ -110,11 +128,47 @@ class Outbox:
         except ValidationError as error:
             await self._reject(consumer, delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error.errors()[0]["msg"]))
             return None
-        fault = topic_fault(message.topic)
-        if fault is not None:
-            await self._reject(consumer, delivery, message.topic, Code.UNKNOWN_TOPIC, fault)
+        judgement = judge(delivery.subject, message, self._generation_of(_esp_id(delivery.subject) or ""))
+        if isinstance(judgement, Refused):
+            await self._refuse(consumer, delivery, message, judgement)
             return None
-        return _Waiting(delivery, message)
+        if judgement.stops:
+            self._stops.note(judgement.esp_id, message.number, delivery.stream_sequence)
+        return _Waiting(delivery, message, judgement)
+
+    async def _refuse(self, consumer: Consumer, delivery: Delivery, message: OutboxMessage, refused: Refused) -> None:
+        """Tell and reject what must never leave."""
+        self._events.tell(
+            "mqtt_message_refused",
+            "error",
+            f"a message for {message.topic[:128]} was not sent: {refused.detail}",
+            code=refused.code,
+            esp_id=_esp_id(delivery.subject),
+            topic=message.topic[:128],
+            subject=delivery.subject[:128],
+        )
+        await self._reject(consumer, delivery, message.topic, refused.code, refused.detail)
+
+    async def _without_stopped(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
+        """Leave out clears and commands behind a newer stop, which may have been taken since they were."""
+        stopped = [each for each in waiting if self._is_stopped(each)]
+        for each in stopped:
+            metrics.OUTBOX_STOPPED.inc()
+            self._events.tell(
+                "mqtt_message_stopped",
+                "warning",
+                f"a message for {each.message.topic} was not sent: an emergency stop is newer",
+                esp_id=_esp_id(each.delivery.subject),
+                topic=each.message.topic,
+            )
+        await consumer.ack([each.delivery for each in stopped])
+        return [each for each in waiting if each not in stopped]
+
+    def _is_stopped(self, each: _Waiting) -> bool:
+        allowed = each.allowed
+        return (allowed.clears and self._stops.forbids_clear(allowed.esp_id, each.message.number)) or (
+            allowed.commands and self._stops.forbids_command(allowed.esp_id, each.delivery.stream_sequence)
+        )
 
     async def _without_superseded(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
         """Leave out what a newer message overtook, of those that must not come late: the urgent lane does not wait
@@ -164,6 +218,8 @@ class Outbox:
             metrics.BROKER_ROUND_TRIP.observe(time.monotonic() - started)
             metrics.OUTBOX_PUBLISHED.inc(len(done))
             await self._tell_sent(done)
+            if any(each.allowed.stops and each.message.number is not None for each in done):
+                await self._memory.remember_stops(self._stops.dump())
             await consumer.ack([each.delivery for each in done])
         if left:
             metrics.OUTBOX_REPEATED.inc(len(left))
@@ -190,7 +246,9 @@ class Outbox:
         futures: list[asyncio.Future[int]] = []
         try:
             for each in waiting:
-                futures.append(await self._send(connection, each.message))
+                if self._is_stopped(each) or is_expired(each.message, time.time_ns() // 1_000_000):
+                    break  # while the others waited for a place
+                futures.append(await self._send(connection, each))
         except (ConnectionLost, TimeoutError) as error:
             log.debug("outbox_connection_lost", reason=str(error))
         if futures:
@@ -201,13 +259,13 @@ class Outbox:
         ]
         return answers + [None] * (len(waiting) - len(futures))
 
-    async def _send(self, connection: MqttConnection, message: OutboxMessage) -> "asyncio.Future[int]":
+    async def _send(self, connection: MqttConnection, each: _Waiting) -> "asyncio.Future[int]":
         """Publish, as soon as there is a place. Raises ConnectionLost, TimeoutError."""
         if self._urgent:
-            return _send(connection, message)
+            return _send(connection, each)
         places = await connection.place(PUBACK_TIMEOUT_S)
         try:
-            acknowledged = _send(connection, message)
+            acknowledged = _send(connection, each)
         except ConnectionLost:
             places.release()
             raise
@@ -267,9 +325,11 @@ class NewestByTopic:
         return message.only_newest and sequence < newest
 
 
-def _send(connection: MqttConnection, message: OutboxMessage) -> "asyncio.Future[int]":
+def _send(connection: MqttConnection, each: _Waiting) -> "asyncio.Future[int]":
     """Publish; one that the broker would hang up on is answered here, as a broker would. Raises ConnectionLost."""
-    publication = Publication(message.topic, message.payload.encode(), message.qos, message.retain)
+    message = each.message
+    expiry_s = expiry_of(message, time.time_ns() // 1_000_000)
+    publication = Publication(message.topic, each.allowed.payload.encode(), message.qos, message.retain, expiry_s)
     if connection.takes(publication):
         return connection.send(publication)
     refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -282,15 +342,9 @@ def is_expired(message: OutboxMessage, now_ms: int) -> bool:
     return message.expires_at is not None and message.expires_at <= now_ms
 
 
-def topic_fault(topic: str) -> str | None:
-    """Why no broker takes a publish on this topic, None if it is well-formed."""
-    if not topic:
-        return "the topic is empty"
-    if any(character in topic for character in "+#\x00"):
-        return "the topic has a wildcard or U+0000"
-    if len(topic.encode(errors="replace")) > 65_535:
-        return "the topic is too long"
-    return None
+def expiry_of(message: OutboxMessage, now_ms: int) -> int | None:
+    """Whole seconds that a broker may keep the message, at least one (MQTT 5 counts in seconds); None for ever."""
+    return None if message.expires_at is None else max(1, (message.expires_at - now_ms) // 1000)
 
 
 def _esp_id(subject: str) -> str | None:

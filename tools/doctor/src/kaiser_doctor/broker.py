@@ -81,6 +81,9 @@ def of_config(text: str) -> list[Finding]:
     findings = []
     if options.get("persistence") != "true":
         findings.append(red(_ABOUT, "keeps sessions and queues in memory only", "set persistence true, on a volume"))
+    if options.get("queue_qos0_messages") != "true":
+        text = "drops what devices send at QoS 0 while ingest is away; firmware A sends everything so"
+        findings.append(red(_ABOUT, text, "set queue_qos0_messages true"))
     queue = int(options.get("max_queued_messages", "1000"))
     if 0 < queue < _LEAST_QUEUE:
         text = f"drops silently what exceeds {queue} messages while ingest is away"

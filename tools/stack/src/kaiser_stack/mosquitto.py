@@ -27,6 +27,8 @@ persistent_client_expiration 30d
 max_queued_messages 1000000
 max_queued_bytes 1073741824
 max_inflight_messages 5000
+# Generation A of the firmware sends everything at QoS 0, which Mosquitto otherwise drops while ingest is away.
+queue_qos0_messages true
 max_packet_size 1048576
 
 sys_interval 5

@@ -220,6 +220,8 @@ class OutboxMessage(BaseModel):
 
     receipt: the subject on which ingest publishes a Receipt once the broker has the message.
     only_newest: on the urgent lane, dropped where a newer message of its topic went out before it.
+    number: of an emergency stop or a clear, growing, from one sequence. A clear (`clears`) is dropped and told where a
+    stop of its device or of all with a higher number was taken before it.
     """
 
     model_config = FROZEN

@@ -1,0 +1,213 @@
+"""What may leave for the broker: the single exit checks each message against the subject that it came on; pure.
+
+NATS gives rights by subject, so a subject must say what its message can do. The matrix:
+
+- `mqtt.out.SITE.DEVICE`: configuration, zone, system and sensor commands, acknowledgements, values; an emergency stop;
+  what a mock device says.
+- `mqtt.out.SITE.DEVICE.GPIO`: a command to that actuator.
+- `mqtt.urgent.SITE.DEVICE`: an emergency stop or a clear; OFF for an actuator.
+- `mqtt.out.broadcast.all`, `mqtt.urgent.broadcast.all`: the emergency stop of everything.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from kaiser_common.errors import Code, Rejected
+from kaiser_common.schemas.event import OutboxMessage
+from kaiser_common.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, is_kaiser_id, parse
+
+MAX_BYTES = {
+    Kind.ACTUATOR_COMMAND: 511,
+    Kind.EMERGENCY: 255,
+    Kind.BROADCAST_EMERGENCY: 255,
+    Kind.SYSTEM_COMMAND: 255,
+}
+"""Most bytes of topic and payload that both firmware generations take."""
+MAX_CONFIG_BYTES = {"A": 2_048, "B": 4_351}
+"""Of a configuration, by the device's generation."""
+MAX_OTHER_BYTES = 2_048
+
+_EVERYBODY = "all"
+_MOCK = "MOCK_"
+_RECEIPT = "esp.actuator.sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """A message that may leave. payload: as it goes to the device, its fields without a value left out.
+
+    stops, clears, commands: what it does to the device's actuators. `gpio` is the actuator's, None the whole device.
+    """
+
+    payload: str
+    esp_id: str
+    gpio: int | None = None
+    stops: bool = False
+    clears: bool = False
+    commands: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that never leaves, and why."""
+
+    code: Code
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """A subject of the outbox taken apart."""
+
+    urgent: bool
+    kaiser_id: str
+    esp_id: str
+    gpio: str | None
+
+
+def judge(subject: str, message: OutboxMessage, generation: str | None = None) -> Allowed | Refused:
+    """Whether a message on this subject may leave. `generation` is the firmware's (A or B), None counts as A."""
+    try:
+        lane = _lane(subject)
+        topic = _topic(message.topic)
+        if is_downlink(topic.kind):
+            return _to_device(lane, topic, message, generation)
+        return _of_mock(lane, topic, message)
+    except Rejected as rejected:
+        return Refused(rejected.code, rejected.detail)
+
+
+def _lane(subject: str) -> _Lane:
+    tokens = subject.split(".")
+    if len(tokens) not in (4, 5) or tokens[0] != "mqtt" or tokens[1] not in ("out", "urgent"):
+        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
+    lane = _Lane(tokens[1] == "urgent", tokens[2], tokens[3], tokens[4] if len(tokens) == 5 else None)
+    broadcast = (lane.kaiser_id, lane.esp_id) == (BROADCAST, _EVERYBODY)
+    if not broadcast and not (is_kaiser_id(lane.kaiser_id) and is_esp_id(lane.esp_id)):
+        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} names no device")
+    if lane.gpio is not None and (broadcast or lane.urgent):
+        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
+    return lane
+
+
+def _topic(topic: str) -> Topic:
+    if len(topic) > 128:
+        raise Rejected(Code.UNKNOWN_TOPIC, "the topic is too long")
+    return parse(topic)
+
+
+def _to_device(lane: _Lane, topic: Topic, message: OutboxMessage, generation: str | None) -> Allowed | Refused:
+    place = (BROADCAST, _EVERYBODY) if topic.kind is Kind.BROADCAST_EMERGENCY else (topic.kaiser_id, topic.esp_id)
+    if place != (lane.kaiser_id, lane.esp_id):
+        return Refused(Code.TOPIC_MISMATCH, "the topic is another device's than the subject")
+    if topic.kind is Kind.SERVER_STATUS:
+        return Refused(Code.PERMISSION_DENIED, "the server's status is told by ingest itself")
+    if message.retain:
+        return Refused(Code.PERMISSION_DENIED, "nothing for a device is retained")
+    if message.receipt is not None and not _is_receipt(message.receipt, topic):
+        return Refused(Code.PERMISSION_DENIED, "the receipt's subject is not that of this command")
+    body = _body(message.payload)
+    fault = _lane_fault(lane, topic, body)
+    if fault is not None:
+        return Refused(Code.PERMISSION_DENIED, fault)
+    payload = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    most = _most_bytes(topic.kind, generation)
+    if not _is_unicode(payload):
+        return Refused(Code.CONFIG_PAYLOAD_INVALID, "the payload holds half a character")
+    size = len(message.topic.encode()) + len(payload.encode())
+    if size > most:
+        return Refused(Code.CONFIG_PAYLOAD_INVALID, f"topic and payload have {size} bytes, the device takes {most}")
+    return _effect(topic, body, payload)
+
+
+def _effect(topic: Topic, body: dict[str, Any], payload: str) -> Allowed:
+    if topic.kind is Kind.BROADCAST_EMERGENCY:
+        return Allowed(payload, BROADCAST, stops=True)
+    if topic.kind is Kind.EMERGENCY:
+        clears = body["command"] == "clear_emergency"
+        return Allowed(payload, topic.esp_id, stops=not clears, clears=clears)
+    if topic.kind is Kind.ACTUATOR_COMMAND:
+        return Allowed(payload, topic.esp_id, topic.gpio, commands=body.get("command") != "OFF")
+    return Allowed(payload, topic.esp_id)
+
+
+def _lane_fault(lane: _Lane, topic: Topic, body: dict[str, Any]) -> str | None:
+    """Why this kind of message may not come on this subject."""
+    command = body.get("command")
+    if topic.kind is Kind.ACTUATOR_COMMAND:
+        if lane.urgent:
+            return None if command == "OFF" else "only OFF overtakes the queue"
+        return None if lane.gpio == str(topic.gpio) else "a command comes on the subject of its actuator"
+    if lane.gpio is not None:
+        return "the subject of an actuator carries its commands alone"
+    if topic.kind is Kind.BROADCAST_EMERGENCY:
+        return None if command == "emergency_stop" else "only an emergency stop goes to all devices"
+    if topic.kind is Kind.EMERGENCY:
+        if command == "emergency_stop" or (command == "clear_emergency" and lane.urgent):
+            return None
+        return "a clear comes on the urgent subject alone, and nothing else than a stop beside it"
+    return "the urgent subject carries emergencies alone" if lane.urgent else None
+
+
+def _of_mock(lane: _Lane, topic: Topic, message: OutboxMessage) -> Allowed | Refused:
+    """What a mock device says, as the simulator speaks for it. Its payload may be as wrong as a device's."""
+    if not topic.esp_id.startswith(_MOCK) or (topic.kaiser_id, topic.esp_id) != (lane.kaiser_id, lane.esp_id):
+        return Refused(Code.PERMISSION_DENIED, "only a mock device is spoken for, each on its own subject")
+    if lane.urgent or lane.gpio is not None:
+        return Refused(Code.PERMISSION_DENIED, "a mock device speaks on the subject of its id alone")
+    if message.retain and topic.kind is not Kind.WILL:
+        return Refused(Code.PERMISSION_DENIED, "of a mock device its will alone is retained")
+    if message.receipt is not None:
+        return Refused(Code.PERMISSION_DENIED, "a mock device has no receipts")
+    return Allowed(message.payload, topic.esp_id)
+
+
+def _is_receipt(receipt: str, topic: Topic) -> bool:
+    """True for `esp.actuator.sent.SITE.DEVICE.GPIO.ID` of the very actuator; an id has letters, digits, - and _."""
+    prefix, _, command_id = receipt.rpartition(".")
+    expected = f"{_RECEIPT}.{topic.kaiser_id}.{topic.esp_id}.{topic.gpio}"
+    plain = command_id.replace("-", "").replace("_", "")
+    return (
+        topic.kind is Kind.ACTUATOR_COMMAND
+        and prefix == expected
+        and len(command_id) <= 128
+        and plain.isascii()
+        and plain.isalnum()
+    )
+
+
+def _body(payload: str) -> dict[str, Any]:
+    """The payload as an object without nulls: the firmware reads one as the text "null". Raises Rejected."""
+    try:
+        body = json.loads(payload, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, f"the payload is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "the payload is no JSON object")
+    return {name: _without_nulls(value) for name, value in body.items() if value is not None}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list):
+        if None in value:
+            raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "a list in the payload holds null")
+        return [_without_nulls(each) for each in value]
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """False for a lone surrogate, which JSON can escape and UTF-8 cannot write."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")
+
+
+def _most_bytes(kind: Kind, generation: str | None) -> int:
+    if kind is Kind.CONFIG:
+        return MAX_CONFIG_BYTES.get(generation or "A", MAX_CONFIG_BYTES["A"])
+    return MAX_BYTES.get(kind, MAX_OTHER_BYTES)

@@ -1,0 +1,225 @@
+"""What may leave for the broker, by subject; and which clears and commands a newer stop holds back."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaiser_common.schemas.event import OutboxMessage
+from kaiser_common.topics import BROADCAST, Kind, build
+from kaiser_ingest.judge import Allowed, Refused, judge
+from kaiser_ingest.outbox import expiry_of
+from kaiser_ingest.stop_order import MAX_REMEMBERED, StopOrder
+
+ESP = "ESP_A"
+STOP, CLEAR = {"command": "emergency_stop"}, {"command": "clear_emergency"}
+ON, OFF = {"command": "ON", "value": 1.0}, {"command": "OFF", "value": 0.0}
+OUT, GPIO, OTHER_GPIO, URGENT = (
+    "mqtt.out.god.ESP_A",
+    "mqtt.out.god.ESP_A.5",
+    "mqtt.out.god.ESP_A.6",
+    "mqtt.urgent.god.ESP_A",
+)
+OUT_ALL, URGENT_ALL = "mqtt.out.broadcast.all", "mqtt.urgent.broadcast.all"
+SUBJECTS = {
+    OUT,
+    GPIO,
+    OTHER_GPIO,
+    URGENT,
+    OUT_ALL,
+    URGENT_ALL,
+    "mqtt.out.god.ESP_B",
+    "mqtt.out.god.MOCK_A",
+    "mqtt.out.other.ESP_A",
+    "mqtt.out.god.ESP_B.5",
+    "mqtt.urgent.god.ESP_B",
+    "mqtt.urgent.god.ESP_A.5",
+    "mqtt.out.god.all",
+    "mqtt.out.god",
+    "event.system_event._",
+}
+MAY_CARRY = [
+    (Kind.ACTUATOR_COMMAND, ON, {GPIO}),
+    (Kind.ACTUATOR_COMMAND, OFF, {GPIO, URGENT}),
+    (Kind.EMERGENCY, STOP, {OUT, URGENT}),
+    (Kind.EMERGENCY, CLEAR, {URGENT}),
+    (Kind.EMERGENCY, {"action": "clear"}, set[str]()),
+    (Kind.BROADCAST_EMERGENCY, STOP, {OUT_ALL, URGENT_ALL}),
+    (Kind.BROADCAST_EMERGENCY, CLEAR, set[str]()),
+    (Kind.BROADCAST_EMERGENCY, {}, set[str]()),
+    (Kind.SERVER_STATUS, {"status": "offline"}, set[str]()),
+    *[
+        (kind, {"a": 1}, {OUT})
+        for kind in (
+            Kind.CONFIG,
+            Kind.ZONE_ASSIGN,
+            Kind.SYSTEM_COMMAND,
+            Kind.HEARTBEAT_ACK,
+            Kind.SENSOR_COMMAND,
+            Kind.PROCESSED,
+        )
+    ],
+    *[
+        (kind, {"a": 1}, set[str]())
+        for kind in (Kind.SENSOR_DATA, Kind.ACTUATOR_STATUS, Kind.HEARTBEAT, Kind.WILL, Kind.DISCOVERY)
+    ],
+]
+
+
+def topic_of(kind: Kind, esp_id: str = ESP) -> str:
+    return build(kind, "god", esp_id, 5)
+
+
+def message(kind: Kind, body: Any, **fields: Any) -> OutboxMessage:
+    return OutboxMessage(topic=topic_of(kind), payload=json.dumps(body), **fields)
+
+
+@pytest.mark.parametrize(("kind", "body", "subjects"), MAY_CARRY)
+def test_a_message_leaves_from_its_own_subjects_alone(kind: Kind, body: dict[str, Any], subjects: set[str]) -> None:
+    found = {subject for subject in SUBJECTS if isinstance(judge(subject, message(kind, body)), Allowed)}
+    assert found == subjects
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_nothing_that_ingest_is_asked_to_send_is_retained_but_a_mocks_will(kind: Kind) -> None:
+    for subject in SUBJECTS:
+        assert isinstance(judge(subject, message(kind, STOP, retain=True)), Refused)
+
+
+def test_a_mock_speaks_for_itself_alone_and_its_will_may_be_retained() -> None:
+    def said(topic_esp: str, subject: str, kind: Kind = Kind.SENSOR_DATA, **fields: Any) -> bool:
+        spoken = OutboxMessage(topic=topic_of(kind, topic_esp), payload='{"bad":null', **fields)
+        return isinstance(judge(subject, spoken), Allowed)
+
+    assert said("MOCK_A", "mqtt.out.god.MOCK_A")
+    assert not said("MOCK_A", "mqtt.out.god.MOCK_B")
+    assert not said("ESP_A", "mqtt.out.god.MOCK_A")
+    assert not said("ESP_A", OUT)
+    assert not said("MOCK_A", "mqtt.urgent.god.MOCK_A")
+    assert said("MOCK_A", "mqtt.out.god.MOCK_A", Kind.WILL, retain=True)
+    assert not said("MOCK_A", "mqtt.out.god.MOCK_A", retain=True)
+
+
+@pytest.mark.parametrize(
+    ("topic", "code"),
+    [
+        ("", 5212),
+        ("kaiser/+/esp", 5212),
+        ("kaiser/god/esp/ESP_A/#", 5212),
+        ("kaiser/god/esp/ESP_A/actuator/5/command\x00", 5212),
+        ("kaiser/god/esp/+/config", 5201),
+        ("kaiser/god/esp/ESP_A/actuator/49/command", 5202),
+        (f"kaiser/{'k' * 60_000}/esp/ESP_A/config", 5212),
+        ("kaiser/other/esp/ESP_A/config", 5211),
+    ],
+)
+def test_a_topic_that_is_none_of_ours_is_refused(topic: str, code: int) -> None:
+    refused = judge(OUT, OutboxMessage(topic=topic, payload="{}"))
+    assert isinstance(refused, Refused)
+    assert refused.code == code
+
+
+@pytest.mark.parametrize(
+    ("receipt", "fine"),
+    [
+        ("esp.actuator.sent.god.ESP_A.5.0190c8c0-aaaa_1", True),
+        ("esp.actuator.sent.god.ESP_A.5.", False),
+        ("esp.actuator.sent.god.ESP_A.5.a\r\nPUB x 0", False),
+        ("esp.actuator.sent.god.ESP_A.5.*", False),
+        ("esp.actuator.sent.god.ESP_A.6.a", False),
+        ("esp.actuator.sent.god.ESP_B.5.a", False),
+        ("$JS.API.STREAM.PURGE.OUTBOX", False),
+        ("rpc.actuator.clear", False),
+    ],
+)
+def test_a_receipt_goes_to_the_subject_of_its_command_alone(receipt: str, fine: bool) -> None:
+    assert isinstance(judge(GPIO, message(Kind.ACTUATOR_COMMAND, ON, receipt=receipt)), Allowed) is fine
+    assert isinstance(judge(OUT, message(Kind.CONFIG, {}, receipt=receipt)), Refused)
+
+
+def test_no_null_leaves() -> None:
+    body = {"command": "ON", "value": None, "more": {"a": None, "b": [{"c": None, "d": 1}]}}
+    allowed = judge(GPIO, message(Kind.ACTUATOR_COMMAND, body))
+    assert isinstance(allowed, Allowed)
+    assert json.loads(allowed.payload) == {"command": "ON", "more": {"b": [{"d": 1}]}}
+
+
+@pytest.mark.parametrize("payload", ["", "[]", "1", "null", "{", '{"a":NaN}', '{"a":[null]}', '{"a":"\\ud800"}'])
+def test_a_payload_that_no_firmware_reads_is_refused(payload: str) -> None:
+    refused = judge(OUT, OutboxMessage(topic=topic_of(Kind.CONFIG), payload=payload))
+    assert isinstance(refused, Refused)
+    assert refused.code == 5003
+
+
+@pytest.mark.parametrize(
+    ("kind", "generation", "most"),
+    [
+        (Kind.ACTUATOR_COMMAND, "B", 511),
+        (Kind.EMERGENCY, "B", 255),
+        (Kind.SYSTEM_COMMAND, "A", 255),
+        (Kind.BROADCAST_EMERGENCY, None, 255),
+        (Kind.CONFIG, "A", 2048),
+        (Kind.CONFIG, None, 2048),
+        (Kind.CONFIG, "B", 4351),
+        (Kind.ZONE_ASSIGN, "B", 2048),
+    ],
+)
+def test_what_the_device_would_drop_for_its_size_is_refused(kind: Kind, generation: str | None, most: int) -> None:
+    subject = {Kind.ACTUATOR_COMMAND: GPIO, Kind.EMERGENCY: URGENT, Kind.BROADCAST_EMERGENCY: URGENT_ALL}.get(kind, OUT)
+    room = most - len(topic_of(kind)) - len('{"command":"emergency_stop","x":""}')
+    for more, expected in ((0, Allowed), (1, Refused)):
+        text = "ü" * ((room + more) // 2) + "x" * ((room + more) % 2)
+        judged = judge(subject, message(kind, {**STOP, "x": text}), generation)
+        assert type(judged) is expected
+        assert not isinstance(judged, Refused) or judged.code == 5003
+
+
+def test_a_clear_is_held_back_by_a_newer_stop_of_its_device_or_of_all() -> None:
+    order = StopOrder()
+    order.note("ESP_A", 5, 100)
+    order.note(BROADCAST, 7, 110)
+    order.note("ESP_A", 3, 90)
+    assert [order.forbids_clear("ESP_A", number) for number in (4, 6, 8, None)] == [True, True, False, False]
+    assert [order.forbids_clear("ESP_B", number) for number in (6, 8)] == [True, False]
+    assert [order.forbids_command("ESP_B", sequence) for sequence in (109, 111)] == [True, False]
+
+
+def test_the_next_holder_knows_the_stops_and_no_device_that_was_forgotten_is_cleared() -> None:
+    order = StopOrder()
+    order.note(BROADCAST, 1, 1)
+    for number in range(2, MAX_REMEMBERED + 3):
+        order.note(f"ESP_{number}", number, number)
+    later = StopOrder()
+    later.load(order.dump())
+    for each in (order, later):
+        assert each.forbids_clear("ESP_2", 1)
+        assert each.forbids_clear(f"ESP_{MAX_REMEMBERED}", MAX_REMEMBERED - 1)
+        assert not each.forbids_clear("ESP_2", MAX_REMEMBERED)
+    assert len(order.dump()) < 900_000
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"forgotten":"x","stops":{}}', b'{"forgotten":0,"stops":[1]}'])
+def test_stored_stops_that_cannot_be_read_are_an_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"stored stops|Expecting|invalid literal"):
+        StopOrder().load(text)
+
+
+@given(
+    stops=st.lists(st.tuples(st.sampled_from(["ESP_A", "ESP_B", BROADCAST]), st.integers(1, 50)), max_size=20),
+    clear=st.integers(1, 50),
+)
+def test_a_clear_leaves_only_where_every_stop_that_was_taken_is_older(stops: list[tuple[str, int]], clear: int) -> None:
+    order = StopOrder()
+    for sequence, (esp_id, number) in enumerate(stops):
+        order.note(esp_id, number, sequence)
+    after_restart = StopOrder()
+    after_restart.load(order.dump())
+    newer = any(number > clear for esp_id, number in stops if esp_id in ("ESP_A", BROADCAST))
+    assert order.forbids_clear("ESP_A", clear) is newer
+    assert after_restart.forbids_clear("ESP_A", clear) is newer
+
+
+@pytest.mark.parametrize(("expires_at", "seconds"), [(None, None), (10_000, 9), (2_999, 1), (1_001, 1), (500, 1)])
+def test_a_broker_keeps_a_message_no_longer_than_it_is_wanted(expires_at: int | None, seconds: int | None) -> None:
+    assert expiry_of(OutboxMessage(topic="t", payload="{}", expires_at=expires_at), 1_000) == seconds
