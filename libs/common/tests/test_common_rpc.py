@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus import connect
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.rpc import Caller, Method, Nothing, Problem, RpcError, call, is_late, serve
 from kaiser_common.settings import CommonSettings
 from pydantic import BaseModel, Field
 
@@ -101,3 +101,30 @@ async def test_a_flood_is_refused_at_once_and_holds_up_no_emergency(bus):
         assert await problem(call(bus, "test", "read", Nothing(), Number)) == (503, 5402)
         assert (await call(bus, "test", "stop", Nothing(), Number)).n == 1
         release.set()
+
+
+async def test_a_request_that_comes_after_its_caller_gave_up_is_not_carried_out_but_a_stop_is(bus):
+    done: list[int | None] = []
+
+    async def note(request: Nothing, caller: Caller) -> Number:
+        done.append(caller.deadline_ms)
+        return Number(n=1)
+
+    methods = {"switch": Method(Nothing, note), "stop": Method(Nothing, note)}
+    async with serve(bus, "late", methods, always=frozenset({"stop"})):
+        await call(bus, "late", "switch", Nothing(), Number)
+        assert len(done) == 1
+        assert done[0] is not None
+        late = {"Kaiser-Caller": Caller().model_dump_json(), "Kaiser-Deadline": "1000"}
+        answer = await bus.client.request("rpc.late.switch", b"{}", timeout=20, headers=late)
+        assert Problem.model_validate_json(answer.data).code == 5403
+        assert len(done) == 1
+        answer = await bus.client.request("rpc.late.stop", b"{}", timeout=20, headers=late)
+        assert Number.model_validate_json(answer.data).n == 1
+        assert done[1:] == [1000]
+
+
+def test_the_deadline_is_no_part_of_what_owners_write_down():
+    assert "deadline_ms" not in Caller(deadline_ms=5).model_dump()
+    assert not is_late(Caller(), 10**13)
+    assert [is_late(Caller(deadline_ms=5), now) for now in (4, 5)] == [False, True]
