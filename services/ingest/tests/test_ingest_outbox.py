@@ -14,9 +14,9 @@ from kaiser_ingest.outbox import NewestByTopic
 ESP = "MOCK_0001"
 
 
-async def put(client: Any, world: Any, number: int, **fields: Any) -> None:
+async def put(client: Any, world: Any, count: int, **fields: Any) -> None:
     """A command in the outbox, as the actuator service puts it there."""
-    message = {"topic": world.topic(ESP, "actuator/5/command"), "payload": json.dumps({"n": number}), **fields}
+    message = {"topic": world.topic(ESP, "actuator/5/command"), "payload": json.dumps({"n": count}), **fields}
     subject = fields.pop("subject", f"mqtt.out.{world.site}.{ESP}.5")
     await client.jetstream().publish(subject, json.dumps(message).encode())
 

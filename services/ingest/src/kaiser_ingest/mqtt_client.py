@@ -142,14 +142,14 @@ class MqttClient(aiomqtt.Client):
         """Send a QoS 1 message; the future gives the PUBACK's reason code. Raises ConnectionLost."""
         acknowledged: asyncio.Future[int] = self._loop.create_future()
         information = self._client.publish(
-            message.topic, message.payload, message.qos, message.retain, self._properties(message)
+            message.topic, message.payload, message.qos, message.retain, self._publish_properties(message)
         )
         if information.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE):
             raise ConnectionLost(paho.error_string(information.rc))
         self.unacknowledged[information.mid] = acknowledged
         return acknowledged
 
-    def _properties(self, message: Publication) -> Properties | None:
+    def _publish_properties(self, message: Publication) -> Properties | None:
         if message.expiry_s is None or self._client.protocol != paho.MQTTv5:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
