@@ -16,6 +16,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock = "device"
     device_ts: int | None = None
     received_at: int
+    replayed: bool = False
     gpio: int
     sensor_type: str
     address: str = ""
