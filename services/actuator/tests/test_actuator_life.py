@@ -37,6 +37,7 @@ from kaiser_common.schemas.api.devices import DeviceId
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import EMERGENCIES_BUCKET
+from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=10)
@@ -641,3 +642,181 @@ async def test_an_actuator_can_be_changed_and_removed_and_is_part_of_the_configu
     assert await refusal(life.registry.read(key, ADA)) == (404, 5202)
     assert await refusal(life.registry.delete(key, ADA)) == (404, 5202)
     assert (await life.how(command)).state == "acknowledged", "what happened stays known"
+
+
+async def test_a_clear_is_sent_5_s_after_the_stop_and_ends_it_on_the_devices_word(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(4.9)
+    await life.clears.once()
+    await life.say(life.answer("response", status="emergency_cleared"))
+    assert set(await life.emergencies()) == {"emergency_stop"}, "the device would refuse it"
+    assert await refusal(life.send("ON")) == (423, 5405)
+    life.wait(0.1)
+    await life.clears.once()
+    assert (await life.emergencies())[-1] == "clear_emergency"
+    assert await refusal(life.send("ON")) == (423, 5405)
+    await life.say(life.answer("recovery", state="cleared"))
+    assert (await life.send("ON")).state == "queued"
+
+
+async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_so(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(5)
+    await life.clears.once()
+    life.wait(15)
+    await life.clears.once()
+    [stop] = (await life.emergency.list_stops(Nothing(), ADA)).items
+    assert stop.not_cleared == "ESP_A did not confirm the clear within 15 s"
+    assert (await life.emergencies())[-1] == "emergency_stop", "the device may have taken the clear all the same"
+    assert [event["event"] for event in await life.events("system_event")][-1] == "emergency_not_cleared"
+    assert await refusal(life.send("ON")) == (423, 5405)
+
+
+async def test_a_clear_names_the_stop_that_it_saw(life):
+    first = (await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="leak"), ADA)).items[0]
+    second = (await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="hand in pump"), ADA)).items[0]
+    assert second.number > first.number
+    assert second.emergency_id != first.emergency_id
+    old = ClearEmergency(esp_id="ESP_A", gpio=5, ids=[first.emergency_id])
+    with pytest.raises(RpcError, match=r"ada stopped since .*: hand in pump") as refused:
+        await life.emergency.clear(old, ADA)
+    assert refused.value.problem.status == 409
+    seen = ClearEmergency(esp_id="ESP_A", gpio=5, ids=[second.emergency_id])
+    assert (await life.emergency.clear(seen, ADA)).items == []
+
+
+@pytest.mark.parametrize("body", [{}, {"espid": "ESP_A"}, {"esp_id": "ESP_A", "all": True}, {"all": False}])
+def test_everything_is_cleared_only_by_asking_for_it(body):
+    with pytest.raises(ValidationError):
+        ClearEmergency.model_validate(body)
+
+
+async def test_a_device_that_refuses_a_stop_has_each_actuator_switched_off_and_is_told_of(life):
+    await life.pump()
+    await life.pump(gpio=6)
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    before = len(await life.outbox())
+    await life.say(life.answer("error", error="unauthorized", message="Invalid auth_token"))
+    assert sorted((lane, payload["command"]) for lane, payload in (await life.outbox())[before:]) == [
+        (f"urgent {TOPIC}5/command", "OFF"),
+        (f"urgent {TOPIC}6/command", "OFF"),
+    ]
+    event = (await life.events("system_event"))[-1]
+    assert (event["event"], event["severity"], event["esp_id"]) == ("emergency_refused", "critical", "ESP_A")
+    assert await refusal(life.send("ON")) == (423, 5405)
+
+
+async def test_alerts_that_repeat_a_stop_or_refuse_a_clear_make_no_stop(life):
+    await life.pump()
+    text = "Actuator in emergency stop state. Clear emergency first."
+    await life.say(
+        life.message("alert", alert_type="emergency_stop", message=text),
+        life.message("alert", 255, alert_type="verification_failed", message="too early"),
+    )
+    assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
+
+
+async def test_a_stop_switches_off_what_reports_on_and_reaches_a_device_in_no_registry(life):
+    await life.pump()
+    await life.say(life.status(True))
+    life.devices.clear()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    lanes = [(lane, payload["command"]) for lane, payload in await life.outbox()]
+    assert (f"urgent {TOPIC}emergency", "emergency_stop") in lanes
+    assert lanes.count((f"urgent {TOPIC}5/command", "OFF")) == 1
+
+
+async def test_an_actuator_whose_stop_nobody_heard_is_unknown_and_blocks_interlocks(life):
+    await life.pump(25)
+    await life.pump(26, interlocks=[25])
+    await life.say(life.status(True, 25))
+    life.sweep.on_device("ESP_A", device("ESP_A"))
+    await life.sweep.once()
+    life.sweep.on_device("ESP_A", device("ESP_A", online=False))
+    await life.sweep.once()
+    assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=25), ADA)).state is None
+    assert await refusal(life.send("ON", gpio=26)) == (409, 5405)
+    life.wait(1)
+    await life.say(life.status(False, 25))
+    assert (await life.send("ON", gpio=26)).state == "queued"
+
+
+async def test_a_pump_switched_on_by_hand_is_switched_off_after_its_longest_runtime(life):
+    await life.pump(max_runtime_s=5)
+    await life.say(life.status(True))
+    life.wait(3)
+    await life.say(life.status(True))
+    life.wait(7)
+    await life.sweep.once()
+    assert [payload["command"] for _, payload in await life.outbox()] == ["OFF"]
+
+
+async def test_off_is_due_at_once_when_a_device_comes_back_however_long_it_was_away(life):
+    await life.pump(max_runtime_s=5)
+    await life.say(life.status(True))
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    for _ in range(9):
+        life.wait(11)
+        await life.sweep.once()
+    assert await life.outbox() == []
+    life.devices["ESP_A"] = device("ESP_A")
+    life.sweep.on_device("ESP_A", device("ESP_A"))
+    await life.sweep.once()
+    assert [payload["command"] for _, payload in await life.outbox()] == ["OFF"]
+
+
+async def test_off_reaches_whatever_reports_inactive_and_unregistered(life):
+    await life.say(life.status(True, gpio=9))
+    assert (await life.send("OFF", gpio=9)).state == "queued"
+    await life.pump(active=False)
+    assert (await life.send("OFF")).state == "queued"
+    assert await refusal(life.send("ON")) == (409, 5405)
+
+
+async def test_on_and_off_within_one_second_of_the_devices_clock_are_both_in_the_history(life):
+    await life.pump()
+    await life.say(life.status(True), life.status(False), life.status(True))
+    history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
+    assert [item.state for item in history if item.kind == "status"] == [True, False, True]
+
+
+async def test_no_text_of_a_device_is_too_long_for_the_history(life):
+    long = "x" * 9000
+    await life.say(life.message("response", command="ON", success=True, correlation_id=long, message=long))
+    history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
+    assert [item.kind for item in history] == ["response"]
+
+
+async def test_an_idempotency_key_with_another_body_is_refused(life):
+    await life.pump()
+    await life.send("ON", key="k1", duration_s=5)
+    assert await refusal(life.send("ON", key="k1", duration_s=500)) == (409, 5208)
+
+
+async def test_the_list_of_actuators_reads_whatever_is_stored(life):
+    await life.say(life.message("status", 12, actuator_type="relay.1", state=True, value=1.0))
+    await life.say(life.message("status", 13, actuator_type="päd !", state=True, value=1.0))
+    async with life.pool.connection() as connection:
+        await connection.execute(
+            """INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings)
+            VALUES ('ESP_A', 14, 'god', true, '{"actuator_type": "?", "min_value": 2, "max_runtime_s": -1}')"""
+        )
+    items = (await life.registry.list_actuators(ActuatorsQuery(), ADA)).items
+    assert [(each.gpio, each.actuator_type) for each in items] == [(12, "relay.1"), (13, "other"), (14, "other")]
+
+
+async def test_a_stop_is_answered_while_the_database_hangs(life, monkeypatch):
+    hanging = asyncio.Event()
+
+    async def hang(*_):
+        await hanging.wait()
+        return 0
+
+    monkeypatch.setattr(life.ledger, "record", hang)
+    answer = await asyncio.wait_for(life.emergency.stop(EmergencyStop(esp_id="ESP_A"), ADA), 10)
+    assert [each.esp_id for each in answer.items] == ["ESP_A"]
+    hanging.set()

@@ -55,7 +55,9 @@ class BucketWriter:
             return None
 
     async def delete_revision(self, key: str, revision: int) -> bool:
-        """Delete a key if it still has that revision."""
+        """Delete a key if it still has that revision, which is above 0: nats-py takes 0 for "any"."""
+        if revision < 1:
+            return False
         try:
             await self._kv.delete(key, last=revision)
         except APIError as error:

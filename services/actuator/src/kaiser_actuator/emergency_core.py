@@ -108,7 +108,7 @@ def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: 
         if wider is not None:
             raise Covered(wider)
         raise NotInForce
-    if seen is not None and held.stop.emergency_id not in seen:
+    if held.revision == 0 or (seen is not None and held.stop.emergency_id not in seen):  # 0: being raised just now
         raise Conflict(held.stop)
     ends_at_once = held.stop.gpio is not None or (key != EVERYTHING and _everything_is_stopped(board))
     if ends_at_once:

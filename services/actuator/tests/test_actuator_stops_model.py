@@ -1,0 +1,423 @@
+"""Emergency stops under every interleaving: two operators, two replicas, three devices, delays, losses, restarts.
+
+The product's own EmergencyApi, Stops and Clears run against a bucket, an OUTBOX, a broker and devices made here. Each
+call of theirs waits until the test lets it go on, so that hypothesis chooses what happens before what.
+"""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from kaiser_actuator.clears import Clears
+from kaiser_actuator.emergencies import key_of
+from kaiser_actuator.emergency_api import EmergencyApi
+from kaiser_actuator.emergency_core import Held, stamped
+from kaiser_actuator.stops import Stops
+from kaiser_common.rpc import Caller, RpcError
+from kaiser_common.schemas.api.actuators import ClearEmergency, Emergency, EmergencyStop
+from kaiser_common.schemas.device import DeviceRecord
+
+DEVICES = ("ESP_A", "ESP_B", "ESP_C")
+REFUSES_MS = 5_000
+TARGETS = st.sampled_from(((None, None), (None, None), ("ESP_A", None), ("ESP_B", None), ("ESP_A", 5)))
+ANY = st.integers(min_value=0, max_value=1_000_000)
+
+
+class Gates:
+    """Calls that wait until they are let go on."""
+
+    def __init__(self, loop) -> None:
+        self.loop = loop
+        self.waiting: list[asyncio.Future] = []
+
+    async def wait(self) -> None:
+        future = self.loop.create_future()
+        self.waiting.append(future)
+        await future
+
+    def settle(self) -> None:
+        """Run what can run without a call going on."""
+        while self.loop._ready:
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def open(self, index: int) -> None:
+        self.waiting = [each for each in self.waiting if not each.done()]
+        if self.waiting:
+            self.waiting.pop(index % len(self.waiting)).set_result(None)
+            self.settle()
+
+
+class Bucket:
+    """A KV bucket: one sequence of revisions, compare-and-set."""
+
+    def __init__(self, gates) -> None:
+        self.gates = gates
+        self.revision = 0
+        self.now: dict[str, tuple[int, bytes | None]] = {}
+        self.log: list[tuple[str, int, bytes | None]] = []
+        self.deleted: list[str] = []
+        self.ids: dict[str, dict[str, int]] = {}
+
+    def _write(self, key, value):
+        self.revision += 1
+        if value is None:
+            self.deleted.append(Emergency.model_validate_json(self.now[key][1]).emergency_id)
+        else:
+            self.ids.setdefault(key, {}).setdefault(Emergency.model_validate_json(value).emergency_id, self.revision)
+        self.now[key] = (self.revision, value)
+        self.log.append((key, self.revision, value))
+        return self.revision
+
+    async def put(self, key, value):
+        await self.gates.wait()
+        revision = self._write(key, value)
+        await self.gates.wait()
+        return revision
+
+    async def replace(self, key, value, revision):
+        await self.gates.wait()
+        current, held = self.now.get(key, (0, None))
+        if (held is not None) if revision == 0 else current != revision:
+            return None
+        return self._write(key, value)
+
+    async def delete_revision(self, key, revision):
+        await self.gates.wait()
+        if self.now.get(key, (0, None))[0] != revision:
+            return False
+        self._write(key, None)
+        return True
+
+    def stops(self) -> dict[str, Emergency]:
+        return {key: Emergency.model_validate_json(value) for key, (_, value) in self.now.items() if value is not None}
+
+
+class Mirror(dict):
+    """What a replica has read of the bucket."""
+
+    def __init__(self, bucket) -> None:
+        super().__init__()
+        self.bucket, self.at, self.revisions, self.callbacks = bucket, 0, {}, []
+        self.catch_up()
+
+    def on_change(self, callback) -> None:
+        self.callbacks.append(callback)
+
+    def revision(self, key) -> int:
+        return self.revisions.get(key, 0)
+
+    def step(self) -> None:
+        if self.at == len(self.bucket.log):
+            return
+        key, revision, value = self.bucket.log[self.at]
+        self.at += 1
+        self.revisions[key] = revision
+        held: Held | None = None
+        if value is None:
+            self.pop(key, None)
+        else:
+            held = self[key] = stamped(Emergency.model_validate_json(value), revision, 0)
+        for callback in self.callbacks:
+            callback(key, held)
+
+    def catch_up(self) -> None:
+        while self.at < len(self.bucket.log):
+            self.step()
+
+
+class World:
+    """OUTBOX, ingest, broker and devices."""
+
+    def __init__(self, gates) -> None:
+        self.gates = gates
+        self.now = 1_767_225_600_000
+        self.ids = 0
+        self.outbox: list[dict] = []
+        self.seen: set[str] = set()
+        self.newest_stop: dict[str, int] = {}
+        self.on_way: dict[str, list[str]] = {each: [] for each in DEVICES}
+        self.online = dict.fromkeys(DEVICES, True)
+        self.stopped_at: dict[str, int | None] = dict.fromkeys(DEVICES)
+        self.last: dict[str, str] = dict.fromkeys(DEVICES, "nothing")
+        self.answers: list[str] = []
+        self.jetstream = SimpleNamespace(purge_stream=self._nothing, stream_info=self._info)
+
+    async def _nothing(self, *_, **__) -> None:
+        return None
+
+    async def _info(self, *_):
+        return SimpleNamespace(state=SimpleNamespace(last_seq=1))
+
+    def message_id(self) -> str:
+        self.ids += 1
+        return f"e{self.ids}"
+
+    async def publish_batch(self, messages, **_) -> None:
+        await self.gates.wait()
+        for message in messages:
+            if message.msg_id not in self.seen and message.subject.startswith("mqtt.urgent"):
+                self.seen.add(message.msg_id)
+                self.outbox.append(json.loads(message.body))
+
+    def ingest(self) -> None:
+        """Write the next message: a clear never behind a newer stop of the device or of all."""
+        if not self.outbox:
+            return
+        message = self.outbox.pop(0)
+        if not message["topic"].endswith("/emergency"):
+            return
+        whom = "all" if message["topic"].startswith("kaiser/broadcast") else message["topic"].split("/")[3]
+        number = message["number"]
+        if message["clears"]:
+            if number < max(self.newest_stop.get(whom, 0), self.newest_stop.get("all", 0)):
+                return
+        elif number is not None:
+            self.newest_stop[whom] = max(self.newest_stop.get(whom, 0), number)
+        for esp_id in DEVICES if whom == "all" else (whom,):
+            if self.online[esp_id]:
+                self.on_way[esp_id].append(json.loads(message["payload"])["command"])
+
+    def hear(self, esp_id: str) -> None:
+        """The device takes the next message."""
+        if not self.on_way[esp_id]:
+            return
+        command = self.on_way[esp_id].pop(0)
+        if command == "emergency_stop":
+            self.stopped_at[esp_id], self.last[esp_id] = self.now, command
+            return
+        stopped_at = self.stopped_at[esp_id]
+        if stopped_at is not None and self.now - stopped_at < REFUSES_MS:
+            return  # alert verification_failed
+        self.stopped_at[esp_id], self.last[esp_id] = None, command
+        self.answers.append(esp_id)
+
+
+class Ledger:
+    """A database that is slow."""
+
+    def __init__(self, gates) -> None:
+        self.gates = gates
+
+    async def _write(self, *_) -> int:
+        await self.gates.wait()
+        return 0
+
+    record = note_clear_asked = note_not_cleared = note_cleared = _write
+
+
+class Pool:
+    """A database where each device has an actuator."""
+
+    def __init__(self, gates) -> None:
+        self.gates = gates
+
+    @asynccontextmanager
+    async def connection(self):
+        await self.gates.wait()
+        yield self
+
+    async def execute(self, *_):
+        return self
+
+    async def fetchall(self):
+        return [(each,) for each in DEVICES]
+
+
+class Replica:
+    """One process of the service."""
+
+    def __init__(self, world, bucket, gates) -> None:
+        records = {each: DeviceRecord(esp_id=each, kaiser_id="god", state="approved", online=True) for each in DEVICES}
+        self.mirror = Mirror(bucket)
+        self.stops = Stops(world, bucket, self.mirror, records, lambda: world.now)
+        ledger = Ledger(gates)
+        self.clears = Clears(Pool(gates), self.stops, ledger, records, lambda: world.now)
+        self.api = EmergencyApi(world, self.stops, ledger, self.clears, lambda: world.now, wait_s=0.0)
+        self.look = None
+
+
+class StopsModel(RuleBasedStateMachine):
+    """What may happen, and what must hold."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.time = lambda: 0.0
+        self.gates = Gates(self.loop)
+        self.world = World(self.gates)
+        self.bucket = Bucket(self.gates)
+        self.replicas = [Replica(self.world, self.bucket, self.gates) for _ in range(2)]
+        self.tasks: list[tuple[int, asyncio.Task]] = []
+        self.asked: set[str] = set()
+        """Ids in force at the moment at which somebody asked to clear them."""
+        self.presses: list[tuple[str, asyncio.Task]] = []
+        self.press(0, (None, None))
+        self.press(0, ("ESP_A", 5))
+        self.flow(40)
+        self.world.now += 60_000
+
+    def run(self, replica: int, coroutine) -> asyncio.Task:
+        async def answered():
+            try:
+                return await coroutine
+            except RpcError as error:
+                return error
+
+        task = self.loop.create_task(answered())
+        self.tasks.append((replica, task))
+        self.gates.settle()
+        return task
+
+    @rule(replica=st.integers(0, 1), whom=TARGETS)
+    def press(self, replica, whom) -> None:
+        stop = self.replicas[replica].api.stop(EmergencyStop(esp_id=whom[0], gpio=whom[1]), Caller(user="ada"))
+        self.presses.append((key_of(*whom), self.run(replica, stop)))
+
+    @rule(replica=st.integers(0, 1), whom=TARGETS)
+    def clear(self, replica, whom) -> None:
+        held = self.replicas[replica].stops.held(key_of(*whom))
+        if held is not None:
+            self.asked.add(held.stop.emergency_id)
+        request = ClearEmergency(esp_id=whom[0], gpio=whom[1], all=whom[0] is None)
+        self.run(replica, self.replicas[replica].api.clear(request, Caller(user="bob")))
+
+    @rule(calls=st.integers(1, 12))
+    def flow(self, calls) -> None:
+        """A while in which all goes well."""
+        for _ in range(calls):
+            self.gates.open(0)
+            for replica in self.replicas:
+                replica.mirror.catch_up()
+            self.world.ingest()
+            for esp_id in DEVICES:
+                self.world.hear(esp_id)
+
+    @rule(which=ANY)
+    def go_on(self, which) -> None:
+        self.gates.open(which)
+
+    @rule(replica=st.integers(0, 1))
+    def look(self, replica) -> None:
+        one = self.replicas[replica]
+        if one.look is None or one.look.done():
+            one.look = self.run(replica, one.clears.once())
+
+    @rule(replica=st.integers(0, 1))
+    def mirror(self, replica) -> None:
+        self.replicas[replica].mirror.step()
+
+    @rule(messages=st.integers(1, 8))
+    def ingest(self, messages) -> None:
+        for _ in range(messages):
+            self.world.ingest()
+
+    @rule(esp_id=st.sampled_from(DEVICES), messages=st.integers(1, 4))
+    def device(self, esp_id, messages) -> None:
+        for _ in range(messages):
+            self.world.hear(esp_id)
+
+    @rule(replica=st.integers(0, 1), lost=st.booleans(), again=st.booleans())
+    def answer(self, replica, lost, again) -> None:
+        if self.world.answers:
+            esp_id = self.world.answers[0] if again else self.world.answers.pop(0)
+            if not lost:
+                self.run(replica, self.replicas[replica].clears.confirmed(esp_id, 1))
+
+    @rule(ms=st.sampled_from((200, 2_000, 5_100, 16_000)))
+    def time_passes(self, ms) -> None:
+        self.world.now += ms
+
+    @rule(esp_id=st.sampled_from(DEVICES))
+    def device_leaves(self, esp_id) -> None:
+        self.world.online[esp_id] = False
+        self.world.on_way[esp_id].clear()
+
+    @rule(esp_id=st.sampled_from(DEVICES))
+    def device_returns(self, esp_id) -> None:
+        if not self.world.online[esp_id]:
+            self.world.online[esp_id] = True
+            for number, replica in enumerate(self.replicas):
+                self.run(number, replica.stops.send_again(esp_id, f"online{self.world.now}"))
+
+    @rule(replica=st.integers(0, 1))
+    def restart(self, replica) -> None:
+        for number, task in self.tasks:
+            if number == replica:
+                task.cancel()
+        self.gates.settle()
+        self.replicas[replica] = Replica(self.world, self.bucket, self.gates)
+        for esp_id in DEVICES:
+            if self.world.online[esp_id]:
+                self.run(replica, self.replicas[replica].stops.send_again(esp_id, f"online{self.world.now}"))
+
+    @invariant()
+    def only_what_somebody_asked_to_clear_is_over(self) -> None:
+        """A stop answered 200 after a clear was asked is in force: it is never what that clear saw."""
+        if not hasattr(self, "bucket"):
+            return
+        for emergency_id in self.bucket.deleted:
+            assert emergency_id.partition("-")[0] in self.asked, f"{emergency_id} was cleared by nobody who saw it"
+        for _, task in self.tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                raise task.exception()
+        in_force = {key for key, (_, value) in self.bucket.now.items() if value is not None}
+        for key, task in self.presses:
+            if task.done() and not task.cancelled() and not isinstance(task.result(), RpcError):
+                ids = {stop.emergency_id for stop in task.result().items if key_of(stop.esp_id, stop.gpio) == key}
+                known = self.bucket.ids.get(key, {})
+                since = min((known[each] for each in ids if each in known), default=0)
+                assert key in in_force or any(known[each] >= since for each in self.asked & known.keys()), key
+
+    def teardown(self) -> None:
+        """When all is done and delivered, each device's last emergency message agrees with what is in force."""
+        if not hasattr(self, "bucket"):
+            return
+        for number in range(2):
+            for esp_id in DEVICES:
+                if not self.world.online[esp_id]:
+                    self.device_returns(esp_id)
+            for _ in range(9):
+                for replica in self.replicas:
+                    replica.mirror.catch_up()
+                while self.gates.waiting:
+                    self.gates.open(0)
+                while self.world.outbox:
+                    self.world.ingest()
+                for esp_id in DEVICES:
+                    while self.world.on_way[esp_id]:
+                        self.world.hear(esp_id)
+                while self.world.answers:
+                    self.answer(number, False, False)
+                self.world.now += 5_100
+                self.look(0)
+                self.look(1)
+        self.only_what_somebody_asked_to_clear_is_over()
+        in_force = self.bucket.stops()
+        assert not any(stop.clearing for stop in in_force.values())
+        for esp_id in DEVICES:
+            if "all" in in_force or esp_id in in_force:
+                assert self.world.last[esp_id] == "emergency_stop", f"{esp_id} is stopped and heard a clear last"
+            else:
+                assert self.world.stopped_at[esp_id] is None, f"{esp_id} is free and heard a stop last"
+        for _, task in self.tasks:
+            task.cancel()
+        self.gates.settle()
+        self.loop.close()
+
+
+def test_a_stop_holds_under_every_interleaving():
+    """200 × 50 = 10,000 steps."""
+    run_state_machine_as_test(
+        StopsModel,
+        settings=settings(
+            max_examples=200,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
