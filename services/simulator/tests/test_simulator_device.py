@@ -322,6 +322,28 @@ def test_what_it_cannot_read_it_reports_and_does_nothing_about(mock, payload):
     assert (said, body["error_code"], mock.device) == ("system/error", 4900, before)
 
 
+def test_a_text_that_no_table_takes_is_reported_and_moves_nothing(mock):
+    before = mock.device
+    [(topic, error)] = mock.command(25, "ON", correlation_id="a\0b")
+    assert (topic, error["error_code"]) == ("system/error", 4900)
+    assert mock.device is before
+
+
+@pytest.mark.parametrize(
+    "fields", [{"name": "n" * 101}, {"name": "ok", "subzone_id": "z" * 65}, {"name": "ok", "gpio": 77}]
+)
+@pytest.mark.parametrize("scope", ["sensors", "actuators"])
+def test_a_configuration_out_of_bounds_is_refused_item_by_item_and_the_mock_can_be_loaded_again(mock, scope, fields):
+    kind = {"sensors": "ph", "actuators": "pump"}[scope]
+    items = [{"gpio": 33, "type": kind, **fields}, {"gpio": 32, "type": kind, "name": "good"}]
+    [(_, answer)] = mock.tell("config", config_id="c1", **{scope: items})
+    assert (answer["status"], answer["count"], answer["failed_count"]) == ("partial_success", 1, 1)
+    assert answer["failures"][0]["error"] == "VALIDATION_FAILED"
+    kept = mock.device.setup.sensors if scope == "sensors" else mock.device.setup.actuators
+    assert [item.name for item in kept if item.gpio in (32, 33, 77)] == ["good"]
+    assert Setup.model_validate_json(mock.device.setup.model_dump_json()) == mock.device.setup
+
+
 @pytest.mark.parametrize(
     "life", [{"state": "BOOT"}, {"faults": Faults(offline=True)}, {"link_up": False}, {"running": False}]
 )

@@ -22,6 +22,9 @@ Measure = Callable[[Device, MockSensor, int], Publication]
 UNREADABLE_CODE = 4900
 """The number under which a mock reports a message that it cannot read."""
 _GPIO_CONFLICT = 1002
+_VALIDATION_FAILED = 4011
+_NUL = "\\u0000"
+"""JSON's escape of U+0000, which no text column takes. An escaped backslash before it is refused too."""
 
 
 def react(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
@@ -31,6 +34,9 @@ def react(device: Device, topic: Topic, payload: str, now_ms: int, measure: Meas
     """
     if not is_connected(device):
         return Reaction(device)
+    if _NUL in payload:
+        text = f"cannot read {topic.kind.value}: it has U+0000 in a text"
+        return Reaction(device, (payloads.system_error(device, UNREADABLE_CODE, "warning", text, now_ms),))
     key = _key(topic, payload)
     before = next((answer for answer in device.life.answers if answer.key == key), None)
     if before is not None:
@@ -82,13 +88,19 @@ def _config(device: Device, topic: Topic, payload: str, now_ms: int, measure: Me
     for sensor_item in config.sensors:
         if device.actuator(sensor_item.gpio) is not None:
             failures.append(_conflict("sensor", sensor_item.gpio, "an actuator"))
-        else:
+            continue
+        try:
             device = _configured_sensor(device, sensor_item, now_ms)
+        except ValidationError as error:
+            failures.append(_invalid("sensor", sensor_item.gpio, error))
     for actuator_item in config.actuators:
         if device.sensors_at(actuator_item.gpio):
             failures.append(_conflict("actuator", actuator_item.gpio, "a sensor"))
-        else:
+            continue
+        try:
             device = _configured_actuator(device, actuator_item)
+        except ValidationError as error:
+            failures.append(_invalid("actuator", actuator_item.gpio, error))
     asked = len(config.sensors) + len(config.actuators)
     done = asked - len(failures)
     body = {
@@ -199,11 +211,13 @@ def _key(topic: Topic, payload: str) -> str | None:
 
 
 def _configured_sensor(device: Device, item: SensorItem, now_ms: int) -> Device:
-    """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant."""
+    """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant.
+    ValidationError: the item is out of a mock's bounds, so it could not be loaded again."""
     known = device.sensors_at(item.gpio, item.type)
     before = known[0] if known else MockSensor(gpio=item.gpio, sensor_type=item.type)
-    sensor = before.model_copy(
-        update={
+    sensor = MockSensor.model_validate(
+        before.model_dump()
+        | {
             "name": item.name or before.name,
             "subzone_id": item.subzone_id or before.subzone_id,
             "raw_mode": item.raw_mode,
@@ -226,9 +240,11 @@ def with_sensor(device: Device, sensor: MockSensor, now_ms: int) -> Device:
 
 
 def _configured_actuator(device: Device, item: ActuatorItem) -> Device:
+    """The device with an actuator as configured. ValidationError: the item is out of a mock's bounds."""
     known = device.actuator(item.gpio) or MockActuator(gpio=item.gpio)
-    actuator = known.model_copy(
-        update={
+    actuator = MockActuator.model_validate(
+        known.model_dump()
+        | {
             "actuator_type": item.type,
             "name": item.name or known.name,
             "subzone_id": item.subzone_id or known.subzone_id,
@@ -247,6 +263,12 @@ def with_actuator(device: Device, actuator: MockActuator) -> Device:
 def _conflict(kind: str, gpio: int, user: str) -> dict[str, Any]:
     text = f"in use by {user}"
     return {"type": kind, "gpio": gpio, "error_code": _GPIO_CONFLICT, "error": "GPIO_CONFLICT", "detail": text}
+
+
+def _invalid(kind: str, gpio: int, error: ValidationError) -> dict[str, Any]:
+    first = error.errors(include_url=False)[0]
+    text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
+    return {"type": kind, "gpio": gpio, "error_code": _VALIDATION_FAILED, "error": "VALIDATION_FAILED", "detail": text}
 
 
 def _config_type(config: DeviceConfig) -> str:
