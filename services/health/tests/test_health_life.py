@@ -362,6 +362,18 @@ async def test_a_command_needs_the_device_online_and_is_sent_once(life):
     assert [topic for topic, _ in await life.outbox()].count("kaiser/god/esp/ESP_A/system/command") == 1
 
 
+async def test_two_errors_of_one_code_in_one_second_are_told_both(life):
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    errors = [
+        life.message("system.error", error_code=1040, severity=severity, message=text)
+        for severity, text in (("error", "no answer from gpio 4"), ("critical", "no answer from gpio 5"))
+    ]
+    await life.say(*errors)
+    await life.say(*errors)
+    told = [body for subject, body in await life.published("EVENTS") if body.get("event") == "device_error"]
+    assert sorted(event["severity"] for event in told) == ["critical", "error"]
+
+
 async def test_a_device_error_is_kept_once_and_told_with_its_meaning(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
     error = life.message(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import blake2b
 
 import structlog
 from kaiser_common.bus import Bus, Outgoing
@@ -184,6 +185,7 @@ class Inbox:
             self._tell_transition(transition, now, told)
 
     async def _note_error(self, connection: Connection, error: DeviceError, told: Told) -> None:
+        digest = _text_digest(error)
         new = await presence_store.add_error(
             connection,
             error.esp_id,
@@ -192,6 +194,7 @@ class Inbox:
             error.severity,
             error.category,
             error.message,
+            digest,
         )
         if not new:
             return
@@ -205,7 +208,7 @@ class Inbox:
                 severity=error.severity,
                 code=error.error_code,
                 details={"error_code": error.error_code, "category": error.category},
-                event_id=f"device_error-{error.esp_id}-{error.ts}-{error.error_code}",
+                event_id=f"device_error-{error.esp_id}-{error.ts}-{error.error_code}-{digest}",
             )
         )
 
@@ -299,3 +302,9 @@ def to_beat(heartbeat: Heartbeat) -> Beat:
         heartbeat.actuator_count,
         heartbeat.firmware_version,
     )
+
+
+def _text_digest(error: DeviceError) -> str:
+    """Tells apart errors of one code in one second of a device's clock; the same text twice is a repetition."""
+    text = f"{error.severity}\n{error.category}\n{error.message}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -164,12 +164,13 @@ async def add_error(
     severity: str,
     category: str | None,
     message: str,
+    text_digest: str,
 ) -> bool:
-    """Keep an error that a device reported; False when it was there."""
+    """Keep an error that a device reported; False when it was there. text_digest tells apart what has one time."""
     cursor = await connection.execute(
-        "INSERT INTO health.device_errors (esp_id, ts, error_code, severity, category, message)"
-        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (esp_id, at, error_code, severity, category, message),
+        "INSERT INTO health.device_errors (esp_id, ts, error_code, severity, category, message, text_digest)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (esp_id, at, error_code, severity, category, message, text_digest),
     )
     return cursor.rowcount > 0
 
