@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from kaiser_common.service import Service
 
 PROGRAM = """
 import asyncio, sys
@@ -123,3 +124,17 @@ def test_a_typo_in_a_setting_is_one_clear_line_and_status_2(start):
     assert output.count("\n") == 1
     assert "KAISER_NATS_PORT" in output
     assert "abc" in output
+
+
+async def test_a_check_that_is_added_while_others_are_asked_is_asked_the_next_time():
+    service = Service("trial")
+
+    async def late() -> None:
+        """Always well."""
+
+    async def first() -> None:
+        service.check("late", late)
+
+    service.check("first", first)
+    assert await service.readiness() == {"first": "ok"}
+    assert await service.readiness() == {"first": "ok", "late": "ok"}

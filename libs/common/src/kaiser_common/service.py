@@ -122,8 +122,10 @@ class Service:
 
 
 async def _states(checks: dict[str, Callable[[], Awaitable[None]]], within_s: float) -> dict[str, str]:
-    states = await asyncio.gather(*(_ask(ask, within_s) for ask in checks.values()))
-    return dict(zip(checks, states, strict=True))
+    """The state of each check there is now; one that a service adds while these are asked is asked the next time."""
+    asked = dict(checks)
+    states = await asyncio.gather(*(_ask(ask, within_s) for ask in asked.values()))
+    return dict(zip(asked, states, strict=True))
 
 
 async def _ask(check: Callable[[], Awaitable[None]], within_s: float) -> str:
