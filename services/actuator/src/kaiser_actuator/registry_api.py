@@ -139,11 +139,11 @@ def _to_item(unit: Unit) -> ActuatorItem:
     settings = unit.settings
     return ActuatorItem(
         gpio=unit.gpio,
-        type=settings.actuator_type,
-        name=settings.name,
+        actuator_type=settings.actuator_type,
+        actuator_name=settings.name,
         subzone_id=settings.subzone_id,
         active=settings.active,
-        inverted=settings.inverted,
+        inverted_logic=settings.inverted,
         critical=settings.critical,
         default_state=settings.default_state,
     )

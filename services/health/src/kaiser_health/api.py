@@ -30,6 +30,7 @@ from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, Repl
 from kaiser_health import audit, presence_store, store
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.decode import Clock, time_of
+from kaiser_health.store import Registered
 
 log = structlog.get_logger()
 
@@ -77,7 +78,7 @@ class RegistryApi:
         async with self._pool.connection() as connection:
             items = await store.page(connection, query)
         more = len(items) == query.limit
-        return DevicesPage(items=items, next_cursor=items[-1].esp_id if more else None)
+        return DevicesPage(items=list(items), next_cursor=items[-1].esp_id if more else None)
 
     async def read(self, request: DeviceId, caller: Caller) -> Device:
         """One device. 404 (5001) when it is not there."""
@@ -181,7 +182,7 @@ class RegistryApi:
         return 0
 
 
-def _found(device: Device | None, esp_id: str) -> Device:
+def _found(device: Registered | None, esp_id: str) -> Registered:
     if device is None:
         raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"no device {esp_id}", "esp_id")
     return device

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 import structlog
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus
-from kaiser_common.schemas.api.devices import Device
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.subjects import DEVICES_BUCKET
 from nats.errors import Error as NatsError
 
 from kaiser_health import store
-from kaiser_health.store import Connection
+from kaiser_health.store import Connection, Registered
 
 log = structlog.get_logger()
 
 _AT_ONCE = 50
 
 
-def to_value(device: Device) -> bytes:
+def to_value(device: Registered) -> bytes:
     """What others need of a device."""
     record = DeviceRecord(
         esp_id=device.esp_id,
@@ -29,6 +28,10 @@ def to_value(device: Device) -> bytes:
         hardware_type=device.hardware_type,
         name=device.name,
         zone_id=device.zone_id,
+        kaiser_id_fixed=device.kaiser_id_fixed,
+        generation=device.generation,
+        emergency_token=device.emergency_token,
+        boot=device.boot,
     )
     return record.model_dump_json().encode()
 
@@ -45,16 +48,16 @@ class DevicesBucket:
         """Bind to the bucket."""
         return cls(await BucketWriter.open(bus, DEVICES_BUCKET))
 
-    async def put(self, device: Device) -> None:
+    async def put(self, device: Registered) -> None:
         """Tell the others of a device. Raises nats errors: for a caller whose work comes again."""
         await self._writer.put(device.esp_id, to_value(device))
 
-    async def put_all(self, devices: Sequence[Device]) -> None:
+    async def put_all(self, devices: Sequence[Registered]) -> None:
         """As `put`, fifty at a time: after an outage a whole fleet comes online at once."""
         for start in range(0, len(devices), _AT_ONCE):
             await asyncio.gather(*(self.put(device) for device in devices[start : start + _AT_ONCE]))
 
-    async def put_or_later(self, device: Device) -> None:
+    async def put_or_later(self, device: Registered) -> None:
         """Tell the others of a change that is committed; with NATS away that is late, not lost."""
         try:
             await self.put(device)
@@ -78,6 +81,6 @@ class DevicesBucket:
         self._stale = True
         log.warning("device_told_late", esp_id=esp_id, error=str(error) or type(error).__name__)
 
-    async def rebuild(self, devices: Iterable[Device]) -> int:
+    async def rebuild(self, devices: Iterable[Registered]) -> int:
         """Make the bucket say what the table says; the number of keys that had to change."""
         return await self._writer.rebuild({device.esp_id: to_value(device) for device in devices})

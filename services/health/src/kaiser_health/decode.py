@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kaiser_common.pull import Delivery
@@ -14,6 +14,9 @@ from kaiser_common.schemas.device import (
     Diagnostics,
     Discovery,
     Heartbeat,
+    Intent,
+    ScanResult,
+    Session,
     SystemResponse,
     Will,
     ZoneAck,
@@ -21,6 +24,7 @@ from kaiser_common.schemas.device import (
 from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
 
+from kaiser_health.downlink import SCAN
 from kaiser_health.pushes import Answer, State
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -32,6 +36,9 @@ MODELS: dict[str, type[BaseModel]] = {
     Kind.CONFIG_RESPONSE.value: ConfigResponse,
     Kind.ZONE_ACK.value: ZoneAck,
     Kind.DISCOVERY.value: Discovery,
+    Kind.SESSION.value: Session,
+    Kind.INTENT.value: Intent,
+    Kind.SCAN.value: ScanResult,
     "system.alive": AliveDigest,
 }
 """What the durable consumer `health` takes, by kind."""
@@ -39,15 +46,24 @@ MODELS: dict[str, type[BaseModel]] = {
 
 @dataclass(slots=True)
 class Batch:
-    """What a batch of messages says. Times are ingest's receive times."""
+    """What a batch of messages says. Times are ingest's receive times.
+
+    A device that a message itself names was heard a microsecond after that message's millisecond: so it is later than
+    a will of the same millisecond, which stands before it on the stream. The digest gives whole milliseconds.
+    """
 
     heard: dict[str, datetime] = field(default_factory=dict)
     heartbeats: list[Heartbeat] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    intents: list[Intent] = field(default_factory=list)
     wills: list[Will] = field(default_factory=list)
+    """Those behind which the batch has nothing of their device."""
     errors: list[DeviceError] = field(default_factory=list)
     answers: list[tuple[Answer, DeviceMessage]] = field(default_factory=list)
     newcomers: dict[str, str] = field(default_factory=dict)
     """kaiser_id by esp_id of who sent a heartbeat or announced itself."""
+    sites: dict[str, str] = field(default_factory=dict)
+    """The site under which each device sent its last heartbeat; a session is announced under a fixed one."""
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
@@ -76,39 +92,71 @@ def _sort(message: BaseModel, batch: Batch) -> None:
     if isinstance(message, Will):
         batch.wills.append(message)
         return
-    _hear(batch, message.esp_id, message.received_at)
+    _hear(batch, message.esp_id, message.received_at, AFTER_A_WILL)
+    batch.wills = [will for will in batch.wills if will.esp_id != message.esp_id]
     match message:
         case Heartbeat():
             batch.heartbeats.append(message)
             batch.newcomers[message.esp_id] = message.kaiser_id
+            batch.sites[message.esp_id] = message.kaiser_id
         case Discovery():
             batch.newcomers[message.esp_id] = message.kaiser_id
+        case Session():
+            batch.sessions.append(message)
+            batch.newcomers.setdefault(message.esp_id, message.kaiser_id)
+        case Intent():
+            batch.intents.append(message)
+            if (answer := of_intent(message)) is not None:
+                batch.answers.append((answer, message))
         case DeviceError():
             batch.errors.append(message)
-        case ConfigResponse() | ZoneAck() | SystemResponse():
+        case ConfigResponse() | ZoneAck() | SystemResponse() | ScanResult():
             batch.answers.append((to_answer(message), message))
         case _:
             return
 
 
-def to_answer(message: ConfigResponse | ZoneAck | SystemResponse) -> Answer:
+def of_intent(intent: Intent) -> Answer | None:
+    """What an intent means for the push that it names: None where that goes on."""
+    if intent.outcome not in _FAILED_OUTCOMES:
+        return None
+    text = ": ".join(part for part in (intent.code, intent.reason) if part) or intent.outcome
+    return Answer(intent.esp_id, None, "failed", intent.correlation_id, text, [], time_of(intent.received_at), "system")
+
+
+_FAILED_OUTCOMES = frozenset({"rejected", "failed", "expired"})
+
+
+def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -> Answer:
     """What a device's answer means for the push it is for."""
     at = time_of(message.received_at)
+    text: str | None
     match message:
+        case ScanResult():
+            text = f"found {len(message.devices)}: {', '.join(message.devices)}"[:1000]
+            return Answer(message.esp_id, "command", "applied", message.correlation_id, text, [], at, SCAN)
         case ConfigResponse():
             states: dict[str, State] = {"success": "applied", "partial_success": "partial", "error": "failed"}
             failures = [failure.model_dump(exclude_none=True) for failure in message.failures]
             push_id = message.config_id or message.correlation_id
-            return Answer(message.esp_id, "config", states[message.status], push_id, message.message, failures, at)
+            text = message.message if message.status != "success" else None
+            if message.error_code and text is not None:
+                text = f"{message.error_code}: {text}"
+            scope = message.type if message.type in ("sensor", "actuator") else "system"
+            return Answer(message.esp_id, "config", states[message.status], push_id, text, failures, at, scope)
         case ZoneAck():
             state: State = "failed" if message.status in ("error", "failed", "zone_error") else "applied"
-            zone_id = message.zone_id if state == "applied" else None
+            text = message.message or message.status
             push_id = message.correlation_id
-            return Answer(message.esp_id, "zone", state, push_id, message.message or message.status, [], at, zone_id)
+            if message.subzone_id is not None:
+                return Answer(message.esp_id, "subzone", state, push_id, text, [], at, message.subzone_id)
+            zone_id = message.zone_id if state == "applied" else None
+            return Answer(message.esp_id, "zone", state, push_id, text, [], at, zone_id)
         case SystemResponse():
             state = "applied" if message.success else "failed"
             push_id = message.correlation_id
-            return Answer(message.esp_id, "command", state, push_id, message.message, [], at, message.command)
+            text = message.error or message.message or message.status
+            return Answer(message.esp_id, "command", state, push_id, text, [], at, message.command)
 
 
 def time_of(at_ms: int) -> datetime:
@@ -116,8 +164,11 @@ def time_of(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
-def _hear(batch: Batch, esp_id: str, at_ms: int) -> None:
-    at = time_of(at_ms)
+AFTER_A_WILL = timedelta(microseconds=1)
+
+
+def _hear(batch: Batch, esp_id: str, at_ms: int, later: timedelta = timedelta(0)) -> None:
+    at = time_of(at_ms) + later
     if esp_id not in batch.heard or batch.heard[esp_id] < at:
         batch.heard[esp_id] = at
 

@@ -15,12 +15,15 @@ from kaiser_common.schemas.api.devices import (
     PushAnswer,
     PushCommand,
     PushConfig,
+    PushSubzone,
     PushZone,
 )
 from kaiser_common.schemas.device import DeviceConfig
+from kaiser_common.topics import parse
 
 from kaiser_health import audit, outgoing, push_store, store
 from kaiser_health.decode import Clock
+from kaiser_health.downlink import SET_TOKEN, Generation, check_command, check_size, config_payload
 from kaiser_health.pushes import Kind, Push, superseded
 from kaiser_health.settings import HealthSettings
 
@@ -41,17 +44,25 @@ class DeviceApi:
             "push_config": Method(PushConfig, self.push_config),
             "push_command": Method(PushCommand, self.push_command),
             "push_zone": Method(PushZone, self.push_zone),
+            "push_subzone": Method(PushSubzone, self.push_subzone),
         }
 
     async def push_config(self, request: PushConfig, caller: Caller) -> PushAnswer:
         """Send a device its sensors and actuators; lists that were not given are asked from their owners first."""
-        config = await self._complete(request.esp_id, request.config, caller)
-        payload = config.model_dump(mode="json", exclude={"config_id"})
+        payload = config_payload(await self._complete(request.esp_id, request.config, caller))
+        if not payload:
+            text = "there is nothing to configure: no sensor and no actuator is given or registered"
+            raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text)
         return await self._push(request.esp_id, "config", payload, caller)
 
     async def push_command(self, request: PushCommand, caller: Caller) -> PushAnswer:
         """Send a system command, once."""
         return await self._push(request.esp_id, "command", request.command.model_dump(mode="json"), caller)
+
+    async def push_subzone(self, request: PushSubzone, caller: Caller) -> PushAnswer:
+        """Assign pins of a device to a subzone, remove the subzone, or make its pins safe."""
+        payload = {"action": request.action, "subzone_id": request.subzone_id, **request.subzone.model_dump()}
+        return await self._push(request.esp_id, "subzone", payload, caller)
 
     async def push_zone(self, request: PushZone, caller: Caller) -> PushAnswer:
         """Assign a device to a zone, move it, or take it out; the registry follows the device's acknowledgement."""
@@ -76,11 +87,12 @@ class DeviceApi:
         async with self._pool.connection() as connection:
             device = _reachable(await store.read(connection, esp_id), esp_id, kind)
             push = self._new(device, kind, payload, now)
+            _check(device, push)
             for older in await push_store.pending_of(connection, [esp_id]):
                 if older.kind == kind and kind != "command":
                     await push_store.update(connection, superseded(older, now))
             await push_store.add(connection, push)
-            await audit.note(connection, caller, f"push_{kind}", esp_id, after=payload)
+            await audit.note(connection, caller, f"push_{kind}", esp_id, after=_shown(payload))
         await self._bus.publish_batch([outgoing.push_message(push, now, self._settings.push_timeout_s)])
         await self._bus.publish_batch([outgoing.push_event(push, now)])
         return PushAnswer(push_id=push.push_id, esp_id=esp_id, kind=kind, state=push.state)
@@ -97,6 +109,23 @@ class DeviceApi:
             next_try_at=now + timedelta(seconds=self._settings.push_timeout_s),
             created_at=now,
         )
+
+
+def _check(device: Device, push: Push) -> None:
+    """RpcError 422 for what the device's firmware does not know, or would drop for its size."""
+    if device.esp_id.startswith("MOCK_") and push.kind == "command" and device.generation == "A":
+        known: Generation = "B"
+    else:
+        known = device.generation
+    if push.kind == "command":
+        check_command(known, push.payload["command"], push.payload.get("confirm", False))
+    topic = outgoing.topic_of(push)
+    check_size(known, device.hardware_type, parse(topic).kind, topic, outgoing.payload_of(push))
+
+
+def _shown(payload: dict[str, Any]) -> dict[str, Any]:
+    """What of a push the audit log shows: no token."""
+    return {**payload, "params": {}} if payload.get("command") == SET_TOKEN else payload
 
 
 def _reachable(device: Device | None, esp_id: str, kind: Kind) -> Device:

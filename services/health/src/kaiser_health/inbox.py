@@ -1,5 +1,7 @@
 """What devices say about themselves, a batch in one transaction."""
 
+import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,21 +16,23 @@ from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.rpc import Caller
-from kaiser_common.schemas.device import DeviceError, Heartbeat, Will
+from kaiser_common.schemas.device import DeviceError, Heartbeat, Intent, Will
 
 from kaiser_health import audit, metrics, outgoing, presence_store, push_store, store
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.decode import Batch, Clock, decode, time_of
 from kaiser_health.device_codes import meaning
+from kaiser_health.downlink import SET_TOKEN
 from kaiser_health.limits import PendingLimit
 from kaiser_health.presence import Transition, new_pending
 from kaiser_health.presence_store import Beat, Connection, Known
-from kaiser_health.pushes import Push, answered, match
+from kaiser_health.pushes import Answer, Push, answered, match
 from kaiser_health.pushes import overdue as overdue_push
 from kaiser_health.settings import HealthSettings
 
 log = structlog.get_logger()
 
+_MOST_EPOCHS = 20_000
 _DEVICE = Caller(user="device", role="device", request_id="")
 
 
@@ -58,6 +62,7 @@ class Inbox:
         self._clock = clock
         self._pending = PendingLimit(settings.pending_per_minute)
         self._last_events: dict[str, tuple[tuple[object, ...], datetime]] = {}
+        self._epochs: OrderedDict[str, int] = OrderedDict()
         self.listening_since = clock()
         """Since when silence is the devices' and not ours."""
 
@@ -78,6 +83,7 @@ class Inbox:
         told = Told()
         async with self._pool.connection() as connection:
             known = await self._note_heard(connection, batch, now, told)
+            self._note_sessions(batch, known, now, told)
             await self._note_heartbeats(connection, batch.heartbeats, known, now, told)
             for will in batch.wills:
                 await self._note_will(connection, will, now, told)
@@ -92,6 +98,8 @@ class Inbox:
         if not batch.heard:
             return {}
         timeout_s = self._settings.heartbeat_timeout_s
+        if batch.sites:
+            told.changed.update(await presence_store.adopt_sites(connection, batch.sites))
         known = await presence_store.note_heard(connection, batch.heard, now, timeout_s)
         for device in known.values():
             if device.online and not device.was_online:
@@ -132,17 +140,30 @@ class Inbox:
         if not heartbeats:
             return
         approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
-        if approved:
-            await presence_store.note_figures(connection, [to_beat(heartbeat) for heartbeat in approved])
         metrics.HEARTBEATS.inc(len(heartbeats))
         newest = {heartbeat.esp_id: heartbeat for heartbeat in heartbeats}
+        if approved:
+            lives = await presence_store.note_figures(connection, [to_beat(heartbeat) for heartbeat in approved])
+            for life in lives:
+                told.changed.add(life.esp_id)
+                if life.rebooted:
+                    log.info("device_rebooted", esp_id=life.esp_id)
+                    told.events.append(outgoing.reboot_event(life.esp_id, newest[life.esp_id], now))
         waiting = await push_store.pending_of(connection, sorted(newest))
         with_config = {push.esp_id for push in waiting if push.kind == "config"}
+        for push in waiting:
+            if push.kind == "zone" and (answer := zone_confirmed(push, newest[push.esp_id])) is not None:
+                await self._end_push(connection, answered(push, answer), now, told)
         for esp_id, heartbeat in newest.items():
             device = known.get(esp_id)
-            state = device.state if device else None
-            told.outbox.append(outgoing.heartbeat_ack(heartbeat, state, esp_id in with_config, now))
-            if device and state == "approved" and self._is_news(heartbeat, device, now, told):
+            if device is None:
+                continue  # no place among the pending: an answer to each would fill the OUTBOX
+            epoch = heartbeat.active_handover_epoch or self._epochs.get(esp_id, 1)
+            site = heartbeat.kaiser_id
+            told.outbox.append(
+                outgoing.acknowledgement(site, heartbeat, device.state, epoch, esp_id in with_config, now)
+            )
+            if device.state == "approved" and self._is_news(heartbeat, device, now, told):
                 told.events.append(
                     outgoing.health_event(
                         device.kaiser_id,
@@ -153,6 +174,21 @@ class Inbox:
                         last_seen_at=device.last_seen_at,
                     )
                 )
+
+    def _note_sessions(self, batch: Batch, known: dict[str, Known], now: datetime, told: Told) -> None:
+        """Remember the epoch of an announced session and acknowledge it, so that the device goes on at once.
+
+        Killed: the epochs are forgotten, and the next heartbeat is acknowledged with its own, or with 1.
+        """
+        for session in batch.sessions:
+            self._epochs.pop(session.esp_id, None)
+            self._epochs[session.esp_id] = max(1, session.handover_epoch)
+            while len(self._epochs) > _MOST_EPOCHS:
+                self._epochs.popitem(last=False)
+            device = known.get(session.esp_id)
+            if device is not None:
+                epoch = self._epochs[session.esp_id]
+                told.outbox.append(outgoing.acknowledgement(device.kaiser_id, session, device.state, epoch, False, now))
 
     def _is_news(self, heartbeat: Heartbeat, device: Known, now: datetime, told: Told) -> bool:
         """Whether status or figures changed since the last event, or that one is too long ago."""
@@ -216,20 +252,29 @@ class Inbox:
         if not batch.answers:
             return
         pending = await push_store.pending_of(connection, sorted({answer.esp_id for answer, _ in batch.answers}))
-        for answer, _ in batch.answers:
+        for answer, message in batch.answers:
             push = match(pending, answer)
             if push is None:
                 log.info("answer_without_push", esp_id=answer.esp_id, kind=answer.kind, push_id=answer.push_id)
+                if isinstance(message, Intent):
+                    told.events.append(outgoing.intent_event(message, now))
                 continue
-            ended = answered(push, answer)
+            after = answered(push, answer)
             pending.remove(push)
-            await self._end_push(connection, ended, now, told)
+            if after.state == "pending":
+                pending.append(after)
+                await push_store.update(connection, after)
+            else:
+                await self._end_push(connection, after, now, told)
 
     async def _end_push(self, connection: Connection, push: Push, now: datetime, told: Told) -> None:
         """Keep how a push ended, and what follows from it."""
         await push_store.update(connection, push)
         metrics.PUSHES.labels(push.kind, push.state).inc()
         told.events.append(outgoing.push_event(push, now))
+        if push.kind == "command" and push.state == "applied" and push.payload.get("command") == SET_TOKEN:
+            await store.set_token(connection, push.esp_id, str(push.payload["params"].get("token", "")))
+            told.changed.add(push.esp_id)
         if push.kind == "zone" and push.state == "applied":
             await store.set_zone(connection, push.esp_id, push.payload.get("zone_id") or None)
             told.changed.add(push.esp_id)
@@ -301,6 +346,9 @@ def to_beat(heartbeat: Heartbeat) -> Beat:
         heartbeat.sensor_count,
         heartbeat.actuator_count,
         heartbeat.firmware_version,
+        heartbeat.boot_sequence_id,
+        heartbeat.wifi_ip,
+        json.dumps(heartbeat.details) if heartbeat.details else None,
     )
 
 
@@ -308,3 +356,12 @@ def _text_digest(error: DeviceError) -> str:
     """Tells apart errors of one code in one second of a device's clock; the same text twice is a repetition."""
     text = f"{error.severity}\n{error.category}\n{error.message}"
     return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def zone_confirmed(push: Push, heartbeat: Heartbeat) -> Answer | None:
+    """What a heartbeat says about a zone that was pushed before: generation A does not answer when it leaves one."""
+    zone_id = push.payload.get("zone_id") or ""
+    if heartbeat.zone_id != zone_id or time_of(heartbeat.received_at) <= push.created_at:
+        return None
+    text = "confirmed by a heartbeat"
+    return Answer(push.esp_id, "zone", "applied", push.push_id, text, [], time_of(heartbeat.received_at), zone_id)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.device import DeviceConfig, Heartbeat, HeartbeatAck, SystemCommand, ZoneAssign
+from kaiser_common.schemas.device import Heartbeat, HeartbeatAck, Intent, Session, Subzone, ZoneAssign
 from kaiser_common.schemas.event import (
     ConfigResponseEvent,
     EspHealthEvent,
@@ -17,6 +17,7 @@ from kaiser_common.subjects import event_subject, outbox_subject
 from kaiser_common.topics import Kind, build
 from pydantic import BaseModel
 
+from kaiser_health.downlink import to_json
 from kaiser_health.presence import Transition
 from kaiser_health.pushes import Push
 
@@ -27,6 +28,7 @@ _ACK_STATUS: Mapping[str, Literal["online", "pending_approval", "rejected"]] = {
     "rejected": "rejected",
 }
 _TOPICS = {"config": Kind.CONFIG, "zone": Kind.ZONE_ASSIGN, "command": Kind.SYSTEM_COMMAND}
+_SUBZONE_TOPICS = {"assign": Kind.SUBZONE_ASSIGN, "remove": Kind.SUBZONE_REMOVE, "safe": Kind.SUBZONE_SAFE}
 _ZONE_STATUS: Mapping[str, Literal["pending", "assigned", "failed", "timeout"]] = {
     "pending": "pending",
     "applied": "assigned",
@@ -36,38 +38,31 @@ _ZONE_STATUS: Mapping[str, Literal["pending", "assigned", "failed", "timeout"]] 
 }
 
 
-def heartbeat_ack(heartbeat: Heartbeat, state: str | None, config_available: bool, now: datetime) -> Outgoing:
-    """What a device is told after its heartbeat; `state` None is a device that found no place among the pending."""
-    status = _ACK_STATUS[state] if state else "error"
-    ack = HeartbeatAck(status=status, config_available=config_available, server_time=int(now.timestamp()))
-    topic = build(Kind.HEARTBEAT_ACK, heartbeat.kaiser_id, heartbeat.esp_id)
+def acknowledgement(
+    site: str, heard: Heartbeat | Session, state: str, epoch: int, config_available: bool, now: datetime
+) -> Outgoing:
+    """The answer to a heartbeat or an announced session; `site`: where the device listens."""
+    ack = HeartbeatAck(
+        status=_ACK_STATUS[state],
+        handover_epoch=max(1, epoch),
+        config_available=config_available,
+        server_time=int(now.timestamp()),
+    )
+    topic = build(Kind.HEARTBEAT_ACK, site, heard.esp_id)
     message = OutboxMessage(topic=topic, payload=ack.model_dump_json(), expires_at=_ms(now) + _ACK_EXPIRES_MS)
+    kind = "session" if isinstance(heard, Session) else "ack"
     return Outgoing(
-        outbox_subject(heartbeat.kaiser_id, heartbeat.esp_id),
+        outbox_subject(site, heard.esp_id),
         message.model_dump_json().encode(),
-        f"ack-{heartbeat.esp_id}-{heartbeat.received_at}",
+        f"{kind}-{heard.esp_id}-{heard.received_at}",
     )
 
 
 def push_message(push: Push, now: datetime, expires_s: float) -> Outgoing:
     """A push on its way to its device; each try has an id of its own, so that a repeated publish is harmless."""
-    payload: BaseModel
-    if push.kind == "config":
-        payload = DeviceConfig.model_validate({**push.payload, "config_id": push.push_id})
-    elif push.kind == "zone":
-        payload = ZoneAssign.model_validate(
-            {
-                **push.payload,
-                "kaiser_id": push.kaiser_id,
-                "timestamp": int(push.created_at.timestamp()),
-                "correlation_id": push.push_id,
-            }
-        )
-    else:
-        payload = SystemCommand.model_validate({**push.payload, "correlation_id": push.push_id})
     message = OutboxMessage(
-        topic=build(_TOPICS[push.kind], push.kaiser_id, push.esp_id),
-        payload=payload.model_dump_json(),
+        topic=topic_of(push),
+        payload=payload_of(push),
         expires_at=_ms(now) + int(expires_s * 1000),
     )
     return Outgoing(
@@ -75,6 +70,30 @@ def push_message(push: Push, now: datetime, expires_s: float) -> Outgoing:
         message.model_dump_json().encode(),
         f"push-{push.push_id}-{push.tries}",
     )
+
+
+def topic_of(push: Push) -> str:
+    """Where a push is published."""
+    kind = _SUBZONE_TOPICS[push.payload["action"]] if push.kind == "subzone" else _TOPICS[push.kind]
+    return build(kind, push.kaiser_id, push.esp_id)
+
+
+def payload_of(push: Push) -> str:
+    """The JSON that a device reads: no field without a value, its answer names the push by correlation_id."""
+    at = int(push.created_at.timestamp())
+    correlation = {"correlation_id": push.push_id}
+    match push.kind:
+        case "config":
+            return to_json({"config_id": push.push_id, **correlation, **push.payload})
+        case "zone":
+            zone = {name: value or "" for name, value in push.payload.items()}
+            return ZoneAssign(**zone, kaiser_id=push.kaiser_id, timestamp=at, **correlation).model_dump_json()
+        case "subzone":
+            fields = {name: value for name, value in push.payload.items() if name != "action"}
+            return Subzone.model_validate({**fields, "timestamp": at, **correlation}).model_dump_json()
+        case "command":
+            command = {name: value for name, value in push.payload.items() if value}
+            return to_json({**command, **correlation})
 
 
 def transition_event(transition: Transition, now: datetime) -> Outgoing:
@@ -148,15 +167,47 @@ def push_event(push: Push, now: datetime) -> Outgoing:
             ts=_ms(now),
         )
         return _event("zone_assignment", push.esp_id, zone, event_id)
-    command = push.payload.get("command")
+    command: str | None
+    if push.kind == "subzone":
+        name, command = "subzone", f"{push.payload['action']} {push.payload['subzone_id']}"
+    else:
+        name, command = "system_command", push.payload.get("command")
     return system_event(
-        "system_command",
+        name,
         f"{command} of {push.esp_id}: {push.state}",
         now,
         esp_id=push.esp_id,
         severity="info" if push.state in ("pending", "applied") else "warning",
         details={"command": command, "state": push.state, "push_id": push.push_id, "message": push.message},
         event_id=event_id,
+    )
+
+
+def reboot_event(esp_id: str, heartbeat: Heartbeat, now: datetime) -> Outgoing:
+    """system_event of a device that has restarted: what it was doing, it does not do any more."""
+    return system_event(
+        "device_rebooted",
+        f"{esp_id} has restarted" + (f" ({heartbeat.reset_reason})" if heartbeat.reset_reason else ""),
+        now,
+        esp_id=esp_id,
+        severity="warning",
+        details={"uptime": heartbeat.uptime, "reset_reason": heartbeat.reset_reason},
+        event_id=f"device_rebooted-{esp_id}-{heartbeat.received_at}",
+    )
+
+
+def intent_event(intent: Intent, now: datetime) -> Outgoing:
+    """system_event of what a device made of something that no push of ours is open for."""
+    failed = intent.outcome in ("rejected", "failed", "expired")
+    reason = f": {intent.reason}" if intent.reason else ""
+    return system_event(
+        "device_lifecycle" if intent.lifecycle else "intent_outcome",
+        f"{intent.esp_id} {intent.flow or 'intent'} {intent.outcome}{reason}",
+        now,
+        esp_id=intent.esp_id,
+        severity="warning" if failed else "info",
+        details={"correlation_id": intent.correlation_id, "code": intent.code, "outcome": intent.outcome},
+        event_id=f"intent-{intent.esp_id}-{intent.correlation_id}-{intent.outcome}-{intent.received_at}",
     )
 
 

@@ -25,15 +25,27 @@ def late_before(now: datetime, listening_since: datetime, timeout: timedelta) ->
     return now - timeout if now - listening_since >= timeout else None
 
 
-def will_counts(will_at: datetime, has_clock: bool, retained: bool, last_seen_at: datetime | None) -> bool:
+def will_counts(
+    will_at: datetime, received_at: datetime, has_clock: bool, retained: bool, last_seen_at: datetime | None
+) -> bool:
     """Whether a will takes its device offline at once.
 
-    A will older than the device's last data belongs to a session before it. A retained will that has no time of its own
-    may be of any age, so it says nothing.
+    A will that is delivered live says that the connection has just ended: its own time is that of CONNECT, so it counts
+    at its receive time, unless the device was heard in a later millisecond. A retained one may be of any age: it counts
+    where its own time is later than the device's last data, and says nothing without a time.
     """
-    if retained and not has_clock:
-        return False
-    return last_seen_at is None or will_at >= last_seen_at
+    if retained:
+        return has_clock and (last_seen_at is None or will_at >= last_seen_at)
+    return last_seen_at is None or received_at >= last_seen_at.replace(
+        microsecond=last_seen_at.microsecond // 1000 * 1000
+    )
+
+
+def has_rebooted(uptime: int | None, boot_id: str | None, last_uptime: int | None, last_boot_id: str | None) -> bool:
+    """Whether a device has restarted between two heartbeats: another boot id, or an uptime that fell."""
+    if boot_id is not None and last_boot_id is not None:
+        return boot_id != last_boot_id
+    return uptime is not None and last_uptime is not None and uptime < last_uptime
 
 
 def new_pending(pending: int, most: int, permitted: int, candidates: int) -> int:

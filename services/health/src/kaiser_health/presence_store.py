@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from kaiser_common.database import copy_upsert
 from psycopg import AsyncConnection
 
-from kaiser_health.presence import Transition, will_counts
+from kaiser_health.presence import Transition, has_rebooted, will_counts
 
 Connection = AsyncConnection[Any]
 
@@ -25,6 +25,17 @@ class Beat(NamedTuple):
     sensor_count: int | None
     actuator_count: int | None
     firmware_version: str | None
+    boot_sequence_id: str | None = None
+    wifi_ip: str | None = None
+    details: str | None = None
+    """JSON of the firmware's other figures."""
+
+
+class Life(NamedTuple):
+    """A device whose record changes by a heartbeat: it has rebooted, or turned out to be of generation B."""
+
+    esp_id: str
+    rebooted: bool
 
 
 class Known(NamedTuple):
@@ -66,11 +77,33 @@ async def note_heard(
     return {row[0]: Known(*row) for row in await cursor.fetchall()}
 
 
-async def note_figures(connection: Connection, beats: Iterable[Beat]) -> None:
-    """Keep the figures of the newest heartbeat of each device, and every heartbeat in the history."""
+async def adopt_sites(connection: Connection, sites: Mapping[str, str]) -> list[str]:
+    """Note the site under which devices speak that were registered without one; the ids of those that changed."""
+    cursor = await connection.execute(
+        """
+        WITH heard AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS h (esp_id, site)),
+        moved AS (
+            SELECT d.esp_id, heard.site FROM health.devices AS d JOIN heard USING (esp_id)
+            WHERE NOT d.kaiser_id_fixed AND d.kaiser_id <> heard.site ORDER BY d.esp_id FOR UPDATE OF d
+        )
+        UPDATE health.devices AS d SET kaiser_id = moved.site FROM moved WHERE d.esp_id = moved.esp_id
+        RETURNING d.esp_id
+        """,
+        (list(sites), list(sites.values())),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Life]:
+    """Keep the figures of the newest heartbeat of each device, and every heartbeat in the history.
+
+    The devices that have rebooted since the heartbeat before, or turned out to be of generation B. A batch that comes
+    again is older than what is kept, and finds nothing new.
+    """
     ordered = sorted(beats, key=lambda beat: beat.seen_at)
     newest = {beat.esp_id: beat for beat in ordered}
-    columns = zip(*(newest[esp_id] for esp_id in sorted(newest)), strict=True)
+    lives = await _note_lives(connection, newest)
+    columns = zip(*(newest[esp_id][:8] for esp_id in sorted(newest)), strict=True)
     await connection.execute(
         """
         UPDATE health.devices AS d SET uptime_s = coalesce(b.uptime, d.uptime_s),
@@ -91,6 +124,39 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> None:
         _HEARTBEAT_COLUMNS,
         [(b.seen_at, b.esp_id, b.uptime, b.heap_free, b.wifi_rssi, b.sensor_count, b.actuator_count) for b in ordered],
     )
+    return lives
+
+
+async def _note_lives(connection: Connection, newest: Mapping[str, Beat]) -> list[Life]:
+    """What the newest heartbeats say beside figures; heartbeats that came before the last one are left out."""
+    cursor = await connection.execute(
+        "SELECT esp_id, uptime_s, boot_sequence_id, generation, beat_at FROM health.devices"
+        " WHERE esp_id = ANY(%s) ORDER BY esp_id FOR UPDATE",
+        (sorted(newest),),
+    )
+    lives, rows = [], []
+    for esp_id, uptime, boot_id, generation, beat_at in await cursor.fetchall():
+        beat = newest[esp_id]
+        if beat_at is not None and beat_at >= beat.seen_at:
+            continue
+        rebooted = has_rebooted(beat.uptime, beat.boot_sequence_id, uptime, boot_id)
+        rows.append((esp_id, beat.seen_at, rebooted, beat.boot_sequence_id, beat.wifi_ip, beat.details or "{}"))
+        if rebooted or (beat.boot_sequence_id is not None and generation != "B"):
+            lives.append(Life(esp_id, rebooted))
+    if rows:
+        await connection.execute(
+            """
+            UPDATE health.devices AS d SET beat_at = b.at, boot = d.boot + b.rebooted::int,
+                generation = CASE WHEN b.boot_id IS NOT NULL THEN 'B' ELSE d.generation END,
+                boot_sequence_id = coalesce(b.boot_id, d.boot_sequence_id), ip = coalesce(b.ip, d.ip),
+                details = CASE WHEN b.details = '{}' THEN d.details ELSE d.details || b.details::jsonb END
+            FROM unnest(%s::text[], %s::timestamptz[], %s::boolean[], %s::text[], %s::text[], %s::text[])
+                AS b (esp_id, at, rebooted, boot_id, ip, details)
+            WHERE d.esp_id = b.esp_id
+            """,
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+    return lives
 
 
 async def sweep(connection: Connection, now: datetime, listening_since: datetime, timeout_s: int) -> list[Transition]:
@@ -125,7 +191,7 @@ async def take_offline(
     if row is None:
         return None, True
     kaiser_id, online, last_seen_at = row
-    if not will_counts(will_at, has_clock, retained, last_seen_at):
+    if not will_counts(will_at, received_at, has_clock, retained, last_seen_at):
         return None, False
     if not online:
         return None, True

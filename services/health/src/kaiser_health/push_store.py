@@ -8,12 +8,14 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from kaiser_health.downlink import SET_TOKEN
 from kaiser_health.pushes import Push
 
 Connection = AsyncConnection[Any]
 
 _SELECT = """
-SELECT push_id, esp_id, kaiser_id, kind, payload, state, tries, next_try_at, created_at, message, failures, ended_at
+SELECT push_id, esp_id, kaiser_id, kind, payload, state, tries, next_try_at, created_at, message, failures, ended_at,
+       answers
 FROM health.pushes
 """
 
@@ -62,7 +64,8 @@ async def update(connection: Connection, push: Push) -> None:
     """Keep what became of a push."""
     await connection.execute(
         """
-        UPDATE health.pushes SET state = %s, tries = %s, next_try_at = %s, message = %s, failures = %s, ended_at = %s
+        UPDATE health.pushes SET state = %s, tries = %s, next_try_at = %s, message = %s, failures = %s, ended_at = %s,
+            answers = %s, payload = %s
         WHERE push_id = %s
         """,
         (
@@ -72,6 +75,15 @@ async def update(connection: Connection, push: Push) -> None:
             push.message,
             Jsonb(list(push.failures)),
             push.ended_at,
+            Jsonb(dict(push.answers)),
+            Jsonb(_without_secrets(push)),
             push.push_id,
         ),
     )
+
+
+def _without_secrets(push: Push) -> dict[str, Any]:
+    """What is kept of a push: the token that it carries only as long as it may be sent again."""
+    if push.state == "pending" or push.payload.get("command") != SET_TOKEN:
+        return push.payload
+    return {**push.payload, "params": {}}

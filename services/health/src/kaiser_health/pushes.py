@@ -1,17 +1,20 @@
-"""What is sent to a device and awaits its answer: configurations, zones, commands; pure."""
+"""What is sent to a device and awaits its answer: configurations, zones, subzones, commands; pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-Kind = Literal["config", "zone", "command"]
+Kind = Literal["config", "zone", "subzone", "command"]
 State = Literal["pending", "applied", "partial", "failed", "timeout"]
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One push. `tries` counts how often it was sent; the device sees `push_id` as correlation or config id."""
+    """One push. `tries` counts how often it was sent; the device sees `push_id` as correlation or config id.
+
+    answers: what the device has said so far of each scope of a configuration (sensor, actuator).
+    """
 
     push_id: str
     esp_id: str
@@ -25,6 +28,7 @@ class Push:
     message: str | None = None
     failures: Sequence[dict[str, Any]] = ()
     ended_at: datetime | None = None
+    answers: Mapping[str, State] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +36,43 @@ class Answer:
     """What a device said. `push_id` is None where its firmware does not echo it."""
 
     esp_id: str
-    kind: Kind
+    kind: Kind | None
+    """None for an intent: it names the push by its id alone."""
     state: State
     push_id: str | None
     message: str | None
     failures: Sequence[dict[str, Any]]
     at: datetime
     content: str | None = None
-    """What the answer names itself by: the zone, or the command."""
+    """What the answer names itself by: the zone, the subzone or the command; of a configuration the scope."""
 
 
 def answered(push: Push, answer: Answer) -> Push:
     """The push after an answer; one that has ended stays as it is."""
     if push.state != "pending":
         return push
-    return replace(
-        push, state=answer.state, message=answer.message, failures=tuple(answer.failures), ended_at=answer.at
-    )
+    failures = (*push.failures, *answer.failures)
+    if push.kind != "config":
+        return replace(push, state=answer.state, message=answer.message, failures=failures, ended_at=answer.at)
+    answers = {**push.answers, answer.content or "": answer.state}
+    state = config_state(scopes_of(push.payload), answers)
+    message = "; ".join(part for part in (push.message, answer.message) if part)[:_MESSAGE] or None
+    ended_at = answer.at if state != "pending" else None
+    return replace(push, state=state, message=message, failures=failures, answers=answers, ended_at=ended_at)
+
+
+def scopes_of(payload: Mapping[str, Any]) -> frozenset[str]:
+    """The scopes that a configuration is answered for, each by itself: those of the lists that were sent."""
+    return frozenset(scope for scope, items in (("sensor", "sensors"), ("actuator", "actuators")) if payload.get(items))
+
+
+def config_state(scopes: frozenset[str], answers: Mapping[str, State]) -> State:
+    """How a configuration stands: failed on any error, and once every scope sent is answered applied, or partial."""
+    if "failed" in answers.values():
+        return "failed"
+    if not scopes <= answers.keys():
+        return "pending"
+    return "partial" if any(answers[scope] == "partial" for scope in scopes) else "applied"
 
 
 def overdue(push: Push, now: datetime, timeout: timedelta, most_tries: int) -> Push:
@@ -70,13 +94,18 @@ def superseded(push: Push, now: datetime) -> Push:
 
 def match(pending: Sequence[Push], answer: Answer) -> Push | None:
     """The pending push that an answer is for: by its id, else the newest of this device and kind it can be for."""
-    of_device = [push for push in pending if push.esp_id == answer.esp_id and push.kind == answer.kind]
+    of_device = [push for push in pending if push.esp_id == answer.esp_id and answer.kind in (None, push.kind)]
     if answer.push_id is not None:
         return next((push for push in of_device if push.push_id == answer.push_id), None)
-    fitting = [push for push in of_device if answer.content is None or _content(push) == answer.content]
+    fitting = [push for push in of_device if answer.content is None or _fits(push, answer.content)]
     return max(fitting, key=lambda push: push.created_at, default=None)
 
 
-def _content(push: Push) -> str | None:
-    name = {"zone": "zone_id", "command": "command", "config": ""}[push.kind]
-    return push.payload.get(name) if name else None
+def _fits(push: Push, content: str) -> bool:
+    if push.kind == "config":
+        return content == "system" or content in scopes_of(push.payload)
+    return bool(push.payload.get(_NAMED_BY[push.kind]) == content)
+
+
+_NAMED_BY = {"zone": "zone_id", "subzone": "subzone_id", "command": "command"}
+_MESSAGE = 1000

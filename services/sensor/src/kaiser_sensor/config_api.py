@@ -74,6 +74,9 @@ class ConfigApi:
             return await self._bucket.rebuild(_by_key(await config_store.every(connection)))
 
 
+_ROM_CODE_DIGITS, _I2C_DIGITS = 16, 3
+
+
 def _key(config: SensorConfig) -> Key:
     return (config.esp_id, config.gpio, config.sensor_type, config.address)
 
@@ -85,12 +88,14 @@ def _by_key(configs: Iterable[SensorConfig]) -> dict[str, bytes]:
 def _to_item(config: SensorConfig) -> SensorItem:
     return SensorItem(
         gpio=config.gpio,
-        type=config.sensor_type,
-        name=config.name,
+        sensor_type=config.sensor_type,
+        sensor_name=config.name,
         subzone_id=config.subzone_id,
         active=config.active,
         raw_mode=config.raw_mode,
         measurement_interval_seconds=config.interval_s,
+        onewire_address=config.address if len(config.address) == _ROM_CODE_DIGITS else None,
+        i2c_address=int(config.address) if config.address.isdecimal() and len(config.address) <= _I2C_DIGITS else None,
     )
 
 

@@ -84,38 +84,49 @@ def _sensor_command(device: Device, topic: Topic, payload: str, now_ms: int, mea
 def _config(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
     """Take over what can be taken over; each pin that is in use for something else is a failure."""
     config = DeviceConfig.model_validate_json(payload)
-    failures: list[dict[str, Any]] = []
+    refused: dict[str, list[dict[str, Any]]] = {"sensor": [], "actuator": []}
     for sensor_item in config.sensors:
         if device.actuator(sensor_item.gpio) is not None:
-            failures.append(_conflict("sensor", sensor_item.gpio, "an actuator"))
+            refused["sensor"].append(_conflict("sensor", sensor_item.gpio, "an actuator"))
             continue
         try:
             device = _configured_sensor(device, sensor_item, now_ms)
         except ValidationError as error:
-            failures.append(_invalid("sensor", sensor_item.gpio, error))
+            refused["sensor"].append(_invalid("sensor", sensor_item.gpio, error))
     for actuator_item in config.actuators:
         if device.sensors_at(actuator_item.gpio):
-            failures.append(_conflict("actuator", actuator_item.gpio, "a sensor"))
+            refused["actuator"].append(_conflict("actuator", actuator_item.gpio, "a sensor"))
             continue
         try:
             device = _configured_actuator(device, actuator_item)
         except ValidationError as error:
-            failures.append(_invalid("actuator", actuator_item.gpio, error))
-    asked = len(config.sensors) + len(config.actuators)
+            refused["actuator"].append(_invalid("actuator", actuator_item.gpio, error))
+    asked = {"sensor": len(config.sensors), "actuator": len(config.actuators)}
+    answers = tuple(
+        _config_answer(device, config.config_id, scope, asked[scope], refused[scope], now_ms)
+        for scope in ("sensor", "actuator")
+        if asked[scope]
+    )
+    return Reaction(device.lived(config_id=config.config_id), answers)
+
+
+def _config_answer(
+    device: Device, config_id: str, scope: str, asked: int, failures: list[dict[str, Any]], now_ms: int
+) -> Publication:
+    """The answer for one scope: firmware answers the sensors and the actuators of a configuration by themselves."""
     done = asked - len(failures)
     body = {
         "esp_id": device.esp_id,
         "status": "success" if not failures else "partial_success" if done else "error",
-        "type": _config_type(config),
+        "type": scope,
         "count": done,
         "failed_count": len(failures),
         "message": f"{done} set" + (f", {len(failures)} failed" if failures else ""),
         "failures": failures,
-        "config_id": config.config_id,
+        "correlation_id": config_id,
         "ts": payloads.device_ms(device, now_ms),
     }
-    response = payloads.publication(device, Kind.CONFIG_RESPONSE, body)
-    return Reaction(device.lived(config_id=config.config_id), (response,))
+    return payloads.publication(device, Kind.CONFIG_RESPONSE, body)
 
 
 def _zone(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
@@ -213,12 +224,12 @@ def _key(topic: Topic, payload: str) -> str | None:
 def _configured_sensor(device: Device, item: SensorItem, now_ms: int) -> Device:
     """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant.
     ValidationError: the item is out of a mock's bounds, so it could not be loaded again."""
-    known = device.sensors_at(item.gpio, item.type)
-    before = known[0] if known else MockSensor(gpio=item.gpio, sensor_type=item.type)
+    known = device.sensors_at(item.gpio, item.sensor_type)
+    before = known[0] if known else MockSensor(gpio=item.gpio, sensor_type=item.sensor_type)
     sensor = MockSensor.model_validate(
         before.model_dump()
         | {
-            "name": item.name or before.name,
+            "name": item.sensor_name or before.name,
             "subzone_id": item.subzone_id or before.subzone_id,
             "raw_mode": item.raw_mode,
             "interval_s": float(max(1, item.measurement_interval_seconds)),
@@ -245,8 +256,8 @@ def _configured_actuator(device: Device, item: ActuatorItem) -> Device:
     actuator = MockActuator.model_validate(
         known.model_dump()
         | {
-            "actuator_type": item.type,
-            "name": item.name or known.name,
+            "actuator_type": item.actuator_type,
+            "name": item.actuator_name or known.name,
             "subzone_id": item.subzone_id or known.subzone_id,
             "default_state": item.default_state,
         }
@@ -269,9 +280,3 @@ def _invalid(kind: str, gpio: int, error: ValidationError) -> dict[str, Any]:
     first = error.errors(include_url=False)[0]
     text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
     return {"type": kind, "gpio": gpio, "error_code": _VALIDATION_FAILED, "error": "VALIDATION_FAILED", "detail": text}
-
-
-def _config_type(config: DeviceConfig) -> str:
-    if config.sensors and not config.actuators:
-        return "sensor"
-    return "actuator" if config.actuators and not config.sensors else "config"

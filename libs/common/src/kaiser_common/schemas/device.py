@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from kaiser_common.bounds import (
     MAX_LIST,
     MAX_NAME,
+    MAX_TYPE_NAME,
     CorrelationId,
     Count,
     Epoch,
@@ -210,43 +211,62 @@ class DeviceRecord(BaseModel):
 
 
 class HeartbeatAck(BaseModel):
-    """Payload to a device: Kaiser heard it. server_time in s."""
+    """Payload to a device: Kaiser heard it. server_time in s.
+
+    handover_epoch: of the device's session, at least 1; firmware B refuses an acknowledgement without it and goes to
+    its safe state after 120 s.
+    """
 
     model_config = FROZEN
 
     status: Literal["online", "pending_approval", "rejected", "error"]
+    handover_epoch: int = Field(default=1, ge=1)
     config_available: bool = False
     server_time: int
 
 
 class SensorItem(BaseModel):
-    """One sensor in a device's configuration."""
+    """One sensor in a device's configuration, with the firmware's names; `type` and `name` are read too.
 
-    model_config = FROZEN
+    i2c_address in decimal; onewire_address as 16 hex digits.
+    """
 
-    gpio: int
-    type: str
-    name: str | None = None
-    subzone_id: str | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    gpio: int = Field(ge=0, le=48)
+    sensor_type: str = Field(validation_alias=AliasChoices("sensor_type", "type"), min_length=1, max_length=MAX_NAME)
+    sensor_name: str | None = Field(
+        default=None, validation_alias=AliasChoices("sensor_name", "name"), max_length=MAX_NAME
+    )
+    subzone_id: str | None = Field(default=None, max_length=MAX_NAME)
     active: bool = True
     raw_mode: bool = True
-    operating_mode: str = "continuous"
-    measurement_interval_seconds: int = 30
+    operating_mode: str = Field(default="continuous", max_length=MAX_NAME)
+    measurement_interval_seconds: int = Field(default=30, ge=1, le=86_400)
+    onewire_address: str | None = Field(default=None, max_length=16)
+    i2c_address: int | None = Field(default=None, ge=0, le=127)
 
 
 class ActuatorItem(BaseModel):
-    """One actuator in a device's configuration."""
+    """One actuator in a device's configuration, with the firmware's names; `type`, `name`, `inverted` are read too."""
 
-    model_config = FROZEN
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    gpio: int
-    type: str
-    name: str | None = None
-    subzone_id: str | None = None
+    gpio: int = Field(ge=0, le=48)
+    actuator_type: str = Field(
+        validation_alias=AliasChoices("actuator_type", "type"), min_length=1, max_length=MAX_TYPE_NAME
+    )
+    actuator_name: str | None = Field(
+        default=None, validation_alias=AliasChoices("actuator_name", "name"), max_length=MAX_NAME
+    )
+    subzone_id: str | None = Field(default=None, max_length=MAX_NAME)
     active: bool = True
-    inverted: bool = False
     critical: bool = False
+    inverted_logic: bool = Field(default=False, validation_alias=AliasChoices("inverted_logic", "inverted"))
     default_state: bool = False
+    default_pwm: int = Field(default=0, ge=0, le=255)
+    aux_gpio: int | None = Field(default=None, ge=0, le=255)
+    max_runtime_ms: int | None = Field(default=None, ge=0)
 
 
 class DeviceConfig(BaseModel):
@@ -264,8 +284,9 @@ class SystemCommand(BaseModel):
 
     model_config = FROZEN
 
-    command: Literal["reboot", "safe_mode", "exit_safe_mode", "resume_operation", "diagnostics", "reset_config"]
+    command: str
     params: dict[str, Any] = {}
+    confirm: bool | None = None
     correlation_id: str | None = None
 
 
@@ -275,11 +296,25 @@ class ZoneAssign(BaseModel):
     model_config = FROZEN
 
     zone_id: str
-    master_zone_id: str | None = None
-    zone_name: str | None = None
+    master_zone_id: str = ""
+    zone_name: str = ""
     kaiser_id: str
     timestamp: int
     correlation_id: str
+
+
+class Subzone(BaseModel):
+    """Payload to a device about one of its subzones: assign, remove, or make its pins safe. timestamp in s."""
+
+    model_config = FROZEN
+
+    subzone_id: str
+    subzone_name: str = ""
+    parent_zone_id: str = ""
+    assigned_gpios: list[int] = []
+    safe_mode_active: bool = False
+    correlation_id: str
+    timestamp: int
 
 
 class ServerStatus(BaseModel):

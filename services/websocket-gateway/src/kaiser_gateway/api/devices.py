@@ -1,6 +1,6 @@
 """Devices: the registry, answered by health."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus import Bus
@@ -22,8 +22,10 @@ from kaiser_common.schemas.api.devices import (
     PushAnswer,
     PushCommand,
     PushConfig,
+    PushSubzone,
     PushZone,
     RegisterDevice,
+    SubzoneRequest,
     ZoneRequest,
 )
 
@@ -31,6 +33,7 @@ from kaiser_gateway.auth import Guard
 
 _LATEST_MS = 4_102_444_800_000
 
+SubzoneId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["bed_a"])]
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 
 
@@ -104,4 +107,35 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         """Assign the device to a zone, or take it out (zone_id null); it comes into force with its acknowledgement."""
         return await call(bus, "health", "push_zone", PushZone(esp_id=esp_id, zone=body), PushAnswer, caller=caller)
 
+    @routes.post("/{esp_id}/subzones/{subzone_id}", status_code=202)
+    async def assign_subzone(
+        esp_id: EspId, subzone_id: SubzoneId, body: SubzoneRequest, caller: Caller = operator
+    ) -> PushAnswer:
+        """Assign pins of the device to a subzone; its answer comes as a system_event `subzone`."""
+        return await _push_subzone(bus, esp_id, subzone_id, "assign", body, caller)
+
+    @routes.delete("/{esp_id}/subzones/{subzone_id}", status_code=202)
+    async def remove_subzone(esp_id: EspId, subzone_id: SubzoneId, caller: Caller = operator) -> PushAnswer:
+        """Take the subzone away from the device."""
+        return await _push_subzone(bus, esp_id, subzone_id, "remove", SubzoneRequest(), caller)
+
+    @routes.post("/{esp_id}/subzones/{subzone_id}/safe", status_code=202)
+    async def make_subzone_safe(
+        esp_id: EspId, subzone_id: SubzoneId, body: SubzoneRequest, caller: Caller = operator
+    ) -> PushAnswer:
+        """Make the pins of the subzone safe, or let them go again (safe_mode_active)."""
+        return await _push_subzone(bus, esp_id, subzone_id, "safe", body, caller)
+
     return routes
+
+
+async def _push_subzone(
+    bus: Bus,
+    esp_id: str,
+    subzone_id: str,
+    action: Literal["assign", "remove", "safe"],
+    subzone: SubzoneRequest,
+    caller: Caller,
+) -> PushAnswer:
+    request = PushSubzone(esp_id=esp_id, subzone_id=subzone_id, action=action, subzone=subzone)
+    return await call(bus, "health", "push_subzone", request, PushAnswer, caller=caller)

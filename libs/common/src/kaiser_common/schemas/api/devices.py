@@ -1,8 +1,9 @@
 """Devices in the API: the registry."""
 
-from typing import Any, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.device import ActuatorItem, SensorItem
@@ -10,6 +11,18 @@ from kaiser_common.schemas.device import ActuatorItem, SensorItem
 DeviceState = Literal["pending", "approved", "rejected"]
 ESP_ID = r"^(ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}$"
 KAISER_ID = r"^[A-Za-z0-9_]{1,32}$"
+STRICT = ConfigDict(frozen=True, extra="forbid")
+"""Of what people write: a misspelt field is refused."""
+_MAX_METADATA_BYTES = 8 * 1024
+
+
+def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(metadata)) > _MAX_METADATA_BYTES:
+        raise ValueError(f"metadata is at most {_MAX_METADATA_BYTES} bytes of JSON")
+    return metadata
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
 
 
 class Device(BaseModel):
@@ -34,6 +47,10 @@ class Device(BaseModel):
     actuator_count: int | None = None
     last_seen: int | None = None
     heartbeat_timeout_s: int | None = None
+    kaiser_id_fixed: bool = False
+    generation: Literal["A", "B"] = "A"
+    boot: int = 0
+    details: dict[str, Any] = {}
     created_at: int
     approved_at: int | None = None
 
@@ -56,24 +73,26 @@ class ApproveDevice(BaseModel):
 class RegisterDevice(BaseModel):
     """A device to register; only its id is needed."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "name": "Greenhouse 1"}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "name": "Greenhouse 1"}]}}
 
     esp_id: str = Field(pattern=ESP_ID)
-    kaiser_id: str = Field(default="god", pattern=KAISER_ID)
+    kaiser_id: str | None = Field(
+        default=None, pattern=KAISER_ID, description="Its site; left out, the one that it first speaks under."
+    )
     name: str | None = Field(default=None, max_length=100)
     hardware_type: str = Field(default="ESP32_WROOM", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     zone_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
 
 
 class DevicePatch(BaseModel):
     """What an operator may change; what is left out stays."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"name": "Greenhouse 1", "heartbeat_timeout_s": 120}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"name": "Greenhouse 1", "heartbeat_timeout_s": 120}]}}
 
     name: str | None = Field(default=None, max_length=100)
     hardware_type: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
     heartbeat_timeout_s: int | None = Field(default=None, ge=1, le=86_400)
 
 
@@ -154,8 +173,8 @@ class ConfigRequest(BaseModel):
     """What to configure; a list that is left out is asked from its owner (sensor, actuator)."""
 
     model_config = {
-        **FROZEN,
-        "json_schema_extra": {"examples": [{"sensors": [{"gpio": 4, "type": "ds18b20", "name": "Air"}]}]},
+        **STRICT,
+        "json_schema_extra": {"examples": [{"sensors": [{"gpio": 4, "sensor_type": "ds18b20", "sensor_name": "Air"}]}]},
     }
 
     sensors: list[SensorItem] | None = None
@@ -172,12 +191,15 @@ class PushConfig(BaseModel):
 
 
 class CommandRequest(BaseModel):
-    """A system command."""
+    """A system command. Which ones there are depends on the firmware: generation A knows factory_reset alone,
+    B also status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,
+    onewire/scan. factory_reset wants confirm: true."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"command": "diagnostics"}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"command": "diagnostics"}]}}
 
-    command: Literal["reboot", "safe_mode", "exit_safe_mode", "resume_operation", "diagnostics", "reset_config"]
+    command: str = Field(pattern=r"^[a-z0-9_/]{1,64}$")
     params: dict[str, Any] = {}
+    confirm: bool = False
 
 
 class PushCommand(BaseModel):
@@ -192,7 +214,7 @@ class PushCommand(BaseModel):
 class ZoneRequest(BaseModel):
     """The zone to assign, or null to take the device out of its zone."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"zone_id": "greenhouse", "zone_name": "Greenhouse"}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"zone_id": "greenhouse", "zone_name": "Greenhouse"}]}}
 
     zone_id: str | None = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
     master_zone_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
@@ -208,6 +230,28 @@ class PushZone(BaseModel):
     zone: ZoneRequest
 
 
+class SubzoneRequest(BaseModel):
+    """A subzone of a device: the gpios in it, or that its pins are to be made safe."""
+
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"subzone_name": "Bed A", "assigned_gpios": [25]}]}}
+
+    subzone_name: str = Field(default="", max_length=100)
+    parent_zone_id: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    assigned_gpios: list[Annotated[int, Field(ge=0, le=48)]] = Field(default=[], max_length=49)
+    safe_mode_active: bool = False
+
+
+class PushSubzone(BaseModel):
+    """A subzone, what is to happen to it, and the device it is for."""
+
+    model_config = FROZEN
+
+    esp_id: str
+    subzone_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    action: Literal["assign", "remove", "safe"]
+    subzone: SubzoneRequest = SubzoneRequest()
+
+
 class PushAnswer(BaseModel):
     """What was sent to a device, under the id that the device echoes. Its end comes as an event."""
 
@@ -215,7 +259,7 @@ class PushAnswer(BaseModel):
 
     push_id: str
     esp_id: str
-    kind: Literal["config", "zone", "command"]
+    kind: Literal["config", "zone", "subzone", "command"]
     state: Literal["pending", "applied", "partial", "failed", "timeout"]
 
 

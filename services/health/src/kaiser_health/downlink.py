@@ -1,0 +1,87 @@
+"""What devices are sent, in the form that their firmware reads: no nulls, bounded in size; pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from kaiser_common.errors import Code
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.device import DeviceConfig
+from kaiser_common.topics import Kind
+
+Generation = Literal["A", "B"]
+
+COMMANDS: Mapping[Generation, tuple[str, ...]] = {
+    "A": ("factory_reset",),
+    "B": (
+        "status",
+        "diagnostics",
+        "get_config",
+        "safe_mode",
+        "exit_safe_mode",
+        "set_log_level",
+        "set_emergency_token",
+        "onewire/scan",
+        "factory_reset",
+    ),
+}
+"""The system commands that each generation's firmware knows, in lower case."""
+
+SET_TOKEN = "set_emergency_token"
+SCAN = "onewire/scan"
+_PACKET = 2048
+_XIAO_PACKET = 1024
+_SIZES: Mapping[tuple[Generation, Kind], int] = {("B", Kind.CONFIG): 4351, ("B", Kind.SYSTEM_COMMAND): 255}
+
+
+def config_payload(config: DeviceConfig) -> dict[str, Any]:
+    """A configuration as devices take it: defaults, empty values and empty lists left out, every item with a name.
+
+    A list that is left out is not answered: the scopes of a push are the keys that are here.
+    """
+    sensors = [
+        {
+            "gpio": item.gpio,
+            "sensor_type": item.sensor_type,
+            "sensor_name": item.sensor_name or f"{item.sensor_type}_{item.gpio}",
+            **item.model_dump(exclude={"gpio", "sensor_type", "sensor_name"}, exclude_defaults=True, exclude_none=True),
+        }
+        for item in config.sensors
+    ]
+    actuators = [
+        {
+            "gpio": item.gpio,
+            "actuator_type": item.actuator_type,
+            "actuator_name": item.actuator_name or f"{item.actuator_type}_{item.gpio}",
+            **item.model_dump(
+                exclude={"gpio", "actuator_type", "actuator_name"}, exclude_defaults=True, exclude_none=True
+            ),
+        }
+        for item in config.actuators
+    ]
+    return {name: items for name, items in (("sensors", sensors), ("actuators", actuators)) if items}
+
+
+def check_command(generation: Generation, command: str, confirm: bool) -> None:
+    """RpcError 422 (5204) for a command that the device's firmware does not know, or a reset nobody confirmed."""
+    known = COMMANDS[generation]
+    if command not in known:
+        text = f"firmware generation {generation} does not know {command!r}: it knows {', '.join(known)}"
+        raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, text, "command")
+    if command == "factory_reset" and not confirm:
+        raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, "factory_reset wants confirm: true", "confirm")
+
+
+def check_size(generation: Generation, hardware_type: str, kind: Kind, topic: str, payload: str) -> None:
+    """RpcError 422 (5003) where topic and payload are larger than the device takes: it would drop them silently."""
+    packet = _XIAO_PACKET if "XIAO" in hardware_type.upper() else _PACKET
+    most = _SIZES.get((generation, kind), packet)
+    size = len(payload.encode()) + (0 if generation == "B" and kind is Kind.SYSTEM_COMMAND else len(topic))
+    if size > most:
+        text = f"{size} bytes, and the device takes at most {most}: send fewer items, or shorter names"
+        raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text)
+
+
+def to_json(payload: Mapping[str, Any]) -> str:
+    """A payload without fields that have no value: a device reads null as the text "null"."""
+    return json.dumps({name: value for name, value in payload.items() if value is not None}, separators=(",", ":"))
