@@ -21,8 +21,22 @@ NOW = 1_767_225_600_123
 FACTORIES = installed_patterns()
 SENSOR = MockSensor(gpio=4, sensor_type="DS18B20", base_value=22.5, unit="°C")
 VECTORS = json.loads((ROOT / "tests/golden/device-messages.json").read_text())
-UNSAID = {Kind.SENSOR_BATCH, Kind.DISCOVERY}
-"""What mocks do not say: batches are a dialect of their own, discovery is deprecated."""
+UNSAID = {
+    Kind.SENSOR_BATCH,
+    Kind.DISCOVERY,
+    Kind.HEARTBEAT_METRICS,
+    Kind.SESSION,
+    Kind.INTENT,
+    Kind.LIFECYCLE,
+    Kind.SCAN,
+    Kind.QUEUE_PRESSURE,
+    Kind.SUBZONE_ACK,
+    Kind.EMERGENCY_RESPONSE,
+    Kind.EMERGENCY_ERROR,
+    Kind.EMERGENCY_ACK,
+    Kind.RECOVERY_CONFIRM,
+}
+"""What mocks do not say: batches are a dialect of their own, discovery is deprecated, the rest is real firmware's."""
 
 
 def device(sensor: MockSensor = SENSOR, **life) -> Device:

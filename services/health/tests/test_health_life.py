@@ -117,7 +117,12 @@ async def test_register_heartbeat_online_will_offline(life):
     assert await life.outbox() == [
         (
             "kaiser/god/esp/ESP_A/system/heartbeat/ack",
-            {"status": "online", "config_available": False, "server_time": int(START.timestamp())},
+            {
+                "status": "online",
+                "handover_epoch": 1,
+                "config_available": False,
+                "server_time": int(START.timestamp()),
+            },
         )
     ]
     life.wait(5)
@@ -129,7 +134,7 @@ async def test_register_heartbeat_online_will_offline(life):
 
 async def test_an_old_will_does_not_take_a_device_offline(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
-    old = life.message("system.will", status="offline")
+    old = life.message("system.will", status="offline", retained=True)
     life.wait(5)
     await life.say(life.beat())
     await life.say(old)
@@ -282,12 +287,12 @@ class TestFewPlaces:
         await life.say(*(life.beat(f"ESP_{number}") for number in range(50)))
         states = [payload["status"] for _, payload in await life.outbox()]
         assert states.count("pending_approval") == 2 + 3
-        assert states.count("error") == 48 + 47
+        assert len(states) == 2 + 3, "an answer to each of a flood would fill the OUTBOX"
 
 
 async def test_a_config_is_answered_by_its_id_and_audited(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
-    config = ConfigRequest(sensors=[SensorItem(gpio=4, type="ph")], actuators=[])
+    config = ConfigRequest(sensors=[SensorItem(gpio=4, sensor_type="ph")], actuators=[])
     push = await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)
     [(topic, payload)] = await life.outbox()
     assert topic == "kaiser/god/esp/ESP_A/config"
@@ -317,7 +322,8 @@ async def test_a_config_is_answered_by_its_id_and_audited(life):
 
 async def test_a_config_without_an_answer_is_sent_three_times_and_then_timed_out(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
-    await life.devices.push_config(PushConfig(esp_id="ESP_A", config=ConfigRequest(sensors=[], actuators=[])), ADA)
+    config = ConfigRequest(sensors=[SensorItem(gpio=4, sensor_type="ph")], actuators=[])
+    await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)
     for _ in range(8):
         life.wait(5)
         await life.inbox.sweep()
@@ -350,7 +356,7 @@ async def test_a_zone_comes_into_force_with_its_acknowledgement(life):
 
 async def test_a_command_needs_the_device_online_and_is_sent_once(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
-    reboot = PushCommand(esp_id="ESP_A", command=CommandRequest(command="reboot"))
+    reboot = PushCommand(esp_id="ESP_A", command=CommandRequest(command="factory_reset", confirm=True))
     with pytest.raises(RpcError) as caught:
         await life.devices.push_command(reboot, ADA)
     assert (caught.value.problem.status, caught.value.problem.code) == (409, 5007)
@@ -411,7 +417,7 @@ async def test_a_change_that_the_bucket_did_not_take_is_told_by_the_next_sweep(l
 async def test_what_is_older_than_its_retention_is_let_go(life, database):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
     await life.say(life.beat(), life.message("system.error", error_code=1002, severity="error", message="m"))
-    config = ConfigRequest(sensors=[], actuators=[])
+    config = ConfigRequest(sensors=[SensorItem(gpio=4, sensor_type="ph")], actuators=[])
     await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)
     life.wait(60)
     await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)

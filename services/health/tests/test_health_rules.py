@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.pull import Delivery
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.device import DeviceConfig, SensorItem
+from kaiser_common.topics import Kind
 from kaiser_health.decode import decode
 from kaiser_health.device_codes import meaning
+from kaiser_health.downlink import check_command, check_size, config_payload
 from kaiser_health.limits import PendingLimit
-from kaiser_health.presence import late_before, new_pending, will_counts
-from kaiser_health.pushes import Answer, Push, answered, match, overdue, superseded
+from kaiser_health.presence import has_rebooted, late_before, new_pending, will_counts
+from kaiser_health.pushes import Answer, Push, answered, config_state, match, overdue, superseded
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 S = timedelta(seconds=1)
@@ -27,19 +31,124 @@ def test_nobody_is_late_before_we_have_listened_for_one_timeout(listening_for_s,
 
 
 @pytest.mark.parametrize(
-    ("will_at", "has_clock", "retained", "last_seen_at", "counts"),
+    ("will_at", "received_at", "has_clock", "retained", "last_seen_at", "counts"),
     [
-        (T0, True, False, T0 - S, True),
-        (T0, True, False, T0, True),
-        (T0, True, False, T0 + S, False),
-        (T0, True, False, None, True),
-        (T0, False, False, T0 - S, True),
-        (T0, True, True, T0 - S, True),
-        (T0, False, True, T0 - S, False),
+        (T0 - 3600 * S, T0, True, False, T0 - S, True),  # its own time is that of CONNECT
+        (T0, T0, True, False, T0, True),
+        (T0, T0, False, False, T0 + timedelta(microseconds=1), True),  # heard in the same ms, and then the will
+        (T0, T0, True, False, T0 + S, False),
+        (T0, T0, True, False, None, True),
+        (T0, T0 + S, True, True, T0 - S, True),
+        (T0, T0 + 9 * S, True, True, T0 + S, False),
+        (T0, T0 + S, False, True, T0 - S, False),
+        (T0, T0 + S, True, True, None, True),
     ],
 )
-def test_a_will_older_than_the_last_data_is_ignored(will_at, has_clock, retained, last_seen_at, counts):
-    assert will_counts(will_at, has_clock, retained, last_seen_at) is counts
+def test_a_live_will_counts_and_a_retained_one_only_where_nothing_is_newer(
+    will_at, received_at, has_clock, retained, last_seen_at, counts
+):
+    assert will_counts(will_at, received_at, has_clock, retained, last_seen_at) is counts
+
+
+@pytest.mark.parametrize(
+    ("uptime", "boot_id", "last_uptime", "last_boot_id", "rebooted"),
+    [
+        (10, None, 5, None, False),
+        (5, None, 10, None, True),
+        (None, None, 10, None, False),
+        (5, None, None, None, False),
+        (5, "b2", 10, "b2", False),
+        (50, "b3", 10, "b2", True),
+        (50, "b3", 10, None, False),
+        (5, "b3", 10, None, True),
+    ],
+)
+def test_a_reboot_shows_in_the_boot_id_or_the_uptime(uptime, boot_id, last_uptime, last_boot_id, rebooted):
+    assert has_rebooted(uptime, boot_id, last_uptime, last_boot_id) is rebooted
+
+
+SCOPES = st.frozensets(st.sampled_from(["sensor", "actuator"]), min_size=1)
+SAID = st.lists(
+    st.tuples(st.sampled_from(["sensor", "actuator", "system"]), st.sampled_from(["applied", "partial", "failed"]))
+)
+
+
+@given(scopes=SCOPES, said=SAID)
+def test_a_configuration_is_applied_only_when_each_scope_sent_has_said_so(scopes, said):
+    answers = {}
+    for scope, state in said:
+        answers[scope] = state
+        found = config_state(scopes, answers)
+        if "failed" in answers.values():
+            assert found == "failed"
+        elif not scopes <= answers.keys():
+            assert found == "pending"
+        else:
+            assert found == ("partial" if "partial" in {answers[one] for one in scopes} else "applied")
+
+
+def test_a_configuration_has_the_firmwares_names_and_nothing_empty():
+    config = DeviceConfig(
+        config_id="",
+        sensors=[
+            SensorItem(gpio=4, sensor_type="ds18b20", sensor_name="Tank", onewire_address="28FF641E8D3C0C79"),
+            SensorItem(gpio=0, sensor_type="sht31_temp", i2c_address=69, measurement_interval_seconds=5),
+        ],
+    )
+    assert config_payload(config) == {
+        "sensors": [
+            {"gpio": 4, "sensor_type": "ds18b20", "sensor_name": "Tank", "onewire_address": "28FF641E8D3C0C79"},
+            {
+                "gpio": 0,
+                "sensor_type": "sht31_temp",
+                "sensor_name": "sht31_temp_0",
+                "measurement_interval_seconds": 5,
+                "i2c_address": 69,
+            },
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("generation", "command", "confirm", "refused"),
+    [
+        ("A", "factory_reset", True, False),
+        ("A", "factory_reset", False, True),
+        ("A", "status", True, True),
+        ("A", "reboot", True, True),
+        ("B", "status", False, False),
+        ("B", "onewire/scan", False, False),
+        ("B", "factory_reset", False, True),
+        ("B", "reboot", True, True),
+    ],
+)
+def test_a_command_that_the_firmware_does_not_know_is_refused(generation, command, confirm, refused):
+    if not refused:
+        check_command(generation, command, confirm)
+        return
+    with pytest.raises(RpcError) as caught:
+        check_command(generation, command, confirm)
+    assert (caught.value.problem.status, caught.value.problem.code) == (422, 5204)
+
+
+@pytest.mark.parametrize(
+    ("generation", "hardware", "kind", "size", "fits"),
+    [
+        ("A", "ESP32_WROOM", Kind.CONFIG, 2048, True),
+        ("A", "ESP32_WROOM", Kind.CONFIG, 2049, False),
+        ("A", "XIAO_ESP32_C3", Kind.CONFIG, 1025, False),
+        ("B", "ESP32_WROOM", Kind.CONFIG, 4351, True),
+        ("B", "ESP32_WROOM", Kind.CONFIG, 4352, False),
+    ],
+)
+def test_what_a_device_would_drop_is_refused(generation, hardware, kind, size, fits):
+    payload = "x" * (size - len("topic"))
+    if fits:
+        check_size(generation, hardware, kind, "topic", payload)
+        return
+    with pytest.raises(RpcError) as caught:
+        check_size(generation, hardware, kind, "topic", payload)
+    assert (caught.value.problem.status, caught.value.problem.code) == (422, 5003)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +244,12 @@ def test_a_batch_is_sorted_by_what_it_says():
             Delivery("esp.system.alive.god.digest", "r", b'{"devices":{"ESP_C":5000}}', None),
         ]
     )
-    assert {esp_id: at.timestamp() for esp_id, at in batch.heard.items()} == {"ESP_A": 2, "ESP_B": 3, "ESP_C": 5}
-    assert (len(batch.heartbeats), len(batch.wills), len(batch.errors), len(batch.unreadable)) == (1, 1, 1, 2)
+    assert {esp_id: at.timestamp() for esp_id, at in batch.heard.items()} == {
+        "ESP_A": 2.000001,
+        "ESP_B": 3.000001,
+        "ESP_C": 5,
+    }
+    assert (len(batch.heartbeats), len(batch.wills), len(batch.errors), len(batch.unreadable)) == (1, 0, 1, 2)
     assert [(answer.kind, answer.state) for answer, _ in batch.answers] == [("config", "partial"), ("zone", "applied")]
     assert batch.newcomers == {"ESP_A": "god"}
 

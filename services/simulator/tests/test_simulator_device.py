@@ -214,7 +214,7 @@ def test_a_sensor_that_is_not_there_cannot_measure(mock):
 
 
 def test_a_configuration_is_taken_over_but_for_pins_in_use(mock):
-    [(topic, answer)] = mock.tell(
+    (topic, answer), (_, actuators) = mock.tell(
         "config",
         config_id="k1",
         sensors=[
@@ -229,9 +229,10 @@ def test_a_configuration_is_taken_over_but_for_pins_in_use(mock):
     }  # fmt: skip
     assert topic == "config_response"
     assert answer == {
-        "esp_id": ID, "status": "partial_success", "type": "config", "count": 3, "failed_count": 1,
-        "message": "3 set, 1 failed", "failures": [failure], "config_id": "k1", "ts": NOW,
+        "esp_id": ID, "status": "partial_success", "type": "sensor", "count": 2, "failed_count": 1,
+        "message": "2 set, 1 failed", "failures": [failure], "correlation_id": "k1", "ts": NOW,
     }  # fmt: skip
+    assert (actuators["status"], actuators["type"], actuators["count"]) == ("success", "actuator", 1)
     assert [(s.gpio, s.sensor_type, s.interval_s, s.base_value) for s in mock.device.setup.sensors] == [
         (4, "DS18B20", 5.0, 22.5),
         (6, "ph", 20.0, 20.0),
@@ -258,7 +259,7 @@ def test_a_zone_is_acknowledged_and_told_by_heartbeats_until_it_is_left(mock):
 def test_a_reboot_answers_first_and_goes_through_every_state(mock):
     mock.command(25, "ON")
     (topic, answer), (will, _) = mock.tell("system/command", command="reboot", correlation_id="s1")
-    assert (topic, answer["success"], will) == ("system/response", True, "system/will")
+    assert (topic, answer["success"], will) == ("system/command/response", True, "system/will")
     assert (mock.device.life.state, mock.device.actuator_life(25).state) == ("BOOT", False)
     assert mock.device.actuator_life(26).state is True
     seen, said = [], []
@@ -274,7 +275,7 @@ def test_safe_mode_switches_off_and_is_left_on_order(mock):
     mock.command(25, "ON")
     said = mock.tell("system/command", command="safe_mode", correlation_id="s1")
     assert [topic for topic, _ in said] == [
-        "system/response",
+        "system/command/response",
         "system/heartbeat",
         "actuator/25/status",
         "actuator/26/status",

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from kaiser_common.schemas.actuator import ActuatorCommand, Emergency
 from kaiser_common.schemas.api.mock import MockActuator, MockSensor
-from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, SensorItem, SystemCommand, ZoneAssign
+from kaiser_common.schemas.device import SystemCommand, ZoneAssign
 from kaiser_common.schemas.sensor import Processed, SensorCommand
 from kaiser_common.topics import Kind, Topic
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from kaiser_simulator import lifecycle, payloads
 from kaiser_simulator.actuators import Reaction, on_command, on_emergency
 from kaiser_simulator.device import MOST_ANSWERS, Answer, Device, Publication, anchored, is_connected, measures, paused
+from kaiser_simulator.received import ReceivedActuator, ReceivedConfig, ReceivedSensor
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Measure = Callable[[Device, MockSensor, int], Publication]
@@ -83,7 +84,7 @@ def _sensor_command(device: Device, topic: Topic, payload: str, now_ms: int, mea
 
 def _config(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
     """Take over what can be taken over; each pin that is in use for something else is a failure."""
-    config = DeviceConfig.model_validate_json(payload)
+    config = ReceivedConfig.model_validate_json(payload)
     refused: dict[str, list[dict[str, Any]]] = {"sensor": [], "actuator": []}
     for sensor_item in config.sensors:
         if device.actuator(sensor_item.gpio) is not None:
@@ -221,7 +222,7 @@ def _key(topic: Topic, payload: str) -> str | None:
     return f"{topic.kind.value}.{name}" if name else None
 
 
-def _configured_sensor(device: Device, item: SensorItem, now_ms: int) -> Device:
+def _configured_sensor(device: Device, item: ReceivedSensor, now_ms: int) -> Device:
     """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant.
     ValidationError: the item is out of a mock's bounds, so it could not be loaded again."""
     known = device.sensors_at(item.gpio, item.sensor_type)
@@ -250,7 +251,7 @@ def with_sensor(device: Device, sensor: MockSensor, now_ms: int) -> Device:
     return anchored(paused(device, known, now_ms).set_up(sensors=sensors), [sensor], now_ms)
 
 
-def _configured_actuator(device: Device, item: ActuatorItem) -> Device:
+def _configured_actuator(device: Device, item: ReceivedActuator) -> Device:
     """The device with an actuator as configured. ValidationError: the item is out of a mock's bounds."""
     known = device.actuator(item.gpio) or MockActuator(gpio=item.gpio)
     actuator = MockActuator.model_validate(
