@@ -27,6 +27,9 @@ from kaiser_health.downlink import SET_TOKEN, Generation, check_command, check_s
 from kaiser_health.pushes import Kind, Push, superseded
 from kaiser_health.settings import HealthSettings
 
+_MOST_TOKEN = 64
+"""Characters: an emergency with it still fits the 255 bytes that a device takes."""
+
 
 class DeviceApi:
     """A push is kept before it is sent. Killed in between: the sweep finds it unanswered and sends it (a command, which
@@ -56,7 +59,11 @@ class DeviceApi:
         return await self._push(request.esp_id, "config", payload, caller)
 
     async def push_command(self, request: PushCommand, caller: Caller) -> PushAnswer:
-        """Send a system command, once."""
+        """Send a system command, once. 422 (5207) for a token that no device could be asked for."""
+        token = request.command.params.get("token")
+        if request.command.command == SET_TOKEN and not (isinstance(token, str) and 0 < len(token) <= _MOST_TOKEN):
+            text = f"set_emergency_token wants params.token, a text of 1 to {_MOST_TOKEN} characters"
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, text, "params.token")
         return await self._push(request.esp_id, "command", request.command.model_dump(mode="json"), caller)
 
     async def push_subzone(self, request: PushSubzone, caller: Caller) -> PushAnswer:

@@ -29,9 +29,12 @@ COMMANDS: Mapping[Generation, tuple[str, ...]] = {
 
 SET_TOKEN = "set_emergency_token"
 SCAN = "onewire/scan"
-_PACKET = 2048
-_XIAO_PACKET = 1024
-_SIZES: Mapping[tuple[Generation, Kind], int] = {("B", Kind.CONFIG): 4351, ("B", Kind.SYSTEM_COMMAND): 255}
+_HEADER = 7
+"""Bytes of an MQTT header, which generation A counts among those of its buffer."""
+_PACKET = 2048 - _HEADER
+_XIAO_PACKET = 1024 - _HEADER
+_B_CONFIG = 4351
+_COMMAND = 255
 
 
 def config_payload(config: DeviceConfig) -> dict[str, Any]:
@@ -74,9 +77,12 @@ def check_command(generation: Generation, command: str, confirm: bool) -> None:
 
 def check_size(generation: Generation, hardware_type: str, kind: Kind, topic: str, payload: str) -> None:
     """RpcError 422 (5003) where topic and payload are larger than the device takes: it would drop them silently."""
-    packet = _XIAO_PACKET if "XIAO" in hardware_type.upper() else _PACKET
-    most = _SIZES.get((generation, kind), packet)
-    size = len(payload.encode()) + (0 if generation == "B" and kind is Kind.SYSTEM_COMMAND else len(topic))
+    most = _XIAO_PACKET if "XIAO" in hardware_type.upper() else _PACKET
+    if kind is Kind.SYSTEM_COMMAND:
+        most = _COMMAND
+    elif kind is Kind.CONFIG and generation == "B":
+        most = _B_CONFIG
+    size = len(topic.encode()) + len(payload.encode())
     if size > most:
         text = f"{size} bytes, and the device takes at most {most}: send fewer items, or shorter names"
         raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text)

@@ -16,7 +16,7 @@ from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.rpc import Caller
-from kaiser_common.schemas.device import DeviceError, Heartbeat, Intent, Will
+from kaiser_common.schemas.device import DeviceError, Heartbeat, Intent, ScanResult, Will
 
 from kaiser_health import audit, metrics, outgoing, presence_store, push_store, store
 from kaiser_health.bucket import DevicesBucket
@@ -141,7 +141,8 @@ class Inbox:
             return
         approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
         metrics.HEARTBEATS.inc(len(heartbeats))
-        newest = {heartbeat.esp_id: heartbeat for heartbeat in heartbeats}
+        # One of figures alone (metrics) stands for its device only where no other came with it.
+        newest = {heartbeat.esp_id: heartbeat for heartbeat in sorted(heartbeats, key=lambda each: not each.metrics)}
         if approved:
             lives = await presence_store.note_figures(connection, [to_beat(heartbeat) for heartbeat in approved])
             for life in lives:
@@ -158,11 +159,12 @@ class Inbox:
             device = known.get(esp_id)
             if device is None:
                 continue  # no place among the pending: an answer to each would fill the OUTBOX
-            epoch = heartbeat.active_handover_epoch or self._epochs.get(esp_id, 1)
-            site = heartbeat.kaiser_id
-            told.outbox.append(
-                outgoing.acknowledgement(site, heartbeat, device.state, epoch, esp_id in with_config, now)
-            )
+            if not heartbeat.metrics:
+                epoch = heartbeat.active_handover_epoch or self._epochs.get(esp_id, 1)
+                site = heartbeat.kaiser_id
+                told.outbox.append(
+                    outgoing.acknowledgement(site, heartbeat, device.state, epoch, esp_id in with_config, now)
+                )
             if device.state == "approved" and self._is_news(heartbeat, device, now, told):
                 told.events.append(
                     outgoing.health_event(
@@ -253,6 +255,8 @@ class Inbox:
             return
         pending = await push_store.pending_of(connection, sorted({answer.esp_id for answer, _ in batch.answers}))
         for answer, message in batch.answers:
+            if isinstance(message, ScanResult):
+                told.events.append(outgoing.scan_event(message, now))
             push = match(pending, answer)
             if push is None:
                 log.info("answer_without_push", esp_id=answer.esp_id, kind=answer.kind, push_id=answer.push_id)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.device import Heartbeat, HeartbeatAck, Intent, Session, Subzone, ZoneAssign
+from kaiser_common.schemas.device import Heartbeat, HeartbeatAck, Intent, ScanResult, Session, Subzone, ZoneAssign
 from kaiser_common.schemas.event import (
     ConfigResponseEvent,
     EspHealthEvent,
@@ -193,6 +193,18 @@ def reboot_event(esp_id: str, heartbeat: Heartbeat, now: datetime) -> Outgoing:
         severity="warning",
         details={"uptime": heartbeat.uptime, "reset_reason": heartbeat.reset_reason},
         event_id=f"device_rebooted-{esp_id}-{heartbeat.received_at}",
+    )
+
+
+def scan_event(scan: ScanResult, now: datetime) -> Outgoing:
+    """system_event of the one-wire devices that a device has found: their ROM codes, and the gpio where it is known."""
+    return system_event(
+        "onewire_scan",
+        f"{scan.esp_id} found {len(scan.devices)} one-wire devices",
+        now,
+        esp_id=scan.esp_id,
+        details={"gpio": scan.gpio, "devices": scan.devices, "correlation_id": scan.correlation_id},
+        event_id=f"onewire_scan-{scan.esp_id}-{scan.received_at}",
     )
 
 

@@ -42,9 +42,13 @@ def will_counts(
 
 
 def has_rebooted(uptime: int | None, boot_id: str | None, last_uptime: int | None, last_boot_id: str | None) -> bool:
-    """Whether a device has restarted between two heartbeats: another boot id, or an uptime that fell."""
-    if boot_id is not None and last_boot_id is not None:
-        return boot_id != last_boot_id
+    """Whether a device has restarted between two heartbeats: another boot id, or an uptime that fell.
+
+    Either is enough: a boot id that is kept in memory outlives a watchdog's restart. An uptime that wraps (after 49
+    days, counted in ms) reads as a restart; that asks for states again and does no harm.
+    """
+    if boot_id is not None and last_boot_id is not None and boot_id != last_boot_id:
+        return True
     return uptime is not None and last_uptime is not None and uptime < last_uptime
 
 

@@ -13,6 +13,9 @@ Connection = AsyncConnection[Any]
 
 _HEARTBEAT_COLUMNS = ("time", "esp_id", "uptime_s", "heap_free", "wifi_rssi", "sensor_count", "actuator_count")
 
+_MOST_DETAILS = 8192
+"""Characters of what is kept of a device's counters; where more come together, only the newest heartbeat's stay."""
+
 
 class Beat(NamedTuple):
     """The figures of a heartbeat. uptime in s, heap_free in bytes, wifi_rssi in dBm."""
@@ -101,8 +104,10 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Li
     again is older than what is kept, and finds nothing new.
     """
     ordered = sorted(beats, key=lambda beat: beat.seen_at)
-    newest = {beat.esp_id: beat for beat in ordered}
-    lives = await _note_lives(connection, newest)
+    newest: dict[str, Beat] = {}
+    for beat in ordered:
+        newest[beat.esp_id] = _merged(newest.get(beat.esp_id), beat)
+    lives = await _note_lives(connection, ordered)
     columns = zip(*(newest[esp_id][:8] for esp_id in sorted(newest)), strict=True)
     await connection.execute(
         """
@@ -114,7 +119,7 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Li
         FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[],
                     %s::text[])
             AS b (esp_id, seen_at, uptime, heap_free, wifi_rssi, sensor_count, actuator_count, firmware_version)
-        WHERE d.esp_id = b.esp_id
+        WHERE d.esp_id = b.esp_id AND d.beat_at <= b.seen_at
         """,
         [list(column) for column in columns],
     )
@@ -127,34 +132,50 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Li
     return lives
 
 
-async def _note_lives(connection: Connection, newest: Mapping[str, Beat]) -> list[Life]:
-    """What the newest heartbeats say beside figures; heartbeats that came before the last one are left out."""
+def _merged(before: Beat | None, beat: Beat) -> Beat:
+    """A heartbeat, with the figures that it lacks from the one before: the firmware may send them apart."""
+    if before is None:
+        return beat
+    return beat._replace(**{name: value for name, value in before._asdict().items() if getattr(beat, name) is None})
+
+
+async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[Life]:
+    """What heartbeats, oldest first, say beside figures; those that came before the last one noted are left out."""
+    of_device: dict[str, list[Beat]] = {}
+    for beat in ordered:
+        of_device.setdefault(beat.esp_id, []).append(beat)
     cursor = await connection.execute(
         "SELECT esp_id, uptime_s, boot_sequence_id, generation, beat_at FROM health.devices"
         " WHERE esp_id = ANY(%s) ORDER BY esp_id FOR UPDATE",
-        (sorted(newest),),
+        (sorted(of_device),),
     )
     lives, rows = [], []
-    for esp_id, uptime, boot_id, generation, beat_at in await cursor.fetchall():
-        beat = newest[esp_id]
-        if beat_at is not None and beat_at >= beat.seen_at:
+    for esp_id, last_uptime, last_boot_id, generation, beat_at in await cursor.fetchall():
+        beats = [each for each in of_device[esp_id] if beat_at is None or each.seen_at > beat_at]
+        if not beats:
             continue
-        rebooted = has_rebooted(beat.uptime, beat.boot_sequence_id, uptime, boot_id)
-        rows.append((esp_id, beat.seen_at, rebooted, beat.boot_sequence_id, beat.wifi_ip, beat.details or "{}"))
-        if rebooted or (beat.boot_sequence_id is not None and generation != "B"):
-            lives.append(Life(esp_id, rebooted))
+        uptime, boot_id = last_uptime, last_boot_id
+        boots, ip, details = 0, None, "{}"
+        for beat in beats:
+            boots += has_rebooted(beat.uptime, beat.boot_sequence_id, uptime, boot_id)
+            uptime = beat.uptime if beat.uptime is not None else uptime
+            boot_id, ip, details = beat.boot_sequence_id or boot_id, beat.wifi_ip or ip, beat.details or details
+        rows.append((esp_id, beats[-1].seen_at, boots, boot_id, ip, details))
+        if boots or (boot_id is not None and generation != "B"):
+            lives.append(Life(esp_id, boots > 0))
     if rows:
         await connection.execute(
             """
-            UPDATE health.devices AS d SET beat_at = b.at, boot = d.boot + b.rebooted::int,
+            UPDATE health.devices AS d SET beat_at = b.at, boot = d.boot + b.boots,
                 generation = CASE WHEN b.boot_id IS NOT NULL THEN 'B' ELSE d.generation END,
                 boot_sequence_id = coalesce(b.boot_id, d.boot_sequence_id), ip = coalesce(b.ip, d.ip),
-                details = CASE WHEN b.details = '{}' THEN d.details ELSE d.details || b.details::jsonb END
-            FROM unnest(%s::text[], %s::timestamptz[], %s::boolean[], %s::text[], %s::text[], %s::text[])
-                AS b (esp_id, at, rebooted, boot_id, ip, details)
+                details = CASE WHEN length((d.details || b.details::jsonb)::text) > %s THEN b.details::jsonb
+                    ELSE d.details || b.details::jsonb END
+            FROM unnest(%s::text[], %s::timestamptz[], %s::int[], %s::text[], %s::text[], %s::text[])
+                AS b (esp_id, at, boots, boot_id, ip, details)
             WHERE d.esp_id = b.esp_id
             """,
-            [list(column) for column in zip(*rows, strict=True)],
+            [_MOST_DETAILS, *(list(column) for column in zip(*rows, strict=True))],
         )
     return lives
 

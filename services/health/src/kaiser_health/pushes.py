@@ -54,7 +54,10 @@ def answered(push: Push, answer: Answer) -> Push:
     failures = (*push.failures, *answer.failures)
     if push.kind != "config":
         return replace(push, state=answer.state, message=answer.message, failures=failures, ended_at=answer.at)
-    answers = {**push.answers, answer.content or "": answer.state}
+    scope = answer.content or "system"
+    if scope != "system" and scope not in scopes_of(push.payload):
+        return push  # generation A answers an error for each list that was not sent
+    answers = {**push.answers, scope: answer.state}
     state = config_state(scopes_of(push.payload), answers)
     message = "; ".join(part for part in (push.message, answer.message) if part)[:_MESSAGE] or None
     ended_at = answer.at if state != "pending" else None
