@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test speed faults faults-results bench soak lint format lock clean up down secrets certs device grants test-compose
+.PHONY: help install run demo demo-remove send doctor test speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ device: ## give a device a password at the broker and show it: make device ESP=E
 
 grants: install ## write deploy/nats/users.conf anew from tools/deploy/src/kaiser_deploy/grants.py
 	@$(BIN)/python -m kaiser_deploy.write_grants deploy/nats/users.conf
+
+device-docs: install ## write docs/devices.md anew from the code
+	@$(BIN)/python -m kaiser_deploy.device_docs docs/devices.md
 
 test-compose: install ## the whole-system test against the containers, on a Docker engine
 	@KAISER_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/compose $(ARGS)

@@ -1,0 +1,36 @@
+"""docs/devices.md says what the code does: it is written from it, and ingest takes and refuses what it says."""
+
+import json
+from pathlib import Path
+
+import pytest
+from kaiser_common.dialect import SAID, SENT
+from kaiser_common.topics import Kind, build, is_downlink
+from kaiser_deploy.device_docs import page
+from kaiser_ingest.device_messages import PARSERS
+from kaiser_ingest.validate import Accepted, Rejection, validate
+
+NOW = 1_767_225_700_000
+
+
+def test_the_page_is_what_the_code_says():
+    assert (Path(__file__).parents[1] / "docs/devices.md").read_text() == page(), "run: make device-docs"
+
+
+def test_every_kind_is_on_the_page():
+    assert set(SAID) == set(PARSERS)
+    assert set(SENT) == {kind for kind in Kind if is_downlink(kind)}
+
+
+@pytest.mark.parametrize("kind", SAID, ids=lambda kind: kind.value)
+def test_the_least_payload_is_accepted_and_nothing_of_it_may_be_missing(kind: Kind):
+    topic = build(kind, "god", "ESP_1", 4)
+    required = dict(SAID[kind].required)
+    (accepted,) = validate(topic, json.dumps(required).encode(), NOW)
+    assert isinstance(accepted, Accepted), accepted
+    assert type(accepted.message) is SAID[kind].model
+    for name in required:
+        without = {other: value for other, value in required.items() if other != name}
+        (refused,) = validate(topic, json.dumps(without).encode(), NOW)
+        assert isinstance(refused, Rejection), name
+        assert refused.code == 5205, name
