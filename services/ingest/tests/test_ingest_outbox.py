@@ -76,7 +76,7 @@ async def test_an_idle_outbox_adds_no_latency(world: Any, ingest: Any, until: Ca
         waits = []
         for number in range(1, 8):
             started = time.monotonic()
-            await put(client, world, number, subject=f"mqtt.urgent.{world.site}.{ESP}")
+            await put(client, world, number, subject=f"mqtt.urgent.{world.site}.{ESP}", payload='{"command":"OFF"}')
             await until(lambda: len(device.heard) == number + 1, every_s=0.001)  # noqa: B023
             waits.append(time.monotonic() - started)
     assert sorted(waits)[3] < 0.1
@@ -96,7 +96,7 @@ async def test_a_receipt_is_published_once_the_broker_has_the_message(
         await client.subscribe("esp.actuator.sent.>", cb=note)
         await client.flush()
         before_ms = int(time.time() * 1000)
-        receipt = f"esp.actuator.sent.{world.site}.{ESP}.4.c1"
+        receipt = f"esp.actuator.sent.{world.site}.{ESP}.5.c1"
         await put(client, world, 0, subject=f"mqtt.out.{world.site}.{ESP}.5", receipt=receipt)
         await put(client, world, 1)
         await until(lambda: len(device.heard) == 2 and told)
@@ -119,7 +119,8 @@ async def test_an_urgent_message_overtakes_a_flood(world: Any, ingest: Any, unti
                     *(jetstream.publish(f"mqtt.out.{world.site}.MOCK_0002.5", body) for _ in range(1000))
                 )
             started = time.monotonic()
-            await put(client, world, number, subject=f"mqtt.urgent.{world.site}.{ESP}", topic=emergency)
+            stop = {"topic": emergency, "payload": '{"command":"emergency_stop"}'}
+            await put(client, world, number, subject=f"mqtt.urgent.{world.site}.{ESP}", **stop)
             await until(lambda: len(hall.heard) == number + 1, 20.0, every_s=0.001)  # noqa: B023
             waits.append((round(time.monotonic() - started, 3), await left(client)))
     print("seconds until the device heard, messages that still waited:", waits)
