@@ -5,8 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from kaiser_common.topics import filters
 from kaiser_stack import mosquitto, procfile, secret_files, send, servers, tracked_files
 from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.nats import MAX_ACK_PENDING
 from kaiser_stack.ports import LOOPBACK, free_port
 from kaiser_stack.procfile import Entry
 from kaiser_stack.settings import load
@@ -109,3 +111,8 @@ def test_the_address_of_a_registry_is_found(name: str, text: str, found: int, tm
     path = tmp_path / name
     path.write_text(text)
     assert len(tracked_files.addresses(str(path))) == found
+
+
+def test_nats_takes_every_filter_of_ingest_in_one_session():
+    """NATS refuses a subscription (0x80) once the sum over the session's subscriptions is 65,536."""
+    assert len(filters()) * MAX_ACK_PENDING < 65_536

@@ -13,14 +13,14 @@ from pydantic import BaseModel
 _HEAD = """# What devices speak
 
 Written by `make device-docs` from `kaiser_common.dialect`, the topics and the models; a test holds this page and ingest
-to them. Two firmware generations are spoken with: **A** (January 2026: every publish at QoS 0, most of them retained) and
+to them. There are two firmware generations: **A** (January 2026: every publish at QoS 0, most of them retained) and
 **B** (April 2026: QoS 1, a registration gate). T is `kaiser/{kaiser_id}/esp/{esp_id}`.
 
 A message is rejected only where its identity or its meaning is lost: no JSON object, a required field missing or of
 another type, a topic that is not its own. Any other field that makes no sense is left out, and counted in
 `kaiser_ingest_oddities_total`. A time before 2020 or more than 5 minutes ahead is replaced by the receive time (`clock`
-is `server`, the device's own is kept as `device_ts`). Retained messages, but for wills, are not new: they are counted and
-not taken. `esp_id` and `gpio` in a payload have to be the topic's. Nothing that Kaiser sends holds a `null`.
+is `server`, the device's own is kept as `device_ts`). Retained messages, but for wills, are not new: they are counted
+and not taken. `esp_id` and `gpio` in a payload have to be the topic's. Nothing that Kaiser sends holds a `null`.
 """
 
 

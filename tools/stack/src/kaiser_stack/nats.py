@@ -36,9 +36,12 @@ mqtt {{
   port: {port}
   # A message without PUBACK comes again after this time, also within one connection.
   ack_wait: "2s"
-  max_ack_pending: 2000
+  # Of each subscription; the sum over a session's subscriptions must stay under 65,536, or NATS refuses the rest.
+  max_ack_pending: {most}
 }}
 """
+MAX_ACK_PENDING = 1500
+"""Messages of one MQTT subscription that await their PUBACK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Nats:
         self.home.mkdir(parents=True, exist_ok=True)
         text = _CONFIG.format(host=LOOPBACK, port=self.port, store=self.home)
         if self.mqtt_port:
-            text += _MQTT_CONFIG.format(host=LOOPBACK, port=self.mqtt_port)
+            text += _MQTT_CONFIG.format(host=LOOPBACK, port=self.mqtt_port, most=MAX_ACK_PENDING)
         config = self.home / "nats.conf"
         config.write_text(text)
         return Program(self.name, (_binary(), "--config", str(config)))
