@@ -14,6 +14,7 @@ from kaiser_common.schemas.api.devices import (
     CommandRequest,
     ConfigRequest,
     DeviceId,
+    DevicesQuery,
     PushCommand,
     PushConfig,
     PushSubzone,
@@ -29,6 +30,7 @@ from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
 from kaiser_health.inbox import Inbox
 from kaiser_health.settings import HealthSettings
+from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADA = Caller(user="ada", role="operator", request_id="r1")
@@ -386,3 +388,35 @@ async def test_a_device_registered_with_a_site_keeps_it(site):
     await site.beat("north", uptime=1)
     record = await site.record()
     assert (record["kaiser_id"], record["kaiser_id_fixed"]) == ("south", True)
+
+
+async def test_a_push_that_waits_follows_its_device_to_its_site(site):
+    await site.devices.push_zone(PushZone(esp_id="ESP_A", zone=ZoneRequest(zone_id="z1")), ADA)
+    await site.beat("north", uptime=1)
+    await site.inbox.sweep()
+    assert [topic for topic, _ in await site.sent()] == [
+        "kaiser/god/esp/ESP_A/zone/assign",
+        "kaiser/north/esp/ESP_A/zone/assign",
+    ]
+
+
+async def test_a_page_of_large_devices_is_cut_by_bytes_and_goes_on(site, database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO health.devices (esp_id, kaiser_id, hardware_type, state, metadata)"
+            " SELECT 'ESP_L' || lpad(n::text, 3, '0'), 'god', 'ESP32_WROOM', 'approved',"
+            " jsonb_build_object('note', repeat('x', 8000)) FROM generate_series(0, 599) n"
+        )
+    found, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        page = await site.api.list_devices(DevicesQuery(limit=1000, cursor=cursor), ADA)
+        assert len(page.model_dump_json()) < 3_300_000
+        found += [device.esp_id for device in page.items]
+        cursor, pages = page.next_cursor, pages + 1
+    assert found == ["ESP_A", *(f"ESP_L{number:03}" for number in range(600))]
+    assert pages == 2
+
+
+def test_metadata_over_its_bound_is_refused():
+    with pytest.raises(ValidationError):
+        RegisterDevice(esp_id="ESP_A", metadata={"note": "x" * 8_200})

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from kaiser_common.bus import Bus
@@ -26,6 +26,7 @@ from kaiser_common.schemas.api.devices import (
     RegisterDevice,
 )
 from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from pydantic import BaseModel
 
 from kaiser_health import audit, presence_store, store
 from kaiser_health.bucket import DevicesBucket
@@ -34,6 +35,10 @@ from kaiser_health.store import Registered
 
 log = structlog.get_logger()
 
+RowT = TypeVar("RowT", bound=BaseModel)
+
+MOST_PAGE_BYTES = 3 * 1024 * 1024
+"""Below what NATS carries in one message."""
 _REPLAY_AT_MOST = 1000
 _KNOWN_WITHIN = 20
 _ASK_EVERY_S = 0.1
@@ -76,8 +81,9 @@ class RegistryApi:
     async def list_devices(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
         """A page of devices."""
         async with self._pool.connection() as connection:
-            items = await store.page(connection, query)
-        more = len(items) == query.limit
+            found = await store.page(connection, query)
+        items = within(found, MOST_PAGE_BYTES)
+        more = len(found) == query.limit or len(items) < len(found)
         return DevicesPage(items=list(items), next_cursor=items[-1].esp_id if more else None)
 
     async def read(self, request: DeviceId, caller: Caller) -> Device:
@@ -137,8 +143,9 @@ class RegistryApi:
     async def audit(self, query: AuditQuery, caller: Caller) -> AuditPage:
         """A page of the audit log, newest first."""
         async with self._pool.connection() as connection:
-            items = await audit.page(connection, query)
-        more = len(items) == query.limit
+            found = await audit.page(connection, query)
+        items = within(found, MOST_PAGE_BYTES)
+        more = len(found) == query.limit or len(items) < len(found)
         return AuditPage(items=items, next_cursor=str(items[-1].id) if more else None)
 
     async def _set_state(self, esp_id: str, state: DeviceState, caller: Caller) -> Device:
@@ -180,6 +187,16 @@ class RegistryApi:
             else:
                 return answer.published
         return 0
+
+
+def within(rows: list[RowT], most_bytes: int) -> list[RowT]:
+    """As many of the first rows as take so many bytes in JSON, but at least one."""
+    size = 0
+    for place, row in enumerate(rows):
+        size += len(row.model_dump_json())
+        if size > most_bytes and place:
+            return rows[:place]
+    return rows
 
 
 def _found(device: Registered | None, esp_id: str) -> Registered:

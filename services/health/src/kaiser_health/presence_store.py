@@ -81,13 +81,20 @@ async def note_heard(
 
 
 async def adopt_sites(connection: Connection, sites: Mapping[str, str]) -> list[str]:
-    """Note the site under which devices speak that were registered without one; the ids of those that changed."""
+    """Note the site under which devices speak that were registered without one; the ids of those that changed.
+
+    A push that still waits is sent there from now on.
+    """
     cursor = await connection.execute(
         """
         WITH heard AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS h (esp_id, site)),
         moved AS (
             SELECT d.esp_id, heard.site FROM health.devices AS d JOIN heard USING (esp_id)
             WHERE NOT d.kaiser_id_fixed AND d.kaiser_id <> heard.site ORDER BY d.esp_id FOR UPDATE OF d
+        ),
+        waiting AS (
+            UPDATE health.pushes AS p SET kaiser_id = moved.site FROM moved
+            WHERE p.esp_id = moved.esp_id AND p.state = 'pending'
         )
         UPDATE health.devices AS d SET kaiser_id = moved.site FROM moved WHERE d.esp_id = moved.esp_id
         RETURNING d.esp_id
