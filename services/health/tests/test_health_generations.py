@@ -266,6 +266,8 @@ async def test_an_intent_that_was_rejected_fails_its_push_and_another_one_is_tol
     last = (await site.events("config_response"))[-1]
     assert last["status"] == "failed"
     assert "REGISTRATION_PENDING" in last["message"]
+    await site.say("system.intent", correlation_id=push.push_id, **refused)
+    assert await site.told("intent_outcome") == [], "its push has ended already"
     await site.say("system.intent", correlation_id="unknown", **refused)
     assert [event["details"]["correlation_id"] for event in await site.told("intent_outcome")] == ["unknown"]
 

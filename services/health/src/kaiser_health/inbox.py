@@ -260,7 +260,7 @@ class Inbox:
             push = match(pending, answer)
             if push is None:
                 log.info("answer_without_push", esp_id=answer.esp_id, kind=answer.kind, push_id=answer.push_id)
-                if isinstance(message, Intent):
+                if isinstance(message, Intent) and not await push_store.is_ours(connection, message.correlation_id):
                     told.events.append(outgoing.intent_event(message, now))
                 continue
             after = answered(push, answer)

@@ -50,6 +50,12 @@ async def pending_of(connection: Connection, esp_ids: Sequence[str]) -> list[Pus
         return await cursor.fetchall()
 
 
+async def is_ours(connection: Connection, push_id: str) -> bool:
+    """Whether there is a push with the id, ended or not."""
+    cursor = await connection.execute("SELECT 1 FROM health.pushes WHERE push_id = %s", (push_id,))
+    return await cursor.fetchone() is not None
+
+
 async def overdue(connection: Connection, now: datetime, limit: int = 500) -> list[Push]:
     """Pushes whose answer is late, locked; another replica's are left to it."""
     async with connection.cursor(row_factory=class_row(Push)) as cursor:
