@@ -50,7 +50,7 @@ async def test_a_session_that_the_broker_lost_is_told(
 
 
 async def test_the_server_status_is_retained_online_offline_and_will(world: Any, until: Callable[..., Any]) -> None:
-    ingest = world.ingest()
+    ingest = world.ingest(KAISER_MQTT_WILL_DELAY_S="1")
     await until(ingest.connected)
     watcher = await world.device()
     await watcher.subscribe(f"kaiser/{world.site}/server/status")
@@ -60,10 +60,32 @@ async def test_the_server_status_is_retained_online_offline_and_will(world: Any,
     ingest.start()
     await until(lambda: states(watcher)[2:] == [("online", None)])
     assert ingest.stop() == 0
-    await until(lambda: states(watcher)[3:] == [("offline", "shutdown")])
+    await until(lambda: states(watcher)[3:] == [("offline", "unexpected_disconnect")])
     late = await world.device()
     await late.subscribe(f"kaiser/{world.site}/server/status")
-    await until(lambda: states(late) == [("offline", "shutdown")])
+    await until(lambda: states(late) == [("offline", "unexpected_disconnect")])
+
+
+async def test_no_device_hears_that_the_server_is_offline_while_ingest_restarts(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    """Firmware B puts every actuator to its default at `offline`: neither a kill, a stop nor a takeover may say it."""
+    ingest = world.ingest(KAISER_MQTT_WILL_DELAY_S="60")
+    await until(ingest.connected)
+    watcher = await world.device()
+    await watcher.subscribe(f"kaiser/{world.site}/server/status")
+    await until(lambda: states(watcher) == [("online", None)])
+    ingest.kill()
+    ingest.start()
+    await until(lambda: states(watcher) == [("online", None)] * 2)
+    assert ingest.stop() == 0
+    ingest.start()
+    await until(lambda: states(watcher) == [("online", None)] * 3)
+    standby = world.ingest(KAISER_MQTT_WILL_DELAY_S="60")
+    await until(lambda: "standing_by" in standby.log())
+    ingest.kill()
+    await until(standby.connected)
+    await until(lambda: states(watcher) == [("online", None)] * 4)
 
 
 def states(device: Any) -> list[tuple[str, str | None]]:

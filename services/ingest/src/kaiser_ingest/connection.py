@@ -114,8 +114,14 @@ class Session:
         finally:
             self.abort()
 
-    async def leave(self, reason: str) -> None:
-        """Take what was received to its end, tell the devices, send DISCONNECT and wait for it."""
+    async def leave(self, reason: str, manner: Literal["will", "silent", "told"] = "will") -> None:
+        """Take what was received to its end, send DISCONNECT and wait for it.
+
+        will: under MQTT 5 the will stays in force. A standby, or this process once it is started again, has its delay
+        to go on with the session before devices hear that the server is offline: firmware B then puts every actuator to
+        its default. Under 3.1.1 devices are told now. silent: another session on this broker follows at once.
+        told: this broker is left for good.
+        """
         connection = self._current
         if connection is None or not self._up.is_set():
             return
@@ -123,12 +129,17 @@ class Session:
         connection.pause()
         drained = await self._pipeline.drained(DRAIN_S)
         connection.resume()  # the PUBACK of the status must be read; what else arrives is not acknowledged
+        keeps_will = manner == "will" and connection.mqtt5
+        if manner != "silent" and not keeps_will:
+            await self._tell_offline(connection, reason)
+        await connection.disconnect(with_will=keeps_will)
+        log.info("mqtt_disconnected", reason=reason, drained=drained)
+
+    async def _tell_offline(self, connection: MqttConnection, reason: str) -> None:
         try:
             await connection.publish(self._status("offline", reason), 2.0)
         except (ConnectionLost, TimeoutError) as error:
             log.warning("status_not_published", reason=str(error) or "no PUBACK")
-        await connection.disconnect()
-        log.info("mqtt_disconnected", reason=reason, drained=drained)
 
     def abort(self) -> None:
         """Close the connection at once: the lease is gone, another process may connect."""
@@ -185,7 +196,11 @@ class Session:
             connection.resume()
 
     async def _leave_for(self, name: str) -> None:
-        await self.leave("profile switch")
+        old, new = self.profiles[self.active], self.profiles[name]
+        same_session = old.client_id == new.client_id
+        await self.leave(
+            "profile switch", "told" if old.address != new.address else "will" if same_session else "silent"
+        )
         self.active = name
         self.failures = 0
         self._hurry.set()
@@ -203,6 +218,7 @@ class Session:
             will=self._status("offline", "unexpected_disconnect"),
             keepalive_s=self._settings.mqtt_keepalive_s,
             session_expiry_s=self._settings.mqtt_session_expiry_s,
+            will_delay_s=self._settings.mqtt_will_delay_s,
             receive_maximum=self._settings.ingest_window,
             on_messages=self.on_messages,
         )

@@ -42,6 +42,7 @@ class MqttConnection:
         will: Publication,
         keepalive_s: int,
         session_expiry_s: int,
+        will_delay_s: int,
         receive_maximum: int,
         on_messages: Callable[[list[Incoming]], None],
     ) -> None:
@@ -52,6 +53,7 @@ class MqttConnection:
         self._will = will
         self._keepalive_s = keepalive_s
         self._session_expiry_s = session_expiry_s
+        self._will_delay_s = will_delay_s
         self._receive_maximum = receive_maximum
         self._on_messages = on_messages
         self._client: MqttClient | None = None
@@ -150,11 +152,16 @@ class MqttConnection:
             return Closed(str(client.connection_lost().exception()), None)
         return client.closed_as or Closed("disconnected", None)
 
-    async def disconnect(self) -> None:
-        """Send DISCONNECT and wait until the connection is closed, at most 2 s; then close it anyway."""
+    async def disconnect(self, *, with_will: bool = False) -> None:
+        """Send DISCONNECT and wait until the connection is closed, at most 2 s; then close it anyway.
+
+        with_will (MQTT 5): the broker still sends the will once its delay is over, unless the session goes on before.
+        """
         client = self._client
         if client is None:
             return
+        if with_will:
+            client.keep_will()
         try:
             async with asyncio.timeout(2.0):
                 await client.__aexit__(None, None, None)
@@ -191,9 +198,19 @@ class MqttConnection:
             keepalive=self._keepalive_s,
             timeout=CONNECT_TIMEOUT_S,
             tls_context=context,
-            will=aiomqtt.Will(self._will.topic, self._will.payload, self._will.qos, self._will.retain),
+            will=aiomqtt.Will(
+                self._will.topic, self._will.payload, self._will.qos, self._will.retain, self._will_properties()
+            ),
             **options,
         )
+
+    def _will_properties(self) -> Properties | None:
+        """MQTT 5: the will waits, for a restart or a standby that goes on with the session moves no pump."""
+        if not self.mqtt5:
+            return None
+        properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+        properties.WillDelayInterval = self._will_delay_s
+        return properties
 
 
 def _number(code: Any) -> int:

@@ -11,12 +11,14 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiomqtt
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from kaiser_ingest import reason_codes
 from kaiser_ingest.frames import Incoming, MalformedPacket, PacketSplitter
@@ -127,6 +129,11 @@ class MqttClient(aiomqtt.Client):
         if not self._reading and self._tap is not None and self._is_open():
             self._reading = True
             self._loop.add_reader(self._tap.fileno(), self._on_readable)
+
+    def keep_will(self) -> None:
+        """Have the DISCONNECT that follows leave the will in force (MQTT 5, reason code 0x04)."""
+        reason = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message")
+        self._client.disconnect = partial(self._client.disconnect, reason)  # type: ignore[method-assign]
 
     def abort(self) -> None:
         """Close the socket at once, without DISCONNECT: the broker will send the will."""

@@ -33,6 +33,12 @@ class IngestSettings(CommonSettings):
     mqtt_session_expiry_s: int = Field(
         default=86_400, ge=86_400, description="How long the broker keeps the session of an ingest that is away."
     )
+    mqtt_will_delay_s: int = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="Time in which ingest may come back before devices hear that the server is offline (MQTT 5).",
+    )
     mqtt_broker_statistics: bool = Field(
         default=True, description="Read from $SYS how many messages the broker dropped; off if it hangs up on that."
     )
