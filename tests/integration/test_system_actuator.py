@@ -235,4 +235,6 @@ def test_a_config_push_takes_the_actuators_from_the_registry(rest: httpx.Client,
         lambda: next((body for _, topic, body in device.heard if topic.endswith("/config")), None),
         "it hears its config",
     )
-    assert [(item["gpio"], item["type"], item["name"]) for item in config["actuators"]] == [(PIN, "pump", "Pump")]
+    found = [(item["gpio"], item["actuator_type"], item["actuator_name"]) for item in config["actuators"]]
+    assert found == [(PIN, "pump", "Pump")]
+    assert config["correlation_id"] == config["config_id"]

@@ -116,8 +116,10 @@ def test_a_zone_and_a_config_reach_the_device_and_its_answers_come_back(stack: S
         lambda: rest.get("/api/v1/audit", params={"target": esp_id, "action": "config_response"}).json()["items"],
         "the device's answer is in the audit log",
     )
-    reboot = rest.post(f"/api/v1/esp/devices/{esp_id}/command", json={"command": "reboot"})
-    assert reboot.status_code == 202, reboot.text
+    unknown = rest.post(f"/api/v1/esp/devices/{esp_id}/command", json={"command": "reboot"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, 5204)
+    reset = rest.post(f"/api/v1/esp/devices/{esp_id}/command", json={"command": "factory_reset", "confirm": True})
+    assert reset.status_code == 202, reset.text
 
 
 def test_bad_ids_and_transitions_are_refused_with_a_code(stack: Stack, rest: httpx.Client):
