@@ -27,10 +27,19 @@ _CANNOT_BE_RUN = 126
 
 
 class Keeper:
-    """One kept program. `show` takes each line of its output; without it the output goes to the log alone."""
+    """One kept program. `show` takes each line of its output; without it the output goes to the log alone.
+
+    `instead` is asked with the exit status whenever the program has ended, and may name another one to be run in its
+    place; such an end does not count as the first status.
+    """
 
     def __init__(
-        self, program: Program, settings: StackSettings, console: Console, show: Callable[[str], None] | None = None
+        self,
+        program: Program,
+        settings: StackSettings,
+        console: Console,
+        show: Callable[[str], None] | None = None,
+        instead: Callable[[int], Program | None] | None = None,
     ) -> None:
         self.name = program.name
         self.first_status: int | None = None
@@ -38,6 +47,7 @@ class Keeper:
         self._program = program
         self._console = console
         self._show = show
+        self._instead = instead
         self._pid_file = settings.run_dir / f"{program.name}.pid"
         self._hold = settings.run_dir / f"{program.name}.hold"
         self._stopping = asyncio.Event()
@@ -52,6 +62,10 @@ class Keeper:
                 continue
             started = time.monotonic()
             status = await self._run_once()
+            other = self._instead(status) if self._instead else None
+            if other:
+                self._program = other
+                continue
             if self.first_status is None:
                 self.first_status = status
             if self._stopping.is_set() or self._hold.exists():

@@ -6,11 +6,13 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
-from kaiser_stack import health, ports, procfile, report, secret_files, servers
+from kaiser_stack import health, procfile, report, secret_files, servers
 from kaiser_stack.console import Console
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.keeper import Keeper, in_words
+from kaiser_stack.metrics_ports import MetricsPorts
 from kaiser_stack.process import Child, Program, last_words
 from kaiser_stack.settings import StackSettings
 
@@ -48,10 +50,8 @@ async def start(plan: Plan, started: Started, tasks: asyncio.TaskGroup) -> None:
     metrics_ports = _start_services(plan, commands, environment, started, tasks)
     await asyncio.gather(
         *(
-            _until_ready(
-                keeper, _asking(*([port, plan.settings.http_port] if keeper.name == report.GATEWAY else [port]))
-            )
-            for keeper, port in zip(started.services, metrics_ports.values(), strict=True)
+            _until_ready(keeper, _asking(metrics_ports, keeper.name, plan.settings.http_port))
+            for keeper in started.services
         )
     )
     _save_sessions(started)
@@ -132,20 +132,17 @@ def _start_services(
     started: Started,
     tasks: asyncio.TaskGroup,
 ) -> dict[str, int]:
-    """Start every service; the port of each one's internal HTTP."""
+    """Start every service; the port of each one's internal HTTP, as it is at any moment."""
     if commands:
         plan.console.notice(f"starting {', '.join(commands)}")
-    used = {plan.settings.http_port, plan.settings.nats_port, plan.settings.mqtt_port}
-    metrics_ports: dict[str, int] = {}
+    picked = MetricsPorts(plan.settings, plan.console)
     for place, (name, command) in enumerate(commands.items()):
-        port = ports.next_free(plan.settings.http_port + 1, used)
-        used.add(port)
-        metrics_ports[name] = port
-        program = Program(name, command, {**environment, "KAISER_METRICS_PORT": str(port)})
-        keeper = Keeper(program, plan.settings, plan.console, _shown(plan.console, name, place))
+        program = picked.program(name, command, environment)
+        instead = partial(picked.instead, program)
+        keeper = Keeper(program, plan.settings, plan.console, _shown(plan.console, name, place), instead)
         started.services.append(keeper)
         tasks.create_task(keeper.keep(), name=name)
-    return metrics_ports
+    return picked.by_service
 
 
 def _save_sessions(started: Started) -> None:
@@ -159,10 +156,13 @@ def _shown(console: Console, name: str, place: int) -> Callable[[str], None]:
     return lambda line: console.service(name, place, line)
 
 
-def _asking(*http_ports: int) -> Callable[[], None]:
+def _asking(metrics_ports: Mapping[str, int], name: str, http_port: int) -> Callable[[], None]:
+    """Asks a service on its internal port, as it is at that moment, and the gateway on its public one too."""
+
     def ask() -> None:
-        for port in http_ports:
-            health.probe(port)
+        health.probe(metrics_ports[name])
+        if name == report.GATEWAY:
+            health.probe(http_port)
 
     return ask
 
