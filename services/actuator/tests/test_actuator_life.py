@@ -631,7 +631,7 @@ async def test_history_comes_in_pages_newest_first(life):
 async def test_an_actuator_can_be_changed_and_removed_and_is_part_of_the_configuration_push(life):
     await life.pump(name="Pump 1", critical=True)
     config = await life.registry.config_items(DeviceId(esp_id="ESP_A"), ADA)
-    assert [(item.gpio, item.type, item.name, item.critical) for item in config.actuators] == [
+    assert [(item.gpio, item.actuator_type, item.actuator_name, item.critical) for item in config.actuators] == [
         (5, "pump", "Pump 1", True)
     ]
     command = await life.send("ON")
