@@ -412,13 +412,45 @@ async def test_a_page_of_large_devices_is_cut_by_bytes_and_goes_on(site, databas
     found, cursor, pages = [], None, 0
     while pages == 0 or cursor is not None:
         page = await site.api.list_devices(DevicesQuery(limit=1000, cursor=cursor), ADA)
-        assert len(page.model_dump_json()) < 3_300_000
+        assert len(page.model_dump_json()) < 1_100_000
         found += [device.esp_id for device in page.items]
         cursor, pages = page.next_cursor, pages + 1
     assert found == ["ESP_A", *(f"ESP_L{number:03}" for number in range(600))]
-    assert pages == 2
+    assert pages == 6
 
 
 def test_metadata_over_its_bound_is_refused():
     with pytest.raises(ValidationError):
         RegisterDevice(esp_id="ESP_A", metadata={"note": "x" * 8_200})
+
+
+async def test_pages_are_bounded_in_bytes_and_not_in_characters(site, database):
+    wide = json.dumps({"note": "\U0001f331" * 2_500})
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO health.devices (esp_id, kaiser_id, hardware_type, state, metadata)"
+            " SELECT 'ESP_L' || lpad(n::text, 3, '0'), 'god', 'ESP32_WROOM', 'approved', %s"
+            " FROM generate_series(0, 399) n",
+            (wide,),
+        )
+        connection.execute(
+            "INSERT INTO health.audit_log (actor, role, request_id, action, target, before, after)"
+            " SELECT 'ada', 'operator', 'r', 'patch_device', 'ESP_L', %(wide)s, %(wide)s"
+            " FROM generate_series(1, 200)",
+            {"wide": wide},
+        )
+    found, cursor = [], None
+    while not found or cursor is not None:
+        page = await site.api.list_devices(DevicesQuery(limit=1000, cursor=cursor), ADA)
+        assert len(page.model_dump_json().encode()) < 1_100_000
+        found += [device.esp_id for device in page.items]
+        cursor = page.next_cursor
+    assert found == ["ESP_A", *(f"ESP_L{number:03}" for number in range(400))]
+    entries, cursor = [], None
+    while not entries or cursor is not None:
+        entry_page = await site.api.audit(AuditQuery(limit=1000, cursor=cursor), ADA)
+        assert len(entry_page.model_dump_json().encode()) < 1_100_000
+        entries += [entry.id for entry in entry_page.items]
+        cursor = entry_page.next_cursor
+    assert len(entries) == 201
+    assert entries == sorted(set(entries), reverse=True)

@@ -37,8 +37,8 @@ log = structlog.get_logger()
 
 RowT = TypeVar("RowT", bound=BaseModel)
 
-MOST_PAGE_BYTES = 3 * 1024 * 1024
-"""Below what NATS carries in one message."""
+MOST_PAGE_BYTES = 1_000_000
+"""Well below what NATS carries in one message."""
 _REPLAY_AT_MOST = 1000
 _KNOWN_WITHIN = 20
 _ASK_EVERY_S = 0.1
@@ -193,7 +193,7 @@ def within(rows: list[RowT], most_bytes: int) -> list[RowT]:
     """As many of the first rows as take so many bytes in JSON, but at least one."""
     size = 0
     for place, row in enumerate(rows):
-        size += len(row.model_dump_json())
+        size += len(row.model_dump_json().encode())
         if size > most_bytes and place:
             return rows[:place]
     return rows
