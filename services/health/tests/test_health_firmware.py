@@ -13,7 +13,7 @@ from kaiser_common.topics import Kind
 from kaiser_health.downlink import check_command, check_size, config_payload
 from kaiser_health.outgoing import payload_of, topic_of
 from kaiser_health.presence import has_rebooted
-from kaiser_health.pushes import Answer, Push, answered, match
+from kaiser_health.pushes import Answer, Push, answered, match, overdue, supersedes
 from pydantic import ValidationError
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -155,6 +155,8 @@ def test_a_reboot_is_another_boot_id_or_an_uptime_that_fell(uptime, boot_id, las
         ([said("sensor", "applied"), said("sensor", "applied")], "pending"),
         ([said("sensor", "applied"), said("actuator", "applied")], "applied"),
         ([said("actuator", "applied"), said("sensor", "partial")], "partial"),
+        ([said("sensor", "partial"), said("actuator", "applied"), said("system", "failed")], "failed"),
+        ([said("sensor", "partial"), said("actuator", "applied"), said("actuator", "failed")], "partial"),
         ([said("sensor", "applied"), said("actuator", "failed")], "failed"),
         ([said("sensor", "applied"), said("system", "failed")], "failed"),
         ([said("system", "failed")], "failed"),
@@ -201,9 +203,49 @@ def test_answers_in_any_order_repeated_and_over_restarts_end_a_push_as_its_scope
                 expected = "failed"
             elif of_sent <= first.keys():
                 expected = "partial" if "partial" in [first[each] for each in of_sent] else "applied"
+        elif expected == "partial" and (scope, state) == ("system", "failed"):
+            expected = "failed"
         for _ in range(2 if number in repeated else 1):
             push = answered(push, said(scope, state))
         if number in restarts:
             push = restarted(push)
     assert push.state == expected
     assert (push.ended_at is None) == (expected == "pending")
+
+
+TOKEN = replace(PUSH, kind="command", payload={"command": "set_emergency_token", "params": {"token": "s"}})
+ZONE_OUT = replace(PUSH, kind="zone", payload={"zone_id": ""})
+
+
+@pytest.mark.parametrize(
+    ("push", "sent", "waits_s"),
+    [
+        (PUSH, 3, 30),
+        (replace(PUSH, kind="zone", payload={"zone_id": "north"}), 3, 30),
+        (ZONE_OUT, 3, 180),
+        (replace(PUSH, kind="command", payload={"command": "status"}), 1, 10),
+        (TOKEN, 1, 86_400),
+    ],
+)
+def test_a_push_is_sent_and_waited_for_as_its_device_answers(push, sent, waits_s):
+    for second in range(0, waits_s, 5):
+        push = overdue(push, T0 + second * S, 10 * S, 3, 180 * S)
+        assert push.state == "pending", second
+    assert push.tries == sent
+    assert overdue(push, T0 + waits_s * S, 10 * S, 3, 180 * S).state == "timeout"
+
+
+def test_only_a_newer_token_supersedes_a_command():
+    status = replace(PUSH, kind="command", payload={"command": "status"})
+    assert supersedes("command", TOKEN.payload, TOKEN)
+    assert not supersedes("command", TOKEN.payload, status)
+    assert not supersedes("command", status.payload, TOKEN)
+    assert not supersedes("command", status.payload, status)
+    assert supersedes("zone", ZONE_OUT.payload, ZONE_OUT)
+    assert not supersedes("zone", ZONE_OUT.payload, PUSH)
+
+
+def test_what_a_device_says_twice_is_kept_once():
+    refused = replace(said("sensor", "partial", message="1 failed"), failures=({"gpio": 5},))
+    push = answered(answered(PUSH, refused), refused)
+    assert (push.failures, push.message) == (({"gpio": 5},), "1 failed")

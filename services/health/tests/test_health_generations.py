@@ -259,6 +259,33 @@ async def test_a_refused_actuator_fails_a_configuration_whose_sensors_were_taken
     assert (last["status"], last["failures"]) == ("failed", [failure])
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_configuration_that_the_device_took_in_part_and_could_not_keep_has_failed(site, together):
+    push = await site.devices.push_config(PushConfig(esp_id="ESP_A", config=CONFIG), ADA)
+    failure = {"type": "sensor", "gpio": 5, "error": "VALIDATION_FAILED"}
+    asked = {"correlation_id": push.push_id}
+    said = [
+        site.message("config.response", type="sensor", status="partial_success", failures=[failure], **asked),
+        site.message("config.response", type="actuator", status="success", count=1, **asked),
+        site.message("config.response", type="system", status="error", message="persist failed", **asked),
+        site.message("system.intent", outcome="failed", code="COMMIT_FAILED", **asked),
+    ]
+    for batch in [said] if together else [[each] for each in said]:
+        await site.inbox.on_messages(batch)
+    told = await site.events("config_response")
+    assert [event["status"] for event in told] == ["pending", "partial", "failed"]
+    assert told[-1]["failures"] == [failure]
+    assert "persist failed" in told[-1]["message"]
+    assert await site.told("intent_outcome") == [], "it is about a push that has ended"
+
+
+async def test_a_state_of_a_devices_life_cycle_is_told(site):
+    await site.say("system.intent", outcome="entered_safe_mode", correlation_id="c1", lifecycle=True)
+    await site.say("system.intent", outcome="accepted", correlation_id="c2")
+    assert [event["details"]["outcome"] for event in await site.told("device_lifecycle")] == ["entered_safe_mode"]
+    assert await site.told("intent_outcome") == []
+
+
 async def test_an_intent_that_was_rejected_fails_its_push_and_another_one_is_told(site):
     push = await site.devices.push_config(PushConfig(esp_id="ESP_A", config=CONFIG), ADA)
     refused = {"outcome": "rejected", "code": "REGISTRATION_PENDING", "reason": "not registered"}
@@ -317,6 +344,21 @@ async def test_a_token_that_a_device_took_is_kept_for_its_emergencies_and_shown_
     assert "s3cret-token" not in json.dumps(payload)
 
 
+async def test_a_token_counts_however_late_its_device_says_that_it_took_it(site):
+    await site.beat(uptime=1, boot_sequence_id="b1")
+    for token in ("first", "second"):
+        command = CommandRequest(command="set_emergency_token", params={"token": token})
+        await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
+    site.now += timedelta(hours=20)
+    await site.inbox.sweep()
+    assert len(await site.sent()) == 2, "a command is sent once"
+    await site.say("system.response", command="set_emergency_token", success=True, details={"token": "second"})
+    assert (await site.record())["emergency_token"] == "second"
+    events = await site.told("system_command")
+    assert [event["details"]["state"] for event in events] == ["pending", "pending", "applied"]
+    assert "second" not in json.dumps(events)
+
+
 @pytest.mark.parametrize("params", [{}, {"token": ""}, {"token": "x" * 65}, {"token": 5}])
 async def test_a_token_that_no_device_could_be_asked_for_is_refused(site, params):
     await site.beat(uptime=1, boot_sequence_id="b1")
@@ -326,13 +368,32 @@ async def test_a_token_that_no_device_could_be_asked_for_is_refused(site, params
     assert caught.value.problem.status == 422
 
 
-async def test_what_a_one_wire_scan_has_found_is_told(site):
+@pytest.mark.parametrize("result_first", [True, False])
+async def test_what_a_one_wire_scan_has_found_is_told_with_its_command(site, result_first):
     await site.beat(uptime=1, boot_sequence_id="b1")
     command = CommandRequest(command="onewire/scan", params={"pin": 4})
-    await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
-    await site.say("system.response", command="onewire/scan", success=True, status="ok")
-    await site.say("system.scan", devices=["28FF641E8D3C0C79"])
-    assert [event["details"]["devices"] for event in await site.told("onewire_scan")] == [["28FF641E8D3C0C79"]]
+    push = await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
+    says = [
+        ("system.scan", {"devices": ["28FF641E8D3C0C79"]}),
+        ("system.response", {"command": "onewire/scan", "success": True, "status": "ok"}),
+    ]
+    for kind, fields in says if result_first else reversed(says):
+        await site.say(kind, **fields)
+    [found] = [event["details"] for event in await site.told("onewire_scan")]
+    assert (found["devices"], found["push_id"]) == (["28FF641E8D3C0C79"], push.push_id)
+    assert [event["details"]["state"] for event in await site.told("system_command")] == ["pending", "applied"]
+
+
+async def test_a_scan_that_nobody_asked_for_names_no_command(site):
+    await site.say("system.scan", devices=[])
+    assert [event["details"].get("push_id") for event in await site.told("onewire_scan")] == [None]
+
+
+async def test_what_a_device_answers_to_a_command_is_told(site):
+    await site.beat(uptime=1, boot_sequence_id="b1")
+    await site.devices.push_command(PushCommand(esp_id="ESP_A", command=CommandRequest(command="status")), ADA)
+    await site.say("system.response", command="status", success=True, details={"state": 8, "sensor_count": 2})
+    assert (await site.told("system_command"))[-1]["details"]["answer"] == {"state": 8, "sensor_count": 2}
 
 
 async def test_a_device_that_leaves_its_zone_without_a_word_is_confirmed_by_its_heartbeat(site):
@@ -353,6 +414,25 @@ async def test_a_device_that_leaves_its_zone_without_a_word_is_confirmed_by_its_
     await site.beat(zone_id="")
     assert (await site.device()).zone_id is None
     assert [event["status"] for event in await site.events("zone_assignment")][-1] == "removed"
+
+
+async def test_a_device_that_leaves_its_zone_without_a_word_is_waited_for_until_its_heartbeat(site):
+    await site.say("zone.ack", status="zone_assigned", zone_id="z1")
+    await site.devices.push_zone(PushZone(esp_id="ESP_A", zone=ZoneRequest(zone_id=None)), ADA)
+    for _ in range(11):
+        site.now += timedelta(seconds=5)
+        await site.inbox.sweep()
+    assert len(await site.sent()) == 3
+    await site.say("system.heartbeat", zone_id="")
+    assert [event["status"] for event in await site.events("zone_assignment")] == ["pending", "removed"]
+
+
+async def test_a_device_that_stays_in_its_zone_ends_the_push_that_takes_it_out(site):
+    await site.devices.push_zone(PushZone(esp_id="ESP_A", zone=ZoneRequest(zone_id=None)), ADA)
+    for _ in range(4):
+        await site.beat(zone_id="z1")
+        await site.inbox.sweep()
+    assert [event["status"] for event in await site.events("zone_assignment")] == ["pending", "timeout"]
 
 
 async def test_a_zone_that_a_device_refuses_fails_at_once(site):

@@ -174,7 +174,7 @@ ANSWER = Answer("ESP_A", "config", "applied", None, "ok", (), T0 + S)
 def test_a_config_is_sent_three_times_and_then_timed_out():
     push, sent = PUSH, []
     for second in range(60):
-        after = overdue(push, T0 + second * S, 10 * S, 3)
+        after = overdue(push, T0 + second * S, 10 * S, 3, 180 * S)
         if after != push:
             sent.append((second, after.state, after.tries))
         push = after
@@ -182,7 +182,7 @@ def test_a_config_is_sent_three_times_and_then_timed_out():
 
 
 def test_a_command_is_never_sent_twice():
-    assert overdue(replace(PUSH, kind="command"), T0 + 10 * S, 10 * S, 3).state == "timeout"
+    assert overdue(replace(PUSH, kind="command"), T0 + 10 * S, 10 * S, 3, 180 * S).state == "timeout"
 
 
 def test_an_answer_ends_a_push_once():
@@ -214,14 +214,14 @@ def test_whatever_happens_a_push_ends_and_stays_ended(steps):
         if what == "answer":
             push = answered(push, ANSWER)
         elif what == "sweep":
-            push = overdue(push, now, 10 * S, 3)
+            push = overdue(push, now, 10 * S, 3, 180 * S)
         else:
             push = superseded(push, now)
         if push.state != "pending":
             ended = ended or push
             assert push == ended
     for second in range(60, 200):
-        push = overdue(push, T0 + second * S, 10 * S, 3)
+        push = overdue(push, T0 + second * S, 10 * S, 3, 180 * S)
     assert push.state != "pending"
     assert push.tries <= 3
 

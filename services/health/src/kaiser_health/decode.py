@@ -55,7 +55,8 @@ class Batch:
     heard: dict[str, datetime] = field(default_factory=dict)
     heartbeats: list[Heartbeat] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
-    intents: list[Intent] = field(default_factory=list)
+    lifecycle: list[Intent] = field(default_factory=list)
+    """What devices say of their states; a state that is a failure is among the answers."""
     wills: list[Will] = field(default_factory=list)
     """Those behind which the batch has nothing of their device."""
     errors: list[DeviceError] = field(default_factory=list)
@@ -105,9 +106,10 @@ def _sort(message: BaseModel, batch: Batch) -> None:
             batch.sessions.append(message)
             batch.newcomers.setdefault(message.esp_id, message.kaiser_id)
         case Intent():
-            batch.intents.append(message)
             if (answer := of_intent(message)) is not None:
                 batch.answers.append((answer, message))
+            elif message.lifecycle:
+                batch.lifecycle.append(message)
         case DeviceError():
             batch.errors.append(message)
         case ConfigResponse() | ZoneAck() | SystemResponse() | ScanResult():
@@ -156,7 +158,7 @@ def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -
             state = "applied" if message.success else "failed"
             push_id = message.correlation_id
             text = message.error or message.message or message.status
-            return Answer(message.esp_id, "command", state, push_id, text, [], at, message.command)
+            return Answer(message.esp_id, "command", state, push_id, text, [], at, message.command, message.details)
 
 
 def time_of(at_ms: int) -> datetime:

@@ -24,7 +24,7 @@ from kaiser_common.topics import parse
 from kaiser_health import audit, outgoing, push_store, store
 from kaiser_health.decode import Clock
 from kaiser_health.downlink import SET_TOKEN, Generation, check_command, check_size, config_payload
-from kaiser_health.pushes import Kind, Push, superseded
+from kaiser_health.pushes import Kind, Push, superseded, supersedes
 from kaiser_health.settings import HealthSettings
 
 _MOST_TOKEN = 64
@@ -96,7 +96,7 @@ class DeviceApi:
             push = self._new(device, kind, payload, now)
             _check(device, push)
             for older in await push_store.pending_of(connection, [esp_id]):
-                if older.kind == kind and kind != "command":
+                if supersedes(kind, payload, older):
                     await push_store.update(connection, superseded(older, now))
             await push_store.add(connection, push)
             await audit.note(connection, caller, f"push_{kind}", esp_id, after=_shown(payload))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any
 
 import structlog
 from kaiser_common.bus import Bus, Outgoing
@@ -22,17 +24,18 @@ from kaiser_health import audit, metrics, outgoing, presence_store, push_store, 
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.decode import Batch, Clock, decode, time_of
 from kaiser_health.device_codes import meaning
-from kaiser_health.downlink import SET_TOKEN
+from kaiser_health.downlink import SCAN
 from kaiser_health.limits import PendingLimit
 from kaiser_health.presence import Transition, new_pending
 from kaiser_health.presence_store import Beat, Connection, Known
-from kaiser_health.pushes import Answer, Push, answered, match
+from kaiser_health.pushes import Answer, Push, answered, match, sets_token
 from kaiser_health.pushes import overdue as overdue_push
 from kaiser_health.settings import HealthSettings
 
 log = structlog.get_logger()
 
 _MOST_EPOCHS = 20_000
+_SCAN_TAKES = timedelta(seconds=60)
 _DEVICE = Caller(user="device", role="device", request_id="")
 
 
@@ -251,32 +254,54 @@ class Inbox:
         )
 
     async def _note_answers(self, connection: Connection, batch: Batch, now: datetime, told: Told) -> None:
+        told.events += [outgoing.intent_event(each, now) for each in batch.lifecycle]
         if not batch.answers:
             return
-        pending = await push_store.pending_of(connection, sorted({answer.esp_id for answer, _ in batch.answers}))
+        esp_ids = {answer.esp_id for answer, _ in batch.answers}
+        push_ids = {answer.push_id for answer, _ in batch.answers if answer.push_id}
+        found = await push_store.concerned(connection, sorted(esp_ids), sorted(push_ids))
+        pushes = {push.push_id: push for push in found}
         for answer, message in batch.answers:
+            push = match(pushes.values(), answer)
             if isinstance(message, ScanResult):
-                told.events.append(outgoing.scan_event(message, now))
-            push = match(pending, answer)
+                await self._tell_scan(connection, message, push, now, told)
             if push is None:
                 log.info("answer_without_push", esp_id=answer.esp_id, kind=answer.kind, push_id=answer.push_id)
-                if isinstance(message, Intent) and not await push_store.is_ours(connection, message.correlation_id):
+                if isinstance(message, Intent):
                     told.events.append(outgoing.intent_event(message, now))
                 continue
             after = answered(push, answer)
-            pending.remove(push)
+            if after is push:
+                continue
+            pushes[push.push_id] = after
             if after.state == "pending":
-                pending.append(after)
                 await push_store.update(connection, after)
             else:
-                await self._end_push(connection, after, now, told)
+                await self._end_push(connection, after, now, told, answer.details)
 
-    async def _end_push(self, connection: Connection, push: Push, now: datetime, told: Told) -> None:
-        """Keep how a push ended, and what follows from it."""
+    async def _tell_scan(
+        self, connection: Connection, scan: ScanResult, push: Push | None, now: datetime, told: Told
+    ) -> None:
+        """Publish what a scan found, with the command that it is for: that may have been answered already."""
+        push_id = push.push_id if push else None
+        if push_id is None:
+            since = time_of(scan.received_at) - _SCAN_TAKES
+            push_id = await push_store.last_command(connection, scan.esp_id, SCAN, since)
+        told.events.append(outgoing.scan_event(scan, push_id, now))
+
+    async def _end_push(
+        self,
+        connection: Connection,
+        push: Push,
+        now: datetime,
+        told: Told,
+        details: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Keep how a push ended, and what follows from it. details: what the device answered to a command."""
         await push_store.update(connection, push)
         metrics.PUSHES.labels(push.kind, push.state).inc()
-        told.events.append(outgoing.push_event(push, now))
-        if push.kind == "command" and push.state == "applied" and push.payload.get("command") == SET_TOKEN:
+        told.events.append(outgoing.push_event(push, now, details))
+        if sets_token(push) and push.state == "applied":
             await store.set_token(connection, push.esp_id, str(push.payload["params"].get("token", "")))
             told.changed.add(push.esp_id)
         if push.kind == "zone" and push.state == "applied":
@@ -331,12 +356,14 @@ class Inbox:
     async def _push_again(
         self, connection: Connection, push: Push, now: datetime, timeout: timedelta, told: Told
     ) -> None:
-        after = overdue_push(push, now, timeout, self._settings.push_tries)
-        if after.state == "pending":
-            await push_store.update(connection, after)
-            told.outbox.append(outgoing.push_message(after, now, timeout.total_seconds()))
-        else:
+        silence = timedelta(seconds=self._settings.heartbeat_timeout_s)
+        after = overdue_push(push, now, timeout, self._settings.push_tries, silence)
+        if after.state != "pending":
             await self._end_push(connection, after, now, told)
+            return
+        await push_store.update(connection, after)
+        if after.tries > push.tries:
+            told.outbox.append(outgoing.push_message(after, now, timeout.total_seconds()))
 
 
 def to_beat(heartbeat: Heartbeat) -> Beat:

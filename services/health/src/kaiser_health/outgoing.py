@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from kaiser_common.bus import Outgoing
@@ -17,7 +18,7 @@ from kaiser_common.subjects import event_subject, outbox_subject
 from kaiser_common.topics import Kind, build
 from pydantic import BaseModel
 
-from kaiser_health.downlink import to_json
+from kaiser_health.downlink import SET_TOKEN, to_json
 from kaiser_health.presence import Transition
 from kaiser_health.pushes import Push
 
@@ -140,8 +141,8 @@ def health_event(
     return _event("esp_health", esp_id, event, f"health-{esp_id}-{fact}-{online}")
 
 
-def push_event(push: Push, now: datetime) -> Outgoing:
-    """The event that tells how a push stands."""
+def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingProxyType({})) -> Outgoing:
+    """The event that tells how a push stands. answer: what the device answered to a command beside that."""
     event_id = f"push-{push.push_id}-{push.state}"
     if push.kind == "config":
         config = ConfigResponseEvent(
@@ -178,7 +179,13 @@ def push_event(push: Push, now: datetime) -> Outgoing:
         now,
         esp_id=push.esp_id,
         severity="info" if push.state in ("pending", "applied") else "warning",
-        details={"command": command, "state": push.state, "push_id": push.push_id, "message": push.message},
+        details={
+            "command": command,
+            "state": push.state,
+            "push_id": push.push_id,
+            "message": push.message,
+            **({"answer": dict(answer)} if answer and command != SET_TOKEN else {}),
+        },
         event_id=event_id,
     )
 
@@ -196,14 +203,22 @@ def reboot_event(esp_id: str, heartbeat: Heartbeat, now: datetime) -> Outgoing:
     )
 
 
-def scan_event(scan: ScanResult, now: datetime) -> Outgoing:
-    """system_event of the one-wire devices that a device has found: their ROM codes, and the gpio where it is known."""
+def scan_event(scan: ScanResult, push_id: str | None, now: datetime) -> Outgoing:
+    """system_event of the one-wire devices that a device has found: their ROM codes, and the gpio where it is known.
+
+    push_id: of the command that asked for the scan.
+    """
     return system_event(
         "onewire_scan",
         f"{scan.esp_id} found {len(scan.devices)} one-wire devices",
         now,
         esp_id=scan.esp_id,
-        details={"gpio": scan.gpio, "devices": scan.devices, "correlation_id": scan.correlation_id},
+        details={
+            "gpio": scan.gpio,
+            "devices": scan.devices,
+            "correlation_id": scan.correlation_id,
+            "push_id": push_id,
+        },
         event_id=f"onewire_scan-{scan.esp_id}-{scan.received_at}",
     )
 

@@ -8,8 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from kaiser_health.downlink import SET_TOKEN
-from kaiser_health.pushes import Push
+from kaiser_health.pushes import Push, sets_token
 
 Connection = AsyncConnection[Any]
 
@@ -50,10 +49,25 @@ async def pending_of(connection: Connection, esp_ids: Sequence[str]) -> list[Pus
         return await cursor.fetchall()
 
 
-async def is_ours(connection: Connection, push_id: str) -> bool:
-    """Whether there is a push with the id, ended or not."""
-    cursor = await connection.execute("SELECT 1 FROM health.pushes WHERE push_id = %s", (push_id,))
-    return await cursor.fetchone() is not None
+async def concerned(connection: Connection, esp_ids: Sequence[str], push_ids: Sequence[str]) -> list[Push]:
+    """As `pending_of`, with the pushes that are named by their ids whatever became of them."""
+    async with connection.cursor(row_factory=class_row(Push)) as cursor:
+        await cursor.execute(
+            _SELECT + "WHERE (state = 'pending' AND esp_id = ANY(%s)) OR push_id = ANY(%s) ORDER BY push_id FOR UPDATE",
+            (list(esp_ids), list(push_ids)),
+        )
+        return await cursor.fetchall()
+
+
+async def last_command(connection: Connection, esp_id: str, command: str, since: datetime) -> str | None:
+    """The push_id of the newest such command to a device since then, whatever became of it."""
+    cursor = await connection.execute(
+        "SELECT push_id FROM health.pushes WHERE esp_id = %s AND kind = 'command' AND payload->>'command' = %s"
+        " AND created_at >= %s ORDER BY created_at DESC LIMIT 1",
+        (esp_id, command, since),
+    )
+    row = await cursor.fetchone()
+    return str(row[0]) if row else None
 
 
 async def overdue(connection: Connection, now: datetime, limit: int = 500) -> list[Push]:
@@ -90,6 +104,6 @@ async def update(connection: Connection, push: Push) -> None:
 
 def _without_secrets(push: Push) -> dict[str, Any]:
     """What is kept of a push: the token that it carries only as long as it may be sent again."""
-    if push.state == "pending" or push.payload.get("command") != SET_TOKEN:
+    if push.state == "pending" or not sets_token(push):
         return push.payload
     return {**push.payload, "params": {}}
