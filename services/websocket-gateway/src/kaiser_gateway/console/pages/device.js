@@ -11,7 +11,12 @@ import { link } from "../ui/route.js";
 import { Chart } from "../ui/chart.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
 
-const COMMANDS = ["diagnostics", "reboot", "safe_mode", "exit_safe_mode", "resume_operation", "reset_config"];
+/** The system commands without parameters that each firmware generation knows. */
+const COMMANDS = {
+  A: ["factory_reset"],
+  B: ["diagnostics", "status", "get_config", "safe_mode", "exit_safe_mode", "onewire/scan", "factory_reset"],
+};
+const HARMLESS = new Set(["diagnostics", "status", "get_config", "onewire/scan"]);
 const ANSWERS = new Set(["config_response", "zone_assignment", "system_event"]);
 const ANSWERS_KEPT = 20;
 const DAY_MS = 86_400_000;
@@ -67,10 +72,14 @@ const facts = (device, now) => [
   ["Signal", device.wifi_rssi === null ? null : `${device.wifi_rssi} dBm`],
   ["Sensors, actuators", `${orNone(device.sensor_count)}, ${orNone(device.actuator_count)}`],
   ["Hardware", device.hardware_type],
-  ["Firmware", orNone(device.firmware_version)],
+  ["Firmware", `${orNone(device.firmware_version)}, generation ${device.generation}`],
+  ["Restarts seen", number(device.boot)],
   ["Address", orNone(device.ip)],
   ["Registered", dateTime(device.created_at)],
 ];
+
+/** A mock takes what generation B knows, whichever generation it imitates. */
+const commandsOf = ({ esp_id: espId, generation }) => COMMANDS[espId.startsWith("MOCK_") ? "B" : generation];
 
 function SendPanel({ device }) {
   const { api, toasts } = useApp();
@@ -81,7 +90,7 @@ function SendPanel({ device }) {
     toasts.say("The configuration was sent; the answer shows up on this page.", "info");
   });
   const [send, sending] = useAction(async () => {
-    await api.post(url + "command", { command: asked });
+    await api.post(url + "command", { command: asked, ...(asked === "factory_reset" && { confirm: true }) });
     toasts.say(`${asked} was sent.`, "info");
     setAsked(null);
   });
@@ -91,12 +100,13 @@ function SendPanel({ device }) {
         <p>Sends the device its sensors and actuators as they are set up here.</p>
       <//>
       <${Form} onSubmit=${({ command }) => setAsked(command)} submit="Send command…" state=${{ problem: null, isBusy: false }}>
-        <${SelectField} label="System command" name="command" options=${COMMANDS} />
+        <${SelectField} label="System command" name="command" options=${commandsOf(device)} />
       <//>
       ${asked && html`
         <${Dialog} title=${`Send ${asked} to ${device.esp_id}?`} onClose=${() => setAsked(null)}>
-          <${Form} onSubmit=${send} submit=${`Send ${asked}`} state=${sending} danger=${asked !== "diagnostics"}>
-            <p>It is sent once; a device that is offline does not get it later.</p>
+          <${Form} onSubmit=${send} submit=${`Send ${asked}`} state=${sending} danger=${!HARMLESS.has(asked)}>
+            <p>It is sent once; a device that is offline does not get it later.
+              ${asked === "factory_reset" && " The device forgets its network, its configuration and its zone."}</p>
           <//>
         <//>`}
     <//>`;
