@@ -165,6 +165,7 @@ async def test_a_boot_id_makes_a_device_generation_b_and_each_restart_is_told(si
     await site.beat(uptime=5, boot_sequence_id="b1")
     await site.beat(uptime=65, boot_sequence_id="b2")
     await site.beat(uptime=125)
+    assert [event["generation"] for event in await site.events("esp_health") if "uptime" in event][:2] == ["A", "B"]
     record, device = await site.record(), await site.device()
     assert (record["generation"], record["boot"]) == ("B", 2)
     assert (device.generation, device.boot) == ("B", 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from kaiser_common.bus import Bus, Outgoing
@@ -177,6 +177,7 @@ class Inbox:
                         now,
                         heartbeat=heartbeat,
                         last_seen_at=device.last_seen_at,
+                        generation=generation_of(heartbeat, device),
                     )
                 )
 
@@ -204,6 +205,7 @@ class Inbox:
             heartbeat.sensor_count,
             heartbeat.actuator_count,
             heartbeat.firmware_version,
+            generation_of(heartbeat, device),
         )
         before, told_at = self._last_events.get(heartbeat.esp_id, (None, now))
         if figures == before and now - told_at < timedelta(seconds=self._settings.health_event_s):
@@ -364,6 +366,11 @@ class Inbox:
         await push_store.update(connection, after)
         if after.tries > push.tries:
             told.outbox.append(outgoing.push_message(after, now, timeout.total_seconds()))
+
+
+def generation_of(heartbeat: Heartbeat, device: Known) -> Literal["A", "B"]:
+    """The generation of a device's firmware, this heartbeat included."""
+    return "B" if heartbeat.boot_sequence_id else device.generation
 
 
 def to_beat(heartbeat: Heartbeat) -> Beat:

@@ -120,6 +120,7 @@ def health_event(
     *,
     heartbeat: Heartbeat | None = None,
     last_seen_at: datetime | None = None,
+    generation: Literal["A", "B"] | None = None,
 ) -> Outgoing:
     """esp_health of a device, with its figures where a heartbeat is at hand."""
     event = EspHealthEvent(
@@ -133,6 +134,7 @@ def health_event(
         sensor_count=heartbeat.sensor_count if heartbeat else None,
         actuator_count=heartbeat.actuator_count if heartbeat else None,
         firmware_version=heartbeat.firmware_version if heartbeat else None,
+        generation=generation,
         ts=_ms(now),
         topic=build(Kind.HEARTBEAT, kaiser_id, esp_id) if heartbeat else None,
     )

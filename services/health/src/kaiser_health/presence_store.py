@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kaiser_common.database import copy_upsert
 from psycopg import AsyncConnection
@@ -50,6 +50,8 @@ class Known(NamedTuple):
     online: bool
     was_online: bool
     last_seen_at: datetime | None
+    generation: Literal["A", "B"]
+    """As it was before what was heard now."""
 
 
 async def note_heard(
@@ -73,7 +75,7 @@ async def note_heard(
                 %(now)s - make_interval(secs => coalesce(d.heartbeat_timeout_s, %(timeout_s)s))))
         FROM heard JOIN before USING (esp_id)
         WHERE d.esp_id = heard.esp_id
-        RETURNING d.esp_id, d.kaiser_id, d.state, d.online, before.online, d.last_seen_at
+        RETURNING d.esp_id, d.kaiser_id, d.state, d.online, before.online, d.last_seen_at, d.generation
         """,
         {"ids": ids, "times": [heard[esp_id] for esp_id in ids], "now": now, "timeout_s": timeout_s},
     )

@@ -105,7 +105,10 @@ class ActuatorAlertEvent(BaseModel):
 
 
 class EspHealthEvent(BaseModel):
-    """A device's state and figures. heap_free in bytes, wifi_rssi in dBm, uptime in s, last_seen and ts in ms."""
+    """A device's state and figures. heap_free in bytes, wifi_rssi in dBm, uptime in s, last_seen and ts in ms.
+
+    generation: of its firmware, where a heartbeat is at hand.
+    """
 
     model_config = FROZEN
 
@@ -119,6 +122,7 @@ class EspHealthEvent(BaseModel):
     sensor_count: int | None = None
     actuator_count: int | None = None
     firmware_version: str | None = None
+    generation: Literal["A", "B"] | None = None
     ts: int
     topic: str | None = None
 
