@@ -25,6 +25,7 @@ import nats
 import pytest
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.settings import CommonSettings
+from kaiser_common.topics import filters
 
 WITHIN_S = 60.0
 
@@ -268,7 +269,8 @@ class ScriptedBroker:
                     if self._connack:
                         break
                 elif first == 0x80:
-                    writer.write(bytes([0x90, 25]) + body[:2] + b"\x00" + bytes([self._suback] * 22))
+                    answers = bytes([self._suback] * len(filters()))
+                    writer.write(bytes([0x90, 3 + len(answers)]) + body[:2] + b"\x00" + answers)
                 elif first == 0x30 and self._puback is not None:
                     end = 2 + struct.unpack(">H", body[:2])[0]
                     writer.write(b"\x40\x03" + body[end : end + 2] + bytes([self._puback]))
