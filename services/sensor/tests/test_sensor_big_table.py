@@ -51,7 +51,7 @@ async def fill(url: str) -> None:
         )
         await connection.execute(
             "INSERT INTO sensor.latest SELECT DISTINCT ON (esp_id, gpio, sensor_type, address) * FROM sensor.data"
-            " ORDER BY esp_id, gpio, sensor_type, time DESC"
+            " ORDER BY esp_id, gpio, sensor_type, address, time DESC"
         )
         await rollup_store.note(connection, MINUTE, [Span(NOW - WEEK - DAY, NOW)])
         for rollup in (MINUTE, HOUR):
@@ -67,9 +67,15 @@ class Explaining:
 
     def __init__(self, connection):
         self._connection = connection
+        self.plans = []
 
     async def execute(self, query, parameters):
-        return await self._connection.execute(f"EXPLAIN (FORMAT JSON) {query}", parameters)
+        cursor = await self._connection.execute(f"EXPLAIN (FORMAT JSON) {query}", parameters)
+        [(self.plans,)] = await cursor.fetchall()
+        return self
+
+    async def fetchall(self):
+        return []
 
 
 def nodes(plan: dict) -> list[tuple[str, str]]:
@@ -80,8 +86,9 @@ def nodes(plan: dict) -> list[tuple[str, str]]:
 
 async def explained(url: str, ask) -> list[tuple[str, str]]:
     async with await psycopg.AsyncConnection.connect(url) as connection:
-        [(plans,)] = await ask(Explaining(connection))
-    return [node for node in nodes(plans[0]["Plan"]) if node[1]]
+        explaining = Explaining(connection)
+        await ask(explaining)
+    return [node for node in nodes(explaining.plans[0]["Plan"]) if node[1]]
 
 
 @pytest.mark.parametrize("esp_id", [None, "TEST_7"])
