@@ -43,6 +43,13 @@ def test_mosquitto_starts_with_its_configuration(tmp_path, free_port, missing):
         process.communicate(timeout=10)
 
 
+@pytest.mark.parametrize("name", sorted(each.name for each in (DEPLOY / "mosquitto").glob("*.conf")))
+def test_mosquitto_keeps_messages_at_qos_0_of_devices_while_ingest_is_away(name):
+    lines = (DEPLOY / "mosquitto" / name).read_text().splitlines()
+    if any(line.startswith("listener ") for line in lines):
+        assert "queue_qos0_messages true" in lines
+
+
 @pytest.mark.parametrize("name", ["nats/nats.conf", "mosquitto/mosquitto.conf"])
 def test_nothing_listens_on_the_network_by_default(name):
     assert "127.0.0.1" in (DEPLOY / name).read_text()

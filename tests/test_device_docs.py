@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from kaiser_common.dialect import SAID, SENT
+from kaiser_common.dialect import ALSO_SAID, SAID, SENT
 from kaiser_common.topics import Kind, build, is_downlink
 from kaiser_deploy.device_docs import page
 from kaiser_ingest.device_messages import PARSERS
-from kaiser_ingest.validate import Accepted, Rejection, validate
+from kaiser_ingest.validate import Accepted, Ignored, Rejection, validate
 
 NOW = 1_767_225_700_000
 
@@ -19,6 +19,7 @@ def test_the_page_is_what_the_code_says():
 
 def test_every_kind_is_on_the_page():
     assert set(SAID) == set(PARSERS)
+    assert {*SAID, *ALSO_SAID} == {kind for kind in Kind if not is_downlink(kind)}
     assert set(SENT) == {kind for kind in Kind if is_downlink(kind)}
 
 
@@ -34,3 +35,10 @@ def test_the_least_payload_is_accepted_and_nothing_of_it_may_be_missing(kind: Ki
         (refused,) = validate(topic, json.dumps(without).encode(), NOW)
         assert isinstance(refused, Rejection), name
         assert refused.code == 5205, name
+
+
+def test_a_batch_is_readings_and_queue_pressure_is_only_counted():
+    for kind, expected in ((Kind.SENSOR_BATCH, Accepted), (Kind.QUEUE_PRESSURE, Ignored)):
+        payload = json.dumps(dict(ALSO_SAID[kind].required)).encode()
+        (found,) = validate(build(kind, "god", "ESP_1"), payload, NOW)
+        assert isinstance(found, expected), found

@@ -262,7 +262,7 @@ class Events:
 
 
 def reading(esp_id: str, gpio: int, ts: int, value: float) -> Message:
-    """A valid reading of CONTRACT §2."""
+    """A valid reading (docs/devices.md)."""
     body = {
         "ts": ts,
         "esp_id": esp_id,

@@ -1,4 +1,4 @@
-"""The emulated firmware of both generations against a bare broker: what it does with the messages of CONTRACT §3."""
+"""The emulated firmware of both generations against a bare broker: what it does with what Kaiser sends it."""
 
 import json
 import secrets

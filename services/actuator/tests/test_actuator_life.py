@@ -720,6 +720,32 @@ async def test_alerts_that_repeat_a_stop_or_refuse_a_clear_make_no_stop(life):
     assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
 
 
+async def test_an_alert_that_was_rejected_and_is_replayed_stops_nothing_now(life):
+    await life.pump()
+    await life.say(life.message("alert", alert_type="emergency_stop", message="float switch", replayed=True))
+    assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
+    assert (await life.send("ON")).state == "queued"
+    [event] = await life.events("actuator_alert")
+    assert event["alert_type"] == "emergency_stop"
+
+
+async def test_a_replayed_message_confirms_no_clear(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(6)
+    await life.clears.once()
+    assert (await life.emergencies())[-1] == "clear_emergency"
+    life.wait(1)
+    await life.say(
+        life.status(False, emergency="normal", replayed=True),
+        life.answer("response", status="emergency_cleared", replayed=True),
+    )
+    assert await refusal(life.send("ON")) == (423, 5405)
+    await life.say(life.answer("response", status="emergency_cleared"))
+    assert (await life.send("ON")).state == "queued"
+
+
 async def test_a_stop_switches_off_what_reports_on_and_reaches_a_device_in_no_registry(life):
     await life.pump()
     await life.say(life.status(True))

@@ -43,6 +43,13 @@ def test_no_two_readings_of_a_sensor_without_a_clock_share_a_millisecond(steps: 
     assert len(set(given_out)) == len(given_out)
 
 
+def test_a_sensor_under_another_name_of_its_type_takes_no_millisecond_twice() -> None:
+    times = ServerTimes()
+    names = ("ds18b20", "DS18B20", "temperature_ds18b20")
+    found = [times.of(reading(NOW).model_copy(update={"sensor_type": name})).ts for name in names]
+    assert found == [NOW, NOW + 1, NOW + 2]
+
+
 def test_the_table_of_times_is_bounded() -> None:
     times = ServerTimes()
     for number in range(60_000):

@@ -14,6 +14,7 @@ from kaiser_common.topics import filters
 from kaiser_stack.process import Child, Program
 
 ESP = "ESP_0001"
+STATUS = b'{"ts":0,"gpio":5,"type":"pump","state":true,"value":1}'
 
 
 async def test_what_came_while_ingest_was_away_is_there_after_a_restart(
@@ -32,6 +33,43 @@ async def test_what_came_while_ingest_was_away_is_there_after_a_restart(
     await until(lambda: ingest.total("kaiser_ingest_messages_total") == 500)
     assert ingest.metric("kaiser_ingest_session_present") == 1
     assert await world.count("SENSORS") == 500
+
+
+async def test_messages_at_qos_0_that_came_while_ingest_was_away_are_there_after_a_restart(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    """Firmware A publishes all at QoS 0: without queue_qos0_messages Mosquitto would drop each of them."""
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    assert ingest.stop() == 0
+    device = await world.device()
+    for number in range(50):
+        alert = b'{"ts":0,"gpio":%d,"alert_type":"emergency_stop"}' % (number % 49)
+        await device.publish(number, world.topic(ESP, f"actuator/{number % 49}/alert"), alert, qos=0)
+    await device.publish(50, world.topic(ESP, "actuator/5/status"), STATUS)
+    await device.all_acknowledged()
+    ingest.start()
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 51)
+    subjects = [subject.split(".")[2] for subject, _ in await world.stored("DEVICES")]
+    assert (subjects.count("alert"), subjects.count("status")) == (50, 1)
+
+
+async def test_a_message_that_no_double_can_hold_does_not_stop_ingest(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    beat = b'{"uptime":%s,"x":%s}' % (b"9" * 400, b"9" * 400)
+    await device.publish(0, world.topic(ESP, "system/heartbeat"), beat)
+    await device.publish(1, world.topic(ESP, "sensor/34/data"), make_reading(ESP, 1))
+    await device.all_acknowledged()
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 2)
+    assert ingest.metric('kaiser_ingest_oddities_total{field="uptime",kind="system.heartbeat"}') == 1
+    assert [body["raw"] for _, body in await world.stored("SENSORS")] == [1]
+    assert ingest.stop() == 0
 
 
 async def test_a_session_that_the_broker_lost_is_told(

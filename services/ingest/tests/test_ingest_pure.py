@@ -20,6 +20,7 @@ from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.validate import Rejection, validate
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 NOW = 1_767_225_700_000
 BAD = Rejection(Code.MISSING_REQUIRED_FIELD, "raw is missing", "raw", "ESP_1", b"{}")
@@ -196,6 +197,17 @@ def test_rejections_of_a_device_are_logged_once_in_ten_seconds() -> None:
     log = RejectionLog()
     assert [log.add(BAD, TOPIC, at) for at in (0.0, 1.0, 9.9, 10.0, 11.0)] == [True, False, False, True, False]
     assert log.add(replace(BAD, esp_id="ESP_2"), TOPIC, 11.0)
+
+
+def test_made_up_devices_cannot_flood_the_log() -> None:
+    log = RejectionLog()
+    with capture_logs() as lines:
+        for number in range(3000):
+            log.add(replace(BAD, esp_id=f"ESP_{number}"), TOPIC, 5.0)
+        assert log.add(replace(BAD, esp_id="ESP_X", code=Code.INVALID_GPIO), TOPIC, 5.0), "another cause is logged"
+        assert log.add(replace(BAD, esp_id="ESP_Y"), TOPIC, 15.0)
+    written = [line["event"] for line in lines]
+    assert written == ["message_rejected"] * 50 + ["rejections_not_logged"] + ["message_rejected"] * 2
 
 
 def test_the_table_of_logged_devices_is_bounded() -> None:

@@ -55,6 +55,30 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
             assert caught.value.problem.status == status
 
 
+async def test_pages_are_bounded_in_bytes_and_miss_nothing(world: Any, until: Callable[..., Any]) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    payloads = [b"\x01" * 16_000, b"\xff" * 60_000, b"{"]  # one grows sixfold in JSON, one is cut at 16 KiB
+    for number in range(180):
+        await device.publish(number, world.topic(ESP, "sensor/34/data"), payloads[number % 3] + b"%d" % number)
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 180)
+    async with connect(world.bus, "tests") as bus:
+        for encoding in ("text", "base64"):
+            found: list[int] = []
+            before, pages = None, 0
+            while pages == 0 or before is not None:
+                query = RejectedQuery(limit=1000, before=before, encoding=encoding)  # type: ignore[arg-type]
+                page = await call(bus, "ingest", "rejected_list", query, RejectedPage)
+                assert len(page.model_dump_json()) < 1_200_000
+                found += [each.seq for each in page.items]
+                before = None if page.next_cursor is None else int(page.next_cursor)
+                pages += 1
+            assert found == list(range(180, 0, -1)), encoding
+            assert pages > 1
+
+
 async def _replayed(replay: Callable[..., Any], seq: int) -> bool:
     """Whether the replay went through; ingest learns of the new device a moment later."""
     try:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kaiser_common.dialect import SAID
 from kaiser_common.topics import Kind, build, filters
+from kaiser_ingest.fields import keepable
+from kaiser_ingest.outgoing import to_outgoing
 from kaiser_ingest.validate import Accepted, Ignored, Rejection, validate
 
 NOW = 1_767_225_700_000
@@ -84,7 +87,6 @@ def test_a_time_is_ms_whatever_its_form(sent: float, ts: int, clock: str) -> Non
         ({"sensor_type": "a b\r\nX: y"}, 5203),
         ({"raw_mode": 1}, 5206),
         ({"raw": True}, 5206),
-        ({"raw": 2**63}, 5207),
         ({"raw_value": "2"}, 5206),
         ({"value": [1]}, 5206),
         ({"gpio": "34"}, 5206),
@@ -108,6 +110,9 @@ def test_a_bad_field_of_a_reading_has_its_code(change: dict[str, Any], expected:
         ({"meta": []}, "meta", {"meta": None}),
         ({"meta": {"a": "x" * 2048}}, "meta", {"meta": None}),
         ({"raw": 1e16, "value": 3.0}, "value", {"raw": None, "value": None, "quality": "error"}),
+        ({"raw": 2**63, "value": 3.0}, "value", {"raw": None, "value": None, "quality": "error"}),
+        ({"value": -(10**300)}, "value", {"raw": 2048, "value": None, "quality": "error"}),
+        ({"meta": {"a": [2**63]}}, "meta", {"meta": None}),
         ({"value": -1e200}, "value", {"raw": 2048, "value": None, "quality": "error"}),
         ({"sensor_type": "DS18B20", "raw": 4294967216}, "raw", {"raw": -80}),
         ({"i2c_address": 300}, "i2c_address", {"i2c_address": None, "address": ""}),
@@ -123,6 +128,64 @@ def test_what_makes_no_sense_beside_a_reading_is_left_out_and_named(
     assert isinstance(accepted, Accepted), accepted
     assert accepted.odd == (odd,)
     assert {name: getattr(accepted.message, name) for name in found} == found
+
+
+@pytest.mark.parametrize("figure", ["1e999", "-1e400", "9" * 400])
+def test_a_number_too_large_for_a_double_is_out_of_range(figure: str) -> None:
+    payload = json.dumps(READING).replace("2048", figure).encode()
+    assert code(DATA, payload) == 5207
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**63, 2**31, -1, -0.6, 1e300])
+@pytest.mark.parametrize(
+    ("topic", "field", "payload"),
+    [
+        ("system/heartbeat", "uptime", {}),
+        ("system/heartbeat", "active_handover_epoch", {}),
+        ("system/diagnostics", "heap_free", {}),
+        ("actuator/5/status", "runtime_ms", STATUS),
+        ("config_response", "count", {"status": "success", "type": "sensor"}),
+        ("onewire/scan_result", "pin", {"devices": []}),
+    ],
+)
+def test_a_count_of_any_size_never_stops_ingest(topic: str, field: str, payload: dict[str, Any], value: float) -> None:
+    accepted = outcome(f"{ESP}/{topic}", {**payload, field: value})
+    assert isinstance(accepted, Accepted)
+    runtime_fits = field == "runtime_ms" and value == 2**31
+    assert accepted.odd == (() if runtime_fits else (field,))
+
+
+def nested(depth: int) -> Any:
+    """Lists in lists."""
+    return [] if depth == 1 else [nested(depth - 1)]
+
+
+@pytest.mark.parametrize(
+    ("extra", "kept"),
+    [
+        ({"boots": 3, "ports": [1, {"a": None}]}, {"boots": 3, "ports": [1, {"a": None}]}),
+        ({"boots": 3, "x": 2**64}, {"boots": 3}),
+        ({"boots": 3, "x": {"y": [10**400]}}, {"boots": 3}),
+        ({"boots": 3, "x": nested(16)}, {"boots": 3, "x": nested(16)}),
+        ({"boots": 3, "x": nested(17)}, {"boots": 3}),
+        ({"boots": 3, "x": nested(190)}, {"boots": 3}),
+    ],
+)
+def test_details_hold_what_any_reader_of_json_takes(extra: dict[str, Any], kept: dict[str, Any]) -> None:
+    accepted = outcome(f"{ESP}/system/heartbeat", extra)
+    assert isinstance(accepted, Accepted)
+    assert accepted.message.model_dump()["details"] == kept
+    assert accepted.odd == (() if kept == extra else ("details",))
+
+
+@pytest.mark.parametrize("gpio", ["99", "emergency", "x", "-1"])
+def test_an_alert_is_known_as_one_though_its_gpio_cannot_be(gpio: str) -> None:
+    rejection = outcome(f"{ESP}/actuator/{gpio}/alert", b'{"alert_type":"emergency_stop"}')
+    assert isinstance(rejection, Rejection)
+    assert (rejection.code, rejection.kind, rejection.esp_id) == (5202, Kind.ACTUATOR_ALERT, "ESP_0A1B2C3D")
+    other = outcome(f"{ESP}/actuator/{gpio}/status", b"{}")
+    assert isinstance(other, Rejection)
+    assert other.kind is None
 
 
 @pytest.mark.parametrize(
@@ -188,11 +251,6 @@ def test_what_the_contract_allows_in_a_reading_is_accepted(change: dict[str, Any
 )
 def test_bytes_that_are_no_json_object_have_their_code(payload: bytes, expected: int) -> None:
     assert code(DATA, payload) == expected
-
-
-def test_a_number_too_large_for_a_double_is_out_of_range() -> None:
-    payload = json.dumps(READING).replace("2048", "1e999").encode()
-    assert code(DATA, payload) == 5207
 
 
 @pytest.mark.parametrize(
@@ -525,8 +583,10 @@ TOPICS = st.one_of(
         ).map(lambda levels: topic.replace("+", "{}").format(*levels))
     ),
 )
+HUGE = st.sampled_from([10**400, -(10**400), 10**4200, 2**63, -(2**63) - 1, 1.7e308])
+"""Integers beyond every float, and figures at the end of doubles."""
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | HUGE,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -567,8 +627,22 @@ def test_no_topic_and_no_bytes_make_validation_raise(topic: str, payload: bytes,
     for each in outcomes:
         if isinstance(each, Accepted):
             assert type(each.message).model_validate_json(each.message.model_dump_json()) == each.message
+            assert keepable(json.loads(to_outgoing(each, "d").body), 20)
         elif isinstance(each, Rejection):
             assert set(each.detail) & set(string.printable)
+
+
+LEAST = {build(kind, "god", "ESP_1", 4): dict(said.required) for kind, said in SAID.items()}
+
+
+@settings(max_examples=600, deadline=None)
+@given(topic=st.sampled_from(sorted(LEAST)), extra=st.dictionaries(NAMES, st.one_of(PLAUSIBLE, VALUES), max_size=4))
+def test_no_field_beside_the_required_ones_makes_validation_raise(topic: str, extra: dict[str, Any]) -> None:
+    for each in validate(topic, json.dumps({**extra, **LEAST[topic]}).encode(), NOW):
+        if isinstance(each, Accepted):
+            body = to_outgoing(each, "d").body
+            assert type(each.message).model_validate_json(body).esp_id == "ESP_1"  # type: ignore[attr-defined]
+            assert keepable(json.loads(body), 20)
 
 
 FINITE = st.floats(-1e15, 1e15, allow_nan=False) | st.integers(-(10**15), 10**15)

@@ -1,4 +1,4 @@
-"""How a mock reacts: commands, emergencies, orders, its states; payloads as CONTRACT §2 has them."""
+"""How a mock reacts: commands, emergencies, orders, its states; payloads as docs/devices.md has them."""
 
 import json
 

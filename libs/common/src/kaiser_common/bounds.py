@@ -32,6 +32,9 @@ MAX_LIST = 64
 """Items of a list in a message: refused items of a configuration, devices of a one-wire scan."""
 MAX_DETAILS_BYTES = 4 * 1024
 MAX_META_BYTES = 2 * 1024
+MAX_DEPTH = 16
+"""Of objects and lists in what is kept as the device sent it; JSON readers refuse about 200."""
+MAX_SENSOR_TYPE = 50
 MAX_BATCH_ITEMS = 100
 
 Uptime = Annotated[int, Field(ge=0, le=MAX_UPTIME_S)]

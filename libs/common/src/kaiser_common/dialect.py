@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from kaiser_common.bounds import MAX_BATCH_ITEMS
 from kaiser_common.schemas import actuator, device, sensor
 from kaiser_common.topics import Kind
 
@@ -112,8 +113,21 @@ SAID: Mapping[Kind, Said] = MappingProxyType(
         Kind.DISCOVERY: Said(device.Discovery, "–", "–", {"esp_id": "ESP_1"}, "deprecated"),
     }
 )
-"""By kind. A batch of readings (`sensor/batch`, no firmware sends it) is readings under one ts; queue pressure is only
-counted."""
+"""By kind of message that becomes one message of the bus."""
+
+ALSO_SAID: Mapping[Kind, Said] = MappingProxyType(
+    {
+        Kind.SENSOR_BATCH: Said(
+            sensor.Reading,
+            "–",
+            "–",
+            {"ts": 0, "esp_id": "ESP_1", "sensors": [{"gpio": 4, "sensor_type": "ph", "value": 1}]},
+            f"a reading of each item, at most {MAX_BATCH_ITEMS}; `raw` for value; without a value raw_mode is true",
+        ),
+        Kind.QUEUE_PRESSURE: Said(BaseModel, "–", "0", {}, "counted, not published"),
+    }
+)
+"""By kind of message that becomes several messages of the bus, or none."""
 
 SENT: Mapping[Kind, Sent] = MappingProxyType(
     {

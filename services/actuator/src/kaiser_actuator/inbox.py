@@ -82,12 +82,14 @@ class Inbox:
 
     async def _take_answers(self, batch: Batch) -> None:
         """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is
-        switched off pin by pin."""
+        switched off pin by pin. A replayed message says nothing of now."""
         said: dict[str, int] = {}
         for message, sequence in batch.messages:
-            if isinstance(message, ActuatorStatus) and message.emergency == "normal":
+            if isinstance(message, ActuatorStatus) and message.emergency == "normal" and not message.replayed:
                 said[message.esp_id] = sequence
         for answer, sequence in batch.answers:
+            if answer.replayed:
+                continue
             if answer.answer == "error":
                 await self._refused(answer)
             elif CLEARED in (answer.status, answer.state, answer.outcome) or answer.answer == "recovery":
@@ -120,10 +122,14 @@ class Inbox:
         """A device stopped something by itself: it stays stopped until a person clears it.
 
         An alert that stands before the last clear in the stream is the echo of a stop that is over; one under a stop,
-        or one that says that a stop is in force, adds nothing.
+        or one that says that a stop is in force, adds nothing. Nor does one that was rejected and is replayed.
         """
         esp_id, gpio = target_of_alert(alert.esp_id, alert.gpio)
-        if IN_STOP_STATE in (alert.message or "") or covering(self._stops, alert.esp_id, alert.gpio) is not None:
+        if (
+            alert.replayed
+            or IN_STOP_STATE in (alert.message or "")
+            or covering(self._stops, alert.esp_id, alert.gpio) is not None
+        ):
             return
         emergency_id = f"alert-{alert.esp_id}-{alert.gpio}-{alert.received_at}"
         async with self._pool.connection() as connection:

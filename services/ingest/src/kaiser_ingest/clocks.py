@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.device import Heartbeat
-from kaiser_common.schemas.sensor import Reading
+from kaiser_common.schemas.sensor import Reading, type_of
 
 _MOST_SENSORS = 50_000
 _MOST_DEVICES = 20_000
@@ -27,7 +27,7 @@ class ServerTimes:
 
     def of(self, reading: Reading) -> Reading:
         """The reading at the next free millisecond of its sensor, from its receive time on."""
-        key = (reading.esp_id, reading.gpio, reading.sensor_type, reading.address)
+        key = (reading.esp_id, reading.gpio, type_of(reading.sensor_type), reading.address)
         last = self._last.pop(key, None)
         free = reading.ts if last is None or last < reading.ts else last + 1
         self._last[key] = free

@@ -7,9 +7,10 @@ looked at.
 
 from collections.abc import Mapping
 from math import isfinite
+from sys import float_info
 from typing import Any, NamedTuple
 
-from kaiser_common.bounds import MAX_CORRELATION_ID, MAX_MESSAGE, MAX_WORD
+from kaiser_common.bounds import MAX_CORRELATION_ID, MAX_DEPTH, MAX_MESSAGE, MAX_WORD
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import Clock
 
@@ -23,6 +24,7 @@ BELIEVED_FROM_MS = 1_577_836_800_000
 """2020-01-01: a device that says an earlier time has no clock yet, or counts from its start."""
 MAX_AHEAD_MS = 300_000
 _INTEGER_LIMIT = 2**63
+_DOUBLE_MAX = float_info.max
 _MAX_DEVICE_TS = 2**53
 _MARK = "…"
 
@@ -49,7 +51,7 @@ def present(fields: Fields, *names: str) -> Any:
 
 
 def number(value: Any, name: str) -> int | float:
-    """A finite number. Rejected 5206 for another type (a bool is one), 5207 for one too large to keep."""
+    """A finite number. Rejected 5206 for another type (a bool is none), 5207 for one too large to keep."""
     kind = type(value)
     if kind is float:
         if not isfinite(value):
@@ -62,9 +64,18 @@ def number(value: Any, name: str) -> int | float:
 
 
 def measured_number(fields: Fields, name: str) -> int | float | None:
-    """A figure that was measured, or None where it is absent. Rejected as `number`."""
+    """A figure that was measured, of any size that a double holds, or None where it is absent.
+
+    Rejected 5206 for another type (a bool is none), 5207 beyond a double.
+    """
     value = fields.get(name)
-    return None if value is None else number(value, name)
+    if value is None:
+        return None
+    if type(value) is not float and type(value) is not int:
+        raise mismatch(name, value, "a number")
+    if not -_DOUBLE_MAX <= value <= _DOUBLE_MAX:
+        raise out_of_range(name, value, "a finite number")
+    return value
 
 
 def integer(value: Any, name: str, low: int = -_INTEGER_LIMIT, high: int = _INTEGER_LIMIT - 1) -> int:
@@ -110,7 +121,8 @@ def optional_integer(fields: Fields, odd: Odd, *names: str, low: int, high: int)
     for name in names:
         value = fields.get(name)
         if value is not None:
-            if type(value) in (int, float) and isfinite(value) and low <= round(value) <= high:
+            # the limits first: an integer of a device may have thousands of digits, and no float holds that
+            if type(value) in (int, float) and low - 1 < value < high + 1 and low <= round(value) <= high:
                 return int(round(value))  # noqa: RUF046 - value is Any
             odd.append(names[0])
             return None
@@ -155,6 +167,19 @@ def optional_identifier(fields: Fields, name: str, odd: Odd) -> str | None:
     if found != str(value):
         odd.append(name)
     return found
+
+
+def keepable(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether a reader of any make takes this JSON value: no number beyond 64 bits, nested 16 deep at most."""
+    if type(value) is int:
+        return -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
+    if type(value) is float:
+        return isfinite(value)
+    if type(value) is dict:
+        return depth > 0 and all(keepable(each, depth - 1) for each in value.values())
+    if type(value) is list:
+        return depth > 0 and all(keepable(each, depth - 1) for each in value)
+    return True
 
 
 def choice(value: Any, name: str, choices: frozenset[str]) -> Any:

@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
+from kaiser_common.bounds import MAX_SENSOR_TYPE
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.topics import Topic
 
 from kaiser_ingest.fields import Fields, Odd, Time, mismatch, number, present
 
-_TYPE_NAME = re.compile(r"[A-Za-z0-9_.:+-]{1,50}\Z")
+_TYPE_NAME = re.compile(rf"[A-Za-z0-9_.:+-]{{1,{MAX_SENSOR_TYPE}}}\Z")
 
 
 def identity(

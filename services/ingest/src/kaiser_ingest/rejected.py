@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from collections import deque
 
 from kaiser_common.bus import Bus, BusUnavailable
 from kaiser_common.errors import Code
@@ -21,6 +22,7 @@ from kaiser_common.schemas.event import RejectedMessage
 from kaiser_common.subjects import REJECTED
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
+from pydantic_core import to_json
 
 from kaiser_ingest.admission import Registered, admit
 from kaiser_ingest.outgoing import to_outgoing
@@ -29,6 +31,8 @@ from kaiser_ingest.validate import Accepted, Rejection, validate
 _LONGEST_LOOK_S = 3.0
 _FIRST_SPAN = 500
 _LONGEST_SPAN = 20_000
+MOST_PAGE_BYTES = 1024 * 1024
+"""A page is one message of the bus: a rejection alone may have 100 kB, with its payload escaped in JSON."""
 
 
 class RejectedMessages:
@@ -40,23 +44,27 @@ class RejectedMessages:
         self._retention_ms = retention_ms
 
     async def page(self, query: RejectedQuery, _: Caller) -> RejectedPage:
-        """A page, newest first. Looks back for at most 3 s: the page may be short and still have a cursor."""
+        """A page, newest first, of at most 1 MiB and begun within 3 s: it may be short and still have a cursor."""
         state = (await self._bus.jetstream.stream_info(REJECTED.name)).state
         high = min(query.before - 1, state.last_seq) if query.before is not None else state.last_seq
         first = max(1, state.first_seq)
         deadline = time.monotonic() + _LONGEST_LOOK_S
         span = _FIRST_SPAN
         items: list[RejectedItem] = []
-        while high >= first and len(items) < query.limit and time.monotonic() < deadline:
+        size, full = 0, False
+        while not full and high >= first and len(items) < query.limit and time.monotonic() < deadline:
             low = max(first, high - span + 1)
-            found = [_item(each, query.encoding) for each in await self._read(_subject(query), low, high)]
-            items.extend(reversed(found))
+            found, full = await self._read(_subject(query), low, high)
+            for item in (_item(each, query.encoding) for each in reversed(found)):
+                size += len(to_json(item))
+                if items and (len(items) == query.limit or size > MOST_PAGE_BYTES):
+                    full = True
+                    break
+                items.append(item)
             high = low - 1
             span = min(span * 4, _LONGEST_SPAN)
-        more = len(items) > query.limit or high >= first
-        items = items[: query.limit]
-        cursor = items[-1].seq if len(items) == query.limit else high + 1
-        return RejectedPage(items=items, next_cursor=str(cursor) if more else None)
+        cursor = items[-1].seq if full else high + 1
+        return RejectedPage(items=items, next_cursor=str(cursor) if full or high >= first else None)
 
     async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
         """Validate a rejected message again, as of its receive time, and publish what is good in it now.
@@ -83,17 +91,25 @@ class RejectedMessages:
             await self._bus.publish_batch([to_outgoing(replayed, identity)], deadline_s=3.0)
         return ReplayAnswer(seq=request.seq, published=len(accepted), rejected=len(rejections))
 
-    async def _read(self, subject: str, low: int, high: int) -> list[Delivery]:
-        """The messages of a subject with sequences from low to high, in order."""
+    async def _read(self, subject: str, low: int, high: int) -> tuple[deque[Delivery], bool]:
+        """The messages of a subject with sequences from low to high, in order; of more than a page holds the newest
+        alone, and then True."""
         reader = OrderedReader(self._bus, REJECTED.name, [subject], start_sequence=low)
-        found: list[Delivery] = []
+        found: deque[Delivery] = deque()
+        size, left_out = 0, False
         async with asyncio.timeout(_LONGEST_LOOK_S):
             async for batch in reader:
-                found.extend(each for each in batch if each.stream_sequence <= high)
+                for each in batch:
+                    if each.stream_sequence <= high:
+                        found.append(each)
+                        size += len(each.body)
+                while found and size - len(found[0].body) > MOST_PAGE_BYTES:
+                    size -= len(found.popleft().body)
+                    left_out = True
                 if not batch or batch[-1].pending == 0 or batch[-1].stream_sequence >= high:
                     reader.stop()
                     break
-        return found
+        return found, left_out
 
 
 def _subject(query: RejectedQuery) -> str:

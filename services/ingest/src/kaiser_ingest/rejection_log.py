@@ -1,4 +1,4 @@
-"""Log lines about rejected messages, at most one in ten seconds for each device."""
+"""Log lines about rejected messages: in ten seconds one for each device, and 50 for each code."""
 
 from collections import OrderedDict
 
@@ -10,6 +10,8 @@ from kaiser_ingest.validate import Rejection
 log = structlog.get_logger()
 
 EVERY_S = 10.0
+MOST_OF_A_CODE = 50
+"""Ids of devices can be made up without end, so the lines of one cause are bounded over all devices too."""
 _MOST_DEVICES = 2000
 
 
@@ -18,9 +20,10 @@ class RejectionLog:
 
     def __init__(self) -> None:
         self._logged: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._of_code: dict[Code, tuple[float, int]] = {}
 
     def add(self, rejection: Rejection, topic: str, now_s: float) -> bool:
-        """Log a rejection, unless its device was logged just now; True if a line was written."""
+        """Log a rejection, unless its device or many of its cause were logged just now; True if a line was written."""
         device = rejection.esp_id or "unknown"
         last = self._logged.pop(device, None)
         if last is not None and now_s - last[0] < EVERY_S:
@@ -29,6 +32,8 @@ class RejectionLog:
         self._logged[device] = (now_s, 0)
         if len(self._logged) > _MOST_DEVICES:
             self._logged.popitem(last=False)
+        if not self._room_for(rejection.code, now_s):
+            return False
         level = log.error if rejection.code is Code.JSON_PARSE_ERROR else log.warning
         level(
             "message_rejected",
@@ -41,3 +46,15 @@ class RejectionLog:
             not_logged_before=last[1] if last is not None else 0,
         )
         return True
+
+    def _room_for(self, code: Code, now_s: float) -> bool:
+        """Whether another line about this code may be written; the first that may not is a line that says so."""
+        since, lines = self._of_code.get(code, (now_s, 0))
+        if now_s - since >= EVERY_S:
+            since, lines = now_s, 0
+        self._of_code[code] = (since, lines + 1)
+        if lines == MOST_OF_A_CODE:
+            log.warning(
+                "rejections_not_logged", code=int(code), reason=code.name, for_s=round(since + EVERY_S - now_s, 1)
+            )
+        return lines < MOST_OF_A_CODE

@@ -8,7 +8,7 @@ from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import sensor
 from kaiser_common.schemas.sensor import normal_address
 from kaiser_common.topics import Kind, Topic, gpio_allowed
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import to_json
 
 from kaiser_ingest.fields import (
     Fields,
@@ -17,6 +17,7 @@ from kaiser_ingest.fields import (
     boolean,
     identifier,
     integer,
+    keepable,
     measured_number,
     mismatch,
     optional_message,
@@ -77,16 +78,21 @@ def sensor_response(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd)
 def _reading(topic: Topic, fields: Fields, raw_mode: bool, time: Time, received_at_ms: int, odd: Odd) -> sensor.Reading:
     """A reading from the fields that readings alone and in a batch share."""
     kind = sensor_type(fields)
-    raw, raw_value, value = (measured_number(fields, name) for name in ("raw", "raw_value", "value"))
+    raw, raw_value = measured_number(fields, "raw"), measured_number(fields, "raw_value")
+    value = measured_number(fields, "value")
     quality, word = _quality(fields.get("quality"), odd)
     if type(raw) is int and _INT32 <= raw < _UINT32 and sensor.type_of(kind) == "ds18b20":
         odd.append("raw")
         raw -= _UINT32
-    if not all(figure is None or abs(figure) <= MAX_NUMBER for figure in (raw, raw_value, value)):
+    if not (_is_measurable(raw) and _is_measurable(raw_value) and _is_measurable(value)):
         odd.append("value")
-        raw, raw_value, value = (_measurable(raw), _measurable(raw_value), None)
+        raw = raw if _is_measurable(raw) else None
+        raw_value = raw_value if _is_measurable(raw_value) else None
+        value = None
         quality = "error"
-    i2c_address = _i2c_address(fields.get("i2c_address"), odd)
+    i2c_address = fields.get("i2c_address")
+    if i2c_address is not None:
+        i2c_address = _i2c_address(i2c_address, odd)
     onewire_address = optional_text(fields, "onewire_address", odd)
     return sensor.Reading.model_validate(
         {
@@ -161,8 +167,8 @@ def _quality(value: Any, odd: Odd) -> tuple[str, str | None]:
     return "unknown", str(value)[:_MAX_WORD]
 
 
-def _measurable(figure: int | float | None) -> int | float | None:
-    return figure if figure is not None and abs(figure) <= MAX_NUMBER else None
+def _is_measurable(figure: int | float | None) -> bool:
+    return figure is None or -MAX_NUMBER <= figure <= MAX_NUMBER
 
 
 def _address(onewire: str | None, i2c: int | None, odd: Odd) -> str:
@@ -191,14 +197,7 @@ def _i2c_address(value: Any, odd: Odd) -> int | None:
 def _meta(value: Any, quality_word: str | None, odd: Odd) -> dict[str, Any] | None:
     """What the sensor adds, at most 2 KiB of JSON, with the device's own word for the quality."""
     kept = value if type(value) is dict else None
-    if value is not None and (kept is None or not _fits(kept)):
+    if value is not None and (kept is None or not keepable(kept) or len(to_json(kept)) > MAX_META_BYTES):
         odd.append("meta")
         kept = None
     return kept if quality_word is None else {**(kept or {}), "quality": quality_word}
-
-
-def _fits(meta: dict[str, Any]) -> bool:
-    try:
-        return len(to_json(meta, inf_nan_mode="constants")) <= MAX_META_BYTES
-    except PydanticSerializationError:
-        return False

@@ -27,6 +27,7 @@ from kaiser_ingest.fields import (
     cut,
     identifier,
     integer,
+    keepable,
     mismatch,
     optional_identifier,
     optional_integer,
@@ -165,7 +166,10 @@ def null_text(value: str | None) -> str | None:
 
 def details(fields: Fields, known: frozenset[str], odd: Odd) -> dict[str, Any]:
     """The other fields of a message, up to 4 KiB of JSON; beyond that the rest is left out."""
-    kept = {cut(name, MAX_WORD): value for name, value in fields.items() if name not in known}
+    others = [(name, value) for name, value in fields.items() if name not in known]
+    kept = {cut(name, MAX_WORD): value for name, value in others if keepable(value)}
+    if len(kept) != len(others):
+        odd.append("details")
     if not kept or len(to_json(kept)) <= MAX_DETAILS_BYTES:
         return kept
     odd.append("details")

@@ -99,6 +99,7 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
     except Rejected as rejected:
         if rejected.code is Code.INVALID_GPIO and esp_id is None:
             esp_id = topic.split("/")[3]
+            kind = Kind.ACTUATOR_ALERT if topic.endswith("/alert") else None
         known = esp_id if esp_id is not None and is_esp_id(esp_id) else None
         return (Rejection(rejected.code, rejected.detail, rejected.field, known, payload, kind),)
     bus_kind = BUS_KINDS.get(place.kind, place.kind)

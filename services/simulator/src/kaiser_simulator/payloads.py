@@ -1,4 +1,4 @@
-"""What a mock says, byte for byte as CONTRACT §2 has it; pure. Times are the device's own clock's."""
+"""What a mock says, byte for byte as docs/devices.md has it; pure. Times are the device's own clock's."""
 
 from dataclasses import replace
 from typing import Any

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kaiser_common import bounds
-from kaiser_common.dialect import SAID, SENT
+from kaiser_common.dialect import ALSO_SAID, SAID, SENT
 from kaiser_common.topics import BUS_KINDS, LEGACY_TEMPLATES, TEMPLATES, Kind
 from pydantic import BaseModel
 
@@ -38,12 +38,12 @@ def _said() -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     older = {kind: template for template, kind in LEGACY_TEMPLATES.items()}
-    for kind, said in SAID.items():
+    for kind, said in [*SAID.items(), *ALSO_SAID.items()]:
         topic = _topic(kind) + (f" (older: {_short(older[kind])})" if kind in older else "")
         least = f"`{json.dumps(said.required, separators=(',', ':'))}`"
         lines.append(
-            f"| {topic} | {said.a} · {said.b} | {BUS_KINDS.get(kind, kind).value} | {least}"
-            f" | {said.model.__name__} | {said.note} |"
+            f"| {topic} | {said.a} · {said.b} | {_bus_kind(kind)} | {least}"
+            f" | {'–' if said.model is BaseModel else said.model.__name__} | {said.note} |"
         )
     lines += ["", "### Fields", "| model | fields |", "|---|---|"]
     models = {said.model.__name__: said.model for said in SAID.values()}
@@ -78,6 +78,12 @@ def _fields(model: type[BaseModel]) -> str:
     skipped = {"kaiser_id", "received_at", "device_ts", "clock", "replayed"}
     names = [name if name in needed else f"{name}?" for name in schema["properties"] if name not in skipped]
     return " ".join(names)
+
+
+def _bus_kind(kind: Kind) -> str:
+    if kind in ALSO_SAID:
+        return Kind.SENSOR_DATA.value if kind is Kind.SENSOR_BATCH else "–"
+    return BUS_KINDS.get(kind, kind).value
 
 
 def _topic(kind: Kind) -> str:
