@@ -1,5 +1,6 @@
 """The small pure parts of ingest: back-off, reason codes, ids, digests, the rejection log, profiles, outbox rules."""
 
+import tracemalloc
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from kaiser_common.errors import Code
 from kaiser_common.schemas.event import OutboxMessage
-from kaiser_ingest import backoff, reason_codes
+from kaiser_ingest import backoff, pipeline, reason_codes
 from kaiser_ingest.admission import admit
 from kaiser_ingest.alive import digests
 from kaiser_ingest.frames import Incoming
@@ -18,7 +19,7 @@ from kaiser_ingest.outgoing import to_outgoing, to_rejected
 from kaiser_ingest.profiles import Profile, password_of
 from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.validate import Rejection, validate
+from kaiser_ingest.validate import Rejection, _cached, validate
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -197,6 +198,24 @@ def test_rejections_of_a_device_are_logged_once_in_ten_seconds() -> None:
     log = RejectionLog()
     assert [log.add(BAD, TOPIC, at) for at in (0.0, 1.0, 9.9, 10.0, 11.0)] == [True, False, False, True, False]
     assert log.add(replace(BAD, esp_id="ESP_2"), TOPIC, 11.0)
+
+
+def test_topics_of_sixty_kilobytes_are_not_kept_in_memory() -> None:
+    pipeline._kind(TOPIC.encode())
+    validate(TOPIC, b"x", NOW)
+    kept = (pipeline._cached_kind.cache_info().currsize, _cached.cache_info().currsize)
+    assert min(kept) > 0
+    tracemalloc.start()
+    for number in range(1500):
+        topic = f"kaiser/{number:060000}/esp/ESP_1/sensor/4/data"
+        assert pipeline._kind(topic.encode()) == pipeline.UNKNOWN_KIND
+        (rejection,) = validate(topic, b"x", NOW)
+        assert isinstance(rejection, Rejection)
+        assert rejection.code == 5212
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (pipeline._cached_kind.cache_info().currsize, _cached.cache_info().currsize) == kept
+    assert grown < 1_000_000
 
 
 def test_made_up_devices_cannot_flood_the_log() -> None:
