@@ -1,0 +1,212 @@
+"""A device's whole life, once for each firmware generation, through the whole stack.
+
+What is asserted is what the device did (its pump, its zone, its configuration, whether it counts as registered) and
+which rows are stored; what the API answers is only awaited.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from firmware_a import FirmwareA
+from firmware_b import FirmwareB
+from firmware_device import Actuator, Board
+from harness import Stack, wait_until
+
+PROBES = ("28FF641E8D3C0C79", "28AA1B2C3D4E5F60")
+PUMP = 25
+BELOW_ZERO = -80
+"""A DS18B20's count at -5 °C."""
+
+
+class Life:
+    """A device, the operator who looks after it, and what is stored of it."""
+
+    def __init__(self, stack: Stack, rest: httpx.Client, board: Board) -> None:
+        self.stack = stack
+        self.rest = rest
+        self.board = board
+        self.esp_id = board.esp_id
+
+    @property
+    def pump(self) -> Actuator:
+        return self.board.flash.actuators[PUMP]
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return self.rest.request(method, path.format(esp_id=self.esp_id), json=body)
+
+    def done(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Ask until it is taken: a service that was just started refuses for a moment."""
+        wait_until(lambda: self.ask(method, path, body).is_success, f"{method} {path} {body}")
+
+    def registry(self) -> dict[str, Any]:
+        answer = self.ask("GET", "/api/v1/esp/devices/{esp_id}")
+        return dict(answer.json()) if answer.is_success else {}
+
+    def command(self, command: str, on: bool) -> None:
+        self.done("POST", f"/api/v1/actuators/{{esp_id}}/{PUMP}/command", {"command": command})
+        wait_until(lambda: self.pump.on is on, f"the pump hears {command}")
+
+    def refuses(self, command: str) -> None:
+        answer = self.ask("POST", f"/api/v1/actuators/{{esp_id}}/{PUMP}/command", {"command": command})
+        assert answer.status_code == 423, answer.text
+        assert self.pump.on is False
+
+    def readings(self) -> list[tuple[str, str, float | None, str]]:
+        """Type, address, value and quality of each stored reading, the newest first."""
+        with psycopg.connect(self.stack.addresses["database_url"], connect_timeout=5) as connection:
+            return connection.execute(
+                "SELECT sensor_type, address, value, quality FROM sensor.data WHERE esp_id = %s ORDER BY time DESC",
+                [self.esp_id],
+            ).fetchall()
+
+    def stored(self, what: str, test: Callable[[tuple[str, str, float | None, str]], bool]) -> None:
+        try:
+            wait_until(lambda: any(test(row) for row in self.readings()), what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; stored: {sorted(set(self.readings()), key=str)[:12]}") from error
+
+    def register_parts(self) -> None:
+        for address in PROBES:
+            sensor = {"esp_id": self.esp_id, "gpio": 4, "sensor_type": "ds18b20", "address": address, "interval_s": 1}
+            self.done("POST", "/api/v1/sensors", sensor)
+        self.done("POST", "/api/v1/sensors", {"esp_id": self.esp_id, "gpio": 34, "sensor_type": "ph"})
+        self.done("PUT", f"/api/v1/actuators/{{esp_id}}/{PUMP}", {"actuator_type": "pump", "name": "Pump"})
+
+    def reads_two_probes_a_rail_and_below_zero(self) -> None:
+        for key, sensor in self.board.flash.sensors.items():
+            sensor.raw = {PROBES[0]: 341, PROBES[1]: BELOW_ZERO}.get(key[2], 4095)
+        self.stored(
+            "21.3 °C of the first probe",
+            lambda row: row[:3] == ("ds18b20", PROBES[0], pytest.approx(21.3125, abs=0.01)),
+        )
+        self.stored("-5 °C of the second", lambda row: row[:3] == ("ds18b20", PROBES[1], pytest.approx(-5.0)))
+        self.stored("a count at the rail", lambda row: row[0] == "ph")
+        assert {row[3] for row in self.readings() if row[0] == "ph"}.isdisjoint({"good", "excellent", "fair"})
+
+    def stops_and_clears(self, target: dict[str, Any], clear: dict[str, Any] | None = None) -> None:
+        self.command("ON", on=True)
+        self.done("POST", "/api/v1/actuators/emergency_stop", {**target, "reason": "water on the floor"})
+        wait_until(lambda: not self.pump.on, "the pump is stopped")
+        self.refuses("ON")
+        self.done("POST", "/api/v1/actuators/clear_emergency", clear or target)
+        wait_until(lambda: not self.pump.stopped, "the device has cleared its stop")
+        assert self.pump.on is False, "a clear starts nothing"
+        self.command("ON", on=True)
+
+
+@pytest.fixture
+def rest(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.sign_in() as rest:
+        yield rest
+
+
+def address(stack: Stack) -> tuple[str, int]:
+    return stack.addresses["mqtt_host"], stack.addresses["mqtt_port"]
+
+
+def new_esp_id() -> str:
+    return f"ESP_{secrets.token_hex(4).upper()}"
+
+
+def test_a_device_of_generation_b_lives(stack: Stack, rest: httpx.Client):
+    with FirmwareB(address(stack), new_esp_id(), interval_s=0.3) as device:
+        life = Life(stack, rest, device.board)
+
+        # First contact and approval
+        wait_until(lambda: life.registry().get("state") == "pending", "it is pending")
+        wait_until(lambda: device.registered, "its session is registered")
+        assert device.pending
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/approve")
+        wait_until(lambda: not device.pending, "the device knows that it is approved")
+
+        # Configuration, all good
+        life.register_parts()
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/config", {})
+        wait_until(lambda: len(device.board.flash.sensors) == 3 and device.board.flash.actuators, "it is configured")
+        assert (life.pump.actuator_type, life.pump.name) == ("pump", "Pump")
+        life.reads_two_probes_a_rail_and_below_zero()
+
+        # Configuration, one item refused by the device
+        bad = {"esp_id": device.board.esp_id, "gpio": 5, "sensor_type": "ds18b20"}
+        life.done("POST", "/api/v1/sensors", bad)
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/config", {})
+        partial = {"status": "partial_success", "count": 3, "failed_count": 1}
+        wait_until(
+            lambda: any(partial.items() <= said.items() for said in device.board.said_on("config_response")),
+            "the device refused one of four",
+        )
+        assert len(device.board.flash.sensors) == 3
+
+        # Commands and stops
+        life.command("ON", on=True)
+        life.command("OFF", on=False)
+        life.stops_and_clears({"esp_id": life.esp_id, "gpio": PUMP})
+        life.stops_and_clears({"esp_id": life.esp_id})
+        life.stops_and_clears({}, {"all": True})
+
+        # Zone in and out, system command
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/zone", {"zone_id": "north", "zone_name": "North"})
+        wait_until(lambda: device.board.flash.zone.zone_id == "north", "it is in its zone")
+        wait_until(lambda: life.registry().get("zone_id") == "north", "the registry has its zone")
+        life.done(
+            "POST", "/api/v1/esp/devices/{esp_id}/command", {"command": "set_log_level", "params": {"level": "DEBUG"}}
+        )
+        wait_until(lambda: device.log_level == "DEBUG", "it logs more")
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/zone", {"zone_id": None})
+        wait_until(lambda: device.board.flash.zone.zone_id == "", "it has left its zone")
+
+        # Power cut, ingest restarted meanwhile, return
+        device.board.power_cut()
+        wait_until(lambda: life.registry().get("online") is False, "it is offline")
+        stack.kill("ingest")
+        before = len(life.readings())
+        device.power_on()
+        wait_until(lambda: device.registered and not device.pending, "it is registered again")
+        wait_until(lambda: len(life.readings()) > before, "its readings are stored again")
+        wait_until(lambda: life.registry().get("online") is True, "it is online")
+        assert life.pump.on is False
+        life.command("ON", on=True)
+        assert device.board.dropped == []
+
+
+def test_a_device_of_generation_a_lives(stack: Stack, rest: httpx.Client):
+    with FirmwareA(address(stack), new_esp_id(), interval_s=0.3) as device:
+        life = Life(stack, rest, device.board)
+        wait_until(lambda: life.registry().get("state") == "pending", "it is pending")
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/approve")
+
+        # Configuration: good, then one item refused
+        life.register_parts()
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/config", {})
+        wait_until(lambda: len(device.board.flash.sensors) == 3 and device.board.flash.actuators, "it is configured")
+        life.reads_two_probes_a_rail_and_below_zero()
+
+        # Commands and stops
+        life.command("ON", on=True)
+        life.command("OFF", on=False)
+        life.stops_and_clears({"esp_id": life.esp_id, "gpio": PUMP})
+        life.stops_and_clears({"esp_id": life.esp_id})
+        life.stops_and_clears({}, {"all": True})
+
+        # Zone in; a system command that A does not know is refused and never sent
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/zone", {"zone_id": "north", "zone_name": "North"})
+        wait_until(lambda: device.board.flash.zone.zone_id == "north", "it is in its zone")
+        refused = life.ask("POST", "/api/v1/esp/devices/{esp_id}/command", {"command": "safe_mode"})
+        assert refused.status_code == 422, refused.text
+        assert device.board.heard_on("system/command") == []
+
+        # Power cut, ingest restarted meanwhile, return
+        device.board.power_cut()
+        wait_until(lambda: life.registry().get("online") is False, "it is offline")
+        stack.kill("ingest")
+        before = len(life.readings())
+        device.board.power_on()
+        wait_until(lambda: len(life.readings()) > before, "its readings are stored again")
+        wait_until(lambda: life.registry().get("online") is True, "it is online")
+        assert (life.pump.on, device.board.flash.zone.zone_id) == (False, "north")
+        life.command("ON", on=True)
+        assert device.board.dropped == []
