@@ -1,6 +1,7 @@
 """Readings from messages: decoded in the quick way, judged by the model of the contract."""
 
 import json
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
@@ -31,8 +32,8 @@ def decoded(body: bytes) -> Reading | str:
 def test_a_reading_has_the_fields_types_and_defaults_of_the_contract():
     model = ReadingModel.model_fields
     assert list(Reading.__struct_fields__) == list(model)
-    for name, annotation in Reading.__annotations__.items():
-        assert annotation == ReadingModel.model_fields[name].annotation, name
+    types, of_model = get_type_hints(Reading), get_type_hints(ReadingModel)
+    assert types == {name: of_model[name] for name in model}
     assert asdict(Reading(**FIELDS)) == ReadingModel(**FIELDS).model_dump()
 
 
@@ -45,6 +46,8 @@ def test_a_reading_has_the_fields_types_and_defaults_of_the_contract():
             "raw_value": st.one_of(st.none(), st.integers(-1000, 1000), st.floats(-1e300, 1e300)),
             "unit": st.one_of(st.none(), st.text(max_size=8)),
             "quality": st.sampled_from(["good", "bad", "unknown"]),
+            "ts": st.sampled_from([0, 1, 253_402_300_799_999]),
+            "device_ts": st.sampled_from([None, -(2**63), -1, 2**63 - 1]),
             "sensor_name": st.one_of(st.none(), st.text(max_size=8)),
             "meta": st.dictionaries(st.text(max_size=4), st.integers(0, 9), max_size=3),
             "of_a_later_version": st.integers(),
@@ -80,6 +83,10 @@ def test_types_that_only_the_model_takes_are_readings_too(changes):
         json.dumps(FIELDS | {"quality": "splendid"}).encode(),
         json.dumps(FIELDS | {"gpio": 4.5}).encode(),
         json.dumps(FIELDS | {"esp_id": None}).encode(),
+        json.dumps(FIELDS | {"ts": 253_402_300_800_000}).encode(),
+        json.dumps(FIELDS | {"ts": -1}).encode(),
+        json.dumps(FIELDS | {"received_at": 10**21}).encode(),
+        json.dumps(FIELDS | {"device_ts": 10**21}).encode(),
     ],
 )
 def test_what_is_no_reading_is_told_apart(body):

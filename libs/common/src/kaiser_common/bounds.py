@@ -20,6 +20,9 @@ MAX_RUNTIME_MS = 2**53
 MIN_ERROR_CODE, MAX_ERROR_CODE = -(2**31), INT4_MAX
 MAX_EPOCH = INT4_MAX
 
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, and so of datetime. PostgreSQL's timestamptz goes further."""
+
 MAX_CORRELATION_ID = 128
 MAX_NAME = 64
 MAX_UNIT = 16
@@ -37,6 +40,10 @@ MAX_DEPTH = 16
 MAX_SENSOR_TYPE = 50
 MAX_BATCH_ITEMS = 100
 
+Instant = Annotated[int, Field(ge=0, le=LATEST_MS)]
+"""A time in ms since 1970 that datetime and the tables take."""
+DeviceTime = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""What a device gave as its time, however wrong: it is kept as an int8 and never made a datetime."""
 Uptime = Annotated[int, Field(ge=0, le=MAX_UPTIME_S)]
 HeapBytes = Annotated[int, Field(ge=0, le=MAX_HEAP_BYTES)]
 Rssi = Annotated[int, Field(ge=MIN_RSSI_DBM, le=MAX_RSSI_DBM)]

@@ -36,6 +36,8 @@ async def reject(bus: Bus, refused: Sequence[tuple[Delivery, str]], code: Code) 
 
 
 def _esp_id(delivery: Delivery) -> str:
-    """The device in `esp.<two tokens of kind>.<kaiser_id>.<esp_id>…`; nobody where the subject is of another form."""
+    """The device in `esp.<two tokens of kind>.<kaiser_id>.<esp_id>…` or `esp.downlink.<kaiser_id>.<esp_id>`; nobody
+    where the subject is of another form."""
     tokens = delivery.subject.split(".")
-    return tokens[4] if len(tokens) > 4 else NO_DEVICE
+    place = 3 if tokens[:2] == ["esp", "downlink"] else 4
+    return tokens[place] if len(tokens) > place else NO_DEVICE

@@ -1,10 +1,14 @@
 """A reading as sensor decodes it: `schemas.sensor.Reading`, the contract, in a form that takes a fifth of the time."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from kaiser_common.bounds import LATEST_MS
 from kaiser_common.schemas import Clock
 from kaiser_common.schemas.sensor import Quality
+
+_Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
+_DeviceTime = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,10 +16,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     kaiser_id: str
     esp_id: str
-    ts: int
+    ts: _Instant
     clock: Clock = "device"
-    device_ts: int | None = None
-    received_at: int
+    device_ts: _DeviceTime | None = None
+    received_at: _Instant
     replayed: bool = False
     gpio: int
     sensor_type: str

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import structlog
+from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer
-from kaiser_common.errors import Rejected
+from kaiser_common.errors import Code, Rejected
 from kaiser_common.outside import DeadLetters, take
 from kaiser_common.pull import Delivery
+from kaiser_common.quarantine import reject
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.topics import BROADCAST, Topic, parse
 from pydantic import ValidationError
@@ -19,8 +20,6 @@ from kaiser_simulator.mocks import Clock, Mocks
 from kaiser_simulator.orders import react
 from kaiser_simulator.sender import Sender
 
-log = structlog.get_logger()
-
 _SENT_WITHIN_S = 8.0
 
 Heard = tuple[Topic, str]
@@ -31,7 +30,8 @@ class Inbox:
     """Lets mocks react: saved, then answered, then acknowledged. Killed in between, the message comes again and a mock
     answers as before. A slow answer is the exception: acknowledged at once, it is lost with the process."""
 
-    def __init__(self, mocks: Mocks, sender: Sender, clock: Clock) -> None:
+    def __init__(self, bus: Bus, mocks: Mocks, sender: Sender, clock: Clock) -> None:
+        self._bus = bus
         self._mocks = mocks
         self._sender = sender
         self._clock = clock
@@ -42,7 +42,9 @@ class Inbox:
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Let each mock react to what it was sent, in order."""
-        heard = self._sorted(deliveries)
+        heard, unreadable = self._sorted(deliveries)
+        if unreadable:
+            await reject(self._bus, unreadable, Code.PROCESSING_FAILED)
         metrics.HEARD.inc(sum(map(len, heard.values())))
 
         def change(device: Device) -> Reaction:
@@ -51,23 +53,27 @@ class Inbox:
         await self._mocks.change_all(heard, change, answering=True)
         await self._sender.until_sent(_SENT_WITHIN_S)
 
-    def _sorted(self, deliveries: Sequence[Delivery]) -> dict[str, list[Heard]]:
-        """What was sent to which mock; a broadcast to every one."""
+    def _sorted(self, deliveries: Sequence[Delivery]) -> tuple[dict[str, list[Heard]], list[tuple[Delivery, str]]]:
+        """What was sent to which mock, a broadcast to every one; and what cannot be read, with the reason."""
         heard: dict[str, list[Heard]] = defaultdict(list)
+        unreadable: list[tuple[Delivery, str]] = []
         world, now_ms = self._mocks.world, self._clock()
         for delivery in deliveries:
             try:
                 downlink = Downlink.model_validate_json(delivery.body)
                 topic = parse(downlink.topic)
-            except (ValidationError, Rejected) as error:
-                log.error("downlink_unreadable", subject=delivery.subject, error=str(error).splitlines()[0])
+            except ValidationError as error:
+                unreadable.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
+                continue
+            except Rejected as error:
+                unreadable.append((delivery, str(error)))
                 continue
             everyone = downlink.esp_id == BROADCAST
             for esp_id in [device.esp_id for device in world] if everyone else [downlink.esp_id]:
                 if esp_id in world:
                     heard[esp_id].append((topic, downlink.payload))
                     world.hear(esp_id, downlink.topic, downlink.payload, now_ms)
-        return heard
+        return heard, unreadable
 
     def _react(self, device: Device, heard: Sequence[Heard]) -> Reaction:
         said: list[Publication] = []

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from kaiser_common.bounds import DeviceTime, Instant
+
 FROZEN = ConfigDict(frozen=True, extra="ignore")
 """Config of every model on the bus: messages only grow by optional fields, so a reader skips what it does not know."""
 
@@ -22,8 +24,8 @@ class DeviceMessage(BaseModel):
 
     kaiser_id: str
     esp_id: str
-    ts: int
+    ts: Instant
     clock: Clock = "device"
-    device_ts: int | None = None
-    received_at: int
+    device_ts: DeviceTime | None = None
+    received_at: Instant
     replayed: bool = False

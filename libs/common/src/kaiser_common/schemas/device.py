@@ -13,6 +13,7 @@ from kaiser_common.bounds import (
     Epoch,
     ErrorCode,
     HeapBytes,
+    Instant,
     Message,
     Rssi,
     Uptime,
@@ -176,7 +177,7 @@ class Downlink(BaseModel):
     esp_id: str
     topic: str
     payload: str
-    received_at: int
+    received_at: Instant
 
 
 class AliveDigest(BaseModel):
@@ -184,7 +185,7 @@ class AliveDigest(BaseModel):
 
     model_config = FROZEN
 
-    devices: dict[str, int]
+    devices: dict[str, Instant]
 
 
 class DeviceRecord(BaseModel):

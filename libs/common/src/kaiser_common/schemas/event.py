@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from kaiser_common.bounds import Instant
 from kaiser_common.schemas import FROZEN, Clock
 
 EventType = Literal[
@@ -246,4 +247,4 @@ class Receipt(BaseModel):
 
     model_config = FROZEN
 
-    sent_at: int
+    sent_at: Instant

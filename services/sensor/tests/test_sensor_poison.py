@@ -1,0 +1,151 @@
+"""The three consumers of sensor: a message on which one fails is rejected, its neighbours are shown, stored, noted."""
+
+import json
+import time
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from consuming import FAR, FaultyBus, case, consuming, publish, rejected, stored
+from kaiser_common.bus import connect
+from kaiser_common.database import open_pool
+from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_sensor import measure_store
+from kaiser_sensor.live import Live
+from kaiser_sensor.process import Processor
+from kaiser_sensor.reading import Reading
+from kaiser_sensor.responses import Responses
+from kaiser_sensor.rows import Processed
+from kaiser_sensor.storing import Storing
+from structlog.testing import capture_logs
+
+NOW_MS = int(time.time() * 1000)
+NEIGHBOURS = [("ESP_A", 20.0), ("ESP_B", 21.0)]
+
+
+def reading(esp_id: str, **fields) -> tuple[str, bytes]:
+    given = {"kaiser_id": "god", "esp_id": esp_id, "gpio": 4, "sensor_type": "ph", "raw_mode": False}
+    values = {"ts": NOW_MS, "received_at": NOW_MS, "value": dict(NEIGHBOURS).get(esp_id, 7.0)}
+    return f"esp.sensor.data.god.{esp_id}.4", json.dumps(given | values | fields).encode()
+
+
+def process(given: Reading) -> Processed:
+    return Processor({}, lambda *_: None).process(given, None)
+
+
+def faulty(given: Reading) -> Processed:
+    """As `process`, with a bug."""
+    if given.esp_id == "ESP_SEC1":
+        raise ZeroDivisionError("a bug of the service")
+    return process(given)
+
+
+@pytest.fixture
+async def bus(bus_settings):
+    async with connect(bus_settings, "test") as bus:
+        yield bus
+
+
+@pytest.fixture
+async def pool(database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE sensor.data, sensor.latest, sensor.measurements")
+    async with open_pool(CommonSettings(database_url=database), "test") as pool:
+        yield pool
+
+
+def rows(database: str) -> list[tuple[str, float]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute("SELECT esp_id, value FROM sensor.data ORDER BY esp_id").fetchall()
+
+
+async def shown(bus) -> list[tuple[str, float]]:
+    """What the events of readings say."""
+    events = [body for subject, body in await stored(bus, "EVENTS") if subject.startswith("event.sensor_data.")]
+    return sorted((body["esp_id"], body["value"]) for body in events)
+
+
+UNREADABLE = {
+    "bus-reading-year-3170843": case("bus-reading-year-3170843"),
+    "reading received at a far time": reading("ESP_SEC1", received_at=FAR),
+    "time before 1970": reading("ESP_SEC1", ts=-(10**15)),
+    "device time beyond int8": reading("ESP_SEC1", device_ts=FAR, clock="server"),
+    "no JSON": ("esp.sensor.data.god.ESP_SEC1.4", b"{not json"),
+}
+
+
+@pytest.mark.parametrize("poison", UNREADABLE.values(), ids=UNREADABLE)
+async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_and_stored(bus, pool, database, poison):
+    await publish(bus, [reading("ESP_A"), poison, reading("ESP_B")])
+    storing = Storing(bus, pool, process, note_rollups=True)
+    live = Live(bus, process, lambda _: False)
+    with capture_logs() as logs:
+        async with consuming(bus, SENSOR_STORE, storing.run) as stores, consuming(bus, SENSOR_LIVE, live.run) as shows:
+            await stores.settled()
+            await shows.settled()
+            assert (await stores.readiness(), await shows.readiness()) == ("ok", "ok")
+    assert "message_failed" not in {line["event"] for line in logs}, "it is rejected at its first delivery"
+    assert rows(database) == NEIGHBOURS
+    assert await shown(bus) == NEIGHBOURS
+    [(subject, came_on)] = await rejected(bus)
+    assert (subject.split(".")[1], came_on) == ("5407", poison[0])
+
+
+@pytest.mark.parametrize(
+    ("poison", "bug", "code"),
+    [(reading("ESP_SEC1"), True, 5407), (reading("ESP_SEC1", gpio=10**12), False, 5305)],
+    ids=["bug", "pin that no column takes"],
+)
+async def test_sensor_store_rejects_what_it_cannot_store_and_stores_its_neighbours(
+    bus, pool, database, poison, bug, code
+):
+    await publish(bus, [reading("ESP_A"), poison, reading("ESP_B")])
+    storing = Storing(bus, pool, faulty if bug else process, note_rollups=True)
+    async with consuming(bus, SENSOR_STORE, storing.run) as loop:
+        await loop.settled()
+        assert rows(database) == NEIGHBOURS
+        assert await rejected(bus) == [(f"rejected.{code}.ESP_SEC1", "esp.sensor.data.god.ESP_SEC1.4")]
+
+
+async def test_sensor_live_rejects_a_reading_on_which_it_has_a_bug_and_shows_its_neighbours(bus):
+    await publish(bus, [reading("ESP_A"), reading("ESP_SEC1"), reading("ESP_B")])
+    async with consuming(bus, SENSOR_LIVE, Live(bus, faulty, lambda _: True).run) as loop:
+        await loop.settled()
+        assert await shown(bus) == NEIGHBOURS
+        answered = {body["topic"].split("/")[3] for _, body in await stored(bus, "OUTBOX")}
+        assert answered == {"ESP_A", "ESP_B"}
+        assert await rejected(bus) == [("rejected.5407.ESP_SEC1", "esp.sensor.data.god.ESP_SEC1.4")]
+
+
+def answer(esp_id: str, **fields) -> tuple[str, bytes]:
+    given = {"kaiser_id": "god", "esp_id": esp_id, "gpio": 4, "ts": NOW_MS, "received_at": NOW_MS}
+    said = {"request_id": f"of {esp_id}", "command": "measure", "success": True, **fields}
+    return f"esp.sensor.response.god.{esp_id}.4", json.dumps(given | said).encode()
+
+
+@pytest.mark.parametrize(
+    ("poison", "bug", "code"),
+    [
+        (answer("ESP_SEC1"), True, 5407),
+        (answer("ESP_SEC1", received_at=FAR), False, 5407),
+        (("esp.sensor.response.god.ESP_SEC1.4", b"{not json"), False, 5407),
+        (answer("ESP_SEC1", message="\0"), False, 5305),
+    ],
+    ids=["bug", "far time", "no JSON", "text that no column takes"],
+)
+async def test_sensor_responses_rejects_poison_and_notes_its_neighbours(bus, pool, poison, bug, code):
+    now = datetime.now(UTC)
+    async with pool.connection() as connection:
+        for esp_id in ("ESP_A", "ESP_SEC1", "ESP_B"):
+            await measure_store.ask(connection, f"of {esp_id}", esp_id, 4, "ada", now)
+    await publish(bus, [answer("ESP_A"), poison, answer("ESP_B")])
+    responses = Responses(FaultyBus(bus, "ESP_SEC1") if bug else bus, pool, lambda: now)
+    async with consuming(bus, SENSOR_RESPONSES, responses.run) as loop:
+        await loop.settled()
+        async with pool.connection() as connection:
+            asked = {
+                name: await measure_store.read(connection, f"of {name}") for name in ("ESP_A", "ESP_SEC1", "ESP_B")
+            }
+        assert {name: row[5] for name, row in asked.items()} == {"ESP_A": True, "ESP_SEC1": None, "ESP_B": True}
+        assert await rejected(bus) == [(f"rejected.{code}.ESP_SEC1", "esp.sensor.response.god.ESP_SEC1.4")]
