@@ -11,7 +11,7 @@ from kaiser_common import declare
 from kaiser_common.bus import BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import Verdict
-from kaiser_common.outside import DeadLetters, RejectedShare, judge, take
+from kaiser_common.outside import DeadLetters, RejectedShare, Unreadable, judge, take
 from kaiser_common.pull import Delivery
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
@@ -72,15 +72,19 @@ class FakeLetters(DeadLetters):
     async def put(self, delivery, code, error) -> None:
         self.put_aside.append((int(delivery.body), int(code)))
 
+    async def put_unreadable(self, unreadable) -> None:
+        self.put_aside += [(int(delivery.body), 5407) for delivery, _ in unreadable]
+
 
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     bugs=st.sets(st.integers(0, 200)),
     refused=st.sets(st.integers(0, 200)),
+    unreadable=st.sets(st.integers(0, 200)),
     data=st.data(),
 )
 @settings(max_examples=60, deadline=None)
-def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes, bugs, refused, data):
+def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes, bugs, refused, unreadable, data):
     count = sum(sizes)
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
     batches = [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]
@@ -88,7 +92,7 @@ def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes
     processed: list[int] = []
     calls = 0
 
-    async def on_messages(batch: Sequence[Delivery]) -> None:
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
         nonlocal calls
         calls += 1
         if calls in outages:
@@ -98,18 +102,20 @@ def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes
             raise KeyError("bug")
         if refused & set(numbers):
             raise errors.NumericValueOutOfRange("integer out of range")
-        processed.extend(numbers)
+        processed.extend(each for each in numbers if each not in unreadable)
+        return [(each, "unreadable") for each in batch if int(each.body) in unreadable]
 
     consumer, letters = FakeConsumer(batches), FakeLetters()
     with capture_logs():
         asyncio.run(take(consumer, on_messages, letters))
     poison = {number: 5407 for number in bugs if number < count}
     poison |= {number: 5305 for number in refused - bugs if number < count}
+    poison |= {number: 5407 for number in unreadable - refused if number < count}
     assert dict(letters.put_aside) == poison
     assert len(letters.put_aside) == len(poison)
     assert sorted(processed) == sorted(set(range(count)) - set(poison))
     assert sorted(consumer.acknowledged) == list(range(count))
-    if not outages and not bugs:
+    if not outages and not bugs and not unreadable:
         assert consumer.acknowledged == list(range(count))
 
 
@@ -182,7 +188,7 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
     done: set[int] = set()
     tries = []
 
-    async def on_messages(batch: Sequence[Delivery]) -> None:
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
         numbers = [int(each.body) for each in batch]
         if numbers == [7]:
             tries.append(batch[0].deliveries)
@@ -190,6 +196,7 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
         if 7 in numbers:
             raise ZeroDivisionError("marked")
         done.update(numbers)
+        return []
 
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 100))
@@ -212,7 +219,7 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
 
 
 async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits(bus):
-    async def on_messages(batch: Sequence[Delivery]) -> None:
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
         raise errors.NumericValueOutOfRange("integer out of range")
 
     service = Service("test")
@@ -232,10 +239,61 @@ async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits
     assert info.num_pending + info.num_ack_pending == 249
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_a_handler_that_can_read_nothing_stops_at_the_limit_and_the_rest_waits(bus, keeps):
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        return [(each, "of a later version") for each in batch]
+
+    service = Service("test")
+    async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+        await bus.publish_batch(numbered(bus, 300))
+        letters = DeadLetters(bus, service, CommonSettings())
+        loop = tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05, keeps_unreadable=keeps))
+
+        async def halted() -> bool:
+            return "dead_letter_limit" in (await service.readiness()).get("consumer reader", "")
+
+        await until(halted)
+        assert await rejected(bus) == (51 if keeps else 0)
+        assert not loop.done(), "the service lives"
+        consumer.stop()
+    info = await bus.jetstream.consumer_info("TEST", "reader")
+    assert info.num_pending + info.num_ack_pending == 249
+
+
+async def test_unreadable_messages_wait_while_rejected_takes_nothing_and_do_not_count(bus):
+    tries = 0
+
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        return [(each, "no JSON") for each in batch if int(each.body) < 40]
+
+    class Away(DeadLetters):
+        async def put_unreadable(self, unreadable: Unreadable) -> None:
+            nonlocal tries
+            tries += 1
+            if tries < 5:
+                raise BusUnavailable("away")
+            await super().put_unreadable(unreadable)
+
+    service = Service("test")
+    async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+        await bus.publish_batch(numbered(bus, 60))
+        tasks.create_task(take(consumer, on_messages, Away(bus, service, CommonSettings()), retry_s=0.05))
+
+        async def all_are_put() -> bool:
+            return await rejected(bus) == 40
+
+        await until(all_are_put)
+        assert (await service.readiness())["consumer reader"] == "ok"
+        consumer.stop()
+    info = await bus.jetstream.consumer_info("TEST", "reader")
+    assert (info.num_pending, info.num_ack_pending) == (0, 0)
+
+
 @pytest.mark.parametrize("gone", ["stream", "consumer"])
 async def test_a_vanished_stream_or_consumer_is_told_by_readiness(bus, gone):
-    async def on_messages(batch: Sequence[Delivery]) -> None:
-        return
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        return []
 
     service = Service("test")
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:

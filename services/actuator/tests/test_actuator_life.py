@@ -110,8 +110,9 @@ class Life:
         given = {"command": command.command, "success": success, "correlation_id": command.command_id, **fields}
         return self.message("response", command.gpio, command.esp_id, **given)
 
-    async def say(self, *messages: Delivery) -> None:
-        await self.inbox.on_messages(messages)
+    async def say(self, *messages: Delivery) -> list[Delivery]:
+        """What devices say; the messages that cannot be read."""
+        return [delivery for delivery, _ in await self.inbox.on_messages(messages)]
 
     async def published(self, stream: str) -> list[tuple[str, dict]]:
         """What a stream holds, oldest first."""
@@ -610,8 +611,7 @@ async def test_messages_that_cannot_be_read_are_put_aside_and_the_rest_is_noted(
     await life.pump()
     broken = Delivery("esp.actuator.status.god.ESP_A.5", "$JS.ACK.DEVICES.actuator.1.77.1.1.0", b'{"esp_id": 1}', None)
     strange = Delivery("esp.actuator.dance.god.ESP_A.5", "$JS.ACK.DEVICES.actuator.1.78.1.1.0", b"{}", None)
-    await life.say(broken, life.status(True), strange)
-    assert [subject for subject, _ in await life.published("REJECTED")] == ["rejected.5407.ESP_A"] * 2
+    assert await life.say(broken, life.status(True), strange) == [broken, strange]
     assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=5), ADA)).state is True
 
 

@@ -51,7 +51,7 @@ async def test_logic_store_rejects_poison_and_writes_its_neighbours(parts, datab
 
     monkeypatch.setattr(store, "note_executions", faulty)
     await publish(bus, [execution("before"), poison, execution("behind")])
-    async with consuming(bus, LOGIC_STORE, Storing(bus, pool).run) as loop:
+    async with consuming(bus, LOGIC_STORE, Storing(pool).run) as loop:
         await loop.settled()
         with psycopg.connect(database) as connection:
             written = connection.execute("SELECT execution_id FROM logic.executions ORDER BY 1").fetchall()

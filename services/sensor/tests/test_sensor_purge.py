@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from kaiser_common.bus import Bus, Outgoing, connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
@@ -66,8 +66,9 @@ async def test_what_one_consumer_has_not_acknowledged_stays(bus):
         live.stop()
 
 
-async def acknowledge(deliveries: Sequence[Delivery]) -> None:
+async def acknowledge(deliveries: Sequence[Delivery]) -> Unreadable:
     """Take them: what a handler returns from is acknowledged."""
+    return []
 
 
 def readings(number: int) -> list[Outgoing]:

@@ -80,7 +80,7 @@ async def mocks(bus, database):
     ids=["bug", "no JSON", "unknown topic", "far time"],
 )
 async def test_simulator_rejects_poison_and_its_neighbours_switch_on(bus, database, mocks, poison):
-    inbox = Inbox(bus, *mocks, lambda: NOW_MS)
+    inbox = Inbox(*mocks, lambda: NOW_MS)
     await publish(bus, [command("MOCK_A"), poison, command("MOCK_B")])
     async with consuming(bus, SIMULATOR, inbox.run) as loop:
         await loop.settled()

@@ -32,7 +32,7 @@ BUS_UNACKNOWLEDGED = Gauge(
 )
 DEAD_LETTERS = Counter(
     "kaiser_dead_letters_total",
-    "Messages that a consume loop put into REJECTED: refused by the database, or because of a bug.",
+    "Messages that a consume loop rejected: refused by the database, because of a bug, or unreadable.",
     ["consumer", "kind"],
 )
 DEAD_LETTER_LIMIT = Gauge(

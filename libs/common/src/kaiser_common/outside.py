@@ -3,7 +3,8 @@
 An error of a handler is one of three. The database or NATS is away: the messages wait. The database refuses a row
 (SQLSTATE classes 22, 23 and 54): the message is rejected at once with 5305. Everything else is a bug: the message is
 rejected with 5407 once it has failed on its third delivery. The message is found by halves, so the others of its batch
-are processed and acknowledged.
+are processed and acknowledged. A message that a handler cannot read is no error: the handler returns it with the
+reason, and it is rejected with 5407 at its first delivery. Both kinds of rejections count towards the limit.
 
 Killed at any point: what was not acknowledged is delivered again after the consumer's ack_wait. Killed between a
 rejection and its acknowledgement: the message is rejected again under the same id, so REJECTED has it once. The count
@@ -34,7 +35,10 @@ log = structlog.get_logger()
 OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
 """What database and bus raise. Some of the database's are bugs of ours: see `reason_of`."""
 
-Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
+Unreadable = Sequence[tuple[Delivery, str]]
+"""Messages that cannot be read, each with the reason."""
+Handler = Callable[[Sequence[Delivery]], Awaitable[Unreadable]]
+"""Processes a batch; what of it cannot be read is returned, and no part of the effect."""
 
 _RETRY_S = 1.0
 _HALTED_LOOK_S = 1.0
@@ -80,6 +84,16 @@ class RejectedShare:
             self._last.append(rejected)
             self._rejected += rejected
 
+    def room(self, count: int) -> int:
+        """How many of so many rejections there may be until the limit is reached."""
+        trial = RejectedShare(self._share, self._least)
+        trial._last, trial._rejected = self._last.copy(), self._rejected
+        for number in range(count):
+            if trial.reached:
+                return number
+            trial.note(True)
+        return count
+
     @property
     def reached(self) -> bool:
         """True once more than `least`, and more than the share, of the last 1,000 were rejected."""
@@ -106,6 +120,12 @@ class DeadLetters:
         """Store a message in REJECTED. BusUnavailable: it is not stored."""
         await reject(self._bus, [(delivery, _line(error)[:_REASON_CHARACTERS])], code)
 
+    async def put_unreadable(self, unreadable: Unreadable) -> None:
+        """Store messages that cannot be read in REJECTED. BusUnavailable: not all are stored."""
+        await reject(
+            self._bus, [(each, reason[:_REASON_CHARACTERS]) for each, reason in unreadable], Code.PROCESSING_FAILED
+        )
+
 
 async def take(
     consumer: Consumer,
@@ -117,18 +137,20 @@ async def take(
     rejected: Callable[[], None] = lambda: None,
     retry_s: float = _RETRY_S,
     hold: bool = False,
+    keeps_unreadable: bool = True,
 ) -> None:
     """Give each batch to `on_messages` and acknowledge it once that returns, until the consumer is stopped.
 
     Database or NATS away: `postponed` is called and the messages are delivered again after `retry_s`; with `hold` the
     loop keeps them in progress instead, and tries again itself. `resumed` is called after each success,
-    `rejected` after each rejection.
+    `rejected` after each rejection of a message on which the handler failed. Without `keeps_unreadable`, what cannot be
+    read is counted and acknowledged, because another consumer of the same messages rejects it.
 
     More rejections than the limit (`dead_letter_limit`): nothing more is rejected, nothing is acknowledged, the
     messages wait on the stream for a version that can process them, and /readyz says 503 until the service is started
     again. The process goes on, so what else it serves, such as emergency stops, is still served.
     """
-    loop = _Loop(consumer, on_messages, letters, postponed, resumed, rejected, retry_s, hold)
+    loop = _Loop(consumer, on_messages, letters, postponed, resumed, rejected, retry_s, hold, keeps_unreadable)
     with ExitStack() as stack:
         stack.enter_context(letters.watched(consumer))
         async for batch in consumer:
@@ -151,6 +173,7 @@ class _Loop:
         rejected: Callable[[], None],
         retry_s: float,
         hold: bool,
+        keeps_unreadable: bool,
     ) -> None:
         self._consumer = consumer
         self._on_messages = on_messages
@@ -160,6 +183,7 @@ class _Loop:
         self._rejected = rejected
         self._retry_s = retry_s
         self._hold = hold
+        self._keeps_unreadable = keeps_unreadable
         self._share = letters.share()
         self.halted = False
 
@@ -172,27 +196,66 @@ class _Loop:
         parts = [batch]
         while parts:
             part = parts.pop()
-            error = await self._outcome(part)
-            if error is None:
-                self._share.note(False, len(part))
-                await self._consumer.ack(part)
-            elif judge(error) is Verdict.RETRY:
-                rest = [delivery for each in (part, *reversed(parts)) for delivery in each]
-                await self._consumer.nak(rest, delay_s=self._retry_s)
-                return
+            outcome = await self._outcome(part)
+            if not isinstance(outcome, Exception):
+                left = await self._conclude(part, outcome)
+            elif judge(outcome) is Verdict.RETRY:
+                left = part
             elif len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
-            elif not await self._put_aside(part[0], error):
-                rest = [delivery for each in (part, *reversed(parts)) for delivery in each]
-                await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._retry_s)
+                continue
+            else:
+                left = [] if await self._put_aside(part[0], outcome) else part
+            if left:
+                await self._send_back([left, *reversed(parts)])
                 return
 
-    async def _outcome(self, part: Sequence[Delivery]) -> Exception | None:
-        """Call the handler; what it raised. With `hold` an outage is waited out here, unless told to stop."""
+    async def _send_back(self, parts: Sequence[Sequence[Delivery]]) -> None:
+        """Have messages delivered again later."""
+        rest = [delivery for part in parts for delivery in part]
+        await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._retry_s)
+
+    async def _conclude(self, part: Sequence[Delivery], unreadable: Unreadable) -> Sequence[Delivery]:
+        """Reject what cannot be read of a part, acknowledge the rest; what could not be rejected, because REJECTED
+        cannot take it or the limit is reached."""
+        refused = {id(delivery) for delivery, _ in unreadable}
+        processed = [delivery for delivery in part if id(delivery) not in refused]
+        self._share.note(False, len(processed))
+        admitted = unreadable[: self._share.room(len(unreadable))]
+        if not await self._put_unreadable(admitted):
+            admitted = []
+        elif len(admitted) < len(unreadable):
+            self._halt()
+        await self._consumer.ack([*processed, *(delivery for delivery, _ in admitted)])
+        return [delivery for delivery, _ in unreadable[len(admitted) :]]
+
+    async def _put_unreadable(self, unreadable: Unreadable) -> bool:
+        """Reject and count messages that cannot be read. False: REJECTED cannot take them."""
+        if unreadable and self._keeps_unreadable:
+            try:
+                await self._letters.put_unreadable(unreadable)
+            except BusUnavailable as away:
+                log.warning("rejection_postponed", consumer=self._consumer.name, reason=_line(away))
+                return False
+            metrics.DEAD_LETTERS.labels(self._consumer.name, "unreadable").inc(len(unreadable))
+            delivery, reason = unreadable[0]
+            log.error(
+                "messages_unreadable",
+                consumer=self._consumer.name,
+                messages=len(unreadable),
+                subject=delivery.subject[:128],
+                reason=reason[:_REASON_CHARACTERS],
+            )
+        self._share.note(True, len(unreadable))
+        return True
+
+    async def _outcome(self, part: Sequence[Delivery]) -> Exception | Unreadable:
+        """Call the handler; what it raised, or what it could not read. With `hold` an outage is waited out here, until
+        the consumer is stopped."""
         while True:
             try:
-                await self._on_messages(part)
+                unreadable = await self._on_messages(part)
             # Whatever the handler raises is a verdict on its messages, and each verdict is carried out by `process`.
             except Exception as error:  # noqa: BLE001
                 if judge(error) is not Verdict.RETRY:
@@ -203,7 +266,7 @@ class _Loop:
                     return error
             else:
                 self._resumed()
-                return None
+                return unreadable
             end_if_cancelled()
 
     async def _put_aside(self, delivery: Delivery, error: Exception) -> bool:

@@ -8,9 +8,8 @@ from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.schemas.api.actuators import Emergency
 
@@ -59,11 +58,9 @@ class Inbox:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
         await take(consumer, self.on_messages, letters)
 
-    async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
-        """Stop what must be stopped, then note what was said, in order."""
+    async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
+        """Stop what must be stopped, then note what was said, in order; what cannot be read."""
         batch = decode(deliveries)
-        if batch.unreadable:
-            await reject(self._bus, batch.unreadable, Code.PROCESSING_FAILED)
         for message, sequence in batch.messages:
             if isinstance(message, Sent):
                 continue
@@ -79,6 +76,7 @@ class Inbox:
             await conclude(connection, self._bus, step, now, self._timeout)
         await self._stop_again(batch)
         await self._take_answers(batch)
+        return batch.unreadable
 
     async def _take_answers(self, batch: Batch) -> None:
         """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is

@@ -13,10 +13,8 @@ import structlog
 from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
 from kaiser_common.rpc import Caller
 from kaiser_common.schemas.device import DeviceError, Heartbeat, Intent, ScanResult, Will
 
@@ -77,12 +75,10 @@ class Inbox:
         """Count silence from now on: until now it may have been ours."""
         self.listening_since = self._clock()
 
-    async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
-        """Note who was heard, then what was said."""
+    async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
+        """Note who was heard, then what was said; what cannot be read."""
         batch = decode(deliveries)
         now = self._clock()
-        if batch.unreadable:
-            await reject(self._bus, batch.unreadable, Code.PROCESSING_FAILED)
         told = Told()
         async with self._pool.connection() as connection:
             known = await self._note_heard(connection, batch, now, told)
@@ -95,6 +91,7 @@ class Inbox:
             await self._note_answers(connection, batch, now, told)
             await self._tell(connection, told)
         self._last_events |= told.figures
+        return batch.unreadable
 
     async def _note_heard(self, connection: Connection, batch: Batch, now: datetime, told: Told) -> dict[str, Known]:
         """Who is known of those that were heard; newcomers among them are pending from now on."""

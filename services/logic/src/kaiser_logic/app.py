@@ -162,7 +162,7 @@ async def keep_storing(service: Service, settings: LogicSettings, bus: Bus, pool
     """Write what rules did, in every replica, for ever."""
     await wait_for_schema(pool, "logic")
     async with Consumer(bus, LOGIC_STORE, max_messages=500).open() as consumer:
-        await Storing(bus, pool).run(consumer, DeadLetters(bus, service, settings))
+        await Storing(pool).run(consumer, DeadLetters(bus, service, settings))
 
 
 async def keep_up(pool: DatabasePool, retention_days: int) -> None:

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 
-from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
 from kaiser_common.schemas.api.logic import Execution
 from pydantic import ValidationError
 
@@ -18,26 +15,24 @@ from kaiser_logic import metrics, store
 class Storing:
     """Acknowledges after the commit. Database away: the stream EXECUTIONS keeps what waits, the newest 64 MiB of it."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool) -> None:
-        self._bus = bus
+    def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
     async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Write batches until the consumer is stopped."""
         await take(consumer, self.on_executions, letters)
 
-    async def on_executions(self, batch: Sequence[Delivery]) -> None:
-        """Write a batch; what cannot be read goes to REJECTED."""
+    async def on_executions(self, batch: Sequence[Delivery]) -> Unreadable:
+        """Write a batch; what of it cannot be read."""
         readable: list[Execution] = []
-        refused: list[tuple[Delivery, str]] = []
+        unreadable: list[tuple[Delivery, str]] = []
         for delivery in batch:
             try:
                 readable.append(Execution.model_validate_json(delivery.body))
             except ValidationError as error:
-                refused.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
-        if refused:
-            await reject(self._bus, refused, Code.PROCESSING_FAILED)
+                unreadable.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
         if readable:
             async with self._pool.connection() as connection:
                 await store.note_executions(connection, readable)
         metrics.STORED.inc(len(readable))
+        return unreadable

@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 
 from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
-from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import Processed as ProcessedPayload
 from kaiser_common.subjects import event_subject, outbox_subject
@@ -41,12 +39,9 @@ class Live:
         """Publish until the consumer is stopped. NATS refusing: the batch is asked for again after a second."""
         await take(consumer, self.on_readings, letters)
 
-    async def on_readings(self, batch: Sequence[Delivery]) -> None:
-        """Publish the events of a batch."""
+    async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
+        """Publish the events of a batch; what of it is no reading."""
         readings, unreadable = decode(batch)
-        if unreadable:
-            metrics.UNREADABLE.inc(len(unreadable))
-            await reject(self._bus, unreadable, Code.PROCESSING_FAILED)
         processed_readings = [(delivery, self._process(reading)) for delivery, reading in readings]
         events = [
             Outgoing(
@@ -69,6 +64,8 @@ class Live:
             self._tracer.note("event", batch)
         if readings:
             self._seconds.observe(max(0.0, time.time() - readings[0][1].received_at / 1000))
+        metrics.UNREADABLE.inc(len(unreadable))
+        return unreadable
 
 
 def to_device(processed: Processed, delivery: Delivery) -> Outgoing:

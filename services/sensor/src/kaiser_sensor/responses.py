@@ -6,10 +6,8 @@ from datetime import datetime
 from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
 from kaiser_common.schemas.event import SystemEvent
 from kaiser_common.schemas.sensor import SensorResponse
 from kaiser_common.subjects import event_subject
@@ -30,8 +28,8 @@ class Responses:
         """Take answers until the consumer is stopped. Database or bus away: they are asked for again after a second."""
         await take(consumer, self.on_responses, letters)
 
-    async def on_responses(self, batch: Sequence[Delivery]) -> None:
-        """Note the answers of a batch, each once, and tell of them."""
+    async def on_responses(self, batch: Sequence[Delivery]) -> Unreadable:
+        """Note the answers of a batch, each once, and tell of them; what of it is no answer."""
         responses: list[SensorResponse] = []
         unreadable: list[tuple[Delivery, str]] = []
         for delivery in batch:
@@ -39,17 +37,16 @@ class Responses:
                 responses.append(SensorResponse.model_validate_json(delivery.body))
             except ValidationError as error:
                 unreadable.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
-        if unreadable:
-            metrics.UNREADABLE.inc(len(unreadable))
-            await reject(self._bus, unreadable, Code.PROCESSING_FAILED)
+        metrics.UNREADABLE.inc(len(unreadable))
         if not responses:
-            return
+            return unreadable
         # Of answers to one request the first counts.
         first = {(response.request_id, response.esp_id): response for response in reversed(responses)}
         async with self._pool.connection() as connection:
             noted = await measure_store.answer(connection, list(first.values()), self._now())
             await self._bus.publish_batch([_event(response) for key, response in first.items() if key in noted])
         metrics.UNASKED.inc(len(responses) - len(noted))
+        return unreadable
 
 
 def _event(response: SensorResponse) -> Outgoing:

@@ -8,7 +8,7 @@ from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.tracing import Tracer
@@ -47,13 +47,14 @@ class Storing:
             rejected=metrics.REJECTED.inc,
             retry_s=_RETRY_S,
             hold=True,
+            keeps_unreadable=False,  # the live consumer rejects it
         )
 
-    async def on_readings(self, batch: Sequence[Delivery]) -> None:
-        """Store a batch in one transaction."""
-        readings, _ = decode(batch)  # what is no reading the live consumer has rejected
+    async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
+        """Store a batch in one transaction; what of it is no reading."""
+        readings, unreadable = decode(batch)
         if not readings:
-            return
+            return unreadable
         rows = [to_row(self._process(reading)) for _, reading in readings]
         arrivals = [(reading.received_at / 1000, reading.device_ts) for _, reading in readings]
         async with self._pool.connection() as connection:
@@ -65,6 +66,7 @@ class Storing:
         self._seconds.observe(max(0.0, time.time() - readings[0][1].received_at / 1000))
         if self._tracer is not None:
             self._tracer.note("store", (delivery for delivery, _ in readings))
+        return unreadable
 
     async def _reject_different(self, deliveries: Sequence[Delivery]) -> None:
         """Reject readings whose key is stored with other values. NATS away: raised, the batch is stored once more,

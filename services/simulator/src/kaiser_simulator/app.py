@@ -89,7 +89,7 @@ async def _simulate(
     await _load(mocks)
     api = MockApi(mocks, registrar, now_ms, settings.simulator_mocks_max)
     methods = {**api.methods(), **PartsApi(mocks, now_ms).methods()}
-    inbox = Inbox(bus, mocks, sender, now_ms)
+    inbox = Inbox(mocks, sender, now_ms)
     async with (
         Consumer(bus, SIMULATOR, max_messages=settings.simulator_batch).open() as consumer,
         serve(bus, "simulator", methods, unavailable=(*UNAVAILABLE, NatsError)),

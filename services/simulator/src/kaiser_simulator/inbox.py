@@ -3,12 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.outside import DeadLetters, take
+from kaiser_common.errors import Rejected
+from kaiser_common.outside import DeadLetters, Unreadable, take
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.topics import BROADCAST, Topic, parse
 from pydantic import ValidationError
@@ -30,8 +28,7 @@ class Inbox:
     """Lets mocks react: saved, then answered, then acknowledged. Killed in between, the message comes again and a mock
     answers as before. A slow answer is the exception: acknowledged at once, it is lost with the process."""
 
-    def __init__(self, bus: Bus, mocks: Mocks, sender: Sender, clock: Clock) -> None:
-        self._bus = bus
+    def __init__(self, mocks: Mocks, sender: Sender, clock: Clock) -> None:
         self._mocks = mocks
         self._sender = sender
         self._clock = clock
@@ -40,11 +37,9 @@ class Inbox:
         """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
         await take(consumer, self.on_messages, letters)
 
-    async def on_messages(self, deliveries: Sequence[Delivery]) -> None:
-        """Let each mock react to what it was sent, in order."""
+    async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
+        """Let each mock react to what it was sent, in order; what cannot be read."""
         heard, unreadable = self._sorted(deliveries)
-        if unreadable:
-            await reject(self._bus, unreadable, Code.PROCESSING_FAILED)
         metrics.HEARD.inc(sum(map(len, heard.values())))
 
         def change(device: Device) -> Reaction:
@@ -52,6 +47,7 @@ class Inbox:
 
         await self._mocks.change_all(heard, change, answering=True)
         await self._sender.until_sent(_SENT_WITHIN_S)
+        return unreadable
 
     def _sorted(self, deliveries: Sequence[Delivery]) -> tuple[dict[str, list[Heard]], list[tuple[Delivery, str]]]:
         """What was sent to which mock, a broadcast to every one; and what cannot be read, with the reason."""
