@@ -17,6 +17,7 @@ from kaiser_actuator.sweep import Sweep
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect
 from kaiser_common.database import open_pool
+from kaiser_common.declare import apply
 from kaiser_common.pull import Delivery
 from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import (
@@ -846,3 +847,22 @@ async def test_a_stop_is_answered_while_the_database_hangs(life, monkeypatch):
     answer = await asyncio.wait_for(life.emergency.stop(EmergencyStop(esp_id="ESP_A"), ADA), 10)
     assert [each.esp_id for each in answer.items] == ["ESP_A"]
     hanging.set()
+
+
+async def test_stops_are_in_the_bucket_again_after_it_was_deleted_and_declared_anew(life):
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="a hand in the pump"), ADA)
+    await life.mirrored("ESP_A")
+    await life.bus.jetstream.delete_key_value(EMERGENCIES_BUCKET.name)
+    await apply(life.bus)  # as the migrate step does
+    async with asyncio.timeout(60):
+        while not await in_bucket(life):
+            life.wait(6)
+            await life.sweep.once()
+            await asyncio.sleep(0.05)
+    await life.mirrored("ESP_A")
+    assert life.stops["ESP_A"].reason == "a hand in the pump"
+
+
+async def in_bucket(life) -> bool:
+    """Whether the bucket itself has a stop."""
+    return (await life.bus.jetstream.stream_info(f"KV_{EMERGENCIES_BUCKET.name}")).state.messages > 0

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from kaiser_common.bus import BusUnavailable, connect
 from kaiser_common.database import open_pool
+from kaiser_common.declare import apply
+from kaiser_common.mirror import Mirror
 from kaiser_common.pull import Delivery
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.devices import (
@@ -26,8 +28,9 @@ from kaiser_common.schemas.api.devices import (
     RegisterDevice,
     ZoneRequest,
 )
-from kaiser_common.schemas.device import SensorItem
+from kaiser_common.schemas.device import DeviceRecord, SensorItem
 from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import DEVICES_BUCKET
 from kaiser_health.api import RegistryApi
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.device_api import DeviceApi
@@ -454,3 +457,25 @@ async def test_ten_thousand_heartbeats_cost_little(life, bus_settings, database)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"10,000 heartbeats: {cpu_s:.2f} s CPU, {time.monotonic() - started:.2f} s")
     assert cpu_s < 3.0, "5 % of a core over the minute in which 10,000 devices send once"
+
+
+async def test_the_bucket_is_filled_again_after_it_was_deleted_and_declared_anew(life):
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    await life.inbox.sweep()
+    mirror = Mirror(life.bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(mirror.keep())
+        await mirror.ready()
+        assert mirror["ESP_A"].state == "approved"
+        await life.bus.jetstream.delete_key_value("devices")
+        await life.inbox.sweep()  # nothing to fill yet; what else a sweep does goes on
+        await apply(life.bus)  # as the migrate step does
+        found = (await life.bus.jetstream.stream_info("KV_devices")).state.messages
+        assert found == 0
+        await life.inbox.sweep()
+        assert (await life.record())["state"] == "approved"
+        await life.api.register(RegisterDevice(esp_id="ESP_B"), ADA)
+        async with asyncio.timeout(60):
+            while set(mirror) != {"ESP_A", "ESP_B"}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        following.cancel()

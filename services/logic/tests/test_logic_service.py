@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from kaiser_common.bucket import read_bucket
+from kaiser_common.declare import apply
 from kaiser_common.rpc import Nothing, RpcError
 from kaiser_common.schemas.api.actuators import SendCommand
 from kaiser_common.schemas.api.logic import (
@@ -23,7 +24,7 @@ from kaiser_common.schemas.api.logic import (
     TestRule,
 )
 from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_common.subjects import LOGIC_STATE_BUCKET
+from kaiser_common.subjects import LOGIC_RULES_BUCKET, LOGIC_STATE_BUCKET
 from kaiser_logic.store import note_executions
 from logic_world import DRY, PUMP, TELL, a_reading, now_ms, until, until_async
 
@@ -410,3 +411,19 @@ async def _has(found: Awaitable[list[Execution]]) -> bool:
 
 async def _is(result: Awaitable[TestResult], wanted: bool) -> bool:
     return (await result).result is wanted
+
+
+async def test_rules_are_in_force_again_after_their_bucket_was_deleted_and_declared_anew(world):
+    await world.started()
+    rule = await world.rule()
+    await world.bus.jetstream.delete_key_value(LOGIC_RULES_BUCKET.name)
+    await apply(world.bus)  # as the migrate step does
+
+    async def is_back() -> bool:
+        return set(await read_bucket(world.bus, LOGIC_RULES_BUCKET)) == {rule.rule_id}
+
+    await until_async(is_back, "the rule is in the bucket", 60.0)
+    await world.read(40)
+    await world.read(28.5)
+    [done] = await world.ended(1)
+    assert (done.outcome, done.rule_id) == ("succeeded", rule.rule_id)

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kaiser_common.bucket import BucketWriter, read_bucket
 from kaiser_common.bus import Outgoing, connect
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import open_pool
+from kaiser_common.declare import apply
 from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.sensors import MeasurementId, MeasureSensor, SensorConfig
@@ -16,14 +18,18 @@ from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.sensor import SensorResponse
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SENSOR_RESPONSES
+from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
 from kaiser_sensor import config_store, measure_store, store
+from kaiser_sensor.config_api import ConfigApi
+from kaiser_sensor.configs import Configs
 from kaiser_sensor.measure_api import MeasureApi, to_measurement
 from kaiser_sensor.responses import Responses
 from kaiser_sensor.stale import Staleness
+from nats.errors import Error as NatsError
 
 START = datetime.now(UTC).replace(microsecond=0)
 TIMEOUT = timedelta(seconds=30)
+ADA = Caller(user="ada", role="operator", request_id="r1")
 
 
 class Clock:
@@ -163,6 +169,24 @@ async def test_an_answer_counts_once_and_for_its_own_device_only(bus, pool):
         "one",
     )
     assert [delivery.body for delivery, _ in unreadable] == [b"not an answer"]
+
+
+async def test_configurations_are_in_force_again_after_their_bucket_was_deleted_and_declared_anew(bus, pool):
+    configs = Configs(bus, {})
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(configs.keep())
+        await configs.ready(60.0)
+        api = ConfigApi(pool, await BucketWriter.open(bus, SENSOR_CONFIGS_BUCKET), configs)
+        await api.put(SensorConfig(esp_id="TEST_A", gpio=4, sensor_type="ph"), ADA)
+        await api.rebuild()
+        await bus.jetstream.delete_key_value(SENSOR_CONFIGS_BUCKET.name)
+        with pytest.raises(NatsError):
+            await api.mend()
+        await apply(bus)  # as the migrate step does
+        await api.mend()
+        [kept] = (await read_bucket(bus, SENSOR_CONFIGS_BUCKET)).values()
+        assert json.loads(kept.value)["sensor_type"] == "ph"
+        following.cancel()
 
 
 class ReadOnly:

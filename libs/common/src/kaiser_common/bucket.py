@@ -29,12 +29,15 @@ class Kept:
 
 
 class BucketWriter:
-    """Puts and deletes. Write the table first: killed between the two, `rebuild` at the next start mends the bucket."""
+    """Puts and deletes. Write the table first: killed between the two, `rebuild` at the next start mends the bucket.
+    Deleted and declared again while the service runs: `is_another` says so, and the owner rebuilds it."""
 
     def __init__(self, bus: Bus, bucket: Bucket, kv: KeyValue) -> None:
         self._bus = bus
         self._bucket = bucket
         self._kv = kv
+        self._rebuilt_of: datetime | None = None
+        """When the bucket that was last rebuilt was created."""
 
     @classmethod
     async def open(cls, bus: Bus, bucket: Bucket) -> "BucketWriter":
@@ -71,6 +74,13 @@ class BucketWriter:
         status = await self._kv.status()
         return status.stream_info.created
 
+    async def is_another(self) -> bool:
+        """Whether the bucket is not the one that was last rebuilt, as after it was deleted and declared again.
+
+        Raises nats errors when NATS is away or the bucket is missing.
+        """
+        return await self.made_at() != self._rebuilt_of
+
     async def delete(self, key: str) -> None:
         """Tell everybody that a key is gone."""
         await self._kv.delete(key)
@@ -80,6 +90,7 @@ class BucketWriter:
 
         Raises nats errors when NATS is away, or does not send the bucket within 10 s.
         """
+        made_at = await self.made_at()  # before it is read: one that is recreated meanwhile is another one afterwards
         kept = await read_bucket(self._bus, self._bucket)
         changed = 0
         for key in kept.keys() - wanted.keys():
@@ -89,6 +100,7 @@ class BucketWriter:
             if key not in kept or kept[key].value != value:
                 await self._kv.put(key, value)
                 changed += 1
+        self._rebuilt_of = made_at
         log.info("bucket_checked", bucket=self._bucket.name, keys=len(wanted), changed=changed)
         return changed
 

@@ -72,10 +72,16 @@ class DevicesBucket:
             self._late(esp_id, error)
 
     async def mend(self, connection: Connection) -> None:
-        """Make the bucket say what the table says, if something could not be told before."""
-        if self._stale:
-            await self.rebuild(await store.all_devices(connection))
-            self._stale = False
+        """Make the bucket say what the table says, if something could not be told before or the bucket is another one.
+
+        The bucket is missing, or NATS away: the next call does it.
+        """
+        try:
+            if self._stale or await self._writer.is_another():
+                await self.rebuild(await store.all_devices(connection))
+                self._stale = False
+        except (NatsError, TimeoutError) as error:
+            log.warning("bucket_not_mended_yet", reason=str(error) or type(error).__name__, hint="run migrate")
 
     def _late(self, esp_id: str, error: Exception) -> None:
         self._stale = True

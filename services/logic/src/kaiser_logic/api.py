@@ -160,26 +160,28 @@ class LogicApi:
         return ExecutionsPage(items=items, next_cursor=cursor)
 
     async def keep_mending(self) -> None:
-        """Make the bucket say what the table says, at the start and after a write to it failed; database or NATS away:
-        again in 2 s. Meanwhile the rules of the bucket are in force."""
+        """Make the bucket say what the table says: at the start, after a write to it failed, and when it was deleted
+        and declared again. Database or NATS away: again in 2 s. Meanwhile the rules of the bucket are in force."""
+        bucket: BucketWriter | None = None
         while True:
             end_if_cancelled()
-            if self._to_mend:
-                try:
-                    await self._mend()
-                except _OUTSIDE as error:
-                    if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                        raise
-                    reason = (str(error) or type(error).__name__).splitlines()[0]
-                    log.warning("rules_not_compared_yet", error=reason)
+            try:
+                bucket = bucket or await self._bucket()
+                if self._to_mend or await bucket.is_another():
+                    await self._mend(bucket)
+            except _OUTSIDE as error:
+                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+                    raise
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                log.warning("rules_not_compared_yet", error=reason)
             await asyncio.sleep(_MEND_EVERY_S)
 
-    async def _mend(self) -> None:
+    async def _mend(self, bucket: BucketWriter) -> None:
         async with self._changing:
             async with self._pool.connection() as connection:
                 rules = await self._every(connection)
             wanted = {rule.rule_id: rule.model_dump_json().encode() for rule in rules}
-            await (await self._bucket()).rebuild(wanted)
+            await bucket.rebuild(wanted)
             self._to_mend = False
 
     async def _others(self, connection: store.Connection, rule: Rule) -> list[Rule]:

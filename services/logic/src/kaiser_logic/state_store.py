@@ -64,8 +64,11 @@ class StateStore:
     async def save(self, rule_id: str, body: bytes) -> None:
         """Write a state. Fenced when somebody else has; nats errors when it could not be found out: write it again."""
         key = f"rule.{rule_id}"
+        known = self._revisions.get(rule_id, 0)
         try:
-            self._revisions[rule_id] = await self._kv.update(key, body, last=self._revisions.get(rule_id, 0))
+            # A rule that was gone and is back has a deleted key, over which only `create` writes.
+            written = await (self._kv.update(key, body, last=known) if known else self._kv.create(key, body))
+            self._revisions[rule_id] = written
         except KeyWrongLastSequenceError as error:
             # An earlier try of this very write may have been stored while its answer was lost.
             entry = await self._entry(key)

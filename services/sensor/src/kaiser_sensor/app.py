@@ -37,6 +37,7 @@ from kaiser_sensor.upkeep import Upkeep
 
 log = structlog.get_logger()
 
+_MEND_EVERY_S = 5.0
 _UPKEEP_EVERY_S = 3600.0
 _RETRY_S = 5.0
 _BUCKETS_WITHIN_S = 60.0
@@ -123,6 +124,7 @@ async def _with_database(
         rounds = [
             every(_UPKEEP_EVERY_S, upkeep.keep_tables, "upkeep_postponed"),
             every(_UPKEEP_EVERY_S, upkeep.check_days, "checks_postponed"),
+            every(_MEND_EVERY_S, config_api.mend, "bucket_not_mended_yet"),
             every(settings.sensor_stale_check_s, stale.look, "staleness_postponed", stale.interrupted),
         ]
         if upkeep.keeps_rollups:

@@ -1,5 +1,6 @@
 """What the sensor service answers about configurations."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ class ConfigApi:
     def __init__(self, pool: DatabasePool, bucket: BucketWriter, configs: Configs) -> None:
         self._pool = pool
         self._bucket = bucket
+        self._changing = asyncio.Lock()
         self._configs = configs
 
     def methods(self) -> dict[str, Method[Any, Any]]:
@@ -46,19 +48,21 @@ class ConfigApi:
     async def put(self, request: SensorConfig, caller: Caller) -> SensorConfig:
         """Configure a sensor, under its canonical type; in force in every replica within a second."""
         config = request.model_copy(update={"sensor_type": self._configs.canonical(request.sensor_type)})
-        async with self._pool.connection() as connection:
-            await config_store.put(connection, config)
-        await self._bucket.put(bucket_key(_key(config)), config.model_dump_json().encode())
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                await config_store.put(connection, config)
+            await self._bucket.put(bucket_key(_key(config)), config.model_dump_json().encode())
         return config
 
     async def delete(self, request: SensorKey, caller: Caller) -> Nothing:
         """Forget a sensor's configuration: its raw readings pass as they are. 404 when there is none."""
         canonical = self._configs.canonical(request.sensor_type)
         key = request.model_copy(update={"sensor_type": canonical})
-        async with self._pool.connection() as connection:
-            if not await config_store.delete(connection, key):
-                raise RpcError(404, Code.INVALID_SENSOR_TYPE, "this sensor is not configured", "sensor_type")
-        await self._bucket.delete(bucket_key((key.esp_id, key.gpio, key.sensor_type, key.address)))
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                if not await config_store.delete(connection, key):
+                    raise RpcError(404, Code.INVALID_SENSOR_TYPE, "this sensor is not configured", "sensor_type")
+            await self._bucket.delete(bucket_key((key.esp_id, key.gpio, key.sensor_type, key.address)))
         return Nothing()
 
     async def items(self, request: DeviceId, caller: Caller) -> DeviceConfig:
@@ -70,8 +74,13 @@ class ConfigApi:
 
     async def rebuild(self) -> int:
         """Make the bucket say what the table says; the number of keys that had to change."""
-        async with self._pool.connection() as connection:
+        async with self._changing, self._pool.connection() as connection:
             return await self._bucket.rebuild(_by_key(await config_store.every(connection)))
+
+    async def mend(self) -> None:
+        """Rebuild the bucket where it was deleted and declared again. Raises nats errors while it is missing."""
+        if await self._bucket.is_another():
+            await self.rebuild()
 
 
 _ROM_CODE_DIGITS, _I2C_DIGITS = 16, 3
