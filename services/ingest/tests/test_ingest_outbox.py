@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kaiser_common.bus import connect
+from kaiser_common.declare import apply
 from kaiser_common.schemas.event import OutboxMessage
+from kaiser_common.subjects import INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
 from kaiser_ingest.mqtt_client import ordinary_window
 from kaiser_ingest.outbox import NewestByTopic
 
@@ -301,3 +304,24 @@ async def test_a_mock_device_hears_through_the_broker_what_was_put_into_the_outb
 
 async def _empty(client: Any) -> bool:
     return await left(client) == 0
+
+
+@pytest.mark.parametrize("consumer", [INGEST_OUTBOX, INGEST_URGENT], ids=lambda spec: spec.name)
+async def test_a_vanished_consumer_of_the_outbox_is_told_by_readiness_until_it_is_declared_again(
+    world: Any, ingest: Any, until: Callable[..., Any], consumer: DurableConsumer
+) -> None:
+    await until(ingest.ready)
+    checks = json.loads(ingest.get("/readyz")[1])["checks"]
+    assert {checks["consumer ingest"], checks["consumer ingest-urgent"]} == {"ok"}
+    async with connect(world.bus, "test") as bus:
+        await bus.jetstream.delete_consumer(consumer.stream, consumer.name)
+        await until(lambda: not ingest.ready())
+        assert "run migrate" in json.loads(ingest.get("/readyz")[1])["checks"][f"consumer {consumer.name}"]
+        await apply(bus)  # as the migrate step does
+    await until(ingest.ready)
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
+    async with world.client() as client:
+        urgent = {"subject": f"mqtt.urgent.{world.site}.{ESP}", "payload": '{"command":"OFF"}'}
+        await put(client, world, 0, **(urgent if consumer is INGEST_URGENT else {}))
+        await until(lambda: len(device.heard) == 1)

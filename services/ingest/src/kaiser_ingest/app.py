@@ -180,7 +180,7 @@ class Holder:
         async with serve(self._bus, "ingest", self._methods()), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(self._lease.keep(grant), name="lease")
             connecting = tasks.create_task(self._session.run(), name="session")
-            sending = [tasks.create_task(outbox.run(), name="outbox") for outbox in outboxes]
+            sending = [tasks.create_task(outbox.run(service), name="outbox") for outbox in outboxes]
             if await _until(service, keeping):
                 self._session.abort()
                 for outbox in outboxes:

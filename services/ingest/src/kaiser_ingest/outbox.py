@@ -16,6 +16,7 @@ from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Code
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import OutboxMessage, Receipt, RejectedMessage
+from kaiser_common.service import Service
 from kaiser_common.subjects import INGEST_URGENT, DurableConsumer, rejected_subject
 from kaiser_common.topics import is_esp_id
 from nats.errors import Error as NatsError
@@ -84,9 +85,14 @@ class Outbox:
         if self._consumer is not None:
             self._consumer.stop()
 
-    async def run(self) -> None:
-        """Publish what arrives until `stop`."""
-        async with Consumer(self._bus, self._spec, max_messages=_MAX_MESSAGES).open() as consumer:
+    async def run(self, service: Service) -> None:
+        """Publish what arrives until `stop`; meanwhile the consumer is a check of /readyz."""
+        consumer = Consumer(self._bus, self._spec, max_messages=_MAX_MESSAGES)
+        with service.checking(f"consumer {consumer.name}", consumer.check):
+            await self._publish_from(consumer)
+
+    async def _publish_from(self, waiting: Consumer) -> None:
+        async with waiting.open() as consumer:
             self._consumer = consumer
             if not self._urgent:
                 await self._let_predecessor_end(consumer)
