@@ -117,7 +117,7 @@ def test_an_image_installs_what_the_tests_ran_with(lock: str):
 
 def test_an_image_has_all_that_its_services_need():
     shipped = pins(DOCKER / "runtime.lock").keys()
-    projects = [ROOT / "libs/common", ROOT / "tools/doctor", *(ROOT / "services").iterdir()]
+    projects = [*(ROOT / "libs").iterdir(), ROOT / "tools/doctor", *(ROOT / "services").iterdir()]
     for project in projects:
         needed = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
         names = {Requirement(one).name for one in needed if not one.startswith("kaiser-")}
