@@ -46,8 +46,8 @@ ADA = Caller(user="ada", role="operator", request_id="r1")
 TOPIC = "kaiser/god/esp/ESP_A/actuator/"
 
 
-def device(esp_id: str, *, online: bool = True) -> DeviceRecord:
-    return DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=online)
+def device(esp_id: str, *, online: bool = True, boot: int = 0) -> DeviceRecord:
+    return DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved", online=online, boot=boot)
 
 
 class Life:
@@ -436,6 +436,40 @@ async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
     [(lane, payload)] = (await life.outbox())[before:]
     assert lane == f"urgent {TOPIC}emergency"
     assert (payload["command"], payload["auth_token"], payload["reason"]) == ("emergency_stop", "ESP_A", "leak")
+
+
+async def test_a_device_that_restarts_between_two_heartbeats_is_sent_its_stop_again(life):
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=3))
+    life.sweep.on_device("ESP_B", device("ESP_B", boot=1))
+    await life.sweep.once()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    before = len(await life.outbox())
+    life.wait(60)
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=3))  # a heartbeat: the record is written, the boot is the same
+    await life.sweep.once()
+    assert len(await life.outbox()) == before
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
+    life.sweep.on_device("ESP_B", device("ESP_B", boot=2))
+    await life.sweep.once()
+    [(lane, payload)] = (await life.outbox())[before:]
+    assert (lane, payload["command"]) == (f"urgent {TOPIC}emergency", "emergency_stop")
+
+
+async def test_the_states_of_a_device_that_restarted_are_unknown_until_it_reports(life):
+    await life.pump(5, interlocks=[6])
+    await life.pump(6)
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=3))
+    await life.sweep.once()
+    await life.say(life.status(False, gpio=6))
+    life.wait(1)
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
+    await life.sweep.once()
+    assert await refusal(life.send("ON")) == (409, 5405)  # gpio 6 may have come up on
+    life.wait(1)
+    await life.say(life.status(False, gpio=6))
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
+    await life.sweep.once()
+    assert (await life.send("ON")).state == "queued"
 
 
 @pytest.mark.parametrize("alert_type", ["emergency_stop", "safety_violation", "hardware_error"])

@@ -47,21 +47,30 @@ class Sweep:
         self._timeout = timeout
         self._clock = clock
         self._came_online: set[str] = set()
-        self._online: set[str] = set()
+        self._online: dict[str, int] = {}
+        """The boot of each device that is online."""
         self._woken: set[str] = set()
         self._lost: dict[str, datetime] = {}
-        """Devices that came and went since the tables were brought in line; at most one entry a device."""
+        """Devices that went away or restarted since the tables were brought in line; at most one entry a device."""
         self._wake = asyncio.Event()
         self._align_at: datetime | None = None
 
     def on_device(self, esp_id: str, device: DeviceRecord | None) -> None:
-        """Remember who came online; at most as many as there are devices."""
-        if device is None or not device.online:
-            if esp_id in self._online:
-                self._lost[esp_id] = self._clock()
-            self._online.discard(esp_id)
-        elif esp_id not in self._online:
-            self._online.add(esp_id)
+        """Remember which devices came online; at most as many as there are devices.
+
+        A restart that was too short for the device to be missed counts as going away and coming back: the firmware
+        forgot its stop and switched its pins. A restart while this service was away is not seen; at the start every
+        device that is online is sent its stops.
+        """
+        boot = self._online.get(esp_id)
+        comes = device is not None and device.online and device.boot != boot
+        goes = device is None or not device.online
+        if boot is not None and (goes or comes):
+            self._lost[esp_id] = self._clock()
+        if device is None or goes:
+            self._online.pop(esp_id, None)
+        elif comes:
+            self._online[esp_id] = device.boot
             self._came_online.add(esp_id)
             self._wake.set()
 
