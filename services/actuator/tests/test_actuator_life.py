@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from kaiser_actuator import unit_store
 from kaiser_actuator.clears import Clears
 from kaiser_actuator.command_api import CommandApi
 from kaiser_actuator.emergency_api import EmergencyApi
@@ -470,6 +471,38 @@ async def test_the_states_of_a_device_that_restarted_are_unknown_until_it_report
     life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
     await life.sweep.once()
     assert (await life.send("ON")).state == "queued"
+
+
+async def test_a_command_that_waited_for_longer_than_its_caller_is_not_sent(life):
+    """Another transaction holds the device; the caller had 5 s."""
+    await life.pump()
+    deadline_ms = life.now_ms() + 5_000
+    caller = ADA.model_copy(update={"deadline_ms": deadline_ms})
+    on = SendCommand(esp_id="ESP_A", gpio=5, request=CommandRequest(command="ON"), idempotency_key="k")
+    off = SendCommand(esp_id="ESP_A", gpio=5, request=CommandRequest(command="OFF"))
+    async with life.pool.connection() as other, asyncio.timeout(60):
+        await unit_store.lock_device(other, "ESP_A")
+        sending = asyncio.create_task(life.commands.send(on, caller))
+        await _another_waits_for_a_lock(other)
+        life.wait(5)
+    assert await refusal(sending) == (504, 5403)
+    assert await life.outbox() == []
+    assert (await life.commands.send(off, caller)).state == "queued"
+    assert [payload["command"] for _, payload in await life.outbox()] == ["OFF"]
+    again = await life.commands.send(on, ADA.model_copy(update={"deadline_ms": life.now_ms() + 5_000}))
+    assert again.state == "queued"  # the key of a refused command is free
+    message = (await life.published("OUTBOX"))[-1][1]
+    assert message["expires_at"] == again.expires_at == life.now_ms() + 5_000
+
+
+async def _another_waits_for_a_lock(connection) -> None:
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    for _ in range(3000):
+        await connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees its first answer again
+        if await (await connection.execute(waits)).fetchone() is not None:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("no other connection waits for a lock")
 
 
 @pytest.mark.parametrize("alert_type", ["emergency_stop", "safety_violation", "hardware_error"])

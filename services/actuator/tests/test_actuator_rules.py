@@ -290,6 +290,21 @@ def test_what_goes_to_the_device_is_within_what_the_operator_allowed():
     assert expiry_of(CommandRequest(command="ON", queue=True, expires_s=90), START, TIMEOUT) == at(90)
 
 
+@pytest.mark.parametrize(
+    ("fields", "waits_s", "expected_s"),
+    [
+        ({"command": "ON"}, 5, 5),
+        ({"command": "TOGGLE"}, 5, 5),
+        ({"command": "ON"}, 60, 10),
+        ({"command": "OFF"}, 5, 10),
+        ({"command": "ON", "queue": True, "expires_s": 90}, 5, 90),
+    ],
+)
+def test_a_command_that_switches_on_expires_when_its_caller_stops_waiting(fields, waits_s, expected_s):
+    deadline_ms = int(at(waits_s).timestamp() * 1000)
+    assert expiry_of(CommandRequest(**fields), START, TIMEOUT, deadline_ms) == at(expected_s)
+
+
 def test_pwm_without_a_value_and_a_range_upside_down_are_refused():
     with pytest.raises(ValidationError, match="PWM needs a value"):
         CommandRequest(command="PWM")

@@ -1,10 +1,10 @@
 """Whether a command may be sent, pure: every check in the order in which a person wants to hear of it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from kaiser_common.errors import Code
-from kaiser_common.rpc import RpcError
+from kaiser_common.rpc import Caller, RpcError, is_late
 from kaiser_common.schemas.api.actuators import CommandRequest, Emergency
 from kaiser_common.schemas.device import DeviceRecord
 
@@ -78,9 +78,21 @@ def duration_of(unit: Unit, request: CommandRequest) -> int:
     return 0 if request.command == "OFF" else request.duration_s or unit.settings.max_runtime_s
 
 
-def expiry_of(request: CommandRequest, now: datetime, timeout: timedelta) -> datetime:
-    """Until when the command may be sent."""
-    return now + (timedelta(seconds=request.expires_s) if request.queue else timeout)
+def check_in_time(request: CommandRequest, caller: Caller, now: datetime) -> None:
+    """RpcError 504 (5403) once the caller has stopped waiting: for the caller the command has failed. OFF is never too
+    late."""
+    if request.command != "OFF" and is_late(caller, int(now.timestamp() * 1000)):
+        raise RpcError(504, Code.OPERATION_TIMEOUT, "the command was ready after its caller had stopped waiting")
+
+
+def expiry_of(request: CommandRequest, now: datetime, timeout: timedelta, deadline_ms: int | None = None) -> datetime:
+    """Until when the command may be sent. One that does not wait for its device: until its caller stops waiting at the
+    latest, so that a caller without an answer sees no late effect. OFF keeps its full time."""
+    if request.queue:
+        return now + timedelta(seconds=request.expires_s)
+    if deadline_ms is None or request.command == "OFF":
+        return now + timeout
+    return min(now + timeout, datetime.fromtimestamp(deadline_ms / 1000, UTC))
 
 
 def _check_range(unit: Unit, request: CommandRequest) -> None:

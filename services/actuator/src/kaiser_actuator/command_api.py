@@ -16,6 +16,7 @@ from kaiser_actuator import emergency_store, metrics, unit_store
 from kaiser_actuator.admission import (
     check_command,
     check_device,
+    check_in_time,
     check_reachable,
     duration_of,
     expiry_of,
@@ -93,6 +94,7 @@ class CommandApi:
             if device is None or device.online:
                 step.dispatch(key, now)
             step.history.append(command_entry(command, now))
+            check_in_time(request.request, caller, self._clock())  # the lock and the queries above may have waited
             await conclude(connection, self._bus, step, now, self._timeout)
         return next(each for each in step.units[key].open if each.command_id == command.command_id)
 
@@ -131,7 +133,7 @@ class CommandApi:
             duration_s=duration_of(unit, asked),
             issued_by=caller.user,
             queued_at=now,
-            expires_at=expiry_of(asked, now, self._timeout),
+            expires_at=expiry_of(asked, now, self._timeout, caller.deadline_ms),
             reason=asked.reason,
             idempotency_key=request.idempotency_key,
             body_hash=body_hash(asked),
