@@ -1,0 +1,207 @@
+"""Tolerant reading of what states carry: order ids, actions, errors, loads, battery.
+
+Each tolerance is an oddity that was found in recordings of the factory; it is counted under its name and never
+rejects a message. Source: docs/factory-dialect.md, "Tolerance".
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from kaiser_factory_dialect.fields import MAX_TEXT, Fields
+from kaiser_factory_dialect.messages import (
+    FINAL_ACTIONS,
+    ActionState,
+    ActionWord,
+    Battery,
+    ErrorLevel,
+    Load,
+    MachineError,
+    Position,
+)
+
+_ACTION_WORDS: dict[str, ActionWord] = {
+    "WAITING": "WAITING",
+    "INITIALIZING": "INITIALIZING",
+    "RUNNING": "RUNNING",
+    "PAUSED": "PAUSED",
+    "FINISHED": "FINISHED",
+    "FAILED": "FAILED",
+}
+_OTHER_ACTION_WORDS: dict[str, ActionWord] = {
+    "WAITIING": "WAITING",
+    "PENDING": "WAITING",
+    "ENQUEUED": "WAITING",
+    "IN_PROGRESS": "RUNNING",
+    "RETRIABLE": "PAUSED",
+}
+_FATAL = frozenset({"FATAL", "CRITICAL"})
+
+
+def read_order_id(fields: Fields, action_id: str | None) -> str | None:
+    """An order's id. None: 0, "0", "", missing, or the id of the action itself (factsheetRequest, INPUT_RGB)."""
+    value = fields.values.get("orderId")
+    if value in (0, "0") and not isinstance(value, bool):
+        fields.odd.append("order_id_zero")
+        return None
+    found = fields.identity("orderId")
+    if found is None:
+        if "orderId" not in fields.values:
+            fields.odd.append("order_id_missing")
+        return None
+    if found == action_id:
+        fields.odd.append("order_id_of_action")
+        return None
+    return found
+
+
+def read_update_id(fields: Fields) -> int | None:
+    """The number of an order's update; "0" is 0, missing is None."""
+    value = fields.values.get("orderUpdateId")
+    if isinstance(value, str) and len(value) <= 10 and value.isascii() and value.isdecimal():
+        fields.odd.append("update_id_text")
+        return int(value)
+    return fields.integer("orderUpdateId")
+
+
+def read_action_word(value: str | None, odd: list[str]) -> ActionWord:
+    """The state of an action. A word that is not known is UNKNOWN, which is not final."""
+    if value is not None and (word := _ACTION_WORDS.get(value)) is not None:
+        return word
+    odd.append("action_state_odd")
+    upper = (value or "").upper()
+    return _ACTION_WORDS.get(upper) or _OTHER_ACTION_WORDS.get(upper) or "UNKNOWN"
+
+
+def read_action(fields: Fields) -> ActionState | None:
+    """One action. None: an empty object. The names of VDA 5050 (actionId, actionType, actionStatus) are read too."""
+    if not fields.values:
+        fields.odd.append("action_empty")
+        return None
+    name = "id" if fields.values.get("id") is not None else "actionId"
+    if name == "actionId":
+        if fields.values.get(name) is None:
+            raise fields.missing("id")
+        fields.odd.append("vda_names")
+    command = fields.named("command", "actionType")
+    if command is None:
+        fields.odd.append("action_without_command")
+    return ActionState(
+        id=fields.needed_text(name, 128),
+        command=command,
+        state=read_action_word(fields.named("state", "actionStatus"), fields.odd),
+        result=fields.named("result", "resultDescription", "actionResult"),
+        device_ts=fields.time("timestamp"),
+        metadata=fields.free("metadata"),
+    )
+
+
+def current_of(actions: Iterable[ActionState]) -> ActionState | None:
+    """The action of a VDA 5050 vehicle, which names none: the first that goes on, else the last final one."""
+    found = tuple(actions)
+    for one in found:
+        if one.state in {"INITIALIZING", "RUNNING", "PAUSED"}:
+            return one
+    final = [one for one in found if one.state in FINAL_ACTIONS]
+    return final[-1] if final else next(iter(found), None)
+
+
+def read_errors(fields: Fields) -> tuple[MachineError, ...]:
+    """The errors of a state; {} among them is dropped."""
+    found: list[MachineError] = []
+    for one in fields.objects("errors"):
+        if not one.values:
+            one.odd.append("error_empty")
+            continue
+        found.append(
+            MachineError(
+                type=one.text("errorType") or "UNKNOWN",
+                level=_level(one),
+                message=one.named("errorMessage", "errorDescription"),
+                references=_references(one),
+            )
+        )
+    return tuple(found)
+
+
+def _level(fields: Fields) -> ErrorLevel:
+    value = fields.text("errorLevel")
+    if value is None or value.upper() not in {"WARNING", *_FATAL}:
+        fields.odd.append("error_level_odd")
+    return "FATAL" if value is not None and value.upper() in _FATAL else "WARNING"
+
+
+def _references(fields: Fields) -> dict[str, str | None]:
+    """One object of texts, from `[{referenceKey, referenceValue}]` or `[{topic: …}, {orderId: …}]`."""
+    found: dict[str, str | None] = {}
+    for one in fields.objects("errorReferences"):
+        if "referenceKey" in one.values:
+            found[one.needed_text("referenceKey")] = _as_text(one, "referenceValue")
+        else:
+            fields.odd.append("references_by_name")
+            for name in one.values:
+                found[one_key(one, name)] = _as_text(one, name)
+    return found
+
+
+def one_key(fields: Fields, name: str) -> str:
+    """A key that is kept. Rejected (5207): it is longer than a text may be."""
+    if len(name) > MAX_TEXT:
+        raise fields.out_of_bounds(name[:16], f"longer than {MAX_TEXT} characters")
+    return name
+
+
+def _as_text(fields: Fields, name: str) -> str | None:
+    value: Any = fields.values.get(name)
+    if value is None or isinstance(value, str):
+        return fields.text(name)
+    text = msgspec.json.encode(value).decode()
+    if len(text) > MAX_TEXT:
+        raise fields.out_of_bounds(name, f"longer than {MAX_TEXT} characters")
+    return text
+
+
+def read_loads(fields: Fields) -> tuple[Load, ...]:
+    """The workpieces that a state lists under `loads` or `load`; a bay without a type is empty."""
+    name = "load" if fields.values.get("loads") is None else "loads"
+    found: list[Load] = []
+    for one in fields.objects(name):
+        if not (kind := one.named("loadType", "type")):
+            continue
+        if "loadType" not in one.values:
+            one.odd.append("load_under_type")
+        found.append(
+            Load(
+                type=kind,
+                id=one.identity("loadId"),
+                position=one.identity("loadPosition"),
+                since=one.time("loadTimestamp"),
+            )
+        )
+    return tuple(found)
+
+
+def read_battery(fields: Fields) -> Battery | None:
+    """The battery; None for {} and missing. A percentage beyond 0 to 100 is clamped and kept as percent_raw."""
+    found = fields.object("batteryState") or fields.object("powerSupply")
+    if found is None or not found.values:
+        return None
+    raw = next((value for name in _CHARGES if (value := found.number(name)) is not None), None)
+    percent = None if raw is None else min(max(raw, 0), 100)
+    if percent != raw:
+        fields.odd.append("battery_percent_clamped")
+    voltage = next((value for name in _VOLTAGES if (value := found.number(name)) is not None), None)
+    return Battery(percent, raw, voltage, found.boolean("charging"))
+
+
+_CHARGES = ("percentage", "batteryCharge", "stateOfCharge")
+_VOLTAGES = ("currentVoltage", "batteryVoltage")
+
+
+def read_position(fields: Fields) -> Position | None:
+    """Where a VDA 5050 vehicle is; None where it does not say."""
+    found = fields.object("agvPosition") or fields.object("mobileRobotPosition")
+    if found is None or not found.values:
+        return None
+    return Position(found.number("x"), found.number("y"), found.number("theta"), found.text("mapId"))

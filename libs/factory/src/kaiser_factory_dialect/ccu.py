@@ -1,0 +1,238 @@
+"""Reading of what the central control (CCU) says and is told: orders, pairing, stock, layout, settings."""
+
+from typing import Any
+
+from kaiser_common.errors import Code, Rejected
+
+from kaiser_factory_dialect.ccu_messages import (
+    CcuConfig,
+    CcuGlobal,
+    CcuOrder,
+    CcuOrders,
+    CcuSetting,
+    CcuStep,
+    FactoryLayout,
+    FactoryStock,
+    LayoutModule,
+    LayoutRoad,
+    OrderCancel,
+    OrderRequest,
+    OrderWord,
+    PairedMachine,
+    Pairing,
+    PairRequest,
+    ProductionFlows,
+    StockItem,
+)
+from kaiser_factory_dialect.fields import MAX_ID, Fields, check_free
+from kaiser_factory_dialect.topics import FactoryTopic
+
+_ORDER_WORDS: dict[str, OrderWord] = {
+    "ENQUEUED": "ENQUEUED",
+    "IN_PROGRESS": "IN_PROGRESS",
+    "FINISHED": "FINISHED",
+    "CANCELLED": "CANCELLED",
+    "ERROR": "ERROR",
+}
+_OTHER_ORDER_WORDS: dict[str, OrderWord] = {"COMPLETED": "FINISHED", "CANCELED": "CANCELLED", "FAILED": "ERROR"}
+
+
+def read_orders(topic: FactoryTopic, value: Any, odd: list[str], common: dict[str, Any]) -> CcuOrders:
+    """Orders: a list is a snapshot, a single object updates that order. Rejected (5208): an order is there twice."""
+    snapshot = isinstance(value, list)
+    every = Fields({"": value if snapshot else [value]}, "", odd)
+    orders = tuple(_order(one) for one in every.objects(""))
+    ids = [order.order_id for order in orders]
+    if len(set(ids)) < len(ids):
+        raise Rejected(Code.DUPLICATE_ENTRY, "an order is listed twice", "orderId")
+    return CcuOrders(**common, snapshot=snapshot, orders=orders)
+
+
+def _order(fields: Fields) -> CcuOrder:
+    return CcuOrder(
+        order_id=fields.needed_text("orderId", MAX_ID),
+        type=fields.text("type"),
+        order_type=fields.text("orderType"),
+        state=_order_word(fields),
+        workpiece_id=fields.identity("workpieceId"),
+        request_id=fields.identity("requestId"),
+        requested=fields.time("timestamp"),
+        received=fields.time("receivedAt"),
+        started=fields.time("startedAt"),
+        stopped=fields.time("stoppedAt"),
+        steps=tuple(_step(n, one) for n, one in enumerate(fields.objects("productionSteps"))),
+    )
+
+
+def _step(n: int, fields: Fields) -> CcuStep:
+    return CcuStep(
+        n=n,
+        id=fields.needed_text("id", MAX_ID),
+        type=fields.text("type"),
+        state=_order_word(fields),
+        command=fields.text("command"),
+        module_type=fields.text("moduleType"),
+        source=fields.text("source"),
+        target=fields.text("target"),
+        serial=fields.identity("serialNumber"),
+        started=fields.time("startedAt"),
+        stopped=fields.time("stoppedAt"),
+        depends_on=fields.identity("dependentActionId"),
+    )
+
+
+def _order_word(fields: Fields) -> OrderWord:
+    """The state of an order or a step; `status` where `state` is missing."""
+    value = fields.named("state", "status") or ""
+    if (word := _ORDER_WORDS.get(value)) is not None:
+        return word
+    fields.odd.append("order_state_odd")
+    return _ORDER_WORDS.get(value.upper()) or _OTHER_ORDER_WORDS.get(value.upper()) or "UNKNOWN"
+
+
+def read_request(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> OrderRequest:
+    """A request for an order; without an order type it is a production."""
+    return OrderRequest(
+        **common,
+        device_ts=fields.time("timestamp"),
+        type=fields.needed_text("type"),
+        order_type=fields.text("orderType") or "PRODUCTION",
+        request_id=fields.identity("requestId"),
+        workpiece_id=fields.identity("workpieceId"),
+    )
+
+
+def read_cancel(topic: FactoryTopic, value: Any, odd: list[str], common: dict[str, Any]) -> OrderCancel:
+    """A list of order ids."""
+    if not isinstance(value, list):
+        raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is not a list of order ids")
+    ids = Fields({"orderIds": value}, "", odd).texts("orderIds")
+    if any(not 0 < len(one) <= MAX_ID for one in ids):
+        raise Rejected(Code.VALUE_OUT_OF_RANGE, f"an order id is empty or longer than {MAX_ID} characters", "orderIds")
+    return OrderCancel(**common, order_ids=ids)
+
+
+def read_pairing(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> Pairing:
+    """What the CCU has paired."""
+    modules = tuple(_paired(one) for one in fields.needed_objects("modules"))
+    transports = tuple(_paired(one) for one in fields.objects("transports"))
+    return Pairing(**common, device_ts=fields.time("timestamp"), modules=modules, transports=transports)
+
+
+def _paired(fields: Fields) -> PairedMachine:
+    return PairedMachine(
+        serial=fields.serial(),
+        type=fields.text("subType") or None,
+        available=fields.text("available"),
+        connected=fields.boolean("connected"),
+        assigned=fields.boolean("assigned"),
+        paired_since=fields.time("pairedSince"),
+        last_seen=fields.time("lastSeen"),
+        ip=fields.text("ip") or None,
+        version=fields.text("version"),
+        node_id=fields.identity("lastNodeId"),
+        last_module=fields.identity("lastModuleSerialNumber"),
+        load_position=fields.identity("lastLoadPosition"),
+        battery=fields.number("batteryPercentage"),
+        voltage=fields.number("batteryVoltage"),
+        charging=fields.boolean("charging"),
+        duration=fields.number("productionDuration"),
+        has_calibration=fields.boolean("hasCalibration"),
+    )
+
+
+def read_pair_request(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> PairRequest:
+    """An AGV to be paired; its serial is the message's."""
+    return PairRequest(**{**common, "serial": fields.serial()}, device_ts=fields.time("timestamp"))
+
+
+def read_stock(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> FactoryStock:
+    """The bays of the stores. Rejected (5208): a bay of a store is there twice."""
+    items = tuple(_stock_item(one) for one in fields.needed_objects("stockItems"))
+    if len({(item.hbw, item.location) for item in items}) < len(items):
+        raise Rejected(Code.DUPLICATE_ENTRY, "a bay is listed twice", "stockItems")
+    return FactoryStock(**common, device_ts=fields.time("ts"), items=items)
+
+
+def _stock_item(fields: Fields) -> StockItem:
+    hbw, location = fields.identity("hbw"), fields.needed_text("location", MAX_ID)
+    workpiece = fields.object("workpiece")
+    if workpiece is None or not (kind := workpiece.text("type")):
+        return StockItem(hbw, location)
+    return StockItem(hbw, location, kind, workpiece.identity("id"), workpiece.text("state"))
+
+
+def read_layout(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> FactoryLayout:
+    """Modules, intersections, roads. A placeholder for a module that is not there has no serial and is left out."""
+    modules = tuple(
+        LayoutModule(one.serial(), one.text("type"))
+        for one in fields.needed_objects("modules")
+        if not (one.boolean("placeholder") and not one.text("serialNumber"))
+    )
+    intersections = tuple(one.needed_text("id", MAX_ID) for one in fields.needed_objects("intersections"))
+    roads = tuple(_road(one) for one in fields.needed_objects("roads"))
+    return FactoryLayout(
+        **common, device_ts=fields.time("timestamp"), modules=modules, intersections=intersections, roads=roads
+    )
+
+
+def _road(fields: Fields) -> LayoutRoad:
+    length = fields.number("length")
+    if length is None:
+        raise fields.missing("length")
+    if length < 0:
+        raise fields.out_of_bounds("length", "negative")
+    start, end = fields.needed_text("from", MAX_ID), fields.needed_text("to", MAX_ID)
+    return LayoutRoad(start, end, length, (fields.text("direction") or "UNKNOWN").upper())
+
+
+def read_flows(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> ProductionFlows:
+    """The steps of each type of workpiece."""
+    flows: dict[str, tuple[str, ...]] = {}
+    for name in fields.values:
+        check_free(name, "the name of a flow")
+        flow = fields.object(name)
+        if flow is None or flow.values.get("steps") is None:
+            raise fields.missing(f"{name}.steps")
+        flows[name] = flow.texts("steps")
+    return ProductionFlows(**common, flows=flows)
+
+
+def read_config(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> CcuConfig:
+    """Settings of the CCU."""
+    durations = fields.object("productionDurations")
+    values = {} if durations is None else {name: durations.number(name) for name in durations.values}
+    return CcuConfig(
+        **common,
+        durations={name: value for name, value in values.items() if value is not None},
+        settings=_all(fields),
+    )
+
+
+def read_global(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> CcuGlobal:
+    """An announcement of the CCU."""
+    return CcuGlobal(**common, type=fields.needed_text("type"))
+
+
+def read_setting(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> CcuSetting:
+    """A command to the CCU. Without a timestamp the CCU ignores reset and park, so they are rejected (5205)."""
+    serial = None
+    if topic.name in {"reset", "park"} and fields.values.get("timestamp") is None:
+        raise fields.missing("timestamp")
+    if topic.name == "charge":
+        serial = fields.serial()
+        if fields.boolean("charge") is None:
+            raise fields.missing("charge")
+    return CcuSetting(
+        **{**common, "serial": serial},
+        device_ts=fields.time("timestamp"),
+        name=topic.name,
+        charge=fields.boolean("charge") if topic.name == "charge" else None,
+        with_storage=fields.boolean("withStorage"),
+        settings=_all(fields),
+    )
+
+
+def _all(fields: Fields) -> dict[str, Any]:
+    """The whole object, within the bounds of what is kept as it came."""
+    return Fields({"settings": dict(fields.values)}, "", fields.odd).free("settings")

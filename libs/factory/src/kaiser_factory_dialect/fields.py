@@ -1,0 +1,199 @@
+"""Fields of a decoded object, each with its bounds: a fault is a Rejected that names the field by its path."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kaiser_common.bounds import INT4_MAX, MAX_DEPTH
+from kaiser_common.errors import Code, Rejected
+
+from kaiser_factory_dialect.times import read_time
+from kaiser_factory_dialect.topics import is_serial
+
+MAX_TEXT = 256
+MAX_ID = 128
+MAX_LIST = 1000
+MAX_SAFE = 2**53
+"""The largest whole number that every JSON reader takes exactly."""
+
+
+class Fields:
+    """An object of a payload. path: where it stands in the payload; odd: the oddities found so far, shared by all.
+
+    Each method gives None for a field that is missing or null, unless it is required (5205). A value of another
+    type is 5206, one out of bounds 5207.
+    """
+
+    __slots__ = ("odd", "path", "values")
+
+    def __init__(self, values: Mapping[str, Any], path: str, odd: list[str]) -> None:
+        self.values = values
+        self.path = path
+        self.odd = odd
+
+    def of(self, name: str) -> str:
+        """The path of a field."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def text(self, name: str, limit: int = MAX_TEXT) -> str | None:
+        """A text of at most `limit` characters; "" stays."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise self.wrong_type(name, "a text")
+        if len(value) > limit:
+            raise self.out_of_bounds(name, f"longer than {limit} characters")
+        return value
+
+    def named(self, *names: str) -> str | None:
+        """The first of several names that has a text which is not empty."""
+        for name in names:
+            if value := self.text(name):
+                return value
+        return None
+
+    def needed_text(self, name: str, limit: int = MAX_TEXT) -> str:
+        """A required text; an empty one is missing."""
+        if not (value := self.text(name, limit)):
+            raise self.missing(name)
+        return value
+
+    def identity(self, name: str) -> str | None:
+        """An id; "" is none."""
+        return self.text(name, MAX_ID) or None
+
+    def serial(self, name: str = "serialNumber") -> str:
+        """A required serial. 5201: of wrong form."""
+        value = self.needed_text(name)
+        if not is_serial(value):
+            raise Rejected(Code.INVALID_ESP_ID, f"{self.of(name)} is no serial", self.of(name))
+        return value
+
+    def boolean(self, name: str) -> bool | None:
+        """True or false."""
+        value = self.values.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self.wrong_type(name, "true or false")
+
+    def number(self, name: str) -> float | None:
+        """A number; whole ones stay int."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong_type(name, "a number")
+        if abs(value) > MAX_SAFE:
+            raise self.out_of_bounds(name, f"beyond {MAX_SAFE}")
+        return value
+
+    def integer(self, name: str, limit: int = INT4_MAX) -> int | None:
+        """A whole number within ±limit; 3.0 is 3."""
+        value = self.number(name)
+        if value is None:
+            return None
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise self.wrong_type(name, "a whole number")
+            self.odd.append("whole_number_as_float")
+            value = int(value)
+        if abs(value) > limit:
+            raise self.out_of_bounds(name, f"beyond {limit}")
+        return value
+
+    def time(self, name: str) -> int | None:
+        """A time in ms; an unreadable one is None and counted, since a time never rejects a message."""
+        value = self.values.get(name)
+        at = read_time(value)
+        if at is None and value is not None and value not in (0, ""):
+            self.odd.append("time_unreadable")
+        return at
+
+    def items(self, name: str) -> list[Any] | None:
+        """A list of at most MAX_LIST values."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise self.wrong_type(name, "a list")
+        if len(value) > MAX_LIST:
+            raise self.out_of_bounds(name, f"longer than {MAX_LIST} items")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        found = self.items(name) or []
+        for at, one in enumerate(found):
+            if not isinstance(one, str):
+                raise self.wrong_type(f"{name}[{at}]", "a text")
+            if len(one) > MAX_TEXT:
+                raise self.out_of_bounds(f"{name}[{at}]", f"longer than {MAX_TEXT} characters")
+        return tuple(found)
+
+    def object(self, name: str) -> "Fields | None":
+        """An object."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.wrong_type(name, "an object")
+        return Fields(value, self.of(name), self.odd)
+
+    def objects(self, name: str) -> Iterator["Fields"]:
+        """A list of objects."""
+        for at, one in enumerate(self.items(name) or ()):
+            yield as_object(one, f"{self.of(name)}[{at}]", self.odd)
+
+    def needed_objects(self, name: str) -> Iterator["Fields"]:
+        """A required list of objects, which may be empty."""
+        if self.values.get(name) is None:
+            raise self.missing(name)
+        return self.objects(name)
+
+    def free(self, name: str) -> dict[str, Any]:
+        """An object that is kept as it came: its texts, lists and depth are bounded. {}: missing or null."""
+        value = self.values.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise self.wrong_type(name, "an object")
+        check_free(value, self.of(name))
+        return value
+
+    def missing(self, name: str) -> Rejected:
+        """The verdict on a required field that is missing or null."""
+        return Rejected(Code.MISSING_REQUIRED_FIELD, f"{self.of(name)} is required", self.of(name))
+
+    def wrong_type(self, name: str, due: str) -> Rejected:
+        """The verdict on a field of another type."""
+        return Rejected(Code.FIELD_TYPE_MISMATCH, f"{self.of(name)} is not {due}", self.of(name))
+
+    def out_of_bounds(self, name: str, bound: str) -> Rejected:
+        """The verdict on a value that is too large."""
+        return Rejected(Code.VALUE_OUT_OF_RANGE, f"{self.of(name)} is {bound}", self.of(name))
+
+
+def as_object(value: Any, path: str, odd: list[str]) -> Fields:
+    """An object of a payload, `path` says which. Rejected (5206): it is something else."""
+    if not isinstance(value, dict):
+        raise Rejected(Code.FIELD_TYPE_MISMATCH, f"{path or 'the payload'} is not an object", path or None)
+    return Fields(value, path, odd)
+
+
+def check_free(value: Any, path: str, depth: int = MAX_DEPTH) -> None:
+    """Refuse free values that are too large to keep. Rejected (5207): a text, a list, or the nesting."""
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            raise Rejected(Code.VALUE_OUT_OF_RANGE, f"{path} is longer than {MAX_TEXT} characters", path)
+        return
+    if not isinstance(value, dict | list):
+        return
+    if depth == 0 or len(value) > MAX_LIST:
+        raise Rejected(Code.VALUE_OUT_OF_RANGE, f"{path} is nested too deep, or longer than {MAX_LIST} items", path)
+    if isinstance(value, list):
+        for at, one in enumerate(value):
+            check_free(one, f"{path}[{at}]", depth - 1)
+    else:
+        for key, one in value.items():
+            check_free(key, path, depth - 1)
+            check_free(one, f"{path}.{key}", depth - 1)

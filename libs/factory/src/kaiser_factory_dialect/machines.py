@@ -1,0 +1,239 @@
+"""Reading of what modules and AGVs say and are told: states, connections, factsheets, orders, instant actions."""
+
+from typing import Any
+
+from kaiser_common.errors import Code, Rejected
+
+from kaiser_factory_dialect.actions import (
+    current_of,
+    read_action,
+    read_battery,
+    read_errors,
+    read_loads,
+    read_order_id,
+    read_position,
+    read_update_id,
+)
+from kaiser_factory_dialect.fields import MAX_ID, MAX_SAFE, Fields
+from kaiser_factory_dialect.messages import (
+    AgvOrder,
+    ConnectionWord,
+    Factsheet,
+    InstantAction,
+    InstantActions,
+    MachineConnection,
+    MachineState,
+    ModuleOrder,
+    OrderEdge,
+    OrderNode,
+)
+from kaiser_factory_dialect.topics import FactoryTopic
+
+_CONNECTIONS: dict[str, ConnectionWord] = {
+    "ONLINE": "ONLINE",
+    "OFFLINE": "OFFLINE",
+    "CONNECTIONBROKEN": "CONNECTIONBROKEN",
+    "CONNECTION_BROKEN": "CONNECTIONBROKEN",
+    "HIBERNATING": "OFFLINE",
+}
+_NO_IP = frozenset({"", "-1"})
+
+
+def read_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> MachineState:
+    """State of a module or AGV."""
+    check_serial(topic, fields, required=True)
+    agv = topic.kind.startswith("agv.")
+    if agv and all(
+        fields.values.get(name) is None for name in ("lastNodeId", "actionState", "orderId", "actionStates")
+    ):
+        raise fields.missing("lastNodeId")
+    actions = tuple(
+        one
+        for name in ("actionStates", "instantActionStates")
+        for item in fields.objects(name)
+        if (one := read_action(item)) is not None
+    )
+    current = fields.object("actionState")
+    action = read_action(current) if current is not None else None
+    if topic.source == "vda5050" and action is None:
+        action = current_of(actions)
+    metadata = fields.object("metadata")
+    return MachineState(
+        **common,
+        source=topic.source,
+        device_ts=fields.time("timestamp"),
+        header_id=fields.integer("headerId", MAX_SAFE),
+        order_id=read_order_id(fields, action.id if action is not None else None),
+        order_update_id=read_update_id(fields),
+        action=action,
+        actions=actions,
+        errors=read_errors(fields),
+        loads=read_loads(fields),
+        paused=fields.boolean("paused"),
+        operating_mode=_mode(fields),
+        opcua=metadata.text("opcuaState") if metadata is not None else None,
+        node_id=fields.identity("lastNodeId"),
+        node_sequence_id=fields.integer("lastNodeSequenceId"),
+        driving=fields.boolean("driving"),
+        waiting_for_load=fields.boolean("waitingForLoadHandling"),
+        battery=read_battery(fields),
+        position=read_position(fields),
+        e_stop=_emergency_stop(fields),
+    )
+
+
+def _mode(fields: Fields) -> str | None:
+    value = fields.text("operatingMode")
+    return "TEACHIN" if value == "TEACH_IN" else value
+
+
+def _emergency_stop(fields: Fields) -> str | None:
+    safety = fields.object("safetyState")
+    return safety.named("eStop", "activeEmergencyStop") if safety is not None else None
+
+
+def read_connection(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> MachineConnection:
+    """Connection of a module, an AGV or Node-RED. Rejected (5206): its state is no known word."""
+    if topic.serial is not None:
+        check_serial(topic, fields)
+    word = _CONNECTIONS.get(fields.needed_text("connectionState"))
+    if word is None:
+        raise fields.wrong_type("connectionState", "ONLINE, OFFLINE or CONNECTIONBROKEN")
+    ip = fields.text("ip")
+    if ip in _NO_IP:
+        fields.odd.append("ip_none")
+    return MachineConnection(
+        **common,
+        source=topic.source,
+        device_ts=fields.time("timestamp"),
+        connection=word,
+        version=fields.text("version"),
+        ip=None if ip in _NO_IP else ip,
+        manufacturer=fields.text("manufacturer"),
+    )
+
+
+def read_factsheet(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> Factsheet:
+    """What a module or AGV is and can do. A class with a suffix (`AIQS24`) is the class."""
+    check_serial(topic, fields, required=True)
+    kind = fields.object("typeSpecification")
+    if kind is None:
+        raise fields.missing("typeSpecification")
+    features, loads = fields.object("protocolFeatures"), fields.object("loadSpecification")
+    actions = [] if features is None else [*features.objects("moduleActions"), *features.objects("agvActions")]
+    sets = [] if loads is None else list(loads.objects("loadSets"))
+    module_class = kind.text("moduleClass")
+    return Factsheet(
+        **common,
+        source=topic.source,
+        device_ts=fields.time("timestamp"),
+        series=kind.text("seriesName"),
+        module_class=module_class.rstrip("0123456789") if module_class else None,
+        agv_class=kind.named("agvClass", "mobileRobotClass"),
+        actions=tuple(sorted({name for one in actions if (name := one.text("actionType"))})),
+        load_types=tuple(sorted({name for one in sets if (name := one.text("loadType"))})),
+        version=fields.text("version"),
+    )
+
+
+def read_module_order(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> ModuleOrder:
+    """An order to a module."""
+    check_serial(topic, fields)
+    order_id, update_id = _needed_order(fields)
+    action = fields.object("action")
+    if action is None:
+        raise fields.missing("action")
+    action_id = action.needed_text("id", MAX_ID)
+    return ModuleOrder(
+        **common,
+        source=topic.source,
+        device_ts=fields.time("timestamp"),
+        order_id=None if order_id == action_id else order_id,
+        order_update_id=update_id,
+        action_id=action_id,
+        command=action.needed_text("command"),
+        metadata=action.free("metadata"),
+    )
+
+
+def read_agv_order(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> AgvOrder:
+    """An order to an AGV, in the factory's form or in VDA 5050's."""
+    check_serial(topic, fields)
+    order_id, update_id = _needed_order(fields)
+    nodes = tuple(_node(one) for one in fields.needed_objects("nodes"))
+    if not nodes:
+        raise fields.missing("nodes")
+    edges = tuple(_edge(one) for one in fields.needed_objects("edges"))
+    return AgvOrder(
+        **common,
+        source=topic.source,
+        device_ts=fields.time("timestamp"),
+        order_id=order_id,
+        order_update_id=update_id,
+        path=tuple(node.id for node in nodes),
+        nodes=nodes,
+        edges=edges,
+        final_action_id=nodes[-1].action_id,
+    )
+
+
+def _node(fields: Fields) -> OrderNode:
+    action = fields.object("action")
+    if action is None:
+        action = next(fields.objects("actions"), None)
+    name = _first_of(fields, "id", "nodeId")
+    if action is None:
+        return OrderNode(name)
+    metadata = action.free("metadata")
+    return OrderNode(name, _first_of(action, "id", "actionId"), action.named("type", "actionType"), metadata)
+
+
+def _edge(fields: Fields) -> OrderEdge:
+    return OrderEdge(_first_of(fields, "id", "edgeId"), fields.number("length"))
+
+
+def _first_of(fields: Fields, name: str, other: str) -> str:
+    """A required id under the factory's name or under VDA 5050's."""
+    if fields.values.get(name) is None and fields.values.get(other) is not None:
+        return fields.needed_text(other, MAX_ID)
+    return fields.needed_text(name, MAX_ID)
+
+
+def read_instant(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> InstantActions:
+    """Instant actions. VDA 5050 1.1 names the list `instantActions`, the schema of 2.0 names the type `actionName`."""
+    check_serial(topic, fields)
+    name = "instantActions" if fields.values.get("actions") is None and topic.source == "vda5050" else "actions"
+    actions = tuple(_instant(one) for one in fields.needed_objects(name))
+    if not actions:
+        raise fields.missing(name)
+    return InstantActions(**common, source=topic.source, device_ts=fields.time("timestamp"), actions=actions)
+
+
+def _instant(fields: Fields) -> InstantAction:
+    kind = fields.named("actionType", "actionName")
+    if kind is None:
+        raise fields.missing("actionType")
+    return InstantAction(fields.needed_text("actionId", MAX_ID), kind, fields.free("metadata"))
+
+
+def _needed_order(fields: Fields) -> tuple[str | None, int]:
+    """Order id and update id, which an order must have."""
+    for name in ("orderId", "orderUpdateId"):
+        if fields.values.get(name) is None:
+            raise fields.missing(name)
+    update_id = read_update_id(fields)
+    assert update_id is not None
+    return read_order_id(fields, None), update_id
+
+
+def check_serial(topic: FactoryTopic, fields: Fields, required: bool = False) -> None:
+    """Rejected: the payload has no serial though it needs one (5205), or another serial than the topic (5211)."""
+    serial = fields.text("serialNumber")
+    if serial is None:
+        if required:
+            raise fields.missing("serialNumber")
+        if topic.kind.endswith(".order"):
+            fields.odd.append("order_without_serial")
+    elif serial != topic.serial:
+        detail = f"the payload is of {serial[:64]!r}, the topic of {topic.serial!r}"
+        raise Rejected(Code.TOPIC_MISMATCH, detail, fields.of("serialNumber"))

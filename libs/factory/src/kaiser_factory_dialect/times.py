@@ -1,0 +1,44 @@
+"""Times as the factory's devices write them, to ms since 1970. A time never rejects a message: unreadable is None."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from kaiser_common.bounds import LATEST_MS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?\Z", re.ASCII)
+_LEAST_MS = 100_000_000_000
+"""A number below is seconds: as ms it would be before March 1973, as seconds it is before the year 5138."""
+
+
+def read_time(value: Any) -> int | None:
+    """ISO 8601 with 0 to 9 decimals, `Z`, an offset or none (UTC); a number of s or ms. Decimals are cut at ms.
+
+    None: missing, 0, unreadable, or outside of 1970 to 9999.
+    """
+    if isinstance(value, str):
+        return _from_iso(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LATEST_MS:
+        return None
+    return int(value if value >= _LEAST_MS else value * 1000) or None
+
+
+def is_naive(text: str) -> bool:
+    """Whether an ISO time says no zone."""
+    found = _ISO.match(text)
+    return found is not None and found[3] is None
+
+
+def _from_iso(text: str) -> int | None:
+    found = _ISO.match(text)
+    if found is None:
+        return None
+    whole, decimals, zone = found.groups()
+    try:
+        at = datetime.fromisoformat(f"{whole}{'+00:00' if zone in {None, 'Z'} else zone}")
+        ms = int((at - _EPOCH).total_seconds()) * 1000
+    except (ValueError, OverflowError):
+        return None
+    ms += int(f"{decimals or '0':0<3.3}")
+    return ms if 0 < ms <= LATEST_MS else None

@@ -1,0 +1,57 @@
+"""Models to and from the JSON that the bus carries; the kind, which the subject names too, tells the model."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from kaiser_factory_dialect import ccu_messages as ccu
+from kaiser_factory_dialect import messages
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.messages import FactoryMessage
+
+MODELS: Mapping[FactoryKind, type[FactoryMessage]] = MappingProxyType(
+    {
+        FactoryKind.MODULE_STATE: messages.MachineState,
+        FactoryKind.MODULE_CONNECTION: messages.MachineConnection,
+        FactoryKind.MODULE_FACTSHEET: messages.Factsheet,
+        FactoryKind.MODULE_ORDER: messages.ModuleOrder,
+        FactoryKind.MODULE_INSTANT: messages.InstantActions,
+        FactoryKind.NODERED_STATUS: messages.MachineConnection,
+        FactoryKind.AGV_STATE: messages.MachineState,
+        FactoryKind.AGV_CONNECTION: messages.MachineConnection,
+        FactoryKind.AGV_FACTSHEET: messages.Factsheet,
+        FactoryKind.AGV_ORDER: messages.AgvOrder,
+        FactoryKind.AGV_INSTANT: messages.InstantActions,
+        FactoryKind.CCU_REQUEST: ccu.OrderRequest,
+        FactoryKind.GATEWAY_REQUEST: ccu.OrderRequest,
+        FactoryKind.CCU_RESPONSE: ccu.CcuOrders,
+        FactoryKind.CCU_ACTIVE: ccu.CcuOrders,
+        FactoryKind.CCU_COMPLETED: ccu.CcuOrders,
+        FactoryKind.CCU_CANCEL: ccu.OrderCancel,
+        FactoryKind.CCU_PAIRING: ccu.Pairing,
+        FactoryKind.CCU_PAIR: ccu.PairRequest,
+        FactoryKind.CCU_STOCK: ccu.FactoryStock,
+        FactoryKind.CCU_LAYOUT: ccu.FactoryLayout,
+        FactoryKind.CCU_FLOWS: ccu.ProductionFlows,
+        FactoryKind.CCU_CONFIG: ccu.CcuConfig,
+        FactoryKind.CCU_GLOBAL: ccu.CcuGlobal,
+        FactoryKind.CCU_SET: ccu.CcuSetting,
+        FactoryKind.TXT_SENSOR: messages.TxtSensor,
+        FactoryKind.TXT_QUALITY: messages.QualityCheck,
+    }
+)
+"""The model of each kind that is read; `observed` has none."""
+
+_encoder = msgspec.json.Encoder()
+_decoders = {kind: msgspec.json.Decoder(model) for kind, model in MODELS.items()}
+
+
+def encode(message: FactoryMessage) -> bytes:
+    """The JSON of a message."""
+    return _encoder.encode(message)
+
+
+def decode(kind: FactoryKind, text: bytes) -> FactoryMessage:
+    """The message of a JSON text. msgspec.ValidationError or DecodeError: it is none of that kind."""
+    return _decoders[kind].decode(text)

@@ -1,0 +1,229 @@
+"""Reading: the handed vectors with every field of their expectation, and what holds for any topic and bytes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaiser_common.errors import Rejected
+from kaiser_factory_dialect import wire
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict, read
+from kaiser_factory_dialect.times import read_time
+
+VECTORS = json.loads((Path(__file__).parent / "data/factory-messages.json").read_text())["messages"]
+RECEIVED = 1_771_000_000_000
+
+
+def payload_of(vector: dict[str, Any]) -> bytes:
+    text = vector["payload"]
+    if (fill := vector.get("fill")) is not None:
+        text = text.replace(fill["marker"], fill["character"] * fill["times"])
+    return text.encode()
+
+
+def verdict_of(vector: dict[str, Any], payload: bytes | None = None) -> Verdict:
+    body = payload_of(vector) if payload is None else payload
+    return read(Arrival(vector["topic"], body, RECEIVED, vector["qos"], vector["retain"]))
+
+
+def differences(expected: Any, found: Any, path: str) -> list[str]:
+    """Where `found` lacks a key of `expected` or differs in it; lists must be as long."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return [
+            line
+            for key, value in expected.items()
+            for line in (
+                differences(value, found[key], f"{path}.{key}") if key in found else [f"{path}.{key} is missing"]
+            )
+        ]
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        return [
+            line
+            for at, (one, other) in enumerate(zip(expected, found, strict=True))
+            for line in differences(one, other, f"{path}[{at}]")
+        ]
+    return [] if expected == found and type(expected) is not bool else compare_bool(expected, found, path)
+
+
+def compare_bool(expected: Any, found: Any, path: str) -> list[str]:
+    """True is not 1 here."""
+    return [] if expected is found else [f"{path}: expected {expected!r}, found {found!r}"]
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_a_message_is_read_as_the_vector_says(vector: dict[str, Any]):
+    verdict = verdict_of(vector)
+    match vector["expect"]:
+        case "accept":
+            assert isinstance(verdict, Accepted), verdict
+            found = msgspec.json.decode(wire.encode(verdict.message))
+            assert found["kind"] == vector["kind"]
+            assert differences(vector["normalised"], found, "") == []
+        case "reject":
+            assert isinstance(verdict, Rejected), verdict
+            assert verdict.code == vector["code"]
+            assert verdict.field == vector.get("field", verdict.field)
+        case "ignore":
+            assert isinstance(verdict, Ignored), verdict
+            assert verdict.reason == vector["reason"]
+
+
+def test_every_kind_is_in_the_vectors_or_read_here():
+    heard = {vector["kind"] for vector in VECTORS if vector["expect"] == "accept"}
+    assert set(FactoryKind) - heard == {
+        *(FactoryKind.AGV_INSTANT, FactoryKind.CCU_CONFIG, FactoryKind.CCU_LAYOUT, FactoryKind.CCU_PAIR),
+        *(FactoryKind.GATEWAY_REQUEST, FactoryKind.OBSERVED),
+    }
+
+
+SAMPLES = {vector["topic"]: vector for vector in VECTORS}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.text(max_size=60), st.binary(max_size=200), st.booleans())
+def test_no_topic_and_no_bytes_raise(topic: str, payload: bytes, retained: bool):
+    read(Arrival(topic, payload, RECEIVED, 0, retained))
+
+
+@given(st.sampled_from(sorted(SAMPLES)), st.binary(max_size=200) | JSON.map(msgspec.json.encode))
+def test_no_bytes_raise_on_a_topic_of_the_catalogue(topic: str, payload: bytes):
+    read(Arrival(topic, payload, RECEIVED))
+
+
+def changed(vector: dict[str, Any], at: int, value: Any) -> tuple[dict[str, Any], bytes]:
+    """The vector's payload with one of its values, at any depth, replaced."""
+    tree = json.loads(vector["payload"])
+    places = list(walk(tree))
+    holder, key = places[at % len(places)]
+    holder[key] = value
+    return vector, msgspec.json.encode(tree)
+
+
+def walk(tree: Any) -> Any:
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
+        yield tree, key
+        yield from walk(value)
+
+
+GOOD = [vector for vector in VECTORS if vector["expect"] == "accept" and len(vector["payload"]) > 20]
+
+
+@given(st.builds(changed, st.sampled_from(GOOD), st.integers(0, 400), JSON))
+def test_what_is_accepted_comes_back_from_the_bus(case: tuple[dict[str, Any], bytes]):
+    verdict = verdict_of(*case)
+    if isinstance(verdict, Accepted):
+        message = verdict.message
+        text = wire.encode(message)
+        again = wire.decode(message.kind, text)
+        assert again == message
+        assert type(again) is type(message)
+
+
+@pytest.mark.parametrize("vector", GOOD, ids=lambda vector: vector["name"])
+def test_every_good_vector_comes_back_from_the_bus(vector: dict[str, Any]):
+    verdict = verdict_of(vector)
+    assert isinstance(verdict, Accepted)
+    assert wire.decode(verdict.message.kind, wire.encode(verdict.message)) == verdict.message
+
+
+STATE = '{"serialNumber":"S1","actionState":{"id":"a","command":"PICK","state":"RUNNING"}%s}'
+
+
+def state(rest: str) -> Verdict:
+    return read(Arrival("module/v1/ff/S1/state", (STATE % rest).encode(), RECEIVED))
+
+
+@pytest.mark.parametrize(
+    ("rest", "code", "field"),
+    [
+        (',"operatingMode":"\\u0000"', 5207, None),
+        (',"operatingMode":"%s"' % ("x" * 257), 5207, "operatingMode"),
+        (',"orderId":"%s"' % ("x" * 129), 5207, "orderId"),
+        (',"errors":[' + ",".join(["{}"] * 1001) + "]", 5207, "errors"),
+        (',"paused":1', 5206, "paused"),
+        (',"headerId":1.5', 5206, "headerId"),
+        (',"loads":[1]', 5206, "loads[0]"),
+        (',"batteryState":{"percentage":"80"}', 5206, "batteryState.percentage"),
+        ("} x", 5209, None),
+        (',"a":"\\ud800"', 5209, None),
+        (',"a":1e999', 5209, None),
+        (',"serial\\u004eumber":"S1"', 5209, None),
+    ],
+)
+def test_a_fault_has_its_code_and_field(rest: str, code: int, field: str | None):
+    verdict = state(rest)
+    assert isinstance(verdict, Rejected)
+    assert (verdict.code, verdict.field) == (code, field)
+
+
+@pytest.mark.parametrize(
+    ("rest", "oddities"),
+    [
+        (',"orderId":"o"', ()),
+        (',"orderId":0', ("order_id_zero",)),
+        (',"orderId":"a"', ("order_id_of_action",)),
+        ("", ("order_id_missing",)),
+        (',"orderId":"o","orderUpdateId":"7"', ("update_id_text",)),
+        (',"orderId":"o","orderUpdateId":7.0', ("whole_number_as_float",)),
+        (',"orderId":"o","errors":[{}]', ("error_empty",)),
+        (',"orderId":"o","errors":[{"errorType":"x","errorLevel":"bad"}]', ("error_level_odd",)),
+        (',"orderId":"o","loads":[{"type":"RED"}]', ("load_under_type",)),
+        (',"orderId":"o","batteryState":{"percentage":-3}', ("battery_percent_clamped",)),
+        (',"orderId":"o","timestamp":"yesterday"', ("time_unreadable",)),
+    ],
+)
+def test_what_is_tolerated_is_counted(rest: str, oddities: tuple[str, ...]):
+    verdict = state(rest)
+    assert isinstance(verdict, Accepted)
+    assert verdict.oddities == oddities
+
+
+def test_fields_that_nothing_reads_are_named():
+    verdict = state(',"orderId":"o","colour":1')
+    assert isinstance(verdict, Accepted)
+    assert verdict.unknown == ("colour",)
+
+
+def test_a_colon_written_as_an_escape_is_no_second_key():
+    verdict = state(',"orderId":"o","operatingMode":"a\\u003ab"')
+    assert isinstance(verdict, Accepted)
+    assert verdict.message.operating_mode == "a:b"
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"),
+    [
+        ("2026-02-02T04:10:00.250Z", 1770005400250),
+        ("2026-02-02T04:10:00.123999999", 1770005400123),
+        ("2026-02-02 04:10:00", 1770005400000),
+        ("2026-02-02T05:10:00+01:00", 1770005400000),
+        (1770005400, 1770005400000),
+        (1770005400.25, 1770005400250),
+        (1770005400250, 1770005400250),
+        (0, None),
+        (-5, None),
+        (True, None),
+        (1e300, None),
+        ("2026-13-02T04:10:00Z", None),
+        ("2026-02-02", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("", None),
+        ({}, None),
+    ],
+)
+def test_a_time_is_read(value: Any, ms: int | None):
+    assert read_time(value) == ms
+
+
+@given(JSON | st.text() | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?([+-]\d\d:\d\d)?", fullmatch=True))
+def test_no_time_raises(value: Any):
+    at = read_time(value)
+    assert at is None or 0 < at < 253_402_300_800_000
