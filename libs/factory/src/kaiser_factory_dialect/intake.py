@@ -1,0 +1,44 @@
+"""Reading that knows the messages before: the broker's repetitions and the bounds on topics and serials."""
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
+from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict, read
+
+MAX_SERIALS = 1000
+MAX_TOPICS = 5000
+
+
+@dataclass(slots=True)
+class Intake:
+    """What one environment has sent since it was entered; a new epoch begins with an empty one.
+
+    Memory is bounded by max_topics (about 200 bytes each) and max_serials. It is kept nowhere: after a restart the
+    broker's retained messages are accepted once more, which changes nothing that is.
+    """
+
+    interfaces: tuple[str, ...] = DEFAULT_INTERFACES
+    max_serials: int = MAX_SERIALS
+    max_topics: int = MAX_TOPICS
+    _last: dict[str, bytes] = field(default_factory=dict)
+    _serials: set[str] = field(default_factory=set)
+
+    def take(self, arrival: Arrival) -> Verdict:
+        """The verdict on a message. Ignored `too_many`: one topic or serial more than the bounds allow."""
+        if arrival.topic not in self._last and len(self._last) >= self.max_topics:
+            return Ignored("too_many")
+        digest = blake2b(arrival.payload, digest_size=16).digest()
+        same, self._last[arrival.topic] = self._last.get(arrival.topic) == digest, digest
+        verdict = read(arrival, self.interfaces)
+        if arrival.retained and same and not isinstance(verdict, Ignored):
+            return Ignored("retained_same")
+        return verdict if self._has_room(verdict) else Ignored("too_many")
+
+    def _has_room(self, verdict: Verdict) -> bool:
+        if not isinstance(verdict, Accepted) or (serial := verdict.message.serial) is None or serial in self._serials:
+            return True
+        if len(self._serials) >= self.max_serials:
+            return False
+        self._serials.add(serial)
+        return True
