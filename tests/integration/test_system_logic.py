@@ -307,7 +307,9 @@ async def _add_rule(client: nats.NATS, esp_id: str, gpio: int) -> None:
     condition = {"type": "sensor", "esp_id": esp_id, "gpio": gpio, "operator": "<", "value": 30}
     action = {"type": "actuator", "esp_id": esp_id, "gpio": 48, "command": "OFF"}
     settings = {"name": f"{esp_id} {gpio}", "conditions": [condition], "actions": [action]}
-    answer = await client.request("rpc.logic.create", json.dumps({"settings": settings}).encode(), timeout=10)
+    headers = {"Kaiser-Caller": json.dumps({"user": "ada", "role": "operator"})}
+    request = json.dumps({"settings": settings}).encode()
+    answer = await client.request("rpc.logic.create", request, timeout=10, headers=headers)
     assert "Kaiser-Problem" not in (answer.headers or {}), answer.data
 
 

@@ -1,13 +1,19 @@
 """Request and reply on a real NATS server."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 from kaiser_common.bus import connect
 from kaiser_common.rpc import Caller, Method, Nothing, Problem, RpcError, call, is_late, serve
 from kaiser_common.settings import CommonSettings
+from prometheus_client import REGISTRY
 from pydantic import BaseModel, Field
+
+ADA = Caller(user="ada", role="operator")
+
+ask = partial(call, caller=ADA)
 
 
 class Number(BaseModel):
@@ -50,18 +56,18 @@ async def test_an_answer_and_each_kind_of_refusal(bus):
 
     methods = {"double": Method(Number, double), "note": Method(Note, note)}
     async with serve(bus, "test", methods, unavailable=(OSError,)):
-        assert (await call(bus, "test", "double", Number(n=4), Number)).n == 8
-        assert await problem(call(bus, "test", "double", Number(n=13), Number)) == (409, 5208)
-        assert await problem(call(bus, "test", "double", Number(n=14), Number)) == (503, 5402)
-        assert await problem(call(bus, "test", "double", Number(n=15), Number)) == (500, 5407)
-        assert await problem(call(bus, "test", "double", Nothing(), Number)) == (422, 5205)
-        assert await problem(call(bus, "test", "note", Note(text="a\x00"), Number)) == (422, 5207)
-        assert await problem(call(bus, "test", "note", Note(items=[{"a": {"b\x00": 1}}]), Number)) == (422, 5207)
-        assert (await call(bus, "test", "note", Note(text="a\\u0000"), Number)).n == 1
-        assert await problem(call(bus, "test", "double", Number(n=4), Text)) == (502, 5407)
-        assert await problem(call(bus, "test", "halve", Number(n=1), Number)) == (404, 5407)
-        assert (await call(bus, "test", "double", Number(n=5), Number)).n == 10, "a bug ends no one else's request"
-    assert await problem(call(bus, "test", "double", Number(n=4), Number, timeout_s=1.0)) == (504, 5403)
+        assert (await ask(bus, "test", "double", Number(n=4), Number)).n == 8
+        assert await problem(ask(bus, "test", "double", Number(n=13), Number)) == (409, 5208)
+        assert await problem(ask(bus, "test", "double", Number(n=14), Number)) == (503, 5402)
+        assert await problem(ask(bus, "test", "double", Number(n=15), Number)) == (500, 5407)
+        assert await problem(ask(bus, "test", "double", Nothing(), Number)) == (422, 5205)
+        assert await problem(ask(bus, "test", "note", Note(text="a\x00"), Number)) == (422, 5207)
+        assert await problem(ask(bus, "test", "note", Note(items=[{"a": {"b\x00": 1}}]), Number)) == (422, 5207)
+        assert (await ask(bus, "test", "note", Note(text="a\\u0000"), Number)).n == 1
+        assert await problem(ask(bus, "test", "double", Number(n=4), Text)) == (502, 5407)
+        assert await problem(ask(bus, "test", "halve", Number(n=1), Number)) == (404, 5407)
+        assert (await ask(bus, "test", "double", Number(n=5), Number)).n == 10, "a bug ends no one else's request"
+    assert await problem(ask(bus, "test", "double", Number(n=4), Number, timeout_s=1.0)) == (504, 5403)
 
 
 async def test_what_is_larger_than_the_bus_carries_is_a_clear_refusal_and_the_next_request_is_answered(bus):
@@ -75,11 +81,11 @@ async def test_what_is_larger_than_the_bus_carries_is_a_clear_refusal_and_the_ne
     most = bus.client.max_payload
     async with serve(bus, "test", methods):
         with pytest.raises(RpcError) as refused:
-            await call(bus, "test", "repeat", Number(n=most), Text)
+            await ask(bus, "test", "repeat", Number(n=most), Text)
         assert (refused.value.problem.status, refused.value.problem.field) == (422, "limit")
         assert str(most) in refused.value.problem.detail
-        assert await problem(call(bus, "test", "length", Text(text="x" * most), Number)) == (413, 5207)
-        assert (await call(bus, "test", "length", Text(text="xy"), Number)).n == 2
+        assert await problem(ask(bus, "test", "length", Text(text="x" * most), Number)) == (413, 5207)
+        assert (await ask(bus, "test", "length", Text(text="xy"), Number)).n == 2
 
 
 async def test_a_flood_is_refused_at_once_and_holds_up_no_emergency(bus):
@@ -95,11 +101,11 @@ async def test_a_flood_is_refused_at_once_and_holds_up_no_emergency(bus):
     methods = {"slow": Method(Nothing, slow), "stop": Method(Nothing, stop), "read": Method(Nothing, stop)}
     async with serve(bus, "test", methods, always=frozenset({"stop"})), asyncio.TaskGroup() as tasks:
         for _ in range(64):
-            tasks.create_task(call(bus, "test", "slow", Nothing(), Nothing))
+            tasks.create_task(ask(bus, "test", "slow", Nothing(), Nothing))
         await bus.round_trip()
         await bus.round_trip()
-        assert await problem(call(bus, "test", "read", Nothing(), Number)) == (503, 5402)
-        assert (await call(bus, "test", "stop", Nothing(), Number)).n == 1
+        assert await problem(ask(bus, "test", "read", Nothing(), Number)) == (503, 5402)
+        assert (await ask(bus, "test", "stop", Nothing(), Number)).n == 1
         release.set()
 
 
@@ -112,10 +118,10 @@ async def test_a_request_that_comes_after_its_caller_gave_up_is_not_carried_out_
 
     methods = {"switch": Method(Nothing, note), "stop": Method(Nothing, note)}
     async with serve(bus, "late", methods, always=frozenset({"stop"})):
-        await call(bus, "late", "switch", Nothing(), Number)
+        await ask(bus, "late", "switch", Nothing(), Number)
         assert len(done) == 1
         assert done[0] is not None
-        late = {"Kaiser-Caller": Caller().model_dump_json(), "Kaiser-Deadline": "1000"}
+        late = {"Kaiser-Caller": ADA.model_dump_json(), "Kaiser-Deadline": "1000"}
         answer = await bus.client.request("rpc.late.switch", b"{}", timeout=20, headers=late)
         assert Problem.model_validate_json(answer.data).code == 5403
         assert len(done) == 1
@@ -124,7 +130,49 @@ async def test_a_request_that_comes_after_its_caller_gave_up_is_not_carried_out_
         assert done[1:] == [1000]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"user":"ada"}',
+        '{"role":"admin"}',
+        '{"user":"","role":"admin"}',
+        '{"user":1,"role":2}',
+    ],
+)
+async def test_a_request_without_a_caller_is_refused_and_counted_a_stop_too(bus, header):
+    done: list[str] = []
+
+    async def note(request: Nothing, caller: Caller) -> Nothing:
+        done.append(caller.user)
+        return Nothing()
+
+    def refused(method: str) -> float:
+        return REGISTRY.get_sample_value("kaiser_rpc_without_caller_total", {"method": method}) or 0.0
+
+    before = {method: refused(method) for method in ("switch", "stop", "unknown")}
+    methods = {"switch": Method(Nothing, note), "stop": Method(Nothing, note)}
+    headers = None if header is None else {"Kaiser-Caller": header}
+    async with serve(bus, "anon", methods, always=frozenset({"stop"})):
+        for method in ("switch", "stop", "other"):
+            answer = await bus.client.request(f"rpc.anon.{method}", b"{}", timeout=20, headers=headers)
+            problem = Problem.model_validate_json(answer.data)
+            assert (problem.status, problem.code) == (403, 5408)
+        assert done == []
+        await ask(bus, "anon", "stop", Nothing(), Nothing)
+    assert done == ["ada"]
+    assert {method: refused(method) - count for method, count in before.items()} == {
+        "switch": 1,
+        "stop": 1,
+        "unknown": 1,
+    }
+
+
 def test_the_deadline_is_no_part_of_what_owners_write_down():
-    assert "deadline_ms" not in Caller(deadline_ms=5).model_dump()
-    assert not is_late(Caller(), 10**13)
-    assert [is_late(Caller(deadline_ms=5), now) for now in (4, 5)] == [False, True]
+    assert "deadline_ms" not in ADA.model_copy(update={"deadline_ms": 5}).model_dump()
+    assert not is_late(ADA, 10**13)
+    assert [is_late(ADA.model_copy(update={"deadline_ms": 5}), now) for now in (4, 5)] == [False, True]

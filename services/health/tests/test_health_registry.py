@@ -12,7 +12,7 @@ import nats
 import psycopg
 import pytest
 from kaiser_common.bus import connect
-from kaiser_common.rpc import Nothing, RpcError, call
+from kaiser_common.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.schemas.api.devices import (
     Device,
     DeviceId,
@@ -22,6 +22,8 @@ from kaiser_common.schemas.api.devices import (
     PatchDevice,
     RegisterDevice,
 )
+
+ADA = Caller(user="ada", role="operator")
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ async def ask(bus, method, request, answer=Device):
     deadline = time.monotonic() + 15
     while True:
         try:
-            return await call(bus, "health", method, request, answer)
+            return await call(bus, "health", method, request, answer, caller=ADA)
         except RpcError as error:
             if error.problem.status != 504 or time.monotonic() > deadline:
                 raise

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Nothing, RpcError, call
+from kaiser_common.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
 
+ADA = Caller(user="ada", role="admin")
 ESP = "ESP_0001"
 
 
@@ -20,7 +21,8 @@ async def asking(world: Any) -> AsyncIterator[Bus]:
 
 
 async def switch(bus: Bus, profile: str) -> MqttProfiles:
-    return await call(bus, "ingest", "switch_profile", SwitchProfile(profile=profile), MqttProfiles, timeout_s=60.0)
+    request = SwitchProfile(profile=profile)
+    return await call(bus, "ingest", "switch_profile", request, MqttProfiles, caller=ADA, timeout_s=60.0)
 
 
 async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
@@ -47,7 +49,7 @@ async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
         ingest.kill()
         ingest.start()
         await until(ingest.connected)
-        assert await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles) == MqttProfiles(
+        assert await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles, caller=ADA) == MqttProfiles(
             active="mock", profiles=["live", "mock"]
         )
         assert (await switch(bus, "live")).active == "live"
@@ -84,7 +86,7 @@ async def test_a_switch_to_a_broker_that_is_away_returns_to_the_old_one_and_says
         with pytest.raises(RpcError) as caught:
             await switch(bus, "nothing")
         assert caught.value.problem.status == 404
-        assert (await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles)).active == "live"
+        assert (await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles, caller=ADA)).active == "live"
     await device.all_acknowledged()
     await until(lambda: _all(world, set(range(500))))
     assert ingest.accounts_balance()

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus import connect
-from kaiser_common.rpc import RpcError, call
+from kaiser_common.rpc import Caller, RpcError, call
 from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
 
+ADA = Caller(user="ada", role="admin")
 ESP, NEW = "ESP_0001", "ESP_0002"
 
 
@@ -26,7 +27,7 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
     async with connect(world.bus, "tests") as bus:
 
         async def page(**query: Any) -> RejectedPage:
-            return await call(bus, "ingest", "rejected_list", RejectedQuery(**query), RejectedPage)
+            return await call(bus, "ingest", "rejected_list", RejectedQuery(**query), RejectedPage, caller=ADA)
 
         first = await page(limit=20)
         assert [each.seq for each in first.items] == list(range(31, 11, -1))
@@ -41,7 +42,7 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
         assert (await page(code=5210)).items == []
 
         async def replay(seq: int) -> ReplayAnswer:
-            return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer)
+            return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer, caller=ADA)
 
         with pytest.raises(RpcError) as caught:
             await replay(unknown.seq)
@@ -70,7 +71,7 @@ async def test_pages_are_bounded_in_bytes_and_miss_nothing(world: Any, until: Ca
             before, pages = None, 0
             while pages == 0 or before is not None:
                 query = RejectedQuery(limit=1000, before=before, encoding=encoding)  # type: ignore[arg-type]
-                page = await call(bus, "ingest", "rejected_list", query, RejectedPage)
+                page = await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=ADA)
                 assert len(page.model_dump_json()) < 1_200_000
                 found += [each.seq for each in page.items]
                 before = None if page.next_cursor is None else int(page.next_cursor)

@@ -16,6 +16,8 @@ from kaiser_common.bus import Bus, connect
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
 from kaiser_common.schemas.api.devices import Device, DeviceId, RegisterDevice
 
+TESTER = Caller(user="ada", role="operator")
+
 
 class FakeHealth:
     """Answers for the registry: what is registered is in `devices`."""
@@ -102,7 +104,7 @@ def ask(bus) -> Callable[..., Any]:
         deadline = time.monotonic() + 15
         while True:
             try:
-                return await call(bus, "simulator", method, request, answer, timeout_s=30.0)
+                return await call(bus, "simulator", method, request, answer, caller=TESTER, timeout_s=30.0)
             except RpcError as error:
                 if error.problem.status != 504 or time.monotonic() > deadline:
                     raise

@@ -13,7 +13,7 @@ import pytest
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import apply
 from kaiser_common.migrate import migrate_database
-from kaiser_common.rpc import Nothing, RpcError, call
+from kaiser_common.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -31,6 +31,7 @@ from kaiser_common.subjects import downlink_subject
 from kaiser_common.topics import BROADCAST
 from nats.errors import Error as NatsError
 
+TESTER = Caller(user="ada", role="operator")
 A = MockId(esp_id="MOCK_A")
 
 
@@ -98,7 +99,7 @@ async def test_a_mock_made_while_health_is_away_waits_and_boots_when_it_is_back(
     start, bus, health, ask, until, operational
 ):
     start()
-    made = await ask("create", new_mock(), Mock)
+    made = await ask("create", new_mock(), Mock, caller=TESTER)
     assert (made.registered, made.state, made.running) == (False, "BOOT", True)
     await asyncio.sleep(1.5)
     assert await said(bus, "") == []
@@ -121,7 +122,7 @@ async def test_a_mock_deleted_while_health_is_away_is_removed_there_when_it_is_b
 ):
     start()
     async with health.there():
-        await ask("create", new_mock(), Mock)
+        await ask("create", new_mock(), Mock, caller=TESTER)
         await operational()
     await ask("delete", A, Nothing)
     assert "MOCK_A" in health.devices
@@ -258,7 +259,7 @@ async def test_a_mock_whose_pattern_is_not_installed_any_more_leaves_the_others_
 async def test_of_two_replicas_one_simulates_and_the_other_takes_over(start, bus, health, ask, until, operational):
     first = start()
     async with health.there():
-        await ask("create", new_mock(), Mock)
+        await ask("create", new_mock(), Mock, caller=TESTER)
         await operational()
         start()
         await until(lambda: has_over(bus, 20), "readings come")
@@ -294,7 +295,7 @@ async def test_readings_go_on_without_the_database_and_a_command_waits_for_it(
     migrate_database(CommonSettings(database_url=server.url))
     start(KAISER_DATABASE_URL=server.url)
     async with health.there():
-        await ask("create", new_mock(), Mock)
+        await ask("create", new_mock(), Mock, caller=TESTER)
         await operational()
         server.kill()
         count = len(await said(bus, "/data"))
@@ -319,7 +320,7 @@ async def test_mocks_go_on_after_nats_was_away(nats_factory, start, until, make_
 
             async def is_made() -> bool:
                 try:
-                    await call(bus, "simulator", "create", new_mock(), Mock)
+                    await call(bus, "simulator", "create", new_mock(), Mock, caller=TESTER)
                 except RpcError as error:
                     return error.problem.status == 409
                 return True

@@ -45,6 +45,7 @@ class Code(IntEnum):
     PERMISSION_DENIED = 5405
     CIRCUIT_OPEN = 5406
     PROCESSING_FAILED = 5407
+    CALLER_MISSING = 5408
 
 
 class Rejected(Exception):

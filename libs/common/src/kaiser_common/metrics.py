@@ -45,3 +45,8 @@ LEASE_LOST = Counter("kaiser_lease_lost_total", "Times a lease was given up beca
 RPC_SECONDS = Histogram(
     "kaiser_rpc_seconds", "Time to answer a request from the bus.", ["method", "result"], buckets=LATENCY_BUCKETS
 )
+RPC_WITHOUT_CALLER = Counter(
+    "kaiser_rpc_without_caller_total",
+    "Requests from the bus that were refused because they name no caller.",
+    ["method"],
+)

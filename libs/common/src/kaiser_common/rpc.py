@@ -28,21 +28,23 @@ _PROBLEM = "Kaiser-Problem"
 _CALLER = "Kaiser-Caller"
 _DEADLINE = "Kaiser-Deadline"
 _MISSING_FIELD, _TYPE_MISMATCH, _OUT_OF_RANGE, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5207, 5402, 5403, 5407
+_NO_CALLER = 5408
 _AT_ONCE = 64
 _STATUS_AT_ONCE = 8
 
 
 class Caller(BaseModel):
-    """On whose behalf a request is made; owners write it to their audit log.
+    """On whose behalf a request is made; owners write it to their audit log. A request that names none is refused.
 
-    deadline_ms: when the caller stops waiting (ms since 1970), None unknown. What an owner does for this caller must
-    not happen later.
+    user: a person, or the service that asks on its own account. role: viewer, operator or admin; a service's own is the
+    least that a person would need for the same. deadline_ms: when the caller stops waiting (ms since 1970), None
+    unknown. What an owner does for this caller must not happen later.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    user: str = "system"
-    role: str = "admin"
+    user: str = Field(min_length=1, max_length=200)
+    role: str = Field(min_length=1, max_length=32)
     request_id: str = ""
     deadline_ms: int | None = Field(default=None, exclude=True)
 
@@ -70,6 +72,13 @@ class RpcError(Exception):
         self.problem = Problem(status=status, code=int(code), detail=detail, field=field)
 
 
+class CallerMissing(RpcError):
+    """A request names no caller (403, 5408): an owner acts on nobody's behalf."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(403, _NO_CALLER, f"the request to service {service} names no caller in {_CALLER}")
+
+
 @dataclass(frozen=True, slots=True)
 class Method(Generic[RequestT, AnswerT]):
     """A method of a service: the model of its request and what answers it. The handler raises RpcError to refuse."""
@@ -85,13 +94,13 @@ async def call(
     request: BaseModel,
     answer: type[AnswerT],
     *,
-    caller: Caller | None = None,
+    caller: Caller,
     timeout_s: float = 5.0,
 ) -> AnswerT:
     """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s` and (502, 5407)
     when the answer is no `answer`, as of another version."""
     deadline_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
-    headers = {_CALLER: (caller or Caller()).model_dump_json(), _DEADLINE: str(deadline_ms)}
+    headers = {_CALLER: caller.model_dump_json(), _DEADLINE: str(deadline_ms)}
     try:
         reply = await bus.client.request(
             rpc_subject(service, method), request.model_dump_json().encode(), timeout=timeout_s, headers=headers
@@ -202,7 +211,7 @@ async def _answer(
     result = "ok"
     expected: tuple[type[Exception], ...] = (*unavailable, BusUnavailable)
     try:
-        caller = _caller(message)
+        caller = _caller(service, message)
         if is_late(caller, time.time_ns() // 1_000_000) and not always:
             raise RpcError(504, _TIMEOUT, f"the request came to service {service} after its caller had stopped waiting")
         method = methods.get(name)
@@ -217,6 +226,11 @@ async def _answer(
             detail = f"the answer has {len(text)} bytes, the bus carries {bus.client.max_payload}: ask for fewer items"
             raise RpcError(422, _OUT_OF_RANGE, detail, "limit")
         await bus.client.publish(message.reply, text)
+    except CallerMissing as error:
+        result = "refused"
+        metrics.RPC_WITHOUT_CALLER.labels(name if name in methods else "unknown").inc()
+        log.error("caller_missing", method=name[:64], service=service)
+        await _refuse(bus, message, error)
     except RpcError as error:
         result = "refused"
         await _refuse(bus, message, error)
@@ -243,10 +257,14 @@ def is_late(caller: Caller, now_ms: int) -> bool:
     return caller.deadline_ms is not None and caller.deadline_ms <= now_ms
 
 
-def _caller(message: Msg) -> Caller:
+def _caller(service: str, message: Msg) -> Caller:
+    """The caller of a request, with its deadline. Raises CallerMissing, also for one that cannot be read."""
     headers = message.headers or {}
-    text, deadline = headers.get(_CALLER), headers.get(_DEADLINE, "")
-    caller = Caller.model_validate_json(text) if text else Caller()
+    deadline = headers.get(_DEADLINE, "")
+    try:
+        caller = Caller.model_validate_json(headers.get(_CALLER, ""))
+    except ValidationError as error:
+        raise CallerMissing(service) from error
     known = deadline.isascii() and deadline.isdigit() and len(deadline) <= 15
     return caller.model_copy(update={"deadline_ms": int(deadline) if known else None})
 

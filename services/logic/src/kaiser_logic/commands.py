@@ -18,6 +18,8 @@ from kaiser_common.schemas.api.logic import Rule
 from kaiser_common.schemas.api.rules import ActuatorAction
 from kaiser_common.schemas.event import ActuatorResponseEvent
 
+from kaiser_logic.seeds import LOGIC
+
 _AT_ONCE = 32
 _TRY_AGAIN = (0.2, 0.5, 1.0, 2.0)
 _BUSY = (503, 504)
@@ -99,7 +101,7 @@ class Commands:
     async def _asked(self, status: CommandStatus) -> CommandStatus:
         try:
             request = CommandId(command_id=status.command_id)
-            return await call(self._bus, "actuator", "read_command", request, CommandStatus)
+            return await call(self._bus, "actuator", "read_command", request, CommandStatus, caller=LOGIC)
         except RpcError:
             return status
 

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 import structlog
 from kaiser_common.bus import Bus
-from kaiser_common.rpc import RpcError, call
+from kaiser_common.rpc import Caller, RpcError, call
 from kaiser_common.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
 from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage
 
 from kaiser_logic.readings import ACTUATOR, Reading
 
 log = structlog.get_logger()
+
+LOGIC = Caller(user="logic", role="viewer")
+"""What logic asks on its own account: it reads. Commands are asked for by the rule that fired."""
 
 _WITHIN_S = 3.0
 _ONE_BY_ONE = 20
@@ -42,7 +45,7 @@ async def _sensors(bus: Bus, esp_id: str | None) -> list[Reading]:
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
         query = LatestQuery(esp_id=esp_id, cursor=cursor)
-        page = await call(bus, "sensor", "latest", query, ReadingsPage, timeout_s=_WITHIN_S)
+        page = await call(bus, "sensor", "latest", query, ReadingsPage, caller=LOGIC, timeout_s=_WITHIN_S)
         found += [
             Reading(
                 item.esp_id,
@@ -68,7 +71,7 @@ async def _actuators(bus: Bus, esp_id: str | None) -> list[Reading]:
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
         query = ActuatorsQuery(esp_id=esp_id, limit=1000, cursor=cursor)
-        page = await call(bus, "actuator", "list", query, ActuatorsPage, timeout_s=_WITHIN_S)
+        page = await call(bus, "actuator", "list", query, ActuatorsPage, caller=LOGIC, timeout_s=_WITHIN_S)
         found += [
             Reading(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
             for item in page.items

@@ -21,7 +21,7 @@ NOT_NOW: tuple[type[Exception], ...] = (RpcError, *UNAVAILABLE)
 _EVERY_S = 1.0
 _WITHIN_S = 3.0
 _AT_ONCE = 16
-_SYSTEM = Caller(user="simulator", role="system", request_id="")
+_SIMULATOR = Caller(user="simulator", role="operator")
 
 
 class Registrar:
@@ -46,7 +46,7 @@ class Registrar:
                 self._told = ""
             await asyncio.sleep(_EVERY_S)
 
-    async def register(self, device: Device, caller: Caller = _SYSTEM) -> None:
+    async def register(self, device: Device, caller: Caller = _SIMULATOR) -> None:
         """Have health know a mock, which then boots. One that it knows already is fine. RpcError: not now."""
         request = RegisterDevice(
             esp_id=device.esp_id,
@@ -62,7 +62,7 @@ class Registrar:
                 raise
         await self._mocks.change(device.esp_id, lambda device: lifecycle.registered(device, self._clock()))
 
-    async def unregister(self, esp_id: str, caller: Caller = _SYSTEM) -> None:
+    async def unregister(self, esp_id: str, caller: Caller = _SIMULATOR) -> None:
         """Have health forget a deleted mock, then forget it too. RpcError: not now."""
         if esp_id in self._mocks.world:
             return
