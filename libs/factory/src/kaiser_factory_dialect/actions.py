@@ -162,9 +162,11 @@ def _as_text(fields: Fields, name: str) -> str | None:
     return text
 
 
-def read_loads(fields: Fields) -> tuple[Load, ...]:
-    """The workpieces that a state lists under `loads` or `load`; a bay without a type is empty."""
+def read_loads(fields: Fields) -> tuple[Load, ...] | None:
+    """The workpieces that a state lists under `loads` or `load`; a bay without a type is empty. None: no list."""
     name = "load" if fields.values.get("loads") is None else "loads"
+    if fields.values.get(name) is None:
+        return None
     found: list[Load] = []
     for one in fields.objects(name):
         if not (kind := one.named("loadType", "type")):

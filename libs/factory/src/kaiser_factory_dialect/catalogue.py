@@ -159,7 +159,7 @@ ROWS: tuple[TopicRow, ...] = (
     TopicRow("/j1/txt/{n}/c/cam", FactoryKind.OBSERVED, "in"),
     TopicRow("/j1/txt/{n}/o/ptu", FactoryKind.OBSERVED, "in"),
     TopicRow("/j1/txt/{n}/o/broadcast", FactoryKind.OBSERVED, "none"),
-    TopicRow("osf/#", FactoryKind.OBSERVED, "none"),
+    TopicRow("osf/#", FactoryKind.OBSERVED, "none", True),
     TopicRow("dsp/#", FactoryKind.OBSERVED, "none"),
 )
 

@@ -40,7 +40,7 @@ _OTHER_ORDER_WORDS: dict[str, OrderWord] = {"COMPLETED": "FINISHED", "CANCELED":
 def read_orders(topic: FactoryTopic, value: Any, odd: list[str], common: dict[str, Any]) -> CcuOrders:
     """Orders: a list is a snapshot, a single object updates that order. Rejected (5208): an order is there twice."""
     snapshot = isinstance(value, list)
-    every = Fields({"": value if snapshot else [value]}, "", odd)
+    every = Fields({"": value if snapshot else [value]}, odd)
     orders = tuple(_order(one) for one in every.objects(""))
     ids = [order.order_id for order in orders]
     if len(set(ids)) < len(ids):
@@ -106,7 +106,7 @@ def read_cancel(topic: FactoryTopic, value: Any, odd: list[str], common: dict[st
     """A list of order ids."""
     if not isinstance(value, list):
         raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is not a list of order ids")
-    ids = Fields({"orderIds": value}, "", odd).texts("orderIds")
+    ids = Fields({"orderIds": value}, odd).texts("orderIds")
     if any(not 0 < len(one) <= MAX_ID for one in ids):
         raise Rejected(Code.VALUE_OUT_OF_RANGE, f"an order id is empty or longer than {MAX_ID} characters", "orderIds")
     return OrderCancel(**common, order_ids=ids)
@@ -235,4 +235,4 @@ def read_setting(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) ->
 
 def _all(fields: Fields) -> dict[str, Any]:
     """The whole object, within the bounds of what is kept as it came."""
-    return Fields({"settings": dict(fields.values)}, "", fields.odd).free("settings")
+    return Fields({"settings": dict(fields.values)}, fields.odd).free("settings")

@@ -17,18 +17,31 @@ MAX_SAFE = 2**53
 
 
 class Fields:
-    """An object of a payload. path: where it stands in the payload; odd: the oddities found so far, shared by all.
+    """An object of a payload. odd: the oddities found so far, shared by all objects of the payload.
 
-    Each method gives None for a field that is missing or null, unless it is required (5205). A value of another
-    type is 5206, one out of bounds 5207.
+    name says where it stands in the object `above`; the path is put together only for a verdict. Each method gives
+    None for a field that is missing or null, unless it is required (5205). A value of another type is 5206, one out
+    of bounds 5207.
     """
 
-    __slots__ = ("odd", "path", "values")
+    __slots__ = ("_above", "_at", "_name", "odd", "values")
 
-    def __init__(self, values: Mapping[str, Any], path: str, odd: list[str]) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], odd: list[str], above: "Fields | None" = None, name: str = "", at: int = -1
+    ) -> None:
         self.values = values
-        self.path = path
         self.odd = odd
+        self._above = above
+        self._name = name
+        self._at = at
+
+    @property
+    def path(self) -> str:
+        """Where the object stands in the payload, such as `errors[0]`; "" for the payload itself."""
+        if self._above is None:
+            return self._name
+        path = self._above.of(self._name)
+        return path if self._at < 0 else f"{path}[{self._at}]"
 
     def of(self, name: str) -> str:
         """The path of a field."""
@@ -39,7 +52,7 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return None
-        if not isinstance(value, str):
+        if type(value) is not str:
             raise self.wrong_type(name, "a text")
         if len(value) > limit:
             raise self.out_of_bounds(name, f"longer than {limit} characters")
@@ -104,8 +117,10 @@ class Fields:
     def time(self, name: str) -> int | None:
         """A time in ms; an unreadable one is None and counted, since a time never rejects a message."""
         value = self.values.get(name)
+        if value is None:
+            return None
         at = read_time(value)
-        if at is None and value is not None and value not in (0, ""):
+        if at is None and value not in (0, ""):
             self.odd.append("time_unreadable")
         return at
 
@@ -137,12 +152,14 @@ class Fields:
             return None
         if not isinstance(value, dict):
             raise self.wrong_type(name, "an object")
-        return Fields(value, self.of(name), self.odd)
+        return Fields(value, self.odd, self, name)
 
     def objects(self, name: str) -> Iterator["Fields"]:
         """A list of objects."""
         for at, one in enumerate(self.items(name) or ()):
-            yield as_object(one, f"{self.of(name)}[{at}]", self.odd)
+            if type(one) is not dict:
+                raise self.wrong_type(f"{name}[{at}]", "an object")
+            yield Fields(one, self.odd, self, name, at)
 
     def needed_objects(self, name: str) -> Iterator["Fields"]:
         """A required list of objects, which may be empty."""
@@ -173,11 +190,11 @@ class Fields:
         return Rejected(Code.VALUE_OUT_OF_RANGE, f"{self.of(name)} is {bound}", self.of(name))
 
 
-def as_object(value: Any, path: str, odd: list[str]) -> Fields:
-    """An object of a payload, `path` says which. Rejected (5206): it is something else."""
+def as_object(value: Any, odd: list[str]) -> Fields:
+    """A whole payload as an object. Rejected (5206): it is something else."""
     if not isinstance(value, dict):
-        raise Rejected(Code.FIELD_TYPE_MISMATCH, f"{path or 'the payload'} is not an object", path or None)
-    return Fields(value, path, odd)
+        raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is not an object")
+    return Fields(value, odd)
 
 
 def check_free(value: Any, path: str, depth: int = MAX_DEPTH) -> None:

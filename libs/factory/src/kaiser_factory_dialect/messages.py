@@ -94,7 +94,7 @@ class MachineState(FactoryMessage, frozen=True, kw_only=True):
     action: ActionState | None = None
     actions: tuple[ActionState, ...] = ()
     errors: tuple[MachineError, ...] = ()
-    loads: tuple[Load, ...] = ()
+    loads: tuple[Load, ...] | None = None
     paused: bool | None = None
     operating_mode: str | None = None
     opcua: str | None = None

@@ -132,7 +132,7 @@ def _read(topic: FactoryTopic, arrival: Arrival) -> Accepted:
         "own": arrival.own,
     }
     if (of_object := _OF_OBJECT.get(topic.kind)) is not None:
-        message = of_object(topic, as_object(value, "", odd), common)
+        message = of_object(topic, as_object(value, odd), common)
     else:
         message = _OF_VALUE[topic.kind](topic, value, odd, common)
     if b"\\u0000" in arrival.payload and _has_nul(msgspec.to_builtins(message)):

@@ -1,13 +1,14 @@
 """Times as the factory's devices write them, to ms since 1970. A time never rejects a message: unreadable is None."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from kaiser_common.bounds import LATEST_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?\Z", re.ASCII)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?\Z", re.ASCII)
 _LEAST_MS = 100_000_000_000
 """A number below is seconds: as ms it would be before March 1973, as seconds it is before the year 5138."""
 
@@ -38,18 +39,29 @@ def to_iso_us(at_us: int) -> str:
 def is_naive(text: str) -> bool:
     """Whether an ISO time says no zone."""
     found = _ISO.match(text)
-    return found is not None and found[3] is None
+    return found is not None and found[6] is None
 
 
 def _from_iso(text: str) -> int | None:
     found = _ISO.match(text)
     if found is None:
         return None
-    whole, decimals, zone = found.groups()
-    try:
-        at = datetime.fromisoformat(f"{whole}{'+00:00' if zone in {None, 'Z'} else zone}")
-        whole_us = int((at - _EPOCH).total_seconds()) * 1_000_000
-    except (ValueError, OverflowError):
+    day, hour, minute, second, decimals, zone = found.groups()
+    days = _days(day)
+    if days is None or hour > "23" or minute > "59" or second > "59":
         return None
-    us = whole_us + int(f"{decimals or '0':0<6.6}")
+    seconds = days * 86_400 + int(hour) * 3600 + int(minute) * 60 + int(second)
+    if zone is not None and zone != "Z":
+        offset = int(zone[1:3]) * 3600 + int(zone[-2:]) * 60
+        seconds += offset if zone[0] == "-" else -offset
+    us = seconds * 1_000_000 + (int(f"{decimals:0<6.6}") if decimals else 0)
     return us if 0 < us <= LATEST_MS * 1000 + 999 else None
+
+
+@lru_cache(maxsize=64)
+def _days(text: str) -> int | None:
+    """Days since 1970; None: there is no such day."""
+    try:
+        return date.fromisoformat(text).toordinal() - _EPOCH.toordinal()
+    except ValueError:
+        return None

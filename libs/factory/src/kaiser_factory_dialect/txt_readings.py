@@ -1,0 +1,43 @@
+"""A TXT's climate and brightness as readings of a device, so that charts and rules need to know no TXT."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from kaiser_factory_dialect.messages import TxtSensor
+
+EnvironmentKind = Literal["live", "mock", "replay"]
+_PREFIXES: dict[EnvironmentKind, str] = {"live": "ESP", "mock": "MOCK", "replay": "SIM"}
+_CHANNELS = {
+    "t": (1, "bme680_temp", "°C"),
+    "h": (2, "bme680_humidity", "%"),
+    "p": (3, "bme680_pressure", "hPa"),
+    "iaq": (4, "bme680_iaq", "iaq"),
+    "br": (5, "ldr_brightness", "%"),
+}
+
+
+class TxtReading(Struct, frozen=True):
+    """One reading of a TXT. ts: ms of receipt."""
+
+    device: str
+    gpio: int
+    sensor_type: str
+    unit: str
+    value: float
+    ts: int
+
+
+def readings_of(message: TxtSensor, environment: EnvironmentKind) -> list[TxtReading]:
+    """The readings of a message: gpio 1 to 4 climate, 5 brightness. A retained message, whose time is old, has none.
+
+    The device is ESP_TXT_n, MOCK_TXT_n or SIM_TXT_n: environments never share a chart.
+    """
+    if message.retained or message.serial is None:
+        return []
+    device = f"{_PREFIXES[environment]}_TXT_{message.serial}"
+    return [
+        TxtReading(device, gpio, sensor_type, unit, message.values[name], message.ts)
+        for name, (gpio, sensor_type, unit) in _CHANNELS.items()
+        if name in message.values
+    ]

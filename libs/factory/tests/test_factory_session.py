@@ -1,0 +1,89 @@
+"""A whole recorded production with noise: it ends as handed, and the comparison looks at every field."""
+
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from kaiser_factory_dialect.compare import differences
+from kaiser_factory_dialect.recordings import Recorded, Recording, parse_file
+from kaiser_factory_dialect.session import summary_of, walk
+from kaiser_factory_dialect.shift import shift_times
+
+DATA = Path(__file__).parent / "data"
+EXPECTED = json.loads((DATA / "factory-session.expected.json").read_text())
+EXPECTED.pop("about")
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return parse_file("session.jsonl", (DATA / "factory-session.jsonl").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def summary(recording: Recording) -> dict[str, Any]:
+    return msgspec.to_builtins(summary_of(recording, EXPECTED))
+
+
+def test_the_session_ends_as_expected(summary: dict[str, Any]):
+    assert differences(EXPECTED, summary) == []
+
+
+def test_every_message_is_accepted_rejected_or_ignored(summary: dict[str, Any]):
+    counts = [sum(summary[verdict].values()) for verdict in ("accepted", "rejected", "ignored")]
+    assert sum(counts) == EXPECTED["messages"]
+
+
+def leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [leaf for key, value in items for leaf in leaves(value, (*path, key))] or [path]
+
+
+def test_no_field_of_the_expectation_goes_uncompared(summary: dict[str, Any]):
+    """Each leaf is changed once; the comparison has to say so."""
+    unseen = []
+    for path in leaves(EXPECTED):
+        changed = copy.deepcopy(EXPECTED)
+        holder = changed
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = "another"
+        if not differences(changed, summary):
+            unseen.append(path)
+    assert unseen == []
+
+
+def test_a_session_that_is_moved_in_time_ends_the_same(recording: Recording):
+    delta_ms = 86_400_123
+    moved = Recording(
+        messages=[
+            Recorded(one.topic, shifted(one.payload, delta_ms), one.at_us + delta_ms * 1000, one.qos, one.retained)
+            for one in recording.messages
+        ],
+        skipped=recording.skipped,
+        lines=recording.lines,
+    )
+    found = msgspec.to_builtins(summary_of(moved, EXPECTED))
+    assert differences(EXPECTED, found) == []
+
+
+def shifted(payload: bytes, delta_ms: int) -> bytes:
+    try:
+        return shift_times(payload.decode(), delta_ms).encode()
+    except UnicodeDecodeError:
+        return payload
+
+
+@pytest.mark.speed
+def test_168_000_messages_take_less_than_20_s(recording: Recording):
+    times = 168_000 // len(recording.messages) + 1
+    messages = (recording.messages * times)[:168_000]
+    began = time.process_time()
+    found = walk(messages)
+    took = time.process_time() - began
+    print(f"168,000 messages in {took:.1f} s of CPU")
+    assert sum(sum(one.values()) for one in (found.accepted, found.rejected, found.ignored)) == 168_000
+    assert took < 20
