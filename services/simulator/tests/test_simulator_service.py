@@ -99,7 +99,7 @@ async def test_a_mock_made_while_health_is_away_waits_and_boots_when_it_is_back(
     start, bus, health, ask, until, operational
 ):
     start()
-    made = await ask("create", new_mock(), Mock, caller=TESTER)
+    made = await ask("create", new_mock(), Mock)
     assert (made.registered, made.state, made.running) == (False, "BOOT", True)
     await asyncio.sleep(1.5)
     assert await said(bus, "") == []
@@ -122,7 +122,7 @@ async def test_a_mock_deleted_while_health_is_away_is_removed_there_when_it_is_b
 ):
     start()
     async with health.there():
-        await ask("create", new_mock(), Mock, caller=TESTER)
+        await ask("create", new_mock(), Mock)
         await operational()
     await ask("delete", A, Nothing)
     assert "MOCK_A" in health.devices
@@ -259,7 +259,7 @@ async def test_a_mock_whose_pattern_is_not_installed_any_more_leaves_the_others_
 async def test_of_two_replicas_one_simulates_and_the_other_takes_over(start, bus, health, ask, until, operational):
     first = start()
     async with health.there():
-        await ask("create", new_mock(), Mock, caller=TESTER)
+        await ask("create", new_mock(), Mock)
         await operational()
         start()
         await until(lambda: has_over(bus, 20), "readings come")
@@ -295,7 +295,7 @@ async def test_readings_go_on_without_the_database_and_a_command_waits_for_it(
     migrate_database(CommonSettings(database_url=server.url))
     start(KAISER_DATABASE_URL=server.url)
     async with health.there():
-        await ask("create", new_mock(), Mock, caller=TESTER)
+        await ask("create", new_mock(), Mock)
         await operational()
         server.kill()
         count = len(await said(bus, "/data"))
