@@ -6,6 +6,9 @@ rejected with 5407 once it has failed on its third delivery. The message is foun
 are processed and acknowledged. A message that a handler cannot read is no error: the handler returns it with the
 reason, and it is rejected with 5407 at its first delivery. Both kinds of rejections count towards the limit.
 
+Of a pack the line is found by halves too, and rejected alone. A pack is acknowledged as a whole, once each of its lines
+is processed or rejected; until then a redelivery brings all of its lines again.
+
 Killed at any point: what was not acknowledged is delivered again after the consumer's ack_wait. Killed between a
 rejection and its acknowledgement: the message is rejected again under the same id, so REJECTED has it once. The count
 of rejections begins anew with the process, so each start may reject at most as many as the limit allows.
@@ -206,10 +209,37 @@ class _Loop:
                 parts += [part[middle:], part[:middle]]
                 continue
             else:
-                left = [] if await self._put_aside(part[0], outcome) else part
+                left = await self._settle(part[0], outcome)
             if left:
                 await self._send_back([left, *reversed(parts)])
                 return
+
+    async def _settle(self, delivery: Delivery, error: Exception) -> Sequence[Delivery]:
+        """Process the lines of a message apart, and acknowledge it or have it delivered again; itself where it could
+        not be settled, because REJECTED cannot take it or the limit is reached."""
+        parts = [delivery]
+        again = False
+        while parts:
+            part = parts.pop()
+            outcome = error if part is delivery else await self._outcome([part])
+            if not isinstance(outcome, Exception):
+                if await self._reject_unreadable([part], outcome):
+                    return [delivery]
+            elif judge(outcome) is Verdict.RETRY:
+                return [delivery]
+            elif part.count > 1:
+                first, second = part.halves()
+                parts += [second, first]
+            elif judge(outcome) is not Verdict.REJECT and part.deliveries < _DELIVERIES:
+                again = True
+                self._note_failed(part, outcome)
+            elif not await self._put_aside(part, outcome):
+                return [delivery]
+        if again:
+            await self._consumer.nak([delivery], delay_s=self._retry_s * delivery.deliveries)
+        else:
+            await self._consumer.ack([delivery])
+        return []
 
     async def _send_back(self, parts: Sequence[Sequence[Delivery]]) -> None:
         """Have messages delivered again later."""
@@ -217,18 +247,21 @@ class _Loop:
         await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._retry_s)
 
     async def _conclude(self, part: Sequence[Delivery], unreadable: Unreadable) -> Sequence[Delivery]:
-        """Reject what cannot be read of a part, acknowledge the rest; what could not be rejected, because REJECTED
-        cannot take it or the limit is reached."""
-        refused = {id(delivery) for delivery, _ in unreadable}
-        processed = [delivery for delivery in part if id(delivery) not in refused]
-        self._share.note(False, len(processed))
+        """Reject what cannot be read of a part, acknowledge the rest; the messages that could not be settled, because
+        REJECTED cannot take a line of theirs or the limit is reached."""
+        left = {delivery.reply for delivery, _ in await self._reject_unreadable(part, unreadable)}
+        await self._consumer.ack([delivery for delivery in part if delivery.reply not in left])
+        return [delivery for delivery in part if delivery.reply in left]
+
+    async def _reject_unreadable(self, part: Sequence[Delivery], unreadable: Unreadable) -> Unreadable:
+        """Count the lines of a part, and reject those that cannot be read; the ones that could not be rejected."""
+        self._share.note(False, sum(delivery.count for delivery in part) - sum(each.count for each, _ in unreadable))
         admitted = unreadable[: self._share.room(len(unreadable))]
         if not await self._put_unreadable(admitted):
             admitted = []
         elif len(admitted) < len(unreadable):
             self._halt()
-        await self._consumer.ack([*processed, *(delivery for delivery, _ in admitted)])
-        return [delivery for delivery, _ in unreadable[len(admitted) :]]
+        return unreadable[len(admitted) :]
 
     async def _put_unreadable(self, unreadable: Unreadable) -> bool:
         """Reject and count messages that cannot be read. False: REJECTED cannot take them."""
@@ -269,22 +302,19 @@ class _Loop:
                 return unreadable
             end_if_cancelled()
 
-    async def _put_aside(self, delivery: Delivery, error: Exception) -> bool:
-        """Reject a message, or send it back for another try. False: REJECTED cannot take it, or the limit is reached.
+    def _note_failed(self, delivery: Delivery, error: Exception) -> None:
+        """Log that a handler failed on a message that it gets again: a bug has three tries, after 1 s and 2 s."""
+        log.warning(
+            "message_failed",
+            consumer=self._consumer.name,
+            subject=delivery.subject[:128],
+            deliveries=delivery.deliveries,
+            reason=_line(error),
+        )
 
-        A bug has the message delivered again after 1 s and 2 s before it is rejected.
-        """
+    async def _put_aside(self, delivery: Delivery, error: Exception) -> bool:
+        """Reject a message or a line. False: REJECTED cannot take it, or the limit is reached."""
         refused = judge(error) is Verdict.REJECT
-        if not refused and delivery.deliveries < _DELIVERIES:
-            log.warning(
-                "message_failed",
-                consumer=self._consumer.name,
-                subject=delivery.subject[:128],
-                deliveries=delivery.deliveries,
-                reason=_line(error),
-            )
-            await self._consumer.nak([delivery], delay_s=self._retry_s * delivery.deliveries)
-            return True
         if self._share.reached:
             self._halt()
             return False
@@ -305,7 +335,6 @@ class _Loop:
             reason=_line(error),
             exc_info=error,
         )
-        await self._consumer.ack([delivery])
         return True
 
     def _halt(self) -> None:

@@ -17,6 +17,8 @@ from nats.errors import Error as NatsError
 
 from kaiser_common.bus import Bus, BusUnavailable
 from kaiser_common.client import parse_headers
+from kaiser_common.pack import count, split
+from kaiser_common.subjects import is_packed
 
 log = structlog.get_logger()
 
@@ -33,15 +35,40 @@ _LAST_WITHIN_S = 1
 
 
 class Delivery:
-    """A message as JetStream delivered it."""
+    """A message as JetStream delivered it, or some lines of one that is a pack.
 
-    __slots__ = ("_raw_headers", "body", "reply", "subject")
+    first_line: of some lines, where they begin in the pack; None for the whole message.
+    """
 
-    def __init__(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
+    __slots__ = ("_raw_headers", "body", "first_line", "reply", "subject")
+
+    def __init__(
+        self, subject: str, reply: str, body: bytes, raw_headers: bytes | None, first_line: int | None = None
+    ) -> None:
         self.subject = subject
         self.reply = reply
         self.body = body
+        self.first_line = first_line
         self._raw_headers = raw_headers
+
+    @property
+    def count(self) -> int:
+        """How many lines it has; one where it is no pack."""
+        return count(self.body) if is_packed(self.subject) else 1
+
+    def lines(self) -> list[bytes]:
+        """The body of each line. NotAPack: it is empty, or has more than a pack may have."""
+        return split(self.body)
+
+    def line(self, number: int, body: bytes) -> "Delivery":
+        """One of its lines by itself; `number` counts within what this has."""
+        return Delivery(self.subject, self.reply, body, self._raw_headers, (self.first_line or 0) + number)
+
+    def halves(self) -> tuple["Delivery", "Delivery"]:
+        """Its lines in two parts. NotAPack as `lines`."""
+        lines = self.lines()
+        middle = len(lines) // 2
+        return self.line(0, b"\n".join(lines[:middle])), self.line(middle, b"\n".join(lines[middle:]))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -64,11 +91,15 @@ class Delivery:
 
     @property
     def origin(self) -> str:
-        """Stream sequence and time: what tells this message from any other, also of a stream made anew."""
+        """Stream sequence and time: what tells this message from any other, also of a stream made anew.
+
+        Of some lines of a pack the number of the first one follows.
+        """
         fields = self.reply.split(".")
         if len(fields) != SHORT_REPLY:
             del fields[-1]
-        return f"{fields[-4]}-{fields[-2]}"
+        whole = f"{fields[-4]}-{fields[-2]}"
+        return whole if self.first_line is None else f"{whole}-{self.first_line}"
 
     @property
     def consumer_sequence(self) -> int:

@@ -17,6 +17,8 @@ SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "web
 STATUS_SUBJECT = "rpc.status"
 """Asks every process of every service how it does; no queue group, so all replicas answer."""
 
+_PACKED = ("esp.sensor.data.", "event.sensor_data.", "rejected.")
+
 _FORBIDDEN = frozenset(" \t\r\n.*>")
 
 
@@ -136,6 +138,11 @@ def device_subject(kind: str, kaiser_id: str, esp_id: str, gpio: int | None = No
     """Subject of a device message: `esp.<kind>.<kaiser_id>.<esp_id>[.<gpio>]`, kind as `sensor.data`."""
     subject = f"esp.{kind}.{_token(kaiser_id)}.{_token(esp_id)}"
     return subject if gpio is None else f"{subject}.{gpio}"
+
+
+def is_packed(subject: str) -> bool:
+    """Whether messages on a subject are packs: one JSON object a line (pack.py)."""
+    return subject.startswith(_PACKED)
 
 
 def downlink_subject(kaiser_id: str, esp_id: str) -> str:
