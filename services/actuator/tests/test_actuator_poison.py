@@ -10,7 +10,8 @@ from consuming import FAR, FaultyBus, consuming, publish, rejected, stored
 from kaiser_actuator.clears import Clears
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.inbox import Inbox
-from kaiser_actuator.stops import Stops, open_board
+from kaiser_actuator.numbers import Numbers, open_board
+from kaiser_actuator.stops import Stops
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import connect
 from kaiser_common.database import open_pool
@@ -45,7 +46,7 @@ async def parts(bus_settings, database):
         connect(bus_settings, "test") as bus,
         open_pool(CommonSettings(database_url=database), "test") as pool,
     ):
-        board = open_board(bus, 0)
+        board = open_board(bus, Numbers())
         keeping = asyncio.create_task(board.keep())
         await board.ready()
         names = ("ESP_A", "ESP_B", "ESP_SEC1")
@@ -59,7 +60,7 @@ async def parts(bus_settings, database):
             return int(clock().timestamp() * 1000)
 
         def inbox(publishes=bus) -> Inbox:
-            stops = Stops(bus, bucket, board, devices, now_ms)
+            stops = Stops(bus, bucket, board, devices, now_ms, Numbers())
             ledger = EmergencyLedger(pool, bus, stops, TIMEOUT, clock)
             return Inbox(pool, publishes, stops, ledger, Clears(pool, stops, ledger, devices, now_ms), TIMEOUT, clock)
 

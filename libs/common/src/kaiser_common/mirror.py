@@ -37,6 +37,8 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
         self._decode = decode
         self._stamp = stamp
         self._revisions: dict[str, int] = {}
+        self.position = 0
+        """The revision up to which this shows the bucket: every change up to it, and none behind it."""
         self._values: dict[str, ValueT] = {}
         self._loaded = asyncio.Event()
         self._changed: list[Callable[[str, ValueT | None], None]] = []
@@ -85,6 +87,8 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
             if loading and (not batch or batch[-1].pending == 0):
                 self._replace(fresh)
                 loading = False
+            if batch and not loading:
+                self.position = batch[-1].stream_sequence
 
     def _value(self, key: str, body: bytes, headers: Mapping[str, str]) -> ValueT | None:
         if headers.get("KV-Operation") in ("DEL", "PURGE"):

@@ -31,9 +31,10 @@ from kaiser_actuator.command_api import CommandApi
 from kaiser_actuator.emergency_api import EmergencyApi
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.inbox import Inbox
+from kaiser_actuator.numbers import Numbers, open_board
 from kaiser_actuator.registry_api import RegistryApi
 from kaiser_actuator.settings import ActuatorServiceSettings
-from kaiser_actuator.stops import Stops, number_base, open_board
+from kaiser_actuator.stops import Stops
 from kaiser_actuator.sweep import Sweep
 
 log = structlog.get_logger()
@@ -60,9 +61,9 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         devices = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
         async with Consumer(bus, ACTUATOR, max_messages=settings.actuator_batch).open() as consumer:
             bucket = await BucketWriter.open(bus, EMERGENCIES_BUCKET)
-            base = await number_base(bucket)
-            mirrored = open_board(bus, base)
-            stops = Stops(bus, bucket, mirrored, devices, now_ms, base)
+            numbers = await Numbers.of(bucket)
+            mirrored = open_board(bus, numbers)
+            stops = Stops(bus, bucket, mirrored, devices, now_ms, numbers)
             ledger = EmergencyLedger(pool, bus, stops, timeout, utc_now)
             sweep = Sweep(pool, bus, devices, stops, ledger, timeout, utc_now)
             clears = Clears(pool, stops, ledger, devices, now_ms)

@@ -51,8 +51,8 @@ class Clears:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def once(self) -> None:
-        """One look."""
-        board = self._stops.board()
+        """One look. A clear goes out once the mirror has read it, with what the mirror had read when it was decided."""
+        board, read_up_to = self._stops.board(), self._stops.read_up_to
         if not any(held.clearing for held in board.values()):
             self._sent.clear()
             return
@@ -65,9 +65,13 @@ class Clears:
         for start in range(0, len(due.changes), _AT_ONCE):
             part = due.changes[start : start + _AT_ONCE]
             await asyncio.gather(*(self._change(change, board.get(change.key), tracked) for change in part))
-        fresh = [each for each in due.clears if self._sent.get(each.held.stop.esp_id or "") != _mark(each)]
+        fresh = [
+            each
+            for each in due.clears
+            if each.held.revision <= read_up_to and self._sent.get(each.held.stop.esp_id or "") != _mark(each)
+        ]
         if fresh:
-            await self._stops.send_clears(fresh)
+            await self._stops.send_clears(fresh, read_up_to)
             self._sent |= {each.held.stop.esp_id or "": _mark(each) for each in fresh}
 
     async def confirmed(self, esp_id: str, sequence: int) -> None:
@@ -81,7 +85,7 @@ class Clears:
             return
         clear = SendClear(held, (self._now_ms() - ready_at(held.stop, self._stops.told)) // REPEAT_MS)
         if self._sent.get(esp_id, (0, 0))[0] != held.revision:  # a report of `normal` may be faster than our look
-            await self._stops.send_clears([clear])
+            await self._stops.send_clears([clear], self._stops.read_up_to)
             self._sent[esp_id] = _mark(clear)
         await self._ledger.note_cleared(held.stop, held.clearing.by, held.clearing.reason, sequence)
         if await self._stops.apply(change) is None:

@@ -87,6 +87,7 @@ class EmergencyLedger:
 
     async def align(self) -> None:
         """Bring tables and bucket in line: each has what the other lost, and what was cleared is gone from both."""
+        await self._stops.follow_bucket()
         board = self._stops.board()
         async with self._pool.connection() as connection:
             in_table = await emergency_store.in_force(connection)

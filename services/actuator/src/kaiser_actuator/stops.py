@@ -10,21 +10,22 @@ from kaiser_common.bus import Bus, BusUnavailable, Outgoing
 from kaiser_common.mirror import Mirror
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.subjects import EMERGENCIES_BUCKET, OUTBOX, commands_filter
+from kaiser_common.subjects import OUTBOX, commands_filter
 from nats.errors import Error as NatsError
 
 from kaiser_actuator import metrics, outgoing
 from kaiser_actuator.addresses import Addresses
 from kaiser_actuator.emergencies import key_of
 from kaiser_actuator.emergency_core import Board, Delete, Held, Put, SendClear, holds, press, stamped
+from kaiser_actuator.numbers import Numbers
 
 log = structlog.get_logger()
 
 _SEND_AFTER_S = 0.25
 """A stop goes out without its number if the bucket takes longer to give one."""
 _STORE_WITHIN_S = 3.0
-_BASE_SHIFT = 24
-_SINCE_S = 1_577_836_800
+_LAG_LOOKS, _LAG_LOOK_S = 20, 0.1
+"""How long `release` waits for the mirror."""
 
 
 class Stops(Mapping[str, Emergency]):
@@ -42,7 +43,7 @@ class Stops(Mapping[str, Emergency]):
         mirror: Mirror[Held],
         devices: Mapping[str, DeviceRecord],
         now_ms: Callable[[], int],
-        base: int = 0,
+        numbers: Numbers,
     ) -> None:
         self.addresses = Addresses(devices)
         self.told: dict[str, int] = {}
@@ -51,7 +52,7 @@ class Stops(Mapping[str, Emergency]):
         self._bucket = bucket
         self._mirror = mirror
         self._now_ms = now_ms
-        self._base = base
+        self._numbers = numbers
         self._on: set[tuple[str, int]] = set()
         self._raising: dict[str, Emergency] = {}
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
@@ -136,7 +137,7 @@ class Stops(Mapping[str, Emergency]):
             revision = await self._bucket.replace(change.key, value, change.expect)
         if revision is None:
             return None
-        held = stamped(change.stop, revision, self._base)
+        held = stamped(change.stop, revision, self._numbers.base)
         own = self._own.get(change.key)
         if self._mirror.revision(change.key) < revision and (own is None or own.revision < revision):
             self._own[change.key] = held
@@ -183,24 +184,45 @@ class Stops(Mapping[str, Emergency]):
             ]
         )
 
-    async def send_clears(self, clears: list[SendClear]) -> None:
+    async def follow_bucket(self) -> None:
+        """Notice that the bucket is another one, deleted and declared again: its numbers count on, and what this
+        replica wrote into the old one is no longer in force by that. NatsError: ask again."""
+        if await self._numbers.changed(self._bucket):
+            self._own.clear()
+            self._gone.clear()
+            log.warning("emergencies_bucket_is_another_one")
+
+    @property
+    def read_up_to(self) -> int:
+        """The revision up to which `board` is complete. A clear is sent with the number of the one at which it was
+        decided: a stop that was not known then has a greater number, so that ingest drops the clear."""
+        return self._mirror.position
+
+    async def send_clears(self, clears: list[SendClear], read_up_to: int) -> None:
         """Send clears to their devices."""
         await self._bus.publish_batch(
             [
-                self._clear(each.held.stop.esp_id, each.held, f"c{each.held.revision}-{each.attempt}")
+                self._clear(each.held.stop.esp_id, each.held, f"c{each.held.revision}-{each.attempt}", read_up_to)
                 for each in clears
                 if each.held.stop.esp_id is not None
             ]
         )
 
     async def release(self, held: Held, esp_ids: list[str]) -> None:
-        """Send devices a clear that nobody waits for."""
-        await self._bus.publish_batch([self._clear(esp_id, held, f"r{held.revision}") for esp_id in esp_ids])
+        """Send a clear that nobody waits for to those of these devices that nothing holds. A mirror that has not read
+        `held` after two seconds: ingest drops the clear, a device stays stopped until the next one."""
+        for _ in range(_LAG_LOOKS):
+            if self.read_up_to >= held.revision:
+                break
+            await asyncio.sleep(_LAG_LOOK_S)
+        board, read_up_to = self.board(), self.read_up_to
+        free = [esp_id for esp_id in esp_ids if not holds(board, esp_id)]
+        await self._bus.publish_batch([self._clear(each, held, f"r{held.revision}", read_up_to) for each in free])
 
-    def _clear(self, esp_id: str, held: Held, occasion: str) -> Outgoing:
+    def _clear(self, esp_id: str, held: Held, occasion: str, read_up_to: int) -> Outgoing:
         reason = held.clearing.reason if held.clearing else held.stop.reason
-        address = self.addresses.of(esp_id)
-        return outgoing.clear_message(address, held.stop, reason, self._now_ms(), occasion, held.number)
+        address, number = self.addresses.of(esp_id), self._numbers.base + read_up_to
+        return outgoing.clear_message(address, held.stop, reason, self._now_ms(), occasion, number)
 
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
         """All that a stop puts on the OUTBOX: everything by broadcast first, then each device by its own topic, for
@@ -232,19 +254,3 @@ class Stops(Mapping[str, Emergency]):
         if key in self._gone and self._gone[key] < revision:
             del self._gone[key]
         metrics.EMERGENCIES.set(len(self))
-
-
-async def number_base(bucket: BucketWriter) -> int:
-    """What revisions are added to, so that numbers grow on when the bucket was made anew and counts from 1 again."""
-    made_at = await bucket.made_at()
-    return 0 if made_at is None else (int(made_at.timestamp()) - _SINCE_S) << _BASE_SHIFT
-
-
-def open_board(bus: Bus, base: int) -> Mirror[Held]:
-    """The bucket of stops, each with its revision and number."""
-    return Mirror(
-        bus,
-        EMERGENCIES_BUCKET,
-        lambda body: Held(Emergency.model_validate_json(body), 0, 0),
-        stamp=lambda held, revision: stamped(held.stop, revision, base),
-    )

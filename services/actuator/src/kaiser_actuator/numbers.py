@@ -1,0 +1,50 @@
+"""The one sequence that numbers stops and clears: the revisions of the bucket of stops, on a base that grows."""
+
+from datetime import datetime
+
+from kaiser_common.bucket import BucketWriter
+from kaiser_common.bus import Bus
+from kaiser_common.mirror import Mirror
+from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.subjects import EMERGENCIES_BUCKET
+
+from kaiser_actuator.emergency_core import Held, stamped
+
+_BASE_SHIFT = 24
+_SINCE_S = 1_577_836_800
+
+
+class Numbers:
+    """What is added to a revision: the second in which the bucket was created, in the upper bits. A bucket that was
+    deleted and declared again counts from 1, and its numbers are the greater ones all the same."""
+
+    def __init__(self, created: datetime | None = None) -> None:
+        self._created = created
+        self.base = _base(created)
+
+    @classmethod
+    async def of(cls, bucket: BucketWriter) -> "Numbers":
+        """Raises nats errors when NATS is away or the bucket is missing."""
+        return cls(await bucket.made_at())
+
+    async def changed(self, bucket: BucketWriter) -> bool:
+        """Ask whether the bucket is another one by now; its numbers count from then on. Raises as `of`."""
+        created = await bucket.made_at()
+        if created == self._created:
+            return False
+        self._created, self.base = created, _base(created)
+        return True
+
+
+def open_board(bus: Bus, numbers: Numbers) -> Mirror[Held]:
+    """The bucket of stops, each with its revision and number."""
+    return Mirror(
+        bus,
+        EMERGENCIES_BUCKET,
+        lambda body: Held(Emergency.model_validate_json(body), 0, 0),
+        stamp=lambda held, revision: stamped(held.stop, revision, numbers.base),
+    )
+
+
+def _base(created: datetime | None) -> int:
+    return 0 if created is None else (int(created.timestamp()) - _SINCE_S) << _BASE_SHIFT
