@@ -346,8 +346,12 @@ async def asked(bus) -> AsyncIterator[Asked]:
 
 
 async def test_a_request_is_answered_typed_and_knows_its_caller(bus, asked):
-    assert await call(bus, "arith", "double", Double(value=21), Double, caller=ADA) == Double(value=42)
-    assert [each.model_copy(update={"deadline_ms": None}) for each in asked.callers] == [ADA]
+    began_ms = time.time() * 1000
+    assert await call(bus, "arith", "double", Double(value=21), Double, caller=ADA, timeout_s=30) == Double(value=42)
+    [heard] = asked.callers
+    assert heard == ADA.model_copy(update={"deadline_ms": heard.deadline_ms})
+    assert heard.deadline_ms is not None
+    assert began_ms + 30_000 <= heard.deadline_ms + 1 <= time.time() * 1000 + 30_001
 
 
 @pytest.mark.parametrize(

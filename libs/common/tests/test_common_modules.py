@@ -5,12 +5,15 @@ from pathlib import Path
 import kaiser_common
 
 MODULES = {
+    "bounds",
     "bucket",
     "bus",
     "client",
     "consumer",
+    "cursors",
     "database",
     "declare",
+    "dialect",
     "errors",
     "lease",
     "metrics",

@@ -105,9 +105,13 @@ def part(value: object) -> str:
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
+DAY_S = 86_400
+"""The tokens are made when the tests are collected, and tried much later."""
+
+
 def claims(**changed: object) -> dict:
     now = int(time.time())
-    whole = {"iss": "kaiser", "sub": "ada", "role": "admin", "use": "access", "iat": now, "exp": now + 600, "gen": 0}
+    whole = {"iss": "kaiser", "sub": "ada", "role": "admin", "use": "access", "iat": now, "exp": now + DAY_S, "gen": 0}
     return {name: value for name, value in {**whole, **changed}.items() if value is not None}
 
 
@@ -155,7 +159,7 @@ FORGED = {
     "exp of 400 digits": resigned(json.dumps(claims(exp=10**400)).encode()),
     "exp list": resigned(json.dumps(claims(exp=[1])).encode()),
     "exp true": resigned(json.dumps(claims(exp=True)).encode()),
-    "not valid yet": signed(nbf=int(time.time()) + 600),
+    "not valid yet": signed(nbf=int(time.time()) + DAY_S),
     "refresh token": signed(use="refresh"),
     "use unknown": signed(use="admin"),
     "no use": signed(use=None),
