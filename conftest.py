@@ -7,6 +7,7 @@ server of its own. What is not installed skips the tests that need it, and fails
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -29,8 +30,28 @@ from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import PrivateServer
 from own_ports import own_ports
+from xdist.scheduler import LoadFileScheduling
 
 _TEMPLATE = "kaiser_template"
+
+
+class ByStack(LoadFileScheduling):
+    """Gives a worker whole files, and all tests of one shared stack, from whatever file, to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        if path.startswith("tests/integration/test_system_"):
+            if path.startswith("tests/integration/test_system_console"):
+                return "the stack of the console"
+            if broker := re.search(r"\[(mosquitto|nats)\b", name):
+                return f"the stack with {broker[1]}"
+        return path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
+    """A stack takes ten seconds to start, so no two workers start the same."""
+    return ByStack(config, log)
 
 
 class NatsServer(PrivateServer[Nats]):

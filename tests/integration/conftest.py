@@ -23,14 +23,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of `stack` with Mosquitto; with NATS as the broker too where the module or the test is marked."""
+    given = any("stack" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "stack" in metafunc.fixturenames and not given:
+        both = metafunc.definition.get_closest_marker("both_brokers")
+        metafunc.parametrize("stack", ["mosquitto", "nats"] if both else ["mosquitto"], indirect=True, scope="session")
+
+
 def _broker_or_skip(request: pytest.FixtureRequest, broker: str) -> None:
     if broker == "mosquitto" and not mosquitto.is_installed():
         request.getfixturevalue("missing")("mosquitto", "mosquitto is not installed")
 
 
-@pytest.fixture(scope="session", params=["mosquitto", "nats"])
+@pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack]:
-    """A stack that many tests share, with each MQTT broker in turn: use devices of your own."""
+    """A stack that many tests share: use devices of your own. `make test` gives all of them to one worker."""
     _broker_or_skip(request, request.param)
     stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", KAISER_MQTT_BROKER=request.param)
     try:
@@ -64,9 +72,9 @@ def _end(stack: Stack) -> None:
             stack.process.wait(10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def console_stack(server_folder: Path) -> Iterator[Stack]:
-    """A stack for the people at the console of one module."""
+    """A stack for the people at the console."""
     stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}")
     try:
         yield stack.start()

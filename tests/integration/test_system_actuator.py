@@ -68,6 +68,7 @@ def clear(rest: httpx.Client, **target: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.both_brokers
 def test_a_command_succeeds_and_its_state_is_seen(rest: httpx.Client, device: Device):
     command = sent(rest, device, "ON", duration_s=60, reason="watering")
     becomes(rest, command, "acknowledged")
@@ -142,6 +143,7 @@ def test_a_critical_alert_of_a_device_locks_it(rest: httpx.Client, device: Devic
     becomes(rest, sent(rest, device, "ON"), "acknowledged")
 
 
+@pytest.mark.both_brokers
 def test_an_emergency_of_everything_reaches_every_device(stack: Stack, rest: httpx.Client, device: Device):
     [other_id] = stack.register(1)
     with Device(stack, other_id) as other:
@@ -157,6 +159,7 @@ def test_an_emergency_of_everything_reaches_every_device(stack: Stack, rest: htt
             wait_until(lambda one=one: one.emergencies()[-1] == "clear_emergency", f"{one.esp_id} may go on")
 
 
+@pytest.mark.both_brokers
 def test_an_emergency_is_quick_under_load(stack: Stack, rest: httpx.Client, device: Device):
     """From the REST request to the device's socket, with 1,000 other messages a second through the same broker."""
     stop_load = threading.Event()
@@ -199,8 +202,6 @@ def test_an_emergency_is_quick_under_load(stack: Stack, rest: httpx.Client, devi
 
 @pytest.mark.parametrize("victim", ["actuator", "nats", "postgres", "ingest"])
 def test_a_command_in_flight_outlives_a_kill(stack: Stack, rest: httpx.Client, device: Device, victim: str):
-    if victim == "nats" and stack.environment["KAISER_MQTT_BROKER"] == "nats":
-        pytest.skip("NATS is the MQTT broker of this stack")
     device.after_s = 2.0
     command = sent(rest, device, "ON")
     wait_until(device.commands, "the device has it")

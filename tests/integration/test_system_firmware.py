@@ -16,6 +16,8 @@ from firmware_b import FirmwareB
 from firmware_device import Actuator, Board
 from harness import Stack, wait_until
 
+pytestmark = pytest.mark.both_brokers
+
 PROBES = ("28FF641E8D3C0C79", "28AA1B2C3D4E5F60")
 PUMP = 25
 BELOW_ZERO = -80

@@ -48,6 +48,7 @@ def rejected_of(rest: httpx.Client, esp_id: str) -> list[dict]:
     return rest.get("/api/v1/rejected", params={"esp_id": esp_id}).json()["items"]
 
 
+@pytest.mark.both_brokers
 def test_an_unknown_device_becomes_pending_is_approved_with_replay_and_lives(
     stack: Stack, rest: httpx.Client, esp_id: str
 ):
@@ -88,8 +89,6 @@ def test_the_history_of_a_device_is_there_over_rest(stack: Stack, rest: httpx.Cl
 
 @pytest.mark.parametrize("victim", ["health", "nats", "postgres"])
 def test_a_device_is_not_forgotten_over_a_kill(stack: Stack, rest: httpx.Client, victim: str):
-    if victim == "nats" and stack.environment["KAISER_MQTT_BROKER"] == "nats":
-        pytest.skip("NATS is the MQTT broker of this stack")
     [esp_id] = stack.register(1)
     stack.publish([heartbeat(esp_id)])
     wait_until(lambda: device(rest, esp_id).get("online"), "it is online")

@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from harness import Message, Stack, payload_of, reading, wait_until
 
+pytestmark = pytest.mark.both_brokers
+
 PER_DEVICE = 20
 BASE_MS = int(time.time() * 1000) - 3_600_000
 SENTINEL_GPIO = 33

@@ -147,6 +147,7 @@ def test_offline_shows_as_offline_and_comes_back(mocks: Mocks):
     wait_until(lambda: mocks.device(esp_id)["online"], "it is back")
 
 
+@pytest.mark.both_brokers
 def test_a_crashed_mocks_will_is_retained_by_the_broker_until_the_mock_is_deleted(mocks: Mocks):
     esp_id = with_fault(mocks, offline=True)
     topic = f"kaiser/god/esp/{esp_id}/system/will"

@@ -16,6 +16,7 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from esp32 import Device
 from harness import ROOT, Message, Stack, reading, wait_until
 from kaiser_stack import mosquitto
 from kaiser_stack.process import Child, Program
@@ -167,7 +168,8 @@ def act(stack: Stack, esp_id: str) -> None:
     subprocess.run(demo, cwd=ROOT, env=stack.environment, check=True, capture_output=True, timeout=90)
     alert = {"esp_id": esp_id, "gpio": 5, "alert_type": "overrun", "message": "too long", "ts": int(time.time() * 1000)}
     stack.publish([Message(f"kaiser/god/esp/{esp_id}/actuator/5/alert", json.dumps(alert).encode())])
-    with stack.sign_in() as rest:
+    with stack.sign_in() as rest, Device(stack, esp_id) as device:
+        device.on[5] = False  # it reports this actuator, so it confirms the clear
 
         def watered() -> bool:
             found = rest.get("/api/v1/logic/executions", params={"outcome": "succeeded"}).json()
