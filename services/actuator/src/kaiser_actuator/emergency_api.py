@@ -146,7 +146,9 @@ class EmergencyApi:
     async def _wait_for(self, held: Held, esp_id: str | None) -> None:
         """By the clock and not by the number of looks: the caller stops waiting after 25 s, on a busy machine too."""
         deadline = time.monotonic() + self._wait_s
-        while time.monotonic() < deadline and not self._clears.is_finished(held.stop.emergency_id, esp_id):
+        while time.monotonic() < deadline:
+            if self._clears.is_finished(held.stop.emergency_id, esp_id):
+                return
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _last_sequence(self) -> int | None:
