@@ -29,6 +29,7 @@ from kaiser_stack.nats import Nats
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import PrivateServer
+from own_children import guard
 from own_ports import own_ports
 from xdist.scheduler import LoadFileScheduling
 
@@ -46,6 +47,11 @@ class ByStack(LoadFileScheduling):
             if broker := re.search(r"\[(mosquitto|nats)\b", name):
                 return f"the stack with {broker[1]}"
         return path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Killed, a run leaves no process behind, and neither does one of its workers."""
+    guard("PYTEST_WORKER_OF_CHILD" if hasattr(config, "workerinput") else "PYTEST_RUN_OF_CHILD")
 
 
 @pytest.hookimpl(optionalhook=True)

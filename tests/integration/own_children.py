@@ -1,0 +1,61 @@
+"""An end for whatever a killed test run leaves behind: stacks, services, browsers.
+
+A guard process waits until the run or the worker that started it has ended, however that comes about, and then ends
+every process that inherited its mark by environment. What has no mark, such as a server with an environment of its own,
+is a child of a process that has one, and dies with it.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def guard(name: str, ends_within_s: float = 10.0) -> None:
+    """Mark this process by the environment variable `name` for its children, and start their guard (Linux).
+
+    ends_within_s: from SIGTERM to SIGKILL. The guard ends when there is nothing to end any more.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    os.environ[name] = secrets.token_hex(8)
+    alive, _ = os.pipe()  # the other end stays open as long as this process runs, and no child inherits it
+    command = [sys.executable, "-SE", __file__, f"{name}={os.environ[name]}", str(ends_within_s)]
+    os.posix_spawn(command[0], command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, alive, 0)], setsid=True)
+    os.close(alive)
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that run with this in their environment."""
+    wanted = mark.encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):  # ended meanwhile, or another user's
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+    return found
+
+
+def _end(mark: str, within_s: float) -> None:
+    """SIGTERM to all, and SIGKILL to what is left after that time."""
+    deadline = time.monotonic() + within_s
+    for pid in marked(mark):
+        _signal(pid, signal.SIGTERM)
+    while (left := marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in left:
+        _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, number)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    _end(sys.argv[1], float(sys.argv[2]))
