@@ -10,6 +10,7 @@ import re
 import secrets as random
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -262,6 +263,12 @@ def _used(log: str) -> Iterator[Used]:
         yield Used(user, "subscribe" if verb == "SUB" else "publish", f"{subject} {queue}".strip())
 
 
+def _rejections(server: Secured) -> Counter[str]:
+    """How many messages each user has put aside."""
+    used = _used(server.log.read_text(errors="replace"))
+    return Counter(each.user for each in used if each.subject.startswith("rejected."))
+
+
 def _users_of(server: Secured, prefix: str) -> int:
     """How many users have published to subjects that begin so."""
     used = _used(server.log.read_text(errors="replace"))
@@ -277,6 +284,7 @@ async def _listen_and_resume(stack: SecuredStack) -> None:
 
 async def _poison(server: Secured) -> None:
     """What no service can read, on each stream that one takes from: it is put aside."""
+    before = _rejections(server)
     for user, subject in (
         ("ingest", "esp.sensor.data.god.ESP_0A1B2C3D.4"),
         ("ingest", "esp.sensor.response.god.ESP_0A1B2C3D.4"),
@@ -291,7 +299,14 @@ async def _poison(server: Secured) -> None:
             await client.jetstream().publish(subject, late if user == "health" else b"{", timeout=5)
         finally:
             await client.close()
-    await asyncio.sleep(2.0)
+    await asyncio.to_thread(
+        wait_until,
+        lambda: (
+            {"sensor": 2, "actuator": 1, "health": 1, "logic": 1, "ingest": 1}.items()
+            <= dict(_rejections(server) - before).items()
+        ),
+        "each of them has put it aside",
+    )
 
 
 def _heartbeat(esp_id: str) -> Message:

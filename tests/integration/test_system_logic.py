@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -185,11 +186,24 @@ def test_bad_rules_are_refused_and_say_what_is_wrong(stack: Stack, rest: httpx.C
         assert words in answer.json()["detail"], answer.json()["detail"]
 
 
-READINGS_PER_S, RULES, DEVICES, SECONDS, DIPS_PER_S = 1000, 1000, 25, 15, 20
+DEVICES = 25
 
 
-async def test_with_1000_rules_and_1000_readings_a_second_every_command_is_in_the_outbox_soon(
-    make_stack: Callable[..., Stack], capsys: pytest.CaptureFixture[str]
+@dataclass(frozen=True)
+class Load:
+    """rules: each of a sensor of its own, which speaks once a second. dips_per_s: of these so many fire."""
+
+    rules: int
+    seconds: int
+    dips_per_s: int
+
+
+@pytest.mark.parametrize(
+    "load",
+    [pytest.param(Load(200, 4, 4), id="200"), pytest.param(Load(1000, 15, 20), id="1000", marks=pytest.mark.speed)],
+)
+async def test_with_many_rules_every_command_is_in_the_outbox_soon(
+    make_stack: Callable[..., Stack], capsys: pytest.CaptureFixture[str], load: Load
 ):
     """From the reading's publish on SENSORS to the command's on OUTBOX: sensor, logic and actuator are all on the way.
 
@@ -197,14 +211,14 @@ async def test_with_1000_rules_and_1000_readings_a_second_every_command_is_in_th
     """
     stack = make_stack(KAISER_MQTT_BROKER="nats").start()
     devices = _devices_with_a_pump(stack)
-    sensors = [(esp_id, gpio) for gpio in range(RULES // DEVICES) for esp_id in devices]
+    sensors = [(esp_id, gpio) for gpio in range(load.rules // DEVICES) for esp_id in devices]
     client = await nats.connect(stack.addresses["nats_url"])
     try:
         for esp_id, gpio in sensors:
             await _add_rule(client, esp_id, gpio)
-        expected = SECONDS * DIPS_PER_S
+        expected = load.seconds * load.dips_per_s
         on_the_way = await OnTheWay.listen(client, devices, expected)
-        await _readings(client, sensors, on_the_way)
+        await _readings(client, load, sensors, on_the_way)
         with suppress(TimeoutError):  # the count below tells it
             await asyncio.wait_for(on_the_way.complete.wait(), 60)
         await on_the_way.read_events()
@@ -212,10 +226,10 @@ async def test_with_1000_rules_and_1000_readings_a_second_every_command_is_in_th
         await client.close()
     assert len(on_the_way.commanded) == expected
     with capsys.disabled():
-        print(f"\n{RULES} rules, {READINGS_PER_S} readings/s, {expected} commands")
+        print(f"\n{load.rules} rules and readings/s, {expected} commands")
         for together in (False, True):
             whole = ("sent", "commanded")
-            print(f"{DIPS_PER_S} a second, {'all within 20 ms' if together else 'evenly'}:")
+            print(f"{load.dips_per_s} a second, {'all within 20 ms' if together else 'evenly'}:")
             for begin, end in (whole, *itertools.pairwise(STAGES)):
                 p50, p99 = on_the_way.took(begin, end, together=together)
                 print(f"  {begin} → {end}: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
@@ -313,19 +327,21 @@ async def _add_rule(client: nats.NATS, esp_id: str, gpio: int) -> None:
     assert "Kaiser-Problem" not in (answer.headers or {}), answer.data
 
 
-async def _readings(client: nats.NATS, sensors: list[tuple[str, int]], on_the_way: OnTheWay) -> None:
-    """Each sensor once a second, above 30 but for the dips: DIPS_PER_S of them, each of another device; in odd seconds
+async def _readings(client: nats.NATS, load: Load, sensors: list[tuple[str, int]], on_the_way: OnTheWay) -> None:
+    """Each sensor once a second, above 30 but for the dips: dips_per_s of them, each of another device; in odd seconds
     all within 20 ms, in even ones 51 ms apart."""
     begun = time.monotonic()
-    for second in range(SECONDS + 2):
+    for second in range(load.seconds + 2):
         for number, (esp_id, gpio) in enumerate(sensors):
             if number % 10 == 0:
-                await asyncio.sleep(max(0.0, begun + second + number / READINGS_PER_S - time.monotonic()))
+                await asyncio.sleep(max(0.0, begun + second + number / load.rules - time.monotonic()))
             together = second % 2 == 1
             fires = (
-                (number // DEVICES == second and number % DEVICES < DIPS_PER_S) if together else number % 51 == second
+                (number // DEVICES == second and number % DEVICES < load.dips_per_s)
+                if together
+                else number % 51 == second
             )
-            dips = fires and 0 < second <= SECONDS
+            dips = fires and 0 < second <= load.seconds
             now = now_ms()
             body = {
                 "kaiser_id": "god",

@@ -60,15 +60,20 @@ def test_reasons_are_kept_from_who_has_not_signed_in():
     assert '"event":"crashed"' in text
 
 
-async def quickest(gateway) -> tuple[float, dict]:
-    """Of four answers the one that took least, in seconds: the machine may be busy with other tests."""
+async def fresh(gateway) -> tuple[float, dict]:
+    """The first answer that was made after the question, and how long it took in seconds; the answers of one second
+    are one. Of five such answers the quickest: the machine may be busy with other tests."""
     found = []
-    async with gateway.http("viewer") as http:
-        for _ in range(4):
-            await asyncio.sleep(1.1)  # an answer of before may be a second old
-            started = time.monotonic()
+    async with gateway.http("viewer") as http, asyncio.timeout(120):
+        while len(found) < 5:
+            asked_ms, started = time.time() * 1000, time.monotonic()
             response = await http.get("/api/v1/system/status")
-            found.append((time.monotonic() - started, response.json()))
+            took = time.monotonic() - started
+            if response.json()["at"] >= asked_ms:
+                found.append((took, response.json()))
+                if took < 1.9:
+                    break
+            await asyncio.sleep(0.05)
     return min(found, key=lambda one: one[0])
 
 
@@ -82,7 +87,7 @@ async def test_the_status_is_there_within_2_s_with_services_down_and_one_that_ha
     await client.subscribe("rpc.status", cb=answer)
     await client.subscribe("rpc.status")  # hears the question and says nothing
     await client.flush()
-    took, status = await quickest(gateway)
+    took, status = await fresh(gateway)
     await client.close()
     assert took < 2
     services = {service["service"]: service for service in status["services"]}
@@ -105,7 +110,7 @@ async def test_with_nats_away_the_status_says_so_within_2_s(start_gateway, nats_
     server = nats_factory()
     gateway = start_gateway(KAISER_NATS_URL=server.url)
     server.kill()
-    took, status = await quickest(gateway)
+    took, status = await fresh(gateway)
     assert took < 2
     assert status["status"] == "degraded"
     assert status["bus"] != "ok"
