@@ -20,6 +20,7 @@ MODULES = {
     "migrate",
     "mirror",
     "outside",
+    "pack",
     "parser",
     "pull",
     "quarantine",
