@@ -45,6 +45,7 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "discard": stream.discard,
         "max_bytes": stream.max_bytes,
         "max_age": int((stream.max_age_s or 0) * 1e9),
+        "max_msgs_per_subject": stream.most_per_subject or -1,
         "duplicate_window": int(stream.duplicate_window_s * 1e9),
         "allow_atomic": stream.atomic,
         "allow_direct": True,

@@ -24,7 +24,10 @@ _FORBIDDEN = frozenset(" \t\r\n.*>")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A JetStream stream. Sizes in bytes, ages in seconds; None means no limit."""
+    """A JetStream stream. Sizes in bytes, ages in seconds; None means no limit.
+
+    most_per_subject: of one subject only so many are kept, the newest.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -35,6 +38,7 @@ class Stream:
     max_age_s: float | None = None
     duplicate_window_s: float = 120.0
     atomic: bool = True
+    most_per_subject: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,9 @@ DEVICES = Stream(
 )
 OUTBOX = Stream("OUTBOX", ("mqtt.out.>", "mqtt.urgent.>"), "workqueue", "file", GIB, "new", max_age_s=DAY_S)
 EVENTS = Stream("EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0)
-REJECTED = Stream("REJECTED", ("rejected.>",), "limits", "file", GIB, "old", max_age_s=7 * DAY_S)
+REJECTED = Stream("REJECTED", ("rejected.>",), "limits", "file", GIB, "old", max_age_s=7 * DAY_S, most_per_subject=2000)
+"""A subject is one code of one device. A device that floods pushes out its own rejections alone: 2,000 of 16 KiB, as
+base64, under each of the 13 codes that a device can cause, take 0.6 GiB."""
 
 EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 64 * MIB, "old", max_age_s=7 * DAY_S)
 """What rules did, until it is in logic's table (docs/decisions/0602)."""
