@@ -385,6 +385,11 @@ class World:
         async with self.client() as client:
             return int((await client.jetstream().stream_info(stream)).state.messages)
 
+    async def last_sequence(self, stream: str) -> int:
+        """The sequence of the last message that a stream ever took, also where it keeps it no longer."""
+        async with self.client() as client:
+            return int((await client.jetstream().stream_info(stream)).state.last_seq)
+
 
 @pytest.fixture
 def make_world(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., World]]:

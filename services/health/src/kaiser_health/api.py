@@ -1,14 +1,12 @@
 """What the health service answers to the gateway: the registry, health history, the audit log."""
 
-import asyncio
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import structlog
 from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError
 from kaiser_common.schemas.api.devices import (
     ApprovedDevice,
     ApproveDevice,
@@ -25,23 +23,18 @@ from kaiser_common.schemas.api.devices import (
     PatchDevice,
     RegisterDevice,
 )
-from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
 from pydantic import BaseModel
 
 from kaiser_health import audit, presence_store, store
 from kaiser_health.bucket import DevicesBucket
 from kaiser_health.decode import Clock, time_of
+from kaiser_health.replay import Replayed, replay
 from kaiser_health.store import Registered
-
-log = structlog.get_logger()
 
 RowT = TypeVar("RowT", bound=BaseModel)
 
 MOST_PAGE_BYTES = 1_000_000
 """Well below what NATS carries in one message."""
-_REPLAY_AT_MOST = 1000
-_KNOWN_WITHIN = 20
-_ASK_EVERY_S = 0.1
 
 
 class RegistryApi:
@@ -112,8 +105,8 @@ class RegistryApi:
     async def approve(self, request: ApproveDevice, caller: Caller) -> ApprovedDevice:
         """Let a pending or rejected device in; with `replay` what REJECTED keeps of it is taken in after all."""
         device = await self._set_state(request.esp_id, "approved", caller)
-        replayed = await self._replay(request.esp_id, caller) if request.replay else 0
-        return ApprovedDevice(**device.model_dump(), replayed=replayed)
+        replayed = await replay(self._bus, request.esp_id, caller) if request.replay else Replayed(0, True)
+        return ApprovedDevice(**device.model_dump(), replayed=replayed.count, replay_complete=replayed.complete)
 
     async def reject(self, request: DeviceId, caller: Caller) -> Device:
         """Keep a device out."""
@@ -158,35 +151,6 @@ class RegistryApi:
             await audit.note(connection, caller, action, esp_id, before=before, after=device)
         await self._bucket.put_or_later(device)
         return device
-
-    async def _replay(self, esp_id: str, caller: Caller) -> int:
-        """Have ingest take in what it rejected of a device that it did not know, oldest first; how many it took."""
-        query = RejectedQuery(code=Code.ESP_DEVICE_NOT_FOUND, esp_id=esp_id, limit=_REPLAY_AT_MOST)
-        page = await call(self._bus, "ingest", "rejected_list", query, RejectedPage, caller=caller, timeout_s=10.0)
-        replayed = 0
-        for item in reversed(page.items):
-            replayed += await self._replay_one(item.seq, caller)
-        log.info("rejected_replayed", esp_id=esp_id, found=len(page.items), replayed=replayed)
-        return replayed
-
-    async def _replay_one(self, seq: int, caller: Caller) -> int:
-        """How many messages ingest took of a rejected one: 0 where it is bad for another reason too.
-
-        ingest learns of the device from the bucket, in a moment: until then it is asked again.
-        """
-        request = ReplayRequest(seq=seq)
-        for _ in range(_KNOWN_WITHIN):
-            try:
-                answer = await call(self._bus, "ingest", "rejected_replay", request, ReplayAnswer, caller=caller)
-            except RpcError as error:
-                if error.problem.status not in (404, 422):
-                    raise
-                if error.problem.code != Code.ESP_DEVICE_NOT_FOUND:
-                    return 0
-                await asyncio.sleep(_ASK_EVERY_S)
-            else:
-                return answer.published
-        return 0
 
 
 def within(rows: list[RowT], most_bytes: int) -> list[RowT]:

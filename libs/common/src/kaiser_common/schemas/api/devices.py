@@ -56,9 +56,13 @@ class Device(BaseModel):
 
 
 class ApprovedDevice(Device):
-    """A device just approved; `replayed` tells how many of its rejected messages were taken in after all."""
+    """A device just approved; `replayed` tells how many of its rejected messages were taken in after all.
+
+    replay_complete: False where some could not be replayed in time; they are in GET /api/v1/rejected?esp_id=… still.
+    """
 
     replayed: int = 0
+    replay_complete: bool = True
 
 
 class ApproveDevice(BaseModel):
