@@ -106,7 +106,7 @@ class RegistryApi:
         """Let a pending or rejected device in; with `replay` what REJECTED keeps of it is taken in after all."""
         device = await self._set_state(request.esp_id, "approved", caller)
         replayed = await replay(self._bus, request.esp_id, caller) if request.replay else Replayed(0, True)
-        return ApprovedDevice(**device.model_dump(), replayed=replayed.count, replay_complete=replayed.complete)
+        return ApprovedDevice(**device.model_dump(), replayed=replayed.messages, replay_complete=replayed.complete)
 
     async def reject(self, request: DeviceId, caller: Caller) -> Device:
         """Keep a device out."""

@@ -26,7 +26,7 @@ _BAD_STILL = (404, 422)
 class Replayed(NamedTuple):
     """How many messages ingest took; complete is False where some are still to be replayed."""
 
-    count: int
+    messages: int
     complete: bool
 
 
@@ -86,5 +86,5 @@ async def _replay_one(bus: Bus, seq: int, caller: Caller) -> int:
 
 
 def _told(esp_id: str, found: int, replayed: Replayed) -> Replayed:
-    log.info("rejected_replayed", esp_id=esp_id, found=found, replayed=replayed.count, complete=replayed.complete)
+    log.info("rejected_replayed", esp_id=esp_id, found=found, replayed=replayed.messages, complete=replayed.complete)
     return replayed
