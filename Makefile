@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose
+.PHONY: help install run demo demo-remove send doctor test speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,7 @@ lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m kaiser_stack.tracked_files
+	@$(BIN)/python -m kaiser_deploy.images check --offline
 
 up: secrets ## start everything in containers and wait until it is healthy: make up ARGS="--scale sensor=3"
 	@docker compose kill --signal HUP nats mosquitto prometheus > /dev/null 2>&1 || true  # what runs reads its files again
@@ -92,6 +93,15 @@ certs: ## make a server certificate and turn TLS on: make certs HOST=broker.exam
 device: ## give a device a password at the broker and show it: make device ESP=ESP_0A1B2C3D (ARGS=--remove takes it away)
 	@$(DEPLOY) device $(ESP) $(ARGS)
 	@docker compose kill --signal HUP mosquitto 2> /dev/null || echo "the broker does not run here: have it read its password file again"
+
+images: ## put the images of deploy/images.toml into compose.yaml, the Dockerfile and Kubernetes
+	@PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy.images write
+
+images-renew: ## ask the registry for the digest of each image's tag, and write it
+	@PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy.images renew
+
+images-check: ## compare the digests here with the registry's
+	@PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy.images check
 
 grants: install ## write deploy/nats/users.conf anew from tools/deploy/src/kaiser_deploy/grants.py
 	@$(BIN)/python -m kaiser_deploy.write_grants deploy/nats/users.conf

@@ -33,6 +33,7 @@ class ComposeStack(Stack):
         }
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("KAISER_", "COMPOSE_"))},
+            **{name: os.environ[name] for name in ("KAISER_IMAGE_DIGESTS",) if name in os.environ},
             "COMPOSE_PROJECT_NAME": project,
             "COMPOSE_ANSI": "never",
             "KAISER_SECRETS_DIR": str(self.state_dir),
