@@ -38,7 +38,7 @@ def test_every_case_is_run_cited_or_open():
 
 
 def test_every_cited_test_exists():
-    sources = [path for root in ("tests", "services", "libs") for path in (ROOT / root).rglob("test_*.py")]
+    sources = [path for root in ("tests", "services", "libs", "tools") for path in (ROOT / root).rglob("test_*.py")]
     defined = {
         name for path in sources for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
