@@ -36,7 +36,7 @@ JournalState = Literal[
     "expired",
     "abandoned",
 ]
-_OPEN: frozenset[str] = frozenset({"queued", "sent", "unconfirmed", "accepted"})
+OPEN_STATES: frozenset[str] = frozenset({"queued", "sent", "unconfirmed", "accepted"})
 _WAITS: frozenset[str] = frozenset({"sent", "unconfirmed"})
 _MAY_BE_LATE: frozenset[str] = frozenset({"no_answer", "timed_out"})
 _REFUSALS = frozenset({"validationerror", "ordererror", "orderupdateerror"})
@@ -87,7 +87,7 @@ def abandon(entry: JournalEntry, at: int) -> JournalEntry:
 
 def is_open(entry: JournalEntry) -> bool:
     """Whether the end of the command is yet to come."""
-    return entry.state in _OPEN and not (entry.state == "sent" and ends_when_sent(entry.command))
+    return entry.state in OPEN_STATES and not (entry.state == "sent" and ends_when_sent(entry.command))
 
 
 def due_at(entry: JournalEntry) -> int | None:

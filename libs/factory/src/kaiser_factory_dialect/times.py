@@ -36,6 +36,11 @@ def to_iso_us(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def to_iso_ms(at_ms: int) -> str:
+    """A time in ms as ISO 8601 in UTC with three decimals and `Z`, as the factory writes it."""
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def is_naive(text: str) -> bool:
     """Whether an ISO time says no zone."""
     found = _ISO.match(text)

@@ -65,6 +65,11 @@ class Machine:
     stated: bool = False
     last_seen: int | None = None
 
+    @property
+    def is_vda5050(self) -> bool:
+        """Whether it is a vehicle that speaks VDA 5050."""
+        return "vda5050" in self.connections or "vda5050" in self.errors
+
 
 @dataclass(slots=True)
 class Progress:

@@ -1,0 +1,79 @@
+"""What may leave for the factory's broker: the guard of the lanes, the last question before a message is written.
+
+Source: docs/factory-dialect.md, "Lanes".
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
+from kaiser_factory_dialect.commands import SEND_WITHIN_MS
+from kaiser_factory_dialect.topics import parse
+from kaiser_factory_dialect.txt_readings import EnvironmentKind
+
+Lane = Literal["command", "mock", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to the factory. env and epoch: those it was made for. queued_at: ms, of commands."""
+
+    lane: Lane
+    topic: str
+    env: str
+    epoch: int
+    queued_at: int
+    retain: bool = False
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The environment that is connected now. armed: a run of a replay may send commands."""
+
+    kind: EnvironmentKind
+    env: str
+    epoch: int
+    armed: bool = False
+
+
+def breach(message: Outgoing, gate: Gate, now: int, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> str | None:
+    """Why a message must not be written, None: it may. now: ms.
+
+    A message of another environment or epoch, a command that is late or retained, and a topic that its lane does not
+    have stay here, whoever made them.
+    """
+    if (message.env, message.epoch) != (gate.env, gate.epoch):
+        return f"it was made for {message.env} (epoch {message.epoch}), not for {gate.env} (epoch {gate.epoch})"
+    if (fault := _topic_fault(message.topic)) is not None:
+        return fault
+    topic = parse(message.topic, interfaces)
+    listens = topic is not None and topic.row.direction in {"in", "both"}
+    if message.retain and (listens or message.lane == "command"):
+        return "a command is never retained"
+    match message.lane:
+        case "command":
+            if now - message.queued_at > SEND_WITHIN_MS:
+                return f"it is {now - message.queued_at} ms old: a command is sent within {SEND_WITHIN_MS} ms"
+            if gate.kind == "replay" and not gate.armed:
+                return "commands stay out of a replay that is not armed"
+            return (
+                None
+                if listens or message.free
+                else "the factory does not listen to this topic; an admin may send to it with free"
+            )
+        case "mock":
+            if gate.kind != "mock":
+                return "the lane of the mock factory is open in an environment of kind mock only"
+            return None if topic is not None else "the catalogue has no such topic"
+        case "replay":
+            return None if gate.kind == "replay" else "replays run in an environment of kind replay only"
+
+
+def _topic_fault(topic: str) -> str | None:
+    if topic == "kaiser" or topic.startswith("kaiser/"):
+        return "topics of ESP32 devices are not sent from here"
+    if not topic or any(character in topic for character in "+#\x00") or topic.startswith("$"):
+        return "this is no topic to publish to"
+    return None

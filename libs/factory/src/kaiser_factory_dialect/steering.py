@@ -1,0 +1,151 @@
+"""Steering: a request to the messages that it becomes, or to the refusal; nothing is sent here.
+
+Source: docs/factory-dialect.md, "Steering".
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from kaiser_common.errors import Code, Rejected
+
+from kaiser_factory_dialect import steer_agv, steer_ccu, steer_machines
+from kaiser_factory_dialect.commands import FactoryCommand, command_of
+from kaiser_factory_dialect.fields import Fields
+from kaiser_factory_dialect.lanes import Gate, Outgoing, breach
+from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.steer_checks import (
+    PER_MINUTE,
+    Check,
+    Checks,
+    Circumstances,
+    Refusal,
+    read_request,
+    refuse_request,
+)
+from kaiser_factory_dialect.steer_targets import Draft
+from kaiser_factory_dialect.topics import parse
+from kaiser_factory_dialect.view import type_of
+from kaiser_factory_dialect.world import Factory
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMessage:
+    """One message to the factory, QoS 1, never retained. after: the action whose FINISHED it waits for.
+
+    free: a topic outside the catalogue, which an admin wanted.
+    """
+
+    topic: str
+    payload: bytes
+    command: FactoryCommand
+    after: str | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a request becomes. Where it is refused there are no messages; checks ends with the one that failed."""
+
+    messages: tuple[PlannedMessage, ...]
+    checks: tuple[Check, ...]
+    refusal: Refusal | None = None
+
+
+_BUILDERS: Mapping[str, Callable[[Fields, Factory, Circumstances, Checks], list[Draft]]] = {
+    "navigate": steer_agv.navigate,
+    "sequence": steer_machines.sequence,
+    "command": steer_machines.command,
+    "instant": steer_machines.instant,
+    "order": steer_ccu.order,
+    "cancel": steer_ccu.cancel,
+    "reset": steer_ccu.reset,
+    "park": steer_ccu.park,
+    "charge": steer_ccu.charge,
+    "pair": steer_ccu.pair,
+    "camera": steer_ccu.camera,
+    "sensor_period": steer_ccu.sensor_period,
+}
+
+
+def plan(request: Mapping[str, Any], factory: Factory, at: Circumstances) -> Plan:
+    """The messages of a request: `do` names what is to be done, the other keys say with what.
+
+    The checks are made in this order, and the first that fails refuses: environment, role, request, serial, ONLINE,
+    command, order, state, update id, rate.
+    """
+    checks = Checks()
+    try:
+        _need_open(at, checks)
+        drafts, free = read_request(lambda: _drafts(request, factory, at, checks))
+        messages = tuple(_message(factory, at, draft, free) for draft in drafts)
+        text = f"at most {PER_MINUTE} commands a minute"
+        within = at.last_minute + len(messages) <= PER_MINUTE
+        checks.need(within, text, 429, Code.RATE_LIMIT_EXCEEDED, f"{text}: try again later")
+    except Refusal as refusal:
+        failed = Check(False, refusal.text, refusal.code, refusal.status)
+        return Plan((), (*checks.passed, failed), refusal)
+    return Plan(messages, tuple(checks.passed))
+
+
+def _need_open(at: Circumstances, checks: Checks) -> None:
+    closed = at.env_kind == "replay" and not at.armed
+    text = f"an environment of kind {at.env_kind}"
+    checks.need(not closed, text, 409, Code.PERMISSION_DENIED, "nothing is steered in a replay that is not armed")
+    steers = at.role in {"operator", "admin"}
+    checks.need(steers, f"role {at.role}", 403, Code.PERMISSION_DENIED, f"a {at.role} does not steer")
+
+
+def _drafts(
+    request: Mapping[str, Any], factory: Factory, at: Circumstances, checks: Checks
+) -> tuple[list[Draft], bool]:
+    fields = Fields(request, [])
+    do = fields.needed_text("do")
+    if "retain" in request:
+        refuse_request(Code.FIELD_TYPE_MISMATCH, "a command is never retained: there is no field retain", "retain")
+    if do == "publish":
+        return _publish(fields, at, checks)
+    builder = _BUILDERS.get(do)
+    if builder is None:
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"do is one of {', '.join(_BUILDERS)}, publish", "do")
+    return builder(fields, factory, at, checks), False
+
+
+def _publish(fields: Fields, at: Circumstances, checks: Checks) -> tuple[list[Draft], bool]:
+    """A message as somebody wrote it: to topics that the factory listens to; to others for an admin, who says free."""
+    topic = fields.needed_text("topic", limit=1024)
+    free = bool(fields.boolean("free")) and at.role == "admin"
+    outgoing = Outgoing("command", topic, "", 0, at.now, free=free)
+    why = breach(outgoing, Gate(at.env_kind, "", 0, at.armed), at.now)
+    checks.need(why is None, f"topic {topic}", 409, Code.PERMISSION_DENIED, why or "")
+    return [(topic, _payload(fields), None)], free and parse(topic) is None
+
+
+def _payload(fields: Fields) -> Any:
+    """The payload of a message: JSON, or bytes in base64."""
+    encoded = fields.text("payload_base64", limit=2**21)
+    if encoded is None:
+        if "payload" not in fields.values:
+            raise fields.missing("payload")
+        return fields.values["payload"]
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise fields.wrong_type("payload_base64", "base64") from error
+
+
+def _message(factory: Factory, at: Circumstances, draft: Draft, free: bool) -> PlannedMessage:
+    """The message of a draft, read as ingest would read it. Refusal (422): ingest would reject it."""
+    topic, value, after = draft
+    payload = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    match read(Arrival(topic, payload, at.now)):
+        case Rejected() as rejected:
+            raise Refusal(422, rejected.code, rejected.detail, rejected.field)
+        case Accepted(message):
+            machine = factory.machines.get(message.serial or "")
+            module_type = type_of(factory, machine) if machine is not None else None
+            return PlannedMessage(topic, payload, command_of(message, module_type), after, free)
+    return PlannedMessage(topic, payload, FactoryCommand(what="free"), after, free)

@@ -1,0 +1,76 @@
+"""The guard of the lanes: never retained, never late, never from another environment, never a command in a replay."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaiser_factory_dialect.catalogue import ROWS
+from kaiser_factory_dialect.lanes import Gate, Outgoing, breach
+
+NOW = 1_771_000_000_000
+FILLED = {"{m}": "ff", "{s}": "S1", "{n}": "1", "{i}": "uagv", "{v}": "v2", "{x}": "S1", "#": "any"}
+DIRECTIONS = {"/".join(FILLED.get(level, level) for level in row.template.split("/")): row.direction for row in ROWS}
+TOPICS = st.sampled_from(
+    [*DIRECTIONS, "omf/x", "kaiser/god/esp/ESP_1/actuator/5/command", "kaiser", "", "a/+", "#", "$SYS/x"]
+)
+MESSAGES = st.builds(
+    Outgoing,
+    st.sampled_from(["command", "mock", "replay"]),
+    TOPICS,
+    st.sampled_from(["live", "mock"]),
+    st.integers(1, 2),
+    st.integers(NOW - 20_000, NOW),
+    st.booleans(),
+    st.booleans(),
+)
+GATES = st.builds(
+    Gate,
+    st.sampled_from(["live", "mock", "replay"]),
+    st.sampled_from(["live", "mock"]),
+    st.integers(1, 2),
+    st.booleans(),
+)
+
+
+@given(MESSAGES, GATES)
+def test_nothing_leaves_that_must_not(message: Outgoing, gate: Gate):
+    if breach(message, gate, NOW) is not None:
+        return
+    assert (message.env, message.epoch) == (gate.env, gate.epoch)
+    assert not message.topic.startswith(("kaiser", "$"))
+    assert message.topic
+    assert not set(message.topic) & set("+#")
+    listens = DIRECTIONS.get(message.topic) in {"in", "both"}
+    assert not (message.retain and listens)
+    match message.lane:
+        case "command":
+            assert not message.retain
+            assert NOW - message.queued_at <= 10_000
+            assert gate.kind != "replay" or gate.armed
+            assert listens or message.free
+        case "mock":
+            assert gate.kind == "mock"
+            assert message.topic in DIRECTIONS
+        case "replay":
+            assert gate.kind == "replay"
+
+
+@pytest.mark.parametrize(
+    ("lane", "topic", "kind", "passes"),
+    [
+        ("command", "ccu/set/park", "live", True),
+        ("command", "ccu/set/park", "mock", True),
+        ("command", "ccu/set/park", "replay", False),
+        ("command", "ccu/order/active", "live", False),
+        ("mock", "ccu/order/active", "mock", True),
+        ("mock", "ccu/order/active", "live", False),
+        ("replay", "omf/x", "replay", True),
+        ("replay", "ccu/order/active", "live", False),
+    ],
+)
+def test_each_lane_has_its_topics_and_environments(lane: str, topic: str, kind: str, passes: bool):
+    message, gate = Outgoing(lane, topic, "live", 1, NOW), Gate(kind, "live", 1)  # type: ignore[arg-type]
+    assert (breach(message, gate, NOW) is None) is passes
+
+
+def test_a_run_that_is_armed_may_send_commands():
+    assert breach(Outgoing("command", "ccu/set/park", "r", 1, NOW), Gate("replay", "r", 1, armed=True), NOW) is None
