@@ -162,7 +162,7 @@ def test_every_setting_is_one_that_is_read(overlay: str):
 
 
 def test_every_file_that_a_pod_reads_comes_from_a_secret_that_the_script_makes(tmp_path: Path):
-    make = [sys.executable, "-m", "kaiser_deploy", "--folder", str(tmp_path), "secrets"]
+    make = [sys.executable, "-m", "kaiser_deploy", "--folder", str(tmp_path), "certs", "--cluster"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools/deploy/src")}
     subprocess.run(make, env=environment, check=True, timeout=60, capture_output=True)
     missing = [user for user in ("actuator", "logic", "simulator") if not (tmp_path / f"nats-{user}").exists()]
@@ -184,6 +184,12 @@ def test_every_file_that_a_pod_reads_comes_from_a_secret_that_the_script_makes(t
             files = set(re.findall(r"/run/secrets/kaiser/([\w-]+)", str(pod["spec"]["containers"])))
             for volume in volumes:
                 assert files == secrets[volume["secret"]["secretName"]], name
+    assert secrets["nats-cluster-tls"] == {"tls.crt", "tls.key", "ca.crt"}
+    assert {"cluster-tls"} == {
+        volume["name"]
+        for volume in pods("prod")["nats"]["spec"]["volumes"]
+        if volume.get("secret", {}).get("secretName") == "nats-cluster-tls"
+    }
 
 
 def test_production_keeps_three_copies_and_two_of_who_must_not_fail():

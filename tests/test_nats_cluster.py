@@ -1,39 +1,97 @@
-"""NATS as deploy/kubernetes runs it: three servers, three copies, one may go."""
+"""NATS as deploy/kubernetes runs it: three servers, three copies, one may go, and no stranger joins them."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
+from harness import wait_until
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import apply
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSORS, STREAMS
+from kaiser_deploy import certificates
 from kaiser_stack.nats import _binary
 from kaiser_stack.process import Child, Program
 
 CONF = Path(__file__).parents[1] / "deploy/kubernetes/base/nats/nats.conf"
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server of the cluster."""
+
+    url: str
+    monitor: str
+    peers_port: int
+    child: Child
+    log: Path
+
+
 @pytest.fixture
-def cluster(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[list[tuple[str, Child]]]:
-    """Three servers with the shipped configuration on ports of their own, without users: (url, process) each."""
+def certified(tmp_path: Path) -> Path:
+    """The folder of a cluster's certificate for this machine."""
+    certificates.make_cluster(tmp_path, ["127.0.0.1"])
+    return tmp_path / "cluster"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, certified: Path, free_port: Callable[[], int]) -> Iterator[list[Server]]:
+    """Three servers with the shipped configuration on ports of their own, without users."""
     clients, peers = [free_port() for _ in range(3)], [free_port() for _ in range(3)]
     servers = []
     for number in range(3):
+        monitor = free_port()
         text = CONF.read_text().replace('include "users.conf"', "").replace("$POD_NAME", f"nats-{number}")
         text = text.replace("0.0.0.0", "127.0.0.1").replace("port: 4222", f"port: {clients[number]}")
-        text = text.replace(":8222", f":{free_port()}").replace("port: 6222", f"port: {peers[number]}")
+        text = text.replace(":8222", f":{monitor}").replace("port: 6222", f"port: {peers[number]}")
         for other in range(3):
             text = text.replace(f"nats-{other}.nats-peers:6222", f"127.0.0.1:{peers[other]}")
-        text = text.replace("  host:", f"  port: {peers[number]}\n  host:").replace('"/data"', f'"{tmp_path}/{number}"')
-        config = tmp_path / f"nats-{number}.conf"
+        text = text.replace('"/data"', f'"{tmp_path}/{number}"').replace('"/etc/cluster-tls', f'"{certified}')
+        config, log = tmp_path / f"nats-{number}.conf", tmp_path / f"nats-{number}.log"
         config.write_text(text)
-        child = Child(Program(f"nats-{number}", (_binary(), "-c", str(config))), tmp_path / f"nats-{number}.log")
-        servers.append((f"nats://127.0.0.1:{clients[number]}", child))
+        child = Child(Program(f"nats-{number}", (_binary(), "-c", str(config))), log)
+        url, watched = f"nats://127.0.0.1:{clients[number]}", f"http://127.0.0.1:{monitor}"
+        servers.append(Server(url, watched, peers[number], child, log))
     yield servers
-    for _, child in servers:
-        child.kill()
+    for server in servers:
+        server.child.kill()
+
+
+def routes(server: Server) -> set[str]:
+    """The names of the servers that this one is connected with."""
+    try:
+        return {one["remote_name"] for one in httpx.get(f"{server.monitor}/routez").json()["routes"] or ()}
+    except httpx.HTTPError:
+        return set()
+
+
+@pytest.mark.parametrize("shown", ["no certificate", "another authority's certificate"])
+def test_a_server_without_a_certificate_of_the_cluster_does_not_join(
+    shown: str, cluster: list[Server], certified: Path, tmp_path: Path, free_port: Callable[[], int]
+):
+    wait_until(lambda: routes(cluster[0]) == {"nats-1", "nats-2"}, "the cluster has formed", 60)
+    (tmp_path / "other").mkdir()
+    certificates.make_cluster(tmp_path / "other", ["127.0.0.1"])
+    own = tmp_path / "other" / "cluster"
+    files = f'cert_file: "{own}/tls.crt", key_file: "{own}/tls.key", ca_file: "{certified}/ca.crt"'
+    tls = f"tls {{ {files} }}" if shown != "no certificate" else ""
+    config, log = tmp_path / "stranger.conf", tmp_path / "stranger.log"
+    config.write_text(
+        f"server_name: stranger\nhost: 127.0.0.1\nport: {free_port()}\n"
+        f"cluster {{ name: kaiser, host: 127.0.0.1, port: {free_port()}, {tls}\n"
+        f'  routes: ["nats://127.0.0.1:{cluster[0].peers_port}"] }}\n'
+    )
+    refused = re.compile("TLS route handshake error|TLS handshake error")
+    stranger = Child(Program("stranger", (_binary(), "-c", str(config))), log)
+    try:
+        wait_until(lambda: refused.search(cluster[0].log.read_text()), "the cluster refuses the stranger", 60)
+        assert routes(cluster[0]) == {"nats-1", "nats-2"}
+    finally:
+        stranger.kill()
 
 
 async def copied(bus: Bus) -> None:
@@ -47,8 +105,8 @@ async def copied(bus: Bus) -> None:
             await asyncio.sleep(0.2)
 
 
-async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[tuple[str, Child]]):
-    url = cluster[0][0]
+async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[Server]):
+    url = cluster[0].url
     async with connect(CommonSettings(nats_url=url), "test") as bus:
         await apply(bus)
         assert {(await bus.jetstream.stream_info(one.name)).config.num_replicas for one in STREAMS} == {1}
@@ -57,6 +115,6 @@ async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[
         assert await apply(bus) == [], "fewer copies than there are is no reason to change"
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "first", deadline_s=20)
         await copied(bus)
-        cluster[2][1].kill()
+        cluster[2].child.kill()
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "second", deadline_s=40)
         assert (await bus.jetstream.stream_info(SENSORS.name)).state.messages == 2

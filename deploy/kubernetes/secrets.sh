@@ -29,3 +29,4 @@ secret kaiser-database database-superuser
 secret nats passwords.conf=nats/passwords.conf
 secret mosquitto passwords=mosquitto/passwords
 [ ! -f "$folder/tls/server.crt" ] || secret mosquitto-tls tls.crt=tls/server.crt tls.key=tls/server.key
+[ ! -f "$folder/cluster/tls.crt" ] || secret nats-cluster-tls tls.crt=cluster/tls.crt tls.key=cluster/tls.key ca.crt=cluster/ca.crt

@@ -1,11 +1,15 @@
 """At the broker a device speaks for itself alone, and hears what is for it or for all."""
 
 import queue
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+import yaml
 from harness import wait_until
 from kaiser_common.topics import TEMPLATES, filters, is_downlink
 from kaiser_deploy import devices
@@ -156,3 +160,22 @@ def test_the_health_check_reads_the_brokers_uptime_and_cannot_write(broker, pass
         subscribe(probe, "$SYS/broker/uptime")
         assert heard.get(timeout=15).payload.endswith(b"seconds")
         assert published(probe, concrete(TEMPLATES["sensor.data"], ONE)) == 135
+
+
+def test_the_health_check_of_the_container_reads_its_password_from_a_file(broker, passwords, tmp_path):
+    """The very command of compose.yaml, on this broker's port and folder."""
+    compose = yaml.safe_load((DEPLOY.parent / "compose.yaml").read_text())
+    _, *command = compose["services"]["mosquitto"]["healthcheck"]["test"]
+    assert passwords["kaiser-probe"] not in " ".join(command)
+
+    def status(folder: Path) -> int:
+        words = [word.replace("/mosquitto/auth/probe", str(folder)).replace("$$", "$") for word in command]
+        words += ["-p", str(broker.port)]
+        return subprocess.run(words, capture_output=True, timeout=30, check=False).returncode
+
+    if shutil.which("mosquitto_sub") is None:
+        pytest.skip("mosquitto-clients is not installed")
+    assert status(broker.secrets / "mosquitto/probe") == 0
+    (tmp_path / "mosquitto_sub").write_text("-u kaiser-probe\n-P wrong\n")
+    assert status(tmp_path) != 0
+    assert status(tmp_path / "empty") != 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kaiser_deploy import certificates
 from secured import DEPLOY
 
 PROGRAMS = Path(sys.executable).parent
@@ -34,7 +35,12 @@ def test_nats_accepts_its_configuration_with_users_and_passwords(overlay: str, t
         for source in volume.get("projected", {}).get("sources", [volume]):
             if "configMap" in source:
                 for name, text in maps[source["configMap"]["name"]].items():
-                    (folder / name).write_text(text.replace('"/data"', f'"{tmp_path}/data"'))
+                    (folder / name).write_text(
+                        text.replace('"/data"', f'"{tmp_path}/data"').replace('"/etc/', f'"{tmp_path}/etc/')
+                    )
+            elif source.get("secret", {}).get("secretName") == "nats-cluster-tls":
+                certificates.make_cluster(tmp_path, ["nats-0.nats-peers"])
+                shutil.copytree(tmp_path / "cluster", folder, dirs_exist_ok=True)
             elif "secret" in source:
                 shutil.copy(secrets_folder / "nats/passwords.conf", folder / "passwords.conf")
     config = tmp_path / container["args"][-1].lstrip("/")

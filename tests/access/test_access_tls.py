@@ -86,9 +86,12 @@ def test_a_device_reaches_the_broker_by_tls(
 
 def test_the_authoritys_key_is_its_owners_alone_and_no_container_sees_it(certified: Path):
     assert (certified / "ca.key").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in certified.rglob("ca.key")] == ["ca.key"]
+    certificates.make_cluster(certified, ["nats-0.nats-peers"])
+    assert (certified / "cluster-ca.key").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in certified.rglob("*ca.key")) == ["ca.key", "cluster-ca.key"]
     text = (secured.ROOT / "compose.yaml").read_text()
     assert "ca.key" not in text
+    assert "ca.key" not in (secured.ROOT / "deploy/kubernetes/secrets.sh").read_text()
     assert ".kaiser-secrets}:" not in text
 
 

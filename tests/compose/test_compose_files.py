@@ -78,6 +78,15 @@ def test_no_value_in_compose_yaml_is_a_secret():
     assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
 
 
+def test_no_health_check_and_no_command_has_a_password_on_its_command_line():
+    for name, service in SERVICES.items():
+        words = str([service.get("healthcheck", {}).get("test", []), service.get("command", [])])
+        assert not re.search(r"(^|[\s'])(-P|--password|--pass|--pw)\b", words), name
+        assert not re.search(r"://[^@/\s]*:[^@/\s]*@", words), name
+        # A shell may put a secret into the environment of a program, never among its arguments.
+        assert "$$(cat /run/secrets" not in re.sub(r'PGPASSWORD="\$\$\(cat [\w/-]+\)"', "", words), name
+
+
 def test_every_secret_of_compose_yaml_is_one_that_make_secrets_makes():
     from kaiser_deploy import secret_files
 

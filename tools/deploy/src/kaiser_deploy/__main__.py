@@ -8,6 +8,8 @@ from pathlib import Path
 from kaiser_deploy import certificates, devices, secret_files
 
 _HOSTS = ("localhost", "mosquitto", "nats", "127.0.0.1")
+_PEERS = tuple(f"nats-{number}.nats-peers" for number in range(3))
+"""The servers of deploy/kubernetes/base/nats by the names under which they find each other."""
 
 
 def main() -> None:
@@ -21,6 +23,8 @@ def main() -> None:
                 print(f"{len(made)} secrets made in {folder}" if made else f"all secrets are in {folder}")
             case "certs":
                 certificates.make(folder, [*filter(None, arguments.host), *_HOSTS], bus=arguments.bus)
+                if arguments.cluster:
+                    certificates.make_cluster(folder, _PEERS)
                 print(f"devices connect to port 8883 and trust {folder}/authority/ca.crt")
             case "device":
                 for esp_id in arguments.esp_id:
@@ -46,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     certs = commands.add_parser("certs", help="make a new server certificate, and turn TLS on for devices")
     certs.add_argument("--host", action="append", default=[], help="name or address of the broker, for devices")
     certs.add_argument("--bus", action="store_true", help="turn TLS on for NATS too")
+    certs.add_argument(
+        "--cluster", action="store_true", help="also make the certificate between NATS servers (Kubernetes)"
+    )
     device = commands.add_parser("device", help="give devices a password at the MQTT broker, and show it")
     device.add_argument("esp_id", nargs="+")
     device.add_argument("--remove", action="store_true", help="take their passwords away")

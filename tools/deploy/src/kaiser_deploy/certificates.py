@@ -32,27 +32,48 @@ def make(folder: Path, hosts: Sequence[str], *, bus: bool) -> None:
     Devices trust `authority/ca.crt`. With `bus`, NATS speaks TLS too.
     """
     tls = folder / "tls"
-    if not (folder / "ca.key").exists():
-        _openssl(
-            tls, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _CA_DAYS,
-            "-subj", "/CN=Kaiser authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
-            "-keyout", "../ca.key", "-out", "../authority/ca.crt",
-        )  # fmt: skip
-        (folder / "ca.key").chmod(0o600)
-    _openssl(
-        tls, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-        "-subj", f"/CN={hosts[0]}", "-keyout", "server.key", "-out", "server.csr",
-    )  # fmt: skip
-    write(tls / "server.ext", f"subjectAltName={','.join(map(_alternative, hosts))}\nextendedKeyUsage=serverAuth\n")
-    _openssl(
-        tls, "x509", "-req", "-in", "server.csr", "-CA", "../authority/ca.crt",
-        "-CAkey", "../ca.key", "-CAcreateserial",
-        "-days", _SERVER_DAYS, "-extfile", "server.ext", "-out", "server.crt",
-    )  # fmt: skip
-    (tls / "server.key").chmod(0o644)  # its folder is closed; the containers' accounts must read it
+    _authority(folder / "ca.key", folder / "authority" / "ca.crt", "Kaiser authority")
+    _certificate(tls, "server", hosts, "serverAuth", folder / "ca.key", folder / "authority" / "ca.crt")
     write(folder / "mosquitto" / "conf.d" / "tls.conf", _MOSQUITTO)
     if bus:
         write(folder / "nats" / "tls.conf", _NATS)
+
+
+def make_cluster(folder: Path, hosts: Sequence[str]) -> None:
+    """A new certificate with which the servers of a NATS cluster know each other, in `cluster`.
+
+    Its authority signs nothing else: with the one that devices trust, a broker's certificate would open the cluster.
+    """
+    cluster = folder / "cluster"
+    cluster.mkdir(exist_ok=True)
+    key, authority = folder / "cluster-ca.key", cluster / "ca.crt"
+    _authority(key, authority, "Kaiser NATS cluster")
+    _certificate(cluster, "tls", hosts, "serverAuth,clientAuth", key, authority)
+
+
+def _authority(key: Path, certificate: Path, name: str) -> None:
+    if not key.exists():
+        _openssl(
+            key.parent, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", _CA_DAYS, "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+            "-keyout", str(key.absolute()), "-out", str(certificate.absolute()),
+        )  # fmt: skip
+        key.chmod(0o600)
+
+
+def _certificate(folder: Path, name: str, hosts: Sequence[str], uses: str, key: Path, authority: Path) -> None:
+    """`name.key` and `name.crt` in a folder; the containers' accounts must read the key, so its folder is closed."""
+    _openssl(
+        folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        "-subj", f"/CN={hosts[0]}", "-keyout", f"{name}.key", "-out", f"{name}.csr",
+    )  # fmt: skip
+    write(folder / f"{name}.ext", f"subjectAltName={','.join(map(_alternative, hosts))}\nextendedKeyUsage={uses}\n")
+    _openssl(
+        folder, "x509", "-req", "-in", f"{name}.csr", "-CA", str(authority.absolute()),
+        "-CAkey", str(key.absolute()), "-CAcreateserial",
+        "-days", _SERVER_DAYS, "-extfile", f"{name}.ext", "-out", f"{name}.crt",
+    )  # fmt: skip
+    (folder / f"{name}.key").chmod(0o644)
 
 
 def _alternative(host: str) -> str:

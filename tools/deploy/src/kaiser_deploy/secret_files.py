@@ -41,9 +41,11 @@ def make(folder: Path) -> list[str]:
     write(folder / "nats" / "passwords.conf", _nats_passwords(folder, BUS_USERS))
     if not (folder / "nats" / "tls.conf").exists():
         write(folder / "nats" / "tls.conf", "# No TLS on the bus: see `make certs`.\n")
-    for part in ("mosquitto", "mosquitto/conf.d", "tls", "authority"):
+    for part in ("mosquitto", "mosquitto/conf.d", "mosquitto/probe", "tls", "authority"):
         (folder / part).mkdir(exist_ok=True)
     _mosquitto_users(folder)
+    # Options of the program mosquitto_sub, which reads them from a file of its name: for the container's health check.
+    write(folder / "mosquitto" / "probe" / "mosquitto_sub", f"-u kaiser-probe\n-P {read(folder, 'mqtt-probe')}\n")
     return made
 
 
