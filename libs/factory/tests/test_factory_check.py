@@ -16,7 +16,7 @@ from kaiser_factory_dialect import cli
 from kaiser_factory_dialect.compare import Placeholders, differences
 from kaiser_factory_dialect.vectors import check_vectors
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[3] / "tests/golden"
 VECTORS = DATA / "factory-messages.json"
 SESSION, EXPECTED = DATA / "factory-session.jsonl", DATA / "factory-session.expected.json"
 COUNTS = {

@@ -14,7 +14,7 @@ from kaiser_factory_dialect.journal import JournalEntry, due_at, expire, is_open
 from kaiser_factory_dialect.messages import FactoryMessage
 from kaiser_factory_dialect.reading import Accepted, Arrival, read
 
-VECTORS = json.loads((Path(__file__).parent / "data/factory-messages.json").read_text())["journal"]
+VECTORS = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())["journal"]
 AT = 1_771_000_000_000
 
 

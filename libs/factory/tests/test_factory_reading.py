@@ -14,7 +14,7 @@ from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict, read
 from kaiser_factory_dialect.times import read_time
 
-VECTORS = json.loads((Path(__file__).parent / "data/factory-messages.json").read_text())["messages"]
+VECTORS = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())["messages"]
 RECEIVED = 1_771_000_000_000
 
 

@@ -20,7 +20,7 @@ from kaiser_factory_dialect.recordings import (
 )
 from kaiser_factory_dialect.shift import shift_times
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[3] / "tests/golden"
 VECTORS = json.loads((DATA / "factory-messages.json").read_text())
 
 

@@ -13,7 +13,7 @@ from kaiser_factory_dialect.recordings import Recorded, Recording, parse_file
 from kaiser_factory_dialect.session import summary_of, walk
 from kaiser_factory_dialect.shift import shift_times
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[3] / "tests/golden"
 EXPECTED = json.loads((DATA / "factory-session.expected.json").read_text())
 EXPECTED.pop("about")
 

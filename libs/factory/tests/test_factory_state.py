@@ -17,7 +17,7 @@ from kaiser_factory_dialect.timeline import order_rows
 from kaiser_factory_dialect.view import MachineRow, row, rows, stock_of
 from kaiser_factory_dialect.world import Factory
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[3] / "tests/golden"
 VECTORS = json.loads((DATA / "factory-messages.json").read_text())
 AT = 1_771_000_000_000
 
@@ -182,6 +182,44 @@ def test_the_same_snapshot_again_changes_no_order():
     messages = [says("active", AT, [order("IN_PROGRESS")])]
     assert len(feed(factory, messages)) == 1
     assert feed(factory, messages) == []
+
+
+def test_an_order_that_nobody_requested_replaces_the_one_that_failed():
+    again = {"orderId": "o2", "type": "RED", "state": "ENQUEUED"}
+    request = say("ccu/order/request", AT + 2, type="RED")
+    cases = {
+        "o1": [says("active", AT + 5_000, [again])],
+        None: [says("active", AT + 5_001, [again])],
+        "": [request, says("active", AT + 3, [again])],
+    }
+    for replaces, later in cases.items():
+        factory = Factory()
+        feed(factory, [says("completed", AT, [order("ERROR")]), *later])
+        assert factory.orders["o2"].replaces == (replaces or None)
+
+
+def test_a_state_without_a_command_has_that_of_its_order():
+    factory = Factory()
+    asked = say(
+        "module/v1/ff/S1/order", AT, orderId="o", orderUpdateId=1, action={"id": "a", "command": "DROP", "metadata": {}}
+    )
+    told = say("module/v1/ff/S1/state", AT + 1, serialNumber="S1", actionState={"id": "a", "state": "RUNNING"})
+    feed(factory, [asked, told])
+    action = machine_row(factory).action
+    assert action is not None
+    assert action.command == "DROP"
+
+
+def test_machines_that_only_pairing_lists_and_stores_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kaiser_factory_dialect.world_machines.MAX_MACHINES", 2)
+    monkeypatch.setattr("kaiser_factory_dialect.world_orders.MAX_STORES", 2)
+    factory = Factory()
+    for n in range(4):
+        item = {"hbw": f"H{n}", "location": "A1"}
+        modules = [{"serialNumber": f"P{n}"}]
+        feed(factory, [say("ccu/pairing/state", AT, modules=modules), say("ccu/state/stock", AT, stockItems=[item])])
+    assert sorted(factory.machines) == ["P0", "P1"]
+    assert sorted(factory.stock) == ["H2", "H3"]
 
 
 def test_orders_are_bounded_and_the_ended_ones_go_first(monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kaiser_factory_dialect import filters, priorities, subjects, topics
 from kaiser_factory_dialect.catalogue import ROWS, FactoryKind
 
-VECTORS = json.loads((Path(__file__).parent / "data/factory-messages.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())
 
 LEVEL = st.text(st.characters(exclude_characters="/+#\x00"), max_size=6)
 TOPIC = st.lists(LEVEL, min_size=1, max_size=6).map("/".join).filter(bool)

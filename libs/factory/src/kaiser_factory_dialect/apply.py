@@ -8,6 +8,7 @@ from kaiser_factory_dialect.ccu_messages import (
     CcuOrders,
     FactoryLayout,
     FactoryStock,
+    OrderRequest,
     Pairing,
     ProductionFlows,
 )
@@ -18,6 +19,7 @@ from kaiser_factory_dialect.messages import (
     Factsheet,
     MachineConnection,
     MachineState,
+    ModuleOrder,
     QualityCheck,
 )
 from kaiser_factory_dialect.world import Factory
@@ -37,6 +39,10 @@ def apply(factory: Factory, message: FactoryMessage) -> list[Fact]:
             return machines.apply_connection(factory, message)
         case Factsheet():
             return machines.apply_factsheet(factory, message)
+        case ModuleOrder():
+            return machines.apply_module_order(factory, message)
+        case OrderRequest():
+            orders.apply_request(factory, message)
         case AgvOrder():
             return machines.apply_agv_order(factory, message)
         case Pairing():

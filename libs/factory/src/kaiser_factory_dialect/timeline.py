@@ -30,6 +30,7 @@ class OrderRow(Struct, frozen=True, kw_only=True):
     missing_since: int | None
     lost: bool
     reason: str | None
+    replaces: str | None
 
 
 class StepRow(Struct, frozen=True, kw_only=True):
@@ -81,6 +82,7 @@ def order_row(record: OrderRecord, now: int) -> OrderRow:
         missing_since=missing,
         lost=missing is not None and now - missing > LOST_MS,
         reason=record.reason,
+        replaces=record.replaces,
     )
 
 

@@ -29,9 +29,13 @@ from kaiser_factory_dialect.skew import Clocks
 
 REPEATS = 8
 """Ids of earlier actions that are remembered of each module and AGV."""
+MAX_MACHINES = 2000
+"""Of which at most 1,000 speak (`intake`); the others are known from pairing only, and more of these are ignored."""
+MAX_STORES = 64
 MAX_ORDERS = 5000
 MAX_PROGRESS = 100_000
 QUALITY_KEPT = 200
+REQUESTS_KEPT = 50
 
 
 @dataclass(slots=True)
@@ -73,10 +77,14 @@ class Machine:
 
 @dataclass(slots=True)
 class Progress:
-    """What was received of one action: by whom, when it first ran and ended (ms of receipt), and its result."""
+    """What was received of one action: by whom, when it first ran and ended (ms of receipt), and its result.
+
+    command: as an order or a state names it, since some states do not.
+    """
 
     serial: str
     agv: bool
+    command: str | None = None
     running_at: int | None = None
     finished_at: int | None = None
     result: str | None = None
@@ -87,7 +95,8 @@ class OrderRecord:
     """An order of the CCU. settled: the CCU said its end, which nothing changes any more.
 
     missing_since: ms of receipt of the first snapshot of active orders without it. reason: `reset` where Kaiser
-    concluded the end from the CCU's reset.
+    concluded the end from the CCU's reset. failed_at: when it ended as ERROR; replaces: the failed order that the CCU
+    made again without being asked.
     """
 
     order: CcuOrder
@@ -96,6 +105,8 @@ class OrderRecord:
     settled: bool = False
     missing_since: int | None = None
     reason: str | None = None
+    failed_at: int | None = None
+    replaces: str | None = None
 
 
 @dataclass(slots=True)
@@ -113,6 +124,8 @@ class Factory:
     pairing_at: int | None = None
     node_red: ConnectionWord | None = None
     clocks: Clocks = field(default_factory=Clocks)
+    requests: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
+    failures: deque[str] = field(default_factory=lambda: deque(maxlen=REQUESTS_KEPT))
     kinds: dict[FactoryKind, int] = field(default_factory=dict)
 
     def machine(self, serial: str) -> Machine:

@@ -3,6 +3,8 @@
 A module with a TXT speaks on two streams, its own and Node-RED's, which disagree in time; the rules here merge them.
 """
 
+import msgspec
+
 from kaiser_factory_dialect.catalogue import StateSource
 from kaiser_factory_dialect.ccu_messages import PairedMachine, Pairing
 from kaiser_factory_dialect.facts import ActionChanged, ConnectionChanged, Fact, MachineHeard, NodeReached
@@ -15,8 +17,9 @@ from kaiser_factory_dialect.messages import (
     Factsheet,
     MachineConnection,
     MachineState,
+    ModuleOrder,
 )
-from kaiser_factory_dialect.world import MAX_PROGRESS, Factory, Machine, Progress
+from kaiser_factory_dialect.world import MAX_MACHINES, MAX_PROGRESS, Factory, Machine, Progress
 
 _RANKS = {"UNKNOWN": 0, "WAITING": 1, "INITIALIZING": 2, "RUNNING": 3, "PAUSED": 3, "FINISHED": 4, "FAILED": 4}
 _WORST: tuple[ConnectionWord, ...] = ("CONNECTIONBROKEN", "OFFLINE", "ONLINE")
@@ -35,7 +38,7 @@ def apply_state(factory: Factory, message: MachineState) -> list[Fact]:
     for action in (*message.actions, *(() if message.action is None else (message.action,))):
         _record(factory, machine, action, message)
     before = machine.action
-    _merge_action(machine, message.action, message.source)
+    _merge_action(machine, _named(factory, message.action), message.source)
     _merge_order(machine, message)
     if message.loads or (message.loads is not None and message.source != "nodered"):
         machine.loads = tuple(sorted(message.loads, key=lambda load: load.position or ""))
@@ -50,6 +53,13 @@ def apply_state(factory: Factory, message: MachineState) -> list[Fact]:
     if machine.agv:
         facts += _move(factory, machine, message)
     return facts
+
+
+def _named(factory: Factory, action: ActionState | None) -> ActionState | None:
+    """The action with its command; where the state leaves it out, as the order of that id names it."""
+    if action is None or action.command is not None or (known := factory.progress.get(action.id)) is None:
+        return action
+    return msgspec.structs.replace(action, command=known.command)
 
 
 def _see(machine: Machine, at: int, retained: bool) -> None:
@@ -105,6 +115,7 @@ def _record(factory: Factory, machine: Machine, action: ActionState, message: Ma
     if progress.finished_at is None and action.state in FINAL_ACTIONS:
         progress.finished_at = message.ts
     progress.result = action.result or progress.result
+    progress.command = action.command or progress.command
 
 
 def progress_of(factory: Factory, action_id: str, serial: str, agv: bool) -> Progress:
@@ -200,6 +211,13 @@ def apply_factsheet(factory: Factory, message: Factsheet) -> list[Fact]:
     return [MachineHeard(machine.serial, message.ts)]
 
 
+def apply_module_order(factory: Factory, message: ModuleOrder) -> list[Fact]:
+    """An order to a module: it names the command of its action."""
+    if message.serial is not None:
+        progress_of(factory, message.action_id, message.serial, agv=False).command = message.command
+    return []
+
+
 def apply_agv_order(factory: Factory, message: AgvOrder) -> list[Fact]:
     """An order to an AGV: its last action is the step of the CCU's order that the AGV does."""
     if message.serial is not None and message.final_action_id is not None:
@@ -213,7 +231,9 @@ def apply_pairing(factory: Factory, message: Pairing) -> list[Fact]:
     listed: dict[str, tuple[PairedMachine, bool]] = {one.serial: (one, False) for one in message.modules}
     listed |= {one.serial: (one, True) for one in message.transports}
     facts: list[Fact] = []
-    for serial in listed.keys() | factory.machines.keys():
+    for serial in sorted(listed.keys() | factory.machines.keys()):
+        if serial not in factory.machines and len(factory.machines) >= MAX_MACHINES:
+            continue
         machine = factory.machine(serial)
         before, known = connection_of(factory, machine), machine.pairing
         machine.pairing, agv = listed.get(serial, (None, False))
@@ -221,4 +241,4 @@ def apply_pairing(factory: Factory, message: Pairing) -> list[Fact]:
         if machine.pairing != known:
             facts.append(MachineHeard(serial, message.ts))
         facts += _connection_fact(factory, machine, before, message.ts)
-    return sorted(facts, key=lambda fact: getattr(fact, "serial", ""))
+    return facts

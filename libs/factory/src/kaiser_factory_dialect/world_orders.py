@@ -3,10 +3,19 @@
 import msgspec
 
 from kaiser_factory_dialect.catalogue import FactoryKind
-from kaiser_factory_dialect.ccu_messages import FINAL_ORDERS, CcuGlobal, CcuOrder, CcuOrders, FactoryStock
+from kaiser_factory_dialect.ccu_messages import FINAL_ORDERS, CcuGlobal, CcuOrder, CcuOrders, FactoryStock, OrderRequest
 from kaiser_factory_dialect.facts import Fact, FactoryReset, OrderChanged, QualityChecked, StockChanged
 from kaiser_factory_dialect.messages import QualityCheck
-from kaiser_factory_dialect.world import MAX_ORDERS, Factory, OrderRecord
+from kaiser_factory_dialect.world import MAX_ORDERS, MAX_STORES, Factory, OrderRecord
+
+REPLACED_WITHIN_MS = 5_000
+"""How soon after a failed order one of its type that nobody requested is its replacement."""
+
+
+def apply_request(factory: Factory, message: OrderRequest) -> None:
+    """Remember that somebody requested an order of that type."""
+    if not message.retained:
+        factory.requests.append((message.type, message.ts))
 
 
 def apply_orders(factory: Factory, message: CcuOrders) -> list[Fact]:
@@ -24,6 +33,7 @@ def _take(factory: Factory, order: CcuOrder, message: CcuOrders) -> list[Fact]:
     record = factory.orders.get(order.order_id)
     if record is None:
         record = factory.orders[order.order_id] = OrderRecord(order, message.ts)
+        record.replaces = None if message.retained else _replaced_by(factory, order, message.ts)
         before = None
     else:
         before = (record.order, record.missing_since)
@@ -32,10 +42,27 @@ def _take(factory: Factory, order: CcuOrder, message: CcuOrders) -> list[Fact]:
         record.order = _merged(record.order, order)
     record.active = record.active or message.kind is FactoryKind.CCU_ACTIVE
     record.settled = order.state in FINAL_ORDERS
+    if order.state == "ERROR" and record.failed_at is None and not message.retained:
+        record.failed_at = message.ts
+        factory.failures.append(order.order_id)
     record.missing_since = record.reason = None
     if before == (record.order, None):
         return []
     return [OrderChanged(order.order_id, before[0].state if before else None, record.order.state, message.ts)]
+
+
+def _replaced_by(factory: Factory, order: CcuOrder, at: int) -> str | None:
+    """The failed order that a new one replaces: of the same type, within 5 s, and nobody requested the new one."""
+    if order.request_id is not None or order.type is None or order.state in FINAL_ORDERS:
+        return None
+    if any(kind == order.type and 0 <= at - asked <= REPLACED_WITHIN_MS for kind, asked in factory.requests):
+        return None
+    for order_id in reversed(factory.failures):
+        failed = factory.orders.get(order_id)
+        if failed is None or failed.failed_at is None or failed.order.type != order.type:
+            continue
+        return order_id if 0 <= at - failed.failed_at <= REPLACED_WITHIN_MS else None
+    return None
 
 
 def _merged(old: CcuOrder, new: CcuOrder) -> CcuOrder:
@@ -95,7 +122,10 @@ def apply_stock(factory: Factory, message: FactoryStock) -> list[Fact]:
     for hbw in sorted({item.hbw or "" for item in message.items}):
         old = factory.stock.get(hbw, {})
         new = {item.location: item for item in message.items if (item.hbw or "") == hbw}
+        factory.stock.pop(hbw, None)
         factory.stock[hbw] = new
+        if len(factory.stock) > MAX_STORES:
+            del factory.stock[next(iter(factory.stock))]
         facts += [
             StockChanged(hbw, old.get(location), item, message.ts)
             for location, item in new.items()
