@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import paho.mqtt.client as paho
@@ -37,9 +38,66 @@ RARE = {
         "$JS.API.DIRECT.GET.KV_logic_state.$KV.logic_state.>",
     ): "$JS.API.DIRECT.GET.KV_logic_state.$KV.logic_state.rule.x",
     ("migrate", "$JS.API.STREAM.UPDATE.*"): "$JS.API.STREAM.UPDATE.SENSORS",
+    ("logic", "rpc.actuator.read_command"): "rpc.actuator.read_command",
 }
-"""Rights for what this test does not bring about: two processes that write a rule's state at once, and a migration
-from a version with other streams. Each with the subject that is used then; logic's and common's tests do these."""
+"""Rights for what this test does not bring about: two processes that write a rule's state at once, a migration from a
+version with other streams, and a command whose end is not heard within 5 s. Each with the subject that is used then;
+logic's and common's tests do these."""
+
+NOBODY = "MOCK_NOBODY"
+_SENSOR = {"gpio": 4, "sensor_type": "ds18b20"}
+_RULE = {
+    "name": "never",
+    "conditions": [{"type": "sensor", "esp_id": NOBODY, "gpio": 4, "operator": ">", "value": 0}],
+    "actions": [{"type": "notification", "message": "x"}],
+}
+ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "esp/devices", None),
+    ("PATCH", f"esp/devices/{NOBODY}", {"name": "x"}),
+    ("DELETE", f"esp/devices/{NOBODY}", None),
+    ("POST", f"esp/devices/{NOBODY}/reject", None),
+    ("GET", f"esp/devices/{NOBODY}/health", None),
+    ("POST", f"esp/devices/{NOBODY}/command", {"command": "status"}),
+    ("POST", f"esp/devices/{NOBODY}/subzones/north", {}),
+    ("GET", "audit", None),
+    ("GET", "sensors", None),
+    ("GET", "sensors/latest", None),
+    ("GET", f"sensors/completeness?esp_id={NOBODY}", None),
+    ("GET", f"sensors/data?esp_id={NOBODY}", None),
+    ("GET", f"sensors/data?esp_id={NOBODY}&gpio=4&bucket=1m", None),
+    ("GET", "sensors/measurements/0a1b2c3d", None),
+    ("DELETE", f"sensors/{NOBODY}/4/ds18b20", None),
+    ("GET", "actuators", None),
+    ("GET", "actuators/emergencies", None),
+    ("GET", f"actuators/{NOBODY}/25/history", None),
+    ("DELETE", f"actuators/{NOBODY}/25", None),
+    ("GET", "commands/0a1b2c3d", None),
+    ("GET", "logic/rules", None),
+    ("GET", "logic/rules/0a1b2c3d", None),
+    ("PUT", "logic/rules/0a1b2c3d", _RULE),
+    ("POST", "logic/rules/0a1b2c3d/test", {}),
+    ("DELETE", "logic/rules/0a1b2c3d", None),
+    ("GET", "system/mqtt/profile", None),
+    ("POST", "system/mqtt/profile", {"profile": "nothing"}),
+    ("GET", "debug/mock-esp", None),
+    ("POST", "debug/mock-esp/many", {"devices": [{"esp_id": "MOCK_MANY"}]}),
+    ("DELETE", "debug/mock-esp/MOCK_MANY", None),
+    ("GET", f"debug/mock-esp/{NOBODY}", None),
+    ("GET", f"debug/mock-esp/{NOBODY}/messages", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/start", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/stop", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/heartbeat", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/state", {"state": "OPERATIONAL"}),
+    ("DELETE", f"debug/mock-esp/{NOBODY}/faults", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/sensors", _SENSOR),
+    ("DELETE", f"debug/mock-esp/{NOBODY}/sensors/4", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/sensors/4/value", {"value": 1}),
+    ("DELETE", f"debug/mock-esp/{NOBODY}/sensors/4/value", None),
+    ("GET", f"debug/mock-esp/{NOBODY}/actuators", None),
+    ("POST", f"debug/mock-esp/{NOBODY}/actuators", {"gpio": 25, "actuator_type": "pump"}),
+    ("DELETE", f"debug/mock-esp/{NOBODY}/actuators/25", None),
+]
+"""A request for each method of a service that `everything` does not ask for; the device of most is not there."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +249,19 @@ def everything(stack: SecuredStack, mocks: Mocks, server: Secured) -> None:
     rest.post(f"/api/v1/rejected/{rejected[0]['seq']}/replay")
     ok(rest.get("/api/v1/system/status"))
     asyncio.run(_listen_and_resume(stack))
+    refused = [refused_by_the_gateway(rest, *route) for route in ROUTES]
+    assert [each for each in refused if each] == []
     asyncio.run(_poison(server))
     mocks.end()
+
+
+def refused_by_the_gateway(rest: httpx.Client, method: str, path: str, body: dict[str, Any] | None) -> str:
+    """Ask, again where too many requests came in a second; empty where an owner has answered."""
+    answers = (rest.request(method, f"/api/v1/{path}", json=body) for _ in range(1000))
+    answer = wait_until(lambda: next(each for each in answers if each.status_code != 429), path)
+    if answer.status_code in (401, 405, 422, 500, 502, 503, 504):
+        return f"{method} {path}: {answer.status_code} {answer.text}"
+    return ""
 
 
 def test_what_the_services_did_was_within_their_rights(used: tuple[set[Used], list[str]]):

@@ -59,7 +59,7 @@ async def bus(bus_settings):
 
 async def ask(bus, method, request, answer=Device):
     """Ask, waiting for the service to come up."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         try:
             return await call(bus, "health", method, request, answer, caller=ADA)
@@ -145,3 +145,19 @@ async def test_the_bucket_is_rebuilt_from_the_table_at_start(start, bus):
     assert (await record(bus, "ESP_A"))["state"] == "approved"
     assert await record(bus, "ESP_GHOST") is None
     assert (await record(bus, "ESP_B"))["state"] == "approved"
+
+
+async def test_the_simulator_registers_and_removes_mock_devices_alone(bus, health):
+    registered = await ask(bus, "register_mock", RegisterDevice(esp_id="MOCK_A"))
+    assert (registered.esp_id, registered.state) == ("MOCK_A", "approved")
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))
+    for method, request in (
+        ("register_mock", RegisterDevice(esp_id="ESP_B")),
+        ("delete_mock", DeviceId(esp_id="ESP_A")),
+    ):
+        with pytest.raises(RpcError) as refused:
+            await ask(bus, method, request)
+        assert (refused.value.problem.status, refused.value.problem.code) == (403, 5405)
+    await ask(bus, "delete_mock", DeviceId(esp_id="MOCK_A"), Nothing)
+    page = await ask(bus, "list", DevicesQuery(), DevicesPage)
+    assert [device.esp_id for device in page.items] == ["ESP_A"]

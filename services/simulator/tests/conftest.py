@@ -42,8 +42,8 @@ class FakeHealth:
     async def there(self) -> AsyncIterator["FakeHealth"]:
         """While the context is open it answers."""
         methods: dict[str, Method[Any, Any]] = {
-            "register": Method(RegisterDevice, self._register),
-            "delete": Method(DeviceId, self._delete),
+            "register_mock": Method(RegisterDevice, self._register),
+            "delete_mock": Method(DeviceId, self._delete),
         }
         async with serve(self._bus, "health", methods):
             yield self
@@ -101,7 +101,7 @@ def ask(bus) -> Callable[..., Any]:
     """`ask(method, request, answer)` asks the simulator, waiting up to 15 s for it to come up."""
 
     async def ask(method: str, request: Any, answer: type[Any]) -> Any:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return await call(bus, "simulator", method, request, answer, caller=TESTER, timeout_s=30.0)

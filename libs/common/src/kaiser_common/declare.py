@@ -14,6 +14,9 @@ log = structlog.get_logger()
 
 _NOT_FOUND = 404
 _STARTING = 503
+_MOST_FOLLOWERS = 256
+"""Of a bucket: each process that mirrors it has one, and what a killed process had stays for a minute."""
+_UNUSED_S = 300.0
 
 
 class DeclarationRefused(Exception):
@@ -49,6 +52,8 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "duplicate_window": int(stream.duplicate_window_s * 1e9),
         "allow_atomic": stream.atomic,
         "allow_direct": True,
+        "max_consumers": stream.max_consumers,
+        "consumer_limits": _consumer_limits(stream.unused_s),
         "num_replicas": 1,
     }
 
@@ -69,8 +74,14 @@ def bucket_config(bucket: Bucket) -> dict[str, Any]:
         "allow_rollup_hdrs": True,
         "deny_delete": True,
         "allow_direct": True,
+        "max_consumers": _MOST_FOLLOWERS,
+        "consumer_limits": _consumer_limits(_UNUSED_S),
         "num_replicas": 1,
     }
+
+
+def _consumer_limits(unused_s: float | None) -> dict[str, Any]:
+    return {} if unused_s is None else {"inactive_threshold": int(unused_s * 1e9)}
 
 
 def consumer_config(consumer: DurableConsumer) -> dict[str, Any]:

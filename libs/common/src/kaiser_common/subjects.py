@@ -27,6 +27,8 @@ class Stream:
     """A JetStream stream. Sizes in bytes, ages in seconds; None means no limit.
 
     most_per_subject: of one subject only so many are kept, the newest.
+    max_consumers: the server refuses more, so that whoever may read a stream cannot fill NATS's memory with readers.
+    unused_s: after so long without a reader the server drops a consumer; None where durable consumers must stay.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Stream:
     duplicate_window_s: float = 120.0
     atomic: bool = True
     most_per_subject: int | None = None
+    max_consumers: int = 32
+    unused_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,21 @@ DEVICES = Stream(
     "new",
 )
 OUTBOX = Stream("OUTBOX", ("mqtt.out.>", "mqtt.urgent.>"), "workqueue", "file", GIB, "new", max_age_s=DAY_S)
-EVENTS = Stream("EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0)
-REJECTED = Stream("REJECTED", ("rejected.>",), "limits", "file", GIB, "old", max_age_s=7 * DAY_S, most_per_subject=2000)
+EVENTS = Stream(
+    "EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0, max_consumers=4096, unused_s=300.0
+)
+"""A client that resumes has a reader of its own for a moment, so there may be as many as clients."""
+REJECTED = Stream(
+    "REJECTED",
+    ("rejected.>",),
+    "limits",
+    "file",
+    GIB,
+    "old",
+    max_age_s=7 * DAY_S,
+    most_per_subject=2000,
+    unused_s=300.0,
+)
 """A subject is one code of one device. A device that floods pushes out its own rejections alone: 2,000 of 16 KiB, as
 base64, under each of the 13 codes that a device can cause, take 0.6 GiB."""
 

@@ -35,6 +35,7 @@ RowT = TypeVar("RowT", bound=BaseModel)
 
 MOST_PAGE_BYTES = 1_000_000
 """Well below what NATS carries in one message."""
+_MOCK = "MOCK_"
 
 
 class RegistryApi:
@@ -51,6 +52,8 @@ class RegistryApi:
         """By the name of the method."""
         return {
             "register": Method(RegisterDevice, self.register),
+            "register_mock": Method(RegisterDevice, self.register_mock),
+            "delete_mock": Method(DeviceId, self.delete_mock),
             "list": Method(DevicesQuery, self.list_devices),
             "read": Method(DeviceId, self.read),
             "patch": Method(PatchDevice, self.patch),
@@ -70,6 +73,11 @@ class RegistryApi:
             await audit.note(connection, caller, "register_device", device.esp_id, after=device)
         await self._bucket.put_or_later(device)
         return device
+
+    async def register_mock(self, request: RegisterDevice, caller: Caller) -> Device:
+        """As `register`, for a mock device. 403 (5405) for another: the simulator registers none."""
+        _check_mock(request.esp_id)
+        return await self.register(request, caller)
 
     async def list_devices(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
         """A page of devices."""
@@ -101,6 +109,11 @@ class RegistryApi:
             await audit.note(connection, caller, "delete_device", request.esp_id, before=before)
         await self._bucket.delete_or_later(request.esp_id)
         return Nothing()
+
+    async def delete_mock(self, request: DeviceId, caller: Caller) -> Nothing:
+        """As `delete`, for a mock device. 403 (5405) for another: the simulator removes none."""
+        _check_mock(request.esp_id)
+        return await self.delete(request, caller)
 
     async def approve(self, request: ApproveDevice, caller: Caller) -> ApprovedDevice:
         """Let a pending or rejected device in; with `replay` what REJECTED keeps of it is taken in after all."""
@@ -161,6 +174,11 @@ def within(rows: list[RowT], most_bytes: int) -> list[RowT]:
         if size > most_bytes and place:
             return rows[:place]
     return rows
+
+
+def _check_mock(esp_id: str) -> None:
+    if not esp_id.startswith(_MOCK):
+        raise RpcError(403, Code.PERMISSION_DENIED, f"{esp_id} is no mock device", "esp_id")
 
 
 def _found(device: Registered | None, esp_id: str) -> Registered:

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from kaiser_common.bus import Bus, end_if_cancelled
 from kaiser_common.database import UNAVAILABLE, DatabasePool
+from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.schemas.api.devices import Device as RegisteredDevice
 from kaiser_common.schemas.api.devices import DeviceId, RegisterDevice
@@ -56,7 +57,9 @@ class Registrar:
             zone_id=device.life.zone_id,
         )
         try:
-            await call(self._bus, "health", "register", request, RegisteredDevice, caller=caller, timeout_s=_WITHIN_S)
+            await call(
+                self._bus, "health", "register_mock", request, RegisteredDevice, caller=caller, timeout_s=_WITHIN_S
+            )
         except RpcError as error:
             if error.problem.status != 409:
                 raise
@@ -68,10 +71,10 @@ class Registrar:
             return
         try:
             await call(
-                self._bus, "health", "delete", DeviceId(esp_id=esp_id), Nothing, caller=caller, timeout_s=_WITHIN_S
+                self._bus, "health", "delete_mock", DeviceId(esp_id=esp_id), Nothing, caller=caller, timeout_s=_WITHIN_S
             )
         except RpcError as error:
-            if error.problem.status != 404:
+            if error.problem.code != Code.ESP_DEVICE_NOT_FOUND:
                 raise
         async with self._pool.connection() as connection:
             await store.forget(connection, esp_id)

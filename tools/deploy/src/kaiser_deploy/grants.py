@@ -33,6 +33,7 @@ from kaiser_common.subjects import (
     Bucket,
     DurableConsumer,
     Stream,
+    rpc_subject,
 )
 
 GATEWAY = "websocket-gateway"
@@ -46,15 +47,81 @@ URGENT = "mqtt.urgent.*.*"
 """What overtakes the queue: emergency stops."""
 _API = "$JS.API"
 
-CALLS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "health": ("ingest", "sensor", "actuator"),
-        "logic": ("sensor", "actuator"),
-        "simulator": ("health",),
-        GATEWAY: ("ingest", "sensor", "actuator", "health", "logic", "simulator"),
+        "health": {
+            "ingest": ("rejected_list", "rejected_replay"),
+            "sensor": ("config_items",),
+            "actuator": ("config_items",),
+        },
+        "logic": {"sensor": ("latest",), "actuator": ("command", "list", "read_command")},
+        "simulator": {"health": ("delete_mock", "register_mock")},
+        GATEWAY: {
+            "ingest": ("mqtt_profiles", "rejected_list", "rejected_replay", "switch_profile"),
+            "sensor": (
+                "buckets",
+                "completeness",
+                "configs",
+                "data",
+                "delete_config",
+                "latest",
+                "measure",
+                "put_config",
+                "read_measurement",
+            ),
+            "actuator": (
+                "clear_emergency",
+                "command",
+                "delete",
+                "emergencies",
+                "emergency_stop",
+                "history",
+                "list",
+                "put",
+                "read",
+                "read_command",
+            ),
+            "health": (
+                "approve",
+                "audit",
+                "delete",
+                "history",
+                "list",
+                "patch",
+                "push_command",
+                "push_config",
+                "push_subzone",
+                "push_zone",
+                "read",
+                "register",
+                "reject",
+            ),
+            "logic": ("create", "delete", "executions", "list", "put", "read", "test"),
+            "simulator": (
+                "actuators",
+                "add_actuator",
+                "add_sensor",
+                "clear_value",
+                "create",
+                "create_many",
+                "delete",
+                "emergency",
+                "faults",
+                "heartbeat",
+                "list",
+                "messages",
+                "read",
+                "remove_actuator",
+                "remove_sensor",
+                "set_values",
+                "start",
+                "state",
+                "stop",
+            ),
+        },
     }
 )
-"""Whom a service asks by request and reply. The answer goes to the caller's private inbox."""
+"""Which methods of which service a service asks for, by request and reply. The answer goes to its private inbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +277,7 @@ def _service(name: str, *publish: Iterable[str]) -> Grants:
     """A service: what its work publishes, beside what every service may: be asked, answer, ask whom it calls."""
     callers = [caller for caller, called in CALLS.items() if name in called]
     answers = [inbox(caller) for caller in sorted({GATEWAY, DOCTOR, *callers})]
-    asks = [f"rpc.{service}.*" for service in CALLS.get(name, ())]
+    asks = [rpc_subject(service, method) for service, methods in CALLS.get(name, {}).items() for method in methods]
     # A queue group's name in the grant: replicas share the requests, nobody listens in.
     served = [f"rpc.{name}.* {name}"] if callers else []
     published = (*(subject for part in publish for subject in part), *asks, *answers)
