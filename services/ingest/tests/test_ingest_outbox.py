@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -245,6 +247,67 @@ async def test_a_device_that_comes_back_hears_no_command_that_expired_meanwhile(
     back = await world.device("away", clean=False)
     await until(lambda: back.heard)
     assert numbers(back) == [1]
+
+
+@pytest.mark.parametrize("stopped_s", [2.0])
+async def test_a_frozen_broker_is_sent_nothing_that_expires_and_every_stop(
+    world_at: Callable[[Any], Any], mosquitto_factory: Callable[..., Any], until: Callable[..., Any], stopped_s: float
+) -> None:
+    broker = mosquitto_factory()
+    world = world_at(broker)
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/#")
+    async with world.client() as client:
+        await put(client, world, 0, expires_at=int(time.time() * 1000) + 60_000)
+        await until(lambda: len(device.heard) == 1)
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            expires_at = int(time.time() * 1000) + int(stopped_s * 500)
+            for number in (1, 2, 3):
+                await put(client, world, number, expires_at=expires_at)
+            emergency = {"topic": world.topic(ESP, "actuator/emergency"), "subject": f"mqtt.urgent.{world.site}.{ESP}"}
+            await put(client, world, 4, payload='{"command":"emergency_stop","n":4}', **emergency)
+            await until(lambda: ingest.metric("kaiser_ingest_outbox_expired_total") == 3)
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        await put(client, world, 5, expires_at=int(time.time() * 1000) + 60_000)
+        await until(lambda: 5 in numbers(device))
+    assert set(numbers(device)) == {0, 4, 5}, "what expired while the broker was frozen was never written to it"
+
+
+async def test_a_device_that_is_offline_is_sent_no_command_and_off_and_stops_all_the_same(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/#")
+    emergency = {"topic": world.topic(ESP, "actuator/emergency"), "subject": f"mqtt.urgent.{world.site}.{ESP}"}
+    async with world.client() as client:
+        await world.approve([ESP])  # as a device that was never heard
+        await until(lambda: ingest.total("kaiser_ingest_messages_total") == 0)
+
+        async def refused() -> bool:
+            await put(client, world, 0)
+            await until(lambda: _empty(client))
+            return bool(ingest.metric("kaiser_ingest_outbox_offline_total"))
+
+        await until(refused)  # once ingest has read the registry
+        before = len(device.heard)
+        await put(client, world, 1)
+        await put(client, world, 2, payload='{"command":"OFF","n":2}')
+        await put(client, world, 3, payload='{"command":"emergency_stop","n":3}', **emergency)
+        await until(lambda: len(device.heard) == before + 2)
+        # Any message of it, and commands go out, before the registry says that it is online.
+        await device.publish(0, world.topic(ESP, "system/diagnostics"), b'{"ts":1,"esp_id":"%s"}' % ESP.encode())
+
+        async def taken() -> bool:
+            await put(client, world, 4)
+            return 4 in numbers(device)
+
+        await until(taken)
+    assert 1 not in numbers(device)
+    assert {2, 3, 4} <= set(numbers(device))
 
 
 async def test_no_clear_and_no_command_goes_out_behind_a_newer_stop_also_by_the_next_ingest(

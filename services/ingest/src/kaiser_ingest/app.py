@@ -24,6 +24,7 @@ from kaiser_ingest.connection import Session, SwitchFailed
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.outbox import Outbox
 from kaiser_ingest.pipeline import Pipeline
+from kaiser_ingest.presence import Presence
 from kaiser_ingest.rejected import RejectedMessages
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.stop_order import StopOrder
@@ -52,6 +53,10 @@ async def work(service: Service, settings: IngestSettings) -> None:
         events = SystemEvents(bus)
         heard = Heard(bus, settings.ingest_digest_s)
 
+        def on_heard(devices: dict[tuple[str, str], int]) -> None:
+            known.presence.heard(esp_id for _, esp_id in devices)
+            heard.add(devices)
+
         def pipeline_of(session: Session) -> Pipeline:
             return Pipeline(
                 bus,
@@ -60,7 +65,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 batch_size=settings.ingest_batch,
                 qos0_limit=settings.ingest_qos0_limit,
                 on_stored=session.on_stored,
-                on_heard=heard.add,
+                on_heard=on_heard,
                 on_wrong_clock=lambda wrong: tell_wrong_clock(events, wrong),
                 tracer=service.tracer,
             )
@@ -92,12 +97,13 @@ async def work(service: Service, settings: IngestSettings) -> None:
 
 
 class KnownDevices:
-    """The devices that are registered and approved, with the site that each must speak under, and the generation of
-    every firmware, kept current from KV."""
+    """The devices that are registered and approved, with the site that each must speak under, the generation of
+    every firmware, and who is offline; kept current from KV."""
 
     def __init__(self, bus: Bus) -> None:
         self.sites: dict[str, str | None] = {}
         self.generations: dict[str, str] = {}
+        self.presence = Presence()
         self.mirror: Mirror[DeviceRecord] = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
         self.mirror.on_change(self._changed)
 
@@ -113,6 +119,7 @@ class KnownDevices:
                 return
 
     def _changed(self, esp_id: str, record: DeviceRecord | None) -> None:
+        self.presence.registered(esp_id, record)
         if record is None:
             self.generations.pop(esp_id, None)
         else:
@@ -174,6 +181,7 @@ class Holder:
                 stops=stops,
                 memory=self._memory,
                 generation_of=self._known.generations.get,
+                is_offline=self._known.presence.is_offline,
             )
             for spec in (INGEST_OUTBOX, INGEST_URGENT)
         ]

@@ -30,6 +30,7 @@ OUTBOX_REJECTED = Counter("kaiser_ingest_outbox_rejected_total", "Messages for M
 OUTBOX_STOPPED = Counter(
     "kaiser_ingest_outbox_stopped_total", "Clears and commands dropped because an emergency stop is newer."
 )
+OUTBOX_OFFLINE = Counter("kaiser_ingest_outbox_offline_total", "Commands dropped because their device is offline.")
 OUTBOX_REPEATED = Counter("kaiser_ingest_outbox_repeated_total", "Publishes on MQTT repeated after a lost PUBACK.")
 PROFILE_SWITCHES = Counter(
     "kaiser_ingest_profile_switches_total", "Switches of the broker profile, by result.", ["result"]

@@ -124,6 +124,10 @@ class MqttConnection:
             await places.acquire()  # does not wait, and so needs no task
         return places
 
+    async def answers(self, timeout_s: float) -> bool:
+        """Whether the broker answers a ping that is sent now. Raises ConnectionLost where there is no connection."""
+        return await self._open().answers(timeout_s)
+
     def takes(self, message: Publication) -> bool:
         """False if the broker has said that it hangs up on a packet so large."""
         most = self._open().broker_maximum_packet

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -88,6 +90,50 @@ class _Tap:
         self.raw.close()
 
 
+class _Pings:
+    """PINGREQs that wait for their PINGRESP, those of paho's keepalive included: a broker answers them in order."""
+
+    def __init__(self, client: paho.Client) -> None:
+        self._client = client
+        self._send = client._send_pingreq
+        self._handle = client._handle_pingresp
+        self._waiting: deque[asyncio.Future[bool] | None] = deque()
+        client._send_pingreq = self._on_send  # type: ignore[method-assign]
+        client._handle_pingresp = self._on_answer  # type: ignore[method-assign]
+
+    def send(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[bool]":
+        """Send one; the future is True once it is answered, False where the connection ends."""
+        answered: asyncio.Future[bool] = loop.create_future()
+        unanswered_since = self._client._ping_t
+        if self._client._sock is None or self._on_send() != paho.MQTT_ERR_SUCCESS or not self._waiting:
+            answered.set_result(False)
+            return answered
+        if unanswered_since > 0:  # or a broker that answers nothing would never count as gone
+            self._client._ping_t = unanswered_since
+        self._waiting[-1] = answered
+        return answered
+
+    def end(self) -> None:
+        """The connection has ended: no answer comes any more."""
+        for answered in self._waiting:
+            if answered is not None and not answered.done():
+                answered.set_result(False)
+        self._waiting.clear()
+
+    def _on_send(self) -> MQTTErrorCode:
+        self._waiting.append(None)  # before it is sent: paho may write, and read the answer, within the call
+        code = self._send()
+        if code != paho.MQTT_ERR_SUCCESS and self._waiting:
+            self._waiting.pop()
+        return code
+
+    def _on_answer(self) -> MQTTErrorCode:
+        answered = self._waiting.popleft() if self._waiting else None
+        if answered is not None and not answered.done():
+            answered.set_result(True)
+        return self._handle()
+
+
 class MqttClient(aiomqtt.Client):
     """aiomqtt whose socket is read by us."""
 
@@ -112,6 +158,7 @@ class MqttClient(aiomqtt.Client):
         self.closed_as: Closed | None = None
         self.unacknowledged: dict[int, asyncio.Future[int]] = {}
         self.ordinary_places = asyncio.Semaphore(ordinary_window(MAX_OUTGOING))
+        self._pings = _Pings(self._client)
 
     def connection_lost(self) -> asyncio.Future[None]:
         """Done once the connection has ended."""
@@ -144,6 +191,12 @@ class MqttClient(aiomqtt.Client):
         """Send the PUBACKs of these packets in this order, as one write."""
         data = b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
         self._client._packet_queue(_PUBACK, data, 0, 1)
+
+    async def answers(self, timeout_s: float) -> bool:
+        """Whether the broker answers a PINGREQ that is sent now: only then it also takes what is sent next."""
+        answered = self._pings.send(self._loop)
+        done, _ = await asyncio.wait([answered], timeout=timeout_s)
+        return bool(done) and answered.result()
 
     def send(self, message: Publication) -> asyncio.Future[int]:
         """Send a QoS 1 message; the future gives the PUBACK's reason code. Raises ConnectionLost."""
@@ -285,6 +338,7 @@ class MqttClient(aiomqtt.Client):
                 acknowledged.set_exception(ConnectionLost(self.closed_as.text))
                 acknowledged.exception()  # whoever waited sees it; the others do not care
         self.unacknowledged.clear()
+        self._pings.end()
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(

@@ -1,6 +1,8 @@
 """OUTBOX to MQTT: what other services want devices to hear, published in order and acknowledged after the PUBACK.
 
-Broker away: the messages wait, in order. Killed in between: what has no PUBACK is published again. Each message is
+Broker away: the messages wait, in order. A broker that is there and does not answer (frozen, or behind a dead line)
+would take from its socket much later what is written now: so a ping is answered before anything that expires is
+written, and it expires here. Killed in between: what has no PUBACK is published again. Each message is
 judged first (judge.py); a clear or a command behind a newer stop is dropped and told (stop_order.py).
 """
 
@@ -39,6 +41,7 @@ MAX_ATTEMPTS = 3
 
 _MAX_MESSAGES = 500
 _LOOK_EVERY_S = 1.0
+_ANSWERS_WITHIN_S = 1.0
 _RECEIPT_WITHIN_S = 2.0
 _TOPICS_REMEMBERED = 10_000
 
@@ -66,6 +69,7 @@ class Outbox:
         stops: StopOrder,
         memory: Memory,
         generation_of: Callable[[str], str | None],
+        is_offline: Callable[[str], bool],
     ) -> None:
         self._bus = bus
         self._session = session
@@ -74,6 +78,7 @@ class Outbox:
         self._stops = stops
         self._memory = memory
         self._generation_of = generation_of
+        self._is_offline = is_offline
         self._urgent = spec is INGEST_URGENT
         self._newest = NewestByTopic()
         self._stopping = asyncio.Event()
@@ -115,13 +120,17 @@ class Outbox:
         waiting = await self._wanted(consumer, batch)
         while waiting and not self._stopping.is_set():
             end_if_cancelled()
-            waiting = await self._without_stopped(consumer, await self._without_expired(consumer, waiting))
+            waiting = await self._still_wanted(consumer, waiting)
             connection = await self._session.connection(_LOOK_EVERY_S)
             if connection is not None and waiting:
                 waiting = await self._publish(consumer, connection, waiting)
             elif connection is None and len(waiting) < _MAX_MESSAGES:  # so that these expire in time too
                 waiting += await self._wanted(consumer, await consumer.more())
         await consumer.nak([each.delivery for each in waiting], delay_s=0.1)
+
+    async def _still_wanted(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
+        waiting = await self._without_stopped(consumer, await self._without_expired(consumer, waiting))
+        return await self._without_unreachable(consumer, waiting)
 
     async def _wanted(self, consumer: Consumer, batch: Sequence[Delivery]) -> list[_Waiting]:
         """Those of a batch that can be published and are not overtaken."""
@@ -170,6 +179,23 @@ class Outbox:
         await consumer.ack([each.delivery for each in stopped])
         return [each for each in waiting if each not in stopped]
 
+    async def _without_unreachable(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
+        """Leave out what would start something at a device that is offline: a broker may keep it until the device is
+        back, one of MQTT 3.1.1 for ever. OFF, stops and clears pass, and so does what is for an unknown device."""
+        offline = [each for each in waiting if each.allowed.commands and self._is_offline(each.allowed.esp_id)]
+        for each in offline:
+            metrics.OUTBOX_OFFLINE.inc()
+            self._events.tell(
+                "mqtt_message_undeliverable",
+                "warning",
+                f"a message for {each.message.topic} was not sent: the device is offline",
+                code=Code.ESP_OFFLINE,
+                esp_id=_esp_id(each.delivery.subject),
+                topic=each.message.topic,
+            )
+        await consumer.ack([each.delivery for each in offline])
+        return [each for each in waiting if each not in offline]
+
     def _is_stopped(self, each: _Waiting) -> bool:
         allowed = each.allowed
         return (allowed.clears and self._stops.forbids_clear(allowed.esp_id, each.message.number)) or (
@@ -205,6 +231,9 @@ class Outbox:
 
     async def _publish(self, consumer: Consumer, connection: MqttConnection, waiting: list[_Waiting]) -> list[_Waiting]:
         """Publish in order, acknowledge what the broker took; what is left from the first one without PUBACK on."""
+        if not await self._is_taken_now(connection, waiting):
+            await self._sleep(0.1)
+            return waiting
         started = time.monotonic()
         answers = await self._answers(connection, waiting)
         done: list[_Waiting] = []
@@ -232,6 +261,16 @@ class Outbox:
             left = await self._without_hopeless(consumer, left)
             await self._sleep(0.2)
         return left
+
+    async def _is_taken_now(self, connection: MqttConnection, waiting: list[_Waiting]) -> bool:
+        """False where the broker does not answer and some of these expire; stops never wait for an answer."""
+        if self._urgent or all(each.message.expires_at is None for each in waiting):
+            return True
+        try:
+            return await connection.answers(_ANSWERS_WITHIN_S)
+        except ConnectionLost as error:
+            log.debug("outbox_connection_lost", reason=str(error))
+            return False
 
     async def _tell_sent(self, done: Sequence[_Waiting]) -> None:
         """Say of those that asked for it that the broker has them. NATS away: nobody learns it, and the device's own
