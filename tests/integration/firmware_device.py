@@ -75,12 +75,13 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message as it came. qos is that of the delivery; size is topic and payload in bytes."""
+    """A message as it came. qos is that of the delivery; at is when, in seconds since 1970."""
 
     topic: str
     payload: str
     qos: int
     retain: bool
+    at: float = field(default_factory=time.time)
 
     @property
     def body(self) -> dict[str, Any]:
