@@ -67,14 +67,16 @@ def nats_server(
 
 
 @contextmanager
-def mosquitto(folder: Path, secrets: Path, port: int) -> Iterator[Secured]:
-    """Mosquitto with deploy/mosquitto/secured.conf."""
+def mosquitto(folder: Path, secrets: Path, port: int, memory_limit: int | None = None) -> Iterator[Secured]:
+    """Mosquitto with deploy/mosquitto/secured.conf; `memory_limit` (bytes) in place of its own."""
     program = shutil.which("mosquitto", path="/usr/local/sbin:/usr/sbin:/usr/bin")
     assert program
     folder.mkdir(parents=True)
     text = (DEPLOY / "mosquitto/secured.conf").read_text()
     text = _replaced(text, {"listener 1883": f"listener {port} 127.0.0.1", "/mosquitto/data": str(folder)})
     text = _replaced(text, {"/mosquitto/config": f"{DEPLOY}/mosquitto", "/mosquitto/auth": f"{secrets}/mosquitto"})
+    if memory_limit is not None:
+        text = _replaced(text, {"memory_limit 1879048192": f"memory_limit {memory_limit}"})
     (folder / "mosquitto.conf").write_text(f"{text}user root\n")
     with _running([program, "-c", folder / "mosquitto.conf"], {}, port, folder / "log") as pid:
         yield Secured(port, folder / "log", secrets, pid)

@@ -1,17 +1,20 @@
 """At the broker a device speaks for itself alone, and hears what is for it or for all."""
 
+import os
 import queue
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+import secured
 import yaml
 from harness import wait_until
-from kaiser_common.topics import TEMPLATES, filters, is_downlink
+from kaiser_common.topics import LEGACY_TEMPLATES, TEMPLATES, filters, is_downlink
 from kaiser_deploy import devices
 from secured import DEPLOY, Secured
 
@@ -62,11 +65,11 @@ def subscribe(connection: paho.Client, *topic_filters: str) -> None:
     done.get(timeout=10)
 
 
-def published(connection: paho.Client, topic: str, payload: bytes = b"{}") -> int:
+def published(connection: paho.Client, topic: str, payload: bytes = b"{}", retain: bool = False) -> int:
     """The reason code of the broker's PUBACK: 0 or 16 (nobody subscribed) for taken, 135 for not allowed."""
     codes: queue.Queue[int] = queue.Queue()
     connection.on_publish = lambda _, __, ___, reason, ____: codes.put(reason.value)
-    connection.publish(topic, payload, qos=1)
+    connection.publish(topic, payload, qos=1, retain=retain)
     return codes.get(timeout=10)
 
 
@@ -85,6 +88,56 @@ def test_a_device_publishes_as_itself_in_every_way_that_it_has(broker, passwords
         for kind, template in TEMPLATES.items():
             if not is_downlink(kind) and "{esp}" in template:
                 assert published(device, concrete(template, ONE)) in (0, 16), template
+
+
+def test_ingest_hears_a_device_on_every_topic_of_the_uplink_and_no_other(broker, passwords):
+    uplink = [template for kind, template in TEMPLATES.items() if not is_downlink(kind) and "{esp}" in template]
+    topics = {concrete(template, ONE) for template in (*uplink, *LEGACY_TEMPLATES)}
+    beside = [f"{topic}/x" for topic in topics] + [f"kaiser/god/esp/{ONE}/{tail}" for tail in ("", "x", "system/x")]
+    with (
+        client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, heard),
+        client(broker, ONE, passwords[ONE]) as (device, _),
+    ):
+        subscribe(ingest, *filters())
+        for topic in beside:
+            assert published(device, topic) == 135, topic
+        for topic in sorted(topics):
+            published(device, topic, b"said")
+        assert {heard.get(timeout=30).topic for _ in topics} == topics
+        assert heard.empty()
+
+
+def test_a_device_retains_nothing_but_on_the_topics_that_it_has(broker, passwords):
+    own = f"kaiser/god/esp/{ONE}"
+    downlink = [concrete(template, ONE) for kind, template in TEMPLATES.items() if is_downlink(kind)]
+    with client(broker, ONE, passwords[ONE]) as (device, heard):
+        for topic in [*downlink, own, f"{own}/", f"{own}/note", f"{own}/system/heartbeat/x", "kaiser/god/note", "note"]:
+            assert published(device, topic, b"kept", retain=True) == 135, topic
+        subscribe(device, "#")
+        assert published(device, f"{own}/system/diagnostics", b"last") in (0, 16)
+        assert [heard.get(timeout=10).payload] == [b"last"], "nothing was retained"
+
+
+def test_retained_messages_without_end_end_their_client_and_neither_the_broker_nor_another_device(
+    server_folder: Path, broker: Secured, passwords: dict[str, str], free_port: Callable[[], int]
+):
+    """A device chooses the site and the pin of its topics, so it has topics without end."""
+    limit = 24 * 1024**2
+    with (
+        secured.mosquitto(server_folder / "small-broker", broker.secrets, free_port(), limit) as small,
+        client(small, OTHER, passwords[OTHER]) as (other, _),
+        client(small, ONE, passwords[ONE]) as (flooding, _),
+    ):
+        ended = threading.Event()
+        flooding.on_disconnect = lambda *_: ended.set()
+        for number in range(6_000):
+            flooding.publish(f"kaiser/{number}/esp/{ONE}/system/will", bytes(10_000), qos=0, retain=True)
+        assert ended.wait(60), "the broker took 60 MB"
+        flooding.loop_stop()
+        resident = int(Path(f"/proc/{small.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        assert resident < 2 * limit
+        assert published(other, concrete(TEMPLATES["sensor.data"], OTHER)) in (0, 16)
+        assert other.is_connected()
 
 
 def test_a_device_cannot_publish_as_another_nor_as_kaiser(broker, passwords):

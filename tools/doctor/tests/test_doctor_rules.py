@@ -16,6 +16,7 @@ GOOD_MOSQUITTO = """
 persistence true
 max_queued_messages 1000000
 max_queued_bytes 1073741824
+memory_limit 1879048192
 queue_qos0_messages true
 autosave_interval 10
 """
@@ -36,6 +37,7 @@ def levels(findings: list[Finding]) -> set[str]:
         (GOOD_MOSQUITTO.replace("messages true", "messages false"), {"red"}),
         (GOOD_MOSQUITTO.replace("messages 1000000", "messages 0"), {"yellow"}),
         (GOOD_MOSQUITTO.replace("1073741824", "0"), {"yellow"}),
+        (GOOD_MOSQUITTO.replace("memory_limit 1879048192", ""), {"yellow"}),
         (GOOD_MOSQUITTO.replace("autosave_interval 10", "autosave_interval 1800"), {"yellow"}),
         (GOOD_MOSQUITTO.replace("autosave_interval 10", ""), {"yellow"}),
     ],

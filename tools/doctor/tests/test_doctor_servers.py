@@ -112,6 +112,9 @@ async def test_a_broker_that_keeps_everything_is_green(mosquitto):
 
 async def test_natss_own_listener_is_known(nats_mqtt):
     findings = await broker.look(at(nats_mqtt))
+    [warning] = [finding for finding in findings if finding.level is Level.YELLOW]
+    assert "speaks MQTT 3.1.1, where a message has no expiry" in warning.text
+    assert "clean session" in warning.fix
     assert "NATS's own listener: sessions and queues are JetStream's" in {finding.text for finding in findings}
 
 

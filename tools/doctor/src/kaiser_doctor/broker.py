@@ -51,7 +51,15 @@ async def look(settings: DoctorSettings) -> list[Finding]:
 def of_statistics(seen: Seen) -> list[Finding]:
     """What the broker says of itself under $SYS."""
     if not seen.mqtt5:
-        return [green(_ABOUT, "NATS's own listener: sessions and queues are JetStream's")]
+        text = (
+            "speaks MQTT 3.1.1, where a message has no expiry: a device that keeps its session and leaves without a"
+            " will gets a command however late"
+        )
+        fix = "have devices connect with a clean session and a will, or use a broker with MQTT 5 (Mosquitto)"
+        return [
+            green(_ABOUT, "NATS's own listener: sessions and queues are JetStream's"),
+            yellow(_ABOUT, text, fix),
+        ]
     dropped = seen.statistics.get("$SYS/broker/publish/messages/dropped")
     if dropped is None and "$SYS/broker/version" in seen.statistics:
         return [green(_ABOUT, "has dropped nothing within the last minute (older figures it forgets)")]
@@ -90,6 +98,9 @@ def of_config(text: str) -> list[Finding]:
         findings.append(red(_ABOUT, text, f"set {_QUEUES}"))
     if queue == 0 or int(options.get("max_queued_bytes", "0")) == 0:
         findings.append(yellow(_ABOUT, "its queue has no bound of bytes: memory is", f"set {_QUEUES}"))
+    if int(options.get("memory_limit", "0")) == 0:
+        text = "takes memory without a bound: retained messages of one device can fill it"
+        findings.append(yellow(_ABOUT, text, "set memory_limit below the container's limit, above max_queued_bytes"))
     autosave = int(options.get("autosave_interval", "1800"))
     if autosave == 0 or autosave > _LONGEST_AUTOSAVE_S:
         when = "only when it ends" if autosave == 0 else f"every {autosave} s"

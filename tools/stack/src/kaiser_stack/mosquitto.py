@@ -26,6 +26,8 @@ persistent_client_expiration 30d
 # By default Mosquitto keeps 1,000 messages for an absent client and drops the rest without a word.
 max_queued_messages 1000000
 max_queued_bytes 1073741824
+# All of its memory, queues and retained messages: beyond it a client is refused, and the kernel ends no broker.
+memory_limit 1879048192
 max_inflight_messages 5000
 # Generation A of the firmware sends everything at QoS 0, which Mosquitto otherwise drops while ingest is away.
 queue_qos0_messages true
