@@ -147,7 +147,8 @@ async def test_the_bucket_is_rebuilt_from_the_table_at_start(start, bus):
     assert (await record(bus, "ESP_B"))["state"] == "approved"
 
 
-async def test_the_simulator_registers_and_removes_mock_devices_alone(bus, health):
+async def test_the_simulator_registers_and_removes_mock_devices_alone(start, bus):
+    start()
     registered = await ask(bus, "register_mock", RegisterDevice(esp_id="MOCK_A"))
     assert (registered.esp_id, registered.state) == ("MOCK_A", "approved")
     await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))

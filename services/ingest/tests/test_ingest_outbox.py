@@ -334,6 +334,7 @@ async def test_no_clear_and_no_command_goes_out_behind_a_newer_stop_also_by_the_
         await emergencies(client, 7, clear)
         await emergencies(client, 9, clear)
         await put(client, world, 1)
+        await until(lambda: len(device.heard) >= 3)  # or the stop, which overtakes it, would hold it back
         all_of_them = {"topic": "kaiser/broadcast/emergency", "payload": stop, "number": 12}
         await put(client, world, 0, subject="mqtt.urgent.broadcast.all", **all_of_them)
         await until(lambda: len(device.heard) >= 4)
