@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from kaiser_common import declare
 from kaiser_common.bus import BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.database import Verdict
-from kaiser_common.outside import DeadLetters, RejectedShare, Unreadable, judge, take
+from kaiser_common.database import Verdict, copy_upsert, open_pool
+from kaiser_common.outside import DeadLetters, Unreadable, judge, take
 from kaiser_common.pull import Delivery
+from kaiser_common.quarantine import RejectedShare
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import REJECTED, DurableConsumer, Stream
+from kaiser_common.subjects import NO_DEVICE, REJECTED, DurableConsumer, Stream
 from nats.errors import BadSubjectError, MaxPayloadError, NoRespondersError
 from psycopg import errors
 from structlog.testing import capture_logs
@@ -29,6 +30,9 @@ class FakeConsumer:
 
     name = "fake"
     trouble = ""
+    at_most = 10_000
+    patient = False
+    """Whether a loop that holds its messages may wait."""
 
     def __init__(self, batches: Sequence[Sequence[int]]) -> None:
         self._batches = [list(batch) for batch in batches]
@@ -40,7 +44,8 @@ class FakeConsumer:
         return
 
     async def __aiter__(self):
-        while self._batches or self.again:
+        while (self._batches or self.again) and self.at_most:
+            self.at_most -= 1
             numbers = self._batches.pop(0) if self._batches else sorted(self.again)
             if numbers is not self.again and not self._batches:
                 numbers, self.again = sorted({*numbers, *self.again}), []
@@ -59,7 +64,7 @@ class FakeConsumer:
         self.again += [int(each.body) for each in batch]
 
     async def stopped_within(self, seconds: float) -> bool:
-        return True
+        return not self.patient
 
 
 class FakeLetters(DeadLetters):
@@ -133,6 +138,7 @@ def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes
         (errors.StringDataRightTruncation(), Verdict.REJECT),
         (errors.UndefinedTable(), Verdict.BUG),
         (OverflowError(), Verdict.BUG),
+        (errors.QueryCanceled(), Verdict.RETRY),
         (RecursionError(), Verdict.BUG),
         (ExceptionGroup("", [BusUnavailable("away"), TimeoutError()]), Verdict.RETRY),
         (ExceptionGroup("", [BusUnavailable("away"), KeyError()]), Verdict.BUG),
@@ -148,20 +154,108 @@ def test_an_error_is_an_outage_a_refusal_or_a_bug(error, meaning):
 )
 def test_the_limit_is_over_fifty_and_over_a_tenth_of_the_last_thousand(processed, rejected, reached):
     share = RejectedShare(0.1, 50)
-    share.note(False, processed)
-    share.note(True, rejected)
+    share.note_processed(processed, ["ESP_1", "ESP_2"])
+    share.note_rejected([f"ESP_{number % 7}" for number in range(rejected)])
     assert share.reached is reached
 
 
 def test_old_rejections_leave_the_count():
     share = RejectedShare(0.1, 50)
-    share.note(True, 101)
-    share.note(False, 950)
+    share.note_rejected([f"ESP_{number % 7}" for number in range(101)])
+    share.note_processed(950)
     assert not share.reached  # 50 of the last 1,000
 
 
+@pytest.mark.parametrize(
+    ("known", "failing", "reached"),
+    [(1, 1, False), (2, 1, False), (2, 2, True), (5, 1, False), (20, 2, False), (20, 3, True), (1000, 100, False)],
+)
+def test_a_few_poisonous_devices_are_not_a_bad_version(known, failing, reached):
+    share = RejectedShare(0.1, 50)
+    share.note_processed(0, [f"ESP_{number}" for number in range(known)])
+    share.note_rejected([f"ESP_{number % failing}" for number in range(900)])
+    assert share.reached is reached
+    assert share.room(["ESP_0"] * 5) == (0 if reached else 5)
+
+
+def test_where_one_device_alone_is_known_the_limit_is_a_thousand_in_a_row():
+    share = RejectedShare(0.1, 50)
+    assert share.room(["ESP_1"] * 2000) == 1000
+    share.note_rejected(["ESP_1"] * 999)
+    share.note_processed(1, ["ESP_1"])
+    assert share.room(["ESP_1"] * 900) == 900
+
+
+def test_messages_of_no_device_count_each_by_itself():
+    share = RejectedShare(0.1, 50)
+    assert share.room([NO_DEVICE] * 60) == 51
+    share.note_processed(100, [f"ESP_{number}" for number in range(20)])
+    share.note_rejected(["ESP_1"] * 60 + [NO_DEVICE])
+    assert not share.reached
+
+
+def doubtful(error: Exception, always: set[int], calls: list[int]):
+    """A handler on whose batches the database fails late wherever one of these numbers is in it."""
+
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        calls.append(len(batch))
+        if always & {int(each.body) for each in batch}:
+            raise error
+        return []
+
+    return on_messages
+
+
+@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize("error", [errors.QueryCanceled("statement timeout"), errors.InternalError_("cache lookup")])
+@pytest.mark.parametrize("poison", [{0}, {7}, {39}, {3, 4, 30}])
+def test_a_message_that_alone_makes_the_database_fail_late_is_isolated_and_rejected(poison, error, hold):
+    consumer, letters = FakeConsumer([range(40)]), FakeLetters()
+    consumer.at_most, consumer.patient = 40, True
+    with capture_logs():
+        asyncio.run(take(consumer, doubtful(error, poison, []), letters, hold=hold, retry_s=0.001))
+    assert sorted(letters.put_aside) == [(number, 5305) for number in sorted(poison)]
+    assert sorted(consumer.acknowledged) == list(range(40))
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_message_that_came_alone_is_rejected_once_another_was_processed(hold):
+    consumer, letters = FakeConsumer([[0]] * 12 + [[1]]), FakeLetters()
+    consumer.at_most, consumer.patient = 40, True
+    with capture_logs():
+        asyncio.run(take(consumer, doubtful(errors.QueryCanceled(), {0}, []), letters, hold=hold, retry_s=0.001))
+    assert letters.put_aside == [(0, 5305)]
+    assert set(consumer.acknowledged) == {0, 1}
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_database_that_fails_late_on_everything_rejects_nothing_and_costs_few_tries(hold):
+    consumer, letters, calls = FakeConsumer([range(1000)]), FakeLetters(), []
+    consumer.at_most, consumer.patient = 20, True
+    with capture_logs():
+        asyncio.run(
+            take(
+                consumer,
+                doubtful(errors.QueryCanceled("statement timeout"), set(range(1000)), calls),
+                letters,
+                hold=hold,
+                retry_s=0.001,
+            )
+        )
+    assert letters.put_aside == []
+    assert consumer.acknowledged == []
+    assert len(calls) < 20 * 20
+
+
 @pytest.fixture
-async def bus(nats_factory):
+def quiet():
+    """Without log lines: structlog's default rendering of a traceback takes half a second."""
+    with capture_logs():
+        yield
+
+
+@pytest.fixture
+async def bus(nats_factory, quiet):
     """A bus on a server of its own, with a stream, a consumer and REJECTED."""
     async with connect(CommonSettings(nats_url=nats_factory().url), "test") as bus:
         for stream in (STREAM, REJECTED):
@@ -177,7 +271,10 @@ async def until(condition) -> None:
 
 
 def numbered(bus, count: int) -> list[Outgoing]:
-    return [Outgoing("esp.test.a.god.ESP_1", str(number).encode(), bus.message_id()) for number in range(count)]
+    """Of ten devices in turn."""
+    return [
+        Outgoing(f"esp.test.a.god.ESP_{number % 10}", str(number).encode(), bus.message_id()) for number in range(count)
+    ]
 
 
 async def rejected(bus) -> int:
@@ -212,7 +309,7 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
     assert done == set(range(100)) - {7}
     message = await bus.jetstream.get_msg("REJECTED", seq=1)
     body = json.loads(message.data)
-    assert message.subject == "rejected.5407.ESP_1"
+    assert message.subject == "rejected.5407.ESP_7"
     assert (body["code"], body["message"]) == (5407, "marked")
     info = await bus.jetstream.consumer_info("TEST", "reader")
     assert (info.num_pending, info.num_ack_pending) == (0, 0)
@@ -237,6 +334,33 @@ async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits
         consumer.stop()
     info = await bus.jetstream.consumer_info("TEST", "reader")
     assert info.num_pending + info.num_ack_pending == 249
+
+
+async def test_one_poisonous_device_has_all_its_messages_rejected_and_stops_nobody(bus):
+    done: set[int] = set()
+
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        if any(each.subject.endswith("ESP_7") for each in batch):
+            raise errors.NumericValueOutOfRange("integer out of range")
+        done.update(int(each.body) for each in batch)
+        return []
+
+    service = Service("test")
+    async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+        await bus.publish_batch(numbered(bus, 20))
+        tasks.create_task(take(consumer, on_messages, DeadLetters(bus, service, CommonSettings()), retry_s=0.05))
+        await bus.publish_batch([Outgoing("esp.test.a.god.ESP_7", b"0", bus.message_id()) for _ in range(80)])
+        await bus.publish_batch([Outgoing("esp.test.a.god.ESP_3", b"99", bus.message_id())])
+
+        async def at_rest() -> bool:
+            info = await bus.jetstream.consumer_info("TEST", "reader")
+            return info.num_pending == info.num_ack_pending == 0
+
+        await until(at_rest)
+        assert (await service.readiness())["consumer reader"] == "ok"
+        consumer.stop()
+    assert done == {number for number in range(20) if number % 10 != 7} | {99}
+    assert await rejected(bus) == 82
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -314,3 +438,38 @@ async def test_a_vanished_stream_or_consumer_is_told_by_readiness(bus, gone):
         await until(told)
         assert not (await service.status()).ready
         consumer.stop()
+
+
+async def test_a_row_that_postgresql_cannot_store_in_time_is_rejected_and_no_other(bus, postgres_server):
+    postgres_server.execute("CREATE SCHEMA slow")
+    postgres_server.execute("CREATE TABLE slow.rows (n int PRIMARY KEY)")
+    postgres_server.execute(
+        "CREATE FUNCTION slow.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.n = 7 THEN PERFORM pg_sleep(600); END IF;"
+        " IF NEW.n = 12 THEN RAISE EXCEPTION 'cache lookup failed' USING ERRCODE = 'XX000'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    postgres_server.execute("CREATE TRIGGER wait BEFORE INSERT ON slow.rows FOR EACH ROW EXECUTE FUNCTION slow.wait()")
+    settings = CommonSettings(database_url=postgres_server.database_url("postgres"), database_statement_timeout_s=0.5)
+    async with open_pool(settings, "test") as pool:
+
+        async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+            async with pool.connection() as connection:
+                await copy_upsert(connection, "slow.rows", ["n"], [(int(each.body),) for each in batch])
+            return []
+
+        async def all_are_settled() -> bool:
+            info = await bus.jetstream.consumer_info("TEST", "reader")
+            return info.num_pending == info.num_ack_pending == 0
+
+        async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
+            await bus.publish_batch(numbered(bus, 20))
+            letters = DeadLetters(bus, Service("test"), settings)
+            tasks.create_task(take(consumer, on_messages, letters, retry_s=0.05))
+            await until(all_are_settled)
+            consumer.stop()
+        async with pool.connection() as connection:
+            cursor = await connection.execute("SELECT n FROM slow.rows ORDER BY n")
+            assert [n for (n,) in await cursor.fetchall()] == sorted(set(range(20)) - {7, 12})
+    info = await bus.jetstream.stream_info("REJECTED", subjects_filter="rejected.>")
+    assert info.state.subjects == {"rejected.5305.ESP_7": 1, "rejected.5305.ESP_2": 1}

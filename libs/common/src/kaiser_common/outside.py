@@ -2,9 +2,12 @@
 
 An error of a handler is one of three. The database or NATS is away: the messages wait. The database refuses a row
 (SQLSTATE classes 22, 23 and 54): the message is rejected at once with 5305. Everything else is a bug: the message is
-rejected with 5407 once it has failed on its third delivery. The message is found by halves, so the others of its batch
-are processed and acknowledged. A message that a handler cannot read is no error: the handler returns it with the
-reason, and it is rejected with 5407 at its first delivery. Both kinds of rejections count towards the limit.
+rejected with 5407 once it has failed on its third delivery. A statement that takes too long (57014) and an internal
+error of the server (XX) may be either: the messages wait, and after five tries they are tried apart. One that fails
+alone, while others are processed before its next try, is rejected with 5305. The message is found by halves, so the
+others of its batch are processed and acknowledged. A message that a handler cannot read is no error: the handler
+returns it with the reason, and it is rejected with 5407 at its first delivery. All rejections count towards the limit
+(`RejectedShare`).
 
 Of a pack the line is found by halves too, and rejected alone. A pack is acknowledged as a whole, once each of its lines
 is processed or rejected; until then a redelivery brings all of its lines again.
@@ -14,7 +17,6 @@ rejection and its acknowledgement: the message is rejected again under the same 
 of rejections begins anew with the process, so each start may reject at most as many as the limit allows.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 
@@ -29,7 +31,7 @@ from kaiser_common.consumer import Consumer
 from kaiser_common.database import UNAVAILABLE, Verdict, verdict
 from kaiser_common.errors import Code
 from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
+from kaiser_common.quarantine import RejectedShare, device_of, reject
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 
@@ -47,8 +49,12 @@ _RETRY_S = 1.0
 _HALTED_LOOK_S = 1.0
 _HALTED_DELAY_S = 5.0
 _DELIVERIES = 3
-_WINDOW = 1000
+_DOUBTFUL_TRIES = 5
+"""After so many timeouts of a statement the messages are tried apart: one of them may be the cause."""
+_DOUBTS_KEPT = 1000
 _REASON_CHARACTERS = 300
+_SAMPLE = 16
+"""Of so many messages of a processed batch the devices are noted."""
 
 
 def reason_of(error: Exception) -> str:
@@ -70,37 +76,12 @@ def judge(error: Exception) -> Verdict:
     return verdict(error)
 
 
-class RejectedShare:
-    """How many of the last 1,000 messages of a consumer were rejected, against the limit."""
-
-    def __init__(self, share: float, least: int) -> None:
-        self._share = share
-        self._least = least
-        self._last: deque[bool] = deque(maxlen=_WINDOW)
-        self._rejected = 0
-
-    def note(self, rejected: bool, count: int = 1) -> None:
-        """Count messages as rejected or processed."""
-        for _ in range(min(count, _WINDOW)):
-            if len(self._last) == _WINDOW:
-                self._rejected -= self._last[0]
-            self._last.append(rejected)
-            self._rejected += rejected
-
-    def room(self, count: int) -> int:
-        """How many of so many rejections there may be until the limit is reached."""
-        trial = RejectedShare(self._share, self._least)
-        trial._last, trial._rejected = self._last.copy(), self._rejected
-        for number in range(count):
-            if trial.reached:
-                return number
-            trial.note(True)
-        return count
-
-    @property
-    def reached(self) -> bool:
-        """True once more than `least`, and more than the share, of the last 1,000 were rejected."""
-        return self._rejected > max(self._least, self._share * len(self._last))
+def may_be_the_message(error: Exception) -> bool:
+    """Whether an error that says "later" may be one message's own: a statement too long (57014), internal (XX)."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(may_be_the_message, error.exceptions))
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return state is not None and (state == "57014" or state.startswith("XX"))
 
 
 class DeadLetters:
@@ -188,6 +169,10 @@ class _Loop:
         self._hold = hold
         self._keeps_unreadable = keeps_unreadable
         self._share = letters.share()
+        self._held = 0
+        self._successes = self._successes_before = 0
+        self._doubted: dict[str, int] = {}
+        self._doubt_is_open = False
         self.halted = False
 
     async def process(self, batch: Sequence[Delivery]) -> None:
@@ -197,12 +182,13 @@ class _Loop:
         limit reached: that part and all behind it go back.
         """
         parts = [batch]
+        self._held, self._doubt_is_open, self._successes_before = 0, False, self._successes
         while parts:
             part = parts.pop()
             outcome = await self._outcome(part)
             if not isinstance(outcome, Exception):
                 left = await self._conclude(part, outcome)
-            elif judge(outcome) is Verdict.RETRY:
+            elif self._verdict(part, outcome) is Verdict.RETRY:
                 left = part
             elif len(part) > 1:
                 middle = len(part) // 2
@@ -225,12 +211,12 @@ class _Loop:
             if not isinstance(outcome, Exception):
                 if await self._reject_unreadable([part], outcome):
                     return [delivery]
-            elif judge(outcome) is Verdict.RETRY:
+            elif self._verdict([part], outcome) is Verdict.RETRY:
                 return [delivery]
             elif part.count > 1:
                 first, second = part.halves()
                 parts += [second, first]
-            elif judge(outcome) is not Verdict.REJECT and part.deliveries < _DELIVERIES:
+            elif self._has_another_try(part, outcome):
                 again = True
                 self._note_failed(part, outcome)
             elif not await self._put_aside(part, outcome):
@@ -240,6 +226,30 @@ class _Loop:
         else:
             await self._consumer.ack([delivery])
         return []
+
+    def _verdict(self, part: Sequence[Delivery], error: Exception) -> Verdict:
+        """What an error means for a part. RETRY becomes REJECT where the part was tried often and may be the cause,
+        unless the message before it failed alone too: then it is the database."""
+        found = judge(error)
+        if found is not Verdict.RETRY or not may_be_the_message(error) or self._doubt_is_open:
+            return found
+        tries = max(self._held, *(delivery.deliveries for delivery in part))
+        return Verdict.REJECT if tries >= _DOUBTFUL_TRIES else found
+
+    def _has_another_try(self, delivery: Delivery, error: Exception) -> bool:
+        """Whether a message or line that failed alone is delivered once more before it is rejected.
+
+        A bug has three deliveries. What may be the database's fault has them until something else was processed: of
+        the same batch, or since it first failed alone.
+        """
+        if not may_be_the_message(error):
+            return judge(error) is not Verdict.REJECT and delivery.deliveries < _DELIVERIES
+        if self._doubted.setdefault(delivery.origin, self._successes_before) < self._successes:
+            return False
+        while len(self._doubted) > _DOUBTS_KEPT:
+            del self._doubted[next(iter(self._doubted))]
+        self._doubt_is_open = True
+        return True
 
     async def _send_back(self, parts: Sequence[Sequence[Delivery]]) -> None:
         """Have messages delivered again later."""
@@ -255,8 +265,11 @@ class _Loop:
 
     async def _reject_unreadable(self, part: Sequence[Delivery], unreadable: Unreadable) -> Unreadable:
         """Count the lines of a part, and reject those that cannot be read; the ones that could not be rejected."""
-        self._share.note(False, sum(delivery.count for delivery in part) - sum(each.count for each, _ in unreadable))
-        admitted = unreadable[: self._share.room(len(unreadable))]
+        self._share.note_processed(
+            sum(delivery.count for delivery in part) - sum(each.count for each, _ in unreadable),
+            [device_of(delivery) for delivery in part[:: len(part) // _SAMPLE + 1]],
+        )
+        admitted = unreadable[: self._share.room([device_of(each) for each, _ in unreadable])]
         if not await self._put_unreadable(admitted):
             admitted = []
         elif len(admitted) < len(unreadable):
@@ -280,7 +293,7 @@ class _Loop:
                 subject=delivery.subject[:128],
                 reason=reason[:_REASON_CHARACTERS],
             )
-        self._share.note(True, len(unreadable))
+        self._share.note_rejected([device_of(delivery) for delivery, _ in unreadable])
         return True
 
     async def _outcome(self, part: Sequence[Delivery]) -> Exception | Unreadable:
@@ -295,15 +308,20 @@ class _Loop:
                     return error
                 log.warning("messages_postponed", consumer=self._consumer.name, messages=len(part), reason=_line(error))
                 self._postponed()
-                if not self._hold or await self._consumer.stopped_within(self._retry_s):
+                self._held += may_be_the_message(error)
+                if not self._hold or self._held >= _DOUBTFUL_TRIES:
+                    return error
+                if await self._consumer.stopped_within(self._retry_s):
                     return error
             else:
                 self._resumed()
+                self._successes += 1
+                self._doubt_is_open = False
                 return unreadable
             end_if_cancelled()
 
     def _note_failed(self, delivery: Delivery, error: Exception) -> None:
-        """Log that a handler failed on a message that it gets again: a bug has three tries, after 1 s and 2 s."""
+        """Log that a handler failed on a message that it gets again: a bug after 1 s and 2 s."""
         log.warning(
             "message_failed",
             consumer=self._consumer.name,
@@ -314,7 +332,7 @@ class _Loop:
 
     async def _put_aside(self, delivery: Delivery, error: Exception) -> bool:
         """Reject a message or a line. False: REJECTED cannot take it, or the limit is reached."""
-        refused = judge(error) is Verdict.REJECT
+        refused = judge(error) is not Verdict.BUG
         if self._share.reached:
             self._halt()
             return False
@@ -324,7 +342,8 @@ class _Loop:
         except BusUnavailable as away:
             log.warning("rejection_postponed", consumer=self._consumer.name, reason=_line(away))
             return False
-        self._share.note(True)
+        self._share.note_rejected([device_of(delivery)])
+        self._doubted.pop(delivery.origin, None)
         self._rejected()
         metrics.DEAD_LETTERS.labels(self._consumer.name, "refused" if refused else "bug").inc()
         log.error(

@@ -1,9 +1,10 @@
-"""Puts messages of the bus aside that can never be used, or lines of packs: into REJECTED."""
+"""Puts messages of the bus aside that can never be used, or lines of packs: into REJECTED, and counts them."""
 
 import base64
 import json
 import time
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 
 from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.errors import Code
@@ -12,6 +13,8 @@ from kaiser_common.schemas.event import RejectedMessage
 from kaiser_common.subjects import NO_DEVICE, rejected_subject
 from kaiser_common.topics import is_esp_id
 
+_WINDOW = 1000
+_DEVICES_KNOWN = 1000
 _MOST_KEPT_BYTES = 64 * 1024
 """So much of a payload is kept: longer is only what no service of ours has published."""
 
@@ -22,13 +25,13 @@ async def reject(bus: Bus, refused: Sequence[tuple[Delivery, str]], code: Code) 
     await bus.publish_batch(
         [
             Outgoing(
-                rejected_subject(code, _esp_id(delivery)),
+                rejected_subject(code, device_of(delivery)),
                 RejectedMessage(
                     topic=delivery.subject,
                     payload_base64=base64.b64encode(delivery.body[:_MOST_KEPT_BYTES]).decode(),
                     code=code,
                     message=reason,
-                    esp_id=_esp_id(delivery),
+                    esp_id=device_of(delivery),
                     received_at=now_ms,
                 )
                 .model_dump_json()
@@ -40,7 +43,77 @@ async def reject(bus: Bus, refused: Sequence[tuple[Delivery, str]], code: Code) 
     )
 
 
-def _esp_id(delivery: Delivery) -> str:
+class RejectedShare:
+    """Whether so much of a consumer's last 1,000 messages was rejected that the version, not the messages, is at fault.
+
+    That is so when more than `least`, and more than the share, were rejected, and more than that share of the devices
+    known to the consumer (the last 1,000) is among them. So a poisonous device of a fleet, or one in twenty with a bad
+    firmware, has its messages rejected for as long as it sends them, and stops the rejection of nobody else's. Where
+    a consumer knows one device alone, the limit is 1,000 rejections in a row. A message of no device counts as a
+    device of its own.
+    """
+
+    def __init__(self, share: float, least: int) -> None:
+        self._share = share
+        self._least = least
+        self._last: deque[str | None] = deque(maxlen=_WINDOW)  # the device of each rejected one, None for the others
+        self._rejected: Counter[str] = Counter()
+        self._known: dict[str, None] = {}
+
+    def note_processed(self, count: int, some_devices: Iterable[str] = ()) -> None:
+        """Count messages as processed. Of the devices a sample is enough."""
+        for device in some_devices:
+            self._know(device)
+        for _ in range(min(count, _WINDOW)):
+            self._append(None)
+
+    def note_rejected(self, devices: Iterable[str]) -> None:
+        """Count messages as rejected, each by its device."""
+        for device in devices:
+            self._know(device)
+            self._append(device)
+
+    def room(self, devices: Sequence[str]) -> int:
+        """How many of these rejections there may be, in this order, until the limit is reached."""
+        if not devices:
+            return 0
+        trial = RejectedShare(self._share, self._least)
+        trial._last, trial._rejected, trial._known = self._last.copy(), self._rejected.copy(), self._known.copy()
+        for number, device in enumerate(devices):
+            if trial.reached:
+                return number
+            trial.note_rejected([device])
+        return len(devices)
+
+    @property
+    def reached(self) -> bool:
+        """True once nothing more is to be rejected."""
+        count = self._rejected.total()
+        if count <= max(self._least, self._share * len(self._last)):
+            return False
+        nameless = max(0, self._rejected[NO_DEVICE] - 1)
+        failing, known = len(self._rejected) + nameless, len(self._known) + nameless
+        if failing == 1:
+            return known == 1 and count == _WINDOW
+        return failing > self._share * known
+
+    def _append(self, device: str | None) -> None:
+        if len(self._last) == _WINDOW and (oldest := self._last[0]) is not None:
+            self._rejected[oldest] -= 1
+            if not self._rejected[oldest]:
+                del self._rejected[oldest]
+        self._last.append(device)
+        if device is not None:
+            self._rejected[device] += 1
+
+    def _know(self, device: str) -> None:
+        self._known.pop(device, None)
+        self._known[device] = None
+        if len(self._known) > _DEVICES_KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+def device_of(delivery: Delivery) -> str:
     """The device in `esp.<two tokens of kind>.<kaiser_id>.<esp_id>…` or `esp.downlink.<kaiser_id>.<esp_id>`, or that a
     line of a pack names; nobody where the subject is of another form and the line cannot be read."""
     tokens = delivery.subject.split(".")
