@@ -107,6 +107,14 @@ async def test_an_actuator_is_put_with_its_settings(gateway, module_bus):
     assert (settings["actuator_type"], settings["interlocks"]) == ("pump", [26])
 
 
+@pytest.mark.parametrize("body", [{"max_runtime": 60}, {"max_runtime_s": 60, "duration": 5}, {"Active": False}])
+async def test_an_actuator_with_a_misspelt_setting_is_422_and_nobody_is_asked(gateway, module_bus, body):
+    async with owner(module_bus, {"put": ACTUATOR}) as asked, gateway.http("operator") as http:
+        answer = await http.put("/api/v1/actuators/ESP_A/25", json={"actuator_type": "pump", **body})
+    assert answer.status_code == 422, answer.text
+    assert asked == []
+
+
 async def test_a_command_is_202_with_its_place_and_carries_the_idempotency_key(gateway, module_bus):
     async with owner(module_bus, {"command": COMMAND}) as asked, gateway.http("operator") as http:
         response = await http.post(
