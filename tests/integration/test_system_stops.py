@@ -1,0 +1,213 @@
+"""Cases of the security review about stops, through the whole stack: what emulated devices and their pumps do."""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import paho.mqtt.client as paho
+import psycopg
+import pytest
+from firmware_a import FirmwareA
+from firmware_b import FirmwareB
+from firmware_device import Actuator, Board, Flash
+from harness import Stack, wait_until
+
+PUMP = 25
+STOP, CLEAR = "/api/v1/actuators/emergency_stop", "/api/v1/actuators/clear_emergency"
+SLOW_S = 3.0
+FLEET = 200
+
+
+def address(stack: Stack) -> tuple[str, int]:
+    return stack.addresses["mqtt_host"], stack.addresses["mqtt_port"]
+
+
+@pytest.fixture
+def rest(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.sign_in() as rest:
+        rest.timeout = httpx.Timeout(60.0)
+        yield rest
+
+
+@pytest.fixture
+def esp_id(stack: Stack, rest: httpx.Client) -> str:
+    """A registered device with a pump, and one that will be emulated."""
+    [esp_id] = stack.register(1)
+    register_pump(rest, esp_id)
+    return esp_id
+
+
+def register_pump(rest: httpx.Client, esp_id: str) -> None:
+    rest.put(f"/api/v1/actuators/{esp_id}/{PUMP}", json={"actuator_type": "pump"}).raise_for_status()
+
+
+def with_pump() -> Flash:
+    return Flash(actuators={PUMP: Actuator(PUMP, "pump", "Pump")})
+
+
+def stops(rest: httpx.Client, esp_id: str | None) -> list[dict[str, Any]]:
+    """The stops in force of a device, or of everything."""
+    answer = rest.get("/api/v1/actuators/emergencies")
+    answer.raise_for_status()
+    return [stop for stop in answer.json()["items"] if stop["esp_id"] == esp_id]
+
+
+def online(rest: httpx.Client, esp_id: str) -> bool:
+    answer = rest.get(f"/api/v1/esp/devices/{esp_id}")
+    return answer.status_code == 200 and answer.json()["online"] is True
+
+
+def command(rest: httpx.Client, esp_id: str, name: str) -> int:
+    return rest.post(f"/api/v1/actuators/{esp_id}/{PUMP}/command", json={"command": name}).status_code
+
+
+def emergencies(board: Board) -> list[str]:
+    """The commands of all emergency messages that a device heard, its own and the broadcasts, oldest first."""
+    topics = (board.topic("actuator/emergency"), "kaiser/broadcast/emergency")
+    return [str(heard.body.get("command")) for heard in list(board.heard) if heard.topic in topics]
+
+
+@contextmanager
+def table_of_stops_locked(stack: Stack) -> Iterator[None]:
+    """While entered, no statement on actuator.emergencies comes to an end."""
+    with psycopg.connect(stack.addresses["database_url"], connect_timeout=5) as connection:
+        connection.execute("LOCK TABLE actuator.emergencies IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def free(rest: httpx.Client, esp_id: str) -> None:
+    """Clear a device's stop and wait until it is gone."""
+    wait_until(
+        lambda: not stops(rest, esp_id) or (rest.post(CLEAR, json={"esp_id": esp_id}) and not stops(rest, esp_id)),
+        "the stop is cleared",
+    )
+
+
+@pytest.mark.parametrize("firmware", [FirmwareA, FirmwareB])
+def test_a_stop_pressed_during_a_slow_clear_is_in_force(stack: Stack, rest: httpx.Client, esp_id: str, firmware: Any):
+    with firmware(address(stack), esp_id, flash=with_pump(), clear_refused_s=0.0) as device:
+        board: Board = device.board
+        pump = board.flash.actuators[PUMP]
+        wait_until(lambda: command(rest, esp_id, "ON") == 202, "it is online")
+        wait_until(lambda: pump.on, "the pump runs")
+        assert rest.post(STOP, json={"esp_id": esp_id, "reason": "first"}).status_code == 200
+        wait_until(lambda: pump.stopped, "the pump is stopped")
+        with table_of_stops_locked(stack), ThreadPoolExecutor(1) as other:
+            clear: Future[httpx.Response] = other.submit(
+                rest.post, CLEAR, json={"esp_id": esp_id, "reason": "floor is dry"}
+            )
+            began = time.monotonic()
+            wait_until(lambda: clear.done() or time.monotonic() > began + SLOW_S / 3, "the clear was asked")
+            second = rest.post(STOP, json={"esp_id": esp_id, "reason": "hand in pump"})
+            assert second.status_code == 200, second.text
+            wait_until(lambda: time.monotonic() > began + SLOW_S, "the database is slow")
+        wait_until(lambda: not any(stop["clearing"] for stop in stops(rest, esp_id)), "no clear is under way")
+        [stop] = stops(rest, esp_id)
+        assert stop["reason"] == "hand in pump"
+        assert command(rest, esp_id, "ON") == 423
+        assert pump.stopped
+        assert not pump.on
+        assert emergencies(board)[-1] == "emergency_stop"
+        free(rest, esp_id)
+
+
+def test_a_device_that_restarted_unseen_under_a_stop_is_stopped_again(stack: Stack, rest: httpx.Client, esp_id: str):
+    device = FirmwareA(address(stack), esp_id, flash=with_pump(), interval_s=0.3, clear_refused_s=0.0)
+    board = device.board
+    with device:
+        wait_until(lambda: online(rest, esp_id), "it is online")
+        board.boot_at -= 10_000  # it has run for hours
+        told = len(board.said_on("system/heartbeat"))
+        wait_until(lambda: len(board.said_on("system/heartbeat")) > told, "it says for how long it runs")
+        rest.post(STOP, json={"esp_id": esp_id, "reason": "leak"}).raise_for_status()
+        wait_until(lambda: board.flash.actuators[PUMP].stopped, "the pump is stopped")
+        board.leave()  # with DISCONNECT: no will, so nobody hears that it went
+        board.power_on()
+        wait_until(lambda: board.flash.actuators[PUMP].stopped, "the stop is sent again")
+        assert command(rest, esp_id, "ON") == 423
+        free(rest, esp_id)
+
+
+class Listener:
+    """Every emergency message at the broker: the last command of each topic, and of the broadcast, in order."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._lock = threading.Lock()
+        self.last: dict[str, str] = {}
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"listener-{secrets.token_hex(3)}")
+        self._subscribed = threading.Event()
+        self._client.on_connect = lambda *_: self._client.subscribe(
+            [("kaiser/god/esp/+/actuator/emergency", 1), ("kaiser/broadcast/emergency", 1)]
+        )
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._on_message
+        self._client.connect(*address(stack))
+        self._client.loop_start()
+        assert self._subscribed.wait(60)
+
+    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        levels = message.topic.split("/")
+        said = json.loads(message.payload)["command"]
+        with self._lock:
+            if levels[1] == "broadcast":  # every device hears it
+                self.last = dict.fromkeys([*self.last, "everyone"], said)
+            else:
+                self.last[levels[3]] = said
+
+    def told(self, esp_id: str) -> str:
+        """The last that a device was told."""
+        with self._lock:
+            return self.last.get(esp_id) or self.last.get("everyone", "")
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_a_stop_of_everything_during_a_clear_of_everything_leaves_nobody_cleared(stack: Stack, rest: httpx.Client):
+    esp_ids = stack.register(FLEET)
+    ends = (esp_ids[0], esp_ids[-1])
+    for esp_id in ends:
+        register_pump(rest, esp_id)
+    listener = Listener(stack)
+    try:
+        with (
+            FirmwareA(address(stack), ends[0], flash=with_pump(), clear_refused_s=0.0) as first,
+            FirmwareB(address(stack), ends[1], flash=with_pump(), clear_refused_s=0.0) as last,
+        ):
+            pumps = [device.board.flash.actuators[PUMP] for device in (first, last)]
+            wait_until(lambda: all(online(rest, esp_id) for esp_id in ends), "both are online")
+            rest.post(STOP, json={"reason": "first"}).raise_for_status()
+            wait_until(lambda: all(pump.stopped for pump in pumps), "both are stopped")
+            with ThreadPoolExecutor(1) as other:
+                clear = other.submit(rest.post, CLEAR, json={"all": True})
+                # as soon as the first device hears of the clear, while the others' are on their way
+                wait_until(lambda: clear.done() or "clear_emergency" in listener.last.values(), "the clear is sent")
+                rest.post(STOP, json={"reason": "again"}).raise_for_status()
+            in_force = [stop["reason"] for stop in stops(rest, None)]
+            assert in_force == ["again"]
+            wait_until(
+                lambda: not any(stop["clearing"] for each in (*ends, None) for stop in stops(rest, each)),
+                "no clear is under way",
+            )
+            wait_until(lambda: all(pump.stopped for pump in pumps), "both are stopped again")
+            wait_until(
+                lambda: {listener.told(esp_id) for esp_id in esp_ids} == {"emergency_stop"},
+                "the last that each of the fleet is told is a stop",
+            )
+            assert [stop["reason"] for stop in stops(rest, None)] == ["again"]
+            assert all(command(rest, esp_id, "ON") == 423 for esp_id in ends)
+            wait_until(
+                lambda: (
+                    rest.post(CLEAR, json={"all": True}) and not stops(rest, None) and not any(p.stopped for p in pumps)
+                ),
+                "everything is free",
+            )
+    finally:
+        listener.close()
