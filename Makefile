@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check
+.PHONY: help install run demo demo-remove send doctor test test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ doctor: install ## look at the running parts and say what would lose data or fai
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not faults and not speed" $(ARGS)
+
+test-clocks: install ## the tests without servers at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
+	@$(BIN)/python tests/clocks.py $(CLOCK) -- -q -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 speed: install ## the tests that assert seconds or CPU time, one after the other on a quiet machine
 	@$(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)

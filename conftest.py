@@ -34,6 +34,8 @@ from own_ports import own_ports
 from xdist.scheduler import LoadFileScheduling
 
 _TEMPLATE = "kaiser_template"
+_SERVERS = {"server_folder", "free_port", "storage", "make_server_database"}
+_WHOLE_SYSTEM = Path(__file__).parent / "tests"
 
 
 class ByStack(LoadFileScheduling):
@@ -52,6 +54,13 @@ class ByStack(LoadFileScheduling):
 def pytest_configure(config: pytest.Config) -> None:
     """Killed, a run leaves no process behind, and neither does one of its workers."""
     guard("PYTEST_WORKER_OF_CHILD" if hasattr(config, "workerinput") else "PYTEST_RUN_OF_CHILD")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server or a process of its own, by what leads to one."""
+    for item in items:
+        if not _SERVERS.isdisjoint(getattr(item, "fixturenames", ())) or _WHOLE_SYSTEM in item.path.parents:
+            item.add_marker(pytest.mark.servers)
 
 
 @pytest.hookimpl(optionalhook=True)
