@@ -34,7 +34,7 @@ from own_ports import own_ports
 from xdist.scheduler import LoadFileScheduling
 
 _TEMPLATE = "kaiser_template"
-_SERVERS = {"server_folder", "free_port", "storage", "make_server_database"}
+_SERVERS = {"server_folder", "free_port", "storage", "make_server_database", "mqtt_broker"}
 _WHOLE_SYSTEM = Path(__file__).parent / "tests"
 
 

@@ -28,6 +28,7 @@ from kaiser_common.schemas.device import DeviceRecord
 DEVICES = ("ESP_A", "ESP_B", "ESP_C")
 REFUSES_MS = 5_000
 TARGETS = st.sampled_from(((None, None), (None, None), ("ESP_A", None), ("ESP_B", None), ("ESP_A", 5)))
+ADA, BOB = Caller(user="ada", role="operator"), Caller(user="bob", role="operator")
 ANY = st.integers(min_value=0, max_value=1_000_000)
 
 
@@ -306,7 +307,7 @@ class StopsModel(RuleBasedStateMachine):
 
     @rule(replica=st.integers(0, 1), whom=TARGETS)
     def press(self, replica, whom) -> None:
-        stop = self.replicas[replica].api.stop(EmergencyStop(esp_id=whom[0], gpio=whom[1]), Caller(user="ada"))
+        stop = self.replicas[replica].api.stop(EmergencyStop(esp_id=whom[0], gpio=whom[1]), ADA)
         self.presses.append((key_of(*whom), self.run(replica, stop)))
 
     @rule(replica=st.integers(0, 1), whom=TARGETS)
@@ -315,7 +316,7 @@ class StopsModel(RuleBasedStateMachine):
         if held is not None:
             self.asked.add(held.stop.emergency_id)
         request = ClearEmergency(esp_id=whom[0], gpio=whom[1], all=whom[0] is None)
-        self.run(replica, self.replicas[replica].api.clear(request, Caller(user="bob")))
+        self.run(replica, self.replicas[replica].api.clear(request, BOB))
 
     @rule(calls=st.integers(1, 12))
     def flow(self, calls) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+from kaiser_common.schemas.actuator import EmergencyAnswer
+from kaiser_common.schemas.device import Intent, ScanResult, Session
 from kaiser_common.schemas.event import EVENT_MODELS
 from kaiser_common.subjects import STREAMS
-from kaiser_common.topics import Kind, is_downlink
+from kaiser_common.topics import BUS_KINDS, Kind, is_downlink
 from kaiser_gateway.asyncapi import DEVICE_MODELS, document
 
 OFFICIAL = json.loads((Path(__file__).parent / "vendor" / "asyncapi-3.0.0.json").read_text())
@@ -45,8 +47,14 @@ def test_every_reference_of_the_document_leads_somewhere():
 
 
 def test_every_kind_of_device_message_and_every_stream_is_described():
-    on_the_bus = {kind for kind in Kind if not is_downlink(kind) and kind is not Kind.SENSOR_BATCH}
-    assert set(DEVICE_MODELS) == on_the_bus
+    elsewhere = {*BUS_KINDS, Kind.SENSOR_BATCH, Kind.QUEUE_PRESSURE}
+    assert set(DEVICE_MODELS) == {kind for kind in Kind if not is_downlink(kind)} - elsewhere
+    assert {DEVICE_MODELS[kind] for kind in (Kind.EMERGENCY_RESPONSE, Kind.INTENT, Kind.SCAN, Kind.SESSION)} == {
+        EmergencyAnswer,
+        Intent,
+        ScanResult,
+        Session,
+    }
     addresses = [channel["address"] for channel in document("h", False)["channels"].values()]
     for stream in STREAMS:
         for subject in stream.subjects:

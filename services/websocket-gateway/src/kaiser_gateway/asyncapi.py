@@ -4,44 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaiser_common import __version__
-from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus
+from kaiser_common.dialect import SAID
 from kaiser_common.schemas.api.logic import Execution
-from kaiser_common.schemas.device import (
-    AliveDigest,
-    ConfigResponse,
-    DeviceError,
-    Diagnostics,
-    Discovery,
-    Downlink,
-    Heartbeat,
-    SystemResponse,
-    Will,
-    ZoneAck,
-)
+from kaiser_common.schemas.device import AliveDigest, Downlink
 from kaiser_common.schemas.event import EVENT_MODELS, OutboxMessage, RejectedMessage
-from kaiser_common.schemas.sensor import Reading, SensorResponse
-from kaiser_common.topics import Kind
+from kaiser_common.topics import BUS_KINDS, Kind
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from kaiser_gateway.envelope import ANSWERS
 from kaiser_gateway.messages import ACTIONS
 
-DEVICE_MODELS: dict[Kind, type[BaseModel]] = {
-    Kind.SENSOR_DATA: Reading,
-    Kind.SENSOR_RESPONSE: SensorResponse,
-    Kind.ACTUATOR_STATUS: ActuatorStatus,
-    Kind.ACTUATOR_RESPONSE: ActuatorResponse,
-    Kind.ACTUATOR_ALERT: ActuatorAlert,
-    Kind.HEARTBEAT: Heartbeat,
-    Kind.WILL: Will,
-    Kind.SYSTEM_ERROR: DeviceError,
-    Kind.DIAGNOSTICS: Diagnostics,
-    Kind.SYSTEM_RESPONSE: SystemResponse,
-    Kind.CONFIG_RESPONSE: ConfigResponse,
-    Kind.ZONE_ACK: ZoneAck,
-    Kind.DISCOVERY: Discovery,
-}
+DEVICE_MODELS: dict[Kind, type[BaseModel]] = {kind: said.model for kind, said in SAID.items() if kind not in BUS_KINDS}
 """The body of each kind of device message on the bus."""
 
 _OF_A_GPIO = ("sensor.", "actuator.")
@@ -165,7 +139,8 @@ def _bus_channels(schema: Any) -> dict[str, dict[str, Any]]:
 
 
 def _device_address(kind: Kind) -> str:
-    gpio = ".{gpio}" if kind.value.startswith(_OF_A_GPIO) else ""
+    of_a_gpio = kind.value.startswith(_OF_A_GPIO) and kind is not Kind.EMERGENCY_RESPONSE
+    gpio = ".{gpio}" if of_a_gpio else ""
     return f"esp.{kind.value}.{{kaiser_id}}.{{esp_id}}{gpio}"
 
 
