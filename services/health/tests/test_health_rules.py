@@ -67,6 +67,25 @@ def test_a_reboot_shows_in_the_boot_id_or_the_uptime(uptime, boot_id, last_uptim
     assert has_rebooted(uptime, boot_id, last_uptime, last_boot_id) is rebooted
 
 
+@pytest.mark.parametrize(
+    ("uptime", "last_uptime", "elapsed_s", "rebooted"),
+    [
+        (62, 2, 60.0, False),
+        (62, 2, 65.0, False),
+        (40, 2, 60.0, True),
+        (40, 0, 45.0, False),
+        (4000, 60, 3_940.0, False),
+        (4000, 60, None, False),
+        (0, 0, 60.0, False),
+        (70, 70, 3_600.0, False),
+    ],
+)
+def test_a_reboot_whose_first_heartbeat_was_lost_shows_in_an_uptime_below_the_time_since_the_last(
+    uptime, last_uptime, elapsed_s, rebooted
+):
+    assert has_rebooted(uptime, None, last_uptime, None, elapsed_s) is rebooted
+
+
 SCOPES = st.frozensets(st.sampled_from(["sensor", "actuator"]), min_size=1)
 SAID = st.lists(
     st.tuples(st.sampled_from(["sensor", "actuator", "system"]), st.sampled_from(["applied", "partial", "failed"]))

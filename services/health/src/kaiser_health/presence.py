@@ -41,15 +41,32 @@ def will_counts(
     )
 
 
-def has_rebooted(uptime: int | None, boot_id: str | None, last_uptime: int | None, last_boot_id: str | None) -> bool:
-    """Whether a device has restarted between two heartbeats: another boot id, or an uptime that fell.
+_DELAY_S = 5
+"""By how much a heartbeat may come later than the one before it did, in relation."""
 
-    Either is enough: a boot id that is kept in memory outlives a watchdog's restart. An uptime that wraps (after 49
-    days, counted in ms) reads as a restart; that asks for states again and does no harm.
+
+def has_rebooted(
+    uptime: int | None,
+    boot_id: str | None,
+    last_uptime: int | None,
+    last_boot_id: str | None,
+    elapsed_s: float | None = None,
+) -> bool:
+    """Whether a device has restarted between two heartbeats: another boot id, an uptime that fell, or one that is less
+    than the time since the heartbeat before (`elapsed_s`, None without one), as after a restart whose first heartbeat
+    was lost.
+
+    Each is enough: a boot id that is kept in memory outlives a watchdog's restart. An uptime that wraps (after 49
+    days, counted in ms) reads as a restart, and so may a heartbeat that waited in the broker soon after a boot; that
+    asks for states and sends stops again, and does no harm.
     """
     if boot_id is not None and last_boot_id is not None and boot_id != last_boot_id:
         return True
-    return uptime is not None and last_uptime is not None and uptime < last_uptime
+    if uptime is None or last_uptime is None:
+        return False
+    if uptime == last_uptime:
+        return False  # two heartbeats of one second, or a firmware whose uptime stands still
+    return uptime < last_uptime or (elapsed_s is not None and uptime < elapsed_s - _DELAY_S)
 
 
 def new_pending(pending: int, most: int, permitted: int, candidates: int) -> int:

@@ -163,10 +163,12 @@ async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[L
         beats = [each for each in of_device[esp_id] if beat_at is None or each.seen_at > beat_at]
         if not beats:
             continue
-        uptime, boot_id = last_uptime, last_boot_id
+        uptime, boot_id, before = last_uptime, last_boot_id, beat_at
         boots, ip, details = 0, None, "{}"
         for beat in beats:
-            boots += has_rebooted(beat.uptime, beat.boot_sequence_id, uptime, boot_id)
+            elapsed_s = (beat.seen_at - before).total_seconds() if before is not None else None
+            boots += has_rebooted(beat.uptime, beat.boot_sequence_id, uptime, boot_id, elapsed_s)
+            before = beat.seen_at if beat.uptime is not None else before
             uptime = beat.uptime if beat.uptime is not None else uptime
             boot_id, ip, details = beat.boot_sequence_id or boot_id, beat.wifi_ip or ip, beat.details or details
         rows.append((esp_id, beats[-1].seen_at, boots, boot_id, ip, details))
