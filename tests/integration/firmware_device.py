@@ -182,6 +182,16 @@ class Board:
         client.loop_start()
         assert self._subscribed.wait(_WAIT_S), f"{self.esp_id} is not connected"
 
+    def share(self, client: paho.Client) -> None:
+        """Boot on a connection that carries many boards and stays open; `take` then hands over what came on it. Neither
+        the will nor the loop comes by that."""
+        self.flash.boots += 1
+        self.boot_at = time.monotonic()
+        self.stopped_at = None
+        for actuator in self.flash.actuators.values():
+            actuator.stopped, actuator.on = False, actuator.default_on
+        self._client = client
+
     def power_cut(self) -> None:
         """The socket goes without a DISCONNECT; what was not in flash is lost."""
         client, self._client = self._client, None
@@ -238,14 +248,25 @@ class Board:
             self._client.subscribe(list(filters))
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        heard = self._received(message)
+        if heard is not None:
+            self._events.put(lambda: self._hear(heard))
+
+    def take(self, message: paho.MQTTMessage) -> None:
+        """What came on a shared connection, at once and in the caller's thread."""
+        heard = self._received(message)
+        if heard is not None:
+            self._hear(heard)
+
+    def _received(self, message: paho.MQTTMessage) -> Heard | None:
         size = len(message.topic.encode()) + len(message.payload)
         if size > self._firmware.packet_limit(message.topic):
             self.dropped.append(message.topic)
             self.note(f"dropped {size} bytes on {message.topic}")
-            return
+            return None
         heard = Heard(message.topic, message.payload.decode(errors="replace"), message.qos, message.retain)
         self.heard.append(heard)
-        self._events.put(lambda: self._hear(heard))
+        return heard
 
     def _hear(self, heard: Heard) -> None:
         try:

@@ -788,6 +788,22 @@ async def test_a_device_that_refuses_a_stop_has_each_actuator_switched_off_and_i
     assert await refusal(life.send("ON")) == (423, 5405)
 
 
+async def test_a_device_that_refuses_a_clear_is_not_taken_for_one_that_refuses_a_stop(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(5)
+    await life.look()
+    before = await life.outbox()
+    await life.say(life.answer("error", error="clear_failed", message="Safety verification failed"))
+    assert await life.outbox() == before
+    assert all(event["event"] != "emergency_refused" for event in await life.events("system_event"))
+    life.wait(5)
+    await life.look()
+    assert (await life.emergencies())[-2:] == ["clear_emergency", "clear_emergency"]
+    assert await refusal(life.send("ON")) == (423, 5405)
+
+
 async def test_alerts_that_repeat_a_stop_or_refuse_a_clear_make_no_stop(life):
     await life.pump()
     text = "Actuator in emergency stop state. Clear emergency first."

@@ -159,7 +159,7 @@ class World:
         self.stopped_at: dict[str, int | None] = dict.fromkeys(DEVICES)
         self.last: dict[str, str] = dict.fromkeys(DEVICES, "nothing")
         """The last emergency message on the device's own topic or the broadcast, refused or not."""
-        self.answers: list[str] = []
+        self.answers: list[tuple[str, int]] = []
         self.doubtful: set[str] = set()
         """Devices whose answer came in after they had heard a newer stop: answers carry nothing that tells them apart,
         so the stop may end while the device is still stopped. It stays stopped, which is the safe side."""
@@ -220,7 +220,7 @@ class World:
         if stopped_at is not None and self.now - stopped_at < REFUSES_MS:
             return  # alert verification_failed
         self.stopped_at[esp_id] = None
-        self.answers.append(esp_id)
+        self.answers.append((esp_id, self.now))
 
 
 class Ledger:
@@ -416,11 +416,11 @@ class StopsModel(RuleBasedStateMachine):
     @rule(replica=st.integers(0, 1), lost=st.booleans(), again=st.booleans())
     def answer(self, replica, lost, again) -> None:
         if self.world.answers:
-            esp_id = self.world.answers[0] if again else self.world.answers.pop(0)
+            esp_id, at = self.world.answers[0] if again else self.world.answers.pop(0)
             if not lost and self.world.stopped_at[esp_id] is not None:
                 self.world.doubtful.add(esp_id)
             if not lost:
-                self.run(replica, self.replicas[replica].clears.confirmed(esp_id, 1))
+                self.run(replica, self.replicas[replica].clears.confirmed(esp_id, 1, at))
 
     @rule(ms=st.sampled_from((200, 2_000, 5_100, 16_000)))
     def time_passes(self, ms) -> None:

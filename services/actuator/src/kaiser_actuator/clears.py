@@ -11,7 +11,7 @@ from kaiser_common.schemas.device import DeviceRecord
 
 from kaiser_actuator import unit_store
 from kaiser_actuator.emergencies import EVERYTHING
-from kaiser_actuator.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, ready_at, what_is_due
+from kaiser_actuator.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, what_is_due
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.stops import Stops
 
@@ -74,16 +74,17 @@ class Clears:
             await self._stops.send_clears(fresh, read_up_to)
             self._sent |= {each.held.stop.esp_id or "": _mark(each) for each in fresh}
 
-    async def confirmed(self, esp_id: str, sequence: int) -> None:
+    async def confirmed(self, esp_id: str, sequence: int, received_at: int) -> None:
         """A device says that it took a clear: its stop ends, what else holds it is sent again.
 
         `sequence`: the place of its message in the stream DEVICES; alerts before it are echoes of the stop.
+        `received_at`: when ingest had it, ms; what it said before this replica sent it the stop last is no answer.
         """
-        change = confirmed(self._stops.board(), esp_id, self._stops.told, self._now_ms())
+        change = confirmed(self._stops.board(), esp_id, self._stops.told, min(received_at, self._now_ms()))
         held = self._stops.held(esp_id)
         if change is None or held is None or held.clearing is None:
             return
-        clear = SendClear(held, (self._now_ms() - ready_at(held.stop, self._stops.told)) // REPEAT_MS)
+        clear = SendClear(held, self._now_ms() // REPEAT_MS)
         if self._sent.get(esp_id, (0, 0))[0] != held.revision:  # a report of `normal` may be faster than our look
             await self._stops.send_clears([clear], self._stops.read_up_to)
             self._sent[esp_id] = _mark(clear)

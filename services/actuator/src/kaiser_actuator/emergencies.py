@@ -9,6 +9,8 @@ from kaiser_common.topics import WHOLE_DEVICE_GPIO
 EVERYTHING = "all"
 """Key of the stop of all devices."""
 
+CLEAR_REFUSED = "clear_failed"
+"""The error of a device that refuses a clear: it verifies for 5 s that clearing is safe."""
 BY_DEVICE = "device "
 """raised_by of a stop that a device raised: this and its esp_id."""
 IN_STOP_STATE = "in emergency stop state"

@@ -56,7 +56,8 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class SendClear:
-    """Send a clear to a device; `attempt` tells repetitions apart."""
+    """Send a clear to a device; `attempt` tells repetitions apart: the number of `REPEAT_MS` since 1970, which no
+    restart counts anew, for NATS drops an id that it has had."""
 
     held: Held
     attempt: int
@@ -139,14 +140,15 @@ def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int],
         if now_ms >= max(ready, held.clearing.asked_at) + CONFIRMS_MS:
             changes.append(Put(key, _kept(held.stop), held.revision))
         elif now_ms >= ready:
-            clears.append(SendClear(held, (now_ms - ready) // REPEAT_MS))
+            clears.append(SendClear(held, now_ms // REPEAT_MS))
     return Due(tuple(changes), tuple(clears))
 
 
-def confirmed(board: Board, esp_id: str, told: Mapping[str, int], now_ms: int) -> Delete | None:
-    """What a device's confirmation of a clear ends: its own stop, once the clear may have been sent."""
+def confirmed(board: Board, esp_id: str, told: Mapping[str, int], said_at: int) -> Delete | None:
+    """What a device's confirmation of a clear ends: its own stop, if it was said (ms) when the clear may have been
+    sent."""
     held = board.get(esp_id)
-    if held is None or held.clearing is None or EVERYTHING in board or now_ms < ready_at(held.stop, told):
+    if held is None or held.clearing is None or EVERYTHING in board or said_at < ready_at(held.stop, told):
         return None
     return Delete(esp_id, held.revision)
 

@@ -17,7 +17,15 @@ from kaiser_actuator import emergency_store, metrics, outgoing, unit_store
 from kaiser_actuator.clears import Clears
 from kaiser_actuator.commands import Answer
 from kaiser_actuator.decode import Batch, Message, Sent, decode, time_of
-from kaiser_actuator.emergencies import BY_DEVICE, CRITICAL, IN_STOP_STATE, covering, key_of, target_of_alert
+from kaiser_actuator.emergencies import (
+    BY_DEVICE,
+    CLEAR_REFUSED,
+    CRITICAL,
+    IN_STOP_STATE,
+    covering,
+    key_of,
+    target_of_alert,
+)
 from kaiser_actuator.emergency_core import holds
 from kaiser_actuator.emergency_ledger import EmergencyLedger
 from kaiser_actuator.history_store import Entry
@@ -81,26 +89,30 @@ class Inbox:
     async def _take_answers(self, batch: Batch) -> None:
         """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is
         switched off pin by pin. A replayed message says nothing of now."""
-        said: dict[str, int] = {}
+        said: dict[str, tuple[int, int]] = {}
         for message, sequence in batch.messages:
             if isinstance(message, ActuatorStatus) and message.emergency == "normal" and not message.replayed:
-                said[message.esp_id] = sequence
+                said[message.esp_id] = (sequence, message.received_at)
         for answer, sequence in batch.answers:
             if answer.replayed:
                 continue
             if answer.answer == "error":
                 await self._refused(answer)
             elif CLEARED in (answer.status, answer.state, answer.outcome) or answer.answer == "recovery":
-                said[answer.esp_id] = sequence
-        for esp_id, sequence in said.items():
-            await self._clears.confirmed(esp_id, sequence)
+                said[answer.esp_id] = (sequence, answer.received_at)
+        for esp_id, (sequence, received_at) in said.items():
+            await self._clears.confirmed(esp_id, sequence, received_at)
 
     async def _refused(self, answer: EmergencyAnswer) -> None:
-        """A device did not take an emergency, as for a wrong token: the stop stays in force, each pin gets OFF."""
+        """A device did not take an emergency, as for a wrong token: the stop stays in force, each pin gets OFF. A clear
+        that comes too soon is refused too; its device is stopped, and hears the clear again."""
         held = holds(self._stops.board(), answer.esp_id)
         if not held:
             return
         why = answer.message or answer.error or "no reason given"
+        if answer.error == CLEAR_REFUSED:
+            log.info("clear_refused", esp_id=answer.esp_id, why=why)
+            return
         log.error("emergency_refused", esp_id=answer.esp_id, why=why)
         async with self._pool.connection() as connection:
             pins = await unit_store.pins(connection, answer.esp_id)

@@ -1,0 +1,193 @@
+"""Emergency stops of a thousand devices, pressed and cleared by two operators at once in an order drawn by chance.
+
+Asserted on the pumps: when all has come to rest, what is in force and what each device did agree; and a stop that was
+answered after every clear was asked holds. FAULTS_SEED repeats a run, as far as the machine's timing lets it.
+"""
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from crowd import PUMP, Crowd
+from harness import Stack, wait_until
+from trial import SETTINGS
+
+DEVICES = {True: 1000, False: 200}
+ROUNDS = {True: 50, False: 3}
+STOP, CLEAR = "/api/v1/actuators/emergency_stop", "/api/v1/actuators/clear_emergency"
+PRESSES_S = 6.0
+"""For how long operators press and clear in a round; a device takes a clear 5 s after its stop."""
+REST_S = 180.0
+_WAYS = ("stop", "stop", "stop all", "clear", "clear", "clear", "clear all", "clear all", "boot", "kill")
+
+
+@dataclass(slots=True)
+class Done:
+    """What an operator did, with its times of asking; `whom` is None for everything."""
+
+    what: str
+    whom: str | None
+    asked_at: float
+    status: int = 0
+
+
+@dataclass
+class Round:
+    """Two operators; what they did so far."""
+
+    stack: Stack
+    crowd: Crowd
+    few: list[str]
+    draw: random.Random
+    done: list[Done] = field(default_factory=list)
+
+    def operate(self, until: float, seed: int) -> None:
+        draw = random.Random(seed)
+        with self.stack.sign_in() as rest, ThreadPoolExecutor(8) as answers:
+            while time.monotonic() < until:
+                way = draw.choice(_WAYS)
+                whom = draw.choice(self.few)
+                answers.submit(self._one, rest, way, None if way.endswith("all") else whom)
+                time.sleep(draw.choice((0.0, 0.02, 0.1, 0.5)))
+
+    def _one(self, rest: httpx.Client, way: str, whom: str | None) -> None:
+        if way == "boot":
+            assert whom is not None
+            self.crowd.boot(whom)
+            return
+        if way == "kill":
+            if self.draw.random() < 0.2:
+                self.stack.kill(self.draw.choice(("actuator", "ingest")))
+            return
+        done = Done(way.partition(" ")[0], whom, time.monotonic())
+        self.done.append(done)
+        target = {"all": True} if way == "clear all" else {"esp_id": whom} if whom else {}
+        try:
+            done.status = rest.post(STOP if done.what == "stop" else CLEAR, json=target).status_code
+        except httpx.HTTPError:
+            done.status = -1
+
+    def must_be_stopped(self, esp_id: str) -> bool:
+        """Whether a stop of the device was answered 200 that no clear was asked behind."""
+        about = [each for each in self.done if each.whom in (None, esp_id)]
+        stops = [each.asked_at for each in about if each.what == "stop" and each.status == 200]
+        clears = [each.asked_at for each in about if each.what == "clear"]
+        return bool(stops) and max(stops) > max(clears, default=0.0)
+
+
+def in_force(rest: httpx.Client) -> list[dict]:
+    answer = rest.get("/api/v1/actuators/emergencies")
+    answer.raise_for_status()
+    return list(answer.json()["items"])
+
+
+def covered(stops: list[dict], esp_ids: list[str]) -> set[str]:
+    """The devices that the stops in force hold."""
+    targets = {stop["esp_id"] for stop in stops}
+    return set(esp_ids) if None in targets else targets & set(esp_ids)
+
+
+def at_rest(rest: httpx.Client) -> bool:
+    """Whether the service answers and no clear is under way."""
+    try:
+        return not any(stop["clearing"] for stop in in_force(rest))
+    except httpx.HTTPError:
+        return False
+
+
+def agree(rest: httpx.Client, crowd: Crowd, told: str) -> None:
+    """Wait until the pumps and what is in force agree: a message may be on its way still."""
+    deadline = time.monotonic() + REST_S
+    while (apart := covered(in_force(rest), list(crowd.devices)) ^ crowd.stopped()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if apart:
+        stops = {stop["esp_id"]: stop for stop in in_force(rest)}
+        esp_id = min(apart)
+        raise AssertionError(
+            f"{len(apart)} pumps do not agree with {len(stops)} stops, as {esp_id}: in force {stops.get(esp_id)},"
+            f" all {stops.get(None)}, stopped {esp_id in crowd.stopped()}, heard {crowd.emergencies(esp_id)[-6:]};"
+            f" {told}"
+        )
+
+
+def target_of(stop: dict) -> dict:
+    if stop["esp_id"] is None:
+        return {"all": True}
+    return {name: stop[name] for name in ("esp_id", "gpio") if stop[name] is not None}
+
+
+def free(rest: httpx.Client, crowd: Crowd) -> None:
+    """Clear everything, until every device is free."""
+
+    def once() -> bool:
+        try:
+            with ThreadPoolExecutor(8) as at_once:
+                list(at_once.map(lambda stop: rest.post(CLEAR, json=target_of(stop)), in_force(rest)))
+            return not in_force(rest) and not crowd.stopped()
+        except httpx.HTTPError:
+            return False
+
+    wait_until(once, "everything is cleared", REST_S)
+
+
+@pytest.fixture
+def stopped_stack(server_folder: Path, missing) -> Iterator[Stack]:
+    """A stack with Mosquitto of its own: the stops must not hold other trials up."""
+    stack = Stack(server_folder / f"stops-{secrets.token_hex(3)}", KAISER_MQTT_BROKER="mosquitto", **SETTINGS)
+    try:
+        yield stack.start()
+    finally:
+        if stack.process and stack.process.poll() is None:
+            stack.stop()
+
+
+def register(stack: Stack, esp_ids: list[str]) -> None:
+    """Devices with a pump each, by the API."""
+    with stack.sign_in() as rest, ThreadPoolExecutor(4) as at_once:
+
+        def one(esp_id: str) -> None:
+            assert rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code == 201
+            pump = {"actuator_type": "pump", "name": "Pump"}
+            rest.put(f"/api/v1/actuators/{esp_id}/{PUMP}", json=pump).raise_for_status()
+
+        list(at_once.map(one, esp_ids))
+
+
+def online(stack: Stack) -> int:
+    with psycopg.connect(stack.addresses["database_url"], connect_timeout=5) as connection:
+        found = connection.execute("SELECT count(*) FROM health.devices WHERE online").fetchone()
+    return int(found[0]) if found else 0
+
+
+@pytest.mark.timeout(1800)
+def test_a_thousand_pumps_agree_with_what_is_in_force(stopped_stack: Stack, full: bool, seed: int):
+    stack, esp_ids = stopped_stack, [f"ESP_{number:08X}" for number in range(DEVICES[full])]
+    draw = random.Random(seed)
+    register(stack, esp_ids)
+    address = (stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
+    with Crowd(address, esp_ids) as crowd, stack.sign_in() as rest:
+        wait_until(lambda: online(stack) == len(esp_ids), "every device is online")
+        for number in range(ROUNDS[full]):
+            one = Round(stack, crowd, draw.sample(esp_ids, 3), draw)
+            until = time.monotonic() + PRESSES_S
+            operators = [threading.Thread(target=one.operate, args=(until, draw.randrange(1 << 30))) for _ in range(2)]
+            for operator in operators:
+                operator.start()
+            for operator in operators:
+                operator.join(120)
+            wait_until(lambda: at_rest(rest), "no clear is under way", REST_S)
+            stops = in_force(rest)
+            told = f"seed {seed}, round {number}: {[(each.what, each.whom, each.status) for each in one.done]}"
+            owed = {esp_id for esp_id in esp_ids if one.must_be_stopped(esp_id)}
+            assert owed <= covered(stops, esp_ids), f"a stop that was answered is not in force; {told}"
+            agree(rest, crowd, told)
+            assert not crowd.running() & crowd.stopped()
+            free(rest, crowd)
