@@ -167,6 +167,18 @@ def test_an_old_ccu_answers_by_type_within_5_s():
     assert end(began(REQUEST), orders("response", 9, storage))[0] == "no_answer"
 
 
+def test_an_order_of_an_old_ccu_answers_the_oldest_request_only():
+    second = msgspec.structs.replace(REQUEST, request_id="kaiser-2")
+    both = [sent(queue(second, AT), AT + 1), began(REQUEST)]
+    one, two = (
+        {"orderId": name, "type": "RED", "orderType": "PRODUCTION", "state": "ENQUEUED"} for name in ("o1", "o2")
+    )
+    both = journal.settle_all(both, orders("response", 9, one))
+    assert [(entry.command.request_id, entry.order_id) for entry in both] == [("kaiser-1", "o1"), ("kaiser-2", None)]
+    both = journal.settle_all(both, orders("response", 10, two))
+    assert [entry.order_id for entry in both] == ["o1", "o2"]
+
+
 def test_the_order_of_somebody_else_is_not_ours():
     first = {"orderId": "o1", "type": "RED", "state": "ENQUEUED", "requestId": "kaiser-1"}
     other = {"orderId": "o2", "type": "RED", "state": "ERROR"}

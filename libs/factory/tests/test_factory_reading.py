@@ -1,6 +1,7 @@
 """Reading: the handed vectors with every field of their expectation, and what holds for any topic and bytes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.errors import Rejected
-from kaiser_factory_dialect import wire
+from kaiser_factory_dialect import ccu, quick, wire
 from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.fields import Fields
 from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict, read
 from kaiser_factory_dialect.times import read_time
 
@@ -227,3 +229,55 @@ def test_a_time_is_read(value: Any, ms: int | None):
 def test_no_time_raises(value: Any):
     at = read_time(value)
     assert at is None or 0 < at < 253_402_300_800_000
+
+
+VALUES = JSON | st.sampled_from(
+    [
+        "",
+        "x",
+        "S1",
+        "NodeRed",
+        "S1\n",
+        "a b",
+        "x" * 129,
+        "x" * 257,
+        "FINISHED",
+        "2026-02-02T04:10:00Z",
+        71,
+        8.5,
+        3.0,
+        2**53 + 1,
+    ]
+)
+STEP = {"id": "s", "state": "FINISHED", "startedAt": "2026-02-02T04:10:00Z", "serialNumber": "S1", "moduleType": "MILL"}
+PAIRED = {"serialNumber": "S1", "batteryVoltage": 8.7, "batteryPercentage": 71, "connected": True, "lastSeen": 5}
+
+
+def objects_like(model: type[msgspec.Struct], base: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A good object with some of the model's fields replaced by anything."""
+    return st.dictionaries(st.sampled_from(model.__struct_encode_fields__), VALUES, max_size=3).map(
+        lambda some: base | some
+    )
+
+
+def read_both(quick: Callable[[Fields], Any], slow: Callable[[Fields], Any], values: dict[str, Any]) -> list[Any]:
+    found = []
+    for reader in (quick, slow):
+        odd: list[str] = []
+        try:
+            found.append((reader(Fields(values, odd)), sorted(odd)))
+        except Rejected as rejected:
+            found.append((rejected.code, rejected.field))
+    return found
+
+
+@given(objects_like(quick.StepFields, STEP))
+def test_a_step_is_read_the_same_at_once_and_field_by_field(values: dict[str, Any]):
+    at_once, by_field = read_both(lambda one: ccu._step(3, one), lambda one: ccu.slow_step(3, one), values)
+    assert at_once == by_field
+
+
+@given(objects_like(quick.PairedFields, PAIRED))
+def test_a_paired_machine_is_read_the_same_at_once_and_field_by_field(values: dict[str, Any]):
+    at_once, by_field = read_both(ccu._paired, ccu.slow_paired, values)
+    assert at_once == by_field

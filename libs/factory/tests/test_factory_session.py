@@ -79,8 +79,12 @@ def shifted(payload: bytes, delta_ms: int) -> bytes:
 
 @pytest.mark.speed
 def test_168_000_messages_take_less_than_20_s(recording: Recording):
-    times = 168_000 // len(recording.messages) + 1
-    messages = (recording.messages * times)[:168_000]
+    """The session again and again, each time 5 minutes later, so that no time comes twice."""
+    messages = [
+        Recorded(one.topic, shifted(one.payload, turn * 300_000), one.at_us + turn * 300_000_000, one.qos, one.retained)
+        for turn in range(168_000 // len(recording.messages) + 1)
+        for one in recording.messages
+    ][:168_000]
     began = time.process_time()
     found = walk(messages)
     took = time.process_time() - began

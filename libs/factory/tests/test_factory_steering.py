@@ -131,6 +131,7 @@ BUSY = {"id": "a", "command": "MILL", "state": "RUNNING"}
         (SEQUENCE | {"retain": True}, {}, {}, 422, 5206),
         ({"do": "reset", "confirm": "reset"}, {}, {}, 422, 5207),
         ({"do": "instant", "serial": MILL, "type": "setStatusLED"}, {}, {}, 422, 5204),
+        ({"do": "instant", "serial": "CHRG0", "type": "reset"}, {}, {}, 422, 5204),
         ({"do": "cancel", "order_ids": ["none"]}, {}, {}, 404, 5001),
         ({"do": "cancel", "order_ids": []}, {}, {}, 422, 5205),
         ({"do": "order", "type": "GREEN"}, {}, {}, 422, 5206),

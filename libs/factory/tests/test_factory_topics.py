@@ -112,6 +112,7 @@ def test_a_topic_is_taken_apart(topic: str, kind: FactoryKind, serial: str | Non
         "agv/v2/ACME/A.1/state",
         "module/v2/ff/S/state",
         "ccu/state/weather",
+        f"module/v1/{'m' * 256}/S/state",
     ],
 )
 def test_a_topic_outside_the_catalogue_is_none(topic: str):

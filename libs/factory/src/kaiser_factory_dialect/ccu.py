@@ -24,7 +24,8 @@ from kaiser_factory_dialect.ccu_messages import (
     ProductionFlows,
     StockItem,
 )
-from kaiser_factory_dialect.fields import MAX_ID, Fields, check_free
+from kaiser_factory_dialect.fields import MAX_ID, Fields, check_free, time_of
+from kaiser_factory_dialect.quick import paired_fields, step_fields
 from kaiser_factory_dialect.topics import FactoryTopic
 
 _ORDER_WORDS: dict[str, OrderWord] = {
@@ -65,6 +66,26 @@ def _order(fields: Fields) -> CcuOrder:
 
 
 def _step(n: int, fields: Fields) -> CcuStep:
+    if (quick := step_fields(fields.values)) is None:
+        return slow_step(n, fields)
+    return CcuStep(
+        n,
+        quick.id,
+        quick.type,
+        _word_of(quick.state or quick.status, fields.odd),
+        quick.command,
+        quick.module_type,
+        quick.source,
+        quick.target,
+        quick.serial_number or None,
+        time_of(quick.started_at, fields.odd),
+        time_of(quick.stopped_at, fields.odd),
+        quick.dependent_action_id or None,
+    )
+
+
+def slow_step(n: int, fields: Fields) -> CcuStep:
+    """A step field by field, which finds the field that is at fault."""
     return CcuStep(
         n=n,
         id=fields.needed_text("id", MAX_ID),
@@ -83,11 +104,15 @@ def _step(n: int, fields: Fields) -> CcuStep:
 
 def _order_word(fields: Fields) -> OrderWord:
     """The state of an order or a step; `status` where `state` is missing."""
-    value = fields.named("state", "status") or ""
-    if (word := _ORDER_WORDS.get(value)) is not None:
+    return _word_of(fields.named("state", "status"), fields.odd)
+
+
+def _word_of(value: str | None, odd: list[str]) -> OrderWord:
+    if value is not None and (word := _ORDER_WORDS.get(value)) is not None:
         return word
-    fields.odd.append("order_state_odd")
-    return _ORDER_WORDS.get(value.upper()) or _OTHER_ORDER_WORDS.get(value.upper()) or "UNKNOWN"
+    odd.append("order_state_odd")
+    upper = (value or "").upper()
+    return _ORDER_WORDS.get(upper) or _OTHER_ORDER_WORDS.get(upper) or "UNKNOWN"
 
 
 def read_request(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> OrderRequest:
@@ -120,6 +145,31 @@ def read_pairing(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) ->
 
 
 def _paired(fields: Fields) -> PairedMachine:
+    if (quick := paired_fields(fields.values)) is None:
+        return slow_paired(fields)
+    return PairedMachine(
+        quick.serial_number,
+        quick.sub_type or None,
+        quick.available,
+        quick.connected,
+        quick.assigned,
+        time_of(quick.paired_since, fields.odd),
+        time_of(quick.last_seen, fields.odd),
+        quick.ip or None,
+        quick.version,
+        quick.last_node_id or None,
+        quick.last_module_serial_number or None,
+        quick.last_load_position or None,
+        quick.battery_percentage,
+        quick.battery_voltage,
+        quick.charging,
+        quick.production_duration,
+        quick.has_calibration,
+    )
+
+
+def slow_paired(fields: Fields) -> PairedMachine:
+    """A paired machine field by field, which finds the field that is at fault."""
     return PairedMachine(
         serial=fields.serial(),
         type=fields.text("subType") or None,

@@ -116,13 +116,7 @@ class Fields:
 
     def time(self, name: str) -> int | None:
         """A time in ms; an unreadable one is None and counted, since a time never rejects a message."""
-        value = self.values.get(name)
-        if value is None:
-            return None
-        at = read_time(value)
-        if at is None and value not in (0, ""):
-            self.odd.append("time_unreadable")
-        return at
+        return time_of(self.values.get(name), self.odd)
 
     def items(self, name: str) -> list[Any] | None:
         """A list of at most MAX_LIST values."""
@@ -188,6 +182,16 @@ class Fields:
     def out_of_bounds(self, name: str, bound: str) -> Rejected:
         """The verdict on a value that is too large."""
         return Rejected(Code.VALUE_OUT_OF_RANGE, f"{self.of(name)} is {bound}", self.of(name))
+
+
+def time_of(value: Any, odd: list[str]) -> int | None:
+    """A time in ms; an unreadable one is None and counted."""
+    if value is None:
+        return None
+    at = read_time(value)
+    if at is None and value not in (0, ""):
+        odd.append("time_unreadable")
+    return at
 
 
 def as_object(value: Any, odd: list[str]) -> Fields:

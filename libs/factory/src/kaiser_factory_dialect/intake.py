@@ -13,22 +13,22 @@ MAX_TOPICS = 5000
 class Intake:
     """What one environment has sent since it was entered; a new epoch begins with an empty one.
 
-    Memory is bounded by max_topics (about 200 bytes each) and max_serials. It is kept nowhere: after a restart the
-    broker's retained messages are accepted once more, which changes nothing that is.
+    Memory is bounded by max_topics (two hashes each, however long topics are) and max_serials. It is kept nowhere:
+    after a restart the broker's retained messages are accepted once more, and fill in what is known already.
     """
 
     interfaces: tuple[str, ...] = DEFAULT_INTERFACES
     max_serials: int = MAX_SERIALS
     max_topics: int = MAX_TOPICS
-    _last: dict[str, int] = field(default_factory=dict)
+    _last: dict[int, int] = field(default_factory=dict)
     _serials: set[str] = field(default_factory=set)
 
     def take(self, arrival: Arrival) -> Verdict:
         """The verdict on a message. Ignored `too_many`: one topic or serial more than the bounds allow."""
-        if arrival.topic not in self._last and len(self._last) >= self.max_topics:
+        topic, digest = hash(arrival.topic), hash(arrival.payload)
+        if topic not in self._last and len(self._last) >= self.max_topics:
             return Ignored("too_many")
-        digest = hash(arrival.payload)
-        same, self._last[arrival.topic] = self._last.get(arrival.topic) == digest, digest
+        same, self._last[topic] = self._last.get(topic) == digest, digest
         verdict = read(arrival, self.interfaces)
         if arrival.retained and same and not isinstance(verdict, Ignored):
             return Ignored("retained_same")

@@ -5,6 +5,7 @@ new and forget the rest. A process that dies loses nothing that it stored: the m
 Source: docs/factory-dialect.md, "Journal".
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -128,6 +129,24 @@ def settle(entry: JournalEntry, message: FactoryMessage) -> JournalEntry:
         case Pairing():
             return _by_pairing(entry, message)
     return entry
+
+
+def settle_all(entries: Iterable[JournalEntry], message: FactoryMessage) -> list[JournalEntry]:
+    """Every entry after a message, the oldest first. An order answers one request.
+
+    An old CCU does not say which request an order answers; it is the oldest that waits for one of that type.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.queued_at)
+    claimed = {entry.order_id for entry in ordered if entry.order_id is not None}
+    found: list[JournalEntry] = []
+    for entry in ordered:
+        after = settle(entry, message)
+        order_id = after.order_id
+        taken = order_id != entry.order_id and order_id in claimed
+        if order_id is not None:
+            claimed.add(order_id)
+        found.append(entry if taken else after)
+    return found
 
 
 def _move(

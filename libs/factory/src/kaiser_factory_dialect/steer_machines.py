@@ -139,5 +139,8 @@ def instant(fields: Fields, factory: Factory, at: Circumstances, checks: Checks)
 
 
 def _instants_of(factory: Factory, machine: Machine, kind: str) -> frozenset[str]:
+    """The instant actions of a module. A charger has none: it is no client of the broker."""
+    if type_of(factory, machine) == "CHRG":
+        return frozenset()
     of_type = _INSTANT_DPS if type_of(factory, machine) == "DPS" else frozenset()
     return _INSTANT | of_type | (frozenset({kind}) if "calibration" in kind.lower() else frozenset())

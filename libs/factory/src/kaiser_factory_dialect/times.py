@@ -19,7 +19,7 @@ def read_time(value: Any) -> int | None:
     None: missing, 0, unreadable, or outside of 1970 to 9999.
     """
     if isinstance(value, str):
-        at = _from_iso(value)
+        at = _cached(value) if len(value) <= _LONGEST_ISO else None
         return None if at is None else at // 1000 or None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LATEST_MS:
         return None
@@ -61,6 +61,11 @@ def _from_iso(text: str) -> int | None:
         seconds += offset if zone[0] == "-" else -offset
     us = seconds * 1_000_000 + (int(f"{decimals:0<6.6}") if decimals else 0)
     return us if 0 < us <= LATEST_MS * 1000 + 999 else None
+
+
+_LONGEST_ISO = 40
+_cached = lru_cache(maxsize=4096)(_from_iso)
+"""Snapshots of orders and of pairing repeat the same times for minutes."""
 
 
 @lru_cache(maxsize=64)

@@ -17,6 +17,8 @@ from kaiser_factory_dialect.catalogue import (
 )
 
 MANUFACTURER = "ff"
+LONGEST_TOPIC = 256
+"""In characters; recordings of the factory have 60."""
 _SERIAL = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _NO_SERIAL = "NodeRed"
 
@@ -51,7 +53,12 @@ def is_serial(text: str) -> bool:
 
 
 def parse(topic: str, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> FactoryTopic | None:
-    """The catalogue's row for a topic and what the topic names; None for a topic that is not in the catalogue."""
+    """The catalogue's row for a topic and what the topic names; None for a topic that is not in the catalogue.
+
+    A topic longer than LONGEST_TOPIC is in no catalogue: its manufacturer's level would be kept with each message.
+    """
+    if len(topic) > LONGEST_TOPIC:
+        return None
     interfaces = tuple(interfaces)
     return _cached(topic, interfaces) if len(topic) <= _LONGEST_CACHED else _parse(topic, interfaces)
 

@@ -1,0 +1,73 @@
+"""The two longest lists of the CCU in one step: steps of orders, and paired machines.
+
+They are most of what the CCU sends. msgspec takes an object that is as it should be at once; where it refuses one, the
+reading field by field in `ccu` decides, with its verdict. Both read the same: a test compares them.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from kaiser_factory_dialect.fields import MAX_ID, MAX_SAFE, MAX_TEXT
+
+_Text = Annotated[str, Meta(max_length=MAX_TEXT)] | None
+_Id = Annotated[str, Meta(max_length=MAX_ID)] | None
+_Number = Annotated[int, Meta(ge=-MAX_SAFE, le=MAX_SAFE)] | None
+
+
+class StepFields(Struct, rename="camel"):
+    """The fields of a step, times as they came."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
+    type: _Text = None
+    state: _Text = None
+    status: _Text = None
+    command: _Text = None
+    module_type: _Text = None
+    source: _Text = None
+    target: _Text = None
+    serial_number: _Id = None
+    started_at: Any = None
+    stopped_at: Any = None
+    dependent_action_id: _Id = None
+
+
+class PairedFields(Struct, rename="camel"):
+    """The fields of a paired machine, times as they came, numbers that are whole."""
+
+    serial_number: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+    sub_type: _Text = None
+    available: _Text = None
+    connected: bool | None = None
+    assigned: bool | None = None
+    paired_since: Any = None
+    last_seen: Any = None
+    ip: _Text = None
+    version: _Text = None
+    last_node_id: _Id = None
+    last_module_serial_number: _Id = None
+    last_load_position: _Id = None
+    battery_percentage: _Number = None
+    battery_voltage: Annotated[float, Meta(ge=-MAX_SAFE, le=MAX_SAFE)] | None = None
+    charging: bool | None = None
+    production_duration: _Number = None
+    has_calibration: bool | None = None
+
+
+def step_fields(values: Mapping[str, Any]) -> StepFields | None:
+    """The fields of a step; None: read it field by field."""
+    try:
+        return msgspec.convert(values, StepFields)
+    except msgspec.ValidationError:
+        return None
+
+
+def paired_fields(values: Mapping[str, Any]) -> PairedFields | None:
+    """The fields of a paired machine; None: read it field by field."""
+    try:
+        found = msgspec.convert(values, PairedFields)
+    except msgspec.ValidationError:
+        return None
+    return None if found.serial_number == "NodeRed" or found.serial_number.endswith("\n") else found
