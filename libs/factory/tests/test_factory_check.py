@@ -3,10 +3,12 @@
 import base64
 import copy
 import gzip
+import importlib
 import json
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,12 @@ def test_the_command_runs_without_anything_around_it():
     command = [sys.executable, "-m", "kaiser_factory_dialect.cli", "check", str(SESSION), "--expect", str(EXPECTED)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env={"PATH": ""})
     assert (ran.returncode, ran.stdout) == (0, "566 messages, 5 bad lines: 0 differences\n"), ran.stderr
+
+
+def test_the_package_declares_the_command():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["kaiser-factory"].partition(":")
+    assert getattr(importlib.import_module(module), function) is cli.main
 
 
 EXPECTATIONS = {

@@ -28,7 +28,7 @@ from kaiser_factory_dialect.world import Factory
 def apply(factory: Factory, message: FactoryMessage) -> list[Fact]:
     """Change the state by a message that was accepted, and say what changed.
 
-    Retained messages fill the state in and make no times: nobody knows when they were sent.
+    A retained message fills the state in and sets no time: when it was sent is not known.
     """
     factory.clocks.hear(message)
     factory.kinds[message.kind] = factory.kinds.get(message.kind, 0) + 1

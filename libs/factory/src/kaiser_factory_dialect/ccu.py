@@ -1,4 +1,4 @@
-"""Reading of what the central control (CCU) says and is told: orders, pairing, stock, layout, settings."""
+"""Reading the messages from and to the central control (CCU): orders, pairing, stock, layout, settings."""
 
 from typing import Any
 

@@ -118,7 +118,7 @@ class LayoutModule(Struct, frozen=True):
 
 
 class LayoutRoad(Struct, frozen=True):
-    """A road between two nodes. length in mm; direction: heading of somebody who goes from `start` to `end`."""
+    """A road between two nodes. length in mm; direction: the heading on the way from `start` to `end`."""
 
     start: str
     end: str

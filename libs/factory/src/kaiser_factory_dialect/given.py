@@ -1,4 +1,4 @@
-"""The factory that vectors of commands begin with: the default installation, heard, online and idle."""
+"""The factory that vectors of commands begin with: the default installation, online and idle."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -41,8 +41,8 @@ class Gate:
 def breach(message: Outgoing, gate: Gate, now: int, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> str | None:
     """Why a message must not be written, None: it may. now: ms.
 
-    A message of another environment or epoch, a command that is late or retained, and a topic that its lane does not
-    have stay here, whoever made them.
+    Refused are messages of another environment or epoch, commands that are late or retained, and topics that the
+    lane does not have.
     """
     if (message.env, message.epoch) != (gate.env, gate.epoch):
         return f"it was made for {message.env} (epoch {message.epoch}), not for {gate.env} (epoch {gate.epoch})"

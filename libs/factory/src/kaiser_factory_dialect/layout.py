@@ -1,4 +1,4 @@
-"""The layout of the factory: roads between modules and intersections, and the one that is taken until it is heard."""
+"""The layout of the factory: roads between modules and intersections, and the default until the CCU publishes one."""
 
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.ccu_messages import FactoryLayout, LayoutModule, LayoutRoad

@@ -1,4 +1,4 @@
-"""Reading of what modules and AGVs say and are told: states, connections, factsheets, orders, instant actions."""
+"""Reading the messages from and to modules and AGVs: states, connections, factsheets, orders, instant actions."""
 
 from typing import Any
 

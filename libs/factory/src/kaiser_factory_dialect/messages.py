@@ -169,7 +169,7 @@ class AgvOrder(FactoryMessage, frozen=True, kw_only=True):
 
 
 class InstantAction(Struct, frozen=True):
-    """One action to be done at once."""
+    """One action that does not wait for an order."""
 
     id: str
     type: str
@@ -177,7 +177,7 @@ class InstantAction(Struct, frozen=True):
 
 
 class InstantActions(FactoryMessage, frozen=True, kw_only=True):
-    """Actions that a module or AGV is to do at once."""
+    """Actions for a module or AGV that do not wait for an order."""
 
     source: StateSource
     actions: tuple[InstantAction, ...]

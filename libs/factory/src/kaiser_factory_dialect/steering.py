@@ -115,7 +115,7 @@ def _drafts(
 
 
 def _publish(fields: Fields, at: Circumstances, checks: Checks) -> tuple[list[Draft], bool]:
-    """A message as somebody wrote it: to topics that the factory listens to; to others for an admin, who says free."""
+    """A message as the request has it. An admin may send it to topics that the factory does not listen to (`free`)."""
     topic = fields.needed_text("topic", limit=1024)
     free = bool(fields.boolean("free")) and at.role == "admin"
     outgoing = Outgoing("command", topic, "", 0, at.now, free=free)

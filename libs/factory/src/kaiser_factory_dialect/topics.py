@@ -75,7 +75,7 @@ def _parse(topic: str, interfaces: tuple[str, ...]) -> FactoryTopic | None:
 
 _LONGEST_CACHED = 128
 _cached = lru_cache(maxsize=16_384)(_parse)
-"""A factory repeats its topics; long ones, which anybody may make up without end, are not kept."""
+"""A factory repeats its topics; long ones, of which there may be any number, are not cached."""
 
 
 def _match(template: tuple[str, ...], levels: list[str], interfaces: tuple[str, ...]) -> dict[str, str] | None:

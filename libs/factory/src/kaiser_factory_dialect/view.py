@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 class MachineRow(Struct, frozen=True, kw_only=True):
     """One module or AGV. battery_voltage in V; skew_ms is added to its times to have Kaiser's; times are ms of receipt.
 
-    stale: not heard since the environment was entered (the holder of the state knows that).
+    stale: no message since the environment was entered; the holder of the state sets it.
     """
 
     serial: str

@@ -1,4 +1,4 @@
-"""Models to and from the JSON that the bus carries; the kind, which the subject names too, tells the model."""
+"""Models to and from the JSON on the bus. The kind, which is in the subject too, decides the model."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

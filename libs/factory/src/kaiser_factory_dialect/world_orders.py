@@ -9,11 +9,11 @@ from kaiser_factory_dialect.messages import QualityCheck
 from kaiser_factory_dialect.world import MAX_ORDERS, MAX_STORES, Factory, OrderRecord
 
 REPLACED_WITHIN_MS = 5_000
-"""How soon after a failed order one of its type that nobody requested is its replacement."""
+"""An order without a request that follows a failed one of its type so soon replaces it."""
 
 
 def apply_request(factory: Factory, message: OrderRequest) -> None:
-    """Remember that somebody requested an order of that type."""
+    """Remember that an order of that type was requested."""
     if not message.retained:
         factory.requests.append((message.type, message.ts))
 
@@ -52,7 +52,7 @@ def _take(factory: Factory, order: CcuOrder, message: CcuOrders) -> list[Fact]:
 
 
 def _replaced_by(factory: Factory, order: CcuOrder, at: int) -> str | None:
-    """The failed order that a new one replaces: of the same type, within 5 s, and nobody requested the new one."""
+    """The failed order that a new one replaces: of the same type, within 5 s, and without a request."""
     if order.request_id is not None or order.type is None or order.state in FINAL_ORDERS:
         return None
     if any(kind == order.type and 0 <= at - asked <= REPLACED_WITHIN_MS for kind, asked in factory.requests):
