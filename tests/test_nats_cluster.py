@@ -11,8 +11,9 @@ import pytest
 from harness import wait_until
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import apply
+from kaiser_common.pull import ask
 from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SENSORS, STREAMS
+from kaiser_common.subjects import EVENTS, SENSORS, STREAMS
 from kaiser_deploy import certificates
 from kaiser_stack.nats import _binary
 from kaiser_stack.process import Child, Program
@@ -105,6 +106,14 @@ async def copied(bus: Bus) -> None:
             await asyncio.sleep(0.2)
 
 
+async def without_limits(bus: Bus) -> None:
+    """Make EVENTS as older versions declared it."""
+    info = await ask(bus, f"$JS.API.STREAM.INFO.{EVENTS.name}", {})
+    config = {**info["config"], "max_consumers": -1, "consumer_limits": {}}
+    answer = await ask(bus, f"$JS.API.STREAM.UPDATE.{EVENTS.name}", config, timeout_s=20.0)
+    assert "error" not in answer, answer
+
+
 async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[Server]):
     url = cluster[0].url
     async with connect(CommonSettings(nats_url=url), "test") as bus:
@@ -112,6 +121,8 @@ async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[
         assert {(await bus.jetstream.stream_info(one.name)).config.num_replicas for one in STREAMS} == {1}
         assert len(await apply(bus, replicas=3)) >= len(STREAMS)
         assert {(await bus.jetstream.stream_info(one.name)).config.num_replicas for one in STREAMS} == {3}
+        await without_limits(bus)
+        assert await apply(bus) == [EVENTS.name], "a stream of an older version gets its limits"
         assert await apply(bus) == [], "fewer copies than there are is no reason to change"
         await bus.publish("esp.sensor.data.god.ESP_1.4", b"{}", "first", deadline_s=20)
         await copied(bus)
