@@ -30,6 +30,8 @@ from secured import Secured, connect, refusal
 from test_access_database import as_role, run_roles
 
 SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+pytestmark = pytest.mark.timeout(900)  # eight services start at once, beside other tests
+
 _LINE = re.compile(r'"\$G/user:([\w-]+)" - <<- \[(H?PUB|SUB) ([^\]]*)\]')
 
 RARE = {
@@ -180,7 +182,7 @@ def whole(
             return first.get(name, started)
 
         stack = SecuredStack(secrets_folder, http_port, broker)
-        wait_until(lambda: _answers(http_port), "the gateway answers", 60.0)
+        wait_until(lambda: _answers(http_port), "the gateway answers", 240.0)
         yield stack, server, second
 
 
@@ -199,10 +201,10 @@ def used(whole: tuple[SecuredStack, Secured, Callable[[str], subprocess.Popen[by
     everything(stack, mocks, server)
     first = [second(name) for name in ("ingest", "logic", "simulator")]
     second("health")  # and one that begins compares the bucket with its table
-    wait_until(lambda: _users_of(server, "$JS.API.DIRECT.GET.KV_lease") == 3, "standbys look whose turn it is", 60.0)
+    wait_until(lambda: _users_of(server, "$JS.API.DIRECT.GET.KV_lease") == 3, "standbys look whose turn it is", 240.0)
     for process in first:  # who takes over reads what the first has left
         process.terminate()
-    wait_until(lambda: _users_of(server, "$JS.API.CONSUMER.MSG.NEXT.KV_logic_state"), "logic is taken over", 60.0)
+    wait_until(lambda: _users_of(server, "$JS.API.CONSUMER.MSG.NEXT.KV_logic_state"), "logic is taken over", 240.0)
     second("doctor").wait(60)  # it tells reds here: its exit status does not matter
     log = server.log.read_text(errors="replace")
     return set(_used(log)), [line for line in log.splitlines() if "Permissions Violation" in line]
