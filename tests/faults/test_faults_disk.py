@@ -30,7 +30,12 @@ def disk(tmp_path_factory: pytest.TempPathFactory, server_folder: Path) -> Itera
 @pytest.fixture
 def stack_on_disk(disk: Disk) -> Iterator[Stack]:
     """A stack with everything on the small disk, NATS as the MQTT broker: Mosquitto promises nothing at a power cut."""
-    stack = Stack(disk.mounted_at / "state", KAISER_MQTT_BROKER="nats", **SETTINGS)
+    folder, database = disk.mounted_at / "state", disk.mounted_at / "database"
+    stack = Stack(folder, KAISER_MQTT_BROKER="nats", **SETTINGS)
+    # Root's state folder is closed to PostgreSQL's account, whose data would go to the machine's own disk.
+    for made in (database, folder / "postgres"):
+        made.mkdir(parents=True)
+    (folder / "postgres" / "elsewhere").symlink_to(database)
     stack._console = disk.image.with_suffix(".console")
     try:
         yield stack.start()

@@ -4,11 +4,13 @@ Nothing here imports Kaiser: it is spoken to by MQTT, REST, WebSocket, NATS and 
 """
 
 import asyncio
+import atexit
 import base64
 import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +64,8 @@ class Stack:
             "KAISER_HTTP_PORT": str(own_ports().take(_PORTS)),
             "KAISER_NATS_PORT": str(own_ports().take()),
             "KAISER_MQTT_PORT": str(own_ports().take()),
+            # Devices of tests speak MQTT themselves; test_system_secrets.py has a stack that asks them for a password.
+            "KAISER_MQTT_ANONYMOUS": "true",
             **environment,
         }
         self._command = command
@@ -106,6 +110,7 @@ class Stack:
         """Ctrl-C; its exit status. Nothing happens when it has ended."""
         if not self.process:
             return 0
+        _remove_at_exit(self.state_dir / "postgres" / "elsewhere")
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(40.0)
@@ -235,6 +240,12 @@ class Stack:
             assert time.monotonic() < deadline, f"{len(found)} of {count} entries in REJECTED within {within_s:g} s"
             await asyncio.sleep(0.2)
         return found
+
+
+def _remove_at_exit(link: Path) -> None:
+    """Of a stack that root started, PostgreSQL's data lies outside the state folder: remove it when the tests end."""
+    if link.is_symlink() and (data := link.resolve()).is_relative_to("/var/lib/kaiser"):
+        atexit.register(shutil.rmtree, data, ignore_errors=True)
 
 
 class Events:

@@ -121,9 +121,7 @@ async def test_natss_own_listener_is_known(nats_mqtt):
 async def test_a_broker_that_is_away_or_refuses_us_is_red(free_port, mosquitto_factory, monkeypatch):
     found = await broker.look(DoctorSettings(mqtt_port=free_port()))
     assert "refused" in reds(found)["MQTT broker"]
-    monkeypatch.setattr(
-        mosquitto_program, "_CONFIG", mosquitto_program._CONFIG.replace("allow_anonymous true", "allow_anonymous false")
-    )
+    monkeypatch.setattr(mosquitto_program.Mosquitto, "_access", lambda _: "allow_anonymous false\n")
     monkeypatch.setattr(mosquitto_program.Mosquitto, "probe", lambda _: time.sleep(0.5))
     found = await broker.look(at(mosquitto_factory(), mqtt_username="ingest", mqtt_password="wrong"))
     assert "Not authorized" in reds(found)["MQTT broker"]

@@ -50,6 +50,8 @@ def of_stack(addresses: dict[str, Any], settings: DoctorSettings) -> dict[str, A
         "database_url": SecretStr(addresses["database_url"]),
         "mqtt_host": addresses["mqtt_host"],
         "mqtt_port": addresses["mqtt_port"],
+        "mqtt_username": addresses.get("mqtt_username", ""),
+        "mqtt_password": SecretStr(addresses.get("mqtt_password", "")),
         "doctor_gateway_url": addresses["http_url"],
         "doctor_ingest_url": f"http://127.0.0.1:{ports['ingest']}" if "ingest" in ports else "",
         "doctor_mosquitto_conf": _existing(home / "mosquitto" / "mosquitto.conf"),

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from kaiser_stack import control, demo, procfile, rest, send
+from kaiser_stack import control, demo, logins, procfile, rest, send
 from kaiser_stack.console import Console
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.run import run
@@ -17,6 +17,7 @@ _SETTINGS = """settings, from the environment (all of them: docs/operating.md):
   KAISER_HTTP_PORT      8000      REST, WebSocket and console
   KAISER_MQTT_PORT      1883      KAISER_MQTT_HOST: a broker of your own, none is started
   KAISER_MQTT_BROKER    auto      auto, mosquitto or nats
+  KAISER_MQTT_ANONYMOUS false     true: any program on this machine is a device, without a password
   KAISER_NATS_PORT      4222      KAISER_NATS_URL: a server of your own, none is started
   KAISER_DATABASE_URL             a PostgreSQL of your own, none is started
   KAISER_ADMIN_USER     admin     KAISER_ADMIN_PASSWORD: else one is made once, in the state folder
@@ -55,7 +56,15 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
             (demo.remove if arguments.remove else demo.load)(session, content, console.notice)
         case "send":
             reading = send.Reading(arguments.kaiser, arguments.esp, arguments.gpio, arguments.type, arguments.value)
-            print(send.send(settings.mqtt_host or "127.0.0.1", settings.mqtt_port, reading))
+            print(send.send(settings.mqtt_host or "127.0.0.1", settings.mqtt_port, reading, *_device(settings)))
+
+
+def _device(settings: StackSettings) -> tuple[str, str]:
+    """User and password of a device: of the environment, or at the broker that a stack on these settings started."""
+    if settings.mqtt_host:
+        return os.environ.get("KAISER_MQTT_USERNAME", ""), os.environ.get("KAISER_MQTT_PASSWORD", "")
+    login = logins.keep(settings.state_dir).device
+    return login.user, login.password
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,20 +2,23 @@
 
 import getpass
 import os
+import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaiser_stack import mqtt
+from kaiser_deploy.mosquitto_passwords import set_password
+
+from kaiser_stack import mqtt, secret_files
 from kaiser_stack.errors import SetupError
+from kaiser_stack.logins import Logins
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.process import Program
 
 _CONFIG = """\
 listener {port} {host}
-allow_anonymous true
-user {user}
+{access}user {user}
 
 persistence true
 persistence_location {home}/
@@ -48,6 +51,9 @@ class Mosquitto:
 
     home: Path
     port: int
+    logins: Logins | None = None
+    anonymous: bool = False
+    """Whether clients without a password are devices too."""
     name: str = "mosquitto"
 
     @property
@@ -59,8 +65,20 @@ class Mosquitto:
         """Write the configuration; sessions and queues are kept as they are."""
         self.home.mkdir(parents=True, exist_ok=True)
         config = self.home / "mosquitto.conf"
-        config.write_text(_CONFIG.format(port=self.port, host=LOOPBACK, home=self.home, user=_user()))
+        text = _CONFIG.format(port=self.port, host=LOOPBACK, home=self.home, user=_user(), access=self._access())
+        secret_files.write(config, text)
         return Program(self.name, (_binary(), "-c", str(config)))
+
+    def _access(self) -> str:
+        """Who is let in. With `logins` the password file is written too."""
+        if not self.logins:
+            return "allow_anonymous true\n"
+        passwords = self.home / "passwords"
+        text = ""
+        for login in (self.logins.ingest, self.logins.device):
+            text = set_password(text, login.user, login.password, secrets.token_bytes(12))
+        secret_files.write(passwords, text)
+        return f"allow_anonymous {'true' if self.anonymous else 'false'}\npassword_file {passwords}\n"
 
     def probe(self) -> None:
         """NotReadyError until the broker answers a CONNECT."""

@@ -1,4 +1,7 @@
-"""nats-server: the bus, and the MQTT broker where no other is there."""
+"""nats-server: the bus, and the MQTT broker where no other is there.
+
+Its users, if it has any, may do everything on the bus; a device's is let in by MQTT alone.
+"""
 
 import json
 import shutil
@@ -7,8 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaiser_stack import mqtt
+from kaiser_stack import mqtt, secret_files
 from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.logins import Logins
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.process import Program
 
@@ -38,6 +42,12 @@ mqtt {{
   ack_wait: "2s"
   # Of each subscription; the sum over a session's subscriptions must stay under 65,536, or NATS refuses the rest.
   max_ack_pending: {most}
+{anonymous}}}
+"""
+_USERS_CONFIG = """
+authorization {{
+  users: [
+{users}  ]
 }}
 """
 MAX_ACK_PENDING = 1500
@@ -51,21 +61,28 @@ class Nats:
     home: Path
     port: int
     mqtt_port: int | None = None
+    logins: Logins | None = None
+    anonymous: bool = False
+    """Whether MQTT clients without a password are devices too."""
     name: str = "nats"
 
     @property
     def url(self) -> str:
-        """Address for clients."""
-        return f"nats://{LOOPBACK}:{self.port}"
+        """Address for clients, with user and password where it asks for them."""
+        login = f"{self.logins.bus.user}:{self.logins.bus.password}@" if self.logins else ""
+        return f"nats://{login}{LOOPBACK}:{self.port}"
 
     def prepare(self) -> Program:
         """Write the configuration; the store is kept as it is."""
         self.home.mkdir(parents=True, exist_ok=True)
         text = _CONFIG.format(host=LOOPBACK, port=self.port, store=self.home)
         if self.mqtt_port:
-            text += _MQTT_CONFIG.format(host=LOOPBACK, port=self.mqtt_port, most=MAX_ACK_PENDING)
+            anonymous = f'  no_auth_user: "{self.logins.device.user}"\n' if self.logins and self.anonymous else ""
+            text += _MQTT_CONFIG.format(host=LOOPBACK, port=self.mqtt_port, most=MAX_ACK_PENDING, anonymous=anonymous)
+        if self.logins:
+            text += _USERS_CONFIG.format(users=_users(self.logins))
         config = self.home / "nats.conf"
-        config.write_text(text)
+        secret_files.write(config, text)
         return Program(self.name, (_binary(), "--config", str(config)))
 
     def probe(self) -> None:
@@ -74,7 +91,7 @@ class Nats:
             with socket.create_connection((LOOPBACK, self.port), timeout=1.0) as connection:
                 connection.settimeout(2.0)
                 greeting = connection.recv(65536)
-                connection.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
+                connection.sendall(b"CONNECT " + self._connect() + b"\r\nPING\r\n")
                 answer = connection.recv(1024)
         except OSError as error:
             raise NotReadyError(f"nats-server at port {self.port}: {error}") from error
@@ -82,6 +99,16 @@ class Nats:
             raise NotReadyError(f"nats-server at port {self.port} has no JetStream yet")
         if self.mqtt_port:
             mqtt.probe(LOOPBACK, self.mqtt_port)
+
+    def _connect(self) -> bytes:
+        login = {"user": self.logins.bus.user, "pass": self.logins.bus.password} if self.logins else {}
+        return json.dumps({"verbose": False, **login}).encode()
+
+
+def _users(logins: Logins) -> str:
+    by_mqtt = 'allowed_connection_types: ["MQTT"]'
+    rights = ((logins.bus, ""), (logins.ingest, by_mqtt), (logins.device, by_mqtt))
+    return "".join(f'    {{ user: "{one.user}", password: "{one.password}", {only} }}\n' for one, only in rights)
 
 
 def _binary() -> str:

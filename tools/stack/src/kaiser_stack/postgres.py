@@ -16,6 +16,7 @@ import psycopg
 
 from kaiser_stack.account import Account, server_account
 from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.logins import Login
 from kaiser_stack.process import Program
 
 DATABASE = "kaiser"
@@ -37,6 +38,8 @@ class Postgres:
     shared_buffers: str = "256MB"
     max_connections: int = 100
     durable: bool = True
+    login: Login | None = None
+    """The superuser's password; None asks for none on the socket, which its owner alone can reach."""
     name: str = "postgres"
 
     @property
@@ -55,7 +58,8 @@ class Postgres:
 
     def url(self, database: str = DATABASE) -> str:
         """URI for clients."""
-        return f"postgresql://{USER}@/{database}?host={self.socket_folder}"
+        password = f":{self.login.password}" if self.login else ""
+        return f"postgresql://{USER}{password}@/{database}?host={self.socket_folder}"
 
     def prepare(self) -> Program:
         """Make the data folder at the first time. Left half made by a kill, it is made anew."""
@@ -70,6 +74,8 @@ class Postgres:
             _private(data, account)
             _initialise(prefix, data, account, sync=self.durable)
             (home / "initialised").touch()
+        if self.login:
+            _protect(prefix, home, account, self.login.password)
         return Program(
             self.name,
             (str(prefix / "bin" / "postgres"), "-D", str(data), *self._options()),
@@ -147,16 +153,33 @@ def _copy(package: Path, target: Path) -> None:
 def _reachable_home(home: Path, account: Account | None) -> Path:
     """`home`, or where a folder above it is closed to the account a folder elsewhere, linked to from `home`."""
     link = home / _ELSEWHERE
-    if link.exists():
-        return link.resolve()
-    if account is None or account.can('cd "$1"', str(home)):
-        return home
-    elsewhere = _SHARED / f"data-{secrets.token_hex(6)}"
-    elsewhere.mkdir(parents=True)
-    for folder in (_SHARED, elsewhere):
-        folder.chmod(0o755)
-    link.symlink_to(elsewhere)
-    return elsewhere
+    if not link.exists():
+        if account is None or account.can('cd "$1"', str(home)):
+            return home
+        elsewhere = _SHARED / f"data-{secrets.token_hex(6)}"
+        elsewhere.mkdir(parents=True)
+        for folder in (_SHARED, elsewhere):
+            folder.chmod(0o755)
+        link.symlink_to(elsewhere)
+    _take_along(home, link.resolve())
+    return link.resolve()
+
+
+def _take_along(home: Path, elsewhere: Path) -> None:
+    """Move data made in `home` while the folders above it were open. Killed half way, the next start goes on."""
+    data, done = elsewhere / "data", elsewhere / "initialised"
+    if done.exists() or not (home / "initialised").exists():
+        return
+    if (home / "data").exists() and not data.exists():
+        part = elsewhere / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
+        if home.stat().st_dev == elsewhere.stat().st_dev:
+            (home / "data").rename(data)
+        else:
+            subprocess.run(["cp", "-a", str(home / "data"), str(part)], check=True, timeout=3600)
+            part.rename(data)
+    done.touch()
+    shutil.rmtree(home / "data", ignore_errors=True)
 
 
 def _private(folder: Path, account: Account | None) -> None:
@@ -169,10 +192,35 @@ def _private(folder: Path, account: Account | None) -> None:
     folder.chmod(0o700)
 
 
+def _protect(prefix: Path, home: Path, account: Account | None, password: str) -> None:
+    """Have the server ask for this password, by its single-user mode. Killed half way, the next start does it again."""
+    marker = home / "password-set"
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    if marker.exists() and marker.read_text() == digest:
+        return
+    statement = f"ALTER ROLE {USER} PASSWORD '{password}'\n"
+    command = [str(prefix / "bin" / "postgres"), "--single", "-D", str(home / "data"), "postgres"]
+    done = _run(command, account, 120, statement)
+    if done.returncode != 0 or "ERROR" in done.stderr:
+        raise SetupError(f"PostgreSQL in {home} takes no password: {' '.join(done.stderr.split()[-40:])}")
+    access = home / "data" / "pg_hba.conf"
+    access.write_text("# By kaiser_stack: whoever reaches the socket needs a password.\nlocal all all scram-sha-256\n")
+    marker.write_text(digest)
+
+
 def _initialise(prefix: Path, data: Path, account: Account | None, *, sync: bool) -> None:
     command = [str(prefix / "bin" / "initdb"), "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8"]
     command += ["--locale-provider=builtin", "--locale=C.UTF-8", *([] if sync else ["--no-sync"])]
-    made = subprocess.run(
+    made = _run(command, account, 120)
+    if made.returncode != 0:
+        raise SetupError(f"PostgreSQL's initdb failed in {data}: {' '.join(made.stderr.split()[-40:])}")
+
+
+def _run(
+    command: list[str], account: Account | None, within_s: float, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A program of PostgreSQL under the server's account, with this on its standard input."""
+    return subprocess.run(
         command,
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
         user=account.uid if account else None,
@@ -180,10 +228,9 @@ def _initialise(prefix: Path, data: Path, account: Account | None, *, sync: bool
         extra_groups=[] if account else None,
         cwd="/",
         start_new_session=True,
+        input=text,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=within_s,
         check=False,
     )
-    if made.returncode != 0:
-        raise SetupError(f"PostgreSQL's initdb failed in {data}: {' '.join(made.stderr.split()[-40:])}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaiser_stack import secret_files
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.settings import StackSettings
 
@@ -20,6 +21,8 @@ class Ready:
     environment: Mapping[str, str]
     metrics_ports: Mapping[str, int]
     broker: str
+    for_tools: Mapping[str, str]
+    """Addresses with passwords, and a device's user: of stack.json alone."""
 
 
 def addresses_file(settings: StackSettings) -> Path:
@@ -28,21 +31,17 @@ def addresses_file(settings: StackSettings) -> Path:
 
 
 def write_addresses(settings: StackSettings, ready: Ready) -> None:
-    """Write the file, readable by its owner alone: a database's address may hold a password."""
+    """Write the file, readable by its owner alone: addresses hold passwords."""
     addresses = {
         "pid": os.getpid(),
         "http_url": f"http://{LOOPBACK}:{settings.http_port}",
         "mqtt_host": ready.environment["KAISER_MQTT_HOST"],
         "mqtt_port": settings.mqtt_port,
-        "nats_url": ready.environment["KAISER_NATS_URL"],
-        "database_url": ready.environment["KAISER_DATABASE_URL"],
+        **ready.for_tools,
         "metrics_ports": dict(ready.metrics_ports),
     }
     path = addresses_file(settings)
-    part = path.with_suffix(".part")
-    part.touch(mode=0o600)
-    part.write_text(json.dumps(addresses, indent=2) + "\n")
-    part.replace(path)
+    secret_files.write(path, json.dumps(addresses, indent=2) + "\n")
 
 
 def rows(settings: StackSettings, ready: Ready) -> list[tuple[str, str]]:
@@ -59,9 +58,18 @@ def rows(settings: StackSettings, ready: Ready) -> list[tuple[str, str]]:
     return [
         *(gateway if GATEWAY in ready.metrics_ports else []),
         ("MQTT", f"{ready.environment['KAISER_MQTT_HOST']}:{settings.mqtt_port}   {ready.broker}"),
+        *_device(settings, ready),
         *(demo if {GATEWAY, SIMULATOR} <= set(ready.metrics_ports) else []),
         ("logs", f"{_short(str(settings.log_dir))}/   warnings and errors show here too"),
     ]
+
+
+def _device(settings: StackSettings, ready: Ready) -> list[tuple[str, str]]:
+    """How a device signs in at the broker that was started."""
+    user = ready.for_tools.get("mqtt_username")
+    if not user or settings.mqtt_anonymous:
+        return []
+    return [("", f"user {user}, password in {_short(str(settings.state_dir / 'mqtt-device-password'))}")]
 
 
 def _short(path: str) -> str:

@@ -6,6 +6,7 @@ the next start on the same state folder ends whatever is left over by the pid fi
 
 import asyncio
 import fcntl
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -23,9 +24,11 @@ _ONE_SIGNAL_S = 0.5
 def run(plan: Plan) -> None:
     """Run until SIGTERM, SIGHUP or Ctrl-C. SetupError, NotReadyError: it did not start, and nothing is left of it."""
     settings = plan.settings
-    for folder in (settings.run_dir, settings.log_dir):
+    os.umask(0o077)  # also of every child: data, logs and configurations are their owner's alone
+    for folder in (settings.state_dir, settings.run_dir, settings.log_dir):
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
         except OSError as error:
             raise SetupError(f"the folder {folder} cannot be made: {error.strerror}; set KAISER_STATE_DIR") from error
     with _alone_on(settings):

@@ -45,9 +45,14 @@ def payload(reading: Reading, at_ms: int) -> str:
     )
 
 
-def send(host: str, port: int, reading: Reading) -> str:
-    """Send it and wait up to 10 s for the acknowledgement; what happened, in words. NotReadyError if it did not."""
+def send(host: str, port: int, reading: Reading, user: str = "", password: str = "") -> str:
+    """Send it and wait up to 10 s for the acknowledgement; what happened, in words. NotReadyError if it did not.
+
+    With a `user` the client signs in.
+    """
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    if user:
+        client.username_pw_set(user, password)
     try:
         client.connect(host, port, keepalive=30)
     except OSError as error:

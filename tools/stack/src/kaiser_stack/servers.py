@@ -1,10 +1,11 @@
 """Which servers a stack starts, and the addresses under which its services find them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kaiser_stack import mosquitto, ports
+from kaiser_stack import logins, mosquitto, ports
 from kaiser_stack.errors import SetupError
+from kaiser_stack.logins import Login, Logins
 from kaiser_stack.mosquitto import Mosquitto
 from kaiser_stack.nats import Nats
 from kaiser_stack.postgres import Postgres
@@ -19,30 +20,60 @@ class Servers:
     to_start: tuple[Server, ...]
     postgres: Postgres | None
     broker: str
+    logins: Logins
 
     def addresses(self, settings: StackSettings) -> Mapping[str, str]:
-        """Where services find the servers, as settings; ask once the servers are prepared."""
-        return {
+        """Where services find the servers and how they sign in, as settings; ask once the servers are prepared.
+
+        Servers of one's own keep the users and passwords that the environment names.
+        """
+        found = {
             "KAISER_NATS_URL": settings.nats_url or f"nats://{ports.LOOPBACK}:{settings.nats_port}",
-            "KAISER_DATABASE_URL": self.postgres.url() if self.postgres else settings.database_url,
+            "KAISER_DATABASE_URL": settings.database_url,
             "KAISER_MQTT_HOST": settings.mqtt_host or ports.LOOPBACK,
             "KAISER_MQTT_PORT": str(settings.mqtt_port),
         }
+        if not settings.nats_url:
+            found |= _sign_in("KAISER_NATS_USER", "KAISER_NATS_PASSWORD", self.logins.bus)
+        if self.postgres:
+            found["KAISER_DATABASE_URL"] = replace(self.postgres, login=None).url()
+            found["KAISER_DATABASE_PASSWORD_FILE"] = str(self.logins.database.file)
+        if not settings.mqtt_host:
+            found |= _sign_in("KAISER_MQTT_USERNAME", "KAISER_MQTT_PASSWORD", self.logins.ingest)
+        return found
+
+    def for_tools(self, settings: StackSettings) -> dict[str, str]:
+        """The same for tools and people: addresses with passwords, and a device's user at the MQTT broker."""
+        found = dict(self.addresses(settings))
+        nats = next((server for server in self.to_start if isinstance(server, Nats)), None)
+        device = {} if settings.mqtt_host else {"mqtt_username": self.logins.device.user}
+        return {
+            "nats_url": nats.url if nats else found["KAISER_NATS_URL"],
+            "database_url": self.postgres.url() if self.postgres else found["KAISER_DATABASE_URL"],
+            **device,
+            **({"mqtt_password": self.logins.device.password} if device else {}),
+        }
+
+
+def _sign_in(user: str, password: str, login: Login) -> dict[str, str]:
+    return {user: login.user, password: "", f"{password}_FILE": str(login.file)}
 
 
 def choose(settings: StackSettings) -> Servers:
     """Every server whose address is not given. SetupError when there is no MQTT broker to be had."""
     broker = _broker(settings)
+    users = logins.keep(settings.state_dir)
     servers: list[Server] = []
     if broker == "mosquitto":
-        servers.append(Mosquitto(settings.state_dir / "mosquitto", settings.mqtt_port))
+        home = settings.state_dir / "mosquitto"
+        servers.append(Mosquitto(home, settings.mqtt_port, users, settings.mqtt_anonymous))
     if not settings.nats_url:
         mqtt_port = settings.mqtt_port if broker == "nats" else None
-        servers.append(Nats(settings.state_dir / "nats", settings.nats_port, mqtt_port))
-    postgres = None if settings.database_url else Postgres(settings.state_dir / "postgres")
+        servers.append(Nats(settings.state_dir / "nats", settings.nats_port, mqtt_port, users, settings.mqtt_anonymous))
+    postgres = None if settings.database_url else Postgres(settings.state_dir / "postgres", login=users.database)
     if postgres:
         servers.append(postgres)
-    return Servers(tuple(servers), postgres, _in_words(settings, broker))
+    return Servers(tuple(servers), postgres, _in_words(settings, broker), users)
 
 
 def require_ports(settings: StackSettings) -> None:

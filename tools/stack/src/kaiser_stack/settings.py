@@ -25,6 +25,7 @@ class StackSettings:
     database_url: str
     mqtt_host: str
     mqtt_broker: Broker
+    mqtt_anonymous: bool
     admin_user: str
     admin_password: str
     admin_password_file: Path | None
@@ -59,6 +60,7 @@ def load(environment: Mapping[str, str]) -> StackSettings:
         database_url=environment.get("KAISER_DATABASE_URL", ""),
         mqtt_host=environment.get("KAISER_MQTT_HOST", ""),
         mqtt_broker=broker,  # type: ignore[arg-type]
+        mqtt_anonymous=_one_of(environment, "KAISER_MQTT_ANONYMOUS", ("false", "true")) == "true",
         admin_user=environment.get("KAISER_ADMIN_USER") or "admin",
         admin_password=environment.get("KAISER_ADMIN_PASSWORD", ""),
         admin_password_file=_path(environment, "KAISER_ADMIN_PASSWORD_FILE"),

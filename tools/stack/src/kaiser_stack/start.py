@@ -55,7 +55,7 @@ async def start(plan: Plan, started: Started, tasks: asyncio.TaskGroup) -> None:
         )
     )
     _save_sessions(started)
-    ready = report.Ready(environment, metrics_ports, chosen.broker)
+    ready = report.Ready(environment, metrics_ports, chosen.broker, chosen.for_tools(plan.settings))
     report.write_addresses(plan.settings, ready)
     plan.console.table(
         f"Kaiser is ready ({time.monotonic() - began:.1f} s)",

@@ -1,0 +1,150 @@
+"""A stack as `make run` starts it: its folder is closed, and no server lets anybody in without its own password."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nats
+import nats.errors
+import paho.mqtt.client as paho
+import psycopg
+import pytest
+from harness import ROOT, Stack, wait_until
+
+DEFAULTS = ["", "postgres", "admin", "kaiser"]
+SECRETS = ["nats-password", "postgres-password", "mqtt-ingest-password", "mqtt-device-password", "admin-password"]
+
+
+@pytest.fixture(scope="module", params=["mosquitto", "nats"])
+def closed(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack]:
+    """Each MQTT broker once; nothing but ports, folder and broker are set. The folder was left open, as of old."""
+    if request.param == "mosquitto":
+        from kaiser_stack import mosquitto
+
+        if not mosquitto.is_installed():
+            request.getfixturevalue("missing")("mosquitto", "mosquitto is not installed")
+    folder = server_folder / f"secrets-{request.param}"
+    folder.mkdir(mode=0o755)
+    closed = Stack(folder, KAISER_MQTT_BROKER=request.param, KAISER_MQTT_ANONYMOUS="")
+    try:
+        yield closed.start()
+    finally:
+        closed.stop()
+
+
+def connack(closed: Stack, user: str | None, password: str = "") -> int:
+    """The broker's answer to a CONNECT: 0 is let in."""
+    codes: list[int] = []
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    if user is not None:
+        client.username_pw_set(user, password)
+    client.on_connect = lambda _, __, ___, reason, ____: codes.append(reason.value)
+    client.on_disconnect = lambda *_: codes.append(-1)
+    client.connect(closed.addresses["mqtt_host"], closed.addresses["mqtt_port"])
+    client.loop_start()
+    try:
+        wait_until(lambda: codes, "the broker answers")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return codes[0]
+
+
+def test_the_folder_and_all_in_it_are_their_owners_alone(closed: Stack):
+    assert stat.S_IMODE(closed.state_dir.stat().st_mode) == 0o700
+    for name in [*SECRETS, "token-secret", "run/stack.json", "nats/nats.conf"]:
+        assert stat.S_IMODE((closed.state_dir / name).stat().st_mode) == 0o600, name
+    for path in closed.state_dir.rglob("*"):
+        if not path.is_symlink():
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_each_password_is_long_and_no_two_are_equal(closed: Stack):
+    found = [(closed.state_dir / name).read_text().strip() for name in SECRETS]
+    assert len(set(found)) == len(found)
+    assert min(map(len, found)) >= 20
+
+
+def test_no_password_is_in_a_log_on_the_console_or_on_a_command_line(closed: Stack):
+    said = closed.console() + closed.log_lines()
+    for pid in closed.pids().values():
+        said += (Path("/proc") / str(pid) / "cmdline").read_text() if sys.platform == "linux" else ""
+    for name in SECRETS:
+        assert (closed.state_dir / name).read_text().strip() not in said, name
+
+
+@pytest.mark.parametrize("user", [None, "kaiser-device", "kaiser-ingest"])
+@pytest.mark.parametrize("password", DEFAULTS)
+def test_the_broker_lets_nobody_in_without_the_password(closed: Stack, user: str | None, password: str):
+    assert connack(closed, user, password) != 0
+
+
+def test_the_broker_lets_a_device_in_with_its_password(closed: Stack):
+    assert connack(closed, closed.addresses["mqtt_username"], closed.addresses["mqtt_password"]) == 0
+
+
+def test_the_bus_answers_nobody_without_the_password(closed: Stack):
+    """By the protocol itself: a client library might send something of its own."""
+    port = int(closed.environment["KAISER_NATS_PORT"])
+    device = closed.addresses["mqtt_password"]
+    tries = [{}, *({"user": "kaiser", "pass": password} for password in DEFAULTS)]
+    tries.append({"user": "kaiser-device", "pass": device})  # a device speaks MQTT alone
+    for login in tries:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.settimeout(10)
+            assert connection.recv(65536).startswith(b"INFO ")
+            connection.sendall(b"CONNECT " + json.dumps({"verbose": False, **login}).encode() + b"\r\nPING\r\n")
+            answer = connection.recv(4096)
+        assert answer.startswith(b"-ERR"), login
+        assert b"PONG" not in answer, login
+
+
+async def test_the_bus_lets_the_services_user_in(closed: Stack):
+    client = await nats.connect(closed.addresses["nats_url"], allow_reconnect=False)
+    try:
+        assert (await client.jetstream().stream_info("DEVICES")).config.name == "DEVICES"
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("password", DEFAULTS)
+def test_the_database_lets_nobody_in_without_the_password(closed: Stack, password: str):
+    right = (closed.state_dir / "postgres-password").read_text().strip()
+    url = closed.addresses["database_url"]
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(url.replace(f":{right}@", f":{password}@" if password else "@"), connect_timeout=10)
+
+
+def test_the_command_that_sends_a_reading_signs_in_as_a_device(closed: Stack):
+    done = subprocess.run(
+        [sys.executable, "-m", "kaiser_stack", "send"],
+        cwd=ROOT,
+        env=closed.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "acknowledged by the broker" in done.stdout
+
+
+def test_a_restart_keeps_the_passwords_and_a_lost_one_is_made_again(closed: Stack):
+    kept = {name: (closed.state_dir / name).read_text() for name in SECRETS}
+    closed.stop()
+    (closed.state_dir / "postgres-password").unlink()
+    os.chmod(closed.state_dir / "nats-password", 0o644)  # as a copy from elsewhere may leave it
+    closed.start()
+    now = {name: (closed.state_dir / name).read_text() for name in SECRETS}
+    assert now.pop("postgres-password") != kept.pop("postgres-password")
+    assert now == kept
+    assert stat.S_IMODE((closed.state_dir / "nats-password").stat().st_mode) == 0o600
+    with psycopg.connect(closed.addresses["database_url"], connect_timeout=10) as connection:
+        assert connection.execute("SELECT count(*) FROM gateway.users").fetchone() == (1,)
