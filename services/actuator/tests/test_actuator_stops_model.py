@@ -518,6 +518,7 @@ def quiet():
     structlog.configure(**before)
 
 
+@pytest.mark.timeout(1200)  # a minute and a half on a core of its own
 def test_a_stop_holds_under_every_interleaving(quiet):
     """200 × 50 = 10,000 steps."""
     run_state_machine_as_test(
