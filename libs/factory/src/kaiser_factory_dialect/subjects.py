@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from itertools import combinations, zip_longest
 
 from kaiser_factory_dialect.catalogue import FactoryKind
 
@@ -62,37 +61,22 @@ def filter_subjects(env: str, topic_filter: str) -> tuple[str, ...]:
 def consumer_subjects(env: str, topic_filters: Iterable[str]) -> tuple[str, ...]:
     """The subject filters of one consumer for several MQTT filters, sorted.
 
-    NATS refuses filters that overlap (10138): covered ones are left out, and two that overlap otherwise (`a.*.c` and
-    `a.b.*`) are replaced by the narrowest filter that covers both. So some messages may have to be dropped by
-    `filters.matches`; none is missed.
+    NATS refuses a filter that another one covers (10138), so these are left out. Filters that overlap otherwise
+    (`a.*.c` and `a.b.*`) may stand beside each other: a consumer delivers each message once.
     """
     patterns = {tuple(one.split(".")) for each in topic_filters for one in filter_subjects(env, each)}
-    while (pair := next(filter(_overlap, combinations(sorted(patterns), 2)), None)) is not None:
-        patterns -= set(pair)
-        patterns.add(_covering(*pair))
-    return tuple(".".join(one) for one in sorted(patterns))
+    kept = [one for one in patterns if not any(other != one and _covers(other, one) for other in patterns)]
+    return tuple(".".join(one) for one in sorted(kept))
 
 
-def _overlap(pair: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
-    """Whether some subject matches both patterns."""
-    for left, right in zip_longest(*pair):
-        if left is None or right is None:
+def _covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
+    """Whether every subject that `narrow` matches is matched by `wide`."""
+    for at, token_of_wide in enumerate(wide):
+        if token_of_wide == ">":
+            return len(narrow) > at
+        if at >= len(narrow) or narrow[at] == ">" or token_of_wide not in {"*", narrow[at]}:
             return False
-        if ">" in {left, right}:
-            return True
-        if "*" not in {left, right} and left != right:
-            return False
-    return True
-
-
-def _covering(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """The narrowest pattern that covers two that overlap."""
-    common: list[str] = []
-    for left, right in zip(one, other, strict=False):
-        if ">" in {left, right}:
-            return (*common, ">")
-        common.append(left if left == right else "*")
-    return tuple(common)
+    return len(narrow) == len(wide)
 
 
 def factory_subject(env: str, kind: FactoryKind, serial: str | None) -> str:
