@@ -8,10 +8,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from kaiser_factory_dialect.ccu_messages import OrderRequest
+from kaiser_factory_dialect.commands import command_of
 from kaiser_factory_dialect.compare import differences
+from kaiser_factory_dialect.intake import Intake
+from kaiser_factory_dialect.journal import JournalEntry, expire, queue, sent, settle_all
+from kaiser_factory_dialect.messages import AgvOrder, ModuleOrder
+from kaiser_factory_dialect.reading import Accepted
 from kaiser_factory_dialect.recordings import Recorded, Recording, parse_file
 from kaiser_factory_dialect.session import summary_of, walk
 from kaiser_factory_dialect.shift import shift_times
+from kaiser_factory_dialect.snapshot import arrival_of
 
 DATA = Path(__file__).parents[3] / "tests/golden"
 EXPECTED = json.loads((DATA / "factory-session.expected.json").read_text())
@@ -75,6 +82,30 @@ def shifted(payload: bytes, delta_ms: int) -> bytes:
         return shift_times(payload.decode(), delta_ms).encode()
     except UnicodeDecodeError:
         return payload
+
+
+def test_each_order_of_the_session_ends_in_the_journal_when_its_step_ended(recording: Recording):
+    """As if Kaiser had sent them: the journal must see the end that the expected timeline has."""
+    intake, start = Intake(), recording.messages[0].at_ms
+    entries: list[JournalEntry] = []
+    types = {step["serial"]: step["module_type"] for step in EXPECTED["timeline"]}
+    for one in recording.messages:
+        entries = [expire(entry, one.at_ms) for entry in entries]
+        verdict = intake.take(arrival_of(one))
+        if not isinstance(verdict, Accepted):
+            continue
+        message = verdict.message
+        entries = settle_all(entries, message)
+        if isinstance(message, ModuleOrder | AgvOrder | OrderRequest):
+            command = command_of(message, types.get(message.serial))
+            entries.append(sent(queue(command, message.ts), message.ts))
+    ends = {entry.command.action_id: (entry.state, entry.at - start, entry.result) for entry in entries}
+    steps = {step["id"]: step for step in EXPECTED["timeline"]}
+    assert set(ends) >= set(steps)
+    for step_id, step in steps.items():
+        assert ends[step_id] == ("finished", step["finished_received_ms"], step["result"]), step
+    requests = [entry for entry in entries if entry.command.what == "ccu.request"]
+    assert [(entry.state, entry.order_id) for entry in requests] == [("finished", EXPECTED["orders"][1]["order_id"])]
 
 
 @pytest.mark.speed
