@@ -27,7 +27,8 @@ _ANSWER_S = 60.0
 
 @dataclass(slots=True)
 class Freeze:
-    """What came of it. answers: by number, status and the time (s since 1970) after which nothing may happen.
+    """What came of it. answers: by number, status (0: the connection broke) and the time (s since 1970) after which
+    nothing may happen.
     stop: the answer to an emergency stop that was asked for in the middle, None where none came."""
 
     answers: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -136,15 +137,27 @@ class _Run:
         self._number += 1
         number = self._number
         body = {"command": "ON", "duration_s": number}
-        answer = await self._client.post(f"/api/v1/actuators/{self._esp_id}/{PUMP}/command", json=body)
-        taken = answer.status_code == 202
-        self._found.answers[number] = (answer.status_code, answer.json()["expires_at"] / 1000 if taken else time.time())
+        answer = await self._post(f"{self._esp_id}/{PUMP}/command", body)
+        taken = answer is not None and answer.status_code == 202
+        after = answer.json()["expires_at"] / 1000 if answer is not None and taken else time.time()
+        self._found.answers[number] = (0 if answer is None else answer.status_code, after)
         return number
 
     async def stop(self) -> None:
-        """The emergency stop of the device."""
+        """The emergency stop of the device; pressed again where the connection broke."""
         body = {"esp_id": self._esp_id, "reason": "hand in pump"}
-        self._found.stop = await self._client.post("/api/v1/actuators/emergency_stop", json=body)
+        until = time.monotonic() + 120.0
+        while (answer := await self._post("emergency_stop", body)) is None:
+            assert time.monotonic() < until, "no stop was answered"
+            await asyncio.sleep(0.5)
+        self._found.stop = answer
+
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response | None:
+        """Ask the gateway; None where the connection broke: without NATS for 15 s its process ends and starts again."""
+        try:
+            return await self._client.post(f"/api/v1/actuators/{path}", json=body)
+        except httpx.TransportError:
+            return None
 
     async def until_stopped(self) -> None:
         """Wait until the device has heard the stop."""
@@ -159,10 +172,10 @@ class _Run:
         """End the stop."""
         until = time.monotonic() + 120.0
         while True:
-            answer = await self._client.post("/api/v1/actuators/clear_emergency", json={"esp_id": self._esp_id})
-            if answer.is_success:
+            answer = await self._post("clear_emergency", {"esp_id": self._esp_id})
+            if answer is not None and answer.is_success:
                 return
-            assert time.monotonic() < until, answer.text
+            assert time.monotonic() < until, answer.text if answer is not None else "no answer"
             await asyncio.sleep(0.5)
 
     async def send_until_taken(self) -> int:
