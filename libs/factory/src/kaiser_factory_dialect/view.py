@@ -81,7 +81,7 @@ def row(factory: Factory, machine: Machine, now: int) -> MachineRow:
         charging=_charging(machine),
         node=_node(machine),
         driving=machine.driving,
-        at=machine.at,
+        at=_first(machine.at, pairing.last_module if pairing is not None else None),
         last_seen=_last_seen(factory, machine),
         skew_ms=_first(*(factory.clocks.skew_ms(clock) for clock in (machine.serial, f"NodeRed/{machine.serial}"))),
     )
