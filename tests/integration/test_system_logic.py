@@ -288,9 +288,9 @@ class OnTheWay:
         left = (await reader.consumer_info()).num_pending
         for _ in range(left):
             message = await reader.next_msg(timeout=10)
-            body = json.loads(message.data)
-            if body["value"] == 20.0:
-                self.seen["event"][body["esp_id"]].append(message.metadata.timestamp.timestamp() * 1000)
+            for body in map(json.loads, message.data.split(b"\n")):
+                if body["value"] == 20.0:
+                    self.seen["event"][body["esp_id"]].append(message.metadata.timestamp.timestamp() * 1000)
 
     def took(self, begin: str, end: str, *, together: bool) -> tuple[float, float]:
         """p50 and p99 in ms from one stage to another, of the dips that came together or of the others."""

@@ -65,6 +65,9 @@ def test_a_state_survives_its_way_through_json():
     state = RuleState(version=3, seq=9, armed=False, fired_at=[1, 2], failures=2, backoff_until=7, told="x")
     assert from_json(to_json(state)) == state
     assert from_json(b'{"version":3,"later":1}') == RuleState(version=3)
+    before_packs = from_json(b'{"version":3,"seq":9,"armed":false}')
+    assert before_packs == RuleState(version=3, seq=9 * 4096 + 4095, armed=False)
+    assert from_json(to_json(before_packs)) == before_packs
 
 
 async def test_two_evaluators_without_a_lease_fire_each_edge_once(world):

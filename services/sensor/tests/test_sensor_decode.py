@@ -25,8 +25,8 @@ FIELDS = {
 
 
 def decoded(body: bytes) -> Reading | str:
-    readings, unreadable = decode([Delivery("esp.sensor.data.god.ESP_1.4", "", body, None)])
-    return readings[0][1] if readings else unreadable[0][1]
+    packs, unreadable = decode([Delivery("esp.sensor.data.god.ESP_1.4", "", body, None)])
+    return packs[0].readings[0] if packs and packs[0].readings else unreadable[0][1]
 
 
 def test_a_reading_has_the_fields_types_and_defaults_of_the_contract():
@@ -93,3 +93,35 @@ def test_what_is_no_reading_is_told_apart(body):
     assert isinstance(decoded(body), str)
     with pytest.raises(ValidationError):
         by_model(body)
+
+
+def pack(*lines: bytes) -> Delivery:
+    return Delivery("esp.sensor.data.god.0", "$JS.ACK.SENSORS.x.1.7.1.1795000000000000000.0", b"\n".join(lines), None)
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("broken", [b"{not json", b"", b"7", b'{"esp_id":"ESP_1"}', b"\xff"])
+def test_a_broken_line_at_any_place_is_told_apart_and_takes_no_other_with_it(place, broken):
+    lines = [json.dumps(FIELDS | {"gpio": number}).encode() for number in range(3)]
+    lines.insert(place, broken)
+    [found], [(refused, _)] = decode([pack(*lines)])
+    assert [reading.gpio for reading in found.readings] == [0, 1, 2]
+    assert list(found.numbers) == [number for number in range(4) if number != place]
+    assert (refused.body, refused.origin) == (broken, f"7-1795000000000000000-{place}")
+    assert [found.line(index).body for index in range(3)] == [line for line in lines if line != broken]
+
+
+def test_a_line_of_a_version_with_more_fields_is_read():
+    lines = [json.dumps(FIELDS).encode(), json.dumps(FIELDS | {"of_a_later_version": {"a": [1]}}).encode()]
+    [found], unreadable = decode([pack(*lines)])
+    assert found.readings[0] == found.readings[1]
+    assert not unreadable
+
+
+@pytest.mark.parametrize("body", [b"", b"{}\n" * 4096 + b"{}", b" " * (1024 * 1024 + 1)])
+def test_an_empty_pack_and_one_over_the_size_are_rejected_as_a_whole(body):
+    whole, good = pack(body), pack(json.dumps(FIELDS).encode())
+    [found], [(refused, reason)] = decode([whole, good])
+    assert refused is whole
+    assert found.delivery is good
+    assert reason.startswith("the pack ")

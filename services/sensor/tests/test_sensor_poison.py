@@ -30,6 +30,14 @@ def reading(esp_id: str, **fields) -> tuple[str, bytes]:
     return f"esp.sensor.data.god.{esp_id}.4", json.dumps(given | values | fields).encode()
 
 
+PACK = "esp.sensor.data.god.0"
+
+
+def arrived(messages, packed: bool):
+    """The messages as they are, or as one pack."""
+    return [(PACK, b"\n".join(body for _, body in messages))] if packed else messages
+
+
 def process(given: Reading) -> Processed:
     return Processor({}, lambda *_: None).process(given, None)
 
@@ -75,9 +83,12 @@ UNREADABLE = {
 }
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
 @pytest.mark.parametrize("poison", UNREADABLE.values(), ids=UNREADABLE)
-async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_and_stored(bus, pool, database, poison):
-    await publish(bus, [reading("ESP_A"), poison, reading("ESP_B")])
+async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_and_stored(
+    bus, pool, database, poison, packed
+):
+    await publish(bus, arrived([reading("ESP_A"), poison, reading("ESP_B")], packed))
     storing = Storing(bus, pool, process, note_rollups=True)
     live = Live(bus, process, lambda _: False)
     with capture_logs() as logs:
@@ -89,33 +100,59 @@ async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_
     assert rows(database) == NEIGHBOURS
     assert await shown(bus) == NEIGHBOURS
     [(subject, came_on)] = await rejected(bus)
-    assert (subject.split(".")[1], came_on) == ("5407", poison[0])
+    assert (subject.split(".")[1], came_on) == ("5407", PACK if packed else poison[0])
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
 @pytest.mark.parametrize(
     ("poison", "bug", "code"),
     [(reading("ESP_SEC1"), True, 5407), (reading("ESP_SEC1", gpio=10**12), False, 5305)],
     ids=["bug", "pin that no column takes"],
 )
 async def test_sensor_store_rejects_what_it_cannot_store_and_stores_its_neighbours(
-    bus, pool, database, poison, bug, code
+    bus, pool, database, poison, bug, code, packed
 ):
-    await publish(bus, [reading("ESP_A"), poison, reading("ESP_B")])
+    await publish(bus, arrived([reading("ESP_A"), poison, reading("ESP_B")], packed))
     storing = Storing(bus, pool, faulty if bug else process, note_rollups=True)
     async with consuming(bus, SENSOR_STORE, storing.run) as loop:
         await loop.settled()
         assert rows(database) == NEIGHBOURS
-        assert await rejected(bus) == [(f"rejected.{code}.ESP_SEC1", "esp.sensor.data.god.ESP_SEC1.4")]
+        came_on = PACK if packed else "esp.sensor.data.god.ESP_SEC1.4"
+        assert await rejected(bus) == [(f"rejected.{code}.ESP_SEC1", came_on)]
 
 
-async def test_sensor_live_rejects_a_reading_on_which_it_has_a_bug_and_shows_its_neighbours(bus):
-    await publish(bus, [reading("ESP_A"), reading("ESP_SEC1"), reading("ESP_B")])
+async def test_of_many_bad_lines_in_a_pack_each_is_rejected_and_all_others_are_stored_and_shown_once(
+    bus, pool, database
+):
+    good = [reading(f"ESP_{number:02}", value=float(number)) for number in range(46)]
+    bad = [UNREADABLE["no JSON"], ("", b""), ("", b"7"), reading("ESP_SEC1", gpio=10**12)]
+    messages = [*good[:20], *bad[:2], *good[20:40], *bad[2:], *good[40:]]
+    await publish(bus, arrived(messages, packed=True))
+    storing, live = Storing(bus, pool, process, note_rollups=True), Live(bus, process, lambda _: False)
+    async with consuming(bus, SENSOR_STORE, storing.run) as stores, consuming(bus, SENSOR_LIVE, live.run) as shows:
+        await stores.settled()
+        await shows.settled()
+    assert rows(database) == [(f"ESP_{number:02}", float(number)) for number in range(46)]
+    seen = [esp_id for esp_id, _ in await shown(bus)]
+    assert seen == sorted([*(f"ESP_{number:02}" for number in range(46)), "ESP_SEC1"])
+    assert sorted(subject for subject, _ in await rejected(bus)) == [
+        "rejected.5305.ESP_SEC1",
+        "rejected.5407._",
+        "rejected.5407._",
+        "rejected.5407._",
+    ]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
+async def test_sensor_live_rejects_a_reading_on_which_it_has_a_bug_and_shows_its_neighbours(bus, packed):
+    await publish(bus, arrived([reading("ESP_A"), reading("ESP_SEC1"), reading("ESP_B")], packed))
     async with consuming(bus, SENSOR_LIVE, Live(bus, faulty, lambda _: True).run) as loop:
         await loop.settled()
         assert await shown(bus) == NEIGHBOURS
         answered = {body["topic"].split("/")[3] for _, body in await stored(bus, "OUTBOX")}
         assert answered == {"ESP_A", "ESP_B"}
-        assert await rejected(bus) == [("rejected.5407.ESP_SEC1", "esp.sensor.data.god.ESP_SEC1.4")]
+        came_on = PACK if packed else "esp.sensor.data.god.ESP_SEC1.4"
+        assert await rejected(bus) == [("rejected.5407.ESP_SEC1", came_on)]
 
 
 def answer(esp_id: str, **fields) -> tuple[str, bytes]:

@@ -155,7 +155,12 @@ class Events:
         """Its seq."""
         data = {"esp_id": esp_id, "gpio": 4, "sensor_type": "ph", "value": 7.0, **data}
         ack = await self._jetstream.publish(f"event.{kind}.{esp_id}", json.dumps(data).encode())
-        return ack.seq
+        return ack.seq * 4096
+
+    async def publish_pack(self, lines: list[str]) -> int:
+        """The seq of its first line."""
+        ack = await self._jetstream.publish("event.sensor_data.0", "\n".join(lines).encode())
+        return ack.seq * 4096
 
 
 @pytest.fixture

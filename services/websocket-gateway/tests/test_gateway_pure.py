@@ -9,11 +9,12 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from kaiser_common.pull import Delivery
 from kaiser_gateway import problems
 from kaiser_gateway.conflation import Outlet, Overfull
 from kaiser_gateway.csv_text import to_csv
 from kaiser_gateway.filters import Filters, Index, is_topic_filter, topic_matches
-from kaiser_gateway.frames import Event
+from kaiser_gateway.frames import Event, events_of
 from kaiser_gateway.limits import Bucket, Limiter
 from kaiser_gateway.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
 from kaiser_gateway.replay import Kept, gap
@@ -236,12 +237,14 @@ def test_no_text_breaks_the_decoder(text):
 @pytest.mark.parametrize(
     ("after", "kept", "expected"),
     [
-        (10, Kept(1, 20), (11, 0)),
-        (20, Kept(1, 20), (21, 0)),
-        (3, Kept(8, 20), (8, 4)),
-        (99, Kept(1, 20), (1, 0)),
-        (0, Kept(1, 0), (1, 0)),
-        (5, Kept(11, 10), (11, 5)),
+        (10 * 4096 + 3, Kept(1, 20), (10 * 4096 + 4, 0)),
+        (20 * 4096 + 4095, Kept(1, 20), (21 * 4096, 0)),
+        (3 * 4096, Kept(8, 20), (8 * 4096, 4)),
+        (7 * 4096 + 5, Kept(8, 20), (8 * 4096, 0)),
+        (99 * 4096, Kept(1, 20), (4096, 0)),
+        (0, Kept(1, 0), (4096, 0)),
+        (5 * 4096, Kept(11, 10), (11 * 4096, 5)),
+        (47_110, Kept(40_000, 50_000), (40_000 * 4096, 39_988)),  # a stream sequence, of a version before packs
     ],
 )
 def test_a_resume_tells_its_gap(after, kept, expected):
@@ -301,6 +304,39 @@ async def test_a_bug_is_answered_as_a_problem_too():
         answer = await client.get("/broken")
     assert (answer.status_code, answer.headers["content-type"]) == (500, problems.MEDIA_TYPE)
     assert answer.json()["code"] == 5407
+
+
+def delivery(subject: str, sequence: int, body: bytes) -> Delivery:
+    return Delivery(subject, f"$JS.ACK.EVENTS.x.1.{sequence}.1.1767225600123000000.0", body, None)
+
+
+def numbered(found) -> list[tuple[int, str, bytes]]:
+    return [(one.seq, one.esp_id, one.frame) for one in found]
+
+
+def test_a_pack_has_an_event_for_each_line_that_is_wanted():
+    body = b'{"esp_id":"ESP_A","value":1}\n{"esp_id":"ESP_B","value":2}\n{"esp_id":"ESP_A","value":3}'
+    found = events_of(delivery("event.sensor_data.0", 7, body), lambda _, esp_id: esp_id == "ESP_A")
+    frame = b'{"type":"sensor_data","timestamp":1767225600.123,"seq":%d,"data":{"esp_id":"ESP_A","value":%d}}'
+    assert numbered(found) == [(28672, "ESP_A", frame % (28672, 1)), (28674, "ESP_A", frame % (28674, 3))]
+
+
+def test_a_message_of_a_version_before_packs_is_an_event():
+    found = events_of(delivery("event.sensor_data.ESP_A", 7, b'{"esp_id":"ESP_A"}'), lambda *_: True)
+    assert [(one.seq, one.esp_id, one.data()) for one in found] == [(28672, "ESP_A", {"esp_id": "ESP_A"})]
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("broken", [b"{not json", b"", b"7", b'{"esp_id":7}', b"\xff"])
+def test_a_broken_line_at_any_place_takes_no_other_line_with_it(place, broken):
+    lines = [b'{"esp_id":"ESP_A"}'] * 3
+    lines.insert(place, broken)
+    found = events_of(delivery("event.sensor_data.0", 1, b"\n".join(lines)), lambda *_: True)
+    assert [one.seq - 4096 for one in found] == [number for number in range(4) if number != place]
+
+
+def test_an_empty_pack_has_no_event():
+    assert list(events_of(delivery("event.sensor_data.0", 1, b""), lambda *_: True)) == []
 
 
 @pytest.mark.parametrize(

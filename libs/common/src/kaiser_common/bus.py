@@ -9,7 +9,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 MAX_BATCH = 1000
 """Messages of an atomic batch at most (ADR-50 of NATS)."""
+
+_BATCH_BYTES = 4 * 1024 * 1024
 
 _FEW = 10
 """So many messages are on the disk sooner one by one: an atomic batch costs what ten to twenty messages cost."""
@@ -111,8 +113,7 @@ class Bus:
         BusUnavailable then means that some may be stored, and publishing the same again stores none twice.
         """
         deadline = time.monotonic() + deadline_s
-        for start in range(0, len(messages), MAX_BATCH):
-            part = messages[start : start + MAX_BATCH]
+        for part in _parts(messages):
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -222,6 +223,18 @@ class Bus:
                 metrics.BUS_CONNECTED.set(1)
             end_if_cancelled()
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
+
+
+def _parts(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
+    """Messages in order, at most MAX_BATCH at once and _BATCH_BYTES or one message."""
+    start = size = 0
+    for place, message in enumerate(messages):
+        if place > start and (place - start == MAX_BATCH or size + len(message.body) > _BATCH_BYTES):
+            yield messages[start:place]
+            start, size = place, 0
+        size += len(message.body)
+    if start < len(messages):
+        yield messages[start:]
 
 
 def _trace_header(traceparent: str) -> str:

@@ -1,8 +1,10 @@
 """Taking messages from JetStream by a durable consumer, each acknowledged."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -16,17 +18,41 @@ log = structlog.get_logger()
 _LAG_EVERY_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """After fewer than `small` lines, the next ones are handed out no sooner than `least_s` seconds later.
+
+    What comes after a quiet moment waits for nothing.
+    """
+
+    least_s: float
+    small: int
+
+
 class Consumer:
     """A durable pull consumer; iterate to get what has arrived, at least one message, at most `max_messages`.
+
+    `most_lines`: of packs no further one is handed out once there are so many lines.
 
     What is handed out and not yet acknowledged is reported in progress, so that a long wait for a database does not
     make JetStream deliver it again. Killed in between: JetStream delivers it again after the consumer's ack_wait.
     The iteration ends after `stop`; what has arrived but was not handed out goes back at once.
     """
 
-    def __init__(self, bus: Bus, spec: DurableConsumer, *, max_messages: int = 1000) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        spec: DurableConsumer,
+        *,
+        max_messages: int = 1000,
+        most_lines: int | None = None,
+        spacing: Spacing | None = None,
+    ) -> None:
         self._bus = bus
         self._spec = spec
+        self._most_lines = most_lines
+        self._spacing = spacing
+        self._next_at = 0.0
         self._pull = Pull(bus, spec.stream, spec.name, max_messages)
         self._held: dict[str, None] = {}
         self._stop = asyncio.Event()
@@ -61,6 +87,7 @@ class Consumer:
                 await self._declared()
                 self._pull.gone = False
                 continue
+            await self._wait_spacing()
             batch = self._handed_out()
             if self._stopping:
                 await self.nak(batch, delay_s=0.1)
@@ -73,8 +100,15 @@ class Consumer:
         await self._pull.top_up()
         return batch
 
+    async def _wait_spacing(self) -> None:
+        left_s = self._next_at - time.monotonic()
+        if left_s > 0 and await self.stopped_within(left_s):
+            return
+
     def _handed_out(self) -> list[Delivery]:
-        batch = self._pull.take()
+        batch = self._pull.take(self._most_lines)
+        if self._spacing is not None and sum(delivery.count for delivery in batch) < self._spacing.small:
+            self._next_at = time.monotonic() + self._spacing.least_s
         self._held.update(dict.fromkeys([delivery.reply for delivery in batch]))
         self._consumed.inc(len(batch))
         again = _redelivered(batch) if batch else 0

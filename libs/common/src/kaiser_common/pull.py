@@ -169,8 +169,17 @@ class Pull:
     def interrupt(self) -> None:
         self._wake.set()
 
-    def take(self) -> list[Delivery]:
-        batch, self.arrived = self.arrived, []
+    def take(self, most_lines: int | None = None) -> list[Delivery]:
+        """What has arrived; of packs no further one once there are `most_lines` lines."""
+        cut = len(self.arrived)
+        if most_lines is not None:
+            lines = 0
+            for place, delivery in enumerate(self.arrived):
+                if lines >= most_lines:
+                    cut = place
+                    break
+                lines += delivery.count
+        batch, self.arrived = self.arrived[:cut], self.arrived[cut:]
         return batch
 
     async def top_up(self) -> None:

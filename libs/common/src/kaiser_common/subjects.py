@@ -75,6 +75,8 @@ class Bucket:
 
 SENSORS = Stream("SENSORS", ("esp.sensor.data.>",), "limits", "file", 8 * GIB, "new")
 """What both consumers have acknowledged is purged in bulk by the sensor service (docs/decisions/0002)."""
+KEPT_PACKS = 16
+"""So many of the last packs of SENSORS are never purged: the next holder of ingest's lease reads them."""
 DEVICES = Stream(
     "DEVICES",
     ("esp.sensor.response.>", "esp.actuator.>", "esp.system.>", "esp.config.>", "esp.zone.>", "esp.downlink.>"),
@@ -107,8 +109,8 @@ EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 6
 
 STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS)
 
-SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",))
-SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",))
+SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",), max_ack_pending=1024)
+SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",), max_ack_pending=1024)
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
 ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>",))
@@ -201,6 +203,22 @@ def receipt_subject(kaiser_id: str, esp_id: str, gpio: int, command_id: str) -> 
 def urgent_subject(kaiser_id: str, esp_id: str) -> str:
     """As outbox_subject, for what must overtake the queue (emergency stops): a consumer of its own reads it."""
     return f"mqtt.urgent.{_token(kaiser_id)}.{_token(esp_id)}"
+
+
+def pack_subject(kaiser_id: str, shard: str = "0") -> str:
+    """Subject of a pack of readings of one site."""
+    return f"esp.sensor.data.{_token(kaiser_id)}.{_token(shard)}"
+
+
+def event_pack_subject(shard: str = "0") -> str:
+    """Subject of a pack of `sensor_data` events."""
+    return f"event.sensor_data.{_token(shard)}"
+
+
+def shard_in(subject: str) -> str:
+    """The shard in the subject of a pack of readings; "0" for a single reading of a version before packs."""
+    tokens = subject.split(".")
+    return tokens[4] if len(tokens) == 5 and tokens[4].isdigit() else "0"
 
 
 @lru_cache(maxsize=16_384)

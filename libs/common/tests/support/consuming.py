@@ -99,12 +99,12 @@ async def rejected(bus: Bus) -> list[tuple[str, str]]:
 
 
 async def stored(bus: Bus, stream: str) -> list[tuple[str, dict[str, Any]]]:
-    """What a stream holds, oldest first."""
+    """What a stream holds, oldest first, each line of a pack by itself."""
     state = (await bus.jetstream.stream_info(stream)).state
     if not state.messages:
         return []
     found = [await bus.jetstream.get_msg(stream, seq=seq) for seq in range(state.first_seq, state.last_seq + 1)]
-    return [(message.subject, json.loads(message.data)) for message in found]
+    return [(message.subject, json.loads(line)) for message in found for line in message.data.split(b"\n")]
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -1,6 +1,10 @@
 """From events of the bus to readings and ends of commands, pure."""
 
+from collections.abc import Callable, Iterator
+
+import msgspec
 import structlog
+from kaiser_common.pack import NotAPack, seq_of
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
 from pydantic import ValidationError
@@ -12,35 +16,86 @@ log = structlog.get_logger()
 FILTERS = ("event.sensor_data.>", "event.actuator_status.>", "event.actuator_response.>")
 
 
-def decode(delivery: Delivery) -> Reading | ActuatorResponseEvent | None:
-    """What an event says; None for one that cannot be read (it was made by a service of ours: a fault, logged)."""
-    kind = delivery.subject.split(".", 2)[1]
-    seq = delivery.stream_sequence
+class _Line(msgspec.Struct, frozen=True):
+    """What a rule needs of a `SensorDataEvent`."""
+
+    esp_id: str
+    gpio: int
+    sensor_type: str
+    ts: int
+    value: float | None = None
+    quality: str = "unknown"
+    address: str = ""
+    received_at: int | None = None
+    device_ts: int | None = None
+
+
+_to_lines = msgspec.json.Decoder(_Line).decode_lines
+
+
+def readings_of(delivery: Delivery, of_device: Callable[[str], bool]) -> Iterator[Reading]:
+    """The readings of a pack of `sensor_data` events, of the devices that count.
+
+    A line that cannot be read was made by a service of ours: a fault, logged. The others are read.
+    """
     try:
-        match kind:
-            case "sensor_data":
-                data = SensorDataEvent.model_validate_json(delivery.body)
-                return Reading(
-                    data.esp_id,
-                    data.gpio,
-                    data.sensor_type,
-                    data.ts,
-                    data.value,
-                    data.quality,
-                    seq,
-                    data.address,
-                    data.received_at,
-                    data.device_ts,
-                )
-            case "actuator_status":
-                status = ActuatorStatusEvent.model_validate_json(delivery.body)
-                value = status.value if status.state else 0.0
-                received_at = delivery.timestamp_ns // 1_000_000
-                return Reading(
-                    status.esp_id, status.gpio, ACTUATOR, status.ts, value, "good", seq, received_at=received_at
-                )
-            case _:
-                return ActuatorResponseEvent.model_validate_json(delivery.body)
+        lines = delivery.lines()
+    except NotAPack as error:
+        _unreadable(delivery, str(error))
+        return
+    first = seq_of(delivery.stream_sequence)
+    try:
+        found = _to_lines(delivery.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = []
+    if len(found) == len(lines):
+        for number, line in enumerate(found):
+            if of_device(line.esp_id):
+                yield _reading(line, first + number)
+        return
+    for number, body in enumerate(lines):
+        try:
+            event = SensorDataEvent.model_validate_json(body)
+        except ValidationError as error:
+            _unreadable(delivery, _reason(error))
+        else:
+            if of_device(event.esp_id):
+                yield _reading(event, first + number)
+
+
+def decode(delivery: Delivery) -> Reading | ActuatorResponseEvent | None:
+    """What an event about an actuator says; None for one that cannot be read (a fault of a service of ours, logged)."""
+    try:
+        if delivery.subject.startswith("event.actuator_status."):
+            status = ActuatorStatusEvent.model_validate_json(delivery.body)
+            value = status.value if status.state else 0.0
+            received_at = delivery.timestamp_ns // 1_000_000
+            seq = seq_of(delivery.stream_sequence)
+            return Reading(status.esp_id, status.gpio, ACTUATOR, status.ts, value, "good", seq, received_at=received_at)
+        return ActuatorResponseEvent.model_validate_json(delivery.body)
     except ValidationError as error:
-        log.error("event_unreadable", subject=delivery.subject, error=str(error.errors(include_url=False)[0]["msg"]))
+        _unreadable(delivery, _reason(error))
         return None
+
+
+def _reading(event: _Line | SensorDataEvent, seq: int) -> Reading:
+    return Reading(
+        event.esp_id,
+        event.gpio,
+        event.sensor_type,
+        event.ts,
+        event.value,
+        event.quality,
+        seq,
+        event.address,
+        event.received_at,
+        event.device_ts,
+    )
+
+
+def _reason(error: ValidationError) -> str:
+    return str(error.errors(include_url=False)[0]["msg"])
+
+
+def _unreadable(delivery: Delivery, reason: str) -> None:
+    log.error("event_unreadable", subject=delivery.subject, error=reason)

@@ -10,12 +10,12 @@ from kaiser_common.pull import Delivery
 from kaiser_common.reader import OrderedReader
 from kaiser_common.schemas.api.logic import Rule, TestResult, TestRule
 from kaiser_common.schemas.event import ActuatorResponseEvent
-from kaiser_common.subjects import EVENTS
+from kaiser_common.subjects import EVENTS, is_packed
 
 from kaiser_logic import metrics, seeds
 from kaiser_logic.book import RuleBook
 from kaiser_logic.commands import Commands
-from kaiser_logic.decode import FILTERS, decode
+from kaiser_logic.decode import FILTERS, decode, readings_of
 from kaiser_logic.dry_run import dry_run
 from kaiser_logic.engine import Effect, Engine
 from kaiser_logic.executor import Executor
@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 _CAUGHT_UP_WITHIN_S = 10.0
 _LOOK_EVERY_S = 1.0
+_MOST_UNREAD = 256
+"""Messages that wait to be evaluated at most; packs of the largest size are 128 MB."""
 
 Begun = tuple[Rule, Running, bool]
 """A rule, an execution of it that was running, and whether the rule is the same still."""
@@ -81,7 +83,13 @@ class Evaluator:
                     self._wake_in_time,
                 )
                 begun = await self._take_over(states, saving)
-                reader = OrderedReader(self._bus, EVENTS.name, FILTERS, start_sequence=None if seq is None else seq + 1)
+                reader = OrderedReader(
+                    self._bus,
+                    EVENTS.name,
+                    FILTERS,
+                    start_sequence=None if seq is None else seq + 1,
+                    max_messages=_MOST_UNREAD,
+                )
                 tasks.create_task(self._read(reader, saving), name="events")
                 tasks.create_task(self._watch_clock(), name="clock")
                 tasks.create_task(saving.run(), name="saving")
@@ -156,6 +164,11 @@ class Evaluator:
         """Evaluate the rules that these events concern."""
         readings = self.engine.view.readings
         for delivery in batch:
+            if is_packed(delivery.subject):
+                if readings:
+                    for reading in readings_of(delivery, readings.of_device):
+                        self._on_reading(reading)
+                continue
             _, kind, esp_id = delivery.subject.split(".", 2)
             if kind != "actuator_response" and not readings.of_device(esp_id):
                 continue
@@ -163,10 +176,13 @@ class Evaluator:
             if isinstance(message, ActuatorResponseEvent):
                 self._commands.note(message)
             elif isinstance(message, Reading):
-                verdict, effects = self.engine.on_reading(message, now_ms())
-                metrics.READINGS.labels(verdict).inc()
-                self._act(effects)
+                self._on_reading(message)
         self._wake_in_time()
+
+    def _on_reading(self, reading: Reading) -> None:
+        verdict, effects = self.engine.on_reading(reading, now_ms())
+        metrics.READINGS.labels(verdict).inc()
+        self._act(effects)
 
     async def _watch_clock(self) -> None:
         """Evaluate rules whose time has come, a few at a time so that readings get their turn."""

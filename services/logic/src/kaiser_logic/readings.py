@@ -121,6 +121,10 @@ class Readings:
         """Whether a place of this device is watched."""
         return self._devices[esp_id] > 0
 
+    def __bool__(self) -> bool:
+        """Whether any place is watched."""
+        return bool(self._newest)
+
     @property
     def devices(self) -> list[str]:
         """The devices with a place that is watched."""

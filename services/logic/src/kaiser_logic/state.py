@@ -1,11 +1,12 @@
 """What a rule remembers from one evaluation to the next, and over restarts."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from kaiser_common.pack import seq_of
 from kaiser_common.schemas.api.logic import ActionResult, ConditionReport
 from kaiser_common.schemas.api.rules import Gpio
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -45,7 +46,7 @@ class Running:
 
 @dataclass(slots=True)
 class RuleState:
-    """Of one rule. seq: up to which event it was evaluated; version: of the rule that `memory` belongs to.
+    """Of one rule. seq: up to which event it was evaluated, a line of a pack; version: of the rule of `memory`.
 
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
     told: the suppression that was recorded of this period of true conditions; told_last, told_at: the newest of all.
@@ -53,7 +54,9 @@ class RuleState:
     """
 
     version: int = 0
-    seq: int = 0
+    seq: Annotated[int, Field(alias="seen")] = 0
+    stream_seq: Annotated[int, Field(alias="seq")] = 0
+    """The same as versions before packs have stored it; 0 once it is read."""
     memory: dict[str, Memory] = field(default_factory=dict)
     armed: bool = True
     fired_at: list[int] = field(default_factory=list)
@@ -77,9 +80,13 @@ _JSON = TypeAdapter(RuleState)
 
 def to_json(state: RuleState) -> bytes:
     """As it is kept in the bucket."""
-    return _JSON.dump_json(state, exclude_defaults=True)
+    return _JSON.dump_json(state, exclude_defaults=True, by_alias=True)
 
 
 def from_json(body: bytes) -> RuleState:
-    """ValidationError for what is none. Fields of a newer version are skipped."""
-    return _JSON.validate_json(body, extra="ignore")
+    """ValidationError for what is none. Fields of a newer version are skipped, those of an older one are taken over."""
+    state = _JSON.validate_json(body, extra="ignore")
+    if state.stream_seq:
+        state.seq = max(state.seq, seq_of(state.stream_seq + 1) - 1)
+        state.stream_seq = 0
+    return state

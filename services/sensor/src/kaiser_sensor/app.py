@@ -9,7 +9,7 @@ import psycopg
 import structlog
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect, end_if_cancelled
-from kaiser_common.consumer import Consumer
+from kaiser_common.consumer import Consumer, Spacing
 from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, open_pool, ping, verdict, wait_for_schema
 from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import serve, tell_status
@@ -37,6 +37,10 @@ from kaiser_sensor.upkeep import Upkeep
 
 log = structlog.get_logger()
 
+_MOST_PACKS = 256
+"""Packs that wait in this process at most; of the largest size they are 128 MB."""
+_SPACING = Spacing(least_s=0.02, small=500)
+"""A transaction costs the database as much as a hundred rows: small ones come 20 ms apart."""
 _MEND_EVERY_S = 5.0
 _UPKEEP_EVERY_S = 3600.0
 _RETRY_S = 5.0
@@ -74,7 +78,9 @@ async def work(service: Service, settings: SensorSettings) -> None:
             setup = configs.setup_of(reading) if reading.raw_mode else None  # else the device's value is taken
             return processor.process(reading, setup, devices.source_of(reading.esp_id))
 
-        async with Consumer(bus, SENSOR_LIVE, max_messages=settings.sensor_batch).open() as live:
+        async with Consumer(
+            bus, SENSOR_LIVE, max_messages=_MOST_PACKS, most_lines=settings.sensor_batch
+        ).open() as live:
             tasks.create_task(service.until_stopped(live.stop), name="stop-live")
             shows = Live(bus, process, configs.wants_answer, service.tracer)
             shown = tasks.create_task(shows.run(live, DeadLetters(bus, service, settings)), name="live")
@@ -114,8 +120,10 @@ async def _with_database(
     methods = {**sensor_api.methods(), **config_api.methods(), **measure_api.methods()}
     async with (
         serve(bus, "sensor", methods, unavailable=(*UNAVAILABLE, NatsError)),
-        Consumer(bus, SENSOR_STORE, max_messages=settings.sensor_batch).open() as stored,
-        Consumer(bus, SENSOR_RESPONSES, max_messages=settings.sensor_batch).open() as answers,
+        Consumer(
+            bus, SENSOR_STORE, max_messages=_MOST_PACKS, most_lines=settings.sensor_batch, spacing=_SPACING
+        ).open() as stored,
+        Consumer(bus, SENSOR_RESPONSES).open() as answers,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(service.until_stopped(stored.stop, answers.stop), name="stop-store")

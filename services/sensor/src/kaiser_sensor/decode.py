@@ -1,35 +1,82 @@
 """From messages of the bus to readings; what is no reading is told apart, never raised."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
+from kaiser_common.pack import NotAPack
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.sensor import Reading as ReadingModel
 from pydantic import ValidationError
 
 from kaiser_sensor.reading import Reading
 
+_to_readings = msgspec.json.Decoder(Reading).decode_lines
 _to_reading = msgspec.json.Decoder(Reading).decode
 
-Decoded = tuple[list[tuple[Delivery, Reading]], list[tuple[Delivery, str]]]
+
+class Pack(NamedTuple):
+    """The readings of a message, and the number of each one's line."""
+
+    delivery: Delivery
+    readings: Sequence[Reading]
+    numbers: Sequence[int]
+
+    def line(self, index: int) -> Delivery:
+        """The message with the line of one of the readings alone."""
+        return _line(self.delivery, self.delivery.lines(), self.numbers[index])
+
+
+Decoded = tuple[list[Pack], list[tuple[Delivery, str]]]
 
 
 def decode(batch: Sequence[Delivery]) -> Decoded:
-    """The readings of a batch, and beside them the messages that are none, each with the reason.
+    """The readings of a batch, and beside them the lines that are none, each with the reason.
 
-    What msgspec refuses the model judges: it has the last word on what a reading is.
+    If msgspec fails, fall back to the pydantic model, which decides what a reading is.
     """
-    readings: list[tuple[Delivery, Reading]] = []
+    packs: list[Pack] = []
     unreadable: list[tuple[Delivery, str]] = []
     for delivery in batch:
         try:
-            readings.append((delivery, _to_reading(delivery.body)))
+            lines = delivery.lines()
+        except NotAPack as error:
+            unreadable.append((delivery, str(error)))
+            continue
+        try:
+            readings = _to_readings(delivery.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            try:
-                readings.append((delivery, by_model(delivery.body)))
-            except ValidationError as error:
-                unreadable.append((delivery, str(error.errors(include_url=False)[0]["msg"])))
-    return readings, unreadable
+            readings = []
+        if len(readings) == len(lines):
+            packs.append(Pack(delivery, readings, range(len(lines))))
+        else:
+            packs.append(_one_by_one(delivery, lines, unreadable))
+    return packs, unreadable
+
+
+def _one_by_one(delivery: Delivery, lines: Sequence[bytes], unreadable: list[tuple[Delivery, str]]) -> Pack:
+    readings: list[Reading] = []
+    numbers: list[int] = []
+    for number, line in enumerate(lines):
+        try:
+            readings.append(_reading(line))
+        except ValidationError as error:
+            reason = str(error.errors(include_url=False)[0]["msg"])
+            unreadable.append((_line(delivery, lines, number), reason))
+        else:
+            numbers.append(number)
+    return Pack(delivery, readings, numbers)
+
+
+def _line(delivery: Delivery, lines: Sequence[bytes], number: int) -> Delivery:
+    return delivery if len(lines) == 1 else delivery.line(number, lines[number])
+
+
+def _reading(line: bytes) -> Reading:
+    try:
+        return _to_reading(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return by_model(line)
 
 
 def by_model(body: bytes) -> Reading:

@@ -1,21 +1,22 @@
-"""The live consumer: each reading becomes an event at once, whatever the database does."""
+"""The live consumer: each pack of readings becomes a pack of events at once, whatever the database does."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.outside import DeadLetters, Unreadable, take
+from kaiser_common.pack import MOST_READ_BYTES, bounded, encode
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import Processed as ProcessedPayload
-from kaiser_common.subjects import event_subject, outbox_subject
+from kaiser_common.subjects import event_pack_subject, outbox_subject, shard_in
 from kaiser_common.topics import Kind, build
 from kaiser_common.tracing import Tracer
 
 from kaiser_sensor import metrics
-from kaiser_sensor.decode import decode
+from kaiser_sensor.decode import Pack, decode
 from kaiser_sensor.process import Process
 from kaiser_sensor.reading import Reading
 from kaiser_sensor.rows import Processed, to_event
@@ -41,34 +42,36 @@ class Live:
 
     async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
         """Publish the events of a batch; what of it is no reading."""
-        readings, unreadable = decode(batch)
-        processed_readings = [(delivery, self._process(reading)) for delivery, reading in readings]
-        events = [
-            Outgoing(
-                event_subject("sensor_data", processed.reading.esp_id),
-                to_event(processed),
-                f"live-{delivery.origin}",
-                delivery.traceparent if self._tracer is not None else "",
-            )
-            for delivery, processed in processed_readings
-        ]
-        await self._bus.publish_batch(events, ordered=False)
+        packs, unreadable = decode(batch)
+        processed = [(pack, [self._process(reading) for reading in pack.readings]) for pack in packs if pack.readings]
+        await self._bus.publish_batch([event for each in processed for event in self._events(*each)], ordered=False)
         answers = [
-            to_device(processed, delivery)
-            for delivery, processed in processed_readings
-            if processed.value is not None and self._wants_answer(processed.reading)
+            to_device(one, pack, index)
+            for pack, readings in processed
+            for index, one in enumerate(readings)
+            if one.value is not None and self._wants_answer(one.reading)
         ]
         await self._bus.publish_batch(answers)
-        metrics.PUBLISHED.inc(len(events))
+        metrics.PUBLISHED.inc(sum(len(readings) for _, readings in processed))
         if self._tracer is not None:
             self._tracer.note("event", batch)
-        if readings:
-            self._seconds.observe(max(0.0, time.time() - readings[0][1].received_at / 1000))
+        if processed:
+            first_at = processed[0][1][0].reading.received_at
+            self._seconds.observe(max(0.0, time.time() - first_at / 1000))
         metrics.UNREADABLE.inc(len(unreadable))
         return unreadable
 
+    def _events(self, pack: Pack, processed: Sequence[Processed]) -> Iterator[Outgoing]:
+        """The events of a pack as one pack, so that a redelivery is one duplicate; as two where they are too long."""
+        delivery = pack.delivery
+        subject = event_pack_subject(shard_in(delivery.subject))
+        traceparent = delivery.traceparent if self._tracer is not None else ""
+        lines = [to_event(one) for one in processed]
+        for number, part in enumerate(bounded(lines, len(lines), MOST_READ_BYTES)):
+            yield Outgoing(subject, encode(part), f"live-{delivery.origin}" + f".{number}" * bool(number), traceparent)
 
-def to_device(processed: Processed, delivery: Delivery) -> Outgoing:
+
+def to_device(processed: Processed, pack: Pack, index: int) -> Outgoing:
     """The processed value for a device that displays it; of no use after half a minute."""
     reading = processed.reading
     payload = ProcessedPayload(
@@ -82,5 +85,5 @@ def to_device(processed: Processed, delivery: Delivery) -> Outgoing:
     return Outgoing(
         outbox_subject(reading.kaiser_id, reading.esp_id),
         message.model_dump_json().encode(),
-        f"processed-{delivery.origin}",
+        f"processed-{pack.line(index).origin}",
     )

@@ -1,11 +1,11 @@
-"""Purges from SENSORS what both consumers have acknowledged (docs/decisions/0002)."""
+"""Purges from SENSORS what both consumers have acknowledged, but for the last packs (docs/decisions/0002)."""
 
 import asyncio
 import time
 
 import structlog
 from kaiser_common.bus import Bus
-from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS
+from kaiser_common.subjects import KEPT_PACKS, SENSOR_LIVE, SENSOR_STORE, SENSORS
 from nats.errors import Error as NatsError
 
 from kaiser_sensor.stream_state import acknowledged, ask, filled
@@ -50,8 +50,8 @@ async def _is_filled(bus: Bus) -> bool:
 
 
 async def _purge(bus: Bus, purged_to: int) -> int:
-    floor = min([await acknowledged(bus, consumer) for consumer in (SENSOR_LIVE, SENSOR_STORE)])
+    floor = min([await acknowledged(bus, consumer) for consumer in (SENSOR_LIVE, SENSOR_STORE)]) - KEPT_PACKS
     if floor > purged_to:
         # "seq" is the first to keep.
         await ask(bus, f"STREAM.PURGE.{SENSORS.name}", {"seq": floor + 1})
-    return floor
+    return max(floor, 0)

@@ -36,3 +36,4 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     i2c_address: int | None = None
     onewire_address: str | None = None
     meta: dict[str, Any] | None = None
+    delivery: str | None = None

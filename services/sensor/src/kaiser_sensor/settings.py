@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 class SensorSettings(CommonSettings):
     """Beside the common ones: how much is taken at once, what is kept how long, when a sensor is stale."""
 
-    sensor_batch: int = Field(default=1000, ge=1, le=10_000, description="Most readings taken and stored at once.")
+    sensor_batch: int = Field(
+        default=3000, ge=1, le=10_000, description="Readings stored at once, at most and one pack more."
+    )
     sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept.")
     sensor_rollup_retention_days: int = Field(default=730, ge=2, description="How long rollups are kept.")
     sensor_rollup_every_s: float = Field(

@@ -8,7 +8,7 @@ from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.database import DatabasePool
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.event import SensorDataEvent
-from kaiser_common.subjects import SENSOR_STORE, event_subject
+from kaiser_common.subjects import SENSOR_STORE, event_pack_subject
 
 from kaiser_sensor import metrics, rollup_store, stale_store, stream_state
 from kaiser_sensor.devices import Devices
@@ -20,8 +20,8 @@ INTERVALS = 3
 """Silent for so many of its intervals, a sensor is stale."""
 
 _AT_ONCE = 500
-_MAY_WAIT = 1000
-"""Readings that may wait in the stream of a store that keeps up: about a batch."""
+_MAY_WAIT = 50
+"""Packs that may wait in the stream of a store that keeps up: of the largest size they are 1.5 s of its work."""
 _LOCK = 0x6B73746C
 
 
@@ -86,4 +86,4 @@ def to_outgoing(row: Row, device: DeviceRecord) -> Outgoing:
     )
     body = event.model_dump_json(exclude_none=True).encode()
     sensor = f"{esp_id}-{gpio}-{sensor_type}" + (f"-{address}" if address else "")
-    return Outgoing(event_subject("sensor_data", esp_id), body, f"stale-{sensor}-{ts}")
+    return Outgoing(event_pack_subject(), body, f"stale-{sensor}-{ts}")

@@ -1,7 +1,7 @@
 """The storing consumer: readings go to the database in batches and are acknowledged after the commit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kaiser_common.bus import Bus
 from kaiser_common.consumer import Consumer
@@ -14,7 +14,7 @@ from kaiser_common.quarantine import reject
 from kaiser_common.tracing import Tracer
 
 from kaiser_sensor import metrics, store
-from kaiser_sensor.decode import decode
+from kaiser_sensor.decode import Pack, decode
 from kaiser_sensor.process import Process
 from kaiser_sensor.rows import to_row
 
@@ -52,20 +52,21 @@ class Storing:
 
     async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
         """Store a batch in one transaction; what of it is no reading."""
-        readings, unreadable = decode(batch)
+        packs, unreadable = decode(batch)
+        readings = [reading for pack in packs for reading in pack.readings]
         if not readings:
             return unreadable
-        rows = [to_row(self._process(reading)) for _, reading in readings]
-        arrivals = [(reading.received_at / 1000, reading.device_ts) for _, reading in readings]
+        rows = [to_row(self._process(reading)) for reading in readings]
+        arrivals = [(reading.received_at / 1000, reading.device_ts) for reading in readings]
         async with self._pool.connection() as connection:
             stored = await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
         if stored.different:
-            await self._reject_different([readings[index][0] for index in stored.different])
+            await self._reject_different(_lines(packs, stored.different))
         metrics.STORED.inc(stored.new)
         metrics.REPEATED.inc(len(rows) - stored.new - len(stored.different))
-        self._seconds.observe(max(0.0, time.time() - readings[0][1].received_at / 1000))
+        self._seconds.observe(max(0.0, time.time() - readings[0].received_at / 1000))
         if self._tracer is not None:
-            self._tracer.note("store", (delivery for delivery, _ in readings))
+            self._tracer.note("store", batch)
         return unreadable
 
     async def _reject_different(self, deliveries: Sequence[Delivery]) -> None:
@@ -73,3 +74,16 @@ class Storing:
         which changes nothing and finds them again."""
         await reject(self._bus, [(delivery, _DIFFERENT) for delivery in deliveries], Code.DUPLICATE_ENTRY)
         metrics.DIFFERENT.inc(len(deliveries))
+
+
+def _lines(packs: Sequence[Pack], wanted: Iterable[int]) -> list[Delivery]:
+    """The lines of the readings that have these places in all packs together, which ascend."""
+    found: list[Delivery] = []
+    places = iter(packs)
+    pack, before = next(places), 0
+    for place in wanted:
+        while place - before >= len(pack.readings):
+            before += len(pack.readings)
+            pack = next(places)
+        found.append(pack.line(place - before))
+    return found

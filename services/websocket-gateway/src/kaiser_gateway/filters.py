@@ -39,6 +39,10 @@ class Filters(BaseModel):
             and (not self.topics or any(topic_matches(topic, event.data().get("topic")) for topic in self.topics))
         )
 
+    def may_admit(self, kind: str, esp_id: str) -> bool:
+        """Whether an event of this type and device passes the lists of types and devices."""
+        return (not self.types or kind in self.types) and (not self.esp_ids or esp_id in self._esp_ids)
+
     @cached_property
     def _esp_ids(self) -> frozenset[str]:
         return frozenset(self.esp_ids)
@@ -127,6 +131,14 @@ class Index(Generic[ClientT]):
             clients.pop(client, None)
             if not clients:
                 del self._clients[key]
+
+    def wants(self, kind: str, esp_id: str) -> bool:
+        """Whether some client may want an event of this type and device."""
+        clients = self._clients
+        return (None, None) in clients or (kind, None) in clients or (None, esp_id) in clients
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     def of(self, kind: str, esp_id: str) -> Iterator[ClientT]:
         """The clients that may want an event of this type and device, each once."""

@@ -1,9 +1,16 @@
 """Events and the frames that clients get; an event is encoded once and its frame shared by all."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+import structlog
+from kaiser_common.pack import NotAPack, seq_of
 from kaiser_common.pull import Delivery
+from kaiser_common.subjects import NO_DEVICE, is_packed
 from pydantic_core import from_json, to_json
+
+log = structlog.get_logger()
 
 PRIORITY = frozenset({"actuator_alert", "system_event"})
 """Types that go first and are never conflated or dropped."""
@@ -37,12 +44,6 @@ class Event:
         self._data: dict[str, Any] | None = None
         self._key: tuple[Any, ...] | None = None
 
-    @classmethod
-    def of(cls, delivery: Delivery) -> "Event":
-        """The event of a message on EVENTS: `event.{type}.{esp_id}`, seq and time are JetStream's."""
-        event_type, _, esp_id = delivery.subject.removeprefix("event.").partition(".")
-        return cls(event_type, esp_id, delivery.stream_sequence, delivery.timestamp_ns / 1e9, delivery.body)
-
     def data(self) -> dict[str, Any]:
         """The data, decoded when first asked for."""
         if self._data is None:
@@ -59,6 +60,59 @@ class Event:
             data = self.data()
             self._key = (self.type, *(_hashable(data.get(field)) for field in _STATES[self.type]))
         return self._key
+
+
+class _Head(msgspec.Struct):
+    """The one field of a line that says which clients may want it."""
+
+    esp_id: str = NO_DEVICE
+
+
+_heads = msgspec.json.Decoder(_Head).decode_lines
+_head = msgspec.json.Decoder(_Head).decode
+
+
+def type_of(delivery: Delivery) -> str:
+    """The type of a message on EVENTS: `event.{type}.{esp_id}`, of packs `event.{type}.{shard}`."""
+    return delivery.subject.split(".", 2)[1]
+
+
+def events_of(delivery: Delivery, wanted: Callable[[str, str], bool]) -> Iterator[Event]:
+    """The events of a message, of those types and devices that are wanted: one, or one a line of a pack.
+
+    seq and time are JetStream's. A line that cannot be read is no event.
+    """
+    _, event_type, esp_id = delivery.subject.split(".", 2)
+    timestamp_s = delivery.timestamp_ns / 1e9
+    if not is_packed(delivery.subject):
+        if wanted(event_type, esp_id):
+            yield Event(event_type, esp_id, seq_of(delivery.stream_sequence), timestamp_s, delivery.body)
+        return
+    first = seq_of(delivery.stream_sequence)
+    for number, head, line in _lines(delivery):
+        if wanted(event_type, head.esp_id):
+            yield Event(event_type, head.esp_id, first + number, timestamp_s, line)
+
+
+def _lines(delivery: Delivery) -> Iterator[tuple[int, _Head, bytes]]:
+    """The readable lines of a pack with their numbers: decoded in one call, or one by one where that fails."""
+    try:
+        lines = delivery.lines()
+    except NotAPack as error:
+        log.error("event_unreadable", subject=delivery.subject[:128], reason=str(error))
+        return
+    try:
+        heads = _heads(delivery.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        heads = []
+    if len(heads) == len(lines):
+        yield from zip(range(len(lines)), heads, lines, strict=True)
+        return
+    for number, line in enumerate(lines):
+        try:
+            yield number, _head(line), line
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            log.error("event_unreadable", subject=delivery.subject[:128], line=number, reason=str(error))
 
 
 def _hashable(value: Any) -> Any:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import structlog
 from kaiser_common.bus import Bus
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.pack import place_of, seq_of
+from kaiser_common.pull import Delivery
 from kaiser_common.reader import OrderedReader
 from kaiser_common.subjects import EVENTS
 from kaiser_common.tracing import Tracer
@@ -15,7 +17,7 @@ from kaiser_common.tracing import Tracer
 from kaiser_gateway import metrics
 from kaiser_gateway.client import Client
 from kaiser_gateway.filters import Filters, Index
-from kaiser_gateway.frames import Event
+from kaiser_gateway.frames import events_of, type_of
 from kaiser_gateway.standing import Ended
 from kaiser_gateway.tokens import Identity
 
@@ -26,6 +28,8 @@ _DRAIN_S = 2.0
 _OFFERS_AT_ONCE = 500
 """About 2 ms of work between two turns of the senders."""
 _UNSENT_KEPT = 10_000
+_MOST_UNREAD = 256
+"""Messages that wait for the hub at most; packs of the largest size are 128 MB."""
 
 
 class Hub:
@@ -57,8 +61,8 @@ class Hub:
         return sum(name == user and client_id != except_for for name, client_id in self._clients)
 
     def behind(self, last_seq: int) -> int:
-        """How many events up to `last_seq` have not been read yet."""
-        return max(0, last_seq - self.last_seq) if self.last_seq else 0
+        """How many messages up to this stream sequence have not been read yet."""
+        return max(0, last_seq - place_of(self.last_seq)[0]) if self.last_seq else 0
 
     def add(self, client: Client) -> None:
         """Take a client in; an older connection of the same user with the same id is closed (4009)."""
@@ -122,27 +126,32 @@ class Hub:
             client.close(1001, "the server is going away")
 
     async def _read(self) -> None:
-        reader = OrderedReader(self._bus, EVENTS.name, EVENTS.subjects)
+        reader = OrderedReader(self._bus, EVENTS.name, EVENTS.subjects, max_messages=_MOST_UNREAD)
         async for batch in reader:
-            now = time.monotonic()
-            offered = 0
             for delivery in batch:
-                event = Event.of(delivery)
-                if event.seq <= self.last_seq:
+                if seq_of(delivery.stream_sequence) <= self.last_seq:
                     self._begin_anew()
-                self.last_seq = event.seq
-                metrics.EVENTS.labels(event.type).inc()
-                for client in self._index.of(event.type, event.esp_id):
-                    client.offer(event, now)
-                    offered += 1
-                if offered >= _OFFERS_AT_ONCE:
-                    await asyncio.sleep(0)  # a batch for thousands of clients must not hold the senders up
-                    offered, now = 0, time.monotonic()
+                self.last_seq = seq_of(delivery.stream_sequence, delivery.count - 1)
+                metrics.EVENTS.labels(type_of(delivery)).inc(delivery.count)
+                if self._index:
+                    await self._offer(delivery)
             if batch:
                 self._seconds.observe(max(0.0, time.time() - batch[0].timestamp_ns / 1e9))
                 if self._tracer is not None:
                     self._tracer.note("offer to clients", batch)
                 await asyncio.sleep(0)  # let the clients' senders run between batches
+
+    async def _offer(self, delivery: Delivery) -> None:
+        """Offer the events of a message to the clients that may want them."""
+        now = time.monotonic()
+        offered = 0
+        for event in events_of(delivery, self._index.wants):
+            for client in self._index.of(event.type, event.esp_id):
+                client.offer(event, now)
+                offered += 1
+            if offered >= _OFFERS_AT_ONCE:
+                await asyncio.sleep(0)  # a pack for thousands of clients must not hold the senders up
+                offered, now = 0, time.monotonic()
 
     def _begin_anew(self) -> None:
         log.warning("events_began_anew", last_seq=self.last_seq)

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from kaiser_common.bus import Bus
+from kaiser_common.pack import place_of, seq_of
 from kaiser_common.reader import OrderedReader
 from kaiser_common.subjects import EVENTS, event_subject
 from nats.errors import Error as NatsError
@@ -15,7 +16,7 @@ from nats.errors import Error as NatsError
 from kaiser_gateway import metrics
 from kaiser_gateway.client import Client
 from kaiser_gateway.filters import Filters
-from kaiser_gateway.frames import Event, answer
+from kaiser_gateway.frames import answer, events_of
 from kaiser_gateway.hub import Hub
 
 _TIMEOUT_S = 3.0
@@ -23,8 +24,10 @@ _SILENCE_S = 5.0
 """Kept events come at once: when none has come for so long, NATS is away."""
 _AT_ONCE = 16
 _TURN_S = 30.0
-_BATCH = 64
-"""Events of a replay that one client holds, so that it stays below its megabyte."""
+_BATCH = 8
+"""Messages that one replay holds at most; packs of the largest size are 4 MB."""
+_PACKED = "sensor_data"
+"""The one type whose events are packed: its subjects name a shard in place of the device."""
 
 
 class ReplayFailed(Exception):
@@ -33,21 +36,24 @@ class ReplayFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The sequence numbers that the stream still has; `first` is `last` + 1 when it is empty."""
+    """The stream sequences that the stream still has; `first` is `last` + 1 when it is empty."""
 
     first: int
     last: int
 
 
 def gap(after: int, kept: Kept) -> tuple[int, int]:
-    """From where a replay can start, and how many events were missed for good.
+    """From which seq a replay can start, and how many messages were missed for good: at least so many events.
 
-    A number from the future (the stream began anew) misses nothing that could be named: all that is kept is sent.
+    A number from the future (the stream began anew) misses nothing that could be named: all that is kept is sent. One
+    of a version before packs, a plain stream sequence, is thousands of times too small, so it misses all but what is
+    kept.
     """
-    if after > kept.last:
-        return kept.first, 0
-    start = max(after + 1, kept.first)
-    return start, start - (after + 1)
+    first = seq_of(kept.first)
+    if after >= seq_of(kept.last + 1):
+        return first, 0
+    missed = max(0, kept.first - 1 - place_of(after)[0])
+    return max(after + 1, first), missed
 
 
 def subject_of(filters: Filters | None) -> str | None:
@@ -61,9 +67,11 @@ def subject_of(filters: Filters | None) -> str | None:
     kinds = set(filters.types)
     if filters.esp_ids and not devices:
         return None
-    if len(kinds) != 1 and len(devices) != 1:
-        return EVENTS.subjects[0]
-    return f"event.{kinds.pop() if len(kinds) == 1 else '*'}.{devices.pop() if len(devices) == 1 else '*'}"
+    if kinds == {_PACKED}:
+        return f"event.{_PACKED}.*"
+    if len(devices) == 1 and kinds and _PACKED not in kinds:
+        return f"event.{kinds.pop() if len(kinds) == 1 else '*'}.{devices.pop()}"
+    return f"event.{kinds.pop()}.*" if len(kinds) == 1 else EVENTS.subjects[0]
 
 
 def _is_token(text: str) -> bool:
@@ -93,7 +101,7 @@ class Replays:
             kept = await self._kept()
             start, missed = gap(after, kept)
             if waited is not None:
-                start = min(start, max(waited, kept.first))
+                start = min(start, max(waited, seq_of(kept.first)))
             client.replayed_to = start - 1
             await client.answer(answer("resumed", time.time(), {"from": start, "missed": missed}))
             while client.paused:
@@ -104,13 +112,12 @@ class Replays:
         """Replay by the filters in force until all is sent, or until they change."""
         filters = client.filters
         subject = subject_of(filters)
-        if subject is None:
+        if filters is None or subject is None:
             client.paused = False
             return
         client.skipped_to = 0  # what came live before now is in the stream, and so before the reader's end
-        reader = OrderedReader(
-            self._bus, EVENTS.name, [subject], start_sequence=client.replayed_to + 1, max_messages=_BATCH
-        )
+        start = place_of(client.replayed_to + 1)[0]
+        reader = OrderedReader(self._bus, EVENTS.name, [subject], start_sequence=start, max_messages=_BATCH)
         async with aclosing(reader.__aiter__()) as batches:  # type: ignore[type-var]
             while client.filters is filters:
                 try:
@@ -118,10 +125,11 @@ class Replays:
                 except TimeoutError as error:
                     raise ReplayFailed(f"no kept event within {_SILENCE_S:g} s") from error
                 for delivery in batch:
-                    event = Event.of(delivery)
-                    if client.wants(event):
-                        await client.answer(event.frame)
-                    client.replayed_to = event.seq
+                    for event in events_of(delivery, filters.may_admit):
+                        if event.seq > client.replayed_to and client.wants(event):
+                            await client.answer(event.frame)
+                            client.replayed_to = event.seq
+                    client.replayed_to = max(client.replayed_to, seq_of(delivery.stream_sequence, delivery.count - 1))
                 # No await between this look and the end of the pause: nothing can slip between replay and live.
                 done = not batch or batch[-1].pending == 0
                 if done and client.filters is filters and client.skipped_to <= client.replayed_to:

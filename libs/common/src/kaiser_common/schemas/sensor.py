@@ -36,7 +36,7 @@ class Reading(DeviceMessage):
 
     address: one-wire ROM code (16 hex digits) or I2C address (decimal), "" for a sensor that has none. raw is the ADC
     count or what the device sent as `raw`, raw_value the physical raw value, value what the device computed itself (all
-    that a reading of a batch may have).
+    that a reading of a batch may have). delivery: of a reading with the server's clock, the id of its MQTT delivery.
     """
 
     gpio: int
@@ -54,6 +54,7 @@ class Reading(DeviceMessage):
     i2c_address: int | None = None
     onewire_address: str | None = None
     meta: dict[str, Any] | None = None
+    delivery: str | None = None
 
 
 class SensorResponse(DeviceMessage):
