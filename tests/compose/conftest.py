@@ -69,4 +69,4 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Images are built first: that takes its time."""
     for item in items:
         if "compose" in str(item.path) and "stack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1500))

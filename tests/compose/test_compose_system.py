@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from compose_stack import ComposeStack, docker
+from compose_stack import UP_WITHIN_S, ComposeStack, docker
 from harness import reading, wait_until
 from test_system_line import (  # noqa: F401 - these are the tests
     BASE_MS,
@@ -34,7 +34,7 @@ def test_a_device_without_a_password_or_with_a_wrong_one_is_not_let_in(stack: Co
 
 
 def test_three_sensors_share_the_work(stack: ComposeStack, devices: list[str]):  # noqa: F811
-    stack.compose("up", "--wait", "--detach", "--no-recreate", "--scale", "sensor=3", within_s=180.0)
+    stack.compose("up", "--wait", "--detach", "--no-recreate", "--scale", "sensor=3", within_s=UP_WITHIN_S)
     assert len(stack.compose("ps", "--quiet", "sensor").split()) == 3
     stack.publish([reading(esp_id, 4, BASE_MS + 1000 * n, 20.0) for esp_id in devices for n in range(20)])
     wait_until(lambda: stack.rows(devices) >= 1000, "1000 rows", 60.0)

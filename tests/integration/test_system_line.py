@@ -1,5 +1,6 @@
 """The straight line as a whole: what devices send by MQTT is in the table and on a browser's WebSocket, once."""
 
+import asyncio
 import json
 import time
 from collections import Counter
@@ -99,14 +100,14 @@ async def test_nothing_is_lost_or_doubled_when_ingest_is_killed_in_the_middle(st
     good = readings_of(devices)
     first_pid = stack.pid("ingest")
     async with stack.events(devices) as events:
-        stack.publish(good[:400])
-        wait_until(lambda: stack.rows(devices), "the first rows are stored")
-        stack.kill("ingest")
-        stack.publish(good[400:])
-        wait_for_rows(stack, devices, 1000)
-        stack.publish([reading(devices[0], SENTINEL_GPIO, BASE_MS, 1.0)])
+        await asyncio.to_thread(stack.publish, good[:400])
+        await asyncio.to_thread(wait_until, lambda: stack.rows(devices), "the first rows are stored")
+        await asyncio.to_thread(stack.kill, "ingest")
+        await asyncio.to_thread(stack.publish, good[400:])
+        await asyncio.to_thread(wait_for_rows, stack, devices, 1000)
+        await asyncio.to_thread(stack.publish, [reading(devices[0], SENTINEL_GPIO, BASE_MS, 1.0)])
         shown = await events.sensor_data_until(is_sentinel)
-    wait_for_rows(stack, devices, 1001)
+    await asyncio.to_thread(wait_for_rows, stack, devices, 1001)
     assert stack.rows(devices) == 1001
     assert len({(data["esp_id"], data["ts"]) for data in shown}) == 1000
     assert stack.pid("ingest") != first_pid
@@ -114,14 +115,16 @@ async def test_nothing_is_lost_or_doubled_when_ingest_is_killed_in_the_middle(st
 
 async def test_live_values_go_on_without_the_database_and_the_store_catches_up(stack: Stack, devices: list[str]):
     async with stack.events(devices) as events:
-        stack.control("kill", "postgres")
+        await asyncio.to_thread(stack.control, "kill", "postgres")
         try:
-            stack.publish([*readings_of(devices), reading(devices[0], SENTINEL_GPIO, BASE_MS, 1.0)])
+            await asyncio.to_thread(
+                stack.publish, [*readings_of(devices), reading(devices[0], SENTINEL_GPIO, BASE_MS, 1.0)]
+            )
             assert len(await events.sensor_data_until(is_sentinel)) == 1000
         finally:
-            stack.control("start", "postgres")
-    wait_until(lambda: _postgres_answers(stack, devices), "PostgreSQL is back")
-    wait_for_rows(stack, devices, 1001)
+            await asyncio.to_thread(stack.control, "start", "postgres")
+    await asyncio.to_thread(wait_until, lambda: _postgres_answers(stack, devices), "PostgreSQL is back")
+    await asyncio.to_thread(wait_for_rows, stack, devices, 1001)
     assert stack.rows(devices) == 1001
 
 
