@@ -28,7 +28,7 @@ export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check
+.PHONY: help install run demo demo-remove send doctor test test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check sbom publish
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,12 @@ images-renew: ## ask the registry for the digest of each image's tag, and write 
 images-check: ## compare the digests here with the registry's
 	@PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy.images check
 
+sbom: install ## what the images install, as CycloneDX, into kaiser.cdx.json
+	@$(BIN)/cyclonedx-py requirements --output-reproducible --output-file kaiser.cdx.json deploy/docker/runtime.lock
+
+publish: ## build every image and push it with SBOM and provenance: make publish REGISTRY=registry.example.org/kaiser VERSION=0.1.0
+	@deploy/docker/publish "$(REGISTRY)" "$(VERSION)"
+
 grants: install ## write deploy/nats/users.conf anew from tools/deploy/src/kaiser_deploy/grants.py
 	@$(BIN)/python -m kaiser_deploy.write_grants deploy/nats/users.conf
 
@@ -123,6 +129,7 @@ lock: install ## write the locks anew: names, versions and hashes
 	@$(COMPILE) --output-file requirements.lock requirements.in
 	@$(COMPILE) --constraint requirements.lock --output-file deploy/docker/runtime.lock deploy/docker/runtime.in
 	@echo hatchling | $(COMPILE) --constraint requirements.lock --output-file deploy/docker/build.lock -
+	@echo cyclonedx-bom | $(COMPILE) --constraint requirements.lock --output-file deploy/docker/sbom.lock -
 
 clean: ## remove .venv and caches; the data in .kaiser stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,8 @@ import json
 import httpx
 import pytest
 from compose_stack import UP_WITHIN_S, ComposeStack, docker
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from harness import reading, wait_until
 from test_system_line import (  # noqa: F401 - these are the tests
     BASE_MS,
@@ -75,6 +77,17 @@ def test_an_image_has_no_build_tools_and_says_what_it_is(stack: ComposeStack, se
     labels = json.loads(docker("inspect", name))[0]["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == f"kaiser-{service}"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize("service", ["ingest", "migrate"])
+def test_an_image_holds_its_own_sbom(stack: ComposeStack, service: str):
+    name = image_of(stack, service)
+    place = json.loads(docker("inspect", name))[0]["Config"]["Labels"]["io.kaiser.sbom"]
+    text = docker("run", "--rm", "--network", "none", "--entrypoint", "cat", name, place)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    parts = {part["name"] for part in json.loads(text)["components"]}
+    assert {"kaiser-common", "kaiser-ingest", "nats-py", "pydantic"} <= parts
+    assert ("kaiser-sensor" in parts) == (service == "migrate")
 
 
 def test_the_common_image_has_the_doctor(stack: ComposeStack):
