@@ -184,6 +184,60 @@ def test_a_device_hears_its_commands_and_broadcasts_and_nothing_of_others(broker
         assert not any(OTHER in topic for topic in topics)
 
 
+GREEDY = (
+    "#",
+    "+/+/+/+/#",
+    "kaiser/#",
+    "kaiser/+/esp/+/#",
+    f"kaiser/+/esp/{OTHER}/#",
+    "$share/g/#",
+    "$share/g/kaiser/+/esp/+/sensor/+/data",
+    "$SYS/#",
+)
+
+
+def test_greedy_subscriptions_hear_nothing_of_others_and_take_nothing_away(broker, passwords):
+    with (
+        client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, at_ingest),
+        client(broker, ONE, passwords[ONE]) as (greedy, heard),
+        client(broker, OTHER, passwords[OTHER]) as (other, _),
+    ):
+        subscribe(ingest, *filters())
+        subscribe(greedy, *GREEDY)
+        uplink = [each for kind, each in TEMPLATES.items() if not is_downlink(kind) and "{esp}" in each]
+        for template in uplink:
+            assert published(other, concrete(template, OTHER)) in (0, 16)
+        for kind, template in TEMPLATES.items():
+            if is_downlink(kind) and "{esp}" in template:
+                assert published(ingest, concrete(template, OTHER)) in (0, 16)
+        assert published(ingest, concrete(TEMPLATES["downlink.config"], ONE), b"last") in (0, 16)
+        while (message := heard.get(timeout=10)).payload != b"last":
+            raise AssertionError(f"it hears {message.topic}")
+        assert {at_ingest.get(timeout=10).topic for _ in uplink} == {concrete(each, OTHER) for each in uplink}
+
+
+def test_a_will_in_anothers_name_reaches_nobody(broker, passwords):
+    with client(broker, "kaiser-ingest", passwords["kaiser-ingest"]) as (ingest, heard):
+        subscribe(ingest, *filters())
+        forger = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="forger", protocol=paho.MQTTv5)
+        forger.username_pw_set(ONE, passwords[ONE])
+        forger.will_set(concrete(TEMPLATES["system.will"], OTHER), b"forged", qos=1)
+        answered = threading.Event()
+        forger.on_connect = lambda *_: answered.set()
+        forger.on_disconnect = lambda *_: answered.set()
+        forger.connect("127.0.0.1", broker.port)
+        forger.loop_start()
+        assert answered.wait(10)
+        forger.loop_stop()
+        socket = forger.socket()
+        if socket is not None:  # let in: its power is cut
+            socket.close()
+        with client(broker, ONE, passwords[ONE]) as (device, _):
+            published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own")
+        assert heard.get(timeout=10).payload == b"own"
+        assert heard.empty()
+
+
 def test_a_device_that_takes_ingests_client_id_does_not_end_its_session(broker, passwords):
     with client(broker, "kaiser-ingest", passwords["kaiser-ingest"], "kaiser-ingest-god") as (ingest, heard):
         subscribe(ingest, concrete(TEMPLATES["sensor.data"], ONE))

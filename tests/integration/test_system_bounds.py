@@ -26,6 +26,71 @@ VECTORS = [
     for vector in json.loads((GOLDEN / name).read_text())
     if vector["expect"] == "accept"
 ]
+_T = "kaiser/god/esp/{esp_id}"
+_TIME = 1_795_000_000
+WHOLE: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        f"{_T}/sensor/4/data",
+        {"ts": _TIME, "gpio": 4, "sensor_type": "ds18b20", "raw": 340, "raw_value": 21.5, "raw_mode": True}
+        | {"value": 21.5, "unit": "°C", "sensor_name": "a", "zone_id": "a", "subzone_id": "a", "i2c_address": 1}
+        | {"onewire_address": "28FF641E8D3C0C79"},
+    ),
+    (
+        f"{_T}/sensor/4/response",
+        {"gpio": 4, "request_id": "a", "command": "measure", "success": True, "message": "a"},
+    ),
+    (
+        f"{_T}/actuator/5/status",
+        {"gpio": 5, "actuator_type": "pump", "state": True, "value": 0.5, "last_command": "a", "runtime_ms": 1}
+        | {"error": "a"},
+    ),
+    (
+        f"{_T}/actuator/5/response",
+        {"gpio": 5, "command": "ON", "success": True, "value": 0.5, "duration": 1.5, "message": "a"}
+        | {"correlation_id": "a", "issued_by": "a"},
+    ),
+    (f"{_T}/actuator/5/alert", {"alert_type": "other", "message": "a"}),
+    (
+        f"{_T}/actuator/emergency/response",
+        {"status": "a", "error": "a", "outcome": "a", "state": "a", "command": "a", "message": "a"}
+        | {"correlation_id": "a", "gpio_count": 1},
+    ),
+    (
+        f"{_T}/system/heartbeat",
+        {"uptime": 1, "heap_free": 1, "wifi_rssi": -1, "sensor_count": 1, "actuator_count": 1, "zone_id": "a"}
+        | {"firmware_version": "a", "active_handover_epoch": 1, "boot_sequence_id": "a", "reset_reason": "a"}
+        | {"wifi_ip": "a"},
+    ),
+    (f"{_T}/system/will", {"status": "a", "reason": "a"}),
+    (f"{_T}/session/announce", {"handover_epoch": 1, "reason": "a", "boot_sequence_id": "a"}),
+    (
+        f"{_T}/system/intent_outcome",
+        {"outcome": "a", "correlation_id": "a", "intent_id": "a", "flow": "a", "code": "a", "reason": "a"},
+    ),
+    (f"{_T}/onewire/scan_result", {"pin": 4, "devices": ["28FF641E8D3C0C79"], "correlation_id": "a"}),
+    (f"{_T}/system/error", {"error_code": 1, "severity": "info", "message": "a", "category": "a"}),
+    (f"{_T}/system/diagnostics", {"heap_free": 1, "uptime_seconds": 1, "wifi_rssi": -1}),
+    (
+        f"{_T}/system/command/response",
+        {"command": "a", "status": "a", "error": "a", "message": "a", "correlation_id": "a"},
+    ),
+    (
+        f"{_T}/config_response",
+        {"status": "error", "type": "sensor", "count": 1, "message": "a", "failed_count": 1, "error_code": "a"}
+        | {"config_id": "a", "correlation_id": "a"}
+        | {"failures": [{"type": "a", "gpio": 1, "error_code": "a", "error": "a", "detail": "a"}]},
+    ),
+    (
+        f"{_T}/zone/ack",
+        {"status": "a", "zone_id": "a", "master_zone_id": "a", "message": "a", "correlation_id": "a"},
+    ),
+    (f"{_T}/subzone/ack", {"status": "a", "subzone_id": "a", "message": "a", "correlation_id": "a"}),
+    (
+        "kaiser/god/discovery/esp32_nodes",
+        {"esp_id": "{esp_id}", "hardware_type": "a", "firmware_version": "a", "mac_address": "a", "ip_address": "a"},
+    ),
+)
+"""A message of each kind with every field that ingest reads, so that none is left out where the vectors lack it."""
 STATED = {
     name: value
     for name, value in vars(bounds).items()
@@ -38,7 +103,7 @@ NUMBERS = sorted(
 INTEGERS = sorted({int(value) for value in NUMBERS if abs(value) < 2**62} | {2**63 - 1, -(2**63), 2**64})
 LENGTHS = sorted({int(value) + step for value in STATED.values() if 0 < value <= 4096 for step in (0, 1)} | {0, 3000})
 UNTOUCHED = ("esp_id",)
-_STREAMS = ("DEVICES", "EVENTS")
+_STREAMS = ("SENSORS", "DEVICES", "EVENTS")
 _AT_ONCE = 400
 
 
@@ -69,7 +134,22 @@ def variants(body: Any) -> Iterator[Any]:
 
 
 def messages(esp_id: str) -> Iterator[Message]:
-    """Every variant of every vector, spoken by one device."""
+    """Every variant of every vector and of every whole message, spoken by one device; each once."""
+    seen: set[Message] = set()
+    for message in (*_of_vectors(esp_id), *_of_whole(esp_id)):
+        if message not in seen:
+            seen.add(message)
+            yield message
+
+
+def _of_whole(esp_id: str) -> Iterator[Message]:
+    for topic, body in WHOLE:
+        own = {name: esp_id if name == "esp_id" else value for name, value in body.items()}
+        for variant in variants(own):
+            yield Message(topic.format(esp_id=esp_id), json.dumps(variant).encode())
+
+
+def _of_vectors(esp_id: str) -> Iterator[Message]:
     for vector in VECTORS:
         old = next((level for level in vector["topic"].split("/") if level.startswith(("ESP_", "MOCK_"))), "")
         try:
@@ -78,12 +158,8 @@ def messages(esp_id: str) -> Iterator[Message]:
             continue
         topic = vector["topic"].replace(old, esp_id) if old else vector["topic"]
         if esp_id in topic and isinstance(body, dict):
-            seen = set()
             for variant in variants(body):
-                payload = json.dumps(variant).encode()
-                if payload not in seen:
-                    seen.add(payload)
-                    yield Message(topic, payload)
+                yield Message(topic, json.dumps(variant).encode())
 
 
 async def waiting(stack: Stack) -> int:
@@ -99,10 +175,10 @@ async def waiting(stack: Stack) -> int:
 
 
 def lists(rest: httpx.Client, esp_id: str) -> Iterator[str]:
-    """Every GET of the API whose only parameter in the path may be a device."""
+    """Every GET of the API whose parameters in the path may be a device, a gpio and a sensor type."""
     paths = rest.get("/api/openapi.json").json()["paths"]
     for path, methods in paths.items():
-        filled = path.replace("{esp_id}", esp_id)
+        filled = path.replace("{esp_id}", esp_id).replace("{gpio}", "5").replace("{sensor_type}", "ds18b20")
         if "get" in methods and "{" not in filled and filled.startswith("/api/v1/"):
             yield filled
             names = {parameter["name"] for parameter in methods["get"].get("parameters", [])}

@@ -83,9 +83,10 @@ UNREADABLE = {
     ("poison", "code"),
     [
         *((each, 5407) for each in UNREADABLE.values()),
-        (status("ESP_SEC1", gpio=10**12), 5305),
+        (status("ESP_SEC1", gpio=10**12), 5407),
+        (status("ESP_SEC1", error="\0"), 5305),
     ],
-    ids=[*UNREADABLE, "pin that no column takes"],
+    ids=[*UNREADABLE, "pin that no column takes", "text that no column takes"],
 )
 async def test_actuator_rejects_poison_and_notes_and_acts_on_its_neighbours(parts, database, poison, code):
     bus, inbox = parts

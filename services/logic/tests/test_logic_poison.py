@@ -35,7 +35,7 @@ async def parts(bus_settings, database):
     [
         (execution("bad"), True, 5407),
         (("logic.execution.bad", b"{not json"), False, 5407),
-        (execution("bad", started_at=FAR), False, 5305),
+        (execution("bad", started_at=FAR), False, 5407),
         (execution("bad", reason="\0"), False, 5305),
     ],
     ids=["bug", "no JSON", "time that no column takes", "text that no column takes"],

@@ -106,8 +106,8 @@ async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_
 @pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
 @pytest.mark.parametrize(
     ("poison", "bug", "code"),
-    [(reading("ESP_SEC1"), True, 5407), (reading("ESP_SEC1", gpio=10**12), False, 5305)],
-    ids=["bug", "pin that no column takes"],
+    [(reading("ESP_SEC1"), True, 5407), (reading("ESP_SEC1", unit="\0"), False, 5305)],
+    ids=["bug", "text that no column takes"],
 )
 async def test_sensor_store_rejects_what_it_cannot_store_and_stores_its_neighbours(
     bus, pool, database, poison, bug, code, packed

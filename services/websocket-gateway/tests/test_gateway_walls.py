@@ -45,7 +45,7 @@ STRICT_ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def document(gateway) -> dict:
-    return httpx.get(f"{gateway.base}/api/openapi.json").json()
+    return httpx.get(f"{gateway.base}/api/openapi.json", timeout=60).json()
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,19 @@ async def test_a_viewer_writes_nothing(gateway, operations):
 async def test_an_operator_is_403_where_an_administrator_is_needed(gateway):
     found = await statuses(gateway, sorted(ADMIN), gateway.token("operator"))
     assert set(found.values()) == {403}
+
+
+OPERATOR_READS = ("/api/v1/audit", "/api/v1/rejected", "/api/v1/debug/")
+
+
+async def test_each_role_is_refused_exactly_what_it_may_not_do(gateway, operations):
+    ruled = [one for one in operations if one not in PUBLIC]
+    writes_or_more = {(verb, path) for verb, path in ruled if verb != "get" or path.startswith(OPERATOR_READS)}
+    refused = {"viewer": writes_or_more | ADMIN, "operator": ADMIN, "admin": set()}
+    for role, expected in refused.items():
+        found = await statuses(gateway, ruled, gateway.token(role))
+        assert {one for one, status in found.items() if status == 403} == expected, role
+        assert 401 not in found.values()
 
 
 def test_every_request_model_refuses_an_unknown_field(document, operations):

@@ -4,9 +4,9 @@ Whatever lies within these bounds fits an int4 column where it is an integer, an
 key (PostgreSQL refuses index rows over 2,704 bytes). docs/devices.md lists them.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 INT4_MAX = 2**31 - 1
 
@@ -38,12 +38,36 @@ MAX_META_BYTES = 2 * 1024
 MAX_DEPTH = 16
 """Of objects and lists in what is kept as the device sent it; JSON readers refuse about 200."""
 MAX_SENSOR_TYPE = 50
+MAX_ADDRESS = 16
+MAX_I2C_ADDRESS = 0x7F
 MAX_BATCH_ITEMS = 100
+
+MAX_ID = 32
+"""Of an esp_id and of a kaiser_id."""
+WHOLE_DEVICE_GPIO = 255
+"""The gpio of an alert that concerns the device and no single pin; the highest there is."""
+
+
+def _cut_at(limit: int) -> BeforeValidator:
+    """Cut a text that is longer, with a mark: an older ingest let it through, and what is stored stays readable."""
+
+    def cut(value: Any) -> Any:
+        return f"{value[: limit - 1]}…" if isinstance(value, str) and len(value) > limit else value
+
+    return BeforeValidator(cut)
+
 
 Instant = Annotated[int, Field(ge=0, le=LATEST_MS)]
 """A time in ms since 1970 that datetime and the tables take."""
 DeviceTime = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 """What a device gave as its time, however wrong: it is kept as an int8 and never made a datetime."""
+Id = Annotated[str, Field(max_length=MAX_ID)]
+Gpio = Annotated[int, Field(ge=0, le=WHOLE_DEVICE_GPIO)]
+SensorType = Annotated[str, Field(max_length=MAX_SENSOR_TYPE)]
+Address = Annotated[str, Field(max_length=MAX_ADDRESS)]
+I2cAddress = Annotated[int, Field(ge=0, le=MAX_I2C_ADDRESS)]
+Unit = Annotated[str, Field(max_length=MAX_UNIT)]
+Name = Annotated[str, _cut_at(MAX_NAME), Field(max_length=MAX_NAME)]
 Uptime = Annotated[int, Field(ge=0, le=MAX_UPTIME_S)]
 HeapBytes = Annotated[int, Field(ge=0, le=MAX_HEAP_BYTES)]
 Rssi = Annotated[int, Field(ge=MIN_RSSI_DBM, le=MAX_RSSI_DBM)]
@@ -52,4 +76,5 @@ ErrorCode = Annotated[int, Field(ge=MIN_ERROR_CODE, le=MAX_ERROR_CODE)]
 Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCH)]
 CorrelationId = Annotated[str, Field(max_length=MAX_CORRELATION_ID)]
 Word = Annotated[str, Field(max_length=MAX_WORD)]
+CutWord = Annotated[str, _cut_at(MAX_WORD), Field(max_length=MAX_WORD)]
 Message = Annotated[str, Field(max_length=MAX_MESSAGE)]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from kaiser_common import bounds
 from kaiser_common.errors import Code, Rejected
 
-WHOLE_DEVICE_GPIO = 255
-"""The gpio of an alert that concerns the device and no single pin."""
+WHOLE_DEVICE_GPIO = bounds.WHOLE_DEVICE_GPIO
 MAX_GPIO = 48
 BROADCAST = "broadcast"
 """Stands in place of a kaiser_id and an esp_id where a message is for all."""

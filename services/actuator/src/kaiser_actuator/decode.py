@@ -11,6 +11,7 @@ from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
 
 _SENT = "actuator.sent"
+_LONGEST_GPIO = 3
 MODELS: dict[str, type[BaseModel]] = {
     Kind.ACTUATOR_STATUS.value: ActuatorStatus,
     Kind.ACTUATOR_RESPONSE.value: ActuatorResponse,
@@ -70,7 +71,7 @@ def decode(deliveries: Sequence[Delivery]) -> Batch:
 
 def _names_a_command(tokens: Sequence[str]) -> bool:
     """Whether a receipt's subject is esp.actuator.sent.{kaiser_id}.{esp_id}.{gpio}.{command_id}."""
-    return len(tokens) == 7 and tokens[5].isdecimal()
+    return len(tokens) == 7 and tokens[5].isdecimal() and len(tokens[5]) <= _LONGEST_GPIO
 
 
 def time_of(at_ms: int) -> datetime:

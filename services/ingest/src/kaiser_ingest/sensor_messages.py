@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from kaiser_common.bounds import MAX_BATCH_ITEMS, MAX_META_BYTES, MAX_NAME, MAX_NUMBER, MAX_UNIT
+from kaiser_common.bounds import (
+    MAX_BATCH_ITEMS,
+    MAX_I2C_ADDRESS,
+    MAX_META_BYTES,
+    MAX_NAME,
+    MAX_NUMBER,
+    MAX_UNIT,
+    MAX_WORD,
+)
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import sensor
 from kaiser_common.schemas.sensor import normal_address
@@ -32,8 +40,6 @@ from kaiser_ingest.identity import check_identity, identity, sensor_type
 
 _QUALITIES = frozenset(get_args(sensor.Quality))
 _UINT32, _INT32 = 2**32, 2**31
-_MAX_WORD = 64
-_MAX_I2C = 0x7F
 
 
 def reading(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> sensor.Reading:
@@ -69,7 +75,7 @@ def sensor_response(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd)
     return sensor.SensorResponse(
         **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms, gpio_required=True),
         request_id=identifier(present(fields, "request_id"), "request_id"),
-        command=text(present(fields, "command"), "command", _MAX_WORD),
+        command=text(present(fields, "command"), "command", MAX_WORD),
         success=boolean(present(fields, "success"), "success"),
         message=optional_message(fields, "message", odd) or optional_message(fields, "reason_code", odd),
     )
@@ -164,7 +170,7 @@ def _quality(value: Any, odd: Odd) -> tuple[str, str | None]:
     if word in _QUALITIES:
         return word, None
     odd.append("quality")
-    return "unknown", str(value)[:_MAX_WORD]
+    return "unknown", str(value)[:MAX_WORD]
 
 
 def _is_measurable(figure: int | float | None) -> bool:
@@ -188,7 +194,7 @@ def _i2c_address(value: Any, odd: Odd) -> int | None:
             value = int(value, 0)
         except ValueError:
             value = -1
-    if value is None or (type(value) is int and 0 <= value <= _MAX_I2C):
+    if value is None or (type(value) is int and 0 <= value <= MAX_I2C_ADDRESS):
         return value
     odd.append("i2c_address")
     return None

@@ -4,13 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kaiser_common.bounds import MAX_NUMBER
 from kaiser_common.schemas.sensor import Quality
 
 from kaiser_sensor.libraries import Library, Raw
 from kaiser_sensor.reading import Reading
-
-LARGEST = 1e15
-"""Source: docs/devices.md. No sensor measures more, and sums of such values stay finite."""
 
 _WORSE: frozenset[Quality] = frozenset({"bad", "error", "stale"})
 
@@ -45,7 +43,7 @@ def judge(reading: Reading, library: Library | None, value: float | None, qualit
 
 def is_measurable(figure: float) -> bool:
     """Whether a figure is finite and not larger than any sensor's."""
-    return math.isfinite(figure) and abs(figure) <= LARGEST
+    return math.isfinite(figure) and abs(figure) <= MAX_NUMBER
 
 
 def _first_fault(fault: Callable[[Raw], Quality | None], raw: Raw, value: float | None) -> Quality | None:

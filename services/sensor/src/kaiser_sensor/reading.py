@@ -3,37 +3,55 @@
 from typing import Annotated, Any
 
 import msgspec
-from kaiser_common.bounds import LATEST_MS
+from kaiser_common.bounds import (
+    LATEST_MS,
+    MAX_ADDRESS,
+    MAX_I2C_ADDRESS,
+    MAX_ID,
+    MAX_NAME,
+    MAX_SENSOR_TYPE,
+    MAX_UNIT,
+    MAX_WORD,
+    WHOLE_DEVICE_GPIO,
+)
 from kaiser_common.schemas import Clock
 from kaiser_common.schemas.sensor import Quality
 
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
+_Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+_Gpio = Annotated[int, msgspec.Meta(ge=0, le=WHOLE_DEVICE_GPIO)]
+_SensorType = Annotated[str, msgspec.Meta(max_length=MAX_SENSOR_TYPE)]
+_Address = Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS)]
+_I2cAddress = Annotated[int, msgspec.Meta(ge=0, le=MAX_I2C_ADDRESS)]
+_Unit = Annotated[str, msgspec.Meta(max_length=MAX_UNIT)]
+_Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+_Word = Annotated[str, msgspec.Meta(max_length=MAX_WORD)]
 _DeviceTime = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Field by field the model of the contract (a test holds it to that); decoded by msgspec (docs/decisions/0302)."""
 
-    kaiser_id: str
-    esp_id: str
+    kaiser_id: _Id
+    esp_id: _Id
     ts: _Instant
     clock: Clock = "device"
     device_ts: _DeviceTime | None = None
     received_at: _Instant
     replayed: bool = False
-    gpio: int
-    sensor_type: str
-    address: str = ""
+    gpio: _Gpio
+    sensor_type: _SensorType
+    address: _Address = ""
     raw: int | float | None = None
     raw_value: float | None = None
     raw_mode: bool
     value: float | None = None
-    unit: str | None = None
+    unit: _Unit | None = None
     quality: Quality = "unknown"
-    sensor_name: str | None = None
-    zone_id: str | None = None
-    subzone_id: str | None = None
-    i2c_address: int | None = None
-    onewire_address: str | None = None
+    sensor_name: _Name | None = None
+    zone_id: _Name | None = None
+    subzone_id: _Name | None = None
+    i2c_address: _I2cAddress | None = None
+    onewire_address: _Word | None = None
     meta: dict[str, Any] | None = None
-    delivery: str | None = None
+    delivery: _Word | None = None

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from kaiser_common.bounds import DeviceTime, Instant
+from kaiser_common.bounds import DeviceTime, Id, Instant
 
 FROZEN = ConfigDict(frozen=True, extra="ignore")
 """Config of every model on the bus: messages only grow by optional fields, so a reader skips what it does not know."""
@@ -22,8 +22,8 @@ class DeviceMessage(BaseModel):
 
     model_config = FROZEN
 
-    kaiser_id: str
-    esp_id: str
+    kaiser_id: Id
+    esp_id: Id
     ts: Instant
     clock: Clock = "device"
     device_ts: DeviceTime | None = None

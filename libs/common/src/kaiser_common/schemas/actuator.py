@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from kaiser_common.bounds import MAX_COMMAND, MAX_RUNTIME_MS, MAX_TYPE_NAME, CorrelationId, Count, Message, Word
+from kaiser_common.bounds import MAX_COMMAND, MAX_RUNTIME_MS, MAX_TYPE_NAME, CorrelationId, Count, Gpio, Message, Word
 from kaiser_common.schemas import FROZEN, DeviceMessage
 
 Command = Literal["ON", "OFF", "PWM", "TOGGLE"]
@@ -25,7 +25,7 @@ AlertType = Literal[
 class ActuatorStatus(DeviceMessage):
     """The state of an actuator as the device reports it. value 0…1 (a pwm of 0…255 is value * 255)."""
 
-    gpio: int
+    gpio: Gpio
     actuator_type: Annotated[str, Field(max_length=MAX_TYPE_NAME)]
     state: bool
     value: float
@@ -41,7 +41,7 @@ class ActuatorResponse(DeviceMessage):
     command: as the device repeats it, in upper case; a word that is no Command is kept.
     """
 
-    gpio: int
+    gpio: Gpio
     command: Annotated[str, Field(max_length=MAX_COMMAND)]
     success: bool
     value: float | None = None
@@ -54,7 +54,7 @@ class ActuatorResponse(DeviceMessage):
 class ActuatorAlert(DeviceMessage):
     """An alert of an actuator, or of the whole device (gpio 255). An unknown type is `other`, its name in message."""
 
-    gpio: int
+    gpio: Gpio
     alert_type: AlertType
     message: Message | None = None
 

@@ -10,8 +10,10 @@ from kaiser_common.bounds import (
     MAX_TYPE_NAME,
     CorrelationId,
     Count,
+    CutWord,
     Epoch,
     ErrorCode,
+    Gpio,
     HeapBytes,
     Instant,
     Message,
@@ -85,7 +87,7 @@ class Intent(DeviceMessage):
 class ScanResult(DeviceMessage):
     """The one-wire devices that a device has found, as ROM codes (16 hex digits)."""
 
-    gpio: int | None = None
+    gpio: Gpio | None = None
     devices: Annotated[list[Word], Field(max_length=MAX_LIST)]
     correlation_id: CorrelationId | None = None
 
@@ -125,8 +127,8 @@ class ConfigFailure(BaseModel):
     model_config = FROZEN
 
     type: Word | None = None
-    gpio: int | None = None
-    error_code: int | str | None = None
+    gpio: Gpio | None = None
+    error_code: ErrorCode | CutWord | None = None
     error: Message | None = None
     detail: Message | None = None
 

@@ -6,14 +6,25 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from kaiser_common.bounds import CorrelationId, Message, Word
+from kaiser_common.bounds import (
+    MAX_I2C_ADDRESS,
+    Address,
+    CorrelationId,
+    CutWord,
+    Gpio,
+    I2cAddress,
+    Message,
+    Name,
+    SensorType,
+    Unit,
+    Word,
+)
 from kaiser_common.schemas import FROZEN, DeviceMessage
 
 Quality = Literal["excellent", "good", "fair", "poor", "bad", "stale", "suspect", "error", "unknown"]
 
 
 _ROM_CODE = re.compile(r"[0-9A-F]{16}\Z")
-_I2C_HIGHEST = 0x7F
 
 
 def normal_address(text: str) -> str | None:
@@ -28,7 +39,7 @@ def normal_address(text: str) -> str | None:
         number = int(upper, 16 if upper.startswith("0X") else 10)
     except ValueError:
         return None
-    return str(number) if upper.isascii() and 0 <= number <= _I2C_HIGHEST else None
+    return str(number) if upper.isascii() and 0 <= number <= MAX_I2C_ADDRESS else None
 
 
 class Reading(DeviceMessage):
@@ -37,30 +48,32 @@ class Reading(DeviceMessage):
     address: one-wire ROM code (16 hex digits) or I2C address (decimal), "" for a sensor that has none. raw is the ADC
     count or what the device sent as `raw`, raw_value the physical raw value, value what the device computed itself (all
     that a reading of a batch may have). delivery: of a reading with the server's clock, the id of its MQTT delivery.
+    Its figures have no bound here, so that what an older ingest stored stays
+    readable: sensor marks those beyond MAX_NUMBER as errors.
     """
 
-    gpio: int
-    sensor_type: str
-    address: str = ""
+    gpio: Gpio
+    sensor_type: SensorType
+    address: Address = ""
     raw: int | float | None = None
     raw_value: float | None = None
     raw_mode: bool
     value: float | None = None
-    unit: str | None = None
+    unit: Unit | None = None
     quality: Quality = "unknown"
-    sensor_name: str | None = None
-    zone_id: str | None = None
-    subzone_id: str | None = None
-    i2c_address: int | None = None
-    onewire_address: str | None = None
+    sensor_name: Name | None = None
+    zone_id: Name | None = None
+    subzone_id: Name | None = None
+    i2c_address: I2cAddress | None = None
+    onewire_address: CutWord | None = None
     meta: dict[str, Any] | None = None
-    delivery: str | None = None
+    delivery: Word | None = None
 
 
 class SensorResponse(DeviceMessage):
     """A device's answer to a sensor command."""
 
-    gpio: int
+    gpio: Gpio
     request_id: CorrelationId
     command: Word
     success: bool

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from kaiser_common.bounds import Instant
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.api.actuators import CommandStateName
 from kaiser_common.schemas.api.rules import EspId, Gpio, Number, RuleSettings
@@ -167,8 +168,8 @@ class Execution(BaseModel):
     trigger: dict[str, Any] = {}
     decisions: list[ConditionReport] = []
     actions: list[ActionResult] = []
-    started_at: int
-    ended_at: int | None = None
+    started_at: Instant
+    ended_at: Instant | None = None
     duration_ms: int | None = None
 
 
