@@ -29,7 +29,18 @@ ROOT = Path(__file__).parents[1]
 ESP_ID = "ESP_00000001"
 NOW_MS = 1_795_000_000_000
 FROM_DEVICES = {Reading, SensorResponse, *OF_HEALTH.values(), *OF_ACTUATOR.values()} - {AliveDigest, Receipt}
-OF_INGEST = {"kaiser_id", "esp_id", "ts", "clock", "device_ts", "received_at", "replayed", "retained", "metrics", "delivery"}
+OF_INGEST = {
+    "kaiser_id",
+    "esp_id",
+    "ts",
+    "clock",
+    "device_ts",
+    "received_at",
+    "replayed",
+    "retained",
+    "metrics",
+    "delivery",
+}
 """Fields that ingest fills in itself, from the topic, its clock, or the packet."""
 
 
