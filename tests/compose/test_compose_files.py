@@ -29,7 +29,7 @@ def run(program: str, *arguments: str | Path) -> None:
 def pins(path: Path) -> dict[str, str]:
     """Version and hashes by name, as a lock has them; for which Python they are is left out."""
     entries = re.findall(r"^([a-z0-9.-]+)==(.+?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
-    return {name: re.sub(r" ;[^\\\n]*", "", entry) for name, entry in entries}
+    return {name: re.sub(r" ;[^\\\n]*", " ", entry) for name, entry in entries}
 
 
 def test_compose_yaml_is_what_the_compose_specification_says():
