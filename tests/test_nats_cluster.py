@@ -65,7 +65,7 @@ def cluster(tmp_path: Path, certified: Path, free_port: Callable[[], int]) -> It
 def routes(server: Server) -> set[str]:
     """The names of the servers that this one is connected with."""
     try:
-        return {one["remote_name"] for one in httpx.get(f"{server.monitor}/routez").json()["routes"] or ()}
+        return {one["remote_name"] for one in httpx.get(f"{server.monitor}/routez", timeout=60).json()["routes"] or ()}
     except httpx.HTTPError:
         return set()
 

@@ -39,7 +39,8 @@ def test_the_file_holds_eight_devices_and_rules_that_the_api_takes():
     assert {(action.esp_id, action.gpio) for rule in rules for action in rule.actions} <= commanded
 
 
-def test_charts_move_within_a_minute_and_everything_can_be_taken_away_again(stack: Stack):
+def test_charts_move_within_a_minute_and_everything_can_be_taken_away_again(make_stack: Callable[..., Stack]):
+    stack = make_stack().start()
     mocks = Mocks(stack)
     ids = [device["esp_id"] for device in yaml.safe_load(FILE.read_text())["devices"]]
     assert "8 mock devices made" in run(stack)

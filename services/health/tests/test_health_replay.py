@@ -73,7 +73,7 @@ async def test_all_pages_are_replayed_oldest_first(bus):
     ingest.unknown_for = 3
     ingest.bad = {10, 700}
     async with serve(bus, "ingest", ingest.methods()):
-        assert await replay(bus, "ESP_A", ADA) == Replayed(748, True)
+        assert await replay(bus, "ESP_A", ADA, within_s=200.0) == Replayed(748, True)
     assert ingest.replayed == [seq for seq in range(10, 1510, 2) if seq not in (10, 700)]
 
 

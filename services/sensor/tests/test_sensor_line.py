@@ -75,7 +75,7 @@ def rows(database: str, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
-def until(condition, timeout_s: float = 15.0):
+def until(condition, timeout_s: float = 60.0):
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
         assert time.monotonic() < deadline, "not within the time"

@@ -79,7 +79,7 @@ class Gateway:
 
     def http(self, role: str | None = "admin") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
-        return httpx.AsyncClient(base_url=self.base, headers=headers, timeout=15)
+        return httpx.AsyncClient(base_url=self.base, headers=headers, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def events_on():
     return open_events
 
 
-async def receive(websocket, kind: str | None = None, timeout_s: float = 10.0) -> dict:
+async def receive(websocket, kind: str | None = None, timeout_s: float = 60.0) -> dict:
     """The next frame, of a type if one is given."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -222,7 +222,7 @@ async def test_the_page_of_the_api_runs_its_own_script_and_is_not_framed(gateway
 
 def guesses(gateway, source: str | None, forwarded: str, count: int, name: str) -> list[int]:
     transport = httpx.HTTPTransport(local_address=source) if source else None
-    with httpx.Client(base_url=gateway.base, transport=transport) as http:
+    with httpx.Client(base_url=gateway.base, transport=transport, timeout=60) as http:
         return [
             http.post(
                 "/api/v1/auth/token",
@@ -240,7 +240,7 @@ def test_forwarded_for_is_not_believed_by_default(start_gateway):
 
 def test_a_spray_over_names_from_one_address_is_limited(start_gateway):
     gateway = start_gateway()
-    with httpx.Client(base_url=gateway.base) as http:
+    with httpx.Client(base_url=gateway.base, timeout=60) as http:
         found = [
             http.post("/api/v1/auth/token", data={"username": f"user{n}", "password": "Sommer2026!"}).status_code
             for n in range(60)
@@ -252,7 +252,9 @@ def test_a_spray_over_names_from_one_address_is_limited(start_gateway):
 def test_behind_a_trusted_proxy_a_guesser_locks_out_nobody_else(start_gateway):
     gateway = start_gateway(KAISER_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8")
     assert guesses(gateway, "127.0.0.2", "203.0.113.9", 11, "admin")[-1] == 429
-    with httpx.Client(base_url=gateway.base, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as http:
+    with httpx.Client(
+        base_url=gateway.base, transport=httpx.HTTPTransport(local_address="127.0.0.2"), timeout=60
+    ) as http:
         answer = http.post(
             "/api/v1/auth/token",
             data={"username": "admin", "password": "correct horse"},

@@ -17,7 +17,7 @@ async def resume(websocket, after: int) -> None:
     await websocket.send(json.dumps({"action": "resume", "after": after}))
 
 
-async def frames_until(websocket, last_seq: int, timeout_s: float = 30.0) -> list[dict]:
+async def frames_until(websocket, last_seq: int, timeout_s: float = 60.0) -> list[dict]:
     frames = []
     async with asyncio.timeout(timeout_s):
         while not frames or frames[-1].get("seq") != last_seq:

@@ -258,7 +258,7 @@ async def test_no_token_and_no_password_is_ever_logged(start_gateway, tmp_path):
         url = f"ws://127.0.0.1:{gateway.port}/api/v1/ws/realtime/c1"
         async with connect(url, subprotocols=["bearer", token]):
             pass
-    async with httpx.AsyncClient() as http:  # a handshake that is none
+    async with httpx.AsyncClient(timeout=60) as http:  # a handshake that is none
         await http.get(gateway.url("c1", good).replace("ws://", "http://"), headers={"Upgrade": "websocket"})
     assert await asyncio.to_thread(gateway.stop) == 0
     text = log.read_text()
