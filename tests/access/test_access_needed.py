@@ -182,15 +182,16 @@ def whole(
             return first.get(name, started)
 
         stack = SecuredStack(secrets_folder, http_port, broker)
-        wait_until(lambda: _answers(http_port), "the gateway answers", 240.0)
+        wait_until(lambda: _signs_in(stack), "the gateway signs in, so it has its database", 240.0)
         yield stack, server, second
 
 
-def _answers(http_port: int) -> bool:
+def _signs_in(stack: Stack) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{http_port}/readyz", timeout=2).status_code == 200
+        stack.sign_in().close()
     except httpx.HTTPError:
         return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -373,10 +374,10 @@ async def _poison(server: Secured) -> None:
     await asyncio.to_thread(
         wait_until,
         lambda: (
-            {"sensor": 2, "actuator": 1, "health": 1, "logic": 1, "ingest": 1}.items()
-            <= dict(_rejections(server) - before).items()
+            _rejections(server) - before >= Counter({"sensor": 2, "actuator": 1, "health": 1, "logic": 1})
+            and Used("ingest", "publish", "event.system_event.ESP_0A1B2C3D") in set(_used(server.log.read_text()))
         ),
-        "each of them has put it aside",
+        "each of them has put it aside, and ingest has told what came too late",
     )
 
 
