@@ -6,6 +6,7 @@ import msgspec
 from kaiser_common.bounds import (
     LATEST_MS,
     MAX_ADDRESS,
+    MAX_CORRELATION_ID,
     MAX_I2C_ADDRESS,
     MAX_ID,
     MAX_NAME,
@@ -26,6 +27,7 @@ _I2cAddress = Annotated[int, msgspec.Meta(ge=0, le=MAX_I2C_ADDRESS)]
 _Unit = Annotated[str, msgspec.Meta(max_length=MAX_UNIT)]
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 _Word = Annotated[str, msgspec.Meta(max_length=MAX_WORD)]
+_DeliveryId = Annotated[str, msgspec.Meta(max_length=MAX_CORRELATION_ID)]
 _DeviceTime = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -54,4 +56,4 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     i2c_address: _I2cAddress | None = None
     onewire_address: _Word | None = None
     meta: dict[str, Any] | None = None
-    delivery: _Word | None = None
+    delivery: _DeliveryId | None = None

@@ -67,7 +67,7 @@ class Reading(DeviceMessage):
     i2c_address: I2cAddress | None = None
     onewire_address: CutWord | None = None
     meta: dict[str, Any] | None = None
-    delivery: Word | None = None
+    delivery: CorrelationId | None = None
 
 
 class SensorResponse(DeviceMessage):
