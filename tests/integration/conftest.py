@@ -126,7 +126,8 @@ def mock(console_stack: Stack) -> str:
     """A running mock device with a thermometer on gpio 4 and a pump on gpio 25, which is set up."""
     esp_id = new_id()
     sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
-    body = {"esp_id": esp_id, "sensors": [sensor], "actuators": [{"gpio": 25, "actuator_type": "pump"}]}
+    pump = {"gpio": 25, "actuator_type": "pump"}
+    body = {"esp_id": esp_id, "firmware": "b", "sensors": [sensor], "actuators": [pump]}
     with console_stack.sign_in() as rest:
         assert rest.post("/api/v1/debug/mock-esp", json=body).status_code == 201
         url = f"/api/v1/actuators/{esp_id}/25"

@@ -7,12 +7,13 @@ import pytest
 from harness import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.mock import Faults, MockActuator, MockSensor
+from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
 from kaiser_common.topics import Kind, is_downlink, parse
 from kaiser_ingest.validate import Accepted, Rejection, validate
 from kaiser_simulator import lifecycle, payloads
-from kaiser_simulator.actuators import on_auto_off, on_protection
+from kaiser_simulator.actuators import Reaction, on_auto_off, on_protection
 from kaiser_simulator.device import Device, Life, Publication, Setup
+from kaiser_simulator.emergencies import pressed, released
 from kaiser_simulator.orders import react
 from kaiser_simulator.patterns import installed_patterns
 from kaiser_simulator.readings import garbage, make_meter
@@ -25,24 +26,18 @@ UNSAID = {
     Kind.SENSOR_BATCH,
     Kind.DISCOVERY,
     Kind.HEARTBEAT_METRICS,
-    Kind.SESSION,
-    Kind.INTENT,
     Kind.LIFECYCLE,
-    Kind.SCAN,
     Kind.QUEUE_PRESSURE,
-    Kind.SUBZONE_ACK,
-    Kind.EMERGENCY_RESPONSE,
-    Kind.EMERGENCY_ERROR,
-    Kind.EMERGENCY_ACK,
-    Kind.RECOVERY_CONFIRM,
+    Kind.DIAGNOSTICS,
 }
-"""What mocks do not say: batches are a dialect of their own, discovery is deprecated, the rest is real firmware's."""
+"""What mocks do not say: batches are a dialect of their own, discovery is deprecated, the rest are figures."""
 
 
-def device(sensor: MockSensor = SENSOR, **life) -> Device:
+def device(sensor: MockSensor = SENSOR, firmware: Firmware = "a", **life) -> Device:
     setup = Setup(
         esp_id="MOCK_001",
         kaiser_id="god",
+        firmware=firmware,
         firmware_version="mock-1.0",
         heartbeat_interval_s=60,
         sensors=[sensor],
@@ -57,9 +52,10 @@ def reading(of: Device, at_ms: int = NOW) -> Publication:
     return make_meter(FACTORIES, of, sensor).reading_now(of, at_ms)
 
 
-def everything_said() -> Iterator[Publication]:
+def everything_said(firmware: Firmware) -> Iterator[Publication]:
     """A life with all that can happen in it."""
-    mock = device()
+    mock = device(firmware=firmware)
+    now = NOW
 
     def after(reaction) -> Iterator[Publication]:
         nonlocal mock
@@ -68,10 +64,13 @@ def everything_said() -> Iterator[Publication]:
 
     def told(topic: str, **body) -> Iterator[Publication]:
         full = topic if topic.startswith("kaiser/") else f"kaiser/god/esp/MOCK_001/{topic}"
-        yield from after(react(mock, parse(full), json.dumps(body), NOW, lambda of, _, at_ms: reading(of, at_ms)))
+        yield from after(react(mock, parse(full), json.dumps(body), now, lambda of, _, at_ms: reading(of, at_ms)))
 
     yield reading(mock)
     yield payloads.heartbeat(mock, NOW)
+    yield from payloads.hello(mock, NOW)
+    yield from told("config", config_id="k0", correlation_id="k0", sensors=[])
+    yield from told("system/heartbeat/ack", status="online", handover_epoch=1)
     ids = (f"c{number}" for number in range(100))
     for command in ("ON", "OFF", "PWM", "TOGGLE"):
         yield from told(
@@ -82,25 +81,39 @@ def everything_said() -> Iterator[Publication]:
     yield from after(on_auto_off(mock, 5, NOW + 1000))
     yield from told("actuator/5/command", command="ON", timestamp=1, correlation_id=next(ids))
     yield from after(on_protection(mock, 5, NOW + 60_000))
-    yield from told("actuator/emergency", command="emergency_stop", auth_token="MOCK_A", reason="leak")
+    yield from told("actuator/emergency", command="emergency_stop", auth_token="wrong")
+    yield from told("actuator/emergency", command="stop", auth_token="MOCK_001")
+    yield from told("actuator/emergency", command="emergency_stop", auth_token="MOCK_001", reason="leak")
+    yield from told("actuator/5/command", command="ON", timestamp=1, correlation_id=next(ids))
     yield from told("kaiser/broadcast/emergency", command="emergency_stop", reason="fire", issued_by="ada")
-    yield from told("actuator/emergency", command="clear_emergency", auth_token="MOCK_A")
+    yield from told("actuator/emergency", command="clear_emergency", auth_token="MOCK_001")
+    now += 5000
+    yield from told("actuator/emergency", command="clear_emergency", auth_token="MOCK_001")
+    now = NOW
+    yield from after(pressed(mock, "leak", NOW))
+    yield from after(released(mock, NOW))
     yield from told("sensor/4/command", command="measure", request_id="r1")
     yield from told("sensor/6/command", command="measure", request_id="r2")
-    yield from told("config", config_id="k1", sensors=[{"gpio": 4, "type": "DS18B20"}], actuators=[])
-    yield from told("config", config_id="k2", sensors=[{"gpio": 5, "type": "ph"}, {"gpio": 4, "type": "DS18B20"}])
-    yield from told("config", config_id="k3", sensors=[{"gpio": 5, "type": "ph"}])
+    good, bad = ({"gpio": gpio, "sensor_type": "ph", "sensor_name": "pH"} for gpio in (34, 5))
+    valve = {"gpio": 6, "actuator_type": "valve", "actuator_name": "Valve"}
+    for number, sensors in enumerate(([good], [bad, good], [bad], [])):
+        yield from told("config", config_id="k", correlation_id=f"k{number}", sensors=sensors, actuators=[valve, {}])
+    yield from told("config", config_id="k", sensors=[good], actuators=[valve])
+    yield from after(Reaction(mock.set_up(sensors=[SENSOR])))
     for zone_id in ("north", ""):
         yield from told("zone/assign", zone_id=zone_id, kaiser_id="god", timestamp=1, correlation_id=next(ids))
-    for command in ("diagnostics", "safe_mode", "exit_safe_mode", "resume_operation", "reset_config"):
+    for verb in ("assign", "remove", "safe"):
+        yield from told(f"subzone/{verb}", subzone_id="bed", assigned_gpios=[5], correlation_id=next(ids))
+    for command in ("diagnostics", "safe_mode", "exit_safe_mode", "onewire/scan", "set_log_level"):
         yield from told("system/command", command=command, correlation_id=next(ids))
     yield from told("system/command", command="fly", correlation_id=next(ids))
     yield from after(lifecycle.with_state(mock, "ERROR", "bus dead", NOW))
     yield payloads.heartbeat(mock, NOW)
-    yield from told("system/command", command="reboot", correlation_id=next(ids))
+    yield from told("system/command", command="factory_reset", confirm=True, correlation_id=next(ids))
 
 
-SAID = list(everything_said())
+SAID_BY_A, SAID_BY_B = list(everything_said("a")), list(everything_said("b"))
+SAID = SAID_BY_A + SAID_BY_B
 EXAMPLES = {parse(each.topic).kind: each for each in reversed(SAID)}
 """The first message of each kind."""
 
@@ -115,10 +128,9 @@ def test_everything_that_a_mock_says_is_taken_by_ingest(said: Publication):
     assert isinstance(outcome, Accepted), outcome
 
 
-def test_heartbeats_and_diagnostics_go_at_qos_0_and_all_else_at_qos_1():
-    at_most_once = {parse(each.topic).kind for each in SAID if each.qos == 0}
-    assert at_most_once == {Kind.HEARTBEAT, Kind.DIAGNOSTICS}
-    assert not at_most_once & {parse(each.topic).kind for each in SAID if each.qos == 1}
+def test_generation_a_says_all_at_qos_0_and_b_only_its_heartbeats_and_the_broker_the_wills_at_qos_1():
+    assert {parse(each.topic).kind for each in SAID_BY_A if each.qos == 1} == {Kind.WILL}
+    assert {parse(each.topic).kind for each in SAID_BY_B if each.qos == 0} == {Kind.HEARTBEAT}
 
 
 def test_only_wills_are_retained():

@@ -4,10 +4,10 @@ import json
 import queue
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import paho.mqtt.client as paho
-import psycopg
 import pytest
 from harness import Message, Stack, wait_until
 from mocks import PUMP, Mocks, ok
@@ -38,7 +38,8 @@ def let_time_pass(mocks: Mocks) -> None:
 
 
 def test_a_command_goes_to_a_mock_and_its_answers_come_back_until_auto_off(mocks: Mocks):
-    esp_id = mocks.make(actuators=[PUMP])
+    esp_id = mocks.make(firmware="b", actuators=[PUMP])
+    wait_until(lambda: mocks.read(esp_id)["acknowledged"], "its heartbeat is acknowledged")
     correlation_id = mocks.command(esp_id, "PWM", value=0.5, duration=2)
     [response] = wait_until(lambda: mocks.said(esp_id, "/response"), "the mock answered", 60.0)
     assert (response["correlation_id"], response["success"], response["value"]) == (correlation_id, True, 0.5)
@@ -48,42 +49,44 @@ def test_a_command_goes_to_a_mock_and_its_answers_come_back_until_auto_off(mocks
     assert ((newest["state"], before["state"]), newest["runtime_ms"] // 100) == ((False, True), 20)
 
 
-def test_kaiser_commands_a_mock_and_the_command_is_acknowledged(mocks: Mocks):
-    esp_id = mocks.make(actuators=[PUMP])
+@pytest.mark.parametrize("firmware", ["a", "b"])
+def test_kaiser_commands_a_mock_stops_it_clears_the_stop_and_commands_it_again(mocks: Mocks, firmware: str):
+    esp_id = mocks.make(firmware=firmware, actuators=[PUMP])
     path = f"/api/v1/actuators/{esp_id}/25"
     ok(mocks.rest.put(path, json={"actuator_type": "pump"}))
-    wait_until(lambda: mocks.device(esp_id)["online"], "the mock is online")
-    sent = ok(mocks.rest.post(f"{path}/command", json={"command": "ON", "duration_s": 600}))
-    wait_until(lambda: command_state(mocks, sent["command_id"]) == "acknowledged", "the command is acknowledged")
+    wait_until(lambda: mocks.read(esp_id)["acknowledged"] and mocks.device(esp_id)["online"], "the mock is online")
+    assert mocks.device(esp_id)["generation"] == firmware.upper()
+    sent = switched_on(mocks, esp_id)
+    wait_until(lambda: command_state(mocks, sent) == "acknowledged", "the command is acknowledged")
     wait_until(lambda: ok(mocks.rest.get(path))["state"] is True, "the actuator shows as on")
-    assert mocks.actuator(esp_id)["state"] is True
-    ok(mocks.rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": esp_id, "reason": "leak"}))
-    wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "active", "the mock has stopped")
-    wait_until(lambda: ok(mocks.rest.get(path))["state"] is False, "the actuator shows as off")
-    assert ok(mocks.rest.get(path))["emergency"] == "active"
-    clear(mocks, esp_id, alerts=2)
-    wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "the mock is let go")
+    for target in ({"esp_id": esp_id, "gpio": 25}, {"esp_id": esp_id}, {}):
+        ok(mocks.rest.post("/api/v1/actuators/emergency_stop", json={**target, "reason": "leak"}))
+        wait_until(lambda: mocks.actuator(esp_id)["state"] is False, f"the pump is off by a stop of {target}")
+        assert mocks.rest.post(f"{path}/command", json={"command": "ON"}).status_code == 423
+        wait_until(lambda: ok(mocks.rest.get(path))["state"] is not True, "the actuator shows as on no more")
+        clear(mocks, target or {"all": True})
+        wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "the mock is let go")
+        assert mocks.actuator(esp_id)["state"] is False, "a clear starts nothing"
+        switched_on(mocks, esp_id)
 
 
-def clear(mocks: Mocks, esp_id: str, alerts: int) -> None:
-    """Clear a device's stop once Kaiser has heard what the device says of it: Kaiser stops a device twice (ahead of all
-    that waits, and behind it), the device answers each with an alert, and one that comes after the clearing stops it
-    anew."""
-    wait_until(lambda: len(mocks.said(esp_id, "actuator/255/alert")) >= alerts, "the device has told of each stop")
-    newest = mocks.said(esp_id, "actuator/255/alert")[0]["ts"]
-    wait_until(lambda: heard_alert(mocks, esp_id) >= newest, "Kaiser has heard of each stop")
-    ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+def switched_on(mocks: Mocks, esp_id: str) -> str:
+    """Command the pump on until Kaiser takes the command, and wait until it runs; the command's id."""
+    body = {"command": "ON", "duration_s": 600}
+    sent = wait_until(lambda: taken(mocks, f"/api/v1/actuators/{esp_id}/25/command", body), "the command is taken")
+    wait_until(lambda: mocks.actuator(esp_id)["state"] is True, "the pump runs")
+    return str(sent["command_id"])
 
 
-def heard_alert(mocks: Mocks, esp_id: str) -> int:
-    """When the device said the newest alert about itself that Kaiser keeps, in ms; 0 for none."""
-    with psycopg.connect(mocks.stack.addresses["database_url"], connect_timeout=5) as connection:
-        row = connection.execute(
-            "SELECT (extract(epoch FROM max(time)) * 1000)::bigint FROM actuator.history"
-            " WHERE esp_id = %s AND gpio = 255 AND kind = 'alert'",
-            [esp_id],
-        ).fetchone()
-    return int(row[0] or 0) if row else 0
+def clear(mocks: Mocks, target: dict[str, object]) -> None:
+    """Clear a stop, as often as Kaiser refuses since it has not heard all of it."""
+    wait_until(lambda: taken(mocks, "/api/v1/actuators/clear_emergency", target) is not None, "the clear is taken")
+
+
+def taken(mocks: Mocks, path: str, body: dict[str, object]) -> Any:
+    """The answer where Kaiser takes a request, None where it refuses it."""
+    answer = mocks.rest.post(path, json=body)
+    return answer.json() if answer.is_success else None
 
 
 def command_state(mocks: Mocks, command_id: str) -> str:
@@ -123,8 +126,8 @@ def test_a_mock_takes_over_a_configuration_and_a_zone_that_the_registry_pushes(m
     config = {"sensors": [{"gpio": 4, "type": "DS18B20", "measurement_interval_seconds": 7}], "actuators": []}
     ok(mocks.rest.post(f"/api/v1/esp/devices/{esp_id}/config", json=config))
     wait_until(lambda: mocks.read(esp_id)["sensors"][0]["interval_s"] == 7, "the interval is taken over")
-    [answer] = wait_until(lambda: mocks.said(esp_id, "/config_response"), "the mock answered")
-    assert (answer["status"], answer["type"], answer["count"]) == ("success", "sensor", 1)
+    answers = wait_until(lambda: mocks.said(esp_id, "/config_response"), "the mock answered")
+    assert {"status": "success", "type": "sensor", "count": 1}.items() <= answers[-1].items()
 
 
 def test_a_heartbeat_alone_shows_a_mock_as_online_and_a_deleted_one_is_out_of_the_registry(mocks: Mocks):
@@ -273,7 +276,7 @@ def test_the_red_button_stops_the_pump_and_shows_as_an_emergency(mocks: Mocks):
     wait_until(lambda: esp_id in emergencies(mocks), "the stop is in force in Kaiser too")
     mocks.command(esp_id, "ON")
     wait_until(lambda: any(not one["success"] for one in mocks.said(esp_id, "/response")), "the command is refused")
-    clear(mocks, esp_id, alerts=3)
+    clear(mocks, {"esp_id": esp_id})
     wait_until(lambda: mocks.actuator(esp_id)["emergency"] == "normal", "Kaiser's clearing lets it go")
     assert (mocks.actuator(esp_id)["emergency"], mocks.actuator(esp_id)["state"]) == ("normal", False)
 
@@ -286,7 +289,7 @@ def test_a_broadcast_stops_every_mock(mocks: Mocks):
     wait_until(lambda: all(mocks.actuator(esp_id)["emergency"] == "active" for esp_id in ids), "all have stopped")
     wait_until(lambda: set(ids) <= emergencies(mocks), "their alerts are emergencies in Kaiser")
     for esp_id in ids:
-        ok(mocks.rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}))
+        clear(mocks, {"esp_id": esp_id})
 
 
 def emergencies(mocks: Mocks) -> set[str]:

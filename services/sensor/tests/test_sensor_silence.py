@@ -247,14 +247,15 @@ class Fleet:
 
 
 async def test_firmware_without_sensor_commands_is_sent_none(bus, pool):
-    fleet = Fleet(ESP_A="A", ESP_B="B", MOCK_A="A")
+    fleet = Fleet(ESP_A="A", ESP_B="B", MOCK_A="A", MOCK_B="B")
     api = MeasureApi(bus, pool, fleet, TIMEOUT, Clock())
-    with pytest.raises(RpcError) as refused:
-        await api.measure(MeasureSensor(esp_id="ESP_A", gpio=4), Caller(user="ada", role="operator"))
-    assert (refused.value.problem.status, refused.value.problem.code) == (422, 5204)
+    for esp_id in ("ESP_A", "MOCK_A"):
+        with pytest.raises(RpcError) as refused:
+            await api.measure(MeasureSensor(esp_id=esp_id, gpio=4), Caller(user="ada", role="operator"))
+        assert (refused.value.problem.status, refused.value.problem.code) == (422, 5204)
     assert (await bus.jetstream.stream_info("OUTBOX")).state.messages == 0
     address = "28AA0102030405C1"
-    for esp_id in ("ESP_B", "MOCK_A"):
+    for esp_id in ("ESP_B", "MOCK_B"):
         asked = await api.measure(
             MeasureSensor(esp_id=esp_id, gpio=4, address=address.lower()), Caller(user="ada", role="operator")
         )

@@ -76,7 +76,7 @@ def start(bus_settings, database, free_port) -> Iterator[Callable[..., subproces
     for process in running:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(12) in (0, -signal.SIGKILL)
+        assert process.wait(60) in (0, -signal.SIGKILL)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def make_health() -> type[FakeHealth]:
 
 @pytest.fixture
 def ask(bus) -> Callable[..., Any]:
-    """`ask(method, request, answer)` asks the simulator, waiting up to 15 s for it to come up."""
+    """`ask(method, request, answer)` asks the simulator, waiting up to 60 s for it to come up."""
 
     async def ask(method: str, request: Any, answer: type[Any]) -> Any:
         deadline = time.monotonic() + 60

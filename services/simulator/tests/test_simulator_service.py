@@ -8,6 +8,7 @@ import weakref
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from kaiser_common.bus import Bus, connect
@@ -101,11 +102,18 @@ async def test_a_mock_made_while_health_is_away_waits_and_boots_when_it_is_back(
     start()
     made = await ask("create", new_mock(), Mock)
     assert (made.registered, made.state, made.running) == (False, "BOOT", True)
-    await asyncio.sleep(1.5)
+    await asked_again(bus)
     assert await said(bus, "") == []
     async with health.there():
         await operational()
     assert health.devices["MOCK_A"].hardware_type == "MOCK_ESP32"
+
+
+async def asked_again(bus) -> None:
+    """Wait until the simulator asks a health that does not answer again to register a mock."""
+    asked = await bus.client.subscribe("rpc.health.register")
+    await asked.next_msg(timeout=60)
+    await asked.unsubscribe()
 
 
 async def test_a_list_shows_a_mock_that_replays_without_its_csv(start, bus, ask):
@@ -145,7 +153,7 @@ async def test_a_command_is_in_the_table_before_it_is_answered_and_auto_off_surv
         await operational()
         await command(bus, "c1", duration=4)
         [response] = await until(lambda: said(bus, "/response"), "the mock answered")
-        assert (response["success"], response["correlation_id"]) == (True, "c1")
+        assert (response["success"], response["duration"]) == (True, 4)
         with psycopg.connect(database) as connection:
             row = connection.execute("SELECT life -> 'actuators' -> '25' ->> 'state' FROM simulator.mocks").fetchone()
         assert row == ("true",)
@@ -328,7 +336,7 @@ async def test_mocks_go_on_after_nats_was_away(nats_factory, start, until, make_
             await until(is_made, "the mock is made")
             await until(lambda: said(bus, "/data"), "readings come")
             server.kill()
-            await asyncio.sleep(4.0)
+            await until(lambda: is_unready(process), "it notices that NATS is away")
             server.start()
             back_ms = int(time.time() * 1000)
 
@@ -346,12 +354,23 @@ async def test_mocks_go_on_after_nats_was_away(nats_factory, start, until, make_
     assert all((ts - times[0]) % 200 == 0 for ts in times)
 
 
+async def is_unready(process) -> bool:
+    """Whether the simulator lives and says that it cannot work now."""
+    assert process.poll() is None
+    async with httpx.AsyncClient(timeout=10) as http:
+        try:
+            answer = await http.get(f"http://127.0.0.1:{process.metrics_port}/readyz")
+        except httpx.TransportError:
+            return False
+    return answer.status_code == 503
+
+
 async def test_it_starts_before_anything_is_declared_and_goes_on_once_it_is(nats_factory, database, start, until):
     server = nats_factory()
     settings = CommonSettings(nats_url=server.url)
-    start(KAISER_NATS_URL=server.url)
+    process = start(KAISER_NATS_URL=server.url)
     async with connect(settings, "test") as bus:
-        await asyncio.sleep(1.0)
+        await until(lambda: is_unready(process), "it is up, and nothing is declared")
         await apply(bus)
 
         async def holds() -> bool:
@@ -366,3 +385,56 @@ async def test_it_starts_before_anything_is_declared_and_goes_on_once_it_is(nats
                 return False
 
         await until(tried, "it holds the lease")
+
+
+async def test_a_mock_of_generation_b_opens_its_gate_at_the_acknowledgement_and_obeys_from_then_on(
+    start, bus, health, ask, until, operational
+):
+    start()
+    made = CreateMock(**{**new_mock().model_dump(), "firmware": "b"})
+    async with health.there():
+        await ask("create", made, Mock)
+        await operational()
+    await until(lambda: said(bus, "/session/announce"), "it opens a session")
+    await command(bus, "c1")
+    [refused] = await until(lambda: said(bus, "/response"), "the command is refused")
+    assert (refused["success"], refused["correlation_id"]) == (False, "c1")
+    assert (await said(bus, "/data"), await said(bus, "/status")) == ([], [])
+    await tell(bus, "kaiser/god/esp/MOCK_A/system/heartbeat/ack", {"status": "online", "handover_epoch": 1})
+    await until(lambda: said(bus, "/data"), "readings come")
+    await command(bus, "c2")
+
+    async def is_on() -> bool:
+        return [status["state"] for status in await said(bus, "/actuator/25/status")][-1]
+
+    await until(is_on, "the pump runs")
+    read = await ask("read", A, Mock)
+    assert (read.firmware, read.acknowledged, read.actuators[0].state) == ("b", True, True)
+
+
+async def test_a_mock_that_was_stored_before_there_were_generations_is_loaded_as_generation_a(
+    start, bus, health, ask, until, operational, postgres_factory
+):
+    """The row is as the version before wrote it, and the migration runs over it."""
+    server = postgres_factory()
+    settings = CommonSettings(database_url=server.url)
+    migrate_database(settings)
+    setup = {
+        "esp_id": "MOCK_A", "kaiser_id": "god", "name": "Old", "firmware_version": "mock-1.0",
+        "heartbeat_interval_s": 60, "sensors": [{"gpio": 4, "sensor_type": "DS18B20"}],
+        "actuators": [{"gpio": 25, "actuator_type": "pump"}],
+    }  # fmt: skip
+    life = {"running": False, "state": "BOOT", "sensors": {"4/DS18B20": {"displayed": 7.5, "override": 21.5}}}
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("UPDATE simulator.alembic_version SET version_num = '0001'")
+        connection.execute(
+            "INSERT INTO simulator.mocks (esp_id, setup, life) VALUES ('MOCK_A', %s, %s)",
+            (json.dumps(setup), json.dumps(life)),
+        )
+    migrate_database(settings)
+    with psycopg.connect(server.url) as connection:
+        [(kept,)] = connection.execute("SELECT setup FROM simulator.mocks").fetchall()
+    assert kept == {**setup, "firmware": "a"}
+    start(KAISER_DATABASE_URL=server.url)
+    read = await ask("read", A, Mock)
+    assert (read.firmware, read.name, read.sensors[0].override) == ("a", "Old", 21.5)

@@ -23,7 +23,7 @@ from kaiser_common.topics import parse
 
 from kaiser_health import audit, outgoing, push_store, store
 from kaiser_health.decode import Clock
-from kaiser_health.downlink import SET_TOKEN, Generation, check_command, check_size, config_payload
+from kaiser_health.downlink import SET_TOKEN, check_command, check_size, config_payload
 from kaiser_health.pushes import Kind, Push, superseded, supersedes
 from kaiser_health.settings import HealthSettings
 
@@ -120,14 +120,10 @@ class DeviceApi:
 
 def _check(device: Device, push: Push) -> None:
     """RpcError 422 for what the device's firmware does not know, or would drop for its size."""
-    if device.esp_id.startswith("MOCK_") and push.kind == "command" and device.generation == "A":
-        known: Generation = "B"
-    else:
-        known = device.generation
     if push.kind == "command":
-        check_command(known, push.payload["command"], push.payload.get("confirm", False))
+        check_command(device.generation, push.payload["command"], push.payload.get("confirm", False))
     topic = outgoing.topic_of(push)
-    check_size(known, device.hardware_type, parse(topic).kind, topic, outgoing.payload_of(push))
+    check_size(device.generation, device.hardware_type, parse(topic).kind, topic, outgoing.payload_of(push))
 
 
 def _shown(payload: dict[str, Any]) -> dict[str, Any]:

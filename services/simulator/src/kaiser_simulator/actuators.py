@@ -1,13 +1,17 @@
-"""How a mock's actuators react: commands, auto-off, runtime protection, emergency stops; pure."""
+"""How a mock's actuators react: commands, auto-off, runtime protection; pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from kaiser_common.schemas.actuator import ActuatorCommand, Emergency
 from kaiser_common.schemas.api.mock import MockActuator
 from kaiser_common.topics import Kind
 
 from kaiser_simulator import payloads
 from kaiser_simulator.device import ActuatorLife, Device, Publication, actuators
+from kaiser_simulator.firmware import as_string, is_acknowledged, number, text_of, whole
+
+_COMMANDS = ("ON", "OFF", "PWM", "TOGGLE")
+_STOPPED = "Actuator in emergency stop state. Clear emergency first."
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,44 +22,17 @@ class Reaction:
     publications: tuple[Publication, ...] = ()
 
 
-def on_command(device: Device, gpio: int, command: ActuatorCommand, now_ms: int) -> Reaction:
-    """Carry out an actuator command, or refuse it; either way it is answered."""
+def on_command(device: Device, gpio: int, body: dict[str, Any], now_ms: int) -> Reaction:
+    """Carry out an actuator command, or refuse it; either way it is answered. Under a stop nothing moves, not even
+    by OFF."""
     actuator = device.actuator(gpio)
-    refusal = _refusal(device, gpio, command)
-    if refusal is None and actuator is not None:
-        life = _commanded(device.actuator_life(gpio), command, now_ms)
-        device = device.with_actuator_life(gpio, life)
-    life = device.actuator_life(gpio)
-    body = {
-        "esp_id": device.esp_id,
-        "gpio": gpio,
-        "command": command.command,
-        "value": life.value,
-        "duration": command.duration,
-        "success": refusal is None,
-        "message": refusal or f"{command.command} done",
-        "correlation_id": command.correlation_id,
-        "ts": payloads.device_ms(device, now_ms),
-    }
-    response = payloads.publication(device, Kind.ACTUATOR_RESPONSE, body, gpio)
-    if actuator is None:
-        return Reaction(device, (response,))
-    return Reaction(device, (response, payloads.actuator_status(device, actuator, now_ms)))
-
-
-def on_emergency(device: Device, emergency: Emergency, now_ms: int) -> Reaction:
-    """Stop all actuators, or end that stop. A stop switches off and alerts; clearing starts nothing."""
-    if emergency.command == "clear_emergency":
-        return _cleared(device, now_ms)
-    stopped = [actuator for actuator, _ in actuators(device)]
-    for actuator in stopped:
-        life = switched_off(device.actuator_life(actuator.gpio), now_ms, "emergency_stop")
-        device = device.with_actuator_life(actuator.gpio, life.model_copy(update={"emergency": True}))
-    device = device.lived(emergency=True)
-    gpio = payloads.all_off_alert_gpio(None)
-    reason = emergency.reason or "emergency stop"
-    alert = payloads.actuator_alert(device, gpio, "emergency_stop", reason, now_ms)
-    return Reaction(device, (alert, *(payloads.actuator_status(device, actuator, now_ms) for actuator in stopped)))
+    refusal = _refusal(device, gpio, body)
+    if actuator is None or refusal is not None:
+        said = _reminder(device, actuator, now_ms) if actuator is not None and refusal == _STOPPED else ()
+        return Reaction(device, (*said, _response(device, gpio, body, refusal or "", False, now_ms)))
+    device = device.with_actuator_life(gpio, _commanded(device.actuator_life(gpio), body, now_ms))
+    status = payloads.actuator_status(device, actuator, now_ms)
+    return Reaction(device, (status, _response(device, gpio, body, "Command executed", True, now_ms)))
 
 
 def on_auto_off(device: Device, gpio: int, now_ms: int) -> Reaction:
@@ -94,7 +71,25 @@ def restarted(device: Device, now_ms: int) -> Device:
         state = actuator.default_state
         started = {"state": state, "value": float(state), "on_since": now_ms if state else None, "emergency": False}
         device = device.with_actuator_life(actuator.gpio, off.model_copy(update={**started, "error": None}))
-    return device.lived(emergency=False)
+    return device.lived(
+        emergency=False,
+        stopped_at=None,
+        boots=device.life.boots + 1,
+        acked=False,
+        pending=True,
+        isolated=False,
+        active_epoch=0,
+    )
+
+
+def to_default(device: Device, now_ms: int) -> Reaction:
+    """Every actuator that no stop holds goes to its default state."""
+    for actuator, life in list(actuators(device)):
+        if life.emergency or life.state == actuator.default_state:
+            continue
+        command = {"command": "ON" if actuator.default_state else "OFF"}
+        device = device.with_actuator_life(actuator.gpio, _commanded(life, command, now_ms))
+    return Reaction(device, payloads.statuses(device, now_ms))
 
 
 def protected_at(actuator: MockActuator, life: ActuatorLife) -> int | None:
@@ -118,49 +113,81 @@ def switched_off(life: ActuatorLife, now_ms: int, last_command: str) -> Actuator
     )
 
 
-def _refusal(device: Device, gpio: int, command: ActuatorCommand) -> str | None:
-    """Why a command is not carried out, None if it is. Switching off is refused by the fault alone."""
+def _refusal(device: Device, gpio: int, body: dict[str, Any]) -> str | None:
+    """Why a command is not carried out, None if it is. In SAFE_MODE and ERROR only switching on is refused."""
     life = device.actuator_life(gpio)
+    command = _word(body)
+    if not is_acknowledged(device):
+        return "Rejected before execution (reason_code=REGISTRATION_PENDING)"
+    if device.setup.firmware == "b" and device.life.pending:
+        return "Rejected before execution (reason_code=PENDING_APPROVAL)"
     if device.actuator(gpio) is None:
-        return f"no actuator at gpio {gpio}"
+        return _words(device, f"Actuator not configured on GPIO {gpio}. Configure via API first.")
     if device.life.faults.refuse_commands:
         return "refused by a fault of the mock"
-    if not _wants_on(life, command):
-        return None
-    if payloads.is_stopped(device, life):
-        return "refused: emergency stop active"
-    if device.life.state != "OPERATIONAL":
+    if life.emergency:
+        return _words(device, _STOPPED)
+    if command not in _COMMANDS:
+        return _words(device, f"Unknown command: {text_of(body, 'command', 64)}")
+    if command == "PWM" and not 0 <= number(body, "value", -1) <= 1:
+        return "refused: PWM needs a value of 0 to 1"
+    if _wants_on(life, body) and device.life.state != "OPERATIONAL":
         return f"refused: the device is in {device.life.state}"
     return None
 
 
-def _wants_on(life: ActuatorLife, command: ActuatorCommand) -> bool:
-    if command.command == "TOGGLE":
+def _words(device: Device, text: str) -> str:
+    """Firmware a gives no reasons."""
+    return text if device.setup.firmware == "b" else "Command failed"
+
+
+def _reminder(device: Device, actuator: MockActuator, now_ms: int) -> tuple[Publication, ...]:
+    """What firmware b says beside its refusal of a command under a stop."""
+    alert = payloads.actuator_alert(device, actuator.gpio, "emergency_stop", _STOPPED, now_ms)
+    return (alert, payloads.actuator_status(device, actuator, now_ms))
+
+
+def _response(device: Device, gpio: int, body: dict[str, Any], message: str, success: bool, now_ms: int) -> Publication:
+    """The answer to a command. Firmware a names neither the command's correlation nor who issued it."""
+    answer = {
+        "esp_id": device.esp_id,
+        "zone_id": device.life.zone_id or "",
+        "ts": payloads.device_ms(device, now_ms),
+        "gpio": gpio,
+        "command": text_of(body, "command", 64),
+        "value": number(body, "value", 0.0),
+        "duration": whole(body, "duration"),
+        "success": success,
+        "message": message,
+    }
+    if device.setup.firmware == "b":
+        answer["correlation_id"] = text_of(body, "correlation_id", 128) or None
+        answer["issued_by"] = text_of(body, "issued_by", 64) or "system:unknown"
+    return payloads.publication(device, Kind.ACTUATOR_RESPONSE, answer, gpio)
+
+
+def _word(body: dict[str, Any]) -> str:
+    return as_string(body, "command").upper()
+
+
+def _wants_on(life: ActuatorLife, body: dict[str, Any]) -> bool:
+    command = _word(body)
+    if command == "TOGGLE":
         return not life.state
-    return command.command != "OFF" and not (command.command == "PWM" and command.value == 0)
+    return command == "ON" or (command == "PWM" and number(body, "value", 0.0) > 0)
 
 
-def _commanded(life: ActuatorLife, command: ActuatorCommand, now_ms: int) -> ActuatorLife:
-    if not _wants_on(life, command):
-        return switched_off(life, now_ms, command.command.lower()).model_copy(update={"error": None})
-    value = command.value if command.command == "PWM" else 1.0
+def _commanded(life: ActuatorLife, body: dict[str, Any], now_ms: int) -> ActuatorLife:
+    command, duration_s = _word(body), whole(body, "duration")
+    if not _wants_on(life, body):
+        return switched_off(life, now_ms, command.lower()).model_copy(update={"error": None})
     return life.model_copy(
         update={
             "state": True,
-            "value": value,
+            "value": float(number(body, "value", 0.0)) if command == "PWM" else 1.0,
             "on_since": now_ms if life.on_since is None else life.on_since,
-            "off_at": now_ms + command.duration * 1000 if command.duration else None,
-            "last_command": command.command.lower(),
+            "off_at": now_ms + duration_s * 1000 if duration_s else None,
+            "last_command": command.lower(),
             "error": None,
         }
     )
-
-
-def _cleared(device: Device, now_ms: int) -> Reaction:
-    """Every actuator takes commands again."""
-    freed = [actuator for actuator, _ in actuators(device)]
-    for actuator in freed:
-        life = device.actuator_life(actuator.gpio)
-        device = device.with_actuator_life(actuator.gpio, life.model_copy(update={"emergency": False}))
-    device = device.lived(emergency=False)
-    return Reaction(device, tuple(payloads.actuator_status(device, actuator, now_ms) for actuator in freed))

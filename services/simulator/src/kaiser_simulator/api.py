@@ -3,12 +3,11 @@
 import asyncio
 import secrets
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from kaiser_common.errors import Code
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError
-from kaiser_common.schemas.actuator import Emergency
 from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -26,8 +25,9 @@ from kaiser_common.schemas.api.mock import (
 
 from kaiser_simulator import lifecycle, payloads
 from kaiser_simulator.access import Access
-from kaiser_simulator.actuators import Reaction, on_emergency
+from kaiser_simulator.actuators import Reaction
 from kaiser_simulator.device import Device, Life, Setup, is_connected
+from kaiser_simulator.emergencies import pressed, released
 from kaiser_simulator.mocks import Clock, Mocks
 from kaiser_simulator.registrar import NOT_NOW, Registrar
 
@@ -160,11 +160,13 @@ class MockApi:
 
     async def emergency(self, request: SetEmergency, caller: Caller) -> Mock:
         """Press the red button at the device, or let go of it."""
-        command: Literal["emergency_stop", "clear_emergency"] = (
-            "emergency_stop" if request.request.action == "stop_all" else "clear_emergency"
-        )
-        button = Emergency(command=command, reason=request.request.reason)
-        return await self._access.changed(request.esp_id, lambda device: on_emergency(device, button, self._clock()))
+
+        def change(device: Device) -> Reaction:
+            if request.request.action == "clear":
+                return released(device, self._clock())
+            return pressed(device, request.request.reason, self._clock())
+
+        return await self._access.changed(request.esp_id, change)
 
     async def messages(self, query: MockMessagesQuery, caller: Caller) -> MockMessages:
         """The last messages of a mock."""
@@ -181,10 +183,11 @@ class MockApi:
             esp_id=request.esp_id or f"MOCK_{secrets.token_hex(4).upper()}",
             kaiser_id=request.kaiser_id,
             name=request.name,
+            firmware=request.firmware,
             firmware_version=request.firmware_version,
             heartbeat_interval_s=request.heartbeat_interval_s,
-            sensors=request.sensors,
-            actuators=request.actuators,
+            sensors=[*request.sensors],
+            actuators=[*request.actuators],
         )
         device = Device(setup=setup, life=Life(zone_id=request.zone_id, faults=request.faults))
         self._access.check(device)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from kaiser_common.schemas import FROZEN
-from kaiser_common.schemas.api.mock import Faults, MockActuator, MockSensor, MockStateName
+from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor, MockStateName
 from kaiser_common.schemas.sensor import Quality
 from pydantic import BaseModel
 
@@ -33,6 +33,7 @@ class Setup(BaseModel):
     esp_id: str
     kaiser_id: str
     name: str | None = None
+    firmware: Firmware = "a"
     firmware_version: str
     heartbeat_interval_s: float
     sensors: list[MockSensor] = []
@@ -42,7 +43,7 @@ class Setup(BaseModel):
 class SensorLife(BaseModel):
     """A sensor's position: step `first_step` is due at `anchor_ms`, each further one an interval later.
 
-    override stands in for the pattern; displayed is what Kaiser sent back for the display.
+    override stands in for the pattern.
     """
 
     model_config = FROZEN
@@ -52,7 +53,6 @@ class SensorLife(BaseModel):
     active: bool = True
     override: float | None = None
     override_quality: Quality | None = None
-    displayed: float | None = None
 
 
 class ActuatorLife(BaseModel):
@@ -91,7 +91,11 @@ class Answer(BaseModel):
 
 
 class Life(BaseModel):
-    """What a mock went through. Times in ms; a restart of the simulator goes on from here."""
+    """What a mock went through. Times in ms; a restart of the simulator goes on from here.
+
+    stopped_at: when the stop in force began. token: the one that it was given, "" for its esp_id. Of firmware b alone:
+    acked opens the registration gate, pending refuses commands, isolated once acknowledgements stayed out too long.
+    """
 
     model_config = FROZEN
 
@@ -106,6 +110,16 @@ class Life(BaseModel):
     master_zone_id: str | None = None
     config_id: str | None = None
     emergency: bool = False
+    stopped_at: int | None = None
+    token: str = ""
+    boots: int = 0
+    acked: bool = False
+    acked_at: int = 0
+    refused_acks: int = 0
+    pending: bool = True
+    isolated: bool = False
+    active_epoch: int = 0
+    subzones: dict[str, list[int]] = {}
     faults: Faults = Faults()
     sensors: dict[str, SensorLife] = {}
     actuators: dict[int, ActuatorLife] = {}

@@ -9,15 +9,21 @@ from kaiser_simulator.device import (
     Device,
     actuators,
     interval_ms,
+    is_connected,
     next_due,
     sensor_key,
 )
+
+STATUS_EVERY_MS = 30_000
+"""Between two reports of the actuators' states. Source: CONTRACT §2."""
+_UNACKNOWLEDGED_MS = 120_000
+"""For so long firmware b goes without an acknowledgement before it goes to its safe state. Source: CONTRACT §3."""
 
 
 class Job(NamedTuple):
     """One thing that a mock does in its time; `of` names the sensor or the gpio."""
 
-    kind: Literal["reading", "heartbeat", "boot", "link", "off", "protect", "say"]
+    kind: Literal["reading", "heartbeat", "boot", "link", "off", "protect", "say", "status", "isolation"]
     esp_id: str
     of: str | int = ""
 
@@ -34,6 +40,11 @@ def jobs(device: Device, now_ms: int) -> dict[Job, int]:
             key = sensor_key(sensor.gpio, sensor.sensor_type)
             found[Job("reading", esp_id, key)] = next_due(sensor_life, sensor.interval_s, now_ms)
     found[Job("heartbeat", esp_id)] = next_heartbeat(device, now_ms)
+    if device.setup.actuators:
+        found[Job("status", esp_id)] = next_statuses(device, now_ms)
+    isolation_at = isolated_at(device)
+    if isolation_at is not None:
+        found[Job("isolation", esp_id)] = isolation_at
     if life.state in BOOTING:
         found[Job("boot", esp_id)] = life.state_at + BOOT_STEP_MS
     if life.faults.flapping_s:
@@ -49,5 +60,23 @@ def jobs(device: Device, now_ms: int) -> dict[Job, int]:
 
 def next_heartbeat(device: Device, now_ms: int) -> int:
     """When the next heartbeat is due after now."""
-    interval = interval_ms(device.setup.heartbeat_interval_s)
+    return _next(device, interval_ms(device.setup.heartbeat_interval_s), now_ms)
+
+
+def next_statuses(device: Device, now_ms: int) -> int:
+    """When the actuators' states are due after now."""
+    return _next(device, STATUS_EVERY_MS, now_ms)
+
+
+def isolated_at(device: Device) -> int | None:
+    """When firmware b goes to its safe state for want of acknowledgements; None where it does not, or did already.
+    Heartbeats rarer than the firmware's are given twice their interval."""
+    life = device.life
+    if device.setup.firmware == "a" or life.isolated or not is_connected(device):
+        return None
+    return life.acked_at + max(_UNACKNOWLEDGED_MS, 2 * interval_ms(device.setup.heartbeat_interval_s))
+
+
+def _next(device: Device, interval: int, now_ms: int) -> int:
+    """The next multiple of an interval since the boot."""
     return device.life.booted_at + (max(0, now_ms - device.life.booted_at) // interval + 1) * interval

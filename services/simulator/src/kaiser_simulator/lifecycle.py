@@ -7,7 +7,7 @@ hello (`told`).
 from kaiser_common.schemas.api.mock import Faults, MockStateName
 
 from kaiser_simulator import payloads
-from kaiser_simulator.actuators import Reaction, all_off, restarted
+from kaiser_simulator.actuators import Reaction, all_off, restarted, to_default
 from kaiser_simulator.device import (
     BOOT_STEP_MS,
     BOOTING,
@@ -16,6 +16,7 @@ from kaiser_simulator.device import (
     is_connected,
     paused,
 )
+from kaiser_simulator.jobs import isolated_at
 
 ERROR_CODE = 4999
 """The number under which a mock in ERROR reports itself; devices have 1000…4999 for errors of their own."""
@@ -64,6 +65,15 @@ def on_link(device: Device, now_ms: int) -> Reaction:
     return told(device, device.lived(link_up=not life.link_up, link_at=now_ms), now_ms)
 
 
+def on_isolation(device: Device, now_ms: int) -> Reaction:
+    """Firmware b was left without acknowledgements for too long: its actuators go to their defaults."""
+    due_at = isolated_at(device)
+    if due_at is None or now_ms < due_at:
+        return Reaction(device)
+    reaction = to_default(device, now_ms)
+    return Reaction(reaction.device.lived(isolated=True), reaction.publications)
+
+
 def rebooted(device: Device, now_ms: int) -> Reaction:
     """Restart: through all states again, actuators in their default state."""
     after = restarted(device, now_ms).lived(state="BOOT", state_at=now_ms, booted_at=now_ms)
@@ -100,4 +110,5 @@ def told(before: Device, after: Device, now_ms: int) -> Reaction:
         return Reaction(after)
     if is_connected(before):
         return Reaction(after, (payloads.will(before),))
+    after = after.lived(acked=False, acked_at=now_ms, isolated=False)
     return Reaction(after, tuple(payloads.hello(after, now_ms)))

@@ -1,283 +1,212 @@
-"""How a mock reacts to what Kaiser sends it, by the kind of the message; pure."""
+"""How a mock reacts to what Kaiser sends it, by the kind of the message, as its firmware does; pure."""
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
-from kaiser_common.schemas.actuator import ActuatorCommand, Emergency
-from kaiser_common.schemas.api.mock import MockActuator, MockSensor
-from kaiser_common.schemas.device import SystemCommand, ZoneAssign
-from kaiser_common.schemas.sensor import Processed, SensorCommand
+from kaiser_common.schemas.api.mock import MockSensor
 from kaiser_common.topics import Kind, Topic
-from pydantic import BaseModel, ValidationError
 
-from kaiser_simulator import lifecycle, payloads
-from kaiser_simulator.actuators import Reaction, on_command, on_emergency
-from kaiser_simulator.device import MOST_ANSWERS, Answer, Device, Publication, anchored, is_connected, measures, paused
-from kaiser_simulator.received import ReceivedActuator, ReceivedConfig, ReceivedSensor
+from kaiser_simulator import emergencies, payloads
+from kaiser_simulator.actuators import Reaction, on_command, to_default
+from kaiser_simulator.configuration import answer, on_config
+from kaiser_simulator.device import MOST_ANSWERS, Answer, Device, Publication, is_connected, measures
+from kaiser_simulator.firmware import as_string, hears, is_acknowledged, packet_bytes, size_of, text_of, to_object
+from kaiser_simulator.system_commands import on_system_command
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
 Measure = Callable[[Device, MockSensor, int], Publication]
 """A reading of a sensor, taken now."""
 
 UNREADABLE_CODE = 4900
 """The number under which a mock reports a message that it cannot read."""
-_GPIO_CONFLICT = 1002
-_VALIDATION_FAILED = 4011
 _NUL = "\\u0000"
 """JSON's escape of U+0000, which no text column takes. An escaped backslash before it is refused too."""
+_ONCE = frozenset({Kind.ACTUATOR_COMMAND, Kind.SENSOR_COMMAND})
+"""Kinds that move something, and move it once however often the bus delivers them."""
+_ZONE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_B_CONFIG_BYTES = 4352
 
 
 def react(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    """What the device does about a message, and says. Not connected: nothing, it was not there.
+    """What the device does about a message, and says. Not connected, of a kind that its firmware does not subscribe
+    to, or larger than its buffers: nothing.
 
-    The same message again (by its correlation, request or configuration id) is answered as before and does no more.
+    A command that moved something and comes again (by its correlation or request id) is answered as before and does
+    no more: the bus may deliver it twice. Firmware a stops at any broadcast, whatever it says.
     """
-    if not is_connected(device):
+    firmware = device.setup.firmware
+    if not is_connected(device) or not hears(firmware, topic.kind):
         return Reaction(device)
+    if firmware == "b" and topic.kind is Kind.CONFIG and len(payload.encode()) >= _B_CONFIG_BYTES:
+        return Reaction(device, (_too_large(device, payload),))
+    if size_of(topic, payload) > packet_bytes(firmware, topic.kind):
+        return Reaction(device)
+    if firmware == "a" and topic.kind is Kind.BROADCAST_EMERGENCY:
+        return emergencies.stopped(device, now_ms)
     if _NUL in payload:
-        text = f"cannot read {topic.kind.value}: it has U+0000 in a text"
-        return Reaction(device, (payloads.system_error(device, UNREADABLE_CODE, "warning", text, now_ms),))
-    key = _key(topic, payload)
-    before = next((answer for answer in device.life.answers if answer.key == key), None)
+        return _unreadable(device, topic, "it has U+0000 in a text", now_ms)
+    try:
+        body = to_object(payload)
+    except ValueError as error:
+        return _unreadable(device, topic, str(error), now_ms)
+    key = _key(topic, body)
+    before = next((each for each in device.life.answers if each.key == key), None)
     if before is not None:
         return Reaction(device, tuple(before.publications))
-    try:
-        reaction = _REACTIONS[topic.kind](device, topic, payload, now_ms, measure)
-    except ValidationError as error:
-        text = f"cannot read {topic.kind.value}: {error.errors(include_url=False)[0]['msg']}"[:200]
-        return Reaction(device, (payloads.system_error(device, UNREADABLE_CODE, "warning", text, now_ms),))
-    if key is None:
+    reaction = _REACTIONS[topic.kind](device, topic, body, now_ms, measure)
+    if key is None or reaction.device is device:
         return reaction
     answers = [*reaction.device.life.answers, Answer(key=key, publications=list(reaction.publications))]
     return Reaction(reaction.device.lived(answers=answers[-MOST_ANSWERS:]), reaction.publications)
 
 
-def _actuator_command(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
+def is_zone_id(text: str | None) -> bool:
+    """Whether health takes this as a zone."""
+    return text is not None and _ZONE.match(text) is not None
+
+
+def _unreadable(device: Device, topic: Topic, fault: str, now_ms: int) -> Reaction:
+    text = f"cannot read {topic.kind.value}: {fault}"[:200]
+    return Reaction(device, (payloads.system_error(device, UNREADABLE_CODE, "warning", text, now_ms),))
+
+
+def _too_large(device: Device, payload: str) -> Publication:
+    try:
+        correlation_id = text_of(to_object(payload), "correlation_id", 128)
+    except ValueError:
+        correlation_id = ""
+    more = {"correlation_id": correlation_id or None, "error_code": "PAYLOAD_TOO_LARGE"}
+    return answer(device, "system", "error", count=0, message="Payload too large", **more)
+
+
+def _key(topic: Topic, body: Mapping[str, Any]) -> str | None:
+    """The identity of a message that moves something, None where it has none."""
+    if topic.kind not in _ONCE:
+        return None
+    name = text_of(body, "correlation_id", 128) or text_of(body, "request_id", 128)
+    return f"{topic.kind.value}.{name}" if name else None
+
+
+def _actuator_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     assert topic.gpio is not None
-    return on_command(device, topic.gpio, ActuatorCommand.model_validate_json(payload), now_ms)
+    return on_command(device, topic.gpio, body, now_ms)
 
 
-def _emergency(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    return on_emergency(device, Emergency.model_validate_json(payload), now_ms)
+def _emergency(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    return emergencies.on_emergency(device, body, now_ms)
 
 
-def _sensor_command(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    """Measure now: the readings of every sensor at the gpio, then the answer."""
-    command = SensorCommand.model_validate_json(payload)
-    assert topic.gpio is not None
-    sensors = [sensor for sensor in device.sensors_at(topic.gpio) if device.sensor_life(sensor).active]
-    able = bool(sensors) and measures(device) and topic.gpio not in device.life.faults.silent
-    body = {
-        "esp_id": device.esp_id,
-        "request_id": command.request_id,
-        "gpio": topic.gpio,
-        "command": command.command,
+def _broadcast(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    return emergencies.on_broadcast(device, body, now_ms)
+
+
+def _config(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    return on_config(device, body, now_ms)
+
+
+def _system_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    return on_system_command(device, body, now_ms)
+
+
+def _sensor_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    """Measure now: the readings of every sensor at the gpio, then the answer. Before it is acknowledged: refused."""
+    if not is_acknowledged(device):
+        refusal = ("rejected", "REGISTRATION_PENDING", "Sensor command rejected")
+        return Reaction(device, (payloads.intent(device, "command", body, *refusal, now_ms),))
+    gpio = topic.gpio if topic.gpio is not None else -1
+    sensors = [sensor for sensor in device.sensors_at(gpio) if device.sensor_life(sensor).active]
+    able = bool(sensors) and measures(device) and gpio not in device.life.faults.silent
+    answered = {
+        "request_id": text_of(body, "request_id", 128),
+        "gpio": gpio,
+        "command": "measure",
         "success": able,
-        "message": "measured" if able else f"no sensor at gpio {topic.gpio} that answers",
+        "reason_code": "NONE" if able else "SENSOR_NOT_FOUND",
+        "quality": "good",
+        "sensor_type": sensors[0].sensor_type if able else "",
         "ts": payloads.device_ms(device, now_ms),
+        "correlation_id": "corr_1_1",
     }
-    response = payloads.publication(device, Kind.SENSOR_RESPONSE, body, topic.gpio)
+    response = payloads.publication(device, Kind.SENSOR_RESPONSE, answered, gpio)
     readings = [measure(device, sensor, now_ms) for sensor in sensors] if able else []
     return Reaction(device, (*readings, response))
 
 
-def _config(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    """Take over what can be taken over; each pin that is in use for something else is a failure."""
-    config = ReceivedConfig.model_validate_json(payload)
-    refused: dict[str, list[dict[str, Any]]] = {"sensor": [], "actuator": []}
-    for sensor_item in config.sensors:
-        if device.actuator(sensor_item.gpio) is not None:
-            refused["sensor"].append(_conflict("sensor", sensor_item.gpio, "an actuator"))
-            continue
-        try:
-            device = _configured_sensor(device, sensor_item, now_ms)
-        except ValidationError as error:
-            refused["sensor"].append(_invalid("sensor", sensor_item.gpio, error))
-    for actuator_item in config.actuators:
-        if device.sensors_at(actuator_item.gpio):
-            refused["actuator"].append(_conflict("actuator", actuator_item.gpio, "a sensor"))
-            continue
-        try:
-            device = _configured_actuator(device, actuator_item)
-        except ValidationError as error:
-            refused["actuator"].append(_invalid("actuator", actuator_item.gpio, error))
-    asked = {"sensor": len(config.sensors), "actuator": len(config.actuators)}
-    answers = tuple(
-        _config_answer(device, config.config_id, scope, asked[scope], refused[scope], now_ms)
-        for scope in ("sensor", "actuator")
-        if asked[scope]
-    )
-    return Reaction(device.lived(config_id=config.config_id), answers)
+def _heartbeat_ack(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    """The registration gate opens at an acknowledgement of this session's epoch; then the actuators' states follow."""
+    life, epoch = device.life, body.get("handover_epoch")
+    is_epoch = isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0
+    if "status" not in body or not is_epoch or life.active_epoch not in (0, epoch):
+        return Reaction(device.lived(refused_acks=life.refused_acks + 1))
+    pending = body["status"] not in ("approved", "online")
+    seen = {"acked_at": now_ms, "isolated": False, "active_epoch": epoch, "pending": pending}
+    after = device.lived(acked=True, **seen)
+    return Reaction(after, () if life.acked else payloads.statuses(after, now_ms))
 
 
-def _config_answer(
-    device: Device, config_id: str, scope: str, asked: int, failures: list[dict[str, Any]], now_ms: int
-) -> Publication:
-    """The answer for one scope: firmware answers the sensors and the actuators of a configuration by themselves."""
-    done = asked - len(failures)
-    body = {
-        "esp_id": device.esp_id,
-        "status": "success" if not failures else "partial_success" if done else "error",
-        "type": scope,
-        "count": done,
-        "failed_count": len(failures),
-        "message": f"{done} set" + (f", {len(failures)} failed" if failures else ""),
-        "failures": failures,
-        "correlation_id": config_id,
-        "ts": payloads.device_ms(device, now_ms),
-    }
-    return payloads.publication(device, Kind.CONFIG_RESPONSE, body)
+def _zone(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    """Into a zone, or out of it with ""; firmware a ignores "". A heartbeat follows the answer."""
+    zone_id, is_b = as_string(body, "zone_id"), device.setup.firmware == "b"
+    if is_b and zone_id == "null":
+        zone_id = ""
+    if not zone_id and not is_b:
+        return Reaction(device)
+    common = {"esp_id": device.esp_id, "ts": payloads.device_ms(device, now_ms)}
+    if is_b:
+        common["correlation_id"] = text_of(body, "correlation_id", 128) or f"fw_{device.esp_id}_{now_ms}_1"
+    if zone_id and not is_zone_id(zone_id):
+        refusal = {**common, "status": "error", "message": "Failed to save zone config"}
+        return Reaction(device, (payloads.publication(device, Kind.ZONE_ACK, refusal),))
+    master = as_string(body, "master_zone_id")[:64] if zone_id else ""
+    after = device.lived(zone_id=zone_id or None, master_zone_id=master or None)
+    status = "zone_assigned" if zone_id else "zone_removed"
+    ack = {**common, "status": status, "zone_id": zone_id, "master_zone_id": master}
+    return Reaction(after, (payloads.publication(after, Kind.ZONE_ACK, ack), payloads.heartbeat(after, now_ms)))
 
 
-def _zone(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    zone = ZoneAssign.model_validate_json(payload)
-    body = {
-        "esp_id": device.esp_id,
-        "status": "zone_assigned" if zone.zone_id else "zone_removed",
-        "zone_id": zone.zone_id,
-        "master_zone_id": zone.master_zone_id,
-        "correlation_id": zone.correlation_id,
-        "ts": payloads.device_ms(device, now_ms),
-    }
-    device = device.lived(zone_id=zone.zone_id or None, master_zone_id=zone.master_zone_id)
-    return Reaction(device, (payloads.publication(device, Kind.ZONE_ACK, body),))
+def _subzone(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    """Keep or forget which pins are in a subzone. Firmware a gives its time as seconds since the start."""
+    is_b, subzone_id = device.setup.firmware == "b", as_string(body, "subzone_id")
+    is_good = 0 < len(subzone_id) <= 64
+    subzones = dict(device.life.subzones)
+    status = "subzone_safe"
+    if topic.kind is Kind.SUBZONE_ASSIGN:
+        given = body.get("assigned_gpios")
+        gpios = given if isinstance(given, list) else []
+        is_good = is_good and all(type(gpio) is int and 0 <= gpio <= 48 for gpio in gpios)
+        subzones[subzone_id], status = gpios, "subzone_assigned"
+    elif topic.kind is Kind.SUBZONE_REMOVE:
+        subzones.pop(subzone_id, None)
+        status = "subzone_removed"
+    at_ms = payloads.device_ms(device, now_ms) if is_b else max(0, now_ms - device.life.booted_at)
+    ack: dict[str, Any] = {"esp_id": device.esp_id, "status": status if is_good else "error"}
+    ack |= {"subzone_id": subzone_id[:64], "timestamp": at_ms // 1000}
+    if is_b:
+        ack["correlation_id"] = text_of(body, "correlation_id", 128) or "fw_1"
+    after = device.lived(subzones=subzones) if is_good else device
+    return Reaction(after, (payloads.publication(after, Kind.SUBZONE_ACK, ack),))
 
 
-def _system_command(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    """The answer goes first: after a reboot there would be nobody to give it."""
-    order = SystemCommand.model_validate_json(payload)
-    state, refusal = device.life.state, None
-    after = Reaction(device)
-    match order.command:
-        case "reboot":
-            after = lifecycle.rebooted(device, now_ms)
-        case "safe_mode":
-            after = lifecycle.with_state(device, "SAFE_MODE", None, now_ms)
-        case "exit_safe_mode" if state != "SAFE_MODE":
-            refusal = f"the device is in {state}"
-        case "resume_operation" if device.life.emergency:
-            refusal = "an emergency stop is active"
-        case "exit_safe_mode" | "resume_operation":
-            after = lifecycle.with_state(device, "OPERATIONAL", None, now_ms)
-        case "diagnostics":
-            after = Reaction(device, (payloads.diagnostics(device, now_ms),))
-        case "reset_config":
-            after = Reaction(device.lived(config_id=None, zone_id=None, master_zone_id=None))
-    body = {
-        "esp_id": device.esp_id,
-        "command": order.command,
-        "success": refusal is None,
-        "message": refusal or f"{order.command} done",
-        "correlation_id": order.correlation_id,
-        "ts": payloads.device_ms(device, now_ms),
-    }
-    response = payloads.publication(device, Kind.SYSTEM_RESPONSE, body)
-    return Reaction(after.device, (response, *after.publications))
+def _server_status(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+    """Without its server firmware b holds nothing on: every actuator goes to its default."""
+    return to_default(device, now_ms) if body.get("status") == "offline" else Reaction(device)
 
 
-def _processed(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    """The value for the device's display."""
-    shown = Processed.model_validate_json(payload)
-    for sensor in device.sensors_at(topic.gpio if topic.gpio is not None else -1):
-        device = device.with_sensor_life(sensor, displayed=shown.value)
-    return Reaction(device)
-
-
-def _nothing(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    return Reaction(device)
-
-
-_REACTIONS: Mapping[Kind, Callable[[Device, Topic, str, int, Measure], Reaction]] = MappingProxyType(
+_REACTIONS: Mapping[Kind, Callable[[Device, Topic, dict[str, Any], int, Measure], Reaction]] = MappingProxyType(
     {
         Kind.ACTUATOR_COMMAND: _actuator_command,
         Kind.EMERGENCY: _emergency,
-        Kind.BROADCAST_EMERGENCY: _emergency,
+        Kind.BROADCAST_EMERGENCY: _broadcast,
         Kind.SENSOR_COMMAND: _sensor_command,
         Kind.CONFIG: _config,
         Kind.ZONE_ASSIGN: _zone,
+        Kind.SUBZONE_ASSIGN: _subzone,
+        Kind.SUBZONE_REMOVE: _subzone,
+        Kind.SUBZONE_SAFE: _subzone,
         Kind.SYSTEM_COMMAND: _system_command,
-        Kind.PROCESSED: _processed,
-        Kind.HEARTBEAT_ACK: _nothing,
-        Kind.SERVER_STATUS: _nothing,
+        Kind.HEARTBEAT_ACK: _heartbeat_ack,
+        Kind.SERVER_STATUS: _server_status,
     }
 )
-
-
-class _Ids(BaseModel):
-    """What names a message, where anything does."""
-
-    correlation_id: str | None = None
-    request_id: str | None = None
-    config_id: str | None = None
-
-
-def _key(topic: Topic, payload: str) -> str | None:
-    """The identity of a message, None where it has none."""
-    try:
-        ids = _Ids.model_validate_json(payload)
-    except ValidationError:
-        return None
-    name = ids.correlation_id or ids.request_id or ids.config_id
-    return f"{topic.kind.value}.{name}" if name else None
-
-
-def _configured_sensor(device: Device, item: ReceivedSensor, now_ms: int) -> Device:
-    """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant.
-    ValidationError: the item is out of a mock's bounds, so it could not be loaded again."""
-    known = device.sensors_at(item.gpio, item.sensor_type)
-    before = known[0] if known else MockSensor(gpio=item.gpio, sensor_type=item.sensor_type)
-    sensor = MockSensor.model_validate(
-        before.model_dump()
-        | {
-            "name": item.sensor_name or before.name,
-            "subzone_id": item.subzone_id or before.subzone_id,
-            "raw_mode": item.raw_mode,
-            "interval_s": float(max(1, item.measurement_interval_seconds)),
-        }
-    )
-    return with_sensor(device, sensor, now_ms).with_sensor_life(sensor, active=item.active)
-
-
-def with_sensor(device: Device, sensor: MockSensor, now_ms: int) -> Device:
-    """The device with a sensor added, or in the place of the one it had; one whose interval stays keeps its moments."""
-    known = device.sensors_at(sensor.gpio, sensor.sensor_type)
-    if known:
-        sensors = [sensor if each is known[0] else each for each in device.setup.sensors]
-    else:
-        sensors = [*device.setup.sensors, sensor]
-    if not device.life.running or (known and known[0].interval_s == sensor.interval_s):
-        return device.set_up(sensors=sensors)
-    return anchored(paused(device, known, now_ms).set_up(sensors=sensors), [sensor], now_ms)
-
-
-def _configured_actuator(device: Device, item: ReceivedActuator) -> Device:
-    """The device with an actuator as configured. ValidationError: the item is out of a mock's bounds."""
-    known = device.actuator(item.gpio) or MockActuator(gpio=item.gpio)
-    actuator = MockActuator.model_validate(
-        known.model_dump()
-        | {
-            "actuator_type": item.actuator_type,
-            "name": item.actuator_name or known.name,
-            "subzone_id": item.subzone_id or known.subzone_id,
-            "default_state": item.default_state,
-        }
-    )
-    return with_actuator(device, actuator)
-
-
-def with_actuator(device: Device, actuator: MockActuator) -> Device:
-    """The device with an actuator added, or in the place of the one at its gpio."""
-    others = [each for each in device.setup.actuators if each.gpio != actuator.gpio]
-    return device.set_up(actuators=[*others, actuator])
-
-
-def _conflict(kind: str, gpio: int, user: str) -> dict[str, Any]:
-    text = f"in use by {user}"
-    return {"type": kind, "gpio": gpio, "error_code": _GPIO_CONFLICT, "error": "GPIO_CONFLICT", "detail": text}
-
-
-def _invalid(kind: str, gpio: int, error: ValidationError) -> dict[str, Any]:
-    first = error.errors(include_url=False)[0]
-    text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
-    return {"type": kind, "gpio": gpio, "error_code": _VALIDATION_FAILED, "error": "VALIDATION_FAILED", "detail": text}
+"""Every kind that one of the two generations hears (`firmware.hears`)."""

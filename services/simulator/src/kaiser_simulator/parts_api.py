@@ -19,9 +19,9 @@ from kaiser_common.schemas.api.mock import (
 from kaiser_simulator import payloads
 from kaiser_simulator.access import Access
 from kaiser_simulator.actuators import Reaction
+from kaiser_simulator.configuration import with_actuator, with_sensor
 from kaiser_simulator.device import Device, measures, paused, sensor_key
 from kaiser_simulator.mocks import Clock, Mocks
-from kaiser_simulator.orders import with_actuator, with_sensor
 from kaiser_simulator.views import to_actuators
 
 _MOST_SENSORS = 64

@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 from kaiser_common.schemas.api.mock import MockActuator, MockSensor
-from kaiser_common.topics import WHOLE_DEVICE_GPIO, Kind, build
+from kaiser_common.topics import Kind, build
 from pydantic_core import to_json
 
 from kaiser_simulator.device import ActuatorLife, Device, Publication, actuators
+from kaiser_simulator.firmware import qos_of, text_of
 
-_AT_MOST_ONCE = (Kind.HEARTBEAT, Kind.DIAGNOSTICS)
-"""Kinds that devices send at QoS 0."""
+SESSION_SITE = "god"
+"""The site under which firmware b announces its session, whatever its own is."""
 _HEAP_FREE = 180_000
 _HEAP_OF_A_SENSOR = 1_200
 _RSSI = -50
@@ -28,7 +29,7 @@ def publication(
     """A message of the device."""
     topic = build(kind, device.setup.kaiser_id, device.esp_id, gpio)
     payload = to_json({name: value for name, value in body.items() if value is not None}).decode()
-    return Publication(topic, payload, retain, kind is Kind.HEARTBEAT, 0 if kind in _AT_MOST_ONCE else 1)
+    return Publication(topic, payload, retain, kind is Kind.HEARTBEAT, qos_of(device.setup.firmware, kind))
 
 
 def reading_body(device: Device, sensor: MockSensor, value: float, quality: str, ts_ms: int) -> dict[str, Any]:
@@ -62,16 +63,21 @@ def heartbeat(device: Device, now_ms: int) -> Publication:
         "wifi_rssi": _RSSI - uptime_s % 7,
         "sensor_count": sum(device.sensor_life(sensor).active for sensor in device.setup.sensors),
         "actuator_count": len(device.setup.actuators),
-        "zone_id": life.zone_id,
+        "zone_id": life.zone_id or "",
+        "master_zone_id": life.master_zone_id or "",
+        "zone_assigned": life.zone_id is not None,
         "firmware_version": device.setup.firmware_version,
+        **(_of_session(device) if device.setup.firmware == "b" else {}),
         **({"degraded": True, "degraded_reason": life.state} if troubled else {}),
     }
     return publication(device, Kind.HEARTBEAT, body)
 
 
 def will(device: Device) -> Publication:
-    """What the broker tells when the connection ends; ts 0, since the payload was fixed when it began."""
-    body = {"status": "offline", "esp_id": device.esp_id, "reason": "unexpected_disconnect", "ts": 0}
+    """What the broker publishes when the connection ends. Its time is that of the boot: CONNECT fixed the payload."""
+    named = {"esp_id": device.esp_id} if device.setup.firmware == "b" else {}
+    timestamp = device_ms(device, device.life.booted_at) // 1000
+    body = {"status": "offline", **named, "reason": "unexpected_disconnect", "timestamp": timestamp}
     return publication(device, Kind.WILL, body, retain=True)
 
 
@@ -93,7 +99,7 @@ def actuator_status(device: Device, actuator: MockActuator, now_ms: int) -> Publ
         "last_command": life.last_command,
         "runtime_ms": runtime_ms(life, now_ms),
         "error": life.error,
-        "emergency": "active" if is_stopped(device, life) else "normal",
+        "emergency": "active" if life.emergency else "normal",
     }
     return publication(device, Kind.ACTUATOR_STATUS, body, actuator.gpio)
 
@@ -101,11 +107,6 @@ def actuator_status(device: Device, actuator: MockActuator, now_ms: int) -> Publ
 def runtime_ms(life: ActuatorLife, now_ms: int) -> int:
     """How long an actuator is on, or was on when it last was."""
     return life.runtime_ms if life.on_since is None else max(0, now_ms - life.on_since)
-
-
-def is_stopped(device: Device, life: ActuatorLife) -> bool:
-    """Whether an emergency stop holds this actuator."""
-    return device.life.emergency or life.emergency
 
 
 def actuator_alert(device: Device, gpio: int, alert_type: str, message: str, now_ms: int) -> Publication:
@@ -133,27 +134,68 @@ def system_error(device: Device, error_code: int, severity: str, message: str, n
     return publication(device, Kind.SYSTEM_ERROR, body)
 
 
-def diagnostics(device: Device, now_ms: int) -> Publication:
-    """Figures about the device."""
-    body = {
-        "ts": device_ms(device, now_ms),
-        "esp_id": device.esp_id,
-        "heap_free": _heap_free(device),
-        "uptime_seconds": max(0, now_ms - device.life.booted_at) // 1000,
-        "wifi_rssi": _RSSI,
-    }
-    return publication(device, Kind.DIAGNOSTICS, body)
-
-
 def hello(device: Device, now_ms: int) -> list[Publication]:
-    """What a device says when it has come to MQTT: that it is there, and how its actuators stand."""
-    statuses = [actuator_status(device, actuator, now_ms) for actuator, _ in actuators(device)]
-    return [replace(heartbeat(device, now_ms), transient=False), *statuses]
+    """What a device says when it has come to MQTT: that it is there, and how its actuators stand. Firmware b opens a
+    session instead, and its actuators' states come after the first acknowledgement."""
+    beat = replace(heartbeat(device, now_ms), transient=False)
+    if device.setup.firmware == "a":
+        return [beat, *statuses(device, now_ms)]
+    epoch = max(1, device.life.active_epoch)
+    body = {
+        "esp_id": device.esp_id,
+        "handover_epoch": epoch,
+        "session_epoch": epoch,
+        "reason": "boot",
+        "ts_ms": device_ms(device, now_ms),
+        "boot_ts": str(device_ms(device, device.life.booted_at) // 1000),
+    }
+    return [Publication(build(Kind.SESSION, SESSION_SITE, device.esp_id), to_json(body).decode()), beat]
 
 
-def all_off_alert_gpio(gpio: int | None) -> int:
-    """Where an alert of a stop belongs."""
-    return WHOLE_DEVICE_GPIO if gpio is None else gpio
+def statuses(device: Device, now_ms: int) -> tuple[Publication, ...]:
+    """The state of every actuator."""
+    return tuple(actuator_status(device, actuator, now_ms) for actuator, _ in actuators(device))
+
+
+def emergency_error(device: Device, error: str, message: str) -> Publication:
+    """Why the firmware did not carry out an emergency message."""
+    return publication(device, Kind.EMERGENCY_ERROR, {"error": error, "message": message})
+
+
+def intent(
+    device: Device, flow: str, body: dict[str, Any], outcome: str, code: str, reason: str, now_ms: int
+) -> Publication:
+    """What firmware b made of a command or a configuration."""
+    correlation_id = text_of(body, "correlation_id", 128) or f"corr_{now_ms}_1"
+    answer = {
+        "flow": flow,
+        "intent_id": text_of(body, "intent_id", 128) or f"{flow}_{now_ms}_1",
+        "correlation_id": correlation_id,
+        "outcome": outcome,
+        "contract_version": 2,
+        "code": code,
+        "reason": reason,
+        "retryable": False,
+        "ts": device_ms(device, now_ms),
+    }
+    return publication(device, Kind.INTENT, answer)
+
+
+def _of_session(device: Device) -> dict[str, Any]:
+    """What a heartbeat of firmware b has beside that of firmware a."""
+    life = device.life
+    return {
+        "time_valid": not life.faults.no_clock,
+        "boot_sequence_id": f"{device.esp_id}-b{life.boots}-r1",
+        "reset_reason": "POWERON",
+        "wifi_ip": "192.0.2.57",
+        "metrics_schema_version": 1,
+        "active_handover_epoch": life.active_epoch,
+        "handover_contract_reject_count": life.refused_acks,
+        "mqtt_circuit_breaker_open": False,
+        "persistence_degraded": False,
+        "network_degraded": False,
+    }
 
 
 def _heap_free(device: Device) -> int:

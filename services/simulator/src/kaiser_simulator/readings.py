@@ -8,6 +8,7 @@ from kaiser_common.topics import Kind, build
 from pydantic_core import to_json
 
 from kaiser_simulator.device import Device, Publication, SensorLife, interval_ms, seed_of, sensor_key, step_at
+from kaiser_simulator.firmware import qos_of
 from kaiser_simulator.patterns import Pattern, PatternFactory, compile_pattern, fraction
 from kaiser_simulator.payloads import device_ms, reading_body
 
@@ -35,7 +36,8 @@ class Meter:
         """A reading as a healthy device sends it, with the time of the device's clock."""
         quality = life.override_quality or self.sensor.quality
         body = reading_body(device, self.sensor, value, quality, device_ms(device, at_ms))
-        return Publication(self.topic, to_json(body).decode(), transient=True)
+        qos = qos_of(device.setup.firmware, Kind.SENSOR_DATA)
+        return Publication(self.topic, to_json(body).decode(), transient=True, qos=qos)
 
     def reading_now(self, device: Device, now_ms: int) -> Publication:
         """A reading out of turn."""

@@ -13,6 +13,7 @@ from kaiser_common.schemas.api.devices import DeviceId, RegisterDevice
 from kaiser_simulator import lifecycle, store
 from kaiser_simulator.device import Device
 from kaiser_simulator.mocks import Clock, Mocks
+from kaiser_simulator.orders import is_zone_id
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class Registrar:
             kaiser_id=device.setup.kaiser_id,
             name=device.setup.name,
             hardware_type="MOCK_ESP32",
-            zone_id=device.life.zone_id,
+            zone_id=device.life.zone_id if is_zone_id(device.life.zone_id) else None,
         )
         try:
             await call(

@@ -3,7 +3,8 @@
 from kaiser_common.schemas.api.mock import Mock, MockActuatorView, MockSensor, MockSensorView
 
 from kaiser_simulator.device import Device, actuators, is_connected, sensor_key
-from kaiser_simulator.payloads import is_stopped, runtime_ms
+from kaiser_simulator.firmware import is_acknowledged
+from kaiser_simulator.payloads import runtime_ms
 from kaiser_simulator.world import Record
 
 
@@ -15,12 +16,14 @@ def to_mock(device: Device, record: Record, now_ms: int, *, brief: bool = False)
         kaiser_id=setup.kaiser_id,
         name=setup.name,
         zone_id=life.zone_id,
+        firmware=setup.firmware,
         firmware_version=setup.firmware_version,
         heartbeat_interval_s=setup.heartbeat_interval_s,
         running=life.running,
         registered=life.registered,
         state=life.state,
         connected=is_connected(device),
+        acknowledged=is_acknowledged(device),
         emergency="active" if life.emergency else "normal",
         uptime_s=max(0, now_ms - life.booted_at) // 1000 if life.running else 0,
         last_heartbeat=record.last_heartbeat,
@@ -41,7 +44,7 @@ def to_actuators(device: Device, now_ms: int) -> list[MockActuatorView]:
             on_since=life.on_since,
             off_at=life.off_at,
             runtime_ms=runtime_ms(life, now_ms),
-            emergency="active" if is_stopped(device, life) else "normal",
+            emergency="active" if life.emergency else "normal",
             last_command=life.last_command,
             error=life.error,
         )

@@ -13,12 +13,14 @@ from itertools import count
 from kaiser_common.bus import Outgoing
 from kaiser_common.schemas.api.mock import MockMessage, MockSensor
 from kaiser_common.subjects import outbox_subject
+from kaiser_common.topics import parse
 from pydantic_core import to_json
 
 from kaiser_simulator import lifecycle, metrics, payloads
 from kaiser_simulator.actuators import Reaction, on_auto_off, on_protection
 from kaiser_simulator.device import Device, Publication, is_connected, measures, next_due, sensor_key
-from kaiser_simulator.jobs import Job, jobs, next_heartbeat
+from kaiser_simulator.firmware import is_acknowledged, may_say
+from kaiser_simulator.jobs import Job, jobs, next_heartbeat, next_statuses
 from kaiser_simulator.patterns import PatternFactory
 from kaiser_simulator.readings import Meter, make_meter, with_faults
 from kaiser_simulator.timetable import Timetable
@@ -203,6 +205,13 @@ class World:
                 self._timetable.set(job, next_heartbeat(device, now_ms))
                 if is_connected(device):
                     self.say(device, [payloads.heartbeat(device, now_ms)], now_ms)
+            case "status":
+                self._timetable.set(job, next_statuses(device, now_ms))
+                if is_connected(device):
+                    said = payloads.statuses(device, now_ms)
+                    self.say(device, [replace(each, transient=True) for each in said], now_ms)
+            case "isolation":
+                self._happened(device, lifecycle.on_isolation(device, now_ms), now_ms)
             case "say":
                 self.say(device, [self._delayed.pop(job)], now_ms)
             case "boot":
@@ -224,6 +233,10 @@ class World:
     def _say_now(self, device: Device, each: Publication, msg_id: str, now_ms: int) -> None:
         if not (is_connected(device) or each.retain):
             return
+        place = None if is_acknowledged(device) or not each.payload else parse(each.topic)
+        if place is not None and not may_say(device, place.kind):
+            metrics.SKIPPED.labels("gate").inc()
+            return
         if self.blocked and each.transient:
             metrics.SKIPPED.labels("blocked").inc()
             return
@@ -243,4 +256,4 @@ class World:
                 "expires_at": now_ms + EXPIRES_MS,
             }
         )
-        self._said.append(Outgoing(outbox_subject(setup.kaiser_id, setup.esp_id), body, msg_id))
+        self._said.append(Outgoing(outbox_subject(each.topic.split("/")[1], setup.esp_id), body, msg_id))

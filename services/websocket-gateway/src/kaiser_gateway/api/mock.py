@@ -12,8 +12,9 @@ from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
     Faults,
+    FaultsBody,
     Mock,
-    MockActuator,
+    MockActuatorBody,
     MockActuators,
     MockEmergency,
     MockId,
@@ -21,7 +22,7 @@ from kaiser_common.schemas.api.mock import (
     MockMessagesQuery,
     MockPin,
     MocksCreated,
-    MockSensor,
+    MockSensorBody,
     MocksPage,
     MocksQuery,
     SensorValue,
@@ -113,7 +114,7 @@ def _add_power(routes: APIRouter, bus: Bus, operator: Caller) -> None:
         return await call(bus, "simulator", "state", SetState(esp_id=esp_id, request=body), Mock, caller=caller)
 
     @routes.put("/{esp_id}/faults")
-    async def set_faults(esp_id: EspId, body: Faults, caller: Caller = operator) -> Mock:
+    async def set_faults(esp_id: EspId, body: FaultsBody, caller: Caller = operator) -> Mock:
         """Put faults in the place of those in force; {} for none."""
         return await call(bus, "simulator", "faults", SetFaults(esp_id=esp_id, faults=body), Mock, caller=caller)
 
@@ -131,7 +132,7 @@ def _add_power(routes: APIRouter, bus: Bus, operator: Caller) -> None:
 
 def _add_sensors(routes: APIRouter, bus: Bus, operator: Caller) -> None:
     @routes.post("/{esp_id}/sensors", status_code=201)
-    async def add_sensor(esp_id: EspId, body: MockSensor, caller: Caller = operator) -> Mock:
+    async def add_sensor(esp_id: EspId, body: MockSensorBody, caller: Caller = operator) -> Mock:
         """Add a sensor, or put it in the place of the one with the same gpio and type."""
         return await call(bus, "simulator", "add_sensor", AddSensor(esp_id=esp_id, sensor=body), Mock, caller=caller)
 
@@ -172,7 +173,7 @@ def _add_actuators(routes: APIRouter, bus: Bus, operator: Caller) -> None:
         return await call(bus, "simulator", "actuators", MockId(esp_id=esp_id), MockActuators, caller=caller)
 
     @routes.post("/{esp_id}/actuators", status_code=201)
-    async def add_actuator(esp_id: EspId, body: MockActuator, caller: Caller = operator) -> Mock:
+    async def add_actuator(esp_id: EspId, body: MockActuatorBody, caller: Caller = operator) -> Mock:
         """Add an actuator, or put it in the place of the one at its gpio."""
         request = AddActuator(esp_id=esp_id, actuator=body)
         return await call(bus, "simulator", "add_actuator", request, Mock, caller=caller)

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from kaiser_common.bounds import MAX_SENSOR_TYPE, MAX_UNIT
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.api.actuators import ACTUATOR_TYPE, Gpio
-from kaiser_common.schemas.api.devices import KAISER_ID
+from kaiser_common.schemas.api.devices import KAISER_ID, STRICT
 from kaiser_common.schemas.api.sensors import SENSOR_TYPE
 from kaiser_common.schemas.sensor import Quality
 
@@ -21,6 +22,14 @@ MockStateName = Literal["BOOT", "WIFI_CONNECTED", "MQTT_CONNECTED", "OPERATIONAL
 """BOOT and WIFI_CONNECTED: no MQTT yet. MQTT_CONNECTED: heartbeats and answers. OPERATIONAL: readings too.
 SAFE_MODE: as OPERATIONAL, but actuators are off and refuse. ERROR: heartbeats, a system error told, actuators off."""
 
+Firmware = Literal["a", "b"]
+"""The generation of firmware that a mock behaves like: a of January 2026, b of April 2026 (docs/simulator.md)."""
+
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Any text that a table takes."""
+Name = Annotated[Text, Field(max_length=100)]
+SubzoneId = Annotated[Text, Field(max_length=64)]
+Reason = Annotated[Text, Field(max_length=200)]
 Value = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 ZoneId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -53,17 +62,17 @@ class MockSensor(BaseModel):
 
     gpio: Gpio
     sensor_type: str = Field(pattern=SENSOR_TYPE)
-    name: str | None = Field(default=None, max_length=100)
-    subzone_id: str | None = Field(default=None, max_length=64)
+    name: Name | None = None
+    subzone_id: SubzoneId | None = None
     base_value: Value = 20.0
-    unit: str = Field(default="", max_length=16)
+    unit: Annotated[Text, Field(max_length=MAX_UNIT)] = ""
     interval_s: float = Field(default=30.0, ge=0.1, le=86_400)
     variation_pattern: str = Field(default="CONSTANT", pattern=PATTERN)
     variation_range: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
     min_value: Value | None = None
     max_value: Value | None = None
     period_s: float = Field(default=86_400.0, ge=1, le=31_536_000)
-    replay_csv: str | None = Field(default=None, max_length=200_000)
+    replay_csv: Annotated[Text, Field(max_length=200_000)] | None = None
     quality: Quality = "good"
     raw_mode: bool = True
 
@@ -85,6 +94,14 @@ class MockSensor(BaseModel):
         return self
 
 
+class MockSensorBody(MockSensor):
+    """A sensor as an operator sends it: no unknown field, and a type that ingest takes."""
+
+    model_config = {**MockSensor.model_config, "extra": "forbid"}
+
+    sensor_type: str = Field(pattern=SENSOR_TYPE, max_length=MAX_SENSOR_TYPE)
+
+
 class MockActuator(BaseModel):
     """A simulated actuator. max_runtime_s: runtime protection switches it off after so long on, 0 never."""
 
@@ -92,10 +109,16 @@ class MockActuator(BaseModel):
 
     gpio: Gpio
     actuator_type: str = Field(default="relay", pattern=ACTUATOR_TYPE)
-    name: str | None = Field(default=None, max_length=100)
-    subzone_id: str | None = Field(default=None, max_length=64)
+    name: Name | None = None
+    subzone_id: SubzoneId | None = None
     default_state: bool = False
     max_runtime_s: int = Field(default=0, ge=0, le=604_800)
+
+
+class MockActuatorBody(MockActuator):
+    """An actuator as an operator sends it: no unknown field."""
+
+    model_config = {**MockActuator.model_config, "extra": "forbid"}
 
 
 class Faults(BaseModel):
@@ -122,15 +145,25 @@ class Faults(BaseModel):
     refuse_commands: bool = False
 
 
+class FaultsBody(Faults):
+    """Faults as an operator sends them: no unknown field."""
+
+    model_config = {**Faults.model_config, "extra": "forbid"}
+
+
 class CreateMock(BaseModel):
-    """A mock device to create; an id is made where none is given. auto_start: it boots at once."""
+    """A mock device to create; an id is made where none is given. auto_start: it boots at once.
+
+    firmware: the generation that it behaves like; what that firmware refuses, the mock refuses.
+    """
 
     model_config = {
-        **FROZEN,
+        **STRICT,
         "json_schema_extra": {
             "examples": [
                 {
                     "name": "Mock greenhouse",
+                    "firmware": "b",
                     "sensors": [{"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C"}],
                     "actuators": [{"gpio": 25, "actuator_type": "pump"}],
                 }
@@ -140,13 +173,14 @@ class CreateMock(BaseModel):
 
     esp_id: str | None = Field(default=None, pattern=MOCK_ID)
     kaiser_id: str = Field(default="god", pattern=KAISER_ID)
-    name: str | None = Field(default=None, max_length=100)
+    name: Name | None = None
     zone_id: ZoneId | None = None
-    firmware_version: str = Field(default="mock-1.0", max_length=32)
+    firmware: Firmware = "a"
+    firmware_version: Annotated[Text, Field(max_length=32)] = "mock-1.0"
     heartbeat_interval_s: float = Field(default=60.0, ge=1, le=3600)
-    sensors: list[MockSensor] = Field(default=[], max_length=64)
-    actuators: list[MockActuator] = Field(default=[], max_length=49)
-    faults: Faults = Faults()
+    sensors: list[MockSensorBody] = Field(default=[], max_length=64)
+    actuators: list[MockActuatorBody] = Field(default=[], max_length=49)
+    faults: FaultsBody = FaultsBody()
     auto_start: bool = True
 
     @model_validator(mode="after")
@@ -170,7 +204,7 @@ class CreateMocks(BaseModel):
     """Many mock devices, all or none; one whose id is taken already refuses all, unless skip_existing."""
 
     model_config = {
-        **FROZEN,
+        **STRICT,
         "json_schema_extra": {"examples": [{"devices": [{"esp_id": "MOCK_001"}], "skip_existing": True}]},
     }
 
@@ -211,7 +245,10 @@ class MockActuatorView(MockActuator):
 
 
 class Mock(BaseModel):
-    """A mock device. connected: it has MQTT now. registered: health knows it; until then it waits in BOOT."""
+    """A mock device. connected: it has MQTT now. registered: health knows it; until then it waits in BOOT.
+
+    acknowledged: a heartbeat was acknowledged since it connected; until then firmware b says little else.
+    """
 
     model_config = FROZEN
 
@@ -220,12 +257,14 @@ class Mock(BaseModel):
     name: str | None = None
     zone_id: str | None = None
     hardware_type: str = "MOCK_ESP32"
+    firmware: Firmware = "a"
     firmware_version: str
     heartbeat_interval_s: float
     running: bool
     registered: bool
     state: MockStateName
     connected: bool
+    acknowledged: bool = True
     emergency: Literal["normal", "active"] = "normal"
     uptime_s: int = 0
     last_heartbeat: int | None = None
@@ -272,10 +311,10 @@ class MocksCreated(BaseModel):
 class StateRequest(BaseModel):
     """The state to put a running mock in. SAFE_MODE and ERROR switch its actuators off."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"state": "SAFE_MODE", "reason": "trying it out"}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"state": "SAFE_MODE", "reason": "trying it out"}]}}
 
     state: MockStateName
-    reason: str | None = Field(default=None, max_length=200)
+    reason: Reason | None = None
 
 
 class SetState(MockId):
@@ -306,7 +345,7 @@ class MockPin(MockId):
 class ValueRequest(BaseModel):
     """The value that a sensor shall measure until the override is removed. publish: send a reading at once."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"value": 35.5}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"value": 35.5}]}}
 
     value: Value
     quality: Quality | None = None
@@ -323,7 +362,7 @@ class SensorValue(ValueRequest):
 class ValuesRequest(BaseModel):
     """Overrides of several sensors of a mock, all or none."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"values": [{"gpio": 4, "value": 35.5}]}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"values": [{"gpio": 4, "value": 35.5}]}]}}
 
     values: list[SensorValue] = Field(min_length=1, max_length=64)
 
@@ -343,10 +382,10 @@ class SetFaults(MockId):
 class MockEmergency(BaseModel):
     """The red button at the device: stop everything, or let go of it again."""
 
-    model_config = {**FROZEN, "json_schema_extra": {"examples": [{"action": "stop_all"}]}}
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"action": "stop_all"}]}}
 
     action: Literal["stop_all", "clear"] = "stop_all"
-    reason: str = Field(default="emergency button of the mock", max_length=200)
+    reason: Reason = "emergency button of the mock"
 
 
 class SetEmergency(MockId):

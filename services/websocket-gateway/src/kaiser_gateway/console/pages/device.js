@@ -78,9 +78,6 @@ const facts = (device, now) => [
   ["Registered", dateTime(device.created_at)],
 ];
 
-/** A mock takes what generation B knows, whichever generation it imitates. */
-const commandsOf = ({ esp_id: espId, generation }) => COMMANDS[espId.startsWith("MOCK_") ? "B" : generation];
-
 function SendPanel({ device }) {
   const { api, toasts } = useApp();
   const [asked, setAsked] = useState(null);
@@ -100,7 +97,7 @@ function SendPanel({ device }) {
         <p>Sends the device its sensors and actuators as they are set up here.</p>
       <//>
       <${Form} onSubmit=${({ command }) => setAsked(command)} submit="Send command…" state=${{ problem: null, isBusy: false }}>
-        <${SelectField} label="System command" name="command" options=${commandsOf(device)} />
+        <${SelectField} label="System command" name="command" options=${COMMANDS[device.generation]} />
       <//>
       ${asked && html`
         <${Dialog} title=${`Send ${asked} to ${device.esp_id}?`} onClose=${() => setAsked(null)}>

@@ -47,6 +47,7 @@ const facts = (mock, now) => [
   ["State", html`<${MockBadge} mock=${mock} />`],
   ["Device", html`<a href=${link("devices", mock.esp_id)}>${mock.registered ? "registered" : "not registered yet"}</a>`],
   ["MQTT", mock.connected ? "connected" : "not connected"],
+  ["Firmware", `generation ${mock.firmware.toUpperCase()}${mock.acknowledged ? "" : ", not acknowledged yet"}`],
   ["Zone", orNone(mock.zone_id)],
   ["Running for", duration(mock.uptime_s)],
   ["Heartbeat", ago(mock.last_heartbeat, now)],

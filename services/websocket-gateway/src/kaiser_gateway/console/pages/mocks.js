@@ -2,7 +2,7 @@
 
 import { ago, number } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
-import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
+import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Head, ListState } from "../ui/parts.js";
@@ -14,6 +14,7 @@ import { MockBadge, StartStop } from "./mock_parts.js";
 
 const PATH = "/api/v1/debug/mock-esp";
 const ASK_EVERY_MS = 3000;
+const FIRMWARES = [["a", "A, January 2026"], ["b", "B, April 2026"]];
 
 export function Mocks({ parts: [espId] }) {
   return espId ? html`<${MockPage} espId=${espId} />` : html`<${MockList} />`;
@@ -47,6 +48,7 @@ const columns = (now, reload) => [
       ${mock.name && html`<span class="quiet block">${mock.name}</span>`}`,
   },
   { name: "State", cell: (mock) => html`<${MockBadge} mock=${mock} />` },
+  { name: "Firmware", cell: (mock) => mock.firmware.toUpperCase() },
   { name: "Sensors", cell: (mock) => mock.sensors.length, class: "figure" },
   { name: "Actuators", cell: (mock) => mock.actuators.length, class: "figure" },
   { name: "Sent", cell: (mock) => number(mock.messages_sent), class: "figure" },
@@ -71,6 +73,7 @@ function CreateDialog({ onDone, onClose }) {
           <${TextField} label="Id (empty: one is made)" name="esp_id" maxlength="32" placeholder="MOCK_001" problem=${problem} />
           <${TextField} label="Name" name="name" maxlength="100" problem=${problem} />
           <${TextField} label="Zone" name="zone_id" maxlength="64" problem=${problem} />
+          <${SelectField} label="Firmware" name="firmware" options=${FIRMWARES} problem=${problem} />
           <${NumberField} label="Heartbeat every … s" name="heartbeat_interval_s" min="1" max="3600" required value="60"
             problem=${problem} />
         </div>
@@ -88,12 +91,12 @@ function CreateDialog({ onDone, onClose }) {
 }
 
 /** The body that creates a mock; more sensors and actuators are added on its page. */
-function mockOf({ esp_id, name, zone_id, heartbeat_interval_s, auto_start, with_actuator, ...fields }) {
+function mockOf({ esp_id, name, zone_id, firmware, heartbeat_interval_s, auto_start, with_actuator, ...fields }) {
   const isOfActuator = ([field]) => field.startsWith("actuator_");
   const actuator = Object.entries(fields).filter(isOfActuator).map(([field, value]) => [field.slice("actuator_".length), value]);
   const sensor = Object.fromEntries(Object.entries(fields).filter((entry) => !isOfActuator(entry)));
   return {
-    ...given({ esp_id, name, zone_id, heartbeat_interval_s, auto_start }),
+    ...given({ esp_id, name, zone_id, firmware, heartbeat_interval_s, auto_start }),
     sensors: [given(sensor)],
     actuators: with_actuator ? [given(Object.fromEntries(actuator))] : [],
   };
