@@ -19,10 +19,10 @@ from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
     Mock,
-    MockActuator,
+    MockActuatorBody,
     MockId,
     MocksCreated,
-    MockSensor,
+    MockSensorBody,
     MocksPage,
     MocksQuery,
 )
@@ -37,10 +37,10 @@ A = MockId(esp_id="MOCK_A")
 
 
 def new_mock(esp_id: str = "MOCK_A", interval_s: float = 0.2) -> CreateMock:
-    sensor = MockSensor(
+    sensor = MockSensorBody(
         gpio=4, sensor_type="ds18b20", interval_s=interval_s, variation_pattern="DRIFT", variation_range=5
     )
-    return CreateMock(esp_id=esp_id, sensors=[sensor], actuators=[MockActuator(gpio=25, actuator_type="pump")])
+    return CreateMock(esp_id=esp_id, sensors=[sensor], actuators=[MockActuatorBody(gpio=25, actuator_type="pump")])
 
 
 _READ: weakref.WeakKeyDictionary[Bus, dict[int, tuple[str, str]]] = weakref.WeakKeyDictionary()
@@ -118,7 +118,7 @@ async def asked_again(bus) -> None:
 
 async def test_a_list_shows_a_mock_that_replays_without_its_csv(start, bus, ask):
     start()
-    replays = MockSensor(gpio=4, sensor_type="ds18b20", variation_pattern="REPLAY", replay_csv="1\n2\n")
+    replays = MockSensorBody(gpio=4, sensor_type="ds18b20", variation_pattern="REPLAY", replay_csv="1\n2\n")
     await ask("create", CreateMock(esp_id="MOCK_A", sensors=[replays]), Mock)
     [listed] = (await ask("list", MocksQuery(), MocksPage)).items
     assert listed.sensors[0].replay_csv is None

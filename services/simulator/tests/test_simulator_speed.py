@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 from kaiser_common.consumer import Consumer
-from kaiser_common.schemas.api.mock import CreateMock, CreateMocks, MocksCreated, MockSensor, MocksPage, MocksQuery
+from kaiser_common.schemas.api.mock import CreateMock, CreateMocks, MocksCreated, MockSensorBody, MocksPage, MocksQuery
 from kaiser_common.subjects import INGEST_OUTBOX
 
 SENSORS, PER_MOCK = 5000, 20
@@ -31,7 +31,7 @@ async def test_five_thousand_readings_a_second_cost_under_half_a_core_and_come_o
     start, bus, health, ask, until, capsys, database
 ):
     sensors = [
-        MockSensor(
+        MockSensorBody(
             gpio=gpio,
             sensor_type="ds18b20",
             interval_s=1,
