@@ -289,7 +289,7 @@ def test_a_broadcast_stops_every_mock(mocks: Mocks):
     wait_until(lambda: all(mocks.actuator(esp_id)["emergency"] == "active" for esp_id in ids), "all have stopped")
     wait_until(lambda: set(ids) <= emergencies(mocks), "their alerts are emergencies in Kaiser")
     for esp_id in ids:
-        clear(mocks, {"esp_id": esp_id})
+        clear(mocks, {"esp_id": esp_id, "gpio": 25})
 
 
 def emergencies(mocks: Mocks) -> set[str]:
