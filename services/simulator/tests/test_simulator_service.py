@@ -354,15 +354,22 @@ async def test_mocks_go_on_after_nats_was_away(nats_factory, start, until, make_
     assert all((ts - times[0]) % 200 == 0 for ts in times)
 
 
-async def is_unready(process) -> bool:
-    """Whether the simulator lives and says that it cannot work now."""
+async def readiness(process) -> int | None:
+    """The status with which a living simulator answers /readyz, None while it does not answer."""
     assert process.poll() is None
     async with httpx.AsyncClient(timeout=10) as http:
         try:
-            answer = await http.get(f"http://127.0.0.1:{process.metrics_port}/readyz")
+            return (await http.get(f"http://127.0.0.1:{process.metrics_port}/readyz")).status_code
         except httpx.TransportError:
-            return False
-    return answer.status_code == 503
+            return None
+
+
+async def is_unready(process) -> bool:
+    return await readiness(process) == 503
+
+
+async def is_up(process) -> bool:
+    return await readiness(process) == 200
 
 
 async def test_it_starts_before_anything_is_declared_and_goes_on_once_it_is(nats_factory, database, start, until):
@@ -370,7 +377,7 @@ async def test_it_starts_before_anything_is_declared_and_goes_on_once_it_is(nats
     settings = CommonSettings(nats_url=server.url)
     process = start(KAISER_NATS_URL=server.url)
     async with connect(settings, "test") as bus:
-        await until(lambda: is_unready(process), "it is up, and nothing is declared")
+        await until(lambda: is_up(process), "it is up, and nothing is declared")
         await apply(bus)
 
         async def holds() -> bool:
