@@ -1,6 +1,7 @@
 """The servers as the stack configures them: what they have acknowledged is there after a SIGKILL."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +65,35 @@ def test_postgres_is_durable_as_the_stack_starts_it(server_folder):
         assert folder.stat().st_mode & 0o077 == 0
     finally:
         server.stop()
+
+
+def test_data_of_an_older_version_is_kept_when_its_folder_is_closed_and_gets_a_password(server_folder):
+    from kaiser_stack.logins import Login
+    from kaiser_stack.postgres import Postgres
+    from kaiser_stack.private import PrivateServer
+
+    state = server_folder / "older"
+    state.mkdir(mode=0o755)
+    open_server = PrivateServer(Postgres(state / "postgres", durable=False), state / "log")
+    open_server.start()
+    with psycopg.connect(open_server.server.url(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    open_server.stop()
+    state.chmod(0o700)
+    (state / "password").write_text("of-this-stack-alone\n")
+    login = Login("postgres", state / "password")
+    closed = PrivateServer(Postgres(state / "postgres", durable=False, login=login), state / "log")
+    try:
+        closed.start()
+        with psycopg.connect(closed.server.url()) as connection:
+            assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+        without = closed.server.url().replace(":of-this-stack-alone@", "@")
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(without)
+    finally:
+        closed.stop()
+        if (elsewhere := state / "postgres" / "elsewhere").is_symlink():
+            shutil.rmtree(elsewhere.resolve())
 
 
 def test_a_child_ends_on_its_signal(tmp_path: Path):
