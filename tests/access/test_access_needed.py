@@ -217,7 +217,7 @@ def everything(stack: SecuredStack, mocks: Mocks, server: Secured) -> None:
     real, stranger = "ESP_0A1B2C3D", "ESP_DD000001"
     ok(rest.post("/api/v1/esp/devices", json={"esp_id": real}))
     fast = {"gpio": 4, "sensor_type": "ds18b20", "base_value": 20, "interval_s": 0.5}
-    mock = mocks.make(sensors=[fast], actuators=[{"gpio": 25, "actuator_type": "pump"}])
+    mock = mocks.make(firmware="b", sensors=[fast], actuators=[{"gpio": 25, "actuator_type": "pump"}])
     pump = f"/api/v1/actuators/{mock}/25"
     wait_until(lambda: rest.get(f"/api/v1/esp/devices/{mock}").json().get("online"), "the mock is online")
     ok(rest.put(f"/api/v1/sensors/{mock}/4/ds18b20", json={"publish_processed": True}))

@@ -32,7 +32,7 @@ def reading(esp_id: str, value: float) -> Message:
 
 
 def test_a_device_that_is_asked_measures_and_its_answer_shows(stack: Stack, mocks: Mocks):
-    esp_id = mocks.make(sensors=[QUIET])
+    esp_id = mocks.make(firmware="b", sensors=[QUIET])
     before = wait_until(lambda: len(mocks.readings(esp_id, 5)) == 1, f"{esp_id} measured once by itself")
     assert before
     wait_until(lambda: mocks.device(esp_id)["online"], f"{esp_id} is online")
