@@ -49,6 +49,15 @@ def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack
         _end(stack)
 
 
+@pytest.fixture(autouse=True)
+def shared_stack_is_left_whole(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test killed in a stack that others share works again before the next test."""
+    shared = [request.getfixturevalue(name) for name in ("stack", "console_stack") if name in request.fixturenames]
+    yield
+    for stack in shared:
+        stack.settle()
+
+
 @pytest.fixture
 def make_stack(server_folder: Path) -> Iterator[Callable[..., Stack]]:
     """`make_stack(*command, **environment)` prepares a stack, not started, that is ended with the test."""

@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 90.0
 _PORTS = 16
 """The services' metrics are behind the port of HTTP."""
+_LISTS = tuple(f"/api/v1/{path}" for path in ("esp/devices", "sensors", "actuators", "logic/rules", "debug/mock-esp"))
+"""A list of each service that has a database."""
 _WORSE = re.compile(r"warning|error|critical|Traceback|\[WRN\]|\[ERR\]|\[FTL\]|FATAL|PANIC", re.IGNORECASE)
 
 
@@ -73,6 +75,7 @@ class Stack:
         self.addresses: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._token = ""
+        self._is_disturbed = False
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it without waiting."""
@@ -132,10 +135,12 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """SIGKILL a process; the stack starts it again."""
+        self._is_disturbed = True
         os.kill(self.pid(name), signal.SIGKILL)
 
     def control(self, command: str, name: str) -> None:
         """`stop` or `kill` a process and keep it down; `start` it again."""
+        self._is_disturbed = True
         subprocess.run(
             [sys.executable, "-m", "kaiser_stack", command, name],
             env=self.environment,
@@ -143,6 +148,13 @@ class Stack:
             check=True,
             timeout=30,
         )
+
+    def settle(self) -> None:
+        """After a test that killed or stopped something: wait until each service answers what needs the database."""
+        if self._is_disturbed:
+            with self.sign_in() as rest:
+                wait_until(lambda: all(_answers(rest, path) for path in _LISTS), "every service answers again", 120.0)
+        self._is_disturbed = False
 
     def console(self) -> str:
         """What the stack has said."""
@@ -246,6 +258,13 @@ def _remove_at_exit(link: Path) -> None:
     """Of a stack that root started, PostgreSQL's data lies outside the state folder: remove it when the tests end."""
     if link.is_symlink() and (data := link.resolve()).is_relative_to("/var/lib/kaiser"):
         atexit.register(shutil.rmtree, data, ignore_errors=True)
+
+
+def _answers(rest: httpx.Client, path: str) -> bool:
+    try:
+        return rest.get(path).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 class Events:
