@@ -23,10 +23,15 @@ _PARAMETERS = {
     "client_id": "Names the client: a newer connection of the same user with the same id replaces the older (4009).",
     "kaiser_id": "The site controller.",
     "esp_id": "The device; _ where none is concerned, broadcast in place of both ids for all.",
+    "shard": "The share of devices that a pack has readings of; 0 where there is one.",
     "gpio": "The pin, 0 to 48; 255 is the whole device.",
     "code": "The error code.",
     "rule_id": "The rule.",
 }
+_PACK = """The data of the frames of readings that came together: one or more of these, one a line, joined by a newline.
+
+Python: `[json.loads(line) for line in message.data.split(b"\\n")]`.
+JavaScript: `message.string().split("\\n").map((line) => JSON.parse(line))`."""
 _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
     "alive": ("esp.system.alive.{kaiser_id}.digest", AliveDigest, "Which devices were heard, by ingest"),
     "downlink": ("esp.downlink.{kaiser_id}.{esp_id}", Downlink, "What MQTT delivered for a mock device"),
@@ -124,6 +129,7 @@ def _bus_channels(schema: Any) -> dict[str, dict[str, Any]]:
             f"event_{kind}": (f"event.{kind}.{{esp_id}}", model, "The data of a frame")
             for kind, model in EVENT_MODELS.items()
         },
+        "event_sensor_data": ("event.sensor_data.{shard}", EVENT_MODELS["sensor_data"], _PACK),
         **_SUBJECTS,
     }
     return {
