@@ -45,12 +45,13 @@ class Receiver:
         self._server.server_close()
 
     def of(self, esp_id: str) -> dict[tuple[str, str], Any]:
-        """The spans of messages of a device, by service and name."""
-        return {
-            (service, span.name): span
-            for service, span in self.spans
-            if any(esp_id in one.value.string_value for one in span.attributes)
+        """The spans of messages of a device, by service and name: of the traces of which one names it."""
+        traces = {
+            span.trace_id
+            for _, span in self.spans
+            if any(esp_id in attribute.value.string_value for attribute in span.attributes)
         }
+        return {(service, span.name): span for service, span in self.spans if span.trace_id in traces}
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:
