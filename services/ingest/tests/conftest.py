@@ -27,7 +27,7 @@ from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.settings import CommonSettings
 from kaiser_common.topics import filters
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 
 
 async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, every_s: float = 0.05) -> Any:
