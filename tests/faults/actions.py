@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+from freezing import tree
 from harness import Stack, wait_until
 from trial import Trial
 
@@ -97,15 +98,3 @@ async def restart_in_order(run: Trial, order: list[str], pause_s: float) -> None
         await run.flow(pause_s)
     await asyncio.to_thread(wait_until, lambda: run.stack.pids().keys() >= set(order), "everything runs")
     run.note(f"started in the order {', '.join(order)}")
-
-
-def tree(pid: int) -> list[int]:
-    """The process and its descendants: PostgreSQL is many."""
-    found = [pid]
-    for parent in found:
-        try:
-            with open(f"/proc/{parent}/task/{parent}/children") as children:
-                found.extend(int(child) for child in children.read().split())
-        except FileNotFoundError:
-            continue
-    return found

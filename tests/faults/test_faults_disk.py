@@ -12,6 +12,7 @@ import actions
 import pytest
 from disks import Disk, small_disk
 from fleet import is_bad
+from freezing import tree
 from harness import Stack, wait_until
 from trial import SETTINGS, rejected_numbers, stored_numbers, trial
 
@@ -61,7 +62,7 @@ async def test_what_was_acknowledged_before_a_power_cut_is_there_after_it(
     cut = disk.image.with_name("cut.img")
     acknowledged: set[int] = set()
     async with trial(stack, "power-cut", verdicts, seed=seed, rate=RATE, settle_s=6.0) as run:
-        pids = [pid for name in ("nats", "postgres") for pid in actions.tree(stack.pid(name))]
+        pids = [pid for name in ("nats", "postgres") for pid in tree(stack.pid(name))]
         for pid in pids:  # so that the copy is of one moment; devices and services go on
             os.kill(pid, signal.SIGSTOP)
         acknowledged |= set(run.acknowledged)

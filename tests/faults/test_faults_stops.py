@@ -174,7 +174,7 @@ def test_a_thousand_pumps_agree_with_what_is_in_force(stopped_stack: Stack, full
     register(stack, esp_ids)
     address = (stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
     with Crowd(address, esp_ids) as crowd, stack.sign_in() as rest:
-        wait_until(lambda: online(stack) == len(esp_ids), "every device is online")
+        wait_until(lambda: online(stack) == len(esp_ids), "every device is online", REST_S)
         for number in range(ROUNDS[full]):
             one = Round(stack, crowd, draw.sample(esp_ids, 3), draw)
             until = time.monotonic() + PRESSES_S

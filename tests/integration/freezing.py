@@ -101,7 +101,7 @@ async def freeze(stack: Stack, device: FirmwareA, victim: str, seconds: float) -
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """SIGSTOP a process and its children for the body."""
-    pids = _tree(pid)
+    pids = tree(pid)
     for each in pids:
         os.kill(each, signal.SIGSTOP)
     try:
@@ -203,7 +203,7 @@ def _commands(device: FirmwareA) -> list[tuple[dict[str, Any], float]]:
     return [(each.body, each.at) for each in list(device.board.heard) if each.topic == topic]
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """The process and its descendants: PostgreSQL is many."""
     found = [pid]
     for parent in found:

@@ -91,7 +91,7 @@ class Delivery:
 
     @property
     def origin(self) -> str:
-        """Stream sequence and time: what tells this message from any other, also of a stream made anew.
+        """Stream sequence and time: together they name this message alone, also after the stream was recreated.
 
         Of some lines of a pack the number of the first one follows.
         """

@@ -27,7 +27,7 @@ class Stream:
     """A JetStream stream. Sizes in bytes, ages in seconds; None means no limit.
 
     most_per_subject: of one subject only so many are kept, the newest.
-    max_consumers: the server refuses more, so that whoever may read a stream cannot fill NATS's memory with readers.
+    max_consumers: the server refuses more, so that a user who may read a stream cannot fill NATS's memory with readers.
     unused_s: after so long without a reader the server drops a consumer; None where durable consumers must stay.
     """
 

@@ -181,7 +181,7 @@ class Outbox:
 
     async def _without_unreachable(self, consumer: Consumer, waiting: list[_Waiting]) -> list[_Waiting]:
         """Leave out what would start something at a device that is offline: a broker may keep it until the device is
-        back, one of MQTT 3.1.1 for ever. OFF, stops and clears pass, and so does what is for an unknown device."""
+        back, and MQTT 3.1.1 has no expiry. OFF, stops, clears and what is for an unknown device pass."""
         offline = [each for each in waiting if each.allowed.commands and self._is_offline(each.allowed.esp_id)]
         for each in offline:
             metrics.OUTBOX_OFFLINE.inc()

@@ -60,7 +60,7 @@ def _figures(device: Device, now_ms: int) -> dict[str, Any]:
 
 
 def _safe_mode(device: Device, command: str, now_ms: int) -> Reaction:
-    """Every actuator is stopped, and the device stays in SAFE_MODE until it is told otherwise."""
+    """Every actuator is stopped, and the device stays in SAFE_MODE until a command ends that."""
     stopped = emergencies.stopped(device, now_ms)
     after = stopped.device.lived(state="SAFE_MODE", state_at=now_ms)
     done = _answer(after, command, True, now_ms, message="Safe mode")
