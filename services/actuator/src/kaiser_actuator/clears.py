@@ -52,6 +52,7 @@ class Clears:
 
     async def once(self) -> None:
         """One look. A clear goes out once the mirror has read it, with what the mirror had read when it was decided."""
+        await self._stops.clear_late()
         board, read_up_to = self._stops.board(), self._stops.read_up_to
         if not any(held.clearing for held in board.values()):
             self._sent.clear()

@@ -17,6 +17,7 @@ from kaiser_actuator import metrics, outgoing
 from kaiser_actuator.addresses import Addresses
 from kaiser_actuator.emergencies import key_of
 from kaiser_actuator.emergency_core import Board, Delete, Held, Put, SendClear, holds, press, stamped
+from kaiser_actuator.late_stops import LateStops
 from kaiser_actuator.numbers import Numbers
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ class Stops(Mapping[str, Emergency]):
         self._mirror = mirror
         self._now_ms = now_ms
         self._numbers = numbers
+        self._late = LateStops()
         self._on: set[tuple[str, int]] = set()
         self._raising: dict[str, Emergency] = {}
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
@@ -151,6 +153,9 @@ class Stops(Mapping[str, Emergency]):
             await self._bus.publish_batch(messages[:1])
             messages = messages[1:]
         await self._bus.publish_batch(messages)
+        if stop.gpio is None:
+            esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
+            self._late.sent(self.board(), stop, esp_ids, self._now_ms())
         metrics.STOPS.labels(why).inc()
 
     async def follow(self, stop: Emergency) -> None:
@@ -168,12 +173,14 @@ class Stops(Mapping[str, Emergency]):
     async def send_again(self, esp_id: str, why: str) -> None:
         """Send a device every stop that holds it."""
         occasion = f"{why}-{self._now_ms() // 1000}"
-        messages = [self._own_message(held.stop, esp_id, occasion, urgent=True) for held in holds(self.board(), esp_id)]
-        if not messages:
+        stops = [held.stop for held in holds(self.board(), esp_id)]
+        if not stops:
             return
-        await self._bus.publish_batch(messages)
-        metrics.STOPS.labels(why).inc(len(messages))
-        log.info("emergency_sent_again", esp_id=esp_id, stops=len(messages), why=why)
+        await self._bus.publish_batch([self._own_message(stop, esp_id, occasion, urgent=True) for stop in stops])
+        if stops[0].gpio is None:
+            self._late.sent(self.board(), stops[0], [esp_id], self._now_ms())
+        metrics.STOPS.labels(why).inc(len(stops))
+        log.info("emergency_sent_again", esp_id=esp_id, stops=len(stops), why=why)
 
     async def switch_off(self, stop: Emergency, pins: list[tuple[str, int]], occasion: str) -> None:
         """OFF ahead of all that waits, to actuators under a stop; the same occasion again sends nothing twice."""
@@ -219,10 +226,21 @@ class Stops(Mapping[str, Emergency]):
         free = [esp_id for esp_id in esp_ids if not holds(board, esp_id)]
         await self._bus.publish_batch([self._clear(each, held, f"r{held.revision}", read_up_to) for each in free])
 
+    async def clear_late(self) -> None:
+        """Send a clear to devices that heard a stop which had ended, and the locks of their actuators again."""
+        board, read_up_to = self.board(), self.read_up_to
+        for late in self._late.due(board, self._now_ms()):
+            occasion = f"late{late.sent_at}-{late.attempt}"
+            await self._bus.publish_batch([self._clear_of(late.esp_id, late.stop, occasion, read_up_to)])
+            await self.send_again(late.esp_id, "cleared")
+
     def _clear(self, esp_id: str, held: Held, occasion: str, read_up_to: int) -> Outgoing:
-        reason = held.clearing.reason if held.clearing else held.stop.reason
+        return self._clear_of(esp_id, held.stop, occasion, read_up_to)
+
+    def _clear_of(self, esp_id: str, stop: Emergency, occasion: str, read_up_to: int) -> Outgoing:
+        reason = stop.clearing.reason if stop.clearing else stop.reason
         address, number = self.addresses.of(esp_id), self._numbers.base + read_up_to
-        return outgoing.clear_message(address, held.stop, reason, self._now_ms(), occasion, number)
+        return outgoing.clear_message(address, stop, reason, self._now_ms(), occasion, number)
 
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
         """All that a stop puts on the OUTBOX: everything by broadcast first, then each device by its own topic, for
@@ -249,6 +267,10 @@ class Stops(Mapping[str, Emergency]):
 
     def _on_change(self, key: str, held: Held | None) -> None:
         revision = self._mirror.revision(key)
+        if held is not None and held.clearing is not None:
+            self._late.clear_asked(key, held.clearing.asked_at)
+        elif held is None and "." not in key and key not in self._gone:
+            self._late.ended(key, self._now_ms())
         if key in self._own and self._own[key].revision <= revision:
             del self._own[key]
         if key in self._gone and self._gone[key] < revision:

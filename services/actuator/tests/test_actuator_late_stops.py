@@ -1,0 +1,60 @@
+"""Which devices get a clear because they heard a stop that had ended."""
+
+import pytest
+from kaiser_actuator.emergency_core import Held
+from kaiser_actuator.late_stops import LateStops
+from kaiser_common.schemas.api.actuators import Emergency
+
+NOW = 1_767_225_600_000
+
+
+def stop(esp_id: str | None = "ESP_A") -> Emergency:
+    return Emergency(emergency_id="e1", esp_id=esp_id, gpio=None, reason="leak", raised_by="ada", raised_at=NOW)
+
+
+def board(*keys: str) -> dict[str, Held]:
+    return {key: Held(stop(None if key == "all" else key), 1, 1) for key in keys}
+
+
+def whom(late: LateStops, in_force: dict[str, Held], at: int) -> list[str]:
+    return [each.esp_id for each in late.due(in_force, at)]
+
+
+def test_a_stop_that_had_ended_when_it_was_sent_is_cleared_from_five_seconds_on_three_times():
+    late = LateStops()
+    late.sent(board("ESP_B"), stop(), ["ESP_A", "ESP_B"], NOW)
+    assert [at - NOW for at in range(NOW, NOW + 60_000, 100) if whom(late, board("ESP_B"), at)] == [
+        5_000,
+        10_000,
+        15_000,
+    ]
+
+
+@pytest.mark.parametrize("in_force", ["ESP_A", "all"])
+def test_a_device_that_something_holds_gets_no_clear_not_even_later(in_force):
+    late = LateStops()
+    late.sent({}, stop(), ["ESP_A"], NOW)
+    assert whom(late, board(in_force), NOW + 5_000) == []
+    assert whom(late, {}, NOW + 10_000) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "sent_at", "asked_at", "cleared"),
+    [
+        ("ESP_A", NOW + 1_000, NOW, ["ESP_A"]),
+        ("all", NOW + 1_000, NOW, ["ESP_A"]),
+        ("ESP_B", NOW + 1_000, NOW, []),
+        ("ESP_A", NOW - 1_000, NOW, ["ESP_A"]),  # two replicas' clocks
+        ("ESP_A", NOW - 60_000, NOW, []),  # the clear went out behind it
+        ("ESP_A", NOW + 1_000, None, ["ESP_A"]),  # the clear was not seen, only the end
+    ],
+)
+def test_a_stop_ended_by_another_replica_is_cleared_if_it_was_sent_since_the_clear_was_asked(
+    key, sent_at, asked_at, cleared
+):
+    late = LateStops()
+    late.sent(board("ESP_A"), stop(), ["ESP_A"], sent_at)
+    if asked_at is not None:
+        late.clear_asked(key, asked_at)
+    late.ended(key, NOW + 2_000)
+    assert whom(late, {}, NOW + 7_000) == cleared
