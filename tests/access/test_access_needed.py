@@ -41,10 +41,15 @@ RARE = {
     ): "$JS.API.DIRECT.GET.KV_logic_state.$KV.logic_state.rule.x",
     ("migrate", "$JS.API.STREAM.UPDATE.*"): "$JS.API.STREAM.UPDATE.SENSORS",
     ("logic", "rpc.actuator.read_command"): "rpc.actuator.read_command",
+    ("ingest", "factory.>"): "factory.live.ccu.stock._",
+    ("ingest", "topic.>"): "topic.live.ccu.state.stock",
+    ("ingest", "$JS.API.CONSUMER.INFO.OUTBOX.ingest-factory"): "$JS.API.CONSUMER.INFO.OUTBOX.ingest-factory",
+    ("ingest", "$JS.API.CONSUMER.MSG.NEXT.OUTBOX.ingest-factory"): "$JS.API.CONSUMER.MSG.NEXT.OUTBOX.ingest-factory",
+    ("ingest", "$JS.ACK.OUTBOX.ingest-factory.>"): "$JS.ACK.OUTBOX.ingest-factory.1.1.1.1.0",
 }
 """Rights for what this test does not bring about: two processes that write a rule's state at once, a migration from a
-version with other streams, and a command whose end is not heard within 5 s. Each with the subject that is used then;
-logic's and common's tests do these."""
+version with other streams, a command whose end is not heard within 5 s, and the dialect of a factory. Each with the
+subject that is used then; logic's, common's, ingest's and factory's tests do these."""
 
 NOBODY = "MOCK_NOBODY"
 _SENSOR = {"gpio": 4, "sensor_type": "ds18b20"}

@@ -27,7 +27,7 @@ def test_every_consumer_reads_a_declared_stream():
 
 
 def test_no_durable_stream_drops_old_messages_silently():
-    for stream in (subjects.SENSORS, subjects.DEVICES, subjects.OUTBOX):
+    for stream in (subjects.SENSORS, subjects.DEVICES, subjects.OUTBOX, subjects.FACTORY):
         assert (stream.discard, stream.storage) == ("new", "file")
 
 

@@ -12,7 +12,9 @@ NO_DEVICE = "_"
 """Token in place of an esp_id in events that concern no single device."""
 
 SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
-"""Every service, by the name that it runs under."""
+"""Every service that each installation has, by the name that it runs under."""
+OPTIONAL_SERVICES = ("factory",)
+"""Services of installations that have what they are for."""
 
 STATUS_SUBJECT = "rpc.status"
 """Asks every process of every service how it does; no queue group, so all replicas answer."""
@@ -85,7 +87,9 @@ DEVICES = Stream(
     2 * GIB,
     "new",
 )
-OUTBOX = Stream("OUTBOX", ("mqtt.out.>", "mqtt.urgent.>"), "workqueue", "file", GIB, "new", max_age_s=DAY_S)
+OUTBOX = Stream(
+    "OUTBOX", ("mqtt.out.>", "mqtt.urgent.>", "mqtt.factory.>"), "workqueue", "file", GIB, "new", max_age_s=DAY_S
+)
 EVENTS = Stream(
     "EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0, max_consumers=4096, unused_s=300.0
 )
@@ -107,7 +111,22 @@ base64, under each of the 13 codes that a device can cause, take 0.6 GiB."""
 EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 64 * MIB, "old", max_age_s=7 * DAY_S)
 """What rules did, until it is in logic's table (docs/decisions/0602)."""
 
-STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS)
+FACTORY = Stream("FACTORY", ("factory.>",), "interest", "file", 2 * GIB, "new")
+"""Messages of the factory that were read, and the broker's receipts of commands (libs/factory has their subjects)."""
+TOPICS = Stream(
+    "TOPICS",
+    ("topic.>",),
+    "limits",
+    "file",
+    512 * MIB,
+    "old",
+    max_age_s=7 * DAY_S,
+    most_per_subject=1000,
+    unused_s=300.0,
+)
+"""Every message of the factory as it came; a subject is a topic. A busy topic pushes out its own messages alone."""
+
+STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS, FACTORY, TOPICS)
 
 SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",), max_ack_pending=1024)
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",), max_ack_pending=1024)
@@ -117,7 +136,9 @@ ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>",))
 SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
 INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)
+INGEST_FACTORY = DurableConsumer(OUTBOX.name, "ingest-factory", ("mqtt.factory.>",), ack_wait_s=5.0)
 LOGIC_STORE = DurableConsumer(EXECUTIONS.name, "logic-store", ("logic.execution.>",))
+FACTORY_STORE = DurableConsumer(FACTORY.name, "factory-store", ("factory.>",), max_ack_pending=4096)
 
 CONSUMERS = (
     SENSOR_LIVE,
@@ -128,10 +149,12 @@ CONSUMERS = (
     SIMULATOR,
     INGEST_OUTBOX,
     INGEST_URGENT,
+    INGEST_FACTORY,
     LOGIC_STORE,
+    FACTORY_STORE,
 )
 """Declared with the service that reads them: an interest stream keeps what a consumer has not acknowledged,
-so a consumer that nobody reads would fill it."""
+so a consumer that nobody reads would fill it. On FACTORY nothing is published without the factory dialect."""
 
 DEVICES_BUCKET = Bucket("devices")
 SENSOR_CONFIGS_BUCKET = Bucket("sensor_configs")

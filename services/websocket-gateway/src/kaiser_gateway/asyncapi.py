@@ -8,10 +8,12 @@ from kaiser_common.dialect import SAID
 from kaiser_common.schemas.api.logic import Execution
 from kaiser_common.schemas.device import AliveDigest, Downlink
 from kaiser_common.schemas.event import EVENT_MODELS, OutboxMessage, RejectedMessage
+from kaiser_common.schemas.factory import FactoryOutbox, FactoryReceipt
 from kaiser_common.topics import BUS_KINDS, Kind
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from kaiser_gateway import asyncapi_factory
 from kaiser_gateway.envelope import ANSWERS
 from kaiser_gateway.messages import ACTIONS
 
@@ -27,6 +29,10 @@ _PARAMETERS = {
     "gpio": "The pin, 0 to 48; 255 is the whole device.",
     "code": "The error code.",
     "rule_id": "The rule.",
+    "lane": "command, mock or replay: what the message may be, which ingest checks.",
+    "serial": "The module, AGV or TXT; _ where the topic names none.",
+    "env": "The environment: the name of the broker profile that was active.",
+    "command_id": "The command.",
 }
 _PACK = """The data of the frames of readings that came together: one or more of these, one a line, joined by a newline.
 
@@ -37,6 +43,12 @@ _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
     "downlink": ("esp.downlink.{kaiser_id}.{esp_id}", Downlink, "What MQTT delivered for a mock device"),
     "outbox": ("mqtt.out.{kaiser_id}.{esp_id}", OutboxMessage, "A message that ingest publishes on MQTT"),
     "urgent": ("mqtt.urgent.{kaiser_id}.{esp_id}", OutboxMessage, "The same, ahead of the queue"),
+    "factory_outbox": (
+        "mqtt.factory.{lane}.{serial}",
+        FactoryOutbox,
+        "A message that ingest publishes to the factory",
+    ),
+    "factory_receipt": ("factory.{env}.sent.{command_id}", FactoryReceipt, "How the publication of a command ended"),
     "rejected": ("rejected.{code}.{esp_id}", RejectedMessage, "A message that was put aside, with the reason"),
     "execution": ("logic.execution.{rule_id}", Execution, "What a rule did, until it is in the table"),
 }
@@ -53,7 +65,7 @@ def document(host: str, secure: bool) -> dict[str, Any]:
     def schema(model: type[BaseModel]) -> dict[str, Any]:
         return dict(references[model, "validation"])
 
-    channels = {"realtime": _realtime(schema), **_bus_channels(schema)}
+    channels = {"realtime": _realtime(schema), **_bus_channels(schema), **asyncapi_factory.channels()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -78,7 +90,7 @@ def document(host: str, secure: bool) -> dict[str, Any]:
         "channels": channels,
         "operations": _operations(channels),
         "components": {
-            "schemas": definitions["$defs"],
+            "schemas": {**definitions["$defs"], **asyncapi_factory.schemas()},
             "securitySchemes": {
                 "token": {
                     "type": "httpApiKey",

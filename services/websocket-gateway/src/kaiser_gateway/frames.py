@@ -21,6 +21,10 @@ _STATES: dict[str, tuple[str, ...]] = {
     "esp_health": ("esp_id",),
     "config_response": ("esp_id", "config_id"),
     "zone_assignment": ("esp_id",),
+    "factory_module": ("serial",),
+    "factory_order": ("order_id",),
+    "factory_stock": ("hbw",),
+    "factory_command": ("command_id",),
 }
 """Types of which only the newest need wait, and the fields that say which are of the same thing."""
 

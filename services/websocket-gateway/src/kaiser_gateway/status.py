@@ -9,7 +9,7 @@ from typing import Any
 from kaiser_common.bus import Bus, BusUnavailable
 from kaiser_common.schemas.api.system import ConsumerLag, ReplicaStatus, ServiceStatus, StreamStatus, SystemStatus
 from kaiser_common.service import Service
-from kaiser_common.subjects import CONSUMERS, SERVICES, STATUS_SUBJECT, STREAMS, DurableConsumer
+from kaiser_common.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES, STATUS_SUBJECT, STREAMS, DurableConsumer
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
@@ -128,7 +128,7 @@ def summary(
             [_lag(one, consumers[one.name]) for one in CONSUMERS if one.service == name and one.name in consumers],
             events_behind if name == "websocket-gateway" else None,
         )
-        for name in SERVICES
+        for name in (*SERVICES, *(name for name in OPTIONAL_SERVICES if any(one.service == name for one in answered)))
     ]
     return SystemStatus(
         at=at,

@@ -10,6 +10,13 @@ from pydantic import BaseModel
 
 from kaiser_common.bounds import Instant
 from kaiser_common.schemas import FROZEN, Clock
+from kaiser_common.schemas.factory import (
+    FactoryCommandEntry,
+    FactoryEnvironment,
+    FactoryModule,
+    FactoryOrder,
+    FactoryStore,
+)
 
 EventType = Literal[
     "sensor_data",
@@ -21,6 +28,11 @@ EventType = Literal[
     "zone_assignment",
     "logic_execution",
     "system_event",
+    "factory_module",
+    "factory_order",
+    "factory_stock",
+    "factory_command",
+    "factory_environment",
 ]
 
 
@@ -202,6 +214,11 @@ EVENT_MODELS: dict[EventType, type[BaseModel]] = {
     "zone_assignment": ZoneAssignmentEvent,
     "logic_execution": LogicExecutionEvent,
     "system_event": SystemEvent,
+    "factory_module": FactoryModule,
+    "factory_order": FactoryOrder,
+    "factory_stock": FactoryStore,
+    "factory_command": FactoryCommandEntry,
+    "factory_environment": FactoryEnvironment,
 }
 """The model of each event's data, for the published JSON Schemas."""
 

@@ -1,0 +1,74 @@
+"""The factory's part of the AsyncAPI document: its messages on the bus, read and as they came; pure."""
+
+from typing import Any
+
+import msgspec
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.wire import MODELS
+
+_BUS = {"$ref": "#/servers/bus"}
+_ENV = {"description": "The environment: the name of the broker profile that was active."}
+_TOPIC_HEADERS = {
+    "Mqtt-Topic": "The topic.",
+    "Mqtt-Qos": "0 or 1.",
+    "Mqtt-Retain": "1 where the broker had kept the message.",
+    "Kaiser-Received-At": "When ingest received it, in ns since 1970.",
+    "Kaiser-Verdict": "The kind where it was read, the error code, or why it was ignored.",
+    "Kaiser-Epoch": "Counts the switches of the environment.",
+    "Kaiser-Own": "1 where Kaiser has sent the same within a minute.",
+}
+
+
+def channels() -> dict[str, dict[str, Any]]:
+    """A channel for each kind of message that is read, one for all messages as they came."""
+    references, _ = _schemas()
+    found = {
+        f"factory_{kind.name.lower()}": _channel(
+            f"factory.{{env}}.{kind.value}.{{serial}}",
+            "A message of the factory, as it was read",
+            {"env": _ENV, "serial": {"description": "The module, AGV or TXT; _ where the topic names none."}},
+            {f"factory_{kind.name.lower()}": _message(kind, references[kind])},
+        )
+        for kind in MODELS
+    }
+    headers = {name: {"type": "string", "description": text} for name, text in _TOPIC_HEADERS.items()}
+    found["topic"] = _channel(
+        "topic.{env}.{levels}",
+        "Every message of the factory as it came, byte for byte; other bytes than A-Z a-z 0-9 _ - of a level are =XX",
+        {"env": _ENV, "levels": {"description": "The levels of the topic, a token each; an empty one is =."}},
+        {
+            "topic": {
+                "name": "topic",
+                "contentType": "application/octet-stream",
+                "headers": {"type": "object", "properties": headers},
+                "payload": {"type": "string", "format": "binary"},
+            }
+        },
+    )
+    return found
+
+
+def schemas() -> dict[str, Any]:
+    """The schemas that the channels refer to."""
+    return _schemas()[1]
+
+
+def _schemas() -> tuple[dict[FactoryKind, dict[str, Any]], dict[str, Any]]:
+    references, components = msgspec.json.schema_components(
+        list(MODELS.values()), ref_template="#/components/schemas/{name}"
+    )
+    return dict(zip(MODELS, references, strict=True)), components
+
+
+def _channel(address: str, description: str, parameters: dict[str, Any], messages: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "address": address,
+        "description": description,
+        "servers": [_BUS],
+        "parameters": parameters,
+        "messages": messages,
+    }
+
+
+def _message(kind: FactoryKind, payload: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"factory_{kind.name.lower()}", "contentType": "application/json", "payload": payload}
