@@ -360,7 +360,7 @@ class World:
         return f"kaiser/{self.site}/esp/{esp_id}/{rest}"
 
     async def stored(self, stream: str) -> list[tuple[str, dict[str, Any]]]:
-        """Subject and body of every message of a stream."""
+        """Subject and body of every message of a stream, of a pack those of each line."""
         async with self.client() as client:
             jetstream = client.jetstream()
             state = (await jetstream.stream_info(stream)).state
@@ -376,12 +376,14 @@ class World:
             found = []
             while True:
                 message = await subscription.next_msg(timeout=5.0)
-                found.append((message.subject, json.loads(message.data)))
+                found += [(message.subject, json.loads(line)) for line in message.data.split(b"\n")]
                 if message.metadata.num_pending == 0:
                     return found
 
     async def count(self, stream: str) -> int:
-        """Messages in a stream."""
+        """Messages in a stream; readings on SENSORS."""
+        if stream == "SENSORS":
+            return len(await self.stored(stream))
         async with self.client() as client:
             return int((await client.jetstream().stream_info(stream)).state.messages)
 

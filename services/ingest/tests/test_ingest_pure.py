@@ -112,7 +112,7 @@ def test_a_reading_has_its_identity_as_id_and_without_a_clock_that_of_its_delive
     (without,) = validate(TOPIC, reading(0), NOW)
     assert to_outgoing(with_clock, "d").msg_id == "ESP_1.34.ph.1767225600000.1:None:None"  # type: ignore[arg-type]
     assert to_outgoing(without, "d").msg_id == "d.34.ph"  # type: ignore[arg-type]
-    assert to_outgoing(without, "d").subject == "esp.sensor.data.god.ESP_1.34"  # type: ignore[arg-type]
+    assert to_outgoing(without, "d").subject == "esp.sensor.data.god.0"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

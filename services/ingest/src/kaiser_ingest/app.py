@@ -25,6 +25,7 @@ from kaiser_ingest.memory import Memory
 from kaiser_ingest.outbox import Outbox
 from kaiser_ingest.pipeline import Pipeline
 from kaiser_ingest.presence import Presence
+from kaiser_ingest.read_back import last_packs
 from kaiser_ingest.rejected import RejectedMessages
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.stop_order import StopOrder
@@ -172,6 +173,7 @@ class Holder:
 
     async def _hold(self, service: Service, grant: Grant) -> None:
         stops = await self._stops()
+        await self._session.pipeline.recall(await last_packs(self._bus))
         outboxes = [
             Outbox(
                 self._bus,

@@ -1,12 +1,14 @@
 """What a received message becomes on the bus: subject, body and an id that makes a repetition harmless; pure."""
 
 import base64
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
 from kaiser_common.bus import Outgoing
+from kaiser_common.pack import bounded, encode
 from kaiser_common.schemas.event import RejectedMessage, SystemEvent
 from kaiser_common.schemas.sensor import Reading
-from kaiser_common.subjects import device_subject, downlink_subject, event_subject, rejected_subject
+from kaiser_common.subjects import device_subject, downlink_subject, event_subject, pack_subject, rejected_subject
 from kaiser_common.topics import Kind, is_downlink
 from pydantic_core import to_json
 
@@ -21,26 +23,49 @@ MAX_KEPT_BYTES = 16 * 1024
 def to_outgoing(accepted: Accepted, delivery_id: str) -> Outgoing:
     """The message for the bus. The id is that of the MQTT delivery: three equal reports within a second are three.
 
-    A reading with the device's clock is the same fact however often it is sent, so its id is the sensor, its time and
-    its figures: another figure under the same time is another message, which the store rejects with 5208.
+    A reading is a pack of one, whose id is that of the reading (`reading_id`). One without the device's clock has the
+    id of its delivery in its line, so that another process finds it there.
     """
     message = accepted.message
-    body = to_json(message, exclude_none=True)
     if type(message) is Reading:
-        subject = f"esp.sensor.data.{message.kaiser_id}.{message.esp_id}.{message.gpio}"
-        place = f"{message.gpio}.{message.sensor_type}" + (f".{message.address}" if message.address else "")
-        # With the values: another value of the same time is no repetition, the store rejects it (5208).
-        values = f"{message.raw}:{message.raw_value}:{message.value}"
-        identity = (
-            f"{message.esp_id}.{place}.{message.ts}.{values}" if message.clock == "device" else f"{delivery_id}.{place}"
-        )
-        return Outgoing(subject, body, identity)
+        if message.clock != "device":
+            message = message.model_copy(update={"delivery": delivery_id})
+        return Outgoing(pack_subject(message.kaiser_id), to_json(message, exclude_none=True), reading_id(message))
+    body = to_json(message, exclude_none=True)
     subject = (
         downlink_subject(accepted.kaiser_id, accepted.esp_id)
         if is_downlink(accepted.kind)
         else device_subject(accepted.kind.value, accepted.kaiser_id, accepted.esp_id, accepted.gpio)
     )
     return Outgoing(subject, body, delivery_id)
+
+
+def reading_id(reading: Reading) -> str:
+    """What tells a reading from every other; pure in what its line holds.
+
+    With the device's clock it is the same fact however often it is sent: the sensor, its time and its figures. Another
+    figure under the same time is another reading, which the store rejects with 5208.
+    """
+    place = f"{reading.gpio}.{reading.sensor_type}" + (f".{reading.address}" if reading.address else "")
+    if reading.clock != "device":
+        return f"{reading.delivery}.{place}"
+    return f"{reading.esp_id}.{place}.{reading.ts}.{reading.raw}:{reading.raw_value}:{reading.value}"
+
+
+def to_packs(readings: Iterable[Outgoing], new_id: Callable[[], str]) -> list[Outgoing]:
+    """Packs of one together: as few as their subjects and the bounds of a pack allow, each with a new id.
+
+    A pack has the trace of the first reading that has one.
+    """
+    by_subject: dict[str, list[Outgoing]] = {}
+    for reading in readings:
+        by_subject.setdefault(reading.subject, []).append(reading)
+    packs: list[Outgoing] = []
+    for subject, together in by_subject.items():
+        trace = next((reading.traceparent for reading in together if reading.traceparent), "")
+        for lines in bounded(reading.body for reading in together):
+            packs.append(Outgoing(subject, encode(lines), new_id(), trace))
+    return packs
 
 
 def unreadable_alert(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:

@@ -155,7 +155,7 @@ def grants() -> tuple[Grants, ...]:
             keeps_key(INGEST_BUCKET, ">"),
             (f"{_API}.STREAM.INFO.{stream.name}" for stream in STREAMS),
             reads(REJECTED),
-            [f"{_API}.STREAM.MSG.GET.{REJECTED.name}"],
+            [f"{_API}.STREAM.MSG.GET.{REJECTED.name}", f"{_API}.DIRECT.GET.{SENSORS.name}"],
         ),
         _service(
             "sensor",
