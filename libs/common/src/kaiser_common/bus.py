@@ -11,18 +11,18 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
 import structlog
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.nuid import NUID
 
 from kaiser_common import metrics
-from kaiser_common.client import DirectClient
 from kaiser_common.settings import CommonSettings
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ _FEW = 10
 _DUPLICATE_IN_BATCH = 10201
 _CONNECT_TIMEOUT_S = 5.0
 _ROUND_TRIP_EVERY_S = 5.0
+_MOST_SILENT = 12
 
 
 class BusUnavailable(Exception):
@@ -72,7 +73,7 @@ class Outgoing(NamedTuple):
 class Bus:
     """An open connection. Build it with `connect`."""
 
-    def __init__(self, client: DirectClient, name: str) -> None:
+    def __init__(self, client: Client, name: str) -> None:
         self.client = client
         self.name = name
         self.jetstream: JetStreamContext = client.jetstream()
@@ -87,14 +88,17 @@ class Bus:
         return f"{self._prefix}{next(self._sequence)}"
 
     async def round_trip(self, timeout_s: float = 2.0) -> None:
-        """Ask the server for a PONG. Raises BusUnavailable."""
-        if not self.client.is_connected:  # then nats-py's flush returns at once, as if all were well
+        """Send a message to ourselves through the server. Raises BusUnavailable.
+
+        nats-py's own PING cannot be asked with a timeout: `flush` returns at once while reconnecting and after the
+        client's reader has ended, and a PONG that comes after its timeout ends the reader.
+        """
+        if not self.client.is_connected:
             raise BusUnavailable("not connected to NATS")
-        if not self.client.is_reading:  # and then too
-            raise BusUnavailable("the NATS client reads no more")
+        reply = self._reply_subject()
         try:
-            await self.client.flush(timeout=timeout_s)  # type: ignore[arg-type]
-        except (NatsError, OSError) as error:
+            await self._answer_of(reply, [(reply, b"", None)], timeout_s)
+        except (TimeoutError, NatsError, OSError) as error:
             raise BusUnavailable(f"NATS does not answer: {error or type(error).__name__}") from error
 
     async def publish(self, subject: str, body: bytes, msg_id: str | None = None, *, deadline_s: float = 10.0) -> None:
@@ -128,11 +132,11 @@ class Bus:
             await asyncio.sleep(min(timeout_s, 0.1))
             return False
         if len(part) == 1:
-            error_code, text = await self._request(self._single(part[0]), timeout_s)
+            error_code, text = await self._store([_single(part[0])], timeout_s)
         elif len(part) <= _FEW and not ordered:
             return await self._attempt_singly(part, timeout_s)
         else:
-            error_code, text = await self._request(self._batch(part), timeout_s)
+            error_code, text = await self._store(_batch(part, self._ids.next().decode()), timeout_s)
             if error_code == _DUPLICATE_IN_BATCH:
                 return await self._attempt_singly(part, timeout_s)
         if error_code is None:
@@ -143,83 +147,82 @@ class Bus:
 
     async def _attempt_singly(self, part: Sequence[Outgoing], timeout_s: float) -> bool:
         """Publish each by itself, pipelined; those whose ids are stored already answer "duplicate"."""
-        answers = await asyncio.gather(*(self._request(self._single(message), timeout_s) for message in part))
+        answers = await asyncio.gather(*(self._store([_single(message)], timeout_s) for message in part))
         for error_code, text in answers:
             if error_code is not None and error_code != 0:
                 raise BusUnavailable(f"JetStream refused {part[0].subject!r}: {text} ({error_code})")
         return all(error_code == 0 for error_code, _ in answers)
 
-    def _single(self, message: Outgoing) -> "_Packets":
-        reply = self._reply_subject()
-        header = f"NATS/1.0\r\nNats-Msg-Id: {message.msg_id}\r\n{_trace_header(message.traceparent)}\r\n".encode()
-        return _Packets(reply, _packet(message.subject, reply, header, message.body))
-
-    def _batch(self, part: Sequence[Outgoing]) -> "_Packets":
-        batch_id = self._ids.next().decode()
-        reply = self._reply_subject()
-        last = len(part)
-        batch_header = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: "
-        packets = []
-        for sequence, (subject, body, msg_id, traceparent) in enumerate(part, 1):
-            commit = "Nats-Batch-Commit: 1\r\n" if sequence == last else ""
-            trace = _trace_header(traceparent) if traceparent else ""
-            header = f"NATS/1.0\r\nNats-Msg-Id: {msg_id}\r\n{batch_header}{sequence}\r\n{commit}{trace}\r\n"
-            packets.append(_packet(subject, reply if sequence == last else "", header.encode(), body))
-        return _Packets(reply, b"".join(packets))
-
-    def _reply_subject(self) -> str:
-        return f"{self._reply_prefix}{next(self._sequence)}"
-
-    async def _request(self, packets: "_Packets", timeout_s: float) -> tuple[int | None, str]:
+    async def _store(self, messages: Sequence["_Message"], timeout_s: float) -> tuple[int | None, str]:
         """Send and wait for the PubAck: (0, "") stored, (None, "") no answer, (error code, text) refused."""
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._replies[packets.reply] = answer
         try:
-            await self.write(packets.data)
-            body = await asyncio.wait_for(answer, timeout_s)
-        except (TimeoutError, NatsError, OSError, BusUnavailable):
+            body = await self._answer_of(self._reply_subject(), messages, timeout_s)
+        except (MaxPayloadError, BadSubjectError):
+            raise  # of the message itself: it will never be stored
+        except (TimeoutError, NatsError, OSError):
             return None, ""
-        finally:
-            del self._replies[packets.reply]
         if not body:  # 503 from the server itself: no stream has this subject, or JetStream is starting
             return None, ""
         error = json.loads(body).get("error")
         return (0, "") if error is None else (int(error.get("err_code", -1)), str(error.get("description", "")))
 
-    async def write(self, data: bytes) -> None:
-        """Write ready-made protocol lines, in order with everything else that this client sends.
+    def _reply_subject(self) -> str:
+        return f"{self._reply_prefix}{next(self._sequence)}"
+
+    async def _answer_of(self, reply: str, messages: Sequence["_Message"], timeout_s: float) -> bytes:
+        """Publish messages in order, the last one with a reply subject, and wait for the answer."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._replies[reply] = answer
+        try:
+            async with asyncio.timeout(timeout_s):
+                for subject, body, headers in messages[:-1]:
+                    await self.client.publish(subject, body, headers=headers)
+                subject, body, headers = messages[-1]
+                await self.client.publish(subject, body, reply, headers)
+                return await answer
+        finally:
+            del self._replies[reply]
+
+    async def send(self, subject: str, body: bytes, reply: str = "") -> None:
+        """Publish without an acknowledgement, in order with everything else that this client sends.
 
         BusUnavailable while disconnected: nothing is kept for later, so nothing grows.
         """
         if not self.client.is_connected:
             raise BusUnavailable("not connected to NATS")
-        await self.client._send_command(data)
-        await self.client._flush_pending()
+        await self.client.publish(subject, body, reply)
 
     async def _on_reply(self, message: Msg) -> None:
         answer = self._replies.get(message.subject)
         if answer is not None and not answer.done():
             answer.set_result(message.data)
 
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
+        """Take answers; `connect` calls it."""
         await self.client.subscribe(f"{self._reply_prefix}*", cb=self._on_reply)
 
     async def _watch(self) -> None:
-        """Keep the connection gauge true; BusClosed ends the process when the client has given up."""
-        was_deaf = False
+        """Keep the connection gauge true; BusClosed ends the process when the client has given up, or reads no more.
+
+        A client that does not read a server which is away is not connected within two of its own PINGs: over a minute
+        of silence on one connection is the client's fault.
+        """
+        silent, reconnects = 0, 0
         while True:
             end_if_cancelled()
             if self.client.is_closed:
                 raise BusClosed("the NATS client closed its connection")
-            is_deaf = self.client.is_connected and not self.client.is_reading
-            if is_deaf and was_deaf:
+            if self.client.stats["reconnects"] != reconnects or not self.client.is_connected:
+                silent, reconnects = 0, self.client.stats["reconnects"]
+            if silent > _MOST_SILENT:
                 raise BusClosed("the NATS client has stopped reading")
-            was_deaf = is_deaf
             try:
                 await self.round_trip()
             except BusUnavailable:
+                silent += 1
                 metrics.BUS_CONNECTED.set(0)
             else:
+                silent = 0
                 metrics.BUS_CONNECTED.set(1)
             end_if_cancelled()
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
@@ -237,19 +240,29 @@ def _parts(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
         yield messages[start:]
 
 
-def _trace_header(traceparent: str) -> str:
-    return f"traceparent: {traceparent}\r\n" if traceparent else ""
+_Message = tuple[str, bytes, dict[str, str] | None]
+"""Subject, body and headers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Packets:
-    reply: str
-    data: bytes
+def _single(message: Outgoing) -> _Message:
+    return message.subject, message.body, _headers(message)
 
 
-def _packet(subject: str, reply: str, header: bytes, body: bytes) -> bytes:
-    to = f"{subject} {reply}" if reply else subject
-    return b"HPUB %b %d %d\r\n%b%b\r\n" % (to.encode(), len(header), len(header) + len(body), header, body)
+def _batch(part: Sequence[Outgoing], batch_id: str) -> list[_Message]:
+    """Messages with the headers of an atomic batch (ADR-50 of NATS)."""
+    messages = [
+        (each.subject, each.body, {**_headers(each), "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(sequence)})
+        for sequence, each in enumerate(part, 1)
+    ]
+    messages[-1][2]["Nats-Batch-Commit"] = "1"
+    return [*messages]
+
+
+def _headers(message: Outgoing) -> dict[str, str]:
+    headers = {"Nats-Msg-Id": message.msg_id}
+    if message.traceparent:
+        headers["traceparent"] = message.traceparent
+    return headers
 
 
 @asynccontextmanager
@@ -260,7 +273,7 @@ async def connect(settings: CommonSettings, name: str) -> AsyncIterator[Bus]:
     """
     client = await _open(settings, name)
     bus = Bus(client, name)
-    await bus._listen()
+    await bus.listen()
     metrics.BUS_CONNECTED.set(1)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -272,11 +285,11 @@ async def connect(settings: CommonSettings, name: str) -> AsyncIterator[Bus]:
         await _close(client)
 
 
-async def _open(settings: CommonSettings, name: str) -> DirectClient:
+async def _open(settings: CommonSettings, name: str) -> Client:
     options = _options(settings, name)
     wait_s = 0.2
     while True:
-        client = DirectClient()
+        client = Client()
         try:
             await client.connect(**options)
         except (NatsError, OSError, TimeoutError) as error:
@@ -290,7 +303,7 @@ async def _open(settings: CommonSettings, name: str) -> DirectClient:
             return client
 
 
-async def _close(client: DirectClient) -> None:
+async def _close(client: Client) -> None:
     try:
         await asyncio.wait_for(client.close(), 5.0)
     # RuntimeError: uvloop's word for a write to a transport that is closed, while the connection is being lost.
@@ -303,8 +316,6 @@ def _options(settings: CommonSettings, name: str) -> dict[str, Any]:
         log.warning("bus_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        if metrics.BUS_CONNECTED._value.get() == 0:
-            return
         metrics.BUS_CONNECTED.set(0)
         log.warning("bus_disconnected")
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
+from nats.errors import Error as NatsError
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
@@ -147,7 +148,7 @@ class Consumer:
         self._pull.interrupt()
 
     async def ack(self, batch: Iterable[Delivery]) -> None:
-        """Acknowledge, all in one write. An acknowledgement lost with the connection means a redelivery."""
+        """Acknowledge. An acknowledgement lost with the connection means a redelivery."""
         await self._answer(batch, b"")
 
     async def nak(self, batch: Iterable[Delivery], *, delay_s: float) -> None:
@@ -158,21 +159,19 @@ class Consumer:
         replies = [delivery.reply for delivery in batch]
         for reply in replies:
             self._held.pop(reply, None)
-        await self._write(replies, body)
+        await self._send(replies, body)
 
-    async def _write(self, replies: Sequence[str], body: bytes) -> None:
-        if not replies:
-            return
-        tail = f" {len(body)}\r\n{body.decode()}\r\n"
+    async def _send(self, replies: Sequence[str], body: bytes) -> None:
         try:
-            await self._bus.write(f"PUB {f'{tail}PUB '.join(replies)}{tail}".encode())
-        except BusUnavailable as error:
+            for reply in replies:
+                await self._bus.send(reply, body)
+        except (BusUnavailable, NatsError) as error:
             log.warning("acknowledgement_lost", consumer=self._spec.name, messages=len(replies), reason=str(error))
 
     async def _keep_in_progress(self) -> None:
         while True:
             await asyncio.sleep(self._spec.ack_wait_s / 3)
-            await self._write([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
+            await self._send([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
 
     async def _tell_lag(self) -> None:
         """Set the gauges of the lag every few seconds, also while nothing is taken; without an answer they stay."""

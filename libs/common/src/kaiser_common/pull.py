@@ -1,8 +1,8 @@
 """Messages as JetStream delivers them to a consumer, and the pull request that brings them.
 
 One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs
-one request in half a minute; under load the batches grow by themselves. (FastStream's batch pull waits out its whole
-timeout, and nats-py's `fetch` costs a task a message: docs/decisions/0001.) Consumers are in consumer.py and reader.py.
+one request in half a minute; under load the batches grow. (FastStream's batch pull waits out its whole timeout, and
+nats-py's `fetch` costs a task a message: docs/decisions/0001.) Consumers are in consumer.py and reader.py.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.client import parse_headers
 from kaiser_common.pack import count, split
 from kaiser_common.subjects import is_packed
 
@@ -31,7 +31,6 @@ _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 2.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
 _ACK_REPLY = "$JS.ACK."
-_LAST_WITHIN_S = 1
 
 
 class Delivery:
@@ -40,16 +39,16 @@ class Delivery:
     first_line: of some lines, where they begin in the pack; None for the whole message.
     """
 
-    __slots__ = ("_raw_headers", "body", "first_line", "reply", "subject")
+    __slots__ = ("_headers", "body", "first_line", "reply", "subject")
 
     def __init__(
-        self, subject: str, reply: str, body: bytes, raw_headers: bytes | None, first_line: int | None = None
+        self, subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None, first_line: int | None = None
     ) -> None:
         self.subject = subject
         self.reply = reply
         self.body = body
         self.first_line = first_line
-        self._raw_headers = raw_headers
+        self._headers = headers
 
     @property
     def count(self) -> int:
@@ -62,7 +61,7 @@ class Delivery:
 
     def line(self, number: int, body: bytes) -> "Delivery":
         """One of its lines by itself; `number` counts within what this has."""
-        return Delivery(self.subject, self.reply, body, self._raw_headers, (self.first_line or 0) + number)
+        return Delivery(self.subject, self.reply, body, self._headers, (self.first_line or 0) + number)
 
     def halves(self) -> tuple["Delivery", "Delivery"]:
         """Its lines in two parts. NotAPack as `lines`."""
@@ -71,14 +70,13 @@ class Delivery:
         return self.line(0, b"\n".join(lines[:middle])), self.line(middle, b"\n".join(lines[middle:]))
 
     @property
-    def headers(self) -> dict[str, str]:
-        return parse_headers(self._raw_headers)
+    def headers(self) -> Mapping[str, str]:
+        return self._headers or {}
 
     @property
     def traceparent(self) -> str:
         """The trace that a sampled message belongs to (W3C Trace Context); empty for all others."""
-        raw = self._raw_headers
-        return self.headers.get("traceparent", "") if raw is not None and b"traceparent:" in raw else ""
+        return self.headers.get("traceparent", "")
 
     @property
     def deliveries(self) -> int:
@@ -141,18 +139,16 @@ class Pull:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pull"]:
         """At the end what was on its way is in `arrived` too: the round trip is over when no more can come."""
-        subscription = await self._bus.client.subscribe(self._inbox)
-        self._bus.client.divert(subscription, self._on_message)
+        subscription = await self._bus.client.subscribe(
+            self._inbox, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
+        )
         try:
             yield self
         finally:
             try:
-                await subscription.unsubscribe()
-                for _ in range(2):  # nats-py writes a PING ahead of what waits: the second is behind the UNSUB
-                    await self._bus.client.flush(_LAST_WITHIN_S)
-            except (NatsError, OSError) as error:
-                log.debug("unsubscribe_failed", error=str(error))
-            self._bus.client.restore(subscription)
+                await subscription.drain()  # type: ignore[no-untyped-call]
+            except (NatsError, OSError, TimeoutError) as error:
+                log.debug("unsubscribe_failed", error=str(error) or type(error).__name__)
 
     async def wait(self, timeout_s: float) -> bool:
         """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
@@ -197,24 +193,21 @@ class Pull:
             "expires": int(_EXPIRES_S * 1e9),
             "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9),
         }
-        body = json.dumps(request).encode()
         self._asked += room  # before the write, in which the first answers may arrive already
         try:
-            await self._bus.write(
-                b"PUB %b %b %d\r\n%b\r\n" % (self._next.encode(), self._inbox.encode(), len(body), body)
-            )
-        except BusUnavailable:
+            await self._bus.send(self._next, json.dumps(request).encode(), self._inbox)
+        except (BusUnavailable, NatsError):
             self._asked = 0  # not connected: no request is open
             await asyncio.sleep(0.1)
 
-    def _on_message(self, subject: str, reply: str, body: bytes, raw_headers: bytes | None) -> None:
+    async def _on_message(self, message: Msg) -> None:
         self._heard_at = time.monotonic()
-        if reply.startswith(_ACK_REPLY):
+        if message.reply.startswith(_ACK_REPLY):
             self._asked -= 1
-            self.arrived.append(Delivery(subject, reply, body, raw_headers))
+            self.arrived.append(Delivery(message.subject, message.reply, message.data, message.headers))
             self._wake.set()
         else:
-            headers = parse_headers(raw_headers)
+            headers = message.headers or {}
             self._on_status(headers.get("Status", ""), headers)
 
     def _on_status(self, status: str, headers: Mapping[str, str]) -> None:

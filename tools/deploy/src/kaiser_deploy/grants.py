@@ -286,5 +286,6 @@ def _service(name: str, *publish: Iterable[str]) -> Grants:
     asks = [rpc_subject(service, method) for service, methods in CALLS.get(name, {}).items() for method in methods]
     # A queue group's name in the grant: replicas share the requests, nobody listens in.
     served = [f"rpc.{name}.* {name}"] if callers else []
-    published = (*(subject for part in publish for subject in part), *asks, *answers)
+    # Its own inbox, for the round trip that tells whether the server answers.
+    published = (*(subject for part in publish for subject in part), *asks, *answers, inbox(name))
     return Grants(name, published, (inbox(name), STATUS_SUBJECT, *served))
