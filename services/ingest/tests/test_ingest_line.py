@@ -88,7 +88,7 @@ async def test_every_example_of_the_contract_goes_through_the_running_system(
 
         async def note(message: Any) -> None:
             if message.data and ".alive." not in message.subject:
-                heard.append((message.subject, json.loads(message.data)))
+                heard.extend((message.subject, json.loads(line)) for line in message.data.split(b"\n"))
 
         await client.subscribe("esp.>", cb=note)
         await client.subscribe("rejected.>", cb=note)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.sensor import Reading
 from kaiser_ingest.outgoing import reading_id, to_outgoing, to_packs
+from kaiser_ingest.read_back import stored_readings
 from kaiser_ingest.validate import Accepted, validate
 
 NOW = 1_795_000_000_000
@@ -62,7 +62,8 @@ def test_a_reading_has_the_same_id_in_the_process_that_reads_its_line_back(raw, 
     (accepted,) = validate(TOPIC, json.dumps({**given, "value": value, **address}).encode(), NOW)
     if isinstance(accepted, Accepted):
         outgoing = to_outgoing(accepted, "5.of its delivery")
-        assert reading_id(Reading.model_validate_json(outgoing.body)) == outgoing.msg_id
+        [stored] = stored_readings([outgoing.body])
+        assert reading_id(stored) == outgoing.msg_id
 
 
 def test_without_a_clock_the_delivery_stands_in_the_line():
@@ -70,3 +71,9 @@ def test_without_a_clock_the_delivery_stands_in_the_line():
     outgoing = to_outgoing(accepted, "5.abc")  # type: ignore[arg-type]
     assert json.loads(outgoing.body)["delivery"] == "5.abc"
     assert outgoing.msg_id == "5.abc.34.ph"
+
+
+def test_a_line_that_is_no_reading_is_passed_over_when_packs_are_read_back():
+    good = b'{"esp_id":"ESP_1","gpio":4,"sensor_type":"ph","ts":5,"raw":1}'
+    found = stored_readings([b"{not json\n" + good + b"\n\n7\n\xff", b"", good])
+    assert [reading_id(reading) for reading in found] == ["ESP_1.4.ph.5.1:None:None"] * 2

@@ -173,7 +173,6 @@ class Holder:
 
     async def _hold(self, service: Service, grant: Grant) -> None:
         stops = await self._stops()
-        await self._session.pipeline.recall(await last_packs(self._bus))
         outboxes = [
             Outbox(
                 self._bus,
@@ -189,7 +188,7 @@ class Holder:
         ]
         async with serve(self._bus, "ingest", self._methods()), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(self._lease.keep(grant), name="lease")
-            connecting = tasks.create_task(self._session.run(), name="session")
+            connecting = tasks.create_task(self._connect(), name="session")
             sending = [tasks.create_task(outbox.run(service), name="outbox") for outbox in outboxes]
             if await _until(service, keeping):
                 self._session.abort()
@@ -203,6 +202,11 @@ class Holder:
                 task.cancel()
         if service.stopping.is_set():
             await self._lease.release(grant)
+
+    async def _connect(self) -> None:
+        """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""
+        self._session.pipeline.recall(await last_packs(self._bus))
+        await self._session.run()
 
     async def _stops(self) -> StopOrder:
         """The stops that went out, as the last holder of the lease stored them."""

@@ -8,6 +8,8 @@ from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.device import Heartbeat
 from kaiser_common.schemas.sensor import Reading, type_of
 
+from kaiser_ingest.read_back import StoredReading
+
 _MOST_SENSORS = 50_000
 _MOST_DEVICES = 20_000
 _TOLD_EVERY_MS = 3_600_000
@@ -24,6 +26,11 @@ class ServerTimes:
 
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[str, int, str, str], int] = OrderedDict()
+
+    def note(self, reading: StoredReading) -> None:
+        """Remember the time of a reading that another process has stored."""
+        key = (reading.esp_id, reading.gpio, type_of(reading.sensor_type), reading.address)
+        self._last[key] = max(reading.ts, self._last.pop(key, 0))
 
     def of(self, reading: Reading) -> Reading:
         """The reading at the next free millisecond of its sensor, from its receive time on."""

@@ -12,6 +12,7 @@ from kaiser_common.subjects import device_subject, downlink_subject, event_subje
 from kaiser_common.topics import Kind, is_downlink
 from pydantic_core import to_json
 
+from kaiser_ingest.read_back import StoredReading
 from kaiser_ingest.validate import Accepted, Rejection
 
 MAX_TOPIC_CHARACTERS = 1024
@@ -40,7 +41,7 @@ def to_outgoing(accepted: Accepted, delivery_id: str) -> Outgoing:
     return Outgoing(subject, body, delivery_id)
 
 
-def reading_id(reading: Reading) -> str:
+def reading_id(reading: Reading | StoredReading) -> str:
     """What tells a reading from every other; pure in what its line holds.
 
     With the device's clock it is the same fact however often it is sent: the sensor, its time and its figures. Another

@@ -21,7 +21,6 @@ from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink, parse
 from kaiser_common.tracing import Tracer, traceparent_of
-from pydantic import ValidationError
 
 from kaiser_ingest.admission import Registered, admit
 from kaiser_ingest.clocks import ClockWatch, ServerTimes, WrongClock
@@ -29,6 +28,7 @@ from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds, RecentIds
 from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.outgoing import reading_id, to_outgoing, to_packs, to_rejected, unreadable_alert
+from kaiser_ingest.read_back import stored_readings
 from kaiser_ingest.rejection_log import RejectionLog
 from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, validate
 
@@ -170,18 +170,12 @@ class Pipeline:
             if len(batch.results) < _FULL:
                 await asyncio.sleep(max(0.0, began_at + _SPACING_S - time.monotonic()))
 
-    async def recall(self, bodies: Iterable[bytes]) -> None:
+    def recall(self, packs: Iterable[bytes]) -> None:
         """Remember the readings of these packs as stored: the broker may deliver some of them again."""
-        for body in bodies:
-            for line in body.split(b"\n"):
-                try:
-                    reading = Reading.model_validate_json(line)
-                except ValidationError:
-                    continue  # the consumers reject it
-                self._stored_ids.add([reading_id(reading)])
-                if reading.clock != "device":
-                    self._server_times.of(reading)
-            await asyncio.sleep(0)
+        for reading in stored_readings(packs):
+            self._stored_ids.add([reading_id(reading)])
+            if reading.clock != "device":
+                self._server_times.note(reading)
 
     def _take(self) -> list[Incoming]:
         """The next messages in order: what has arrived, up to the batch size and about 1 MiB."""
