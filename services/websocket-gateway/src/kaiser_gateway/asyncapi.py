@@ -34,10 +34,14 @@ _PARAMETERS = {
     "env": "The environment: the name of the broker profile that was active.",
     "command_id": "The command.",
 }
-_PACK = """The data of the frames of readings that came together: one or more of these, one a line, joined by a newline.
+_LINES = """A pack: one or more of these, one a line, joined by a newline.
 
 Python: `[json.loads(line) for line in message.data.split(b"\\n")]`.
 JavaScript: `message.string().split("\\n").map((line) => JSON.parse(line))`."""
+_PACKED: dict[str, str] = {
+    Kind.SENSOR_DATA: f"Readings of a site that arrived together. {_LINES}",
+    "sensor_data": f"The data of the frames of such readings. {_LINES}",
+}
 _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
     "alive": ("esp.system.alive.{kaiser_id}.digest", AliveDigest, "Which devices were heard, by ingest"),
     "downlink": ("esp.downlink.{kaiser_id}.{esp_id}", Downlink, "What MQTT delivered for a mock device"),
@@ -134,14 +138,17 @@ def _realtime(schema: Any) -> dict[str, Any]:
 def _bus_channels(schema: Any) -> dict[str, dict[str, Any]]:
     addresses: dict[str, tuple[str, type[BaseModel], str]] = {
         **{
-            f"device_{kind.name.lower()}": (_device_address(kind), model, "Said by a device, normalised")
+            f"device_{kind.name.lower()}": (
+                _device_address(kind),
+                model,
+                _PACKED.get(kind, "Said by a device, normalised"),
+            )
             for kind, model in DEVICE_MODELS.items()
         },
         **{
-            f"event_{kind}": (f"event.{kind}.{{esp_id}}", model, "The data of a frame")
+            f"event_{kind}": (_event_address(kind), model, _PACKED.get(kind, "The data of a frame"))
             for kind, model in EVENT_MODELS.items()
         },
-        "event_sensor_data": ("event.sensor_data.{shard}", EVENT_MODELS["sensor_data"], _PACK),
         **_SUBJECTS,
     }
     return {
@@ -156,7 +163,13 @@ def _bus_channels(schema: Any) -> dict[str, dict[str, Any]]:
     }
 
 
+def _event_address(kind: str) -> str:
+    return f"event.{kind}.{{shard}}" if kind in _PACKED else f"event.{kind}.{{esp_id}}"
+
+
 def _device_address(kind: Kind) -> str:
+    if kind in _PACKED:
+        return f"esp.{kind.value}.{{kaiser_id}}.{{shard}}"
     of_a_gpio = kind.value.startswith(_OF_A_GPIO) and kind is not Kind.EMERGENCY_RESPONSE
     gpio = ".{gpio}" if of_a_gpio else ""
     return f"esp.{kind.value}.{{kaiser_id}}.{{esp_id}}{gpio}"
