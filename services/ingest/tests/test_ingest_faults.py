@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 ESP_IDS = [f"ESP_{number:04d}" for number in range(20)]
-BAD_EVERY = 20
+BAD_EVERY = 19
+"""Not a multiple of the devices, so that no one device has more rejections than REJECTED keeps of it."""
 
 
 class Load:
-    """A device that sends numbered readings at a steady rate, every twentieth message a bad one, until told to stop."""
+    """A device that sends numbered readings at a steady rate, every nineteenth message a bad one, until told to stop."""
 
     def __init__(self, world: Any, make_reading: Callable[..., bytes], rate: int = 2000, first: int = 0) -> None:
         self._world = world

@@ -188,7 +188,7 @@ class Holder:
         ]
         async with serve(self._bus, "ingest", self._methods()), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(self._lease.keep(grant), name="lease")
-            connecting = tasks.create_task(self._connect(), name="session")
+            connecting = tasks.create_task(self._connect(grant), name="session")
             sending = [tasks.create_task(outbox.run(service), name="outbox") for outbox in outboxes]
             if await _until(service, keeping):
                 self._session.abort()
@@ -203,9 +203,9 @@ class Holder:
         if service.stopping.is_set():
             await self._lease.release(grant)
 
-    async def _connect(self) -> None:
+    async def _connect(self, grant: Grant) -> None:
         """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""
-        self._session.pipeline.recall(await last_packs(self._bus))
+        self._session.pipeline.hold(await last_packs(self._bus), lambda: grant.valid_until)
         await self._session.run()
 
     async def _stops(self) -> StopOrder:

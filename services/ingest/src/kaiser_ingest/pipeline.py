@@ -5,6 +5,7 @@ killed has acknowledged nothing that is not stored: the broker delivers the rest
 """
 
 import asyncio
+import math
 import time
 from collections import Counter as Tally
 from collections import deque
@@ -43,6 +44,8 @@ DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 _DROPPED_TOPIC = DROPPED_TOPIC.encode()
 _BATCH_BYTES = 1024 * 1024
 _RETRY_S = 0.5
+_PUBLISH_S = 10.0
+"""How long a part of a batch is repeated before the batch is looked at again."""
 _SPACING_S = 0.005
 """Least time between two batches: each pack costs NATS a sync and 0.3 to 1 ms, however small it is. The first message
 after a quiet moment waits for nothing."""
@@ -64,6 +67,8 @@ class _Batch:
     ignored: list[str] = field(default_factory=list)
     heard: dict[tuple[str, str], int] = field(default_factory=dict)
     spans: list["Span"] = field(default_factory=list)
+    comes_again: bool = False
+    """Some of its messages are QoS 1, so the broker delivers them again unless they are acknowledged."""
 
 
 class Pipeline:
@@ -100,6 +105,7 @@ class Pipeline:
         self._delivery_ids = DeliveryIds(bus.message_id)
         self._stored_ids = RecentIds()
         self._server_times = ServerTimes()
+        self._valid_until: Callable[[], float] = lambda: math.inf
         self._clock_watch = ClockWatch()
         self._log = RejectionLog()
         self._seconds = STAGE_SECONDS.labels("mqtt_to_bus")
@@ -165,13 +171,22 @@ class Pipeline:
                 self._idle.set()
                 continue
             batch = self._prepare(self._under_way)
-            await self._store(batch)
-            self._finish(batch)
+            while not await self._store(batch):
+                self._leave_to_the_next_holder()
+                batch = self._prepare(self._under_way)
+            if self._under_way:
+                self._finish(batch)
+            elif not self._waiting:
+                self._idle.set()
             if len(batch.results) < _FULL:
                 await asyncio.sleep(max(0.0, began_at + _SPACING_S - time.monotonic()))
 
-    def recall(self, packs: Iterable[bytes]) -> None:
-        """Remember the readings of these packs as stored: the broker may deliver some of them again."""
+    def hold(self, packs: Iterable[bytes], valid_until: Callable[[], float]) -> None:
+        """Begin as the holder of the lease, which is valid until then (monotonic): publish readings only so long.
+
+        packs: the last ones that were stored. The broker may deliver some of their readings again.
+        """
+        self._valid_until = valid_until
         for reading in stored_readings(packs):
             self._stored_ids.add([reading_id(reading)])
             if reading.clock != "device":
@@ -189,7 +204,7 @@ class Pipeline:
         return taken
 
     def _prepare(self, messages: Sequence[Incoming]) -> _Batch:
-        batch = _Batch()
+        batch = _Batch(comes_again=any(message.qos for message in messages))
         for message in messages:
             topic = _decoded(message.topic)
             outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
@@ -262,15 +277,25 @@ class Pipeline:
         identity = self._delivery_ids.of(message)
         return identity if index == 0 else f"{identity}.{index}"
 
-    async def _store(self, batch: _Batch) -> None:
-        """Publish until all is stored, however long NATS is away; in order but for readings: each has its time."""
+    async def _store(self, batch: _Batch) -> bool:
+        """Publish until all is stored, however long NATS is away; in order but for readings: each has its time.
+
+        False: readings that the broker delivers again are left, and the lease is over. A process that was stopped for
+        a while must not publish them behind the next holder, because JetStream does not know a reading by its id.
+        """
         packs = to_packs(batch.sensors.values(), self._bus.message_id)
         others = [list(part.values()) for part in (batch.devices, batch.rejected, batch.events)]
         parts = [(part, ordered) for part, ordered in ((packs, False), *((part, True) for part in others)) if part]
         while parts:
             end_if_cancelled()
+            within_s = _PUBLISH_S
+            if batch.comes_again and parts[0][0] is packs:
+                within_s = min(within_s, self._valid_until() - time.monotonic())
+                if within_s <= 0:
+                    return False
             answers = await asyncio.gather(
-                *(self._bus.publish_batch(part, ordered=ordered) for part, ordered in parts), return_exceptions=True
+                *(self._bus.publish_batch(part, ordered=ordered, deadline_s=within_s) for part, ordered in parts),
+                return_exceptions=True,
             )
             failed: list[tuple[list[Outgoing], bool]] = []
             for (part, ordered), answer in zip(parts, answers, strict=True):
@@ -282,6 +307,17 @@ class Pipeline:
             parts = failed
             if parts:
                 await asyncio.sleep(_RETRY_S)
+        return True
+
+    def _leave_to_the_next_holder(self) -> None:
+        """Drop what is under way and was not acknowledged; QoS 0 messages come only once, so they stay."""
+        kept: list[Incoming] = []
+        for message in self._under_way:
+            if message.qos:
+                self._finish_unpublished(_kind(message.topic), "lease_lost")
+            else:
+                kept.append(message)
+        self._under_way = kept
 
     def _finish(self, batch: _Batch) -> None:
         done, self._under_way = self._under_way, []
