@@ -68,7 +68,7 @@ class Consumer:
         """Bind to the consumer, waiting until it is declared."""
         await self._declared()
         try:
-            async with self._pull.open(), asyncio.TaskGroup() as tasks:
+            async with self._pull.open(to_the_end=True), asyncio.TaskGroup() as tasks:
                 keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self._spec.name}")
                 lag = tasks.create_task(self._tell_lag(), name=f"lag-{self._spec.name}")
                 try:

@@ -137,8 +137,11 @@ class Pull:
         """True when the server says that the consumer does not exist."""
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["Pull"]:
-        """At the end what was on its way is in `arrived` too: the round trip is over when no more can come."""
+    async def open(self, *, to_the_end: bool = False) -> AsyncIterator["Pull"]:
+        """Take messages. `to_the_end`: at the end what was on its way is in `arrived` too, after a round trip.
+
+        To be asked for only at the end of a service: a round trip that is cancelled costs nats-py its connection.
+        """
         subscription = await self._bus.client.subscribe(
             self._inbox, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
         )
@@ -146,7 +149,7 @@ class Pull:
             yield self
         finally:
             try:
-                await subscription.drain()  # type: ignore[no-untyped-call]
+                await (subscription.drain() if to_the_end else subscription.unsubscribe())  # type: ignore[no-untyped-call]
             except (NatsError, OSError, TimeoutError) as error:
                 log.debug("unsubscribe_failed", error=str(error) or type(error).__name__)
 
