@@ -21,7 +21,7 @@ BAD_EVERY = 19
 
 
 class Load:
-    """A device that sends numbered readings at a steady rate, every nineteenth message a bad one, until told to stop."""
+    """A device that sends numbered readings at a steady rate, every nineteenth a bad one, until told to stop."""
 
     def __init__(self, world: Any, make_reading: Callable[..., bytes], rate: int = 2000, first: int = 0) -> None:
         self._world = world
