@@ -1,0 +1,383 @@
+"""A model of the delivery of readings: devices, broker, ingest, JetStream, sensor and table, with every fault between.
+
+ingest is its real pipeline on a bus of the test, sensor-live its real handler, sensor-store the real decoding and rows
+on a dict in place of the table. What is acknowledged to a device is stored or rejected, and nothing is stored twice.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from kaiser_common.bus import BusUnavailable, Outgoing
+from kaiser_common.pull import Delivery
+from kaiser_common.subjects import KEPT_PACKS
+from kaiser_ingest.frames import Incoming
+from kaiser_ingest.pipeline import Pipeline
+from kaiser_sensor.decode import decode
+from kaiser_sensor.live import Live
+from kaiser_sensor.process import Processor
+from kaiser_sensor.reading import Reading
+from kaiser_sensor.rows import Processed, to_row
+
+NOW_MS = 1_795_000_000_000
+SITES = {"ESP_A": "god", "ESP_B": "mars"}
+"""Each device with its site: a batch with both becomes two packs."""
+LONG = os.environ.get("KAISER_TEST_DELIVERY", "") == "long"
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to the next timer, so that no wait takes time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jumped = 0.0
+
+    def time(self) -> float:
+        return self._jumped
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:
+            self._jumped = max(self._jumped, self._scheduled[0]._when)
+        super()._run_once()
+
+
+@dataclass
+class Stream:
+    """A JetStream stream: refuses an id that it has, numbers what it stores, forgets what is purged."""
+
+    messages: dict[int, Outgoing] = field(default_factory=dict)
+    ever: list[Outgoing] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+
+    def store(self, message: Outgoing) -> None:
+        if message.msg_id not in self.ids:
+            self.ids.add(message.msg_id)
+            self.ever.append(message)
+            self.messages[len(self.ever)] = message
+
+    def purge(self, below: int) -> None:
+        self.messages = {seq: message for seq, message in self.messages.items() if seq >= below}
+
+
+class Consumer:
+    """A durable consumer: what was not acknowledged is delivered again."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._next = 1
+        self._deliveries: Counter[int] = Counter()
+        self._again: list[int] = []
+
+    def take(self, most: int) -> list[Delivery]:
+        taken, self._again = self._again[:most], self._again[most:]
+        while len(taken) < most and self._next <= len(self._stream.ever):
+            taken.append(self._next)
+            self._next += 1
+        return [self._delivery(seq) for seq in taken]
+
+    def again(self, batch: Sequence[Delivery]) -> None:
+        self._again += [delivery.stream_sequence for delivery in batch]
+
+    @property
+    def floor(self) -> int:
+        """Everything up to here is acknowledged."""
+        return min([self._next, *self._again]) - 1
+
+    def _delivery(self, seq: int) -> Delivery:
+        assert seq in self._stream.messages, "purged before it was acknowledged"
+        self._deliveries[seq] += 1
+        message = self._stream.messages[seq]
+        reply = f"$JS.ACK.SENSORS.c.{self._deliveries[seq]}.{seq}.{seq}.{NOW_MS}.0"
+        return Delivery(message.subject, reply, message.body, None)
+
+
+class Bus:
+    """What the pipeline and the live handler publish on; `fault` befalls the next time that readings are published."""
+
+    def __init__(self, world: "DeliveryModel") -> None:
+        self._world = world
+        self.fault = ""
+        self.frozen = False
+        self.thawed = asyncio.Event()
+
+    def message_id(self) -> str:
+        self._world.ids += 1
+        return f"id{self._world.ids}"
+
+    async def publish_batch(
+        self, messages: Sequence[Outgoing], *, deadline_s: float = 10.0, ordered: bool = True
+    ) -> None:
+        fault, self.fault = self.fault, ""
+        if self.frozen:
+            await self.thawed.wait()
+            raise BusUnavailable("its time is over")
+        if fault == "nats is away":
+            raise BusUnavailable(fault)
+        kept = messages[: len(messages) // 2] if fault == "stored by half" else messages
+        for message in kept:
+            self._world.stream_of(message.subject).store(message)
+        if fault == "stopped before the answer":
+            self.frozen = True
+            await self.thawed.wait()
+        if fault:
+            raise BusUnavailable(fault)
+
+
+@dataclass
+class Ingest:
+    """A process of ingest: its bus, its pipeline and whether it still has the lease."""
+
+    bus: Bus
+    pipeline: Pipeline
+    task: "asyncio.Task[None]"
+    valid_until: float = math.inf
+
+
+KINDS = ["clock", "clock", "no clock", "same time", "bad"]
+FAULTS = ["PubAck lost", "nats is away", "stored by half", "stopped before the answer"]
+
+
+class DeliveryModel(RuleBasedStateMachine):
+    """Devices say readings; each has a number, which is its raw value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = JumpingLoop()
+        self.ids = 0
+        self.sensors, self.events, self.others, self.rejected_stream = Stream(), Stream(), Stream(), Stream()
+        self.live, self.store = Consumer(self.sensors), Consumer(self.sensors)
+        self.table: dict[tuple[Any, ...], int] = {}
+        self.different: set[int] = set()
+        self.said: list[tuple[int, str, bytes]] = []
+        self.repeated: set[int] = set()
+        self.queued: dict[int, Incoming] = {}
+        self.packets: dict[int, int] = {}
+        self.acknowledged: set[int] = set()
+        self.delivered: set[int] = set()
+        self.generation = 0
+        self.zombies: list[Ingest] = []
+        self.holder = self.begin()
+
+    def stream_of(self, subject: str) -> Stream:
+        if subject.startswith("esp.sensor.data."):
+            return self.sensors
+        if subject.startswith("rejected."):
+            return self.rejected_stream
+        return self.events if subject.startswith("event.sensor_data.") else self.others
+
+    def begin(self) -> Ingest:
+        """The next process takes the lease, reads the last packs back and connects."""
+        self.generation += 1
+        generation = self.generation
+        bus = Bus(self)
+
+        def on_stored(done: Sequence[Incoming]) -> None:
+            if generation == self.generation:
+                for message in done:
+                    self.queued.pop(message.packet_id, None)
+                    self.acknowledged.add(message.packet_id)
+
+        async def build() -> Ingest:
+            pipeline = Pipeline(
+                bus,  # type: ignore[arg-type]
+                dict.fromkeys(SITES),
+                retention_ms=10**12,
+                batch_size=20,
+                qos0_limit=100,
+                on_stored=on_stored,
+                on_heard=lambda _: None,
+            )
+            ingest = Ingest(bus, pipeline, asyncio.create_task(pipeline.run()))
+            packs = [self.sensors.messages[seq].body for seq in sorted(self.sensors.messages)[-KEPT_PACKS:]]
+            pipeline.hold(packs, lambda: ingest.valid_until)
+            return ingest
+
+        self.delivered.clear()
+        return self.loop.run_until_complete(build())
+
+    def run(self) -> None:
+        """Let everything happen that can happen by itself."""
+        self.loop.run_until_complete(asyncio.sleep(5))
+
+    @rule(device=st.sampled_from(sorted(SITES)), how=st.sampled_from(KINDS))
+    def say(self, device: str, how: str) -> None:
+        number = len(self.said) + 1
+        ts = {"no clock": 0, "same time": NOW_MS}.get(how, NOW_MS + number)
+        fields = {"ts": ts, "gpio": 4, "sensor_type": "ph", "raw": number, "raw_mode": True}
+        payload = json.dumps({"n": number} if how == "bad" else fields).encode()
+        self.said.append((number, device, payload))
+        self._publish(number, device, payload)
+
+    @rule(which=st.integers(0, 1000))
+    def say_again(self, which: int) -> None:
+        """A device sends a reading anew, as one that has lost its connection does."""
+        if self.said:
+            number, device, payload = self.said[-1 - which % min(8, len(self.said))]
+            if b'"ts": 0' not in payload and b'"n"' not in payload:
+                self.repeated.add(number)
+                self._publish(number, device, payload)
+
+    def _publish(self, number: int, device: str, payload: bytes) -> None:
+        self.ids += 1
+        self.packets[self.ids] = number
+        topic = f"kaiser/{SITES[device]}/esp/{device}/sensor/4/data".encode()
+        self.queued[self.ids] = Incoming(topic, payload, self.ids, 1, False, False, 0, NOW_MS + self.ids)
+
+    @rule(most=st.integers(1, 30), at_once=st.booleans())
+    def deliver(self, most: int, at_once: bool) -> None:
+        """The broker hands messages to the holder, in order; what it has delivered before is marked."""
+        fresh = [number for number in self.queued if number not in self.delivered][:most]
+        messages = [self.queued[number]._replace(generation=self.generation) for number in fresh]
+        for number in fresh:
+            self.delivered.add(number)
+            self.queued[number] = self.queued[number]._replace(duplicate=True)
+        self.holder.pipeline.offer(messages)
+        if at_once:
+            self.run()
+
+    @rule(fault=st.sampled_from(FAULTS))
+    def strike(self, fault: str) -> None:
+        self.holder.bus.fault = fault
+
+    @rule()
+    def time_passes(self) -> None:
+        self.run()
+
+    @rule()
+    def kill(self) -> None:
+        self.holder.task.cancel()
+        self.holder = self.begin()
+
+    @rule()
+    def hang(self) -> None:
+        """The holder stands still, with whatever it has read, and another one takes the lease."""
+        self.holder.bus.frozen = True
+        self.holder.valid_until = -math.inf
+        self.zombies.append(self.holder)
+        self.holder = self.begin()
+
+    @rule()
+    def wake(self) -> None:
+        """The ones that stood still go on where they were."""
+        for zombie in self.zombies:
+            zombie.bus.frozen = False
+            zombie.bus.thawed.set()
+        self.zombies.clear()
+        self.run()
+
+    @rule(most=st.integers(1, 5), end=st.sampled_from(["ack", "ack", "nak", "killed before", "killed after"]))
+    def show(self, most: int, end: str) -> None:
+        """sensor-live takes packs."""
+        batch = self.live.take(most)
+        if batch and end not in ("killed before", "nak"):
+            live = Live(Bus(self), process, lambda _: False)  # type: ignore[arg-type]
+            assert self.loop.run_until_complete(live.on_readings(batch)) == []
+        if end != "ack":
+            self.live.again(batch)
+
+    @rule(most=st.integers(1, 5), end=st.sampled_from(["ack", "ack", "nak", "killed before", "killed after"]))
+    def keep(self, most: int, end: str) -> None:
+        """sensor-store takes packs; all of a batch is committed, or nothing."""
+        batch = self.store.take(most)
+        if batch and end not in ("killed before", "nak"):
+            packs, unreadable = decode(batch)
+            assert unreadable == []
+            for pack in packs:
+                for reading in pack.readings:
+                    row = to_row(process(reading))
+                    number = int(reading.raw or 0)
+                    if self.table.setdefault((row[0], row[1], row[2], row[3], row[-1]), number) != number:
+                        self.different.add(number)
+        if end != "ack":
+            self.store.again(batch)
+
+    @rule()
+    def purge(self) -> None:
+        self.sensors.purge(min(self.live.floor, self.store.floor) + 1 - KEPT_PACKS)
+
+    @invariant()
+    def what_is_acknowledged_is_stored_or_rejected(self) -> None:
+        stored = self.numbers(self.sensors)
+        refused = self.refused()
+        numbers = {self.packets[packet] for packet in self.acknowledged}
+        assert numbers <= stored.keys() | refused
+
+    @invariant()
+    def no_reading_is_stored_or_shown_twice(self) -> None:
+        for stream in (self.sensors, self.events):
+            twice = [number for number, times in self.numbers(stream).items() if times > 1]
+            assert set(twice) <= self.repeated, "but for those that the device has sent twice"
+
+    @invariant()
+    def no_reading_has_two_rows(self) -> None:
+        times = Counter(self.table.values())
+        assert [number for number, rows in times.items() if rows > 1] == []
+
+    def teardown(self) -> None:
+        """In the end, with everything up, each number is a row or rejected, and was shown."""
+        self.wake()
+        for _ in range(len(self.queued) // 10 + 3):
+            self.deliver(30, True)
+        assert not self.queued
+        while self.store.floor < len(self.sensors.ever):
+            self.keep(5, "ack")
+        while self.live.floor < len(self.sensors.ever):
+            self.show(5, "ack")
+        rows, refused = set(self.table.values()), self.refused()
+        numbers = {number for number, _, _ in self.said}
+        assert numbers == rows | refused | self.different
+        assert not rows & refused
+        assert set(self.numbers(self.events)) == numbers - refused
+        self.no_reading_is_stored_or_shown_twice()
+        self.no_reading_has_two_rows()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+    def numbers(self, stream: Stream) -> Counter[int]:
+        return Counter(json.loads(line)["raw"] for message in stream.ever for line in message.body.split(b"\n"))
+
+    def refused(self) -> set[int]:
+        """The numbers of the bad ones in REJECTED."""
+        lines = [json.loads(line) for message in self.rejected_stream.ever for line in message.body.split(b"\n")]
+        return {json.loads(base64.b64decode(line["payload_base64"]))["n"] for line in lines}
+
+
+def process(reading: Reading) -> Processed:
+    return Processor({}, lambda *_: None).process(reading, None)
+
+
+@pytest.fixture
+def quiet():
+    """No log lines: half of the time of this test went into them."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.timeout(1200)
+def test_what_is_acknowledged_is_stored_once_under_every_interleaving(quiet):
+    run_state_machine_as_test(
+        DeliveryModel,
+        settings=settings(
+            max_examples=2000 if LONG else 40,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=not LONG,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
