@@ -273,6 +273,14 @@ def test_a_batch_is_sorted_by_what_it_says():
     assert batch.newcomers == {"ESP_A": "god"}
 
 
+@pytest.mark.parametrize(("retained", "returned"), [(False, {"ESP_A"}), (True, set())])
+def test_a_device_that_is_heard_behind_its_own_will_has_returned(retained, returned):
+    will = delivery("system.will", status="offline", retained=retained)
+    beat = delivery("system.heartbeat", uptime=0)
+    assert decode([will, beat]).returned == returned
+    assert decode([beat, will]).returned == set(), "it is away"
+
+
 def test_a_will_is_no_sign_of_life():
     assert decode([delivery("system.will", status="offline")]).heard == {}
 

@@ -59,6 +59,8 @@ class Batch:
     """What devices say of their states; a state that is a failure is among the answers."""
     wills: list[Will] = field(default_factory=list)
     """Those behind which the batch has nothing of their device."""
+    returned: set[str] = field(default_factory=set)
+    """Devices that lost their connection and said something since, both in this batch."""
     errors: list[DeviceError] = field(default_factory=list)
     answers: list[tuple[Answer, DeviceMessage]] = field(default_factory=list)
     newcomers: dict[str, str] = field(default_factory=dict)
@@ -94,6 +96,8 @@ def _sort(message: BaseModel, batch: Batch) -> None:
         batch.wills.append(message)
         return
     _hear(batch, message.esp_id, message.received_at, AFTER_A_WILL)
+    if any(will.esp_id == message.esp_id and not will.retained for will in batch.wills):
+        batch.returned.add(message.esp_id)
     batch.wills = [will for will in batch.wills if will.esp_id != message.esp_id]
     match message:
         case Heartbeat():

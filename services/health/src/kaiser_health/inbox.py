@@ -101,6 +101,7 @@ class Inbox:
         if batch.sites:
             told.changed.update(await presence_store.adopt_sites(connection, batch.sites))
         known = await presence_store.note_heard(connection, batch.heard, now, timeout_s)
+        told.changed.update(await presence_store.note_returns(connection, batch.returned))
         for device in known.values():
             if device.online and not device.was_online:
                 transition = Transition(device.esp_id, device.kaiser_id, True, "heard", device.last_seen_at)

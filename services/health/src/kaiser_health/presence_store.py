@@ -1,6 +1,6 @@
 """The SQL of presence: who was heard, who is late, whose will came, who is new."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -80,6 +80,21 @@ async def note_heard(
         {"ids": ids, "times": [heard[esp_id] for esp_id in ids], "now": now, "timeout_s": timeout_s},
     )
     return {row[0]: Known(*row) for row in await cursor.fetchall()}
+
+
+async def note_returns(connection: Connection, returned: Collection[str]) -> list[str]:
+    """Count a boot of devices that were away for less than a batch; the ids of those that are online.
+
+    A power cut may look like that, and the first heartbeat after it like the last one before. A lost connection counts
+    too: that asks for states and sends stops again, and does no harm.
+    """
+    if not returned:
+        return []
+    cursor = await connection.execute(
+        "UPDATE health.devices SET boot = boot + 1 WHERE esp_id = ANY(%s) AND online RETURNING esp_id",
+        (sorted(returned),),
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def adopt_sites(connection: Connection, sites: Mapping[str, str]) -> list[str]:

@@ -195,7 +195,8 @@ class DeviceRecord(BaseModel):
 
     kaiser_id: the site under which it speaks; where kaiser_id_fixed, messages under another site are rejected (5211).
     generation: of its firmware, B once a heartbeat had a boot_sequence_id. emergency_token: the device's own, its
-    esp_id where None; never shown or logged. boot grows with each restart of the device.
+    esp_id where None; never shown or logged. boot grows with each restart and each return that was
+    too short to be seen as `online`.
     """
 
     model_config = FROZEN
