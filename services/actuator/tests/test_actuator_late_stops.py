@@ -12,6 +12,10 @@ def stop(esp_id: str | None = "ESP_A") -> Emergency:
     return Emergency(emergency_id="e1", esp_id=esp_id, gpio=None, reason="leak", raised_by="ada", raised_at=NOW)
 
 
+def own_stop(raised_at: int, gpio: int | None = None) -> Emergency:
+    return stop().model_copy(update={"gpio": gpio, "raised_by": "device ESP_A", "raised_at": raised_at})
+
+
 def board(*keys: str) -> dict[str, Held]:
     return {key: Held(stop(None if key == "all" else key), 1, 1) for key in keys}
 
@@ -58,3 +62,29 @@ def test_a_stop_ended_by_another_replica_is_cleared_if_it_was_sent_since_the_cle
         late.clear_asked(key, asked_at)
     late.ended(key, NOW + 2_000)
     assert whom(late, {}, NOW + 7_000) == cleared
+
+
+@pytest.mark.parametrize(("freed_after_ms", "sent_after_ms"), [(1_000, 5_000), (60_000, 60_000)])
+def test_a_device_that_stopped_by_itself_is_cleared_once_it_takes_a_clear(freed_after_ms, sent_after_ms):
+    late = LateStops()
+    late.freed(own_stop(NOW), NOW + freed_after_ms)
+    sent = [at - NOW for at in range(NOW, NOW + 120_000, 100) if whom(late, {}, at)]
+    assert (sent[0], len(sent)) == (sent_after_ms, 3)
+
+
+def test_a_clear_that_the_device_confirmed_is_not_repeated():
+    late = LateStops()
+    late.freed(own_stop(NOW), NOW)
+    late.confirmed("ESP_A")
+    assert whom(late, {}, NOW + 5_000) == ["ESP_A"], "no clear had been sent that it could confirm"
+    late.confirmed("ESP_A")
+    assert whom(late, {}, NOW + 10_000) == []
+
+
+def test_a_device_that_stops_by_itself_again_is_not_cleared_by_what_freed_it_before():
+    late = LateStops()
+    late.freed(own_stop(NOW), NOW + 1_000)
+    again = {"ESP_A.5": Held(own_stop(NOW + 7_000, 5), 1, 1)}
+    assert whom(late, {}, NOW + 5_000) == ["ESP_A"]
+    assert whom(late, again, NOW + 15_000) == []
+    assert whom(late, {}, NOW + 16_000) == []

@@ -164,6 +164,10 @@ class Life:
                 break
         return answer
 
+    async def clear_at_once(self, esp_id: str, gpio: int) -> None:
+        """Ask for a clear that no device has to confirm."""
+        await self.emergency.clear(ClearEmergency(esp_id=esp_id, gpio=gpio), ADA)
+
     async def look(self) -> None:
         """One look after the clears under way, with all read that the bucket holds."""
         written = (await self.bus.jetstream.stream_info(f"KV_{EMERGENCIES_BUCKET.name}")).state.last_seq
@@ -531,6 +535,40 @@ async def test_a_critical_alert_stops_its_actuator_until_a_person_clears_it(life
     assert (await life.send("ON")).state == "queued", "the same alert, come again, stops nothing anew"
 
 
+async def test_a_device_that_stopped_by_itself_is_sent_a_clear_once_it_takes_one(life):
+    await life.pump()
+    await life.say(life.message("alert", alert_type="emergency_stop", message="button"))
+    life.wait(1)
+    await life.clear_at_once("ESP_A", 5)
+    assert await life.emergencies() == [], "the device would refuse it"
+    life.wait(4)
+    await life.look()
+    assert await life.emergencies() == ["clear_emergency"]
+    await life.say(life.answer("response", status="clear_failed"))
+    life.wait(5)
+    await life.look()
+    assert await life.emergencies() == ["clear_emergency", "clear_emergency"]
+    await life.say(life.answer("response", status="emergency_cleared"))
+    life.wait(5)
+    await life.look()
+    assert len(await life.emergencies()) == 2, "it has confirmed"
+
+
+async def test_a_device_that_reports_an_emergency_can_be_cleared_though_its_alert_was_lost(life):
+    await life.pump()
+    await life.say(life.status(False, emergency="normal"))
+    assert await refusal(life.clear_at_once("ESP_A", 5)) == (404, 5207)
+    await life.say(life.status(False, emergency="active"))
+    await life.clear_at_once("ESP_A", 5)
+    life.wait(5)
+    await life.look()
+    assert await life.emergencies() == ["clear_emergency"]
+    assert (await life.emergency.list_stops(Nothing(), ADA)).items == []
+    async with life.pool.connection() as connection:
+        noted = await connection.execute("SELECT actor FROM actuator.history WHERE kind = 'emergency'")
+        assert await noted.fetchall() == [("ada",)]
+
+
 async def test_an_alert_of_the_whole_device_stops_all_its_actuators(life):
     await life.pump()
     await life.pump(gpio=6)
@@ -707,11 +745,11 @@ async def test_history_comes_in_pages_newest_first(life):
 
 
 async def test_an_actuator_can_be_changed_and_removed_and_is_part_of_the_configuration_push(life):
-    await life.pump(name="Pump 1", critical=True)
+    await life.pump(name="Pump 1", critical=True, max_runtime_s=600)
     config = await life.registry.config_items(DeviceId(esp_id="ESP_A"), ADA)
-    assert [(item.gpio, item.actuator_type, item.actuator_name, item.critical) for item in config.actuators] == [
-        (5, "pump", "Pump 1", True)
-    ]
+    [item] = config.actuators
+    assert (item.gpio, item.actuator_type, item.actuator_name, item.critical) == (5, "pump", "Pump 1", True)
+    assert item.max_runtime_ms == 600_000, "the device switches off by itself, also when it hears nothing"
     command = await life.send("ON")
     key = ActuatorKey(esp_id="ESP_A", gpio=5)
     assert await refusal(life.registry.delete(key, ADA)) == (409, 5405)

@@ -114,8 +114,13 @@ class EmergencyApi:
             held, change = begin_clear(self._stops.board(), key, request.ids, clearing)
         except Conflict as conflict:
             raise _newer(conflict.since) from conflict
-        except (Covered, NotInForce) as error:
-            raise _nothing_to_clear(key, error.wider if isinstance(error, Covered) else None) from error
+        except Covered as covered:
+            raise _nothing_to_clear(key, covered.wider) from covered
+        except NotInForce as error:
+            if request.esp_id is None or not self._stops.is_in_stop(request.esp_id):
+                raise _nothing_to_clear(key, None) from error
+            await self._free(request.esp_id, clearing)
+            return self._in_force()
         if isinstance(change, Delete):
             await self._end(held, change, clearing)
             return self._in_force()
@@ -141,7 +146,22 @@ class EmergencyApi:
         if holds(self._stops.board(), esp_id):
             await self._stops.send_again(esp_id, "cleared")
         elif stop.raised_by == f"{BY_DEVICE}{esp_id}":
-            await self._stops.release(held, [esp_id])
+            self._stops.free(stop)
+
+    async def _free(self, esp_id: str, clearing: Clearing) -> None:
+        """Clear a device that says it is stopped though nothing is in force here: its alert was lost, or a clear."""
+        if holds(self._stops.board(), esp_id):  # a lock of another of its actuators: that one is to be cleared
+            raise _nothing_to_clear(esp_id, None)
+        stop = Emergency(
+            emergency_id=self._bus.message_id(),
+            esp_id=esp_id,
+            gpio=None,
+            reason="the device reports an emergency",
+            raised_by=f"{BY_DEVICE}{esp_id}",
+            raised_at=clearing.asked_at,
+        )
+        await self._ledger.note_freed(stop, clearing.by, clearing.reason)
+        self._stops.free(stop)
 
     async def _wait_for(self, held: Held, esp_id: str | None) -> None:
         """By the clock and not by the number of looks: the caller stops waiting after 25 s, on a busy machine too."""

@@ -75,6 +75,11 @@ class EmergencyLedger:
             await history_store.add(connection, [_entry(stop, now, "not cleared", "actuator", text)])
             await self._bus.publish_batch([_not_cleared_event(stop, text, now)])
 
+    async def note_freed(self, stop: Emergency, by: str, reason: str) -> None:
+        """Keep who had a device cleared that stood still for no stop in force."""
+        async with self._pool.connection() as connection:
+            await history_store.add(connection, [_entry(stop, self._clock(), "cleared", by, reason)])
+
     async def note_cleared(self, stop: Emergency, by: str, reason: str, sequence: int | None) -> None:
         """Keep who cleared a stop and why, before the bucket forgets it. `sequence`: up to which place in the stream
         DEVICES alerts are echoes of it."""

@@ -72,8 +72,10 @@ class Inbox:
         for message, sequence in batch.messages:
             if isinstance(message, Sent):
                 continue
-            state = message.state if isinstance(message, ActuatorStatus) else None
-            self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state)
+            state, in_stop = (
+                (message.state, message.emergency == "active") if isinstance(message, ActuatorStatus) else (None, None)
+            )
+            self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state, in_stop=in_stop)
             if isinstance(message, ActuatorAlert) and message.alert_type in CRITICAL:
                 await self._stop_for(message, sequence)
         now = self._clock()

@@ -146,6 +146,7 @@ def _to_item(unit: Unit) -> ActuatorItem:
         inverted_logic=settings.inverted,
         critical=settings.critical,
         default_state=settings.default_state,
+        max_runtime_ms=settings.max_runtime_s * 1000 or None,
     )
 
 

@@ -56,6 +56,8 @@ class Stops(Mapping[str, Emergency]):
         self._numbers = numbers
         self._late = LateStops()
         self._on: set[tuple[str, int]] = set()
+        self._in_stop: set[tuple[str, int]] = set()
+        """Actuators that were last reported in an emergency; empty after a start until they report."""
         self._raising: dict[str, Emergency] = {}
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
         self._own: dict[str, Held] = {}
@@ -89,9 +91,11 @@ class Stops(Mapping[str, Emergency]):
             key: held for key in {**self._mirror, **self._own, **self._raising} if (held := self.held(key)) is not None
         }
 
-    def heard(self, esp_id: str, gpio: int, kaiser_id: str, state: bool | None) -> None:
-        """Note what a device says: its site, and whether the actuator is on (None: not said)."""
+    def heard(self, esp_id: str, gpio: int, kaiser_id: str, state: bool | None, *, in_stop: bool | None = None) -> None:
+        """Note what a device says: its site, whether the actuator is on and in an emergency (None: not said)."""
         self.addresses.heard(esp_id, kaiser_id)
+        if in_stop is not None:
+            (self._in_stop.add if in_stop else self._in_stop.discard)((esp_id, gpio))
         if state is True:
             self._on.add((esp_id, gpio))
         elif state is False:
@@ -226,8 +230,20 @@ class Stops(Mapping[str, Emergency]):
         free = [esp_id for esp_id in esp_ids if not holds(board, esp_id)]
         await self._bus.publish_batch([self._clear(each, held, f"r{held.revision}", read_up_to) for each in free])
 
+    def is_in_stop(self, esp_id: str) -> bool:
+        """Whether a device reports one of its actuators in an emergency, whatever is in force here."""
+        return any(each == esp_id for each, _ in self._in_stop)
+
+    def free(self, stop: Emergency) -> None:
+        """Have a device that had stopped by itself sent a clear, once it takes one."""
+        self._late.freed(stop, self._now_ms())
+
+    def is_clear(self, esp_id: str) -> None:
+        """A device says that it is clear."""
+        self._late.confirmed(esp_id)
+
     async def clear_late(self) -> None:
-        """Send a clear to devices that heard a stop which had ended, and the locks of their actuators again."""
+        """Send a clear to devices that stand still for nothing, and the locks of their actuators again."""
         board, read_up_to = self.board(), self.read_up_to
         for late in self._late.due(board, self._now_ms()):
             occasion = f"late{late.sent_at}-{late.attempt}"
