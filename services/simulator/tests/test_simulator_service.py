@@ -111,7 +111,7 @@ async def test_a_mock_made_while_health_is_away_waits_and_boots_when_it_is_back(
 
 async def asked_again(bus) -> None:
     """Wait until the simulator asks a health that does not answer again to register a mock."""
-    asked = await bus.client.subscribe("rpc.health.register")
+    asked = await bus.client.subscribe("rpc.health.register_mock")
     await asked.next_msg(timeout=60)
     await asked.unsubscribe()
 
