@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 from fleet import GPIO, Fleet, good_before, number_of_rejected
@@ -352,8 +353,8 @@ def versions(stack: Stack) -> dict[str, str]:
 
 def _nats_version(url: str) -> str:
     """As the server greets with it."""
-    host, _, port = url.removeprefix("nats://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
         return str(json.loads(connection.makefile().readline().removeprefix("INFO "))["version"])
 
 
