@@ -48,7 +48,17 @@ class ByStack(LoadFileScheduling):
                 return "the stack of the console"
             if broker := re.search(r"\[(mosquitto|nats)\b", name):
                 return f"the stack with {broker[1]}"
+        if path.startswith("tests/faults/"):
+            return _trials(path, name)
         return path
+
+
+def _trials(path: str, name: str) -> str:
+    """Trials of one stack that follow each other: two parts with Mosquitto, one with NATS, each other file its own."""
+    if re.search(r"_(kill|order|devices|servers|model)\.py", path) and (broker := re.search(r"\[(\w+)", name)):
+        part = " a second time" if broker[1] == "mosquitto" and re.search(r"devices|servers|model", path) else ""
+        return f"the trials with {broker[1]}{part}"
+    return path
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,6 @@
 """The stacks that the trials torment, and where their verdicts go."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -8,15 +9,44 @@ from pathlib import Path
 import pytest
 from harness import ROOT, Stack
 from kaiser_stack import mosquitto
-from trial import SETTINGS
+from oracle import Judgement
+from trial import SETTINGS, Report, line
+
+VERDICTS = ROOT / ".faults"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.faults)
-            item.add_marker(pytest.mark.timeout(900))
+    trials = [item for item in items if here in item.path.parents]
+    for item in trials:
+        item.add_marker(pytest.mark.faults)
+        item.add_marker(pytest.mark.timeout(900))
+    if not _is_full():
+        config.hook.pytest_deselected(items=[item for item in trials if not _is_short(item)])
+        items[:] = [item for item in items if here not in item.path.parents or _is_short(item)]
+
+
+def _is_full() -> bool:
+    return os.environ.get("FAULTS", "short") == "full"
+
+
+def _is_short(item: pytest.Item) -> bool:
+    """Whether the short form has it: it names none of its parameters, or one of its namings holds."""
+    if item.get_closest_marker("long_form"):
+        return False
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    wanted = [mark.kwargs for mark in item.iter_markers("in_short_form")]
+    return not wanted or any(all(parameters[name] in among for name, among in one.items()) for one in wanted)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The line of each trial, which its worker had nowhere to print to."""
+    if config.getoption("dist", "no") == "no":
+        return
+    for path in sorted(VERDICTS.glob("*.json"), key=lambda path: path.stat().st_mtime):
+        if path.stat().st_mtime > terminalreporter._session_start.time:
+            found = json.loads(path.read_text())
+            terminalreporter.write_line(line(Report(**found), Judgement(**found["judgement"])))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,7 +62,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def full() -> bool:
     """Whether the long form is asked for: FAULTS=full."""
-    return os.environ.get("FAULTS", "short") == "full"
+    return _is_full()
 
 
 @pytest.fixture(scope="session")
@@ -41,19 +71,11 @@ def seed() -> int:
     return int(os.environ.get("FAULTS_SEED", "0")) or secrets.randbelow(1_000_000) + 1
 
 
-@pytest.fixture
-def long_form_with_nats(stack: Stack, full: bool) -> None:
-    """Skips in the short form where NATS is the broker: Mosquitto's trials have shown it."""
-    if not full and stack.environment["KAISER_MQTT_BROKER"] == "nats":
-        pytest.skip("only in the long form: make faults")
-
-
 @pytest.fixture(scope="session")
 def verdicts() -> Path:
     """Folder of the verdict files."""
-    folder = ROOT / ".faults"
-    folder.mkdir(exist_ok=True)
-    return folder
+    VERDICTS.mkdir(exist_ok=True)
+    return VERDICTS
 
 
 def _stack(folder: Path, broker: str) -> Iterator[Stack]:

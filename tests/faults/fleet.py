@@ -17,7 +17,7 @@ BAD_EVERY = 51
 class Fleet:
     """Message `n` comes from device n mod len(devices), is of time `base_ms` + n and holds the value n.
 
-    Every fiftieth lacks a required field and must be rejected (5205).
+    Every 51st lacks a required field and must be rejected (5205).
     """
 
     devices: Sequence[str]

@@ -43,7 +43,7 @@ async def until_rejected(stack: Stack, esp_id: str, count: int) -> list[dict]:
     return await stack.rejected_count({f"kaiser/god/esp/{esp_id}/sensor/{OTHER_GPIO}/data"}, count)
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_a_device_whose_clock_jumps_loses_no_reading(stack: Stack, verdicts: Path, seed: int):
     [esp_id] = await asyncio.to_thread(stack.register, 1)
     now = int(time.time() * 1000)
@@ -78,7 +78,7 @@ POISON = [
 ]
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_poison_by_mqtt_is_rejected_once_each_and_holds_nobody_up(stack: Stack, verdicts: Path, seed: int):
     [esp_id] = await asyncio.to_thread(stack.register, 1)
     async with trial(stack, "poison", verdicts, seed=seed) as run:
@@ -90,7 +90,7 @@ async def test_poison_by_mqtt_is_rejected_once_each_and_holds_nobody_up(stack: S
         assert not await asyncio.to_thread(stored_values, stack, esp_id)
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_poison_on_the_bus_itself_holds_nobody_up(stack: Stack, verdicts: Path, seed: int):
     [esp_id] = await asyncio.to_thread(stack.register, 1)
     async with trial(stack, "poison-on-the-bus", verdicts, seed=seed) as run:
@@ -104,19 +104,15 @@ async def test_poison_on_the_bus_itself_holds_nobody_up(stack: Stack, verdicts: 
         assert run.stack.pids() == pids, "a service was started again"
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_a_thief_of_ingests_client_id_gets_nothing_for_good(stack: Stack, verdicts: Path, seed: int):
     async with trial(stack, "client-id-thief", verdicts, seed=seed) as run:
         await actions.steal_the_session(run, 1.0)
         await run.recovered()
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
-async def test_a_client_that_takes_nothing_delays_nobody_and_is_closed(
-    stack: Stack, verdicts: Path, seed: int, full: bool
-):
-    if not full:
-        pytest.skip("only in the long form: make faults")
+@pytest.mark.long_form
+async def test_a_client_that_takes_nothing_delays_nobody_and_is_closed(stack: Stack, verdicts: Path, seed: int):
     async with trial(stack, "stalled-client", verdicts, seed=seed) as run:
         with socket.socket() as narrow:
             narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -138,15 +134,13 @@ async def test_a_client_that_takes_nothing_delays_nobody_and_is_closed(
         await run.recovered()
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
-async def test_a_flood_from_one_device_leaves_the_others_as_fast(stack: Stack, verdicts: Path, seed: int, full: bool):
+@pytest.mark.long_form
+async def test_a_flood_from_one_device_leaves_the_others_as_fast(stack: Stack, verdicts: Path, seed: int):
     """The flood is 5 times what all the others send; NATS as the broker is near its limit with less."""
-    if not full:
-        pytest.skip("only in the long form: make faults")
     if stack.environment["KAISER_MQTT_BROKER"] == "nats":
         pytest.skip("NATS as the MQTT broker takes no flood: it writes each message to the disk by itself")
     [esp_id] = await asyncio.to_thread(stack.register, 1)
-    seconds = 10.0 if full else 4.0
+    seconds = 10.0
     async with trial(stack, "flood", verdicts, seed=seed) as run:
         quiet = len(run.sent_at)
         await run.flow(seconds)

@@ -93,11 +93,10 @@ def copy(image: Path, target: Path) -> None:
     subprocess.run(["cp", "--sparse=always", str(image), str(target)], check=True, timeout=120)
 
 
+@pytest.mark.long_form
 async def test_a_full_disk_refuses_and_goes_on_once_there_is_room(
-    disk: Disk, stack_on_disk: Stack, verdicts: Path, seed: int, full: bool
+    disk: Disk, stack_on_disk: Stack, verdicts: Path, seed: int
 ):
-    if not full:
-        pytest.skip("only in the long form: make faults")
     ballast = disk.mounted_at / "ballast"
     async with trial(stack_on_disk, "disk-full", verdicts, seed=seed, rate=RATE) as run:
         with ballast.open("wb") as file:
@@ -105,7 +104,7 @@ async def test_a_full_disk_refuses_and_goes_on_once_there_is_room(
             os.posix_fallocate(file.fileno(), 0, free - 200_000)
         run.note("the disk of NATS and PostgreSQL is full")
         try:
-            await run.flow(20.0 if full else 8.0)
+            await run.flow(20.0)
         finally:
             ballast.unlink()
         run.note("there is room again")

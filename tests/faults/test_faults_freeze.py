@@ -24,15 +24,14 @@ def commanded(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[S
             stack.stop()
 
 
+@pytest.mark.in_short_form(commanded={"nats"}, victim={"nats"}, seconds={9.0})  # make test has the others, with Mosquitto
 @pytest.mark.parametrize("seconds", [4.0, 9.0, 20.0])
 @pytest.mark.parametrize("victim", ["nats", "postgres", "mosquitto"])
 async def test_no_command_is_carried_out_after_its_deadline_however_long_a_server_stands_still(
-    commanded: Stack, victim: str, seconds: float, full: bool
+    commanded: Stack, victim: str, seconds: float
 ):
     if victim not in commanded.pids():
         pytest.skip(f"{victim} is no process of this stack")
-    if not full and seconds != 20.0:
-        pytest.skip("only in the long form: make faults")
     address = commanded.addresses["mqtt_host"], commanded.addresses["mqtt_port"]
     with (
         FirmwareA(address, f"ESP_{secrets.token_hex(4).upper()}", interval_s=0.3) as device,

@@ -9,7 +9,7 @@ from test_faults_kill import SERVERS, SERVICES
 from trial import trial
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_services_may_come_back_before_the_servers(stack: Stack, verdicts: Path, seed: int):
     running = stack.pids()
     order = [name for name in [*SERVICES, "postgres", "nats", "mosquitto"] if name in running]
@@ -19,10 +19,8 @@ async def test_services_may_come_back_before_the_servers(stack: Stack, verdicts:
         await run.recovered()
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
-async def test_the_broker_may_come_back_first_and_the_bus_last(stack: Stack, verdicts: Path, seed: int, full: bool):
-    if not full:
-        pytest.skip("only in the long form: make faults")
+@pytest.mark.long_form
+async def test_the_broker_may_come_back_first_and_the_bus_last(stack: Stack, verdicts: Path, seed: int):
     running = stack.pids()
     order = [name for name in ["mosquitto", *reversed(SERVICES), "postgres", "nats"] if name in running]
     async with trial(stack, "bus-last", verdicts, seed=seed) as run:

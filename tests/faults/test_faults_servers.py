@@ -13,7 +13,7 @@ from harness import Stack, wait_until
 from trial import RECOVERY_S, Trial, trial
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_a_database_that_only_reads_holds_the_store_up_and_loses_nothing(
     stack: Stack, verdicts: Path, seed: int, full: bool
 ):
@@ -52,7 +52,7 @@ FULL_BYTES = 2_000_000
 """More than a batch of ingest's (1,000 messages) needs, less than 10 s of traffic."""
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_a_full_stream_refuses_and_the_broker_keeps_the_rest(stack: Stack, verdicts: Path, seed: int, full: bool):
     async with trial(stack, "stream-full", verdicts, seed=seed) as run:
         before = await limit(stack, "SENSORS", FULL_BYTES)
@@ -94,7 +94,7 @@ async def size_of(stack: Stack, stream: str) -> int:
         await client.close()
 
 
-@pytest.mark.usefixtures("long_form_with_nats")
+@pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_a_backlog_is_worked_off_while_new_readings_come(stack: Stack, verdicts: Path, seed: int, full: bool):
     mosquitto = stack.environment["KAISER_MQTT_BROKER"] == "mosquitto"
     count = 20_000 if not full else 1_000_000 if mosquitto else 50_000
