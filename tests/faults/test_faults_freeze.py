@@ -24,7 +24,7 @@ def commanded(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[S
             stack.stop()
 
 
-@pytest.mark.in_short_form(commanded={"nats"}, victim={"nats"}, seconds={9.0})  # make test has the others, with Mosquitto
+@pytest.mark.in_short_form(commanded={"nats"}, victim={"nats"}, seconds={9.0})  # `make test` has those with Mosquitto
 @pytest.mark.parametrize("seconds", [4.0, 9.0, 20.0])
 @pytest.mark.parametrize("victim", ["nats", "postgres", "mosquitto"])
 async def test_no_command_is_carried_out_after_its_deadline_however_long_a_server_stands_still(

@@ -126,16 +126,30 @@ def target_of(stop: dict) -> dict:
 
 def free(rest: httpx.Client, crowd: Crowd) -> None:
     """Clear everything, until every device is free."""
+    said: list[str] = []
+
+    def clear(stop: dict) -> str:
+        answer = rest.post(CLEAR, json=target_of(stop))
+        return f"{answer.status_code} {answer.text[:200]}"
 
     def once() -> bool:
         try:
             with ThreadPoolExecutor(8) as at_once:
-                list(at_once.map(lambda stop: rest.post(CLEAR, json=target_of(stop)), in_force(rest)))
+                said[:] = at_once.map(clear, in_force(rest))
             return not in_force(rest) and not crowd.stopped()
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            said[:] = [repr(error)]
             return False
 
-    wait_until(once, "everything is cleared", REST_S)
+    try:
+        wait_until(once, "everything is cleared", REST_S)
+    except AssertionError as error:
+        stops, esp_ids = in_force(rest), sorted(crowd.stopped())
+        heard = {esp_id: crowd.emergencies(esp_id)[-4:] for esp_id in esp_ids[:2]}
+        raise AssertionError(
+            f"{error}: {len(esp_ids)} devices are stopped, {len(stops)} stops in force, as {stops[:2]};"
+            f" heard {heard}; answered last {said[:2]}"
+        ) from None
 
 
 @pytest.fixture
