@@ -10,7 +10,7 @@ import pytest
 from harness import ROOT, Stack
 from kaiser_stack import mosquitto
 from oracle import Judgement
-from trial import SETTINGS, Report, line
+from trial import IS_FULL, SETTINGS, Report, line
 
 VERDICTS = ROOT / ".faults"
 
@@ -20,14 +20,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     trials = [item for item in items if here in item.path.parents]
     for item in trials:
         item.add_marker(pytest.mark.faults)
-        item.add_marker(pytest.mark.timeout(900))
-    if not _is_full():
+        item.add_marker(pytest.mark.timeout(1200))
+    if not IS_FULL:
         config.hook.pytest_deselected(items=[item for item in trials if not _is_short(item)])
         items[:] = [item for item in items if here not in item.path.parents or _is_short(item)]
-
-
-def _is_full() -> bool:
-    return os.environ.get("FAULTS", "short") == "full"
 
 
 def _is_short(item: pytest.Item) -> bool:
@@ -62,7 +58,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def full() -> bool:
     """Whether the long form is asked for: FAULTS=full."""
-    return _is_full()
+    return IS_FULL
 
 
 @pytest.fixture(scope="session")
