@@ -113,7 +113,7 @@ def test_the_dockerfile_asks_nothing_of_a_registry_but_its_base_image():
     assert "# syntax=" not in text
     assert not re.search(r"index-url|PIP_|trusted-host|https?://", text)
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == [
-        *("${PYTHON_IMAGE}", "dependencies"),
+        *("${PYTHON_IMAGE}", "dependencies", "dependencies"),
         *("${PYTHON_IMAGE}", "sbom-tool"),
         "${PYTHON_IMAGE}",
     ]
