@@ -16,6 +16,8 @@ import yaml
 from harness import wait_until
 from kaiser_common.topics import LEGACY_TEMPLATES, TEMPLATES, filters, is_downlink
 from kaiser_deploy import devices
+from kaiser_factory_dialect.catalogue import ROWS
+from kaiser_factory_dialect.filters import subscriptions
 from secured import DEPLOY, Secured
 
 ONE, OTHER = "ESP_0A1B2C3D", "ESP_FFFFFFFF"
@@ -80,7 +82,13 @@ def concrete(template: str, esp_id: str) -> str:
 def test_ingest_may_read_exactly_the_filters_that_it_subscribes():
     lines = (DEPLOY / "mosquitto/access.conf").read_text().split("user kaiser-ingest")[1].split("\n\n")[0].splitlines()
     readable = {line.removeprefix("topic read ") for line in lines if line.startswith("topic read ")}
-    assert readable == {*filters(), "$SYS/broker/publish/messages/dropped"}
+    assert readable == {*filters(), *subscriptions(), "$SYS/broker/publish/messages/dropped"}
+    writable = {line.removeprefix("topic write ") for line in lines if line.startswith("topic write ")}
+    levels = {"{i}": "uagv", "{v}": "v2", "{m}": "+", "{s}": "+", "{n}": "+"}
+    commands = {row.template for row in ROWS if row.direction in {"in", "both"}}
+    assert {each for each in writable if not each.startswith("kaiser/")} == {
+        "/".join(levels.get(level, level) for level in template.split("/")) for template in commands
+    }
 
 
 def test_a_device_publishes_as_itself_in_every_way_that_it_has(broker, passwords):

@@ -68,6 +68,8 @@ class Outgoing(NamedTuple):
     msg_id: str
     traceparent: str = ""
     """Of a sampled message the trace it belongs to."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further headers; neither names nor values have line breaks."""
 
 
 class Bus:
@@ -262,6 +264,7 @@ def _headers(message: Outgoing) -> dict[str, str]:
     headers = {"Nats-Msg-Id": message.msg_id}
     if message.traceparent:
         headers["traceparent"] = message.traceparent
+    headers.update(message.headers)
     return headers
 
 

@@ -11,6 +11,7 @@ from kaiser_common.errors import Code
 from kaiser_common.lease import Grant, Lease
 from kaiser_common.mirror import Mirror
 from kaiser_common.rpc import Caller, Method, Nothing, RpcError, serve, tell_status
+from kaiser_common.schemas.api.factory import EnvironmentStatus
 from kaiser_common.schemas.api.rejected import RejectedQuery, ReplayRequest
 from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
 from kaiser_common.schemas.device import DeviceRecord
@@ -21,6 +22,9 @@ from prometheus_client import REGISTRY
 from kaiser_ingest.alive import Heard
 from kaiser_ingest.clocks import WrongClock
 from kaiser_ingest.connection import Session, SwitchFailed
+from kaiser_ingest.environments import Environments
+from kaiser_ingest.factory_dialect import FactoryDialect
+from kaiser_ingest.factory_exit import FactoryExit
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.outbox import Outbox
 from kaiser_ingest.pipeline import Pipeline
@@ -58,6 +62,16 @@ async def work(service: Service, settings: IngestSettings) -> None:
             known.presence.heard(esp_id for _, esp_id in devices)
             heard.add(devices)
 
+        dialect, environments = None, None
+        if settings.has_factory:
+            dialect = FactoryDialect(
+                settings.vda5050_interfaces,
+                settings.observe,
+                settings.device_filters(),
+                lambda event, text, topic: events.tell(event, "warning", text, topic=topic[:128]),
+            )
+            environments = Environments(bus)
+
         def pipeline_of(session: Session) -> Pipeline:
             return Pipeline(
                 bus,
@@ -69,11 +83,12 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 on_heard=on_heard,
                 on_wrong_clock=lambda wrong: tell_wrong_clock(events, wrong),
                 tracer=service.tracer,
+                factory=dialect,
             )
 
-        memory = Memory(bus)
-        session = Session(settings, pipeline_of, memory, events)
-        holder = Holder(bus, session, events, known, memory, settings)
+        memory = Memory(bus, "" if settings.has_devices else "factory.")
+        session = Session(settings, pipeline_of, memory, events, dialect, environments)
+        holder = Holder(bus, session, events, known, memory, settings, dialect, environments)
         REGISTRY.register(session.pipeline.accounts)
         service.check("nats", bus.round_trip)
         service.check("mqtt", holder.check)
@@ -142,8 +157,13 @@ class Holder:
         known: KnownDevices,
         memory: Memory,
         settings: IngestSettings,
+        dialect: FactoryDialect | None = None,
+        environments: Environments | None = None,
     ) -> None:
         self._bus = bus
+        self._settings = settings
+        self._dialect = dialect
+        self._environments = environments
         self._known = known
         self._memory = memory
         self._session = session
@@ -173,7 +193,7 @@ class Holder:
 
     async def _hold(self, service: Service, grant: Grant) -> None:
         stops = await self._stops()
-        outboxes = [
+        outboxes: list[Outbox | FactoryExit] = [
             Outbox(
                 self._bus,
                 self._session,
@@ -185,8 +205,12 @@ class Holder:
                 is_offline=self._known.presence.is_offline,
             )
             for spec in (INGEST_OUTBOX, INGEST_URGENT)
+            if self._settings.has_devices
         ]
-        async with serve(self._bus, "ingest", self._methods()), asyncio.TaskGroup() as tasks:
+        if (exit_ := self._factory_exit()) is not None:
+            outboxes.append(exit_)
+        name = "ingest" if self._settings.has_devices else "ingest-factory"
+        async with serve(self._bus, name, self._methods()), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(self._lease.keep(grant), name="lease")
             connecting = tasks.create_task(self._connect(grant), name="session")
             sending = [tasks.create_task(outbox.run(service), name="outbox") for outbox in outboxes]
@@ -208,6 +232,20 @@ class Holder:
         self._session.pipeline.hold(await last_packs(self._bus), lambda: grant.valid_until)
         await self._session.run()
 
+    def _factory_exit(self) -> FactoryExit | None:
+        """The way out to the factory, where its dialect is spoken."""
+        if self._dialect is None or self._environments is None:
+            return None
+        environments = self._environments
+        return FactoryExit(
+            self._bus,
+            self._session,
+            self._events,
+            self._dialect,
+            lambda: environments.current,
+            self._settings.vda5050_interfaces,
+        )
+
     async def _stops(self) -> StopOrder:
         """The stops that went out, as the last holder of the lease stored them."""
         stops = StopOrder()
@@ -218,7 +256,7 @@ class Holder:
             log.error("stops_unreadable", error=str(error))
         return stops
 
-    async def _leave(self, outboxes: Sequence[Outbox], sending: Sequence[asyncio.Task[None]]) -> None:
+    async def _leave(self, outboxes: Sequence[Outbox | FactoryExit], sending: Sequence[asyncio.Task[None]]) -> None:
         """Stop in order: nothing new from the outbox, finish what was received, DISCONNECT."""
         for outbox in outboxes:
             outbox.stop()
@@ -231,11 +269,31 @@ class Holder:
             "rejected_replay": Method(ReplayRequest, self._rejected.replay),
             "mqtt_profiles": Method(Nothing, self._profiles),
             "switch_profile": Method(SwitchProfile, self._switch),
+            "environment": Method(Nothing, self._environment),
         }
 
     async def _profiles(self, _: Nothing, __: Caller) -> MqttProfiles:
         session = self._session
         return MqttProfiles(active=session.active, profiles=sorted(session.profiles))
+
+    async def _environment(self, _: Nothing, __: Caller) -> EnvironmentStatus:
+        """The factory's environment. RpcError 404: the dialect is off; 503: none was entered yet."""
+        if self._environments is None:
+            raise RpcError(404, Code.PROCESSING_FAILED, "the factory's dialect is off: see KAISER_MQTT_DIALECTS")
+        found, session = self._environments.current, self._session
+        if found is None:
+            raise RpcError(503, Code.BROKER_UNAVAILABLE, "no environment of the factory was entered yet")
+        return EnvironmentStatus(
+            env=found.env,
+            kind=found.kind,
+            epoch=found.epoch,
+            broker=found.broker,
+            since=found.since,
+            connected_since=session.connected_since,
+            client_id=session.client_id(),
+            session_present=session.session_present,
+            profiles=sorted(session.profiles),
+        )
 
     async def _switch(self, request: SwitchProfile, caller: Caller) -> MqttProfiles:
         """Answers once the new broker is up; 502 with the reason if it is not within 30 s."""

@@ -14,10 +14,12 @@ import structlog
 from kaiser_common.bus import end_if_cancelled
 from kaiser_common.errors import Code
 from kaiser_common.schemas.device import ServerStatus
-from kaiser_common.topics import Kind, build, filters
+from kaiser_common.topics import Kind, build
 
 from kaiser_ingest import backoff, metrics, reason_codes
-from kaiser_ingest.frames import Incoming
+from kaiser_ingest.environments import Environments, EnvironmentUnknown
+from kaiser_ingest.factory_dialect import KEPT_PACKET_BYTES, FactoryDialect
+from kaiser_ingest.frames import MAX_KEPT_BYTES, Incoming
 from kaiser_ingest.memory import Memory
 from kaiser_ingest.mqtt import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt_client import Closed, ConnectionLost, Publication
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 PROBE_TIMEOUT_S = 5.0
 DRAIN_S = 5.0
 _KICKS = 2
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+"""Most bytes of payloads received and not yet stored, before the socket is not read any more."""
 
 
 class Loss(StrEnum):
@@ -56,16 +60,23 @@ class Session:
         pipeline_of: Callable[["Session"], Pipeline],
         memory: Memory,
         events: SystemEvents,
+        factory: FactoryDialect | None = None,
+        environments: Environments | None = None,
     ) -> None:
         self._settings = settings
+        self._factory = factory
+        self._environments = environments
         self._memory = memory
         self._events = events
         self._pipeline = pipeline_of(self)
-        self._wanted = frozenset(each for kaiser_id in settings.mqtt_kaiser_ids for each in filters(kaiser_id))
+        self._wanted = factory.wanted() if factory is not None else settings.device_filters()
         self.profiles: Mapping[str, Profile] = settings.profiles()
         self.active = settings.mqtt_profile
         self.last_error = "not connected yet"
         self.failures = 0
+        self.connected_since: int | None = None
+        """ms since 1970; None while there is no connection."""
+        self.session_present: bool | None = None
         self._mqtt5: dict[str, bool] = {}
         self._kicks = 0
         self._current: MqttConnection | None = None
@@ -92,6 +103,10 @@ class Session:
         except TimeoutError:
             return None
         return self._current
+
+    def client_id(self) -> str:
+        """The client id at the broker of the active profile."""
+        return self.profiles[self.active].client_id or f"kaiser-ingest-{self._settings.site}"
 
     async def run(self) -> None:
         """Connect, and connect again, for ever."""
@@ -178,7 +193,7 @@ class Session:
     def on_messages(self, messages: Sequence[Incoming]) -> None:
         """Take what the connection received; over the window the socket is not read any more."""
         self._pipeline.offer(messages)
-        if not self._paused and self._pipeline.in_flight > self._settings.ingest_window and self._current is not None:
+        if not self._paused and self._is_full() and self._current is not None:
             self._paused = True
             self._current.pause()
             metrics.READER_PAUSES.inc()
@@ -191,9 +206,16 @@ class Session:
         packet_ids = [each.packet_id for each in messages if each.qos and each.generation == connection.generation]
         if packet_ids:
             connection.acknowledge(packet_ids)
-        if self._paused and self._pipeline.in_flight <= self._settings.ingest_window * 3 // 4:
+        if self._paused and not self._is_full(0.75):
             self._paused = False
             connection.resume()
+
+    def _is_full(self, share: float = 1.0) -> bool:
+        """Whether this share of the window, or of the bytes that may be in flight, is in use."""
+        return (
+            self._pipeline.in_flight > self._settings.ingest_window * share
+            or self._pipeline.in_flight_bytes > MAX_IN_FLIGHT_BYTES * share
+        )
 
     async def _leave_for(self, name: str) -> None:
         old, new = self.profiles[self.active], self.profiles[name]
@@ -210,6 +232,7 @@ class Session:
         profile = self.profiles[name]
         self._generation += 1
         self._paused = False
+        await self._enter(name, profile)
         connection = MqttConnection(
             profile,
             client_id=profile.client_id or f"kaiser-ingest-{self._settings.site}",
@@ -220,6 +243,7 @@ class Session:
             session_expiry_s=self._settings.mqtt_session_expiry_s,
             will_delay_s=self._settings.mqtt_will_delay_s,
             receive_maximum=self._settings.ingest_window,
+            kept_bytes=MAX_KEPT_BYTES if self._factory is None else KEPT_PACKET_BYTES,
             on_messages=self.on_messages,
         )
         self._current = connection
@@ -240,6 +264,16 @@ class Session:
             raise ConnectFailed("the profile was switched meanwhile")
         self._is_up(connection, name, session_present, expected=known_filters is not None)
         return connection
+
+    async def _enter(self, name: str, profile: Profile) -> None:
+        """Enter the environment of this profile before any message of its broker can come. Raises ConnectFailed."""
+        if self._factory is None or self._environments is None:
+            return
+        try:
+            entered = await self._environments.enter(name, profile.kind_of(name), profile.address)
+        except EnvironmentUnknown as error:
+            raise ConnectFailed(f"the environment {name} cannot be entered: {error}") from error
+        self._factory.enter(entered, self._generation)
 
     async def _subscribe(self, connection: MqttConnection, name: str, known: frozenset[str] | None) -> None:
         """Subscribe to what is wanted, drop what an earlier version subscribed."""
@@ -264,6 +298,8 @@ class Session:
 
     def _is_up(self, connection: MqttConnection, name: str, session_present: bool, *, expected: bool) -> None:
         metrics.SESSION_PRESENT.set(session_present)
+        self.session_present = session_present
+        self.connected_since = time.time_ns() // 1_000_000
         if expected and not session_present:
             metrics.SESSIONS_LOST.inc()
             log.error("mqtt_session_lost", profile=name, hint="the broker forgot our session and what it had queued")
@@ -290,6 +326,7 @@ class Session:
         closed = await connection.closed()
         left = not self._up.is_set()
         self._up.clear()
+        self.connected_since = None
         metrics.CONNECTED.set(0)
         self._pipeline.forget(connection.generation)
         self._current = None

@@ -31,10 +31,11 @@ class Incoming(NamedTuple):
 
 
 class PacketSplitter:
-    """Splits what a connection receives. Holds at most one incomplete packet, of at most MAX_KEPT_BYTES."""
+    """Splits what a connection receives. Holds at most one incomplete packet, of at most kept_bytes."""
 
-    def __init__(self, mqtt5: bool, generation: int) -> None:
+    def __init__(self, mqtt5: bool, generation: int, kept_bytes: int = MAX_KEPT_BYTES) -> None:
         self._mqtt5 = mqtt5
+        self._kept_bytes = kept_bytes
         self._generation = generation
         self._rest = b""
         self._skip = 0
@@ -61,7 +62,7 @@ class PacketSplitter:
                     break
             stop = start + length
             if stop > end:
-                if length <= MAX_KEPT_BYTES or end - start < MAX_KEPT_BYTES:
+                if length <= self._kept_bytes or end - start < self._kept_bytes:
                     break
                 self._skip = stop - end
                 stop = end

@@ -20,8 +20,10 @@ _STOPS_KEY = "stops"
 class Memory:
     """Reads and writes the bucket `ingest`. While NATS is away it knows nothing and says so in the log."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, prefix: str = "") -> None:
+        """`prefix` of every key: that of an ingest beside another one."""
         self._bus = bus
+        self._prefix = prefix
 
     async def profile(self) -> str | None:
         """The profile that was switched to last."""
@@ -53,7 +55,7 @@ class Memory:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
-                return (await bucket.get(key)).value
+                return (await bucket.get(self._prefix + key)).value
         except KeyNotFoundError:
             return None
         except (NatsError, OSError, TimeoutError) as error:
@@ -64,6 +66,6 @@ class Memory:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
-                await bucket.put(key, value)
+                await bucket.put(self._prefix + key, value)
         except (NatsError, OSError, TimeoutError) as error:
             log.warning("memory_not_written", key=key, reason=str(error) or type(error).__name__)

@@ -40,6 +40,21 @@ STREAM_MESSAGES = Gauge("kaiser_ingest_stream_messages", "Messages in a stream."
 STREAM_LIMIT = Gauge("kaiser_ingest_stream_limit_bytes", "Size at which a stream is full.", ["stream"])
 EVENTS_DROPPED = Counter("kaiser_ingest_events_dropped_total", "System events lost because NATS was away.")
 
+FACTORY_MESSAGES = Counter(
+    "kaiser_ingest_factory_messages_total", "Messages of the factory, by kind and result.", ["kind", "result"]
+)
+FACTORY_ODDITIES = Counter(
+    "kaiser_ingest_factory_oddities_total", "What was tolerated in messages of the factory, by what it was.", ["odd"]
+)
+FACTORY_UNKNOWN_FIELDS = Counter(
+    "kaiser_ingest_factory_unknown_fields_total", "Fields of the factory's messages that nothing reads.", ["kind"]
+)
+FACTORY_SENT = Counter(
+    "kaiser_ingest_factory_sent_total",
+    "Messages to the factory, by lane and how their publication ended.",
+    ["lane", "outcome"],
+)
+
 ACK_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 
 

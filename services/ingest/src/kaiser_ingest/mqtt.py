@@ -44,6 +44,7 @@ class MqttConnection:
         session_expiry_s: int,
         will_delay_s: int,
         receive_maximum: int,
+        kept_bytes: int,
         on_messages: Callable[[list[Incoming]], None],
     ) -> None:
         self.mqtt5 = mqtt5
@@ -55,6 +56,7 @@ class MqttConnection:
         self._session_expiry_s = session_expiry_s
         self._will_delay_s = will_delay_s
         self._receive_maximum = receive_maximum
+        self._kept_bytes = kept_bytes
         self._on_messages = on_messages
         self._client: MqttClient | None = None
 
@@ -196,7 +198,7 @@ class MqttConnection:
         return MqttClient(
             self._profile.host,
             self._profile.port,
-            splitter=PacketSplitter(self.mqtt5, self.generation),
+            splitter=PacketSplitter(self.mqtt5, self.generation, self._kept_bytes),
             on_messages=self._on_messages,
             identifier=self._client_id,
             keepalive=self._keepalive_s,

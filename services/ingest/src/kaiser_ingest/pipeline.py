@@ -25,6 +25,7 @@ from kaiser_common.tracing import Tracer, traceparent_of
 
 from kaiser_ingest.admission import Registered, admit
 from kaiser_ingest.clocks import ClockWatch, ServerTimes, WrongClock
+from kaiser_ingest.factory_dialect import FactoryDialect, Taken
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds, RecentIds
 from kaiser_ingest.metrics import Accounts, Result
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 UNKNOWN_KIND = "unknown"
+FACTORY_KIND = "factory"
+"""All messages that are no devices' are accounted together; the factory's own metric has their kinds."""
 DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 """Where Mosquitto tells how many messages it has dropped since it started; no message of a device."""
 _DROPPED_TOPIC = DROPPED_TOPIC.encode()
@@ -59,6 +62,8 @@ class _Batch:
 
     sensors: dict[str, Outgoing] = field(default_factory=dict)
     devices: dict[str, Outgoing] = field(default_factory=dict)
+    factory: dict[str, Outgoing] = field(default_factory=dict)
+    topics: dict[str, Outgoing] = field(default_factory=dict)
     rejected: dict[str, Outgoing] = field(default_factory=dict)
     events: dict[str, Outgoing] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
@@ -86,8 +91,10 @@ class Pipeline:
         on_heard: Callable[[dict[tuple[str, str], int]], None],
         on_wrong_clock: Callable[[WrongClock], None] = lambda _: None,
         tracer: Tracer | None = None,
+        factory: FactoryDialect | None = None,
     ) -> None:
         self._bus = bus
+        self._factory = factory
         self._registered = registered
         self._retention_ms = retention_ms
         self._batch_size = batch_size
@@ -99,6 +106,8 @@ class Pipeline:
         self._waiting: deque[Incoming] = deque()
         self._under_way: list[Incoming] = []
         self._qos0 = 0
+        self.in_flight_bytes = 0
+        """Bytes of the payloads received and not yet stored."""
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -134,6 +143,7 @@ class Pipeline:
                     self._finish_unpublished(kind, "overflow")
                     continue
                 self._qos0 += 1
+            self.in_flight_bytes += len(message.payload)
             self._waiting.append(message)
         if self._waiting:
             self._idle.clear()
@@ -144,6 +154,7 @@ class Pipeline:
         kept: deque[Incoming] = deque()
         for message in self._waiting:
             if message.qos and message.generation == generation:
+                self.in_flight_bytes -= len(message.payload)
                 self._finish_unpublished(_kind(message.topic), "connection_lost")
             else:
                 kept.append(message)
@@ -207,6 +218,9 @@ class Pipeline:
         batch = _Batch(comes_again=any(message.qos for message in messages))
         for message in messages:
             topic = _decoded(message.topic)
+            if self._factory is not None and self._factory.takes(message.topic):
+                self._sort_factory(self._factory.take(message, topic, self._id(message, 0)), batch)
+                continue
             outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
             oldest_ms = message.received_at_ms - self._retention_ms
             outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
@@ -229,6 +243,21 @@ class Pipeline:
         if not outcomes:
             batch.ignored.append("empty")
         batch.results.append(result)
+
+    def _sort_factory(self, taken: Taken, batch: _Batch) -> None:
+        """Put what became of a message of the factory where it belongs."""
+        for outgoing, part in (
+            (taken.message, batch.factory),
+            (taken.as_it_came, batch.topics),
+            (taken.rejected, batch.rejected),
+        ):
+            if outgoing is not None and outgoing.msg_id not in self._stored_ids:
+                part.setdefault(outgoing.msg_id, outgoing)
+        if taken.code is not None:
+            batch.codes.append(taken.code)
+        if taken.reason is not None:
+            batch.ignored.append(taken.reason)
+        batch.results.append(taken.result)
 
     def _take_accepted(self, accepted: Accepted, message: Incoming, index: int, batch: _Batch) -> None:
         """Put a good message on its way, unless it was stored just now, and note what is odd about it."""
@@ -284,7 +313,9 @@ class Pipeline:
         a while must not publish them behind the next holder, because JetStream does not know a reading by its id.
         """
         packs = to_packs(batch.sensors.values(), self._bus.message_id)
-        others = [list(part.values()) for part in (batch.devices, batch.rejected, batch.events)]
+        others = [
+            list(part.values()) for part in (batch.devices, batch.factory, batch.topics, batch.rejected, batch.events)
+        ]
         parts = [(part, ordered) for part, ordered in ((packs, False), *((part, True) for part in others)) if part]
         while parts:
             end_if_cancelled()
@@ -314,6 +345,7 @@ class Pipeline:
         kept: list[Incoming] = []
         for message in self._under_way:
             if message.qos:
+                self.in_flight_bytes -= len(message.payload)
                 self._finish_unpublished(_kind(message.topic), "lease_lost")
             else:
                 kept.append(message)
@@ -323,6 +355,8 @@ class Pipeline:
         done, self._under_way = self._under_way, []
         self._stored_ids.add(batch.sensors)
         self._stored_ids.add(batch.devices)
+        self._stored_ids.add(batch.topics)
+        self.in_flight_bytes -= sum(len(message.payload) for message in done)
         now_ms = time.time_ns() // 1_000_000
         self._qos0 -= sum(message.qos == 0 for message in done)
         accounts = self.accounts
@@ -363,7 +397,7 @@ def _parsed_kind(topic: bytes) -> str:
     try:
         return parse(_decoded(topic)).kind.value
     except Rejected:
-        return UNKNOWN_KIND
+        return UNKNOWN_KIND if topic.startswith(b"kaiser/") else FACTORY_KIND
 
 
 _LONGEST_CACHED = 128

@@ -3,11 +3,12 @@
 import ssl
 from pathlib import Path
 
+from kaiser_common.schemas.factory import EnvironmentKind
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Profile(BaseModel):
-    """One MQTT broker. An empty client_id means kaiser-ingest-<site>."""
+    """One MQTT broker. An empty client_id means kaiser-ingest-<site>. kind: of the factory's environment there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,6 +22,13 @@ class Profile(BaseModel):
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
     client_id: str = ""
+    kind: EnvironmentKind | None = None
+
+    def kind_of(self, name: str) -> EnvironmentKind:
+        """The kind of environment: as set, else by the profile's name, else live."""
+        if self.kind is not None:
+            return self.kind
+        return "mock" if name == "mock" else "replay" if name == "replay" else "live"
 
     @property
     def address(self) -> str:

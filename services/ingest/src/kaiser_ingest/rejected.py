@@ -20,6 +20,7 @@ from kaiser_common.schemas.api.rejected import (
 )
 from kaiser_common.schemas.event import RejectedMessage
 from kaiser_common.subjects import REJECTED
+from kaiser_factory_dialect.subjects import token
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic_core import to_json
@@ -78,6 +79,10 @@ class RejectedMessages:
         except (NatsError, TimeoutError) as error:
             raise BusUnavailable(str(error) or type(error).__name__) from error
         message = RejectedMessage.model_validate_json(stored.data or b"")
+        if message.esp_id is None and not message.topic.startswith("kaiser/"):
+            raise RpcError(
+                422, Code.UNKNOWN_TOPIC, "a message of the factory is not replayed: the factory sends it again"
+            )
         payload = base64.b64decode(message.payload_base64)
         oldest_ms = time.time_ns() // 1_000_000 - self._retention_ms
         outcomes = admit(validate(message.topic, payload, message.received_at), self._registered, oldest_ms, payload)
@@ -113,7 +118,8 @@ class RejectedMessages:
 
 
 def _subject(query: RejectedQuery) -> str:
-    return f"rejected.{query.code if query.code is not None else '*'}.{query.esp_id or '*'}"
+    whose = query.esp_id or (token(query.serial) if query.serial is not None else "*")
+    return f"rejected.{query.code if query.code is not None else '*'}.{whose}"
 
 
 def _item(delivery: Delivery, encoding: str) -> RejectedItem:
@@ -134,5 +140,6 @@ def _item(delivery: Delivery, encoding: str) -> RejectedItem:
         message=message.message,
         field=message.field,
         esp_id=message.esp_id,
+        serial=message.serial,
         received_at=message.received_at,
     )

@@ -1,11 +1,17 @@
 """Settings of ingest."""
 
+import re
 from pathlib import Path
+from typing import Literal, Self
 
 from kaiser_common.settings import CommonSettings
-from pydantic import Field, SecretStr
+from kaiser_common.topics import filters
+from kaiser_factory_dialect.filters import fault
+from pydantic import Field, SecretStr, model_validator
 
 from kaiser_ingest.profiles import Profile
+
+Dialect = Literal["esp", "factory"]
 
 
 class IngestSettings(CommonSettings):
@@ -28,6 +34,15 @@ class IngestSettings(CommonSettings):
     )
     mqtt_kaiser_ids: tuple[str, ...] = Field(
         default=("+",), description='Sites whose devices are served, JSON: ["god"]; ["+"] serves all.'
+    )
+    mqtt_dialects: tuple[Dialect, ...] = Field(
+        default=("esp",), min_length=1, description='What is spoken at the broker, JSON: ["esp"], ["esp", "factory"].'
+    )
+    observe: tuple[str, ...] = Field(
+        default=(), description='More topic filters whose messages the factory keeps as they come, JSON: ["#"].'
+    )
+    vda5050_interfaces: tuple[str, ...] = Field(
+        default=("uagv",), description="Interface names of VDA 5050 vehicles, JSON."
     )
     mqtt_keepalive_s: int = Field(default=30, ge=5, le=3600, description="MQTT keep alive.")
     mqtt_session_expiry_s: int = Field(
@@ -59,6 +74,34 @@ class IngestSettings(CommonSettings):
     sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept; older are rejected.")
     ingest_digest_s: float = Field(default=5.0, gt=0, description="Time between two digests of the devices heard.")
 
+    @model_validator(mode="after")
+    def _check_factory(self) -> Self:
+        """The name of a profile is a token of the factory's subjects, and a filter must mean what it says."""
+        if "factory" in self.mqtt_dialects:
+            for name in self.profiles():
+                if not re.fullmatch(r"[a-z0-9_-]{1,16}", name):
+                    raise ValueError(f"with the factory's dialect a profile has 1 to 16 of a-z 0-9 _ -, not {name!r}")
+        for each in self.observe:
+            if (wrong := fault(each)) is not None:
+                raise ValueError(f"KAISER_OBSERVE: {each!r}: {wrong}")
+        return self
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether ESP32 devices speak at this broker."""
+        return "esp" in self.mqtt_dialects
+
+    @property
+    def has_factory(self) -> bool:
+        """Whether the factory speaks at this broker."""
+        return "factory" in self.mqtt_dialects
+
+    def device_filters(self) -> frozenset[str]:
+        """The topic filters of the devices that are served; none without their dialect."""
+        if not self.has_devices:
+            return frozenset()
+        return frozenset(each for kaiser_id in self.mqtt_kaiser_ids for each in filters(kaiser_id))
+
     def profiles(self) -> dict[str, Profile]:
         """Every broker profile by name; `live` is the one of the single settings unless named otherwise."""
         live = Profile(
@@ -72,5 +115,6 @@ class IngestSettings(CommonSettings):
             tls_certificate_file=self.mqtt_tls_certificate_file,
             tls_key_file=self.mqtt_tls_key_file,
             client_id=self.mqtt_client_id,
+            kind="live",
         )
         return {"live": live, **self.mqtt_profiles}

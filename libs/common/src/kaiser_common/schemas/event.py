@@ -224,7 +224,10 @@ EVENT_MODELS: dict[EventType, type[BaseModel]] = {
 
 
 class RejectedMessage(BaseModel):
-    """A message that was put aside, with the reason. received_at in ms; the payload is base64, byte for byte."""
+    """A message that was put aside, with the reason. received_at in ms; the payload is base64, byte for byte.
+
+    serial: of a module, AGV or TXT of the factory.
+    """
 
     model_config = FROZEN
 
@@ -234,6 +237,7 @@ class RejectedMessage(BaseModel):
     message: str
     field: str | None = None
     esp_id: str | None = None
+    serial: str | None = None
     received_at: int
 
 

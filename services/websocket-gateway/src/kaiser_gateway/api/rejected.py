@@ -19,13 +19,17 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def list_rejected(
         code: Annotated[int | None, Query(ge=5000, le=5999)] = None,
         esp_id: Annotated[str | None, Query(pattern=r"^[A-Z0-9_]{1,32}$")] = None,
+        serial: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = None,
         cursor: Annotated[int | None, Query(ge=1, le=2**53)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         encoding: Encoding = "text",
         caller: Caller = operator,
     ) -> RejectedPage:
-        """What was put aside in the last seven days, newest first, each with the reason."""
-        query = RejectedQuery(code=code, esp_id=esp_id, before=cursor, limit=limit, encoding=encoding)
+        """What was put aside in the last seven days, newest first, each with the reason.
+
+        serial: of a module, AGV or TXT of the factory, in place of esp_id.
+        """
+        query = RejectedQuery(code=code, esp_id=esp_id, serial=serial, before=cursor, limit=limit, encoding=encoding)
         return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)
 
     @routes.post("/{seq}/replay")

@@ -10,12 +10,16 @@ Encoding = Literal["text", "base64"]
 
 
 class RejectedQuery(BaseModel):
-    """Which rejected messages: of a code, of a device, older than `before` (a seq, from next_cursor)."""
+    """Which rejected messages: of a code, of a device, older than `before` (a seq, from next_cursor).
+
+    serial: of a module, AGV or TXT of the factory, in place of esp_id.
+    """
 
     model_config = FROZEN
 
     code: int | None = None
     esp_id: str | None = Field(default=None, pattern=r"^[A-Z0-9_]{1,32}$")
+    serial: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
     before: int | None = Field(default=None, ge=1)
     limit: int = Field(default=100, ge=1, le=1000)
     encoding: Encoding = "text"
@@ -34,6 +38,7 @@ class RejectedItem(BaseModel):
     message: str
     field: str | None = None
     esp_id: str | None = None
+    serial: str | None = None
     received_at: int
 
 

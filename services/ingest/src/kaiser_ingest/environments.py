@@ -1,0 +1,77 @@
+"""The environment of the factory: the broker profile in force, its kind, and an epoch that grows at every switch."""
+
+import asyncio
+import time
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.schemas.factory import EnvironmentKind, FactoryEnvironment
+from kaiser_common.subjects import INGEST_BUCKET
+from nats.errors import Error as NatsError
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+from pydantic import ValidationError
+
+log = structlog.get_logger()
+
+KEY = "environment"
+_TIMEOUT_S = 3.0
+_TRIES = 3
+
+
+class EnvironmentUnknown(Exception):
+    """NATS does not say which environment was in force, so none can be entered."""
+
+
+class Environments:
+    """Reads and writes the key `environment` of the bucket `ingest`.
+
+    The key is written by compare-and-set, so two processes never give one epoch to two environments. Killed between
+    the write and the connection: the next process finds the environment entered and connects to it.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.current: FactoryEnvironment | None = None
+
+    async def enter(self, env: str, kind: EnvironmentKind, broker: str) -> FactoryEnvironment:
+        """The environment of this name, with a new epoch unless it was in force. Raises EnvironmentUnknown."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                for _ in range(_TRIES):
+                    entered = await self._try(env, kind, broker)
+                    if entered is not None:
+                        self.current = entered
+                        return entered
+        except (NatsError, OSError, TimeoutError) as error:
+            raise EnvironmentUnknown(str(error) or type(error).__name__) from error
+        raise EnvironmentUnknown("another process enters environments at the same time")
+
+    async def _try(self, env: str, kind: EnvironmentKind, broker: str) -> FactoryEnvironment | None:
+        """None: another process was faster."""
+        bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
+        before, revision = None, 0
+        try:
+            entry = await bucket.get(KEY)
+        except KeyNotFoundError:
+            pass
+        else:
+            before, revision = _read(entry.value or b""), entry.revision or 0
+        if before is not None and (before.env, before.kind, before.broker) == (env, kind, broker):
+            return before
+        epoch = 1 if before is None else before.epoch + 1
+        entered = FactoryEnvironment(env=env, kind=kind, epoch=epoch, broker=broker, since=int(time.time() * 1000))
+        body = entered.model_dump_json().encode()
+        try:
+            await (bucket.update(KEY, body, last=revision) if revision else bucket.create(KEY, body))
+        except KeyWrongLastSequenceError:
+            return None
+        log.info("factory_environment_entered", env=env, kind=kind, epoch=epoch)
+        return entered
+
+
+def _read(value: bytes) -> FactoryEnvironment | None:
+    try:
+        return FactoryEnvironment.model_validate_json(value)
+    except ValidationError as error:
+        log.error("environment_unreadable", error=str(error))
+        return None

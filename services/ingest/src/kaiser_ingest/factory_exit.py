@@ -1,0 +1,330 @@
+"""OUTBOX to the factory's broker: commands at most once, messages of the mock factory and of replays in order.
+
+Each message passes the guard of its lane (kaiser_factory_dialect.lanes). A command is acknowledged on the bus, and
+said to be unconfirmed, before it is written to the socket: whatever process is killed at whatever point, no command is
+written twice, and none is written after its 10 s. Killed between: the journal has it as unconfirmed until the factory
+answers. Messages of the lanes mock and replay are acknowledged after the PUBACK, so these may come twice.
+"""
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.consumer import Consumer
+from kaiser_common.errors import Code
+from kaiser_common.pull import Delivery
+from kaiser_common.schemas.event import RejectedMessage
+from kaiser_common.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
+from kaiser_common.service import Service
+from kaiser_common.subjects import INGEST_FACTORY
+from kaiser_factory_dialect.commands import SEND_WITHIN_MS
+from kaiser_factory_dialect.lanes import Gate, Lane, Outgoing, breach
+from kaiser_factory_dialect.subjects import receipt_subject
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from kaiser_ingest import metrics, reason_codes
+from kaiser_ingest.connection import Session
+from kaiser_ingest.factory_dialect import FactoryDialect
+from kaiser_ingest.mqtt import MqttConnection
+from kaiser_ingest.mqtt_client import ConnectionLost, Publication
+from kaiser_ingest.system_events import SystemEvents
+
+log = structlog.get_logger()
+
+_MAX_MESSAGES = 200
+_LOOK_EVERY_S = 0.5
+_ANSWERS_WITHIN_S = 1.0
+_PUBACK_WITHIN_S = 10.0
+_RECEIPT_WITHIN_S = 2.0
+_ACK_WITHIN_S = 2.0
+_RETRY_S = 0.2
+_LANES = ("command", "mock", "replay")
+_TOKENS = 4
+ReceiptOutcome = Literal["sent", "unconfirmed", "expired", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A message that was read."""
+
+    delivery: Delivery
+    lane: Lane
+    message: FactoryOutbox
+    payload: bytes
+
+    @property
+    def id(self) -> str:
+        return self.message.command_id or f"outbox-{self.delivery.stream_sequence}"
+
+
+class FactoryExit:
+    """Publishes what the consumer `ingest-factory` delivers."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        session: Session,
+        events: SystemEvents,
+        dialect: FactoryDialect,
+        environment_of: Callable[[], FactoryEnvironment | None],
+        interfaces: tuple[str, ...],
+    ) -> None:
+        self._bus = bus
+        self._session = session
+        self._events = events
+        self._dialect = dialect
+        self._environment_of = environment_of
+        self._interfaces = interfaces
+        self._stopping = asyncio.Event()
+        self._consumer: Consumer | None = None
+
+    def stop(self) -> None:
+        """Take nothing more; what was not sent goes back."""
+        self._stopping.set()
+        if self._consumer is not None:
+            self._consumer.stop()
+
+    async def run(self, service: Service) -> None:
+        """Publish what arrives until `stop`; meanwhile the consumer is a check of /readyz."""
+        waiting = Consumer(self._bus, INGEST_FACTORY, max_messages=_MAX_MESSAGES)
+        with service.checking(f"consumer {waiting.name}", waiting.check):
+            async with waiting.open() as consumer:
+                self._consumer = consumer
+                async for batch in consumer:
+                    end_if_cancelled()
+                    await self._deliver(consumer, batch)
+
+    async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
+        """Publish a batch in order: each command by itself, what stands together on another lane at once."""
+        waiting = list(batch)
+        while waiting and not self._stopping.is_set():
+            end_if_cancelled()
+            read = await self._read(consumer, waiting[0])
+            if read is None:
+                waiting.pop(0)
+            elif read.lane == "command":
+                await self._command(consumer, read)
+                waiting.pop(0)
+            else:
+                together = [read, *await self._same_lane(consumer, waiting[1:], read.lane)]
+                done = await self._publish(consumer, together)
+                waiting = waiting[done:]
+        await consumer.nak(waiting, delay_s=0.1)
+
+    async def _same_lane(self, consumer: Consumer, waiting: Iterable[Delivery], lane: Lane) -> list[_Ready]:
+        """The messages that follow on the lane."""
+        found: list[_Ready] = []
+        for delivery in waiting:
+            if lane_of(delivery.subject) != lane:
+                break
+            read = await self._read(consumer, delivery)
+            if read is None:
+                break
+            found.append(read)
+        return found
+
+    async def _read(self, consumer: Consumer, delivery: Delivery) -> _Ready | None:
+        """The message; None: it is no message, which is rejected."""
+        lane = lane_of(delivery.subject)
+        try:
+            message = FactoryOutbox.model_validate_json(delivery.body)
+            payload = base64.b64decode(message.payload_base64, validate=True)
+        except (ValidationError, binascii.Error, ValueError) as error:
+            await self._reject(consumer, delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error).splitlines()[0])
+            return None
+        if lane is None:
+            await self._reject(consumer, delivery, message.topic, Code.TOPIC_MISMATCH, "no lane of the factory")
+            return None
+        return _Ready(delivery, lane, message, payload)
+
+    async def _command(self, consumer: Consumer, ready: _Ready) -> None:
+        """Write a command once, within its time, or never."""
+        connection = await self._connection_in_time(consumer, ready)
+        if connection is None:
+            return
+        if not await self._is_taken_over(consumer, ready):
+            return  # nothing was written; it comes again, or its time is out
+        self._dialect.note_sent(ready.message.topic, ready.payload, _now_ms())
+        if (why := self._why_not(ready, _now_ms())) is not None:
+            await self._refuse(None, ready, why)
+            return
+        try:
+            code = await connection.publish(_publication(ready, _now_ms()), _PUBACK_WITHIN_S)
+        except (ConnectionLost, TimeoutError) as error:
+            log.warning(
+                "factory_command_unconfirmed", topic=ready.message.topic[:128], reason=str(error) or "no PUBACK"
+            )
+            metrics.FACTORY_SENT.labels("command", "unconfirmed").inc()
+            return
+        if code >= reason_codes.FAILURE_FROM:
+            await self._refuse(None, ready, f"the broker refused it: {reason_codes.reason_text(code)}")
+            return
+        metrics.FACTORY_SENT.labels("command", "sent").inc()
+        await self._say(ready, "sent")
+
+    async def _connection_in_time(self, consumer: Consumer, ready: _Ready) -> MqttConnection | None:
+        """A connection whose broker answers, for a command that may be written now. None: it may not, or we stop."""
+        while not self._stopping.is_set():
+            end_if_cancelled()
+            if (why := self._why_not(ready, _now_ms())) is not None:
+                await self._refuse(consumer, ready, why)
+                return None
+            connection = await self._session.connection(_LOOK_EVERY_S)
+            if connection is not None and await _answers(connection):
+                return connection
+        await consumer.nak([ready.delivery], delay_s=0.1)
+        return None
+
+    async def _is_taken_over(self, consumer: Consumer, ready: _Ready) -> bool:
+        """Acknowledge on the bus, and wait until it has that; then say that the command is about to be written."""
+        try:
+            await self._bus.client.request(ready.delivery.reply, b"+ACK", timeout=_ACK_WITHIN_S)
+        except (NatsError, OSError, TimeoutError) as error:
+            log.warning("factory_command_not_taken", topic=ready.message.topic[:128], reason=str(error))
+            await consumer.nak([ready.delivery], delay_s=0.5)
+            return False
+        await consumer.ack([ready.delivery])  # so that it is not reported in progress any more
+        return await self._say(ready, "unconfirmed")
+
+    async def _publish(self, consumer: Consumer, together: Sequence[_Ready]) -> int:
+        """Publish messages of one lane in order; how many of them are done with."""
+        allowed: list[_Ready] = []
+        for ready in together:
+            if (why := self._why_not(ready, _now_ms())) is not None:
+                if allowed:
+                    break
+                await self._refuse(consumer, ready, why)
+                return 1
+            allowed.append(ready)
+        connection = await self._session.connection(_LOOK_EVERY_S)
+        if connection is None:
+            return 0
+        futures: list[asyncio.Future[int]] = []
+        try:
+            for ready in allowed:
+                self._dialect.note_sent(ready.message.topic, ready.payload, _now_ms())
+                futures.append(connection.send(_publication(ready, None)))
+        except ConnectionLost as error:
+            log.debug("factory_connection_lost", reason=str(error))
+        if futures:
+            await asyncio.wait(futures, timeout=_PUBACK_WITHIN_S)
+        done = 0
+        for ready, future in zip(allowed, futures, strict=False):
+            if not future.done() or future.cancelled() or future.exception() is not None:
+                break
+            if future.result() >= reason_codes.FAILURE_FROM:
+                await self._refuse(consumer, ready, reason_codes.reason_text(future.result()))
+            else:
+                metrics.FACTORY_SENT.labels(ready.lane, "sent").inc()
+                await consumer.ack([ready.delivery])
+            done += 1
+        if done < len(allowed):
+            await self._sleep(_RETRY_S)
+        return done
+
+    def _why_not(self, ready: _Ready, now_ms: int) -> str | None:
+        """Why a message must not be written now."""
+        environment = self._environment_of()
+        if environment is None:
+            return "no environment is entered"
+        message = ready.message
+        outgoing = Outgoing(
+            ready.lane,
+            message.topic,
+            message.env,
+            message.epoch,
+            message.queued_at,
+            message.retain,
+            message.free,
+        )
+        return breach(outgoing, Gate(environment.kind, environment.env, environment.epoch), now_ms, self._interfaces)
+
+    async def _refuse(self, consumer: Consumer | None, ready: _Ready, why: str) -> None:
+        """Reject a message, with an event, and say so to the journal. consumer None: it is acknowledged already."""
+        message, environment = ready.message, self._environment_of()
+        late = ready.lane == "command" and _now_ms() - message.queued_at > SEND_WITHIN_MS
+        left = environment is not None and (message.env, message.epoch) != (environment.env, environment.epoch)
+        outcome: ReceiptOutcome = "expired" if late else "refused"
+        metrics.FACTORY_SENT.labels(ready.lane, outcome).inc()
+        event = "factory_command_abandoned" if late or left else "factory_lane_breach"
+        severity: Literal["warning", "critical"] = "warning" if late or left else "critical"
+        text = f"a message for {message.topic[:128]} was not sent: {why}"
+        self._events.tell(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128])
+        await self._say(ready, outcome, why)
+        await self._reject(consumer, ready.delivery, message.topic, Code.PERMISSION_DENIED, why)
+
+    async def _say(self, ready: _Ready, outcome: ReceiptOutcome, detail: str | None = None) -> bool:
+        """Publish how the publication of a command stands; False where NATS does not take it."""
+        command_id = ready.message.command_id
+        if command_id is None:
+            return True
+        receipt = FactoryReceipt(outcome=outcome, at=_now_ms(), detail=detail)
+        subject = receipt_subject(ready.message.env, command_id)
+        try:
+            body = receipt.model_dump_json(exclude_none=True).encode()
+            await self._bus.publish(subject, body, f"{ready.id}.{outcome}", deadline_s=_RECEIPT_WITHIN_S)
+        except BusUnavailable as error:
+            log.warning("factory_receipt_lost", command=command_id, outcome=outcome, reason=str(error))
+            return False
+        return True
+
+    async def _reject(self, consumer: Consumer | None, delivery: Delivery, topic: str, code: Code, text: str) -> None:
+        """Store a message in REJECTED, then take it out of the outbox. NATS away: it comes again."""
+        rejected = RejectedMessage(
+            topic=topic[:1024],
+            payload_base64=base64.b64encode(delivery.body[: 16 * 1024]).decode(),
+            code=code,
+            message=text,
+            received_at=_now_ms(),
+        )
+        log.warning("factory_message_rejected", code=int(code), detail=text, topic=topic[:128])
+        try:
+            body = rejected.model_dump_json(exclude_none=True).encode()
+            await self._bus.publish(f"rejected.{int(code)}._", body, f"outbox.{delivery.stream_sequence}")
+        except BusUnavailable as error:
+            log.warning("outbox_rejection_not_stored", reason=str(error))
+            if consumer is not None:
+                await consumer.nak([delivery], delay_s=5.0)
+            return
+        if consumer is not None:
+            await consumer.ack([delivery])
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, or less if told to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+
+async def _answers(connection: MqttConnection) -> bool:
+    """Whether the broker answers now: one that is frozen would take what is written much later."""
+    try:
+        return await connection.answers(_ANSWERS_WITHIN_S)
+    except ConnectionLost:
+        return False
+
+
+def lane_of(subject: str) -> Lane | None:
+    """The lane of a subject `mqtt.factory.{lane}.{serial}`."""
+    tokens = subject.split(".")
+    return cast(Lane, tokens[2]) if len(tokens) == _TOKENS and tokens[2] in _LANES else None
+
+
+def _publication(ready: _Ready, now_ms: int | None) -> Publication:
+    """The MQTT message. now_ms: of a command, whose rest of its time the broker may keep it (MQTT 5)."""
+    message = ready.message
+    expiry_s = None if now_ms is None else max(1, (message.queued_at + SEND_WITHIN_MS - now_ms) // 1000)
+    return Publication(message.topic, ready.payload, 1, message.retain and ready.lane != "command", expiry_s)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

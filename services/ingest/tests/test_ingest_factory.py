@@ -1,0 +1,265 @@
+"""The factory's dialect on real servers: MQTT to FACTORY, TOPICS and REJECTED, and OUTBOX to MQTT once or never."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kaiser_common.schemas.factory import FactoryOutbox
+from kaiser_factory_dialect.compare import differences
+from kaiser_factory_dialect.subjects import topic_of
+
+GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())
+VECTORS = [each for each in GOLDEN["messages"] if not each["retain"]]
+ORDER = "module/v1/ff/SVR3QA2098/order"
+
+
+def payload_of(vector: dict[str, Any]) -> bytes:
+    text = vector["payload"]
+    if (fill := vector.get("fill")) is not None:
+        text = text.replace(fill["marker"], fill["character"] * fill["times"])
+    return text.encode()
+
+
+async def read(world: Any, stream: str, subject: str) -> list[Any]:
+    """Every message of a stream that the subject filter takes, in order."""
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        if not (await jetstream.stream_info(stream, subjects_filter=subject)).state.subjects:
+            return []
+        subscription = await jetstream.subscribe(
+            subject, stream=stream, ordered_consumer=True, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        found = []
+        while True:
+            found.append(await subscription.next_msg(timeout=10.0))
+            if found[-1].metadata.num_pending == 0:
+                return found
+
+
+@pytest.fixture
+def ingest_of(world: Any) -> Callable[..., Any]:
+    """Starts an ingest that speaks the factory's dialect alone."""
+    return lambda **more: world.ingest(KAISER_MQTT_DIALECTS='["factory"]', **more)
+
+
+@pytest.fixture
+async def forgotten(world: Any) -> Any:
+    """Takes retained messages away again: the broker is shared."""
+    topics: list[str] = []
+    yield topics.append
+    device = await world.device()
+    for topic in topics:
+        await device.publish(0, topic, b"", retain=True)
+    await device.all_acknowledged()
+    await device.close()
+
+
+async def test_every_vector_ends_where_it_belongs(
+    world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    ingest = ingest_of(KAISER_OBSERVE='["#"]')  # some vectors are of topics that no filter wants
+    await until(ingest.ready)
+    device = await world.device()
+    for number, vector in enumerate(VECTORS):
+        await device.publish(number, vector["topic"], payload_of(vector))
+    await device.all_acknowledged()
+    await device.close()
+    names = [each["topic"] for each in VECTORS]
+
+    async def arrived() -> list[Any]:
+        found = await read(world, "TOPICS", "topic.live.>")
+        return [each for each in found if topic_of(each.subject)[1] in names]
+
+    async def all_arrived() -> bool:
+        return len(await arrived()) >= len(names)
+
+    await until(all_arrived)
+    await until(ingest.accounts_balance)
+    topics = await arrived()
+    assert [topic_of(each.subject)[1] for each in topics] == names
+    short = [(each.data, payload_of(vector)) for each, vector in zip(topics, VECTORS, strict=True)]
+    assert [vector for body, vector in short if body != vector and len(vector) <= 768 * 1024] == []
+    wanted = [
+        each["kind"] if each["expect"] == "accept" else str(each.get("code") or each["reason"]) for each in VECTORS
+    ]
+    assert [each.headers["Kaiser-Verdict"] for each in topics] == wanted
+    assert {each.headers["Kaiser-Epoch"] for each in topics} == {"1"}
+
+    accepted = [each for each in VECTORS if each["expect"] == "accept"]
+    stored = await read(world, "FACTORY", "factory.live.>")
+    assert len(stored) == len(accepted)
+    found = [json.loads(each.data) for each in stored]
+    lines = [
+        f"{vector['name']}: {line}"
+        for vector, body in zip(accepted, found, strict=True)
+        for line in differences(vector.get("normalised", {}), body)
+    ]
+    assert lines == []
+    rejected = await world.stored("REJECTED")
+    assert [body["code"] for _, body in rejected] == [each["code"] for each in VECTORS if each["expect"] == "reject"]
+    assert {body["serial"] for _, body in rejected if "module/v1/ff/SVRT10003/" in body["topic"]} == {"SVRT10003"}
+
+
+async def test_a_retained_command_is_not_read_and_a_retained_state_fills_in(
+    world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any], forgotten: Callable[[str], None]
+) -> None:
+    state = json.dumps({"serialNumber": "SVRX1", "actionState": None}).encode()
+    device = await world.device()
+    for number, (topic, payload) in enumerate(
+        [("module/v1/ff/SVRX1/state", state), ("ccu/set/reset", b'{"timestamp": "2026-01-01T00:00:00Z"}')]
+    ):
+        forgotten(topic)
+        await device.publish(number, topic, payload, retain=True)
+    await device.all_acknowledged()
+    ingest = ingest_of()
+    await until(ingest.ready)
+
+    async def verdicts() -> dict[str, str]:
+        return {
+            topic_of(each.subject)[1]: each.headers["Kaiser-Verdict"]
+            for each in await read(world, "TOPICS", "topic.live.>")
+        }
+
+    async def both() -> bool:
+        return len(await verdicts()) == 2
+
+    await until(both)
+    assert await verdicts() == {"module/v1/ff/SVRX1/state": "module.state", "ccu/set/reset": "retained_command"}
+    [stored] = await read(world, "FACTORY", "factory.live.>")
+    assert json.loads(stored.data)["retained"] is True
+
+    async def warned() -> bool:
+        return any(body["event"] == "factory_retained_command" for _, body in await world.stored("EVENTS"))
+
+    await until(warned)
+    await device.close()
+
+
+async def test_devices_and_the_factory_share_a_broker(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve(["ESP_0001"])
+    ingest = world.ingest(KAISER_MQTT_DIALECTS='["esp", "factory"]', KAISER_OBSERVE='["#"]')
+    await until(ingest.ready)
+    device = await world.device()
+    await device.publish(0, world.topic("ESP_0001", "sensor/34/data"), make_reading("ESP_0001", 1))
+    await device.publish(1, "kaiser/another/esp/ESP_0001/sensor/34/data", make_reading("ESP_0001", 1))
+    await device.publish(2, "ccu/order/request", b'{"type": "RED", "timestamp": "2026-01-01T00:00:00Z"}')
+    await device.all_acknowledged()
+    await device.close()
+
+    async def last_is_there() -> bool:
+        return any("request" in each.subject for each in await read(world, "TOPICS", "topic.live.ccu.>"))
+
+    await until(last_is_there)
+    assert len(await world.stored("SENSORS")) == 1
+    assert await world.stored("REJECTED") == []
+    topics = await read(world, "TOPICS", "topic.live.>")
+    found = {topic_of(each.subject)[1]: each.headers["Kaiser-Verdict"] for each in topics}
+    assert found["kaiser/another/esp/ESP_0001/sensor/34/data"] == "uncatalogued"
+    assert found["ccu/order/request"] == "ccu.request"
+
+
+def outgoing(command_id: str, *, topic: str = ORDER, age_ms: int = 0, **fields: Any) -> bytes:
+    """A message for the factory as another service publishes it; its payload is its id."""
+    message = {"env": "live", "epoch": 1, **fields}
+    return (
+        FactoryOutbox(
+            topic=topic,
+            payload_base64=base64.b64encode(command_id.encode()).decode(),
+            queued_at=int(time.time() * 1000) - age_ms,
+            command_id=command_id,
+            **message,
+        )
+        .model_dump_json()
+        .encode()
+    )
+
+
+async def test_a_command_goes_out_once_and_what_must_not_go_out_is_refused(
+    world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    ingest = ingest_of()
+    await until(ingest.ready)
+    module = await world.device()
+    await module.subscribe("#")
+    lane = "mqtt.factory.command.SVR3QA2098"
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        for subject, body in [
+            (lane, outgoing("one")),
+            (lane, outgoing("late", age_ms=10_001)),
+            (lane, outgoing("another-epoch", epoch=2)),
+            (lane, outgoing("another-env", env="mock")),
+            (lane, outgoing("retained", retain=True)),
+            (lane, outgoing("says-a-state", topic="module/v1/ff/SVR3QA2098/state")),
+            (lane, outgoing("a-device", topic="kaiser/god/esp/ESP_1/system/command", free=True)),
+            ("mqtt.factory.mock.SVR3QA2098", outgoing("mock")),
+            ("mqtt.factory.replay.SVR3QA2098", outgoing("replay")),
+            ("mqtt.factory.other.SVR3QA2098", outgoing("no-lane")),
+            (lane, b"{"),
+            (lane, outgoing("two")),
+        ]:
+            await jetstream.publish(subject, body)
+
+    async def receipts() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for each in await read(world, "FACTORY", "factory.live.sent.>"):
+            found.setdefault(each.subject.rpartition(".")[2], []).append(json.loads(each.data)["outcome"])
+        return found
+
+    async def done() -> bool:
+        return (await receipts()).get("two", [])[-1:] == ["sent"]
+
+    await until(done)
+    heard = [payload for topic, payload in module.heard if topic == ORDER]
+    assert heard == [b"one", b"two"]
+    assert await receipts() == {
+        "one": ["unconfirmed", "sent"],
+        "two": ["unconfirmed", "sent"],
+        "late": ["expired"],
+        "another-epoch": ["refused"],
+        "retained": ["refused"],
+        "says-a-state": ["refused"],
+        "a-device": ["refused"],
+        "mock": ["refused"],
+        "replay": ["refused"],
+    }
+    async with world.client() as client:
+        assert (await client.jetstream().stream_info("OUTBOX")).state.messages == 0
+    own = [each for each in await read(world, "TOPICS", "topic.live.>") if each.headers["Kaiser-Own"] == "1"]
+    assert [each.data for each in own] == [b"one", b"two"]
+    await module.close()
+
+
+async def test_a_command_waits_for_the_broker_and_is_not_sent_late(
+    world_at: Callable[[Any], Any], mosquitto_factory: Callable[[], Any], until: Callable[..., Any]
+) -> None:
+    broker = mosquitto_factory()
+    world = world_at(broker)
+    ingest = world.ingest(KAISER_MQTT_DIALECTS='["factory"]')
+    await until(ingest.ready)
+    broker.kill()
+    await until(lambda: not ingest.connected())
+    async with world.client() as client:
+        lane = "mqtt.factory.command.SVR3QA2098"
+        await client.jetstream().publish(lane, outgoing("late", age_ms=8_000))
+
+        async def said() -> list[str]:
+            found = await read(world, "FACTORY", "factory.live.sent.late")
+            return [json.loads(each.data)["outcome"] for each in found]
+
+        await until(said)
+        assert await said() == ["expired"]
+        broker.start()
+        await until(ingest.connected)
+        module = await world.device()
+        await module.subscribe("#")
+        await client.jetstream().publish(lane, outgoing("fresh"))
+    await until(lambda: b"fresh" in [payload for _, payload in module.heard])
+    assert b"late" not in [payload for _, payload in module.heard]
+    await module.close()
