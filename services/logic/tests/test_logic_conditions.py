@@ -252,3 +252,19 @@ def test_a_condition_without_an_address_says_that_it_meets_several_probes(make_e
     }
     assert reports["any"].endswith("is 61.5, wants < 5; the newest of 2 sensors there: give an address to name one")
     assert reports["one"].endswith("address 28AA0102030405C1 is 20, wants < 5")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [threshold(">", 30), {"type": "hysteresis", **SENSOR, "activate_above": 30, "deactivate_below": 20}],
+)
+def test_a_value_after_which_nothing_came_is_not_known_in_the_end(condition):
+    bench = Bench(condition)
+    bench.view = View(bench.view.readings, known_ms=900_000)
+    assert bench.read(0, 35) is True
+    assert bench.at(900) is True
+    assert bench.at(900.001) is None, "nobody told that the sensor fell silent: it is not configured"
+    assert bench.why(901)[0][2].endswith(
+        "its newest reading is too old, wants " + bench.why(0)[0][2].split("wants ")[1]
+    )
+    assert bench.read(902, 35) is True

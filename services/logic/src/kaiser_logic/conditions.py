@@ -25,15 +25,20 @@ Known = bool | None
 
 _NOTHING = Memory()
 
+ALWAYS_MS = 2**63
+"""Longer than any age of a value."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What conditions look at. listening_since (ms): silence before it is ours and not the sensors'; grace_ms: for so
-    long after it no sensor is stale, unless its after_s is shorter."""
+    long after it no sensor is stale, unless its after_s is shorter. known_ms: a value that came longer ago is not known,
+    for the sensor service tells of silence where a sensor is configured, and nowhere else."""
 
     readings: Readings
     listening_since: int = 0
     grace_ms: int = 0
+    known_ms: int = ALWAYS_MS
 
 
 @dataclass(slots=True)
@@ -136,18 +141,20 @@ def _evaluate(
             detail = f"{condition.operator} of {len(results)}"
         case SensorThreshold():
             newest = _newest(condition, view)
-            value = _known_value(newest)
+            value = _known_value(newest, view, now_ms)
             result = None if value is None else compare(condition, value)
             detail = (
-                _sensor_detail(condition, newest, _limits(condition)) + _ambiguity(condition, view) if explain else ""
+                _sensor_detail(condition, newest, value, _limits(condition)) + _ambiguity(condition, view)
+                if explain
+                else ""
             )
         case Hysteresis():
             newest = _newest(condition, view)
-            value = _known_value(newest)
+            value = _known_value(newest, view, now_ms)
             result = None if value is None else crossed(condition, value, on)
             on = on if result is None else result
             limits = _hysteresis_limits(condition, on)
-            detail = _sensor_detail(condition, newest, limits) + _ambiguity(condition, view) if explain else ""
+            detail = _sensor_detail(condition, newest, value, limits) + _ambiguity(condition, view) if explain else ""
         case TimeWindow():
             result = contains(condition, now_ms)
             found.wake(look_again_at(condition, now_ms))
@@ -206,8 +213,10 @@ def _newest(condition: OfSensor, view: View) -> Newest | None:
     return view.readings.of((condition.esp_id, condition.gpio), condition.sensor_type, condition.address)
 
 
-def _known_value(newest: Newest | None) -> float | None:
-    return newest.value if newest is not None and newest.known else None
+def _known_value(newest: Newest | None, view: View, now_ms: int) -> float | None:
+    if newest is None or not newest.known or newest.usable_at is None:
+        return None
+    return newest.value if now_ms - newest.usable_at <= view.known_ms else None
 
 
 def _name(condition: OfSensor) -> str:
@@ -223,12 +232,14 @@ def _ambiguity(condition: OfSensor, view: View) -> str:
     return f"; the newest of {count} sensors there: give an address to name one" if count > 1 else ""
 
 
-def _sensor_detail(condition: OfSensor, newest: Newest | None, limits: str) -> str:
+def _sensor_detail(condition: OfSensor, newest: Newest | None, value: float | None, limits: str) -> str:
     if newest is None:
         return f"{_name(condition)}: no reading yet, wants {limits}"
     if not newest.known:
         return f"{_name(condition)}: its newest reading is not usable, wants {limits}"
-    return f"{_name(condition)} is {newest.value:g}, wants {limits}"
+    if value is None:
+        return f"{_name(condition)}: its newest reading is too old, wants {limits}"
+    return f"{_name(condition)} is {value:g}, wants {limits}"
 
 
 def _limits(condition: SensorThreshold) -> str:

@@ -1,11 +1,12 @@
 """What a rule would do with given or current values, and why; pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from kaiser_common.schemas.api.logic import Rule, TestRequest, TestResult
 from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Sequence
 
-from kaiser_logic.conditions import Evaluation, View, evaluate
+from kaiser_logic.conditions import ALWAYS_MS, Evaluation, View, evaluate
 from kaiser_logic.engine import Engine
 from kaiser_logic.readings import ANY, Reading
 from kaiser_logic.state import Memory, RuleState
@@ -40,7 +41,10 @@ def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> Te
 
 
 def _evaluated(view: View, rule: Rule, past: Mapping[str, Memory], request: TestRequest, at_ms: int) -> Evaluation:
-    """With given values these are looked at twice: when they are supposed to have come, and at the time of the test."""
+    """With given values these are looked at twice: when they are supposed to have come, and at the time of the test. At
+    another time than now the newest values are supposed to be those of that time."""
+    if request.at is not None:
+        view = replace(view, known_ms=ALWAYS_MS)
     if request.values:
         given = [
             Reading(
@@ -54,7 +58,7 @@ def _evaluated(view: View, rule: Rule, past: Mapping[str, Memory], request: Test
             )
             for value in request.values
         ]
-        view = View(view.readings.supposing(given, at_ms), view.listening_since, view.grace_ms)
+        view = replace(view, readings=view.readings.supposing(given, at_ms))
         past = evaluate(rule.conditions, past, view, at_ms - int(request.held_s * 1000)).memory
     return evaluate(rule.conditions, past, view, at_ms, explain=True)
 

@@ -1,13 +1,13 @@
 """All rules with what they remember: from readings and time to firings. No I/O; time is an argument (ms)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kaiser_common.schemas.api.logic import ConditionReport, Rule
 from kaiser_common.schemas.sensor import type_of
 
-from kaiser_logic.conditions import View, evaluate
+from kaiser_logic.conditions import ALWAYS_MS, View, evaluate
 from kaiser_logic.index import Index
 from kaiser_logic.readings import Place, Reading, Readings, Verdict
 from kaiser_logic.rules import Blocked, Limits, blocked, failed, fired, is_recorded, sensors
@@ -46,9 +46,16 @@ class Engine:
     `changed` names the rules whose state is to be written. After any call `next_wake` tells when time matters next.
     """
 
-    def __init__(self, limits: Limits, readings: Readings, listening_since: int, grace_ms: int) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        readings: Readings,
+        listening_since: int,
+        grace_ms: int,
+        known_ms: int = ALWAYS_MS,
+    ) -> None:
         self.limits = limits
-        self.view = View(readings, listening_since, grace_ms)
+        self.view = View(readings, listening_since, grace_ms, known_ms)
         self.rules: dict[str, Rule] = {}
         self.states: dict[str, RuleState] = {}
         self.changed: set[str] = set()
@@ -95,7 +102,7 @@ class Engine:
 
     def listen_again(self, now_ms: int) -> None:
         """The bus was away: silence counts from now on."""
-        self.view = View(self.view.readings, now_ms, self.view.grace_ms)
+        self.view = replace(self.view, listening_since=now_ms)
 
     # What happens
 

@@ -58,8 +58,9 @@ class Evaluator:
         self._asleep_until = 0
         self._caught_up = asyncio.Event()
         readings = Readings(int(settings.logic_late_s * 1000))
-        self.engine = Engine(_limits(settings), readings, now_ms(), int(settings.logic_grace_s * 1000))
         self._latest_ms = int(settings.logic_latest_s * 1000)
+        grace_ms = int(settings.logic_grace_s * 1000)
+        self.engine = Engine(_limits(settings), readings, now_ms(), grace_ms, self._latest_ms)
         self._executor: Executor | None = None
         self._news = asyncio.Event()
         self._removed: list[str] = []

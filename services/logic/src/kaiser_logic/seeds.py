@@ -75,7 +75,7 @@ async def _actuators(bus: Bus, esp_id: str | None) -> list[Reading]:
         found += [
             Reading(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
             for item in page.items
-            if item.reported_at is not None
+            if item.reported_at is not None and item.state is not None  # None: it was stopped, or its device was away
         ]
         cursor = page.next_cursor
         if cursor is None:

@@ -9,7 +9,7 @@ class LogicSettings(CommonSettings):
 
     logic_late_s: float = Field(default=60.0, gt=0, description="A reading older than this never moves a rule.")
     logic_latest_s: float = Field(
-        default=900.0, gt=0, description="A stored reading older than this is not known to rules at start."
+        default=900.0, gt=0, description="A reading that came longer ago than this is not known to rules."
     )
     logic_grace_s: float = Field(
         default=60.0, ge=0, description="After a start or a loss of the bus no sensor is stale for so long."
