@@ -32,7 +32,7 @@ ALWAYS_MS = 2**63
 @dataclass(frozen=True, slots=True)
 class View:
     """What conditions look at. listening_since (ms): silence before it is ours and not the sensors'; grace_ms: for so
-    long after it no sensor is stale, unless its after_s is shorter. known_ms: a value that came longer ago is not known,
+    long after it no sensor is stale, unless its after_s is shorter. known_ms: a value that came longer ago is unknown,
     for the sensor service tells of silence where a sensor is configured, and nowhere else."""
 
     readings: Readings
