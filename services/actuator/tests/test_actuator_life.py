@@ -18,10 +18,10 @@ from kaiser_actuator.stops import Stops
 from kaiser_actuator.sweep import Sweep
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect
-from kaiser_common.database import open_pool
+from kaiser_common.database import UNAVAILABLE, open_pool
 from kaiser_common.declare import apply
 from kaiser_common.pull import Delivery
-from kaiser_common.rpc import Caller, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError, call, serve
 from kaiser_common.schemas.api.actuators import (
     ActuatorKey,
     ActuatorSettings,
@@ -30,6 +30,7 @@ from kaiser_common.schemas.api.actuators import (
     CommandId,
     CommandRequest,
     CommandStatus,
+    Emergencies,
     Emergency,
     EmergencyStop,
     HistoryQuery,
@@ -805,6 +806,39 @@ async def test_a_clear_names_the_stop_that_it_saw(life):
     assert (await life.emergency.clear(seen, ADA)).items == []
 
 
+@pytest.fixture
+def read_only(database):
+    """The database takes no changes, as a standby does; ends with the test."""
+
+    def switch(state: str) -> None:
+        writing = "-c default_transaction_read_only=off"
+        with psycopg.connect(database, autocommit=True, options=writing) as connection:
+            name = connection.info.dbname
+            connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {state}')
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                (name,),
+            )
+
+    yield switch
+    switch("off")
+
+
+async def test_a_clear_is_503_while_the_database_only_reads_and_the_stop_stays(life, read_only):
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    before = len(await life.outbox())
+    read_only("on")
+    async with serve(life.bus, "actuator", life.emergency.methods(), unavailable=UNAVAILABLE):
+        request = ClearEmergency(esp_id="ESP_A", reason="dry")
+        assert await refusal(call(life.bus, "actuator", "clear_emergency", request, Emergencies, caller=ADA)) == (
+            503,
+            5402,
+        )
+        in_force = await call(life.bus, "actuator", "emergencies", Nothing(), Emergencies, caller=ADA)
+    assert [(stop.esp_id, stop.clearing) for stop in in_force.items] == [("ESP_A", None)]
+    assert len(await life.outbox()) == before
+
+
 @pytest.mark.parametrize("body", [{}, {"espid": "ESP_A"}, {"esp_id": "ESP_A", "all": True}, {"all": False}])
 def test_everything_is_cleared_only_by_asking_for_it(body):
     with pytest.raises(ValidationError):
@@ -898,6 +932,12 @@ async def test_an_actuator_whose_stop_nobody_heard_is_unknown_and_blocks_interlo
     await life.sweep.once()
     assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=25), ADA)).state is None
     assert await refusal(life.send("ON", gpio=26)) == (409, 5405)
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)  # while it is away
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=1))
+    await life.sweep.once()
+    await life.clear("ESP_A")
+    assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=25), ADA)).emergency == "normal"
+    assert await refusal(life.send("ON", gpio=26)) == (409, 5405), "it is back, and has not reported 25 yet"
     life.wait(1)
     await life.say(life.status(False, 25))
     assert (await life.send("ON", gpio=26)).state == "queued"
@@ -911,6 +951,8 @@ async def test_a_pump_switched_on_by_hand_is_switched_off_after_its_longest_runt
     life.wait(7)
     await life.sweep.once()
     assert [payload["command"] for _, payload in await life.outbox()] == ["OFF"]
+    [alert] = await life.events("actuator_alert")
+    assert (alert["alert_type"], alert["severity"], alert["gpio"]) == ("runtime_protection", "critical", 5)
 
 
 async def test_off_is_due_at_once_when_a_device_comes_back_however_long_it_was_away(life):

@@ -45,7 +45,7 @@ class Gateway:
         )
         if output:
             output.close()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:

@@ -172,3 +172,11 @@ async def test_an_emergency_stop_is_never_held_back_by_the_rate_limit(start_gate
         stops = [await http.post("/api/v1/actuators/emergency_stop", json={}) for _ in range(6)]
     assert {answer.status_code for answer in others} == {200, 429}
     assert {answer.status_code for answer in stops} == {200}
+
+
+@pytest.mark.parametrize("body", [{"espid": "ESP_A"}, {"esp_id": "ESP_A", "all": True}, {}, {"all": "yes, please"}])
+async def test_a_clear_with_a_misspelt_target_is_422_and_nobody_is_asked(gateway, module_bus, body):
+    async with owner(module_bus, {"clear_emergency": NO_STOPS}) as asked, gateway.http("operator") as http:
+        answer = await http.post("/api/v1/actuators/clear_emergency", json=body)
+    assert answer.status_code == 422, answer.text
+    assert asked == []

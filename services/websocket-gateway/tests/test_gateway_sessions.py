@@ -1,9 +1,12 @@
 """Sessions end by deletion, a new password or role, sign-out, a reused refresh token; the log says so."""
 
 import asyncio
+import json
 import time
+from contextlib import asynccontextmanager
 
 import argon2
+import nats
 import psycopg
 import pytest
 
@@ -175,6 +178,46 @@ async def test_sign_ins_and_changes_of_users_are_logged(gateway, admin, name):
     newest = (await admin.get("/api/v1/auth/log?limit=1")).json()
     older = (await admin.get(f"/api/v1/auth/log?limit=1&cursor={newest['next_cursor']}")).json()
     assert older["items"][0]["id"] < newest["items"][0]["id"]
+
+
+@asynccontextmanager
+async def health_with(address: str, *entries: dict):
+    """A health service whose audit log has these entries."""
+    client = await nats.connect(address)
+
+    async def answer(message) -> None:
+        await message.respond(json.dumps({"items": entries}).encode())
+
+    await client.subscribe("rpc.health.audit", cb=answer)
+    await client.flush()
+    yield
+    await client.close()
+
+
+async def test_an_administrator_sees_them_in_the_audit_log_beside_what_was_done_to_devices(
+    gateway, module_bus, admin, name
+):
+    await make(admin, name)
+    await make(admin, name, "operator")
+    await sign_in(gateway, name)
+    async with gateway.http(None) as http:
+        await http.post("/api/v1/auth/token", data={"username": name, "password": "wrong"})
+    await admin.delete(f"/api/v1/auth/users/{name}")
+    registered = {"id": 1, "at": 1, "actor": "ada", "role": "admin", "request_id": "r", "action": "register_device"}
+    async with health_with(module_bus, {**registered, "target": name}):
+        page = (await admin.get(f"/api/v1/audit?limit=1000&target={name}")).json()
+        async with gateway.http("operator") as http:
+            of_operator = (await http.get("/api/v1/audit?limit=1000")).json()
+    assert [(one["actor"], one["action"]) for one in page["items"]] == [
+        ("ada", "delete_user"),
+        (name, "sign_in_refused"),
+        (name, "sign_in"),
+        ("ada", "set_user"),
+        ("ada", "set_user"),
+        ("ada", "register_device"),
+    ]
+    assert page["items"][0]["after"] == {"address": "127.0.0.1"}
+    assert [one["action"] for one in of_operator["items"]] == ["register_device"]
 
 
 async def test_a_hash_of_before_is_taken_and_replaced(gateway, admin, name, database):

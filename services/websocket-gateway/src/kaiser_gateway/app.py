@@ -53,7 +53,7 @@ from kaiser_gateway.users import Users
 
 log = structlog.get_logger()
 
-ROUTERS = (devices, sensors, actuators, commands, logic, mock, rejected, audit, system)
+ROUTERS = (devices, sensors, actuators, commands, logic, mock, rejected, system)
 """One module a resource, each with `router(bus, guard)`."""
 
 _SHORTEST_KEY = 32
@@ -150,6 +150,7 @@ def build_app(
         app.include_router(users_api.router(users, pool, guard, guard.standings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
+    app.include_router(audit.router(bus, pool, guard))
     app.include_router(status_api.router(Status(bus, service, hub.behind), guard))
     app.include_router(realtime.router(hub, Replays(bus, hub), guard, settings))
     app.add_middleware(ConditionalGet)

@@ -1,34 +1,104 @@
-"""The audit log, answered by health."""
+"""The audit log: what health answers on devices, and for administrators the gateway's own log of users beside it."""
 
 import json
+from collections import deque
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from kaiser_common.bus import Bus
+from kaiser_common.database import DatabasePool
 from kaiser_common.rpc import Caller, call
 from kaiser_common.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
+from pydantic import Field
 
-from kaiser_gateway import csv_text
+from kaiser_gateway import access_log, csv_text
+from kaiser_gateway.access_log import Entry, Wanted
 from kaiser_gateway.auth import Guard
 from kaiser_gateway.problems import CSV_TOO
 
+_MOST_ID = 2**62
 
-def router(bus: Bus, guard: Guard) -> APIRouter:
+
+class AuditRequest(AuditQuery):
+    """Which entries, newest first; the cursor is `next_cursor` of the page before."""
+
+    cursor: str | None = Field(default=None, pattern=r"^[1-9]\d{0,18}(\.[1-9]\d{0,18})?$")  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a client has read in both logs: entries of lower ids come next. Written as `health.gateway`."""
+
+    devices: int = _MOST_ID
+    users: int = _MOST_ID
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Place":
+        devices, _, users = (cursor or "").partition(".")
+        return cls(min(int(devices or _MOST_ID), _MOST_ID), min(int(users or _MOST_ID), _MOST_ID))
+
+    def __str__(self) -> str:
+        return f"{self.devices}.{self.users}" if self.users < _MOST_ID else str(self.devices)
+
+
+def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
     """/api/v1/audit."""
     routes = APIRouter(prefix="/api/v1/audit", tags=["audit"])
     operator = guard.needs("operator")
 
     @routes.get("", response_model=AuditPage, responses=CSV_TOO)
     async def list_entries(
-        query: Annotated[AuditQuery, Query()],
+        query: Annotated[AuditRequest, Query()],
         response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
         caller: Caller = operator,
     ) -> AuditPage | Response:
-        """Who did what, newest first; as JSON, or to export as CSV."""
-        page = await call(bus, "health", "audit", query, AuditPage, caller=caller)
+        """Who did what, newest first; as JSON, or to export as CSV. An administrator sees sign-ins and changes of
+        users too (`source` users)."""
+        place = Place.read(query.cursor)
+        asked = AuditQuery(**query.model_dump(exclude={"cursor"}), cursor=place.devices)
+        page = await call(bus, "health", "audit", asked, AuditPage, caller=caller)
+        if caller.role == "admin":
+            wanted = Wanted(query.actor, query.action, query.target, query.from_ms, query.to_ms)
+            found = await access_log.page(pool, place.users, query.limit, wanted)
+            page = merge(page, [to_audit_entry(*row) for row in found], place, query.limit)
         return page if response_format == "json" else Response(to_csv(page), media_type="text/csv")
 
     return routes
+
+
+def to_audit_entry(number: int, at: int, entry: Entry) -> AuditEntry:
+    """An entry of the gateway's log as one of the audit log; the client's address and the detail are in `after`."""
+    after = {"address": entry.address, **({"detail": entry.detail} if entry.detail else {})}
+    return AuditEntry(
+        id=number,
+        at=at,
+        actor=entry.actor,
+        role="",
+        request_id="",
+        action=entry.action,
+        target=entry.target,
+        after=after,
+        source="users",
+    )
+
+
+def merge(devices: AuditPage, users: list[AuditEntry], place: Place, limit: int) -> AuditPage:
+    """At most `limit` entries of both, newest first. `users` has `limit` entries unless it is at its end.
+
+    Health's page may be cut by its size: what lies behind its last entry waits for the next page.
+    """
+    of_devices, of_users = deque(devices.items), deque(users)
+    items: list[AuditEntry] = []
+    while len(items) < limit and (of_devices or (of_users and devices.next_cursor is None)):
+        take_user = bool(of_users) and (not of_devices or of_users[0].at > of_devices[0].at)
+        items.append(of_users.popleft() if take_user else of_devices.popleft())
+    after = Place(
+        min([place.devices, *(item.id for item in items if item.source == "devices")]),
+        min([place.users, *(item.id for item in items if item.source == "users")]),
+    )
+    more = of_devices or of_users or devices.next_cursor is not None or len(users) == limit
+    return AuditPage(items=items, next_cursor=str(after) if more else None)
 
 
 def to_csv(page: AuditPage) -> str:

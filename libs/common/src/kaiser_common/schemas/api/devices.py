@@ -268,7 +268,8 @@ class PushAnswer(BaseModel):
 
 
 class AuditEntry(BaseModel):
-    """One entry of the audit log. at in ms."""
+    """One entry of the audit log. at in ms; an id counts within its source: `users` are sign-ins and changes of users,
+    which the gateway keeps."""
 
     model_config = FROZEN
 
@@ -281,6 +282,7 @@ class AuditEntry(BaseModel):
     target: str
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
+    source: Literal["devices", "users"] = "devices"
 
 
 class AuditQuery(BaseModel):
