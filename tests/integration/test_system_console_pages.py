@@ -51,28 +51,6 @@ def test_configuration_zone_and_commands_are_sent_and_their_answers_shown(operat
     expect(operator.page.locator(".facts")).to_contain_text("Greenhouse 2")
 
 
-def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: Person, console_stack: Stack):
-    [esp_id] = console_stack.register(1)
-    at = now_ms()
-    console_stack.publish([reading(esp_id, 4, at - number * 10_000, 20.0 + number) for number in range(1, 30)])
-    operator.open("sensors").page.get_by_label("Search device, gpio or type").fill(esp_id)
-    expect(operator.row(esp_id)).to_contain_text("21 °C")
-    operator.row(esp_id).get_by_role("link").first.click()
-    words = operator.page.locator(".chart figcaption")
-    expect(words).to_have_text("29 points; lowest 21 °C, highest 49 °C, last 21 °C.")
-    console_stack.publish([reading(esp_id, 4, now_ms(), 12.5)])
-    expect(words).to_have_text("30 points; lowest 12.5 °C, highest 49 °C, last 12.5 °C.")
-    expect(operator.page.locator(".now")).to_have_text("12.5 °C")
-    operator.button("Zoom out").click()
-    expect(words).to_have_text(re.compile(r"^12\d points; "))  # averages of a minute, two hours long
-    plot = operator.page.locator(".u-over").bounding_box()
-    operator.page.mouse.move(plot["x"] + plot["width"] * 0.9, plot["y"] + 50)
-    operator.page.mouse.down()
-    operator.page.mouse.move(plot["x"] + plot["width"] * 0.98, plot["y"] + 60, steps=5)
-    operator.page.mouse.up()
-    expect(operator.page.get_by_role("button", name="1 h")).to_have_attribute("aria-pressed", "false")
-
-
 def test_a_calibration_that_is_typed_in_is_in_force(operator: Person, console_stack: Stack):
     [esp_id] = console_stack.register(1)
     operator.open("sensors", esp_id, "34", "ph")

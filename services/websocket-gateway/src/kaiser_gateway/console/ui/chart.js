@@ -1,71 +1,107 @@
-/** A line chart over time: drag to zoom, double-click to go back. Figures are also told in words. */
+/** A line chart over time with a band from lowest to highest; its axis is the time asked for, whatever came in it. */
 
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
 import { axisTime, dateTime, number } from "../core/format.js";
+import { alone } from "../core/series.js";
+import { followFingers } from "./fingers.js";
 import { html, useEffect, useRef } from "./html.js";
 
 const HEIGHT_PX = 280;
-const LINES = ["--line-1", "--line-2", "--line-3"];
+const PER_LINE = 3; // columns: mean, lowest, highest
 
-/** `columns`: times in s, then one array of figures (null: a gap) a name. `onZoom(fromMs, toMs)` after a drag. */
-export function Chart({ label, unit, columns, names, onZoom }) {
+/**
+ * `lines`: [{name, unit, colour?, ghost?, columns: [times in s, means, lowest, highest]}], null where there is a gap.
+ * `shown`: [fromMs, toMs]. `onZoom(fromMs, toMs)` after a drag or a gesture, `onBack()` after a double-click.
+ */
+export function Chart({ label, lines, shown, words, onZoom, onBack }) {
   const holder = useRef(null);
   const plot = useRef(null);
-  const zoomed = useRef(onZoom);
-  zoomed.current = onZoom;
+  const current = useRef({});
+  current.current = { shown, onZoom, onBack };
+  const shape = lines.map(({ name, unit, ghost }) => `${name} ${unit} ${ghost}`).join("\n");
 
   useEffect(() => {
     const element = holder.current;
-    plot.current = new uPlot(optionsOf({ names, unit, width: element.clientWidth, zoomed }), columns, element);
+    plot.current = new uPlot(optionsOf(lines, element.clientWidth, current), aligned(lines), element);
     const resized = new ResizeObserver(() => plot.current.setSize(sizeOf(element)));
     resized.observe(element);
+    const endFingers = followFingers(plot.current, current);
     return () => {
+      endFingers();
       resized.disconnect();
       plot.current.destroy();
     };
-  }, [names.join(), unit]);
+  }, [shape]);
 
-  useEffect(() => plot.current.setData(columns), [columns]);
+  useEffect(() => plot.current.setData(aligned(lines)), [lines, shown[0], shown[1]]);
 
   return html`
     <figure class="chart">
-      <div ref=${holder} role="img" aria-label=${label}></div>
-      <figcaption class="quiet">${inWords(columns, unit)}</figcaption>
+      <div ref=${holder} role="img" aria-label=${label} data-from=${Math.round(shown[0])} data-to=${Math.round(shown[1])}></div>
+      <figcaption class="quiet">${words}</figcaption>
     </figure>`;
 }
 
 const sizeOf = (element) => ({ width: element.clientWidth, height: HEIGHT_PX });
 
-function optionsOf({ names, unit, width, zoomed }) {
+/** One column of times, then three of figures a line; undefined where another line has a time and this one has none. */
+function aligned(lines) {
+  if (lines.length === 1) return lines[0].columns;
+  const tables = lines.map(({ columns }) => columns);
+  return tables.length ? uPlot.join(tables, tables.map((table) => table.map(() => 2))) : [[]];
+}
+
+function optionsOf(lines, width, current) {
   const grid = { stroke: () => cssColour("--line"), width: 1 };
   const axis = { stroke: () => cssColour("--quiet"), grid, ticks: { show: false } };
-  const lines = names.map((name, index) => ({
-    label: unit ? `${name} (${unit})` : name,
-    stroke: () => cssColour(LINES[index]),
-    width: index === 0 ? 2 : 1,
-    value: (_, value) => number(value),
-  }));
+  const units = [...new Set(lines.map(({ unit }) => unit))].slice(0, 2);
+  const scaleOf = (unit) => (unit === units[1] ? "y2" : "y");
   return {
     width,
     height: HEIGHT_PX,
-    cursor: { drag: { x: true, y: false } },
-    scales: { x: { range: timeRange } },
-    series: [{ label: "time", value: (_, seconds) => dateTime(seconds === null ? null : seconds * 1000) }, ...lines],
-    axes: [{ ...axis, values: timeLabels, space: 70 }, { ...axis, size: 64 }],
-    hooks: { setSelect: [(plot) => selected(plot, zoomed.current)] },
+    cursor: {
+      drag: { x: true, y: false, setScale: false },
+      bind: { dblclick: () => () => current.current.onBack?.() },
+    },
+    scales: { x: { range: () => current.current.shown.map((ms) => ms / 1000) } },
+    series: [
+      { label: "time", value: (_, seconds) => dateTime(seconds === null ? null : seconds * 1000) },
+      ...lines.flatMap((line, index) => seriesOf(line, index, scaleOf(line.unit))),
+    ],
+    bands: lines.map((line, index) => ({
+      series: [PER_LINE * index + 3, PER_LINE * index + 2],
+      fill: () => (line.ghost ? "transparent" : cssColour(colourOf(line, index), 0.18)),
+    })),
+    axes: [
+      { ...axis, values: timeLabels, space: 70 },
+      ...units.map((unit, index) => ({ ...axis, scale: scaleOf(unit), side: index ? 1 : 3, size: 64, grid: { ...grid, show: index === 0 } })),
+    ],
+    hooks: { setSelect: [(plot) => selected(plot, current.current.onZoom)] },
   };
 }
 
-/** A minute around it where there is one point only. */
-const timeRange = (plot, from, to) => (from === to ? [from - 60, to + 60] : [from, to]);
+const colourOf = ({ colour }, index) => colour ?? `--line-${(index % 6) + 1}`;
+
+function seriesOf(line, index, scale) {
+  const stroke = () => cssColour(colourOf(line, index), line.ghost ? 0.5 : 1);
+  const points = { size: 7, filter: (plot, series, show) => (show ? null : alone(plot.data[series])) };
+  const common = { scale, value: (_, value) => number(value), points };
+  const named = (what) => [line.name, what].filter(Boolean).join(" ") + (line.unit ? ` (${line.unit})` : "");
+  const edge = (what) => ({ ...common, label: named(what), width: 0, stroke, points: { ...points, show: false, size: 5 } });
+  return [
+    { ...common, label: named(""), stroke, width: 2, dash: line.ghost ? [6, 4] : undefined },
+    edge("lowest"),
+    edge("highest"),
+  ];
+}
 
 /** `step`: seconds between two labels. */
 const timeLabels = (plot, times, axis, space, step) => times.map((seconds) => axisTime(seconds, step));
 
 /** A custom property of the theme that is in force now. */
-function cssColour(name) {
+function cssColour(name, alpha = 1) {
   const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
+  probe.style.color = alpha === 1 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${alpha * 100}%, transparent)`;
   document.body.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();
@@ -73,16 +109,9 @@ function cssColour(name) {
 }
 
 function selected(plot, onZoom) {
-  if (!onZoom || plot.select.width === 0) return;
+  const { left, width } = plot.select;
+  if (width === 0) return;
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   const at = (pixels) => plot.posToVal(pixels, "x") * 1000;
-  onZoom(Math.round(at(plot.select.left)), Math.round(at(plot.select.left + plot.select.width)));
-}
-
-function inWords([times, figures], unit = "") {
-  const known = figures.filter((value) => typeof value === "number");
-  if (known.length === 0) return "No figures in this time.";
-  const lowest = known.reduce((least, value) => Math.min(least, value));
-  const highest = known.reduce((most, value) => Math.max(most, value));
-  const text = (value) => `${number(value)} ${unit}`.trim();
-  return `${times.length === 1 ? "1 point" : `${times.length} points`}; lowest ${text(lowest)}, highest ${text(highest)}, last ${text(known.at(-1))}.`;
+  onZoom?.(Math.round(at(left)), Math.round(at(left + width)));
 }

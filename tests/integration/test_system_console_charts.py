@@ -1,0 +1,125 @@
+"""Charts of the console: what is drawn, what the caption says, and how a person chooses the time."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from browser import Person
+from devices import now_ms
+from harness import Stack, reading, wait_until
+from playwright.sync_api import expect
+
+
+def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    at = now_ms()
+    console_stack.publish([reading(esp_id, 4, at - number * 10_000, 20.0 + number) for number in range(1, 30)])
+    operator.open("sensors").page.get_by_label("Search device, gpio or type").fill(esp_id)
+    expect(operator.row(esp_id)).to_contain_text("21 °C")
+    operator.row(esp_id).get_by_role("link").first.click()
+    words = operator.page.locator(".chart figcaption")
+    expect(words).to_have_text("29 points; lowest 21 °C, highest 49 °C, last 21 °C.")
+    console_stack.publish([reading(esp_id, 4, now_ms(), 12.5)])
+    expect(words).to_have_text("30 points; lowest 12.5 °C, highest 49 °C, last 12.5 °C.")
+    expect(operator.page.locator(".now")).to_have_text("12.5 °C")
+    operator.button("Zoom out").click()
+    expect(words).to_have_text(re.compile(r"^[5-7] points; lowest 12.5 °C, highest 49 °C"))  # by the minute, two hours
+    plot = operator.page.locator(".u-over").bounding_box()
+    operator.page.mouse.move(plot["x"] + plot["width"] * 0.9, plot["y"] + 50)
+    operator.page.mouse.down()
+    operator.page.mouse.move(plot["x"] + plot["width"] * 0.98, plot["y"] + 60, steps=5)
+    operator.page.mouse.up()
+    assert shown_s(operator) == pytest.approx(0.08 * 7200, abs=60)
+    operator.page.mouse.dblclick(plot["x"] + plot["width"] / 2, plot["y"] + 50)
+    wait_until(lambda: shown_s(operator) == pytest.approx(7200, abs=1), "a double-click leads back")
+    operator.button("Back").click()
+    expect(operator.button("1 h")).to_have_attribute("aria-pressed", "true")
+
+
+def axis(person: Person) -> tuple[float, float]:
+    """The times in ms at which the axis of the chart begins and ends."""
+    holder = person.page.locator(".chart [role=img]")
+    return float(holder.get_attribute("data-from") or 0), float(holder.get_attribute("data-to") or 0)
+
+
+def shown_s(person: Person) -> float:
+    began, ended = axis(person)
+    return (ended - began) / 1000
+
+
+def drawn(person: Person, from_share: float, to_share: float) -> int:
+    """How many pixels of the chart's line are between two shares of its width."""
+    return person.page.evaluate(
+        """([from, to]) => {
+            const canvas = document.querySelector(".chart canvas");
+            const over = document.querySelector(".u-over").getBoundingClientRect();
+            const all = canvas.getBoundingClientRect();
+            const scale = canvas.width / all.width;
+            const at = (share) => Math.round((over.left - all.left + share * over.width) * scale);
+            const probe = document.createElement("span");
+            probe.style.color = "var(--line-1)";
+            document.body.append(probe);
+            const line = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+            probe.remove();
+            const top = Math.round((over.top - all.top) * scale);
+            const image = canvas.getContext("2d");
+            const { data } = image.getImageData(at(from), top, at(to) - at(from), over.height * scale);
+            let count = 0;
+            for (let place = 0; place < data.length; place += 4) {
+              const isLine = line.every((part, index) => Math.abs(part - data[place + index]) < 40);
+              if (isLine && data[place + 3] > 128) count += 1;
+            }
+            return count;
+        }""",
+        [from_share, to_share],
+    )
+
+
+def test_a_chart_shows_an_outage_as_a_hole_and_extremes_as_they_were(operator: Person, console_stack: Stack):
+    silent, frosty = console_stack.register(2)
+    at = now_ms()
+    before = [reading(silent, 4, at - 1_800_000 + number * 10_000, 20.0 + number % 3) for number in range(60)]
+    console_stack.publish([*before, reading(frosty, 4, at - 1000, -3.5), reading(frosty, 4, at, 31.0)])
+    words = operator.open("sensors", silent, "4", "ds18b20").page.locator(".chart figcaption")
+    expect(words).to_contain_text("60 points; lowest 20 °C, highest 22 °C")
+    assert axis(operator)[1] == pytest.approx(now_ms(), abs=60_000), "the axis ends now"
+    assert shown_s(operator) == pytest.approx(3600, abs=1)
+    wait_until(lambda: drawn(operator, 0.45, 0.65) > 50, "the readings are drawn")
+    assert drawn(operator, 0.75, 1.0) == 0, "nothing is drawn where nothing came"
+    console_stack.publish([reading(silent, 4, now_ms(), 21.0)])
+    expect(words).to_contain_text("61 points")
+    wait_until(lambda: drawn(operator, 0.95, 1.0) > 0, "a single reading is a point")
+    assert drawn(operator, 0.75, 0.94) == 0, "no line goes through the outage"
+    operator.open("sensors", frosty, "4", "ds18b20")
+    for span in ("1 day", "30 days"):
+        operator.button(span).click()
+        expect(words).to_contain_text("lowest -3.5 °C, highest 31 °C")
+        wait_until(lambda: drawn(operator, 0.0, 1.0) > 0, f"{span}: one bucket is a point")
+
+
+def test_a_chart_is_dragged_by_a_finger_and_its_time_typed_in(make_person: Callable[..., Person], console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 20.0)])
+    person = make_person(width=390).sign_in().open("sensors", esp_id, "4", "ds18b20")
+    expect(person.page.locator(".chart figcaption")).to_contain_text("1 point;")
+    ended = axis(person)[1]
+    person.page.evaluate(
+        """() => {
+            const target = document.querySelector(".u-over");
+            const { left, width, top } = target.getBoundingClientRect();
+            const at = (share) => ({ clientX: left + share * width, clientY: top + 50 });
+            const touch = (share) => new Touch({ identifier: 1, target, ...at(share) });
+            const send = (name, ...touches) => target.dispatchEvent(
+              new TouchEvent(name, { touches, changedTouches: touches, bubbles: true, cancelable: true }));
+            send("touchstart", touch(0.25));
+            send("touchmove", touch(0.75));
+            send("touchend");
+        }"""
+    )
+    wait_until(lambda: axis(person)[1] == pytest.approx(ended - 1_800_000, abs=60_000), "half an hour earlier")
+    person.button("From, to…").click()
+    person.page.get_by_label("From", exact=True).fill("2026-01-31T10:00:00")
+    person.page.get_by_label("To", exact=True).fill("2026-01-31T12:00:00")
+    person.button("Show").click()
+    wait_until(lambda: shown_s(person) == 7200, "the time that was typed in")
+    person.says("No figures in this time.")
