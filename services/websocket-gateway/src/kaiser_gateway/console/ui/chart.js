@@ -84,7 +84,7 @@ const colourOf = ({ colour }, index) => colour ?? `--line-${(index % 6) + 1}`;
 
 function seriesOf(line, index, scale) {
   const stroke = () => cssColour(colourOf(line, index), line.ghost ? 0.5 : 1);
-  const points = { size: 7, filter: (plot, series, show) => (show ? null : alone(plot.data[series])) };
+  const points = { size: 7, fill: stroke, filter: (plot, series, show) => (show ? null : alone(plot.data[series])) };
   const common = { scale, value: (_, value) => number(value), points };
   const named = (what) => [line.name, what].filter(Boolean).join(" ") + (line.unit ? ` (${line.unit})` : "");
   const edge = (what) => ({ ...common, label: named(what), width: 0, stroke, points: { ...points, show: false, size: 5 } });
