@@ -15,6 +15,7 @@ MODULES = {
     "dialect",
     "errors",
     "lease",
+    "loops",
     "metrics",
     "migrate",
     "mirror",

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from kaiser_common.rpc import RpcError
 from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, SensorItem
 from kaiser_common.topics import Kind
-from kaiser_health.downlink import check_command, check_size, config_payload
-from kaiser_health.outgoing import payload_of, topic_of
-from kaiser_health.presence import has_rebooted
-from kaiser_health.pushes import Answer, Push, answered, match, overdue, supersedes
+from kaiser_health.domain.downlink import check_command, check_size, config_payload
+from kaiser_health.domain.outbox import payload_of, topic_of
+from kaiser_health.domain.presence import has_rebooted
+from kaiser_health.domain.pushes import Answer, Push, answered, match, overdue, supersedes
 from pydantic import ValidationError
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

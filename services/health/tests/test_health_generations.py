@@ -25,11 +25,12 @@ from kaiser_common.schemas.api.devices import (
 )
 from kaiser_common.schemas.device import ActuatorItem, SensorItem
 from kaiser_common.settings import CommonSettings
-from kaiser_health.api import RegistryApi
-from kaiser_health.bucket import DevicesBucket
-from kaiser_health.device_api import DeviceApi
-from kaiser_health.inbox import Inbox
+from kaiser_health.api.pushes import DeviceApi
+from kaiser_health.api.registry import RegistryApi
+from kaiser_health.consumers.devices import DeviceMessages
+from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
+from kaiser_health.store.bucket import DevicesBucket
 from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,7 +52,8 @@ class Site:
     def restart(self) -> None:
         """Forget what is in memory, as a killed process does."""
         pool, bus, bucket, settings = self._parts
-        self.inbox = Inbox(pool, bus, bucket, settings, lambda: self.now)
+        self.messages = DeviceMessages(pool, bus, bucket, settings, lambda: self.now)
+        self.late = LateSweep(pool, bus, bucket, settings, lambda: self.now)
 
     def message(self, kind: str, site: str = "god", **fields) -> Delivery:
         at_ms = int(self.now.timestamp() * 1000)
@@ -61,7 +63,7 @@ class Site:
         return Delivery(f"esp.{kind}.{site}.ESP_A", reply, json.dumps(body).encode(), None)
 
     async def say(self, kind: str, site: str = "god", **fields) -> None:
-        await self.inbox.on_messages([self.message(kind, site, **fields)])
+        await self.messages.on_messages([self.message(kind, site, **fields)])
 
     async def beat(self, site: str = "god", **fields) -> None:
         self.now += timedelta(seconds=60)
@@ -146,7 +148,7 @@ async def test_a_session_is_acknowledged_under_the_site_of_its_device(site):
 
 async def test_figures_that_come_apart_are_kept_together_and_acknowledged_once(site):
     site.now += timedelta(seconds=60)
-    await site.inbox.on_messages(
+    await site.messages.on_messages(
         [
             site.message("system.heartbeat", heap_free=7, sensor_count=3),
             site.message("system.heartbeat", heap_free=8, metrics=True),
@@ -190,8 +192,8 @@ async def test_a_restart_within_a_batch_is_found_and_a_batch_that_comes_again_ad
     for uptime in (4000, 3, 200):
         site.now += timedelta(seconds=60)
         batch.append(site.message("system.heartbeat", uptime=uptime))
-    await site.inbox.on_messages(batch)
-    await site.inbox.on_messages(batch)
+    await site.messages.on_messages(batch)
+    await site.messages.on_messages(batch)
     assert (await site.record())["boot"] == 1
     assert len(await site.told("device_rebooted")) == 1
 
@@ -213,7 +215,7 @@ async def test_a_live_will_of_a_power_cut_takes_the_device_offline_though_it_is_
 async def test_the_will_of_the_session_before_does_not_take_the_new_session_offline(site):
     await site.beat(uptime=60)
     site.now += timedelta(seconds=5)
-    await site.inbox.on_messages(
+    await site.messages.on_messages(
         [site.message("system.will", status="offline"), site.message("system.heartbeat", uptime=1)]
     )
     assert (await site.record())["online"] is True, "in one batch, in one millisecond"
@@ -284,7 +286,7 @@ async def test_a_configuration_that_the_device_took_in_part_and_could_not_keep_h
         site.message("system.intent", outcome="failed", code="COMMIT_FAILED", **asked),
     ]
     for batch in [said] if together else [[each] for each in said]:
-        await site.inbox.on_messages(batch)
+        await site.messages.on_messages(batch)
     told = await site.events("config_response")
     assert [event["status"] for event in told] == ["pending", "partial", "failed"]
     assert told[-1]["failures"] == [failure]
@@ -363,7 +365,7 @@ async def test_a_token_counts_however_late_its_device_says_that_it_took_it(site)
         command = CommandRequest(command="set_emergency_token", params={"token": token})
         await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
     site.now += timedelta(hours=20)
-    await site.inbox.sweep()
+    await site.late.sweep()
     assert len(await site.sent()) == 2, "a command is sent once"
     await site.say("system.response", command="set_emergency_token", success=True, details={"token": "second"})
     assert (await site.record())["emergency_token"] == "second"
@@ -434,7 +436,7 @@ async def test_a_device_that_leaves_its_zone_without_a_word_is_waited_for_until_
     await site.devices.push_zone(PushZone(esp_id="ESP_A", zone=ZoneRequest(zone_id=None)), ADA)
     for _ in range(11):
         site.now += timedelta(seconds=5)
-        await site.inbox.sweep()
+        await site.late.sweep()
     assert len(await site.sent()) == 3
     await site.say("system.heartbeat", zone_id="")
     assert [event["status"] for event in await site.events("zone_assignment")] == ["pending", "removed"]
@@ -444,7 +446,7 @@ async def test_a_device_that_stays_in_its_zone_ends_the_push_that_takes_it_out(s
     await site.devices.push_zone(PushZone(esp_id="ESP_A", zone=ZoneRequest(zone_id=None)), ADA)
     for _ in range(4):
         await site.beat(zone_id="z1")
-        await site.inbox.sweep()
+        await site.late.sweep()
     assert [event["status"] for event in await site.events("zone_assignment")] == ["pending", "timeout"]
 
 
@@ -488,7 +490,7 @@ async def test_a_device_registered_with_a_site_keeps_it(site):
 async def test_a_push_that_waits_follows_its_device_to_its_site(site):
     await site.devices.push_zone(PushZone(esp_id="ESP_A", zone=ZoneRequest(zone_id="z1")), ADA)
     await site.beat("north", uptime=1)
-    await site.inbox.sweep()
+    await site.late.sweep()
     assert [topic for topic, _ in await site.sent()] == [
         "kaiser/god/esp/ESP_A/zone/assign",
         "kaiser/north/esp/ESP_A/zone/assign",

@@ -31,12 +31,13 @@ from kaiser_common.schemas.api.devices import (
 from kaiser_common.schemas.device import DeviceRecord, SensorItem
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import DEVICES_BUCKET
-from kaiser_health.api import RegistryApi
-from kaiser_health.bucket import DevicesBucket
-from kaiser_health.device_api import DeviceApi
-from kaiser_health.inbox import Inbox
+from kaiser_health.api.pushes import DeviceApi
+from kaiser_health.api.registry import RegistryApi
+from kaiser_health.consumers.devices import DeviceMessages
+from kaiser_health.jobs.retention import drop_old
+from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
-from kaiser_health.upkeep import drop_old
+from kaiser_health.store.bucket import DevicesBucket
 from nats.js.kv import KeyValue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +50,8 @@ class Life:
     def __init__(self, pool, bus, bucket, settings) -> None:
         self.now = START
         self.bus = bus
-        self.inbox = Inbox(pool, bus, bucket, settings, lambda: self.now)
+        self.messages = DeviceMessages(pool, bus, bucket, settings, lambda: self.now)
+        self.late = LateSweep(pool, bus, bucket, settings, lambda: self.now)
         self.api = RegistryApi(pool, bus, bucket, lambda: self.now)
         self.devices = DeviceApi(pool, bus, settings, lambda: self.now)
         self._sequence = 0
@@ -70,7 +72,7 @@ class Life:
         )
 
     async def say(self, *messages: Delivery) -> None:
-        await self.inbox.on_messages(messages)
+        await self.messages.on_messages(messages)
 
     async def published(self, stream: str) -> list[tuple[str, dict]]:
         """Everything on a stream, oldest first."""
@@ -213,16 +215,16 @@ async def test_silence_takes_a_device_offline_after_its_timeout_and_any_data_kee
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
     await life.say(life.beat())
     life.wait(179)
-    await life.inbox.sweep()
+    await life.late.sweep()
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is True
     at_ms = int(life.now.timestamp() * 1000)
     digest = json.dumps({"devices": {"ESP_A": at_ms}}).encode()
     await life.say(Delivery("esp.system.alive.god.digest", "$JS.ACK.D.h.1.9.1.1.0", digest, None))
     life.wait(179)
-    await life.inbox.sweep()
+    await life.late.sweep()
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is True
     life.wait(1)
-    await life.inbox.sweep()
+    await life.late.sweep()
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is False
     assert await life.system_events() == ["device_online", "device_offline"]
 
@@ -231,12 +233,12 @@ async def test_after_a_start_nobody_is_called_late_for_one_timeout(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
     await life.say(life.beat())
     life.wait(10_000)
-    life.inbox.listening_since = life.now  # as a new process has it
+    life.late.listening_since = life.now  # as a new process has it
     life.wait(179)
-    await life.inbox.sweep()
+    await life.late.sweep()
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is True
     life.wait(1)
-    await life.inbox.sweep()
+    await life.late.sweep()
     assert (await life.api.read(DeviceId(esp_id="ESP_A"), ADA)).online is False
 
 
@@ -329,7 +331,7 @@ async def test_a_config_without_an_answer_is_sent_three_times_and_then_timed_out
     await life.devices.push_config(PushConfig(esp_id="ESP_A", config=config), ADA)
     for _ in range(8):
         life.wait(5)
-        await life.inbox.sweep()
+        await life.late.sweep()
     assert len(await life.outbox()) == 3
     events = [body["status"] for subject, body in await life.published("EVENTS") if ".config_response." in subject]
     assert events == ["pending", "timeout"]
@@ -367,7 +369,7 @@ async def test_a_command_needs_the_device_online_and_is_sent_once(life):
     await life.devices.push_command(reboot, ADA)
     for _ in range(5):
         life.wait(10)
-        await life.inbox.sweep()
+        await life.late.sweep()
     assert [topic for topic, _ in await life.outbox()].count("kaiser/god/esp/ESP_A/system/command") == 1
 
 
@@ -413,7 +415,7 @@ async def test_a_change_that_the_bucket_did_not_take_is_told_by_the_next_sweep(l
         await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
         with pytest.raises(nats.js.errors.KeyNotFoundError):
             await life.record()
-    await life.inbox.sweep()
+    await life.late.sweep()
     assert (await life.record())["state"] == "approved"
 
 
@@ -461,18 +463,18 @@ async def test_ten_thousand_heartbeats_cost_little(life, bus_settings, database)
 
 async def test_the_bucket_is_filled_again_after_it_was_deleted_and_declared_anew(life):
     await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
-    await life.inbox.sweep()
+    await life.late.sweep()
     mirror = Mirror(life.bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(mirror.keep())
         await mirror.ready()
         assert mirror["ESP_A"].state == "approved"
         await life.bus.jetstream.delete_key_value("devices")
-        await life.inbox.sweep()  # nothing to fill yet; what else a sweep does goes on
+        await life.late.sweep()  # nothing to fill yet; what else a sweep does goes on
         await apply(life.bus)  # as the migrate step does
         found = (await life.bus.jetstream.stream_info("KV_devices")).state.messages
         assert found == 0
-        await life.inbox.sweep()
+        await life.late.sweep()
         assert (await life.record())["state"] == "approved"
         await life.api.register(RegisterDevice(esp_id="ESP_B"), ADA)
         async with asyncio.timeout(60):

@@ -8,10 +8,11 @@ import pytest
 from consuming import FAR, FaultyBus, case, consuming, publish, rejected, stored
 from kaiser_common.bus import connect
 from kaiser_common.database import open_pool
+from kaiser_common.outside import take
 from kaiser_common.subjects import HEALTH
-from kaiser_health.bucket import DevicesBucket
-from kaiser_health.inbox import Inbox
+from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.settings import HealthSettings
+from kaiser_health.store.bucket import DevicesBucket
 from structlog.testing import capture_logs
 
 NOW_MS = 1_767_225_600_000
@@ -34,10 +35,13 @@ async def parts(bus_settings, database):
     settings = HealthSettings(database_url=database)
     async with connect(bus_settings, "test") as bus, open_pool(settings, "test") as pool:
 
-        async def inbox(publishes=bus) -> Inbox:
-            return Inbox(pool, publishes, await DevicesBucket.open(bus), settings, lambda: datetime.now(UTC))
+        async def messages(publishes=bus):
+            handler = DeviceMessages(
+                pool, publishes, await DevicesBucket.open(bus), settings, lambda: datetime.now(UTC)
+            )
+            return lambda consumer, letters: take(consumer, handler.on_messages, letters)
 
-        yield bus, inbox
+        yield bus, messages
 
 
 UNREADABLE = {
@@ -63,10 +67,10 @@ UNREADABLE = {
     ids=[*UNREADABLE, "text that no column takes"],
 )
 async def test_health_rejects_poison_and_notes_and_answers_its_neighbours(parts, database, poison, code):
-    bus, inbox = parts
+    bus, messages = parts
     await publish(bus, [beat("ESP_A"), poison, beat("ESP_B")])
     with capture_logs() as logs:
-        async with consuming(bus, HEALTH, (await inbox()).run) as loop:
+        async with consuming(bus, HEALTH, await messages()) as loop:
             await loop.settled()
             assert await loop.readiness() == "ok"
     assert "message_failed" not in {line["event"] for line in logs}, "it is rejected at its first delivery"
@@ -76,9 +80,9 @@ async def test_health_rejects_poison_and_notes_and_answers_its_neighbours(parts,
 
 
 async def test_health_rejects_a_message_on_which_it_has_a_bug(parts, database):
-    bus, inbox = parts
+    bus, messages = parts
     await publish(bus, [beat("ESP_A"), beat("ESP_SEC1"), beat("ESP_B")])
-    async with consuming(bus, HEALTH, (await inbox(FaultyBus(bus, "ESP_SEC1"))).run) as loop:
+    async with consuming(bus, HEALTH, await messages(FaultyBus(bus, "ESP_SEC1"))) as loop:
         await loop.settled()
         await assert_neighbours_are_noted(bus, database)
         assert await rejected(bus) == [("rejected.5407.ESP_SEC1", "esp.system.heartbeat.god.ESP_SEC1")]

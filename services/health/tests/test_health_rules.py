@@ -11,12 +11,12 @@ from kaiser_common.pull import Delivery
 from kaiser_common.rpc import RpcError
 from kaiser_common.schemas.device import DeviceConfig, SensorItem
 from kaiser_common.topics import Kind
-from kaiser_health.decode import decode
-from kaiser_health.device_codes import meaning
-from kaiser_health.downlink import check_command, check_size, config_payload
-from kaiser_health.limits import PendingLimit
-from kaiser_health.presence import has_rebooted, late_before, new_pending, will_counts
-from kaiser_health.pushes import Answer, Push, answered, config_state, match, overdue, superseded
+from kaiser_health.domain.decode import decode
+from kaiser_health.domain.device_codes import meaning
+from kaiser_health.domain.downlink import check_command, check_size, config_payload
+from kaiser_health.domain.pending import PendingLimit
+from kaiser_health.domain.presence import has_rebooted, late_before, new_pending, will_counts
+from kaiser_health.domain.pushes import Answer, Push, answered, config_state, match, overdue, superseded
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 S = timedelta(seconds=1)

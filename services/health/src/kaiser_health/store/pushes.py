@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
+from kaiser_common.rpc import Caller
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from kaiser_health.pushes import Push, sets_token
+from kaiser_health.domain.pushes import Push, sets_token
+from kaiser_health.store import Connection, audit, registry
 
-Connection = AsyncConnection[Any]
-
+_DEVICE = Caller(user="device", role="device", request_id="")
 _SELECT = """
 SELECT push_id, esp_id, kaiser_id, kind, payload, state, tries, next_try_at, created_at, message, failures, ended_at,
        answers
@@ -100,6 +100,24 @@ async def update(connection: Connection, push: Push) -> None:
             push.push_id,
         ),
     )
+
+
+async def end(connection: Connection, push: Push) -> bool:
+    """Store how a push ended, and what follows from it in the registry and in the audit log.
+
+    True: the device's record has changed, so the bucket has to follow.
+    """
+    await update(connection, push)
+    takes_token = sets_token(push) and push.state == "applied"
+    if takes_token:
+        await registry.set_token(connection, push.esp_id, str(push.payload["params"].get("token", "")))
+    takes_zone = push.kind == "zone" and push.state == "applied"
+    if takes_zone:
+        await registry.set_zone(connection, push.esp_id, push.payload.get("zone_id") or None)
+    if push.kind == "config":
+        after = {"state": push.state, "message": push.message, "failures": list(push.failures)}
+        await audit.note(connection, _DEVICE, "config_response", push.esp_id, after=after)
+    return takes_token or takes_zone
 
 
 def _without_secrets(push: Push) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 import structlog
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus
+from kaiser_common.database import DatabasePool
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.subjects import DEVICES_BUCKET
 from nats.errors import Error as NatsError
 
-from kaiser_health import store
-from kaiser_health.store import Connection, Registered
+from kaiser_health.store import Connection, registry
+from kaiser_health.store.registry import Registered
 
 log = structlog.get_logger()
 
@@ -78,7 +79,7 @@ class DevicesBucket:
         """
         try:
             if self._stale or await self._writer.is_another():
-                await self.rebuild(await store.all_devices(connection))
+                await self.rebuild(await registry.all_devices(connection))
                 self._stale = False
         except (NatsError, TimeoutError) as error:
             log.warning("bucket_not_mended_yet", reason=str(error) or type(error).__name__, hint="run migrate")
@@ -90,3 +91,10 @@ class DevicesBucket:
     async def rebuild(self, devices: Iterable[Registered]) -> int:
         """Make the bucket say what the table says; the number of keys that had to change."""
         return await self._writer.rebuild({device.esp_id: to_value(device) for device in devices})
+
+
+async def rebuild(bucket: DevicesBucket, pool: DatabasePool) -> None:
+    """Make the bucket say what the table says, at the start of the service."""
+    async with pool.connection() as connection:
+        devices = await registry.all_devices(connection)
+    await bucket.rebuild(devices)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas import DeviceMessage
@@ -24,8 +23,8 @@ from kaiser_common.schemas.device import (
 from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
 
-from kaiser_health.downlink import SCAN
-from kaiser_health.pushes import Answer, State
+from kaiser_health.domain.downlink import SCAN
+from kaiser_health.domain.pushes import Answer, Push, State
 
 MODELS: dict[str, type[BaseModel]] = {
     Kind.HEARTBEAT.value: Heartbeat,
@@ -165,6 +164,15 @@ def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -
             return Answer(message.esp_id, "command", state, push_id, text, [], at, message.command, message.details)
 
 
+def zone_confirmed(push: Push, heartbeat: Heartbeat) -> Answer | None:
+    """What a heartbeat says about a zone that was pushed before: generation A does not answer when it leaves one."""
+    zone_id = push.payload.get("zone_id") or ""
+    if heartbeat.zone_id != zone_id or time_of(heartbeat.received_at) <= push.created_at:
+        return None
+    text = "confirmed by a heartbeat"
+    return Answer(push.esp_id, "zone", "applied", push.push_id, text, [], time_of(heartbeat.received_at), zone_id)
+
+
 def time_of(at_ms: int) -> datetime:
     """An aware time of ms since 1970."""
     return datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -181,5 +189,3 @@ def _hear(batch: Batch, esp_id: str, at_ms: int, later: timedelta = timedelta(0)
 
 Clock = Callable[[], datetime]
 """Now, aware; a fake one in tests."""
-
-Details = dict[str, Any]

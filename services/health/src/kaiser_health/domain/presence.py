@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from kaiser_common.schemas.device import Heartbeat
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -72,3 +74,8 @@ def has_rebooted(
 def new_pending(pending: int, most: int, permitted: int, candidates: int) -> int:
     """How many of the unknown devices that were heard may become pending."""
     return max(0, min(candidates, most - pending, permitted))
+
+
+def generation_of(heartbeat: Heartbeat, before: Literal["A", "B"]) -> Literal["A", "B"]:
+    """The generation of a device's firmware, this heartbeat included."""
+    return "B" if heartbeat.boot_sequence_id else before

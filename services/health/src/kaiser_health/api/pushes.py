@@ -7,7 +7,7 @@ from typing import Any
 from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError, call
+from kaiser_common.rpc import Caller, RpcError, call
 from kaiser_common.schemas.api.devices import (
     ConfigRequest,
     Device,
@@ -21,11 +21,12 @@ from kaiser_common.schemas.api.devices import (
 from kaiser_common.schemas.device import DeviceConfig
 from kaiser_common.topics import parse
 
-from kaiser_health import audit, outgoing, push_store, store
-from kaiser_health.decode import Clock
-from kaiser_health.downlink import SET_TOKEN, check_command, check_size, config_payload
-from kaiser_health.pushes import Kind, Push, superseded, supersedes
+from kaiser_health.domain import events, outbox
+from kaiser_health.domain.decode import Clock
+from kaiser_health.domain.downlink import SET_TOKEN, check_command, check_size, config_payload
+from kaiser_health.domain.pushes import Kind, Push, superseded, supersedes
 from kaiser_health.settings import HealthSettings
+from kaiser_health.store import audit, pushes, registry
 
 _MOST_TOKEN = 64
 """Characters: an emergency with it still fits the 255 bytes that a device takes."""
@@ -40,15 +41,6 @@ class DeviceApi:
         self._bus = bus
         self._settings = settings
         self._clock = clock
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "push_config": Method(PushConfig, self.push_config),
-            "push_command": Method(PushCommand, self.push_command),
-            "push_zone": Method(PushZone, self.push_zone),
-            "push_subzone": Method(PushSubzone, self.push_subzone),
-        }
 
     async def push_config(self, request: PushConfig, caller: Caller) -> PushAnswer:
         """Send a device its sensors and actuators; lists that were not given are asked from their owners first."""
@@ -92,16 +84,16 @@ class DeviceApi:
     async def _push(self, esp_id: str, kind: Kind, payload: dict[str, Any], caller: Caller) -> PushAnswer:
         now = self._clock()
         async with self._pool.connection() as connection:
-            device = _reachable(await store.read(connection, esp_id), esp_id, kind)
+            device = _reachable(await registry.read(connection, esp_id), esp_id, kind)
             push = self._new(device, kind, payload, now)
             _check(device, push)
-            for older in await push_store.pending_of(connection, [esp_id]):
+            for older in await pushes.pending_of(connection, [esp_id]):
                 if supersedes(kind, payload, older):
-                    await push_store.update(connection, superseded(older, now))
-            await push_store.add(connection, push)
+                    await pushes.update(connection, superseded(older, now))
+            await pushes.add(connection, push)
             await audit.note(connection, caller, f"push_{kind}", esp_id, after=_shown(payload))
-        await self._bus.publish_batch([outgoing.push_message(push, now, self._settings.push_timeout_s)])
-        await self._bus.publish_batch([outgoing.push_event(push, now)])
+        await self._bus.publish_batch([outbox.push_message(push, now, self._settings.push_timeout_s)])
+        await self._bus.publish_batch([events.push_event(push, now)])
         return PushAnswer(push_id=push.push_id, esp_id=esp_id, kind=kind, state=push.state)
 
     def _new(self, device: Device, kind: Kind, payload: dict[str, Any], now: datetime) -> Push:
@@ -122,8 +114,8 @@ def _check(device: Device, push: Push) -> None:
     """RpcError 422 for what the device's firmware does not know, or would drop for its size."""
     if push.kind == "command":
         check_command(device.generation, push.payload["command"], push.payload.get("confirm", False))
-    topic = outgoing.topic_of(push)
-    check_size(device.generation, device.hardware_type, parse(topic).kind, topic, outgoing.payload_of(push))
+    topic = outbox.topic_of(push)
+    check_size(device.generation, device.hardware_type, parse(topic).kind, topic, outbox.payload_of(push))
 
 
 def _shown(payload: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """What the health service answers to the gateway: the registry, health history, the audit log."""
 
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.devices import (
     ApprovedDevice,
     ApproveDevice,
@@ -25,11 +25,11 @@ from kaiser_common.schemas.api.devices import (
 )
 from pydantic import BaseModel
 
-from kaiser_health import audit, presence_store, store
-from kaiser_health.bucket import DevicesBucket
-from kaiser_health.decode import Clock, time_of
-from kaiser_health.replay import Replayed, replay
-from kaiser_health.store import Registered
+from kaiser_health.api.replay import Replayed, replay
+from kaiser_health.domain.decode import Clock, time_of
+from kaiser_health.store import audit, presence, registry
+from kaiser_health.store.bucket import DevicesBucket
+from kaiser_health.store.registry import Registered
 
 RowT = TypeVar("RowT", bound=BaseModel)
 
@@ -48,26 +48,10 @@ class RegistryApi:
         self._bucket = bucket
         self._clock = clock
 
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "register": Method(RegisterDevice, self.register),
-            "register_mock": Method(RegisterDevice, self.register_mock),
-            "delete_mock": Method(DeviceId, self.delete_mock),
-            "list": Method(DevicesQuery, self.list_devices),
-            "read": Method(DeviceId, self.read),
-            "patch": Method(PatchDevice, self.patch),
-            "delete": Method(DeviceId, self.delete),
-            "approve": Method(ApproveDevice, self.approve),
-            "reject": Method(DeviceId, self.reject),
-            "history": Method(HealthQuery, self.history),
-            "audit": Method(AuditQuery, self.audit),
-        }
-
     async def register(self, request: RegisterDevice, caller: Caller) -> Device:
         """Add a device, or approve a pending one with what is given. 409 (5208) when it is approved already."""
         async with self._pool.connection() as connection:
-            device = await store.register(connection, request)
+            device = await registry.register(connection, request)
             if device is None:
                 raise RpcError(409, Code.DUPLICATE_ENTRY, f"{request.esp_id} is registered already", "esp_id")
             await audit.note(connection, caller, "register_device", device.esp_id, after=device)
@@ -82,7 +66,7 @@ class RegistryApi:
     async def list_devices(self, query: DevicesQuery, caller: Caller) -> DevicesPage:
         """A page of devices."""
         async with self._pool.connection() as connection:
-            found = await store.page(connection, query)
+            found = await registry.page(connection, query)
         items = within(found, MOST_PAGE_BYTES)
         more = len(found) == query.limit or len(items) < len(found)
         return DevicesPage(items=list(items), next_cursor=items[-1].esp_id if more else None)
@@ -90,13 +74,13 @@ class RegistryApi:
     async def read(self, request: DeviceId, caller: Caller) -> Device:
         """One device. 404 (5001) when it is not there."""
         async with self._pool.connection() as connection:
-            return _found(await store.read(connection, request.esp_id), request.esp_id)
+            return _found(await registry.read(connection, request.esp_id), request.esp_id)
 
     async def patch(self, request: PatchDevice, caller: Caller) -> Device:
         """Change a device's name, hardware type, metadata or timeout."""
         async with self._pool.connection() as connection:
-            before = _found(await store.read(connection, request.esp_id), request.esp_id)
-            device = _found(await store.patch(connection, request.esp_id, request.patch), request.esp_id)
+            before = _found(await registry.read(connection, request.esp_id), request.esp_id)
+            device = _found(await registry.patch(connection, request.esp_id, request.patch), request.esp_id)
             await audit.note(connection, caller, "patch_device", device.esp_id, before=before, after=device)
         await self._bucket.put_or_later(device)
         return device
@@ -104,8 +88,8 @@ class RegistryApi:
     async def delete(self, request: DeviceId, caller: Caller) -> Nothing:
         """Remove a device: from now on its messages are rejected."""
         async with self._pool.connection() as connection:
-            before = _found(await store.read(connection, request.esp_id), request.esp_id)
-            await store.delete(connection, request.esp_id)
+            before = _found(await registry.read(connection, request.esp_id), request.esp_id)
+            await registry.delete(connection, request.esp_id)
             await audit.note(connection, caller, "delete_device", request.esp_id, before=before)
         await self._bucket.delete_or_later(request.esp_id)
         return Nothing()
@@ -130,8 +114,8 @@ class RegistryApi:
         to_at = time_of(query.to_ms) if query.to_ms is not None else self._clock()
         from_at = time_of(query.from_ms) if query.from_ms is not None else to_at - timedelta(days=1)
         async with self._pool.connection() as connection:
-            _found(await store.read(connection, query.esp_id), query.esp_id)
-            rows = await presence_store.history(connection, query.esp_id, from_at, to_at, query.bucket_s)
+            _found(await registry.read(connection, query.esp_id), query.esp_id)
+            rows = await presence.history(connection, query.esp_id, from_at, to_at, query.bucket_s)
         return HealthHistory(
             items=[
                 HealthBucket(
@@ -157,10 +141,10 @@ class RegistryApi:
     async def _set_state(self, esp_id: str, state: DeviceState, caller: Caller) -> Device:
         action = "approve_device" if state == "approved" else "reject_device"
         async with self._pool.connection() as connection:
-            before = _found(await store.read(connection, esp_id), esp_id)
+            before = _found(await registry.read(connection, esp_id), esp_id)
             if before.state == state:
                 raise RpcError(409, Code.DUPLICATE_ENTRY, f"{esp_id} is {state} already", "esp_id")
-            device = _found(await store.set_state(connection, esp_id, state), esp_id)
+            device = _found(await registry.set_state(connection, esp_id, state), esp_id)
             await audit.note(connection, caller, action, esp_id, before=before, after=device)
         await self._bucket.put_or_later(device)
         return device

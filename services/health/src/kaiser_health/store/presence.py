@@ -2,14 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from kaiser_common.database import copy_upsert
-from psycopg import AsyncConnection
 
-from kaiser_health.presence import Transition, has_rebooted, will_counts
-
-Connection = AsyncConnection[Any]
+from kaiser_health.domain.presence import Transition, has_rebooted, will_counts
+from kaiser_health.store import Connection
 
 _HEARTBEAT_COLUMNS = ("time", "esp_id", "uptime_s", "heap_free", "wifi_rssi", "sensor_count", "actuator_count")
 

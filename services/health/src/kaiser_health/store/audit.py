@@ -4,12 +4,11 @@ from typing import Any
 
 from kaiser_common.rpc import Caller
 from kaiser_common.schemas.api.devices import AuditEntry, AuditQuery
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
-Connection = AsyncConnection[Any]
+from kaiser_health.store import Connection
 
 
 async def note(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from kaiser_health.downlink import SET_TOKEN
+from kaiser_health.domain.downlink import SET_TOKEN
 
 Kind = Literal["config", "zone", "subzone", "command"]
 State = Literal["pending", "applied", "partial", "failed", "timeout"]

@@ -1,15 +1,13 @@
 """The SQL of the registry: one writer of `health.devices`."""
 
 from collections.abc import Collection
-from typing import Any
 
 from kaiser_common.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
-from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 from pydantic import Field
 
-Connection = AsyncConnection[Any]
+from kaiser_health.store import Connection
 
 DEFAULT_SITE = "god"
 """Where a device is looked for until it has spoken."""

@@ -1,0 +1,86 @@
+"""The loops that services share: a step every so often, a step until it succeeds, jobs beside a block, a task until the
+service is stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import structlog
+
+from kaiser_common.bus import end_if_cancelled
+from kaiser_common.outside import OUTSIDE, reason_of
+from kaiser_common.service import Service
+
+log = structlog.get_logger()
+
+_RETRY_S = 5.0
+
+
+def _nothing() -> None:
+    """The default of what is called after an outage."""
+
+
+async def every(
+    period_s: float,
+    step: Callable[[], Awaitable[object]],
+    postponed: str,
+    *,
+    delay_s: float = 0.0,
+    retry_s: float = _RETRY_S,
+    interrupted: Callable[[], None] = _nothing,
+) -> NoReturn:
+    """Call `step` after `delay_s`, and again `period_s` after each success, until cancelled.
+
+    Database or bus away: the event `postponed` is logged with the reason, `interrupted` is called, and the step comes
+    again after `retry_s`, or after the period where that is shorter. Anything else that `step` raises is a bug and is
+    raised.
+    """
+    await asyncio.sleep(delay_s)
+    while True:
+        end_if_cancelled()
+        try:
+            await step()
+        except OUTSIDE as error:
+            log.warning(postponed, reason=reason_of(error))
+            interrupted()
+            await asyncio.sleep(min(period_s, retry_s))
+        else:
+            await asyncio.sleep(period_s)
+
+
+async def until_done(step: Callable[[], Awaitable[object]], postponed: str, *, retry_s: float = 1.0) -> None:
+    """Call `step` once. Database or bus away: the event `postponed` is logged, and the step comes again."""
+    while True:
+        end_if_cancelled()
+        try:
+            await step()
+        except OUTSIDE as error:
+            log.warning(postponed, reason=reason_of(error))
+            await asyncio.sleep(retry_s)
+        else:
+            return
+
+
+@asynccontextmanager
+async def beside(**jobs: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
+    """Run jobs, each a task of the name given, while the block runs; at its end they are cancelled.
+
+    A job that fails cancels the block, and its error is raised in an ExceptionGroup.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(job, name=name) for name, job in jobs.items()]
+        yield
+        for task in started:
+            task.cancel()
+
+
+async def until_stopped(service: Service, task: "asyncio.Task[Any]") -> bool:
+    """Wait for a task, or for the signal to stop. True: the task is done; what it raised is left in it. False: the
+    task still runs."""
+    stopping = asyncio.create_task(service.stopping.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return task.done()

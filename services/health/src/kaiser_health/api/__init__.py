@@ -1,0 +1,1 @@
+"""Requests in: the RPC methods of health, one file a resource."""

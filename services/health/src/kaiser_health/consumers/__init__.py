@@ -1,0 +1,1 @@
+"""Messages in: what the durable consumers of health give it."""

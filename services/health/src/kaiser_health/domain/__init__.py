@@ -1,0 +1,1 @@
+"""Decisions of health, pure: time is an argument, nothing waits on a socket."""

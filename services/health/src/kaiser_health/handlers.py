@@ -1,0 +1,55 @@
+"""The table of contents of health: which RPC method goes to which function."""
+
+from typing import Any
+
+from kaiser_common.bus import Bus
+from kaiser_common.database import UNAVAILABLE, DatabasePool
+from kaiser_common.rpc import Method
+from kaiser_common.schemas.api.devices import (
+    ApproveDevice,
+    AuditQuery,
+    DeviceId,
+    DevicesQuery,
+    HealthQuery,
+    PatchDevice,
+    PushCommand,
+    PushConfig,
+    PushSubzone,
+    PushZone,
+    RegisterDevice,
+)
+from nats.errors import Error as NatsError
+
+from kaiser_health.api.pushes import DeviceApi
+from kaiser_health.api.registry import RegistryApi
+from kaiser_health.domain.decode import Clock
+from kaiser_health.settings import HealthSettings
+from kaiser_health.store.bucket import DevicesBucket
+
+UNREACHABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, NatsError)
+"""What a method may raise when the database or NATS is away: the caller gets a 503."""
+
+
+def methods(
+    pool: DatabasePool, bus: Bus, bucket: DevicesBucket, settings: HealthSettings, clock: Clock
+) -> dict[str, Method[Any, Any]]:
+    """By the name of the method."""
+    registry = RegistryApi(pool, bus, bucket, clock)
+    pushes = DeviceApi(pool, bus, settings, clock)
+    return {
+        "register": Method(RegisterDevice, registry.register),
+        "register_mock": Method(RegisterDevice, registry.register_mock),
+        "delete_mock": Method(DeviceId, registry.delete_mock),
+        "list": Method(DevicesQuery, registry.list_devices),
+        "read": Method(DeviceId, registry.read),
+        "patch": Method(PatchDevice, registry.patch),
+        "delete": Method(DeviceId, registry.delete),
+        "approve": Method(ApproveDevice, registry.approve),
+        "reject": Method(DeviceId, registry.reject),
+        "history": Method(HealthQuery, registry.history),
+        "audit": Method(AuditQuery, registry.audit),
+        "push_config": Method(PushConfig, pushes.push_config),
+        "push_command": Method(PushCommand, pushes.push_command),
+        "push_zone": Method(PushZone, pushes.push_zone),
+        "push_subzone": Method(PushSubzone, pushes.push_subzone),
+    }

@@ -1,0 +1,39 @@
+"""Every service has the same rooms (docs/architecture.md): nothing else lies at the top of its package."""
+
+from pathlib import Path
+
+import pytest
+
+SERVICES = Path(__file__).parents[1] / "services"
+
+ROOMS = {"__init__", "app", "handlers", "settings", "metrics", "consumers", "api", "jobs", "domain", "store", "publish"}
+MORE_ROOMS: dict[str, set[str]] = {"sensor": {"libraries"}, "ingest": {"mqtt"}, "websocket-gateway": {"http", "ws"}}
+
+DONE = {"health"}
+"""Services that have their rooms. Add a service here when it has them: the list only grows."""
+MOST_LINES_OF_APP = 60
+
+
+def package(service: str) -> Path:
+    (found,) = (SERVICES / service / "src").iterdir()
+    return found
+
+
+@pytest.mark.parametrize("service", sorted(DONE))
+def test_a_service_has_the_rooms_and_nothing_else(service):
+    modules = {path.stem for path in package(service).glob("*.py")}
+    folders = {path.parent.name for path in package(service).glob("*/__init__.py")}
+    assert modules | folders <= ROOMS | MORE_ROOMS.get(service, set()) | {"migrations"}
+    assert {"app", "settings", "metrics", "domain"} <= modules | folders
+
+
+@pytest.mark.parametrize("service", sorted(DONE))
+def test_app_is_wiring_only(service):
+    lines = (package(service) / "app.py").read_text().splitlines()
+    assert len(lines) <= MOST_LINES_OF_APP
+
+
+@pytest.mark.parametrize("service", sorted(DONE))
+def test_each_room_says_in_one_sentence_what_it_holds(service):
+    for init in package(service).rglob("__init__.py"):
+        assert init.read_text().startswith('"""'), init
