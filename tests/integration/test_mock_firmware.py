@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_common.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.topics import parse
-from kaiser_simulator.device import Device, Life, Publication, Setup
-from kaiser_simulator.firmware import may_say
-from kaiser_simulator.orders import react
-from kaiser_simulator.payloads import statuses
+from kaiser_simulator.domain.device import Device, Life, Publication, Setup
+from kaiser_simulator.domain.firmware import may_say
+from kaiser_simulator.domain.orders import react
+from kaiser_simulator.domain.payloads import statuses
 
 ID = "MOCK_A"
 NOW = 1_767_225_600_000

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
 from kaiser_common.topics import Kind, is_downlink, parse
 from kaiser_ingest.validate import Accepted, Rejection, validate
-from kaiser_simulator import lifecycle, payloads
-from kaiser_simulator.actuators import Reaction, on_auto_off, on_protection
-from kaiser_simulator.device import Device, Life, Publication, Setup
-from kaiser_simulator.emergencies import pressed, released
-from kaiser_simulator.orders import react
+from kaiser_simulator.domain import lifecycle, payloads
+from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection
+from kaiser_simulator.domain.device import Device, Life, Publication, Setup
+from kaiser_simulator.domain.emergencies import pressed, released
+from kaiser_simulator.domain.orders import react
+from kaiser_simulator.domain.readings import garbage, make_meter
 from kaiser_simulator.patterns import installed_patterns
-from kaiser_simulator.readings import garbage, make_meter
 
 NOW = 1_767_225_600_123
 FACTORIES = installed_patterns()

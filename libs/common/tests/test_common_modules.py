@@ -30,6 +30,7 @@ MODULES = {
     "subjects",
     "topics",
     "tracing",
+    "wiring",
 }
 
 

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from consuming import FAR, FaultyBus, case, consuming, publish, rejected, stored
+from consuming import FAR, FaultyBus, case, consuming, handling, publish, rejected, stored
 from kaiser_common.bus import connect
 from kaiser_common.database import open_pool
-from kaiser_common.outside import take
 from kaiser_common.subjects import HEALTH
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.settings import HealthSettings
@@ -39,7 +38,7 @@ async def parts(bus_settings, database):
             handler = DeviceMessages(
                 pool, publishes, await DevicesBucket.open(bus), settings, lambda: datetime.now(UTC)
             )
-            return lambda consumer, letters: take(consumer, handler.on_messages, letters)
+            return handling(handler.on_messages)
 
         yield bus, messages
 

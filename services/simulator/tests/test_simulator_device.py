@@ -5,15 +5,15 @@ import json
 import pytest
 from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
 from kaiser_common.topics import parse
-from kaiser_simulator import lifecycle
-from kaiser_simulator.actuators import on_auto_off, on_protection
-from kaiser_simulator.device import Device, Life, Setup
-from kaiser_simulator.emergencies import pressed, released
-from kaiser_simulator.jobs import Job, jobs
-from kaiser_simulator.orders import react
+from kaiser_simulator.domain import lifecycle
+from kaiser_simulator.domain.actuators import on_auto_off, on_protection
+from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.emergencies import pressed, released
+from kaiser_simulator.domain.orders import react
+from kaiser_simulator.domain.payloads import heartbeat
+from kaiser_simulator.domain.readings import make_meter
+from kaiser_simulator.domain.schedule import Job, jobs
 from kaiser_simulator.patterns import installed_patterns
-from kaiser_simulator.payloads import heartbeat
-from kaiser_simulator.readings import make_meter
 
 NOW = 1_767_225_600_000
 ID = "MOCK_A"

@@ -5,17 +5,17 @@ import json
 
 import psycopg
 import pytest
-from consuming import FAR, consuming, publish, rejected, stored
+from consuming import FAR, consuming, handling, publish, rejected, stored
 from kaiser_common.database import open_pool
 from kaiser_common.schemas.api.mock import MockActuator
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SIMULATOR
-from kaiser_simulator.device import Device, Life, Setup
-from kaiser_simulator.inbox import Inbox
-from kaiser_simulator.mocks import Mocks
+from kaiser_simulator.consumers.downlinks import MockDownlinks
+from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.world import World
 from kaiser_simulator.patterns import installed_patterns
-from kaiser_simulator.sender import Sender
-from kaiser_simulator.world import World
+from kaiser_simulator.publish import Sender
+from kaiser_simulator.store.changes import Mocks
 
 NOW_MS = 1_767_225_600_000
 
@@ -80,9 +80,9 @@ async def mocks(bus, database):
     ids=["bug", "no JSON", "unknown topic", "far time"],
 )
 async def test_simulator_rejects_poison_and_its_neighbours_switch_on(bus, database, mocks, poison):
-    inbox = Inbox(*mocks, lambda: NOW_MS)
+    downlinks = MockDownlinks(*mocks, lambda: NOW_MS)
     await publish(bus, [command("MOCK_A"), poison, command("MOCK_B")])
-    async with consuming(bus, SIMULATOR, inbox.run) as loop:
+    async with consuming(bus, SIMULATOR, handling(downlinks.on_messages)) as loop:
         await loop.settled()
         answers = [body for _, body in await stored(bus, "OUTBOX") if body["topic"].endswith("/actuator/25/response")]
         assert sorted(body["topic"].split("/")[3] for body in answers) == ["MOCK_A", "MOCK_B"]

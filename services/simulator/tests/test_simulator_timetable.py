@@ -5,7 +5,7 @@ import resource
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_simulator.timetable import Timetable
+from kaiser_simulator.domain.timetable import Timetable
 
 KEYS = st.sampled_from("abcdefgh")
 ORDERS = st.lists(

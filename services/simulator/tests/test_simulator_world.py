@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from kaiser_common.bus import Outgoing
 from kaiser_common.schemas.api.mock import Faults, MockActuator, MockSensor
-from kaiser_simulator import lifecycle
-from kaiser_simulator.device import Device, Life, Setup
+from kaiser_simulator.domain import lifecycle
+from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.world import MESSAGES_KEPT, World
 from kaiser_simulator.patterns import installed_patterns
-from kaiser_simulator.world import MESSAGES_KEPT, World
 
 NOW = 1_767_225_600_000
 BOOTED = NOW + 900

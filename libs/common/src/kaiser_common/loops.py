@@ -1,5 +1,5 @@
 """The loops that services share: a step every so often, a step until it succeeds, jobs beside a block, a task until the
-service is stopped."""
+service is stopped, work while the lease is ours."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import structlog
 
 from kaiser_common.bus import end_if_cancelled
+from kaiser_common.lease import Grant, Lease
 from kaiser_common.outside import OUTSIDE, reason_of
 from kaiser_common.service import Service
 
@@ -84,3 +85,36 @@ async def until_stopped(service: Service, task: "asyncio.Task[Any]") -> bool:
     finally:
         stopping.cancel()
     return task.done()
+
+
+Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""What only the holder of a lease does, until the event is set; then it ends in order, within seconds."""
+
+
+async def leader(service: Service, lease: Lease, work: Work) -> None:
+    """Do the work whenever the lease is ours, until the service is stopped.
+
+    Lease lost: the work is cancelled, and this waits for the lease again. Service stopped: the work is asked to end,
+    waited for, and the lease is given back. Killed: a standby has the lease once it has expired.
+    """
+    while not service.stopping.is_set():
+        acquiring = asyncio.create_task(lease.acquire(), name="lease")
+        if not await until_stopped(service, acquiring):
+            acquiring.cancel()
+            return
+        await _lead(service, lease, acquiring.result(), work)
+
+
+async def _lead(service: Service, lease: Lease, grant: Grant, work: Work) -> None:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(lease.keep(grant), name="lease")
+        working = tasks.create_task(work(stop), name="holder")
+        if await until_stopped(service, keeping):
+            log.error("lease_lost", reason=keeping.result(), next="stopped, waiting for the lease")
+            working.cancel()
+        stop.set()
+        await asyncio.wait([working])
+        keeping.cancel()
+    if service.stopping.is_set():
+        await lease.release(grant)

@@ -11,7 +11,7 @@ from typing import Any
 import nats
 from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
-from kaiser_common.outside import DeadLetters
+from kaiser_common.outside import DeadLetters, Handler, take
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import DurableConsumer
@@ -69,6 +69,11 @@ class Consuming:
     async def readiness(self) -> str:
         """What /readyz says of the consumer."""
         return (await self._service.readiness())[f"consumer {self._spec.name}"]
+
+
+def handling(on_messages: Handler) -> Callable[[Consumer, DeadLetters], Awaitable[None]]:
+    """The loop of a service whose handler of a batch this is, for `consuming`."""
+    return lambda consumer, letters: take(consumer, on_messages, letters)
 
 
 @asynccontextmanager

@@ -3,17 +3,16 @@
 from datetime import UTC, datetime
 from functools import partial
 
-from kaiser_common.bus import connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.database import open_pool, ping, wait_for_schema
 from kaiser_common.loops import beside, every
 from kaiser_common.outside import DeadLetters, take
-from kaiser_common.rpc import serve, tell_status
+from kaiser_common.rpc import serve
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import HEALTH
+from kaiser_common.wiring import UNREACHABLE, connections
 
 from kaiser_health.consumers.devices import DeviceMessages
-from kaiser_health.handlers import UNREACHABLE, methods
+from kaiser_health.handlers import methods
 from kaiser_health.jobs.retention import keep_tables
 from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
@@ -29,26 +28,25 @@ def main() -> None:
 
 async def work(service: Service, settings: HealthSettings) -> None:
     """Rebuild the bucket from the table, then answer requests, consume messages and look for late devices."""
-    async with connect(settings, "health") as bus, tell_status(bus, service), open_pool(settings, "health") as pool:
-        service.check("nats", bus.round_trip)
-        service.check("database", lambda: ping(pool))
-        await wait_for_schema(pool, "health")
-        async with Consumer(bus, HEALTH, max_messages=settings.health_batch).open() as consumer:
-            bucket = await DevicesBucket.open(bus)
-            await rebuild(bucket, pool)
-            messages = DeviceMessages(pool, bus, bucket, settings, utc_now)
-            late = LateSweep(pool, bus, bucket, settings, utc_now)
-            upkeep = partial(keep_tables, pool, utc_now, settings)
-            async with (
-                serve(bus, "health", methods(pool, bus, bucket, settings, utc_now), unavailable=UNREACHABLE),
-                beside(
-                    stop=service.until_stopped(consumer.stop),
-                    sweep=late.run(),
-                    upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
-                ),
-            ):
-                letters = DeadLetters(bus, service, settings)
-                await take(consumer, messages.on_messages, letters, postponed=late.listen_anew)
+    async with (
+        connections(service, settings) as (bus, pool),
+        Consumer(bus, HEALTH, max_messages=settings.health_batch).open() as consumer,
+    ):
+        bucket = await DevicesBucket.open(bus)
+        await rebuild(bucket, pool)
+        messages = DeviceMessages(pool, bus, bucket, settings, utc_now)
+        late = LateSweep(pool, bus, bucket, settings, utc_now)
+        upkeep = partial(keep_tables, pool, utc_now, settings)
+        async with (
+            serve(bus, "health", methods(pool, bus, bucket, settings, utc_now), unavailable=UNREACHABLE),
+            beside(
+                stop=service.until_stopped(consumer.stop),
+                sweep=late.run(),
+                upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
+            ),
+        ):
+            letters = DeadLetters(bus, service, settings)
+            await take(consumer, messages.on_messages, letters, postponed=late.listen_anew)
 
 
 def utc_now() -> datetime:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kaiser_common.bus import Bus
-from kaiser_common.database import UNAVAILABLE, DatabasePool
+from kaiser_common.database import DatabasePool
 from kaiser_common.rpc import Method
 from kaiser_common.schemas.api.devices import (
     ApproveDevice,
@@ -18,16 +18,12 @@ from kaiser_common.schemas.api.devices import (
     PushZone,
     RegisterDevice,
 )
-from nats.errors import Error as NatsError
 
 from kaiser_health.api.pushes import DeviceApi
 from kaiser_health.api.registry import RegistryApi
 from kaiser_health.domain.decode import Clock
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store.bucket import DevicesBucket
-
-UNREACHABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, NatsError)
-"""What a method may raise when the database or NATS is away: the caller gets a 503."""
 
 
 def methods(

@@ -3,11 +3,10 @@
 import asyncio
 import secrets
 from dataclasses import replace
-from typing import Any
 
 import structlog
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -23,13 +22,13 @@ from kaiser_common.schemas.api.mock import (
     SetState,
 )
 
-from kaiser_simulator import lifecycle, payloads
-from kaiser_simulator.access import Access
-from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.device import Device, Life, Setup, is_connected
-from kaiser_simulator.emergencies import pressed, released
-from kaiser_simulator.mocks import Clock, Mocks
-from kaiser_simulator.registrar import NOT_NOW, Registrar
+from kaiser_simulator.api.access import Access
+from kaiser_simulator.domain import lifecycle, payloads
+from kaiser_simulator.domain.actuators import Reaction
+from kaiser_simulator.domain.device import Device, Life, Setup, is_connected
+from kaiser_simulator.domain.emergencies import pressed, released
+from kaiser_simulator.jobs.registrar import NOT_NOW, Registrar
+from kaiser_simulator.store.changes import Clock, Mocks
 
 log = structlog.get_logger()
 
@@ -46,23 +45,6 @@ class MockApi:
         self._registrar = registrar
         self._clock = clock
         self._most = most
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "list": Method(MocksQuery, self.list_mocks),
-            "read": Method(MockId, self.read),
-            "create": Method(CreateMock, self.create),
-            "create_many": Method(CreateMocks, self.create_many),
-            "delete": Method(MockId, self.delete),
-            "start": Method(MockId, self.start),
-            "stop": Method(MockId, self.stop),
-            "heartbeat": Method(MockId, self.heartbeat),
-            "state": Method(SetState, self.state),
-            "faults": Method(SetFaults, self.faults),
-            "emergency": Method(SetEmergency, self.emergency),
-            "messages": Method(MockMessagesQuery, self.messages),
-        }
 
     async def list_mocks(self, query: MocksQuery, caller: Caller) -> MocksPage:
         """A page of mocks, by id, without their CSVs; shorter than asked where they have very many parts."""

@@ -6,17 +6,10 @@ hello (`told`).
 
 from kaiser_common.schemas.api.mock import Faults, MockStateName
 
-from kaiser_simulator import payloads
-from kaiser_simulator.actuators import Reaction, all_off, restarted, to_default
-from kaiser_simulator.device import (
-    BOOT_STEP_MS,
-    BOOTING,
-    Device,
-    anchored,
-    is_connected,
-    paused,
-)
-from kaiser_simulator.jobs import isolated_at
+from kaiser_simulator.domain import payloads
+from kaiser_simulator.domain.actuators import Reaction, all_off, restarted, to_default
+from kaiser_simulator.domain.device import BOOT_STEP_MS, BOOTING, Device, anchored, is_connected, paused
+from kaiser_simulator.domain.schedule import isolated_at
 
 ERROR_CODE = 4999
 """The number under which a mock in ERROR reports itself; devices have 1000…4999 for errors of their own."""

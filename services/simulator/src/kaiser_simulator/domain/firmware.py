@@ -8,7 +8,7 @@ from kaiser_common.schemas.api.mock import Firmware
 from kaiser_common.topics import Kind, Topic, build
 from pydantic_core import from_json, to_json
 
-from kaiser_simulator.device import Device
+from kaiser_simulator.domain.device import Device
 
 _A_HEARS = frozenset(
     {

@@ -7,8 +7,8 @@ from kaiser_common.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.topics import Kind, build
 from pydantic_core import to_json
 
-from kaiser_simulator.device import ActuatorLife, Device, Publication, actuators
-from kaiser_simulator.firmware import qos_of, text_of
+from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, actuators
+from kaiser_simulator.domain.firmware import qos_of, text_of
 
 SESSION_SITE = "god"
 """The site under which firmware b announces its session, whatever its own is."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 import structlog
 from kaiser_common.database import DatabasePool
 
-from kaiser_simulator import metrics, payloads, store
-from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.device import Device, Life, Setup
-from kaiser_simulator.sender import Sender
-from kaiser_simulator.world import World
+from kaiser_simulator import metrics
+from kaiser_simulator.domain import payloads
+from kaiser_simulator.domain.actuators import Reaction
+from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.world import World
+from kaiser_simulator.publish import Sender
+from kaiser_simulator.store import mocks
 
 log = structlog.get_logger()
 
@@ -31,11 +33,11 @@ class Mocks:
         self._lock = asyncio.Lock()
         self.world = world
 
-    async def load(self) -> int:
-        """Take every mock from the table; how many there are. One that cannot be read stays out, told as an error:
+    async def load(self) -> None:
+        """Take every mock from the table. One that cannot be read stays out, told as an error:
         its pattern's package may be gone, and the others are to live."""
         async with self._pool.connection() as connection:
-            found = await store.load(connection)
+            found = await mocks.load(connection)
         for esp_id, setup, life in found:
             try:
                 device = Device(setup=Setup.model_validate(setup), life=Life.model_validate(life))
@@ -43,14 +45,14 @@ class Mocks:
             except ValueError as error:
                 log.error("mock_unreadable", esp_id=esp_id, error=str(error).splitlines()[0])
             await asyncio.sleep(0)  # thousands take a second, and the lease wants to be renewed
-        return len(self.world)
+        log.info("mocks_loaded", count=len(self.world))
 
     async def add(self, devices: list[Device]) -> list[Device]:
         """Add those whose id is free, all in one transaction; those that were added."""
         async with self._lock:
             new = [device for device in devices if device.esp_id not in self.world]
             async with self._pool.connection() as connection:
-                await store.save(connection, new)
+                await mocks.save(connection, new)
             for device in new:
                 self.world.put(device, self._clock())
                 await asyncio.sleep(0)
@@ -78,7 +80,7 @@ class Mocks:
             if device is None:
                 return
             async with self._pool.connection() as connection:
-                await store.bury(connection, esp_id)
+                await mocks.bury(connection, esp_id)
             now_ms = self._clock()
             self.world.say(device, [payloads.will_taken_back(device)], now_ms)
             self.world.remove(esp_id)
@@ -93,7 +95,7 @@ class Mocks:
             if not changed:
                 return
             async with self._pool.connection() as connection:
-                await store.save_life(connection, changed.values())
+                await mocks.save_life(connection, changed.values())
             for esp_id, device in changed.items():
                 if self.world.get(esp_id) is device:
                     self.world.changed.discard(esp_id)
@@ -104,7 +106,7 @@ class Mocks:
         if not changed:
             return
         async with self._pool.connection() as connection:
-            await store.save(connection, changed)
+            await mocks.save(connection, changed)
         metrics.SAVED.labels("order").inc(len(changed))
 
     def _put(self, before: dict[str, Device], reactions: dict[str, Reaction], answering: bool) -> dict[str, Device]:

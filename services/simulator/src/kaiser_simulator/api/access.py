@@ -4,9 +4,9 @@ from kaiser_common.errors import Code
 from kaiser_common.rpc import RpcError
 from kaiser_common.schemas.api.mock import Mock
 
-from kaiser_simulator.device import Device
-from kaiser_simulator.mocks import Change, Clock, Mocks
-from kaiser_simulator.views import to_mock
+from kaiser_simulator.domain.device import Device
+from kaiser_simulator.domain.views import to_mock
+from kaiser_simulator.store.changes import Change, Clock, Mocks
 
 
 class Access:

@@ -4,10 +4,10 @@ from typing import Any
 
 from kaiser_common.topics import WHOLE_DEVICE_GPIO, Kind
 
-from kaiser_simulator import payloads
-from kaiser_simulator.actuators import Reaction, switched_off
-from kaiser_simulator.device import Device, Publication, actuators
-from kaiser_simulator.firmware import as_string, text_of, token_of
+from kaiser_simulator.domain import payloads
+from kaiser_simulator.domain.actuators import Reaction, switched_off
+from kaiser_simulator.domain.device import Device, Publication, actuators
+from kaiser_simulator.domain.firmware import as_string, text_of, token_of
 
 CLEAR_REFUSED_MS = 5000
 """For so long after a stop the firmware refuses to end it, while it verifies that this is safe."""

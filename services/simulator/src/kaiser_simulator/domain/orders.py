@@ -8,12 +8,20 @@ from typing import Any
 from kaiser_common.schemas.api.mock import MockSensor
 from kaiser_common.topics import Kind, Topic
 
-from kaiser_simulator import emergencies, payloads
-from kaiser_simulator.actuators import Reaction, on_command, to_default
-from kaiser_simulator.configuration import answer, on_config
-from kaiser_simulator.device import MOST_ANSWERS, Answer, Device, Publication, is_connected, measures
-from kaiser_simulator.firmware import as_string, hears, is_acknowledged, packet_bytes, size_of, text_of, to_object
-from kaiser_simulator.system_commands import on_system_command
+from kaiser_simulator.domain import emergencies, payloads
+from kaiser_simulator.domain.actuators import Reaction, on_command, to_default
+from kaiser_simulator.domain.configuration import answer, on_config
+from kaiser_simulator.domain.device import MOST_ANSWERS, Answer, Device, Publication, is_connected, measures
+from kaiser_simulator.domain.firmware import (
+    as_string,
+    hears,
+    is_acknowledged,
+    packet_bytes,
+    size_of,
+    text_of,
+    to_object,
+)
+from kaiser_simulator.domain.system_commands import on_system_command
 
 Measure = Callable[[Device, MockSensor, int], Publication]
 """A reading of a sensor, taken now."""

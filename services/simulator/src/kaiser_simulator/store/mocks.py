@@ -3,11 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from psycopg import AsyncConnection
-
-from kaiser_simulator.device import Device
-
-Connection = AsyncConnection[Any]
+from kaiser_simulator.domain.device import Device
+from kaiser_simulator.store import Connection
 
 
 async def save(connection: Connection, devices: Iterable[Device]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from kaiser_common.schemas.api.mock import MockActuator
 from kaiser_common.topics import Kind
 
-from kaiser_simulator import payloads
-from kaiser_simulator.device import ActuatorLife, Device, Publication, actuators
-from kaiser_simulator.firmware import as_string, is_acknowledged, number, text_of, whole
+from kaiser_simulator.domain import payloads
+from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, actuators
+from kaiser_simulator.domain.firmware import as_string, is_acknowledged, number, text_of, whole
 
 _COMMANDS = ("ON", "OFF", "PWM", "TOGGLE")
 _STOPPED = "Actuator in emergency stop state. Clear emergency first."

@@ -10,10 +10,11 @@ from kaiser_common.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.schemas.api.devices import Device as RegisteredDevice
 from kaiser_common.schemas.api.devices import DeviceId, RegisterDevice
 
-from kaiser_simulator import lifecycle, store
-from kaiser_simulator.device import Device
-from kaiser_simulator.mocks import Clock, Mocks
-from kaiser_simulator.orders import is_zone_id
+from kaiser_simulator.domain import lifecycle
+from kaiser_simulator.domain.device import Device
+from kaiser_simulator.domain.orders import is_zone_id
+from kaiser_simulator.store import mocks
+from kaiser_simulator.store.changes import Clock, Mocks
 
 log = structlog.get_logger()
 
@@ -78,7 +79,7 @@ class Registrar:
             if error.problem.code != Code.ESP_DEVICE_NOT_FOUND:
                 raise
         async with self._pool.connection() as connection:
-            await store.forget(connection, esp_id)
+            await mocks.forget(connection, esp_id)
 
     async def _round(self) -> None:
         waiting = [device for device in self._mocks.world if not device.life.registered]
@@ -87,7 +88,7 @@ class Registrar:
                 for device in waiting[start : start + _AT_ONCE]:
                     tasks.create_task(self._try(device))
         async with self._pool.connection() as connection:
-            deleted = await store.buried(connection, 1000)
+            deleted = await mocks.buried(connection, 1000)
         for esp_id in deleted:
             await self.unregister(esp_id)
 

@@ -1,9 +1,7 @@
 """What the simulator answers about the sensors and actuators of a mock."""
 
-from typing import Any
-
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.mock import (
     AddActuator,
     AddSensor,
@@ -16,13 +14,13 @@ from kaiser_common.schemas.api.mock import (
     SetValues,
 )
 
-from kaiser_simulator import payloads
-from kaiser_simulator.access import Access
-from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.configuration import with_actuator, with_sensor
-from kaiser_simulator.device import Device, measures, paused, sensor_key
-from kaiser_simulator.mocks import Clock, Mocks
-from kaiser_simulator.views import to_actuators
+from kaiser_simulator.api.access import Access
+from kaiser_simulator.domain import payloads
+from kaiser_simulator.domain.actuators import Reaction
+from kaiser_simulator.domain.configuration import with_actuator, with_sensor
+from kaiser_simulator.domain.device import Device, measures, paused, sensor_key
+from kaiser_simulator.domain.views import to_actuators
+from kaiser_simulator.store.changes import Clock, Mocks
 
 _MOST_SENSORS = 64
 
@@ -34,18 +32,6 @@ class PartsApi:
         self._access = Access(mocks, clock)
         self._mocks = mocks
         self._clock = clock
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "add_sensor": Method(AddSensor, self.add_sensor),
-            "remove_sensor": Method(MockPin, self.remove_sensor),
-            "set_values": Method(SetValues, self.set_values),
-            "clear_value": Method(MockPin, self.clear_value),
-            "add_actuator": Method(AddActuator, self.add_actuator),
-            "remove_actuator": Method(MockPin, self.remove_actuator),
-            "actuators": Method(MockId, self.actuators),
-        }
 
     async def add_sensor(self, request: AddSensor, caller: Caller) -> Mock:
         """Add a sensor, or put it in the place of its like."""

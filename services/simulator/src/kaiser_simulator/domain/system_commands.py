@@ -4,10 +4,10 @@ from typing import Any
 
 from kaiser_common.topics import Kind
 
-from kaiser_simulator import emergencies, lifecycle, payloads
-from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.device import Device, Publication
-from kaiser_simulator.firmware import as_string, is_acknowledged, text_of, whole
+from kaiser_simulator.domain import emergencies, lifecycle, payloads
+from kaiser_simulator.domain.actuators import Reaction
+from kaiser_simulator.domain.device import Device, Publication
+from kaiser_simulator.domain.firmware import as_string, is_acknowledged, text_of, whole
 
 _MOST_TOKEN = 64
 _PENDING = "REGISTRATION_PENDING"

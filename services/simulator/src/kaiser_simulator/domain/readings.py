@@ -7,10 +7,10 @@ from kaiser_common.schemas.api.mock import MockSensor
 from kaiser_common.topics import Kind, build
 from pydantic_core import to_json
 
-from kaiser_simulator.device import Device, Publication, SensorLife, interval_ms, seed_of, sensor_key, step_at
-from kaiser_simulator.firmware import qos_of
+from kaiser_simulator.domain.device import Device, Publication, SensorLife, interval_ms, seed_of, sensor_key, step_at
+from kaiser_simulator.domain.firmware import qos_of
+from kaiser_simulator.domain.payloads import device_ms, reading_body
 from kaiser_simulator.patterns import Pattern, PatternFactory, compile_pattern, fraction
-from kaiser_simulator.payloads import device_ms, reading_body
 
 _GARBAGE_SEED = 0x6B61
 _TWICE_SEED = 0x7A77

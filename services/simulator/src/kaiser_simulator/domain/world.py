@@ -16,14 +16,15 @@ from kaiser_common.subjects import outbox_subject
 from kaiser_common.topics import parse
 from pydantic_core import to_json
 
-from kaiser_simulator import lifecycle, metrics, payloads
-from kaiser_simulator.actuators import Reaction, on_auto_off, on_protection
-from kaiser_simulator.device import Device, Publication, is_connected, measures, next_due, sensor_key
-from kaiser_simulator.firmware import is_acknowledged, may_say
-from kaiser_simulator.jobs import Job, jobs, next_heartbeat, next_statuses
+from kaiser_simulator import metrics
+from kaiser_simulator.domain import lifecycle, payloads
+from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection
+from kaiser_simulator.domain.device import Device, Publication, is_connected, measures, next_due, sensor_key
+from kaiser_simulator.domain.firmware import is_acknowledged, may_say
+from kaiser_simulator.domain.readings import Meter, make_meter, with_faults
+from kaiser_simulator.domain.schedule import Job, jobs, next_heartbeat, next_statuses
+from kaiser_simulator.domain.timetable import Timetable
 from kaiser_simulator.patterns import PatternFactory
-from kaiser_simulator.readings import Meter, make_meter, with_faults
-from kaiser_simulator.timetable import Timetable
 
 MESSAGES_KEPT = 50
 MOST_DELAYED = 50_000

@@ -3,20 +3,19 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from kaiser_common.consumer import Consumer
 from kaiser_common.errors import Rejected
-from kaiser_common.outside import DeadLetters, Unreadable, take
+from kaiser_common.outside import Unreadable
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.device import Downlink
 from kaiser_common.topics import BROADCAST, Topic, parse
 from pydantic import ValidationError
 
 from kaiser_simulator import metrics
-from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.device import Device, Publication
-from kaiser_simulator.mocks import Clock, Mocks
-from kaiser_simulator.orders import react
-from kaiser_simulator.sender import Sender
+from kaiser_simulator.domain.actuators import Reaction
+from kaiser_simulator.domain.device import Device, Publication
+from kaiser_simulator.domain.orders import react
+from kaiser_simulator.publish import Sender
+from kaiser_simulator.store.changes import Clock, Mocks
 
 _SENT_WITHIN_S = 8.0
 
@@ -24,7 +23,7 @@ Heard = tuple[Topic, str]
 """A message's topic, taken apart, and its payload."""
 
 
-class Inbox:
+class MockDownlinks:
     """Lets mocks react: saved, then answered, then acknowledged. Killed in between, the message comes again and a mock
     answers as before. A slow answer is the exception: acknowledged at once, it is lost with the process."""
 
@@ -32,10 +31,6 @@ class Inbox:
         self._mocks = mocks
         self._sender = sender
         self._clock = clock
-
-    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
-        """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        await take(consumer, self.on_messages, letters)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
         """Let each mock react to what it was sent, in order; what cannot be read."""

@@ -6,10 +6,10 @@ from kaiser_common.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.topics import Kind
 from pydantic import ValidationError
 
-from kaiser_simulator import payloads
-from kaiser_simulator.actuators import Reaction
-from kaiser_simulator.device import ActuatorLife, Device, Publication, anchored, paused
-from kaiser_simulator.firmware import is_acknowledged, text_of
+from kaiser_simulator.domain import payloads
+from kaiser_simulator.domain.actuators import Reaction
+from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, anchored, paused
+from kaiser_simulator.domain.firmware import is_acknowledged, text_of
 
 _NUMBERS = {"GPIO_CONFLICT": 1002, "MISSING_FIELD": 4010}
 _VALIDATION_FAILED = 4011

@@ -2,10 +2,10 @@
 
 from kaiser_common.schemas.api.mock import Mock, MockActuatorView, MockSensor, MockSensorView
 
-from kaiser_simulator.device import Device, actuators, is_connected, sensor_key
-from kaiser_simulator.firmware import is_acknowledged
-from kaiser_simulator.payloads import runtime_ms
-from kaiser_simulator.world import Record
+from kaiser_simulator.domain.device import Device, actuators, is_connected, sensor_key
+from kaiser_simulator.domain.firmware import is_acknowledged
+from kaiser_simulator.domain.payloads import runtime_ms
+from kaiser_simulator.domain.world import Record
 
 
 def to_mock(device: Device, record: Record, now_ms: int, *, brief: bool = False) -> Mock:

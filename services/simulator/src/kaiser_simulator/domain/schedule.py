@@ -2,8 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from kaiser_simulator.actuators import protected_at
-from kaiser_simulator.device import (
+from kaiser_simulator.domain.actuators import protected_at
+from kaiser_simulator.domain.device import (
     BOOT_STEP_MS,
     BOOTING,
     Device,

@@ -1,0 +1,1 @@
+"""Messages in: what MQTT delivered for mocks."""

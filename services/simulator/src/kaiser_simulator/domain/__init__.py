@@ -1,0 +1,1 @@
+"""How mocks behave, pure: time is an argument, nothing waits."""

@@ -1,0 +1,40 @@
+"""Stores what mocks did by themselves."""
+
+import asyncio
+
+import structlog
+from kaiser_common.bus import BusUnavailable
+from kaiser_common.database import UNAVAILABLE
+from kaiser_common.loops import every
+
+from kaiser_simulator import metrics
+from kaiser_simulator.publish import Sender
+from kaiser_simulator.store.changes import Mocks
+
+log = structlog.get_logger()
+
+_SAVE_EVERY_S = 0.25
+_AT_END_S = 2.0
+_LOST: tuple[type[Exception], ...] = (*UNAVAILABLE, BusUnavailable, TimeoutError)
+
+
+async def keep_saved(mocks: Mocks) -> None:
+    """Store what mocks did by themselves, four times a second. Database away: the next round stores it."""
+
+    async def save() -> None:
+        running = sum(device.life.running for device in mocks.world)
+        metrics.MOCKS.labels("yes").set(running)
+        metrics.MOCKS.labels("no").set(len(mocks.world) - running)
+        await mocks.save_changed()
+
+    await every(_SAVE_EVERY_S, save, "mocks_not_saved", delay_s=_SAVE_EVERY_S)
+
+
+async def save_at_end(mocks: Mocks, sender: Sender) -> None:
+    """Store and publish what is at hand; what takes longer than two seconds is lost."""
+    try:
+        async with asyncio.timeout(_AT_END_S):
+            await mocks.save_changed()
+            await sender.until_sent(_AT_END_S)
+    except _LOST as error:
+        log.warning("last_words_lost", error=(str(error) or type(error).__name__).splitlines()[0])
