@@ -5,7 +5,7 @@ import asyncio
 import psycopg
 import pytest
 from kaiser_common.bus import BusUnavailable
-from kaiser_common.loops import beside, every, until_done, until_stopped
+from kaiser_common.loops import beside, every, unless_stopped, until_done, until_stopped
 from kaiser_common.service import Service
 from structlog.testing import capture_logs
 
@@ -28,7 +28,7 @@ class Steps:
 
 
 async def test_a_step_is_repeated_after_an_outage_of_database_or_bus():
-    step = Steps(psycopg.OperationalError("gone"), BusUnavailable("gone"), None)
+    step = Steps(psycopg.OperationalError("gone"), BusUnavailable("gone"), TimeoutError("gone"), None)
     interruptions = []
     with capture_logs() as logs:
         repeating = asyncio.create_task(
@@ -38,8 +38,8 @@ async def test_a_step_is_repeated_after_an_outage_of_database_or_bus():
         repeating.cancel()
         with pytest.raises(asyncio.CancelledError):
             await repeating
-    assert interruptions == [1, 2]
-    assert [(log["event"], log["reason"]) for log in logs] == [("sweep_postponed", "gone")] * 2
+    assert interruptions == [1, 2, 3]
+    assert [(log["event"], log["reason"]) for log in logs] == [("sweep_postponed", "gone")] * 3
 
 
 @pytest.mark.parametrize("bug", [ValueError("wrong"), psycopg.errors.UndefinedTable("no table")])
@@ -90,6 +90,29 @@ async def test_a_job_that_fails_ends_the_block():
         async with beside(job=fails()):
             await asyncio.Event().wait()
     assert isinstance(group.value.exceptions[0], ValueError)
+
+
+async def test_a_wait_ends_when_the_service_is_stopped():
+    service, ended = Service("test"), asyncio.Event()
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    assert await unless_stopped(service, asyncio.sleep(0))
+    service.stopping.set()
+    assert not await unless_stopped(service, waits())
+    await asyncio.wait_for(ended.wait(), 60)
+
+
+async def test_what_is_waited_for_may_fail():
+    async def fails() -> None:
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        await unless_stopped(Service("test"), fails())
 
 
 async def test_a_task_is_waited_for_until_the_service_is_stopped():

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from kaiser_common.schemas.api.logic import Rule
 from kaiser_common.settings import CommonSettings
-from kaiser_logic.engine import Engine
-from kaiser_logic.readings import Readings
-from kaiser_logic.rules import Limits
+from kaiser_logic.domain.engine import Engine
+from kaiser_logic.domain.readings import Readings
+from kaiser_logic.domain.rules import Limits
 from logic_world import DRY, PUMP, World, open_world
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_logic.conditions import View, all_of, any_of, evaluate, negated
-from kaiser_logic.engine import Firing
-from kaiser_logic.readings import Reading, Readings
+from kaiser_logic.domain.conditions import View, all_of, any_of, evaluate, negated
+from kaiser_logic.domain.engine import Firing
+from kaiser_logic.domain.readings import Reading, Readings
 
 NOTIFY = {"type": "notification", "message": "m"}
 SENSOR = {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "temperature"}

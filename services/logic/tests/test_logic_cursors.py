@@ -7,7 +7,7 @@ import pytest
 from kaiser_common.cursors import to_cursor
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.logic import ExecutionsQuery, RulesQuery
-from kaiser_logic.api import LogicApi
+from kaiser_logic.api.rules import LogicApi
 
 CALLER = Caller(user="ada", role="viewer")
 

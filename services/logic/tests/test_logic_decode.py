@@ -4,8 +4,8 @@ import json
 
 import pytest
 from kaiser_common.pull import Delivery
-from kaiser_logic.decode import readings_of
-from kaiser_logic.readings import Reading
+from kaiser_logic.domain.decode import readings_of
+from kaiser_logic.domain.readings import Reading
 
 
 def event(esp_id: str, value: float, **more) -> bytes:

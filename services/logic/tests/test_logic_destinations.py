@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import httpx
 import pytest
-from kaiser_logic.destinations import CheckedTransport, Forbidden, is_public, resolve
+from kaiser_logic.publish.destinations import CheckedTransport, Forbidden, is_public, resolve
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_logic.engine import Engine, Firing, Suppressed
-from kaiser_logic.readings import ACTUATOR, Reading, Readings
-from kaiser_logic.rules import Limits
-from kaiser_logic.state import from_json, to_json
+from kaiser_logic.domain.engine import Engine, Firing, Suppressed
+from kaiser_logic.domain.readings import ACTUATOR, Reading, Readings
+from kaiser_logic.domain.rules import Limits
+from kaiser_logic.domain.state import from_json, to_json
 
 OFF = {"type": "actuator", "esp_id": "ESP_B", "gpio": 25, "command": "OFF"}
 TELL = {"type": "notification", "message": "m"}
@@ -460,7 +460,7 @@ def test_whatever_comes_the_limits_hold_and_an_edge_rule_fires_once_a_period(ste
 
 
 def test_the_cost_of_a_reading_does_not_grow_with_unrelated_rules(make_engine, make_rule, monkeypatch):
-    from kaiser_logic import engine as module
+    from kaiser_logic.domain import engine as module
 
     evaluated = []
     original = module.evaluate

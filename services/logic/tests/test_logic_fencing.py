@@ -9,13 +9,14 @@ from kaiser_common.bus import Bus, connect
 from kaiser_common.database import open_pool
 from kaiser_common.rpc import RpcError
 from kaiser_common.settings import CommonSettings
-from kaiser_logic.app import Holder
-from kaiser_logic.book import RuleBook
+from kaiser_logic.domain.state import RuleState, from_json, to_json
+from kaiser_logic.handlers import methods
+from kaiser_logic.jobs.evaluation import Evaluation
+from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.state import RuleState, from_json, to_json
-from kaiser_logic.state_store import Fenced, StateStore
-from kaiser_logic.telling import Telling
-from kaiser_logic.webhooks import Webhooks
+from kaiser_logic.store.rule_cache import RuleBook
+from kaiser_logic.store.states import Fenced, StateStore
 from logic_world import World, until_async
 from prometheus_client import REGISTRY
 
@@ -112,7 +113,7 @@ async def evaluate(stack: AsyncExitStack, world: World) -> None:
         tasks.create_task(book.keep())
         tasks.create_task(telling.run())
         await book.ready()
-        await Holder(bus, pool, book, telling, webhooks, settings).evaluate()
+        await Evaluation(bus, pool, book, telling, webhooks, settings, methods).evaluate()
 
 
 async def is_served(world: World) -> bool:

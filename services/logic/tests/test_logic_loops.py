@@ -1,7 +1,7 @@
 """Loops between rules, found when a rule is saved."""
 
 import pytest
-from kaiser_logic.loops import find_loop
+from kaiser_logic.domain.loops import find_loop
 
 
 def reads(esp_id: str, operator: str, value: float, **more) -> dict:

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from kaiser_common.schemas.api.logic import Rule
 from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_logic.book import decode
+from kaiser_logic.store.rule_cache import decode
 from pydantic import ValidationError
 
 SENSOR = {"esp_id": "ESP_A", "gpio": 4}

@@ -2,14 +2,14 @@
 
 import psycopg
 import pytest
-from consuming import FAR, consuming, publish, rejected
+from consuming import FAR, consuming, handling, publish, rejected
 from kaiser_common.bus import connect
 from kaiser_common.database import open_pool
 from kaiser_common.schemas.api.logic import Execution
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import LOGIC_STORE
-from kaiser_logic import store
-from kaiser_logic.storing import Storing
+from kaiser_logic.consumers.executions import ExecutionMessages
+from kaiser_logic.store import rules
 
 NOW_MS = 1_767_225_600_000
 
@@ -42,16 +42,16 @@ async def parts(bus_settings, database):
 )
 async def test_logic_store_rejects_poison_and_writes_its_neighbours(parts, database, monkeypatch, poison, bug, code):
     bus, pool = parts
-    write = store.note_executions
+    write = rules.note_executions
 
     async def faulty(connection, executions) -> None:
         if bug and any(one.execution_id == "bad" for one in executions):
             raise ZeroDivisionError("a bug of the service")
         await write(connection, executions)
 
-    monkeypatch.setattr(store, "note_executions", faulty)
+    monkeypatch.setattr(rules, "note_executions", faulty)
     await publish(bus, [execution("before"), poison, execution("behind")])
-    async with consuming(bus, LOGIC_STORE, Storing(pool).run) as loop:
+    async with consuming(bus, LOGIC_STORE, handling(ExecutionMessages(pool).on_messages)) as loop:
         await loop.settled()
         with psycopg.connect(database) as connection:
             written = connection.execute("SELECT execution_id FROM logic.executions ORDER BY 1").fetchall()

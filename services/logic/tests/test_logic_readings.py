@@ -1,8 +1,8 @@
 """Which readings rules act on: none of the past, none dated ahead, none that its sensor doubts."""
 
 import pytest
-from kaiser_logic.lags import Lags
-from kaiser_logic.readings import Reading, Readings
+from kaiser_logic.domain.lags import Lags
+from kaiser_logic.domain.readings import Reading, Readings
 
 NOW = 1_800_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000

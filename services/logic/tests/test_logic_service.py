@@ -25,7 +25,7 @@ from kaiser_common.schemas.api.logic import (
 )
 from kaiser_common.schemas.api.rules import RuleSettings
 from kaiser_common.subjects import LOGIC_RULES_BUCKET, LOGIC_STATE_BUCKET
-from kaiser_logic.store import note_executions
+from kaiser_logic.store.rules import note_executions
 from logic_world import DRY, PUMP, TELL, a_reading, now_ms, until, until_async
 
 

@@ -16,6 +16,8 @@ from kaiser_common.service import Service
 log = structlog.get_logger()
 
 _RETRY_S = 5.0
+_AWAY: tuple[type[Exception], ...] = (*OUTSIDE, OSError)
+"""What a database or bus that is away raises; a timeout is an OSError."""
 
 
 def _nothing() -> None:
@@ -42,7 +44,7 @@ async def every(
         end_if_cancelled()
         try:
             await step()
-        except OUTSIDE as error:
+        except _AWAY as error:
             log.warning(postponed, reason=reason_of(error))
             interrupted()
             await asyncio.sleep(min(period_s, retry_s))
@@ -56,7 +58,7 @@ async def until_done(step: Callable[[], Awaitable[object]], postponed: str, *, r
         end_if_cancelled()
         try:
             await step()
-        except OUTSIDE as error:
+        except _AWAY as error:
             log.warning(postponed, reason=reason_of(error))
             await asyncio.sleep(retry_s)
         else:
@@ -87,6 +89,20 @@ async def until_stopped(service: Service, task: "asyncio.Task[Any]") -> bool:
     return task.done()
 
 
+async def unless_stopped(service: Service, waiting: Coroutine[Any, Any, Any]) -> bool:
+    """Wait for something, unless the service is stopped first: then it is cancelled, and this returns False.
+
+    What it raises is raised."""
+    task = asyncio.create_task(waiting)
+    try:
+        if not await until_stopped(service, task):
+            return False
+    finally:
+        task.cancel()
+    task.result()
+    return True
+
+
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """What only the holder of a lease does, until the event is set; then it ends in order, within seconds."""
 
@@ -94,8 +110,9 @@ Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 async def leader(service: Service, lease: Lease, work: Work) -> None:
     """Do the work whenever the lease is ours, until the service is stopped.
 
-    Lease lost: the work is cancelled, and this waits for the lease again. Service stopped: the work is asked to end,
-    waited for, and the lease is given back. Killed: a standby has the lease once it has expired.
+    Lease lost: the work is cancelled, and this waits for the lease again. Service stopped: the work is asked to end and
+    waited for. After either, and after a failure of the work, the lease is given back. Killed: a standby has the lease
+    once it has expired.
     """
     while not service.stopping.is_set():
         acquiring = asyncio.create_task(lease.acquire(), name="lease")
@@ -107,14 +124,15 @@ async def leader(service: Service, lease: Lease, work: Work) -> None:
 
 async def _lead(service: Service, lease: Lease, grant: Grant, work: Work) -> None:
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        keeping = tasks.create_task(lease.keep(grant), name="lease")
-        working = tasks.create_task(work(stop), name="holder")
-        if await until_stopped(service, keeping):
-            log.error("lease_lost", reason=keeping.result(), next="stopped, waiting for the lease")
-            working.cancel()
-        stop.set()
-        await asyncio.wait([working])
-        keeping.cancel()
-    if service.stopping.is_set():
-        await lease.release(grant)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(lease.keep(grant), name="lease")
+            working = tasks.create_task(work(stop), name="holder")
+            if await until_stopped(service, keeping):
+                log.error("lease_lost", reason=keeping.result(), next="stopped, waiting for the lease")
+                working.cancel()
+            stop.set()
+            await asyncio.wait([working])
+            keeping.cancel()
+    finally:
+        await lease.release(grant)  # after a loss too: it deletes only what is still ours

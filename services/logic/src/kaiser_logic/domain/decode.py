@@ -9,7 +9,7 @@ from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
 from pydantic import ValidationError
 
-from kaiser_logic.readings import ACTUATOR, Reading
+from kaiser_logic.domain.readings import ACTUATOR, Reading
 
 log = structlog.get_logger()
 

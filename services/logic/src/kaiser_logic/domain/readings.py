@@ -7,7 +7,7 @@ from typing import Literal
 
 from kaiser_common.schemas.sensor import type_of
 
-from kaiser_logic.lags import Lags
+from kaiser_logic.domain.lags import Lags
 
 UNUSABLE = frozenset({"bad", "stale", "error", "suspect"})
 """Qualities of readings that no rule acts on; `suspect` is what a firmware calls a count at the rail."""

@@ -17,9 +17,9 @@ from kaiser_common.schemas.api.rules import (
     TimeWindow,
 )
 
-from kaiser_logic.readings import Newest, Readings
-from kaiser_logic.state import Memory
-from kaiser_logic.windows import contains, look_again_at
+from kaiser_logic.domain.readings import Newest, Readings
+from kaiser_logic.domain.state import Memory
+from kaiser_logic.domain.windows import contains, look_again_at
 
 Known = bool | None
 

@@ -8,8 +8,8 @@ from kaiser_common.schemas.api.logic import Rule
 from kaiser_common.schemas.api.rules import ActuatorAction, Delay, OfSensor, RuleSettings, Sequence, leaves
 from kaiser_common.schemas.sensor import type_of
 
-from kaiser_logic.readings import Place
-from kaiser_logic.state import HOUR_MS, MINUTE_MS, Hold, RuleState
+from kaiser_logic.domain.readings import Place
+from kaiser_logic.domain.state import HOUR_MS, MINUTE_MS, Hold, RuleState
 
 Reason = Literal["running", "loop", "backoff", "cooldown", "hourly_limit", "conflict"]
 

@@ -12,11 +12,11 @@ from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notif
 from kaiser_common.schemas.api.rules import Sequence as StepSequence
 
 from kaiser_logic import metrics
-from kaiser_logic.commands import SUCCESS, Commands
-from kaiser_logic.outgoing import notification, webhook_body
-from kaiser_logic.state import Running
-from kaiser_logic.telling import Telling
-from kaiser_logic.webhooks import Webhooks
+from kaiser_logic.domain.events import notification, webhook_body
+from kaiser_logic.domain.state import Running
+from kaiser_logic.publish.commands import SUCCESS, Commands
+from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.webhooks import Webhooks
 
 Clock = Callable[[], int]
 """Now in ms since 1970."""

@@ -18,7 +18,7 @@ from kaiser_common.schemas.api.logic import Rule
 from kaiser_common.schemas.api.rules import ActuatorAction
 from kaiser_common.schemas.event import ActuatorResponseEvent
 
-from kaiser_logic.seeds import LOGIC
+from kaiser_logic.store.latest import LOGIC
 
 _AT_ONCE = 32
 _TRY_AGAIN = (0.2, 0.5, 1.0, 2.0)

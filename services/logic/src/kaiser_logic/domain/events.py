@@ -7,8 +7,8 @@ from kaiser_common.schemas.api.logic import ActionResult, Execution, Outcome, Ru
 from kaiser_common.schemas.event import LogicExecutionEvent, SystemEvent
 from kaiser_common.subjects import event_subject, execution_subject
 
-from kaiser_logic.engine import Suppressed
-from kaiser_logic.state import Running
+from kaiser_logic.domain.engine import Suppressed
+from kaiser_logic.domain.state import Running
 
 Severity = Literal["info", "warning", "error", "critical"]
 

@@ -5,14 +5,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import structlog
 from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus, end_if_cancelled
+from kaiser_common.bus import Bus
 from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.database import UNAVAILABLE, DatabasePool, Verdict, verdict
+from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.loops import every
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.logic import (
     CreateRule,
     ExecutionsPage,
@@ -30,13 +30,12 @@ from kaiser_common.schemas.api.sensors import LATEST_MS
 from kaiser_common.subjects import LOGIC_RULES_BUCKET
 from nats.errors import Error as NatsError
 
-from kaiser_logic import store
-from kaiser_logic.loops import find_loop
+from kaiser_logic.domain.loops import find_loop
+from kaiser_logic.store import Connection, rules
 
 log = structlog.get_logger()
 
 _MEND_EVERY_S = 2.0
-_OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, NatsError, OSError)
 
 
 class LogicApi:
@@ -58,20 +57,9 @@ class LogicApi:
         self._rules_max = rules_max
         self._changing = asyncio.Lock()
         self._to_mend = True
+        self._mended: BucketWriter | None = None
         self._known: dict[str, Rule] = {}
         """Rules as last read from the table, so that only changed ones are read again."""
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "list": Method(RulesQuery, self.page),
-            "read": Method(RuleId, self.read),
-            "create": Method(CreateRule, self.create),
-            "put": Method(PutRule, self.put),
-            "delete": Method(RuleId, self.delete),
-            "test": Method(TestRule, self.test),
-            "executions": Method(ExecutionsQuery, self.executions),
-        }
 
     async def page(self, query: RulesQuery, caller: Caller) -> RulesPage:
         """A page of rules."""
@@ -80,14 +68,14 @@ class LogicApi:
             name, rule_id = parse_cursor(query.cursor, str, str)
             after = (str(name), str(rule_id))
         async with self._pool.connection() as connection:
-            items = await store.page(connection, query, after)
+            items = await rules.page(connection, query, after)
         more = len(items) == query.limit
         return RulesPage(items=items, next_cursor=to_cursor(items[-1].name, items[-1].rule_id) if more else None)
 
     async def read(self, request: RuleId, caller: Caller) -> Rule:
         """One rule. 404 when it is not there."""
         async with self._pool.connection() as connection:
-            return _found(await store.read(connection, request.rule_id), request.rule_id)
+            return _found(await rules.read(connection, request.rule_id), request.rule_id)
 
     async def create(self, request: CreateRule, caller: Caller) -> Rule:
         """Add a rule, in force at once. 422 (5003) where it closes a loop, 409 when there are too many."""
@@ -99,7 +87,7 @@ class LogicApi:
                 others = await self._others(connection, rule)
                 if len(others) >= self._rules_max:
                     raise RpcError(409, Code.VALUE_OUT_OF_RANGE, f"there are {len(others)} rules, the most allowed")
-                await store.insert(connection, rule, settings, caller.user)
+                await rules.insert(connection, rule, settings, caller.user)
             await self._publish(rule)
         log.info("rule_created", rule_id=rule.rule_id, name=rule.name, user=caller.user)
         return rule
@@ -109,7 +97,7 @@ class LogicApi:
         settings = request.settings
         async with self._changing:
             async with self._pool.connection() as connection:
-                known = _found(await store.read(connection, request.rule_id), request.rule_id)
+                known = _found(await rules.read(connection, request.rule_id), request.rule_id)
                 rule = _rule(
                     settings,
                     rule_id=known.rule_id,
@@ -118,7 +106,7 @@ class LogicApi:
                     updated_at=self._clock(),
                 )
                 await self._others(connection, rule)
-                await store.update(connection, rule, settings, caller.user)
+                await rules.update(connection, rule, settings, caller.user)
             await self._publish(rule)
         log.info("rule_changed", rule_id=rule.rule_id, version=rule.version, user=caller.user)
         last = {"last_executed_at": known.last_executed_at, "last_outcome": known.last_outcome}
@@ -128,8 +116,8 @@ class LogicApi:
         """Remove a rule; what it is doing is ended. 404 when it is not there."""
         async with self._changing:
             async with self._pool.connection() as connection:
-                await store.lock_rules(connection)
-                if not await store.delete(connection, request.rule_id):
+                await rules.lock_rules(connection)
+                if not await rules.delete(connection, request.rule_id):
                     _found(None, request.rule_id)
             try:
                 await (await self._bucket()).delete(request.rule_id)
@@ -152,9 +140,9 @@ class LogicApi:
             at_ms, execution_id = parse_cursor(query.cursor, float, str)
             if not 0 <= float(at_ms) <= LATEST_MS:
                 raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "The cursor's time is out of range.", "cursor")
-            before = (store.to_cursor_time(int(at_ms)), str(execution_id))
+            before = (rules.to_cursor_time(int(at_ms)), str(execution_id))
         async with self._pool.connection() as connection:
-            items = await store.executions(connection, query, before)
+            items = await rules.executions(connection, query, before)
         more = len(items) == query.limit
         cursor = to_cursor(items[-1].started_at, items[-1].execution_id) if more else None
         return ExecutionsPage(items=items, next_cursor=cursor)
@@ -162,31 +150,24 @@ class LogicApi:
     async def keep_mending(self) -> None:
         """Make the bucket say what the table says: at the start, after a write to it failed, and when it was deleted
         and declared again. Database or NATS away: again in 2 s. Meanwhile the rules of the bucket are in force."""
-        bucket: BucketWriter | None = None
-        while True:
-            end_if_cancelled()
-            try:
-                bucket = bucket or await self._bucket()
-                if self._to_mend or await bucket.is_another():
-                    await self._mend(bucket)
-            except _OUTSIDE as error:
-                if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
-                    raise
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                log.warning("rules_not_compared_yet", error=reason)
-            await asyncio.sleep(_MEND_EVERY_S)
+        await every(_MEND_EVERY_S, self._mend, "rules_not_compared_yet")
 
-    async def _mend(self, bucket: BucketWriter) -> None:
+    async def _mend(self) -> None:
+        self._mended = bucket = self._mended or await self._bucket()
+        if self._to_mend or await bucket.is_another():
+            await self._rebuild(bucket)
+
+    async def _rebuild(self, bucket: BucketWriter) -> None:
         async with self._changing:
             async with self._pool.connection() as connection:
-                rules = await self._every(connection)
-            wanted = {rule.rule_id: rule.model_dump_json().encode() for rule in rules}
+                found = await self._every(connection)
+            wanted = {rule.rule_id: rule.model_dump_json().encode() for rule in found}
             await bucket.rebuild(wanted)
             self._to_mend = False
 
-    async def _others(self, connection: store.Connection, rule: Rule) -> list[Rule]:
+    async def _others(self, connection: Connection, rule: Rule) -> list[Rule]:
         """Every other rule, nobody else changing them meanwhile. RpcError 422 where the rule closes a loop."""
-        await store.lock_rules(connection)
+        await rules.lock_rules(connection)
         others = [other for other in await self._every(connection) if other.rule_id != rule.rule_id]
         names = find_loop(rule, others)
         if names is not None:
@@ -194,11 +175,11 @@ class LogicApi:
             raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text, "conditions")
         return others
 
-    async def _every(self, connection: store.Connection) -> list[Rule]:
+    async def _every(self, connection: Connection) -> list[Rule]:
         """Every rule of the table."""
-        versions = await store.versions(connection)
+        versions = await rules.versions(connection)
         known = {rule_id: rule for rule_id, rule in self._known.items() if versions.get(rule_id) == rule.version}
-        for rule in await store.some(connection, sorted(versions.keys() - known.keys())):
+        for rule in await rules.some(connection, sorted(versions.keys() - known.keys())):
             known[rule.rule_id] = rule
         self._known = known
         return list(known.values())

@@ -6,10 +6,10 @@ from dataclasses import replace
 from kaiser_common.schemas.api.logic import Rule, TestRequest, TestResult
 from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Sequence
 
-from kaiser_logic.conditions import ALWAYS_MS, Evaluation, View, evaluate
-from kaiser_logic.engine import Engine
-from kaiser_logic.readings import ANY, Reading
-from kaiser_logic.state import Memory, RuleState
+from kaiser_logic.domain.conditions import ALWAYS_MS, Evaluation, View, evaluate
+from kaiser_logic.domain.engine import Engine
+from kaiser_logic.domain.readings import ANY, Reading
+from kaiser_logic.domain.state import Memory, RuleState
 
 
 def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> TestResult:

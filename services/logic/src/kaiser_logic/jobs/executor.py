@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import structlog
 from kaiser_common.schemas.api.logic import Outcome, Rule
 
-from kaiser_logic import metrics, outgoing
-from kaiser_logic.commands import Commands
-from kaiser_logic.engine import Effect, Engine, Suppressed
-from kaiser_logic.performing import Clock, Performing, commands_failed
-from kaiser_logic.saving import Saving
-from kaiser_logic.state import Running
-from kaiser_logic.telling import Telling
-from kaiser_logic.webhooks import Webhooks
+from kaiser_logic import metrics
+from kaiser_logic.domain import events
+from kaiser_logic.domain.engine import Effect, Engine, Suppressed
+from kaiser_logic.domain.state import Running
+from kaiser_logic.jobs.actions import Clock, Performing, commands_failed
+from kaiser_logic.publish.commands import Commands
+from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.webhooks import Webhooks
+from kaiser_logic.store.state_writer import Saving
 
 log = structlog.get_logger()
 
@@ -22,7 +23,7 @@ _TOLD_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExecutorLimits:
     """most: executions at once; resume_ms: one that stood still for longer is not gone on with."""
 
     most: int
@@ -41,7 +42,7 @@ class Executor:
         webhooks: Webhooks,
         telling: Telling,
         clock: Clock,
-        limits: Limits,
+        limits: ExecutorLimits,
         on_change: Callable[[], None],
     ) -> None:
         self._tasks = tasks
@@ -98,7 +99,7 @@ class Executor:
                 return
             if any(action.type in ("delay", "sequence") for action in rule.actions):
                 self._telling.tell(
-                    outgoing.record(outgoing.execution(rule.name, rule.rule_id, running, "running", None, None))
+                    events.record(events.execution(rule.name, rule.rule_id, running, "running", None, None))
                 )
         performing = Performing(
             rule,
@@ -110,7 +111,7 @@ class Executor:
             lambda: self._progress(rule.rule_id),
         )
         await performing.run()
-        reason = outgoing.first_failure(running.results)
+        reason = events.first_failure(running.results)
         await self._finish(rule, running, "failed" if reason else "succeeded", reason)
         await self._saving.try_to_save(rule.rule_id)
 
@@ -121,14 +122,14 @@ class Executor:
 
     async def _finish(self, rule: Rule, running: Running, outcome: Outcome, reason: str | None) -> None:
         """Record the end, and only then forget that it runs: killed in between, the next start records it again."""
-        done = outgoing.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
-        await self._telling.told(outgoing.record(done), outgoing.event(done), within_s=_TOLD_WITHIN_S)
+        done = events.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
+        await self._telling.told(events.record(done), events.event(done), within_s=_TOLD_WITHIN_S)
         self._ended(rule, running, outcome, commands_failed(running.results))
 
     def _end(self, rule: Rule, running: Running, outcome: Outcome, reason: str, *, backs_off: bool) -> None:
         """As _finish, where nothing can be waited for."""
-        done = outgoing.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
-        self._telling.tell(outgoing.record(done), outgoing.event(done))
+        done = events.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
+        self._telling.tell(events.record(done), events.event(done))
         self._ended(rule, running, outcome, backs_off)
 
     def _ended(self, rule: Rule, running: Running, outcome: Outcome, backs_off: bool) -> None:
@@ -143,8 +144,8 @@ class Executor:
     def _record_suppression(self, suppressed: Suppressed) -> None:
         metrics.EXECUTIONS.labels("suppressed").inc()
         metrics.SUPPRESSED.labels(suppressed.why.reason).inc()
-        done = outgoing.suppression(suppressed)
-        self._telling.tell(outgoing.record(done), outgoing.event(done))
+        done = events.suppression(suppressed)
+        self._telling.tell(events.record(done), events.event(done))
         if suppressed.why.reason == "loop":
             log.warning("rule_loop_suspected", rule_id=suppressed.rule.rule_id, until=suppressed.why.until)
-            self._telling.tell(outgoing.loop_suspected(suppressed))
+            self._telling.tell(events.loop_suspected(suppressed))

@@ -8,7 +8,7 @@ from kaiser_common.rpc import Caller, RpcError, call
 from kaiser_common.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
 from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage
 
-from kaiser_logic.readings import ACTUATOR, Reading
+from kaiser_logic.domain.readings import ACTUATOR, Reading
 
 log = structlog.get_logger()
 

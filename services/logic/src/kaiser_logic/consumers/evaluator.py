@@ -12,22 +12,22 @@ from kaiser_common.schemas.api.logic import Rule, TestResult, TestRule
 from kaiser_common.schemas.event import ActuatorResponseEvent
 from kaiser_common.subjects import EVENTS, is_packed
 
-from kaiser_logic import metrics, seeds
-from kaiser_logic.book import RuleBook
-from kaiser_logic.commands import Commands
-from kaiser_logic.decode import FILTERS, decode, readings_of
-from kaiser_logic.dry_run import dry_run
-from kaiser_logic.engine import Effect, Engine
-from kaiser_logic.executor import Executor
-from kaiser_logic.executor import Limits as ExecutorLimits
-from kaiser_logic.readings import Reading, Readings
-from kaiser_logic.rules import Limits
-from kaiser_logic.saving import Saving
+from kaiser_logic import metrics
+from kaiser_logic.domain.decode import FILTERS, decode, readings_of
+from kaiser_logic.domain.dry_run import dry_run
+from kaiser_logic.domain.engine import Effect, Engine
+from kaiser_logic.domain.readings import Reading, Readings
+from kaiser_logic.domain.rules import Limits
+from kaiser_logic.domain.state import RuleState, Running
+from kaiser_logic.jobs.executor import Executor, ExecutorLimits
+from kaiser_logic.publish.commands import Commands
+from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.state import RuleState, Running
-from kaiser_logic.state_store import StateStore
-from kaiser_logic.telling import Telling
-from kaiser_logic.webhooks import Webhooks
+from kaiser_logic.store import latest
+from kaiser_logic.store.rule_cache import RuleBook
+from kaiser_logic.store.state_writer import Saving
+from kaiser_logic.store.states import StateStore
 
 log = structlog.get_logger()
 
@@ -127,7 +127,7 @@ class Evaluator:
         with what was stored before and what the events since have brought."""
         readings = self.engine.view.readings
         readings.fresh.clear()
-        known = await seeds.latest(self._bus, readings.devices)
+        known = await latest.latest(self._bus, readings.devices)
         try:
             await asyncio.wait_for(self._caught_up.wait(), _CAUGHT_UP_WITHIN_S)
         except TimeoutError:
@@ -235,7 +235,7 @@ class Evaluator:
             while self._removed:
                 await saving.forget(self._removed.pop())
             fresh, readings.fresh = readings.fresh, set()
-            known = await seeds.latest(self._bus, sorted(fresh))
+            known = await latest.latest(self._bus, sorted(fresh))
             self._act(self.engine.recall(known, now_ms(), self._latest_ms))
 
     def _act(self, effects: list[Effect]) -> None:

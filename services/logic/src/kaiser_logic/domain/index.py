@@ -6,9 +6,9 @@ from typing import Any
 
 from kaiser_common.schemas.api.logic import Rule
 
-from kaiser_logic.readings import Place
-from kaiser_logic.rules import Holder, actuators, sensors
-from kaiser_logic.state import Hold
+from kaiser_logic.domain.readings import Place
+from kaiser_logic.domain.rules import Holder, actuators, sensors
+from kaiser_logic.domain.state import Hold
 
 
 class Index:

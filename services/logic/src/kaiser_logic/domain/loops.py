@@ -19,9 +19,9 @@ from kaiser_common.schemas.api.rules import (
     Stale,
 )
 
-from kaiser_logic.conditions import compare, crossed
-from kaiser_logic.readings import ACTUATOR, Place
-from kaiser_logic.rules import flat
+from kaiser_logic.domain.conditions import compare, crossed
+from kaiser_logic.domain.readings import ACTUATOR, Place
+from kaiser_logic.domain.rules import flat
 
 
 def find_loop(rule: Rule, others: Iterable[Rule]) -> list[str] | None:

@@ -7,12 +7,12 @@ from typing import Any
 from kaiser_common.schemas.api.logic import ConditionReport, Rule
 from kaiser_common.schemas.sensor import type_of
 
-from kaiser_logic.conditions import ALWAYS_MS, View, evaluate
-from kaiser_logic.index import Index
-from kaiser_logic.readings import Place, Reading, Readings, Verdict
-from kaiser_logic.rules import Blocked, Limits, blocked, failed, fired, is_recorded, sensors
-from kaiser_logic.state import RuleState, Running
-from kaiser_logic.wakes import Wakes
+from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
+from kaiser_logic.domain.index import Index
+from kaiser_logic.domain.readings import Place, Reading, Readings, Verdict
+from kaiser_logic.domain.rules import Blocked, Limits, blocked, failed, fired, is_recorded, sensors
+from kaiser_logic.domain.state import RuleState, Running
+from kaiser_logic.domain.wakes import Wakes
 
 _TELL_EVERY_MS = 10_000
 

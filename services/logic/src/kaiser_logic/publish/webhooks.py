@@ -10,7 +10,7 @@ import structlog
 from pydantic import HttpUrl
 
 from kaiser_logic import metrics
-from kaiser_logic.destinations import CheckedTransport, Forbidden, Network
+from kaiser_logic.publish.destinations import CheckedTransport, Forbidden, Network
 
 log = structlog.get_logger()
 

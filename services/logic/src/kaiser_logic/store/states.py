@@ -11,7 +11,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
-from kaiser_logic.state import RuleState, from_json
+from kaiser_logic.domain.state import RuleState, from_json
 
 log = structlog.get_logger()
 

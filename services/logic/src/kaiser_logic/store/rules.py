@@ -6,13 +6,11 @@ from typing import Any
 
 from kaiser_common.schemas.api.logic import Execution, ExecutionsQuery, Rule, RulesQuery
 from kaiser_common.schemas.api.rules import RuleSettings
-from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from kaiser_logic.rules import actuators, sensors
-
-Connection = AsyncConnection[Any]
+from kaiser_logic.domain.rules import actuators, sensors
+from kaiser_logic.store import Connection
 
 _SAVE_LOCK = 0x6C6F6769  # "logi"
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 import structlog
 from kaiser_common.bus import end_if_cancelled
 
-from kaiser_logic.engine import Engine
-from kaiser_logic.state import to_json
-from kaiser_logic.state_store import UNREACHABLE, Fenced, StateStore
+from kaiser_logic.domain.engine import Engine
+from kaiser_logic.domain.state import to_json
+from kaiser_logic.store.states import UNREACHABLE, Fenced, StateStore
 
 log = structlog.get_logger()
 

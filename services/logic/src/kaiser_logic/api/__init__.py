@@ -1,0 +1,1 @@
+"""Requests in: the RPC methods of logic."""

@@ -1,0 +1,1 @@
+"""Messages in: events that rules are evaluated on, records of executions."""

@@ -1,0 +1,1 @@
+"""Rules, pure: time is an argument, nothing waits."""

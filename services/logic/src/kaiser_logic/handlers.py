@@ -1,0 +1,21 @@
+"""The table of contents of logic: which RPC method goes to which function."""
+
+from typing import Any
+
+from kaiser_common.rpc import Method
+from kaiser_common.schemas.api.logic import CreateRule, ExecutionsQuery, PutRule, RuleId, RulesQuery, TestRule
+
+from kaiser_logic.api.rules import LogicApi
+
+
+def methods(rules: LogicApi) -> dict[str, Method[Any, Any]]:
+    """By the name of the method."""
+    return {
+        "list": Method(RulesQuery, rules.page),
+        "read": Method(RuleId, rules.read),
+        "create": Method(CreateRule, rules.create),
+        "put": Method(PutRule, rules.put),
+        "delete": Method(RuleId, rules.delete),
+        "test": Method(TestRule, rules.test),
+        "executions": Method(ExecutionsQuery, rules.executions),
+    }

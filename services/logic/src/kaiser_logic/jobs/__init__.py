@@ -1,0 +1,1 @@
+"""What the holder of the lease runs, executions of rules, and what time starts."""

@@ -1,0 +1,97 @@
+"""What only the holder of the lease runs: it evaluates rules and answers requests about them."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from kaiser_common.bus import Bus, end_if_cancelled
+from kaiser_common.database import DatabasePool, wait_for_schema
+from kaiser_common.loops import beside
+from kaiser_common.rpc import Method, serve
+from kaiser_common.wiring import UNREACHABLE as UNAVAILABLE
+
+from kaiser_logic import metrics
+from kaiser_logic.api.rules import LogicApi
+from kaiser_logic.consumers.evaluator import Evaluator, now_ms
+from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.webhooks import Webhooks
+from kaiser_logic.settings import LogicSettings
+from kaiser_logic.store.rule_cache import RuleBook
+from kaiser_logic.store.states import UNREACHABLE, Fenced, StateStore
+
+log = structlog.get_logger()
+
+_RETRY_S = 1.0
+
+
+class Evaluation:
+    """Evaluates rules, beginning again whenever another process has written a state."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        pool: DatabasePool,
+        book: RuleBook,
+        telling: Telling,
+        webhooks: Webhooks,
+        settings: LogicSettings,
+        methods: Callable[[LogicApi], Mapping[str, Method[Any, Any]]],
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._book = book
+        self._telling = telling
+        self._webhooks = webhooks
+        self._settings = settings
+        self._methods = methods
+        """The table of handlers.py."""
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Evaluate until the event is set."""
+        async with beside(evaluator=self.evaluate()):
+            await stop.wait()
+
+    async def evaluate(self) -> None:
+        """Evaluate, and answer meanwhile; after another replica has written a state, begin again with what it wrote.
+
+        Each time in a task of its own: of a group that waits for its tasks when one fails, Python 3.11 leaves the task
+        around it marked as cancelled.
+        """
+        while True:
+            end_if_cancelled()
+            attempt = asyncio.create_task(self._evaluate_once(), name="evaluation")
+            try:
+                await asyncio.wait([attempt])
+            finally:
+                attempt.cancel()
+                await asyncio.gather(attempt, return_exceptions=True)  # raised below, unless we are cancelled
+            try:
+                attempt.result()
+            except* Fenced as group:
+                metrics.FENCED.inc()
+                log.warning("evaluation_fenced", reason=_first(group), retry_s=_RETRY_S)
+            except* UNREACHABLE as group:
+                log.warning("evaluation_not_begun", error=_first(group), retry_s=_RETRY_S)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _evaluate_once(self) -> None:
+        evaluator = Evaluator(self._bus, self._book, self._telling, self._webhooks, self._settings)
+        api = LogicApi(self._pool, self._bus, evaluator.test, now_ms, self._settings.logic_rules_max)
+        states = await StateStore.open(self._bus)
+        async with (
+            serve(self._bus, "logic", self._methods(api), unavailable=UNAVAILABLE),
+            beside(mend=self._mend(api)),
+        ):
+            await evaluator.run(states)
+
+    async def _mend(self, api: LogicApi) -> None:
+        await wait_for_schema(self._pool, "logic")
+        await api.keep_mending()
+
+
+def _first(error: BaseException) -> str:
+    """The first exception of a group in words."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Messages out: events and records, commands to actuators, webhooks."""
