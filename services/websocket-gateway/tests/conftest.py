@@ -17,7 +17,7 @@ import pytest
 from kaiser_common.bus import connect as bus_connect
 from kaiser_common.declare import apply
 from kaiser_common.settings import CommonSettings
-from kaiser_gateway.tokens import Signer
+from kaiser_gateway.domain.tokens import Signer
 from websockets.asyncio.client import connect
 
 KEY = "test-key-test-key-test-key-test-key-test"

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from kaiser_gateway import console_files, problems
 from kaiser_gateway.api import described
+from kaiser_gateway.http import console_files, problems
 
 FILES = sorted(path for path in console_files.FOLDER.rglob("*") if path.is_file())
 OWN = [path for path in FILES if "vendor" not in path.parts]

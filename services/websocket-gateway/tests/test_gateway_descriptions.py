@@ -10,7 +10,7 @@ from kaiser_common.schemas.device import Intent, ScanResult, Session
 from kaiser_common.schemas.event import EVENT_MODELS
 from kaiser_common.subjects import STREAMS
 from kaiser_common.topics import BUS_KINDS, Kind, is_downlink
-from kaiser_gateway.asyncapi import DEVICE_MODELS, document
+from kaiser_gateway.domain.asyncapi import DEVICE_MODELS, document
 
 OFFICIAL = json.loads((Path(__file__).parent / "vendor" / "asyncapi-3.0.0.json").read_text())
 

@@ -9,13 +9,13 @@ import time
 
 import pytest
 from gateway_issuer import AUDIENCE, FakeIssuer
-from kaiser_gateway import issuer as issuer_module
-from kaiser_gateway import oidc
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.issuer import Issuer, IssuerUnreachable
-from kaiser_gateway.limits import Limiter
-from kaiser_gateway.oidc import Terms
-from kaiser_gateway.tokens import NotAllowed, Signer, TokenRefused
+from kaiser_gateway.domain import oidc
+from kaiser_gateway.domain.limits import Limiter
+from kaiser_gateway.domain.oidc import Terms
+from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
+from kaiser_gateway.http import issuer as issuer_module
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
 
 KEY = "test-key-test-key-test-key-test-key-test"
 

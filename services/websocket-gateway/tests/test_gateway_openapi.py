@@ -3,13 +3,13 @@
 import jsonschema_rs
 import pytest
 from kaiser_common.service import Service
-from kaiser_gateway.app import build_app
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.hub import Hub
-from kaiser_gateway.limits import Limiter
+from kaiser_gateway.domain.limits import Limiter
+from kaiser_gateway.domain.tokens import Signer
+from kaiser_gateway.handlers import build_app
+from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.standing import Standings
-from kaiser_gateway.tokens import Signer
+from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.ws.hub import Hub
 
 
 @pytest.fixture(scope="module")

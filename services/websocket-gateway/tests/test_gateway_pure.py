@@ -10,16 +10,16 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.pull import Delivery
-from kaiser_gateway import problems
-from kaiser_gateway.conflation import Outlet, Overfull
-from kaiser_gateway.csv_text import to_csv
-from kaiser_gateway.filters import Filters, Index, is_topic_filter, topic_matches
-from kaiser_gateway.frames import Event, events_of
-from kaiser_gateway.limits import Bucket, Limiter
-from kaiser_gateway.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
-from kaiser_gateway.replay import Kept, gap
-from kaiser_gateway.signing_in import SignInLimits
-from kaiser_gateway.tokens import Signer, TokenRefused
+from kaiser_gateway.domain.conflation import Outlet, Overfull
+from kaiser_gateway.domain.csv_text import to_csv
+from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter, topic_matches
+from kaiser_gateway.domain.frames import Event, events_of
+from kaiser_gateway.domain.limits import Bucket, Limiter
+from kaiser_gateway.domain.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
+from kaiser_gateway.domain.signing_in import SignInLimits
+from kaiser_gateway.domain.tokens import Signer, TokenRefused
+from kaiser_gateway.http import problems
+from kaiser_gateway.ws.replay import Kept, gap
 
 
 def event(kind: str = "sensor_data", seq: int = 1, esp_id: str = "ESP_A", **data) -> Event:

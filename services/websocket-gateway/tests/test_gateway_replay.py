@@ -8,8 +8,8 @@ import pytest
 from kaiser_common.bus import connect as bus_connect
 from kaiser_common.declare import apply
 from kaiser_common.settings import CommonSettings
-from kaiser_gateway.filters import Filters
-from kaiser_gateway.replay import subject_of
+from kaiser_gateway.domain.filters import Filters
+from kaiser_gateway.ws.replay import subject_of
 from websockets.exceptions import ConnectionClosed
 
 

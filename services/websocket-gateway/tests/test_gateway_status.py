@@ -7,7 +7,7 @@ import time
 import nats
 from kaiser_common.schemas.api.system import LastError, ReplicaStatus
 from kaiser_common.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES
-from kaiser_gateway.status import summary, without_reasons
+from kaiser_gateway.api.system_status import summary, without_reasons
 
 
 def replica(service: str, name: str = "a-1", *, ready: bool = True, started_at: int = 1, **fields) -> ReplicaStatus:

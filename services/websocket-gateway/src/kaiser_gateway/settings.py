@@ -8,8 +8,8 @@ from kaiser_common.settings import CommonSettings
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from kaiser_gateway.oidc import Terms
-from kaiser_gateway.tokens import Role
+from kaiser_gateway.domain.oidc import Terms
+from kaiser_gateway.domain.tokens import Role
 
 
 class GatewaySettings(CommonSettings):

@@ -25,7 +25,7 @@ from kaiser_common.schemas.api.actuators import (
 )
 from kaiser_common.schemas.api.devices import ESP_ID
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway.http.auth import Guard
 
 _CLEAR_TIMEOUT_S = 25.0
 """A clear waits up to 5 s until a device takes it and 15 s for its confirmation."""

@@ -12,10 +12,11 @@ from kaiser_common.rpc import Caller, call
 from kaiser_common.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
 from pydantic import Field
 
-from kaiser_gateway import access_log, csv_text
-from kaiser_gateway.access_log import Entry, Wanted
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.problems import CSV_TOO
+from kaiser_gateway.domain import csv_text
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.problems import CSV_TOO
+from kaiser_gateway.store import access_log
+from kaiser_gateway.store.access_log import Entry, Wanted
 
 _MOST_ID = 2**62
 

@@ -10,7 +10,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from kaiser_common.schemas.event import EVENT_MODELS
 
-from kaiser_gateway.asyncapi import document
+from kaiser_gateway.domain.asyncapi import document
 
 _SWAGGER = "/console/vendor/swagger-ui-5.35.0"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

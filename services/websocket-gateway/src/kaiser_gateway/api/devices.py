@@ -29,7 +29,7 @@ from kaiser_common.schemas.api.devices import (
     ZoneRequest,
 )
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway.http.auth import Guard
 
 _LATEST_MS = 4_102_444_800_000
 

@@ -24,7 +24,7 @@ from kaiser_common.schemas.api.logic import (
 from kaiser_common.schemas.api.rules import RuleSettings
 from kaiser_common.schemas.api.sensors import Milliseconds
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway.http.auth import Guard
 
 RuleIdPath = Annotated[str, Path(pattern=RULE_ID, examples=["4f1c9a7e2b3d5a60"])]
 

@@ -36,7 +36,7 @@ from kaiser_common.schemas.api.mock import (
 )
 from kaiser_common.schemas.api.sensors import SENSOR_TYPE
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway.http.auth import Guard
 
 EspId = Annotated[str, Path(pattern=MOCK_ID, examples=["MOCK_001"])]
 Gpio = Annotated[int, Path(ge=0, le=48, examples=[4])]

@@ -7,7 +7,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.rpc import Caller, call
 from kaiser_common.schemas.api.rejected import Encoding, RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway.http.auth import Guard
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:

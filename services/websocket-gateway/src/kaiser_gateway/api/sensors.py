@@ -32,9 +32,9 @@ from kaiser_common.schemas.api.sensors import (
 )
 from pydantic import BaseModel
 
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.csv_text import to_csv
-from kaiser_gateway.problems import CSV_TOO
+from kaiser_gateway.domain.csv_text import to_csv
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.problems import CSV_TOO
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 Gpio = Annotated[int, Path(ge=0, le=48, examples=[4])]

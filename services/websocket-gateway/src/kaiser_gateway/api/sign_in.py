@@ -10,14 +10,14 @@ from kaiser_common.database import UNAVAILABLE, DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway import metrics
-from kaiser_gateway.access_log import Entry, note_alone
-from kaiser_gateway.auth import too_many
-from kaiser_gateway.families import Families, Link, Reused
-from kaiser_gateway.passwords import Busy
+from kaiser_gateway.domain.signing_in import SignInLimits
+from kaiser_gateway.domain.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.http.auth import too_many
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.signing_in import SignInLimits
-from kaiser_gateway.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
-from kaiser_gateway.users import Account, Users
+from kaiser_gateway.store.access_log import Entry, note_alone
+from kaiser_gateway.store.families import Families, Link, Reused
+from kaiser_gateway.store.passwords import Busy
+from kaiser_gateway.store.users import Account, Users
 
 log = structlog.get_logger()
 

@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 from kaiser_common.schemas.api.system import SystemStatus
 
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.status import Status, without_reasons
-from kaiser_gateway.tokens import Identity
+from kaiser_gateway.api.system_status import Status, without_reasons
+from kaiser_gateway.domain.tokens import Identity
+from kaiser_gateway.http.auth import Guard
 
 
 def router(status: Status, guard: Guard) -> APIRouter:

@@ -5,7 +5,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.rpc import Caller, Nothing, call
 from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
 
-from kaiser_gateway.auth import Guard
+from kaiser_gateway.http.auth import Guard
 
 _SWITCH_WITHIN_S = 75.0
 """A switch drains, waits 30 s for the new broker, and returns to the old one where that does not come up."""

@@ -8,13 +8,13 @@ from kaiser_common.database import DatabasePool
 from kaiser_common.rpc import Caller
 from pydantic import BaseModel, ConfigDict, Field
 
-from kaiser_gateway import access_log
-from kaiser_gateway.access_log import Entry
-from kaiser_gateway.auth import Guard, too_many
-from kaiser_gateway.passwords import Busy
-from kaiser_gateway.standing import Standings
-from kaiser_gateway.tokens import Role
-from kaiser_gateway.users import TooManyUsers, Users
+from kaiser_gateway.domain.tokens import Role
+from kaiser_gateway.http.auth import Guard, too_many
+from kaiser_gateway.store import access_log
+from kaiser_gateway.store.access_log import Entry
+from kaiser_gateway.store.passwords import Busy
+from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.store.users import TooManyUsers, Users
 
 log = structlog.get_logger()
 

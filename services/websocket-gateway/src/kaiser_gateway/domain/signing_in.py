@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from kaiser_gateway.limits import Limiter
+from kaiser_gateway.domain.limits import Limiter
 
 _MOST_KNOWN = 10_000
 

@@ -5,15 +5,15 @@ import time
 
 from fastapi import APIRouter, WebSocket
 
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.client import Client
-from kaiser_gateway.conflation import Outlet
-from kaiser_gateway.conversation import Conversation
-from kaiser_gateway.hub import Hub
-from kaiser_gateway.issuer import IssuerUnreachable
-from kaiser_gateway.replay import Replays
+from kaiser_gateway.domain.conflation import Outlet
+from kaiser_gateway.domain.tokens import Identity, NotAllowed, TokenRefused
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.issuer import IssuerUnreachable
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.tokens import Identity, NotAllowed, TokenRefused
+from kaiser_gateway.ws.client import Client
+from kaiser_gateway.ws.conversation import Conversation
+from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.replay import Replays
 
 _LONGEST_ID = 128
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from kaiser_gateway.tokens import (
+from kaiser_gateway.domain.tokens import (
     LEEWAY_S,
     MOST_CHARACTERS,
     RANK,

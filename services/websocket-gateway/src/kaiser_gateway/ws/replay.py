@@ -14,10 +14,10 @@ from kaiser_common.subjects import EVENTS, event_subject
 from nats.errors import Error as NatsError
 
 from kaiser_gateway import metrics
-from kaiser_gateway.client import Client
-from kaiser_gateway.filters import Filters
-from kaiser_gateway.frames import answer, events_of
-from kaiser_gateway.hub import Hub
+from kaiser_gateway.domain.filters import Filters
+from kaiser_gateway.domain.frames import answer, events_of
+from kaiser_gateway.ws.client import Client
+from kaiser_gateway.ws.hub import Hub
 
 _TIMEOUT_S = 3.0
 _SILENCE_S = 5.0

@@ -15,11 +15,11 @@ from kaiser_common.subjects import EVENTS
 from kaiser_common.tracing import Tracer
 
 from kaiser_gateway import metrics
-from kaiser_gateway.client import Client
-from kaiser_gateway.filters import Filters, Index
-from kaiser_gateway.frames import events_of, type_of
-from kaiser_gateway.standing import Ended
-from kaiser_gateway.tokens import Identity
+from kaiser_gateway.domain.filters import Filters, Index
+from kaiser_gateway.domain.frames import events_of, type_of
+from kaiser_gateway.domain.tokens import Identity
+from kaiser_gateway.store.standing import Ended
+from kaiser_gateway.ws.client import Client
 
 log = structlog.get_logger()
 

@@ -7,10 +7,10 @@ import structlog
 from kaiser_common.database import DatabasePool
 from psycopg import AsyncConnection
 
-from kaiser_gateway import access_log
-from kaiser_gateway.access_log import Entry
-from kaiser_gateway.passwords import Passwords
-from kaiser_gateway.tokens import Role
+from kaiser_gateway.domain.tokens import Role
+from kaiser_gateway.store import access_log
+from kaiser_gateway.store.access_log import Entry
+from kaiser_gateway.store.passwords import Passwords
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-FOLDER = Path(__file__).parent / "console"
+FOLDER = Path(__file__).parents[1] / "console"
 
 _ALLOWED = "; ".join(
     (

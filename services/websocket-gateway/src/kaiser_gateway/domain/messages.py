@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from kaiser_gateway.filters import Filters
+from kaiser_gateway.domain.filters import Filters
 
 _CONFIG = ConfigDict(frozen=True, extra="ignore")
 MAX_BYTES = 65_536

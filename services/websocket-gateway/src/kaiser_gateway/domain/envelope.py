@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kaiser_gateway.filters import Filters
+from kaiser_gateway.domain.filters import Filters
 
 _CONFIG = ConfigDict(frozen=True, populate_by_name=True)
 

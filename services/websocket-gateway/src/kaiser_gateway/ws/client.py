@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from kaiser_gateway import metrics
-from kaiser_gateway.conflation import Outlet, Overfull
-from kaiser_gateway.filters import Filters
-from kaiser_gateway.frames import Event, notice
-from kaiser_gateway.tokens import Identity
+from kaiser_gateway.domain.conflation import Outlet, Overfull
+from kaiser_gateway.domain.filters import Filters
+from kaiser_gateway.domain.frames import Event, notice
+from kaiser_gateway.domain.tokens import Identity
 
 log = structlog.get_logger()
 

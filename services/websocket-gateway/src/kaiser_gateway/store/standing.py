@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import structlog
 from kaiser_common.database import UNAVAILABLE
 
-from kaiser_gateway.tokens import Identity, TokenRefused
-from kaiser_gateway.users import Account, Users
+from kaiser_gateway.domain.tokens import Identity, TokenRefused
+from kaiser_gateway.store.users import Account, Users
 
 log = structlog.get_logger()
 

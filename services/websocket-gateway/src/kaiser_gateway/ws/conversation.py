@@ -8,13 +8,13 @@ import structlog
 from fastapi import WebSocket, WebSocketDisconnect
 from kaiser_common.errors import Code
 
-from kaiser_gateway import messages
-from kaiser_gateway.client import Client
-from kaiser_gateway.filters import Filters
-from kaiser_gateway.frames import answer
-from kaiser_gateway.hub import Hub
-from kaiser_gateway.limits import Bucket
-from kaiser_gateway.replay import ReplayFailed, Replays
+from kaiser_gateway.domain import messages
+from kaiser_gateway.domain.filters import Filters
+from kaiser_gateway.domain.frames import answer
+from kaiser_gateway.domain.limits import Bucket
+from kaiser_gateway.ws.client import Client
+from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.replay import ReplayFailed, Replays
 
 log = structlog.get_logger()
 

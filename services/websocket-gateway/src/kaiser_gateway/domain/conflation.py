@@ -2,8 +2,8 @@
 
 from collections import deque
 
-from kaiser_gateway.frames import PRIORITY, Event
-from kaiser_gateway.limits import Bucket
+from kaiser_gateway.domain.frames import PRIORITY, Event
+from kaiser_gateway.domain.limits import Bucket
 
 _SHARE = 64
 """What an event costs a client beside its bytes: the frame itself is shared."""

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kaiser_gateway.auth import Guard
-from kaiser_gateway.issuer import IssuerUnreachable
-from kaiser_gateway.problems import problem
-from kaiser_gateway.tokens import NotAllowed, TokenRefused
+from kaiser_gateway.domain.tokens import NotAllowed, TokenRefused
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.issuer import IssuerUnreachable
+from kaiser_gateway.http.problems import problem
 
 MOST_BYTES = 1_048_576
 MOST_BYTES_WITHOUT_TOKEN = 16_384

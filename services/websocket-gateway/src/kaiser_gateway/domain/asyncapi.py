@@ -13,9 +13,9 @@ from kaiser_common.topics import BUS_KINDS, Kind
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from kaiser_gateway import asyncapi_factory
-from kaiser_gateway.envelope import ANSWERS
-from kaiser_gateway.messages import ACTIONS
+from kaiser_gateway.domain import asyncapi_factory
+from kaiser_gateway.domain.envelope import ANSWERS
+from kaiser_gateway.domain.messages import ACTIONS
 
 DEVICE_MODELS: dict[Kind, type[BaseModel]] = {kind: said.model for kind, said in SAID.items() if kind not in BUS_KINDS}
 """The body of each kind of device message on the bus."""

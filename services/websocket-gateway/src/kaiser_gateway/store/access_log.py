@@ -71,7 +71,7 @@ async def page(
         return [(row[0], row[1], Entry(*row[2:])) for row in await cursor.fetchall()]
 
 
-async def drop_old(pool: DatabasePool, now: datetime) -> None:
+async def drop_old(pool: DatabasePool) -> None:
     """Drop what is older than a year. Killed in it: the next hour does."""
     async with pool.connection() as connection:
-        await drop_rows_before(connection, "gateway.access_log", "at", now.astimezone(UTC) - KEPT)
+        await drop_rows_before(connection, "gateway.access_log", "at", datetime.now(UTC) - KEPT)

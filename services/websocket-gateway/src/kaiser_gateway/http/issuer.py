@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import structlog
 from kaiser_common import __version__
 
-from kaiser_gateway import metrics, oidc
-from kaiser_gateway.oidc import Terms
-from kaiser_gateway.tokens import Identity, TokenRefused
+from kaiser_gateway import metrics
+from kaiser_gateway.domain import oidc
+from kaiser_gateway.domain.oidc import Terms
+from kaiser_gateway.domain.tokens import Identity, TokenRefused
 
 log = structlog.get_logger()
 

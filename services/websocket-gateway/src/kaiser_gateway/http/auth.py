@@ -1,6 +1,7 @@
 """Who calls: the Bearer token of a request, its role, and how often it may ask."""
 
 import math
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -10,15 +11,17 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from kaiser_common.rpc import Caller
 
-from kaiser_gateway import oidc
-from kaiser_gateway.issuer import Issuer, IssuerUnreachable
-from kaiser_gateway.limits import Limiter
-from kaiser_gateway.standing import Standings
-from kaiser_gateway.tokens import ISSUER, Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.domain import oidc
+from kaiser_gateway.domain.limits import Limiter
+from kaiser_gateway.domain.tokens import ISSUER, Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
+from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.store.standing import Standings
 
 log = structlog.get_logger()
 
 _SAY_EVERY_S = 60.0
+_SHORTEST_KEY = 32
 
 _BEARER = HTTPBearer(auto_error=False, description="The access_token of POST /api/v1/auth/token")
 
@@ -97,6 +100,31 @@ class Guard:
             return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id)
 
         return Depends(caller)
+
+
+def guard_of(settings: GatewaySettings, key: str, standings: Standings) -> Guard:
+    """The guard of the API. key: signs the gateway's own tokens."""
+    terms = settings.oidc_terms()
+    return Guard(
+        Signer(key),
+        Limiter(settings.request_per_second, settings.request_per_second * 2),
+        Issuer(terms) if terms else None,
+        standings,
+    )
+
+
+def signing_key(settings: GatewaySettings) -> str:
+    """The key that signs tokens. Without one, or with an issuer but no audience, the process ends with status 2."""
+    key = settings.signing_key()
+    if len(key) < _SHORTEST_KEY:
+        log.error(
+            "setting_missing", set="KAISER_TOKEN_SECRET or KAISER_TOKEN_SECRET_FILE", needs="32 characters or more"
+        )
+        sys.exit(2)
+    if settings.oidc_issuer and not settings.oidc_audience:
+        log.error("setting_missing", set="KAISER_OIDC_AUDIENCE", needs="the audience of the issuer's tokens")
+        sys.exit(2)
+    return key
 
 
 def too_many(wait_s: float) -> HTTPException:

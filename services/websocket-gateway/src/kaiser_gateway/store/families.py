@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from kaiser_common.database import DatabasePool
 
-from kaiser_gateway.users import Account
+from kaiser_gateway.store.users import Account
 
 _MOST_PER_USER = 50
 

@@ -1,0 +1,1 @@
+"""HTTP: who calls, the edge in front of every request, problems, the server."""

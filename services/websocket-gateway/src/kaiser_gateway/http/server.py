@@ -1,0 +1,57 @@
+"""The public HTTP server: its port, its limits, and what it believes of a proxy."""
+
+import socket
+import sys
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from kaiser_gateway.http.connections import Connections, protocols
+from kaiser_gateway.settings import GatewaySettings
+
+log = structlog.get_logger()
+
+_LINGER_S = 5.0
+_OTHER_CONNECTIONS = 2000
+"""Beside the WebSocket clients; further ones are answered 503."""
+
+
+def http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    connections = Connections(settings.http_per_address, settings.trusted_proxies, settings.http_header_s)
+    http, websocket = protocols(connections)
+    return uvicorn.Config(
+        app,
+        http=http,
+        log_config=None,
+        log_level="warning",  # uvicorn's info lines hold the query string, and so the token
+        access_log=False,
+        lifespan="off",
+        ws=websocket,
+        proxy_headers=bool(settings.trusted_proxies),  # uvicorn believes 127.0.0.1 by default
+        forwarded_allow_ips=settings.trusted_proxies,
+        limit_concurrency=settings.ws_max_clients + _OTHER_CONNECTIONS,
+        ws_max_size=65_536,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        ws_per_message_deflate=settings.ws_compression,
+        timeout_graceful_shutdown=4,
+        server_header=False,
+    )
+
+
+def listen(settings: GatewaySettings) -> socket.socket:
+    """The bound public port. A port in use ends the process with status 2."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":  # inherited by each connection: the kernel ends one whose peer takes nothing
+        within_ms = int((settings.ws_stalled_s + _LINGER_S) * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, within_ms)
+    try:
+        listener.bind((settings.http_host, settings.http_port))
+    except OSError as error:
+        log.error("port_in_use", port=settings.http_port, set="KAISER_HTTP_PORT", error=str(error))
+        sys.exit(2)
+    return listener

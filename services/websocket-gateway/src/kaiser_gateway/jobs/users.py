@@ -1,0 +1,48 @@
+"""Users: the first administrator, who still stands, and the log of what they did."""
+
+import asyncio
+from functools import partial
+
+import psycopg
+import structlog
+from kaiser_common.database import UNAVAILABLE, DatabasePool, wait_for_schema
+from kaiser_common.loops import every
+
+from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.store import access_log
+from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.store.users import Users
+
+log = structlog.get_logger()
+
+_DROP_EVERY_S = 3600.0
+_NOT_YET: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+"""The database is away, or its migration still under way."""
+
+
+async def keep_users(pool: DatabasePool, users: Users, standings: Standings, settings: GatewaySettings) -> None:
+    """Set the first administrator once the database is there, follow the users, drop old entries of the log.
+
+    The gateway serves meanwhile: tokens and emergency stops need no database.
+    """
+    await wait_for_schema(pool, "gateway")
+    while not users.ready:
+        try:
+            await standings.read()
+            await _ensure_admin(users, settings)
+            users.ready = True
+        except _NOT_YET as error:
+            log.warning("users_not_ready", error=str(error).splitlines()[0])
+            await asyncio.sleep(1.0)
+    drop_old = partial(access_log.drop_old, pool)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(standings.follow(), name="standings")
+        tasks.create_task(every(_DROP_EVERY_S, drop_old, "log_not_shortened"), name="access-log")
+
+
+async def _ensure_admin(users: Users, settings: GatewaySettings) -> None:
+    password = settings.first_password()
+    if password:
+        await users.ensure_admin(settings.admin_user, password)
+    else:
+        log.warning("no_administrator_password", set="KAISER_ADMIN_PASSWORD or KAISER_ADMIN_PASSWORD_FILE")

@@ -1,0 +1,1 @@
+"""Users, their sessions, their standing, and the log of what they did."""

@@ -1,0 +1,1 @@
+"""WebSocket: clients, their conversation, the hub that reads events once for all of them."""
