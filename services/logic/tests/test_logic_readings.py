@@ -75,6 +75,13 @@ def test_an_obsolete_stored_reading_dated_ahead_is_not_known_and_beats_no_event(
     assert value(readings) == 60.0
 
 
+@pytest.mark.parametrize(("late_by_ms", "known"), [(MINUTE, 12.0), (MINUTE + 1, None)])
+def test_a_stored_reading_that_was_late_when_it_came_is_not_known_at_a_start_either(readings, late_by_ms, known):
+    stored = reading(12.0, ts=NOW - late_by_ms, received_at=NOW)
+    assert readings.recall(stored, NOW, 15 * MINUTE) == "taken"
+    assert value(readings) == known
+
+
 def test_of_a_stored_reading_of_the_version_before_the_receive_time_is_not_known(readings):
     assert readings.recall(reading(12.0, ts=NOW + 2 * HOUR, received_at=None), NOW, 15 * MINUTE) == "ahead"
     assert value(readings) is None

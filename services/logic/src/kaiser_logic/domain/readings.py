@@ -152,7 +152,7 @@ class Readings:
 
     def recall(self, reading: Reading, now_ms: int, oldest_ms: int) -> Verdict:
         """Take a reading that was stored earlier: `stale` counts from it, but its value is known only if it is neither
-        older than oldest_ms nor dated ahead."""
+        older than oldest_ms nor dated ahead, and was not late when it came."""
         of_place = self._newest.get(reading.place)
         if of_place is None:
             return "unnamed"
@@ -160,7 +160,8 @@ class Readings:
         if reading.ahead_ms(now_ms) > self._late_ms:
             return _dated_ahead(of_place, reading, at)
         verdict = _take(of_place, reading, at, at)
-        if verdict == "taken" and now_ms - at > oldest_ms:
+        was_late = reading.arrived_at(now_ms) - at > self._late_ms
+        if verdict == "taken" and (was_late or now_ms - at > oldest_ms):
             of_place[_key(reading)].known = False
         return verdict
 
