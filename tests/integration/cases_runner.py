@@ -34,6 +34,8 @@ _STOP = re.compile(r"/actuator/emergency$")
 _OFF = r"/actuator/\\d+/command"
 """What stops one actuator: the firmware has no emergency of one actuator, so it is sent OFF. The cases are older than
 that rule and ask for the device's emergency topic; either is a stop that the device hears."""
+_STOPPING = ("emergency_stop", "OFF")
+_OF_A_RULE = re.compile(r"POST /api/v1/logic/rules$")
 
 
 class Observer:
@@ -41,7 +43,8 @@ class Observer:
 
     def __init__(self, stack: Stack, rest: httpx.Client) -> None:
         self.frames: list[dict[str, Any]] = []
-        self.heard: list[str] = []
+        self.heard: list[tuple[str, str]] = []
+        """Topic and command."""
         self._stack = stack
         self._rest = rest
         self._ended = threading.Event()
@@ -50,7 +53,9 @@ class Observer:
     def watching(self) -> Iterator["Observer"]:
         """Watch until the end; the WebSocket connects again when it is lost."""
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
-        client.on_message = lambda _client, _data, message: self.heard.append(message.topic)
+        client.on_message = lambda _client, _data, message: self.heard.append(
+            (message.topic, _command(bytes(message.payload)))
+        )
         client.on_connect = lambda client, *_: client.subscribe(_WATCHED, 1)
         client.connect(self._stack.addresses["mqtt_host"], self._stack.addresses["mqtt_port"])
         client.loop_start()
@@ -185,6 +190,8 @@ class Case:
             found = [command for command in commands if command == check.get("command", command)]
             if len(found) > check["at_most"]:
                 yield f"{check}: {found}"
+            else:
+                yield from self._rule_at_work(check["commands"])
             return
         deadline = time.monotonic() + _WITHIN_S
         while not self._holds(self._seen(check), check):
@@ -192,6 +199,27 @@ class Case:
                 yield f"{check}: {self._seen(check)!r}"[:600]
                 return
             time.sleep(0.3)
+
+    def _rule_at_work(self, pump: str) -> Iterator[str]:
+        """That no command came says something only of a rule that is at work: a good reading makes it send one ON."""
+        [rule] = [step["body"] for step in self._case["steps"] if _OF_A_RULE.match(step.get("rest", ""))]
+        [condition] = rule["conditions"]
+        assert condition["operator"] == "<"
+        place = {name: condition[name] for name in ("esp_id", "gpio", "sensor_type")}
+        topic = f"kaiser/god/esp/{place['esp_id']}/sensor/{place['gpio']}/data"
+        for value in (condition["value"] + 20, condition["value"] - 1):
+            body = {**place, "ts": int(time.time() * 1000), "raw": 100, "raw_mode": False, "value": value}
+            self._send([(topic, json.dumps(body).encode(), False)])
+            time.sleep(0.1)
+        heard = self._devices[pump].heard
+        deadline = time.monotonic() + _WITHIN_S
+        while not (ids := {body["correlation_id"] for _, _, body in list(heard) if body.get("command") == "ON"}):
+            if time.monotonic() > deadline:
+                yield f"{rule['name']}: a reading of {value} sent no command, so the rule was not at work"
+                return
+            time.sleep(0.3)
+        if len(ids) > 1:
+            yield f"{rule['name']}: {len(ids)} commands, one of them for what moves no rule"
 
     def _holds(self, seen: Any, check: dict[str, Any]) -> bool:
         for name, compare in _COMPARISONS.items():
@@ -219,7 +247,8 @@ class Case:
                 return len([frame for frame in list(self._observer.frames) if _is(frame, kind, esp_id, check)])
             case {"heard": topic}:
                 either = re.compile(f"{re.escape(topic)}|{_STOP.sub(_OFF, topic)}")
-                return sum(bool(either.fullmatch(heard)) for heard in list(self._observer.heard))
+                heard = list(self._observer.heard)
+                return sum(command in _STOPPING and bool(either.fullmatch(topic)) for topic, command in heard)
             case {"sql": statement}:
                 with psycopg.connect(self._stack.addresses["database_url"], connect_timeout=5) as connection:
                     row = connection.execute(self._filled(statement, 0)).fetchone()
@@ -243,6 +272,15 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "length_at_least": lambda seen, wanted: isinstance(seen, list) and len(seen) >= wanted,
     "text": lambda seen, unwanted: bool(seen) and unwanted not in seen,
 }
+
+
+def _command(payload: bytes) -> str:
+    """The command of a message to a device; empty where it has none."""
+    try:
+        body = json.loads(payload)
+    except ValueError:
+        return ""
+    return str(body.get("command", "")) if isinstance(body, dict) else ""
 
 
 def _is(frame: dict[str, Any], kind: str, esp_id: str, check: dict[str, Any]) -> bool:
