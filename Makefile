@@ -30,8 +30,11 @@ DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRE
 .DEFAULT_GOAL := help
 .PHONY: help install run demo demo-remove send doctor test test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check sbom publish
 
+.DEFAULT:
+	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
+
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.packages-installed ## create .venv with what requirements.lock says (skipped when up to date)
 

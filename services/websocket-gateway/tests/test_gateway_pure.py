@@ -20,6 +20,7 @@ from kaiser_gateway.domain.signing_in import SignInLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
 from kaiser_gateway.http import problems
 from kaiser_gateway.ws.replay import Kept, gap
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 def event(kind: str = "sensor_data", seq: int = 1, esp_id: str = "ESP_A", **data) -> Event:
@@ -304,6 +305,50 @@ async def test_a_bug_is_answered_as_a_problem_too():
         answer = await client.get("/broken")
     assert (answer.status_code, answer.headers["content-type"]) == (500, problems.MEDIA_TYPE)
     assert answer.json()["code"] == 5407
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    esp_id: str = ""
+
+    @model_validator(mode="after")
+    def _named(self) -> "Body":
+        if not self.esp_id:
+            raise ValueError("name a device")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "sent", "kind", "expected"),
+    [
+        ("POST", "/", '{"esp_id":"A"', "application/json", (422, 5209, "the body is no JSON: Expecting ',' delimiter")),
+        (
+            "POST",
+            "/",
+            '{"esp_id":"A"}',
+            "text/plain",
+            (422, 5206, "the body was not read as JSON: send the header Con"),
+        ),
+        ("POST", "/", '{"espid":"A"}', "application/json", (422, 5206, "espid: there is no such field")),
+        ("POST", "/", "{}", "application/json", (422, 5206, "request: name a device")),
+        ("POST", "/x", "{}", "application/json", (404, 5407, "there is no POST /x: /api/docs lists all requests")),
+        ("DELETE", "/", "", "application/json", (405, 5407, "there is no DELETE /: /api/docs lists all requests")),
+    ],
+)
+async def test_a_request_that_is_wrong_is_told_what_is_wrong(verb, path, sent, kind, expected):
+    app = FastAPI()
+    problems.install(app)
+
+    @app.post("/")
+    async def take(body: Body) -> None:
+        """Take it."""
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.request(verb, path, content=sent, headers={"Content-Type": kind})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == expected[:2]
+    assert problem["detail"].startswith(expected[2])
 
 
 def delivery(subject: str, sequence: int, body: bytes) -> Delivery:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kaiser_common.topics import filters
-from kaiser_stack import mosquitto, procfile, secret_files, send, servers, tracked_files
+from kaiser_stack import control, demo, mosquitto, procfile, secret_files, send, servers, tracked_files
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING
 from kaiser_stack.ports import LOOPBACK, free_port
@@ -96,6 +96,21 @@ def test_the_sender_tells_of_the_acknowledgement(mqtt_broker):
     said = send.send(mqtt_broker.host, mqtt_broker.port, send.Reading("god", "ESP_1", 4, "DS18B20", 21.5))
     assert said.startswith("kaiser/god/esp/ESP_1/sensor/4/data\n")
     assert "acknowledged by the broker" in said
+
+
+@pytest.mark.parametrize("command", [control.stop, control.start])
+def test_a_process_that_is_not_there_is_neither_stopped_nor_started(tmp_path: Path, command):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "sensor.pid").touch()
+    with pytest.raises(SetupError, match="there is no process 'senzor'; there are: sensor"):
+        command(run_dir, "senzor")
+    assert [path.name for path in run_dir.iterdir()] == ["sensor.pid"]
+
+
+def test_a_file_of_mocks_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(SetupError, match=r"cannot read .*/nowhere\.yaml: No such file or directory"):
+        demo.read(tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Request and reply between services, with typed requests, answers and problems."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 _PROBLEM = "Kaiser-Problem"
 _CALLER = "Kaiser-Caller"
+_OWN = re.compile(r"^(Value|Assertion) error, ")
+"""What pydantic writes before the text of an error of our own."""
 _DEADLINE = "Kaiser-Deadline"
 _MISSING_FIELD, _TYPE_MISMATCH, _OUT_OF_RANGE, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5207, 5402, 5403, 5407
 _NO_CALLER = 5408
@@ -273,7 +276,12 @@ def _unprocessable(error: ValidationError) -> RpcError:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or None
     code = _MISSING_FIELD if first["type"] == "missing" else _TYPE_MISMATCH
-    return RpcError(422, code, f"{field or 'request'}: {first['msg']}", field)
+    return RpcError(422, code, f"{field or 'request'}: {reason_of(first)}", field)
+
+
+def reason_of(error: Mapping[str, Any]) -> str:
+    """What is wrong with a field, of one of pydantic's errors, in words for the caller."""
+    return "there is no such field" if error["type"] == "extra_forbidden" else _OWN.sub("", error["msg"])
 
 
 async def _refuse(bus: Bus, message: Msg, error: RpcError) -> None:

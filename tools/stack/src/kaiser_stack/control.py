@@ -13,7 +13,8 @@ _STARTED_WITHIN_S = 10.0
 
 
 def stop(run_dir: Path, name: str, *, kill: bool = False) -> None:
-    """End a process and hold it; by SIGKILL if `kill`. Returns once it has ended."""
+    """End a process and hold it; by SIGKILL if `kill`. Returns once it has ended. SetupError for an unknown name."""
+    _check(run_dir, name)
     (run_dir / f"{name}.hold").touch()
     child = recorded(run_dir / f"{name}.pid")
     if child:
@@ -22,9 +23,18 @@ def stop(run_dir: Path, name: str, *, kill: bool = False) -> None:
 
 
 def start(run_dir: Path, name: str) -> None:
-    """Let a held process be started again. Returns once it runs, ready or not."""
+    """Let a held process be started again. Returns once it runs, ready or not. SetupError for an unknown name."""
+    _check(run_dir, name)
     (run_dir / f"{name}.hold").unlink(missing_ok=True)
     _wait(run_dir, name, there=True, within_s=_STARTED_WITHIN_S)
+
+
+def _check(run_dir: Path, name: str) -> None:
+    """Each process has had a pid file or is held, or its log is there from an earlier start."""
+    names = {path.stem for path in (*run_dir.glob("*.pid"), *run_dir.glob("*.hold"))}
+    if name not in names and not (run_dir.parent / "log" / f"{name}.log").exists():
+        running = ", ".join(sorted(names)) or "none, start them with `make run`"
+        raise SetupError(f"there is no process {name!r}; there are: {running}")
 
 
 def _wait(run_dir: Path, name: str, *, there: bool, within_s: float) -> None:

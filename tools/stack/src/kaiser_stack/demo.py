@@ -16,6 +16,7 @@ Say = Callable[[str], None]
 _MOCKS = "/api/v1/debug/mock-esp"
 _RULES = "/api/v1/logic/rules"
 _SHOWN_WITHIN_S = 60.0
+_KNOWN_WITHIN_S = 10.0
 _ASK_EVERY_S = 0.5
 _ABSENT = (404, 405, 503, 504)
 """Statuses of an API whose service is not there."""
@@ -34,7 +35,9 @@ def read(path: Path) -> Demo:
     try:
         content = yaml.safe_load(path.read_text())
         devices = [_with_csv(device, path.parent) for device in content["devices"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise SetupError(f"cannot read {error.filename}: {error.strerror}") from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
         text = " ".join(str(error).split())
         raise SetupError(f"{path} is no file of mock devices: {text}") from error
     return Demo(devices, list(content.get("rules") or []))
@@ -44,17 +47,16 @@ def load(rest: Rest, demo: Demo, say: Say) -> None:
     """Make what is not there yet, and wait until readings show. NotReadyError when none do within a minute."""
     began = time.monotonic()
     try:
-        made = rest.ask("POST", f"{_MOCKS}/many", {"devices": demo.devices, "skip_existing": True})["esp_ids"]
-        for device in demo.devices:
-            if device["esp_id"] not in made:
-                rest.ask("POST", f"{_MOCKS}/{device['esp_id']}/start")
+        waiting = [{**device, "auto_start": False} for device in demo.devices]
+        made = rest.ask("POST", f"{_MOCKS}/many", {"devices": waiting, "skip_existing": True})["esp_ids"]
     except Refused as error:
         raise SetupError(f"the mock devices were refused: {error}") from error
     known = len(demo.devices) - len(made)
     say(f"{len(made)} mock devices made" + (f", {known} were there already" if known else ""))
+    _register_actuators(rest, demo, say)  # before the mocks report them, or each is logged as unknown
+    _start(rest, demo)
     _until_shown(rest, [device["esp_id"] for device in demo.devices if device.get("sensors")])
-    say(f"readings of every device show since {time.monotonic() - began:.0f} s")
-    _register_actuators(rest, demo, say)
+    say(f"readings of every device show after {time.monotonic() - began:.0f} s")
     _add_rules(rest, demo, say)
     say(f"watch them at {rest.http_url}/")
 
@@ -78,6 +80,12 @@ def _with_csv(device: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**device, "esp_id": device["esp_id"], "sensors": sensors}
 
 
+def _start(rest: Rest, demo: Demo) -> None:
+    for device in demo.devices:
+        if device.get("auto_start", True):
+            rest.ask("POST", f"{_MOCKS}/{device['esp_id']}/start")
+
+
 def _until_shown(rest: Rest, esp_ids: list[str]) -> None:
     deadline = time.monotonic() + _SHOWN_WITHIN_S
     waiting = list(esp_ids)
@@ -99,16 +107,30 @@ def _has_reading(rest: Rest, esp_id: str) -> bool:
 def _register_actuators(rest: Rest, demo: Demo, say: Say) -> None:
     """Have Kaiser command what the mocks have; without the actuator service it is left out."""
     count = 0
+    deadline = time.monotonic() + _KNOWN_WITHIN_S
     for device in demo.devices:
         for actuator in device.get("actuators", []):
             settings = {key: value for key, value in actuator.items() if key != "gpio"}
             try:
-                rest.ask("PUT", f"/api/v1/actuators/{device['esp_id']}/{actuator['gpio']}", settings)
+                _put(rest, f"/api/v1/actuators/{device['esp_id']}/{actuator['gpio']}", settings, deadline)
             except Refused as error:
                 say(f"actuators are left out: {error}")
                 return
             count += 1
     say(f"{count} actuators registered")
+
+
+def _put(rest: Rest, path: str, settings: dict[str, Any], deadline: float) -> None:
+    """A device that was just made is known to the actuator service a moment later: until the deadline 404 is not the
+    last word."""
+    while True:
+        try:
+            rest.ask("PUT", path, settings)
+            return
+        except Refused as error:
+            if error.status != 404 or time.monotonic() > deadline:
+                raise
+        time.sleep(_ASK_EVERY_S)
 
 
 def _add_rules(rest: Rest, demo: Demo, say: Say) -> None:

@@ -69,4 +69,7 @@ def send(host: str, port: int, reading: Reading, user: str = "", password: str =
         client.loop_stop()
     if not message.is_published():
         raise NotReadyError(f"the broker at {host}:{port} did not acknowledge {topic(reading)} within {_WITHIN_S:g} s")
-    return f"{topic(reading)}\n{text}\nacknowledged by the broker at {host}:{port}"
+    return (
+        f"{topic(reading)}\n{text}\nacknowledged by the broker at {host}:{port}\n"
+        "if it does not show: the terminal of `make run` and the console's page Rejected say why"
+    )

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kaiser_common.database import UNAVAILABLE
 from kaiser_common.errors import Code
-from kaiser_common.rpc import RpcError
+from kaiser_common.rpc import RpcError, reason_of
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -80,15 +80,24 @@ def install(app: FastAPI) -> None:
     async def of_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            detail = f"the body is no JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+            return problem(request, 422, Code.JSON_PARSE_ERROR, detail)
+        if first["loc"] == ("body",) and "json" not in request.headers.get("Content-Type", "json"):
+            detail = "the body was not read as JSON: send the header Content-Type: application/json"
+            return problem(request, 422, Code.FIELD_TYPE_MISMATCH, detail)
         field = ".".join(str(part) for part in first["loc"][1:]) or None
         code = Code.MISSING_REQUIRED_FIELD if first["type"] == "missing" else Code.FIELD_TYPE_MISMATCH
-        return problem(request, 422, code, f"{field or 'request'}: {first['msg']}", field=field)
+        return problem(request, 422, code, f"{field or 'request'}: {reason_of(first)}", field=field)
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = _CODE_OF_STATUS.get(error.status_code, Code.PROCESSING_FAILED)
         headers = dict(error.headers) if error.headers else None
-        return problem(request, error.status_code, code, str(error.detail), headers=headers)
+        detail = str(error.detail)
+        if detail == HTTPStatus(error.status_code).phrase and error.status_code in (404, 405):
+            detail = f"there is no {request.method} {request.url.path[:200]}: /api/docs lists all requests"
+        return problem(request, error.status_code, code, detail, headers=headers)
 
     async def of_database(request: Request, error: Exception) -> JSONResponse:
         log.warning("database_unreachable", error=(str(error) or type(error).__name__).splitlines()[0])
