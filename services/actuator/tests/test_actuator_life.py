@@ -69,8 +69,12 @@ class Life:
         self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock)
         self.registry = RegistryApi(pool, self.devices, self.stops, self.clock)
         self.emergency = EmergencyApi(bus, self.stops, self.ledger, self.clears, self.now_ms, wait_s=0.0)
-        self.sweep = Sweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock)
+        self.sweep = Sweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock, self._heard)
+        self.heard_up_to: datetime | None = None
         self._sequence = 0
+
+    async def _heard(self, now: datetime) -> datetime:
+        return self.heard_up_to or now
 
     def clock(self) -> datetime:
         return self.now
@@ -266,6 +270,22 @@ async def test_failure_silence_late_and_duplicate_answers(life):
     assert await life.how(failing) == failed
     history = (await life.registry.history(HistoryQuery(esp_id="ESP_A", gpio=5), ADA)).items
     assert [item.kind for item in history].count("response") == 3, "a late answer is kept, a repeated one once"
+
+
+async def test_a_command_whose_answer_came_in_time_and_is_unread_does_not_expire(life):
+    await life.pump()
+    answered, silent = await life.send(), await life.send("OFF")
+    await life.say(life.sent(answered), life.sent(silent))
+    answer = life.response(answered)
+    life.heard_up_to = life.now
+    life.wait(60)
+    await life.sweep.once()
+    assert (await life.how(answered)).state == (await life.how(silent)).state == "sent", "nobody has read what came"
+    await life.say(answer)
+    life.heard_up_to = None
+    await life.sweep.once()
+    assert (await life.how(answered)).state == "acknowledged"
+    assert (await life.how(silent)).state == "expired"
 
 
 async def test_answers_without_an_id_end_the_commands_of_that_name_in_order(life):

@@ -30,6 +30,17 @@ class Spacing:
     small: int
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a durable consumer is: messages not yet delivered and not yet acknowledged, and the stream's sequences up
+    to which all are delivered and all are acknowledged."""
+
+    pending: int
+    unacknowledged: int
+    delivered: int
+    acknowledged: int
+
+
 class Consumer:
     """A durable pull consumer; iterate to get what has arrived, at least one message, at most `max_messages`.
 
@@ -129,6 +140,18 @@ class Consumer:
         if "error" in answer:
             description = answer["error"].get("description", "")
             raise RuntimeError(f"consumer {self._spec.name} of {self._spec.stream}: {description}; run migrate")
+
+    async def position(self) -> Position | None:
+        """How far all replicas together have come; None if the server does not say."""
+        answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+        if "error" in answer:
+            return None
+        return Position(
+            pending=int(answer["num_pending"]),
+            unacknowledged=int(answer["num_ack_pending"]),
+            delivered=int(answer["delivered"]["stream_seq"]),
+            acknowledged=int(answer["ack_floor"]["stream_seq"]),
+        )
 
     async def stopped_within(self, seconds: float) -> bool:
         """Wait until `stop`, at most so long; whether it was called."""

@@ -30,6 +30,7 @@ from kaiser_actuator.clears import Clears
 from kaiser_actuator.command_api import CommandApi
 from kaiser_actuator.emergency_api import EmergencyApi
 from kaiser_actuator.emergency_ledger import EmergencyLedger
+from kaiser_actuator.heard import Heard
 from kaiser_actuator.inbox import Inbox
 from kaiser_actuator.numbers import Numbers, open_board
 from kaiser_actuator.registry_api import RegistryApi
@@ -65,7 +66,7 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
             mirrored = open_board(bus, numbers)
             stops = Stops(bus, bucket, mirrored, devices, now_ms, numbers)
             ledger = EmergencyLedger(pool, bus, stops, timeout, utc_now)
-            sweep = Sweep(pool, bus, devices, stops, ledger, timeout, utc_now)
+            sweep = Sweep(pool, bus, devices, stops, ledger, timeout, utc_now, Heard(consumer.position).up_to)
             clears = Clears(pool, stops, ledger, devices, now_ms)
             devices.on_change(sweep.on_device)
             methods = {

@@ -1,7 +1,7 @@
 """What time does to actuators: commands expire, durations end, devices come back, tables and bucket agree."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -38,6 +38,7 @@ class Sweep:
         ledger: EmergencyLedger,
         timeout: timedelta,
         clock: Callable[[], datetime],
+        heard: Callable[[datetime], Awaitable[datetime]],
     ) -> None:
         self._pool = pool
         self._bus = bus
@@ -46,6 +47,7 @@ class Sweep:
         self._ledger = ledger
         self._timeout = timeout
         self._clock = clock
+        self._heard = heard
         self._came_online: set[str] = set()
         self._online: dict[str, int] = {}
         """The boot of each device that is online."""
@@ -117,18 +119,19 @@ class Sweep:
         self._woken -= woken
 
     async def _what_is_due(self, now: datetime) -> None:
+        heard = await self._heard(now)
         async with self._pool.connection() as connection:
             waiting = [esp_id for esp_id in await unit_store.waiting_devices(connection) if self._is_online(esp_id)]
-            step = Step(await unit_store.lock_due(connection, now, waiting))
+            step = Step(await unit_store.lock_due(connection, now, heard, waiting))
             if not step.before:
                 return
             for key in list(step.units):
-                await self._one(connection, step, key, now)
+                await self._one(connection, step, key, now, heard)
             await conclude(connection, self._bus, step, now, self._timeout)
 
-    async def _one(self, connection: Connection, step: Step, key: Key, now: datetime) -> None:
+    async def _one(self, connection: Connection, step: Step, key: Key, now: datetime, heard: datetime) -> None:
         online = self._is_online(key[0])
-        unit, off_is_due = on_time(step.units[key], now, self._timeout, online=online)
+        unit, off_is_due = on_time(step.units[key], now, self._timeout, heard=heard, online=online)
         step.units[key] = unit
         if off_is_due:
             await self._switch_off(connection, step, unit, now)

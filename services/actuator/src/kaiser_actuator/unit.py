@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from kaiser_common.schemas.api.actuators import ActuatorSettings
 
@@ -126,13 +127,17 @@ def on_lost(unit: Unit) -> Unit:
     return replace(unit, state=None, value=None)
 
 
-def on_time(unit: Unit, now: datetime, timeout: timedelta, *, online: bool = True) -> tuple[Unit, bool]:
+def on_time(
+    unit: Unit, now: datetime, timeout: timedelta, *, heard: datetime | None = None, online: bool = True
+) -> tuple[Unit, bool]:
     """What time does: commands expire; True if the guard says that OFF must be sent now.
 
-    While the device is away nothing can be sent, so no try is counted.
+    A command that went out expires by `heard`, the time up to which all that devices said is noted (None: now): its
+    answer may have come in time and be unread. While the device is away nothing can be sent, so no try is counted.
     """
     for each in unit.open:
-        unit = _change(unit, each.command_id, lambda command: commands.expired(command, now, timeout))
+        at = now if each.dispatched_at is None or heard is None else min(now, heard)
+        unit = _change(unit, each.command_id, partial(commands.expired, now=at, timeout=timeout))
     guard = unit.guard
     if guard is None or now < guard.due_at:
         return unit, False

@@ -69,18 +69,23 @@ async def lock_covered(connection: Connection, esp_id: str | None, gpio: int | N
     return await _with_commands(connection, await cursor.fetchall())
 
 
-async def lock_due(connection: Connection, now: datetime, online: Sequence[str], at_most: int = 500) -> dict[Key, Unit]:
-    """Lock and read actuators for which time has something to do: a deadline is over, a guard is due, or a command
-    waits for a device that is online now. What another replica holds is left to it."""
+async def lock_due(
+    connection: Connection, now: datetime, heard: datetime, online: Sequence[str], at_most: int = 500
+) -> dict[Key, Unit]:
+    """Lock and read actuators for which time has something to do: a deadline is over (of a command that went out, by
+    `heard`), a guard is due, or a command waits for a device that is online now. What another replica holds is left to
+    it."""
     cursor = await connection.execute(
         """
-        SELECT esp_id, gpio FROM actuator.commands WHERE state IN ('queued', 'sent') AND deadline_at <= %(now)s
+        SELECT esp_id, gpio FROM actuator.commands
+              WHERE state IN ('queued', 'sent') AND deadline_at <= %(now)s
+              AND (dispatched_at IS NULL OR deadline_at <= %(heard)s)
         UNION SELECT esp_id, gpio FROM actuator.actuators WHERE guard_due_at <= %(now)s
         UNION SELECT esp_id, gpio FROM actuator.commands
               WHERE state = 'queued' AND dispatched_at IS NULL AND esp_id = ANY(%(online)s)
         LIMIT %(at_most)s
         """,
-        {"now": now, "online": list(online), "at_most": at_most},
+        {"now": now, "heard": heard, "online": list(online), "at_most": at_most},
     )
     due = await cursor.fetchall()
     if not due:
