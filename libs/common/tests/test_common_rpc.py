@@ -176,3 +176,39 @@ def test_the_deadline_is_no_part_of_what_owners_write_down():
     assert "deadline_ms" not in ADA.model_copy(update={"deadline_ms": 5}).model_dump()
     assert not is_late(ADA, 10**13)
     assert [is_late(ADA.model_copy(update={"deadline_ms": 5}), now) for now in (4, 5)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        ("viewer", {"read"}),
+        ("operator", {"read", "change"}),
+        ("admin", {"read", "change", "rule"}),
+        ("device", set()),
+        ("ADMIN", set()),
+    ],
+)
+async def test_the_owner_refuses_a_caller_whose_role_does_not_suffice(bus, role: str, allowed: set[str]):
+    done: list[str] = []
+
+    def method(name: str, least) -> Method[Number, Number]:
+        async def handler(request: Number, caller: Caller) -> Number:
+            done.append(name)
+            return request
+
+        return Method(Number, handler, least=least)
+
+    methods = {
+        "read": method("read", "viewer"),
+        "change": method("change", "operator"),
+        "rule": method("rule", "admin"),
+    }
+    caller = Caller(user="eve", role=role)
+    async with serve(bus, "test", methods, always=frozenset(methods)):
+        for name in methods:
+            asked = call(bus, "test", name, Number(n=1), Number, caller=caller)
+            if name in allowed:
+                await asked
+            else:
+                assert await problem(asked) == (403, 5405)
+    assert set(done) == allowed

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import structlog
 from nats.aio.msg import Msg
@@ -31,7 +31,8 @@ _OWN = re.compile(r"^(Value|Assertion) error, ")
 """What pydantic writes before the text of an error of our own."""
 _DEADLINE = "Kaiser-Deadline"
 _MISSING_FIELD, _TYPE_MISMATCH, _OUT_OF_RANGE, _UNAVAILABLE, _TIMEOUT, _FAILED = 5205, 5206, 5207, 5402, 5403, 5407
-_NO_CALLER = 5408
+_DENIED, _NO_CALLER = 5405, 5408
+_RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 _AT_ONCE = 64
 _STATUS_AT_ONCE = 8
 
@@ -84,10 +85,12 @@ class CallerMissing(RpcError):
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[RequestT, AnswerT]):
-    """A method of a service: the model of its request and what answers it. The handler raises RpcError to refuse."""
+    """A method of a service: the model of its request, what answers it, and the least role that a caller needs. The
+    handler raises RpcError to refuse."""
 
     request: type[RequestT]
     handler: Callable[[RequestT, Caller], Awaitable[AnswerT]]
+    least: Literal["viewer", "operator", "admin"] = "viewer"
 
 
 async def call(
@@ -220,6 +223,8 @@ async def _answer(
         method = methods.get(name)
         if method is None:
             raise RpcError(404, _FAILED, f"service {service} has no method {name!r}")
+        if not may(caller, method.least):
+            raise RpcError(403, _DENIED, f"{name} needs the role {method.least}, {caller.user} is {caller.role}")
         request = method.request.model_validate_json(message.data or b"{}")
         if (field := field_with_nul(request, message.data)) is not None:
             raise RpcError(422, _OUT_OF_RANGE, f"{field} holds the character U+0000", field)
@@ -253,6 +258,11 @@ async def _answer(
     finally:
         if name in methods:
             metrics.RPC_SECONDS.labels(name, result).observe(time.perf_counter() - started)
+
+
+def may(caller: Caller, least: str) -> bool:
+    """Whether a caller's role suffices; a role that is unknown suffices for nothing."""
+    return _RANKS.get(caller.role, 0) >= _RANKS[least]
 
 
 def is_late(caller: Caller, now_ms: int) -> bool:

@@ -56,7 +56,10 @@ class CommandApi:
 
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
-        return {"command": Method(SendCommand, self.send), "read_command": Method(CommandId, self.read)}
+        return {
+            "command": Method(SendCommand, self.send, least="operator"),
+            "read_command": Method(CommandId, self.read),
+        }
 
     async def send(self, request: SendCommand, caller: Caller) -> CommandStatus:
         """Send a command, or answer with the one that had this idempotency key. RpcError says which check it failed."""

@@ -54,8 +54,8 @@ class EmergencyApi:
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
         return {
-            "emergency_stop": Method(EmergencyStop, self.stop),
-            "clear_emergency": Method(ClearEmergency, self.clear),
+            "emergency_stop": Method(EmergencyStop, self.stop, least="operator"),
+            "clear_emergency": Method(ClearEmergency, self.clear, least="operator"),
             "emergencies": Method(Nothing, self.list_stops),
         }
 

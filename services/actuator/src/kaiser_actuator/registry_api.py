@@ -54,8 +54,8 @@ class RegistryApi:
         return {
             "list": Method(ActuatorsQuery, self.list_actuators),
             "read": Method(ActuatorKey, self.read),
-            "put": Method(PutActuator, self.put),
-            "delete": Method(ActuatorKey, self.delete),
+            "put": Method(PutActuator, self.put, least="operator"),
+            "delete": Method(ActuatorKey, self.delete, least="operator"),
             "history": Method(HistoryQuery, self.history),
             "config_items": Method(DeviceId, self.config_items),
         }

@@ -265,10 +265,10 @@ class Holder:
 
     def _methods(self) -> dict[str, Method[Any, Any]]:
         return {
-            "rejected_list": Method(RejectedQuery, self._rejected.page),
-            "rejected_replay": Method(ReplayRequest, self._rejected.replay),
+            "rejected_list": Method(RejectedQuery, self._rejected.page, least="operator"),
+            "rejected_replay": Method(ReplayRequest, self._rejected.replay, least="operator"),
             "mqtt_profiles": Method(Nothing, self._profiles),
-            "switch_profile": Method(SwitchProfile, self._switch),
+            "switch_profile": Method(SwitchProfile, self._switch, least="admin"),
             "environment": Method(Nothing, self._environment),
         }
 

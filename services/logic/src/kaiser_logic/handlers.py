@@ -13,9 +13,9 @@ def methods(rules: LogicApi) -> dict[str, Method[Any, Any]]:
     return {
         "list": Method(RulesQuery, rules.page),
         "read": Method(RuleId, rules.read),
-        "create": Method(CreateRule, rules.create),
-        "put": Method(PutRule, rules.put),
-        "delete": Method(RuleId, rules.delete),
-        "test": Method(TestRule, rules.test),
+        "create": Method(CreateRule, rules.create, least="operator"),
+        "put": Method(PutRule, rules.put, least="operator"),
+        "delete": Method(RuleId, rules.delete, least="operator"),
+        "test": Method(TestRule, rules.test, least="operator"),
         "executions": Method(ExecutionsQuery, rules.executions),
     }

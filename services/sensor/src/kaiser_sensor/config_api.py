@@ -32,8 +32,8 @@ class ConfigApi:
         """By the name of the method."""
         return {
             "configs": Method(ConfigsQuery, self.page),
-            "put_config": Method(SensorConfig, self.put),
-            "delete_config": Method(SensorKey, self.delete),
+            "put_config": Method(SensorConfig, self.put, least="operator"),
+            "delete_config": Method(SensorKey, self.delete, least="operator"),
             "config_items": Method(DeviceId, self.items),
         }
 

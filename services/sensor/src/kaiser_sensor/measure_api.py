@@ -33,7 +33,7 @@ class MeasureApi:
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
         return {
-            "measure": Method(MeasureSensor, self.measure),
+            "measure": Method(MeasureSensor, self.measure, least="operator"),
             "read_measurement": Method(MeasurementId, self.read),
         }
 
