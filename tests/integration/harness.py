@@ -30,7 +30,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 240.0
 _PORTS = 16
 """The services' metrics are behind the port of HTTP."""
 _LISTS = tuple(f"/api/v1/{path}" for path in ("esp/devices", "sensors", "actuators", "logic/rules", "debug/mock-esp"))
