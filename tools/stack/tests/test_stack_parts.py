@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kaiser_common.topics import filters
-from kaiser_stack import control, demo, mosquitto, procfile, secret_files, send, servers, tracked_files
+from kaiser_stack import control, demo, misspelt, mosquitto, procfile, secret_files, send, servers, tracked_files
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING
 from kaiser_stack.ports import LOOPBACK, free_port
@@ -106,6 +106,17 @@ def test_a_process_that_is_not_there_is_neither_stopped_nor_started(tmp_path: Pa
     with pytest.raises(SetupError, match="there is no process 'senzor'; there are: sensor"):
         command(run_dir, "senzor")
     assert [path.name for path in run_dir.iterdir()] == ["sensor.pid"]
+
+
+def test_a_misspelt_setting_is_named_with_the_one_that_was_meant():
+    known = misspelt.documented(Path(__file__).parents[3] / "docs")
+    environment = {"HOME", "KAISER_HTPP_PORT", "KAISER_XYZZY", "KAISER_HTTP_PORT", "KAISER_SENSOR_BATCH"}
+    assert list(misspelt.notices(environment, known)) == [
+        "KAISER_HTPP_PORT is no setting and is ignored: did you mean KAISER_HTTP_PORT?",
+        "KAISER_XYZZY is no setting and is ignored: docs/operating.md lists them",
+    ]
+    assert "KAISER_SECRETS_DIR" in known, "the Makefile exports it"
+    assert list(misspelt.notices(environment, set())) == []
 
 
 def test_a_file_of_mocks_that_is_not_there_is_named(tmp_path: Path):

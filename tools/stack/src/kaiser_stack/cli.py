@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from kaiser_stack import control, demo, logins, procfile, rest, send
+from kaiser_stack import control, demo, logins, misspelt, procfile, rest, send
 from kaiser_stack.console import Console
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.run import run
@@ -40,6 +40,9 @@ def main() -> None:
 
 def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
     console = Console(verbose=getattr(arguments, "verbose", False))
+    if arguments.command in ("run", "servers"):
+        for sentence in misspelt.notices(os.environ, misspelt.documented(Path("docs"))):
+            console.notice(sentence)
     match arguments.command:
         case "run":
             run(Plan(settings, tuple(procfile.read(arguments.procfile)), console))
