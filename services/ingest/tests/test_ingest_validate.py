@@ -408,6 +408,16 @@ def test_an_error_code_printed_unsigned_is_negative() -> None:
     assert code(f"{ESP}/system/error", {**sent, "error_code": 2**32}) == 5207
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("WARN", "warning"), ("fatal", "error"), ("", "error"), (-1, "error"), (0, "info"), (3, "critical")],
+)
+def test_a_device_error_stands_whatever_word_it_has_for_its_severity(given: Any, kept: str) -> None:
+    sent = {"error_code": 1002, "severity": given, "message": "bus"}
+    assert message(f"{ESP}/system/error", sent)["severity"] == kept
+    assert code(f"{ESP}/system/error", {**sent, "severity": []}) == 5206
+
+
 @pytest.mark.parametrize("name", ["relay.1", "a" * 40])
 def test_any_plain_actuator_type_is_taken(name: str) -> None:
     assert message(f"{ESP}/actuator/5/status", {**STATUS, "type": name})["actuator_type"] == name

@@ -23,7 +23,6 @@ from pydantic_core import to_json
 from kaiser_ingest.fields import (
     Fields,
     Odd,
-    choice,
     cut,
     identifier,
     integer,
@@ -207,13 +206,17 @@ def _error_code(value: Any, odd: Odd) -> int:
 
 
 def _severity(value: Any, odd: Odd) -> Any:
-    """A severity by name or by number; above 3 it is critical."""
+    """A severity by name or by number: above 3 it is critical, and what is no severity is taken for an error."""
     if type(value) is str:
-        return choice({"warn": "warning"}.get(value.lower(), value.lower()), "severity", frozenset(SEVERITIES))
-    number = integer(value, "severity", low=0)
-    if number >= len(SEVERITIES):
+        word = {"warn": "warning"}.get(value.lower(), value.lower())
+        if word in SEVERITIES:
+            return word
         odd.append("severity")
-    return SEVERITIES[min(number, len(SEVERITIES) - 1)]
+        return "error"
+    number = integer(value, "severity")
+    if not 0 <= number < len(SEVERITIES):
+        odd.append("severity")
+    return SEVERITIES[min(number, len(SEVERITIES) - 1)] if number >= 0 else "error"
 
 
 def _flags(fields: Fields) -> dict[str, bool | int | str]:
