@@ -109,6 +109,12 @@ def test_a_consumer_is_as_declared_and_gets_on(answer, expected):
     assert levels(bus.of_consumer("sensor-store", consumer_config(SENSOR_STORE), answer, NOW.timestamp())) == {expected}
 
 
+def test_a_site_without_a_factory_has_nobody_read_the_factorys_consumers():
+    for name, level in (("factory-store", "green"), ("ingest-factory", "green"), ("sensor-store", "yellow")):
+        answer = consumer(readers=0)
+        assert levels(bus.of_consumer(name, consumer_config(SENSOR_STORE), answer, NOW.timestamp())) == {level}
+
+
 def test_a_stream_with_too_few_copies_is_red():
     wanted = {**stream_config(SENSORS), "num_replicas": 3}
     assert levels(bus.of_stream(wanted, stream())) == {"red"}

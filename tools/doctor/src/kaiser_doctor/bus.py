@@ -13,7 +13,7 @@ from urllib.request import urlopen
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import bucket_config, consumer_config, differs, stream_config
 from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import BUCKETS, CONSUMERS, STREAMS
+from kaiser_common.subjects import BUCKETS, CONSUMERS, OPTIONAL_SERVICES, STREAMS
 from nats.errors import Error as NatsError
 
 from kaiser_doctor.clock import of_clock
@@ -134,9 +134,14 @@ def of_consumer(name: str, wanted: dict[str, Any], answer: dict[str, Any] | None
     elif answer["num_pending"] > _MUCH_LAG:
         text = f"lags by {answer['num_pending']} messages"
         findings.append(yellow(about, text, "see whether it shrinks; else more replicas of its service"))
-    elif not waits and not answer.get("num_waiting", 1):
+    elif not waits and not answer.get("num_waiting", 1) and not _is_optional(name):
         findings.append(yellow(about, "nobody reads it", "start its service; a stream fills while nobody reads"))
     return findings or [green(about, f"as declared, {waits} messages wait")]
+
+
+def _is_optional(name: str) -> bool:
+    """Whether a site may do without the consumer: then nobody has to read it as long as nothing waits there."""
+    return any(service in name.split("-") for service in OPTIONAL_SERVICES)
 
 
 def of_strangers(stream: str, names: set[str], declared: set[str]) -> list[Finding]:
