@@ -12,8 +12,8 @@ from types import UnionType
 from typing import Union, get_args, get_origin
 
 import annotated_types
-from kaiser_actuator.decode import MODELS as OF_ACTUATOR
-from kaiser_actuator.decode import decode as decode_of_actuator
+from kaiser_actuator.domain.decode import MODELS as OF_ACTUATOR
+from kaiser_actuator.domain.decode import decode as decode_of_actuator
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.device import AliveDigest
 from kaiser_common.schemas.event import Receipt

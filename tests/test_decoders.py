@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_actuator.decode import MODELS as OF_ACTUATOR
-from kaiser_actuator.decode import decode as decode_of_actuator
+from kaiser_actuator.domain.decode import MODELS as OF_ACTUATOR
+from kaiser_actuator.domain.decode import decode as decode_of_actuator
 from kaiser_common.pull import Delivery
 from kaiser_health.domain.decode import MODELS as OF_HEALTH
 from kaiser_health.domain.decode import decode as decode_of_health

@@ -4,9 +4,15 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_actuator.addresses import Addresses
-from kaiser_actuator.outgoing import COMMAND_BYTES, EMERGENCY_BYTES, broadcast_message, clear_message, off_message
-from kaiser_actuator.outgoing import stop_message as own_stop
+from kaiser_actuator.domain.addresses import Addresses
+from kaiser_actuator.domain.outgoing import (
+    COMMAND_BYTES,
+    EMERGENCY_BYTES,
+    broadcast_message,
+    clear_message,
+    off_message,
+)
+from kaiser_actuator.domain.outgoing import stop_message as own_stop
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.schemas.device import DeviceRecord
 

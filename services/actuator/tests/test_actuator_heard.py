@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_actuator.heard import Heard
+from kaiser_actuator.jobs.heard import Heard
 from kaiser_common.bus import connect
 from kaiser_common.consumer import Consumer, Position
 from kaiser_common.subjects import ACTUATOR

@@ -1,8 +1,8 @@
 """Which devices get a clear because they heard a stop that had ended."""
 
 import pytest
-from kaiser_actuator.emergency_core import Held
-from kaiser_actuator.late_stops import LateStops
+from kaiser_actuator.domain.emergency_core import Held
+from kaiser_actuator.domain.late_stops import LateStops
 from kaiser_common.schemas.api.actuators import Emergency
 
 NOW = 1_767_225_600_000

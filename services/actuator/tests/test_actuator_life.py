@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_actuator import unit_store
-from kaiser_actuator.clears import Clears
-from kaiser_actuator.command_api import CommandApi
-from kaiser_actuator.emergency_api import EmergencyApi
-from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.inbox import Inbox
-from kaiser_actuator.numbers import Numbers, open_board
-from kaiser_actuator.registry_api import RegistryApi
-from kaiser_actuator.stops import Stops
-from kaiser_actuator.sweep import Sweep
+from kaiser_actuator.api.commands import CommandApi
+from kaiser_actuator.api.emergencies import EmergencyApi
+from kaiser_actuator.api.registry import RegistryApi
+from kaiser_actuator.consumers.devices import ActuatorMessages
+from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.jobs.sweep import DueSweep
+from kaiser_actuator.store import actuators
+from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store.numbers import Numbers, open_board
+from kaiser_actuator.store.stops import Stops
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import Bus, BusUnavailable, connect
 from kaiser_common.database import UNAVAILABLE, open_pool
@@ -65,11 +65,11 @@ class Life:
         self.stops = Stops(bus, bucket, mirror, self.devices, self.now_ms, Numbers())
         self.ledger = EmergencyLedger(pool, bus, self.stops, TIMEOUT, self.clock)
         self.clears = Clears(pool, self.stops, self.ledger, self.devices, self.now_ms)
-        self.inbox = Inbox(pool, bus, self.stops, self.ledger, self.clears, TIMEOUT, self.clock)
+        self.inbox = ActuatorMessages(pool, bus, self.stops, self.ledger, self.clears, TIMEOUT, self.clock)
         self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock)
         self.registry = RegistryApi(pool, self.devices, self.stops, self.clock)
         self.emergency = EmergencyApi(bus, self.stops, self.ledger, self.clears, self.now_ms, wait_s=0.0)
-        self.sweep = Sweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock, self._heard)
+        self.sweep = DueSweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock, self._heard)
         self.heard_up_to: datetime | None = None
         self._sequence = 0
 
@@ -516,7 +516,7 @@ async def test_a_command_that_waited_for_longer_than_its_caller_is_not_sent(life
     on = SendCommand(esp_id="ESP_A", gpio=5, request=CommandRequest(command="ON"), idempotency_key="k")
     off = SendCommand(esp_id="ESP_A", gpio=5, request=CommandRequest(command="OFF"))
     async with life.pool.connection() as other, asyncio.timeout(60):
-        await unit_store.lock_device(other, "ESP_A")
+        await actuators.lock_device(other, "ESP_A")
         sending = asyncio.create_task(life.commands.send(on, caller))
         await _another_waits_for_a_lock(other)
         life.wait(5)

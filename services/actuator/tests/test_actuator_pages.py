@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from kaiser_actuator.registry_api import RegistryApi
+from kaiser_actuator.api.registry import RegistryApi
 from kaiser_common.database import open_pool
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.actuators import ActuatorsQuery, HistoryQuery

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from consuming import FAR, FaultyBus, consuming, publish, rejected, stored
-from kaiser_actuator.clears import Clears
-from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.inbox import Inbox
-from kaiser_actuator.numbers import Numbers, open_board
-from kaiser_actuator.stops import Stops
+from consuming import FAR, FaultyBus, consuming, handling, publish, rejected, stored
+from kaiser_actuator.consumers.devices import ActuatorMessages
+from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store.numbers import Numbers, open_board
+from kaiser_actuator.store.stops import Stops
 from kaiser_common.bucket import BucketWriter
 from kaiser_common.bus import connect
 from kaiser_common.database import open_pool
@@ -39,7 +39,7 @@ def alert(esp_id: str) -> tuple[str, bytes]:
 
 @pytest.fixture
 async def parts(bus_settings, database):
-    """The bus, and the service's inbox on empty tables with no stop in force."""
+    """The bus, and the service's handler on empty tables with no stop in force."""
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("TRUNCATE actuator.actuators, actuator.commands, actuator.emergencies, actuator.history")
     async with (
@@ -59,12 +59,13 @@ async def parts(bus_settings, database):
         def now_ms() -> int:
             return int(clock().timestamp() * 1000)
 
-        def inbox(publishes=bus) -> Inbox:
+        def messages(publishes=bus) -> ActuatorMessages:
             stops = Stops(bus, bucket, board, devices, now_ms, Numbers())
             ledger = EmergencyLedger(pool, bus, stops, TIMEOUT, clock)
-            return Inbox(pool, publishes, stops, ledger, Clears(pool, stops, ledger, devices, now_ms), TIMEOUT, clock)
+            clears = Clears(pool, stops, ledger, devices, now_ms)
+            return ActuatorMessages(pool, publishes, stops, ledger, clears, TIMEOUT, clock)
 
-        yield bus, inbox
+        yield bus, messages
         keeping.cancel()
 
 
@@ -89,10 +90,10 @@ UNREADABLE = {
     ids=[*UNREADABLE, "pin that no column takes", "text that no column takes"],
 )
 async def test_actuator_rejects_poison_and_notes_and_acts_on_its_neighbours(parts, database, poison, code):
-    bus, inbox = parts
+    bus, messages = parts
     await publish(bus, [status("ESP_A"), poison, status("ESP_B"), alert("ESP_B")])
     with capture_logs() as logs:
-        async with consuming(bus, ACTUATOR, inbox().run) as loop:
+        async with consuming(bus, ACTUATOR, handling(messages().on_messages)) as loop:
             await loop.settled()
             assert await loop.readiness() == "ok"
     assert "message_failed" not in {line["event"] for line in logs}, "it is rejected at its first delivery"
@@ -102,9 +103,9 @@ async def test_actuator_rejects_poison_and_notes_and_acts_on_its_neighbours(part
 
 
 async def test_actuator_rejects_a_message_on_which_it_has_a_bug(parts, database):
-    bus, inbox = parts
+    bus, messages = parts
     await publish(bus, [status("ESP_A"), status("ESP_SEC1"), status("ESP_B"), alert("ESP_B")])
-    async with consuming(bus, ACTUATOR, inbox(FaultyBus(bus, "ESP_SEC1")).run) as loop:
+    async with consuming(bus, ACTUATOR, handling(messages(FaultyBus(bus, "ESP_SEC1")).on_messages)) as loop:
         await loop.settled()
         await assert_neighbours_are_acted_on(bus, database)
         assert await rejected(bus) == [("rejected.5407.ESP_SEC1", "esp.actuator.status.god.ESP_SEC1.5")]

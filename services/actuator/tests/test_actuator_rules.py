@@ -6,11 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_actuator import commands
-from kaiser_actuator.admission import check_command, check_device, check_reachable, duration_of, expiry_of, value_of
-from kaiser_actuator.commands import Answer, CommandRecord
-from kaiser_actuator.emergencies import covering, covers, key_of, of_device, target_of_alert
-from kaiser_actuator.unit import (
+from kaiser_actuator.domain import commands
+from kaiser_actuator.domain.admission import (
+    check_command,
+    check_device,
+    check_reachable,
+    duration_of,
+    expiry_of,
+    value_of,
+)
+from kaiser_actuator.domain.commands import Answer, CommandRecord
+from kaiser_actuator.domain.emergencies import covering, covers, key_of, of_device, target_of_alert
+from kaiser_actuator.domain.unit import (
     GUARD_GRACE,
     Unit,
     admitted,

@@ -16,12 +16,12 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from kaiser_actuator.clears import Clears
-from kaiser_actuator.emergencies import key_of
-from kaiser_actuator.emergency_api import EmergencyApi
-from kaiser_actuator.emergency_core import CONFIRMS_MS, Held, stamped
-from kaiser_actuator.numbers import Numbers
-from kaiser_actuator.stops import Stops
+from kaiser_actuator.api.emergencies import EmergencyApi
+from kaiser_actuator.domain.emergencies import key_of
+from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, Held, stamped
+from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.store.numbers import Numbers
+from kaiser_actuator.store.stops import Stops
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.actuators import ClearEmergency, Emergency, EmergencyStop
 from kaiser_common.schemas.device import DeviceRecord

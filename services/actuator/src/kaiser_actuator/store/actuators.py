@@ -6,16 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kaiser_common.schemas.api.actuators import ACTUATOR_TYPE, ActuatorSettings
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 
-from kaiser_actuator import commands
-from kaiser_actuator.commands import CommandRecord
-from kaiser_actuator.unit import GUARD_WAITS, Guard, Unit
+from kaiser_actuator.domain import commands
+from kaiser_actuator.domain.commands import CommandRecord
+from kaiser_actuator.domain.unit import GUARD_WAITS, Guard, Unit
+from kaiser_actuator.store import Connection
 
-Connection = AsyncConnection[Any]
 Key = tuple[str, int]
 OTHER = "other"
 """The type of an actuator whose own is no valid name."""

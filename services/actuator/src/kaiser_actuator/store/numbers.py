@@ -8,7 +8,7 @@ from kaiser_common.mirror import Mirror
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.subjects import EMERGENCIES_BUCKET
 
-from kaiser_actuator.emergency_core import Held, stamped
+from kaiser_actuator.domain.emergency_core import Held, stamped
 
 _BASE_SHIFT = 24
 _SINCE_S = 1_577_836_800

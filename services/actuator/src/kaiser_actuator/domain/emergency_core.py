@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kaiser_common.schemas.api.actuators import Clearing, Emergency
 
-from kaiser_actuator.emergencies import EVERYTHING, covering, key_of
+from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of
 
 REFUSES_MS = 5_000
 """So long after a stop the firmware refuses a clear (alert verification_failed)."""

@@ -17,8 +17,8 @@ from kaiser_common.subjects import command_subject, event_subject, outbox_subjec
 from kaiser_common.topics import BROADCAST, Kind, build
 from pydantic import BaseModel
 
-from kaiser_actuator.addresses import Address
-from kaiser_actuator.commands import CommandRecord
+from kaiser_actuator.domain.addresses import Address
+from kaiser_actuator.domain.commands import CommandRecord
 
 Severity = Literal["info", "warning", "error", "critical"]
 _EVERYBODY = "all"

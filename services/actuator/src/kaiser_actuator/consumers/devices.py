@@ -5,19 +5,18 @@ from datetime import datetime, timedelta
 
 import structlog
 from kaiser_common.bus import Bus
-from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.outside import DeadLetters, Unreadable, take
+from kaiser_common.outside import Unreadable
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.schemas.api.actuators import Emergency
 
-from kaiser_actuator import emergency_store, metrics, outgoing, unit_store
-from kaiser_actuator.clears import Clears
-from kaiser_actuator.commands import Answer
-from kaiser_actuator.decode import Batch, Message, Sent, decode, time_of
-from kaiser_actuator.emergencies import (
+from kaiser_actuator import metrics
+from kaiser_actuator.domain import outgoing
+from kaiser_actuator.domain.commands import Answer
+from kaiser_actuator.domain.decode import Batch, Message, Sent, decode, time_of
+from kaiser_actuator.domain.emergencies import (
     BY_DEVICE,
     CLEAR_REFUSED,
     CRITICAL,
@@ -26,13 +25,15 @@ from kaiser_actuator.emergencies import (
     key_of,
     target_of_alert,
 )
-from kaiser_actuator.emergency_core import holds
-from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.history_store import Entry
-from kaiser_actuator.steps import Step, conclude
-from kaiser_actuator.stops import Stops
-from kaiser_actuator.unit import on_answer, on_sent, on_status
-from kaiser_actuator.unit_store import Connection, Key
+from kaiser_actuator.domain.emergency_core import holds
+from kaiser_actuator.domain.unit import on_answer, on_sent, on_status
+from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.publish import Step, conclude
+from kaiser_actuator.store import Connection, actuators, emergencies
+from kaiser_actuator.store.actuators import Key
+from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store.history import Entry
+from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ CLEARED = "emergency_cleared"
 _REASON, _CORRELATION = 200, 128
 
 
-class Inbox:
+class ActuatorMessages:
     """Takes the durable consumer's messages. Events are published, then all is committed, then acknowledged: a batch
     that comes again tells the same with the same ids and changes nothing in the tables."""
 
@@ -61,10 +62,6 @@ class Inbox:
         self._clears = clears
         self._timeout = timeout
         self._clock = clock
-
-    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
-        """Take batches until the consumer is stopped. Database or NATS away: the batch comes again in a second."""
-        await take(consumer, self.on_messages, letters)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
         """Stop what must be stopped, then note what was said, in order; what cannot be read."""
@@ -117,7 +114,7 @@ class Inbox:
             return
         log.error("emergency_refused", esp_id=answer.esp_id, why=why)
         async with self._pool.connection() as connection:
-            pins = await unit_store.pins(connection, answer.esp_id)
+            pins = await actuators.pins(connection, answer.esp_id)
         await self._stops.switch_off(held[0].stop, pins, f"refused-{answer.received_at}")
         event = outgoing.system_event(
             "emergency_refused",
@@ -145,9 +142,9 @@ class Inbox:
             return
         emergency_id = f"alert-{alert.esp_id}-{alert.gpio}-{alert.received_at}"
         async with self._pool.connection() as connection:
-            if await emergency_store.is_known(connection, emergency_id):
+            if await emergencies.is_known(connection, emergency_id):
                 return
-            if await emergency_store.is_echo(connection, esp_id, gpio, sequence, time_of(alert.received_at)):
+            if await emergencies.is_echo(connection, esp_id, gpio, sequence, time_of(alert.received_at)):
                 return
         stop = Emergency(
             emergency_id=emergency_id,
@@ -168,14 +165,14 @@ class Inbox:
         messages = [message for message, _ in batch.messages]
         keys = {_key(message) for message in messages if isinstance(message, Sent)}
         reported = {_key(message): message for message in messages if not isinstance(message, Sent)}
-        units = await unit_store.lock(connection, keys | set(reported))
+        units = await actuators.lock(connection, keys | set(reported))
         missing = {key: message for key, message in reported.items() if key not in units and _is_pin(message)}
         if not missing:
             return Step(units)
         types = {_key(status): status.actuator_type for status in messages if isinstance(status, ActuatorStatus)}
         found = [(*key, message.kaiser_id, types.get(key, "unknown")) for key, message in missing.items()]
-        added = await unit_store.add_unregistered(connection, found)
-        step = Step(await unit_store.lock(connection, keys | set(reported)))
+        added = await actuators.add_unregistered(connection, found)
+        step = Step(await actuators.lock(connection, keys | set(reported)))
         for esp_id, gpio in added:
             metrics.UNKNOWN.inc()
             log.warning("actuator_unknown", esp_id=esp_id, gpio=gpio)

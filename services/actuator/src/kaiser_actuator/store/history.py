@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kaiser_common.database import copy_upsert
 from kaiser_common.schemas.api.actuators import HistoryItem
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-Connection = AsyncConnection[Any]
+from kaiser_actuator.store import Connection
 
 
 class Entry(NamedTuple):

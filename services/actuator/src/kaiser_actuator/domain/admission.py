@@ -8,8 +8,8 @@ from kaiser_common.rpc import Caller, RpcError, is_late
 from kaiser_common.schemas.api.actuators import CommandRequest, Emergency
 from kaiser_common.schemas.device import DeviceRecord
 
-from kaiser_actuator.emergencies import covering
-from kaiser_actuator.unit import Unit
+from kaiser_actuator.domain.emergencies import covering
+from kaiser_actuator.domain.unit import Unit
 
 LOCKED = 423
 

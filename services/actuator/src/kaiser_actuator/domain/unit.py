@@ -7,8 +7,8 @@ from functools import partial
 
 from kaiser_common.schemas.api.actuators import ActuatorSettings
 
-from kaiser_actuator import commands
-from kaiser_actuator.commands import Answer, CommandRecord
+from kaiser_actuator.domain import commands
+from kaiser_actuator.domain.commands import Answer, CommandRecord
 
 GUARD_GRACE = timedelta(seconds=5)
 """So long after the end of its duration an actuator may still be reported on."""

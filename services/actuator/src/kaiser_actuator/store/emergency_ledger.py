@@ -9,15 +9,16 @@ from kaiser_common.database import DatabasePool
 from kaiser_common.schemas.api.actuators import Emergency
 from kaiser_common.topics import WHOLE_DEVICE_GPIO
 
-from kaiser_actuator import emergency_store, history_store, outgoing, unit_store
-from kaiser_actuator.decode import time_of
-from kaiser_actuator.emergencies import key_of
-from kaiser_actuator.emergency_core import Delete, Put
-from kaiser_actuator.history_store import Entry
-from kaiser_actuator.outgoing import to_ms
-from kaiser_actuator.steps import Step, conclude
-from kaiser_actuator.stops import Stops
-from kaiser_actuator.unit import on_stop
+from kaiser_actuator.domain import outgoing
+from kaiser_actuator.domain.decode import time_of
+from kaiser_actuator.domain.emergencies import key_of
+from kaiser_actuator.domain.emergency_core import Delete, Put
+from kaiser_actuator.domain.outgoing import to_ms
+from kaiser_actuator.domain.unit import on_stop
+from kaiser_actuator.publish import Step, conclude
+from kaiser_actuator.store import actuators, emergencies, history
+from kaiser_actuator.store.history import Entry
+from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
 
@@ -42,8 +43,8 @@ class EmergencyLedger:
         """
         now = self._clock()
         async with self._pool.connection() as connection:
-            new = await emergency_store.add(connection, stop)
-            step = Step(await unit_store.lock_covered(connection, stop.esp_id, stop.gpio))
+            new = await emergencies.add(connection, stop)
+            step = Step(await actuators.lock_covered(connection, stop.esp_id, stop.gpio))
             for key, unit in step.before.items():
                 step.units[key] = on_stop(unit, f"emergency stop: {stop.reason}", now)
             cancelled = sum(len(unit.ended) for unit in step.units.values())
@@ -63,31 +64,31 @@ class EmergencyLedger:
         """Keep who asked for a clear: without the database no clear begins."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            await emergency_store.add(connection, stop)  # one that the database was away for
-            await history_store.add(connection, [_entry(stop, now, "clear asked", by, reason)])
+            await emergencies.add(connection, stop)  # one that the database was away for
+            await history.add(connection, [_entry(stop, now, "clear asked", by, reason)])
 
     async def note_not_cleared(self, stop: Emergency) -> None:
         """Keep and publish that a device did not confirm a clear: its stop stays in force."""
         now = self._clock()
         text = stop.not_cleared or "the clear was not confirmed"
         async with self._pool.connection() as connection:
-            await emergency_store.add(connection, stop)
-            await history_store.add(connection, [_entry(stop, now, "not cleared", "actuator", text)])
+            await emergencies.add(connection, stop)
+            await history.add(connection, [_entry(stop, now, "not cleared", "actuator", text)])
             await self._bus.publish_batch([_not_cleared_event(stop, text, now)])
 
     async def note_freed(self, stop: Emergency, by: str, reason: str) -> None:
         """Keep who had a device cleared that stood still for no stop in force."""
         async with self._pool.connection() as connection:
-            await history_store.add(connection, [_entry(stop, self._clock(), "cleared", by, reason)])
+            await history.add(connection, [_entry(stop, self._clock(), "cleared", by, reason)])
 
     async def note_cleared(self, stop: Emergency, by: str, reason: str, sequence: int | None) -> None:
         """Keep who cleared a stop and why, before the bucket forgets it. `sequence`: up to which place in the stream
         DEVICES alerts are echoes of it."""
         now = self._clock()
         async with self._pool.connection() as connection:
-            await emergency_store.add(connection, stop)  # one that the database was away for
-            await emergency_store.clear(connection, stop, by, reason, now, sequence)
-            await history_store.add(connection, [_entry(stop, now, "cleared", by, reason)])
+            await emergencies.add(connection, stop)  # one that the database was away for
+            await emergencies.clear(connection, stop, by, reason, now, sequence)
+            await history.add(connection, [_entry(stop, now, "cleared", by, reason)])
             await self._bus.publish_batch([_cleared_event(stop, by, reason, now)])
 
     async def align(self) -> None:
@@ -95,11 +96,11 @@ class EmergencyLedger:
         await self._stops.follow_bucket()
         board = self._stops.board()
         async with self._pool.connection() as connection:
-            in_table = await emergency_store.in_force(connection)
+            in_table = await emergencies.in_force(connection)
             known = {
                 key: (
-                    await emergency_store.is_known(connection, stop.emergency_id),
-                    await emergency_store.is_cleared(connection, stop.emergency_id),
+                    await emergencies.is_known(connection, stop.emergency_id),
+                    await emergencies.is_cleared(connection, stop.emergency_id),
                 )
                 for key, held in board.items()
                 if (stop := held.stop).clearing is None

@@ -3,22 +3,21 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from kaiser_common.bus import Bus
 from kaiser_common.errors import Code
 from kaiser_common.outside import OUTSIDE
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import ClearEmergency, Clearing, Emergencies, Emergency, EmergencyStop
 from kaiser_common.subjects import DEVICES
 from nats.errors import Error as NatsError
 
-from kaiser_actuator.clears import Clears
-from kaiser_actuator.emergencies import BY_DEVICE, key_of
-from kaiser_actuator.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
-from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.stops import Stops
+from kaiser_actuator.domain.emergencies import BY_DEVICE, key_of
+from kaiser_actuator.domain.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
+from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
 
@@ -50,14 +49,6 @@ class EmergencyApi:
         self._now_ms = now_ms
         self._wait_s = wait_s
         self._recording: set[asyncio.Task[int]] = set()
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "emergency_stop": Method(EmergencyStop, self.stop, least="operator"),
-            "clear_emergency": Method(ClearEmergency, self.clear, least="operator"),
-            "emergencies": Method(Nothing, self.list_stops),
-        }
 
     async def stop(self, request: EmergencyStop, caller: Caller) -> Emergencies:
         """Stop one actuator, one device or everything. Answered once it is on its way, 1.5 s later at the latest

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 from kaiser_common.bus import Bus, Outgoing
 
-from kaiser_actuator import history_store, metrics, outgoing, unit_store
-from kaiser_actuator.commands import CommandRecord
-from kaiser_actuator.history_store import Entry
-from kaiser_actuator.unit import Unit, on_dispatched
-from kaiser_actuator.unit_store import Connection, Key
+from kaiser_actuator import metrics
+from kaiser_actuator.domain import outgoing
+from kaiser_actuator.domain.commands import CommandRecord
+from kaiser_actuator.domain.unit import Unit, on_dispatched
+from kaiser_actuator.store import Connection, actuators, history
+from kaiser_actuator.store.actuators import Key
+from kaiser_actuator.store.history import Entry
 
 
 @dataclass(slots=True)
@@ -51,8 +53,8 @@ async def conclude(connection: Connection, bus: Bus, step: Step, now: datetime, 
     """Save what changed, then publish it while the transaction is open. BusUnavailable: nothing is committed."""
     step.note_ended(now)
     for key, unit in step.units.items():
-        await unit_store.save(connection, step.before[key], unit, timeout)
-    await history_store.add(connection, step.history)
+        await actuators.save(connection, step.before[key], unit, timeout)
+    await history.add(connection, step.history)
     await bus.publish_batch(step.outbox)
     await bus.publish_batch(step.events)
 

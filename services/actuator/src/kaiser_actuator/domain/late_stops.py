@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from kaiser_common.schemas.api.actuators import Emergency
 
-from kaiser_actuator.emergencies import BY_DEVICE, EVERYTHING
-from kaiser_actuator.emergency_core import CONFIRMS_MS, REFUSES_MS, REPEAT_MS, Board
+from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING
+from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, REFUSES_MS, REPEAT_MS, Board
 
 _SKEW_MS = 5_000
 """So far the clocks of two replicas may be apart; a device that was told a little earlier gets a clear in vain."""

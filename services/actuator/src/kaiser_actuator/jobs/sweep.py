@@ -10,13 +10,15 @@ from kaiser_common.database import DatabasePool
 from kaiser_common.outside import OUTSIDE, reason_of
 from kaiser_common.schemas.device import DeviceRecord
 
-from kaiser_actuator import metrics, outgoing, unit_store
-from kaiser_actuator.commands import CommandRecord
-from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.steps import Step, conclude
-from kaiser_actuator.stops import Stops
-from kaiser_actuator.unit import Unit, admitted, on_time
-from kaiser_actuator.unit_store import Connection, Key
+from kaiser_actuator import metrics
+from kaiser_actuator.domain import outgoing
+from kaiser_actuator.domain.commands import CommandRecord
+from kaiser_actuator.domain.unit import Unit, admitted, on_time
+from kaiser_actuator.publish import Step, conclude
+from kaiser_actuator.store import Connection, actuators
+from kaiser_actuator.store.actuators import Key
+from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
 
@@ -26,7 +28,7 @@ _GATHER_S = 0.02
 GUARD = "duration guard"
 
 
-class Sweep:
+class DueSweep:
     """Looks every so often for what is due. Killed: another replica or the next start finds the same."""
 
     def __init__(
@@ -112,17 +114,17 @@ class Sweep:
             return
         async with self._pool.connection() as connection:
             if lost:
-                await unit_store.forget_states(connection, lost)
+                await actuators.forget_states(connection, lost)
             if woken:
-                await unit_store.wake_guards(connection, sorted(woken), now)
+                await actuators.wake_guards(connection, sorted(woken), now)
         self._lost = {esp_id: at for esp_id, at in self._lost.items() if lost.get(esp_id) != at}
         self._woken -= woken
 
     async def _what_is_due(self, now: datetime) -> None:
         heard = await self._heard(now)
         async with self._pool.connection() as connection:
-            waiting = [esp_id for esp_id in await unit_store.waiting_devices(connection) if self._is_online(esp_id)]
-            step = Step(await unit_store.lock_due(connection, now, heard, waiting))
+            waiting = [esp_id for esp_id in await actuators.waiting_devices(connection) if self._is_online(esp_id)]
+            step = Step(await actuators.lock_due(connection, now, heard, waiting))
             if not step.before:
                 return
             for key in list(step.units):

@@ -3,17 +3,16 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
 from kaiser_common.schemas.device import DeviceRecord
 
-from kaiser_actuator import emergency_store, metrics, unit_store
-from kaiser_actuator.admission import (
+from kaiser_actuator import metrics
+from kaiser_actuator.domain.admission import (
     check_command,
     check_device,
     check_in_time,
@@ -22,12 +21,12 @@ from kaiser_actuator.admission import (
     expiry_of,
     value_of,
 )
-from kaiser_actuator.commands import CommandRecord
-from kaiser_actuator.outgoing import to_ms
-from kaiser_actuator.steps import Step, command_entry, conclude
-from kaiser_actuator.stops import Stops
-from kaiser_actuator.unit import Unit, admitted
-from kaiser_actuator.unit_store import Connection
+from kaiser_actuator.domain.commands import CommandRecord
+from kaiser_actuator.domain.outgoing import to_ms
+from kaiser_actuator.domain.unit import Unit, admitted
+from kaiser_actuator.publish import Step, command_entry, conclude
+from kaiser_actuator.store import Connection, actuators, emergencies
+from kaiser_actuator.store.stops import Stops
 
 _MINUTE = timedelta(minutes=1)
 
@@ -54,13 +53,6 @@ class CommandApi:
         self._per_minute = per_minute
         self._clock = clock
 
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "command": Method(SendCommand, self.send, least="operator"),
-            "read_command": Method(CommandId, self.read),
-        }
-
     async def send(self, request: SendCommand, caller: Caller) -> CommandStatus:
         """Send a command, or answer with the one that had this idempotency key. RpcError says which check it failed."""
         try:
@@ -72,7 +64,7 @@ class CommandApi:
     async def read(self, request: CommandId, caller: Caller) -> CommandStatus:
         """How a command stands."""
         async with self._pool.connection() as connection:
-            command = await unit_store.command_by_id(connection, request.command_id)
+            command = await actuators.command_by_id(connection, request.command_id)
         if command is None:
             raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no command {request.command_id}", "command_id")
         return to_status(command)
@@ -84,7 +76,7 @@ class CommandApi:
         now = self._clock()
         key = (request.esp_id, request.gpio)
         async with self._pool.connection() as connection:
-            units = await unit_store.lock_device(connection, request.esp_id)
+            units = await actuators.lock_device(connection, request.esp_id)
             before = await self._same(connection, request)
             if before is not None:
                 return before
@@ -105,7 +97,7 @@ class CommandApi:
         """The command that had the same idempotency key. RpcError 409 where it asked for something else."""
         if request.idempotency_key is None:
             return None
-        before = await unit_store.command_by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
+        before = await actuators.command_by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
         if before is not None and not _asks_the_same(before, request.request):
             raise RpcError(
                 409, Code.DUPLICATE_ENTRY, "this idempotency key was used for another request", "idempotency_key"
@@ -117,8 +109,8 @@ class CommandApi:
     ) -> Unit:
         recent, stops = 0, dict(self._stops)
         if request.request.command != "OFF":  # which neither of them keeps from being sent
-            recent = await unit_store.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
-            stops = {**await emergency_store.covering(connection, request.esp_id, request.gpio), **stops}
+            recent = await actuators.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
+            stops = {**await emergencies.covering(connection, request.esp_id, request.gpio), **stops}
         siblings = [each for each in units if each.gpio != request.gpio]
         return check_command(unit, siblings, request.request, stops, recent, self._per_minute)
 

@@ -4,11 +4,9 @@ from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 from kaiser_common.schemas.api.actuators import Emergency
-from psycopg import AsyncConnection
 
-from kaiser_actuator.emergencies import key_of
-
-Connection = AsyncConnection[Any]
+from kaiser_actuator.domain.emergencies import key_of
+from kaiser_actuator.store import Connection
 
 
 async def add(connection: Connection, stop: Emergency) -> bool:

@@ -13,12 +13,13 @@ from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.subjects import OUTBOX, commands_filter
 from nats.errors import Error as NatsError
 
-from kaiser_actuator import metrics, outgoing
-from kaiser_actuator.addresses import Addresses
-from kaiser_actuator.emergencies import key_of
-from kaiser_actuator.emergency_core import Board, Delete, Held, Put, SendClear, holds, press, stamped
-from kaiser_actuator.late_stops import LateStops
-from kaiser_actuator.numbers import Numbers
+from kaiser_actuator import metrics
+from kaiser_actuator.domain import outgoing
+from kaiser_actuator.domain.addresses import Addresses
+from kaiser_actuator.domain.emergencies import key_of
+from kaiser_actuator.domain.emergency_core import Board, Delete, Held, Put, SendClear, holds, press, stamped
+from kaiser_actuator.domain.late_stops import LateStops
+from kaiser_actuator.store.numbers import Numbers
 
 log = structlog.get_logger()
 

@@ -4,16 +4,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
-from kaiser_common.bus import end_if_cancelled
 from kaiser_common.database import DatabasePool
-from kaiser_common.outside import OUTSIDE, reason_of
+from kaiser_common.loops import every
 from kaiser_common.schemas.device import DeviceRecord
 
-from kaiser_actuator import unit_store
-from kaiser_actuator.emergencies import EVERYTHING
-from kaiser_actuator.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, what_is_due
-from kaiser_actuator.emergency_ledger import EmergencyLedger
-from kaiser_actuator.stops import Stops
+from kaiser_actuator.domain.emergencies import EVERYTHING
+from kaiser_actuator.domain.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, what_is_due
+from kaiser_actuator.store import actuators
+from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
 
@@ -42,13 +41,7 @@ class Clears:
 
     async def run(self) -> None:
         """Look ten times a second. NATS or database away: clears wait, stops stay in force."""
-        while True:
-            end_if_cancelled()
-            try:
-                await self.once()
-            except OUTSIDE as error:
-                log.warning("clears_postponed", reason=reason_of(error))
-            await asyncio.sleep(_LOOK_EVERY_S)
+        await every(_LOOK_EVERY_S, self.once, "clears_postponed")
 
     async def once(self) -> None:
         """One look. A clear goes out once the mirror has read it, with what the mirror had read when it was decided."""
@@ -61,7 +54,7 @@ class Clears:
         tracked: set[str] = set()
         if everything is not None and everything.clearing is not None:
             async with self._pool.connection() as connection:
-                tracked = await unit_store.devices_with_actuators(connection)
+                tracked = await actuators.devices_with_actuators(connection)
         due = what_is_due(board, tracked, self._stops.told, self._now_ms())
         for start in range(0, len(due.changes), _AT_ONCE):
             part = due.changes[start : start + _AT_ONCE]

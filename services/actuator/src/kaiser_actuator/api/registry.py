@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import (
     Actuator,
     ActuatorKey,
@@ -20,13 +19,13 @@ from kaiser_common.schemas.api.actuators import (
 from kaiser_common.schemas.api.devices import DeviceId
 from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
 
-from kaiser_actuator import history_store, unit_store
-from kaiser_actuator.admission import check_device
-from kaiser_actuator.decode import time_of
-from kaiser_actuator.emergencies import covering
-from kaiser_actuator.outgoing import to_ms
-from kaiser_actuator.unit import Unit
-from kaiser_actuator.unit_store import Key
+from kaiser_actuator.domain.admission import check_device
+from kaiser_actuator.domain.decode import time_of
+from kaiser_actuator.domain.emergencies import covering
+from kaiser_actuator.domain.outgoing import to_ms
+from kaiser_actuator.domain.unit import Unit
+from kaiser_actuator.store import actuators, history
+from kaiser_actuator.store.actuators import Key
 
 _DAY = timedelta(days=1)
 _ALL_OF_A_DEVICE = 64
@@ -49,22 +48,11 @@ class RegistryApi:
         self._stops = stops
         self._clock = clock
 
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "list": Method(ActuatorsQuery, self.list_actuators),
-            "read": Method(ActuatorKey, self.read),
-            "put": Method(PutActuator, self.put, least="operator"),
-            "delete": Method(ActuatorKey, self.delete, least="operator"),
-            "history": Method(HistoryQuery, self.history),
-            "config_items": Method(DeviceId, self.config_items),
-        }
-
     async def list_actuators(self, query: ActuatorsQuery, caller: Caller) -> ActuatorsPage:
         """A page of actuators."""
         after = _to_key(query.cursor)
         async with self._pool.connection() as connection:
-            units = await unit_store.page(connection, query.esp_id, after, query.limit)
+            units = await actuators.page(connection, query.esp_id, after, query.limit)
         more = len(units) == query.limit
         return ActuatorsPage(
             items=[self._view(unit) for unit in units],
@@ -74,7 +62,7 @@ class RegistryApi:
     async def read(self, request: ActuatorKey, caller: Caller) -> Actuator:
         """One actuator."""
         async with self._pool.connection() as connection:
-            unit = await unit_store.read(connection, request.esp_id, request.gpio)
+            unit = await actuators.read(connection, request.esp_id, request.gpio)
         if unit is None:
             raise _unknown(request)
         return self._view(unit)
@@ -85,16 +73,16 @@ class RegistryApi:
         if request.gpio in request.settings.interlocks:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "an actuator cannot lock itself", "interlocks")
         async with self._pool.connection() as connection:
-            await unit_store.put_settings(connection, request.esp_id, request.gpio, device.kaiser_id, request.settings)
+            await actuators.put_settings(connection, request.esp_id, request.gpio, device.kaiser_id, request.settings)
         return await self.read(request, caller)
 
     async def delete(self, request: ActuatorKey, caller: Caller) -> Nothing:
         """Remove an actuator; its history stays. 409 while a command is open."""
         async with self._pool.connection() as connection:
-            units = await unit_store.lock(connection, [(request.esp_id, request.gpio)])
+            units = await actuators.lock(connection, [(request.esp_id, request.gpio)])
             if any(unit.open for unit in units.values()):
                 raise RpcError(409, Code.PERMISSION_DENIED, "a command of this actuator is still open", "gpio")
-            if not await unit_store.delete(connection, request.esp_id, request.gpio):
+            if not await actuators.delete(connection, request.esp_id, request.gpio):
                 raise _unknown(request)
         return Nothing()
 
@@ -104,7 +92,7 @@ class RegistryApi:
         start = time_of(query.from_ms) if query.from_ms is not None else min(end, self._clock()) - _DAY
         before = _to_position(query.cursor)
         async with self._pool.connection() as connection:
-            rows = await history_store.page(connection, query.esp_id, query.gpio, start, end, before, query.limit)
+            rows = await history.page(connection, query.esp_id, query.gpio, start, end, before, query.limit)
         more = len(rows) == query.limit
         last, key = rows[-1] if rows else (None, "")
         return HistoryPage(
@@ -115,7 +103,7 @@ class RegistryApi:
     async def config_items(self, request: DeviceId, caller: Caller) -> DeviceConfig:
         """The actuators part of a device's configuration, for health's push."""
         async with self._pool.connection() as connection:
-            units = await unit_store.page(connection, request.esp_id, None, _ALL_OF_A_DEVICE)
+            units = await actuators.page(connection, request.esp_id, None, _ALL_OF_A_DEVICE)
         return DeviceConfig(config_id="", actuators=[_to_item(unit) for unit in units if unit.registered])
 
     def _view(self, unit: Unit) -> Actuator:

@@ -1,0 +1,1 @@
+"""Messages in: what devices say about their actuators."""

@@ -1,0 +1,1 @@
+"""Decisions about commands and stops, pure: time is an argument, nothing waits."""
