@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi
-from kaiser_actuator.api.registry import RegistryApi
+from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.sweep import DueSweep
@@ -21,7 +21,7 @@ from kaiser_common.bus import Bus, BusUnavailable, connect
 from kaiser_common.database import UNAVAILABLE, open_pool
 from kaiser_common.declare import apply
 from kaiser_common.pull import Delivery
-from kaiser_common.rpc import Caller, Nothing, RpcError, call, serve
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
 from kaiser_common.schemas.api.actuators import (
     ActuatorKey,
     ActuatorSettings,
@@ -67,7 +67,7 @@ class Life:
         self.clears = Clears(pool, self.stops, self.ledger, self.devices, self.now_ms)
         self.inbox = ActuatorMessages(pool, bus, self.stops, self.ledger, self.clears, TIMEOUT, self.clock)
         self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock)
-        self.registry = RegistryApi(pool, self.devices, self.stops, self.clock)
+        self.registry = ActuatorRegistryApi(pool, self.devices, self.stops, self.clock)
         self.emergency = EmergencyApi(bus, self.stops, self.ledger, self.clears, self.now_ms, wait_s=0.0)
         self.sweep = DueSweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock, self._heard)
         self.heard_up_to: datetime | None = None
@@ -848,7 +848,11 @@ async def test_a_clear_is_503_while_the_database_only_reads_and_the_stop_stays(l
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     before = len(await life.outbox())
     read_only("on")
-    async with serve(life.bus, "actuator", life.emergency.methods(), unavailable=UNAVAILABLE):
+    methods = {
+        "clear_emergency": Method(ClearEmergency, life.emergency.clear),
+        "emergencies": Method(Nothing, life.emergency.list_stops),
+    }
+    async with serve(life.bus, "actuator", methods, unavailable=UNAVAILABLE):
         request = ClearEmergency(esp_id="ESP_A", reason="dry")
         assert await refusal(call(life.bus, "actuator", "clear_emergency", request, Emergencies, caller=ADA)) == (
             503,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from kaiser_actuator.api.registry import RegistryApi
+from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_common.database import open_pool
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.actuators import ActuatorsQuery, HistoryQuery
@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 async def registry(database):
     async with open_pool(CommonSettings(database_url=database), "test") as pool:
-        yield RegistryApi(pool, {}, {}, lambda: NOW)
+        yield ActuatorRegistryApi(pool, {}, {}, lambda: NOW)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from kaiser_actuator.domain.admission import (
     expiry_of,
     value_of,
 )
-from kaiser_actuator.domain.commands import Answer, CommandRecord
+from kaiser_actuator.domain.commands import CommandAnswer, CommandRecord
 from kaiser_actuator.domain.emergencies import covering, covers, key_of, of_device, target_of_alert
 from kaiser_actuator.domain.unit import (
     GUARD_GRACE,
@@ -61,8 +61,10 @@ def unit(*open_commands: CommandRecord, **fields) -> Unit:
     return Unit("ESP_A", 5, "god", registered=True, open=open_commands, **fields)
 
 
-def answer(success: bool = True, name: str = "ON", command_id: str | None = "c1", seconds: float = 2.0) -> Answer:
-    return Answer(name, success, command_id, "done" if success else "no water", at(seconds))
+def answer(
+    success: bool = True, name: str = "ON", command_id: str | None = "c1", seconds: float = 2.0
+) -> CommandAnswer:
+    return CommandAnswer(name, success, command_id, "done" if success else "no water", at(seconds))
 
 
 def stop(esp_id: str | None = None, gpio: int | None = None, raised_at: int = 0) -> Emergency:
@@ -354,7 +356,7 @@ def test_no_sequence_leaves_a_command_open_for_ever_or_a_stopped_actuator_switch
         elif what == "sent":
             one = on_sent(one, some_id, now)
         elif what in ("answer", "refusal", "anonymous"):
-            said = Answer("ON", what != "refusal", None if what == "anonymous" else some_id, None, now)
+            said = CommandAnswer("ON", what != "refusal", None if what == "anonymous" else some_id, None, now)
             one, _ = on_answer(one, said)
         elif what == "status":
             one = on_status(one, which > 1 and not stopped, 1.0, None, now)

@@ -13,7 +13,7 @@ from kaiser_common.topics import Kind
 from kaiser_health.domain.downlink import check_command, check_size, config_payload
 from kaiser_health.domain.outbox import payload_of, topic_of
 from kaiser_health.domain.presence import has_rebooted
-from kaiser_health.domain.pushes import Answer, Push, answered, match, overdue, supersedes
+from kaiser_health.domain.pushes import DeviceAnswer, Push, answered, match, overdue, supersedes
 from pydantic import ValidationError
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,8 +28,8 @@ CONFIG = config_payload(
 PUSH = Push("p1", "ESP_A", "god", "config", CONFIG, "pending", 1, T0 + 10 * S, T0)
 
 
-def said(scope: str, state: str, push_id: str | None = "p1", message: str | None = None) -> Answer:
-    return Answer("ESP_A", "config", state, push_id, message, (), T0 + S, scope)
+def said(scope: str, state: str, push_id: str | None = "p1", message: str | None = None) -> DeviceAnswer:
+    return DeviceAnswer("ESP_A", "config", state, push_id, message, (), T0 + S, scope)
 
 
 def nulls_in(value: object) -> bool:

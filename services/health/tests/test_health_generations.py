@@ -26,7 +26,7 @@ from kaiser_common.schemas.api.devices import (
 from kaiser_common.schemas.device import ActuatorItem, SensorItem
 from kaiser_common.settings import CommonSettings
 from kaiser_health.api.pushes import DeviceApi
-from kaiser_health.api.registry import RegistryApi
+from kaiser_health.api.registry import DeviceRegistryApi
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
@@ -44,7 +44,7 @@ class Site:
         self.now = START
         self.bus = bus
         self._parts = pool, bus, bucket, settings
-        self.api = RegistryApi(pool, bus, bucket, lambda: self.now)
+        self.api = DeviceRegistryApi(pool, bus, bucket, lambda: self.now)
         self.devices = DeviceApi(pool, bus, settings, lambda: self.now)
         self._sequence = 0
         self.restart()

@@ -32,7 +32,7 @@ from kaiser_common.schemas.device import DeviceRecord, SensorItem
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import DEVICES_BUCKET
 from kaiser_health.api.pushes import DeviceApi
-from kaiser_health.api.registry import RegistryApi
+from kaiser_health.api.registry import DeviceRegistryApi
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.jobs.retention import drop_old
 from kaiser_health.jobs.sweep import LateSweep
@@ -52,7 +52,7 @@ class Life:
         self.bus = bus
         self.messages = DeviceMessages(pool, bus, bucket, settings, lambda: self.now)
         self.late = LateSweep(pool, bus, bucket, settings, lambda: self.now)
-        self.api = RegistryApi(pool, bus, bucket, lambda: self.now)
+        self.api = DeviceRegistryApi(pool, bus, bucket, lambda: self.now)
         self.devices = DeviceApi(pool, bus, settings, lambda: self.now)
         self._sequence = 0
 

@@ -16,7 +16,7 @@ from kaiser_health.domain.device_codes import meaning
 from kaiser_health.domain.downlink import check_command, check_size, config_payload
 from kaiser_health.domain.pending import PendingLimit
 from kaiser_health.domain.presence import has_rebooted, late_before, new_pending, will_counts
-from kaiser_health.domain.pushes import Answer, Push, answered, config_state, match, overdue, superseded
+from kaiser_health.domain.pushes import DeviceAnswer, Push, answered, config_state, match, overdue, superseded
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 S = timedelta(seconds=1)
@@ -187,7 +187,7 @@ def test_the_rate_of_new_pending_devices_is_bounded_by_the_minute():
 
 
 PUSH = Push("p1", "ESP_A", "god", "config", {}, "pending", 1, T0 + 10 * S, T0)
-ANSWER = Answer("ESP_A", "config", "applied", None, "ok", (), T0 + S)
+ANSWER = DeviceAnswer("ESP_A", "config", "applied", None, "ok", (), T0 + S)
 
 
 def test_a_config_is_sent_three_times_and_then_timed_out():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kaiser_common.schemas.api.rules import RuleSettings
 from kaiser_logic.domain.conditions import View, all_of, any_of, evaluate, negated
 from kaiser_logic.domain.engine import Firing
-from kaiser_logic.domain.readings import Reading, Readings
+from kaiser_logic.domain.readings import Readings, RuleInput
 
 NOTIFY = {"type": "notification", "message": "m"}
 SENSOR = {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "temperature"}
@@ -37,7 +37,7 @@ class Bench:
 
     def read(self, at_s: float, value: float | None, quality: str = "good", gpio: int = 4) -> bool | None:
         ms = int(at_s * 1000)
-        self.view.readings.note(Reading("ESP_A", gpio, "temperature", ms, value, quality), ms)
+        self.view.readings.note(RuleInput("ESP_A", gpio, "temperature", ms, value, quality), ms)
         return self.at(at_s)
 
     def at(self, at_s: float) -> bool | None:
@@ -86,10 +86,10 @@ def test_without_a_usable_reading_nothing_is_known():
 
 def test_a_sensor_of_another_type_at_the_same_pin_does_not_count():
     bench = Bench(threshold("<"))
-    bench.view.readings.note(Reading("ESP_A", 4, "humidity", 1000, 20, "good"), 1000)
+    bench.view.readings.note(RuleInput("ESP_A", 4, "humidity", 1000, 20, "good"), 1000)
     assert bench.at(1) is None
     any_type = Bench({**threshold("<"), "sensor_type": None})
-    any_type.view.readings.note(Reading("ESP_A", 4, "humidity", 1000, 20, "good"), 1000)
+    any_type.view.readings.note(RuleInput("ESP_A", 4, "humidity", 1000, 20, "good"), 1000)
     assert any_type.at(1) is True
 
 
@@ -102,9 +102,9 @@ def test_types_are_compared_without_regard_to_case():
 def test_an_alias_of_a_sensor_type_is_as_good_as_the_type(make_rule, make_engine, named, measured):
     condition = {"type": "sensor", "esp_id": "ESP_A", "gpio": 34, "sensor_type": named, "operator": "<", "value": 5}
     engine = make_engine(make_rule(conditions=[condition]))
-    _, effects = engine.on_reading(Reading("ESP_A", 34, "ec", 1, 4.0, "good", 1), 1)
+    _, effects = engine.on_reading(RuleInput("ESP_A", 34, "ec", 1, 4.0, "good", 1), 1)
     assert effects == []
-    _, effects = engine.on_reading(Reading("ESP_A", 34, measured, 1, 4.0, "good", 2), 1)
+    _, effects = engine.on_reading(RuleInput("ESP_A", 34, measured, 1, 4.0, "good", 2), 1)
     assert [type(effect) for effect in effects] == [Firing]
 
 
@@ -244,7 +244,7 @@ def test_a_condition_without_an_address_says_that_it_meets_several_probes(make_e
     )
     engine = make_engine(any_probe, one_probe)
     for number, (address, value) in enumerate((("28AA0102030405C1", 20.0), ("28AA0102030405C2", 61.5)), 1):
-        reading = Reading("ESP_A", 4, "ds18b20", number, value, "good", number, address, number)
+        reading = RuleInput("ESP_A", 4, "ds18b20", number, value, "good", number, address, number)
         engine.on_reading(reading, number)
     reports = {
         rule.name: evaluate(rule.conditions, {}, engine.view, 3, explain=True).reports[0].detail

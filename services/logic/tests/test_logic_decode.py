@@ -5,7 +5,7 @@ import json
 import pytest
 from kaiser_common.pull import Delivery
 from kaiser_logic.domain.decode import readings_of
-from kaiser_logic.domain.readings import Reading
+from kaiser_logic.domain.readings import RuleInput
 
 
 def event(esp_id: str, value: float, **more) -> bytes:
@@ -25,8 +25,8 @@ def every(_: str) -> bool:
 def test_a_line_is_a_reading_with_the_seq_of_its_place():
     lines = (event("ESP_A", 1.0), event("ESP_B", 2.0, address="48", quality="good", received_at=5, device_ts=6, new=1))
     assert list(readings_of(pack(*lines), every)) == [
-        Reading("ESP_A", 4, "ph", 1_795_000_000_123, 1.0, "unknown", 28672),
-        Reading("ESP_B", 4, "ph", 1_795_000_000_123, 2.0, "good", 28673, "48", 5, 6),
+        RuleInput("ESP_A", 4, "ph", 1_795_000_000_123, 1.0, "unknown", 28672),
+        RuleInput("ESP_B", 4, "ph", 1_795_000_000_123, 2.0, "good", 28673, "48", 5, 6),
     ]
 
 

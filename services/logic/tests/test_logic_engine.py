@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_logic.domain.engine import Engine, Firing, Suppressed
-from kaiser_logic.domain.readings import ACTUATOR, Reading, Readings
+from kaiser_logic.domain.readings import ACTUATOR, Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import from_json, to_json
 
@@ -27,7 +27,7 @@ class Clock:
     def read(self, value: float | None, quality: str = "good", esp_id: str = "ESP_A", ts_s: float | None = None) -> str:
         self.seq += 1
         ts = int((self.now_s if ts_s is None else ts_s) * 1000)
-        reading = Reading(esp_id, 34, "soil_moisture", ts, value, quality, self.seq)
+        reading = RuleInput(esp_id, 34, "soil_moisture", ts, value, quality, self.seq)
         verdict, effects = self.engine.on_reading(reading, int(self.now_s * 1000))
         self._take(effects)
         return verdict
@@ -271,21 +271,21 @@ def test_a_rule_does_not_fire_again_before_its_last_execution_has_ended(clock, m
 def test_an_actuators_state_is_a_sensor_of_type_actuator(clock, make_rule):
     on = {"type": "sensor", "esp_id": "ESP_B", "gpio": 25, "sensor_type": "actuator", "operator": ">", "value": 0}
     c = clock(make_rule(conditions=[{**on, "for_s": 600}], actions=[OFF]))
-    verdict, _ = c.engine.on_reading(Reading("ESP_B", 25, ACTUATOR, 0, 1.0, "good", 1), 0)
+    verdict, _ = c.engine.on_reading(RuleInput("ESP_B", 25, ACTUATOR, 0, 1.0, "good", 1), 0)
     c.until(700)
     assert (verdict, c.log) == ("taken", [(600, "water", "fired")])
 
 
 def test_at_start_every_rule_is_evaluated_once_with_the_latest_values(make_engine, make_rule):
     engine = make_engine(make_rule(), make_rule("other", conditions=[_of("ESP_X")]), start=False)
-    newest = Reading("ESP_A", 34, "soil_moisture", 900_000, 20.0, "good")
+    newest = RuleInput("ESP_A", 34, "soil_moisture", 900_000, 20.0, "good")
     assert engine.view.readings.recall(newest, 1_000_000, 600_000) == "taken"
     assert [effect.rule.name for effect in engine.start(1_000_000)] == ["water"]
 
 
 def test_at_start_a_value_that_is_too_old_is_not_known(make_engine, make_rule):
     engine = make_engine(make_rule(), start=False)
-    engine.view.readings.recall(Reading("ESP_A", 34, "soil_moisture", 100_000, 20.0, "good"), 1_000_000, 600_000)
+    engine.view.readings.recall(RuleInput("ESP_A", 34, "soil_moisture", 100_000, 20.0, "good"), 1_000_000, 600_000)
     assert engine.start(1_000_000) == []
 
 
@@ -468,6 +468,6 @@ def test_the_cost_of_a_reading_does_not_grow_with_unrelated_rules(make_engine, m
     rules = [make_rule(f"r{number}", conditions=[_of(f"ESP_{number}")], actions=[TELL]) for number in range(1000)]
     engine = make_engine(*rules)
     evaluated.clear()
-    engine.on_reading(Reading("ESP_7", 34, "x", 1, 40.0, "good", 1), 1)
-    engine.on_reading(Reading("ESP_UNNAMED", 34, "x", 1, 40.0, "good", 2), 1)
+    engine.on_reading(RuleInput("ESP_7", 34, "x", 1, 40.0, "good", 1), 1)
+    engine.on_reading(RuleInput("ESP_UNNAMED", 34, "x", 1, 40.0, "good", 2), 1)
     assert len(evaluated) == 1

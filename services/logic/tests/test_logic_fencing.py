@@ -11,7 +11,7 @@ from kaiser_common.rpc import RpcError
 from kaiser_common.settings import CommonSettings
 from kaiser_logic.domain.state import RuleState, from_json, to_json
 from kaiser_logic.handlers import methods
-from kaiser_logic.jobs.evaluation import Evaluation
+from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.publish.events import Telling
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
@@ -113,7 +113,7 @@ async def evaluate(stack: AsyncExitStack, world: World) -> None:
         tasks.create_task(book.keep())
         tasks.create_task(telling.run())
         await book.ready()
-        await Evaluation(bus, pool, book, telling, webhooks, settings, methods).evaluate()
+        await EvaluationHolder(bus, pool, book, telling, webhooks, settings, methods).evaluate()
 
 
 async def is_served(world: World) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 from kaiser_logic.domain.lags import Lags
-from kaiser_logic.domain.readings import Reading, Readings
+from kaiser_logic.domain.readings import Readings, RuleInput
 
 NOW = 1_800_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000
@@ -10,7 +10,7 @@ PLACE = ("ESP_A", 4)
 
 
 def reading(value=20.0, *, ts=NOW, received_at=NOW, quality="good", address="", device_ts=None):
-    return Reading(*PLACE, "ds18b20", ts, value, quality, 1, address, received_at, device_ts)
+    return RuleInput(*PLACE, "ds18b20", ts, value, quality, 1, address, received_at, device_ts)
 
 
 @pytest.fixture

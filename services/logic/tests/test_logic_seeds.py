@@ -2,7 +2,7 @@
 
 from kaiser_common.schemas.api.actuators import Actuator, ActuatorsPage
 from kaiser_common.schemas.api.sensors import ReadingsPage
-from kaiser_logic.domain.readings import ACTUATOR, Reading
+from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 from kaiser_logic.store import latest
 
 NOW = 1_767_225_600_000
@@ -31,6 +31,6 @@ async def test_the_state_of_an_actuator_that_is_not_known_is_no_reading(monkeypa
 
     monkeypatch.setattr(latest, "call", answer)
     assert await latest.latest(None, ["ESP_A"]) == [
-        Reading("ESP_A", 4, ACTUATOR, NOW, 1.0, "good"),
-        Reading("ESP_A", 5, ACTUATOR, NOW, 0.0, "good"),
+        RuleInput("ESP_A", 4, ACTUATOR, NOW, 1.0, "good"),
+        RuleInput("ESP_A", 5, ACTUATOR, NOW, 0.0, "good"),
     ], "one that was stopped, or whose device was away, is not off"

@@ -14,12 +14,12 @@ from kaiser_gateway.domain.conflation import Outlet, Overfull
 from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter, topic_matches
 from kaiser_gateway.domain.frames import Event, events_of
-from kaiser_gateway.domain.limits import Bucket, Limiter
+from kaiser_gateway.domain.limits import Limiter, TokenBucket
 from kaiser_gateway.domain.messages import BadMessage, Ping, Resume, Subscribe, Unsubscribe, parse
 from kaiser_gateway.domain.signing_in import SignInLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
 from kaiser_gateway.http import problems
-from kaiser_gateway.ws.replay import Kept, gap
+from kaiser_gateway.ws.replay import KeptEvents, gap
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
@@ -238,14 +238,14 @@ def test_no_text_breaks_the_decoder(text):
 @pytest.mark.parametrize(
     ("after", "kept", "expected"),
     [
-        (10 * 4096 + 3, Kept(1, 20), (10 * 4096 + 4, 0)),
-        (20 * 4096 + 4095, Kept(1, 20), (21 * 4096, 0)),
-        (3 * 4096, Kept(8, 20), (8 * 4096, 4)),
-        (7 * 4096 + 5, Kept(8, 20), (8 * 4096, 0)),
-        (99 * 4096, Kept(1, 20), (4096, 0)),
-        (0, Kept(1, 0), (4096, 0)),
-        (5 * 4096, Kept(11, 10), (11 * 4096, 5)),
-        (47_110, Kept(40_000, 50_000), (40_000 * 4096, 39_988)),  # a stream sequence, of a version before packs
+        (10 * 4096 + 3, KeptEvents(1, 20), (10 * 4096 + 4, 0)),
+        (20 * 4096 + 4095, KeptEvents(1, 20), (21 * 4096, 0)),
+        (3 * 4096, KeptEvents(8, 20), (8 * 4096, 4)),
+        (7 * 4096 + 5, KeptEvents(8, 20), (8 * 4096, 0)),
+        (99 * 4096, KeptEvents(1, 20), (4096, 0)),
+        (0, KeptEvents(1, 0), (4096, 0)),
+        (5 * 4096, KeptEvents(11, 10), (11 * 4096, 5)),
+        (47_110, KeptEvents(40_000, 50_000), (40_000 * 4096, 39_988)),  # a stream sequence, of a version before packs
     ],
 )
 def test_a_resume_tells_its_gap(after, kept, expected):
@@ -279,7 +279,7 @@ def test_an_expired_foreign_or_broken_token_is_refused(token, now):
 
 
 def test_a_bucket_refills_with_time():
-    bucket = Bucket.full(2.0, 0.0)
+    bucket = TokenBucket.full(2.0, 0.0)
     assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
     assert bucket.wait_s(0.0) == pytest.approx(0.5)
     assert bucket.take(0.5)

@@ -16,7 +16,7 @@ UNREACHABLE: tuple[type[Exception], ...] = (*UNAVAILABLE, NatsError)
 """Exceptions of an RPC method that mean that the database or NATS is away: the caller gets a 503."""
 
 
-class Connections(NamedTuple):
+class OpenConnections(NamedTuple):
     """Open connections."""
 
     bus: Bus
@@ -26,7 +26,7 @@ class Connections(NamedTuple):
 @asynccontextmanager
 async def connections(
     service: Service, settings: CommonSettings, *, database_within_s: float = 2.0, with_schema: bool = True
-) -> AsyncIterator[Connections]:
+) -> AsyncIterator[OpenConnections]:
     """Connect to NATS and the database, and answer for the service's status while the block runs.
 
     NATS away: this waits for it. Database away: taking a connection raises PoolTimeout after `database_within_s`; with
@@ -41,4 +41,4 @@ async def connections(
         service.check("database", lambda: ping(pool))
         if with_schema:
             await wait_for_schema(pool, service.name)
-        yield Connections(bus, pool)
+        yield OpenConnections(bus, pool)

@@ -22,7 +22,7 @@ from kaiser_common.schemas.device import DeviceRecord
 
 from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi
-from kaiser_actuator.api.registry import RegistryApi
+from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.clock import now_ms, utc_now
 from kaiser_actuator.settings import ActuatorServiceSettings
@@ -46,7 +46,7 @@ def methods(
     timeout = timedelta(seconds=settings.command_timeout_s)
     emergencies = EmergencyApi(bus, stops, ledger, clears, now_ms)
     commands = CommandApi(pool, bus, devices, stops, timeout, settings.commands_per_minute, utc_now)
-    registry = RegistryApi(pool, devices, stops, utc_now)
+    registry = ActuatorRegistryApi(pool, devices, stops, utc_now)
     return {
         "emergency_stop": Method(EmergencyStop, emergencies.stop, least="operator"),
         "clear_emergency": Method(ClearEmergency, emergencies.clear, least="operator"),

@@ -12,7 +12,7 @@ from kaiser_actuator.domain.commands import CommandRecord
 from kaiser_actuator.domain.unit import Unit, on_dispatched
 from kaiser_actuator.store import Connection, actuators, history
 from kaiser_actuator.store.actuators import Key
-from kaiser_actuator.store.history import Entry
+from kaiser_actuator.store.history import HistoryEntry
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Step:
 
     before: Mapping[Key, Unit]
     units: dict[Key, Unit] = field(init=False)
-    history: list[Entry] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
     events: list[Outgoing] = field(default_factory=list)
     outbox: list[Outgoing] = field(default_factory=list)
 
@@ -59,9 +59,9 @@ async def conclude(connection: Connection, bus: Bus, step: Step, now: datetime, 
     await bus.publish_batch(step.events)
 
 
-def command_entry(command: CommandRecord, at: datetime) -> Entry:
+def command_entry(command: CommandRecord, at: datetime) -> HistoryEntry:
     """A line of history that says how a command stands."""
-    return Entry(
+    return HistoryEntry(
         truncated(at),
         command.esp_id,
         command.gpio,

@@ -20,7 +20,7 @@ from kaiser_common.schemas.api.devices import (
 )
 
 from kaiser_health.api.pushes import DeviceApi
-from kaiser_health.api.registry import RegistryApi
+from kaiser_health.api.registry import DeviceRegistryApi
 from kaiser_health.domain.decode import Clock
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store.bucket import DevicesBucket
@@ -30,7 +30,7 @@ def methods(
     pool: DatabasePool, bus: Bus, bucket: DevicesBucket, settings: HealthSettings, clock: Clock
 ) -> dict[str, Method[Any, Any]]:
     """By the name of the method."""
-    registry = RegistryApi(pool, bus, bucket, clock)
+    registry = DeviceRegistryApi(pool, bus, bucket, clock)
     pushes = DeviceApi(pool, bus, settings, clock)
     return {
         "register": Method(RegisterDevice, registry.register, least="operator"),

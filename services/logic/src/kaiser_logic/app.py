@@ -12,7 +12,7 @@ from kaiser_common.wiring import connections
 
 from kaiser_logic.consumers.executions import ExecutionMessages
 from kaiser_logic.handlers import methods
-from kaiser_logic.jobs.evaluation import Evaluation
+from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.jobs.retention import keep_retention
 from kaiser_logic.publish.events import Telling
 from kaiser_logic.publish.webhooks import Webhooks
@@ -36,7 +36,7 @@ async def work(service: Service, settings: LogicSettings) -> None:
         Webhooks.open(hosts, settings.logic_webhook_timeout_s, networks) as webhooks,
     ):
         rules, telling = RuleBook(bus), Telling(bus)
-        evaluation = Evaluation(bus, pool, rules, telling, webhooks, settings, methods)
+        evaluation = EvaluationHolder(bus, pool, rules, telling, webhooks, settings, methods)
         async with beside(
             rules=rules.keep(),
             events=telling.run(),

@@ -9,7 +9,7 @@ from kaiser_common.outside import DeadLetters, take
 from kaiser_common.rpc import serve
 from kaiser_common.service import Service, run
 from kaiser_common.subjects import SIMULATOR, SIMULATOR_LEASE_BUCKET
-from kaiser_common.wiring import UNREACHABLE, Connections, connections
+from kaiser_common.wiring import UNREACHABLE, OpenConnections, connections
 
 from kaiser_simulator.consumers.downlinks import MockDownlinks
 from kaiser_simulator.domain.world import World
@@ -36,7 +36,7 @@ async def work(service: Service, settings: SimulatorSettings) -> None:
         await leader(service, lease, lambda stop: simulate(service, settings, opened, stop))
 
 
-async def simulate(service: Service, settings: SimulatorSettings, opened: Connections, stop: asyncio.Event) -> None:
+async def simulate(service: Service, settings: SimulatorSettings, opened: OpenConnections, stop: asyncio.Event) -> None:
     """Load the mocks from the table, then let them live, receive messages and be asked about."""
     bus, pool = opened
     sender, world = Sender(bus), World(installed_patterns(), bus.message_id())

@@ -33,7 +33,7 @@ _ALL_OF_A_DEVICE = 64
 _LONGEST_GPIO = 3
 
 
-class RegistryApi:
+class ActuatorRegistryApi:
     """The handlers; each is one transaction, so being killed leaves it done or not done."""
 
     def __init__(

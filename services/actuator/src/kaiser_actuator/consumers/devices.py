@@ -14,8 +14,8 @@ from kaiser_common.schemas.api.actuators import Emergency
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
-from kaiser_actuator.domain.commands import Answer
-from kaiser_actuator.domain.decode import Batch, Message, Sent, decode, time_of
+from kaiser_actuator.domain.commands import CommandAnswer
+from kaiser_actuator.domain.decode import ActuatorBatch, Message, Sent, decode, time_of
 from kaiser_actuator.domain.emergencies import (
     BY_DEVICE,
     CLEAR_REFUSED,
@@ -32,7 +32,7 @@ from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import Connection, actuators, emergencies
 from kaiser_actuator.store.actuators import Key
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
-from kaiser_actuator.store.history import Entry
+from kaiser_actuator.store.history import HistoryEntry
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ class ActuatorMessages:
         await self._take_answers(batch)
         return batch.unreadable
 
-    async def _take_answers(self, batch: Batch) -> None:
+    async def _take_answers(self, batch: ActuatorBatch) -> None:
         """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is
         switched off pin by pin. A replayed message says nothing of now."""
         said: dict[str, tuple[int, int]] = {}
@@ -157,7 +157,7 @@ class ActuatorMessages:
         stop = await self._stops.raise_(stop)
         await self._ledger.record(stop)
 
-    async def _begin(self, connection: Connection, batch: Batch, now: datetime) -> Step:
+    async def _begin(self, connection: Connection, batch: ActuatorBatch, now: datetime) -> Step:
         """Lock and read the actuators that are spoken of; those that nobody registered are noted and told once.
 
         A command is on its way before its transaction ends: what is said of it waits here for the lock until then.
@@ -202,7 +202,7 @@ class ActuatorMessages:
             case ActuatorAlert():
                 _apply_alert(message, step, key)
 
-    async def _stop_again(self, batch: Batch) -> None:
+    async def _stop_again(self, batch: ActuatorBatch) -> None:
         """An actuator that is on although it is stopped is told again, and a person is told."""
         defiant: dict[Key, ActuatorStatus] = {}
         for message, _ in batch.messages:
@@ -233,7 +233,7 @@ def _apply_status(status: ActuatorStatus, step: Step, key: str) -> None:
     step.units[unit.key] = on_status(unit, status.state, status.value, status.error, time_of(status.received_at))
     step.events.append(outgoing.status_event(status))
     step.history.append(
-        Entry(
+        HistoryEntry(
             time_of(status.ts),
             status.esp_id,
             status.gpio,
@@ -249,7 +249,7 @@ def _apply_status(status: ActuatorStatus, step: Step, key: str) -> None:
 
 def _apply_response(response: ActuatorResponse, step: Step, key: str) -> None:
     unit = step.units[_key(response)]
-    answer = Answer(
+    answer = CommandAnswer(
         response.command,
         response.success,
         response.correlation_id,
@@ -260,7 +260,7 @@ def _apply_response(response: ActuatorResponse, step: Step, key: str) -> None:
     if ended is None:
         step.events.append(outgoing.unmatched_response_event(response))
     step.history.append(
-        Entry(
+        HistoryEntry(
             time_of(response.ts),
             response.esp_id,
             response.gpio,
@@ -279,7 +279,7 @@ def _apply_alert(alert: ActuatorAlert, step: Step, key: str) -> None:
     metrics.ALERTS.labels(alert.alert_type).inc()
     step.events.append(outgoing.alert_event(alert, critical=alert.alert_type in CRITICAL))
     step.history.append(
-        Entry(
+        HistoryEntry(
             time_of(alert.ts),
             alert.esp_id,
             alert.gpio,

@@ -47,7 +47,7 @@ class CommandRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandAnswer:
     """What a device said about a command."""
 
     command: str
@@ -67,7 +67,7 @@ def sent(command: CommandRecord, at: datetime) -> CommandRecord:
     return replace(command, state="sent", sent_at=at) if command.state == "queued" else command
 
 
-def answered(command: CommandRecord, answer: Answer) -> CommandRecord:
+def answered(command: CommandRecord, answer: CommandAnswer) -> CommandRecord:
     """The device did it, or refused. What has ended stays as it is."""
     if not command.is_open:
         return command
@@ -106,7 +106,7 @@ def expired(command: CommandRecord, now: datetime, timeout: timedelta) -> Comman
     return replace(command, state="expired", state_reason=why, ended_at=now)
 
 
-def match(waiting: Sequence[CommandRecord], answer: Answer) -> CommandRecord | None:
+def match(waiting: Sequence[CommandRecord], answer: CommandAnswer) -> CommandRecord | None:
     """The open command that an answer is for: by its id; without one, the oldest that went out with that name."""
     if answer.correlation_id is not None:
         return next((each for each in waiting if each.is_open and each.command_id == answer.correlation_id), None)

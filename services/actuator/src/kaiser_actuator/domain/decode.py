@@ -35,7 +35,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Batch:
+class ActuatorBatch:
     """What a batch says, in order."""
 
     messages: list[tuple[Message | Sent, int]] = field(default_factory=list)
@@ -44,9 +44,9 @@ class Batch:
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
-def decode(deliveries: Sequence[Delivery]) -> Batch:
+def decode(deliveries: Sequence[Delivery]) -> ActuatorBatch:
     """Read a batch."""
-    batch = Batch()
+    batch = ActuatorBatch()
     for delivery in deliveries:
         tokens = delivery.subject.split(".")
         model = MODELS.get(".".join(tokens[1:3]))

@@ -8,7 +8,7 @@ from functools import partial
 from kaiser_common.schemas.api.actuators import ActuatorSettings
 
 from kaiser_actuator.domain import commands
-from kaiser_actuator.domain.commands import Answer, CommandRecord
+from kaiser_actuator.domain.commands import CommandAnswer, CommandRecord
 
 GUARD_GRACE = timedelta(seconds=5)
 """So long after the end of its duration an actuator may still be reported on."""
@@ -21,7 +21,7 @@ RUNTIME = "max_runtime"
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class DurationGuard:
     """The server's own watch over a duration: if no off is reported between `since` and `due_at`, OFF is sent."""
 
     command_id: str
@@ -44,7 +44,7 @@ class Unit:
     value: float | None = None
     reported_at: datetime | None = None
     last_error: str | None = None
-    guard: Guard | None = None
+    guard: DurationGuard | None = None
     open: tuple[CommandRecord, ...] = ()
     ended: tuple[CommandRecord, ...] = ()
 
@@ -82,7 +82,7 @@ def on_sent(unit: Unit, command_id: str, at: datetime) -> Unit:
     return _within_runtime(replace(after, guard=guard))
 
 
-def on_answer(unit: Unit, answer: Answer) -> tuple[Unit, CommandRecord | None]:
+def on_answer(unit: Unit, answer: CommandAnswer) -> tuple[Unit, CommandRecord | None]:
     """A device answered: the unit, and the command that ended by it. Late or twice: nothing changes."""
     waiting = commands.match(unit.open, answer)
     if waiting is None:
@@ -163,14 +163,14 @@ def _within_runtime(unit: Unit) -> Unit:
     due_at = unit.on_since + timedelta(seconds=unit.settings.max_runtime_s) + GUARD_GRACE
     guard = unit.guard
     if guard is None:
-        return replace(unit, guard=Guard(RUNTIME, unit.on_since, due_at))
+        return replace(unit, guard=DurationGuard(RUNTIME, unit.on_since, due_at))
     if guard.tries == 0 and guard.due_at > due_at:
         return replace(unit, guard=replace(guard, due_at=due_at))
     return unit
 
 
-def _guard_of(command: CommandRecord, since: datetime) -> Guard:
-    return Guard(command.command_id, since, since + timedelta(seconds=command.duration_s) + GUARD_GRACE)
+def _guard_of(command: CommandRecord, since: datetime) -> DurationGuard:
+    return DurationGuard(command.command_id, since, since + timedelta(seconds=command.duration_s) + GUARD_GRACE)
 
 
 def _change(unit: Unit, command_id: str, change: Callable[[CommandRecord], CommandRecord]) -> Unit:

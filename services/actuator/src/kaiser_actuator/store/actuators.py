@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.commands import CommandRecord
-from kaiser_actuator.domain.unit import GUARD_WAITS, Guard, Unit
+from kaiser_actuator.domain.unit import GUARD_WAITS, DurationGuard, Unit
 from kaiser_actuator.store import Connection
 
 Key = tuple[str, int]
@@ -289,7 +289,7 @@ def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Un
         value=value,
         reported_at=reported_at,
         last_error=error,
-        guard=Guard(command_id, since, due, tries) if due is not None else None,
+        guard=DurationGuard(command_id, since, due, tries) if due is not None else None,
         open=tuple(open_commands),
     )
 

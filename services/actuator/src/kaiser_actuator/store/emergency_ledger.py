@@ -17,7 +17,7 @@ from kaiser_actuator.domain.outgoing import to_ms
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import actuators, emergencies, history
-from kaiser_actuator.store.history import Entry
+from kaiser_actuator.store.history import HistoryEntry
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
@@ -155,9 +155,9 @@ def _not_cleared_event(stop: Emergency, text: str, now: datetime) -> Outgoing:
     )
 
 
-def _entry(stop: Emergency, now: datetime, what: str, actor: str, reason: str) -> Entry:
+def _entry(stop: Emergency, now: datetime, what: str, actor: str, reason: str) -> HistoryEntry:
     at = time_of(stop.raised_at) if what == "raised" else time_of(to_ms(now))
-    return Entry(
+    return HistoryEntry(
         at,
         stop.esp_id or "",
         WHOLE_DEVICE_GPIO if stop.gpio is None else stop.gpio,

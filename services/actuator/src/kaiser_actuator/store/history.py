@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from kaiser_actuator.store import Connection
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """A line of history; `key` tells two of one kind at one time apart, so that a repeated message adds nothing."""
 
     time: datetime
@@ -29,12 +29,12 @@ class Entry(NamedTuple):
     actor: str | None = None
 
 
-async def add(connection: Connection, entries: Sequence[Entry]) -> int:
+async def add(connection: Connection, entries: Sequence[HistoryEntry]) -> int:
     """Store entries; how many were new."""
-    return await copy_upsert(connection, "actuator.history", Entry._fields, entries) if entries else 0
+    return await copy_upsert(connection, "actuator.history", HistoryEntry._fields, entries) if entries else 0
 
 
-async def is_new(connection: Connection, entry: Entry) -> bool:
+async def is_new(connection: Connection, entry: HistoryEntry) -> bool:
     """Store an entry; False if it was there."""
     return await add(connection, [entry]) == 1
 

@@ -38,7 +38,7 @@ MOST_PAGE_BYTES = 1_000_000
 _MOCK = "MOCK_"
 
 
-class RegistryApi:
+class DeviceRegistryApi:
     """The handlers; the table first, then the bucket. Killed between: the next start writes the bucket. NATS away
     between: the sweep does."""
 

@@ -6,7 +6,7 @@ import structlog
 from kaiser_common.schemas.device import Intent, ScanResult
 
 from kaiser_health.domain import events
-from kaiser_health.domain.decode import Batch, time_of
+from kaiser_health.domain.decode import DeviceBatch, time_of
 from kaiser_health.domain.downlink import SCAN
 from kaiser_health.domain.pushes import Push, answered, match
 from kaiser_health.publish import DeviceChanges
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 _SCAN_TAKES = timedelta(seconds=60)
 
 
-async def note_answers(connection: Connection, batch: Batch, now: datetime, changes: DeviceChanges) -> None:
+async def note_answers(connection: Connection, batch: DeviceBatch, now: datetime, changes: DeviceChanges) -> None:
     """Store what devices answered; an intent that is for no push becomes an event."""
     changes.events += [events.intent_event(each, now) for each in batch.lifecycle]
     if not batch.answers:

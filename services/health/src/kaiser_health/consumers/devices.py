@@ -15,7 +15,7 @@ from kaiser_health import metrics
 from kaiser_health.consumers.answers import note_answers
 from kaiser_health.consumers.heartbeats import Heartbeats
 from kaiser_health.domain import events
-from kaiser_health.domain.decode import Batch, Clock, decode, time_of
+from kaiser_health.domain.decode import Clock, DeviceBatch, decode, time_of
 from kaiser_health.domain.device_codes import meaning
 from kaiser_health.domain.pending import PendingLimit
 from kaiser_health.domain.presence import Transition, new_pending
@@ -62,7 +62,7 @@ class DeviceMessages:
         return batch.unreadable
 
     async def _note_heard(
-        self, connection: Connection, batch: Batch, now: datetime, changes: DeviceChanges
+        self, connection: Connection, batch: DeviceBatch, now: datetime, changes: DeviceChanges
     ) -> dict[str, Known]:
         """The registered devices among those heard; unknown ones become pending, as far as there is place."""
         if not batch.heard:

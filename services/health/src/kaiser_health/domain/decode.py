@@ -24,7 +24,7 @@ from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
 
 from kaiser_health.domain.downlink import SCAN
-from kaiser_health.domain.pushes import Answer, Push, State
+from kaiser_health.domain.pushes import DeviceAnswer, Push, State
 
 MODELS: dict[str, type[BaseModel]] = {
     Kind.HEARTBEAT.value: Heartbeat,
@@ -44,7 +44,7 @@ MODELS: dict[str, type[BaseModel]] = {
 
 
 @dataclass(slots=True)
-class Batch:
+class DeviceBatch:
     """What a batch of messages says. Times are ingest's receive times.
 
     A device that a message itself names was heard a microsecond after that message's millisecond: so it is later than
@@ -61,7 +61,7 @@ class Batch:
     returned: set[str] = field(default_factory=set)
     """Devices that lost their connection and said something since, both in this batch."""
     errors: list[DeviceError] = field(default_factory=list)
-    answers: list[tuple[Answer, DeviceMessage]] = field(default_factory=list)
+    answers: list[tuple[DeviceAnswer, DeviceMessage]] = field(default_factory=list)
     newcomers: dict[str, str] = field(default_factory=dict)
     """kaiser_id by esp_id of who sent a heartbeat or announced itself."""
     sites: dict[str, str] = field(default_factory=dict)
@@ -69,9 +69,9 @@ class Batch:
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
-def decode(deliveries: Sequence[Delivery]) -> Batch:
+def decode(deliveries: Sequence[Delivery]) -> DeviceBatch:
     """Sort a batch by what it says."""
-    batch = Batch()
+    batch = DeviceBatch()
     for delivery in deliveries:
         kind = ".".join(delivery.subject.split(".", 3)[1:3])
         model = MODELS.get(kind)
@@ -85,7 +85,7 @@ def decode(deliveries: Sequence[Delivery]) -> Batch:
     return batch
 
 
-def _sort(message: BaseModel, batch: Batch) -> None:
+def _sort(message: BaseModel, batch: DeviceBatch) -> None:
     if isinstance(message, AliveDigest):
         for esp_id, at_ms in message.devices.items():
             _hear(batch, esp_id, at_ms)
@@ -121,25 +121,27 @@ def _sort(message: BaseModel, batch: Batch) -> None:
             return
 
 
-def of_intent(intent: Intent) -> Answer | None:
+def of_intent(intent: Intent) -> DeviceAnswer | None:
     """What an intent means for the push that it names: None where that goes on."""
     if intent.outcome not in _FAILED_OUTCOMES:
         return None
     text = ": ".join(part for part in (intent.code, intent.reason) if part) or intent.outcome
-    return Answer(intent.esp_id, None, "failed", intent.correlation_id, text, [], time_of(intent.received_at), "system")
+    return DeviceAnswer(
+        intent.esp_id, None, "failed", intent.correlation_id, text, [], time_of(intent.received_at), "system"
+    )
 
 
 _FAILED_OUTCOMES = frozenset({"rejected", "failed", "expired"})
 
 
-def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -> Answer:
+def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -> DeviceAnswer:
     """What a device's answer means for the push it is for."""
     at = time_of(message.received_at)
     text: str | None
     match message:
         case ScanResult():
             text = f"found {len(message.devices)}: {', '.join(message.devices)}"[:1000]
-            return Answer(message.esp_id, "command", "applied", message.correlation_id, text, [], at, SCAN)
+            return DeviceAnswer(message.esp_id, "command", "applied", message.correlation_id, text, [], at, SCAN)
         case ConfigResponse():
             states: dict[str, State] = {"success": "applied", "partial_success": "partial", "error": "failed"}
             failures = [failure.model_dump(exclude_none=True) for failure in message.failures]
@@ -148,29 +150,31 @@ def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -
             if message.error_code and text is not None:
                 text = f"{message.error_code}: {text}"
             scope = message.type if message.type in ("sensor", "actuator") else "system"
-            return Answer(message.esp_id, "config", states[message.status], push_id, text, failures, at, scope)
+            return DeviceAnswer(message.esp_id, "config", states[message.status], push_id, text, failures, at, scope)
         case ZoneAck():
             state: State = "failed" if message.status in ("error", "failed", "zone_error") else "applied"
             text = message.message or message.status
             push_id = message.correlation_id
             if message.subzone_id is not None:
-                return Answer(message.esp_id, "subzone", state, push_id, text, [], at, message.subzone_id)
+                return DeviceAnswer(message.esp_id, "subzone", state, push_id, text, [], at, message.subzone_id)
             zone_id = message.zone_id if state == "applied" else None
-            return Answer(message.esp_id, "zone", state, push_id, text, [], at, zone_id)
+            return DeviceAnswer(message.esp_id, "zone", state, push_id, text, [], at, zone_id)
         case SystemResponse():
             state = "applied" if message.success else "failed"
             push_id = message.correlation_id
             text = message.error or message.message or message.status
-            return Answer(message.esp_id, "command", state, push_id, text, [], at, message.command, message.details)
+            return DeviceAnswer(
+                message.esp_id, "command", state, push_id, text, [], at, message.command, message.details
+            )
 
 
-def zone_confirmed(push: Push, heartbeat: Heartbeat) -> Answer | None:
+def zone_confirmed(push: Push, heartbeat: Heartbeat) -> DeviceAnswer | None:
     """What a heartbeat says about a zone that was pushed before: generation A does not answer when it leaves one."""
     zone_id = push.payload.get("zone_id") or ""
     if heartbeat.zone_id != zone_id or time_of(heartbeat.received_at) <= push.created_at:
         return None
     text = "confirmed by a heartbeat"
-    return Answer(push.esp_id, "zone", "applied", push.push_id, text, [], time_of(heartbeat.received_at), zone_id)
+    return DeviceAnswer(push.esp_id, "zone", "applied", push.push_id, text, [], time_of(heartbeat.received_at), zone_id)
 
 
 def time_of(at_ms: int) -> datetime:
@@ -181,7 +185,7 @@ def time_of(at_ms: int) -> datetime:
 AFTER_A_WILL = timedelta(microseconds=1)
 
 
-def _hear(batch: Batch, esp_id: str, at_ms: int, later: timedelta = timedelta(0)) -> None:
+def _hear(batch: DeviceBatch, esp_id: str, at_ms: int, later: timedelta = timedelta(0)) -> None:
     at = time_of(at_ms) + later
     if esp_id not in batch.heard or batch.heard[esp_id] < at:
         batch.heard[esp_id] = at

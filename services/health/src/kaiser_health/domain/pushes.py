@@ -34,7 +34,7 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeviceAnswer:
     """What a device said. `push_id` is None where its firmware does not echo it."""
 
     esp_id: str
@@ -51,7 +51,7 @@ class Answer:
     """What the device answered to a command beside whether it was done: its figures, its settings."""
 
 
-def answered(push: Push, answer: Answer) -> Push:
+def answered(push: Push, answer: DeviceAnswer) -> Push:
     """The push after an answer; one that has ended stays as it is.
 
     A configuration that was taken in part fails where the device then says that it could not keep it: generation B says
@@ -133,7 +133,7 @@ def superseded(push: Push, now: datetime) -> Push:
     return replace(push, state="failed", message="superseded by a newer one", ended_at=now)
 
 
-def match(pushes: Iterable[Push], answer: Answer) -> Push | None:
+def match(pushes: Iterable[Push], answer: DeviceAnswer) -> Push | None:
     """The push that an answer is for: by its id, else the newest pending one of this device and kind it can be for."""
     of_device = [push for push in pushes if push.esp_id == answer.esp_id and answer.kind in (None, push.kind)]
     if answer.push_id is not None:

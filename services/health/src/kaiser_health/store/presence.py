@@ -32,7 +32,7 @@ class Beat(NamedTuple):
     """JSON of the firmware's other figures."""
 
 
-class Life(NamedTuple):
+class LifeChange(NamedTuple):
     """A device whose record changes by a heartbeat: it has rebooted, or turned out to be of generation B."""
 
     esp_id: str
@@ -119,7 +119,7 @@ async def adopt_sites(connection: Connection, sites: Mapping[str, str]) -> list[
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Life]:
+async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[LifeChange]:
     """Keep the figures of the newest heartbeat of each device, and every heartbeat in the history.
 
     The devices that have rebooted since the heartbeat before, or turned out to be of generation B. A batch that comes
@@ -161,7 +161,7 @@ def _merged(before: Beat | None, beat: Beat) -> Beat:
     return beat._replace(**{name: value for name, value in before._asdict().items() if getattr(beat, name) is None})
 
 
-async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[Life]:
+async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[LifeChange]:
     """What heartbeats, oldest first, say beside figures; those that came before the last one noted are left out."""
     of_device: dict[str, list[Beat]] = {}
     for beat in ordered:
@@ -186,7 +186,7 @@ async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[L
             boot_id, ip, details = beat.boot_sequence_id or boot_id, beat.wifi_ip or ip, beat.details or details
         rows.append((esp_id, beats[-1].seen_at, boots, boot_id, ip, details))
         if boots or (boot_id is not None and generation != "B"):
-            lives.append(Life(esp_id, boots > 0))
+            lives.append(LifeChange(esp_id, boots > 0))
     if rows:
         await connection.execute(
             """

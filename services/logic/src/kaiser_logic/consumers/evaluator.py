@@ -16,7 +16,7 @@ from kaiser_logic import metrics
 from kaiser_logic.domain.decode import FILTERS, decode, readings_of
 from kaiser_logic.domain.dry_run import dry_run
 from kaiser_logic.domain.engine import Effect, Engine
-from kaiser_logic.domain.readings import Reading, Readings
+from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.jobs.executor import Executor, ExecutorLimits
@@ -176,11 +176,11 @@ class Evaluator:
             message = decode(delivery)
             if isinstance(message, ActuatorResponseEvent):
                 self._commands.note(message)
-            elif isinstance(message, Reading):
+            elif isinstance(message, RuleInput):
                 self._on_reading(message)
         self._wake_in_time()
 
-    def _on_reading(self, reading: Reading) -> None:
+    def _on_reading(self, reading: RuleInput) -> None:
         verdict, effects = self.engine.on_reading(reading, now_ms())
         metrics.READINGS.labels(verdict).inc()
         self._act(effects)

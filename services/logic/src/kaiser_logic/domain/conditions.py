@@ -18,12 +18,12 @@ from kaiser_common.schemas.api.rules import (
 )
 
 from kaiser_logic.domain.readings import Newest, Readings
-from kaiser_logic.domain.state import Memory
+from kaiser_logic.domain.state import ConditionMemory
 from kaiser_logic.domain.windows import contains, look_again_at
 
 Known = bool | None
 
-_NOTHING = Memory()
+_NOTHING = ConditionMemory()
 
 ALWAYS_MS = 2**63
 """Longer than any age of a value."""
@@ -46,7 +46,7 @@ class Evaluation:
     """The result, what to remember, when to look again without a reading (ms), and why (where asked for)."""
 
     result: Known = None
-    memory: dict[str, Memory] = field(default_factory=dict)
+    memory: dict[str, ConditionMemory] = field(default_factory=dict)
     wake_at: int | None = None
     reports: list[ConditionReport] = field(default_factory=list)
 
@@ -57,7 +57,12 @@ class Evaluation:
 
 
 def evaluate(
-    conditions: Sequence[Condition], past: Mapping[str, Memory], view: View, now_ms: int, *, explain: bool = False
+    conditions: Sequence[Condition],
+    past: Mapping[str, ConditionMemory],
+    view: View,
+    now_ms: int,
+    *,
+    explain: bool = False,
 ) -> Evaluation:
     """Evaluate all conditions, each with what it remembers from the last time."""
     found = Evaluation()
@@ -121,7 +126,7 @@ def crossed(condition: Hysteresis, value: float, on: bool) -> bool:
 def _evaluate(
     condition: Condition,
     path: str,
-    past: Mapping[str, Memory],
+    past: Mapping[str, ConditionMemory],
     view: View,
     now_ms: int,
     found: Evaluation,
@@ -174,7 +179,7 @@ def _evaluate(
     if condition.for_s:
         result, since, held = _held(result, since, int(condition.for_s * 1000), now_ms, found)
         detail += held
-    new = Memory(on, since, watched)
+    new = ConditionMemory(on, since, watched)
     if new != _NOTHING:
         found.memory[path] = new
     if explain:

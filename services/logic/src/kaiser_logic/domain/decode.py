@@ -9,7 +9,7 @@ from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
 from pydantic import ValidationError
 
-from kaiser_logic.domain.readings import ACTUATOR, Reading
+from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class _Line(msgspec.Struct, frozen=True):
 _to_lines = msgspec.json.Decoder(_Line).decode_lines
 
 
-def readings_of(delivery: Delivery, of_device: Callable[[str], bool]) -> Iterator[Reading]:
+def readings_of(delivery: Delivery, of_device: Callable[[str], bool]) -> Iterator[RuleInput]:
     """The readings of a pack of `sensor_data` events, of the devices that count.
 
     A line that cannot be read was made by a service of ours: a fault, logged. The others are read.
@@ -63,7 +63,7 @@ def readings_of(delivery: Delivery, of_device: Callable[[str], bool]) -> Iterato
                 yield _reading(event, first + number)
 
 
-def decode(delivery: Delivery) -> Reading | ActuatorResponseEvent | None:
+def decode(delivery: Delivery) -> RuleInput | ActuatorResponseEvent | None:
     """What an event about an actuator says; None for one that cannot be read (a fault of a service of ours, logged)."""
     try:
         if delivery.subject.startswith("event.actuator_status."):
@@ -71,15 +71,17 @@ def decode(delivery: Delivery) -> Reading | ActuatorResponseEvent | None:
             value = status.value if status.state else 0.0
             received_at = delivery.timestamp_ns // 1_000_000
             seq = seq_of(delivery.stream_sequence)
-            return Reading(status.esp_id, status.gpio, ACTUATOR, status.ts, value, "good", seq, received_at=received_at)
+            return RuleInput(
+                status.esp_id, status.gpio, ACTUATOR, status.ts, value, "good", seq, received_at=received_at
+            )
         return ActuatorResponseEvent.model_validate_json(delivery.body)
     except ValidationError as error:
         _unreadable(delivery, _reason(error))
         return None
 
 
-def _reading(event: _Line | SensorDataEvent, seq: int) -> Reading:
-    return Reading(
+def _reading(event: _Line | SensorDataEvent, seq: int) -> RuleInput:
+    return RuleInput(
         event.esp_id,
         event.gpio,
         event.sensor_type,

@@ -8,8 +8,8 @@ from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notif
 
 from kaiser_logic.domain.conditions import ALWAYS_MS, Evaluation, View, evaluate
 from kaiser_logic.domain.engine import Engine
-from kaiser_logic.domain.readings import ANY, Reading
-from kaiser_logic.domain.state import Memory, RuleState
+from kaiser_logic.domain.readings import ANY, RuleInput
+from kaiser_logic.domain.state import ConditionMemory, RuleState
 
 
 def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> TestResult:
@@ -40,14 +40,16 @@ def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> Te
     )
 
 
-def _evaluated(view: View, rule: Rule, past: Mapping[str, Memory], request: TestRequest, at_ms: int) -> Evaluation:
+def _evaluated(
+    view: View, rule: Rule, past: Mapping[str, ConditionMemory], request: TestRequest, at_ms: int
+) -> Evaluation:
     """With given values these are looked at twice: when they are supposed to have come, and at the time of the test. At
     another time than now the newest values are supposed to be those of that time."""
     if request.at is not None:
         view = replace(view, known_ms=ALWAYS_MS)
     if request.values:
         given = [
-            Reading(
+            RuleInput(
                 value.esp_id,
                 value.gpio,
                 value.sensor_type or ANY,

@@ -8,8 +8,8 @@ from kaiser_common.schemas.api.logic import ConditionReport, Rule
 from kaiser_common.schemas.sensor import type_of
 
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
-from kaiser_logic.domain.index import Index
-from kaiser_logic.domain.readings import Place, Reading, Readings, Verdict
+from kaiser_logic.domain.index import RuleIndex
+from kaiser_logic.domain.readings import Place, Readings, RuleInput, Verdict
 from kaiser_logic.domain.rules import Blocked, Limits, blocked, failed, fired, is_recorded, sensors
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.domain.wakes import Wakes
@@ -60,7 +60,7 @@ class Engine:
         self.states: dict[str, RuleState] = {}
         self.changed: set[str] = set()
         self.started = False
-        self._index = Index()
+        self._index = RuleIndex()
         self._wakes = Wakes()
 
     # Rules come and go
@@ -106,7 +106,7 @@ class Engine:
 
     # What happens
 
-    def on_reading(self, reading: Reading, now_ms: int) -> tuple[Verdict, list[Effect]]:
+    def on_reading(self, reading: RuleInput, now_ms: int) -> tuple[Verdict, list[Effect]]:
         """Take a reading and evaluate the rules that name its sensor."""
         verdict = self.view.readings.note(reading, now_ms)
         if verdict != "taken":
@@ -124,7 +124,7 @@ class Engine:
             trigger["address"] = reading.address
         return verdict, self._consider(named, trigger, reading.seq, now_ms)
 
-    def recall(self, readings: Iterable[Reading], now_ms: int, oldest_ms: int) -> list[Effect]:
+    def recall(self, readings: Iterable[RuleInput], now_ms: int, oldest_ms: int) -> list[Effect]:
         """Take readings that were stored earlier; a value older than oldest_ms is not known."""
         named: set[str] = set()
         for reading in readings:

@@ -7,17 +7,17 @@ from typing import Any
 from kaiser_common.schemas.api.logic import Rule
 
 from kaiser_logic.domain.readings import Place
-from kaiser_logic.domain.rules import Holder, actuators, sensors
+from kaiser_logic.domain.rules import ActuatorHolder, actuators, sensors
 from kaiser_logic.domain.state import Hold
 
 
-class Index:
+class RuleIndex:
     """So that a reading costs what the rules cost that name its sensor, however many others there are."""
 
     def __init__(self) -> None:
         self._by_sensor: dict[Place, set[tuple[str | None, str]]] = defaultdict(set)
         self._by_actuator: dict[Place, set[str]] = defaultdict(set)
-        self._holders: dict[Place, dict[str, Holder]] = defaultdict(dict)
+        self._holders: dict[Place, dict[str, ActuatorHolder]] = defaultdict(dict)
 
     def add(self, rule: Rule) -> None:
         """Take a rule in."""
@@ -42,14 +42,14 @@ class Index:
         named = self._by_sensor.get(place, ())
         return {rule_id for sensor_type, rule_id in named if kind is None or sensor_type in (None, kind)}
 
-    def holders_of(self, rule: Rule) -> dict[Place, list[Holder]]:
+    def holders_of(self, rule: Rule) -> dict[Place, list[ActuatorHolder]]:
         """Who holds the actuators that a rule commands."""
         return {place: list(self._holders[place].values()) for place in actuators(rule) if place in self._holders}
 
     def hold(self, rule: Rule, holds: Iterable[Hold], at_ms: int) -> None:
         """Note what a rule holds since at_ms."""
         for hold in holds:
-            holder = Holder(rule.rule_id, rule.name, rule.priority, at_ms, hold)
+            holder = ActuatorHolder(rule.rule_id, rule.name, rule.priority, at_ms, hold)
             self._holders[hold.esp_id, hold.gpio][rule.rule_id] = holder
 
     def release(self, rule_id: str, holds: Iterable[Hold]) -> set[str]:

@@ -28,7 +28,7 @@ _SECONDS_BELOW = 100_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RuleInput:
     """What a rule sees of a reading. ts in ms by the device's clock; seq of its event, 0 for one that was asked for.
 
     address None: of a supposed reading, whichever there is. received_at (ms): by Kaiser's clock, None where it is not
@@ -130,7 +130,7 @@ class Readings:
         """The devices with a place that is watched."""
         return sorted(esp_id for esp_id, places in self._devices.items() if places > 0)
 
-    def note(self, reading: Reading, now_ms: int) -> Verdict:
+    def note(self, reading: RuleInput, now_ms: int) -> Verdict:
         """Take a reading. One that is late, or older than a newer one of its sensor, changes nothing; after one that is
         dated ahead, or told to be stale, the sensor's value is not known."""
         of_place = self._newest.get(reading.place)
@@ -150,7 +150,7 @@ class Readings:
             at = arrived_at
         return _take(of_place, reading, at, now_ms if reading.received_at is None else arrived_at)
 
-    def recall(self, reading: Reading, now_ms: int, oldest_ms: int) -> Verdict:
+    def recall(self, reading: RuleInput, now_ms: int, oldest_ms: int) -> Verdict:
         """Take a reading that was stored earlier: `stale` counts from it, but its value is known only if it is neither
         older than oldest_ms nor dated ahead, and was not late when it came."""
         of_place = self._newest.get(reading.place)
@@ -179,7 +179,7 @@ class Readings:
         """How many sensors of a type, or of any, have been seen at a place."""
         return len(_fitting(self._newest.get(place, {}), sensor_type, None))
 
-    def supposing(self, given: Iterable[Reading], now_ms: int) -> "Readings":
+    def supposing(self, given: Iterable[RuleInput], now_ms: int) -> "Readings":
         """A copy for a dry run in which these readings are the newest of their sensors; one without a type (ANY) is
         the only one at its place, one without an address the only one of its type there."""
         copy = Readings(self._late_ms)
@@ -195,7 +195,7 @@ class Readings:
         return copy
 
 
-def _key(reading: Reading) -> Key:
+def _key(reading: RuleInput) -> Key:
     return type_of(reading.sensor_type), reading.address
 
 
@@ -208,7 +208,7 @@ def _fitting(of_place: Mapping[Key, Newest], sensor_type: str | None, address: s
     ]
 
 
-def _take(of_place: dict[Key, Newest], reading: Reading, ts: int, at_ms: int) -> Verdict:
+def _take(of_place: dict[Key, Newest], reading: RuleInput, ts: int, at_ms: int) -> Verdict:
     key = _key(reading)
     newest = of_place.get(key)
     if newest is None:
@@ -225,13 +225,13 @@ def _take(of_place: dict[Key, Newest], reading: Reading, ts: int, at_ms: int) ->
     return "taken"
 
 
-def _dated_ahead(of_place: dict[Key, Newest], reading: Reading, ts: int) -> Verdict:
+def _dated_ahead(of_place: dict[Key, Newest], reading: RuleInput, ts: int) -> Verdict:
     """The reading is the newest, and nothing may act on it; what was there before it is out of date."""
     verdict = _take(of_place, replace(reading, value=None), ts, ts)
     return verdict if verdict == "out_of_order" else "ahead"
 
 
-def _silenced(of_place: dict[Key, Newest], reading: Reading) -> Verdict:
+def _silenced(of_place: dict[Key, Newest], reading: RuleInput) -> Verdict:
     """The sensor fell silent after this reading: if it is still the newest, its value is not known any more."""
     newest = of_place.get(_key(reading))
     if newest is not None and reading.ts < newest.said:

@@ -36,7 +36,7 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class ActuatorHolder:
     """Who holds an actuator. at: since when (ms)."""
 
     rule_id: str
@@ -47,7 +47,7 @@ class Holder:
 
 
 def blocked(
-    rule: Rule, state: RuleState, holders: Mapping[Place, Iterable[Holder]], limits: Limits, now_ms: int
+    rule: Rule, state: RuleState, holders: Mapping[Place, Iterable[ActuatorHolder]], limits: Limits, now_ms: int
 ) -> Blocked | None:
     """What keeps a rule whose conditions are true from firing."""
     if state.running is not None:
@@ -75,7 +75,7 @@ def _fires_too_often(state: RuleState, limits: Limits, now_ms: int) -> bool:
     return sum(at > now_ms - MINUTE_MS for at in state.fired_at) >= limits.loop_fires
 
 
-def _conflict(rule: Rule, holders: Mapping[Place, Iterable[Holder]], now_ms: int) -> Blocked | None:
+def _conflict(rule: Rule, holders: Mapping[Place, Iterable[ActuatorHolder]], now_ms: int) -> Blocked | None:
     """A rule of higher priority, or one of the same that fired at this very time, has the actuator."""
     for place in actuators(rule):
         for holder in holders.get(place, ()):

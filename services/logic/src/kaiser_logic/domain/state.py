@@ -13,7 +13,7 @@ MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ConditionMemory:
     """Of one condition. on: hysteresis; since: true without a break since (ms); watched: looked at since (ms)."""
 
     on: bool = False
@@ -57,7 +57,7 @@ class RuleState:
     seq: Annotated[int, Field(alias="seen")] = 0
     stream_seq: Annotated[int, Field(alias="seq")] = 0
     """The same as versions before packs have stored it; 0 once it is read."""
-    memory: dict[str, Memory] = field(default_factory=dict)
+    memory: dict[str, ConditionMemory] = field(default_factory=dict)
     armed: bool = True
     fired_at: list[int] = field(default_factory=list)
     failures: int = 0

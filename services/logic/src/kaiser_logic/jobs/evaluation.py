@@ -25,7 +25,7 @@ log = structlog.get_logger()
 _RETRY_S = 1.0
 
 
-class Evaluation:
+class EvaluationHolder:
     """Evaluates rules, beginning again whenever another process has written a state."""
 
     def __init__(

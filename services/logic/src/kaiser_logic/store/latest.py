@@ -8,7 +8,7 @@ from kaiser_common.rpc import Caller, RpcError, call
 from kaiser_common.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
 from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage
 
-from kaiser_logic.domain.readings import ACTUATOR, Reading
+from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 
 log = structlog.get_logger()
 
@@ -20,13 +20,13 @@ _ONE_BY_ONE = 20
 _MOST_PAGES = 50
 
 
-async def latest(bus: Bus, devices: Sequence[str]) -> list[Reading]:
+async def latest(bus: Bus, devices: Sequence[str]) -> list[RuleInput]:
     """The newest stored readings of devices, and the states of their actuators; what does not answer within 3 s is
     left out: then a rule waits for the next reading."""
     if not devices:
         return []
     asked: Sequence[str | None] = devices if len(devices) <= _ONE_BY_ONE else [None]
-    found: list[Reading] = []
+    found: list[RuleInput] = []
     try:
         for esp_id in asked:
             found += await _sensors(bus, esp_id)
@@ -40,14 +40,14 @@ async def latest(bus: Bus, devices: Sequence[str]) -> list[Reading]:
     return found
 
 
-async def _sensors(bus: Bus, esp_id: str | None) -> list[Reading]:
-    found: list[Reading] = []
+async def _sensors(bus: Bus, esp_id: str | None) -> list[RuleInput]:
+    found: list[RuleInput] = []
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
         query = LatestQuery(esp_id=esp_id, cursor=cursor)
         page = await call(bus, "sensor", "latest", query, ReadingsPage, caller=LOGIC, timeout_s=_WITHIN_S)
         found += [
-            Reading(
+            RuleInput(
                 item.esp_id,
                 item.gpio,
                 item.sensor_type,
@@ -66,14 +66,14 @@ async def _sensors(bus: Bus, esp_id: str | None) -> list[Reading]:
     return found
 
 
-async def _actuators(bus: Bus, esp_id: str | None) -> list[Reading]:
-    found: list[Reading] = []
+async def _actuators(bus: Bus, esp_id: str | None) -> list[RuleInput]:
+    found: list[RuleInput] = []
     cursor: str | None = None
     for _ in range(_MOST_PAGES):
         query = ActuatorsQuery(esp_id=esp_id, limit=1000, cursor=cursor)
         page = await call(bus, "actuator", "list", query, ActuatorsPage, caller=LOGIC, timeout_s=_WITHIN_S)
         found += [
-            Reading(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
+            RuleInput(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
             for item in page.items
             if item.reported_at is not None and item.state is not None  # None: it was stopped, or its device was away
         ]

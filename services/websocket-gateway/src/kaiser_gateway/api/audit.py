@@ -16,7 +16,7 @@ from kaiser_gateway.domain import csv_text
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
 from kaiser_gateway.store import access_log
-from kaiser_gateway.store.access_log import Entry, Wanted
+from kaiser_gateway.store.access_log import LogEntry, Wanted
 
 _MOST_ID = 2**62
 
@@ -68,7 +68,7 @@ def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
     return routes
 
 
-def to_audit_entry(number: int, at: int, entry: Entry) -> AuditEntry:
+def to_audit_entry(number: int, at: int, entry: LogEntry) -> AuditEntry:
     """An entry of the gateway's log as one of the audit log; the client's address and the detail are in `after`."""
     after = {"address": entry.address, **({"detail": entry.detail} if entry.detail else {})}
     return AuditEntry(

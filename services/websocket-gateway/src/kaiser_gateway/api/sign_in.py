@@ -14,7 +14,7 @@ from kaiser_gateway.domain.signing_in import SignInLimits
 from kaiser_gateway.domain.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
 from kaiser_gateway.http.auth import too_many
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.store.access_log import Entry, note_alone
+from kaiser_gateway.store.access_log import LogEntry, note_alone
 from kaiser_gateway.store.families import Families, Link, Reused
 from kaiser_gateway.store.passwords import Busy
 from kaiser_gateway.store.users import Account, Users
@@ -91,11 +91,11 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
             raise too_many(1.0) from error
         metrics.SIGN_INS.labels("ok" if account else "refused").inc()
         if account is None:
-            await _note(pool, Entry(_text(username), "sign_in_refused", _text(username), address))
+            await _note(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))
             raise HTTPException(401, "wrong name or password", {"WWW-Authenticate": "Bearer"})
         limits.was_right(username, address)
         link = await families.begin(account, refresh_s)
-        await _note(pool, Entry(account.username, "sign_in", account.username, address, f"role {account.role}"))
+        await _note(pool, LogEntry(account.username, "sign_in", account.username, address, f"role {account.role}"))
         return tokens(account, link)
 
     @routes.post("/refresh")
@@ -107,7 +107,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         try:
             link, account = await families.rotate(Link(identity.family, identity.token_id), identity.user, refresh_s)
         except Reused as error:
-            await _note(pool, Entry(identity.user, "refresh_refused", identity.user, _address(request)))
+            await _note(pool, LogEntry(identity.user, "refresh_refused", identity.user, _address(request)))
             raise HTTPException(401, str(error)) from error
         return tokens(account, link)
 
@@ -117,7 +117,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         _require_ready(users)
         identity = identity_of(body.refresh_token)
         await families.end(Link(identity.family, identity.token_id))
-        await _note(pool, Entry(identity.user, "sign_out", identity.user, _address(request)))
+        await _note(pool, LogEntry(identity.user, "sign_out", identity.user, _address(request)))
 
     return routes
 
@@ -135,7 +135,7 @@ def _text(username: str) -> str:
     return username.replace("\0", "")[:100]
 
 
-async def _note(pool: DatabasePool, entry: Entry) -> None:
+async def _note(pool: DatabasePool, entry: LogEntry) -> None:
     """Write to the access log; a database that does not take it holds no sign-in up for more than 2 s."""
     try:
         async with asyncio.timeout(_NOTE_WITHIN_S):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kaiser_gateway.domain.tokens import Role
 from kaiser_gateway.http.auth import Guard, too_many
 from kaiser_gateway.store import access_log
-from kaiser_gateway.store.access_log import Entry
+from kaiser_gateway.store.access_log import LogEntry
 from kaiser_gateway.store.passwords import Busy
 from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.store.users import TooManyUsers, Users
@@ -82,7 +82,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         if username == caller.user and body.role != "admin":
             raise HTTPException(409, "nobody takes the administrator's role from themselves")
         password = ", password set" if body.password is not None else ""
-        entry = Entry(caller.user, "set_user", username, _address(request), f"role {body.role}{password}")
+        entry = LogEntry(caller.user, "set_user", username, _address(request), f"role {body.role}{password}")
         try:
             found = await users.put(username, body.role, body.password, entry)
         except TooManyUsers as error:
@@ -100,7 +100,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         """Delete a user: tokens that are out end within 2 s, sockets are closed."""
         if username == caller.user:
             raise HTTPException(409, "nobody deletes themselves")
-        if not await users.delete(username, Entry(caller.user, "delete_user", username, _address(request))):
+        if not await users.delete(username, LogEntry(caller.user, "delete_user", username, _address(request))):
             raise HTTPException(404, f"there is no user {username}")
         await standings.read()
         log.info("user_deleted", user=username, by=caller.user)

@@ -3,7 +3,7 @@
 from collections import deque
 
 from kaiser_gateway.domain.frames import PRIORITY, Event
-from kaiser_gateway.domain.limits import Bucket
+from kaiser_gateway.domain.limits import TokenBucket
 
 _SHARE = 64
 """What an event costs a client beside its bytes: the frame itself is shared."""
@@ -22,7 +22,7 @@ class Outlet:
     """
 
     def __init__(self, rate: float, max_bytes: int, now: float) -> None:
-        self._bucket = Bucket.full(rate, now)
+        self._bucket = TokenBucket.full(rate, now)
         self._max_bytes = max_bytes
         self._bytes = 0
         self._first: deque[Event] = deque()
@@ -84,7 +84,7 @@ class Outlet:
 
     def lift_limit(self, now: float) -> None:
         """Let everything that waits go as fast as it is taken."""
-        self._bucket = Bucket.full(_NO_LIMIT, now)
+        self._bucket = TokenBucket.full(_NO_LIMIT, now)
 
     def _wait(self, event: Event) -> None:
         key = event.key() or event.seq

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """Holds up to `capacity` permits and gains `rate` a second."""
 
     rate: float
@@ -14,7 +14,7 @@ class Bucket:
     at: float
 
     @classmethod
-    def full(cls, rate: float, now: float, capacity: float | None = None) -> "Bucket":
+    def full(cls, rate: float, now: float, capacity: float | None = None) -> "TokenBucket":
         """A bucket that starts full; by default it holds a second's worth, at least one permit."""
         size = max(1.0, rate if capacity is None else capacity)
         return cls(rate, size, size, now)
@@ -44,11 +44,11 @@ class Limiter:
         self._rate = rate
         self._capacity = capacity
         self._keys = keys
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def wait_s(self, key: str, now: float) -> float:
         """0 when allowed (and counted), else the time until it will be."""
-        bucket = self._buckets.pop(key, None) or Bucket.full(self._rate, now, self._capacity)
+        bucket = self._buckets.pop(key, None) or TokenBucket.full(self._rate, now, self._capacity)
         self._buckets[key] = bucket
         if len(self._buckets) > self._keys:
             self._buckets.popitem(last=False)

@@ -11,7 +11,7 @@ KEPT = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """`action` is sign_in, sign_in_refused, refresh_refused, sign_out, set_user or delete_user."""
 
     actor: str
@@ -35,7 +35,7 @@ class Wanted:
 EVERYTHING = Wanted()
 
 
-async def note(connection: AsyncConnection[Any], entry: Entry) -> None:
+async def note(connection: AsyncConnection[Any], entry: LogEntry) -> None:
     """Write an entry in the transaction of what it tells."""
     await connection.execute(
         "INSERT INTO gateway.access_log (actor, action, target, address, detail) VALUES (%s, %s, %s, %s, %s)",
@@ -43,7 +43,7 @@ async def note(connection: AsyncConnection[Any], entry: Entry) -> None:
     )
 
 
-async def note_alone(pool: DatabasePool, entry: Entry) -> None:
+async def note_alone(pool: DatabasePool, entry: LogEntry) -> None:
     """Write an entry in a transaction of its own."""
     async with pool.connection() as connection:
         await note(connection, entry)
@@ -51,7 +51,7 @@ async def note_alone(pool: DatabasePool, entry: Entry) -> None:
 
 async def page(
     pool: DatabasePool, before: int | None, limit: int, wanted: Wanted = EVERYTHING
-) -> list[tuple[int, int, Entry]]:
+) -> list[tuple[int, int, LogEntry]]:
     """Entries below an id, newest first: id, time in ms, entry."""
     async with pool.connection() as connection:
         cursor = await connection.execute(
@@ -68,7 +68,7 @@ async def page(
             """,
             {"before": before if before is not None else 2**63 - 1, "limit": limit, **asdict(wanted)},
         )
-        return [(row[0], row[1], Entry(*row[2:])) for row in await cursor.fetchall()]
+        return [(row[0], row[1], LogEntry(*row[2:])) for row in await cursor.fetchall()]
 
 
 async def drop_old(pool: DatabasePool) -> None:

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 
 from kaiser_gateway.domain.tokens import Role
 from kaiser_gateway.store import access_log
-from kaiser_gateway.store.access_log import Entry
+from kaiser_gateway.store.access_log import LogEntry
 from kaiser_gateway.store.passwords import Passwords
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ class Users:
             )
             return [Account(*row) for row in await cursor.fetchall()]
 
-    async def put(self, username: str, role: Role, password: str | None, entry: Entry) -> bool:
+    async def put(self, username: str, role: Role, password: str | None, entry: LogEntry) -> bool:
         """Create a user or change one; False for a new one without a password. Raises TooManyUsers or Busy."""
         password_hash = None if password is None else await self._passwords.hash(password)
         async with self._pool.connection() as connection:
@@ -85,7 +85,7 @@ class Users:
             await access_log.note(connection, entry)
         return True
 
-    async def delete(self, username: str, entry: Entry) -> bool:
+    async def delete(self, username: str, entry: LogEntry) -> bool:
         """Delete a user and the refresh tokens; False when there was none."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute("DELETE FROM gateway.users WHERE username = %s", (username,))
@@ -103,7 +103,7 @@ class Users:
         password_hash = await self._passwords.hash(password)
         async with self._pool.connection() as connection:
             await _upsert(connection, username, password_hash, "admin")
-            await access_log.note(connection, Entry("system", "set_user", username, "", "role admin, password set"))
+            await access_log.note(connection, LogEntry("system", "set_user", username, "", "role admin, password set"))
         log.info("administrator_set", user=username)
 
 

@@ -11,7 +11,7 @@ from kaiser_common.errors import Code
 from kaiser_gateway.domain import messages
 from kaiser_gateway.domain.filters import Filters
 from kaiser_gateway.domain.frames import answer
-from kaiser_gateway.domain.limits import Bucket
+from kaiser_gateway.domain.limits import TokenBucket
 from kaiser_gateway.ws.client import Client
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.replay import ReplayFailed, Replays
@@ -57,7 +57,7 @@ class Conversation:
                 raise result
 
     async def _listen(self) -> None:
-        allowed = Bucket.full(self._messages_per_s, time.monotonic(), 2 * self._messages_per_s)
+        allowed = TokenBucket.full(self._messages_per_s, time.monotonic(), 2 * self._messages_per_s)
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
@@ -74,7 +74,7 @@ class Conversation:
             else:
                 await self._act(action)
 
-    async def _slow_down(self, allowed: Bucket) -> None:
+    async def _slow_down(self, allowed: TokenBucket) -> None:
         """Over its rate a client is heard more slowly: the socket is not read meanwhile, and fills up."""
         wait_s = allowed.wait_s(time.monotonic())
         if wait_s > 0:

@@ -35,14 +35,14 @@ class ReplayFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptEvents:
     """The stream sequences that the stream still has; `first` is `last` + 1 when it is empty."""
 
     first: int
     last: int
 
 
-def gap(after: int, kept: Kept) -> tuple[int, int]:
+def gap(after: int, kept: KeptEvents) -> tuple[int, int]:
     """From which seq a replay can start, and how many messages were missed for good: at least so many events.
 
     A number from the future (the stream began anew) misses nothing that could be named: all that is kept is sent. One
@@ -147,7 +147,7 @@ class Replays:
         finally:
             self._turns.release()
 
-    async def _kept(self) -> Kept:
+    async def _kept(self) -> KeptEvents:
         try:
             reply = await self._bus.client.request(f"$JS.API.STREAM.INFO.{EVENTS.name}", b"", timeout=_TIMEOUT_S)
         except (NatsError, OSError, TimeoutError) as error:
@@ -155,4 +155,4 @@ class Replays:
         state = json.loads(reply.data).get("state")
         if state is None:
             raise ReplayFailed(f"there is no stream {EVENTS.name}")
-        return Kept(first=max(1, state["first_seq"]), last=state["last_seq"])
+        return KeptEvents(first=max(1, state["first_seq"]), last=state["last_seq"])
