@@ -67,8 +67,8 @@ class Person:
         self._context.close()
 
     def sign_in(self, user: str = "admin", password: str | None = None) -> "Person":
-        """Sign in with the keyboard's help only as far as a form needs it; returns once events come."""
-        self.page.goto(self.url)
+        """Sign in, at the live log; returns once events come."""
+        self.page.goto(f"{self.url}/#/log")
         expect(self.button("Sign in"), f"lost: {self.lost}").to_be_visible()
         self.page.get_by_label("Name").fill(user)
         self.page.get_by_label("Password").fill(password or self.stack.password())

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 MOCK = "MOCK_LOOKS"
 PAGES = {
+    "overview": ["overview"],
     "log": ["log"],
     "devices": ["devices"],
     "device": ["devices", MOCK],

@@ -13,13 +13,14 @@ from kaiser_common.database import open_pool
 from kaiser_common.declare import apply
 from kaiser_common.outside import DeadLetters
 from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.sensors import MeasurementId, MeasureSensor, SensorConfig
+from kaiser_common.schemas.api.sensors import LatestQuery, MeasurementId, MeasureSensor, SensorConfig
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.sensor import SensorResponse
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
 from kaiser_sensor import config_store, measure_store, store
+from kaiser_sensor.api import SensorApi
 from kaiser_sensor.config_api import ConfigApi
 from kaiser_sensor.configs import Configs
 from kaiser_sensor.measure_api import MeasureApi, to_measurement
@@ -99,6 +100,33 @@ async def test_silence_counts_only_while_kaiser_listens(bus, pool):
     assert [(event["esp_id"], event["quality"], event["value"], event["data_source"]) for event in told] == [
         ("TEST_A", "stale", 7.0, "MOCK")
     ]
+
+
+async def test_a_sensor_that_nobody_configured_is_silent_by_the_interval_it_had(bus, pool):
+    clock = Clock()
+    stale = Staleness(bus, pool, Registry(), clock)
+    rows = [
+        (START - timedelta(seconds=10 * number), "TEST_A", 4, "ph", None, None, 7.0, "pH", "good", "device", "MOCK",
+         "device", "")
+        for number in range(20)
+    ]  # fmt: skip
+    async with pool.connection() as connection:
+        await store.insert(connection, rows, note_rollups=False)
+        off = SensorConfig(esp_id="TEST_B", gpio=4, sensor_type="ph", interval_s=1, active=False)
+        await config_store.put(connection, off)
+        await store.insert(connection, [(rows[0][0], "TEST_B", *rows[0][2:])], note_rollups=False)
+    assert await stale.look() == 0
+    clock.pass_by(30)
+    assert await stale.look() == 0, "three intervals are not over"
+    clock.pass_by(0.5)
+    assert await stale.look() == 1, "one that is configured as inactive is not watched"
+    [event] = await events(bus)
+    assert (event["esp_id"], event["quality"], event["state"]) == ("TEST_A", "stale", "silent")
+    assert event["known_until"] == round((START + timedelta(seconds=30)).timestamp() * 1000)
+    api = SensorApi(pool, str.lower, None, {"TEST_B": round(START.timestamp() * 1000)}.get)
+    page = await api.latest(LatestQuery(), ADA)
+    assert [(one.esp_id, one.interval_s) for one in page.items] == [("TEST_A", 10.0), ("TEST_B", 1.0)]
+    assert (page.items[1].state, page.items[1].known_until) == ("offline", round(START.timestamp() * 1000))
 
 
 async def test_another_process_does_not_tell_again_what_was_told(bus, pool):

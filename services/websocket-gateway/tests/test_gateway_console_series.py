@@ -1,6 +1,7 @@
 """What a chart shows, as a table of cases: gaps, bands, captions, ranges and gestures."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +9,11 @@ from console_module import called, node
 
 
 @pytest.fixture
-def ask(missing: Callable[..., Any]) -> Callable[..., Any]:
+def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """`ask(function, *arguments)` of core/series.js."""
     if node() is None:
         missing("node", "node is not installed")
-    return lambda *call: called("core/series.js", [list(call)])[0]
+    return lambda *call: called("series.js", [list(call)], tmp_path)[0]
 
 
 def point(ts: int, mean: float, low: float | None = None, high: float | None = None, count: int = 1) -> dict[str, Any]:

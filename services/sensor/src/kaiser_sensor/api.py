@@ -21,16 +21,17 @@ from kaiser_common.schemas.api.sensors import (
     ReadingsQuery,
 )
 
-from kaiser_sensor import rollup_store, store
+from kaiser_sensor import interval_store, rollup_store, store
 from kaiser_sensor.completeness import day_span, expected_readings, share
+from kaiser_sensor.known import UNLEARNED_S, judge
 from kaiser_sensor.rollups import Span, answers, widened
-from kaiser_sensor.rows import COLUMNS, Row
+from kaiser_sensor.rows import ADDRESS, COLUMNS, Row
 from kaiser_sensor.store import LatestRow, ReadingKey
 
 _MOST_BUCKETS = 10_000
 _LONG = 1000
 _MOST_BYTES = 3 * 1024 * 1024
-_ITEM_BYTES = 330
+_ITEM_BYTES = 410
 """Of a reading in JSON without its texts: field names, numbers of full length."""
 _FIELDS = ("ts", *COLUMNS[1:])
 
@@ -39,12 +40,18 @@ class SensorApi:
     """The handlers; each reads in a transaction of its own.
 
     `oldest`: the time before which a rollup is final, where the service keeps the rollups; None: the database does.
+    `offline_since`: when a device that is offline was last heard (ms).
     """
 
     def __init__(
-        self, pool: DatabasePool, canonical: Callable[[str], str], oldest: Callable[[], datetime] | None
+        self,
+        pool: DatabasePool,
+        canonical: Callable[[str], str],
+        oldest: Callable[[], datetime] | None,
+        offline_since: Callable[[str], int | None] = lambda esp_id: None,
     ) -> None:
         self._pool = pool
+        self._offline_since = offline_since
         self._canonical = canonical
         self._oldest = oldest
 
@@ -68,7 +75,17 @@ class SensorApi:
                 after=after,  # type: ignore[arg-type]
                 limit=query.limit,
             )
-        return await _page(found, query.limit, _latest_cursor)
+            intervals = await interval_store.intervals(connection, sorted({row[1] for row, _, _ in found}))
+        now_ms = _ms(datetime.now(UTC))
+
+        def known(row: Row, received_at: int | None) -> dict[str, Any]:
+            key = (row[1], row[2], row[3], str(row[ADDRESS]))
+            interval_s = intervals.get(key, UNLEARNED_S)
+            received_ms = _ms(row[0]) if received_at is None else received_at
+            found = judge(received_ms, interval_s, now_ms, self._offline_since(row[1]))
+            return {**found._asdict(), "interval_s": interval_s}
+
+        return await _page(found, query.limit, _latest_cursor, known)
 
     async def data(self, query: ReadingsQuery, caller: Caller) -> ReadingsPage:
         """A page of readings."""
@@ -136,7 +153,18 @@ class SensorApi:
         return None if sensor_type is None else self._canonical(sensor_type)
 
 
-async def _page(rows: Sequence[LatestRow], limit: int, to_mark: Callable[[Row], str]) -> ReadingsPage:
+def _nothing(row: Row, received_at: int | None) -> dict[str, Any]:
+    """Of a reading of the history: whether its value is known now is no question."""
+    return {}
+
+
+Known = Callable[[Row, int | None], dict[str, Any]]
+"""What a reading's item has about whether the value is known now."""
+
+
+async def _page(
+    rows: Sequence[LatestRow], limit: int, to_mark: Callable[[Row], str], known: Known = _nothing
+) -> ReadingsPage:
     """A page of at most 3 MiB, below what NATS carries in one message; the rest is behind its cursor.
 
     A long one is made in a thread, for ten thousand items would hold up the loop for a tenth of a second.
@@ -145,8 +173,8 @@ async def _page(rows: Sequence[LatestRow], limit: int, to_mark: Callable[[Row], 
     more = len(kept) == limit or len(kept) < len(rows)
     next_cursor = to_mark(kept[-1][0]) if kept and more else None
     if len(kept) < _LONG:
-        return to_page(kept, next_cursor)
-    return await asyncio.to_thread(to_page, kept, next_cursor)
+        return to_page(kept, next_cursor, known)
+    return await asyncio.to_thread(to_page, kept, next_cursor, known)
 
 
 def within(rows: Sequence[LatestRow], most_bytes: int) -> Sequence[LatestRow]:
@@ -159,10 +187,15 @@ def within(rows: Sequence[LatestRow], most_bytes: int) -> Sequence[LatestRow]:
     return rows
 
 
-def to_page(rows: Sequence[LatestRow], next_cursor: str | None = None) -> ReadingsPage:
+def to_page(rows: Sequence[LatestRow], next_cursor: str | None = None, known: Known = _nothing) -> ReadingsPage:
     """Rows as the API gives them."""
     items = [
-        {**dict(zip(_FIELDS, (_ms(row[0]), *row[1:]), strict=True)), "received_at": received_at, "device_ts": device_ts}
+        {
+            **dict(zip(_FIELDS, (_ms(row[0]), *row[1:]), strict=True)),
+            "received_at": received_at,
+            "device_ts": device_ts,
+            **known(row, received_at),
+        }
         for row, received_at, device_ts in rows
     ]
     return ReadingsPage.model_validate({"items": items, "next_cursor": next_cursor})

@@ -25,6 +25,7 @@ from kaiser_sensor.devices import Devices
 from kaiser_sensor.libraries import discover
 from kaiser_sensor.live import Live
 from kaiser_sensor.measure_api import MeasureApi
+from kaiser_sensor.overview import Overview
 from kaiser_sensor.process import Process, Processor
 from kaiser_sensor.purge import keep_purging
 from kaiser_sensor.reading import Reading
@@ -32,6 +33,7 @@ from kaiser_sensor.responses import Responses
 from kaiser_sensor.rows import Processed
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.stale import Staleness
+from kaiser_sensor.state_counts import StateCounts
 from kaiser_sensor.storing import Storing
 from kaiser_sensor.upkeep import Upkeep
 
@@ -43,6 +45,7 @@ _SPACING = Spacing(least_s=0.02, small=500)
 """A transaction costs the database as much as a hundred rows: small ones come 20 ms apart."""
 _MEND_EVERY_S = 5.0
 _UPKEEP_EVERY_S = 3600.0
+_OVERVIEW_EVERY_S = 60.0
 _RETRY_S = 5.0
 _BUCKETS_WITHIN_S = 60.0
 _OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError, TimeoutError)
@@ -114,10 +117,14 @@ async def _with_database(
     if not await _until_stopped_or(service, until_done(prepare, "start_postponed")):
         return
     [config_api] = prepared
+    counts = StateCounts(pool, devices.offline_since, utc_now)
     stale = Staleness(bus, pool, devices, utc_now)
-    sensor_api = SensorApi(pool, configs.canonical, upkeep.oldest if upkeep.keeps_rollups else None)
+    sensor_api = SensorApi(
+        pool, configs.canonical, upkeep.oldest if upkeep.keeps_rollups else None, devices.offline_since
+    )
     measure_api = MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now)
-    methods = {**sensor_api.methods(), **config_api.methods(), **measure_api.methods()}
+    overview = Overview(pool, devices.offline_since, utc_now)
+    methods = {**sensor_api.methods(), **overview.methods(), **config_api.methods(), **measure_api.methods()}
     async with (
         serve(bus, "sensor", methods, unavailable=(*UNAVAILABLE, NatsError)),
         Consumer(
@@ -133,6 +140,8 @@ async def _with_database(
             every(_UPKEEP_EVERY_S, upkeep.keep_tables, "upkeep_postponed"),
             every(_UPKEEP_EVERY_S, upkeep.check_days, "checks_postponed"),
             every(_MEND_EVERY_S, config_api.mend, "bucket_not_mended_yet"),
+            every(_OVERVIEW_EVERY_S, overview.look, "overview_postponed"),
+            every(settings.sensor_stale_check_s, counts.count, "sensors_not_counted"),
             every(settings.sensor_stale_check_s, stale.look, "staleness_postponed", stale.interrupted),
         ]
         if upkeep.keeps_rollups:

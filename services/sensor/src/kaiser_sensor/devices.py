@@ -28,6 +28,11 @@ class Devices:
         """A device; None for one that is not registered."""
         return self._mirror.get(esp_id)
 
+    def offline_since(self, esp_id: str) -> int | None:
+        """When a device that is offline was last heard (ms); None for one that is online, or never was heard."""
+        record = self._mirror.get(esp_id)
+        return None if record is None or record.online else record.offline_since
+
     def source_of(self, esp_id: str) -> DataSource:
         """Where a device's readings come from."""
         return self._sources.get(esp_id) or data_source(esp_id, None)

@@ -14,6 +14,11 @@ STORE_PAUSED = Gauge("kaiser_sensor_store_paused", "1 while the database is away
 UNASKED = Counter(
     "kaiser_sensor_unasked_responses_total", "Answers to commands that were not asked, or answered before."
 )
+SENSORS = Gauge(
+    "kaiser_sensor_sensors",
+    "Sensors by whether their newest value is known now: known, silent (three intervals without a reading), offline.",
+    ["state"],
+)
 STALE = Counter("kaiser_sensor_stale_events_total", "Silences told as sensor_data events with quality stale.")
 ROLLUP_DIFFERENCE = Gauge(
     "kaiser_sensor_rollup_difference_readings",

@@ -1,4 +1,4 @@
-"""Tells of sensors that fell silent: one event `sensor_data` with quality `stale` a silence."""
+"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` a silence."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,14 +10,12 @@ from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.event import SensorDataEvent
 from kaiser_common.subjects import SENSOR_STORE, event_pack_subject
 
-from kaiser_sensor import metrics, rollup_store, stale_store, stream_state
+from kaiser_sensor import interval_store, metrics, rollup_store, stale_store, stream_state
 from kaiser_sensor.devices import Devices
-from kaiser_sensor.rows import Row
+from kaiser_sensor.known import MISSED, usual_interval_s
+from kaiser_sensor.stale_store import Silent
 
 log = structlog.get_logger()
-
-INTERVALS = 3
-"""Silent for so many of its intervals, a sensor is stale."""
 
 _AT_ONCE = 500
 _MAY_WAIT = 50
@@ -50,12 +48,16 @@ class Staleness:
         async with self._pool.connection() as connection:
             if not await rollup_store.lock(connection, _LOCK):
                 return 0
-            rows = await stale_store.silent(connection, now, self._listening_since, INTERVALS, _AT_ONCE)
-            if not rows:
+            due = await interval_store.due(connection, now, _AT_ONCE)
+            if due:
+                learned = {key: usual_interval_s(times) for key, times in due}
+                await interval_store.keep(connection, learned, now)
+            found = await stale_store.silent(connection, now, self._listening_since, MISSED, _AT_ONCE)
+            if not found:
                 return 0
-            known = [(row, device) for row in rows if (device := self._devices.get(row[1])) is not None]
-            await self._bus.publish_batch([to_outgoing(row, device) for row, device in known])
-            await stale_store.note_told(connection, rows)
+            known = [(one, device) for one in found if (device := self._devices.get(one[0][1])) is not None]
+            await self._bus.publish_batch([to_outgoing(one, device) for one, device in known])
+            await stale_store.note_told(connection, [row for row, _ in found])
         metrics.STALE.inc(len(known))
         log.info("sensors_stale", sensors=len(known))
         return len(known)
@@ -65,8 +67,9 @@ class Staleness:
         self._listening_since = None
 
 
-def to_outgoing(row: Row, device: DeviceRecord) -> Outgoing:
+def to_outgoing(silent: Silent, device: DeviceRecord) -> Outgoing:
     """The event that the value of a sensor's newest reading is stale; ts is that reading's."""
+    row, known_until = silent
     at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock, address = row
     ts = round(at.timestamp() * 1000)
     event = SensorDataEvent(
@@ -81,6 +84,8 @@ def to_outgoing(row: Row, device: DeviceRecord) -> Outgoing:
         value=value,
         unit=unit,
         quality="stale",
+        state="silent",
+        known_until=known_until,
         clock=clock,  # type: ignore[arg-type]
         data_source=source,  # type: ignore[arg-type]
     )

@@ -6,42 +6,43 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from kaiser_sensor.interval_store import INTERVAL_S, WATCHED
 from kaiser_sensor.rows import ADDRESS, COLUMNS, Row
 
 Connection = AsyncConnection[Any]
 
 _NAMES = ", ".join(f"latest.{column}" for column in COLUMNS)
 
+Silent = tuple[Row, int]
+"""The newest reading of a silent sensor, and until when (ms) its value was known."""
+
 
 async def silent(
     connection: Connection, now: datetime, listening_since: datetime, intervals: int, limit: int
-) -> list[Row]:
-    """The newest readings of configured sensors that missed so many intervals since and are not told to be stale.
+) -> list[Silent]:
+    """The newest readings of sensors that missed so many intervals since and are not told to be stale.
 
-    A sensor's silence counts from when its newest reading was received, so its clock does not matter. A configuration
-    without an address counts for each sensor at its place that has none of its own. Intervals before `listening_since`
-    count for no sensor: there, Kaiser may have been what was silent.
+    A sensor's silence counts from when its newest reading was received, so its clock does not matter. Its interval is
+    the configured one, else the learned one; one that is configured as inactive is not watched. Intervals before
+    `listening_since` count for no sensor: there, Kaiser may have been what was silent.
     """
     cursor = await connection.execute(
         f"""
-        SELECT {_NAMES} FROM sensor.configs AS configs
-        JOIN sensor.latest AS latest USING (esp_id, gpio, sensor_type)
+        SELECT {_NAMES}, (extract(epoch FROM coalesce(latest.received_at, latest.time)
+                                             + %(intervals)s * make_interval(secs => {INTERVAL_S})) * 1000)::bigint
+        FROM {WATCHED}
         LEFT JOIN sensor.stale AS stale
             ON (stale.esp_id, stale.gpio, stale.sensor_type, stale.address)
              = (latest.esp_id, latest.gpio, latest.sensor_type, latest.address)
-        WHERE (configs.config ->> 'active')::boolean
-          AND (configs.address = latest.address OR configs.address = '' AND NOT EXISTS (
-                SELECT FROM sensor.configs AS own
-                WHERE (own.esp_id, own.gpio, own.sensor_type, own.address)
-                    = (latest.esp_id, latest.gpio, latest.sensor_type, latest.address)))
+        WHERE coalesce(configured.active, true)
           AND greatest(coalesce(latest.received_at, latest.time), %(since)s)
-              < %(now)s - %(intervals)s * make_interval(secs => (configs.config ->> 'interval_s')::integer)
+              < %(now)s - %(intervals)s * make_interval(secs => {INTERVAL_S})
           AND stale.time IS DISTINCT FROM latest.time
         ORDER BY latest.time LIMIT %(limit)s
         """,
         {"now": now, "since": listening_since, "intervals": intervals, "limit": limit},
     )
-    return await cursor.fetchall()
+    return [(row[:-1], row[-1]) for row in await cursor.fetchall()]
 
 
 async def note_told(connection: Connection, rows: Sequence[Row]) -> None:

@@ -15,6 +15,7 @@ from kaiser_gateway.api import (
     devices,
     logic,
     mock,
+    overview,
     rejected,
     sensors,
     sign_in,
@@ -34,7 +35,7 @@ from kaiser_gateway.ws import realtime
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.replay import Replays
 
-ROUTERS = (devices, sensors, actuators, commands, logic, mock, rejected, system)
+ROUTERS = (overview, devices, sensors, actuators, commands, logic, mock, rejected, system)
 """One module a resource, each with `router(bus, guard)`."""
 
 

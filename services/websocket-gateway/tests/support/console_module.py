@@ -1,4 +1,4 @@
-"""Functions of a console module that imports nothing, called in Node."""
+"""Functions of the console's modules without a page, called in Node."""
 
 import json
 import shutil
@@ -6,12 +6,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from kaiser_gateway import console_files
+from kaiser_gateway.http import console_files
 
 _SCRIPT = """
-const [source, calls] = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
-import("data:text/javascript," + encodeURIComponent(source)).then((module) =>
-  console.log(JSON.stringify(calls.map(([name, ...values]) => module[name](...values)))));
+import { readFileSync } from "node:fs";
+const [path, calls] = JSON.parse(readFileSync(0, "utf8"));
+const module = await import(path);
+console.log(JSON.stringify(calls.map(([name, ...values]) => module[name](...values))));
 """
 
 
@@ -20,15 +21,22 @@ def node() -> str | None:
     return shutil.which("node") or shutil.which("nodejs")
 
 
-def called(module: str, calls: list[list[Any]]) -> list[Any]:
-    """The answer to each call, which is a function's name and its arguments; `module` such as core/series.js."""
-    source = (Path(console_files.FOLDER) / module).read_text()
+def called(module: str, calls: list[list[Any]], folder: Path) -> list[Any]:
+    """The answer to each call, which is a function's name and its arguments. module: of core/, such as series.js.
+
+    folder: an empty one, in which Node is told that the files are modules.
+    """
+    shutil.copytree(Path(console_files.FOLDER) / "core", folder / "core", dirs_exist_ok=True)
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "call.js").write_text(_SCRIPT)
     done = subprocess.run(
-        [str(node()), "-e", _SCRIPT],
-        input=json.dumps([source, calls]),
+        [str(node()), "call.js"],
+        cwd=folder,
+        input=json.dumps([f"./core/{module}", calls]),
         capture_output=True,
         text=True,
-        timeout=60,
-        check=True,
+        timeout=120,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))

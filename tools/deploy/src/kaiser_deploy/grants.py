@@ -69,6 +69,7 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
                 "delete_config",
                 "latest",
                 "measure",
+                "overview",
                 "put_config",
                 "read_measurement",
             ),

@@ -197,6 +197,7 @@ class DeviceRecord(BaseModel):
     generation: of its firmware, B once a heartbeat had a boot_sequence_id. emergency_token: the device's own, its
     esp_id where None; never shown or logged. boot grows with each restart and each return that was
     too short to be seen as `online`.
+    offline_since: when a device that is offline was last heard (ms).
     """
 
     model_config = FROZEN
@@ -212,6 +213,7 @@ class DeviceRecord(BaseModel):
     generation: Literal["A", "B"] = "A"
     emergency_token: str | None = None
     boot: int = 0
+    offline_since: int | None = None
 
 
 class HeartbeatAck(BaseModel):

@@ -17,6 +17,7 @@ from kaiser_common.schemas.factory import (
     FactoryOrder,
     FactoryStore,
 )
+from kaiser_common.schemas.sensor import SensorState
 
 EventType = Literal[
     "sensor_data",
@@ -39,7 +40,8 @@ EventType = Literal[
 class SensorDataEvent(BaseModel):
     """A reading, processed. ts in ms; `topic` as the device sent it; `sensor_type` canonical; address "" for none.
 
-    device_ts: the device's own time in ms where it was not believed.
+    device_ts: the device's own time in ms where it was not believed. An event of quality `stale` has state `silent`
+    (None: known) and `known_until`, the time in ms until which the value was known.
     """
 
     model_config = FROZEN
@@ -63,6 +65,8 @@ class SensorDataEvent(BaseModel):
     data_source: Literal["PRODUCTION", "MOCK", "TEST", "SIMULATION"] = "PRODUCTION"
     topic: str | None = None
     received_at: int | None = None
+    state: SensorState | None = None
+    known_until: int | None = None
 
 
 class ActuatorStatusEvent(BaseModel):

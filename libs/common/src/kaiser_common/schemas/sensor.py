@@ -23,6 +23,9 @@ from kaiser_common.schemas import FROZEN, DeviceMessage
 
 Quality = Literal["excellent", "good", "fair", "poor", "bad", "stale", "suspect", "error", "unknown"]
 
+SensorState = Literal["known", "silent", "offline"]
+"""Whether a sensor's newest value is known now: `silent` after three intervals without a reading, `offline` with its
+device."""
 
 _ROM_CODE = re.compile(r"[0-9A-F]{16}\Z")
 

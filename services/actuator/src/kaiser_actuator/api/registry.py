@@ -108,6 +108,8 @@ class ActuatorRegistryApi:
 
     def _view(self, unit: Unit) -> Actuator:
         stop = covering(self._stops, unit.esp_id, unit.gpio)
+        device = self._devices.get(unit.esp_id)
+        is_online = device is not None and device.online
         return Actuator(
             **unit.settings.model_dump(),
             esp_id=unit.esp_id,
@@ -120,7 +122,17 @@ class ActuatorRegistryApi:
             emergency="normal" if stop is None else "active",
             emergency_reason=stop.reason if stop else None,
             emergency_at=stop.raised_at if stop else None,
+            known=is_online and unit.state is not None,
+            known_until=None if is_online else known_until(unit, device),
         )
+
+
+def known_until(unit: Unit, device: DeviceRecord | None) -> int | None:
+    """Until when (ms) the state of an actuator was known whose device is offline: the device was last heard, or the
+    state reported, whichever was later. None: never."""
+    reported_at = to_ms(unit.reported_at) if unit.reported_at else None
+    offline_since = None if device is None else device.offline_since
+    return None if reported_at is None else max(reported_at, offline_since or 0)
 
 
 def _to_item(unit: Unit) -> ActuatorItem:

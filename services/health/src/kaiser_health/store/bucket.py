@@ -33,6 +33,7 @@ def to_value(device: Registered) -> bytes:
         generation=device.generation,
         emergency_token=device.emergency_token,
         boot=device.boot,
+        offline_since=None if device.online else device.last_seen,
     )
     return record.model_dump_json().encode()
 

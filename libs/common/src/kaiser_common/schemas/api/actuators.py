@@ -77,7 +77,8 @@ class Actuator(ActuatorSettings):
     """An actuator with its last known state. Times in ms; state and value None until the device has reported.
 
     emergency: `active` from the stop until it is cleared, `normal` otherwise. registered: False for one that a device
-    reported and nobody has set up yet; it takes OFF only.
+    reported and nobody has set up yet; it takes OFF only. known: whether the state is known now; it is not while the
+    device is offline, nor before its first report. known_until: until when it was known, None while it is.
     """
 
     esp_id: str
@@ -90,6 +91,8 @@ class Actuator(ActuatorSettings):
     emergency: Literal["normal", "active"] = "normal"
     emergency_reason: str | None = None
     emergency_at: int | None = None
+    known: bool = True
+    known_until: int | None = None
 
 
 class ActuatorsQuery(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from kaiser_common.schemas import FROZEN
 from kaiser_common.schemas.api.devices import ESP_ID
-from kaiser_common.schemas.sensor import normal_address
+from kaiser_common.schemas.sensor import SensorState, normal_address
 
 SENSOR_TYPE = r"^[A-Za-z0-9_-]{1,64}$"
 """What can stand in a key of a bucket."""
@@ -162,7 +162,9 @@ class ConfigsPage(BaseModel):
 class ReadingItem(BaseModel):
     """A stored reading. ts in ms; address "" for none.
 
-    Of the newest ones also received_at (ms) and device_ts, the device's own time where it was not believed.
+    Of the newest ones also received_at (ms), device_ts, the device's own time where it was not believed, and whether
+    the value is known now: state, known_until (ms until which it was known, None while it is), and interval_s, the
+    usual time between two readings: the configured one, else the median of the last 50.
     """
 
     model_config = FROZEN
@@ -180,6 +182,50 @@ class ReadingItem(BaseModel):
     data_source: str
     received_at: int | None = None
     device_ts: int | None = None
+    state: SensorState | None = None
+    known_until: int | None = None
+    interval_s: float | None = None
+
+
+class OverviewSensor(BaseModel):
+    """A sensor on the overview, with its newest reading as ReadingItem has it.
+
+    name: the configured one. lows, highs, means: of the 24 hours from `hours_from` on, one figure an hour, None for an
+    hour in which nothing came.
+    """
+
+    model_config = FROZEN
+
+    esp_id: str
+    gpio: int
+    sensor_type: str
+    address: str = ""
+    name: str | None = None
+    ts: int
+    received_at: int | None = None
+    raw: float | None = None
+    value: float | None = None
+    unit: str | None = None
+    quality: str
+    state: SensorState
+    known_until: int | None = None
+    interval_s: float
+    lows: list[float | None] = []
+    highs: list[float | None] = []
+    means: list[float | None] = []
+
+
+class SensorsOverview(BaseModel):
+    """Every sensor, up to 5,000, in the order of their keys. hours_from: the start (ms) of the first hour.
+
+    total: how many sensors there are.
+    """
+
+    model_config = FROZEN
+
+    items: list[OverviewSensor]
+    hours_from: int
+    total: int
 
 
 class LatestQuery(BaseModel):

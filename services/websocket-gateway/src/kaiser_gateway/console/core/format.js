@@ -56,6 +56,10 @@ export function actuatorState({ state, value }) {
   return state && isPartial ? `on, ${Math.round(value * 100)} %` : state ? "on" : "off";
 }
 
+/** What was known last and since when it is not: "last known off, not known since 28 Nov 2026, 14:03:12". */
+export const lastKnown = (text, untilMs) =>
+  `last known ${text}, not known since ${untilMs ? dateTime(untilMs) : "then"}`;
+
 const SUMMARIES = {
   sensor_data: (data) => `gpio ${data.gpio} ${data.sensor_type}${data.address ? ` ${data.address}` : ""}: ${sensorValue(data)}, ${data.quality}`,
   actuator_status: (data) => `gpio ${data.gpio} ${data.actuator_type} is ${actuatorState(data)}`,

@@ -52,10 +52,11 @@ export const within = (points, fromMs, toMs, bucketMs = 0) =>
 
 /**
  * [times in s, means, lowest, highest], with a null between two points where nothing came for three intervals.
- * `intervalMs`: the usual time between two readings of the sensor; null: the usual one between these points.
+ * `intervalMs`: the usual time between two readings of the sensor, where it is known; the usual one between these points
+ * counts where it is shorter.
  */
 export function columnsOf(points, intervalMs, bucketMs = 0) {
-  const most = MISSED * (intervalMs ?? usualInterval(points) ?? Infinity);
+  const most = MISSED * Math.min(intervalMs ?? Infinity, usualInterval(points) ?? Infinity);
   const columns = [[], [], [], []];
   const push = (ts, ...figures) => [ts / 1000, ...figures].forEach((figure, index) => columns[index].push(figure));
   points.forEach(({ ts, mean, min, max }, index) => {

@@ -8,7 +8,7 @@ import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { StopButton } from "../shell/emergency.js";
-import { StateBadge, withStatus } from "./actuator_parts.js";
+import { StateBadge, withEvents } from "./actuator_parts.js";
 import { ActuatorSettings } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
 
@@ -21,9 +21,9 @@ export function ActuatorPage({ espId, gpio }) {
   const actuator = loaded.data;
 
   useEvents((batch) => {
-    const mine = batch.filter(({ type, data }) => type.startsWith("actuator_") && data.esp_id === espId);
-    const status = mine.findLast(({ type, data }) => type === "actuator_status" && data.gpio === gpio);
-    if (status) loaded.setData((old) => withStatus(old, status.data));
+    const mine = batch.filter(({ type, data }) =>
+      (type.startsWith("actuator_") || type === "esp_health") && data.esp_id === espId);
+    if (mine.length) loaded.setData((old) => withEvents(old, mine));
     if (mine.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
   });
 

@@ -1,17 +1,35 @@
 /** The state of an actuator, live. */
 
-import { actuatorState } from "../core/format.js";
+import { actuatorState, lastKnown } from "../core/format.js";
+import { actuatorAfter } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
 
-/** The actuator as its last status event has it. */
-export function withStatus(actuator, news) {
-  if (!news) return actuator;
-  return { ...actuator, state: news.state, value: news.value, reported_at: news.ts, last_error: news.error };
+/** The actuator after a batch of events. A report says that its device is online. */
+export function withEvents(actuator, batch) {
+  return batch.reduce((known, event) => {
+    const { type, data } = event;
+    if (type === "actuator_status" && data.esp_id === known.esp_id && data.gpio === known.gpio) {
+      const { state, value, ts, error } = data;
+      return { ...known, state, value, reported_at: ts, last_error: error, known: true, known_until: null };
+    }
+    return actuatorAfter(known, event) ?? known;
+  }, actuator);
 }
 
+const isKnown = ({ known, state }) => known !== false && state !== null;
+
 export function StateBadge({ actuator }) {
-  if (actuator.emergency === "active") return html`<${Badge} kind="bad">stopped<//>`;
+  if (actuator.emergency === "active") return html`<${Badge} kind="bad">stopped<//>${whatWasKnown(actuator)}`;
+  if (!isKnown(actuator)) {
+    return html`<${Badge} kind="warn">not known<//>${whatWasKnown(actuator)}`;
+  }
   const kind = actuator.state ? "good" : "idle";
   return html`<${Badge} kind=${kind}>${actuatorState(actuator)}<//>`;
+}
+
+function whatWasKnown(actuator) {
+  if (isKnown(actuator)) return null;
+  const text = actuator.state === null ? "no state was reported yet" : lastKnown(actuatorState(actuator), actuator.known_until);
+  return html`<span class="quiet block">${text}</span>`;
 }

@@ -8,7 +8,7 @@ import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { ActuatorPage } from "./actuator.js";
-import { StateBadge, withStatus } from "./actuator_parts.js";
+import { StateBadge, withEvents } from "./actuator_parts.js";
 import { AddActuatorDialog } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
 
@@ -32,8 +32,8 @@ function ActuatorList() {
   const now = useNow();
 
   useEvents((batch) => {
-    const news = new Map(batch.filter(({ type }) => type === "actuator_status").map(({ data }) => [keyOf(data), data]));
-    if (news.size) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withStatus(one, news.get(keyOf(one)))) }));
+    const news = batch.filter(({ type }) => type === "actuator_status" || type === "esp_health");
+    if (news.length) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withEvents(one, news)) }));
     if (batch.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
   });
 

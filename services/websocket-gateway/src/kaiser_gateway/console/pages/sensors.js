@@ -1,13 +1,14 @@
 /** Sensors: the newest value of each, live; one sensor has a page of its own. */
 
-import { ago, number, orNone, sensorValue } from "../core/format.js";
+import { ago, number, orNone } from "../core/format.js";
+import { knowledgeOf, withOffline } from "../core/known.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
-import { QualityBadge } from "./quality.js";
+import { QualityBadge, valueText } from "./quality.js";
 import { SensorPage } from "./sensor.js";
 
 const MOST_SHOWN = 300;
@@ -27,11 +28,13 @@ function SensorList() {
   const { api } = useApp();
   const [text, setText] = useState("");
   const loaded = useLoaded(() => api.get("/api/v1/sensors/latest"), []);
+  const [offline, setOffline] = useState(() => new Map());
   const now = useNow();
   useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload); // for what was told before this page was there, and stored after
 
   useEvents((batch) => {
     const news = new Map(batch.filter(({ type }) => type === "sensor_data").map(({ data }) => [keyOf(data), data]));
+    setOffline((old) => withOffline(old, batch));
     if (news.size) loaded.setData(({ items }) => ({ items: withNews(items, news) }));
   });
 
@@ -45,7 +48,7 @@ function SensorList() {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${found.length} empty="No reading is stored that fits." />
-    <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} columns=${columns(now)} />
+    <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
     ${found.length > shown.length && html`
       <p class="quiet">${shown.length} of ${found.length} sensors are shown; search for others.</p>`}`;
 }
@@ -59,12 +62,13 @@ function withNews(items, news) {
 
 /** By when they were received: a clock that was ahead does not hide what comes after. */
 const receivedAt = ({ ts, received_at: at }) => Math.min(ts, at ?? ts);
-const newer = (item, reading) => (reading && receivedAt(reading) >= receivedAt(item) ? reading : item);
+const newer = (item, reading) =>
+  (reading && receivedAt(reading) >= receivedAt(item) ? { ...reading, interval_s: item.interval_s } : item);
 
 const linkTo = ({ esp_id: espId, gpio, sensor_type: sensorType, address }) =>
   link("sensors", espId, gpio, sensorType, ...(address ? [address] : []));
 
-const columns = (now) => [
+const columns = (now, known) => [
   {
     name: "Sensor",
     cell: (reading) => html`
@@ -72,8 +76,8 @@ const columns = (now) => [
         ${reading.sensor_type} <span class="quiet">on gpio ${reading.gpio}${reading.address && ` at ${reading.address}`}</span></a>`,
   },
   { name: "Device", cell: (reading) => html`<a href=${link("devices", reading.esp_id)}>${reading.esp_id}</a>` },
-  { name: "Value", cell: (reading) => sensorValue(reading), class: "figure" },
+  { name: "Value", cell: (reading) => valueText(reading, known(reading)), class: "figure" },
   { name: "Raw", cell: (reading) => number(reading.raw), class: "figure" },
-  { name: "Quality", cell: (reading) => html`<${QualityBadge} quality=${orNone(reading.quality)} />` },
+  { name: "Quality", cell: (reading) => html`<${QualityBadge} quality=${orNone(reading.quality)} knowledge=${known(reading)} />` },
   { name: "Taken", cell: (reading) => ago(reading.ts, now) },
 ];

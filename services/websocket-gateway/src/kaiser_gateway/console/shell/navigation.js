@@ -2,6 +2,7 @@
 
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { link } from "../ui/route.js";
+import { OverviewPage } from "../pages/overview.js";
 import { LiveLog } from "../pages/live_log.js";
 import { Devices } from "../pages/devices.js";
 import { Sensors } from "../pages/sensors.js";
@@ -13,6 +14,7 @@ import { System } from "../pages/system.js";
 
 /** `role`: the least role that may see the page. */
 export const PAGES = [
+  { name: "overview", title: "Overview", role: "viewer", Page: OverviewPage },
   { name: "log", title: "Live log", role: "viewer", Page: LiveLog },
   { name: "devices", title: "Devices", role: "viewer", Page: Devices },
   { name: "sensors", title: "Sensors", role: "viewer", Page: Sensors },

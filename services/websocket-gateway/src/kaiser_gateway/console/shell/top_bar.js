@@ -21,7 +21,7 @@ export function TopBar() {
   const next = THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
   return html`
     <header class="top-bar">
-      <a class="brand" href="#/log">Kaiser</a>
+      <a class="brand" href="#/overview">Kaiser</a>
       <${Badge} kind=${kind}>${text}<//>
       <span class="spacer"></span>
       <${StopButton} />

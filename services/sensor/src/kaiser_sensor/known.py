@@ -1,0 +1,53 @@
+"""Whether the newest value of a sensor is known now, pure."""
+
+import itertools
+from collections.abc import Sequence
+from statistics import median_low
+from typing import NamedTuple
+
+from kaiser_common.schemas.sensor import SensorState
+
+MISSED = 3
+"""Intervals without a reading after which a sensor is silent."""
+
+MOST_GAPS = 50
+"""The interval of a sensor is the median of so many gaps between its newest readings."""
+
+LEAST_GAPS = 3
+SHORTEST_S = 5.0
+"""A sensor that sends more often is watched as if it sent every 5 s, so that a pause of the network is no silence."""
+
+LONGEST_S = 86_400.0
+UNLEARNED_S = 300.0
+"""The interval of a sensor that is not configured and has sent fewer than four readings."""
+
+
+class Knowledge(NamedTuple):
+    """state; known_until: ms since 1970 until which the value was known, None while it is known."""
+
+    state: SensorState
+    known_until: int | None
+
+
+KNOWN = Knowledge("known", None)
+
+
+def usual_interval_s(times_s: Sequence[float]) -> float | None:
+    """The median gap of a sensor's newest readings (s since 1970, in any order), bounded; None for too few."""
+    ordered = sorted(times_s)[-MOST_GAPS - 1 :]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(ordered)]
+    if len(gaps) < LEAST_GAPS:
+        return None
+    return min(LONGEST_S, max(SHORTEST_S, median_low(gaps)))
+
+
+def judge(received_ms: int, interval_s: float, now_ms: int, offline_since_ms: int | None) -> Knowledge:
+    """What is known of a sensor whose newest reading was received at `received_ms`.
+
+    offline_since_ms: when its device was last heard, None while the device is online or what was never heard. A device
+    that was heard of later than its reading, and is offline since, makes the value unknown from then on.
+    """
+    silent_at = received_ms + round(MISSED * interval_s * 1000)
+    if offline_since_ms is not None and received_ms <= offline_since_ms:
+        return Knowledge("offline", min(silent_at, offline_since_ms))
+    return Knowledge("silent", silent_at) if silent_at < now_ms else KNOWN

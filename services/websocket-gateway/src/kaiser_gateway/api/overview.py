@@ -1,0 +1,107 @@
+"""The overview: what health, sensor and actuator know, put together in one answer."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from fastapi import APIRouter
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.schemas.api.actuators import Actuator, ActuatorsPage, ActuatorsQuery, Emergencies, Emergency
+from kaiser_common.schemas.api.devices import Device, DevicesPage, DevicesQuery
+from kaiser_common.schemas.api.overview import Overview, Wrong
+from kaiser_common.schemas.api.sensors import OverviewSensor, SensorsOverview
+from pydantic import BaseModel
+
+from kaiser_gateway.http.auth import Guard
+
+MOST = 1000
+"""Devices, and actuators, of an overview."""
+_BAD = frozenset({"bad", "error"})
+_WITHIN_S = 5.0
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/overview."""
+    routes = APIRouter(prefix="/api/v1/overview", tags=["overview"])
+    viewer = guard.needs("viewer")
+
+    @routes.get("")
+    async def overview(caller: Caller = viewer) -> Overview:
+        """What is wrong now, and every device, sensor and actuator with its newest value; a service that does not
+        answer is named, and what it knows is left out."""
+        devices, sensors, actuators, stops = await asyncio.gather(
+            _or_none(call(bus, "health", "list", DevicesQuery(limit=MOST), DevicesPage, caller=caller,
+                          timeout_s=_WITHIN_S)),
+            _or_none(call(bus, "sensor", "overview", Nothing(), SensorsOverview, caller=caller, timeout_s=_WITHIN_S)),
+            _or_none(call(bus, "actuator", "list", ActuatorsQuery(limit=MOST), ActuatorsPage, caller=caller,
+                          timeout_s=_WITHIN_S)),
+            _or_none(call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=caller, timeout_s=_WITHIN_S)),
+        )  # fmt: skip
+        return to_overview(round(time.time() * 1000), devices, sensors, actuators, stops)
+
+    return routes
+
+
+def to_overview(
+    at: int,
+    devices: DevicesPage | None,
+    sensors: SensorsOverview | None,
+    actuators: ActuatorsPage | None,
+    stops: Emergencies | None,
+) -> Overview:
+    """The answers as one; None: the service did not answer."""
+    known = {
+        "health": devices is not None,
+        "sensor": sensors is not None,
+        "actuator": actuators is not None and stops is not None,
+    }
+    of_devices = devices.items if devices else []
+    of_sensors = sensors.items if sensors else []
+    of_actuators = actuators.items if actuators else []
+    in_force = stops.items if stops else []
+    return Overview(
+        at=at,
+        wrong=wrong(of_devices, of_sensors, of_actuators, in_force),
+        devices=of_devices,
+        sensors=of_sensors,
+        actuators=of_actuators,
+        stops=in_force,
+        hours_from=sensors.hours_from if sensors else 0,
+        missing=[service for service, answered in known.items() if not answered],
+        complete=not (
+            (devices and devices.next_cursor)
+            or (actuators and actuators.next_cursor)
+            or (sensors and sensors.total > len(sensors.items))
+        ),
+    )
+
+
+def wrong(
+    devices: Sequence[Device],
+    sensors: Sequence[OverviewSensor],
+    actuators: Sequence[Actuator],
+    stops: Sequence[Emergency],
+) -> Wrong:
+    """How many are not as they should be; a rejected device is as it should be."""
+    return Wrong(
+        devices_offline=sum(device.state == "approved" and not device.online for device in devices),
+        devices_pending=sum(device.state == "pending" for device in devices),
+        sensors_silent=sum(sensor.state == "silent" for sensor in sensors),
+        sensors_bad=sum(sensor.state == "known" and sensor.quality in _BAD for sensor in sensors),
+        actuators_failed=sum(actuator.known and bool(actuator.last_error) for actuator in actuators),
+        stops=len(stops),
+    )
+
+
+async def _or_none(asked: Awaitable[Answer]) -> Answer | None:
+    """None for a service that does not answer, or cannot now; what else it says is raised."""
+    try:
+        return await asked
+    except RpcError as error:
+        if error.problem.status in (502, 503, 504):
+            return None
+        raise

@@ -1,0 +1,39 @@
+/** Whether what is shown is known now; pure. */
+
+const MISSED = 3; // intervals without a reading after which a sensor is silent, as the sensor service counts
+
+/**
+ * {state: "known"|"silent"|"offline", until}: of a reading as it is listed or came in an event; `until` (ms) is when its
+ * value stopped being known, null while it is known. `offline`: times (ms) at which devices went offline, by device.
+ */
+export function knowledgeOf(reading, offline, nowMs) {
+  const offlineAt = offline.get(reading.esp_id) ?? null;
+  const receivedAt = Math.min(reading.received_at ?? reading.ts, nowMs);
+  if (reading.state === "offline" && offlineAt !== ONLINE) return { state: "offline", until: reading.known_until };
+  if (offlineAt !== null && offlineAt !== ONLINE && receivedAt <= offlineAt) return { state: "offline", until: offlineAt };
+  if (reading.state === "silent" || reading.quality === "stale") {
+    return { state: "silent", until: reading.known_until ?? receivedAt };
+  }
+  const silentAt = receivedAt + MISSED * (reading.interval_s ?? Infinity) * 1000;
+  return silentAt < nowMs ? { state: "silent", until: silentAt } : { state: "known", until: null };
+}
+
+/** In place of a time: the device is online again. */
+export const ONLINE = 0;
+
+/** When devices went offline by events `esp_health`; what was noted before is kept where nothing newer came. */
+export function withOffline(offline, events) {
+  const news = events.filter(({ type, data }) => type === "esp_health" && data.status !== "unknown");
+  if (!news.length) return offline;
+  const next = new Map(offline);
+  for (const { data } of news) next.set(data.esp_id, data.status === "online" ? ONLINE : data.last_seen ?? data.ts);
+  return next;
+}
+
+/** An actuator after its device came or went; null: nothing is to be changed. */
+export function actuatorAfter(actuator, event) {
+  if (event.type !== "esp_health" || event.data.esp_id !== actuator.esp_id || event.data.status === "unknown") return null;
+  if (event.data.status === "online") return { ...actuator, known: actuator.state !== null, known_until: null };
+  const until = Math.max(event.data.last_seen ?? 0, actuator.reported_at ?? 0);
+  return { ...actuator, known: false, known_until: until || null };
+}

@@ -1,0 +1,165 @@
+/** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
+
+import { actuatorAfter, knowledgeOf } from "./known.js";
+
+const BAD = new Set(["bad", "error"]);
+const NOBODY = new Map();
+
+export const sensorKey = ({ esp_id: espId, gpio, sensor_type: type, address = "" }) => `${espId}/${gpio}/${type}/${address}`;
+
+/** The overview after a batch of events; the same object where nothing of it changed. */
+export function withEvents(overview, batch) {
+  const readings = new Map();
+  const statuses = [];
+  const health = new Map();
+  for (const event of batch) {
+    if (event.type === "sensor_data") readings.set(sensorKey(event.data), event.data);
+    if (event.type === "actuator_status") statuses.push(event.data);
+    if (event.type === "esp_health" && event.data.status !== "unknown") health.set(event.data.esp_id, event);
+  }
+  if (!readings.size && !statuses.length && !health.size) return overview;
+  return {
+    ...overview,
+    sensors: overview.sensors.map((one) => sensorAfter(one, readings.get(sensorKey(one)), health.get(one.esp_id))),
+    devices: overview.devices.map((one) => deviceAfter(one, health.get(one.esp_id))),
+    actuators: overview.actuators.map((one) => {
+      const report = statuses.findLast((data) => data.esp_id === one.esp_id && data.gpio === one.gpio);
+      const { state, value, ts, error } = report ?? {};
+      const after = report
+        ? { ...one, state, value, reported_at: ts, last_error: error ?? null, known: true, known_until: null } : one;
+      const event = health.get(one.esp_id);
+      return (event && actuatorAfter(after, event)) ?? after;
+    }),
+  };
+}
+
+/** Whether the events tell of a device or a sensor that the overview does not have, or of what only the server knows. */
+export function needsReload(overview, batch) {
+  const devices = new Set(overview.devices.map((one) => one.esp_id));
+  const sensors = new Set(overview.sensors.map(sensorKey));
+  return batch.some(({ type, data }) =>
+    (type === "sensor_data" && !sensors.has(sensorKey(data)) && data.quality !== "stale")
+    || (type === "esp_health" && !devices.has(data.esp_id))
+    || type === "actuator_alert" || type === "zone_assignment"
+    || (type === "system_event" && data.event.startsWith("device_")));
+}
+
+function sensorAfter(sensor, reading, health) {
+  let after = sensor;
+  if (reading && reading.quality === "stale") {
+    after = { ...after, state: "silent", known_until: reading.known_until ?? after.known_until };
+  } else if (reading) {
+    const { ts, received_at: receivedAt = null, value = null, raw = null, unit = null, quality } = reading;
+    after = { ...after, ts, received_at: receivedAt, value, raw, unit: unit ?? after.unit, quality, state: "known", known_until: null };
+  }
+  if (health?.data.status === "offline") {
+    return { ...after, state: "offline", known_until: health.data.last_seen ?? health.data.ts };
+  }
+  return health && after.state === "offline" ? { ...after, state: "known", known_until: null } : after;
+}
+
+function deviceAfter(device, health) {
+  if (!health) return device;
+  return { ...device, online: health.data.status === "online", last_seen: health.data.last_seen ?? device.last_seen };
+}
+
+/** 0: all is well; the higher, the further in front. */
+const rankOf = ({ state }, quality) => (state === "offline" ? 3 : state === "silent" || BAD.has(quality) ? 2 : 0);
+
+/** Every sensor with its `knowledge` now and a `rank`. */
+const judged = (sensors, nowMs) => sensors.map((sensor) => {
+  const knowledge = knowledgeOf(sensor, NOBODY, nowMs);
+  return { sensor, knowledge, rank: rankOf(knowledge, sensor.quality) };
+});
+
+/** Zones with their devices, sensors and actuators; what has trouble is in front, else by name. */
+export function zonesOf({ devices, sensors, actuators }, nowMs) {
+  const zoneOf = new Map(devices.map((device) => [device.esp_id, device.zone_id ?? ""]));
+  const zones = new Map();
+  const zone = (espId) => {
+    const name = zoneOf.get(espId) ?? "";
+    if (!zones.has(name)) zones.set(name, { name, rank: 0, devices: [], sensors: [], actuators: [] });
+    return zones.get(name);
+  };
+  for (const device of devices) {
+    const rank = device.state === "approved" && !device.online ? 3 : device.state === "pending" ? 1 : 0;
+    const found = zone(device.esp_id);
+    found.devices.push({ device, rank });
+    found.rank = Math.max(found.rank, rank);
+  }
+  for (const one of judged(sensors, nowMs)) {
+    const found = zone(one.sensor.esp_id);
+    found.sensors.push(one);
+    found.rank = Math.max(found.rank, one.rank);
+  }
+  for (const actuator of actuators) {
+    const rank = actuator.emergency === "active" ? 3 : actuator.last_error || actuator.known === false ? 2 : 0;
+    const found = zone(actuator.esp_id);
+    found.actuators.push({ actuator, rank });
+    found.rank = Math.max(found.rank, rank);
+  }
+  const inFront = (one, other) => other.rank - one.rank;
+  for (const found of zones.values()) {
+    for (const list of [found.devices, found.sensors, found.actuators]) list.sort(inFront);
+  }
+  return [...zones.values()]
+    .sort((one, other) => inFront(one, other) || Number(!one.name) - Number(!other.name) || one.name.localeCompare(other.name));
+}
+
+/** What is wrong now: [{text, kind, page: parts of the address that leads there}]. */
+export function troublesOf(overview, nowMs) {
+  const { devices, sensors, actuators, stops, missing } = overview;
+  const silent = judged(sensors, nowMs);
+  const found = [
+    ...missing.map((name) => ({ text: `service ${name} does not answer`, kind: "bad", page: ["system"] })),
+    counted(stops, "stop in force", "stops in force", "bad", ({ esp_id: espId, gpio }) =>
+      (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : ["actuators"]), ["actuators"]),
+    counted(devices.filter((one) => one.state === "approved" && !one.online), "device offline", "devices offline", "bad",
+      ({ esp_id: espId }) => ["devices", espId], ["devices"]),
+    counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), "sensor silent", "sensors silent", "warn",
+      ({ sensor }) => sensorPage(sensor), ["sensors"]),
+    counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "known" && BAD.has(sensor.quality)),
+      "sensor with bad values", "sensors with bad values", "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
+    counted(actuators.filter((one) => one.known !== false && one.last_error), "actuator with an error", "actuators with an error",
+      "warn", ({ esp_id: espId, gpio }) => ["actuators", espId, gpio], ["actuators"]),
+    counted(devices.filter((one) => one.state === "pending"), "device waiting for approval", "devices waiting for approval",
+      "info", ({ esp_id: espId }) => ["devices", espId], ["devices"]),
+  ];
+  return found.filter(Boolean);
+}
+
+export const sensorPage = ({ esp_id: espId, gpio, sensor_type: type, address }) =>
+  ["sensors", espId, gpio, type, ...(address ? [address] : [])];
+
+/** One leads to its own page, several to the list. */
+function counted(items, one, several, kind, pageOf, list) {
+  if (!items.length) return null;
+  return items.length === 1
+    ? { text: `1 ${one}`, kind, page: pageOf(items[0]) } : { text: `${items.length} ${several}`, kind, page: list };
+}
+
+/** {line, band, dots, lowest, highest} of a sensor's hours in a box; paths of SVG, empty where nothing came. */
+export function sparkline({ lows, highs, means }, width, height) {
+  const places = means.map((_, index) => index).filter((index) => means[index] !== null);
+  if (!places.length) return { line: "", band: "", dots: [], lowest: null, highest: null };
+  const lowest = Math.min(...places.map((index) => lows[index]));
+  const highest = Math.max(...places.map((index) => highs[index]));
+  const span = highest - lowest || 1;
+  const x = (index) => ((index + 0.5) * width / means.length).toFixed(1);
+  const y = (figure) => (height - 2 - ((figure - lowest) / span) * (height - 4)).toFixed(1);
+  const runs = [];
+  for (const index of places) {
+    if (runs.length && runs.at(-1).at(-1) === index - 1) runs.at(-1).push(index);
+    else runs.push([index]);
+  }
+  const through = (points) => points.map(([index, figure]) => `${x(index)} ${y(figure)}`).join("L");
+  const long = runs.filter((run) => run.length > 1);
+  return {
+    line: long.map((run) => `M${through(run.map((index) => [index, means[index]]))}`).join(""),
+    band: long.map((run) => `M${through([...run.map((index) => [index, highs[index]]),
+      ...[...run].reverse().map((index) => [index, lows[index]])])}Z`).join(""),
+    dots: runs.filter((run) => run.length === 1).map(([index]) => [x(index), y(means[index])]),
+    lowest,
+    highest,
+  };
+}

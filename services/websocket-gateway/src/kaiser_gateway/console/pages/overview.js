@@ -1,0 +1,131 @@
+/** Overview: what is wrong now, and every zone with its sensors and actuators. */
+
+import { lastKnown, number, sensorValue } from "../core/format.js";
+import { needsReload, sensorKey, sensorPage, sparkline, troublesOf, withEvents, zonesOf } from "../core/overview.js";
+import { html, useApp, useMemo, useRef } from "../ui/html.js";
+import { useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
+import { Badge, Empty, Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { StateBadge } from "./actuator_parts.js";
+import { QualityBadge } from "./quality.js";
+
+const LOOK_AGAIN_EVERY_MS = 30_000;
+const DRAWN_EVERY_MS = 1000;
+const MOST_WAITING = 20_000;
+const WIDTH = 140;
+const HEIGHT = 30;
+
+export function OverviewPage() {
+  const { api, emergencies } = useApp();
+  const loaded = useLoaded(() => api.get("/api/v1/overview"), [useStore(emergencies.current)]);
+  const now = useNow(DRAWN_EVERY_MS);
+  const waiting = useRef([]);
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload);
+  useEvents((batch) => {
+    waiting.current = [...waiting.current, ...batch].slice(-MOST_WAITING);
+  });
+  useEvery(DRAWN_EVERY_MS, () => {
+    const batch = waiting.current;
+    if (!batch.length || !loaded.data) return;
+    waiting.current = [];
+    loaded.setData((overview) => withEvents(overview, batch));
+    if (needsReload(loaded.data, batch)) loaded.reloadSoon();
+  });
+
+  const overview = loaded.data;
+  const zones = useMemo(() => (overview ? zonesOf(overview, now) : []), [overview, now]);
+  return html`
+    <${Head} title="Overview" />
+    <${ListState} loaded=${loaded} count=${1} />
+    ${overview && html`<${Truth} overview=${overview} now=${now} />`}
+    ${overview && !overview.devices.length && !overview.missing.length && html`
+      <${Empty}>No device is known yet. One that speaks for the first time shows up here, to be approved.<//>`}
+    ${overview && !overview.complete && html`<p class="quiet">There are more devices than fit here; the lists have all.</p>`}
+    ${zones.map((zone) => html`<${Zone} key=${zone.name} zone=${zone} />`)}`;
+}
+
+/** One line: what is wrong, each part a link; or that nothing is. */
+function Truth({ overview, now }) {
+  const troubles = troublesOf(overview, now);
+  if (!troubles.length) {
+    const { devices, sensors } = overview;
+    return html`<p class="truth truth-good" role="status">
+      <${Badge} kind="good">All is well<//> ${counted(devices, "device")} online, ${counted(sensors, "sensor")} sending.</p>`;
+  }
+  return html`
+    <p class="truth" role="status">
+      ${troubles.map(({ text, kind, page }) => html`
+        <a key=${text} href=${link(...page)} class="truth-part"><${Badge} kind=${kind}>${text}<//></a>`)}
+    </p>`;
+}
+
+const counted = (items, name) => `${items.length} ${name}${items.length === 1 ? "" : "s"}`;
+
+function Zone({ zone }) {
+  const away = zone.devices.filter(({ rank }) => rank > 0);
+  return html`
+    <section class="zone" aria-label=${zone.name || "No zone"}>
+      <h2>${zone.name || "No zone"}</h2>
+      ${away.length > 0 && html`
+        <p class="chips">
+          ${away.map(({ device }) => html`
+            <a class="chip" key=${device.esp_id} href=${link("devices", device.esp_id)}>
+              ${device.name ?? device.esp_id}
+              <${Badge} kind=${device.state === "pending" ? "info" : "bad"}>${device.state === "pending" ? "waiting for approval" : "offline"}<//>
+            </a>`)}
+        </p>`}
+      <ul class="tiles">
+        ${zone.sensors.map((one) => tileOf(one))}
+        ${zone.actuators.map(({ actuator, rank }) => html`
+          <li key=${`${actuator.esp_id}/${actuator.gpio}`}>
+            <a class=${`tile ${rank ? "tile-warn" : ""}`} href=${link("actuators", actuator.esp_id, actuator.gpio)}>
+              <span class="tile-name">${actuator.name ?? `${actuator.actuator_type} on gpio ${actuator.gpio}`}</span>
+              <span class="tile-name quiet">${actuator.esp_id}</span>
+              <span><${StateBadge} actuator=${actuator} /></span>
+              ${actuator.last_error && html`<span class="field-problem">${actuator.last_error}</span>`}
+            </a>
+          </li>`)}
+      </ul>
+    </section>`;
+}
+
+const tiles = new WeakMap();
+
+/** The tile of a sensor; the one drawn before where nothing of it changed, which costs nothing to draw. */
+function tileOf({ sensor, knowledge, rank }) {
+  const state = `${knowledge.state} ${knowledge.until}`;
+  const before = tiles.get(sensor);
+  if (before?.state === state) return before.tile;
+  const tile = html`<li key=${sensorKey(sensor)}><${SensorTile} sensor=${sensor} knowledge=${knowledge} rank=${rank} /></li>`;
+  tiles.set(sensor, { state, tile });
+  return tile;
+}
+
+function SensorTile({ sensor, knowledge, rank }) {
+  const isKnown = knowledge.state === "known";
+  const name = sensor.name ?? `${sensor.sensor_type} on gpio ${sensor.gpio}`;
+  const day = sparkline(sensor, WIDTH, HEIGHT);
+  const range = `${short(day.lowest)} to ${short(day.highest)} ${sensor.unit ?? ""}`.trim();
+  return html`
+    <a class=${`tile ${rank > 2 ? "tile-bad" : rank ? "tile-warn" : ""}`} href=${link(...sensorPage(sensor))}>
+      <span class="tile-name">${name}</span>
+      <span class="tile-value">
+        ${isKnown && html`<strong>${sensorValue(sensor)}</strong>`}
+        ${(!isKnown || rank > 0) && html`<${QualityBadge} quality=${sensor.quality} knowledge=${knowledge} />`}
+        ${day.lowest !== null && html`<${Spark} day=${day} />`}
+      </span>
+      ${!isKnown && html`<span class="quiet">${lastKnown(sensorValue(sensor), knowledge.until)}</span>`}
+      <span class="tile-name quiet">
+        ${day.lowest !== null && html`<span class="for-screen-readers">in 24 hours </span>${range}, `}${sensor.esp_id}
+      </span>
+    </a>`;
+}
+
+const Spark = ({ day }) => html`
+  <svg class="spark" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+    <path class="spark-band" d=${day.band} /><path class="spark-line" d=${day.line} />
+    ${day.dots.map(([x, y]) => html`<circle cx=${x} cy=${y} r="2" />`)}
+  </svg>`;
+
+/** Three digits, for a small place. */
+const short = (figure) => number(figure === null ? null : Number(figure.toPrecision(3)));

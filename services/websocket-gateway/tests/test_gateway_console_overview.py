@@ -1,0 +1,113 @@
+"""What the overview says is wrong, in which order it shows it, and how events change it: tables of cases."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_module import called, node
+
+NOW = 1_800_000_000_000
+HEALTHY = {"esp_id": "ESP_A", "state": "approved", "online": True, "zone_id": "east", "last_seen": NOW, "name": None}
+SENSOR = {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", "address": "", "ts": NOW - 5000, "received_at": NOW - 5000,
+          "value": 7.0, "raw": 1, "unit": "pH", "quality": "good", "state": "known", "known_until": None,
+          "interval_s": 10}  # fmt: skip
+PUMP = {"esp_id": "ESP_A", "gpio": 25, "state": False, "value": 0, "reported_at": NOW - 9000, "last_error": None,
+        "emergency": "normal", "known": True, "known_until": None}  # fmt: skip
+
+
+def overview(**lists: Any) -> dict[str, Any]:
+    return {"devices": [HEALTHY], "sensors": [SENSOR], "actuators": [PUMP], "stops": [], "missing": [], **lists}
+
+
+@pytest.fixture
+def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """`ask([function, *arguments], …)` of core/overview.js."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda *calls: called("overview.js", [list(call) for call in calls], tmp_path)
+
+
+def test_each_trouble_is_named_and_leads_to_its_page(ask):
+    other = {**HEALTHY, "esp_id": "ESP_B"}
+    cases = [
+        (overview(), []),
+        (overview(devices=[{**HEALTHY, "online": False}]), [("1 device offline", "bad", ["devices", "ESP_A"])]),
+        (overview(devices=[{**HEALTHY, "online": False}, {**other, "online": False}]),
+         [("2 devices offline", "bad", ["devices"])]),
+        (overview(devices=[{**HEALTHY, "online": False, "state": "rejected"}]), []),
+        (overview(devices=[HEALTHY, {**other, "online": False, "state": "pending"}]),
+         [("1 device waiting for approval", "info", ["devices", "ESP_B"])]),
+        # silent by the clock of the page, before anybody reports it
+        (overview(sensors=[{**SENSOR, "received_at": NOW - 30_001}]),
+         [("1 sensor silent", "warn", ["sensors", "ESP_A", 4, "ph"])]),
+        (overview(sensors=[{**SENSOR, "received_at": NOW - 30_000}]), []),
+        (overview(sensors=[{**SENSOR, "state": "offline", "known_until": NOW - 9}]), []),  # its device is counted
+        (overview(sensors=[{**SENSOR, "quality": "error", "address": "64"}]),
+         [("1 sensor with bad values", "warn", ["sensors", "ESP_A", 4, "ph", "64"])]),
+        (overview(actuators=[{**PUMP, "last_error": "refused"}]),
+         [("1 actuator with an error", "warn", ["actuators", "ESP_A", 25])]),
+        (overview(actuators=[{**PUMP, "last_error": "refused", "known": False}]), []),
+        (overview(stops=[{"esp_id": None, "gpio": None}]), [("1 stop in force", "bad", ["actuators"])]),
+        (overview(missing=["sensor"], sensors=[]), [("service sensor does not answer", "bad", ["system"])]),
+    ]  # fmt: skip
+    answers = ask(*(["troublesOf", given, NOW] for given, _ in cases))
+    assert [[(one["text"], one["kind"], one["page"]) for one in answer] for answer in answers] == [
+        expected for _, expected in cases
+    ]
+
+
+def test_zones_and_tiles_with_trouble_are_in_front(ask):
+    devices = [
+        {**HEALTHY, "esp_id": "ESP_A", "zone_id": "a"},
+        {**HEALTHY, "esp_id": "ESP_B", "zone_id": "b", "online": False},
+        {**HEALTHY, "esp_id": "ESP_C", "zone_id": None},
+    ]
+    sensors = [
+        {**SENSOR, "gpio": 1},
+        {**SENSOR, "gpio": 2, "state": "silent", "known_until": NOW - 1},
+        {**SENSOR, "esp_id": "ESP_B", "state": "offline"},
+    ]
+    [zones] = ask(["zonesOf", overview(devices=devices, sensors=sensors, actuators=[]), NOW])
+    assert [zone["name"] for zone in zones] == ["b", "a", ""]
+    assert [one["sensor"]["gpio"] for one in zones[1]["sensors"]] == [2, 1]
+
+
+def test_events_change_what_they_are_about(ask):
+    def event(kind: str, **data: Any) -> dict[str, Any]:
+        return {"type": kind, "data": {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", **data}}
+
+    went = event("esp_health", status="offline", last_seen=NOW - 7000, ts=NOW)
+    came = event("esp_health", status="online", last_seen=NOW, ts=NOW)
+    reading = event("sensor_data", ts=NOW, value=8.5, quality="fair")
+    stale = event("sensor_data", ts=NOW - 5000, value=7.0, quality="stale", state="silent", known_until=NOW - 2)
+    after = ask(
+        ["withEvents", overview(), [went]],
+        ["withEvents", overview(), [went, came]],
+        ["withEvents", overview(), [reading]],
+        ["withEvents", overview(), [stale]],
+        ["withEvents", overview(), [event("logic_execution")]],
+        ["needsReload", overview(), [reading]],
+        ["needsReload", overview(), [event("sensor_data", gpio=5, ts=NOW)]],
+    )
+    offline, back, read, silent, same, known, unknown = after
+    assert (offline["devices"][0]["online"], offline["sensors"][0]["state"]) == (False, "offline")
+    assert (offline["actuators"][0]["known"], offline["actuators"][0]["known_until"]) == (False, NOW - 7000)
+    assert (back["devices"][0]["online"], back["actuators"][0]["known"]) == (True, True)
+    assert (read["sensors"][0]["value"], read["sensors"][0]["unit"], read["sensors"][0]["interval_s"]) == (
+        8.5,
+        "pH",
+        10,
+    )
+    assert (silent["sensors"][0]["state"], silent["sensors"][0]["known_until"]) == ("silent", NOW - 2)
+    assert (same, known, unknown) == (overview(), False, True)
+
+
+def test_a_sparkline_breaks_where_nothing_came_and_tells_the_extremes(ask):
+    hours = {"lows": [None, 1, 2, None, 0], "highs": [None, 5, 4, None, 9], "means": [None, 3, 3, None, 5]}
+    nothing = {"lows": [], "highs": [], "means": []}
+    drawn, empty = ask(["sparkline", hours, 50, 30], ["sparkline", nothing, 50, 30])
+    assert (drawn["lowest"], drawn["highest"]) == (0, 9)
+    assert drawn["line"].count("M") == 1, "the two hours in a row"
+    assert len(drawn["dots"]) == 1, "the lonely hour"
+    assert (empty["line"], empty["lowest"]) == ("", None)
