@@ -116,6 +116,14 @@ class Bus:
         self._world.ids += 1
         return f"id{self._world.ids}"
 
+    def freeze(self) -> None:
+        self.frozen = True
+        self.thawed.clear()
+
+    def thaw(self) -> None:
+        self.frozen = False
+        self.thawed.set()
+
     async def publish_batch(
         self, messages: Sequence[Outgoing], *, deadline_s: float = 10.0, ordered: bool = True
     ) -> None:
@@ -123,13 +131,16 @@ class Bus:
         if self.frozen:
             await self.thawed.wait()
             raise BusUnavailable("its time is over")
-        if fault == "nats is away":
-            raise BusUnavailable(fault)
+        if fault == "nats goes away":
+            self._world.away = True
+        if self._world.away:
+            await asyncio.sleep(deadline_s)
+            raise BusUnavailable("no answer")
         kept = messages[: len(messages) // 2] if fault == "stored by half" else messages
         for message in kept:
             self._world.stream_of(message.subject).store(message)
         if fault == "stopped before the answer":
-            self.frozen = True
+            self.freeze()
             await self.thawed.wait()
         if fault:
             raise BusUnavailable(fault)
@@ -145,8 +156,9 @@ class Ingest:
     valid_until: float = math.inf
 
 
+DISTURBANCES = ["say again", "time", "kill", "kill", "hang", "wake", "nats is back", "purge"]
 KINDS = ["clock", "clock", "no clock", "same time", "bad"]
-FAULTS = ["PubAck lost", "nats is away", "stored by half", "stopped before the answer"]
+FAULTS = ["PubAck lost", "nats goes away", "stored by half", "stopped before the answer"]
 
 
 class DeliveryModel(RuleBasedStateMachine):
@@ -168,6 +180,7 @@ class DeliveryModel(RuleBasedStateMachine):
         self.delivered: set[int] = set()
         self.generation = 0
         self.zombies: list[Ingest] = []
+        self.away = False
         self.holder = self.begin()
 
     def stream_of(self, subject: str) -> Stream:
@@ -209,25 +222,17 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def run(self) -> None:
         """Let everything happen that can happen by itself."""
-        self.loop.run_until_complete(asyncio.sleep(5))
+        self.loop.run_until_complete(asyncio.sleep(30))
 
-    @rule(device=st.sampled_from(sorted(SITES)), how=st.sampled_from(KINDS))
-    def say(self, device: str, how: str) -> None:
-        number = len(self.said) + 1
-        ts = {"no clock": 0, "same time": NOW_MS}.get(how, NOW_MS + number)
-        fields = {"ts": ts, "gpio": 4, "sensor_type": "ph", "raw": number, "raw_mode": True}
-        payload = json.dumps({"n": number} if how == "bad" else fields).encode()
-        self.said.append((number, device, payload))
-        self._publish(number, device, payload)
-
-    @rule(which=st.integers(0, 1000))
-    def say_again(self, which: int) -> None:
-        """A device sends a reading anew, as one that has lost its connection does."""
-        if self.said:
-            number, device, payload = self.said[-1 - which % min(8, len(self.said))]
-            if b'"ts": 0' not in payload and b'"n"' not in payload:
-                self.repeated.add(number)
-                self._publish(number, device, payload)
+    @rule(readings=st.lists(st.tuples(st.sampled_from(sorted(SITES)), st.sampled_from(KINDS)), min_size=1, max_size=6))
+    def say(self, readings: list[tuple[str, str]]) -> None:
+        for device, how in readings:
+            number = len(self.said) + 1
+            ts = {"no clock": 0, "same time": NOW_MS}.get(how, NOW_MS + number)
+            fields = {"ts": ts, "gpio": 4, "sensor_type": "ph", "raw": number, "raw_mode": True}
+            payload = json.dumps({"n": number} if how == "bad" else fields).encode()
+            self.said.append((number, device, payload))
+            self._publish(number, device, payload)
 
     def _publish(self, number: int, device: str, payload: bytes) -> None:
         self.ids += 1
@@ -251,29 +256,51 @@ class DeliveryModel(RuleBasedStateMachine):
     def strike(self, fault: str) -> None:
         self.holder.bus.fault = fault
 
-    @rule()
-    def time_passes(self) -> None:
-        self.run()
+    @rule(
+        what=st.sampled_from(["say again", "time", "kill", "kill", "hang", "wake", "nats is back", "purge"]),
+        at=st.integers(),
+    )
+    def disturb(self, what: str, at: int) -> None:
+        match what:
+            case "say again":
+                self.say_again(at)
+            case "time":
+                self.run()
+            case "kill":
+                self.kill()
+            case "hang":
+                self.hang()
+            case "wake":
+                self.wake()
+            case "nats is back":
+                self.away = False
+                self.run()
+            case "purge":
+                self.purge()
 
-    @rule()
+    def say_again(self, which: int) -> None:
+        """A device sends a reading anew, as one that has lost its connection does."""
+        if self.said:
+            number, device, payload = self.said[-1 - which % min(8, len(self.said))]
+            if b'"ts": 0' not in payload and b'"n"' not in payload:
+                self.repeated.add(number)
+                self._publish(number, device, payload)
+
     def kill(self) -> None:
         self.holder.task.cancel()
         self.holder = self.begin()
 
-    @rule()
     def hang(self) -> None:
         """The holder stands still, with whatever it has read, and another one takes the lease."""
-        self.holder.bus.frozen = True
+        self.holder.bus.freeze()
         self.holder.valid_until = -math.inf
         self.zombies.append(self.holder)
         self.holder = self.begin()
 
-    @rule()
     def wake(self) -> None:
         """The ones that stood still go on where they were."""
-        for zombie in self.zombies:
-            zombie.bus.frozen = False
-            zombie.bus.thawed.set()
+        for each in (*self.zombies, self.holder):
+            each.bus.thaw()
         self.zombies.clear()
         self.run()
 
@@ -281,6 +308,8 @@ class DeliveryModel(RuleBasedStateMachine):
     def show(self, most: int, end: str) -> None:
         """sensor-live takes packs."""
         batch = self.live.take(most)
+        if self.away:
+            end = "nak"
         if batch and end not in ("killed before", "nak"):
             live = Live(Bus(self), process, lambda _: False)  # type: ignore[arg-type]
             assert self.loop.run_until_complete(live.on_readings(batch)) == []
@@ -303,7 +332,6 @@ class DeliveryModel(RuleBasedStateMachine):
         if end != "ack":
             self.store.again(batch)
 
-    @rule()
     def purge(self) -> None:
         self.sensors.purge(min(self.live.floor, self.store.floor) + 1 - KEPT_PACKS)
 
@@ -327,6 +355,7 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end, with everything up, each number is a row or rejected, and was shown."""
+        self.away, self.holder.bus.fault = False, ""
         self.wake()
         for _ in range(len(self.queued) // 10 + 3):
             self.deliver(30, True)
@@ -374,7 +403,7 @@ def test_what_is_acknowledged_is_stored_once_under_every_interleaving(quiet):
     run_state_machine_as_test(
         DeliveryModel,
         settings=settings(
-            max_examples=2000 if LONG else 40,
+            max_examples=5000 if LONG else 100,
             stateful_step_count=50,
             deadline=None,
             derandomize=not LONG,
