@@ -20,6 +20,7 @@ from kaiser_common.errors import Code, Rejected
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.sensor import Reading
+from kaiser_common.subjects import pack_subject
 from kaiser_common.topics import Kind, is_downlink, parse
 from kaiser_common.tracing import Tracer, traceparent_of
 
@@ -32,6 +33,7 @@ from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.outgoing import reading_id, to_outgoing, to_packs, to_rejected, unreadable_alert
 from kaiser_ingest.read_back import stored_readings
 from kaiser_ingest.rejection_log import RejectionLog
+from kaiser_ingest.usual import UsualReading, usual_reading
 from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, validate
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ log = structlog.get_logger()
 UNKNOWN_KIND = "unknown"
 FACTORY_KIND = "factory"
 """All messages that are no devices' are accounted together; the factory's own metric has their kinds."""
+_UNKNOWN = ""
+"""The site of a device that is not registered: none has this name."""
 DROPPED_TOPIC = "$SYS/broker/publish/messages/dropped"
 """Where Mosquitto tells how many messages it has dropped since it started; no message of a device."""
 _DROPPED_TOPIC = DROPPED_TOPIC.encode()
@@ -217,15 +221,34 @@ class Pipeline:
     def _prepare(self, messages: Sequence[Incoming]) -> _Batch:
         batch = _Batch(comes_again=any(message.qos for message in messages))
         for message in messages:
+            oldest_ms = message.received_at_ms - self._retention_ms
+            if not message.retained:
+                usual = usual_reading(message.topic, message.payload, message.received_at_ms)
+                if usual is not None and self._admits(usual, oldest_ms):
+                    self._take_usual(usual, message, batch)
+                    continue
             topic = _decoded(message.topic)
             if self._factory is not None and self._factory.takes(message.topic):
                 self._sort_factory(self._factory.take(message, topic, self._id(message, 0)), batch)
                 continue
             outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
-            oldest_ms = message.received_at_ms - self._retention_ms
             outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
             self._sort(outcomes, message, topic, batch)
         return batch
+
+    def _admits(self, usual: UsualReading, oldest_ms: int) -> bool:
+        """Whether `admit` would let it pass; if not, that gives the verdict."""
+        site = self._registered.get(usual.esp_id, _UNKNOWN)
+        return (site is None or site == usual.kaiser_id) and usual.ts >= oldest_ms
+
+    def _take_usual(self, usual: UsualReading, message: Incoming, batch: _Batch) -> None:
+        outgoing = Outgoing(pack_subject(usual.kaiser_id), usual.line, usual.identity)
+        if self._tracer is not None:
+            outgoing = self._traced(self._tracer, outgoing, message, batch)
+        if usual.identity not in self._stored_ids:
+            batch.sensors.setdefault(usual.identity, outgoing)
+        batch.heard[usual.kaiser_id, usual.esp_id] = message.received_at_ms
+        batch.results.append(Result.PUBLISHED)
 
     def _sort(self, outcomes: Sequence[Outcome], message: Incoming, topic: str, batch: _Batch) -> None:
         """Put the outcomes of one message where they belong."""
