@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection
 
 from kaiser_sensor import rollup_store
@@ -32,23 +33,27 @@ _CAME = f"""
             %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::bigint[]
         ) WITH ORDINALITY AS came (seconds, {_NAMES_BUT_TIME}, received_s, device_ts, number)
 """
-_INSERT = f"""
-    WITH came AS ({_CAME}), stored AS (
-        INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1
-    ), newest AS (
+_UPSERT_NEWEST = f"""
         INSERT INTO sensor.latest AS latest ({_NAMES}, received_at, device_ts)
         SELECT DISTINCT ON ({", ".join(_KEY)}) {_NAMES}, received_at, device_ts FROM came
         ORDER BY {", ".join(_KEY)}, least(time, received_at) DESC, number
         ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
         SET {", ".join(f"{name} = excluded.{name}" for name in _LATEST if name not in _KEY)}
         WHERE least(latest.time, coalesce(latest.received_at, now())) < least(excluded.time, excluded.received_at)
-    )
+"""
+_INSERT = f"""
+    WITH came AS ({_CAME}), stored AS (
+        INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1
+    ), newest AS ({_UPSERT_NEWEST})
     SELECT count(*) FROM stored
 """
 """Both tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order.
 
 The newest reading of a sensor is by its time, which counts as no later than it was received: a clock that was ahead
 does not hide what comes after it was put right."""
+_NEWEST = f"WITH came AS ({_CAME}) {_UPSERT_NEWEST}"
+_COPY = f"COPY sensor.data ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+_TYPES = ("timestamptz", "text", "int2", "text", "float8", "float8", "float8", *["text"] * 6)
 _DIFFERENT = f"""
     WITH came AS ({_CAME})
     SELECT number - 1 FROM came CROSS JOIN LATERAL (
@@ -74,6 +79,41 @@ class Stored:
 
     new: int
     different: list[int]
+
+
+async def copy_new(
+    connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival], *, note_rollups: bool
+) -> bool:
+    """Store readings of which none is there yet, as `insert` does and in two thirds of its time.
+
+    It must be the first thing of its transaction. False: one of them is there already, or the database refuses one or
+    all of this way; then the transaction is rolled back, and `insert` is to decide.
+    """
+    try:
+        async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.set_types(_TYPES)
+            for row in rows:
+                await copy.write_row(row)
+    except (psycopg.IntegrityError, psycopg.DataError, psycopg.NotSupportedError):
+        await connection.rollback()
+        return False
+    newest, arrived = _newest(rows, arrivals)
+    await connection.execute(_NEWEST, [*columns(newest), *(literal(column) for column in zip(*arrived, strict=True))])
+    if note_rollups:
+        await rollup_store.note(connection, MINUTE, touched(rows))
+    return True
+
+
+def _newest(rows: Sequence[Row], arrivals: Sequence[Arrival]) -> tuple[list[Row], list[Arrival]]:
+    """Of each sensor the newest, as `_NEWEST` chooses it; of equal ones the first."""
+    found: dict[LatestKey, tuple[float, int]] = {}
+    for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True)):
+        key = (row[1], row[2], row[3], row[12])
+        at = min(row[0].timestamp(), arrival[0])
+        best = found.get(key)
+        if best is None or at > best[0]:
+            found[key] = (at, number)
+    return [rows[number] for _, number in found.values()], [arrivals[number] for _, number in found.values()]
 
 
 async def insert(

@@ -16,9 +16,10 @@ from kaiser_common.tracing import Tracer
 from kaiser_sensor import metrics, store
 from kaiser_sensor.decode import Pack, decode
 from kaiser_sensor.process import Process
-from kaiser_sensor.rows import to_row
+from kaiser_sensor.rows import Row, to_row
 
 _RETRY_S = 0.5
+_MANY = 100
 _DIFFERENT = "the sensor has another value of this time already"
 
 
@@ -59,7 +60,7 @@ class Storing:
         rows = [to_row(self._process(reading)) for reading in readings]
         arrivals = [(reading.received_at / 1000, reading.device_ts) for reading in readings]
         async with self._pool.connection() as connection:
-            stored = await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
+            stored = await self._store(connection, rows, arrivals)
         if stored.different:
             await self._reject_different(_lines(packs, stored.different))
         metrics.STORED.inc(stored.new)
@@ -68,6 +69,14 @@ class Storing:
         if self._tracer is not None:
             self._tracer.note("store", batch)
         return unreadable
+
+    async def _store(
+        self, connection: store.Connection, rows: Sequence[Row], arrivals: Sequence[store.Arrival]
+    ) -> store.Stored:
+        """Many rows by COPY, unless one is there already, as after a redelivery; few take longer that way."""
+        if len(rows) >= _MANY and await store.copy_new(connection, rows, arrivals, note_rollups=self._note_rollups):
+            return store.Stored(len(rows), [])
+        return await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
 
     async def _reject_different(self, deliveries: Sequence[Delivery]) -> None:
         """Reject readings whose key is stored with other values. NATS away: raised, the batch is stored once more,
