@@ -117,7 +117,7 @@ def test_the_short_way_gives_what_the_general_way_gives():
         taken.append(same(topic, payload))
 
     look()
-    assert sum(taken) > 100, "the payloads reach the short way"
+    assert sum(taken) > 40, "the payloads reach the short way"
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)

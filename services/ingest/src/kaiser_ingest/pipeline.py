@@ -221,6 +221,10 @@ class Pipeline:
     def _prepare(self, messages: Sequence[Incoming]) -> _Batch:
         batch = _Batch(comes_again=any(message.qos for message in messages))
         for message in messages:
+            if self._factory is not None and self._factory.takes(message.topic):
+                taken = self._factory.take(message, _decoded(message.topic), self._id(message, 0))
+                self._sort_factory(taken, batch)
+                continue
             oldest_ms = message.received_at_ms - self._retention_ms
             if not message.retained:
                 usual = usual_reading(message.topic, message.payload, message.received_at_ms)
@@ -228,9 +232,6 @@ class Pipeline:
                     self._take_usual(usual, message, batch)
                     continue
             topic = _decoded(message.topic)
-            if self._factory is not None and self._factory.takes(message.topic):
-                self._sort_factory(self._factory.take(message, topic, self._id(message, 0)), batch)
-                continue
             outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
             outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
             self._sort(outcomes, message, topic, batch)
