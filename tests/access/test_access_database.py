@@ -12,7 +12,7 @@ from kaiser_common.migrate import migrate_database
 from kaiser_common.settings import CommonSettings
 from secured import DEPLOY, ROOT
 
-SCHEMAS = ("sensor", "actuator", "health", "logic", "simulator", "gateway")
+SCHEMAS = ("sensor", "actuator", "health", "logic", "simulator", "factory", "gateway")
 SHOWN = tuple(schema for schema in SCHEMAS if schema != "gateway")
 
 

@@ -58,7 +58,15 @@ _RULE = {
     "conditions": [{"type": "sensor", "esp_id": NOBODY, "gpio": 4, "operator": ">", "value": 0}],
     "actions": [{"type": "notification", "message": "x"}],
 }
+RARE |= {
+    (user.user, right): right.replace("*", "x").replace(">", "x")
+    for user in grants()
+    for right in (*user.publish, *user.subscribe)
+    if user.user == "factory" or right.startswith("rpc.factory.") or right == "_INBOX.factory.>"
+}
+"""And the rights of the service factory, which runs only where there is one."""
 ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "factory/environment", None),
     ("GET", "esp/devices", None),
     ("PATCH", f"esp/devices/{NOBODY}", {"name": "x"}),
     ("DELETE", f"esp/devices/{NOBODY}", None),

@@ -55,7 +55,7 @@ def test_the_command_runs_without_anything_around_it():
 
 def test_the_package_declares_the_command():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    module, _, function = project["scripts"]["kaiser-factory"].partition(":")
+    module, _, function = project["scripts"]["kaiser-dialect"].partition(":")
     assert getattr(importlib.import_module(module), function) is cli.main
 
 

@@ -23,6 +23,7 @@ class _NoPipeline:
     """Nothing is received here."""
 
     in_flight = 0
+    in_flight_bytes = 0
 
     def forget(self, generation: int) -> None:
         return

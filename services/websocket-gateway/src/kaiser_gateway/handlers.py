@@ -13,6 +13,8 @@ from kaiser_gateway.api import (
     commands,
     described,
     devices,
+    factory,
+    factory_steering,
     logic,
     mock,
     overview,
@@ -35,7 +37,7 @@ from kaiser_gateway.ws import realtime
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.replay import Replays
 
-ROUTERS = (overview, devices, sensors, actuators, commands, logic, mock, rejected, system)
+ROUTERS = (overview, devices, sensors, actuators, commands, logic, mock, rejected, factory, factory_steering, system)
 """One module a resource, each with `router(bus, guard)`."""
 
 

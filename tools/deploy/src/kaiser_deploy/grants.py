@@ -12,6 +12,7 @@ from kaiser_common.subjects import (
     EVENTS,
     EXECUTIONS,
     FACTORY,
+    FACTORY_STORE,
     HEALTH,
     INGEST_BUCKET,
     INGEST_FACTORY,
@@ -48,6 +49,8 @@ COMMANDS = "mqtt.out.*.*.*"
 """Commands to actuators."""
 URGENT = "mqtt.urgent.*.*"
 """What overtakes the queue: emergency stops."""
+TO_FACTORY = "mqtt.factory.command.*"
+"""Commands to the factory; the lanes of mocks and replays are others' rights."""
 _API = "$JS.API"
 
 CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -60,7 +63,25 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "logic": {"sensor": ("latest",), "actuator": ("command", "list", "read_command")},
         "simulator": {"health": ("delete_mock", "register_mock")},
         GATEWAY: {
-            "ingest": ("mqtt_profiles", "rejected_list", "rejected_replay", "switch_profile"),
+            "ingest": ("environment", "mqtt_profiles", "rejected_list", "rejected_replay", "switch_profile"),
+            "factory": (
+                "command",
+                "commands",
+                "coverage",
+                "figures",
+                "flows",
+                "layout",
+                "module",
+                "modules",
+                "orders",
+                "picture",
+                "preview",
+                "quality",
+                "steer",
+                "stock",
+                "timeline",
+                "workpiece",
+            ),
             "sensor": (
                 "buckets",
                 "completeness",
@@ -209,6 +230,17 @@ def grants() -> tuple[Grants, ...]:
             consumes(SIMULATOR),
             [TO_DEVICE, f"{_API}.STREAM.INFO.{OUTBOX.name}"],
             keeps_key(SIMULATOR_LEASE_BUCKET, "simulator"),
+        ),
+        _service(
+            "factory",
+            consumes(FACTORY_STORE),
+            [f"{_API}.CONSUMER.CREATE.{TOPICS.name}.*.topic.>", f"{_API}.CONSUMER.MSG.NEXT.{TOPICS.name}.*"],
+            [f"{_API}.STREAM.INFO.{TOPICS.name}"],
+            [TO_FACTORY],
+            [f"event.factory_{what}.*" for what in ("module", "order", "stock", "command", "environment")],
+            REJECTED.subjects,
+            mirrors(INGEST_BUCKET),
+            keeps_key(LEASE_BUCKET, "factory"),
         ),
         _service(
             GATEWAY,

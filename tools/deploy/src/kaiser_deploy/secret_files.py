@@ -12,9 +12,20 @@ from pathlib import Path
 
 from kaiser_deploy.mosquitto_passwords import set_password, verifies
 
-BUS_USERS = ("doctor", "migrate", "ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+BUS_USERS = (
+    "doctor",
+    "migrate",
+    "ingest",
+    "sensor",
+    "actuator",
+    "health",
+    "logic",
+    "simulator",
+    "factory",
+    "websocket-gateway",
+)
 DATABASE_USERS = (
-    "superuser", "migrate", "sensor", "actuator", "health", "logic", "simulator", "gateway", "grafana",
+    "superuser", "migrate", "sensor", "actuator", "health", "logic", "simulator", "factory", "gateway", "grafana",
 )  # fmt: skip
 MQTT_USERS = ("ingest", "probe")
 OTHERS = ("admin-password", "token-secret", "grafana-admin")

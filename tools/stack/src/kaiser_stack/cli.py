@@ -38,6 +38,14 @@ def main() -> None:
         _end(1, error)
 
 
+def _entries(path: Path, settings: StackSettings) -> tuple[procfile.Entry, ...]:
+    """The services of the Procfile, and the factory's where its dialect is spoken."""
+    entries = procfile.read(path)
+    if "factory" in settings.mqtt_dialects:
+        entries.append(procfile.Entry("factory", ("kaiser-factory",)))
+    return tuple(entries)
+
+
 def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
     console = Console(verbose=getattr(arguments, "verbose", False))
     if arguments.command in ("run", "servers"):
@@ -45,7 +53,7 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
             console.notice(sentence)
     match arguments.command:
         case "run":
-            run(Plan(settings, tuple(procfile.read(arguments.procfile)), console))
+            run(Plan(settings, _entries(arguments.procfile, settings), console))
         case "servers":
             run(Plan(settings, (), console))
         case "stop":

@@ -30,6 +30,8 @@ class StackSettings:
     admin_password: str
     admin_password_file: Path | None
     token_secret_file: Path | None
+    mqtt_dialects: str = ""
+    """As ingest takes it: JSON, such as `["esp", "factory"]`."""
 
     @property
     def run_dir(self) -> Path:
@@ -65,6 +67,7 @@ def load(environment: Mapping[str, str]) -> StackSettings:
         admin_password=environment.get("KAISER_ADMIN_PASSWORD", ""),
         admin_password_file=_path(environment, "KAISER_ADMIN_PASSWORD_FILE"),
         token_secret_file=_path(environment, "KAISER_TOKEN_SECRET_FILE"),
+        mqtt_dialects=environment.get("KAISER_MQTT_DIALECTS", ""),
     )
     _differ(settings)
     return settings

@@ -1,0 +1,130 @@
+"""Requests about what was: orders, workpieces, quality and figures, out of the tables."""
+
+import base64
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kaiser_common.cursors import parse_cursor, to_cursor
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.schemas.api.factory import (
+    FactoryFigures,
+    FactoryOrderId,
+    FactoryOrdersPage,
+    FactoryOrdersQuery,
+    FactoryTimeline,
+    QualityId,
+    QualityPage,
+    QualityPicture,
+    QualityQuery,
+    WindowQuery,
+    Workpiece,
+    WorkpieceId,
+)
+from kaiser_common.schemas.factory import FactoryEnvironment
+from kaiser_factory_dialect.view import type_of
+
+from kaiser_factory.domain.figures import figures
+from kaiser_factory.domain.live import Live
+from kaiser_factory.domain.rows import time_of
+from kaiser_factory.store import reading
+
+_LONGEST_WINDOW_MS = 31 * 86_400_000
+
+
+class PastApi:
+    """The methods that read the tables. The database away: 503 (5402)."""
+
+    def __init__(
+        self, pool: DatabasePool, environment: Callable[[], FactoryEnvironment], live: Callable[[], Live]
+    ) -> None:
+        self._pool = pool
+        self._environment = environment
+        self._live = live
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "orders": Method(FactoryOrdersQuery, self.orders),
+            "timeline": Method(FactoryOrderId, self.timeline),
+            "workpiece": Method(WorkpieceId, self.workpiece),
+            "quality": Method(QualityQuery, self.quality),
+            "picture": Method(QualityId, self.picture),
+            "figures": Method(WindowQuery, self.figures),
+        }
+
+    async def orders(self, query: FactoryOrdersQuery, _: Caller) -> FactoryOrdersPage:
+        """A page of orders, newest first."""
+        before = None
+        if query.cursor:
+            at, order_id = parse_cursor(query.cursor, int, str)
+            before = (int(at), str(order_id))
+        async with self._pool.connection() as connection:
+            found = await reading.orders(connection, self._env(), query.state, before, query.limit, _now_ms())
+        more = len(found) == query.limit
+        cursor = to_cursor(found[-1][0], found[-1][1].order_id) if more else None
+        return FactoryOrdersPage(items=[order for _, order in found], next_cursor=cursor)
+
+    async def timeline(self, request: FactoryOrderId, _: Caller) -> FactoryTimeline:
+        """An order with its steps; 404 where it is not known."""
+        async with self._pool.connection() as connection:
+            found = await reading.timeline(connection, self._env(), request.order_id, _now_ms())
+        if found is None:
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no order {request.order_id}", "order_id")
+        return found
+
+    async def workpiece(self, request: WorkpieceId, _: Caller) -> Workpiece:
+        """A workpiece; 404 where nothing is known of it."""
+        env = self._env()
+        async with self._pool.connection() as connection:
+            orders = await reading.of_workpiece(connection, env, request.workpiece_id, _now_ms())
+            stock = await reading.stock_of_workpiece(connection, env, request.workpiece_id)
+        if not orders and not stock:
+            text = f"nothing is known of a workpiece {request.workpiece_id}"
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, text, "workpiece_id")
+        return Workpiece(workpiece_id=request.workpiece_id, orders=orders, stock=stock)
+
+    async def quality(self, query: QualityQuery, _: Caller) -> QualityPage:
+        """A page of checks, newest first."""
+        async with self._pool.connection() as connection:
+            items = await reading.quality(connection, self._env(), query.before, query.limit)
+        more = len(items) == query.limit
+        return QualityPage(items=items, next_cursor=str(items[-1].quality_id) if more else None)
+
+    async def picture(self, request: QualityId, _: Caller) -> QualityPicture:
+        """The picture of a check; 404 where none is kept."""
+        async with self._pool.connection() as connection:
+            found = await reading.picture(connection, self._env(), request.quality_id)
+        if found is None:
+            text = f"there is no picture of check {request.quality_id}: those of the last 200 are kept"
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, text, "quality_id")
+        return QualityPicture(mime=found[0], data_base64=base64.b64encode(found[1]).decode())
+
+    async def figures(self, query: WindowQuery, _: Caller) -> FactoryFigures:
+        """Figures over a window of at most 31 days; 422 for another one."""
+        if not 0 < query.to_ms - query.from_ms <= _LONGEST_WINDOW_MS:
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from is before to, by at most 31 days", "to")
+        factory = self._live().factory
+        checkers = frozenset(s for s, machine in factory.machines.items() if type_of(factory, machine) == "AIQS")
+        env, start, end = self._env(), time_of(query.from_ms), time_of(query.to_ms)
+        async with self._pool.connection() as connection:
+            return figures(
+                start,
+                end,
+                availability=await reading.series(connection, env, "availability", start, end),
+                nodes=await reading.series(connection, env, "node", start, end),
+                actions=await reading.actions(connection, env, start, end),
+                samples=await reading.samples(connection, env, start, end),
+                checks=await reading.checks(connection, env, start, end),
+                checkers=checkers,
+                ends=await reading.ends(connection, env, start, end),
+            )
+
+    def _env(self) -> str:
+        return self._environment().env
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

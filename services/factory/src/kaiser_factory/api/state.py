@@ -1,0 +1,94 @@
+"""Requests about what is now: answered from the live state in memory, also while the database is away."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.schemas.api.factory import (
+    FactoryCoverage,
+    FactoryFlows,
+    FactoryLayoutAnswer,
+    FactoryModules,
+    FactoryStores,
+    LayoutEdge,
+    LayoutNode,
+    SerialQuery,
+)
+from kaiser_common.schemas.factory import FactoryModule
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
+
+from kaiser_factory.domain.live import Live
+
+
+class StateApi:
+    """The methods that need the live state alone. RpcError 503 (5402) until it is ready."""
+
+    def __init__(self, live: Callable[[], Live]) -> None:
+        self._live = live
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "modules": Method(Nothing, self.modules),
+            "module": Method(SerialQuery, self.module),
+            "stock": Method(Nothing, self.stock),
+            "layout": Method(Nothing, self.layout),
+            "flows": Method(Nothing, self.flows),
+            "coverage": Method(Nothing, self.coverage),
+        }
+
+    async def modules(self, _: Nothing, __: Caller) -> FactoryModules:
+        """Every module and AGV."""
+        live = self._live()
+        environment = live.environment
+        return FactoryModules(
+            env=environment.env, kind=environment.kind, epoch=environment.epoch, items=live.rows(_now_ms())
+        )
+
+    async def module(self, query: SerialQuery, _: Caller) -> FactoryModule:
+        """One module or AGV; 404 (5001) where it is not known."""
+        try:
+            return self._live().row(query.serial, _now_ms())
+        except KeyError as error:
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no {query.serial}", "serial") from error
+
+    async def stock(self, _: Nothing, __: Caller) -> FactoryStores:
+        """The bays of every store."""
+        return FactoryStores(items=self._live().stores(_now_ms()))
+
+    async def layout(self, _: Nothing, __: Caller) -> FactoryLayoutAnswer:
+        """The layout, or the installation as delivered while none was heard."""
+        known = self._live().factory.layout
+        layout = known or DEFAULT_LAYOUT
+        return FactoryLayoutAnswer(
+            modules=[LayoutNode(serial=one.serial, type=one.type) for one in layout.modules],
+            intersections=list(layout.intersections),
+            roads=[
+                LayoutEdge(start=one.start, end=one.end, length=one.length, direction=one.direction)
+                for one in layout.roads
+            ],
+            fallback=known is None,
+        )
+
+    async def flows(self, _: Nothing, __: Caller) -> FactoryFlows:
+        """What a workpiece of each type passes; empty while it was not heard."""
+        flows = self._live().factory.flows
+        return FactoryFlows(flows={} if flows is None else {name: list(one) for name, one in flows.flows.items()})
+
+    async def coverage(self, _: Nothing, __: Caller) -> FactoryCoverage:
+        """Which kinds of the catalogue were heard, what was tolerated, and which fields nothing reads."""
+        found = self._live().coverage
+        kinds = {kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED}
+        return FactoryCoverage(
+            kinds=dict(found.kinds),
+            missing=sorted(kinds - found.kinds.keys()),
+            oddities=dict(found.oddities),
+            unknown={kind: dict(names) for kind, names in found.unknown.items()},
+        )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

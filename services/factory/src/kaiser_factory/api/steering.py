@@ -1,0 +1,191 @@
+"""Requests to steer: planned against the live state, committed to the journal, then sent.
+
+The order is: checks, one transaction that gives out the update ids and writes the commands, OUTBOX. Killed between the
+commit and the OUTBOX: the command expires in the journal and was never sent.
+"""
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import msgspec
+from kaiser_common.cursors import parse_cursor, to_cursor
+from kaiser_common.database import DatabasePool
+from kaiser_common.errors import Code
+from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.schemas.api.factory import (
+    CommandsPage,
+    CommandsQuery,
+    FactoryCommandId,
+    SteerAnswer,
+    SteerCheck,
+    SteerMessage,
+    SteerPlan,
+    SteerRequest,
+)
+from kaiser_common.schemas.factory import FactoryCommandEntry, FactoryEnvironment
+from kaiser_factory_dialect.journal import queue
+from kaiser_factory_dialect.steer_checks import Circumstances, SteerRole
+from kaiser_factory_dialect.steering import Plan, plan
+
+from kaiser_factory.consumers.journal import Journal, now_ms
+from kaiser_factory.domain.live import Live
+from kaiser_factory.store import commands as store
+from kaiser_factory.store.commands import Command
+from kaiser_factory.store.entries import entry_of
+
+_ROLES = frozenset({"viewer", "operator", "admin"})
+
+
+class RandomIds:
+    """New ids from the system's random numbers."""
+
+    def uuid(self) -> str:
+        """A new UUID."""
+        return str(uuid.uuid4())
+
+    def digits(self, count: int) -> str:
+        """That many new hexadecimal digits."""
+        return secrets.token_hex((count + 1) // 2)[:count]
+
+
+class SteeringApi:
+    """The methods of steering and of the journal."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        journal: Journal,
+        live: Callable[[], Live],
+    ) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._live = live
+
+    def methods(self) -> dict[str, Method[Any, Any]]:
+        """By the name of the method."""
+        return {
+            "preview": Method(SteerRequest, self.preview),
+            "steer": Method(SteerRequest, self.steer),
+            "commands": Method(CommandsQuery, self.commands),
+            "command": Method(FactoryCommandId, self.command),
+        }
+
+    async def preview(self, request: SteerRequest, caller: Caller) -> SteerPlan:
+        """What a request would become, and the checks up to the first that fails. Nothing is sent or used up."""
+        async with self._pool.connection() as connection:
+            found = await self._plan(connection, request.request, caller)
+        return SteerPlan(
+            messages=[
+                SteerMessage(topic=one.topic, payload=_json(one.payload), after=one.after) for one in found.messages
+            ],
+            checks=[
+                SteerCheck(
+                    ok=one.ok, code=None if one.code is None else int(one.code), text=one.text, status=one.status
+                )
+                for one in found.checks
+            ],
+        )
+
+    async def steer(self, request: SteerRequest, caller: Caller) -> SteerAnswer:
+        """Send what a request becomes. A refused one: RpcError with the first check that failed."""
+        environment = self._environment()
+        key = f"{caller.user} {request.idempotency_key}" if request.idempotency_key else f"- {uuid.uuid4()}"
+        async with self._pool.connection() as connection:
+            await store.lock(connection)
+            before = await store.of_request(connection, environment.env, key)
+            if before:
+                if dict(before[0].request) != request.request:
+                    text = "the Idempotency-Key was used for another request"
+                    raise RpcError(409, Code.PERMISSION_DENIED, text, "Idempotency-Key")
+                return SteerAnswer(commands=[entry_of(each) for each in before])
+            found = await self._plan(connection, request.request, caller)
+            if (refusal := found.refusal) is not None:
+                raise RpcError(refusal.status, refusal.code, refusal.text, refusal.field)
+            made = self._commands(found, request.request, key, caller)
+            await store.insert(connection, made)
+        self._journal.add(made)
+        await self._journal.tell(made)
+        await self._journal.send([each for each in made if each.entry is not None])
+        return SteerAnswer(commands=[entry_of(each) for each in made])
+
+    async def commands(self, query: CommandsQuery, _: Caller) -> CommandsPage:
+        """A page of the journal, newest first."""
+        before = None
+        if query.cursor:
+            at, command_id = parse_cursor(query.cursor, int, str)
+            before = (int(at), str(command_id))
+        async with self._pool.connection() as connection:
+            found = await store.page(
+                connection,
+                self._environment().env,
+                state=query.state,
+                serial=query.serial,
+                before=before,
+                limit=query.limit,
+            )
+        more = len(found) == query.limit
+        cursor = to_cursor(found[-1].queued_at, found[-1].command_id) if more else None
+        return CommandsPage(items=[entry_of(each) for each in found], next_cursor=cursor)
+
+    async def command(self, request: FactoryCommandId, _: Caller) -> FactoryCommandEntry:
+        """One command; 404 where it is not known."""
+        async with self._pool.connection() as connection:
+            found = await store.read(connection, request.command_id)
+        if found is None:
+            raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no command {request.command_id}", "command_id")
+        return entry_of(found)
+
+    def _environment(self) -> FactoryEnvironment:
+        return self._journal.environment
+
+    async def _plan(self, connection: store.Connection, request: Mapping[str, Any], caller: Caller) -> Plan:
+        live, environment = self._live(), self._environment()
+        if (live.environment.env, live.environment.epoch) != (environment.env, environment.epoch):
+            raise RpcError(503, Code.BROKER_UNAVAILABLE, "the environment is being switched, try again")
+        now = now_ms()
+        named = request.get("order_id")
+        order_ids = await store.next_update_ids(
+            connection, environment.env, [named] if isinstance(named, str) and "\0" not in named else []
+        )
+        circumstances = Circumstances(
+            now=now,
+            fresh=RandomIds(),
+            env_kind=environment.kind,
+            role=cast(SteerRole, caller.role if caller.role in _ROLES else "viewer"),
+            order_ids=order_ids,
+            last_minute=await store.last_minute(connection, environment.env, now),
+        )
+        return plan(request, live.factory, circumstances)
+
+    def _commands(self, found: Plan, request: Mapping[str, Any], key: str, caller: Caller) -> list[Command]:
+        environment, now = self._environment(), now_ms()
+        sequence_id = uuid.uuid4().hex if any(one.after is not None for one in found.messages) else None
+        return [
+            Command(
+                command_id=uuid.uuid4().hex,
+                env=environment.env,
+                epoch=environment.epoch,
+                request_key=key,
+                step=number,
+                user=caller.user,
+                request=request,
+                topic=one.topic,
+                payload=one.payload,
+                command=one.command,
+                queued_at=now,
+                free=one.free,
+                after=one.after,
+                sequence_id=sequence_id,
+                entry=None if one.after is not None else queue(one.command, now),
+            )
+            for number, one in enumerate(found.messages)
+        ]
+
+
+def _json(payload: bytes) -> Any:
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return payload.decode(errors="replace")

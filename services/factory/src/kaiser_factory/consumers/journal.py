@@ -1,0 +1,197 @@
+"""The journal at work: messages, receipts and time move commands, and a step's end sends the next one.
+
+What is open is held in memory as the table has it: it changes after the commit alone. Killed at any point: the table is
+read again, and the messages that were not acknowledged settle the same.
+"""
+
+import base64
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import structlog
+from kaiser_common.bus import Bus, BusUnavailable
+from kaiser_common.errors import Code
+from kaiser_common.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
+from kaiser_factory_dialect.journal import (
+    JournalEntry,
+    abandon,
+    expire,
+    is_open,
+    lost,
+    queue,
+    sent,
+    settle_all,
+)
+from kaiser_factory_dialect.messages import FactoryMessage
+from kaiser_factory_dialect.subjects import outbox_subject
+from msgspec.structs import replace as replace_fields
+
+from kaiser_factory import metrics, publish
+from kaiser_factory.store import commands as store
+from kaiser_factory.store.commands import Command, Connection
+from kaiser_factory.store.entries import entry_of
+
+log = structlog.get_logger()
+
+_LATE_KEPT = 500
+_SEND_WITHIN_S = 3.0
+_MAY_BE_LATE = frozenset({"no_answer", "timed_out"})
+
+
+class Journal:
+    """The open commands of the environment in force."""
+
+    def __init__(self, bus: Bus, environment: FactoryEnvironment) -> None:
+        self._bus = bus
+        self.environment = environment
+        self._open: dict[str, Command] = {}
+        self._late: dict[str, Command] = {}
+        self._waiting: dict[str, list[Command]] = {}
+
+    async def load(self, connection: Connection) -> None:
+        """Take up what is open. What belongs to another environment or epoch is abandoned."""
+        self._open, self._late, self._waiting = {}, {}, {}
+        left: list[Command] = []
+        now = now_ms()
+        for command in await store.open_ones(connection):
+            if (command.env, command.epoch) != (self.environment.env, self.environment.epoch):
+                left.append(_abandoned(command, now))
+            elif command.entry is None:
+                self._waiting.setdefault(command.sequence_id or "", []).append(command)
+            else:
+                self._open[command.command_id] = command
+        await store.move(connection, left)
+
+    def add(self, commands: Iterable[Command]) -> None:
+        """Follow commands that were committed."""
+        for command in commands:
+            if command.entry is None:
+                self._waiting.setdefault(command.sequence_id or "", []).append(command)
+            else:
+                self._open[command.command_id] = command
+
+    def settled(
+        self, messages: Sequence[FactoryMessage], receipts: Sequence[tuple[str, FactoryReceipt]], now: int | None
+    ) -> list[Command]:
+        """The commands that messages and receipts, and the time `now`, move; nothing is changed yet."""
+        entries = {one.command_id: _of(one) for one in (*self._open.values(), *self._late.values())}
+        for command_id, receipt in receipts:
+            if (entry := entries.get(command_id)) is not None:
+                entries[command_id] = _by_receipt(entry, receipt)
+        for message in messages:
+            fresh = [each for each in entries if entries[each].queued_at <= message.ts]
+            settled = settle_all([entries[each] for each in fresh], message)
+            ordered = sorted(fresh, key=lambda each: entries[each].queued_at)
+            entries.update(zip(ordered, settled, strict=True))
+        if now is not None:
+            entries = {each: expire(entry, now) for each, entry in entries.items()}
+        moved: list[Command] = []
+        for command_id, entry in entries.items():
+            before = self._open.get(command_id) or self._late[command_id]
+            if entry is not _of(before) and entry != before.entry:
+                moved.append(before.moved(entry))
+        return moved + self._following(moved)
+
+    def abandoned(self) -> list[Command]:
+        """Every command that is open, abandoned now."""
+        now = now_ms()
+        steps = (step for steps in self._waiting.values() for step in steps)
+        return [_abandoned(each, now) for each in (*self._open.values(), *steps)]
+
+    def _following(self, moved: Sequence[Command]) -> list[Command]:
+        """The steps of sequences that go now, and those that never will."""
+        now = now_ms()
+        found: list[Command] = []
+        for command in moved:
+            waiting = self._waiting.get(command.sequence_id or "")
+            if not waiting or command.entry is None or is_open(command.entry):
+                continue
+            if command.entry.state != "finished":
+                found += [replace(each, abandoned=True) for each in waiting]
+                continue
+            due = next((each for each in waiting if each.after == command.command.action_id), None)
+            if due is not None:
+                found.append(replace(due, queued_at=now, entry=queue(due.command, now)))
+        return found
+
+    async def commit(self, moved: Sequence[Command]) -> None:
+        """After the commit: remember, say it, and send the steps that are due."""
+        due: list[Command] = []
+        for command in moved:
+            self._open.pop(command.command_id, None)
+            self._late.pop(command.command_id, None)
+            steps = self._waiting.get(command.sequence_id or "", [])
+            was_waiting = any(each.command_id == command.command_id for each in steps)
+            if was_waiting:
+                steps[:] = [each for each in steps if each.command_id != command.command_id]
+                if not steps:
+                    self._waiting.pop(command.sequence_id or "", None)
+            if command.entry is None:
+                metrics.COMMAND_ENDS.labels("abandoned").inc()
+            elif is_open(command.entry):
+                self._open[command.command_id] = command
+                if was_waiting:
+                    due.append(command)
+            else:
+                metrics.COMMAND_ENDS.labels(command.entry.state).inc()
+                if command.entry.state in _MAY_BE_LATE and not command.entry.late:
+                    self._late[command.command_id] = command
+                    while len(self._late) > _LATE_KEPT:
+                        del self._late[next(iter(self._late))]
+        await self.tell(moved)
+        await self.send(due)
+
+    async def tell(self, commands: Sequence[Command]) -> None:
+        """Publish how commands stand."""
+        await publish.events(self._bus, [("factory_command", each.command_id, entry_of(each)) for each in commands])
+
+    async def send(self, commands: Sequence[Command]) -> None:
+        """Put committed commands on the OUTBOX. NATS away: they stay queued, and expire."""
+        for command in commands:
+            message = FactoryOutbox(
+                topic=command.topic,
+                payload_base64=base64.b64encode(command.payload).decode(),
+                env=command.env,
+                epoch=command.epoch,
+                queued_at=command.queued_at,
+                free=command.free,
+                command_id=command.command_id,
+            )
+            subject = outbox_subject("command", command.command.serial)
+            try:
+                body = message.model_dump_json(exclude_none=True).encode()
+                await self._bus.publish(subject, body, f"factory.{command.command_id}", deadline_s=_SEND_WITHIN_S)
+            except BusUnavailable as error:
+                log.warning("factory_command_not_queued", command=command.command_id, reason=str(error))
+
+
+def _of(command: Command) -> JournalEntry:
+    assert command.entry is not None
+    return command.entry
+
+
+def _by_receipt(entry: JournalEntry, receipt: FactoryReceipt) -> JournalEntry:
+    match receipt.outcome:
+        case "sent":
+            return sent(entry, receipt.at)
+        case "unconfirmed":
+            return lost(entry, receipt.at)
+        case "expired" if entry.state == "queued":
+            return replace_fields(entry, state="expired", at=receipt.at, code=Code.PUBLISH_FAILED)
+        case "refused" if is_open(entry):
+            return replace_fields(
+                entry, state="refused", at=receipt.at, code=Code.PERMISSION_DENIED, result=receipt.detail
+            )
+    return entry
+
+
+def _abandoned(command: Command, now: int) -> Command:
+    if command.entry is None:
+        return replace(command, abandoned=True)
+    return command.moved(abandon(command.entry, now))
+
+
+def now_ms() -> int:
+    """Now, in ms since 1970."""
+    return time.time_ns() // 1_000_000

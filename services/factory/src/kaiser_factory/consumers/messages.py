@@ -1,0 +1,106 @@
+"""FACTORY to the tables and the journal: one transaction a batch, acknowledged after the commit.
+
+Database away: the messages wait on FACTORY, and the screens go on (consumers/topics.py). After a failure what was noted
+of earlier messages is read again from the tables, so a batch that comes twice is stored once.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+from kaiser_common.database import DatabasePool
+from kaiser_common.outside import Unreadable
+from kaiser_common.pull import Delivery
+from kaiser_common.schemas.factory import FactoryReceipt
+from kaiser_factory_dialect import wire
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.messages import FactoryMessage
+from kaiser_factory_dialect.subjects import from_token
+from pydantic import ValidationError
+
+from kaiser_factory import metrics
+from kaiser_factory.consumers.journal import Journal, now_ms
+from kaiser_factory.domain.rows import Past, Rows, rows_of
+from kaiser_factory.store import commands, past, writing
+
+log = structlog.get_logger()
+
+_RECEIPT = "sent"
+
+
+class Storing:
+    """Stores what the durable consumer factory-store delivers."""
+
+    def __init__(self, pool: DatabasePool, journal: Journal) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._pasts: dict[str, Past] = {}
+        self.heard_to: int | None = None
+        """Receive time (ms) up to which messages were stored; None: all that there are were."""
+
+    async def on_messages(self, batch: Sequence[Delivery]) -> Unreadable:
+        """Store a batch; what of it cannot be read."""
+        unreadable: list[tuple[Delivery, str]] = []
+        messages: dict[str, list[FactoryMessage]] = {}
+        receipts: list[tuple[str, FactoryReceipt]] = []
+        env = self._journal.environment.env
+        for delivery in batch:
+            try:
+                found = read(delivery)
+            except (ValidationError, msgspec.MsgspecError, ValueError) as error:
+                unreadable.append((delivery, str(error).splitlines()[0]))
+                continue
+            if isinstance(found, FactoryMessage):
+                messages.setdefault(found.env, []).append(found)
+            else:
+                receipts.append(found)
+        settling = [each for each in messages.get(env, ()) if each.epoch == self._journal.environment.epoch]
+        moved = self._journal.settled(settling, receipts, None)
+        try:
+            rows = await self._store(messages, moved)
+        except BaseException:
+            self._pasts.clear()
+            raise
+        await self._journal.commit(moved)
+        self.heard_to = None if batch[-1].pending == 0 else max((each.ts for each in settling), default=None)
+        for each in rows:
+            _count(each)
+        return unreadable
+
+    async def expire(self) -> None:
+        """End what had its time, by the clock; while messages wait to be stored, by the time of the last one."""
+        moved = self._journal.settled([], [], now_ms() if self.heard_to is None else self.heard_to)
+        if moved:
+            async with self._pool.connection() as connection:
+                await commands.move(connection, moved)
+            await self._journal.commit(moved)
+
+    async def _store(self, messages: dict[str, list[FactoryMessage]], moved: Sequence[commands.Command]) -> list[Rows]:
+        rows: list[Rows] = []
+        async with self._pool.connection() as connection:
+            for env, of_env in messages.items():
+                if env not in self._pasts:
+                    self._pasts[env] = await past.load(connection, env)
+                found = rows_of(env, of_env, self._pasts[env])
+                await writing.write(connection, found, self._pasts[env])
+                rows.append(found)
+            await commands.move(connection, moved)
+        return rows
+
+
+def read(delivery: Delivery) -> FactoryMessage | tuple[str, FactoryReceipt]:
+    """A message of FACTORY, or a receipt with the id of its command. Raises where it is neither."""
+    tokens = delivery.subject.split(".")
+    if len(tokens) == 4 and tokens[2] == _RECEIPT:
+        return from_token(tokens[3]), FactoryReceipt.model_validate_json(delivery.body)
+    if len(tokens) != 5:
+        raise ValueError(f"{delivery.subject[:128]} is no subject of FACTORY")
+    return wire.decode(FactoryKind(f"{tokens[2]}.{tokens[3]}"), delivery.body)
+
+
+def _count(rows: Rows) -> None:
+    for table in ("transitions", "orders", "steps", "quality"):
+        metrics.STORED.labels(table).inc(len(getattr(rows, table)))
+    for order_id, record in rows.orders.items():
+        if record.order.state == "FINISHED" and record.order.started and record.order.stopped:
+            log.info("factory_order_finished", order_id=order_id, type=record.order.type)

@@ -1,0 +1,219 @@
+"""The state of the factory as it is fed from TOPICS: first the last value of each topic, then each message."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+from kaiser_common.schemas.factory import (
+    FactoryAction,
+    FactoryBay,
+    FactoryEnvironment,
+    FactoryError,
+    FactoryLoad,
+    FactoryModule,
+    FactoryOrder,
+    FactoryStore,
+)
+from kaiser_factory_dialect.apply import apply
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.facts import (
+    ActionChanged,
+    ConnectionChanged,
+    Fact,
+    FactoryReset,
+    MachineHeard,
+    NodeReached,
+    OrderChanged,
+    StockChanged,
+)
+from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.timeline import OrderRow, order_row
+from kaiser_factory_dialect.view import MachineRow, row, stock_of
+from kaiser_factory_dialect.world import Factory
+from pydantic import BaseModel
+
+SEEN_EVERY_MS = 5_000
+"""A row whose time of last receipt alone is another is published at most so often."""
+VALUES = frozenset({*(kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED), "retained_same"})
+"""Verdicts of messages that were read."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of messages touched."""
+
+    serials: set[str] = field(default_factory=set)
+    orders: set[str] = field(default_factory=set)
+    stores: set[str] = field(default_factory=set)
+    all_serials: bool = False
+    received_at: int = 0
+
+
+@dataclass(slots=True)
+class Coverage:
+    """Which kinds were heard, what was tolerated, and which fields nothing reads."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    oddities: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, Counter[str]] = field(default_factory=dict)
+
+
+_MOST_UNKNOWN = 100
+
+
+class Live:
+    """The factory of one environment and epoch, and what was last published of it."""
+
+    def __init__(self, environment: FactoryEnvironment, interfaces: tuple[str, ...]) -> None:
+        self.environment = environment
+        self.factory = Factory()
+        self.coverage = Coverage()
+        self._interfaces = interfaces
+        self._published: dict[str, FactoryModule] = {}
+
+    def take(self, arrival: Arrival, verdict: str, changes: Changes, *, first: bool = False) -> None:
+        """Apply a message of TOPICS. first: it is the last value of its topic from before."""
+        if verdict not in VALUES or (verdict == "retained_same" and not first):
+            return
+        found = read(arrival, self._interfaces)
+        if not isinstance(found, Accepted):
+            return
+        kind = found.message.kind.value
+        self.coverage.kinds[kind] += 1
+        self.coverage.oddities.update(found.oddities)
+        if found.unknown:
+            names = self.coverage.unknown.setdefault(kind, Counter())
+            names.update(name for name in found.unknown if name in names or len(names) < _MOST_UNKNOWN)
+        for fact in apply(self.factory, found.message):
+            _note(fact, changes)
+        changes.all_serials = changes.all_serials or found.message.kind in _OF_ALL
+        changes.received_at = max(changes.received_at, arrival.received_at)
+
+    def rows(self, now: int) -> list[FactoryModule]:
+        """Every module and AGV, by serial."""
+        return [self.row(serial, now) for serial in sorted(self.factory.machines)]
+
+    def row(self, serial: str, now: int) -> FactoryModule:
+        """One module or AGV. KeyError: it is not known."""
+        return module_of(row(self.factory, self.factory.machines[serial], now), self.environment, now)
+
+    def order(self, order_id: str, now: int) -> FactoryOrder:
+        """One order. KeyError: it is not known."""
+        return order_of(order_row(self.factory.orders[order_id], now), self.factory, self.environment, now)
+
+    def orders(self, now: int) -> list[FactoryOrder]:
+        """Every order that is in memory, by its id."""
+        return [self.order(order_id, now) for order_id in sorted(self.factory.orders)]
+
+    def stores(self, now: int) -> list[FactoryStore]:
+        """The bays of every store."""
+        return [
+            FactoryStore(
+                env=self.environment.env,
+                hbw=hbw,
+                bays=[
+                    FactoryBay(location=at, type=item.type, id=item.id, state=item.state)
+                    for at, item in sorted(bays.items())
+                ],
+                ts=now,
+            )
+            for hbw, bays in sorted(stock_of(self.factory).items())
+        ]
+
+    def news(self, changes: Changes, now: int) -> list[tuple[str, str, BaseModel]]:
+        """Events of what changed: type, key and data of each."""
+        events: list[tuple[str, str, BaseModel]] = []
+        serials: Iterable[str] = self.factory.machines if changes.all_serials else changes.serials
+        for serial in sorted(serials):
+            if serial in self.factory.machines and (module := self._changed(serial, now)) is not None:
+                events.append(("factory_module", serial, module))
+        known = self.factory.orders
+        events += [
+            ("factory_order", order_id, self.order(order_id, now))
+            for order_id in sorted(changes.orders)
+            if order_id in known
+        ]
+        if changes.stores:
+            events += [("factory_stock", one.hbw, one) for one in self.stores(now) if one.hbw in changes.stores]
+        return events
+
+    def forget_published(self) -> None:
+        """Publish every row again: an event was lost, or somebody may have missed it."""
+        self._published.clear()
+
+    def _changed(self, serial: str, now: int) -> FactoryModule | None:
+        """The row of a module or AGV, if it is to be published."""
+        module, before = self.row(serial, now), self._published.get(serial)
+        if before is not None:
+            seen = {"last_seen": before.last_seen, "ts": before.ts, "skew_ms": before.skew_ms}
+            same = module.model_copy(update=seen) == before
+            if same and (module.last_seen == before.last_seen or now - before.ts < SEEN_EVERY_MS):
+                return None
+        self._published[serial] = module
+        return module
+
+
+_OF_ALL = frozenset({FactoryKind.CCU_PAIRING, FactoryKind.CCU_LAYOUT, FactoryKind.NODERED_STATUS})
+"""Kinds that are about every module and AGV."""
+
+
+def _note(fact: Fact, changes: Changes) -> None:
+    match fact:
+        case MachineHeard() | ActionChanged() | ConnectionChanged() | NodeReached():
+            changes.serials.add(fact.serial)
+        case OrderChanged():
+            changes.orders.add(fact.order_id)
+        case StockChanged():
+            changes.stores.add(fact.hbw)
+        case FactoryReset():
+            changes.all_serials = True
+        case _:
+            pass
+
+
+def module_of(found: MachineRow, environment: FactoryEnvironment, now: int) -> FactoryModule:
+    """A row as events and answers have it."""
+    action = found.action
+    return FactoryModule(
+        env=environment.env,
+        serial=found.serial,
+        kind="agv" if found.kind == "agv" else "module",
+        type=found.type,
+        paired=found.paired,
+        connection=found.connection,
+        silent=found.silent,
+        availability=found.availability,
+        assigned=found.assigned,
+        order_id=found.order_id,
+        action=None
+        if action is None
+        else FactoryAction(id=action.id, command=action.command, state=action.state, result=action.result),
+        loads=[FactoryLoad(position=one.position, type=one.type, id=one.id) for one in found.loads],
+        errors=[FactoryError(type=one.type, level=one.level, message=one.message) for one in found.errors],
+        battery_percent=found.battery_percent,
+        battery_voltage=found.battery_voltage,
+        charging=found.charging,
+        node=found.node,
+        driving=found.driving,
+        at=found.at,
+        last_seen=found.last_seen,
+        skew_ms=found.skew_ms,
+        stale=found.last_seen is None or found.last_seen < environment.since,
+        ts=now,
+    )
+
+
+def order_of(found: OrderRow, factory: Factory, environment: FactoryEnvironment, now: int) -> FactoryOrder:
+    """An order as events and answers have it; its times are Kaiser's once the skew of the CCU's clock is known."""
+    skew = factory.clocks.skew_ms("ccu")
+    fields = {name: getattr(found, name) for name in found.__struct_fields__ if name != "steps"}
+    for name in ("requested", "received", "started", "stopped"):
+        if fields[name] is not None and skew is not None:
+            fields[name] += skew
+    return FactoryOrder(env=environment.env, corrected=skew is not None, ts=now, **fields)
+
+
+def to_builtins(value: object) -> object:
+    """A struct of the dialect as plain JSON."""
+    return msgspec.to_builtins(value)

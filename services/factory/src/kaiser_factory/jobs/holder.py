@@ -1,0 +1,162 @@
+"""What only the holder of the lease runs: the live state, the store, the journal and the answers; others stand by.
+
+The environment in force is followed: another one, or another epoch, ends all of it and begins it anew.
+"""
+
+import asyncio
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.consumer import Consumer
+from kaiser_common.database import UNAVAILABLE, DatabasePool, wait_for_schema
+from kaiser_common.errors import Code
+from kaiser_common.lease import Lease
+from kaiser_common.outside import DeadLetters, take
+from kaiser_common.rpc import RpcError, serve
+from kaiser_common.schemas.factory import FactoryEnvironment
+from kaiser_common.service import Service
+from kaiser_common.subjects import FACTORY_STORE
+from nats.errors import Error as NatsError
+
+from kaiser_factory import publish
+from kaiser_factory.api.past import PastApi
+from kaiser_factory.api.state import StateApi
+from kaiser_factory.api.steering import SteeringApi
+from kaiser_factory.consumers.journal import Journal
+from kaiser_factory.consumers.messages import Storing
+from kaiser_factory.consumers.topics import TopicsReader
+from kaiser_factory.domain.live import Live
+from kaiser_factory.jobs.samples import Sampling
+from kaiser_factory.settings import FactorySettings
+from kaiser_factory.store.environment import EnvironmentMirror
+
+log = structlog.get_logger()
+
+_EXPIRE_EVERY_S = 0.5
+_RETRY_S = 1.0
+_BATCH = 500
+
+
+class Holder:
+    """Takes the lease, works while it is held, and again."""
+
+    def __init__(
+        self, bus: Bus, pool: DatabasePool, environments: EnvironmentMirror, service: Service, settings: FactorySettings
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._environments = environments
+        self._service = service
+        self._settings = settings
+        self._lease = Lease(bus, "factory")
+
+    async def run(self) -> None:
+        """Until cancelled; then the lease is given back."""
+        while True:
+            grant = await self._lease.acquire()
+            try:
+                keeping = asyncio.create_task(self._lease.keep(grant), name="lease")
+                working = asyncio.create_task(self._follow(), name="environments")
+                try:
+                    await asyncio.wait([keeping, working], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for task in (keeping, working):
+                        task.cancel()
+                    await asyncio.wait([keeping, working])
+                if not working.cancelled():
+                    working.result()
+                log.error("lease_lost", next="waiting for the lease")
+            finally:
+                await self._lease.release(grant)
+
+    async def _follow(self) -> None:
+        """Work in the environment in force, until there is another one, for ever."""
+        environment: FactoryEnvironment | None = None
+        while True:
+            environment = await self._environments.another(environment)
+            log.info("factory_environment", env=environment.env, kind=environment.kind, epoch=environment.epoch)
+            await publish.events(self._bus, [("factory_environment", environment.env, environment)])
+            working = asyncio.create_task(self._work(environment), name="environment")
+            changing = asyncio.create_task(self._environments.another(environment), name="another")
+            try:
+                await asyncio.wait([working, changing], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (working, changing):
+                    task.cancel()
+                await asyncio.wait([working, changing])
+            if not working.cancelled():
+                working.result()
+
+    async def _work(self, environment: FactoryEnvironment) -> None:
+        work = Work(self._bus, self._pool, environment, self._settings)
+        await work.run(DeadLetters(self._bus, self._service, self._settings))
+
+
+class Work:
+    """The work in one environment and epoch."""
+
+    def __init__(
+        self, bus: Bus, pool: DatabasePool, environment: FactoryEnvironment, settings: FactorySettings
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._environment = environment
+        self._settings = settings
+        self._live: Live | None = None
+        self._journal = Journal(bus, environment)
+        self._storing = Storing(pool, self._journal)
+
+    async def run(self, letters: DeadLetters) -> None:
+        """Answer, follow and store until cancelled."""
+        methods = {
+            **StateApi(self._ready).methods(),
+            **PastApi(self._pool, lambda: self._environment, self._ready).methods(),
+            **SteeringApi(self._pool, self._journal, self._ready).methods(),
+        }
+        reader = TopicsReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
+        async with (
+            serve(self._bus, "factory", methods, unavailable=(*UNAVAILABLE, NatsError)),
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(reader.run(), name="topics")
+            tasks.create_task(Sampling(self._bus, self._pool, lambda: self._live).run(), name="samples")
+            tasks.create_task(self._store(letters), name="store")
+
+    def _on_live(self, live: Live) -> None:
+        self._live = live
+
+    def _ready(self) -> Live:
+        if self._live is None:
+            raise RpcError(503, Code.DEPENDENCY_MISSING, "the state of the factory is still being read")
+        return self._live
+
+    async def _store(self, letters: DeadLetters) -> None:
+        await wait_for_schema(self._pool, "factory")
+        await self._load()
+        async with (
+            Consumer(self._bus, FACTORY_STORE, max_messages=_BATCH).open() as consumer,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(self._expire(), name="expire")
+            await take(consumer, self._storing.on_messages, letters, hold=True)
+
+    async def _load(self) -> None:
+        """Take the journal up; the database away: again in a second."""
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    await self._journal.load(connection)
+            except UNAVAILABLE as error:
+                log.warning("journal_not_loaded", error=str(error).splitlines()[0])
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRE_EVERY_S)
+            try:
+                await self._storing.expire()
+            except UNAVAILABLE as error:
+                log.warning("journal_postponed", error=str(error).splitlines()[0])
+                await asyncio.sleep(_RETRY_S)

@@ -1,0 +1,13 @@
+"""Settings of the service factory."""
+
+from kaiser_common.settings import CommonSettings
+from pydantic import Field
+
+
+class FactorySettings(CommonSettings):
+    """What the factory is, and how long its past is kept."""
+
+    vda5050_interfaces: tuple[str, ...] = Field(
+        default=("uagv",), description="Interface names of VDA 5050 vehicles, JSON."
+    )
+    factory_retention_days: int = Field(default=365, ge=1, description="How long the factory's past is kept.")

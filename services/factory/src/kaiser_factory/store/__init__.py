@@ -1,0 +1,1 @@
+"""The SQL of the schema `factory`, and what is read from KV."""

@@ -1,0 +1,39 @@
+"""A command of the journal as events and answers have it; pure."""
+
+import msgspec
+from kaiser_common.schemas.factory import FactoryCommandEntry
+
+from kaiser_factory.store.commands import Command
+
+
+def entry_of(command: Command) -> FactoryCommandEntry:
+    """The entry. A step that waits for the one before it is shown as queued, without a time of sending."""
+    entry = command.entry
+    return FactoryCommandEntry(
+        env=command.env,
+        epoch=command.epoch,
+        command_id=command.command_id,
+        do=str(command.request.get("do", "")),
+        topic=command.topic,
+        payload=_json(command.payload),
+        serial=command.command.serial,
+        order_id=(entry.order_id if entry is not None else None) or command.command.order_id,
+        action_id=command.command.action_id,
+        state=entry.state if entry is not None else "abandoned" if command.abandoned else "queued",
+        code=None if entry is None or entry.code is None else int(entry.code),
+        result=entry.result if entry is not None else None,
+        late=entry.late if entry is not None else False,
+        user=command.user,
+        sequence_id=command.sequence_id,
+        step=command.step if command.sequence_id is not None else None,
+        queued_at=command.queued_at,
+        sent_at=entry.sent_at if entry is not None else None,
+        ts=command.queued_at if entry is None else entry.at,
+    )
+
+
+def _json(payload: bytes) -> object:
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return payload.decode(errors="replace")

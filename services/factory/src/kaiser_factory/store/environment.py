@@ -1,0 +1,49 @@
+"""The environment in force, as ingest keeps it in KV."""
+
+import asyncio
+
+import structlog
+from kaiser_common.bus import Bus
+from kaiser_common.mirror import Mirror
+from kaiser_common.schemas.factory import FactoryEnvironment
+from kaiser_common.subjects import INGEST_BUCKET
+from pydantic import ValidationError
+
+log = structlog.get_logger()
+
+_KEY = "environment"
+
+
+class EnvironmentMirror:
+    """Follows the key `environment` of the bucket `ingest`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.current: FactoryEnvironment | None = None
+        self._changed = asyncio.Event()
+        self._mirror: Mirror[FactoryEnvironment | None] = Mirror(bus, INGEST_BUCKET, _read)
+        self._mirror.on_change(self._on_change)
+
+    async def keep(self) -> None:
+        """Follow the bucket until cancelled."""
+        await self._mirror.keep()
+
+    async def another(self, known: FactoryEnvironment | None) -> FactoryEnvironment:
+        """Wait for an environment that is not the known one."""
+        while True:
+            self._changed.clear()
+            if self.current is not None and self.current != known:
+                return self.current
+            await self._changed.wait()
+
+    def _on_change(self, key: str, found: FactoryEnvironment | None) -> None:
+        if key == _KEY and found is not None:
+            self.current = found
+            self._changed.set()
+
+
+def _read(value: bytes) -> FactoryEnvironment | None:
+    """The environment; None for the bucket's other values."""
+    try:
+        return FactoryEnvironment.model_validate_json(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,145 @@
+"""ingest and factory as processes on real servers, a client of the factory's broker, and requests as the gateway's."""
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from kaiser_common.bus import Bus, connect
+from kaiser_common.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.settings import CommonSettings
+from pydantic import BaseModel
+
+WITHIN_S = 120.0
+_MAIN = "import sys; sys.argv = ['kaiser']; from {} import main; main()"
+
+
+async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
+    """Wait until the condition (a function or a coroutine function) is true and give its value."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if isinstance(value, Awaitable):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not true within {within_s} s: {condition}"
+        await asyncio.sleep(0.05)
+
+
+class Process:
+    """A service as a process of its own."""
+
+    def __init__(self, module: str, environment: dict[str, str], log: Path) -> None:
+        self._arguments = [sys.executable, "-c", _MAIN.format(module)]
+        self._environment = {**os.environ, **environment}
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._arguments, env=self._environment, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(15.0)
+            self._process = None
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+
+class Plant:
+    """A factory's broker with Kaiser at it."""
+
+    def __init__(self, bus: Bus, broker: Any, ingest: Process, factory: Process) -> None:
+        self.bus = bus
+        self.ingest = ingest
+        self.factory = factory
+        self.heard: list[tuple[str, bytes]] = []
+        self.on_message: Callable[[str, bytes], None] = lambda _, __: None
+        self._broker = broker
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client.on_message = self._on_message
+        self._client.connect(broker.host, broker.port)
+        self._client.loop_start()
+
+    def subscribe(self, *filters: str) -> None:
+        """Hear what Kaiser sends."""
+        self._client.subscribe([(each, 1) for each in filters])
+
+    def publish(self, topic: str, payload: Any, retain: bool = False) -> None:
+        """Say something as the factory does; a value that is no bytes as JSON."""
+        body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        self._client.publish(topic, body, qos=1, retain=retain)
+
+    def end(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    async def ask(
+        self, method: str, request: BaseModel | None = None, answer: type[BaseModel] = Nothing, role: str = "operator"
+    ) -> Any:
+        """Ask the service factory."""
+        caller = Caller(user="someone", role=role)
+        return await call(self.bus, "factory", method, request or Nothing(), answer, caller=caller, timeout_s=10.0)
+
+    async def answers(self, method: str, request: BaseModel | None, answer: type[BaseModel]) -> Any:
+        """The same; None where the service is not ready, or refuses."""
+        try:
+            return await self.ask(method, request, answer)
+        except RpcError:
+            return None
+
+    def _on_message(self, _: Any, __: Any, message: Any) -> None:
+        self.heard.append((message.topic, message.payload))
+        self.on_message(message.topic, message.payload)
+
+
+@pytest.fixture
+async def plant(
+    bus_settings: CommonSettings, database: str, mosquitto_factory: Callable[[], Any], tmp_path: Path
+) -> AsyncIterator[Plant]:
+    """A broker of its own, empty streams, an empty environment."""
+    broker = mosquitto_factory()
+    env = f"live-{secrets.token_hex(4)}"
+    common = {
+        "KAISER_NATS_URL": bus_settings.nats_address,
+        "KAISER_DATABASE_URL": database,
+        "KAISER_LOG_FORMAT": "json",
+        "KAISER_METRICS_PORT": "0",
+    }
+    profile = {env: {"host": broker.host, "port": broker.port, "kind": "live"}}
+    at_broker = {
+        "KAISER_MQTT_DIALECTS": '["factory"]',
+        "KAISER_MQTT_PROFILES": json.dumps(profile),
+        "KAISER_MQTT_PROFILE": env,
+        "KAISER_SITE": "factory",
+    }
+    ingest = Process("kaiser_ingest.app", common | at_broker, tmp_path / "ingest.log")
+    factory = Process("kaiser_factory.app", common, tmp_path / "factory.log")
+    async with connect(bus_settings, "tests") as bus:
+        ingest.start()
+        factory.start()
+        plant = Plant(bus, broker, ingest, factory)
+        try:
+            yield plant
+        finally:
+            plant.end()
+            factory.kill()
+            ingest.kill()
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[Any]]:
+    return wait_until

@@ -1,0 +1,127 @@
+"""The recorded session over MQTT gives the expected end, also with every process killed in the middle."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kaiser_common.schemas.api.factory import (
+    FactoryCoverage,
+    FactoryFigures,
+    FactoryModules,
+    FactoryOrderId,
+    FactoryOrdersPage,
+    FactoryOrdersQuery,
+    FactoryStores,
+    FactoryTimeline,
+    QualityPage,
+    QualityQuery,
+    WindowQuery,
+)
+from kaiser_factory_dialect.recordings import parse_file
+
+GOLDEN = Path(__file__).parents[3] / "tests/golden"
+EXPECTED = json.loads((GOLDEN / "factory-session.expected.json").read_text())
+MESSAGES = parse_file("factory-session.jsonl", (GOLDEN / "factory-session.jsonl").read_bytes()).messages
+TIMED = {"silent", "last_seen_ms", "skew_ms", "availability", "stale"}
+"""Columns that follow from when a message came, which is now and not as recorded."""
+
+
+def row_of(module: dict[str, Any]) -> dict[str, Any]:
+    """A row as the expectation writes it."""
+    return {
+        **module,
+        "loads": [[each["position"], each["type"], each["id"]] for each in module["loads"]],
+        "errors": [[each["type"], each["level"]] for each in module["errors"]],
+    }
+
+
+async def test_the_session_over_mqtt_gives_the_expected_end_though_all_are_killed(
+    plant: Any, until: Callable[..., Any]
+) -> None:
+    await until(lambda: plant.answers("modules", None, FactoryModules))
+    for number, message in enumerate(MESSAGES):
+        # What came retained is what the broker held: it says here the same once more.
+        plant.publish(message.topic, message.payload, retain=False)
+        if number == len(MESSAGES) // 3:
+            plant.factory.kill()
+            plant.factory.start()
+        if number == len(MESSAGES) // 2:
+            plant.ingest.kill()
+            plant.ingest.start()
+    wanted_orders = {each["order_id"]: each for each in EXPECTED["orders"]}
+
+    async def finished() -> bool:
+        found = await plant.answers("orders", FactoryOrdersQuery(), FactoryOrdersPage)
+        states = {} if found is None else {each.order_id: each.state for each in found.items}
+        return states == {order_id: each["state"] for order_id, each in wanted_orders.items()}
+
+    await until(finished)
+    modules = await plant.ask("modules", None, FactoryModules)
+    found = {each.serial: row_of(each.model_dump()) for each in modules.items}
+    for wanted in EXPECTED["modules"]:
+        shown = {name: found[wanted["serial"]][name] for name in wanted.keys() - TIMED}
+        if shown["action"] is not None:
+            shown["action"] = {name: shown["action"][name] for name in ("id", "command", "state", "result")}
+        assert shown == {name: wanted[name] for name in shown}, wanted["serial"]
+
+    stock = await plant.ask("stock", None, FactoryStores)
+    bays = {
+        one.hbw: {bay.location: None if bay.type is None else [bay.type, bay.id, bay.state] for bay in one.bays}
+        for one in stock.items
+    }
+    assert bays == EXPECTED["stock"]
+
+    quality = await plant.ask("quality", QualityQuery(), QualityPage)
+    assert [[each.result, each.classification] for each in quality.items] == EXPECTED["quality"]
+
+    steps = EXPECTED["timeline"]
+    for order_id in wanted_orders:
+        timeline = await plant.ask("timeline", FactoryOrderId(order_id=order_id), FactoryTimeline)
+        if steps and any(step.id == steps[0]["id"] for step in timeline.steps):
+            assert [(step.id, step.state, step.serial, step.result) for step in timeline.steps] == [
+                (step["id"], step["state"], step["serial"], step["result"]) for step in steps
+            ]
+            durations = [
+                None if step.started is None else step.started - timeline.steps[0].started for step in timeline.steps
+            ]
+            first = steps[0]["started_ms"]
+            assert durations == [None if step["started_ms"] is None else step["started_ms"] - first for step in steps]
+
+    coverage = await plant.ask("coverage", None, FactoryCoverage)
+    assert coverage.kinds["ccu.stock"] > 0
+    figures = await plant.ask("figures", WindowQuery(from_ms=0, to_ms=30 * 86_400_000), FactoryFigures)
+    assert figures.orders == 0
+
+
+async def test_what_was_sent_is_on_factory_or_rejected_or_ignored(plant: Any, until: Callable[..., Any]) -> None:
+    await until(lambda: plant.answers("modules", None, FactoryModules))
+    for message in MESSAGES:
+        plant.publish(message.topic, message.payload)
+    sent = len(MESSAGES)
+
+    async def verdicts() -> Counter[str]:
+        found: Counter[str] = Counter()
+        subscription = await plant.bus.jetstream.subscribe("topic.>", stream="TOPICS", ordered_consumer=True)
+        while True:
+            message = await subscription.next_msg(timeout=10.0)
+            found[message.headers["Kaiser-Verdict"]] += 1
+            if message.metadata.num_pending == 0:
+                await subscription.unsubscribe()
+                return found
+
+    async def all_there() -> bool:
+        info = await plant.bus.jetstream.stream_info("TOPICS")
+        return info.state.messages >= sent - EXPECTED["ignored"]["uncatalogued"]
+
+    await until(all_there)
+    found = await verdicts()
+    assert {code: number for code, number in found.items() if code.isdigit()} == EXPECTED["rejected"]
+    accepted = Counter(EXPECTED["accepted"])
+    assert all(found[kind] >= number for kind, number in accepted.items())
+
+    async def all_stored() -> bool:
+        return (await plant.bus.jetstream.stream_info("FACTORY")).state.messages == 0
+
+    await until(all_stored)

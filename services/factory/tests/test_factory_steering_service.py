@@ -1,0 +1,170 @@
+"""Steering against a small simulated factory: what is sent, and how the journal follows it to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from kaiser_common.rpc import RpcError
+from kaiser_common.schemas.api.factory import (
+    CommandsPage,
+    CommandsQuery,
+    FactoryCommandId,
+    FactoryModules,
+    SteerAnswer,
+    SteerPlan,
+    SteerRequest,
+)
+from kaiser_common.schemas.factory import FactoryCommandEntry
+from simulated_factory import AGV, MODULE, STORE, SimulatedFactory
+
+
+@pytest.fixture
+async def simulated(plant: Any, until: Callable[..., Any]) -> SimulatedFactory:
+    """The factory, as soon as Kaiser has its state."""
+    await until(lambda: plant.answers("modules", None, FactoryModules))
+    factory = SimulatedFactory(plant)
+
+    async def known() -> bool:
+        found = await plant.answers("modules", None, FactoryModules)
+        states = {} if found is None else {each.serial: each.availability for each in found.items}
+        return {MODULE, STORE, AGV} <= {serial for serial, state in states.items() if state == "READY"}
+
+    await until(known)
+    return factory
+
+
+async def steer(
+    plant: Any, key: str | None = None, role: str = "operator", **request: Any
+) -> list[FactoryCommandEntry]:
+    answer = await plant.ask("steer", SteerRequest(request=request, idempotency_key=key), SteerAnswer, role)
+    return list(answer.commands)
+
+
+async def ended(plant: Any, until: Callable[..., Any], command_id: str, *states: str) -> FactoryCommandEntry:
+    async def there() -> FactoryCommandEntry | None:
+        found = await plant.answers("command", FactoryCommandId(command_id=command_id), FactoryCommandEntry)
+        return found if found is not None and found.state in states else None
+
+    found: FactoryCommandEntry = await until(there)
+    return found
+
+
+def sent_to(factory: SimulatedFactory, topic: str) -> list[dict[str, Any]]:
+    return [each for each in factory.orders if each["topic"] == topic]
+
+
+async def test_steering_from_preview_to_the_end(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any], database: str
+) -> None:
+    # A preview sends nothing.
+    wanted = {"do": "sequence", "module": MODULE, "load_type": "WHITE", "duration": 1}
+    shown = await plant.ask("preview", SteerRequest(request=wanted), SteerPlan)
+    assert [each.payload["action"]["command"] for each in shown.messages] == ["PICK", "MILL", "DROP"]
+    assert all(each.ok for each in shown.checks)
+    assert simulated.orders == []
+
+    # A sequence: each step waits for the end of the one before; its update ids grow.
+    steps = await steer(plant, **wanted)
+    for step in steps:
+        assert (await ended(plant, until, step.command_id, "finished")).result == "PASSED"
+    orders = sent_to(simulated, f"module/v1/ff/{MODULE}/order")
+    assert [(each["action"]["command"], each["orderUpdateId"]) for each in orders] == [
+        ("PICK", 1),
+        ("MILL", 2),
+        ("DROP", 3),
+    ]
+    assert len({each["orderId"] for each in orders}) == 1
+
+    # A repeated request with the same key moves nothing twice; with another request it is refused.
+    first = await steer(plant, "one", do="order", type="WEISS")
+    again = await steer(plant, "one", do="order", type="WEISS")
+    assert [each.command_id for each in again] == [each.command_id for each in first]
+    with pytest.raises(RpcError) as refused:
+        await steer(plant, "one", do="order", type="RED")
+    assert refused.value.problem.status == 409
+    done = await ended(plant, until, first[0].command_id, "finished")
+    assert done.order_id.startswith("ccu-")
+    assert [each["type"] for each in sent_to(simulated, "ccu/order/request")] == ["WHITE"]
+
+    # An AGV drives to the store.
+    [drive] = await steer(plant, do="navigate", route="DPS-HBW")
+    await ended(plant, until, drive.command_id, "finished")
+
+    # A step that fails stops its sequence: nothing more is sent.
+    simulated.failing.add(MODULE)
+    failing = await steer(plant, **wanted)
+    assert (await ended(plant, until, failing[0].command_id, "failed")).code == 5407
+    for step in failing[1:]:
+        await ended(plant, until, step.command_id, "abandoned")
+    assert len(sent_to(simulated, f"module/v1/ff/{MODULE}/order")) == 4
+
+    # Refusals name their status and code, and send nothing.
+    before = len(simulated.orders)
+    for status, code, role, request in [
+        (403, 5405, "viewer", {"do": "park"}),
+        (422, 5206, "operator", {"do": "dance"}),
+        (422, 5206, "operator", {"do": "order", "type": "RED", "retain": True}),
+        (404, 5001, "operator", {"do": "instant", "serial": "NOBODY", "type": "factsheetRequest"}),
+        (422, 5204, "operator", {"do": "instant", "serial": AGV, "type": "stop"}),
+    ]:
+        with pytest.raises(RpcError) as error:
+            await steer(plant, role=role, **request)
+        assert (error.value.problem.status, error.value.problem.code) == (status, code), request
+    assert len(simulated.orders) == before
+
+    # A reset needs its confirmation; the CCU's answer ends it, and abandons what is open.
+    simulated.stuck.add(STORE)
+    [open_one] = await steer(plant, do="command", serial=STORE, command="PICK", metadata={"type": "WHITE"})
+    await ended(plant, until, open_one.command_id, "accepted")
+    with pytest.raises(RpcError):
+        await steer(plant, do="reset", with_storage=False)
+    [reset] = await steer(plant, do="reset", with_storage=False, confirm="RESET")
+    await ended(plant, until, reset.command_id, "finished")
+    await ended(plant, until, open_one.command_id, "abandoned")
+
+    # The CCU says nothing.
+    simulated.muted.add("ccu")
+    [silent] = await steer(plant, do="order", type="BLUE")
+    assert (await ended(plant, until, silent.command_id, "no_answer")).code == 5403
+
+    page = await plant.ask("commands", CommandsQuery(limit=3), CommandsPage)
+    assert (len(page.items), page.items[0].command_id) == (3, silent.command_id)
+    assert page.next_cursor is not None
+    with psycopg.connect(database) as connection:
+        numbers = dict(connection.execute("SELECT order_id, next FROM factory.order_ids").fetchall())
+    assert numbers[orders[0]["orderId"]] == 4
+
+
+async def test_a_killed_service_sends_nothing_twice_and_takes_its_journal_up(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
+) -> None:
+    simulated.stuck.add(MODULE)
+    steps = await steer(plant, do="sequence", module=MODULE, load_type="WHITE", duration=1)
+    await ended(plant, until, steps[0].command_id, "accepted")
+    plant.factory.kill()
+    simulated.stuck.clear()
+    [order] = sent_to(simulated, f"module/v1/ff/{MODULE}/order")
+    action = {"id": order["action"]["id"], "command": "PICK", "state": "FINISHED"}
+    simulated.state(MODULE, action, order)  # the end comes while nobody is there
+    plant.factory.start()
+    for step in steps:
+        await ended(plant, until, step.command_id, "finished")
+    orders = sent_to(simulated, f"module/v1/ff/{MODULE}/order")
+    assert [each["action"]["command"] for each in orders] == ["PICK", "MILL", "DROP"]
+
+    # ingest is killed with a command on its way: at most once.
+    for number in range(3):
+        [command] = await steer(plant, do="command", serial=STORE, command="PICK", metadata={"type": "WHITE"})
+        if number == 1:
+            plant.ingest.kill()
+            plant.ingest.start()
+        await ended(plant, until, command.command_id, "finished", "expired", "no_answer", "timed_out")
+
+    async def connected() -> bool:
+        found = await plant.answers("modules", None, FactoryModules)
+        return found is not None
+
+    await until(connected)
+    picks = [each["action"]["id"] for each in sent_to(simulated, f"module/v1/ff/{STORE}/order")]
+    assert len(picks) == len(set(picks))

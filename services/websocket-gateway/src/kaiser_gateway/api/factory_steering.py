@@ -1,0 +1,87 @@
+"""Steering of the factory and its journal, answered by factory; its environment, answered by ingest."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query
+from kaiser_common.bus import Bus
+from kaiser_common.rpc import Caller, Nothing, call
+from kaiser_common.schemas.api.factory import (
+    SERIAL,
+    CommandsPage,
+    CommandsQuery,
+    EnvironmentStatus,
+    FactoryCommandId,
+    SteerAnswer,
+    SteerPlan,
+    SteerRequest,
+)
+from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.schemas.factory import FactoryCommandEntry
+
+from kaiser_gateway.api.actuators import IdempotencyKey
+from kaiser_gateway.http.auth import Guard
+
+_SWITCH_TIMEOUT_S = 75.0
+"""A switch waits 30 s for the new broker, and 30 s for the old one where that does not come up."""
+
+CommandPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["9f1b2c3d4e5f60718293a4b5c6d7e8f9"])]
+Steering = Annotated[
+    dict[str, Any],
+    Body(
+        description="What is to be done: `do` (navigate, sequence, command, order, cancel, reset, park, charge, pair, "
+        "instant, camera, sensor_period, publish) and its fields; see docs/factory.md",
+        examples=[{"do": "order", "type": "WHITE"}, {"do": "navigate", "route": "DPS-HBW"}],
+    ),
+]
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/factory: commands, steering and environment."""
+    routes = APIRouter(prefix="/api/v1/factory", tags=["factory"])
+    viewer, operator, admin = guard.needs("viewer"), guard.needs("operator"), guard.needs("admin")
+
+    @routes.get("/commands")
+    async def commands(
+        state: Annotated[str | None, Query(pattern=r"^[a-z_]{1,16}$")] = None,
+        serial: Annotated[str | None, Query(pattern=SERIAL)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=300)] = None,
+        caller: Caller = viewer,
+    ) -> CommandsPage:
+        """The journal of what Kaiser sent to the factory, newest first."""
+        query = CommandsQuery(state=state, serial=serial, limit=limit, cursor=cursor)
+        return await call(bus, "factory", "commands", query, CommandsPage, caller=caller)
+
+    @routes.get("/commands/{command_id}")
+    async def command(command_id: CommandPath, caller: Caller = viewer) -> FactoryCommandEntry:
+        """One command and how far it came."""
+        request = FactoryCommandId(command_id=command_id)
+        return await call(bus, "factory", "command", request, FactoryCommandEntry, caller=caller)
+
+    @routes.post("/steering/preview")
+    async def preview(body: Steering, caller: Caller = operator) -> SteerPlan:
+        """The messages that a request would become, and each check up to the first that fails. Nothing is sent."""
+        return await call(bus, "factory", "preview", SteerRequest(request=body), SteerPlan, caller=caller)
+
+    @routes.post("/steering", status_code=202)
+    async def steer(body: Steering, idempotency_key: IdempotencyKey = None, caller: Caller = operator) -> SteerAnswer:
+        """Send a request's messages; how each ends is in the journal and told by factory_command events.
+
+        Checked in this order: environment, role, request (422), serial (404), online (409, 5007), command (422, 5204),
+        order (409, 5405), state (409, 5402), update id (409, 5208), rate (429, 5404).
+        """
+        request = SteerRequest(request=body, idempotency_key=idempotency_key)
+        return await call(bus, "factory", "steer", request, SteerAnswer, caller=caller)
+
+    @routes.get("/environment")
+    async def environment(caller: Caller = viewer) -> EnvironmentStatus:
+        """The environment in force and the connection to its broker."""
+        return await call(bus, "ingest", "environment", Nothing(), EnvironmentStatus, caller=caller)
+
+    @routes.post("/environment")
+    async def switch(body: SwitchProfile, caller: Caller = admin) -> EnvironmentStatus:
+        """Move to another environment; 502 where its broker does not come up: the one before is in force again."""
+        await call(bus, "ingest", "switch_profile", body, MqttProfiles, caller=caller, timeout_s=_SWITCH_TIMEOUT_S)
+        return await call(bus, "ingest", "environment", Nothing(), EnvironmentStatus, caller=caller)
+
+    return routes
