@@ -27,7 +27,7 @@ from kaiser_common.schemas.factory import FactoryEnvironment
 from kaiser_factory_dialect.view import type_of
 
 from kaiser_factory.domain.figures import figures
-from kaiser_factory.domain.live import Live
+from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.domain.rows import time_of
 from kaiser_factory.store import reading
 
@@ -38,7 +38,7 @@ class PastApi:
     """The methods that read the tables. The database away: 503 (5402)."""
 
     def __init__(
-        self, pool: DatabasePool, environment: Callable[[], FactoryEnvironment], live: Callable[[], Live]
+        self, pool: DatabasePool, environment: Callable[[], FactoryEnvironment], live: Callable[[], FactoryState]
     ) -> None:
         self._pool = pool
         self._environment = environment

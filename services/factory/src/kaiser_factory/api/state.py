@@ -20,13 +20,13 @@ from kaiser_common.schemas.factory import FactoryModule
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
 
-from kaiser_factory.domain.live import Live
+from kaiser_factory.domain.live import FactoryState
 
 
 class StateApi:
     """The methods that need the live state alone. RpcError 503 (5402) until it is ready."""
 
-    def __init__(self, live: Callable[[], Live]) -> None:
+    def __init__(self, live: Callable[[], FactoryState]) -> None:
         self._live = live
 
     def methods(self) -> dict[str, Method[Any, Any]]:

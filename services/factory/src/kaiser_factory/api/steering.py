@@ -30,7 +30,7 @@ from kaiser_factory_dialect.steer_checks import Circumstances, SteerRole
 from kaiser_factory_dialect.steering import Plan, plan
 
 from kaiser_factory.consumers.journal import Journal, now_ms
-from kaiser_factory.domain.live import Live
+from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.store import commands as store
 from kaiser_factory.store.commands import Command
 from kaiser_factory.store.entries import entry_of
@@ -57,7 +57,7 @@ class SteeringApi:
         self,
         pool: DatabasePool,
         journal: Journal,
-        live: Callable[[], Live],
+        live: Callable[[], FactoryState],
     ) -> None:
         self._pool = pool
         self._journal = journal
@@ -66,8 +66,8 @@ class SteeringApi:
     def methods(self) -> dict[str, Method[Any, Any]]:
         """By the name of the method."""
         return {
-            "preview": Method(SteerRequest, self.preview),
-            "steer": Method(SteerRequest, self.steer),
+            "preview": Method(SteerRequest, self.preview, least="operator"),
+            "steer": Method(SteerRequest, self.steer, least="operator"),
             "commands": Method(CommandsQuery, self.commands),
             "command": Method(FactoryCommandId, self.command),
         }

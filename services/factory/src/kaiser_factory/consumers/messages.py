@@ -28,7 +28,7 @@ log = structlog.get_logger()
 _RECEIPT = "sent"
 
 
-class Storing:
+class MessageStore:
     """Stores what the durable consumer factory-store delivers."""
 
     def __init__(self, pool: DatabasePool, journal: Journal) -> None:

@@ -17,7 +17,7 @@ from kaiser_factory_dialect.reading import Arrival
 from kaiser_factory_dialect.subjects import topic_of
 
 from kaiser_factory import metrics, publish
-from kaiser_factory.domain.live import VALUES, Changes, Live
+from kaiser_factory.domain.live import VALUES, Changes, FactoryState
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ class TopicsReader:
         bus: Bus,
         environment: FactoryEnvironment,
         interfaces: tuple[str, ...],
-        on_ready: Callable[[Live], None],
+        on_ready: Callable[[FactoryState], None],
     ) -> None:
         self._bus = bus
         self._environment = environment
@@ -40,10 +40,10 @@ class TopicsReader:
     async def run(self) -> None:
         """Read the last values, say that the state is ready, and follow; from the beginning after a gap."""
         reader = OrderedReader(self._bus, TOPICS.name, [f"topic.{self._environment.env}.>"], last_per_subject=True)
-        restarts, live, loading = -1, Live(self._environment, self._interfaces), True
+        restarts, live, loading = -1, FactoryState(self._environment, self._interfaces), True
         async for batch in reader:
             if reader.restarts != restarts:
-                restarts, live, loading = reader.restarts, Live(self._environment, self._interfaces), True
+                restarts, live, loading = reader.restarts, FactoryState(self._environment, self._interfaces), True
             changes = Changes()
             for delivery in batch:
                 await self._take(live, delivery, changes, first=loading)
@@ -57,7 +57,7 @@ class TopicsReader:
             if not loading:
                 await self._publish(live, changes)
 
-    async def _take(self, live: Live, delivery: Delivery, changes: Changes, *, first: bool) -> None:
+    async def _take(self, live: FactoryState, delivery: Delivery, changes: Changes, *, first: bool) -> None:
         headers = delivery.headers
         verdict = headers.get("Kaiser-Verdict", "")
         if self._is_of_before(headers.get("Kaiser-Epoch", "")):
@@ -87,7 +87,7 @@ class TopicsReader:
                 break
         return found
 
-    async def _publish(self, live: Live, changes: Changes) -> None:
+    async def _publish(self, live: FactoryState, changes: Changes) -> None:
         now = time.time_ns() // 1_000_000
         if not await publish.events(self._bus, live.news(changes, now)):
             live.forget_published()

@@ -62,7 +62,7 @@ class Coverage:
 _MOST_UNKNOWN = 100
 
 
-class Live:
+class FactoryState:
     """The factory of one environment and epoch, and what was last published of it."""
 
     def __init__(self, environment: FactoryEnvironment, interfaces: tuple[str, ...]) -> None:

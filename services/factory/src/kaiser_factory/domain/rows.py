@@ -28,7 +28,7 @@ Transition = tuple[datetime, str, str, str, str, str, str | None, str | None, fl
 
 
 @dataclass(slots=True)
-class Step:
+class ActionTimes:
     """What is known of one action; fields that are None stay as they are stored."""
 
     serial: str
@@ -48,7 +48,7 @@ class Rows:
     transitions: list[Transition] = field(default_factory=list)
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     changed_at: dict[str, datetime] = field(default_factory=dict)
-    steps: dict[str, Step] = field(default_factory=dict)
+    steps: dict[str, ActionTimes] = field(default_factory=dict)
     stock: list[tuple[datetime, tuple[StockItem, ...]]] = field(default_factory=list)
     quality: list[QualityCheck] = field(default_factory=list)
     reset_at: datetime | None = None
@@ -86,10 +86,10 @@ def _add(rows: Rows, message: FactoryMessage, past: Past) -> None:
                     (at, rows.env, message.serial, "connection", message.connection, message.source, None, None, None)
                 )
         case ModuleOrder() if not message.retained and message.serial is not None:
-            step = rows.steps.setdefault(message.action_id, Step(message.serial, False, at))
+            step = rows.steps.setdefault(message.action_id, ActionTimes(message.serial, False, at))
             step.command = message.command
         case AgvOrder() if not message.retained and message.serial is not None and message.final_action_id is not None:
-            rows.steps.setdefault(message.final_action_id, Step(message.serial, True, at))
+            rows.steps.setdefault(message.final_action_id, ActionTimes(message.serial, True, at))
         case CcuOrders() | OrderRequest() | CcuGlobal():
             for fact in apply(past.factory, message):
                 if isinstance(fact, OrderChanged):
@@ -116,7 +116,7 @@ def _add_state(rows: Rows, message: MachineState, at: datetime, past: Past) -> N
         rows.transitions.append(
             (at, rows.env, serial, "action", action.state, action.id, action.command, action.result, None)
         )
-        step = rows.steps.setdefault(action.id, Step(serial, agv, at))
+        step = rows.steps.setdefault(action.id, ActionTimes(serial, agv, at))
         step.command = action.command or step.command
         step.result = action.result or step.result
         if action.state == "RUNNING" and not agv and step.running_at is None:

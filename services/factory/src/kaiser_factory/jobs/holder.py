@@ -23,9 +23,9 @@ from kaiser_factory.api.past import PastApi
 from kaiser_factory.api.state import StateApi
 from kaiser_factory.api.steering import SteeringApi
 from kaiser_factory.consumers.journal import Journal
-from kaiser_factory.consumers.messages import Storing
+from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.consumers.topics import TopicsReader
-from kaiser_factory.domain.live import Live
+from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.jobs.samples import Sampling
 from kaiser_factory.settings import FactorySettings
 from kaiser_factory.store.environment import EnvironmentMirror
@@ -37,7 +37,7 @@ _RETRY_S = 1.0
 _BATCH = 500
 
 
-class Holder:
+class FactoryHolder:
     """Takes the lease, works while it is held, and again."""
 
     def __init__(
@@ -102,9 +102,9 @@ class Work:
         self._pool = pool
         self._environment = environment
         self._settings = settings
-        self._live: Live | None = None
+        self._live: FactoryState | None = None
         self._journal = Journal(bus, environment)
-        self._storing = Storing(pool, self._journal)
+        self._storing = MessageStore(pool, self._journal)
 
     async def run(self, letters: DeadLetters) -> None:
         """Answer, follow and store until cancelled."""
@@ -122,10 +122,10 @@ class Work:
             tasks.create_task(Sampling(self._bus, self._pool, lambda: self._live).run(), name="samples")
             tasks.create_task(self._store(letters), name="store")
 
-    def _on_live(self, live: Live) -> None:
+    def _on_live(self, live: FactoryState) -> None:
         self._live = live
 
-    def _ready(self) -> Live:
+    def _ready(self) -> FactoryState:
         if self._live is None:
             raise RpcError(503, Code.DEPENDENCY_MISSING, "the state of the factory is still being read")
         return self._live

@@ -12,7 +12,7 @@ from kaiser_common.database import UNAVAILABLE, DatabasePool
 from kaiser_common.schemas.factory import FactoryModule
 
 from kaiser_factory import metrics, publish
-from kaiser_factory.domain.live import Changes, Live
+from kaiser_factory.domain.live import Changes, FactoryState
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ _SAMPLE_EVERY_S = 30.0
 class Sampling:
     """Publishes and stores how the live state goes on. Database away: what happens meanwhile is not sampled."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool, live: Callable[[], Live | None]) -> None:
+    def __init__(self, bus: Bus, pool: DatabasePool, live: Callable[[], FactoryState | None]) -> None:
         self._bus = bus
         self._pool = pool
         self._live = live
@@ -38,7 +38,7 @@ class Sampling:
             if live is not None:
                 await self._sample(live)
 
-    async def _sample(self, live: Live) -> None:
+    async def _sample(self, live: FactoryState) -> None:
         now = time.time_ns() // 1_000_000
         rows = live.rows(now)
         _show(live, rows)
@@ -95,7 +95,7 @@ def _state(row: FactoryModule) -> tuple[object, ...]:
     return (row.driving, row.charging, row.battery_percent, row.node)
 
 
-def _show(live: Live, rows: list[FactoryModule]) -> None:
+def _show(live: FactoryState, rows: list[FactoryModule]) -> None:
     metrics.EPOCH.set(live.environment.epoch)
     metrics.SILENT.set(sum(row.silent for row in rows))
     metrics.MACHINES.clear()
