@@ -63,7 +63,7 @@ speed: install ## the tests that assert seconds or CPU time, one after the other
 	@$(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
 
 faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
-	@FAULTS=$(FAULTS) $(BIN)/python -m pytest $(if $(filter full,$(FAULTS)),-m faults -s,-n 3 --dist loadfile tests/faults) $(ARGS)
+	@FAULTS=$(FAULTS) $(BIN)/python -m pytest $(if $(filter full,$(FAULTS)),-m faults -s,-n 2 --dist loadfile tests/faults) $(ARGS)
 
 faults-results: install ## one file of the verdicts in .faults, into bench/faults.json
 	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench.faults $(ARGS)
