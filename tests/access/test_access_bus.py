@@ -12,8 +12,10 @@ USERS = [each.user for each in grants()]
 
 REFUSED = [
     # A sensor answers devices that show its value; it commands no actuator and stops none.
-    ("sensor", "publish", "mqtt.out.god.ESP_0A1B2C3D.5"),
+    ("sensor", "publish", "mqtt.out.god.ESP_0A1B2C3D.command.5"),
     ("sensor", "publish", "mqtt.urgent.god.ESP_0A1B2C3D"),
+    *((user, "publish", "mqtt.out.god.ESP_0A1B2C3D.stop") for user in ("sensor", "health", "simulator")),
+    *((user, "publish", "mqtt.out.god.ESP_0A1B2C3D.setup") for user in ("sensor", "actuator", "simulator")),
     ("sensor", "publish", "rpc.actuator.command"),
     ("sensor", "publish", "event.actuator_status.ESP_0A1B2C3D"),
     ("sensor", "publish", "esp.sensor.data.god.ESP_0A1B2C3D.4"),
@@ -23,8 +25,8 @@ REFUSED = [
     ("logic", "subscribe", "esp.sensor.data.>"),
     ("logic", "publish", "$JS.API.CONSUMER.CREATE.SENSORS.x.esp.sensor.data.>"),
     ("logic", "publish", "$JS.API.CONSUMER.MSG.NEXT.SENSORS.sensor-store"),
-    ("logic", "publish", "mqtt.out.god.ESP_0A1B2C3D"),
-    ("logic", "publish", "mqtt.out.god.ESP_0A1B2C3D.5"),
+    ("logic", "publish", "mqtt.out.god.ESP_0A1B2C3D.setup"),
+    ("logic", "publish", "mqtt.out.god.ESP_0A1B2C3D.command.5"),
     ("logic", "publish", "rpc.health.delete"),
     ("logic", "publish", "$KV.lease.ingest.god"),
     # The gateway asks the owners; it writes nothing by itself.
@@ -38,7 +40,7 @@ REFUSED = [
     ("health", "publish", "mqtt.urgent.god.ESP_0A1B2C3D"),
     ("actuator", "publish", "$JS.API.STREAM.PURGE.SENSORS"),
     ("ingest", "publish", "$KV.devices.ESP_0A1B2C3D"),
-    ("ingest", "publish", "mqtt.out.god.ESP_0A1B2C3D"),
+    ("ingest", "publish", "mqtt.out.god.ESP_0A1B2C3D.stop"),
     ("migrate", "publish", "$JS.API.STREAM.DELETE.SENSORS"),
     ("migrate", "publish", "esp.sensor.data.god.ESP_0A1B2C3D.4"),
 ]

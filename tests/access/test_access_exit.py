@@ -14,8 +14,10 @@ ESP = "ESP_0A1B2C3D"
 SUBJECTS = (
     f"mqtt.out.god.{ESP}",
     f"mqtt.out.god.{ESP}.5",
+    *(f"mqtt.out.god.{ESP}.{kind}" for kind in ("setup", "sensor", "stop", "mock", "command.5")),
     f"mqtt.urgent.god.{ESP}",
     "mqtt.out.broadcast.all",
+    "mqtt.out.broadcast.all.stop",
     "mqtt.urgent.broadcast.all",
 )
 STOP, CLEAR = {"command": "emergency_stop"}, {"command": "clear_emergency"}
@@ -27,17 +29,14 @@ SETTING_UP = {
     "downlink.subzone.safe",
     "downlink.system.command",
     "downlink.system.heartbeat_ack",
-    "downlink.sensor.command",
-    "downlink.sensor.processed",
 }
-STOPPING = {"stop", "stop of all"}
 MAY: dict[str, set[str]] = {
-    "actuator": {*SETTING_UP, *STOPPING, "clear", "ON", "OFF"},
-    "health": {*SETTING_UP, *STOPPING},
-    "sensor": {*SETTING_UP, *STOPPING},
-    "simulator": {*SETTING_UP, *STOPPING},
+    "actuator": {"stop", "stop of all", "clear", "ON", "OFF"},
+    "health": SETTING_UP,
+    "sensor": {"downlink.sensor.command", "downlink.sensor.processed"},
+    "simulator": set(),
 }
-"""Nobody but actuator switches anything on or ends a stop; everybody who may send at all may stop."""
+"""Nobody but actuator moves anything, stops it or ends a stop; the simulator speaks for mocks, to no device."""
 
 MESSAGES: dict[str, tuple[Kind, dict[str, Any]]] = {
     "ON": (Kind.ACTUATOR_COMMAND, {"command": "ON", "value": 1.0}),

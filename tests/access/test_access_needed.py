@@ -376,7 +376,7 @@ async def _poison(server: Secured) -> None:
         ("ingest", "esp.actuator.status.god.ESP_0A1B2C3D.4"),
         ("ingest", "esp.system.error.god.ESP_0A1B2C3D"),
         ("logic", "logic.execution.poison"),
-        ("health", "mqtt.out.god.ESP_0A1B2C3D"),  # and what came too late for its device: ingest tells
+        ("health", "mqtt.out.god.ESP_0A1B2C3D.setup"),  # and what came too late for its device: ingest tells
     ):
         client = await connect(server, user, lambda _: None)
         late = b'{"topic": "kaiser/god/esp/ESP_0A1B2C3D/config", "payload": "{}", "expires_at": 1}'

@@ -46,13 +46,14 @@ def test_what_comes_to_the_exit_under_another_name_moves_no_pump(own_stack: Stac
         on = {"command": "ON", "value": 1, "duration": 0, "timestamp": 0, "correlation_id": "x"}
         clear = {"command": "clear_emergency", "auth_token": esp_id}
         tried: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+            ("mqtt.out.god.MOCK_X.mock", command, on, {}),
             ("mqtt.out.god.MOCK_X", command, on, {}),
-            (f"mqtt.out.god.{esp_id}", command, on, {}),
-            (f"mqtt.out.god.{esp_id}.{PUMP + 1}", command, on, {}),
-            (f"mqtt.out.other.{esp_id}.{PUMP}", command, on, {}),
+            (f"mqtt.out.god.{esp_id}.setup", command, on, {}),
+            (f"mqtt.out.god.{esp_id}.command.{PUMP + 1}", command, on, {}),
+            (f"mqtt.out.other.{esp_id}.command.{PUMP}", command, on, {}),
             (f"mqtt.urgent.god.{esp_id}", command, on, {}),
-            (f"mqtt.out.god.{esp_id}", emergency, clear, {}),
-            ("mqtt.out.god.MOCK_X", emergency, clear, {}),
+            (f"mqtt.out.god.{esp_id}.stop", emergency, clear, {}),
+            ("mqtt.out.god.MOCK_X.mock", emergency, clear, {}),
             ("mqtt.urgent.god.MOCK_X", emergency, clear, {}),
             ("mqtt.urgent.broadcast.all", "kaiser/broadcast/emergency", clear, {}),
             (
@@ -61,7 +62,12 @@ def test_what_comes_to_the_exit_under_another_name_moves_no_pump(own_stack: Stac
                 {"command": "emergency_stop"},
                 {"retain": True},
             ),
-            (f"mqtt.out.god.{esp_id}.{PUMP}", command, on, {"receipt": "esp.actuator.sent.god.X.1.a\r\nPUB x 0"}),
+            (
+                f"mqtt.out.god.{esp_id}.command.{PUMP}",
+                command,
+                on,
+                {"receipt": "esp.actuator.sent.god.X.1.a\r\nPUB x 0"},
+            ),
         ]
         entries = asyncio.run(_put_and_wait(own_stack, tried))
         assert len(device.board.heard_on(f"actuator/{PUMP}/command")) == before

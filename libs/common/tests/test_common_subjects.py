@@ -16,7 +16,7 @@ def test_subjects_are_as_the_bus_table_says():
     assert subjects.device_subject("system.will", "god", "ESP_1") == "esp.system.will.god.ESP_1"
     assert subjects.event_subject("system_event") == "event.system_event._"
     assert subjects.rejected_subject(5205, "ESP_1") == "rejected.5205.ESP_1"
-    assert subjects.outbox_subject("god", "ESP_1") == "mqtt.out.god.ESP_1"
+    assert subjects.outbox_subject("god", "ESP_1", "setup") == "mqtt.out.god.ESP_1.setup"
     assert subjects.urgent_subject("god", "ESP_1") == "mqtt.urgent.god.ESP_1"
     assert subjects.rpc_subject("sensor", "latest") == "rpc.sensor.latest"
 

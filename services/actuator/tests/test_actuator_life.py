@@ -651,7 +651,7 @@ async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_
     publish, stopped = life.bus.publish_batch, asyncio.Event()
 
     async def after_the_stop(messages, **options):
-        if messages and messages[0].subject.startswith("mqtt.out.god.ESP_A.5"):
+        if messages and messages[0].subject.startswith("mqtt.out.god.ESP_A.command.5"):
             await asyncio.wait_for(stopped.wait(), 5)
         await publish(messages, **options)
 

@@ -15,20 +15,29 @@ from kaiser_ingest.stop_order import MAX_REMEMBERED, StopOrder
 ESP = "ESP_A"
 STOP, CLEAR = {"command": "emergency_stop"}, {"command": "clear_emergency"}
 ON, OFF = {"command": "ON", "value": 1.0}, {"command": "OFF", "value": 0.0}
-OUT, GPIO, OTHER_GPIO, URGENT = (
-    "mqtt.out.god.ESP_A",
-    "mqtt.out.god.ESP_A.5",
-    "mqtt.out.god.ESP_A.6",
-    "mqtt.urgent.god.ESP_A",
-)
-OUT_ALL, URGENT_ALL = "mqtt.out.broadcast.all", "mqtt.urgent.broadcast.all"
+OLD, OLD_GPIO, OLD_ALL = "mqtt.out.god.ESP_A", "mqtt.out.god.ESP_A.5", "mqtt.out.broadcast.all"
+"""Of a version without kinds: what it left waiting leaves still."""
+SETUP, SENSOR, HALT, SAYS = (f"mqtt.out.god.ESP_A.{kind}" for kind in ("setup", "sensor", "stop", "mock"))
+GPIO, OTHER_GPIO, URGENT = "mqtt.out.god.ESP_A.command.5", "mqtt.out.god.ESP_A.command.6", "mqtt.urgent.god.ESP_A"
+OUT_ALL, URGENT_ALL = "mqtt.out.broadcast.all.stop", "mqtt.urgent.broadcast.all"
 SUBJECTS = {
-    OUT,
+    OLD,
+    OLD_GPIO,
+    OLD_ALL,
+    SETUP,
+    SENSOR,
+    HALT,
+    SAYS,
     GPIO,
     OTHER_GPIO,
     URGENT,
     OUT_ALL,
     URGENT_ALL,
+    "mqtt.out.god.ESP_A.setup.5",
+    "mqtt.out.broadcast.all.setup",
+    "mqtt.out.broadcast.all.command.5",
+    "mqtt.out.god.ESP_B.setup",
+    "mqtt.out.god.ESP_B.command.5",
     "mqtt.out.god.ESP_B",
     "mqtt.out.god.MOCK_A",
     "mqtt.out.other.ESP_A",
@@ -40,26 +49,28 @@ SUBJECTS = {
     "event.system_event._",
 }
 MAY_CARRY = [
-    (Kind.ACTUATOR_COMMAND, ON, {GPIO}),
-    (Kind.ACTUATOR_COMMAND, OFF, {GPIO, URGENT}),
-    (Kind.EMERGENCY, STOP, {OUT, URGENT}),
+    (Kind.ACTUATOR_COMMAND, ON, {GPIO, OLD_GPIO}),
+    (Kind.ACTUATOR_COMMAND, OFF, {GPIO, OLD_GPIO, URGENT}),
+    (Kind.EMERGENCY, STOP, {HALT, OLD, URGENT}),
     (Kind.EMERGENCY, CLEAR, {URGENT}),
     (Kind.EMERGENCY, {"action": "clear"}, set[str]()),
-    (Kind.BROADCAST_EMERGENCY, STOP, {OUT_ALL, URGENT_ALL}),
+    (Kind.BROADCAST_EMERGENCY, STOP, {OUT_ALL, OLD_ALL, URGENT_ALL}),
     (Kind.BROADCAST_EMERGENCY, CLEAR, set[str]()),
     (Kind.BROADCAST_EMERGENCY, {}, set[str]()),
     (Kind.SERVER_STATUS, {"status": "offline"}, set[str]()),
     *[
-        (kind, {"a": 1}, {OUT})
+        (kind, {"a": 1}, {SETUP, OLD})
         for kind in (
             Kind.CONFIG,
             Kind.ZONE_ASSIGN,
+            Kind.SUBZONE_ASSIGN,
+            Kind.SUBZONE_REMOVE,
+            Kind.SUBZONE_SAFE,
             Kind.SYSTEM_COMMAND,
             Kind.HEARTBEAT_ACK,
-            Kind.SENSOR_COMMAND,
-            Kind.PROCESSED,
         )
     ],
+    *[(kind, {"a": 1}, {SENSOR, OLD}) for kind in (Kind.SENSOR_COMMAND, Kind.PROCESSED)],
     *[
         (kind, {"a": 1}, set[str]())
         for kind in (Kind.SENSOR_DATA, Kind.ACTUATOR_STATUS, Kind.HEARTBEAT, Kind.WILL, Kind.DISCOVERY)
@@ -92,13 +103,16 @@ def test_a_mock_speaks_for_itself_alone_and_its_will_may_be_retained() -> None:
         spoken = OutboxMessage(topic=topic_of(kind, topic_esp), payload='{"bad":null', **fields)
         return isinstance(judge(subject, spoken), Allowed)
 
+    assert said("MOCK_A", "mqtt.out.god.MOCK_A.mock")
     assert said("MOCK_A", "mqtt.out.god.MOCK_A")
-    assert not said("MOCK_A", "mqtt.out.god.MOCK_B")
-    assert not said("ESP_A", "mqtt.out.god.MOCK_A")
-    assert not said("ESP_A", OUT)
+    assert not said("MOCK_A", "mqtt.out.god.MOCK_B.mock")
+    assert not said("MOCK_A", "mqtt.out.god.MOCK_A.setup")
+    assert not said("MOCK_A", "mqtt.out.god.MOCK_A.command.5")
+    assert not said("ESP_A", "mqtt.out.god.MOCK_A.mock")
+    assert not said("ESP_A", SAYS)
     assert not said("MOCK_A", "mqtt.urgent.god.MOCK_A")
-    assert said("MOCK_A", "mqtt.out.god.MOCK_A", Kind.WILL, retain=True)
-    assert not said("MOCK_A", "mqtt.out.god.MOCK_A", retain=True)
+    assert said("MOCK_A", "mqtt.out.god.MOCK_A.mock", Kind.WILL, retain=True)
+    assert not said("MOCK_A", "mqtt.out.god.MOCK_A.mock", retain=True)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +129,7 @@ def test_a_mock_speaks_for_itself_alone_and_its_will_may_be_retained() -> None:
     ],
 )
 def test_a_topic_that_is_none_of_ours_is_refused(topic: str, code: int) -> None:
-    refused = judge(OUT, OutboxMessage(topic=topic, payload="{}"))
+    refused = judge(SETUP, OutboxMessage(topic=topic, payload="{}"))
     assert isinstance(refused, Refused)
     assert refused.code == code
 
@@ -135,7 +149,7 @@ def test_a_topic_that_is_none_of_ours_is_refused(topic: str, code: int) -> None:
 )
 def test_a_receipt_goes_to_the_subject_of_its_command_alone(receipt: str, fine: bool) -> None:
     assert isinstance(judge(GPIO, message(Kind.ACTUATOR_COMMAND, ON, receipt=receipt)), Allowed) is fine
-    assert isinstance(judge(OUT, message(Kind.CONFIG, {}, receipt=receipt)), Refused)
+    assert isinstance(judge(SETUP, message(Kind.CONFIG, {}, receipt=receipt)), Refused)
 
 
 def test_no_null_leaves() -> None:
@@ -147,7 +161,7 @@ def test_no_null_leaves() -> None:
 
 @pytest.mark.parametrize("payload", ["", "[]", "1", "null", "{", '{"a":NaN}', '{"a":[null]}', '{"a":"\\ud800"}'])
 def test_a_payload_that_no_firmware_reads_is_refused(payload: str) -> None:
-    refused = judge(OUT, OutboxMessage(topic=topic_of(Kind.CONFIG), payload=payload))
+    refused = judge(SETUP, OutboxMessage(topic=topic_of(Kind.CONFIG), payload=payload))
     assert isinstance(refused, Refused)
     assert refused.code == 5003
 
@@ -166,7 +180,9 @@ def test_a_payload_that_no_firmware_reads_is_refused(payload: str) -> None:
     ],
 )
 def test_what_the_device_would_drop_for_its_size_is_refused(kind: Kind, generation: str | None, most: int) -> None:
-    subject = {Kind.ACTUATOR_COMMAND: GPIO, Kind.EMERGENCY: URGENT, Kind.BROADCAST_EMERGENCY: URGENT_ALL}.get(kind, OUT)
+    subject = {Kind.ACTUATOR_COMMAND: GPIO, Kind.EMERGENCY: URGENT, Kind.BROADCAST_EMERGENCY: URGENT_ALL}.get(
+        kind, SETUP
+    )
     room = most - len(topic_of(kind)) - len('{"command":"emergency_stop","x":""}')
     for more, expected in ((0, Allowed), (1, Refused)):
         text = "ü" * ((room + more) // 2) + "x" * ((room + more) % 2)

@@ -22,7 +22,7 @@ ESP = "MOCK_0001"
 async def put(client: Any, world: Any, count: int, **fields: Any) -> None:
     """A command in the outbox, as the actuator service puts it there."""
     message = {"topic": world.topic(ESP, "actuator/5/command"), "payload": json.dumps({"n": count}), **fields}
-    subject = fields.pop("subject", f"mqtt.out.{world.site}.{ESP}.5")
+    subject = fields.pop("subject", f"mqtt.out.{world.site}.{ESP}.command.5")
     await client.jetstream().publish(subject, json.dumps(message).encode())
 
 
@@ -102,7 +102,7 @@ async def test_a_receipt_is_published_once_the_broker_has_the_message(
         await client.flush()
         before_ms = int(time.time() * 1000)
         receipt = f"esp.actuator.sent.{world.site}.{ESP}.5.c1"
-        await put(client, world, 0, subject=f"mqtt.out.{world.site}.{ESP}.5", receipt=receipt)
+        await put(client, world, 0, subject=f"mqtt.out.{world.site}.{ESP}.command.5", receipt=receipt)
         await put(client, world, 1)
         await until(lambda: len(device.heard) == 2 and told)
     assert [subject for subject, _ in told] == [receipt]
@@ -121,7 +121,7 @@ async def test_an_urgent_message_overtakes_a_flood(world: Any, ingest: Any, unti
         for number in range(3):
             for _ in range(3):
                 await asyncio.gather(
-                    *(jetstream.publish(f"mqtt.out.{world.site}.MOCK_0002.5", body) for _ in range(1000))
+                    *(jetstream.publish(f"mqtt.out.{world.site}.MOCK_0002.command.5", body) for _ in range(1000))
                 )
             started = time.monotonic()
             stop = {"topic": emergency, "payload": '{"command":"emergency_stop"}'}
@@ -189,10 +189,10 @@ async def test_what_can_never_be_published_is_rejected_and_holds_nothing_up(
     await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/+/command")
     async with world.client() as client:
         jetstream = client.jetstream()
-        await jetstream.publish(f"mqtt.out.{world.site}.{ESP}", b"nonsense")
+        await jetstream.publish(f"mqtt.out.{world.site}.{ESP}.setup", b"nonsense")
         await put(client, world, 0, topic="kaiser/+/esp")
         await put(client, world, 0, payload='{"x":"' + "x" * 500 + '"}')
-        spoken = {"topic": world.topic(ESP, "sensor/batch"), "subject": f"mqtt.out.{world.site}.{ESP}"}
+        spoken = {"topic": world.topic(ESP, "sensor/batch"), "subject": f"mqtt.out.{world.site}.{ESP}.mock"}
         await put(client, world, 0, payload="x" * 1_100_000, **spoken)
         await put(client, world, 1)
         await until(lambda: len(device.heard) == 1)

@@ -203,19 +203,25 @@ def alive_subject(kaiser_id: str) -> str:
     return f"esp.system.alive.{_token(kaiser_id)}.digest"
 
 
-def outbox_subject(kaiser_id: str, esp_id: str) -> str:
-    """Subject of a message that ingest is to publish on MQTT; `broadcast` in place of both ids for a broadcast."""
-    return f"mqtt.out.{_token(kaiser_id)}.{_token(esp_id)}"
+OutboxKind = Literal["setup", "sensor", "stop", "mock"]
+"""setup: configuration, zones, system commands, acknowledgements. sensor: sensor commands, processed values. stop: an
+emergency stop behind what waits. mock: what a mock device says."""
+
+
+def outbox_subject(kaiser_id: str, esp_id: str, kind: OutboxKind) -> str:
+    """Subject of a message that ingest is to publish on MQTT: rights are given by its kind. A broadcast is of the site
+    `broadcast` and the device `all`."""
+    return f"mqtt.out.{_token(kaiser_id)}.{_token(esp_id)}.{kind}"
 
 
 def command_subject(kaiser_id: str, esp_id: str, gpio: int) -> str:
     """As outbox_subject, for a command to an actuator: an emergency stop purges these."""
-    return f"{outbox_subject(kaiser_id, esp_id)}.{gpio}"
+    return f"mqtt.out.{_token(kaiser_id)}.{_token(esp_id)}.command.{gpio}"
 
 
 def commands_filter(esp_id: str | None = None, gpio: int | None = None) -> str:
     """The commands that wait on the OUTBOX for an actuator, a device, or anyone."""
-    return f"mqtt.out.*.{_token(esp_id) if esp_id else '*'}.{'*' if gpio is None else gpio}"
+    return f"mqtt.out.*.{_token(esp_id) if esp_id else '*'}.command.{'*' if gpio is None else gpio}"
 
 
 def receipt_subject(kaiser_id: str, esp_id: str, gpio: int, command_id: str) -> str:

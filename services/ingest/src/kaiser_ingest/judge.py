@@ -2,11 +2,16 @@
 
 NATS gives rights by subject, so a subject must say what its message can do. The matrix:
 
-- `mqtt.out.SITE.DEVICE`: configuration, zone, system and sensor commands, acknowledgements, values; an emergency stop;
-  what a mock device says.
-- `mqtt.out.SITE.DEVICE.GPIO`: a command to that actuator.
+- `mqtt.out.SITE.DEVICE.setup`: configuration, zones, system commands, acknowledgements.
+- `mqtt.out.SITE.DEVICE.sensor`: sensor commands, processed values.
+- `mqtt.out.SITE.DEVICE.stop`: an emergency stop.
+- `mqtt.out.SITE.DEVICE.command.GPIO`: a command to that actuator.
+- `mqtt.out.SITE.DEVICE.mock`: what a mock device says.
 - `mqtt.urgent.SITE.DEVICE`: an emergency stop or a clear; OFF for an actuator.
-- `mqtt.out.broadcast.all`, `mqtt.urgent.broadcast.all`: the emergency stop of everything.
+- `mqtt.out.broadcast.all.stop`, `mqtt.urgent.broadcast.all`: the emergency stop of everything.
+
+Up to version 0.1 a subject had no kind: `mqtt.out.SITE.DEVICE` for all but commands, `mqtt.out.SITE.DEVICE.GPIO` for
+those. What waits there still leaves; nobody has the right to add to it.
 """
 
 import json
@@ -31,6 +36,22 @@ MAX_OTHER_BYTES = 2_048
 _EVERYBODY = "all"
 _MOCK = "MOCK_"
 _RECEIPT = "esp.actuator.sent"
+_STOP, _MOCK_SAYS = "stop", "mock"
+_KINDS = {
+    "setup": {
+        Kind.CONFIG,
+        Kind.ZONE_ASSIGN,
+        Kind.SUBZONE_ASSIGN,
+        Kind.SUBZONE_REMOVE,
+        Kind.SUBZONE_SAFE,
+        Kind.SYSTEM_COMMAND,
+        Kind.HEARTBEAT_ACK,
+    },
+    "sensor": {Kind.SENSOR_COMMAND, Kind.PROCESSED},
+    _STOP: {Kind.EMERGENCY, Kind.BROADCAST_EMERGENCY},
+    _MOCK_SAYS: set[Kind](),
+}
+"""What each kind of subject carries to devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +84,8 @@ class _Lane:
     urgent: bool
     kaiser_id: str
     esp_id: str
-    gpio: str | None
+    kind: str | None = None
+    gpio: str | None = None
 
 
 def judge(subject: str, message: OutboxMessage, generation: str | None = None) -> Allowed | Refused:
@@ -79,14 +101,21 @@ def judge(subject: str, message: OutboxMessage, generation: str | None = None) -
 
 
 def _lane(subject: str) -> _Lane:
-    tokens = subject.split(".")
-    if len(tokens) not in (4, 5) or tokens[0] != "mqtt" or tokens[1] not in ("out", "urgent"):
-        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
-    lane = _Lane(tokens[1] == "urgent", tokens[2], tokens[3], tokens[4] if len(tokens) == 5 else None)
+    match subject.split("."):
+        case ["mqtt", "urgent", kaiser_id, esp_id]:
+            lane = _Lane(True, kaiser_id, esp_id)
+        case ["mqtt", "out", kaiser_id, esp_id]:
+            lane = _Lane(False, kaiser_id, esp_id)
+        case ["mqtt", "out", kaiser_id, esp_id, kind] if kind in _KINDS:
+            lane = _Lane(False, kaiser_id, esp_id, kind)
+        case ["mqtt", "out", kaiser_id, esp_id, gpio] | ["mqtt", "out", kaiser_id, esp_id, "command", gpio]:
+            lane = _Lane(False, kaiser_id, esp_id, "command", gpio)
+        case _:
+            raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
     broadcast = (lane.kaiser_id, lane.esp_id) == (BROADCAST, _EVERYBODY)
     if not broadcast and not (is_kaiser_id(lane.kaiser_id) and is_esp_id(lane.esp_id)):
         raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} names no device")
-    if lane.gpio is not None and (broadcast or lane.urgent):
+    if lane.gpio is not None and broadcast:
         raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
     return lane
 
@@ -141,6 +170,8 @@ def _lane_fault(lane: _Lane, topic: Topic, body: dict[str, Any]) -> str | None:
         return None if lane.gpio == str(topic.gpio) else "a command comes on the subject of its actuator"
     if lane.gpio is not None:
         return "the subject of an actuator carries its commands alone"
+    if lane.kind is not None and topic.kind not in _KINDS[lane.kind]:
+        return f"a subject of kind {lane.kind} does not carry this"
     if topic.kind is Kind.BROADCAST_EMERGENCY:
         return None if command == "emergency_stop" else "only an emergency stop goes to all devices"
     if topic.kind is Kind.EMERGENCY:
@@ -154,7 +185,7 @@ def _of_mock(lane: _Lane, topic: Topic, message: OutboxMessage) -> Allowed | Ref
     """What a mock device says, as the simulator speaks for it. Its payload may be as wrong as a device's."""
     if not topic.esp_id.startswith(_MOCK) or (topic.kaiser_id, topic.esp_id) != (lane.kaiser_id, lane.esp_id):
         return Refused(Code.PERMISSION_DENIED, "only a mock device is spoken for, each on its own subject")
-    if lane.urgent or lane.gpio is not None:
+    if lane.urgent or lane.kind not in (None, _MOCK_SAYS):
         return Refused(Code.PERMISSION_DENIED, "a mock device speaks on the subject of its id alone")
     if message.retain and topic.kind is not Kind.WILL:
         return Refused(Code.PERMISSION_DENIED, "of a mock device its will alone is retained")

@@ -83,7 +83,7 @@ def to_device(processed: Processed, pack: Pack, index: int) -> Outgoing:
         expires_at=reading.received_at + _ANSWER_EXPIRES_MS,
     )
     return Outgoing(
-        outbox_subject(reading.kaiser_id, reading.esp_id),
+        outbox_subject(reading.kaiser_id, reading.esp_id, "sensor"),
         message.model_dump_json().encode(),
         f"processed-{pack.line(index).origin}",
     )

@@ -58,7 +58,7 @@ class MeasureApi:
             payload=SensorCommand(request_id=request_id).model_dump_json(),
             expires_at=_ms(now + self._timeout),
         )
-        subject = outbox_subject(device.kaiser_id, request.esp_id)
+        subject = outbox_subject(device.kaiser_id, request.esp_id, "sensor")
         await self._bus.publish(subject, message.model_dump_json().encode(), request_id)
         asked = (request_id, request.esp_id, request.gpio, now, None, None, None, request.address)
         return to_measurement(asked, now, self._timeout)

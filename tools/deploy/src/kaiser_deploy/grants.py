@@ -43,9 +43,9 @@ from kaiser_common.subjects import (
 GATEWAY = "websocket-gateway"
 MIGRATE = "migrate"
 DOCTOR = "doctor"
-TO_DEVICE = "mqtt.out.*.*"
-"""What ingest sends to a device, or for a mock."""
-COMMANDS = "mqtt.out.*.*.*"
+SETUP, OF_SENSORS, OF_MOCKS, STOPS = (f"mqtt.out.*.*.{kind}" for kind in ("setup", "sensor", "mock", "stop"))
+"""What ingest sends to a device by kind, or for a mock."""
+COMMANDS = "mqtt.out.*.*.command.*"
 """Commands to actuators."""
 URGENT = "mqtt.urgent.*.*"
 """What overtakes the queue: emergency stops."""
@@ -185,7 +185,7 @@ def grants() -> tuple[Grants, ...]:
             consumes(SENSOR_STORE),
             consumes(SENSOR_RESPONSES),
             [f"{_API}.STREAM.INFO.{SENSORS.name}", f"{_API}.STREAM.PURGE.{SENSORS.name}"],
-            ["event.sensor_data.*", "event.system_event.*", TO_DEVICE],
+            ["event.sensor_data.*", "event.system_event.*", OF_SENSORS],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             mirrors(SENSOR_CONFIGS_BUCKET),
@@ -195,7 +195,7 @@ def grants() -> tuple[Grants, ...]:
             "health",
             consumes(HEALTH),
             ["event.esp_health.*", "event.config_response.*", "event.zone_assignment.*", "event.system_event.*"],
-            [TO_DEVICE],
+            [SETUP],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             writes(DEVICES_BUCKET),
@@ -203,7 +203,7 @@ def grants() -> tuple[Grants, ...]:
         _service(
             "actuator",
             consumes(ACTUATOR),
-            [TO_DEVICE, COMMANDS, URGENT, f"{_API}.STREAM.PURGE.{OUTBOX.name}"],
+            [STOPS, COMMANDS, URGENT, f"{_API}.STREAM.PURGE.{OUTBOX.name}"],
             ["event.actuator_status.*", "event.actuator_response.*", "event.actuator_alert.*", "event.system_event.*"],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
@@ -228,7 +228,7 @@ def grants() -> tuple[Grants, ...]:
         _service(
             "simulator",
             consumes(SIMULATOR),
-            [TO_DEVICE, f"{_API}.STREAM.INFO.{OUTBOX.name}"],
+            [OF_MOCKS, f"{_API}.STREAM.INFO.{OUTBOX.name}"],
             keeps_key(SIMULATOR_LEASE_BUCKET, "simulator"),
         ),
         _service(

@@ -99,7 +99,7 @@ def broadcast_message(stop: Emergency, now_ms: int, occasion: str, *, urgent: bo
         number=stop.number,
     )
     names = (BROADCAST, _EVERYBODY)
-    subject = urgent_subject(*names) if urgent else outbox_subject(*names)
+    subject = urgent_subject(*names) if urgent else outbox_subject(*names, "stop")
     lane = "urgent" if urgent else "behind"
     return Outgoing(subject, message.model_dump_json().encode(), f"stop-{stop.emergency_id}-{occasion}-all-{lane}")
 
@@ -128,7 +128,7 @@ def _emergency(
         clears=clears,
     )
     names = (address.kaiser_id, address.esp_id)
-    subject = urgent_subject(*names) if urgent else outbox_subject(*names)
+    subject = urgent_subject(*names) if urgent else outbox_subject(*names, "stop")
     lane = "urgent" if urgent else "behind"
     msg_id = f"{command}-{stop.emergency_id}-{occasion}-{address.esp_id}-{lane}"
     return Outgoing(subject, message.model_dump_json().encode(), msg_id)

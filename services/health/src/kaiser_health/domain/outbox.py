@@ -37,7 +37,7 @@ def acknowledgement(
     message = OutboxMessage(topic=topic, payload=ack.model_dump_json(), expires_at=_ms(now) + _ACK_EXPIRES_MS)
     kind = "session" if isinstance(heard, Session) else "ack"
     return Outgoing(
-        outbox_subject(site, heard.esp_id),
+        outbox_subject(site, heard.esp_id, "setup"),
         message.model_dump_json().encode(),
         f"{kind}-{heard.esp_id}-{heard.received_at}",
     )
@@ -51,7 +51,7 @@ def push_message(push: Push, now: datetime, expires_s: float) -> Outgoing:
         expires_at=_ms(now) + int(expires_s * 1000),
     )
     return Outgoing(
-        outbox_subject(push.kaiser_id, push.esp_id),
+        outbox_subject(push.kaiser_id, push.esp_id, "setup"),
         message.model_dump_json().encode(),
         f"push-{push.push_id}-{push.tries}",
     )

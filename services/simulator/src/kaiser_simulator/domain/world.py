@@ -257,4 +257,4 @@ class World:
                 "expires_at": now_ms + EXPIRES_MS,
             }
         )
-        self._said.append(Outgoing(outbox_subject(each.topic.split("/")[1], setup.esp_id), body, msg_id))
+        self._said.append(Outgoing(outbox_subject(each.topic.split("/")[1], setup.esp_id, "mock"), body, msg_id))

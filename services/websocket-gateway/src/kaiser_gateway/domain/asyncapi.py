@@ -25,6 +25,7 @@ _PARAMETERS = {
     "client_id": "Names the client: a newer connection of the same user with the same id replaces the older (4009).",
     "kaiser_id": "The site controller.",
     "esp_id": "The device; _ where none is concerned, broadcast in place of both ids for all.",
+    "kind": "setup, sensor, stop or mock: what the message may be, which ingest checks.",
     "shard": "The share of devices that a pack has readings of; 0 where there is one.",
     "gpio": "The pin, 0 to 48; 255 is the whole device.",
     "code": "The error code.",
@@ -45,7 +46,12 @@ _PACKED: dict[str, str] = {
 _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
     "alive": ("esp.system.alive.{kaiser_id}.digest", AliveDigest, "Which devices were heard, by ingest"),
     "downlink": ("esp.downlink.{kaiser_id}.{esp_id}", Downlink, "What MQTT delivered for a mock device"),
-    "outbox": ("mqtt.out.{kaiser_id}.{esp_id}", OutboxMessage, "A message that ingest publishes on MQTT"),
+    "outbox": ("mqtt.out.{kaiser_id}.{esp_id}.{kind}", OutboxMessage, "A message that ingest publishes on MQTT"),
+    "command": (
+        "mqtt.out.{kaiser_id}.{esp_id}.command.{gpio}",
+        OutboxMessage,
+        "A command to an actuator, which an emergency stop takes away",
+    ),
     "urgent": ("mqtt.urgent.{kaiser_id}.{esp_id}", OutboxMessage, "The same, ahead of the queue"),
     "factory_outbox": (
         "mqtt.factory.{lane}.{serial}",
