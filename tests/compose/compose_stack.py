@@ -55,7 +55,7 @@ class ComposeStack(Stack):
         """Remove everything but the images."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", within_s=120.0, check=False)
 
-    def compose(self, *arguments: str, within_s: float = 60.0, check: bool = True) -> str:
+    def compose(self, *arguments: str, within_s: float = 240.0, check: bool = True) -> str:
         """Run `docker compose`; its output."""
         ended = subprocess.run(
             ["docker", "compose", *arguments],
@@ -201,4 +201,4 @@ def _sender(message: Message) -> str:
 
 def docker(*arguments: str) -> str:
     """Run `docker`; its output."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=240, check=True).stdout

@@ -62,7 +62,7 @@ def is_sentinel(data: dict[str, object]) -> bool:
 
 
 def wait_for_rows(stack: Stack, devices: list[str], count: int) -> None:
-    wait_until(lambda: stack.rows(devices) >= count, f"{count} rows", 60.0)
+    wait_until(lambda: stack.rows(devices) >= count, f"{count} rows", 120.0)
 
 
 async def test_a_thousand_readings_are_stored_and_shown_once_and_fifty_bad_ones_are_kept_with_their_codes(
@@ -92,7 +92,7 @@ async def test_the_same_thousand_again_leave_a_thousand_rows(stack: Stack, devic
     wait_for_rows(stack, devices, 1000)
     stack.publish(good)
     stack.publish([reading(devices[0], SENTINEL_GPIO, BASE_MS, 1.0)])
-    wait_until(lambda: stack.rows(devices[:1]) > PER_DEVICE, "the reading sent last is stored", 60.0)
+    wait_until(lambda: stack.rows(devices[:1]) > PER_DEVICE, "the reading sent last is stored", 120.0)
     assert stack.rows(devices) == 1001
 
 
