@@ -58,6 +58,9 @@ def load(rest: Rest, demo: Demo, say: Say) -> None:
     _until_shown(rest, [device["esp_id"] for device in demo.devices if device.get("sensors")])
     say(f"readings of every device show after {time.monotonic() - began:.0f} s")
     _add_rules(rest, demo, say)
+    for device in demo.devices:
+        if "garbage" in (device.get("faults") or {}):
+            say(f"{device['esp_id']} sends invalid messages on purpose: they show as rejected")
     say(f"watch them at {rest.http_url}/")
 
 

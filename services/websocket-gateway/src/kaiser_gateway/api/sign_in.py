@@ -83,12 +83,12 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         wait_s = limits.wait_s(username, address, time.monotonic())
         if wait_s > 0:
             metrics.SIGN_INS.labels("limited").inc()
-            raise too_many(wait_s)
+            raise too_many(wait_s, "failed sign-ins")
         try:
             account = await users.sign_in(username, password) if "\0" not in username else None
         except Busy as error:
             metrics.SIGN_INS.labels("limited").inc()
-            raise too_many(1.0) from error
+            raise too_many(1.0, "sign-ins at the same time") from error
         metrics.SIGN_INS.labels("ok" if account else "refused").inc()
         if account is None:
             await _note(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))

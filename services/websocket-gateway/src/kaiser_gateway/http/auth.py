@@ -127,6 +127,7 @@ def signing_key(settings: GatewaySettings) -> str:
     return key
 
 
-def too_many(wait_s: float) -> HTTPException:
-    """429 that says when to come back."""
-    return HTTPException(429, "too many requests", {"Retry-After": str(math.ceil(wait_s))})
+def too_many(wait_s: float, what: str = "requests") -> HTTPException:
+    """429 that says of what there were too many, and when to come back."""
+    seconds = math.ceil(wait_s)
+    return HTTPException(429, f"too many {what}: try again in {seconds} s", {"Retry-After": str(seconds)})
