@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_actuator.jobs.heard import Heard
+from kaiser_actuator.jobs.heard import HeardUpTo
 from kaiser_common.bus import connect
 from kaiser_common.consumer import Consumer, Position
 from kaiser_common.subjects import ACTUATOR
@@ -44,7 +44,7 @@ async def test_what_came_before_the_last_message_was_delivered_is_noted_once_all
     async def position() -> Position | None:
         return next(said)
 
-    following = Heard(position)
+    following = HeardUpTo(position)
     for second in range(len(answers)):
         found = await following.up_to(at(second))
     assert found == heard
@@ -52,7 +52,7 @@ async def test_what_came_before_the_last_message_was_delivered_is_noted_once_all
 
 async def test_a_message_counts_as_unheard_until_it_is_acknowledged(bus_settings):
     async with connect(bus_settings, "actuator") as bus, Consumer(bus, ACTUATOR).open() as consumer:
-        following = Heard(consumer.position)
+        following = HeardUpTo(consumer.position)
         assert await following.up_to(at(0)) == at(0)
         await bus.jetstream.publish("esp.actuator.status.god.ESP_A.5", b"{}")
         async for batch in consumer:

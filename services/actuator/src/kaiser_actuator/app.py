@@ -18,7 +18,7 @@ from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.handlers import ALWAYS, methods
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.clock import now_ms, utc_now
-from kaiser_actuator.jobs.heard import Heard
+from kaiser_actuator.jobs.heard import HeardUpTo
 from kaiser_actuator.jobs.retention import keep_retention
 from kaiser_actuator.jobs.sweep import DueSweep
 from kaiser_actuator.settings import ActuatorServiceSettings
@@ -45,7 +45,7 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         board = open_board(bus, numbers)
         stops = Stops(bus, bucket, board, devices, now_ms, numbers)
         ledger = EmergencyLedger(pool, bus, stops, timeout, utc_now)
-        due = DueSweep(pool, bus, devices, stops, ledger, timeout, utc_now, Heard(consumer.position).up_to)
+        due = DueSweep(pool, bus, devices, stops, ledger, timeout, utc_now, HeardUpTo(consumer.position).up_to)
         clears = Clears(pool, stops, ledger, devices, now_ms)
         devices.on_change(due.on_device)
         messages = ActuatorMessages(pool, bus, stops, ledger, clears, timeout, utc_now)

@@ -8,7 +8,7 @@ from kaiser_common.consumer import Position
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class Heard:
+class HeardUpTo:
     """Follows the durable consumer, whichever replica reads it. Killed: a new one knows as soon as it has asked."""
 
     def __init__(self, position: Callable[[], Awaitable[Position | None]]) -> None:

@@ -1,0 +1,129 @@
+"""The schema `health`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds the two together.
+
+`heartbeats` is a hypertable where TimescaleDB is there, else partitioned by day.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(schema="health")
+
+_TIME = DateTime(timezone=True)
+_NO = text("false")
+_NOW = text("now()")
+_EMPTY = text("'{}'")
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("esp_id", Text, primary_key=True),
+    Column("kaiser_id", Text, nullable=False),
+    Column("name", Text),
+    Column("hardware_type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("online", Boolean, nullable=False, server_default=_NO),
+    Column("zone_id", Text),
+    Column("firmware_version", Text),
+    Column("ip", Text),
+    Column("metadata", JSONB, nullable=False, server_default=_EMPTY),
+    Column("uptime_s", BigInteger),
+    Column("heap_free", BigInteger),
+    Column("wifi_rssi", Integer),
+    Column("sensor_count", Integer),
+    Column("actuator_count", Integer),
+    Column("last_seen_at", _TIME),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("approved_at", _TIME),
+    Column("heartbeat_timeout_s", Integer),
+    Column("will_at", _TIME),
+    Column("kaiser_id_fixed", Boolean, nullable=False, server_default=_NO),
+    Column("generation", Text, nullable=False, server_default=text("'A'")),
+    Column("boot", Integer, nullable=False, server_default=text("0")),
+    Column("boot_sequence_id", Text),
+    Column("beat_at", _TIME),
+    Column("emergency_token", Text),
+    Column("details", JSONB, nullable=False, server_default=_EMPTY),
+    CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="devices_state_check"),
+    CheckConstraint("heartbeat_timeout_s > 0", name="devices_heartbeat_timeout_s_check"),
+    CheckConstraint("generation IN ('A', 'B')", name="devices_generation_check"),
+)
+Index("devices_state", devices.c.state, devices.c.esp_id)
+Index("devices_zone", devices.c.zone_id, devices.c.esp_id, postgresql_where=devices.c.zone_id.is_not(None))
+Index("devices_online", devices.c.last_seen_at, postgresql_where=devices.c.online)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("time", _TIME, nullable=False),
+    Column("esp_id", Text, nullable=False),
+    Column("uptime_s", BigInteger),
+    Column("heap_free", BigInteger),
+    Column("wifi_rssi", Integer),
+    Column("sensor_count", Integer),
+    Column("actuator_count", Integer),
+    PrimaryKeyConstraint("esp_id", "time"),
+)
+
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("push_id", Text, primary_key=True),
+    Column("esp_id", Text, nullable=False),
+    Column("kaiser_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try_at", _TIME, nullable=False),
+    Column("message", Text),
+    Column("failures", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("created_at", _TIME, nullable=False),
+    Column("ended_at", _TIME),
+    Column("answers", JSONB, nullable=False, server_default=_EMPTY),
+    CheckConstraint("kind IN ('config', 'zone', 'subzone', 'command')", name="pushes_kind_check"),
+    CheckConstraint("state IN ('pending', 'applied', 'partial', 'failed', 'timeout')", name="pushes_state_check"),
+)
+Index("pushes_pending", pushes.c.next_try_at, postgresql_where=pushes.c.state == text("'pending'"))
+Index("pushes_of_device", pushes.c.esp_id, pushes.c.kind, pushes.c.created_at.desc())
+
+device_errors = Table(
+    "device_errors",
+    metadata,
+    Column("esp_id", Text, primary_key=True),
+    Column("ts", _TIME, primary_key=True),
+    Column("error_code", Integer, primary_key=True, autoincrement=False),
+    Column("severity", Text, nullable=False),
+    Column("category", Text),
+    Column("message", Text, nullable=False),
+    Column("text_digest", Text, primary_key=True, server_default=text("''")),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _TIME, nullable=False, server_default=_NOW),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("before", JSONB),
+    Column("after", JSONB),
+)
+Index("audit_log_target", audit_log.c.target, audit_log.c.id)
+Index("audit_log_at", audit_log.c.at)
