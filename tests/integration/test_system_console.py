@@ -140,7 +140,7 @@ def test_a_viewer_sees_everything_and_no_button_that_changes_anything(viewer: Pe
         viewer.open(*parts)
         viewer.page.wait_for_load_state("networkidle")
         main = viewer.page.get_by_role("main").get_by_role("button")
-        time_buttons = {"15 min", "1 h", "6 h", "1 day", "7 days", "30 days", "◀", "▶", "+", "−", "Show…"}
+        time_buttons = {"15 min", "1 h", "6 h", "1 day", "7 days", "30 days", "From, to…", "◀", "▶", "+", "−", "Show…"}
         assert set(main.all_inner_texts()) - allowed - time_buttons == set(), parts
     viewer.open("mocks").says("This page needs the role operator.")
 
