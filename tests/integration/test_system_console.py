@@ -132,7 +132,8 @@ def test_the_system_page_tells_of_every_service_and_of_throughput(operator: Pers
 
 def test_a_viewer_sees_everything_and_no_button_that_changes_anything(viewer: Person, mock: str):
     links = viewer.page.get_by_role("navigation").get_by_role("link")
-    assert links.all_inner_texts() == ["Overview", "Live log", "Devices", "Sensors", "Actuators", "Rules", "System"]
+    pages = ["Overview", "Live log", "Devices", "Sensors", "Actuators", "Explore", "Rules", "System"]
+    assert links.all_inner_texts() == pages
     expect(viewer.button("EMERGENCY STOP")).to_have_count(0)
     allowed = {"Live log", "Pause", "Clear", "Try again", "Load more", "☰ Sensors"}
     for parts in (["devices"], ["devices", mock], ["sensors"], ["sensors", mock, "4", "ds18b20"], ["actuators"],

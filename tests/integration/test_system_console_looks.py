@@ -19,6 +19,7 @@ PAGES = {
     "sensor": ["sensors", MOCK, "4", "ds18b20"],
     "actuators": ["actuators"],
     "actuator": ["actuators", MOCK, "25"],
+    "explore": ["explore", "3600000-before", f"{MOCK},4,ds18b20,"],
     "rules": ["rules"],
     "new-rule": ["rules", "new"],
     "mocks": ["mocks"],

@@ -67,9 +67,15 @@ export function columnsOf(points, intervalMs, bucketMs = 0) {
   return columns;
 }
 
-/** The places of figures that have a gap on either side: a line would not show them. */
-export const alone = (figures) => [...figures.keys()].filter((place) =>
-  figures[place] !== null && (figures[place - 1] ?? null) === null && (figures[place + 1] ?? null) === null);
+/**
+ * The places of figures that have a gap on either side: a line would not show them. undefined is no gap: there, only
+ * another line of the chart has a figure.
+ */
+export function alone(figures) {
+  const places = [...figures.keys()].filter((place) => figures[place] !== undefined);
+  const isGap = (index) => (figures[places[index]] ?? null) === null;
+  return places.filter((place, index) => figures[place] !== null && isGap(index - 1) && isGap(index + 1));
+}
 
 /** {lowest, highest, last, count} of points; null for none. */
 export function extremes(points) {

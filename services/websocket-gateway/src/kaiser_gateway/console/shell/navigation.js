@@ -7,6 +7,7 @@ import { LiveLog } from "../pages/live_log.js";
 import { Devices } from "../pages/devices.js";
 import { Sensors } from "../pages/sensors.js";
 import { Actuators } from "../pages/actuators.js";
+import { Explore } from "../pages/explore.js";
 import { Rules } from "../pages/rules.js";
 import { Mocks } from "../pages/mocks.js";
 import { Rejected } from "../pages/rejected.js";
@@ -19,6 +20,7 @@ export const PAGES = [
   { name: "devices", title: "Devices", role: "viewer", Page: Devices },
   { name: "sensors", title: "Sensors", role: "viewer", Page: Sensors },
   { name: "actuators", title: "Actuators", role: "viewer", Page: Actuators },
+  { name: "explore", title: "Explore", role: "viewer", Page: Explore },
   { name: "rules", title: "Rules", role: "viewer", Page: Rules },
   { name: "mocks", title: "Mock devices", role: "operator", Page: Mocks },
   { name: "rejected", title: "Rejected", role: "operator", Page: Rejected },

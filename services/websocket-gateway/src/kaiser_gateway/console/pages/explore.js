@@ -1,0 +1,138 @@
+/** Explore: several sensors in one chart, with the period before; its address shows the same elsewhere. */
+
+import { sensorKey } from "../core/overview.js";
+import { MOST_SENSORS, fromParts, matching, nameOf, shifted, toCsv, toParts } from "../core/explore.js";
+import { columnsOf, edges, rangeOf, within } from "../core/series.js";
+import { Chart } from "../ui/chart.js";
+import { CheckField, Field } from "../ui/form.js";
+import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
+import { useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { Empty, Head, Panel, ProblemNotice } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { historyOf, inWords } from "./history.js";
+import { RangeButtons, SPANS } from "./range.js";
+
+const LOOK_AGAIN_EVERY_MS = 30_000;
+const MOVES_EVERY_MS = 5000;
+const MOST_FOUND = 12;
+const MOST_UNITS = 2;
+const GONE_AFTER_MS = 60_000;
+
+export function Explore({ parts }) {
+  const { api } = useApp();
+  const [shown, setShown] = useState(() => fromParts(parts, SPANS[1][1]));
+  const { range, ghost, sensors } = shown;
+  const [before, setBefore] = useState([]);
+  const known = useLoaded(() => api.get("/api/v1/overview"), []);
+  const now = useNow(MOVES_EVERY_MS);
+  useEffect(() => history.replaceState(null, "", link("explore", ...toParts(shown))), [shown]);
+
+  const loaded = useLoaded(() => Promise.all(sensors.map((sensor) => seriesOf(api, sensor, range, ghost))),
+    [toParts(shown).join()]);
+  useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && loaded.reload());
+
+  const { byKey, zones } = useMemo(() => ({
+    byKey: new Map((known.data?.sensors ?? []).map((one) => [sensorKey(one), one])),
+    zones: Object.fromEntries((known.data?.devices ?? []).map((one) => [one.esp_id, one.zone_id])),
+  }), [known.data]);
+  const axis = edges(range, now);
+  const series = useMemo(
+    () => drawn(loaded.data ?? [], byKey, zones, axis, range.spanMs), [loaded.data, byKey, zones, ...axis]);
+  const lines = useMemo(() => series.flatMap((one) => one.lines), [series]);
+
+  function choose(next) {
+    setBefore([...before, range]);
+    setShown({ ...shown, range: next });
+  }
+  function back() {
+    if (!before.length) return;
+    setShown({ ...shown, range: before.at(-1) });
+    setBefore(before.slice(0, -1));
+  }
+  const add = (sensor) => setShown({ ...shown, sensors: [...sensors, sensor].slice(-MOST_SENSORS) });
+  const remove = (sensor) => setShown({ ...shown, sensors: sensors.filter((one) => one !== sensor) });
+  const name = (sensor) => nameOf(byKey.get(sensorKey(sensor)) ?? sensor);
+
+  return html`
+    <${Head} title="Explore">
+      <button type="button" disabled=${!series.length} onClick=${() => save("kaiser.csv", new Blob([toCsv(series)], { type: "text/csv" }))}>CSV</button>
+      <button type="button" disabled=${!series.length} onClick=${savePicture}>PNG</button>
+    <//>
+    <${ProblemNotice} problem=${known.problem ?? loaded.problem} onRetry=${() => { known.reload(); loaded.reload(); }} />
+    <${Panel} title="Sensors">
+      <${Picker} sensors=${known.data?.sensors ?? []} zones=${zones} chosen=${sensors} onAdd=${add} />
+      <div class="chips">
+        ${sensors.map((sensor) => html`
+          <button type="button" class="chip" key=${sensorKey(sensor)} aria-label=${`Remove ${name(sensor)} of ${sensor.esp_id}`}
+            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${sensor.esp_id}</span> ✕</button>`)}
+      </div>
+    <//>
+    <${Panel} title="Chart">
+      <${RangeButtons} range=${range} onChange=${choose} onBack=${before.length ? back : null} />
+      <${CheckField} label="Show the period before, too" name="ghost" checked=${ghost}
+        onChange=${({ target }) => setShown({ ...shown, ghost: target.checked })} />
+      ${series.some(({ isLeftOut }) => isLeftOut) && html`
+        <p class="notice notice-warn">A chart has room for two units; sensors with a third one are left out.</p>`}
+      ${sensors.length === 0 ? html`<${Empty}>Choose a sensor above.<//>` : html`
+        <div class="explored">
+          <${Chart} label="Values of the chosen sensors" lines=${lines} shown=${axis} onBack=${back}
+            onZoom=${(fromMs, toMs) => choose(rangeOf(fromMs, toMs, Date.now()))}
+            words=${series.map((one) => html`<span class="block" key=${one.key}>${one.name}: ${inWords(one.points, one.unit)}</span>`)} />
+        </div>`}
+    <//>`;
+}
+
+function Picker({ sensors, zones, chosen, onAdd }) {
+  const [text, setText] = useState("");
+  const taken = new Set(chosen.map(sensorKey));
+  const found = matching(sensors, text, zones).filter((sensor) => !taken.has(sensorKey(sensor)));
+  const pick = ({ esp_id, gpio, sensor_type, address }) => onAdd({ esp_id, gpio, sensor_type, address });
+  return html`
+    <${Field} label="Search name, type, zone or device" name="text">
+      <input type="search" name="text" onInput=${({ target }) => setText(target.value)} />
+    <//>
+    <div class="chips" role="group" aria-label="Sensors that fit">
+      ${found.slice(0, MOST_FOUND).map((sensor) => html`
+        <button type="button" class="chip" key=${sensorKey(sensor)} onClick=${() => pick(sensor)}>
+          + ${nameOf(sensor)} <span class="quiet">${[zones[sensor.esp_id], sensor.esp_id].filter(Boolean).join(", ")}</span>
+        </button>`)}
+    </div>
+    ${found.length > MOST_FOUND && html`<p class="quiet">${found.length - MOST_FOUND} more fit; search for them.</p>`}`;
+}
+
+/** {sensor, now, before}: the points of the time chosen and, where it is asked for, of the period before. */
+async function seriesOf(api, sensor, range, ghost) {
+  const before = { spanMs: range.spanMs, toMs: Math.round(edges(range, Date.now())[0]) };
+  const [now, past] = await Promise.all([historyOf(api, sensor, range), ghost ? historyOf(api, sensor, before) : null]);
+  return { sensor, now, before: past };
+}
+
+/** Of each sensor what is in the chart: its lines, its points for the caption and the file. */
+function drawn(loaded, byKey, zones, axis, spanMs) {
+  const units = new Set();
+  return loaded.map(({ sensor, now, before }, index) => {
+    const known = byKey.get(sensorKey(sensor));
+    const unit = known?.unit ?? "";
+    if (units.size < MOST_UNITS) units.add(unit);
+    const isLeftOut = !units.has(unit);
+    const intervalMs = known ? known.interval_s * 1000 : null;
+    const points = within(now.points, ...axis, now.bucketMs);
+    const name = `${nameOf(known ?? sensor)} (${sensor.esp_id})`;
+    const line = (text, found, bucketMs, isGhost) =>
+      ({ name: text, unit, colour: `--line-${index + 1}`, ghost: isGhost, columns: columnsOf(found, intervalMs, bucketMs) });
+    const lines = isLeftOut ? [] : [line(name, points, now.bucketMs, false)];
+    if (before && !isLeftOut) lines.push(line(`${name}, before`, shifted(before.points, spanMs), before.bucketMs, true));
+    return { key: sensorKey(sensor), name, zone: zones[sensor.esp_id] ?? "", esp_id: sensor.esp_id, unit, points, lines, isLeftOut };
+  });
+}
+
+function savePicture() {
+  document.querySelector(".explored canvas").toBlob((blob) => save("kaiser.png", blob));
+}
+
+function save(name, blob) {
+  const url = URL.createObjectURL(blob);
+  const anchor = Object.assign(document.createElement("a"), { href: url, download: name });
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(url), GONE_AFTER_MS);
+}
