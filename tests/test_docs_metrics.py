@@ -43,6 +43,6 @@ def test_names_follow_the_conventions_of_prometheus():
     for name, kind in declared().items():
         bare = name.partition("{")[0]
         assert (kind == "counter") == bare.endswith("_total"), name
-        assert kind != "histogram" or bare.endswith("_seconds"), name
+        assert kind != "histogram" or bare.endswith(("_seconds", "_bytes", "_readings")), name
         assert re.fullmatch(r"kaiser_[a-z0-9_]+", bare), name
         assert not re.search(r"_(ms|minutes|kib|mib|percent)$", bare), name

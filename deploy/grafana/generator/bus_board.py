@@ -54,6 +54,20 @@ def bus() -> Dashboard:
         )
         .with_panel(
             graph(
+                "Packs",
+                "Packs of readings a second, and how many readings each has.",
+                [
+                    ("sum(rate(kaiser_ingest_pack_readings_count[$__rate_interval]))", "packs a second"),
+                    (
+                        "sum(rate(kaiser_ingest_pack_readings_sum[$__rate_interval]))"
+                        " / (sum(rate(kaiser_ingest_pack_readings_count[$__rate_interval])) > 0)",
+                        "readings a pack",
+                    ),
+                ],
+            )
+        )
+        .with_panel(
+            graph(
                 "Consumers, lag",
                 "Messages yet to be given.",
                 [("consumer:kaiser_bus_consumer_pending_messages:max", "{{consumer}}")],

@@ -38,6 +38,14 @@ PROFILE_SWITCHES = Counter(
 STREAM_BYTES = Gauge("kaiser_ingest_stream_bytes", "Size of a stream.", ["stream"])
 STREAM_MESSAGES = Gauge("kaiser_ingest_stream_messages", "Messages in a stream.", ["stream"])
 STREAM_LIMIT = Gauge("kaiser_ingest_stream_limit_bytes", "Size at which a stream is full.", ["stream"])
+PACK_READINGS = Histogram(
+    "kaiser_ingest_pack_readings",
+    "Readings of a pack: 1 while little comes, hundreds at the most that the line takes.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+)
+PACK_BYTES = Histogram(
+    "kaiser_ingest_pack_bytes", "Bytes of a pack.", buckets=(512, 2048, 8192, 32_768, 131_072, 262_144, 524_288)
+)
 EVENTS_DROPPED = Counter("kaiser_ingest_events_dropped_total", "System events lost because NATS was away.")
 
 FACTORY_MESSAGES = Counter(

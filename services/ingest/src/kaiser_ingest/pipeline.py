@@ -18,6 +18,7 @@ import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.metrics import STAGE_SECONDS
+from kaiser_common.pack import count
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import pack_subject
@@ -29,7 +30,7 @@ from kaiser_ingest.clocks import ClockWatch, ServerTimes, WrongClock
 from kaiser_ingest.factory_dialect import FactoryDialect, Taken
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.identities import DeliveryIds, RecentIds
-from kaiser_ingest.metrics import Accounts, Result
+from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
 from kaiser_ingest.outgoing import reading_id, to_outgoing, to_packs, to_rejected, unreadable_alert
 from kaiser_ingest.read_back import stored_readings
 from kaiser_ingest.rejection_log import RejectionLog
@@ -362,6 +363,9 @@ class Pipeline:
             parts = failed
             if parts:
                 await asyncio.sleep(_RETRY_S)
+        for pack in packs:
+            PACK_READINGS.observe(count(pack.body))
+            PACK_BYTES.observe(len(pack.body))
         return True
 
     def _leave_to_the_next_holder(self) -> None:
