@@ -61,6 +61,8 @@ async def test_a_device_whose_clock_jumps_loses_no_reading(stack: Stack, verdict
         assert await asyncio.to_thread(stored_values, stack, esp_id) == Counter(value for _, value in good)
 
 
+KEPT_BYTES = 16_384
+"""So much of a payload is kept in REJECTED."""
 POISON = [
     b"",
     b"\x00" * 100,
@@ -86,7 +88,7 @@ async def test_poison_by_mqtt_is_rejected_once_each_and_holds_nobody_up(stack: S
         run.note(f"{len(POISON)} poisonous messages")
         await run.recovered()
         rejected = await until_rejected(stack, esp_id, len(POISON))
-        assert Counter(map(payload_of, rejected)) == Counter(POISON)
+        assert Counter(map(payload_of, rejected)) == Counter(payload[:KEPT_BYTES] for payload in POISON)
         assert not await asyncio.to_thread(stored_values, stack, esp_id)
 
 
