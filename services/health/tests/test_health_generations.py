@@ -162,13 +162,22 @@ async def test_figures_that_come_apart_are_kept_together_and_acknowledged_once(s
 async def test_a_power_cut_shorter_than_a_batch_counts_as_a_boot_though_the_uptime_is_the_same(site):
     await site.beat(uptime=0, boot_sequence_id="b1")
     site.now += timedelta(seconds=2)
-    await site.inbox.on_messages(
+    await site.messages.on_messages(
         [
             site.message("system.will", status="offline"),
             site.message("system.heartbeat", uptime=0, boot_sequence_id="b1"),
         ]
     )
     assert ((await site.record())["online"], (await site.record())["boot"]) == (True, 1)
+
+
+async def test_a_device_of_generation_b_is_known_as_such_when_it_is_approved(site):
+    await site.api.reject(DeviceId(esp_id="ESP_A"), ADA)
+    await site.beat(uptime=5, boot_sequence_id="b1")
+    assert ((await site.record())["generation"], (await site.record())["state"]) == ("B", "rejected")
+    await site.api.delete(DeviceId(esp_id="ESP_A"), ADA)
+    await site.beat(uptime=65, boot_sequence_id="b1")
+    assert ((await site.record())["generation"], (await site.record())["state"]) == ("B", "pending")
 
 
 async def test_a_boot_id_makes_a_device_generation_b_and_each_restart_is_told(site):

@@ -70,6 +70,9 @@ class Heartbeats:
         newest = {heartbeat.esp_id: heartbeat for heartbeat in sorted(heartbeats, key=lambda each: not each.metrics)}
         approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
         await _note_figures(connection, approved, newest, now, changes)
+        of_b = {beat.esp_id for beat in heartbeats if beat.boot_sequence_id and beat.esp_id in known}
+        before_approval = [each for each in of_b if known[each].state != "approved" and known[each].generation == "A"]
+        changes.records.update(await presence.note_generation_b(connection, before_approval))
         waiting = await pushes.pending_of(connection, sorted(newest))
         with_config = {push.esp_id for push in waiting if push.kind == "config"}
         for push in waiting:

@@ -95,6 +95,15 @@ async def note_returns(connection: Connection, returned: Collection[str]) -> lis
     return [row[0] for row in await cursor.fetchall()]
 
 
+async def note_generation_b(connection: Connection, esp_ids: Collection[str]) -> Collection[str]:
+    """Note the generation of devices that wait for approval, so that they are known when it comes; their ids."""
+    if esp_ids:
+        await connection.execute(
+            "UPDATE health.devices SET generation = 'B' WHERE esp_id = ANY(%s)", (sorted(esp_ids),)
+        )
+    return esp_ids
+
+
 async def adopt_sites(connection: Connection, sites: Mapping[str, str]) -> list[str]:
     """Note the site under which devices speak that were registered without one; the ids of those that changed.
 
