@@ -27,6 +27,7 @@ from pydantic_core import to_json
 
 from kaiser_ingest.admission import Registered, admit
 from kaiser_ingest.outgoing import to_outgoing
+from kaiser_ingest.replays import to_outgoing_again
 from kaiser_ingest.validate import Accepted, Rejection, validate
 
 _LONGEST_LOOK_S = 3.0
@@ -70,7 +71,8 @@ class RejectedMessages:
     async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
         """Validate a rejected message again, as of its receive time, and publish what is good in it now.
 
-        What is published is marked as replayed: an alert of yesterday stops nothing today. RpcError 404 and 422.
+        What is published is marked as replayed: an alert of yesterday stops nothing today. What a service rejected
+        from the bus had been validated: it goes to the bus as it was. RpcError 404 and 422.
         """
         try:
             stored = await self._bus.jetstream.get_msg(REJECTED.name, request.seq)
@@ -84,6 +86,12 @@ class RejectedMessages:
                 422, Code.UNKNOWN_TOPIC, "a message of the factory is not replayed: the factory sends it again"
             )
         payload = base64.b64decode(message.payload_base64)
+        if message.topic.startswith("esp."):
+            again = to_outgoing_again(message.topic, payload, self._registered, f"replay.{request.seq}.0")
+            if isinstance(again, Rejection):
+                raise RpcError(422, again.code, f"rejected again: {again.detail}", again.field)
+            await self._bus.publish_batch([again], deadline_s=3.0)
+            return ReplayAnswer(seq=request.seq, published=1, rejected=0)
         oldest_ms = time.time_ns() // 1_000_000 - self._retention_ms
         outcomes = admit(validate(message.topic, payload, message.received_at), self._registered, oldest_ms, payload)
         accepted = [each for each in outcomes if isinstance(each, Accepted)]
