@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import hypothesis
 import nats
 import psycopg
 import pytest
@@ -23,19 +24,24 @@ from kaiser_common.bus import connect
 from kaiser_common.declare import apply
 from kaiser_common.migrate import migrate_database
 from kaiser_common.settings import CommonSettings
+from kaiser_common.subjects import CONSUMERS
 from kaiser_stack import mosquitto as mosquitto_program
 from kaiser_stack.mosquitto import Mosquitto
 from kaiser_stack.nats import Nats
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import PrivateServer
-from own_children import guard
+from own_children import folder_prefix, guard
 from own_ports import own_ports
 from xdist.scheduler import LoadFileScheduling
 
 _TEMPLATE = "kaiser_template"
 _SERVERS = {"server_folder", "free_port", "storage", "make_server_database", "mqtt_broker"}
 _WHOLE_SYSTEM = Path(__file__).parent / "tests"
+
+hypothesis.settings.register_profile("short", max_examples=25, derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
+hypothesis.settings.load_profile("long" if os.environ.get("KAISER_TEST_LONG") else "short")
 
 
 class ByStack(LoadFileScheduling):
@@ -145,7 +151,7 @@ def missing_fixture() -> Callable[[str, str], NoReturn]:
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder for servers' data, short enough for unix sockets and open to PostgreSQL's account."""
-    folder = Path(tempfile.mkdtemp(prefix="kaiser-test-"))
+    folder = Path(tempfile.mkdtemp(prefix=folder_prefix()))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -276,10 +282,14 @@ def bus_settings(nats_server: NatsServer) -> CommonSettings:
 
 
 async def _declare_anew(settings: CommonSettings) -> None:
+    """Delete every stream that was written to or whose consumers are not the declared ones, and declare those anew."""
     client = await nats.connect(settings.nats_address)
     jetstream = client.jetstream()
     for stream in await jetstream.streams_info():
-        await jetstream.delete_stream(stream.config.name)
+        name = stream.config.name
+        declared = sum(consumer.stream == name for consumer in CONSUMERS)
+        if stream.state.last_seq or stream.state.consumer_count != declared:
+            await jetstream.delete_stream(name)
     await client.close()
     async with connect(settings, "tests") as bus:
         await apply(bus)

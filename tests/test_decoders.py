@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_actuator.domain.decode import MODELS as OF_ACTUATOR
 from kaiser_actuator.domain.decode import decode as decode_of_actuator
@@ -80,7 +80,6 @@ def delivery(subject: str, body: bytes) -> Delivery:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject[:40])
-@settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=60))
 def test_bytes_that_are_no_message_are_told_apart(subject, body):
     told = decoder(subject)([delivery(subject, body)])

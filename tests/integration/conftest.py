@@ -12,6 +12,8 @@ from harness import Stack, wait_until
 from kaiser_stack import mosquitto
 from playwright.sync_api import Browser
 
+_SHARED = ("stack", "console_stack")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
@@ -51,11 +53,31 @@ def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack
 
 @pytest.fixture(autouse=True)
 def shared_stack_is_left_whole(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a test killed in a stack that others share works again before the next test."""
-    shared = [request.getfixturevalue(name) for name in ("stack", "console_stack") if name in request.fixturenames]
+    """What a test killed in a stack that others share works again before the next test; after the last one it ends."""
+    shared = {name: request.getfixturevalue(name) for name in _SHARED if name in request.fixturenames}
+    for stack in shared.values():
+        if not stack.is_running:
+            stack.start()
     yield
-    for stack in shared:
-        stack.settle()
+    for name, stack in shared.items():
+        if _is_used_later(request.node, name):
+            stack.settle()
+        else:
+            stack.stop()
+
+
+def _is_used_later(item: pytest.Item, name: str) -> bool:
+    """Whether a later test shares the same stack: an idle one costs as much as a test, until the run is over."""
+    items = [other for other in item.session.items if other.path.parent == item.path.parent]
+    return any(_shares(other, name) == _shares(item, name) for other in items[items.index(item) + 1 :])
+
+
+def _shares(item: pytest.Item, name: str) -> Any:
+    """Which of the shared stacks of a name a test uses."""
+    if name not in getattr(item, "fixturenames", ()):
+        return None
+    params = getattr(item, "callspec", None)
+    return name, params.params.get(name) if params else None
 
 
 @pytest.fixture
@@ -131,8 +153,8 @@ def viewer(make_person: Callable[..., Person], console_stack: Stack) -> Person:
 
 
 @pytest.fixture
-def mock(console_stack: Stack) -> str:
-    """A running mock device with a thermometer on gpio 4 and a pump on gpio 25, which is set up."""
+def mock(console_stack: Stack) -> Iterator[str]:
+    """A running mock device with a thermometer on gpio 4 and a pump on gpio 25, which is set up; deleted at the end."""
     esp_id = new_id()
     sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
     pump = {"gpio": 25, "actuator_type": "pump"}
@@ -145,4 +167,5 @@ def mock(console_stack: Stack) -> str:
         assert rest.put(url, json=settings).status_code == 200
         boots = f"/api/v1/debug/mock-esp/{esp_id}"
         wait_until(lambda: rest.get(boots).json()["state"] == "OPERATIONAL", "the mock has booted")
-    return esp_id
+        yield esp_id
+        rest.delete(boots)

@@ -1,17 +1,48 @@
-"""An end for whatever a killed test run leaves behind: stacks, services, browsers.
+"""An end for whatever a killed test run leaves behind: stacks, services, browsers, and their data.
 
 A guard process waits until the run or the worker that started it has ended, however that comes about, and then ends
 every process that inherited its mark by environment. What has no mark, such as a server with an environment of its own,
-is a child of a process that has one, and dies with it.
+is a child of a process that has one, and dies with it. Then it removes the folders of every test process that has
+ended, with the data that PostgreSQL, started by root, keeps for them in /var/lib/kaiser.
 """
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+_FOLDER = re.compile(r"kaiser-test-(\d+)-(\d+)-")
+_ELSEWHERE = Path("/var/lib/kaiser")
+
+
+def folder_prefix() -> str:
+    """How the names of this process's folders in the temporary folder begin, so that its guard knows them."""
+    return f"kaiser-test-{os.getpid()}-{_started(os.getpid())}-"
+
+
+def remove_folders() -> None:
+    """Remove the folders of test processes that have ended, and the data that lies elsewhere for them."""
+    for folder in Path(tempfile.gettempdir()).glob("kaiser-test-*"):
+        name = _FOLDER.match(folder.name)
+        if name and _started(int(name[1])) != name[2]:
+            for link in folder.glob("**/elsewhere"):
+                if (data := link.resolve()).parent == _ELSEWHERE:
+                    shutil.rmtree(data, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the system's own notation; "0" where there is none or the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "0"
 
 
 def guard(name: str, ends_within_s: float = 10.0) -> None:
@@ -24,7 +55,8 @@ def guard(name: str, ends_within_s: float = 10.0) -> None:
     os.environ[name] = secrets.token_hex(8)
     alive, _ = os.pipe()  # the other end stays open as long as this process runs, and no child inherits it
     command = [sys.executable, "-SE", __file__, f"{name}={os.environ[name]}", str(ends_within_s)]
-    os.posix_spawn(command[0], command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, alive, 0)], setsid=True)
+    environment = {"TMPDIR": tempfile.gettempdir()}
+    os.posix_spawn(command[0], command, environment, file_actions=[(os.POSIX_SPAWN_DUP2, alive, 0)], setsid=True)
     os.close(alive)
 
 
@@ -59,3 +91,4 @@ def _signal(pid: int, number: signal.Signals) -> None:
 if __name__ == "__main__":
     sys.stdin.buffer.read()
     _end(sys.argv[1], float(sys.argv[2]))
+    remove_folders()

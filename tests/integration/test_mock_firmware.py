@@ -11,7 +11,7 @@ import pytest
 from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from firmware_device import Actuator, Heard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.topics import parse
@@ -245,7 +245,6 @@ def with_an_id_of_its_own(payload: str, number: int) -> str:
 
 
 @pytest.mark.parametrize("generation", ["a", "b"])
-@settings(max_examples=100, deadline=None)
 @given(
     acknowledged=st.booleans(),
     steps=st.lists(st.tuples(st.sampled_from(REPEATABLE), st.sampled_from([0.1, 1.0, 4.8, 5.1, 60.0])), max_size=25),

@@ -22,7 +22,7 @@ BATCH = 500
 
 def answers(stack: Stack) -> bool:
     try:
-        return httpx.get(f"{stack.addresses['http_url']}/readyz", timeout=2).status_code == 200
+        return httpx.get(f"{stack.addresses['http_url']}/readyz", timeout=2, verify=False).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common import declare
 from kaiser_common.bus import BusUnavailable, Outgoing, connect
@@ -88,7 +88,6 @@ class FakeLetters(DeadLetters):
     unreadable=st.sets(st.integers(0, 200)),
     data=st.data(),
 )
-@settings(max_examples=60, deadline=None)
 def test_exactly_the_poison_is_rejected_and_all_else_is_processed_in_order(sizes, bugs, refused, unreadable, data):
     count = sum(sizes)
     starts = [sum(sizes[:index]) for index in range(len(sizes))]

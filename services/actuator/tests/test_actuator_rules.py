@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.admission import (
@@ -333,7 +333,6 @@ HAPPENINGS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(HAPPENINGS)
 def test_no_sequence_leaves_a_command_open_for_ever_or_a_stopped_actuator_switched_on(happenings):
     """A device that believes what it is told, messages that get lost, come twice or late."""

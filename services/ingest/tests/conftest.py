@@ -30,8 +30,12 @@ from kaiser_common.topics import filters
 WITHIN_S = 120.0
 
 
-async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, every_s: float = 0.05) -> Any:
-    """Wait until the condition (a function or a coroutine function) is true and give its value."""
+async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, every_s: float = 0.25) -> Any:
+    """Wait until the condition (a function or a coroutine function) is true and give its value.
+
+    `every_s`: the longest pause; the first ones are shorter. Asking for metrics takes the processor from ingest.
+    """
+    pause_s = min(0.02, every_s)
     deadline = time.monotonic() + within_s
     while True:
         value = condition()
@@ -40,7 +44,8 @@ async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, e
         if value:
             return value
         assert time.monotonic() < deadline, f"not true within {within_s} s: {condition}"
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, every_s)
 
 
 class Ingest:

@@ -5,7 +5,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.dialect import SAID
 from kaiser_common.topics import Kind, build, filters
@@ -630,7 +630,6 @@ OBJECTS = st.dictionaries(NAMES, st.one_of(PLAUSIBLE, VALUES), max_size=12).map(
 )
 
 
-@settings(max_examples=600, deadline=None)
 @given(topic=TOPICS, payload=st.one_of(st.binary(max_size=200), OBJECTS), retained=st.booleans())
 def test_no_topic_and_no_bytes_make_validation_raise(topic: str, payload: bytes, retained: bool) -> None:
     outcomes = validate(topic, payload, NOW, retained)
@@ -645,7 +644,6 @@ def test_no_topic_and_no_bytes_make_validation_raise(topic: str, payload: bytes,
 LEAST = {build(kind, "god", "ESP_1", 4): dict(said.required) for kind, said in SAID.items()}
 
 
-@settings(max_examples=600, deadline=None)
 @given(topic=st.sampled_from(sorted(LEAST)), extra=st.dictionaries(NAMES, st.one_of(PLAUSIBLE, VALUES), max_size=4))
 def test_no_field_beside_the_required_ones_makes_validation_raise(topic: str, extra: dict[str, Any]) -> None:
     for each in validate(topic, json.dumps({**extra, **LEAST[topic]}).encode(), NOW):
@@ -674,7 +672,6 @@ READINGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(sent=READINGS)
 def test_every_valid_reading_is_accepted_and_comes_through_the_bus_unchanged(sent: dict[str, Any]) -> None:
     accepted = outcome(DATA, sent)

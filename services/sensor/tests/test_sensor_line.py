@@ -79,7 +79,7 @@ def until(condition, timeout_s: float = 60.0):
     deadline = time.monotonic() + timeout_s
     while not (result := condition()):
         assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return result
 
 
