@@ -27,6 +27,9 @@ SECRETS ?= .kaiser-secrets
 export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
 DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
+# Python keeps what it has compiled: without that, each process of a test run compiles the code again.
+export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
 .PHONY: help install run demo demo-remove send doctor test test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check sbom publish
 

@@ -41,6 +41,7 @@ _WHOLE_SYSTEM = Path(__file__).parent / "tests"
 
 hypothesis.settings.register_profile("short", max_examples=25, derandomize=True, database=None, deadline=None)
 hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
+hypothesis.settings.register_profile("clocks", max_examples=3, derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("long" if os.environ.get("KAISER_TEST_LONG") else "short")
 
 

@@ -1,22 +1,29 @@
 """Runs the tests that need no server under clocks at which time goes wrong: `make test-clocks`.
 
-Each clock begins a minute before the moment that it is named after, so the moment comes in the middle of the run. The
-wall clock is faked by libfaketime; the monotonic clock, by which tests wait, is not.
+Each clock begins shortly before the moment that it is named after, so the moment comes in the middle of the run. The
+wall clock is faked by libfaketime; the monotonic clock, by which tests wait, is not. The packages under test are
+imported once, and a process for each clock is forked from there: imports take longer than the tests.
 """
 
 import argparse
+import importlib
 import os
+import pkgutil
 import shutil
-import subprocess
 import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 CLOCKS = {
-    "last-of-month": ("UTC", "2027-01-31 23:59:00"),
-    "last-of-year": ("UTC", "2026-12-31 23:59:00"),
-    "leap-day": ("UTC", "2028-02-28 23:59:00"),
-    "after-leap-day": ("UTC", "2028-02-29 23:59:00"),
-    "summer-time": ("Europe/Berlin", "2027-03-28 01:59:00"),
-    "winter-time": ("Europe/Berlin", "2027-10-31 02:59:00"),
+    "last-of-month": ("UTC", "2027-01-31 23:59:50"),
+    "last-of-year": ("UTC", "2026-12-31 23:59:50"),
+    "leap-day": ("UTC", "2028-02-28 23:59:50"),
+    "after-leap-day": ("UTC", "2028-02-29 23:59:50"),
+    "summer-time": ("Europe/Berlin", "2027-03-28 01:59:50"),
+    "winter-time": ("Europe/Berlin", "2027-10-31 02:59:50"),
 }
 
 CHOSEN = "not servers and not faults and not speed"
@@ -24,6 +31,17 @@ CHOSEN_FOLDERS = ("services", "libs")
 """Those of tools start processes, and libfaketime breaks how Python waits for one."""
 LEFT_OUT = ("--deselect", "services/actuator/tests/test_actuator_stops_model.py")
 """It has a clock of its own, and takes longer than all others together."""
+ARGUMENTS = (
+    *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=clocks", "-m", CHOSEN),
+    "--assert=plain",  # rewriting takes longer than half of the tests
+)
+
+PREPARED = "KAISER_TEST_CLOCKS"
+_FAKED = {
+    "FAKETIME_NO_CACHE": "1",  # a forked process sets a time of its own
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    "NO_FAKE_STAT": "1",  # Python compares the times of files
+}
 
 
 def main() -> int:
@@ -32,39 +50,65 @@ def main() -> int:
     parser.add_argument("--clock", action="append", choices=CLOCKS, help="only this one (may be repeated)")
     parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
     asked = parser.parse_args()
+    if PREPARED not in os.environ:
+        return _again_under_faketime()
+    _import_what_is_tested()
+    waiting = list(asked.clock or CLOCKS)
+    running: dict[int, tuple[str, Path, float]] = {}
+    status = 0
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            name = waiting.pop(0)
+            output = Path(tempfile.mkdtemp()) / name
+            running[_forked(name, output, asked.pytest)] = name, output, time.monotonic()
+        pid, ended = os.wait()
+        name, output, began = running.pop(pid)
+        lines = output.read_text(errors="replace").splitlines()
+        shutil.rmtree(output.parent)
+        status = os.waitstatus_to_exitcode(ended) or status
+        zone, begin = CLOCKS[name]
+        print(f"clock {name}, {begin} {zone}, {time.monotonic() - began:.0f} s:")
+        print("\n".join(lines if ended else lines[-1:]), flush=True)
+    return status
+
+
+def _again_under_faketime() -> int:
     faketime = shutil.which("faketime")
     if faketime is None:
         print("faketime is not installed (Debian: apt-get install faketime)", file=sys.stderr)
         return 2
-    status = 0
-    for name in asked.clock or CLOCKS:
-        zone, begin = CLOCKS[name]
-        print(f"clock {name}: {begin} {zone}", flush=True)
-        status = _run(faketime, zone, begin, asked.pytest) or status
-    return status
+    environment = {**os.environ, **_FAKED, PREPARED: "1"}
+    os.execve(faketime, [faketime, "-f", "+0", sys.executable, *sys.argv], environment)
 
 
-def _run(faketime: str, zone: str, begin: str, arguments: list[str]) -> int:
-    environment = {
-        **os.environ,
-        "TZ": zone,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",  # Python compares the times of files
-    }
-    command = [
-        faketime,
-        "-f",
-        f"@{begin}",
-        sys.executable,
-        "-m",
-        "pytest",
-        "-m",
-        CHOSEN,
-        *LEFT_OUT,
-        *CHOSEN_FOLDERS,
-        *arguments,
-    ]
-    return subprocess.run(command, env=environment, check=False).returncode
+def _import_what_is_tested() -> None:
+    for source in sorted(Path(__file__).parents[1].glob("*/*/src/kaiser_*")):
+        if source.parents[2].name in CHOSEN_FOLDERS:
+            for module in pkgutil.iter_modules([str(source)], f"{source.name}."):
+                if not module.name.endswith("__main__"):
+                    importlib.import_module(module.name)
+
+
+def _forked(name: str, output: Path, arguments: list[str]) -> int:
+    """A process that runs the tests under a clock, its output in a file; its id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    with output.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    zone, begin = CLOCKS[name]
+    ahead_s = datetime.fromisoformat(begin).replace(tzinfo=ZoneInfo(zone)).timestamp() - time.time()
+    os.environ |= {"TZ": zone, "FAKETIME": f"+{ahead_s:.0f}"}
+    time.tzset()
+    status = 3
+    try:
+        import pytest
+
+        status = int(pytest.main([*ARGUMENTS, *LEFT_OUT, *CHOSEN_FOLDERS, *arguments]))
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

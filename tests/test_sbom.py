@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "deploy/docker/runtime.lock"
@@ -24,6 +22,9 @@ def test_the_sbom_fits_the_schema_and_names_all_that_the_images_install(tmp_path
     command[0] = str(Path(sys.executable).parent / command[0])
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
     text = made.read_text()
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator  # takes seconds, so only where it is used
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     found = {part["name"]: part for part in json.loads(text)["components"]}
     pins = dict(re.findall(r"^([a-z0-9.-]+)==([^ ;]+)", LOCK.read_text(), re.MULTILINE))

@@ -5,8 +5,6 @@ import json
 import httpx
 import pytest
 from compose_stack import UP_WITHIN_S, ComposeStack, docker
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from harness import reading, wait_until
 from test_system_line import (  # noqa: F401 - these are the tests
     BASE_MS,
@@ -82,6 +80,9 @@ def test_an_image_has_no_build_tools_and_says_what_it_is(stack: ComposeStack, se
 
 @pytest.mark.parametrize("service", ["ingest", "migrate"])
 def test_an_image_holds_its_own_sbom(stack: ComposeStack, service: str):
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator  # takes seconds, so only where it is used
+
     name = image_of(stack, service)
     place = json.loads(docker("inspect", name))[0]["Config"]["Labels"]["io.kaiser.sbom"]
     text = docker("run", "--rm", "--network", "none", "--entrypoint", "cat", name, place)
