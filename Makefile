@@ -60,7 +60,7 @@ test: install ## unit and integration tests on private servers: make test ARGS="
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not faults and not speed" $(ARGS)
 
 test-clocks: install ## the tests without servers at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
-	@$(BIN)/python tests/clocks.py $(CLOCK) -- -q -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python tests/clocks.py $(CLOCK) -- $(ARGS)
 
 speed: install ## the tests that assert seconds or CPU time, one after the other on a quiet machine
 	@$(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
