@@ -125,7 +125,18 @@ def browser(missing: Callable[..., Any]) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def make_person(browser: Browser, console_stack: Stack) -> Iterator[Callable[..., Person]]:
+def made_mocks(console_stack: Stack) -> Iterator[list[str]]:
+    """The mocks of a test; they are deleted once nobody looks at them any more."""
+    made: list[str] = []
+    yield made
+    if made:
+        with console_stack.sign_in() as rest:
+            for esp_id in made:
+                rest.delete(f"/api/v1/debug/mock-esp/{esp_id}")
+
+
+@pytest.fixture
+def make_person(browser: Browser, console_stack: Stack, made_mocks: list[str]) -> Iterator[Callable[..., Person]]:
     """`make_person(width=1440, colours="light")`: somebody not signed in yet; no page may have had an error."""
     people: list[Person] = []
 
@@ -153,8 +164,8 @@ def viewer(make_person: Callable[..., Person], console_stack: Stack) -> Person:
 
 
 @pytest.fixture
-def mock(console_stack: Stack) -> Iterator[str]:
-    """A running mock device with a thermometer on gpio 4 and a pump on gpio 25, which is set up; deleted at the end."""
+def mock(console_stack: Stack, made_mocks: list[str]) -> str:
+    """A running mock device with a thermometer on gpio 4 and a pump on gpio 25, which is set up."""
     esp_id = new_id()
     sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
     pump = {"gpio": 25, "actuator_type": "pump"}
@@ -167,5 +178,5 @@ def mock(console_stack: Stack) -> Iterator[str]:
         assert rest.put(url, json=settings).status_code == 200
         boots = f"/api/v1/debug/mock-esp/{esp_id}"
         wait_until(lambda: rest.get(boots).json()["state"] == "OPERATIONAL", "the mock has booted")
-        yield esp_id
-        rest.delete(boots)
+    made_mocks.append(esp_id)
+    return esp_id
