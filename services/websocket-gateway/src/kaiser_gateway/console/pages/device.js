@@ -4,7 +4,7 @@ import { path } from "../core/api.js";
 import { ago, dateTime, duration, number, orNone, summary, timeOfDay } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
-import { html, useApp, useState } from "../ui/html.js";
+import { html, useApp, useMemo, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { Empty, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
@@ -161,14 +161,19 @@ function SettingsPanel({ device, onDone }) {
 
 function HealthPanel({ espId }) {
   const { api } = useApp();
-  const query = { from: Date.now() - DAY_MS, bucket_s: 600 };
+  const shown = useMemo(() => [Date.now() - DAY_MS, Date.now()], [espId]);
+  const query = { from: shown[0], bucket_s: 600 };
   const loaded = useLoaded(() => api.get(path`/api/v1/esp/devices/${espId}/health`, query), [espId]);
   const buckets = loaded.data?.items ?? [];
-  const columns = [buckets.map(({ ts }) => ts / 1000), buckets.map((bucket) => bucket.heap_free / 1024)];
+  const lines = useMemo(() => {
+    const free = buckets.map(({ heap_free: bytes }) => (bytes === null ? null : bytes / 1024));
+    return [{ name: "free memory", unit: "KiB", columns: [buckets.map(({ ts }) => ts / 1000), free, free, free] }];
+  }, [loaded.data]);
+  const words = buckets.length === 1 ? "1 point" : `${buckets.length} points`;
   return html`
     <${Panel} title="Free memory, last day" class="wide-panel">
       <${ListState} loaded=${loaded} count=${buckets.length} empty="No heartbeat came in the last day." />
       ${buckets.length > 0 && html`
-        <${Chart} label="Free memory in KiB over the last day" unit="KiB" columns=${columns} names=${["free memory"]} />`}
+        <${Chart} label="Free memory in KiB over the last day" lines=${lines} shown=${shown} words=${words} />`}
     <//>`;
 }
