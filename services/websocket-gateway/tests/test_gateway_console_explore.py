@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from console_module import called, node
 
+pytestmark = pytest.mark.servers  # they start node
+
 HOUR_MS = 3_600_000
 PH = {"esp_id": "ESP_A", "gpio": 34, "sensor_type": "ph", "address": ""}
 PROBE = {"esp_id": "ESP_B", "gpio": 4, "sensor_type": "ds18b20", "address": "28FF641E8D3C0C79"}

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from console_module import called, node
 
+pytestmark = pytest.mark.servers  # they start node
+
 NOW = 1_800_000_000_000
 HEALTHY = {"esp_id": "ESP_A", "state": "approved", "online": True, "zone_id": "east", "last_seen": NOW, "name": None}
 SENSOR = {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", "address": "", "ts": NOW - 5000, "received_at": NOW - 5000,

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from console_module import called, node
 
+pytestmark = pytest.mark.servers  # they start node
+
 
 @pytest.fixture
 def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
