@@ -128,9 +128,10 @@ class Stack:
 
     def _pid(self, name: str) -> int | None:
         try:
-            return int((self.state_dir / "run" / f"{name}.pid").read_text().split()[0])
+            words = (self.state_dir / "run" / f"{name}.pid").read_text().split()
         except FileNotFoundError:
             return None
+        return int(words[0]) if words else None  # a power cut, or the moment before it is written, leaves it empty
 
     def pids(self) -> dict[str, int]:
         """Process ids of everything that runs."""
