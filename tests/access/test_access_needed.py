@@ -77,6 +77,7 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "audit", None),
     ("GET", "sensors", None),
     ("GET", "sensors/latest", None),
+    ("GET", "overview", None),
     ("GET", f"sensors/completeness?esp_id={NOBODY}", None),
     ("GET", f"sensors/data?esp_id={NOBODY}", None),
     ("GET", f"sensors/data?esp_id={NOBODY}&gpio=4&bucket=1m", None),

@@ -42,7 +42,7 @@ class SerialQuery(BaseModel):
 
 
 class FactoryModules(BaseModel):
-    """Every module and AGV of the environment in force, by serial."""
+    """Every module and AGV of the environment in force, by serial: one page, for there are 1,000 serials at most."""
 
     model_config = FROZEN
 
@@ -50,6 +50,7 @@ class FactoryModules(BaseModel):
     kind: EnvironmentKind
     epoch: int
     items: list[FactoryModule]
+    next_cursor: str | None = None
 
 
 class FactoryOrdersQuery(BaseModel):
@@ -117,6 +118,7 @@ class FactoryStores(BaseModel):
     model_config = FROZEN
 
     items: list[FactoryStore]
+    next_cursor: str | None = None
 
 
 class LayoutNode(BaseModel):
