@@ -175,11 +175,14 @@ async def waiting(stack: Stack) -> int:
 
 
 def lists(rest: httpx.Client, esp_id: str) -> Iterator[str]:
-    """Every GET of the API whose parameters in the path may be a device, a gpio and a sensor type."""
+    """Every GET of the API whose parameters in the path may be a device, a gpio and a sensor type.
+
+    Not those of the factory: its service does not run on a site that has none.
+    """
     paths = rest.get("/api/openapi.json").json()["paths"]
     for path, methods in paths.items():
         filled = path.replace("{esp_id}", esp_id).replace("{gpio}", "5").replace("{sensor_type}", "ds18b20")
-        if "get" in methods and "{" not in filled and filled.startswith("/api/v1/"):
+        if "get" in methods and "{" not in filled and filled.startswith("/api/v1/") and "/factory/" not in path:
             yield filled
             names = {parameter["name"] for parameter in methods["get"].get("parameters", [])}
             if "esp_id" in names and filled == path:

@@ -18,7 +18,8 @@ NOW = 1_800_000_000_000
         (600, 30, 300, ("offline", NOW - 510_000)),  # it fell silent before its device went
         (20, 30, 10, ("offline", NOW - 10_000)),
         (10, 30, 10, ("offline", NOW - 10_000)),  # the last that was heard of the device is this reading
-        (5, 30, 10, ("known", None)),  # a reading that came after it
+        (5, 30, 10, ("offline", NOW - 5_000)),  # heartbeats, by which the registry hears a device, are rarer
+        (5, 30, 96, ("known", None)),  # the device is back
     ],
 )
 def test_a_value_is_known_until_its_sensor_or_device_is_silent(received_s_ago, interval_s, offline_s_ago, expected):

@@ -323,7 +323,7 @@ class Pipeline:
         """The same message, of some with a trace that begins at its receipt."""
         if not tracer.samples():
             return outgoing
-        span = tracer.begin("ingest", message.received_at_ms * 1_000_000, outgoing.subject)
+        span = tracer.begin("ingest", message.received_at_ms * 1_000_000, message.topic.decode(errors="replace"))
         batch.spans.append(span)
         return outgoing._replace(traceparent=traceparent_of(span))
 

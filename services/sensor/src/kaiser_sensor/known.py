@@ -22,6 +22,11 @@ UNLEARNED_S = 300.0
 """The interval of a sensor that is not configured and has sent fewer than four readings."""
 
 
+HEARD_WITHIN_MS = 90_000
+"""How far the registry's time at which a device was last heard may lie behind its newest reading: heartbeats come every
+60 s. A reading that came later than that says that the device is back."""
+
+
 class Knowledge(NamedTuple):
     """state; known_until: ms since 1970 until which the value was known, None while it is known."""
 
@@ -44,10 +49,10 @@ def usual_interval_s(times_s: Sequence[float]) -> float | None:
 def judge(received_ms: int, interval_s: float, now_ms: int, offline_since_ms: int | None) -> Knowledge:
     """What is known of a sensor whose newest reading was received at `received_ms`.
 
-    offline_since_ms: when its device was last heard, None while the device is online or what was never heard. A device
-    that was heard of later than its reading, and is offline since, makes the value unknown from then on.
+    offline_since_ms: when its device was last heard by the registry, None while the device is online or was never
+    heard. The value of a device that is offline is known until the device was last heard, this reading included.
     """
     silent_at = received_ms + round(MISSED * interval_s * 1000)
-    if offline_since_ms is not None and received_ms <= offline_since_ms:
-        return Knowledge("offline", min(silent_at, offline_since_ms))
+    if offline_since_ms is not None and received_ms <= offline_since_ms + HEARD_WITHIN_MS:
+        return Knowledge("offline", min(silent_at, max(received_ms, offline_since_ms)))
     return Knowledge("silent", silent_at) if silent_at < now_ms else KNOWN

@@ -1,6 +1,6 @@
 /** The state of an actuator, live. */
 
-import { actuatorState, lastKnown } from "../core/format.js";
+import { actuatorState, dateTime, lastKnown } from "../core/format.js";
 import { actuatorAfter } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
@@ -28,8 +28,12 @@ export function StateBadge({ actuator }) {
   return html`<${Badge} kind=${kind}>${actuatorState(actuator)}<//>`;
 }
 
+function whatWasReported({ state, known_until: until, ...actuator }) {
+  if (state !== null) return lastKnown(actuatorState({ state, ...actuator }), until);
+  return until ? `not known since ${dateTime(until)}` : "no state was reported yet";
+}
+
 function whatWasKnown(actuator) {
   if (isKnown(actuator)) return null;
-  const text = actuator.state === null ? "no state was reported yet" : lastKnown(actuatorState(actuator), actuator.known_until);
-  return html`<span class="quiet block">${text}</span>`;
+  return html`<span class="quiet block">${whatWasReported(actuator)}</span>`;
 }

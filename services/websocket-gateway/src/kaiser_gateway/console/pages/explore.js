@@ -63,8 +63,8 @@ export function Explore({ parts }) {
       <${Picker} sensors=${known.data?.sensors ?? []} zones=${zones} chosen=${sensors} onAdd=${add} />
       <div class="chips">
         ${sensors.map((sensor) => html`
-          <button type="button" class="chip" key=${sensorKey(sensor)} aria-label=${`Remove ${name(sensor)} of ${sensor.esp_id}`}
-            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${sensor.esp_id}</span> ✕</button>`)}
+          <button type="button" class="chip" key=${sensorKey(sensor)} title="Remove it from the chart"
+            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${sensor.esp_id}</span> <span aria-hidden="true">✕</span></button>`)}
       </div>
     <//>
     <${Panel} title="Chart">
