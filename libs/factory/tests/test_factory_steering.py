@@ -337,3 +337,18 @@ def test_any_other_end_of_a_step_stops_the_sequence(end: str):
     assert due_step(steps, {first: end}) is None
     assert not is_stopped(steps, {first: "finished"})
     assert not is_stopped(steps, {first: "unconfirmed"})
+
+
+@pytest.mark.parametrize(
+    ("vector", "field"),
+    [(vector, field) for vector in VECTORS if vector["expect"] != "refuse" for field in ("agvs", "rout", "Type")],
+    ids=lambda one: one if isinstance(one, str) else one["name"],
+)
+def test_a_misspelt_field_is_refused(vector: dict[str, Any], field: str):
+    """What it was meant to change would happen in another way: the wrong AGV would move."""
+    situation, request = dict(vector.get("given", {})), dict(vector["request"])
+    role = request.pop("role", "operator")
+    made = steer({**request, field: "x"}, situation, env_kind=situation.get("env_kind", "live"), role=role)
+    assert made.messages == ()
+    assert made.refusal is not None
+    assert (made.refusal.status, made.refusal.field) == (422, field)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 
 import httpx
 import pytest
@@ -282,7 +283,7 @@ async def test_forty_sign_ins_at_once_cost_two_hashes_of_memory_and_hold_up_no_k
     right = {"username": "admin", "password": "correct horse"}
     async with gateway.http(None) as http:
         assert (await http.post("/api/v1/auth/token", data=right)).status_code == 200
-        before = memory_mb(gateway.process.pid)
+        before, started = memory_mb(gateway.process.pid), time.monotonic()
         wrong = [http.post("/api/v1/auth/token", data={"username": f"nobody{n}", "password": "x"}) for n in range(40)]
         answers = asyncio.gather(*wrong)
         await asyncio.sleep(0)
@@ -293,7 +294,8 @@ async def test_forty_sign_ins_at_once_cost_two_hashes_of_memory_and_hold_up_no_k
         codes = [answer.status_code for answer in await answers]
     assert good.status_code == 200
     assert set(codes) <= {401, 429}
-    assert codes.count(401) <= 30, "no more than an address may try in a minute"
+    most = 30 + (time.monotonic() - started) / 2  # an address may try 30 times, and once more every two seconds
+    assert codes.count(401) <= most + 1
     assert memory_mb(gateway.process.pid, "VmHWM") < before + 150
 
 

@@ -28,6 +28,7 @@ ADMIN = {
     ("delete", "/api/v1/auth/users/{username}"),
     ("get", "/api/v1/auth/log"),
     ("post", "/api/v1/system/mqtt/profile"),
+    ("post", "/api/v1/factory/environment"),
 }
 
 
@@ -71,6 +72,10 @@ async def test_a_viewer_writes_nothing(gateway, operations):
     assert {one: status for one, status in found.items() if status != 403} == {}
 
 
+CHECKED_BY_FACTORY = {"post /api/v1/factory/steering", "post /api/v1/factory/steering/preview"}
+"""libs/factory's test_a_misspelt_field_is_refused: which fields there are depends on what is to be done."""
+
+
 async def test_an_operator_is_403_where_an_administrator_is_needed(gateway):
     found = await statuses(gateway, sorted(ADMIN), gateway.token("operator"))
     assert set(found.values()) == {403}
@@ -98,7 +103,7 @@ def test_every_request_model_refuses_an_unknown_field(document, operations):
             model = document["components"]["schemas"].get(name, schema)
             if kind == "application/json" and model.get("additionalProperties", True) is not False:
                 open_models.add(name or f"{verb} {path}")
-    assert open_models == set()
+    assert open_models == CHECKED_BY_FACTORY
 
 
 def part(value: object) -> str:

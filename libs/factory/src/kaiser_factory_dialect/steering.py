@@ -5,7 +5,7 @@ Source: docs/factory-dialect.md, "Steering".
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,30 @@ _BUILDERS: Mapping[str, Callable[[Fields, Factory, Circumstances, Checks], list[
 }
 
 
+class _Asked(Mapping[str, Any]):
+    """A request that knows which of its fields were looked at: a misspelt one must not be ignored."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self._request = request
+        self._names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self._names.add(name)
+        return self._request[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._request)
+
+    def __len__(self) -> int:
+        return len(self._request)
+
+    def refuse_the_rest(self) -> None:
+        """Refusal (422) if there is a field that nothing asked for."""
+        rest = sorted(self._request.keys() - self._names)
+        if rest:
+            refuse_request(Code.FIELD_TYPE_MISMATCH, f"there is no field {rest[0]} in this request", rest[0])
+
+
 def plan(request: Mapping[str, Any], factory: Factory, at: Circumstances) -> Plan:
     """The messages of a request: `do` names what is to be done, the other keys say with what.
 
@@ -80,7 +104,9 @@ def plan(request: Mapping[str, Any], factory: Factory, at: Circumstances) -> Pla
     checks = Checks()
     try:
         _need_open(at, checks)
-        drafts, free = read_request(lambda: _drafts(request, factory, at, checks))
+        asked = _Asked(request)
+        drafts, free = read_request(lambda: _drafts(asked, factory, at, checks))
+        asked.refuse_the_rest()
         messages = tuple(_message(factory, at, draft, free) for draft in drafts)
         text = f"at most {PER_MINUTE} commands a minute"
         within = at.last_minute + len(messages) <= PER_MINUTE

@@ -27,6 +27,12 @@ class TokenBucket:
         self.permits -= 1.0
         return True
 
+    def reserve(self, now: float) -> float:
+        """Take a permit, the next one in advance where there is none; the time until it is due."""
+        self._fill(now)
+        self.permits -= 1.0
+        return max(0.0, -self.permits / self.rate)
+
     def wait_s(self, now: float) -> float:
         """Time until the next permit."""
         self._fill(now)

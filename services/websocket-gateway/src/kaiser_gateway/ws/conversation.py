@@ -76,10 +76,7 @@ class Conversation:
 
     async def _slow_down(self, allowed: TokenBucket) -> None:
         """Over its rate a client is heard more slowly: the socket is not read meanwhile, and fills up."""
-        wait_s = allowed.wait_s(time.monotonic())
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        allowed.take(time.monotonic())
+        await asyncio.sleep(allowed.reserve(time.monotonic()))
 
     async def _act(self, action: messages.Action) -> None:
         match action:
