@@ -58,7 +58,7 @@ async def test_the_session_over_mqtt_gives_the_expected_end_though_all_are_kille
         return states == {order_id: each["state"] for order_id, each in wanted_orders.items()}
 
     await until(finished)
-    modules = await plant.ask("modules", None, FactoryModules)
+    modules = await until(lambda: plant.answers("modules", None, FactoryModules))
     found = {each.serial: row_of(each.model_dump()) for each in modules.items}
     for wanted in EXPECTED["modules"]:
         shown = {name: found[wanted["serial"]][name] for name in wanted.keys() - TIMED}
