@@ -97,9 +97,12 @@ async def test_two_evaluators_without_a_lease_fire_each_edge_once(world):
                 await edges_until(edge, lambda commands=commands: len(world.commands) > commands, "a rule fires again")
             assert not any(task.done() for task in both)
         finally:
-            for task in both:
-                task.cancel()
-            await asyncio.wait(both)
+            for _ in range(30):  # of Python 3.11's wait_for a cancellation may get lost: once more
+                for task in both:
+                    task.cancel()
+                _, running = await asyncio.wait(both, timeout=1.0)
+                if not running:
+                    break
 
 
 async def evaluate(stack: AsyncExitStack, world: World) -> None:
