@@ -110,7 +110,10 @@ class Stack:
         path = self.state_dir / "run" / "stack.json"
         if not path.exists():
             return False
-        self.addresses = json.loads(path.read_text())
+        text = path.read_text()
+        if not text:  # a power cut left it empty
+            return False
+        self.addresses = json.loads(text)
         return bool(self.addresses["pid"] == pid)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
