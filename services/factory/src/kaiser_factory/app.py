@@ -18,7 +18,7 @@ _DATABASE_WITHIN_S = 3.0
 
 
 def main() -> None:
-    """Run the service until it is told to stop; `kaiser-factory check FILE` checks a file instead."""
+    """Run the service until SIGTERM; `kaiser-factory check FILE` checks a file instead."""
     if sys.argv[1:]:
         sys.exit(check())
     run("factory", FactorySettings, work)

@@ -270,7 +270,7 @@ class Pipeline:
         batch.results.append(result)
 
     def _sort_factory(self, taken: Taken, batch: _Batch) -> None:
-        """Put what became of a message of the factory where it belongs."""
+        """Add a message of the factory to the batch, as accepted, rejected or ignored."""
         for outgoing, part in (
             (taken.message, batch.factory),
             (taken.as_it_came, batch.topics),

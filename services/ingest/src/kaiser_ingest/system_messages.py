@@ -206,7 +206,7 @@ def _error_code(value: Any, odd: Odd) -> int:
 
 
 def _severity(value: Any, odd: Odd) -> Any:
-    """A severity by name or by number: above 3 it is critical, and what is no severity is taken for an error."""
+    """The severity of a name or number: above 3 critical; anything unknown is an error."""
     if type(value) is str:
         word = {"warn": "warning"}.get(value.lower(), value.lower())
         if word in SEVERITIES:

@@ -24,7 +24,7 @@ def node() -> str | None:
 def called(module: str, calls: list[list[Any]], folder: Path) -> list[Any]:
     """The answer to each call, which is a function's name and its arguments. module: of core/, such as series.js.
 
-    folder: an empty one, in which Node is told that the files are modules.
+    folder: an empty folder; its package.json declares the files as modules for Node.
     """
     shutil.copytree(Path(console_files.FOLDER) / "core", folder / "core", dirs_exist_ok=True)
     (folder / "package.json").write_text('{"type": "module"}')

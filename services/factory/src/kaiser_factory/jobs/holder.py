@@ -70,7 +70,7 @@ class FactoryHolder:
                 await self._lease.release(grant)
 
     async def _follow(self) -> None:
-        """Work in the environment in force, until there is another one, for ever."""
+        """Work in the environment in force and change with it, until cancelled."""
         environment: FactoryEnvironment | None = None
         while True:
             environment = await self._environments.another(environment)

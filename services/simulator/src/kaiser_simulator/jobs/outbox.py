@@ -18,7 +18,7 @@ _ASK_WITHIN_S = 2.0
 
 
 async def watch_outbox(bus: Bus, sender: Sender, world: World, limit: int) -> None:
-    """Keep `world.blocked` true while OUTBOX holds over `limit` messages (nobody carries them to MQTT), for ever.
+    """Keep `world.blocked` true while OUTBOX holds over `limit` messages (no ingest carries them), until cancelled.
 
     A device without a connection drops its readings too; OUTBOX stays free for commands.
     """
