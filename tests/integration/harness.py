@@ -297,14 +297,18 @@ class Events:
         return dict(frame)
 
     async def sensor_data_until(self, last: Callable[[dict[str, Any]], bool], within_s: float = 60.0) -> list[Any]:
-        """The `data` of every sensor_data frame up to and without the one for which `last` is true."""
+        """The `data` of every reading up to and without the one for which `last` is true.
+
+        Not of those told again as stale: on a slow machine a sensor falls silent while something else is waited for.
+        """
         collected: list[Any] = []
         async with asyncio.timeout(within_s):
             while True:
                 data = (await self.until("sensor_data", within_s))["data"]
                 if last(data):
                     return collected
-                collected.append(data)
+                if data["quality"] != "stale":
+                    collected.append(data)
 
 
 def reading(esp_id: str, gpio: int, ts: int, value: float) -> Message:
