@@ -62,7 +62,12 @@ def test_every_method_that_somebody_may_ask_for_is_found():
     assert asked <= OWNERS.keys()
 
 
-@pytest.mark.parametrize(("method", "roles"), sorted(of_routes().items()), ids=".".join)
+def named(method_or_roles: tuple[str, str] | set[str]) -> str:
+    """The same name in each process: workers of pytest-xdist must collect the same tests."""
+    return ".".join(method_or_roles if isinstance(method_or_roles, tuple) else sorted(method_or_roles))
+
+
+@pytest.mark.parametrize(("method", "roles"), sorted(of_routes().items()), ids=named)
 def test_an_owner_demands_the_role_of_the_route(method: tuple[str, str], roles: set[str]):
     assert OWNERS[method] == min(roles, key=RANK.__getitem__)
 
