@@ -4,10 +4,12 @@ Database away: the messages wait on FACTORY, and the screens go on (consumers/to
 of earlier messages is read again from the tables, so a batch that comes twice is stored once.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
+from kaiser_common.consumer import Position
 from kaiser_common.database import DatabasePool
 from kaiser_common.outside import Unreadable
 from kaiser_common.pull import Delivery
@@ -29,14 +31,18 @@ _RECEIPT = "sent"
 
 
 class MessageStore:
-    """Stores what the durable consumer factory-store delivers."""
+    """Stores what the durable consumer factory-store delivers.
+
+    The journal is moved by a batch or by the clock, one at a time: each decides on what the other has committed.
+    """
 
     def __init__(self, pool: DatabasePool, journal: Journal) -> None:
         self._pool = pool
         self._journal = journal
         self._pasts: dict[str, Past] = {}
-        self.heard_to: int | None = None
-        """Receive time (ms) up to which messages were stored; None: all that there are were."""
+        self._turn = asyncio.Lock()
+        self._heard_to: int | None = None
+        """Receive time (ms) of the newest message of this environment that was stored; None: none was yet."""
 
     async def on_messages(self, batch: Sequence[Delivery]) -> Unreadable:
         """Store a batch; what of it cannot be read."""
@@ -55,25 +61,30 @@ class MessageStore:
             else:
                 receipts.append(found)
         settling = [each for each in messages.get(env, ()) if each.epoch == self._journal.environment.epoch]
-        moved = self._journal.settled(settling, receipts, None)
-        try:
-            rows = await self._store(messages, moved)
-        except BaseException:
-            self._pasts.clear()
-            raise
-        await self._journal.commit(moved)
-        self.heard_to = None if batch[-1].pending == 0 else max((each.ts for each in settling), default=None)
+        async with self._turn:
+            moved = self._journal.settled(settling, receipts, None)
+            try:
+                rows = await self._store(messages, moved)
+            except BaseException:
+                self._pasts.clear()
+                raise
+            await self._journal.commit(moved)
+            self._heard_to = max((each.ts for each in settling), default=self._heard_to)
         for each in rows:
             _count(each)
         return unreadable
 
-    async def expire(self) -> None:
-        """End what had its time, by the clock; while messages wait to be stored, by the time of the last one."""
-        moved = self._journal.settled([], [], now_ms() if self.heard_to is None else self.heard_to)
-        if moved:
-            async with self._pool.connection() as connection:
-                await commands.move(connection, moved)
-            await self._journal.commit(moved)
+    async def expire(self, position: Callable[[], Awaitable[Position | None]]) -> None:
+        """End what had its time, by the clock. While messages wait on FACTORY, of which one may say otherwise, by the
+        time of the newest that was stored. position: how far the durable consumer is."""
+        async with self._turn:
+            moved = self._journal.settled([], [], now_ms())
+            if moved and not _is_at_the_end(await position()):
+                moved = [] if self._heard_to is None else self._journal.settled([], [], self._heard_to)
+            if moved:
+                async with self._pool.connection() as connection:
+                    await commands.move(connection, moved)
+                await self._journal.commit(moved)
 
     async def _store(self, messages: dict[str, list[FactoryMessage]], moved: Sequence[commands.Command]) -> list[Rows]:
         rows: list[Rows] = []
@@ -86,6 +97,11 @@ class MessageStore:
                 rows.append(found)
             await commands.move(connection, moved)
         return rows
+
+
+def _is_at_the_end(position: Position | None) -> bool:
+    """Whether every message on the stream is stored and acknowledged; no answer says nothing."""
+    return position is not None and position.pending == 0 and position.unacknowledged == 0
 
 
 def read(delivery: Delivery) -> FactoryMessage | tuple[str, FactoryReceipt]:

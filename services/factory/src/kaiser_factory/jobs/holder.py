@@ -137,7 +137,7 @@ class Work:
             Consumer(self._bus, FACTORY_STORE, max_messages=_BATCH).open() as consumer,
             asyncio.TaskGroup() as tasks,
         ):
-            tasks.create_task(self._expire(), name="expire")
+            tasks.create_task(self._expire(consumer), name="expire")
             await take(consumer, self._storing.on_messages, letters, hold=True)
 
     async def _load(self) -> None:
@@ -152,11 +152,11 @@ class Work:
             else:
                 return
 
-    async def _expire(self) -> None:
+    async def _expire(self, consumer: Consumer) -> None:
         while True:
             await asyncio.sleep(_EXPIRE_EVERY_S)
             try:
-                await self._storing.expire()
+                await self._storing.expire(consumer.position)
             except UNAVAILABLE as error:
                 log.warning("journal_postponed", error=str(error).splitlines()[0])
                 await asyncio.sleep(_RETRY_S)

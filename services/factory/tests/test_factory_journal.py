@@ -1,0 +1,124 @@
+"""The journal at work on a real database and bus: what messages, time and a new start do to open commands."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import psycopg
+import pytest
+from kaiser_common.bus import connect
+from kaiser_common.consumer import Position
+from kaiser_common.database import open_pool
+from kaiser_common.pull import Delivery
+from kaiser_common.schemas.factory import FactoryEnvironment
+from kaiser_common.settings import CommonSettings
+from kaiser_factory.consumers.journal import Journal, now_ms
+from kaiser_factory.consumers.messages import MessageStore
+from kaiser_factory.store import commands
+from kaiser_factory.store.commands import Command
+from kaiser_factory_dialect import journal as entries
+from kaiser_factory_dialect import wire
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.commands import FactoryCommand
+from kaiser_factory_dialect.messages import ActionState, MachineState
+from pydantic import SecretStr
+
+ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
+TEN_MINUTES_MS = 600_000
+THE_END = Position(pending=0, unacknowledged=0, delivered=9, acknowledged=9)
+BEHIND = replace(THE_END, pending=1)
+
+
+def pick(queued_at: int) -> Command:
+    """A command that a module accepted; it has 60 s to finish it."""
+    command = FactoryCommand(
+        what="module.order", serial="S1", order_id="o", order_update_id=1, action_id="a", action_ids=("a",),
+        command="PICK",
+    )  # fmt: skip
+    entry = entries.sent(entries.queue(command, queued_at), queued_at)
+    return made("pick", command, entries.settle(entry, state("RUNNING", queued_at)))
+
+
+def made(name: str, command: FactoryCommand, entry: entries.JournalEntry) -> Command:
+    return Command(
+        command_id=name, env="live", epoch=3, request_key=name, step=0, user="someone", request={"do": "command"},
+        topic="module/v1/ff/S1/order", payload=b"{}", command=command, queued_at=entry.queued_at, entry=entry,
+    )  # fmt: skip
+
+
+def state(word: str, ts: int) -> MachineState:
+    action = ActionState("a", "PICK", word)  # type: ignore[arg-type]
+    topic = "module/v1/ff/S1/state"
+    kind = FactoryKind.MODULE_STATE
+    return MachineState(kind=kind, topic=topic, ts=ts, epoch=3, serial="S1", source="device", action=action)
+
+
+def delivered(message: MachineState) -> Delivery:
+    return Delivery("factory.live.module.state.S1", "", wire.encode(message), None)
+
+
+async def position(found: Position | None) -> Position | None:
+    return found
+
+
+@pytest.fixture
+def stored(database: str):
+    """`stored(command_id)`: state and version of its row."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE factory.commands, factory.transitions, factory.steps")
+        yield lambda command_id: connection.execute(
+            "SELECT state, xmin::text FROM factory.commands WHERE command_id = %s", (command_id,)
+        ).fetchone()
+
+
+@asynccontextmanager
+async def at_work(settings: CommonSettings, database: str, *open_ones: Command) -> AsyncIterator[MessageStore]:
+    """The store with a journal that has taken these commands up."""
+    with_database = settings.model_copy(update={"database_url": SecretStr(database)})
+    async with connect(settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        journal = Journal(bus, ENVIRONMENT)
+        async with pool.connection() as connection:
+            await commands.insert(connection, open_ones)
+            await journal.load(connection)
+        yield MessageStore(pool, journal)
+
+
+@pytest.mark.parametrize("unsaid", [BEHIND, replace(THE_END, unacknowledged=1), None])
+async def test_the_clock_ends_nothing_while_a_message_that_may_have_ended_it_waits(
+    bus_settings: CommonSettings, database: str, stored, unsaid: Position | None
+) -> None:
+    began = now_ms() - TEN_MINUTES_MS
+    async with at_work(bus_settings, database, pick(began)) as store:
+        await store.expire(lambda: position(unsaid))  # nothing was stored yet since the start
+        assert stored("pick")[0] == "accepted"
+        await store.on_messages([delivered(state("FINISHED", began + 5000))])
+        assert stored("pick")[0] == "finished"
+        await store.expire(lambda: position(THE_END))
+        assert stored("pick")[0] == "finished"
+
+
+async def test_while_messages_wait_time_goes_as_far_as_they_were_stored(
+    bus_settings: CommonSettings, database: str, stored
+) -> None:
+    began = now_ms() - TEN_MINUTES_MS
+    async with at_work(bus_settings, database, pick(began)) as store:
+        for after_ms, expected in ((59_000, "accepted"), (61_000, "timed_out")):
+            await store.on_messages([delivered(state("RUNNING", began + after_ms))])
+            await store.expire(lambda: position(BEHIND))
+            assert stored("pick")[0] == expected
+
+
+async def test_time_and_a_message_do_not_decide_on_the_same_command_at_once(
+    bus_settings: CommonSettings, database: str, stored, until
+) -> None:
+    began = now_ms() - TEN_MINUTES_MS
+    async with at_work(bus_settings, database, pick(began)) as store:
+        with psycopg.connect(database) as another:
+            another.execute("SELECT FROM factory.commands FOR UPDATE")  # the batch waits at its last statement
+            storing = asyncio.create_task(store.on_messages([delivered(state("FINISHED", began + 5000))]))
+            await until(lambda: another.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0])
+            expiring = asyncio.create_task(store.expire(lambda: position(THE_END)))
+            await asyncio.wait([expiring], timeout=0.5)
+        await asyncio.gather(storing, expiring)
+        assert stored("pick")[0] == "finished"
