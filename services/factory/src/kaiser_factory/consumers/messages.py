@@ -63,11 +63,7 @@ class MessageStore:
         settling = [each for each in messages.get(env, ()) if each.epoch == self._journal.environment.epoch]
         async with self._turn:
             moved = self._journal.settled(settling, receipts, None)
-            try:
-                rows = await self._store(messages, moved)
-            except BaseException:
-                self._pasts.clear()
-                raise
+            rows = await self._store(messages, moved)
             await self._journal.commit(moved)
             self._heard_to = max((each.ts for each in settling), default=self._heard_to)
         for each in rows:
@@ -87,15 +83,18 @@ class MessageStore:
                 await self._journal.commit(moved)
 
     async def _store(self, messages: dict[str, list[FactoryMessage]], moved: Sequence[commands.Command]) -> list[Rows]:
+        """Store a batch. What is noted of earlier messages is kept after the commit alone."""
         rows: list[Rows] = []
+        pasts, self._pasts = self._pasts, {}
         async with self._pool.connection() as connection:
             for env, of_env in messages.items():
-                if env not in self._pasts:
-                    self._pasts[env] = await past.load(connection, env)
-                found = rows_of(env, of_env, self._pasts[env])
-                await writing.write(connection, found, self._pasts[env])
+                if env not in pasts:
+                    pasts[env] = await past.load(connection, env)
+                found = rows_of(env, of_env, pasts[env])
+                await writing.write(connection, found, pasts[env])
                 rows.append(found)
             await commands.move(connection, moved)
+        self._pasts = pasts
         return rows
 
 
