@@ -40,6 +40,12 @@ def pick(queued_at: int) -> Command:
     return made("pick", command, entries.settle(entry, state("RUNNING", queued_at)))
 
 
+def lamp(queued_at: int) -> Command:
+    """A command of which nothing answers: "sent" is its end."""
+    command = FactoryCommand(what="module.instant", serial="S1", name="setStatusLED")
+    return made("lamp", command, entries.sent(entries.queue(command, queued_at), queued_at))
+
+
 def made(name: str, command: FactoryCommand, entry: entries.JournalEntry) -> Command:
     return Command(
         command_id=name, env="live", epoch=3, request_key=name, step=0, user="someone", request={"do": "command"},
@@ -122,3 +128,15 @@ async def test_time_and_a_message_do_not_decide_on_the_same_command_at_once(
             await asyncio.wait([expiring], timeout=0.5)
         await asyncio.gather(storing, expiring)
         assert stored("pick")[0] == "finished"
+
+
+async def test_a_command_that_ended_when_it_was_sent_is_not_taken_up_again(
+    bus_settings: CommonSettings, database: str, stored
+) -> None:
+    of_before = [replace(each(now_ms()), epoch=2) for each in (lamp, pick)]
+    async with at_work(bus_settings, database, *of_before):
+        assert stored("pick")[0] == "abandoned"
+        ended = stored("lamp")
+    async with at_work(bus_settings, database):
+        assert stored("lamp") == ended
+    assert ended[0] == "sent"

@@ -50,11 +50,14 @@ class Journal:
         self._waiting: dict[str, list[Command]] = {}
 
     async def load(self, connection: Connection) -> None:
-        """Take up what is open. What belongs to another environment or epoch is abandoned."""
+        """Take up what is open. What belongs to another environment or epoch is abandoned. A command of which nothing
+        answers has ended with "sent", and stays as it is."""
         self._open, self._late, self._waiting = {}, {}, {}
         left: list[Command] = []
         now = now_ms()
         for command in await store.open_ones(connection):
+            if command.entry is not None and not is_open(command.entry):
+                continue
             if (command.env, command.epoch) != (self.environment.env, self.environment.epoch):
                 left.append(_abandoned(command, now))
             elif command.entry is None:

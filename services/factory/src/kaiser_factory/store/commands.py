@@ -139,7 +139,8 @@ async def move(connection: Connection, commands: Sequence[Command]) -> None:
 
 
 async def open_ones(connection: Connection) -> list[Command]:
-    """Every command whose end is yet to come, and steps that wait, of all environments; oldest first."""
+    """Commands whose end may be yet to come, and steps that wait, of all environments; oldest first. "sent" is the end
+    of some."""
     cursor = await connection.execute(
         f"SELECT {_COLUMNS} FROM factory.commands"
         " WHERE state IN ('waiting', 'queued', 'sent', 'unconfirmed', 'accepted') ORDER BY queued_at, step"
