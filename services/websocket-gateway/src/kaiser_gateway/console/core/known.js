@@ -1,6 +1,7 @@
 /** Whether what is shown is known now; pure. */
 
 const MISSED = 3; // intervals without a reading after which a sensor is silent, as the sensor service counts
+const HEARD_WITHIN_MS = 90_000; // a device is heard by its heartbeats, every 60 s; its readings may be that much newer
 
 /**
  * {state: "known"|"silent"|"offline", until}: of a reading as it is listed or came in an event; `until` (ms) is when its
@@ -10,11 +11,13 @@ export function knowledgeOf(reading, offline, nowMs) {
   const offlineAt = offline.get(reading.esp_id) ?? null;
   const receivedAt = Math.min(reading.received_at ?? reading.ts, nowMs);
   if (reading.state === "offline" && offlineAt !== ONLINE) return { state: "offline", until: reading.known_until };
-  if (offlineAt !== null && offlineAt !== ONLINE && receivedAt <= offlineAt) return { state: "offline", until: offlineAt };
+  const silentAt = receivedAt + MISSED * (reading.interval_s ?? Infinity) * 1000;
+  if (offlineAt !== null && offlineAt !== ONLINE && receivedAt <= offlineAt + HEARD_WITHIN_MS) {
+    return { state: "offline", until: Math.min(silentAt, Math.max(receivedAt, offlineAt)) };
+  }
   if (reading.state === "silent" || reading.quality === "stale") {
     return { state: "silent", until: reading.known_until ?? receivedAt };
   }
-  const silentAt = receivedAt + MISSED * (reading.interval_s ?? Infinity) * 1000;
   return silentAt < nowMs ? { state: "silent", until: silentAt } : { state: "known", until: null };
 }
 

@@ -1,6 +1,6 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
-import { actuatorAfter, knowledgeOf } from "./known.js";
+import { actuatorAfter, knowledgeOf, withOffline } from "./known.js";
 
 const BAD = new Set(["bad", "error"]);
 const NOBODY = new Map();
@@ -53,7 +53,8 @@ function sensorAfter(sensor, reading, health) {
     after = { ...after, ts, received_at: receivedAt, value, raw, unit: unit ?? after.unit, quality, state: "known", known_until: null };
   }
   if (health?.data.status === "offline") {
-    return { ...after, state: "offline", known_until: health.data.last_seen ?? health.data.ts };
+    const { state, until } = knowledgeOf(after, withOffline(NOBODY, [health]), health.data.ts);
+    return { ...after, state, known_until: until };
   }
   return health && after.state === "offline" ? { ...after, state: "known", known_until: null } : after;
 }
