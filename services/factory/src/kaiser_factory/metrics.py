@@ -14,9 +14,3 @@ EVENT_SECONDS = Histogram(
 )
 COMMAND_ENDS = Counter("kaiser_factory_command_ends_total", "Commands that came to an end, by their state.", ["state"])
 STORED = Counter("kaiser_factory_stored_total", "Rows that were written, by table.", ["table"])
-LEAD_SECONDS = Histogram(
-    "kaiser_factory_lead_seconds",
-    "Time from the start of an order to its end, of orders that were finished.",
-    ["type"],
-    buckets=(60, 120, 180, 240, 300, 420, 600, 900, 1800),
-)
