@@ -96,12 +96,6 @@ class Journal:
                 moved.append(before.moved(entry))
         return moved + self._following(moved)
 
-    def abandoned(self) -> list[Command]:
-        """Every command that is open, abandoned now."""
-        now = now_ms()
-        steps = (step for steps in self._waiting.values() for step in steps)
-        return [_abandoned(each, now) for each in (*self._open.values(), *steps)]
-
     def _following(self, moved: Sequence[Command]) -> list[Command]:
         """The steps of sequences that go now, and those that never will."""
         now = now_ms()

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
 from kaiser_common.schemas.factory import (
     FactoryAction,
     FactoryBay,
@@ -212,8 +211,3 @@ def order_of(found: OrderRow, factory: Factory, environment: FactoryEnvironment,
         if fields[name] is not None and skew is not None:
             fields[name] += skew
     return FactoryOrder(env=environment.env, corrected=skew is not None, ts=now, **fields)
-
-
-def to_builtins(value: object) -> object:
-    """A struct of the dialect as plain JSON."""
-    return msgspec.to_builtins(value)

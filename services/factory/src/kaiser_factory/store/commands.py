@@ -148,14 +148,6 @@ async def open_ones(connection: Connection) -> list[Command]:
     return [_command(row) for row in await cursor.fetchall()]
 
 
-async def of_sequence(connection: Connection, sequence_id: str) -> list[Command]:
-    """The steps of a sequence in their order."""
-    cursor = await connection.execute(
-        f"SELECT {_COLUMNS} FROM factory.commands WHERE sequence_id = %s ORDER BY step", (sequence_id,)
-    )
-    return [_command(row) for row in await cursor.fetchall()]
-
-
 async def read(connection: Connection, command_id: str) -> Command | None:
     """One command."""
     cursor = await connection.execute(f"SELECT {_COLUMNS} FROM factory.commands WHERE command_id = %s", (command_id,))
