@@ -62,9 +62,9 @@ RARE |= {
     (user.user, right): right.replace("*", "x").replace(">", "x")
     for user in grants()
     for right in (*user.publish, *user.subscribe)
-    if user.user == "factory" or right.startswith("rpc.factory.") or right == "_INBOX.factory.>"
+    if user.user == "factory" or right.startswith(("rpc.factory.", "rpc.ingest-factory.", "_INBOX.factory."))
 }
-"""And the rights of the service factory, which runs only where there is one."""
+"""And the rights of the service factory, and of an ingest of the factory alone, which run only where there is one."""
 ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "factory/environment", None),
     ("GET", "esp/devices", None),

@@ -61,6 +61,48 @@ async def test_a_service_that_is_down_is_504_with_5403_and_the_rest_goes_on(gate
         assert (await http.get("/healthz")).status_code == 200
 
 
+async def test_a_site_without_a_factory_says_so_and_how_to_turn_it_on(gateway):
+    async with gateway.http() as http:
+        for path in ("modules", "orders", "commands"):
+            answer = await http.get(f"/api/v1/factory/{path}")
+            assert (answer.status_code, answer.json()["code"]) == (503, 5402)
+            assert "KAISER_MQTT_DIALECTS" in answer.json()["detail"]
+
+
+async def test_the_environment_is_that_of_the_ingest_which_speaks_the_factorys_dialect(gateway, module_bus):
+    client = await nats.connect(module_bus)
+    asked = []
+    environment = {"env": "live", "kind": "live", "epoch": 3, "broker": "mqtt://x:1883", "since": 1}
+
+    async def answer(message) -> None:
+        asked.append(message.subject)
+        if message.subject == "rpc.ingest.environment":
+            problem = {"status": 404, "code": 5407, "detail": "the factory's dialect is off"}
+            await client.publish(message.reply, json.dumps(problem).encode(), headers={"Kaiser-Problem": "1"})
+        elif message.subject.endswith("environment"):
+            status = {"connected_since": 1, "client_id": "x", "session_present": True, "profiles": ["live"]}
+            await message.respond(json.dumps(environment | status).encode())
+        else:
+            await message.respond(b'{"active":"live","profiles":["live"]}')
+
+    devices = await client.subscribe("rpc.ingest.*", cb=answer)
+    await client.flush()
+    async with gateway.http() as http:
+        # The factory's ingest is away: the devices' ingest is not switched in its place.
+        answered = await http.post("/api/v1/factory/environment", json={"profile": "live"})
+        assert answered.status_code == 404
+        assert asked == ["rpc.ingest.environment"]
+        asked.clear()
+        own = await client.subscribe("rpc.ingest-factory.*", cb=answer)
+        await client.flush()
+        answered = await http.post("/api/v1/factory/environment", json={"profile": "live"})
+        assert (answered.status_code, answered.json()["epoch"]) == (200, 3)
+        assert asked == [f"rpc.ingest-factory.{one}" for one in ("switch_profile", "environment")]
+    for subscription in (devices, own):
+        await subscription.unsubscribe()
+    await client.close()
+
+
 async def test_an_answer_of_the_owner_is_passed_on_and_knows_the_caller(gateway, module_bus):
     client = await nats.connect(module_bus)
     asked = []

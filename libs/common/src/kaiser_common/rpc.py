@@ -76,6 +76,14 @@ class RpcError(Exception):
         self.problem = Problem(status=status, code=int(code), detail=detail, field=field)
 
 
+class NotRunning(RpcError):
+    """No process answers for a service (504, 5403)."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(504, _TIMEOUT, f"service {service} is not running")
+        self.service = service
+
+
 class CallerMissing(RpcError):
     """A request names no caller (403, 5408): an owner acts on nobody's behalf."""
 
@@ -103,8 +111,9 @@ async def call(
     caller: Caller,
     timeout_s: float = 5.0,
 ) -> AnswerT:
-    """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s` and (502, 5407)
-    when the answer is no `answer`, as of another version."""
+    """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s`, of which
+    NotRunning where no process is there to answer, and (502, 5407) when the answer is no `answer`, as of another
+    version."""
     deadline_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
     headers = {_CALLER: caller.model_dump_json(), _DEADLINE: str(deadline_ms)}
     try:
@@ -114,7 +123,7 @@ async def call(
     except MaxPayloadError as error:
         raise RpcError(413, _OUT_OF_RANGE, f"the request to {service} is larger than the bus carries") from error
     except NoRespondersError as error:
-        raise RpcError(504, _TIMEOUT, f"service {service} is not running") from error
+        raise NotRunning(service) from error
     except (NatsError, TimeoutError, OSError) as error:
         raise RpcError(504, _TIMEOUT, f"service {service} did not answer within {timeout_s:g} s") from error
     if reply.headers and _PROBLEM in reply.headers:

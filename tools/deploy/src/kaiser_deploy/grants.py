@@ -41,6 +41,8 @@ from kaiser_common.subjects import (
 )
 
 GATEWAY = "websocket-gateway"
+OWN_INGEST = "ingest-factory"
+"""The requests that an ingest answers which speaks the factory's dialect alone; its user is that of every ingest."""
 MIGRATE = "migrate"
 DOCTOR = "doctor"
 SETUP, OF_SENSORS, OF_MOCKS, STOPS = (f"mqtt.out.*.*.{kind}" for kind in ("setup", "sensor", "mock", "stop"))
@@ -64,6 +66,7 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "simulator": {"health": ("delete_mock", "register_mock")},
         GATEWAY: {
             "ingest": ("environment", "mqtt_profiles", "rejected_list", "rejected_replay", "switch_profile"),
+            OWN_INGEST: ("environment", "switch_profile"),
             "factory": (
                 "command",
                 "commands",
@@ -178,6 +181,7 @@ def grants() -> tuple[Grants, ...]:
             (f"{_API}.STREAM.INFO.{stream.name}" for stream in STREAMS),
             reads(REJECTED),
             [f"{_API}.STREAM.MSG.GET.{REJECTED.name}", f"{_API}.DIRECT.GET.{SENSORS.name}"],
+            also=(OWN_INGEST,),
         ),
         _service(
             "sensor",
@@ -314,13 +318,14 @@ def keeps_key(bucket: Bucket, keys: str) -> Iterable[str]:
     )
 
 
-def _service(name: str, *publish: Iterable[str]) -> Grants:
-    """A service: what its work publishes, beside what every service may: be asked, answer, ask whom it calls."""
+def _service(name: str, *publish: Iterable[str], also: tuple[str, ...] = ()) -> Grants:
+    """A service: what its work publishes, beside what every service may: be asked, answer, ask whom it calls. also:
+    further names under which it is asked."""
     callers = [caller for caller, called in CALLS.items() if name in called]
     answers = [inbox(caller) for caller in sorted({GATEWAY, DOCTOR, *callers})]
     asks = [rpc_subject(service, method) for service, methods in CALLS.get(name, {}).items() for method in methods]
     # A queue group's name in the grant: replicas share the requests, nobody listens in.
-    served = [f"rpc.{name}.* {name}"] if callers else []
+    served = [f"rpc.{one}.* {one}" for one in (name, *also)] if callers else []
     # Its own inbox, for the round trip that tells whether the server answers.
     published = (*(subject for part in publish for subject in part), *asks, *answers, inbox(name))
     return Grants(name, published, (inbox(name), STATUS_SUBJECT, *served))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query
 from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
+from kaiser_common.rpc import Caller, call
 from kaiser_common.schemas.api.factory import (
     SERIAL,
     CommandsPage,
@@ -15,14 +15,12 @@ from kaiser_common.schemas.api.factory import (
     SteerPlan,
     SteerRequest,
 )
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.schemas.api.system import SwitchProfile
 from kaiser_common.schemas.factory import FactoryCommandEntry
 
 from kaiser_gateway.api.actuators import IdempotencyKey
+from kaiser_gateway.api.factory_environment import environment_of, switch_to
 from kaiser_gateway.http.auth import Guard
-
-_SWITCH_TIMEOUT_S = 75.0
-"""A switch waits 30 s for the new broker, and 30 s for the old one where that does not come up."""
 
 CommandPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["9f1b2c3d4e5f60718293a4b5c6d7e8f9"])]
 Steering = Annotated[
@@ -76,12 +74,11 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     @routes.get("/environment")
     async def environment(caller: Caller = viewer) -> EnvironmentStatus:
         """The environment in force and the connection to its broker."""
-        return await call(bus, "ingest", "environment", Nothing(), EnvironmentStatus, caller=caller)
+        return await environment_of(bus, caller)
 
     @routes.post("/environment")
     async def switch(body: SwitchProfile, caller: Caller = admin) -> EnvironmentStatus:
         """Move to another environment; 502 where its broker does not come up: the one before is in force again."""
-        await call(bus, "ingest", "switch_profile", body, MqttProfiles, caller=caller, timeout_s=_SWITCH_TIMEOUT_S)
-        return await call(bus, "ingest", "environment", Nothing(), EnvironmentStatus, caller=caller)
+        return await switch_to(bus, body, caller)
 
     return routes

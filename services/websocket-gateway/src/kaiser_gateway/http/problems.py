@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kaiser_common.database import UNAVAILABLE
 from kaiser_common.errors import Code
-from kaiser_common.rpc import RpcError, reason_of
+from kaiser_common.rpc import NotRunning, RpcError, reason_of
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -69,12 +69,21 @@ def problem(
     )
 
 
+_OPTIONAL = {
+    "factory": "no service factory is running. A site without a factory has none; to turn it on, set "
+    'KAISER_MQTT_DIALECTS to ["esp", "factory"] and start the service factory (docs/factory.md)'
+}
+"""Of a service that a site need not have: what to say while none is running."""
+
+
 def install(app: FastAPI) -> None:
     """Have every error of the app answered as a problem."""
 
     async def of_owner(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RpcError)
         refused = error.problem
+        if isinstance(error, NotRunning) and error.service in _OPTIONAL:
+            return problem(request, 503, Code.DEPENDENCY_MISSING, _OPTIONAL[error.service])
         return problem(request, refused.status, refused.code, refused.detail, field=refused.field)
 
     async def of_request(request: Request, error: Exception) -> JSONResponse:

@@ -1,1 +1,0 @@
-"""Answers requests, one file a resource."""

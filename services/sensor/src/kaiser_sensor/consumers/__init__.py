@@ -1,1 +1,0 @@
-"""Takes messages of the bus, one file a consumer."""

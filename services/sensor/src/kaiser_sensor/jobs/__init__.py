@@ -1,1 +1,0 @@
-"""What time starts, one file a job."""

@@ -1,1 +1,0 @@
-"""The SQL of the sensor service and its KV buckets, functions of a connection."""
