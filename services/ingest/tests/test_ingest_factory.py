@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kaiser_common.bus import connect
+from kaiser_common.rpc import Caller, call
+from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
 from kaiser_common.schemas.factory import FactoryOutbox
 from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.subjects import topic_of
@@ -15,6 +18,7 @@ from kaiser_factory_dialect.subjects import topic_of
 GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())
 VECTORS = [each for each in GOLDEN["messages"] if not each["retain"]]
 ORDER = "module/v1/ff/SVR3QA2098/order"
+ADMIN = Caller(user="ada", role="admin")
 
 
 def payload_of(vector: dict[str, Any]) -> bytes:
@@ -262,4 +266,59 @@ async def test_a_command_waits_for_the_broker_and_is_not_sent_late(
         await client.jetstream().publish(lane, outgoing("fresh"))
     await until(lambda: b"fresh" in [payload for _, payload in module.heard])
     assert b"late" not in [payload for _, payload in module.heard]
+    await module.close()
+
+
+MOCK_PROFILE = '{"mock": {"host": "127.0.0.1", "port": %d}}'
+
+
+async def test_what_waited_while_ingest_was_away_is_published_once_it_is_connected(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    module = await world.device()
+    await module.subscribe("#")
+    async with world.client() as client:
+        await client.jetstream().publish("mqtt.factory.mock.SVR3QA2098", outgoing("early", env="mock"))
+        ingest = world.ingest(
+            KAISER_MQTT_DIALECTS='["factory"]',
+            KAISER_MQTT_PROFILES=MOCK_PROFILE % world.broker.port,
+            KAISER_MQTT_PROFILE="mock",
+        )
+        await until(ingest.ready)
+
+        async def outbox_is_empty() -> bool:
+            return (await client.jetstream().stream_info("OUTBOX")).state.messages == 0
+
+        await until(outbox_is_empty)
+    await until(lambda: [payload for topic, payload in module.heard if topic == ORDER] == [b"early"], 10.0)
+    await module.close()
+
+
+async def test_what_waits_for_one_broker_does_not_go_to_the_one_that_is_switched_to(
+    world: Any, free_port: Callable[[], int], until: Callable[..., Any]
+) -> None:
+    module = await world.device()
+    await module.subscribe("#")
+    ingest = world.ingest(
+        KAISER_MQTT_DIALECTS='["factory"]',
+        KAISER_MQTT_PROFILES=MOCK_PROFILE % free_port(),
+        KAISER_MQTT_PROFILE="mock",
+    )
+    await until(lambda: "mqtt_unreachable" in ingest.log())
+    async with world.client() as client:
+        await client.jetstream().publish("mqtt.factory.mock.SVR3QA2098", outgoing("for-the-mock", env="mock"))
+
+        async def is_held() -> bool:
+            return (await client.jetstream().consumer_info("OUTBOX", "ingest-factory")).num_ack_pending == 1
+
+        await until(is_held)
+        request = SwitchProfile(profile="live")
+        async with connect(world.bus, "test") as bus:
+            await call(bus, "ingest-factory", "switch_profile", request, MqttProfiles, caller=ADMIN, timeout_s=60.0)
+
+        async def is_rejected() -> bool:
+            return [body["topic"] for _, body in await world.stored("REJECTED")] == [ORDER]
+
+        await until(is_rejected)
+    assert [payload for topic, payload in module.heard if topic == ORDER] == []
     await module.close()

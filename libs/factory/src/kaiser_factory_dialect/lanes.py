@@ -54,8 +54,8 @@ def breach(message: Outgoing, gate: Gate, now: int, interfaces: Iterable[str] = 
         return "a command is never retained"
     match message.lane:
         case "command":
-            if now - message.queued_at > SEND_WITHIN_MS:
-                return f"it is {now - message.queued_at} ms old: a command is sent within {SEND_WITHIN_MS} ms"
+            if (late := too_late(message.queued_at, now)) is not None:
+                return late
             if gate.kind == "replay" and not gate.armed:
                 return "commands stay out of a replay that is not armed"
             return (
@@ -69,6 +69,12 @@ def breach(message: Outgoing, gate: Gate, now: int, interfaces: Iterable[str] = 
             return None if topic is not None else "the catalogue has no such topic"
         case "replay":
             return None if gate.kind == "replay" else "replays run in an environment of kind replay only"
+
+
+def too_late(queued_at: int, now: int) -> str | None:
+    """Why a command must not be sent any more, None: its time is not out. Times in ms."""
+    age = now - queued_at
+    return f"it is {age} ms old: a command is sent within {SEND_WITHIN_MS} ms" if age > SEND_WITHIN_MS else None
 
 
 def _topic_fault(topic: str) -> str | None:

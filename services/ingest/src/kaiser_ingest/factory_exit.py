@@ -24,7 +24,7 @@ from kaiser_common.schemas.factory import FactoryEnvironment, FactoryOutbox, Fac
 from kaiser_common.service import Service
 from kaiser_common.subjects import INGEST_FACTORY
 from kaiser_factory_dialect.commands import SEND_WITHIN_MS
-from kaiser_factory_dialect.lanes import Gate, Lane, Outgoing, breach
+from kaiser_factory_dialect.lanes import Gate, Lane, Outgoing, breach, too_late
 from kaiser_factory_dialect.subjects import receipt_subject
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
@@ -170,13 +170,18 @@ class FactoryExit:
         await self._say(ready, "sent")
 
     async def _connection_in_time(self, consumer: Consumer, ready: _Ready) -> MqttConnection | None:
-        """A connection whose broker answers, for a command that may be written now. None: it may not, or we stop."""
+        """A connection whose broker answers, for a command that may be written now. None: it may not, or we stop.
+
+        Without a connection it is not known which environment comes next: until then only its age counts.
+        """
         while not self._stopping.is_set():
             end_if_cancelled()
-            if (why := self._why_not(ready, _now_ms())) is not None:
+            connection = await self._session.connection(_LOOK_EVERY_S)
+            now_ms = _now_ms()
+            why = too_late(ready.message.queued_at, now_ms) if connection is None else self._why_not(ready, now_ms)
+            if why is not None:
                 await self._refuse(consumer, ready, why)
                 return None
-            connection = await self._session.connection(_LOOK_EVERY_S)
             if connection is not None and await _answers(connection):
                 return connection
         await consumer.nak([ready.delivery], delay_s=0.1)
@@ -194,7 +199,13 @@ class FactoryExit:
         return await self._say(ready, "unconfirmed")
 
     async def _publish(self, consumer: Consumer, together: Sequence[_Ready]) -> int:
-        """Publish messages of one lane in order; how many of them are done with."""
+        """Publish messages of one lane in order; how many of them are done with.
+
+        From the connection on nothing is waited for until all are written: they are judged in its environment.
+        """
+        connection = await self._session.connection(_LOOK_EVERY_S)
+        if connection is None:
+            return 0
         allowed: list[_Ready] = []
         for ready in together:
             if (why := self._why_not(ready, _now_ms())) is not None:
@@ -203,9 +214,6 @@ class FactoryExit:
                 await self._refuse(consumer, ready, why)
                 return 1
             allowed.append(ready)
-        connection = await self._session.connection(_LOOK_EVERY_S)
-        if connection is None:
-            return 0
         futures: list[asyncio.Future[int]] = []
         try:
             for ready in allowed:
