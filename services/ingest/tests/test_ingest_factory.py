@@ -322,3 +322,25 @@ async def test_what_waits_for_one_broker_does_not_go_to_the_one_that_is_switched
         await until(is_rejected)
     assert [payload for topic, payload in module.heard if topic == ORDER] == []
     await module.close()
+
+
+async def test_a_message_that_the_broker_hangs_up_on_holds_nothing_else(world: Any, until: Callable[..., Any]) -> None:
+    module = await world.device()
+    await module.subscribe("#")
+    ingest = world.ingest(
+        KAISER_MQTT_DIALECTS='["factory"]',
+        KAISER_MQTT_PROFILES=MOCK_PROFILE % world.broker.port,
+        KAISER_MQTT_PROFILE="mock",
+    )
+    await until(ingest.ready)
+    lane = "mqtt.factory.mock.SVR3QA2098"
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        await jetstream.publish(lane, outgoing("poison", env="mock", topic="module/v1/ff/\x01/state"))
+        await jetstream.publish(lane, b"{")
+        await jetstream.publish(lane, outgoing("next", env="mock"))
+        await until(lambda: b"next" in [payload for _, payload in module.heard], 120.0)
+    rejected = [body for _, body in await world.stored("REJECTED") if "serial" not in body]
+    assert [(each["topic"], each["code"]) for each in rejected] == [("module/v1/ff/\x01/state", 5105), ("", 5103)]
+    assert ingest.log().count('"event": "factory_message_rejected"') == 2
+    await module.close()

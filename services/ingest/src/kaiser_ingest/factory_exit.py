@@ -45,6 +45,7 @@ _PUBACK_WITHIN_S = 10.0
 _RECEIPT_WITHIN_S = 2.0
 _ACK_WITHIN_S = 2.0
 _RETRY_S = 0.2
+_MAX_ATTEMPTS = 3
 _LANES = ("command", "mock", "replay")
 _TOKENS = 4
 ReceiptOutcome = Literal["sent", "unconfirmed", "expired", "refused"]
@@ -84,6 +85,7 @@ class FactoryExit:
         self._interfaces = interfaces
         self._stopping = asyncio.Event()
         self._consumer: Consumer | None = None
+        self._in_vain = (0, 0)  # a message (stream sequence) and how often it was written without an answer
 
     def stop(self) -> None:
         """Take nothing more; what was not sent goes back."""
@@ -233,9 +235,20 @@ class FactoryExit:
                 metrics.FACTORY_SENT.labels(ready.lane, "sent").inc()
                 await consumer.ack([ready.delivery])
             done += 1
+        if done == 0 and futures and self._is_hopeless(allowed[0].delivery):
+            text = f"no PUBACK in {_MAX_ATTEMPTS} attempts"
+            await self._reject(consumer, allowed[0].delivery, allowed[0].message.topic, Code.RETRY_EXHAUSTED, text)
+            return 1
         if done < len(allowed):
             await self._sleep(_RETRY_S)
         return done
+
+    def _is_hopeless(self, delivery: Delivery) -> bool:
+        """True at the third time in a row that it was written in vain: the broker hangs up on it."""
+        sequence, attempts = self._in_vain
+        attempts = attempts + 1 if sequence == delivery.stream_sequence else 1
+        self._in_vain = (delivery.stream_sequence, attempts)
+        return attempts >= _MAX_ATTEMPTS
 
     def _why_not(self, ready: _Ready, now_ms: int) -> str | None:
         """Why a message must not be written now."""

@@ -112,13 +112,27 @@ class MqttConnection:
         """Publish and wait for the PUBACK's reason code. Raises ConnectionLost, TimeoutError."""
         return await asyncio.wait_for(self.send(message), timeout_s)
 
-    def send(self, message: Publication) -> asyncio.Future[int]:
-        """Publish at QoS 1; the future gives the PUBACK's reason code or raises ConnectionLost."""
-        return self._open().send(message)
+    def send(self, message: Publication, places: asyncio.Semaphore | None = None) -> asyncio.Future[int]:
+        """Publish at QoS 1; the future gives the PUBACK's reason code or raises ConnectionLost, as this does.
+
+        A packet that the broker would hang up on is answered here, as a broker would. places: where `place` took one,
+        which is released with the answer.
+        """
+        try:
+            answer = self._open().send(message) if self._takes(message) else _too_large()
+        except ConnectionLost:
+            if places is not None:
+                places.release()
+            raise
+        if places is not None:
+            answer.add_done_callback(lambda _: places.release())
+        return answer
 
     async def place(self, timeout_s: float) -> asyncio.Semaphore:
-        """Wait for a place for an ordinary message in the window of what has no PUBACK yet; release it with the
-        PUBACK. Raises TimeoutError, ConnectionLost. Urgent messages take none: some places are theirs alone."""
+        """Wait for a place for an ordinary message in the window of what has no PUBACK yet, for `send`.
+
+        Raises TimeoutError, ConnectionLost. Urgent messages take none: some places are theirs alone.
+        """
         places = self._open().ordinary_places
         if places.locked():
             await asyncio.wait_for(places.acquire(), timeout_s)
@@ -130,7 +144,7 @@ class MqttConnection:
         """Whether the broker answers a ping that is sent now. Raises ConnectionLost where there is no connection."""
         return await self._open().answers(timeout_s)
 
-    def takes(self, message: Publication) -> bool:
+    def _takes(self, message: Publication) -> bool:
         """False if the broker has said that it hangs up on a packet so large."""
         most = self._open().broker_maximum_packet
         return most is None or len(message.topic.encode()) + len(message.payload) + _PUBLISH_OVERHEAD <= most
@@ -217,6 +231,12 @@ class MqttConnection:
         properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
         properties.WillDelayInterval = self._will_delay_s
         return properties
+
+
+def _too_large() -> asyncio.Future[int]:
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    answer.set_result(reason_codes.PACKET_TOO_LARGE)
+    return answer
 
 
 def _number(code: Any) -> int:

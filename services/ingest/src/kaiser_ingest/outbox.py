@@ -306,16 +306,11 @@ class Outbox:
 
     async def _send(self, connection: MqttConnection, each: _Waiting) -> "asyncio.Future[int]":
         """Publish, as soon as there is a place. Raises ConnectionLost, TimeoutError."""
-        if self._urgent:
-            return _send(connection, each)
-        places = await connection.place(PUBACK_TIMEOUT_S)
-        try:
-            acknowledged = _send(connection, each)
-        except ConnectionLost:
-            places.release()
-            raise
-        acknowledged.add_done_callback(lambda _: places.release())
-        return acknowledged
+        places = None if self._urgent else await connection.place(PUBACK_TIMEOUT_S)
+        message = each.message
+        expiry_s = expiry_of(message, time.time_ns() // 1_000_000)
+        publication = Publication(message.topic, each.allowed.payload.encode(), message.qos, message.retain, expiry_s)
+        return connection.send(publication, places)
 
     async def _without_hopeless(self, consumer: Consumer, left: list[_Waiting]) -> list[_Waiting]:
         """Reject the first one if it was sent in vain three times: the broker hangs up on it."""
@@ -368,18 +363,6 @@ class NewestByTopic:
         if len(self._sequences) > _TOPICS_REMEMBERED:
             del self._sequences[next(iter(self._sequences))]
         return message.only_newest and sequence < newest
-
-
-def _send(connection: MqttConnection, each: _Waiting) -> "asyncio.Future[int]":
-    """Publish; one that the broker would hang up on is answered here, as a broker would. Raises ConnectionLost."""
-    message = each.message
-    expiry_s = expiry_of(message, time.time_ns() // 1_000_000)
-    publication = Publication(message.topic, each.allowed.payload.encode(), message.qos, message.retain, expiry_s)
-    if connection.takes(publication):
-        return connection.send(publication)
-    refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    refused.set_result(reason_codes.PACKET_TOO_LARGE)
-    return refused
 
 
 def is_expired(message: OutboxMessage, now_ms: int) -> bool:
