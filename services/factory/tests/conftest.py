@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,27 @@ async def plant(
             plant.end()
             factory.kill()
             ingest.kill()
+
+
+@pytest.fixture
+def process(bus_settings: CommonSettings, database: str, tmp_path: Path) -> Iterator[Callable[[str], Process]]:
+    """Starts another service beside the factory."""
+    environment = {
+        "KAISER_NATS_URL": bus_settings.nats_address,
+        "KAISER_DATABASE_URL": database,
+        "KAISER_LOG_FORMAT": "json",
+        "KAISER_METRICS_PORT": "0",
+    }
+    started: list[Process] = []
+
+    def start(module: str) -> Process:
+        started.append(Process(module, environment, tmp_path / f"{module}.log"))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
 
 
 @pytest.fixture

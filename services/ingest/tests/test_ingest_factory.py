@@ -146,13 +146,18 @@ async def test_a_retained_command_is_not_read_and_a_retained_state_fills_in(
 async def test_devices_and_the_factory_share_a_broker(
     world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
 ) -> None:
-    await world.approve(["ESP_0001"])
+    await world.approve(["ESP_0001", "ESP_TXT_1"])
     ingest = world.ingest(KAISER_MQTT_DIALECTS='["esp", "factory"]', KAISER_OBSERVE='["#"]')
     await until(ingest.ready)
     device = await world.device()
     await device.publish(0, world.topic("ESP_0001", "sensor/34/data"), make_reading("ESP_0001", 1))
     await device.publish(1, "kaiser/another/esp/ESP_0001/sensor/34/data", make_reading("ESP_0001", 1))
-    await device.publish(2, "ccu/order/request", b'{"type": "RED", "timestamp": "2026-01-01T00:00:00Z"}')
+    climate = {"ts": "2026-01-01T00:00:00.000Z", "t": 23.4, "h": 41.5, "p": 1001.2, "iaq": 52, "aq": 3}
+    for number, (txt, sensor, values) in enumerate(
+        [("1", "bme680", climate), ("2", "bme680", climate), ("one", "ldr", {"br": 1}), ("1", "ldr", {"br": 61.5})], 2
+    ):
+        await device.publish(number, f"/j1/txt/{txt}/i/{sensor}", json.dumps(values).encode())
+    await device.publish(6, "ccu/order/request", b'{"type": "RED", "timestamp": "2026-01-01T00:00:00Z"}')
     await device.all_acknowledged()
     await device.close()
 
@@ -160,7 +165,21 @@ async def test_devices_and_the_factory_share_a_broker(
         return any("request" in each.subject for each in await read(world, "TOPICS", "topic.live.ccu.>"))
 
     await until(last_is_there)
-    assert len(await world.stored("SENSORS")) == 1
+    readings = [body for _, body in await world.stored("SENSORS")]
+    # Climate and brightness of a TXT are readings of a device of its own, once that is registered: TXT 2 is not.
+    assert [
+        (each["gpio"], each["sensor_type"], each["value"], each["unit"], each["raw_mode"])
+        for each in readings
+        if each["esp_id"] == "ESP_TXT_1"
+    ] == [
+        (1, "bme680_temp", 23.4, "°C", False),
+        (2, "bme680_humidity", 41.5, "%", False),
+        (3, "bme680_pressure", 1001.2, "hPa", False),
+        (4, "bme680_iaq", 52.0, "iaq", False),
+        (5, "ldr_brightness", 61.5, "%", False),
+    ]
+    assert {each["esp_id"] for each in readings} == {"ESP_0001", "ESP_TXT_1"}
+    assert all(each["ts"] == each["received_at"] for each in readings if each["esp_id"] == "ESP_TXT_1")
     assert await world.stored("REJECTED") == []
     topics = await read(world, "TOPICS", "topic.live.>")
     found = {topic_of(each.subject)[1]: each.headers["Kaiser-Verdict"] for each in topics}

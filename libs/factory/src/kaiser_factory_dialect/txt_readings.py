@@ -1,5 +1,6 @@
 """A TXT's climate and brightness as readings of a device, so that charts and rules need to know no TXT."""
 
+import re
 from typing import Literal
 
 from msgspec import Struct
@@ -17,6 +18,10 @@ _CHANNELS = {
 }
 
 
+_NAME = re.compile(r"[A-Z0-9_]{1,16}\Z")
+"""A TXT's name that can be part of a device's id; on the factory's topics it is a number."""
+
+
 class TxtReading(Struct, frozen=True):
     """One reading of a TXT. ts: ms of receipt."""
 
@@ -29,15 +34,22 @@ class TxtReading(Struct, frozen=True):
 
 
 def readings_of(message: TxtSensor, environment: EnvironmentKind) -> list[TxtReading]:
-    """The readings of a message: gpio 1 to 4 climate, 5 brightness. A retained message, whose time is old, has none.
-
-    The device is ESP_TXT_n, MOCK_TXT_n or SIM_TXT_n: environments never share a chart.
-    """
-    if message.retained or message.serial is None:
+    """The readings of a message: gpio 1 to 4 climate, 5 brightness. A retained message, whose time is old, has none."""
+    device = device_of(message.serial, environment)
+    if message.retained or device is None:
         return []
-    device = f"{_PREFIXES[environment]}_TXT_{message.serial}"
     return [
         TxtReading(device, gpio, sensor_type, unit, message.values[name], message.ts)
         for name, (gpio, sensor_type, unit) in _CHANNELS.items()
         if name in message.values
     ]
+
+
+def device_of(serial: str | None, environment: EnvironmentKind) -> str | None:
+    """The id of a TXT's device: ESP_TXT_n, MOCK_TXT_n or SIM_TXT_n, so that environments never share a chart.
+
+    None where the name of the TXT cannot be part of an id.
+    """
+    if serial is None or _NAME.match(serial) is None:
+        return None
+    return f"{_PREFIXES[environment]}_TXT_{serial}"

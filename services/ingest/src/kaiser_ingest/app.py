@@ -69,6 +69,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 settings.observe,
                 settings.device_filters(),
                 lambda event, text, topic: events.tell(event, "warning", text, topic=topic[:128]),
+                settings.site,
             )
             environments = Environments(bus)
 

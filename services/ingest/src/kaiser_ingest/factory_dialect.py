@@ -12,13 +12,16 @@ from kaiser_common.bus import Outgoing
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas.event import RejectedMessage
 from kaiser_common.schemas.factory import FactoryEnvironment
+from kaiser_common.schemas.sensor import Reading
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import LARGE_BYTES, SMALL_BYTES
 from kaiser_factory_dialect.filters import covers, minimal_cover, subscriptions
 from kaiser_factory_dialect.intake import Intake
+from kaiser_factory_dialect.messages import FactoryMessage, TxtSensor
 from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict
 from kaiser_factory_dialect.subjects import factory_subject, token, topic_subject
 from kaiser_factory_dialect.topics import LONGEST_TOPIC, parse
+from kaiser_factory_dialect.txt_readings import readings_of
 from pydantic_core import to_json
 
 from kaiser_ingest import metrics
@@ -43,10 +46,12 @@ Warn = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a message becomes. reason: why it was ignored; code: why it was rejected."""
+    """What a message becomes. readings: of a TXT, as those of a device. reason: why it was ignored; code: why it was
+    rejected."""
 
     result: Result
     message: Outgoing | None = None
+    readings: tuple[Reading, ...] = ()
     as_it_came: Outgoing | None = None
     rejected: Outgoing | None = None
     reason: str | None = None
@@ -57,8 +62,15 @@ class FactoryDialect:
     """Reads the factory's messages, each in the environment of the connection that delivered it."""
 
     def __init__(
-        self, interfaces: tuple[str, ...], observe: tuple[str, ...], device_filters: Iterable[str], warn: Warn
-    ):
+        self,
+        interfaces: tuple[str, ...],
+        observe: tuple[str, ...],
+        device_filters: Iterable[str],
+        warn: Warn,
+        site: str = "god",
+    ) -> None:
+        """site: the kaiser_id under which TXTs are devices."""
+        self._site = site
         self._interfaces = interfaces
         self._device_filters = tuple(device_filters)
         self._observes_devices = any(
@@ -127,15 +139,37 @@ class FactoryDialect:
                     metrics.FACTORY_UNKNOWN_FIELDS.labels(read.kind.value).inc(len(unknown))
                 subject = factory_subject(environment.env, read.kind, read.serial)
                 metrics.FACTORY_MESSAGES.labels(read.kind.value, Result.PUBLISHED.value).inc()
-                return Taken(Result.PUBLISHED, Outgoing(subject, wire.encode(read), identity), kept)
+                outgoing = Outgoing(subject, wire.encode(read), identity)
+                return Taken(Result.PUBLISHED, outgoing, self._readings(read, environment), kept)
             case Ignored(reason):
                 self._warn_of(reason, topic, message.received_at_ms)
                 metrics.FACTORY_MESSAGES.labels(_kind_of(topic, self._interfaces), Result.IGNORED.value).inc()
-                return Taken(Result.IGNORED, None, kept, reason=reason)
+                return Taken(Result.IGNORED, as_it_came=kept, reason=reason)
             case Rejected() as rejected:
                 metrics.FACTORY_MESSAGES.labels(_kind_of(topic, self._interfaces), Result.REJECTED.value).inc()
                 outgoing = _to_rejected(rejected, arrival, self._interfaces, identity)
-                return Taken(Result.REJECTED, None, kept, outgoing, code=rejected.code)
+                return Taken(Result.REJECTED, as_it_came=kept, rejected=outgoing, code=rejected.code)
+
+    def _readings(self, message: FactoryMessage, environment: FactoryEnvironment) -> tuple[Reading, ...]:
+        """Climate and brightness of a TXT as readings of its device, at the time of their receipt."""
+        if not isinstance(message, TxtSensor):
+            return ()
+        return tuple(
+            Reading(
+                kaiser_id=self._site,
+                esp_id=one.device,
+                ts=one.ts,
+                clock="server",
+                device_ts=message.device_ts,
+                received_at=message.ts,
+                gpio=one.gpio,
+                sensor_type=one.sensor_type,
+                raw_mode=False,
+                value=one.value,
+                unit=one.unit,
+            )
+            for one in readings_of(message, environment.kind)
+        )
 
     def _of(self, message: Incoming) -> tuple[FactoryEnvironment, Intake]:
         found = self._connections.get(message.generation)

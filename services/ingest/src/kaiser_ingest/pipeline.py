@@ -224,7 +224,7 @@ class Pipeline:
         for message in messages:
             if self._factory is not None and self._factory.takes(message.topic):
                 taken = self._factory.take(message, _decoded(message.topic), self._id(message, 0))
-                self._sort_factory(taken, batch)
+                self._sort_factory(taken, message, batch)
                 continue
             oldest_ms = message.received_at_ms - self._retention_ms
             if not message.retained:
@@ -269,8 +269,11 @@ class Pipeline:
             batch.ignored.append("empty")
         batch.results.append(result)
 
-    def _sort_factory(self, taken: Taken, batch: _Batch) -> None:
-        """Add a message of the factory to the batch, as accepted, rejected or ignored."""
+    def _sort_factory(self, taken: Taken, message: Incoming, batch: _Batch) -> None:
+        """Add a message of the factory to the batch, as accepted, rejected or ignored.
+
+        Its readings follow the rule of every device: those of one that is not registered and approved are left out.
+        """
         for outgoing, part in (
             (taken.message, batch.factory),
             (taken.as_it_came, batch.topics),
@@ -278,6 +281,14 @@ class Pipeline:
         ):
             if outgoing is not None and outgoing.msg_id not in self._stored_ids:
                 part.setdefault(outgoing.msg_id, outgoing)
+        for reading in taken.readings:
+            if reading.esp_id in self._registered:
+                unique = self._server_times.of(reading)
+                accepted = Accepted(Kind.SENSOR_DATA, unique.kaiser_id, unique.esp_id, unique.gpio, unique)
+                outgoing = to_outgoing(accepted, self._id(message, 0))
+                if outgoing.msg_id not in self._stored_ids:
+                    batch.sensors.setdefault(outgoing.msg_id, outgoing)
+                batch.heard[reading.kaiser_id, reading.esp_id] = message.received_at_ms
         if taken.code is not None:
             batch.codes.append(taken.code)
         if taken.reason is not None:

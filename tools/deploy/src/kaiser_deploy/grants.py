@@ -64,6 +64,7 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         },
         "logic": {"sensor": ("latest",), "actuator": ("command", "list", "read_command")},
         "simulator": {"health": ("delete_mock", "register_mock")},
+        "factory": {"health": ("read", "register")},
         GATEWAY: {
             "ingest": ("environment", "mqtt_profiles", "rejected_list", "rejected_replay", "switch_profile"),
             OWN_INGEST: ("environment", "switch_profile"),

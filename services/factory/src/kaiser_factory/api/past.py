@@ -3,12 +3,11 @@
 import base64
 import time
 from collections.abc import Callable
-from typing import Any
 
 from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.factory import (
     FactoryFigures,
     FactoryOrderId,
@@ -43,17 +42,6 @@ class PastApi:
         self._pool = pool
         self._environment = environment
         self._live = live
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "orders": Method(FactoryOrdersQuery, self.orders),
-            "timeline": Method(FactoryOrderId, self.timeline),
-            "workpiece": Method(WorkpieceId, self.workpiece),
-            "quality": Method(QualityQuery, self.quality),
-            "picture": Method(QualityId, self.picture),
-            "figures": Method(WindowQuery, self.figures),
-        }
 
     async def orders(self, query: FactoryOrdersQuery, _: Caller) -> FactoryOrdersPage:
         """A page of orders, newest first."""

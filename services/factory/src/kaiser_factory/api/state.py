@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.factory import (
     FactoryCoverage,
     FactoryFlows,
@@ -28,17 +27,6 @@ class StateApi:
 
     def __init__(self, live: Callable[[], FactoryState]) -> None:
         self._live = live
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "modules": Method(Nothing, self.modules),
-            "module": Method(SerialQuery, self.module),
-            "stock": Method(Nothing, self.stock),
-            "layout": Method(Nothing, self.layout),
-            "flows": Method(Nothing, self.flows),
-            "coverage": Method(Nothing, self.coverage),
-        }
 
     async def modules(self, _: Nothing, __: Caller) -> FactoryModules:
         """Every module and AGV."""

@@ -13,7 +13,7 @@ import msgspec
 from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.factory import (
     CommandsPage,
     CommandsQuery,
@@ -62,15 +62,6 @@ class SteeringApi:
         self._pool = pool
         self._journal = journal
         self._live = live
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "preview": Method(SteerRequest, self.preview, least="operator"),
-            "steer": Method(SteerRequest, self.steer, least="operator"),
-            "commands": Method(CommandsQuery, self.commands),
-            "command": Method(FactoryCommandId, self.command),
-        }
 
     async def preview(self, request: SteerRequest, caller: Caller) -> SteerPlan:
         """What a request would become, and the checks up to the first that fails. Nothing is sent or used up."""

@@ -59,6 +59,7 @@ class Coverage:
 
 
 _MOST_UNKNOWN = 100
+_MOST_TXTS = 16
 
 
 class FactoryState:
@@ -68,6 +69,8 @@ class FactoryState:
         self.environment = environment
         self.factory = Factory()
         self.coverage = Coverage()
+        self.txts: set[str] = set()
+        """The TXTs that measure, at most 16: a device is registered for each."""
         self._interfaces = interfaces
         self._published: dict[str, FactoryModule] = {}
 
@@ -84,6 +87,8 @@ class FactoryState:
         if found.unknown:
             names = self.coverage.unknown.setdefault(kind, Counter())
             names.update(name for name in found.unknown if name in names or len(names) < _MOST_UNKNOWN)
+        if found.message.kind is FactoryKind.TXT_SENSOR and found.message.serial and len(self.txts) < _MOST_TXTS:
+            self.txts.add(found.message.serial)
         for fact in apply(self.factory, found.message):
             _note(fact, changes)
         changes.all_serials = changes.all_serials or found.message.kind in _OF_ALL

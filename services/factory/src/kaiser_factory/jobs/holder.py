@@ -4,6 +4,8 @@ The environment in force is followed: another one, or another epoch, ends all of
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from kaiser_common.bus import Bus
@@ -12,7 +14,7 @@ from kaiser_common.database import UNAVAILABLE, DatabasePool, wait_for_schema
 from kaiser_common.errors import Code
 from kaiser_common.lease import Lease
 from kaiser_common.outside import DeadLetters, take
-from kaiser_common.rpc import RpcError, serve
+from kaiser_common.rpc import Method, RpcError, serve
 from kaiser_common.schemas.factory import FactoryEnvironment
 from kaiser_common.service import Service
 from kaiser_common.subjects import FACTORY_STORE
@@ -27,6 +29,7 @@ from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.consumers.topics import TopicsReader
 from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.jobs.samples import Sampling
+from kaiser_factory.jobs.txt_devices import TxtDevices
 from kaiser_factory.settings import FactorySettings
 from kaiser_factory.store.environment import EnvironmentMirror
 
@@ -37,12 +40,23 @@ _RETRY_S = 1.0
 _BATCH = 500
 
 
+Methods = Callable[[StateApi, PastApi, SteeringApi], dict[str, Method[Any, Any]]]
+"""The table of contents of the service: the RPC methods by name."""
+
+
 class FactoryHolder:
     """Takes the lease, works while it is held, and again."""
 
     def __init__(
-        self, bus: Bus, pool: DatabasePool, environments: EnvironmentMirror, service: Service, settings: FactorySettings
+        self,
+        bus: Bus,
+        pool: DatabasePool,
+        environments: EnvironmentMirror,
+        service: Service,
+        settings: FactorySettings,
+        methods: Methods,
     ) -> None:
+        self._methods = methods
         self._bus = bus
         self._pool = pool
         self._environments = environments
@@ -88,7 +102,7 @@ class FactoryHolder:
                 working.result()
 
     async def _work(self, environment: FactoryEnvironment) -> None:
-        work = Work(self._bus, self._pool, environment, self._settings)
+        work = Work(self._bus, self._pool, environment, self._settings, self._methods)
         await work.run(DeadLetters(self._bus, self._service, self._settings))
 
 
@@ -96,8 +110,14 @@ class Work:
     """The work in one environment and epoch."""
 
     def __init__(
-        self, bus: Bus, pool: DatabasePool, environment: FactoryEnvironment, settings: FactorySettings
+        self,
+        bus: Bus,
+        pool: DatabasePool,
+        environment: FactoryEnvironment,
+        settings: FactorySettings,
+        methods: Methods,
     ) -> None:
+        self._methods = methods
         self._bus = bus
         self._pool = pool
         self._environment = environment
@@ -108,18 +128,19 @@ class Work:
 
     async def run(self, letters: DeadLetters) -> None:
         """Answer, follow and store until cancelled."""
-        methods = {
-            **StateApi(self._ready).methods(),
-            **PastApi(self._pool, lambda: self._environment, self._ready).methods(),
-            **SteeringApi(self._pool, self._journal, self._ready).methods(),
-        }
+        answering = self._methods(
+            StateApi(self._ready),
+            PastApi(self._pool, lambda: self._environment, self._ready),
+            SteeringApi(self._pool, self._journal, self._ready),
+        )
         reader = TopicsReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
         async with (
-            serve(self._bus, "factory", methods, unavailable=(*UNAVAILABLE, NatsError)),
+            serve(self._bus, "factory", answering, unavailable=(*UNAVAILABLE, NatsError)),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(reader.run(), name="topics")
             tasks.create_task(Sampling(self._bus, self._pool, lambda: self._live).run(), name="samples")
+            tasks.create_task(TxtDevices(self._bus, lambda: self._live).run(), name="txt-devices")
             tasks.create_task(self._store(letters), name="store")
 
     def _on_live(self, live: FactoryState) -> None:
