@@ -22,7 +22,7 @@ from kaiser_health.domain.decode import MODELS as OF_HEALTH
 from kaiser_health.domain.decode import decode as decode_of_health
 from kaiser_ingest.outgoing import to_outgoing
 from kaiser_ingest.validate import Accepted, validate
-from kaiser_sensor.decode import decode as decode_of_sensor
+from kaiser_sensor.domain.decode import decode as decode_of_sensor
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from kaiser_actuator.domain.decode import decode as decode_of_actuator
 from kaiser_common.pull import Delivery
 from kaiser_health.domain.decode import MODELS as OF_HEALTH
 from kaiser_health.domain.decode import decode as decode_of_health
-from kaiser_sensor.decode import decode as decode_of_sensor
+from kaiser_sensor.domain.decode import decode as decode_of_sensor
 
 COMMON = {"kaiser_id": "god", "esp_id": "ESP_A", "ts": 1_795_000_000_000, "received_at": 1_795_000_000_000}
 REST = {

@@ -25,11 +25,11 @@ from kaiser_common.pull import Delivery
 from kaiser_common.subjects import KEPT_PACKS
 from kaiser_ingest.frames import Incoming
 from kaiser_ingest.pipeline import Pipeline
-from kaiser_sensor.decode import decode
-from kaiser_sensor.live import Live
-from kaiser_sensor.process import Processor
-from kaiser_sensor.reading import Reading
-from kaiser_sensor.rows import Processed, to_row
+from kaiser_sensor.consumers.live import Live
+from kaiser_sensor.domain.decode import decode
+from kaiser_sensor.domain.process import Processor
+from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.rows import Processed, to_row
 
 NOW_MS = 1_795_000_000_000
 SITES = {"ESP_A": "god", "ESP_B": "mars"}

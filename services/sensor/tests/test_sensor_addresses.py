@@ -9,10 +9,15 @@ from kaiser_common.migrate import _alembic_config as alembic_config
 from kaiser_common.schemas.api.sensors import SensorConfig
 from kaiser_common.schemas.sensor import normal_address
 from kaiser_common.settings import CommonSettings
-from kaiser_sensor import config_store, day_checks, old_keys, rollup_store, stale_store, store, upkeep
-from kaiser_sensor.configs import bucket_key, config_key
-from kaiser_sensor.rollups import HOUR, MINUTE, Span, floor
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, floor
+from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import day_checks, old_keys
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store import silences as stale_store
+from kaiser_sensor.store.config_mirror import bucket_key, config_key
 
 NOW = floor(datetime.now(UTC), timedelta(minutes=1)) - timedelta(hours=1)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)

@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_sensor import rollup_store, store, upkeep
-from kaiser_sensor.rollups import HOUR, MINUTE, Progress, Span, answers, floor
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, Span, answers, floor
+from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
 
 ASKED = os.environ.get("KAISER_TEST_ROWS")
 ROWS = int(ASKED or 50_000)

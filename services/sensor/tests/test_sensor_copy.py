@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_sensor import old_keys, store, upkeep
+from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import old_keys
+from kaiser_sensor.store import readings as store
 
 NOW = datetime.now(UTC).replace(microsecond=123_000)
 TABLES = (

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.sensor import Reading as ReadingModel
-from kaiser_sensor.decode import by_model, decode
-from kaiser_sensor.reading import Reading
+from kaiser_sensor.domain.decode import by_model, decode
+from kaiser_sensor.domain.reading import Reading
 from msgspec.structs import asdict
 from pydantic import ValidationError
 

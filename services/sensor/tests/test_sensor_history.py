@@ -6,10 +6,12 @@ import psycopg
 import pytest
 from kaiser_common.database import make_day_partitions
 from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_sensor import config_store, rollup_store, store
-from kaiser_sensor.completeness import day_span, expected_readings, share
-from kaiser_sensor.rollups import HOUR, MINUTE, Progress, Span
-from kaiser_sensor.rows import Row
+from kaiser_sensor.domain.completeness import day_span, expected_readings, share
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, Span
+from kaiser_sensor.domain.rows import Row
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
 
 DAY = date(2026, 1, 31)
 START, END = day_span(DAY)

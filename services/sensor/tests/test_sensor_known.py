@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_sensor.known import LONGEST_S, SHORTEST_S, judge, usual_interval_s
+from kaiser_sensor.domain.known import LONGEST_S, SHORTEST_S, judge, usual_interval_s
 
 NOW = 1_800_000_000_000
 

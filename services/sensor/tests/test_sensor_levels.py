@@ -8,9 +8,12 @@ from kaiser_common import migrate
 from kaiser_common.database import Level, detect_level
 from kaiser_common.migrate import migrate_database
 from kaiser_common.settings import CommonSettings
-from kaiser_sensor import policies, rollup_store, store, upkeep
-from kaiser_sensor.rollups import HOUR, MINUTE, Progress, answers
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, answers
+from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import policies
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SETTINGS = SensorSettings()

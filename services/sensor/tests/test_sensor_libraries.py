@@ -5,9 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kaiser_sensor.domain.process import Processor, SensorSetup
+from kaiser_sensor.domain.reading import Reading
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw, by_name, discover
-from kaiser_sensor.process import Processor, SensorSetup
-from kaiser_sensor.reading import Reading
 
 LIBRARIES = discover()
 TYPES = sorted({library.sensor_type for library in LIBRARIES.values()})
@@ -168,7 +168,7 @@ def test_a_library_that_raises_marks_the_reading_and_keeps_raw():
 
 def test_a_library_that_is_too_slow_marks_the_reading(monkeypatch):
     clock = iter([0.0, 0.051])
-    monkeypatch.setattr("kaiser_sensor.process.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("kaiser_sensor.domain.process.time.perf_counter", lambda: next(clock))
     one, failures = processor(Library("ph_sensor", "pH", lambda *_: Outcome(1.0, "pH", "good")))
     assert one.process(reading(), SensorSetup()).quality == "error"
     assert failures == [("ph_sensor", "took 51 ms")]

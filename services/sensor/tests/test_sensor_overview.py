@@ -7,8 +7,9 @@ from kaiser_common.database import open_pool
 from kaiser_common.rpc import Caller, Nothing
 from kaiser_common.schemas.api.sensors import SensorConfig
 from kaiser_common.settings import CommonSettings
-from kaiser_sensor import config_store, store
-from kaiser_sensor.overview import Overview, days_of, first_hour
+from kaiser_sensor.api.overview import Overview, days_of, first_hour
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import readings as store
 
 NOW = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,9 +9,10 @@ from kaiser_common.database import open_pool
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.sensors import ConfigsQuery, LatestQuery, ReadingsQuery, SensorConfig
 from kaiser_common.settings import CommonSettings
-from kaiser_sensor import config_store, old_keys
-from kaiser_sensor.api import SensorApi, within
-from kaiser_sensor.config_api import ConfigApi
+from kaiser_sensor.api.configs import ConfigApi
+from kaiser_sensor.api.readings import SensorApi, within
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import old_keys
 from pydantic import ValidationError
 
 MOST_ON_NATS = 4 * 1024 * 1024

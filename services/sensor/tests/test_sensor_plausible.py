@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from kaiser_sensor.domain.process import Processor, SensorSetup
+from kaiser_sensor.domain.reading import Reading
 from kaiser_sensor.libraries import discover
-from kaiser_sensor.process import Processor, SensorSetup
-from kaiser_sensor.reading import Reading
 
 LIBRARIES = discover()
 COMMON = {"kaiser_id": "god", "esp_id": "ESP_1", "gpio": 4, "ts": 1, "received_at": 2}

@@ -11,13 +11,13 @@ from kaiser_common.bus import connect
 from kaiser_common.database import open_pool
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
-from kaiser_sensor import measure_store
-from kaiser_sensor.live import Live
-from kaiser_sensor.process import Processor
-from kaiser_sensor.reading import Reading
-from kaiser_sensor.responses import Responses
-from kaiser_sensor.rows import Processed
-from kaiser_sensor.storing import Storing
+from kaiser_sensor.consumers.live import Live
+from kaiser_sensor.consumers.responses import Responses
+from kaiser_sensor.consumers.storing import Storing
+from kaiser_sensor.domain.process import Processor
+from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.rows import Processed
+from kaiser_sensor.store import measurements as measure_store
 from structlog.testing import capture_logs
 
 NOW_MS = int(time.time() * 1000)

@@ -13,8 +13,8 @@ from kaiser_common.pull import Delivery
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS, DurableConsumer
-from kaiser_sensor import purge
-from kaiser_sensor.purge import keep_purging
+from kaiser_sensor.jobs import purge
+from kaiser_sensor.jobs.purge import keep_purging
 
 FULL_BYTES = 1_000_000
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_sensor.rollups import (
+from kaiser_sensor.domain.rollups import (
     EPOCH,
     HOUR,
     MINUTE,

@@ -19,13 +19,15 @@ from kaiser_common.schemas.sensor import SensorResponse
 from kaiser_common.service import Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
-from kaiser_sensor import config_store, measure_store, store
-from kaiser_sensor.api import SensorApi
-from kaiser_sensor.config_api import ConfigApi
-from kaiser_sensor.configs import Configs
-from kaiser_sensor.measure_api import MeasureApi, to_measurement
-from kaiser_sensor.responses import Responses
-from kaiser_sensor.stale import Staleness
+from kaiser_sensor.api.configs import ConfigApi
+from kaiser_sensor.api.measurements import MeasureApi, to_measurement
+from kaiser_sensor.api.readings import SensorApi
+from kaiser_sensor.consumers.responses import Responses
+from kaiser_sensor.jobs.stale import Staleness
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import measurements as measure_store
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store.config_mirror import Configs
 from nats.errors import Error as NatsError
 
 START = datetime.now(UTC).replace(microsecond=0)

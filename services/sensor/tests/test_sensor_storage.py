@@ -7,9 +7,14 @@ import psycopg
 import pytest
 from kaiser_common.database import Level, detect_level, drop_days_before
 from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_sensor import config_store, day_checks, old_keys, policies, rollup_store, stale_store, store, upkeep
-from kaiser_sensor.rollups import HOUR, MINUTE, Span, answers, floor, widened
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, answers, floor, widened
+from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import day_checks, old_keys, policies
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store import silences as stale_store
 
 NOW = floor(datetime.now(UTC), timedelta(hours=1)) + timedelta(minutes=17, seconds=42)
 SETTINGS = SensorSettings()

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_sensor import config_store, rollup_store, store
+from kaiser_sensor.jobs.upkeep import Upkeep
 from kaiser_sensor.settings import SensorSettings
-from kaiser_sensor.upkeep import Upkeep
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
 from prometheus_client import REGISTRY
 from psycopg_pool import AsyncConnectionPool
 

@@ -18,24 +18,24 @@ from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_LIVE, SENSOR_RE
 from nats.errors import Error as NatsError
 
 from kaiser_sensor import metrics
-from kaiser_sensor.api import SensorApi
-from kaiser_sensor.config_api import ConfigApi
-from kaiser_sensor.configs import Configs
-from kaiser_sensor.devices import Devices
+from kaiser_sensor.api.configs import ConfigApi
+from kaiser_sensor.api.measurements import MeasureApi
+from kaiser_sensor.api.overview import Overview
+from kaiser_sensor.api.readings import SensorApi
+from kaiser_sensor.consumers.live import Live
+from kaiser_sensor.consumers.responses import Responses
+from kaiser_sensor.consumers.storing import Storing
+from kaiser_sensor.domain.process import Process, Processor
+from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.rows import Processed
+from kaiser_sensor.jobs.purge import keep_purging
+from kaiser_sensor.jobs.stale import Staleness
+from kaiser_sensor.jobs.state_counts import StateCounts
+from kaiser_sensor.jobs.upkeep import Upkeep
 from kaiser_sensor.libraries import discover
-from kaiser_sensor.live import Live
-from kaiser_sensor.measure_api import MeasureApi
-from kaiser_sensor.overview import Overview
-from kaiser_sensor.process import Process, Processor
-from kaiser_sensor.purge import keep_purging
-from kaiser_sensor.reading import Reading
-from kaiser_sensor.responses import Responses
-from kaiser_sensor.rows import Processed
 from kaiser_sensor.settings import SensorSettings
-from kaiser_sensor.stale import Staleness
-from kaiser_sensor.state_counts import StateCounts
-from kaiser_sensor.storing import Storing
-from kaiser_sensor.upkeep import Upkeep
+from kaiser_sensor.store.config_mirror import Configs
+from kaiser_sensor.store.devices import Devices
 
 log = structlog.get_logger()
 

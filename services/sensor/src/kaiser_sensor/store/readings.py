@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from kaiser_sensor import rollup_store
-from kaiser_sensor.arrays import columns, literal
-from kaiser_sensor.rollups import MINUTE, Progress, Rollup, Span, from_readings, touched, widened
-from kaiser_sensor.rows import COLUMNS, Row
+from kaiser_sensor.domain.rollups import MINUTE, Progress, Rollup, Span, from_readings, touched, widened
+from kaiser_sensor.domain.rows import COLUMNS, Row
+from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store.arrays import columns, literal
 
 Connection = AsyncConnection[Any]
 

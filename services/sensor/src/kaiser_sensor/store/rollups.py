@@ -6,7 +6,19 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from kaiser_sensor.rollups import EPOCH, HOUR, MINUTE, Progress, Rollup, Span, ceiling, floor, merged, sliced, widened
+from kaiser_sensor.domain.rollups import (
+    EPOCH,
+    HOUR,
+    MINUTE,
+    Progress,
+    Rollup,
+    Span,
+    ceiling,
+    floor,
+    merged,
+    sliced,
+    widened,
+)
 
 Connection = AsyncConnection[Any]
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kaiser_sensor.domain.plausible import judge
+from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.rows import DataSource, Processed
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw
-from kaiser_sensor.plausible import judge
-from kaiser_sensor.reading import Reading
-from kaiser_sensor.rows import DataSource, Processed
 
 LONGEST_S = 0.05
 """A library that takes longer holds up every other sensor's readings, so its result is not trusted. It is found out

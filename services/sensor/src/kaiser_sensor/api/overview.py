@@ -9,10 +9,10 @@ from kaiser_common.database import DatabasePool
 from kaiser_common.rpc import Caller, Method, Nothing
 from kaiser_common.schemas.api.sensors import OverviewSensor, SensorsOverview
 
-from kaiser_sensor import overview_store
-from kaiser_sensor.known import judge
-from kaiser_sensor.overview_store import Key, Seen
-from kaiser_sensor.rollups import floor
+from kaiser_sensor.domain.known import judge
+from kaiser_sensor.domain.rollups import floor
+from kaiser_sensor.store import overview as overview_store
+from kaiser_sensor.store.overview import Key, Seen
 
 HOURS = 24
 MOST = 5000

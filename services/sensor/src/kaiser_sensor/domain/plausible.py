@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from kaiser_common.bounds import MAX_NUMBER
 from kaiser_common.schemas.sensor import Quality
 
+from kaiser_sensor.domain.reading import Reading
 from kaiser_sensor.libraries import Library, Raw
-from kaiser_sensor.reading import Reading
 
 _WORSE: frozenset[Quality] = frozenset({"bad", "error", "stale"})
 

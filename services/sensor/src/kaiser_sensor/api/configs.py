@@ -13,8 +13,8 @@ from kaiser_common.schemas.api.devices import DeviceId
 from kaiser_common.schemas.api.sensors import ConfigsPage, ConfigsQuery, SensorConfig, SensorKey
 from kaiser_common.schemas.device import DeviceConfig, SensorItem
 
-from kaiser_sensor import config_store
-from kaiser_sensor.configs import Configs, Key, bucket_key
+from kaiser_sensor.store import configs as config_store
+from kaiser_sensor.store.config_mirror import Configs, Key, bucket_key
 
 _OF_ONE_DEVICE = 1000
 

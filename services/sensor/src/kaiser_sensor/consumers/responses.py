@@ -13,7 +13,8 @@ from kaiser_common.schemas.sensor import SensorResponse
 from kaiser_common.subjects import event_subject
 from pydantic import ValidationError
 
-from kaiser_sensor import measure_store, metrics
+from kaiser_sensor import metrics
+from kaiser_sensor.store import measurements as measure_store
 
 
 class Responses:

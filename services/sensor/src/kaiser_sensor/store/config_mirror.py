@@ -5,9 +5,9 @@ from kaiser_common.mirror import Mirror
 from kaiser_common.schemas.api.sensors import SensorConfig
 from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET
 
+from kaiser_sensor.domain.process import SensorSetup
+from kaiser_sensor.domain.reading import Reading
 from kaiser_sensor.libraries import Calibration, Context, Library
-from kaiser_sensor.process import SensorSetup
-from kaiser_sensor.reading import Reading
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from kaiser_sensor.interval_store import INTERVAL_S, WATCHED
+from kaiser_sensor.store.intervals import INTERVAL_S, WATCHED
 
 Connection = AsyncConnection[Any]
 

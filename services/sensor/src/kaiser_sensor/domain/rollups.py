@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from kaiser_sensor.rows import Row
+from kaiser_sensor.domain.rows import Row
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

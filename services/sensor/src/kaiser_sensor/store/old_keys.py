@@ -1,6 +1,6 @@
 """Takes away the keys without an address that the version before this one needs (docs/decisions/0304)."""
 
-from kaiser_sensor.rollup_store import Connection
+from kaiser_sensor.store.rollups import Connection
 
 _TABLES = ("data", "latest", "configs", "stale", "rollup_1m", "rollup_1h")
 

@@ -8,7 +8,7 @@ from kaiser_common.bus import Bus
 from kaiser_common.subjects import KEPT_PACKS, SENSOR_LIVE, SENSOR_STORE, SENSORS
 from nats.errors import Error as NatsError
 
-from kaiser_sensor.stream_state import acknowledged, ask, filled
+from kaiser_sensor.jobs.stream_state import acknowledged, ask, filled
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from kaiser_sensor.interval_store import INTERVAL_S, WATCHED
-from kaiser_sensor.rows import ADDRESS, COLUMNS, Row
+from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
+from kaiser_sensor.store.intervals import INTERVAL_S, WATCHED
 
 Connection = AsyncConnection[Any]
 

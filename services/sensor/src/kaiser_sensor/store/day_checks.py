@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from kaiser_sensor.completeness import day_span
-from kaiser_sensor.rollup_store import Connection
+from kaiser_sensor.domain.completeness import day_span
+from kaiser_sensor.store.rollups import Connection
 
 COMPLETE = 0.99
 """A sensor's day is complete with this share of its expected readings: clocks and intervals drift a little."""

@@ -5,7 +5,7 @@ from kaiser_common.mirror import Mirror
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.subjects import DEVICES_BUCKET
 
-from kaiser_sensor.rows import DataSource, data_source
+from kaiser_sensor.domain.rows import DataSource, data_source
 
 
 class Devices:

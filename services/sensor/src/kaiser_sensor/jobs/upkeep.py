@@ -17,12 +17,15 @@ from kaiser_common.database import (
     make_month_partitions,
 )
 
-from kaiser_sensor import day_checks, metrics, old_keys, policies, rollup_store, store
-from kaiser_sensor.completeness import day_span
-from kaiser_sensor.day_checks import DayCheck
-from kaiser_sensor.rollup_store import Connection
-from kaiser_sensor.rollups import HOUR, MINUTE, Span
+from kaiser_sensor import metrics
+from kaiser_sensor.domain.completeness import day_span
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import day_checks, old_keys, policies
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store.day_checks import DayCheck
+from kaiser_sensor.store.rollups import Connection
 
 log = structlog.get_logger()
 

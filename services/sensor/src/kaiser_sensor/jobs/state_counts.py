@@ -6,8 +6,9 @@ from datetime import datetime
 
 from kaiser_common.database import DatabasePool
 
-from kaiser_sensor import interval_store, metrics
-from kaiser_sensor.known import MISSED
+from kaiser_sensor import metrics
+from kaiser_sensor.domain.known import MISSED
+from kaiser_sensor.store import intervals as interval_store
 
 
 class StateCounts:

@@ -13,10 +13,11 @@ from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.tracing import Tracer
 
-from kaiser_sensor import metrics, store
-from kaiser_sensor.decode import Pack, decode
-from kaiser_sensor.process import Process
-from kaiser_sensor.rows import Row, to_row
+from kaiser_sensor import metrics
+from kaiser_sensor.domain.decode import Pack, decode
+from kaiser_sensor.domain.process import Process
+from kaiser_sensor.domain.rows import Row, to_row
+from kaiser_sensor.store import readings as store
 
 _RETRY_S = 0.5
 _MANY = 100

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from kaiser_common.database import Level, detect_level
 
-from kaiser_sensor.rollup_store import Connection
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store.rollups import Connection
 
 _AGGREGATES = ("rollup_1m_by_address", "rollup_1h_by_address")
 _OLD_AGGREGATES = ("rollup_1m_before", "rollup_1h_before")

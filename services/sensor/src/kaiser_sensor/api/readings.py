@@ -21,12 +21,14 @@ from kaiser_common.schemas.api.sensors import (
     ReadingsQuery,
 )
 
-from kaiser_sensor import interval_store, rollup_store, store
-from kaiser_sensor.completeness import day_span, expected_readings, share
-from kaiser_sensor.known import UNLEARNED_S, judge
-from kaiser_sensor.rollups import Span, answers, widened
-from kaiser_sensor.rows import ADDRESS, COLUMNS, Row
-from kaiser_sensor.store import LatestRow, ReadingKey
+from kaiser_sensor.domain.completeness import day_span, expected_readings, share
+from kaiser_sensor.domain.known import UNLEARNED_S, judge
+from kaiser_sensor.domain.rollups import Span, answers, widened
+from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
+from kaiser_sensor.store import intervals as interval_store
+from kaiser_sensor.store import readings as store
+from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store.readings import LatestRow, ReadingKey
 
 _MOST_BUCKETS = 10_000
 _LONG = 1000

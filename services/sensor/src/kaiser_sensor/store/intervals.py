@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from kaiser_sensor.known import MOST_GAPS, UNLEARNED_S
+from kaiser_sensor.domain.known import MOST_GAPS, UNLEARNED_S
 
 Connection = AsyncConnection[Any]
 

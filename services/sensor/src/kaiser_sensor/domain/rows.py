@@ -9,7 +9,7 @@ from kaiser_common.schemas import Clock
 from kaiser_common.schemas.sensor import Quality
 from kaiser_common.topics import TEMPLATES, Kind
 
-from kaiser_sensor.reading import Reading
+from kaiser_sensor.domain.reading import Reading
 
 DataSource = Literal["PRODUCTION", "MOCK", "TEST", "SIMULATION"]
 

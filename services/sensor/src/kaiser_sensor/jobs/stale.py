@@ -10,10 +10,14 @@ from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.schemas.event import SensorDataEvent
 from kaiser_common.subjects import SENSOR_STORE, event_pack_subject
 
-from kaiser_sensor import interval_store, metrics, rollup_store, stale_store, stream_state
-from kaiser_sensor.devices import Devices
-from kaiser_sensor.known import MISSED, usual_interval_s
-from kaiser_sensor.stale_store import Silent
+from kaiser_sensor import metrics
+from kaiser_sensor.domain.known import MISSED, usual_interval_s
+from kaiser_sensor.jobs import stream_state
+from kaiser_sensor.store import intervals as interval_store
+from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store import silences as stale_store
+from kaiser_sensor.store.devices import Devices
+from kaiser_sensor.store.silences import Silent
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from kaiser_common.pull import Delivery
 from kaiser_common.schemas.sensor import Reading as ReadingModel
 from pydantic import ValidationError
 
-from kaiser_sensor.reading import Reading
+from kaiser_sensor.domain.reading import Reading
 
 _to_readings = msgspec.json.Decoder(Reading).decode_lines
 _to_reading = msgspec.json.Decoder(Reading).decode

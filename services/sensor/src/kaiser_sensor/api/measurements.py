@@ -14,8 +14,8 @@ from kaiser_common.schemas.sensor import SensorCommand
 from kaiser_common.subjects import outbox_subject
 from kaiser_common.topics import Kind, build
 
-from kaiser_sensor import measure_store
-from kaiser_sensor.devices import Devices
+from kaiser_sensor.store import measurements as measure_store
+from kaiser_sensor.store.devices import Devices
 
 
 class MeasureApi:

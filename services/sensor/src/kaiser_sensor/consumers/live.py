@@ -16,10 +16,10 @@ from kaiser_common.topics import Kind, build
 from kaiser_common.tracing import Tracer
 
 from kaiser_sensor import metrics
-from kaiser_sensor.decode import Pack, decode
-from kaiser_sensor.process import Process
-from kaiser_sensor.reading import Reading
-from kaiser_sensor.rows import Processed, to_event
+from kaiser_sensor.domain.decode import Pack, decode
+from kaiser_sensor.domain.process import Process
+from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.rows import Processed, to_event
 
 _ANSWER_EXPIRES_MS = 30_000
 

@@ -1,0 +1,1 @@
+"""Takes messages of the bus, one file a consumer."""

@@ -1,0 +1,1 @@
+"""What time starts, one file a job."""
