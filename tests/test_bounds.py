@@ -20,8 +20,8 @@ from kaiser_common.schemas.event import Receipt
 from kaiser_common.schemas.sensor import Reading, SensorResponse
 from kaiser_health.domain.decode import MODELS as OF_HEALTH
 from kaiser_health.domain.decode import decode as decode_of_health
-from kaiser_ingest.outgoing import to_outgoing
-from kaiser_ingest.validate import Accepted, validate
+from kaiser_ingest.domain.outgoing import to_outgoing
+from kaiser_ingest.domain.validate import Accepted, validate
 from kaiser_sensor.domain.decode import decode as decode_of_sensor
 from pydantic import BaseModel
 

@@ -23,8 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from kaiser_common.bus import BusUnavailable, Outgoing
 from kaiser_common.pull import Delivery
 from kaiser_common.subjects import KEPT_PACKS
-from kaiser_ingest.frames import Incoming
-from kaiser_ingest.pipeline import Pipeline
+from kaiser_ingest.consumers.pipeline import Pipeline
+from kaiser_ingest.mqtt.packets import Incoming
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.domain.decode import decode
 from kaiser_sensor.domain.process import Processor

@@ -7,8 +7,8 @@ import pytest
 from kaiser_common.dialect import ALSO_SAID, SAID, SENT
 from kaiser_common.topics import Kind, build, is_downlink
 from kaiser_deploy.device_docs import page
-from kaiser_ingest.device_messages import PARSERS
-from kaiser_ingest.validate import Accepted, Ignored, Rejection, validate
+from kaiser_ingest.domain.device_messages import PARSERS
+from kaiser_ingest.domain.validate import Accepted, Ignored, Rejection, validate
 
 NOW = 1_767_225_700_000
 

@@ -7,7 +7,7 @@ import pytest
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.topics import Kind, build
 from kaiser_deploy.grants import grants
-from kaiser_ingest.judge import Allowed, judge
+from kaiser_ingest.domain.judge import Allowed, judge
 from secured import Secured, refusal
 
 ESP = "ESP_0A1B2C3D"

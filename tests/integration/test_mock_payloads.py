@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
 from kaiser_common.topics import Kind, is_downlink, parse
-from kaiser_ingest.validate import Accepted, Rejection, validate
+from kaiser_ingest.domain.validate import Accepted, Rejection, validate
 from kaiser_simulator.domain import lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection
 from kaiser_simulator.domain.device import Device, Life, Publication, Setup

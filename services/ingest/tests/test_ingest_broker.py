@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from kaiser_common.bus import connect
 from kaiser_common.settings import CommonSettings
-from kaiser_ingest import backoff, metrics
-from kaiser_ingest.connection import Session
-from kaiser_ingest.frames import Incoming
-from kaiser_ingest.memory import Memory
-from kaiser_ingest.mqtt_client import ConnectionLost
+from kaiser_ingest import metrics
+from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.domain import backoff
+from kaiser_ingest.mqtt.client import ConnectionLost
+from kaiser_ingest.mqtt.packets import Incoming
+from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.system_events import SystemEvents
+from kaiser_ingest.store.memory import Memory
 from structlog.testing import capture_logs
 
 
@@ -97,7 +98,7 @@ async def test_a_refusal_is_logged_with_its_meaning_and_does_not_count_as_up(
 async def test_a_probe_without_puback_does_not_count_as_up(
     bus_here: Any, scripted_broker: Any, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kaiser_ingest.connection.PROBE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("kaiser_ingest.consumers.session.PROBE_TIMEOUT_S", 0.3)
     async with (
         scripted_broker(puback=None) as broker,
         session_here(bus_here, broker.port) as (session, _),

@@ -7,10 +7,10 @@ from kaiser_common.errors import Code
 from kaiser_common.schemas.device import Heartbeat
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind
-from kaiser_ingest.admission import admit
-from kaiser_ingest.clocks import ClockWatch, ServerTimes
-from kaiser_ingest.outgoing import to_outgoing, to_rejected, unreadable_alert
-from kaiser_ingest.validate import Accepted, Rejection, validate
+from kaiser_ingest.domain.admission import admit
+from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes
+from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected, unreadable_alert
+from kaiser_ingest.domain.validate import Accepted, Rejection, validate
 
 NOW = 1_767_225_700_000
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_ingest.validate import Accepted, Ignored, Rejection, validate
+from kaiser_ingest.domain.validate import Accepted, Ignored, Rejection, validate
 
 RECEIVED_AT_MS = 1_767_225_700_000
 GOLDEN = Path(__file__).parents[3] / "tests/golden"

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.topics import BROADCAST, Kind, build
-from kaiser_ingest.judge import Allowed, Refused, judge
-from kaiser_ingest.outbox import expiry_of
-from kaiser_ingest.stop_order import MAX_REMEMBERED, StopOrder
+from kaiser_ingest.consumers.outbox import expiry_of
+from kaiser_ingest.domain.judge import Allowed, Refused, judge
+from kaiser_ingest.domain.stop_order import MAX_REMEMBERED, StopOrder
 
 ESP = "ESP_A"
 STOP, CLEAR = {"command": "emergency_stop"}, {"command": "clear_emergency"}

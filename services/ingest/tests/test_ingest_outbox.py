@@ -13,8 +13,8 @@ from kaiser_common.bus import connect
 from kaiser_common.declare import apply
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.subjects import INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
-from kaiser_ingest.mqtt_client import ordinary_window
-from kaiser_ingest.outbox import NewestByTopic
+from kaiser_ingest.consumers.outbox import NewestByTopic
+from kaiser_ingest.mqtt.client import ordinary_window
 
 ESP = "MOCK_0001"
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.bus import Outgoing
-from kaiser_ingest.outgoing import reading_id, to_outgoing, to_packs
-from kaiser_ingest.read_back import stored_readings
-from kaiser_ingest.validate import Accepted, validate
+from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs
+from kaiser_ingest.domain.validate import Accepted, validate
+from kaiser_ingest.store.read_back import stored_readings
 
 NOW = 1_795_000_000_000
 TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"

@@ -1,7 +1,7 @@
 """Who is offline: by the registry, unless a message came since."""
 
 from kaiser_common.schemas.device import DeviceRecord
-from kaiser_ingest.presence import Presence
+from kaiser_ingest.domain.presence import Presence
 
 
 def record(online: bool) -> DeviceRecord:

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 from kaiser_common.errors import Code
 from kaiser_common.schemas.event import OutboxMessage
-from kaiser_ingest import backoff, pipeline, reason_codes
-from kaiser_ingest.admission import admit
-from kaiser_ingest.alive import digests
-from kaiser_ingest.frames import Incoming
-from kaiser_ingest.identities import DeliveryIds
+from kaiser_ingest.consumers import pipeline
+from kaiser_ingest.consumers.outbox import is_expired
+from kaiser_ingest.domain import backoff, reason_codes
+from kaiser_ingest.domain.admission import admit
+from kaiser_ingest.domain.identities import DeliveryIds
+from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected
+from kaiser_ingest.domain.rejection_log import RejectionLog
+from kaiser_ingest.domain.validate import Rejection, _cached, validate
+from kaiser_ingest.jobs.alive import digests
 from kaiser_ingest.metrics import Accounts, Result
-from kaiser_ingest.outbox import is_expired
-from kaiser_ingest.outgoing import to_outgoing, to_rejected
-from kaiser_ingest.profiles import Profile, password_of
-from kaiser_ingest.rejection_log import RejectionLog
+from kaiser_ingest.mqtt.packets import Incoming
+from kaiser_ingest.mqtt.profiles import Profile, password_of
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.validate import Rejection, _cached, validate
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 

@@ -6,8 +6,8 @@ import pytest
 from kaiser_common.bus import Outgoing
 from kaiser_common.schemas.actuator import ActuatorAlert
 from kaiser_common.schemas.sensor import Reading
-from kaiser_ingest.replays import to_outgoing_again
-from kaiser_ingest.validate import Rejection
+from kaiser_ingest.domain.replays import to_outgoing_again
+from kaiser_ingest.domain.validate import Rejection
 
 NOW = 1_767_225_600_000
 KNOWN = {"ESP_A": None}

@@ -6,9 +6,9 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_ingest.outgoing import to_outgoing
-from kaiser_ingest.usual import usual_reading
-from kaiser_ingest.validate import Accepted, validate
+from kaiser_ingest.domain.outgoing import to_outgoing
+from kaiser_ingest.domain.usual import usual_reading
+from kaiser_ingest.domain.validate import Accepted, validate
 
 NOW = 1_795_000_000_000
 TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.dialect import SAID
 from kaiser_common.topics import Kind, build, filters
-from kaiser_ingest.fields import keepable
-from kaiser_ingest.outgoing import to_outgoing
-from kaiser_ingest.validate import Accepted, Ignored, Rejection, validate
+from kaiser_ingest.domain.fields import keepable
+from kaiser_ingest.domain.outgoing import to_outgoing
+from kaiser_ingest.domain.validate import Accepted, Ignored, Rejection, validate
 
 NOW = 1_767_225_700_000
 ESP = "kaiser/god/esp/ESP_0A1B2C3D"

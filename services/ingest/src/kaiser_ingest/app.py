@@ -19,23 +19,23 @@ from kaiser_common.service import Service, run
 from kaiser_common.subjects import DEVICES_BUCKET, INGEST_OUTBOX, INGEST_URGENT, LEASE_BUCKET
 from prometheus_client import REGISTRY
 
-from kaiser_ingest.alive import Heard
-from kaiser_ingest.clocks import WrongClock
-from kaiser_ingest.connection import Session, SwitchFailed
-from kaiser_ingest.environments import Environments
-from kaiser_ingest.factory_dialect import FactoryDialect
-from kaiser_ingest.factory_exit import FactoryExit
-from kaiser_ingest.memory import Memory
-from kaiser_ingest.outbox import Outbox
-from kaiser_ingest.pipeline import Pipeline
-from kaiser_ingest.presence import Presence
-from kaiser_ingest.read_back import last_packs
-from kaiser_ingest.rejected import RejectedMessages
+from kaiser_ingest.api.rejected import RejectedMessages
+from kaiser_ingest.consumers.factory_exit import FactoryExit
+from kaiser_ingest.consumers.outbox import Outbox
+from kaiser_ingest.consumers.pipeline import Pipeline
+from kaiser_ingest.consumers.session import Session, SwitchFailed
+from kaiser_ingest.domain.clocks import WrongClock
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.domain.presence import Presence
+from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.jobs.alive import Heard
+from kaiser_ingest.jobs.streams import watch_streams
+from kaiser_ingest.jobs.watchdog import watch_age
+from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.stop_order import StopOrder
-from kaiser_ingest.streams import watch_streams
-from kaiser_ingest.system_events import SystemEvents
-from kaiser_ingest.watchdog import watch_age
+from kaiser_ingest.store.environments import Environments
+from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.read_back import last_packs
 
 log = structlog.get_logger()
 

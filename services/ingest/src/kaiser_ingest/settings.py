@@ -9,7 +9,7 @@ from kaiser_common.topics import filters
 from kaiser_factory_dialect.filters import fault
 from pydantic import Field, SecretStr, model_validator
 
-from kaiser_ingest.profiles import Profile
+from kaiser_ingest.mqtt.profiles import Profile
 
 Dialect = Literal["esp", "factory"]
 

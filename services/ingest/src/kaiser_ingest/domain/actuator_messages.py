@@ -9,7 +9,7 @@ from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import actuator
 from kaiser_common.topics import Kind, Topic
 
-from kaiser_ingest.fields import (
+from kaiser_ingest.domain.fields import (
     Fields,
     Odd,
     boolean,
@@ -26,7 +26,7 @@ from kaiser_ingest.fields import (
     present,
     text,
 )
-from kaiser_ingest.identity import identity, optional_choice
+from kaiser_ingest.domain.identity import identity, optional_choice
 
 _EMERGENCY_STATES = frozenset(get_args(actuator.EmergencyState))
 _STATES = MappingProxyType({"on": True, "off": False})

@@ -6,11 +6,11 @@ from types import MappingProxyType
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.topics import Kind, Topic
 
-from kaiser_ingest.actuator_messages import actuator_alert, actuator_response, actuator_status, emergency_answer
-from kaiser_ingest.answers import config_response, system_response, zone_ack
-from kaiser_ingest.fields import Fields, Odd
-from kaiser_ingest.sensor_messages import reading, sensor_response
-from kaiser_ingest.system_messages import (
+from kaiser_ingest.domain.actuator_messages import actuator_alert, actuator_response, actuator_status, emergency_answer
+from kaiser_ingest.domain.answers import config_response, system_response, zone_ack
+from kaiser_ingest.domain.fields import Fields, Odd
+from kaiser_ingest.domain.sensor_messages import reading, sensor_response
+from kaiser_ingest.domain.system_messages import (
     device_error,
     diagnostics,
     discovery,

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import structlog
 from kaiser_common.errors import Code
 
-from kaiser_ingest.validate import Rejection
+from kaiser_ingest.domain.validate import Rejection
 
 log = structlog.get_logger()
 

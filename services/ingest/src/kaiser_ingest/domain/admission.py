@@ -6,7 +6,7 @@ from kaiser_common.errors import Code
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.topics import Kind, is_downlink
 
-from kaiser_ingest.validate import Accepted, Outcome, Rejection
+from kaiser_ingest.domain.validate import Accepted, Outcome, Rejection
 
 Registered = Mapping[str, str | None]
 """The devices that are registered and approved, each with the site that it must speak under, or None for any."""

@@ -16,17 +16,18 @@ from kaiser_common.errors import Code
 from kaiser_common.schemas.device import ServerStatus
 from kaiser_common.topics import Kind, build
 
-from kaiser_ingest import backoff, metrics, reason_codes
-from kaiser_ingest.environments import Environments, EnvironmentUnknown
-from kaiser_ingest.factory_dialect import KEPT_PACKET_BYTES, FactoryDialect
-from kaiser_ingest.frames import MAX_KEPT_BYTES, Incoming
-from kaiser_ingest.memory import Memory
-from kaiser_ingest.mqtt import ConnectFailed, MqttConnection
-from kaiser_ingest.mqtt_client import Closed, ConnectionLost, Publication
-from kaiser_ingest.pipeline import DROPPED_TOPIC, Pipeline
-from kaiser_ingest.profiles import Profile
+from kaiser_ingest import metrics
+from kaiser_ingest.consumers.pipeline import DROPPED_TOPIC, Pipeline
+from kaiser_ingest.domain import backoff, reason_codes
+from kaiser_ingest.domain.factory_dialect import KEPT_PACKET_BYTES, FactoryDialect
+from kaiser_ingest.mqtt.client import Closed, ConnectionLost, Publication
+from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
+from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES, Incoming
+from kaiser_ingest.mqtt.profiles import Profile
+from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.system_events import SystemEvents
+from kaiser_ingest.store.environments import Environments, EnvironmentUnknown
+from kaiser_ingest.store.memory import Memory
 
 log = structlog.get_logger()
 

@@ -22,8 +22,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from kaiser_ingest import reason_codes
-from kaiser_ingest.frames import Incoming, MalformedPacket, PacketSplitter
+from kaiser_ingest.domain import reason_codes
+from kaiser_ingest.mqtt.packets import Incoming, MalformedPacket, PacketSplitter
 
 MAX_OUTGOING = 500
 """Most messages of ours that wait for the broker's PUBACK, unless the broker allows fewer."""

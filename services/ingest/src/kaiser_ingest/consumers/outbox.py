@@ -24,14 +24,15 @@ from kaiser_common.topics import is_esp_id
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from kaiser_ingest import metrics, reason_codes
-from kaiser_ingest.connection import Session
-from kaiser_ingest.judge import Allowed, Refused, judge
-from kaiser_ingest.memory import Memory
-from kaiser_ingest.mqtt import MqttConnection
-from kaiser_ingest.mqtt_client import ConnectionLost, Publication
-from kaiser_ingest.stop_order import StopOrder
-from kaiser_ingest.system_events import SystemEvents
+from kaiser_ingest import metrics
+from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.domain import reason_codes
+from kaiser_ingest.domain.judge import Allowed, Refused, judge
+from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.mqtt.client import ConnectionLost, Publication
+from kaiser_ingest.mqtt.connection import MqttConnection
+from kaiser_ingest.publish import SystemEvents
+from kaiser_ingest.store.memory import Memory
 
 log = structlog.get_logger()
 

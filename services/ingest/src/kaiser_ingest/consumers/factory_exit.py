@@ -29,12 +29,13 @@ from kaiser_factory_dialect.subjects import receipt_subject
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
-from kaiser_ingest import metrics, reason_codes
-from kaiser_ingest.connection import Session
-from kaiser_ingest.factory_dialect import FactoryDialect
-from kaiser_ingest.mqtt import MqttConnection
-from kaiser_ingest.mqtt_client import ConnectionLost, Publication
-from kaiser_ingest.system_events import SystemEvents
+from kaiser_ingest import metrics
+from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.domain import reason_codes
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.mqtt.client import ConnectionLost, Publication
+from kaiser_ingest.mqtt.connection import MqttConnection
+from kaiser_ingest.publish import SystemEvents
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from kaiser_common.schemas import device
 from kaiser_common.topics import MAX_GPIO, Kind, Topic
 from pydantic_core import to_json
 
-from kaiser_ingest.fields import (
+from kaiser_ingest.domain.fields import (
     Fields,
     Odd,
     cut,
@@ -36,7 +36,7 @@ from kaiser_ingest.fields import (
     present,
     text,
 )
-from kaiser_ingest.identity import identity
+from kaiser_ingest.domain.identity import identity
 
 SEVERITIES = tuple(get_args(device.Severity))
 _UINT32 = 2**32

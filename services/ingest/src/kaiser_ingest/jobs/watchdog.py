@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 from kaiser_common.errors import Code
 
-from kaiser_ingest.system_events import SystemEvents
+from kaiser_ingest.publish import SystemEvents
 
 log = structlog.get_logger()
 

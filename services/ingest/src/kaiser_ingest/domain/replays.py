@@ -6,8 +6,8 @@ from kaiser_common.bus import Outgoing
 from kaiser_common.errors import Code
 from kaiser_common.topics import BUS_KINDS, Kind, is_downlink, is_kaiser_id
 
-from kaiser_ingest.admission import Registered
-from kaiser_ingest.validate import Rejection
+from kaiser_ingest.domain.admission import Registered
+from kaiser_ingest.domain.validate import Rejection
 
 _KINDS = frozenset(BUS_KINDS.get(kind, kind).value for kind in Kind if not is_downlink(kind))
 

@@ -15,8 +15,8 @@ from kaiser_common.schemas import Clock
 from kaiser_common.schemas.sensor import Quality
 from kaiser_common.topics import Kind, Topic, parse
 
-from kaiser_ingest.fields import BELIEVED_FROM_MS, MAX_AHEAD_MS, MILLISECONDS_FROM
-from kaiser_ingest.validate import MAX_PAYLOAD_BYTES
+from kaiser_ingest.domain.fields import BELIEVED_FROM_MS, MAX_AHEAD_MS, MILLISECONDS_FROM
+from kaiser_ingest.domain.validate import MAX_PAYLOAD_BYTES
 
 _TYPE_NAME = re.compile(rf"[A-Za-z0-9_.+-]{{1,{MAX_SENSOR_TYPE}}}\Z")
 _SIGNED_BELOW = 2**31

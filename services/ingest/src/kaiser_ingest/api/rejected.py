@@ -25,10 +25,10 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic_core import to_json
 
-from kaiser_ingest.admission import Registered, admit
-from kaiser_ingest.outgoing import to_outgoing
-from kaiser_ingest.replays import to_outgoing_again
-from kaiser_ingest.validate import Accepted, Rejection, validate
+from kaiser_ingest.domain.admission import Registered, admit
+from kaiser_ingest.domain.outgoing import to_outgoing
+from kaiser_ingest.domain.replays import to_outgoing_again
+from kaiser_ingest.domain.validate import Accepted, Rejection, validate
 
 _LONGEST_LOOK_S = 3.0
 _FIRST_SPAN = 500

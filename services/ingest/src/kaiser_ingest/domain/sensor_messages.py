@@ -18,7 +18,7 @@ from kaiser_common.schemas.sensor import normal_address
 from kaiser_common.topics import Kind, Topic, gpio_allowed
 from pydantic_core import to_json
 
-from kaiser_ingest.fields import (
+from kaiser_ingest.domain.fields import (
     Fields,
     Odd,
     Time,
@@ -36,7 +36,7 @@ from kaiser_ingest.fields import (
     required_ts,
     text,
 )
-from kaiser_ingest.identity import check_identity, identity, sensor_type
+from kaiser_ingest.domain.identity import check_identity, identity, sensor_type
 
 _QUALITIES = frozenset(get_args(sensor.Quality))
 _UINT32, _INT32 = 2**32, 2**31

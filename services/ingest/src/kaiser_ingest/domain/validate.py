@@ -13,9 +13,9 @@ from kaiser_common.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink,
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
-from kaiser_ingest.device_messages import PARSERS
-from kaiser_ingest.fields import Odd
-from kaiser_ingest.sensor_messages import readings
+from kaiser_ingest.domain.device_messages import PARSERS
+from kaiser_ingest.domain.fields import Odd
+from kaiser_ingest.domain.sensor_messages import readings
 
 MAX_PAYLOAD_BYTES = 16 * 1024
 MOCK_PREFIX = "MOCK_"

@@ -25,17 +25,17 @@ from kaiser_common.subjects import pack_subject
 from kaiser_common.topics import Kind, is_downlink, parse
 from kaiser_common.tracing import Tracer, traceparent_of
 
-from kaiser_ingest.admission import Registered, admit
-from kaiser_ingest.clocks import ClockWatch, ServerTimes, WrongClock
-from kaiser_ingest.factory_dialect import FactoryDialect, Taken
-from kaiser_ingest.frames import Incoming
-from kaiser_ingest.identities import DeliveryIds, RecentIds
+from kaiser_ingest.domain.admission import Registered, admit
+from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes, WrongClock
+from kaiser_ingest.domain.factory_dialect import FactoryDialect, Taken
+from kaiser_ingest.domain.identities import DeliveryIds, RecentIds
+from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs, to_rejected, unreadable_alert
+from kaiser_ingest.domain.rejection_log import RejectionLog
+from kaiser_ingest.domain.usual import UsualReading, usual_reading
+from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate
 from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
-from kaiser_ingest.outgoing import reading_id, to_outgoing, to_packs, to_rejected, unreadable_alert
-from kaiser_ingest.read_back import stored_readings
-from kaiser_ingest.rejection_log import RejectionLog
-from kaiser_ingest.usual import UsualReading, usual_reading
-from kaiser_ingest.validate import Accepted, Ignored, Outcome, Rejection, validate
+from kaiser_ingest.mqtt.packets import Incoming
+from kaiser_ingest.store.read_back import stored_readings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

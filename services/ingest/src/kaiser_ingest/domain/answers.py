@@ -7,7 +7,7 @@ from kaiser_common.errors import Code, Rejected
 from kaiser_common.schemas import device
 from kaiser_common.topics import MAX_GPIO, Kind, Topic
 
-from kaiser_ingest.fields import (
+from kaiser_ingest.domain.fields import (
     Fields,
     Odd,
     choice,
@@ -20,8 +20,8 @@ from kaiser_ingest.fields import (
     present,
     text,
 )
-from kaiser_ingest.identity import identity
-from kaiser_ingest.system_messages import details, null_text
+from kaiser_ingest.domain.identity import identity
+from kaiser_ingest.domain.system_messages import details, null_text
 
 _CONFIG_STATUSES = frozenset(get_args(device.ConfigStatus))
 _FAILED = frozenset({"error", "failed", "rejected", "failure"})

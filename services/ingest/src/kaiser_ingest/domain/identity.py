@@ -7,7 +7,7 @@ from kaiser_common.bounds import MAX_SENSOR_TYPE
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.topics import Topic
 
-from kaiser_ingest.fields import Fields, Odd, Time, mismatch, number, present
+from kaiser_ingest.domain.fields import Fields, Odd, Time, mismatch, number, present
 
 _TYPE_NAME = re.compile(rf"[A-Za-z0-9_.:+-]{{1,{MAX_SENSOR_TYPE}}}\Z")
 

@@ -1,0 +1,1 @@
+"""What time or the lease starts, one file a job."""

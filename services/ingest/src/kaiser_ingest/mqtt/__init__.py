@@ -1,0 +1,1 @@
+"""The MQTT connection: packets, client, connection, broker profiles."""

@@ -1,0 +1,1 @@
+"""What ingest keeps in KV and reads from streams."""
