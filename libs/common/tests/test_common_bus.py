@@ -22,6 +22,7 @@ from kaiser_common.schemas.api.system import ReplicaStatus
 from kaiser_common.service import ErrorMemory, Service
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import STATUS_SUBJECT, Bucket, DurableConsumer, Stream
+from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
 ADA = Caller(user="ada", role="operator", request_id="r1")
@@ -299,7 +300,7 @@ async def test_a_mirror_is_right_again_after_a_restart_of_the_server(bus):
             try:
                 await kv.put("b", b"2")
                 break
-            except Exception:
+            except NatsError:
                 await asyncio.sleep(0.1)
     await until(lambda: dict(mirror) == {"a": 1, "b": 2}, 60.0)
     keeping.cancel()

@@ -41,6 +41,7 @@ from kaiser_common.schemas.api.devices import DeviceId
 from kaiser_common.schemas.device import DeviceRecord
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import EMERGENCIES_BUCKET
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -130,7 +131,7 @@ class Life:
         for seq in range(state.first_seq, state.last_seq + 1) if state.messages else []:
             try:
                 message = await jetstream.get_msg(stream, seq=seq)
-            except Exception:
+            except NotFoundError:
                 continue  # purged
             found.append((message.subject, json.loads(message.data)))
         return found

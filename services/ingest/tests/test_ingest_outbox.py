@@ -348,6 +348,31 @@ async def test_no_clear_and_no_command_goes_out_behind_a_newer_stop_also_by_the_
     assert ingest.metric("kaiser_ingest_outbox_stopped_total") == 2
 
 
+async def test_a_command_that_a_killed_ingest_had_taken_is_not_sent_behind_a_stop(
+    world: Any, ingest: Any, until: Callable[..., Any]
+) -> None:
+    device = await world.device()
+    await device.subscribe(f"kaiser/{world.site}/esp/{ESP}/actuator/#")
+    stop = {"topic": world.topic(ESP, "actuator/emergency"), "payload": '{"command":"emergency_stop"}', "number": 8}
+    async with world.client() as client:
+        ingest.kill()
+        await put(client, world, 1)
+        taken = await client.jetstream().pull_subscribe_bind(INGEST_OUTBOX.name, INGEST_OUTBOX.stream)
+        [command] = await taken.fetch(1, timeout=60)
+
+        async def is_stopped() -> bool:
+            await command.in_progress()
+            return bool(device.heard)
+
+        ingest.start()
+        await put(client, world, 0, subject=f"mqtt.urgent.{world.site}.{ESP}", **stop)
+        await until(is_stopped)
+        await command.nak()
+        await until(lambda: _empty(client))
+    assert [json.loads(payload).get("command") for _, payload in device.heard] == ["emergency_stop"]
+    assert ingest.metric("kaiser_ingest_outbox_stopped_total") == 1
+
+
 async def test_a_mock_device_hears_through_the_broker_what_was_put_into_the_outbox(
     world: Any, ingest: Any, until: Callable[..., Any]
 ) -> None:
