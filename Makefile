@@ -63,10 +63,10 @@ test-clocks: install ## the tests without servers at midnight, on 29 February, â
 	@$(BIN)/python tests/clocks.py $(CLOCK) -- $(ARGS)
 
 speed: install ## the tests that assert seconds or CPU time, one after the other on a quiet machine
-	@$(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
+	@KAISER_TEST_FORK=0 $(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
 
 faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
-	@FAULTS=$(FAULTS) $(BIN)/python -m pytest $(if $(filter full,$(FAULTS)),-m faults -s,-n 2 --dist loadfile tests/faults) $(ARGS)
+	@KAISER_TEST_FORK=$(if $(filter full,$(FAULTS)),0,1) FAULTS=$(FAULTS) $(BIN)/python -m pytest $(if $(filter full,$(FAULTS)),-m faults -s,-n 2 --dist loadfile tests/faults) $(ARGS)
 
 faults-results: install ## one file of the verdicts in .faults, into bench/faults.json
 	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench.faults $(ARGS)

@@ -124,7 +124,7 @@ def bed(broker: str = "auto", **settings: str) -> Iterator[Bed]:
     """A stack with PostgreSQL noting when each transaction was committed; all is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="kaiser-bench-"))
     folder.chmod(0o711)
-    stack = Stack(folder / "state", ("run",), KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
+    stack = Stack(folder / "state", ("run",), plain=True, KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
     try:
         stack.start()
         bed = Bed(stack)

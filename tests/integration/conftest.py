@@ -82,12 +82,12 @@ def _shares(item: pytest.Item, name: str) -> Any:
 
 @pytest.fixture
 def make_stack(server_folder: Path) -> Iterator[Callable[..., Stack]]:
-    """`make_stack(*command, **environment)` prepares a stack, not started, that is ended with the test."""
+    """`make_stack(*command, plain=False, **environment)` prepares a stack, not started, that is ended with the test."""
     stacks: list[Stack] = []
 
-    def make(*command: str, state_dir: Path | None = None, **environment: Any) -> Stack:
+    def make(*command: str, state_dir: Path | None = None, plain: bool = False, **environment: Any) -> Stack:
         folder = state_dir or server_folder / f"stack-{secrets.token_hex(3)}"
-        stacks.append(Stack(folder, command or ("run",), **environment))
+        stacks.append(Stack(folder, command or ("run",), plain=plain, **environment))
         return stacks[-1]
 
     yield make

@@ -1,4 +1,4 @@
-"""A whole stack as its users run it: `python -m kaiser_stack run`, its processes, and what goes in and comes out.
+"""A whole stack as its users run it: `kaiser-stack run`, its processes, and what goes in and comes out.
 
 Nothing here imports Kaiser: it is spoken to by MQTT, REST, WebSocket, NATS and SQL alone.
 """
@@ -13,7 +13,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import httpx
 import nats
 import paho.mqtt.client as paho
@@ -60,10 +60,16 @@ class Message:
 
 
 class Stack:
-    """A stack of one's own on free ports. `start` may be called again after `stop`: the data stays in `state_dir`."""
+    """A stack of one's own on free ports. `start` may be called again after `stop`: the data stays in `state_dir`.
 
-    def __init__(self, state_dir: Path, command: tuple[str, ...] = ("run",), **environment: str) -> None:
+    plain: started as its users start it, its services too; else each is a fork (forked.py).
+    """
+
+    def __init__(
+        self, state_dir: Path, command: tuple[str, ...] = ("run",), *, plain: bool = False, **environment: str
+    ) -> None:
         self.state_dir = state_dir
+        self._plain = plain
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KAISER_")},
             "KAISER_STATE_DIR": str(state_dir),
@@ -84,14 +90,15 @@ class Stack:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it without waiting."""
         with self._console.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "kaiser_stack", *self._command],
+            self.process = forked.Popen(
+                ["kaiser-stack", *self._command],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                plain=self._plain,
             )
         return self.process
 
@@ -149,13 +156,7 @@ class Stack:
     def control(self, command: str, name: str) -> None:
         """`stop` or `kill` a process and keep it down; `start` it again."""
         self._is_disturbed = True
-        subprocess.run(
-            [sys.executable, "-m", "kaiser_stack", command, name],
-            env=self.environment,
-            cwd=ROOT,
-            check=True,
-            timeout=30,
-        )
+        forked.run(["kaiser-stack", command, name], env=self.environment, cwd=ROOT, check=True, timeout=60)
 
     @property
     def is_running(self) -> bool:

@@ -1,9 +1,8 @@
 """`make demo`: a newcomer sees a greenhouse within a minute."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
+import forked
 import yaml
 from harness import ROOT, Stack, wait_until
 from kaiser_common.schemas.api.mock import CreateMocks
@@ -15,16 +14,8 @@ FILE = ROOT / "demo" / "greenhouse.yaml"
 
 
 def run(stack: Stack, *arguments: str) -> str:
-    """What `python -m kaiser_stack demo` says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kaiser_stack", "demo", *arguments],
-        cwd=ROOT,
-        env=stack.environment,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    """What `kaiser-stack demo` says."""
+    done = forked.run(["kaiser-stack", "demo", *arguments], cwd=ROOT, env=stack.environment, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -61,13 +52,5 @@ def test_charts_move_within_a_minute_and_everything_can_be_taken_away_again(make
 
 def test_without_a_stack_it_says_how_to_start_one(make_stack: Callable[..., Stack]):
     stack = make_stack()
-    done = subprocess.run(
-        [sys.executable, "-m", "kaiser_stack", "demo"],
-        cwd=ROOT,
-        env=stack.environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = forked.run(["kaiser-stack", "demo"], cwd=ROOT, env=stack.environment, timeout=60)
     assert (done.returncode, "make run" in done.stderr) == (1, True)

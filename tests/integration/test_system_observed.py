@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import forked
 import httpx
 import psycopg
 import pytest
@@ -64,10 +65,9 @@ class Observed:
 
 def doctor(stack: Stack) -> subprocess.CompletedProcess[str]:
     """What the doctor says of a stack now."""
-    command = [str(Path(sys.executable).parent / "kaiser-doctor"), "--quiet"]
     # Ports of 0 are for the stack to choose; the doctor finds the ones in use by the state folder.
     environment = {name: value for name, value in stack.environment.items() if not name.endswith("_PORT")}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return forked.run(["kaiser-doctor", "--quiet"], env=environment, timeout=60)
 
 
 def scrape_config(stack: Stack, folder: Path) -> Path:
@@ -164,8 +164,7 @@ def touch(stack: Stack, esp_id: str) -> None:
 
 def act(stack: Stack, esp_id: str) -> None:
     """The greenhouse of `make demo`, until a rule of it has watered; an emergency stop; an alert of a device."""
-    demo = [sys.executable, "-m", "kaiser_stack", "demo"]
-    subprocess.run(demo, cwd=ROOT, env=stack.environment, check=True, capture_output=True, timeout=90)
+    forked.run(["kaiser-stack", "demo"], cwd=ROOT, env=stack.environment, check=True, timeout=90)
     alert = {"esp_id": esp_id, "gpio": 5, "alert_type": "overrun", "message": "too long", "ts": int(time.time() * 1000)}
     stack.publish([Message(f"kaiser/god/esp/{esp_id}/actuator/5/alert", json.dumps(alert).encode())])
     with stack.sign_in() as rest, Device(stack, esp_id) as device:

@@ -20,7 +20,10 @@ MakeStack = Callable[..., Stack]
 
 
 def processes_of(stack: Stack) -> list[str]:
-    """Command lines of the processes that have the stack's state folder in their command line or environment."""
+    """Command lines of the processes that have the stack's state folder in their command line or environment.
+
+    Of a stack that was started plainly: forks show the environment of their server.
+    """
     mark = str(stack.state_dir).encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -42,7 +45,7 @@ def one_line_of(stack: Stack) -> str:
 
 
 def test_ctrl_c_leaves_no_process_and_the_data_is_there_at_the_next_start(make_stack: MakeStack):
-    stack = make_stack().start()
+    stack = make_stack(plain=True).start()
     device = stack.register(1)
     stack.publish([reading(device[0], 4, int(time.time() * 1000), 21.5)])
     wait_until(lambda: stack.rows(device) == 1, "the reading is stored")
@@ -54,10 +57,10 @@ def test_ctrl_c_leaves_no_process_and_the_data_is_there_at_the_next_start(make_s
     assert processes_of(stack) == []
     assert "Traceback" not in stack.log_lines()
 
-    stack.start()
-    assert stack.rows(device) == 1
-    assert stack.password() == password
-    with stack.sign_in() as rest:
+    again = make_stack(state_dir=stack.state_dir).start()
+    assert again.rows(device) == 1
+    assert again.password() == password
+    with again.sign_in() as rest:
         assert rest.get(f"/api/v1/esp/devices/{device[0]}").status_code == 200
 
 
@@ -85,12 +88,12 @@ def test_two_stacks_run_side_by_side(stack: Stack, make_stack: MakeStack):
     sys.platform != "linux", reason="elsewhere the kernel does not end the children; the next start does"
 )
 def test_a_killed_stack_leaves_no_process(make_stack: MakeStack):
-    stack = make_stack("servers").start()
+    stack = make_stack("servers", plain=True).start()
     assert stack.process
     stack.process.kill()
     stack.process.wait(10)
     wait_until(lambda: not processes_of(stack), "every process has ended")
-    stack.start()
+    make_stack("servers", state_dir=stack.state_dir).start()
 
 
 def test_a_start_ends_what_a_killed_stack_has_left(make_stack: MakeStack):
@@ -172,8 +175,10 @@ def test_a_setting_that_cannot_be_used_is_one_line(setting: str, value: str, sai
     assert said in line
 
 
-def test_a_setting_that_only_a_service_knows_is_one_line_at_the_end(make_stack: MakeStack):
-    stack = make_stack(KAISER_TOKEN_MINUTES="soon")
+def test_a_setting_that_only_a_service_knows_is_one_line_at_the_end(make_stack: MakeStack, tmp_path: Path):
+    procfile = tmp_path / "Procfile"
+    procfile.write_text("health: kaiser-health\nwebsocket-gateway: kaiser-websocket-gateway\n")
+    stack = make_stack("run", "--procfile", str(procfile), plain=True, KAISER_TOKEN_MINUTES="soon")
     assert stack.launch().wait(60) == 2
     assert "KAISER_TOKEN_MINUTES" in stack.console().splitlines()[-1]
     assert "Traceback" not in stack.console()

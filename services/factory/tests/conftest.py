@@ -5,12 +5,12 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import paho.mqtt.client as paho
 import pytest
 from kaiser_common.bus import Bus, connect
@@ -19,7 +19,6 @@ from kaiser_common.settings import CommonSettings
 from pydantic import BaseModel
 
 WITHIN_S = 120.0
-_MAIN = "import sys; sys.argv = ['kaiser']; from {} import main; main()"
 
 
 async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
@@ -38,15 +37,15 @@ async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S) -
 class Process:
     """A service as a process of its own."""
 
-    def __init__(self, module: str, environment: dict[str, str], log: Path) -> None:
-        self._arguments = [sys.executable, "-c", _MAIN.format(module)]
+    def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
+        self._command = command
         self._environment = {**os.environ, **environment}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._arguments, env=self._environment, stdout=log, stderr=log)
+            self._process = forked.Popen([self._command], env=self._environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -126,8 +125,8 @@ async def plant(
         "KAISER_MQTT_PROFILE": env,
         "KAISER_SITE": "factory",
     }
-    ingest = Process("kaiser_ingest.app", common | at_broker, tmp_path / "ingest.log")
-    factory = Process("kaiser_factory.app", common, tmp_path / "factory.log")
+    ingest = Process("kaiser-ingest", common | at_broker, tmp_path / "ingest.log")
+    factory = Process("kaiser-factory", common, tmp_path / "factory.log")
     async with connect(bus_settings, "tests") as bus:
         ingest.start()
         factory.start()

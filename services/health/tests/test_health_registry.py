@@ -4,10 +4,9 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import forked
 import nats
 import psycopg
 import pytest
@@ -39,9 +38,7 @@ def start(bus_settings, database, free_port):
     running = []
 
     def start():
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from kaiser_health.app import main; main()"], env=environment
-        )
+        process = forked.Popen(["kaiser-health"], env=environment)
         running.append(process)
         return process
 

@@ -12,7 +12,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
@@ -21,6 +20,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import forked
 import nats
 import pytest
 from kaiser_common.schemas.device import DeviceRecord
@@ -60,8 +60,8 @@ class Ingest:
     def start(self) -> None:
         """Start it; it is ready later."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", "from kaiser_ingest.app import main; main()"],
+            self._process = forked.Popen(
+                ["kaiser-ingest"],
                 env={**os.environ, **self._environment, "KAISER_METRICS_PORT": str(self._port)},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -5,11 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import forked
 import nats
 import psycopg
 from kaiser_common.bus import Bus, Outgoing, connect
@@ -65,7 +65,7 @@ def replica(nats_url: str, database: str, port: int) -> Iterator[subprocess.Pope
         "KAISER_METRICS_PORT": str(port),
         "KAISER_LOG_LEVEL": "warning",
     }
-    process = subprocess.Popen([sys.executable, "-c", "from kaiser_sensor.app import main; main()"], env=environment)
+    process = forked.Popen(["kaiser-sensor"], env=environment)
     try:
         yield process
     finally:

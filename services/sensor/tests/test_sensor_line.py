@@ -4,10 +4,9 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import forked
 import nats
 import psycopg
 import pytest
@@ -52,7 +51,7 @@ def sensor(bus_settings, database, free_port):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("TRUNCATE sensor.data")
         connection.execute("TRUNCATE sensor.latest")
-    process = subprocess.Popen([sys.executable, "-c", "from kaiser_sensor.app import main; main()"], env=environment)
+    process = forked.Popen(["kaiser-sensor"], env=environment)
     yield process
     process.send_signal(signal.SIGTERM)
     assert process.wait(12) == 0

@@ -8,11 +8,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import nats
 import psycopg
 import pytest
@@ -104,7 +104,7 @@ def expected() -> list[tuple[Any, ...]]:
 
 
 def start(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", "from kaiser_sensor.app import main; main()"], env=environment)
+    return forked.Popen(["kaiser-sensor"], env=environment)
 
 
 def until(condition):

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import forked
 import psycopg
 import pytest
 from kaiser_common.bus import Bus, connect
@@ -58,8 +58,8 @@ def start(bus_settings, database, free_port) -> Iterator[Callable[..., subproces
 
     def start(**environment: str) -> subprocess.Popen[bytes]:
         port = free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from kaiser_simulator.app import main; main()"],
+        process = forked.Popen(
+            ["kaiser-simulator"],
             env={
                 **os.environ,
                 "KAISER_NATS_URL": bus_settings.nats_address,

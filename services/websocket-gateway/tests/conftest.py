@@ -5,11 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import forked
 import httpx
 import nats
 import psycopg
@@ -37,8 +37,8 @@ class Gateway:
 
     def start(self) -> None:
         output = self._log.open("ab") if self._log else None
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from kaiser_gateway.app import main; main()"],
+        self.process = forked.Popen(
+            ["kaiser-websocket-gateway"],
             env=self._environment,
             stdout=output,
             stderr=output,

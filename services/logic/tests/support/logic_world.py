@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import forked
 from kaiser_common.bus import Bus, connect
 from kaiser_common.rpc import Caller, Method, RpcError, call, serve
 from kaiser_common.schemas.api.actuators import (
@@ -43,8 +43,8 @@ class Process:
         environment |= {f"KAISER_{name.upper()}": str(value) for name, value in settings.items()}
         self.log = folder / f"logic-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", "from kaiser_logic.app import main; main()"],
+            self._process = forked.Popen(
+                ["kaiser-logic"],
                 env={"KAISER_METRICS_PORT": "0", "KAISER_LOG_FORMAT": "json", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
