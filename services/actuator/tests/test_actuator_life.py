@@ -509,6 +509,29 @@ async def test_the_states_of_a_device_that_restarted_are_unknown_until_it_report
     assert (await life.send("ON")).state == "queued"
 
 
+async def test_the_last_state_of_a_device_that_went_away_is_told_as_the_last_one(life):
+    key = ActuatorKey(esp_id="ESP_A", gpio=5)
+    await life.pump()
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=3))
+    await life.sweep.once()
+    pump = await life.registry.read(key, ADA)
+    assert (pump.state, pump.last_state, pump.on_since) == (None, None, None)
+    await life.say(life.status(True))
+    on_since = life.now_ms()
+    life.wait(10)
+    await life.say(life.status(True))
+    pump = await life.registry.read(key, ADA)
+    assert (pump.state, pump.last_state, pump.on_since, pump.known) == (True, True, on_since, True)
+    life.wait(1)
+    life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
+    await life.sweep.once()
+    pump = await life.registry.read(key, ADA)
+    assert (pump.state, pump.last_state, pump.on_since, pump.known) == (None, True, None, False)
+    await life.say(life.status(False))
+    pump = await life.registry.read(key, ADA)
+    assert (pump.state, pump.last_state) == (False, False)
+
+
 async def test_a_command_that_waited_for_longer_than_its_caller_is_not_sent(life):
     """Another transaction holds the device; the caller had 5 s."""
     await life.pump()

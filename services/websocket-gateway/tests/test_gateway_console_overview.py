@@ -83,16 +83,20 @@ def test_events_change_what_they_are_about(ask):
     came = event("esp_health", status="online", last_seen=NOW, ts=NOW)
     reading = event("sensor_data", ts=NOW, value=8.5, quality="fair")
     stale = event("sensor_data", ts=NOW - 5000, value=7.0, quality="stale", state="silent", known_until=NOW - 2)
+    on = event("actuator_status", gpio=25, state=True, value=1, ts=NOW - 8000)
+    still_on = event("actuator_status", gpio=25, state=True, value=1, ts=NOW - 7500)
     after = ask(
         ["withEvents", overview(), [went]],
         ["withEvents", overview(), [went, came]],
         ["withEvents", overview(), [reading]],
         ["withEvents", overview(), [stale]],
         ["withEvents", overview(), [event("logic_execution")]],
+        ["withEvents", overview(), [on]],
+        ["withEvents", overview(), [on, still_on, went]],
         ["needsReload", overview(), [reading]],
         ["needsReload", overview(), [event("sensor_data", gpio=5, ts=NOW)]],
     )
-    offline, back, read, silent, same, known, unknown = after
+    offline, back, read, silent, same, running, gone, known, unknown = after
     assert (offline["devices"][0]["online"], offline["sensors"][0]["state"]) == (False, "offline")
     assert offline["sensors"][0]["known_until"] == NOW - 5000, "its reading is newer than the last heartbeat"
     assert (offline["actuators"][0]["known"], offline["actuators"][0]["known_until"]) == (False, NOW - 7000)
@@ -103,6 +107,9 @@ def test_events_change_what_they_are_about(ask):
         10,
     )
     assert (silent["sensors"][0]["state"], silent["sensors"][0]["known_until"]) == ("silent", NOW - 2)
+    assert (running["actuators"][0]["state"], running["actuators"][0]["on_since"]) == (True, NOW - 8000)
+    assert (gone["actuators"][0]["last_state"], gone["actuators"][0]["on_since"]) == (True, NOW - 8000)
+    assert gone["actuators"][0]["known"] is False
     assert (same, known, unknown) == (overview(), False, True)
 
 

@@ -116,6 +116,8 @@ class ActuatorRegistryApi:
             gpio=unit.gpio,
             registered=unit.registered,
             state=unit.state,
+            last_state=unit.last_state,
+            on_since=to_ms(unit.on_since) if unit.state and unit.on_since else None,
             value=unit.value,
             reported_at=to_ms(unit.reported_at) if unit.reported_at else None,
             last_error=unit.last_error,

@@ -41,6 +41,8 @@ class Unit:
     registered: bool = False
     on_since: datetime | None = None
     state: bool | None = None
+    last_state: bool | None = None
+    """What was reported last, also once nobody knows whether it still holds."""
     value: float | None = None
     reported_at: datetime | None = None
     last_error: str | None = None
@@ -107,8 +109,8 @@ def on_status(unit: Unit, state: bool, value: float, error: str | None, at: date
     if guard is not None and not state and at >= guard.since:
         guard = None
     on_since = (unit.on_since or at) if state else None
-    after = replace(unit, state=state, value=value, reported_at=at, last_error=error, guard=guard, on_since=on_since)
-    return _within_runtime(after)
+    reported = replace(unit, state=state, last_state=state, value=value, reported_at=at, last_error=error)
+    return _within_runtime(replace(reported, guard=guard, on_since=on_since))
 
 
 def on_stop(unit: Unit, reason: str, at: datetime) -> Unit:

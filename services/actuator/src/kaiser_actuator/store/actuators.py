@@ -21,7 +21,7 @@ OTHER = "other"
 
 _UNIT = """
     a.esp_id, a.gpio, a.kaiser_id, a.settings, a.registered, a.state, a.value, a.reported_at, a.last_error,
-    a.guard_command_id, a.guard_since, a.guard_due_at, a.guard_tries, a.on_since
+    a.guard_command_id, a.guard_since, a.guard_due_at, a.guard_tries, a.on_since, a.last_state
 """
 _COMMAND = """
     command_id, esp_id, gpio, kaiser_id, command, value, duration_s, issued_by, queued_at, expires_at, state, reason,
@@ -198,7 +198,8 @@ async def save(connection: Connection, before: Unit, after: Unit, timeout: timed
         await connection.execute(
             """
             UPDATE actuator.actuators SET state = %s, value = %s, reported_at = %s, last_error = %s,
-                guard_command_id = %s, guard_since = %s, guard_due_at = %s, guard_tries = %s, on_since = %s
+                guard_command_id = %s, guard_since = %s, guard_due_at = %s, guard_tries = %s, on_since = %s,
+                last_state = %s
             WHERE esp_id = %s AND gpio = %s
             """,
             (*_columns(after), after.esp_id, after.gpio),
@@ -276,8 +277,8 @@ async def _with_commands(connection: Connection, rows: Sequence[tuple[Any, ...]]
 
 
 def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Unit:
-    esp_id, gpio, kaiser_id, settings, registered, state, value, reported_at, error, *guarded, on_since = row
-    command_id, since, due, tries = guarded
+    esp_id, gpio, kaiser_id, settings, registered, state, value, reported_at, error, *rest = row
+    command_id, since, due, tries, on_since, last_state = rest
     return Unit(
         esp_id=esp_id,
         gpio=gpio,
@@ -286,6 +287,7 @@ def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Un
         registered=registered,
         on_since=on_since,
         state=state,
+        last_state=last_state,
         value=value,
         reported_at=reported_at,
         last_error=error,
@@ -297,7 +299,7 @@ def _to_unit(row: tuple[Any, ...], open_commands: Sequence[CommandRecord]) -> Un
 def _columns(unit: Unit) -> tuple[Any, ...]:
     guard = unit.guard
     watched = (guard.command_id, guard.since, guard.due_at, guard.tries) if guard else (None, None, None, 0)
-    return (unit.state, unit.value, unit.reported_at, unit.last_error, *watched, unit.on_since)
+    return (unit.state, unit.value, unit.reported_at, unit.last_error, *watched, unit.on_since, unit.last_state)
 
 
 def _to_settings(stored: dict[str, Any]) -> ActuatorSettings:

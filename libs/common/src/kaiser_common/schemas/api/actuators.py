@@ -74,7 +74,8 @@ class PutActuator(ActuatorKey):
 
 
 class Actuator(ActuatorSettings):
-    """An actuator with its last known state. Times in ms; state and value None until the device has reported.
+    """An actuator with its state. Times in ms; state and value None until the device has reported, and while its state
+    is not known: then `last_state` has what was reported last. on_since: since when it is on, None while it is not.
 
     emergency: `active` from the stop until it is cleared, `normal` otherwise. registered: False for one that a device
     reported and nobody has set up yet; it takes OFF only. known: whether the state is known now; it is not while the
@@ -85,6 +86,8 @@ class Actuator(ActuatorSettings):
     gpio: int
     registered: bool = True
     state: bool | None = None
+    last_state: bool | None = None
+    on_since: int | None = None
     value: float | None = None
     reported_at: int | None = None
     last_error: str | None = None

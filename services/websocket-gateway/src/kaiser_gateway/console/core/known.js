@@ -33,6 +33,14 @@ export function withOffline(offline, events) {
   return next;
 }
 
+/** An actuator after its report, an event `actuator_status`. */
+export function actuatorReported(actuator, { state, value, ts, error = null }) {
+  const onSince = state ? actuator.on_since ?? ts : null;
+  return {
+    ...actuator, state, last_state: state, on_since: onSince, value, reported_at: ts, last_error: error, known: true, known_until: null,
+  };
+}
+
 /** An actuator after its device came or went; null: nothing is to be changed. */
 export function actuatorAfter(actuator, event) {
   if (event.type !== "esp_health" || event.data.esp_id !== actuator.esp_id || event.data.status === "unknown") return null;

@@ -1,6 +1,6 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
-import { actuatorAfter, knowledgeOf, withOffline } from "./known.js";
+import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
 
 const BAD = new Set(["bad", "error"]);
 const NOBODY = new Map();
@@ -23,10 +23,8 @@ export function withEvents(overview, batch) {
     sensors: overview.sensors.map((one) => sensorAfter(one, readings.get(sensorKey(one)), health.get(one.esp_id))),
     devices: overview.devices.map((one) => deviceAfter(one, health.get(one.esp_id))),
     actuators: overview.actuators.map((one) => {
-      const report = statuses.findLast((data) => data.esp_id === one.esp_id && data.gpio === one.gpio);
-      const { state, value, ts, error } = report ?? {};
-      const after = report
-        ? { ...one, state, value, reported_at: ts, last_error: error ?? null, known: true, known_until: null } : one;
+      const reports = statuses.filter((data) => data.esp_id === one.esp_id && data.gpio === one.gpio);
+      const after = reports.reduce(actuatorReported, one);
       const event = health.get(one.esp_id);
       return (event && actuatorAfter(after, event)) ?? after;
     }),

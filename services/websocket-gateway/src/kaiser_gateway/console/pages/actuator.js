@@ -51,6 +51,7 @@ const facts = (actuator) => [
   ["Gpio", actuator.gpio],
   ["Type", actuator.actuator_type],
   ["Reported", dateTime(actuator.reported_at)],
+  ["On since", dateTime(actuator.on_since)],
   ["Stopped because", orNone(actuator.emergency_reason)],
   ["Last error", orNone(actuator.last_error)],
 ];

@@ -1,7 +1,7 @@
 /** The state of an actuator, live. */
 
-import { actuatorState, dateTime, lastKnown } from "../core/format.js";
-import { actuatorAfter } from "../core/known.js";
+import { actuatorState, dateTime, duration, lastKnown } from "../core/format.js";
+import { actuatorAfter, actuatorReported } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
 
@@ -10,8 +10,7 @@ export function withEvents(actuator, batch) {
   return batch.reduce((known, event) => {
     const { type, data } = event;
     if (type === "actuator_status" && data.esp_id === known.esp_id && data.gpio === known.gpio) {
-      const { state, value, ts, error } = data;
-      return { ...known, state, value, reported_at: ts, last_error: error, known: true, known_until: null };
+      return actuatorReported(known, data);
     }
     return actuatorAfter(known, event) ?? known;
   }, actuator);
@@ -19,17 +18,24 @@ export function withEvents(actuator, batch) {
 
 const isKnown = ({ known, state }) => known !== false && state !== null;
 
-export function StateBadge({ actuator }) {
+/** The state, how long it has been on (with `nowMs`), or what was known last. */
+export function StateBadge({ actuator, nowMs = null }) {
   if (actuator.emergency === "active") return html`<${Badge} kind="bad">stopped<//>${whatWasKnown(actuator)}`;
   if (!isKnown(actuator)) {
     return html`<${Badge} kind="warn">not known<//>${whatWasKnown(actuator)}`;
   }
   const kind = actuator.state ? "good" : "idle";
-  return html`<${Badge} kind=${kind}>${actuatorState(actuator)}<//>`;
+  return html`<${Badge} kind=${kind}>${actuatorState(actuator)}<//>${onFor(actuator, nowMs)}`;
 }
 
-function whatWasReported({ state, known_until: until, ...actuator }) {
-  if (state !== null) return lastKnown(actuatorState({ state, ...actuator }), until);
+function onFor({ state, on_since: since }, nowMs) {
+  if (!state || !since || nowMs === null) return null;
+  return html` <span class="quiet">for ${duration(Math.max(0, Math.round((nowMs - since) / 1000)))}</span>`;
+}
+
+function whatWasReported({ state, last_state: reported = null, value, known_until: until }) {
+  const last = state ?? reported;
+  if (last !== null) return lastKnown(actuatorState({ state: last, value }), until);
   return until ? `not known since ${dateTime(until)}` : "no state was reported yet";
 }
 

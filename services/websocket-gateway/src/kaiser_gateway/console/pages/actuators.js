@@ -66,7 +66,7 @@ const columns = (now) => [
   {
     name: "State",
     cell: (one) => html`
-      <${StateBadge} actuator=${one} /> ${!one.registered && html`<span class="quiet block">not set up: OFF only</span>`}
+      <${StateBadge} actuator=${one} nowMs=${now} /> ${!one.registered && html`<span class="quiet block">not set up: OFF only</span>`}
       ${one.last_error && html`<span class="field-problem block">${one.last_error}</span>`}`,
   },
   { name: "Reported", cell: (one) => ago(one.reported_at, now) },

@@ -41,7 +41,7 @@ export function OverviewPage() {
     ${overview && !overview.devices.length && !overview.missing.length && html`
       <${Empty}>No device is known yet. One that speaks for the first time shows up here, to be approved.<//>`}
     ${overview && !overview.complete && html`<p class="quiet">There are more devices than fit here; the lists have all.</p>`}
-    ${zones.map((zone) => html`<${Zone} key=${zone.name} zone=${zone} />`)}`;
+    ${zones.map((zone) => html`<${Zone} key=${zone.name} zone=${zone} now=${now} />`)}`;
 }
 
 /** One line: what is wrong, each part a link; or that nothing is. */
@@ -61,7 +61,7 @@ function Truth({ overview, now }) {
 
 const counted = (items, name) => `${items.length} ${name}${items.length === 1 ? "" : "s"}`;
 
-function Zone({ zone }) {
+function Zone({ zone, now }) {
   const away = zone.devices.filter(({ rank }) => rank > 0);
   return html`
     <section class="zone" aria-label=${zone.name || "No zone"}>
@@ -81,7 +81,7 @@ function Zone({ zone }) {
             <a class=${`tile ${rank ? "tile-warn" : ""}`} href=${link("actuators", actuator.esp_id, actuator.gpio)}>
               <span class="tile-name">${actuator.name ?? `${actuator.actuator_type} on gpio ${actuator.gpio}`}</span>
               <span class="tile-name quiet">${actuator.esp_id}</span>
-              <span><${StateBadge} actuator=${actuator} /></span>
+              <span><${StateBadge} actuator=${actuator} nowMs=${now} /></span>
               ${actuator.last_error && html`<span class="field-problem">${actuator.last_error}</span>`}
             </a>
           </li>`)}
