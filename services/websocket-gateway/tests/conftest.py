@@ -79,7 +79,7 @@ class Gateway:
 
     def http(self, role: str | None = "admin") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
-        return httpx.AsyncClient(base_url=self.base, headers=headers, timeout=60)
+        return httpx.AsyncClient(base_url=self.base, headers=headers, timeout=120)
 
 
 @pytest.fixture(scope="module")

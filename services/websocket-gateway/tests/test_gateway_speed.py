@@ -92,6 +92,7 @@ async def test_two_thousand_clients_fit_in_memory(start_gateway, events):
     assert served < 400
 
 
+@pytest.mark.speed  # its effect: test_a_stalled_client_is_closed_with_4008_and_does_not_delay_others
 @pytest.mark.parametrize("stalled", [0, 1])
 async def test_a_stalled_client_does_not_move_the_others_p99(start_gateway, events, stalled):
     gateway = start_gateway(KAISER_WS_CLIENT_BYTES="10000000")
