@@ -19,6 +19,7 @@ import pytest
 import yaml
 from esp32 import Device
 from harness import ROOT, Message, Stack, reading, wait_until
+from kaiser_factory_dialect.recordings import parse_file
 from kaiser_stack import mosquitto
 from kaiser_stack.process import Child, Program
 from websockets.sync.client import connect
@@ -95,7 +96,7 @@ def observed(server_folder: Path, free_port: Callable[[], int], missing: Callabl
         missing("mosquitto", "mosquitto is not installed")
     folder = server_folder / f"observed-{secrets.token_hex(3)}"
     folder.mkdir()
-    stack = Stack(folder / "stack", KAISER_MQTT_BROKER="mosquitto")
+    stack = Stack(folder / "stack", KAISER_MQTT_BROKER="mosquitto", KAISER_MQTT_DIALECTS='["esp", "factory"]')
     stack.start()
     port = free_port()
     command = (
@@ -153,11 +154,31 @@ def make_traffic(seen: Observed) -> None:
         stack.publish([reading(esp_id, 4, now_ms + 1000 + number, 20.0) for number in range(50)])
         wait_until(lambda: stack.rows([esp_id]) == 100, "more readings are stored")
     act(stack, esp_id)
+    produce(stack)
+
+
+def produce(stack: Stack) -> None:
+    """A recorded production of the factory, and a command of which nothing answers."""
+    session = parse_file("factory-session.jsonl", (ROOT / "tests/golden/factory-session.jsonl").read_bytes())
+    stack.publish([Message(each.topic, each.payload) for each in session.messages])
+    with stack.sign_in() as rest:
+
+        def finished() -> bool:
+            return bool(rest.get("/api/v1/factory/orders", params={"state": "FINISHED"}).json().get("items"))
+
+        wait_until(finished, "the factory has finished an order")
+        rest.post("/api/v1/factory/steering", json={"do": "park"}).raise_for_status()
 
 
 def touch(stack: Stack, esp_id: str) -> None:
     """A moment's traffic: a series that was born a minute ago has a rate only after it has changed."""
-    stack.publish([reading(esp_id, 4, int(time.time() * 1000), 20.0)])
+    odd = {"serialNumber": "SVR3QA2098", "orderId": 0, "actionState": {"id": secrets.token_hex(8), "state": "WAITIING"}}
+    stack.publish(
+        [
+            reading(esp_id, 4, int(time.time() * 1000), 20.0),
+            Message("module/v1/ff/SVR3QA2098/state", json.dumps(odd).encode()),
+        ]
+    )
     with stack.sign_in() as rest:
         rest.get("/api/v1/esp/devices").raise_for_status()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from actions_board import actions
 from bus_board import bus
 from devices_board import devices
+from factory_board import factory
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from overview_board import overview
 from sensors_board import sensors
@@ -16,7 +17,7 @@ from services_board import services
 def main(folder: Path) -> None:
     """Write one file a dashboard; the same code writes the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for make in (overview, devices, sensors, actions, services, bus):
+    for make in (overview, devices, sensors, actions, factory, services, bus):
         board = make().build()
         for place, panel in enumerate(board.panels or [], 1):
             panel.id_val = place

@@ -1,10 +1,10 @@
 """The few forms of panel that Kaiser's dashboards are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grafana_foundation_sdk.builders import dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard, prometheus, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders.common import VizLegendOptions, VizTooltipOptions
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
@@ -20,6 +20,8 @@ from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     Threshold,
     ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
     VariableRefresh,
     VariableSort,
 )
@@ -97,6 +99,24 @@ def sql_graph(title: str, description: str, sql: str, unit: str = "short", *, sp
     return (
         _timeseries(title, description, unit, span)
         .datasource(DATABASE)
+        .with_target(SqlBuilder(SqlQuery(" ".join(sql.split()), "time_series")))
+    )
+
+
+def sql_states(
+    title: str, description: str, sql: str, states: Mapping[int, tuple[str, str]], *, span: int = 24
+) -> statetimeline.Panel:
+    """States over time from the database: columns time, metric (text) and value, a number of `states`, each with the
+    name and colour that is shown."""
+    shown = {str(value): ValueMappingResult(text, color) for value, (text, color) in states.items()}
+    return (
+        statetimeline.Panel()
+        .title(title)
+        .description(description)
+        .datasource(DATABASE)
+        .span(span)
+        .height(10)
+        .mappings([ValueMap(shown)])
         .with_target(SqlBuilder(SqlQuery(" ".join(sql.split()), "time_series")))
     )
 
