@@ -13,7 +13,7 @@ from kaiser_common.database import open_pool
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.factory import FactoryEnvironment
 from kaiser_common.settings import CommonSettings
-from kaiser_factory.consumers.journal import Journal, now_ms
+from kaiser_factory.consumers.journal import STEP_WITHIN_MS, Journal, now_ms
 from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.store import commands
 from kaiser_factory.store.commands import Command
@@ -44,6 +44,20 @@ def lamp(queued_at: int) -> Command:
     """A command of which nothing answers: "sent" is its end."""
     command = FactoryCommand(what="module.instant", serial="S1", name="setStatusLED")
     return made("lamp", command, entries.sent(entries.queue(command, queued_at), queued_at))
+
+
+def drop(queued_at: int) -> Command:
+    """The step that goes once the pick is finished."""
+    command = FactoryCommand(
+        what="module.order", serial="S1", order_id="o", order_update_id=2, action_id="b", action_ids=("b",),
+        command="DROP",
+    )  # fmt: skip
+    step = made("drop", command, entries.queue(command, queued_at))
+    return replace(step, entry=None, after="a", sequence_id="sequence", step=1)
+
+
+def in_sequence(command: Command) -> Command:
+    return replace(command, sequence_id="sequence")
 
 
 def made(name: str, command: FactoryCommand, entry: entries.JournalEntry) -> Command:
@@ -140,3 +154,29 @@ async def test_a_command_that_ended_when_it_was_sent_is_not_taken_up_again(
     async with at_work(bus_settings, database):
         assert stored("lamp") == ended
     assert ended[0] == "sent"
+
+
+@pytest.mark.parametrize(("ago_ms", "expected"), [(1_000, "queued"), (STEP_WITHIN_MS + 60_000, "abandoned")])
+async def test_a_step_follows_soon_or_never(
+    bus_settings: CommonSettings, database: str, stored, ago_ms: int, expected: str
+) -> None:
+    finished = now_ms() - ago_ms
+    began = finished - 5_000
+    async with at_work(bus_settings, database, in_sequence(pick(began)), drop(began)) as store:
+        await store.on_messages([delivered(state("FINISHED", finished))])
+        assert (stored("pick")[0], stored("drop")[0]) == ("finished", expected)
+
+
+async def test_a_process_that_another_has_replaced_sends_no_step_again(
+    bus_settings: CommonSettings, database: str, stored
+) -> None:
+    began = now_ms() - 5_000
+    finished = delivered(state("FINISHED", began + 1_000))
+    async with at_work(bus_settings, database, in_sequence(pick(began)), drop(began)) as frozen:
+        async with at_work(bus_settings, database) as holder:
+            await holder.on_messages([finished])
+        queued = stored("drop")
+        await frozen.on_messages([finished])
+        await frozen.expire(lambda: position(THE_END))
+        assert stored("drop") == queued
+        assert queued[0] == "queued"

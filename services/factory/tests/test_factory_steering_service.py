@@ -5,17 +5,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from kaiser_common.rpc import RpcError
+from kaiser_common.rpc import Caller, RpcError, call
 from kaiser_common.schemas.api.factory import (
     CommandsPage,
     CommandsQuery,
     FactoryCommandId,
     FactoryModules,
+    SerialQuery,
     SteerAnswer,
     SteerPlan,
     SteerRequest,
 )
-from kaiser_common.schemas.factory import FactoryCommandEntry
+from kaiser_common.schemas.factory import FactoryCommandEntry, FactoryModule
 from simulated_factory import AGV, MODULE, STORE, SimulatedFactory
 
 
@@ -134,6 +135,91 @@ async def test_steering_from_preview_to_the_end(
     with psycopg.connect(database) as connection:
         numbers = dict(connection.execute("SELECT order_id, next FROM factory.order_ids").fetchall())
     assert numbers[orders[0]["orderId"]] == 4
+
+
+async def test_each_other_command_ends_as_the_factory_answers(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any], database: str
+) -> None:
+    # An AGV that is not paired is paired, then charged.
+    simulated.pairing(charging=False)
+    [pair] = await steer(plant, do="pair", agv=AGV)
+    await ended(plant, until, pair.command_id, "finished")
+    for wanted in (True, False):
+        [charge] = await steer(plant, do="charge", agv=AGV, charge=wanted)
+        await ended(plant, until, charge.command_id, "finished")
+    assert [each["charge"] for each in sent_to(simulated, "ccu/set/charge")] == [True, False]
+
+    # What nothing answers ends when it is sent.
+    for request, topic in (
+        ({"do": "park"}, "ccu/set/park"),
+        ({"do": "camera", "cmd": "relmove_left", "degree": 10}, "/j1/txt/1/o/ptu"),
+        ({"do": "sensor_period", "sensor": "ldr", "period": 30}, "/j1/txt/1/c/ldr"),
+    ):
+        [command] = await steer(plant, **request)
+        await ended(plant, until, command.command_id, "sent")
+        await until(lambda topic=topic: len(sent_to(simulated, topic)) == 1)
+
+    # An order that has not begun is cancelled: the cancel is finished, the request of the order has failed.
+    simulated.holding = True
+    [order] = await steer(plant, do="order", type="BLUE")
+    accepted = await ended(plant, until, order.command_id, "accepted")
+    with pytest.raises(RpcError) as unknown:
+        await steer(plant, do="cancel", order_ids=["nothing"])
+    assert unknown.value.problem.status == 404
+    [cancel] = await steer(plant, do="cancel", order_ids=[accepted.order_id])
+    await ended(plant, until, cancel.command_id, "finished")
+    assert (await ended(plant, until, order.command_id, "failed")).result == "CANCELLED"
+
+    # A second click while the first is unanswered does not move the machine twice; what is said late is noted beside.
+    simulated.muted.add(STORE)
+    request = {"do": "command", "serial": STORE, "command": "PICK", "metadata": {"type": "WHITE"}}
+    [first] = await steer(plant, **request)
+    with pytest.raises(RpcError) as twice:
+        await steer(plant, **request)
+    assert (twice.value.problem.status, twice.value.problem.code) == (409, 5402)
+
+    # A request whose caller has stopped waiting sends nothing.
+    with psycopg.connect(database) as another:
+        another.execute("SELECT pg_advisory_xact_lock(%s)", (0x6661_6374,))
+        late = SteerRequest(request={"do": "park"}, idempotency_key="late")
+        with pytest.raises(RpcError) as error:
+            caller = Caller(user="someone", role="operator")
+            await call(plant.bus, "factory", "steer", late, SteerAnswer, caller=caller, timeout_s=0.5)
+        assert error.value.problem.status == 504
+
+    await a_module_goes_away_in_a_sequence(plant, simulated, until)
+
+    # An AGV that never answers.
+    simulated.muted.add(AGV)
+    [drive] = await steer(plant, do="navigate", route="DPS-HBW")
+    assert (await ended(plant, until, drive.command_id, "no_answer")).code == 5403
+    assert (await ended(plant, until, first.command_id, "no_answer")).code == 5403
+    assert len(sent_to(simulated, "ccu/set/park")) == 1
+    assert len(sent_to(simulated, f"module/v1/ff/{STORE}/order")) == 1
+
+
+async def a_module_goes_away_in_a_sequence(plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]) -> None:
+    """It comes back without the action: that has failed, and the rest of the sequence never goes."""
+    simulated.stuck.add(MODULE)
+    steps = await steer(plant, do="sequence", module=MODULE, load_type="WHITE", duration=1)
+    await ended(plant, until, steps[0].command_id, "accepted")
+    simulated.connection(MODULE, "CONNECTIONBROKEN")
+
+    async def is_gone() -> bool:
+        found = await plant.answers("module", SerialQuery(serial=MODULE), FactoryModule)
+        return found is not None and found.connection == "CONNECTIONBROKEN"
+
+    await until(is_gone)
+    with pytest.raises(RpcError) as offline:
+        await steer(plant, do="command", serial=MODULE, command="DROP")
+    assert (offline.value.problem.status, offline.value.problem.code) == (409, 5007)
+    assert (await ended(plant, until, steps[0].command_id, "accepted")).state == "accepted"
+    simulated.connection(MODULE, "ONLINE")
+    simulated.state(MODULE, None)
+    await ended(plant, until, steps[0].command_id, "failed")
+    for step in steps[1:]:
+        await ended(plant, until, step.command_id, "abandoned")
+    assert len(sent_to(simulated, f"module/v1/ff/{MODULE}/order")) == 1
 
 
 async def test_a_killed_service_sends_nothing_twice_and_takes_its_journal_up(

@@ -28,6 +28,7 @@ class Circumstances:
     """Who asks, when, and what Kaiser has sent before. now: ms since 1970.
 
     order_ids: of each order id of Kaiser's own the next update id; it only grows. last_minute: commands sent in it.
+    unanswered: serials that Kaiser has sent an order of which they have said nothing yet.
     """
 
     now: int
@@ -37,6 +38,7 @@ class Circumstances:
     role: SteerRole = "operator"
     order_ids: Mapping[str, int] = field(default_factory=dict)
     last_minute: int = 0
+    unanswered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Source: docs/factory-dialect.md, "Steering".
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from kaiser_common.errors import Code, Rejected
 
 from kaiser_factory_dialect import steer_agv, steer_ccu, steer_machines
+from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.commands import FactoryCommand, command_of
 from kaiser_factory_dialect.fields import Fields
 from kaiser_factory_dialect.lanes import Gate, Outgoing, breach
@@ -70,6 +71,8 @@ _BUILDERS: Mapping[str, Callable[[Fields, Factory, Circumstances, Checks], list[
     "sensor_period": steer_ccu.sensor_period,
 }
 
+_ORDERS = frozenset({FactoryKind.MODULE_ORDER.value, FactoryKind.AGV_ORDER.value})
+
 
 class _Asked(Mapping[str, Any]):
     """A request that knows which of its fields were looked at: a misspelt one must not be ignored."""
@@ -108,6 +111,7 @@ def plan(request: Mapping[str, Any], factory: Factory, at: Circumstances) -> Pla
         drafts, free = read_request(lambda: _drafts(asked, factory, at, checks))
         asked.refuse_the_rest()
         messages = tuple(_message(factory, at, draft, free) for draft in drafts)
+        _need_answered(messages, at, checks)
         text = f"at most {PER_MINUTE} commands a minute"
         within = at.last_minute + len(messages) <= PER_MINUTE
         checks.need(within, text, 429, Code.RATE_LIMIT_EXCEEDED, f"{text}: try again later")
@@ -115,6 +119,13 @@ def plan(request: Mapping[str, Any], factory: Factory, at: Circumstances) -> Pla
         failed = Check(False, refusal.text, refusal.code, refusal.status)
         return Plan((), (*checks.passed, failed), refusal)
     return Plan(messages, tuple(checks.passed))
+
+
+def _need_answered(messages: Iterable[PlannedMessage], at: Circumstances, checks: Checks) -> None:
+    """A machine shows an order up to 5 s after it was sent; until then a second one, of a double click, must not go."""
+    for serial in sorted({one.command.serial or "" for one in messages if one.command.what in _ORDERS}):
+        text = f"{serial} has not answered the order that it was sent a moment ago"
+        checks.need(serial not in at.unanswered, f"{serial} has no order to answer", 409, Code.DEPENDENCY_MISSING, text)
 
 
 def _need_open(at: Circumstances, checks: Checks) -> None:

@@ -9,7 +9,8 @@ ONLINE = {"connectionState": "ONLINE"}
 
 
 class SimulatedFactory:
-    """Answers orders at once. muted: serials, and `ccu`, that say nothing; stuck: serials whose actions do not end."""
+    """Answers orders at once, in the odd forms that the recordings have. muted: serials, and `ccu`, that say nothing;
+    stuck: serials whose actions do not end; holding: orders that are requested stay ENQUEUED."""
 
     def __init__(self, plant: Any) -> None:
         self.plant = plant
@@ -17,16 +18,35 @@ class SimulatedFactory:
         self.muted: set[str] = set()
         self.stuck: set[str] = set()
         self.failing: set[str] = set()
+        self.holding = False
+        self._enqueued: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         plant.on_message = self._on_message
         plant.subscribe(
-            "module/v1/ff/+/order", "fts/v1/ff/+/order", "ccu/order/request", "ccu/set/+", "ccu/order/cancel"
+            "module/v1/ff/+/order",
+            "fts/v1/ff/+/order",
+            "ccu/order/request",
+            "ccu/set/+",
+            "ccu/order/cancel",
+            "ccu/pairing/pair_fts",
+            "/j1/txt/+/o/ptu",
+            "/j1/txt/+/c/+",
         )
         for serial in (MODULE, STORE):
-            plant.publish(f"module/v1/ff/{serial}/connection", {"serialNumber": serial, **ONLINE}, retain=True)
+            self.connection(serial, "ONLINE")
             self.state(serial, None)
         plant.publish(f"fts/v1/ff/{AGV}/connection", {"serialNumber": AGV, **ONLINE}, retain=True)
         self.agv(node="SVR4H73275")
+
+    def connection(self, serial: str, word: str) -> None:
+        """A module comes, or its will says that it is gone."""
+        said = {"serialNumber": serial, "connectionState": word}
+        self.plant.publish(f"module/v1/ff/{serial}/connection", said, retain=True)
+
+    def pairing(self, **of_the_agv: Any) -> None:
+        """What the CCU knows of the AGV."""
+        agv = {"serialNumber": AGV, "type": "FTS", "connected": True, "available": "READY", "lastSeen": ""}
+        self.plant.publish("ccu/pairing/state", {"modules": [], "transports": [agv | of_the_agv]})
 
     def agv(self, node: str, **fields: Any) -> None:
         """The AGV stands at a node."""
@@ -49,9 +69,10 @@ class SimulatedFactory:
             "serialNumber": serial,
             "orderId": "",
             "paused": False,
-            "errors": [],
-            "loads": [],
+            "errors": [{}],
+            "loads": [{"loadType": "", "loadId": ""}],
             "actionState": action,
+            "batteryState": {},
         }
         self.plant.publish(f"module/v1/ff/{serial}/state", state | named)
 
@@ -63,7 +84,7 @@ class SimulatedFactory:
             if levels[0] == "ccu":
                 if "ccu" not in self.muted:
                     self._ccu(topic, value)
-            elif levels[3] not in self.muted:
+            elif levels[1] != "j1" and levels[3] not in self.muted:
                 self._machine(levels[0], levels[3], value)
 
     def _machine(self, root: str, serial: str, order: dict[str, Any]) -> None:
@@ -74,7 +95,8 @@ class SimulatedFactory:
             self.agv(docked["id"], actionState=done, **named)
             return
         action = {"id": order["action"]["id"], "command": order["action"]["command"]}
-        self.state(serial, {**action, "state": "RUNNING"}, order)
+        self.state(serial, {**action, "state": "WAITIING"}, {**order, "orderUpdateId": 0})
+        self.state(serial, {"id": action["id"], "state": "RUNNING"}, {**order, "orderUpdateId": 0})
         if serial not in self.stuck:
             end = "FAILED" if serial in self.failing else "FINISHED"
             self.state(serial, {**action, "state": end, "result": "PASSED"}, order)
@@ -91,7 +113,18 @@ class SimulatedFactory:
             }
             self.plant.publish("ccu/order/response", order)
             self.plant.publish("ccu/order/active", [order])
+            if self.holding:
+                self._enqueued.append(order)
+                return
             self.plant.publish("ccu/order/completed", [{**order, "state": "COMPLETED"}])
             self.plant.publish("ccu/order/active", [])
+        elif topic == "ccu/order/cancel":
+            cancelled = [each for each in self._enqueued if each["orderId"] in value]
+            self.plant.publish("ccu/order/active", [each for each in self._enqueued if each not in cancelled])
+            self.plant.publish("ccu/order/completed", [{**each, "state": "CANCELED"} for each in cancelled])
+        elif topic == "ccu/set/charge":
+            self.pairing(charging=value["charge"], pairedSince="2026-02-02T03:00:09.000Z")
+        elif topic == "ccu/pairing/pair_fts":
+            self.pairing(charging=False, pairedSince="2026-02-02T03:00:09.000Z")
         elif topic == "ccu/set/reset":
             self.plant.publish("ccu/global", {"type": "reset"})

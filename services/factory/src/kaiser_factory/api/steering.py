@@ -13,7 +13,7 @@ import msgspec
 from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError
+from kaiser_common.rpc import Caller, RpcError, is_late
 from kaiser_common.schemas.api.factory import (
     CommandsPage,
     CommandsQuery,
@@ -94,6 +94,11 @@ class SteeringApi:
             found = await self._plan(connection, request.request, caller)
             if (refusal := found.refusal) is not None:
                 raise RpcError(refusal.status, refusal.code, refusal.text, refusal.field)
+            if is_late(caller, now_ms()):
+                # The caller was told that it failed, and may ask again: nothing moves behind its back.
+                raise RpcError(
+                    504, Code.OPERATION_TIMEOUT, "the request waited longer than its caller: nothing is sent"
+                )
             made = self._commands(found, request.request, key, caller)
             await store.insert(connection, made)
         self._journal.add(made)
@@ -147,6 +152,7 @@ class SteeringApi:
             role=cast(SteerRole, caller.role if caller.role in _ROLES else "viewer"),
             order_ids=order_ids,
             last_minute=await store.last_minute(connection, environment.env, now),
+            unanswered=self._journal.unanswered(),
         )
         return plan(request, live.factory, circumstances)
 

@@ -35,6 +35,9 @@ from kaiser_factory.store.entries import entry_of
 log = structlog.get_logger()
 
 _LATE_KEPT = 500
+_ORDERS = frozenset({"module.order", "agv.order"})
+STEP_WITHIN_MS = 60_000
+"""A step follows the one before within this time or never: after a longer outage nobody expects a machine to move."""
 _SEND_WITHIN_S = 3.0
 _MAY_BE_LATE = frozenset({"no_answer", "timed_out"})
 
@@ -66,9 +69,19 @@ class Journal:
                 self._open[command.command_id] = command
         await store.move(connection, left)
 
+    def unanswered(self) -> frozenset[str]:
+        """Serials that were sent an order of which they have said nothing yet."""
+        return frozenset(
+            one.command.serial
+            for one in self._open.values()
+            if one.command.serial is not None
+            and one.command.what in _ORDERS
+            and _of(one).state in {"queued", "sent", "unconfirmed"}
+        )
+
     def add(self, commands: Iterable[Command]) -> None:
         """Follow commands that were committed."""
-        for command in commands:
+        for command in (each.kept() for each in commands):
             if command.entry is None:
                 self._waiting.setdefault(command.sequence_id or "", []).append(command)
             else:
@@ -97,14 +110,15 @@ class Journal:
         return moved + self._following(moved)
 
     def _following(self, moved: Sequence[Command]) -> list[Command]:
-        """The steps of sequences that go now, and those that never will."""
+        """The steps of sequences that go now, and those that never will: the one before did not finish, or that became
+        known so late that nobody expects the machine to move."""
         now = now_ms()
         found: list[Command] = []
         for command in moved:
             waiting = self._waiting.get(command.sequence_id or "")
             if not waiting or command.entry is None or is_open(command.entry):
                 continue
-            if command.entry.state != "finished":
+            if command.entry.state != "finished" or now - command.entry.at > STEP_WITHIN_MS:
                 found += [replace(each, abandoned=True) for each in waiting]
                 continue
             due = next((each for each in waiting if each.after == command.command.action_id), None)
@@ -115,7 +129,7 @@ class Journal:
     async def commit(self, moved: Sequence[Command]) -> None:
         """After the commit: remember, say it, and send the steps that are due."""
         due: list[Command] = []
-        for command in moved:
+        for command in (each.kept() for each in moved):
             self._open.pop(command.command_id, None)
             self._late.pop(command.command_id, None)
             steps = self._waiting.get(command.sequence_id or "", [])

@@ -24,6 +24,7 @@ from kaiser_factory import metrics
 from kaiser_factory.consumers.journal import Journal, now_ms
 from kaiser_factory.domain.rows import Past, Rows, rows_of
 from kaiser_factory.store import commands, past, writing
+from kaiser_factory.store.commands import JournalStale
 
 log = structlog.get_logger()
 
@@ -62,13 +63,33 @@ class MessageStore:
                 receipts.append(found)
         settling = [each for each in messages.get(env, ()) if each.epoch == self._journal.environment.epoch]
         async with self._turn:
-            moved = self._journal.settled(settling, receipts, None)
-            rows = await self._store(messages, moved)
-            await self._journal.commit(moved)
+            rows = await self._settle(messages, settling, receipts)
             self._heard_to = max((each.ts for each in settling), default=self._heard_to)
         for each in rows:
             _count(each)
         return unreadable
+
+    async def _settle(
+        self,
+        messages: dict[str, list[FactoryMessage]],
+        settling: Sequence[FactoryMessage],
+        receipts: Sequence[tuple[str, FactoryReceipt]],
+    ) -> list[Rows]:
+        """Store messages and move the journal in one transaction; the journal is read again where it was stale."""
+        while True:
+            moved = self._journal.settled(settling, receipts, None)
+            try:
+                rows = await self._store(messages, moved)
+            except JournalStale:
+                await self._reload()
+                continue
+            await self._journal.commit(moved)
+            return rows
+
+    async def _reload(self) -> None:
+        log.warning("journal_stale", next="it is read again")
+        async with self._pool.connection() as connection:
+            await self._journal.load(connection)
 
     async def expire(self, position: Callable[[], Awaitable[Position | None]]) -> None:
         """End what had its time, by the clock. While messages wait on FACTORY, of which one may say otherwise, by the
@@ -78,9 +99,13 @@ class MessageStore:
             if moved and not _is_at_the_end(await position()):
                 moved = [] if self._heard_to is None else self._journal.settled([], [], self._heard_to)
             if moved:
-                async with self._pool.connection() as connection:
-                    await commands.move(connection, moved)
-                await self._journal.commit(moved)
+                try:
+                    async with self._pool.connection() as connection:
+                        await commands.move(connection, moved)
+                except JournalStale:
+                    await self._reload()
+                else:
+                    await self._journal.commit(moved)
 
     async def _store(self, messages: dict[str, list[FactoryMessage]], moved: Sequence[commands.Command]) -> list[Rows]:
         """Store a batch. What is noted of earlier messages is kept after the commit alone."""

@@ -23,9 +23,16 @@ _COLUMNS = (
 )
 
 
+class JournalStale(Exception):
+    """Another process has moved a command since it was read: this one no longer has the lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A row of the journal. entry None: a step of a sequence that waits for the one before it."""
+    """A row of the journal. entry None: a step of a sequence that waits for the one before it.
+
+    stored: its state as this process last saw it in the table; None: it is not written yet.
+    """
 
     command_id: str
     env: str
@@ -43,6 +50,7 @@ class Command:
     sequence_id: str | None = None
     entry: JournalEntry | None = None
     abandoned: bool = False
+    stored: str | None = None
 
     @property
     def state(self) -> str:
@@ -53,6 +61,10 @@ class Command:
     def moved(self, entry: JournalEntry) -> "Command":
         """The same command with another entry."""
         return replace(self, entry=entry)
+
+    def kept(self) -> "Command":
+        """The same command once the table has it so."""
+        return replace(self, stored=self.state)
 
 
 async def lock(connection: Connection) -> None:
@@ -128,22 +140,30 @@ async def insert(connection: Connection, commands: Sequence[Command]) -> None:
 
 
 async def move(connection: Connection, commands: Sequence[Command]) -> None:
-    """Write how far commands came."""
+    """Write how far commands came. JournalStale: another process has moved one of them; nothing is written.
+
+    So a process that stood still while another took its lease decides nothing once more, and sends no step again.
+    """
     if not commands:
         return
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "UPDATE factory.commands SET state = %s, entry = %s, queued_at = %s WHERE command_id = %s",
-            [(each.state, _entry(each.entry), time_of(each.queued_at), each.command_id) for each in commands],
+            "UPDATE factory.commands SET state = %s, entry = %s, queued_at = %s WHERE command_id = %s AND state = %s",
+            [
+                (each.state, _entry(each.entry), time_of(each.queued_at), each.command_id, each.stored)
+                for each in commands
+            ],
         )
+        if cursor.rowcount != len(commands):
+            raise JournalStale
 
 
 async def open_ones(connection: Connection) -> list[Command]:
-    """Commands whose end may be yet to come, and steps that wait, of all environments; oldest first. "sent" is the end
-    of some."""
+    """Commands whose end may be yet to come, and steps that wait, of all environments; oldest first, locked until the
+    transaction ends. "sent" is the end of some."""
     cursor = await connection.execute(
         f"SELECT {_COLUMNS} FROM factory.commands"
-        " WHERE state IN ('waiting', 'queued', 'sent', 'unconfirmed', 'accepted') ORDER BY queued_at, step"
+        " WHERE state IN ('waiting', 'queued', 'sent', 'unconfirmed', 'accepted') ORDER BY queued_at, step FOR UPDATE"
     )
     return [_command(row) for row in await cursor.fetchall()]
 
@@ -209,6 +229,7 @@ def _command(row: Sequence[Any]) -> Command:
         sequence_id=sequence_id,
         entry=None if entry is None else msgspec.convert(entry, JournalEntry),
         abandoned=state == "abandoned" and entry is None,
+        stored=state,
     )
 
 
