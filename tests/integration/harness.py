@@ -76,6 +76,7 @@ class Stack:
             "KAISER_HTTP_PORT": str(own_ports().take(_PORTS)),
             "KAISER_NATS_PORT": str(own_ports().take()),
             "KAISER_MQTT_PORT": str(own_ports().take()),
+            "KAISER_SANDBOX_PORT": str(own_ports().take()),
             # Devices of tests speak MQTT themselves; test_system_secrets.py has a stack that asks them for a password.
             "KAISER_MQTT_ANONYMOUS": "true",
             **environment,

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
+from kaiser_common.schemas.factory import EnvironmentKind
 from kaiser_common.settings import CommonSettings
 from kaiser_common.topics import filters
 from kaiser_factory_dialect.filters import fault
@@ -32,6 +33,12 @@ class IngestSettings(CommonSettings):
     mqtt_profiles: dict[str, Profile] = Field(
         default={}, description='Other broker profiles, JSON: {"mock": {"host": …, "port": …}}.'
     )
+    sandbox_host: str = Field(
+        default="", description="Broker of Kaiser alone, for the factory's environments mock and replay; empty: none."
+    )
+    sandbox_port: int = Field(default=1884, ge=1, le=65535, description="Its MQTT port.")
+    sandbox_password: SecretStr = Field(default=SecretStr(""), description="Password of its users mock and replay.")
+    sandbox_password_file: Path | None = Field(default=None, description="File with that password.")
     mqtt_kaiser_ids: tuple[str, ...] = Field(
         default=("+",), description='Sites whose devices are served, JSON: ["god"]; ["+"] serves all.'
     )
@@ -117,4 +124,22 @@ class IngestSettings(CommonSettings):
             client_id=self.mqtt_client_id,
             kind="live",
         )
-        return {"live": live, **self.mqtt_profiles}
+        return {"live": live, **self._sandboxes(), **self.mqtt_profiles}
+
+    def _sandboxes(self) -> dict[str, Profile]:
+        """The environments mock and replay of the factory at the sandbox broker, each with an account of its own."""
+        if not self.has_factory or not self.sandbox_host:
+            return {}
+        names: tuple[EnvironmentKind, ...] = ("mock", "replay")
+        return {
+            name: Profile(
+                host=self.sandbox_host,
+                port=self.sandbox_port,
+                username=name,
+                password=self.sandbox_password,
+                password_file=self.sandbox_password_file,
+                kind=name,
+                sandbox=True,
+            )
+            for name in names
+        }

@@ -31,6 +31,8 @@ class Logins:
     """ingest at the MQTT broker."""
     device: Login
     """Any device at the MQTT broker, which listens on this machine alone."""
+    sandbox: Login
+    """ingest at the sandbox broker; its user is the name of the environment."""
 
 
 def keep(state_dir: Path) -> Logins:
@@ -44,4 +46,5 @@ def keep(state_dir: Path) -> Logins:
         login("postgres", "postgres-password"),
         login("kaiser-ingest", "mqtt-ingest-password"),
         login("kaiser-device", "mqtt-device-password"),
+        login("mock", "sandbox-password"),
     )

@@ -20,7 +20,7 @@ class MetricsPorts:
         self.by_service: dict[str, int] = {}
         self._settings = settings
         self._console = console
-        self._used = {settings.http_port, settings.nats_port, settings.mqtt_port}
+        self._used = {settings.http_port, settings.nats_port, settings.mqtt_port, settings.sandbox_port}
         self._picks: dict[str, int] = {}
 
     def program(self, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> Program:

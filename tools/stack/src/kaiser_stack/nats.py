@@ -88,7 +88,7 @@ class Nats:
         config = self.home / "nats.conf"
         secret_files.write(config, text)
         environment = {"GOMEMLIMIT": MEMORY_LIMIT, **os.environ}
-        return Program(self.name, (_binary(), "--config", str(config)), environment)
+        return Program(self.name, (binary(), "--config", str(config)), environment)
 
     def probe(self) -> None:
         """NotReadyError until the server answers a PING with JetStream on (and MQTT, if asked for, a CONNECT)."""
@@ -116,7 +116,8 @@ def _users(logins: Logins) -> str:
     return "".join(f'    {{ user: "{one.user}", password: "{one.password}", {only} }}\n' for one, only in rights)
 
 
-def _binary() -> str:
+def binary() -> str:
+    """The program nats-server. SetupError: it is not installed."""
     beside_python = Path(sys.executable).parent / "nats-server"
     found = str(beside_python) if beside_python.exists() else shutil.which("nats-server")
     if not found:

@@ -10,6 +10,7 @@ from kaiser_stack.mosquitto import Mosquitto
 from kaiser_stack.nats import Nats
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import Server
+from kaiser_stack.sandbox import Sandbox
 from kaiser_stack.settings import StackSettings
 
 
@@ -40,6 +41,12 @@ class Servers:
             found["KAISER_DATABASE_PASSWORD_FILE"] = str(self.logins.database.file)
         if not settings.mqtt_host:
             found |= _sign_in("KAISER_MQTT_USERNAME", "KAISER_MQTT_PASSWORD", self.logins.ingest)
+        if settings.needs_sandbox:
+            found |= {
+                "KAISER_SANDBOX_HOST": ports.LOOPBACK,
+                "KAISER_SANDBOX_PORT": str(settings.sandbox_port),
+                "KAISER_SANDBOX_PASSWORD_FILE": str(self.logins.sandbox.file),
+            }
         return found
 
     def for_tools(self, settings: StackSettings) -> dict[str, str]:
@@ -70,6 +77,8 @@ def choose(settings: StackSettings) -> Servers:
     if not settings.nats_url:
         mqtt_port = settings.mqtt_port if broker == "nats" else None
         servers.append(Nats(settings.state_dir / "nats", settings.nats_port, mqtt_port, users, settings.mqtt_anonymous))
+    if settings.needs_sandbox:
+        servers.append(Sandbox(settings.state_dir / "sandbox", settings.sandbox_port, users.sandbox))
     postgres = None if settings.database_url else Postgres(settings.state_dir / "postgres", login=users.database)
     if postgres:
         servers.append(postgres)
@@ -82,6 +91,8 @@ def require_ports(settings: StackSettings) -> None:
         ports.require_free("KAISER_NATS_PORT", settings.nats_port)
     if not settings.mqtt_host:
         ports.require_free("KAISER_MQTT_PORT", settings.mqtt_port)
+    if settings.needs_sandbox:
+        ports.require_free("KAISER_SANDBOX_PORT", settings.sandbox_port)
     ports.require_free("KAISER_HTTP_PORT", settings.http_port)
 
 

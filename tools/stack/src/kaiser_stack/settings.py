@@ -32,6 +32,13 @@ class StackSettings:
     token_secret_file: Path | None
     mqtt_dialects: str = ""
     """As ingest takes it: JSON, such as `["esp", "factory"]`."""
+    sandbox_host: str = ""
+    sandbox_port: int = 0
+
+    @property
+    def needs_sandbox(self) -> bool:
+        """Whether the sandbox broker of the factory's environments is to be started."""
+        return "factory" in self.mqtt_dialects and not self.sandbox_host
 
     @property
     def run_dir(self) -> Path:
@@ -68,6 +75,8 @@ def load(environment: Mapping[str, str]) -> StackSettings:
         admin_password_file=_path(environment, "KAISER_ADMIN_PASSWORD_FILE"),
         token_secret_file=_path(environment, "KAISER_TOKEN_SECRET_FILE"),
         mqtt_dialects=environment.get("KAISER_MQTT_DIALECTS", ""),
+        sandbox_host=environment.get("KAISER_SANDBOX_HOST", ""),
+        sandbox_port=_port(environment, "KAISER_SANDBOX_PORT", 1884),
     )
     _differ(settings)
     return settings
@@ -99,6 +108,8 @@ def _differ(settings: StackSettings) -> None:
         ports["KAISER_NATS_PORT"] = settings.nats_port
     if not settings.mqtt_host:
         ports["KAISER_MQTT_PORT"] = settings.mqtt_port
+    if settings.needs_sandbox:
+        ports["KAISER_SANDBOX_PORT"] = settings.sandbox_port
     for name, port in ports.items():
         twin = next((other for other, number in ports.items() if number == port and other != name), None)
         if twin:

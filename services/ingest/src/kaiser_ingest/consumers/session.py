@@ -24,6 +24,7 @@ from kaiser_ingest.mqtt.client import Closed, ConnectionLost, Publication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES, Incoming
 from kaiser_ingest.mqtt.profiles import Profile
+from kaiser_ingest.mqtt.sandbox import empty
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.environments import Environments, EnvironmentUnknown
@@ -233,7 +234,7 @@ class Session:
         profile = self.profiles[name]
         self._generation += 1
         self._paused = False
-        await self._enter(name, profile)
+        emptied = await self._enter(name, profile)
         connection = MqttConnection(
             profile,
             client_id=profile.client_id or f"kaiser-ingest-{self._settings.site}",
@@ -263,18 +264,25 @@ class Session:
         if name != self.active:
             await connection.disconnect()
             raise ConnectFailed("the profile was switched meanwhile")
-        self._is_up(connection, name, session_present, expected=known_filters is not None)
+        self._is_up(connection, name, session_present, expected=known_filters is not None and not emptied)
         return connection
 
-    async def _enter(self, name: str, profile: Profile) -> None:
-        """Enter the environment of this profile before any message of its broker can come. Raises ConnectFailed."""
+    async def _enter(self, name: str, profile: Profile) -> bool:
+        """Enter the environment of this profile before any message of its broker can come; whether its sandbox was
+        emptied for that. Raises ConnectFailed."""
         if self._factory is None or self._environments is None:
-            return
+            return False
         try:
             entered = await self._environments.enter(name, profile.kind_of(name), profile.address)
         except EnvironmentUnknown as error:
             raise ConnectFailed(f"the environment {name} cannot be entered: {error}") from error
         self._factory.enter(entered, self._generation)
+        if not profile.sandbox or await self._memory.emptied(name) == entered.epoch:
+            return False
+        client_id = profile.client_id or f"kaiser-ingest-{self._settings.site}"
+        await empty(profile, client_id, mqtt5=self._mqtt5.get(name, True))
+        await self._memory.remember_emptied(name, entered.epoch)
+        return True
 
     async def _subscribe(self, connection: MqttConnection, name: str, known: frozenset[str] | None) -> None:
         """Subscribe to what is wanted, drop what an earlier version subscribed."""

@@ -46,7 +46,10 @@ class MqttConnection:
         receive_maximum: int,
         kept_bytes: int,
         on_messages: Callable[[list[Incoming]], None],
+        clean: bool = False,
     ) -> None:
+        """clean: the broker forgets the session that it has, and keeps none behind the connection."""
+        self._clean = clean
         self.mqtt5 = mqtt5
         self.generation = generation
         self._profile = profile
@@ -202,11 +205,11 @@ class MqttConnection:
         options: dict[str, Any] = {}
         if self.mqtt5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = self._session_expiry_s
+            properties.SessionExpiryInterval = 0 if self._clean else self._session_expiry_s
             properties.ReceiveMaximum = self._receive_maximum
-            options |= {"properties": properties, "clean_start": False, "protocol": aiomqtt.ProtocolVersion.V5}
+            options |= {"properties": properties, "clean_start": self._clean, "protocol": aiomqtt.ProtocolVersion.V5}
         else:
-            options |= {"clean_session": False, "protocol": aiomqtt.ProtocolVersion.V311}
+            options |= {"clean_session": self._clean, "protocol": aiomqtt.ProtocolVersion.V311}
         if self._profile.username:
             options |= {"username": self._profile.username, "password": password}
         return MqttClient(

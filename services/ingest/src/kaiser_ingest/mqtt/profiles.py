@@ -2,13 +2,17 @@
 
 import ssl
 from pathlib import Path
+from typing import Self
 
 from kaiser_common.schemas.factory import EnvironmentKind
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Profile(BaseModel):
-    """One MQTT broker. An empty client_id means kaiser-ingest-<site>. kind: of the factory's environment there."""
+    """One MQTT broker. An empty client_id means kaiser-ingest-<site>. kind: of the factory's environment there.
+
+    sandbox: the broker is Kaiser's alone, and is emptied whenever its environment is entered anew.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,6 +27,14 @@ class Profile(BaseModel):
     tls_key_file: Path | None = None
     client_id: str = ""
     kind: EnvironmentKind | None = None
+    sandbox: bool = False
+
+    @model_validator(mode="after")
+    def _check_sandbox(self) -> Self:
+        """A broker of machines must never be emptied."""
+        if self.sandbox and self.kind not in {"mock", "replay"}:
+            raise ValueError("a sandbox is of kind mock or replay")
+        return self
 
     def kind_of(self, name: str) -> EnvironmentKind:
         """The kind of environment: as set, else by the profile's name, else live."""

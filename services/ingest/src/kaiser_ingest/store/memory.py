@@ -34,6 +34,15 @@ class Memory:
         """Keep the active profile for the next start and for standbys."""
         await self._put(_PROFILE_KEY, name.encode())
 
+    async def emptied(self, profile: str) -> int | None:
+        """The epoch for which the sandbox of this profile was emptied; None if it never was."""
+        value = await self._get(f"emptied.{profile}")
+        return int(value) if value is not None and value.isdigit() else None
+
+    async def remember_emptied(self, profile: str, epoch: int) -> None:
+        """Keep that the sandbox was emptied for this epoch."""
+        await self._put(f"emptied.{profile}", str(epoch).encode())
+
     async def stops(self) -> bytes | None:
         """The numbers of the stops that went out (StopOrder.dump)."""
         return await self._get(_STOPS_KEY)
