@@ -231,3 +231,57 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
     await device.close()
     assert "already connected" not in broker.log.read_text()
     assert "mqtt_session_lost" not in ingest.log()
+
+
+async def test_a_command_goes_out_of_a_replay_only_while_it_is_armed(
+    world_at: Callable[[Any], Any], mosquitto_factory: Callable[[], Any], until: Callable[..., Any]
+) -> None:
+    broker = mosquitto_factory()
+    world = world_at(broker)
+    replay = {"host": broker.host, "port": broker.port, "kind": "replay"}
+    ingest = world.ingest(KAISER_MQTT_DIALECTS='["factory"]', KAISER_MQTT_PROFILES=json.dumps({"replay": replay}))
+    await until(ingest.ready)
+    module = await world.device()
+    await module.subscribe("module/v1/ff/S/order")
+
+    async def ask(profile: str, arm: str | None = None) -> EnvironmentStatus:
+        request = SwitchProfile(profile=profile, arm=arm)
+        await call(bus, "ingest-factory", "switch_profile", request, MqttProfiles, caller=ADMIN, timeout_s=90.0)
+        return await environment(bus)
+
+    async def outcome_of(command_id: str, status: EnvironmentStatus) -> str:
+        message = FactoryOutbox(
+            topic="module/v1/ff/S/order",
+            payload_base64=base64.b64encode(command_id.encode()).decode(),
+            env=status.env,
+            epoch=status.epoch,
+            queued_at=int(time.time() * 1000),
+            command_id=command_id,
+        )
+        jetstream = client.jetstream()
+        await jetstream.publish("mqtt.factory.command.S", message.model_dump_json().encode())
+        subscription = await jetstream.subscribe(f"factory.{status.env}.sent.{command_id}", stream="FACTORY")
+        while True:
+            receipt = json.loads((await subscription.next_msg(timeout=60.0)).data)
+            if receipt["outcome"] != "unconfirmed":
+                return str(receipt["outcome"])
+
+    async with connect(world.bus, "tests") as bus, world.client() as client:
+        for profile, arm, status_code in (("live", "live", 409), ("replay", "Replay", 422)):
+            with pytest.raises(RpcError) as refused:
+                await ask(profile, arm)
+            assert refused.value.problem.status == status_code
+        assert await outcome_of("closed", await ask("replay")) == "refused"
+        armed = await ask("replay", "replay")
+        assert armed.armed
+        assert await outcome_of("armed", armed) == "sent"
+        ingest.kill()
+        ingest.start()
+        await until(ingest.ready)
+        assert (await environment(bus)).armed
+        assert await outcome_of("disarmed", await ask("replay")) == "refused"
+        await ask("replay", "replay")
+        await ask("live")
+        assert await outcome_of("later", await ask("replay")) == "refused"
+    await until(lambda: [payload for _, payload in module.heard] == [b"armed"])
+    await module.close()

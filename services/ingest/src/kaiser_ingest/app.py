@@ -33,7 +33,7 @@ from kaiser_ingest.jobs.streams import watch_streams
 from kaiser_ingest.jobs.watchdog import watch_age
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.store.environments import Environments
+from kaiser_ingest.store.environments import Environments, EnvironmentUnknown
 from kaiser_ingest.store.memory import Memory
 from kaiser_ingest.store.read_back import last_packs
 
@@ -290,6 +290,7 @@ class Holder:
             epoch=found.epoch,
             broker=found.broker,
             since=found.since,
+            armed=found.armed,
             connected_since=session.connected_since,
             client_id=session.client_id(),
             session_present=session.session_present,
@@ -300,12 +301,27 @@ class Holder:
         """Answers once the new broker is up; 502 with the reason if it is not within 30 s."""
         if request.profile not in self._session.profiles:
             raise RpcError(404, Code.BROKER_UNAVAILABLE, f"no MQTT profile {request.profile!r}", "profile")
-        log.info("profile_switch_asked", profile=request.profile, user=caller.user)
+        self._check_arm(request)
+        log.info("profile_switch_asked", profile=request.profile, user=caller.user, arm=request.arm is not None)
         try:
             await self._session.switch(request.profile)
+            if self._environments is not None:
+                await self._environments.arm(armed=request.arm is not None)
         except SwitchFailed as error:
             raise RpcError(502, Code.BROKER_UNAVAILABLE, f"profile {request.profile}: {error}") from error
+        except EnvironmentUnknown as error:
+            raise RpcError(503, Code.DEPENDENCY_MISSING, f"profile {request.profile}: {error}") from error
         return await self._profiles(Nothing(), caller)
+
+    def _check_arm(self, request: SwitchProfile) -> None:
+        """RpcError 422: arm is not the name of the profile; 409 (5405): it is no replay."""
+        if request.arm is None:
+            return
+        if request.arm != request.profile:
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "arm is the name of the profile once more", "arm")
+        kind = self._session.profiles[request.profile].kind_of(request.profile)
+        if self._environments is None or kind != "replay":
+            raise RpcError(409, Code.PERMISSION_DENIED, f"{request.profile} is no replay of the factory", "arm")
 
 
 def tell_wrong_clock(events: SystemEvents, wrong: WrongClock) -> None:

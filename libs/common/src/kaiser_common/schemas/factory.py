@@ -27,7 +27,10 @@ JournalState = Literal[
 
 
 class FactoryEnvironment(BaseModel):
-    """The environment in force: the broker profile, what kind it is, and how often it was switched (`epoch`)."""
+    """The environment in force: the broker profile, what kind it is, and how often it was switched (`epoch`).
+
+    armed: of kind replay, commands may go out; it ends with the next switch.
+    """
 
     model_config = FROZEN
 
@@ -36,6 +39,7 @@ class FactoryEnvironment(BaseModel):
     epoch: int = Field(ge=0)
     broker: str = ""
     since: int = 0
+    armed: bool = False
 
 
 class FactoryOutbox(BaseModel):

@@ -149,6 +149,7 @@ class SteeringApi:
             now=now,
             fresh=RandomIds(),
             env_kind=environment.kind,
+            armed=environment.armed,
             role=cast(SteerRole, caller.role if caller.role in _ROLES else "viewer"),
             order_ids=order_ids,
             last_minute=await store.last_minute(connection, environment.env, now),

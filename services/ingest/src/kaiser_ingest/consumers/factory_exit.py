@@ -266,7 +266,8 @@ class FactoryExit:
             message.retain,
             message.free,
         )
-        return breach(outgoing, Gate(environment.kind, environment.env, environment.epoch), now_ms, self._interfaces)
+        gate = Gate(environment.kind, environment.env, environment.epoch, environment.armed)
+        return breach(outgoing, gate, now_ms, self._interfaces)
 
     async def _refuse(self, consumer: Consumer | None, ready: _Ready, why: str) -> None:
         """Reject a message, with an event, and say so to the journal. consumer None: it is acknowledged already."""

@@ -46,6 +46,24 @@ class Environments:
             raise EnvironmentUnknown(str(error) or type(error).__name__) from error
         raise EnvironmentUnknown("another process enters environments at the same time")
 
+    async def arm(self, *, armed: bool) -> None:
+        """Let commands go out in the replay that is in force, or no more. Raises EnvironmentUnknown."""
+        before = self.current
+        if before is None or before.armed is armed:
+            return
+        after = before.model_copy(update={"armed": armed})
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
+                entry = await bucket.get(KEY)
+                if _read(entry.value or b"") != before:
+                    raise EnvironmentUnknown("the environment is being switched")
+                await bucket.update(KEY, after.model_dump_json().encode(), last=entry.revision)
+        except (NatsError, OSError, TimeoutError) as error:
+            raise EnvironmentUnknown(str(error) or type(error).__name__) from error
+        self.current = after
+        log.warning("factory_replay_armed" if armed else "factory_replay_disarmed", env=after.env, epoch=after.epoch)
+
     async def _try(self, env: str, kind: EnvironmentKind, broker: str) -> FactoryEnvironment | None:
         """None: another process was faster."""
         bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)

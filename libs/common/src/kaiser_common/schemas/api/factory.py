@@ -27,6 +27,7 @@ class EnvironmentStatus(BaseModel):
     epoch: int
     broker: str
     since: int
+    armed: bool = False
     connected_since: int | None = None
     client_id: str
     session_present: bool | None = None

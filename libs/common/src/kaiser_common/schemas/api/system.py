@@ -8,11 +8,16 @@ from kaiser_common.schemas import FROZEN
 
 
 class SwitchProfile(BaseModel):
-    """Make another MQTT broker profile the active one. Answered once it is up: allow 60 s."""
+    """Make another MQTT broker profile the active one. Answered once it is up: allow 60 s.
+
+    arm: the name of the profile once more, to let commands go out in an environment of kind replay until the next
+    switch; without it they do not.
+    """
 
     model_config = {**FROZEN, "extra": "forbid", "json_schema_extra": {"examples": [{"profile": "live"}]}}
 
     profile: str = Field(min_length=1, max_length=64)
+    arm: str | None = Field(default=None, max_length=64)
 
 
 class MqttProfiles(BaseModel):
