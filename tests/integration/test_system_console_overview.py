@@ -31,9 +31,9 @@ def test_what_goes_wrong_is_named_on_the_overview_and_reached_by_one_click(
     with console_stack.sign_in() as rest:
         rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
         expect(truth).to_contain_text(re.compile("devices? offline"))
-        expect(pump).to_contain_text("not known since")
+        expect(pump).to_contain_text("last known off, not known since")
         known = rest.get(f"/api/v1/actuators/{mock}/25").json()
-        assert (known["known"], known["state"]) == (False, None)
+        assert (known["known"], known["state"], known["last_state"]) == (False, None, False)
         url = "/api/v1/sensors/latest"
 
         def states() -> set[str]:

@@ -49,6 +49,13 @@ def test_configuration_zone_and_commands_are_sent_and_their_answers_shown(operat
     operator.page.get_by_label("Name", exact=True).fill("Greenhouse 2")
     operator.button("Save").click()
     expect(operator.page.locator(".facts")).to_contain_text("Greenhouse 2")
+    for page in ("devices", "sensors", "actuators"):  # lists stand by zone
+        north = (
+            operator.open(page)
+            .page.get_by_role("rowgroup")
+            .filter(has=operator.page.get_by_role("rowheader", name="north", exact=True))
+        )
+        expect(north.get_by_role("row").filter(has_text=mock).first).to_be_visible()
 
 
 def test_a_calibration_that_is_typed_in_is_in_force(operator: Person, console_stack: Stack):

@@ -120,7 +120,11 @@ async def _with_database(
     counts = StateCounts(pool, devices.offline_since, utc_now)
     stale = Staleness(bus, pool, devices, utc_now)
     sensor_api = SensorApi(
-        pool, configs.canonical, upkeep.oldest if upkeep.keeps_rollups else None, devices.offline_since
+        pool,
+        configs.canonical,
+        upkeep.oldest if upkeep.keeps_rollups else None,
+        devices.offline_since,
+        devices.zone_of,
     )
     measure_api = MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now)
     overview = Overview(pool, devices.offline_since, utc_now)

@@ -114,6 +114,7 @@ class ActuatorRegistryApi:
             **unit.settings.model_dump(),
             esp_id=unit.esp_id,
             gpio=unit.gpio,
+            zone_id=None if device is None else device.zone_id or None,
             registered=unit.registered,
             state=unit.state,
             last_state=unit.last_state,

@@ -42,7 +42,7 @@ class SensorApi:
     """The handlers; each reads in a transaction of its own.
 
     `oldest`: the time before which a rollup is final, where the service keeps the rollups; None: the database does.
-    `offline_since`: when a device that is offline was last heard (ms).
+    `offline_since`: when a device that is offline was last heard (ms). `zone_of`: the zone of a device.
     """
 
     def __init__(
@@ -51,9 +51,11 @@ class SensorApi:
         canonical: Callable[[str], str],
         oldest: Callable[[], datetime] | None,
         offline_since: Callable[[str], int | None] = lambda esp_id: None,
+        zone_of: Callable[[str], str | None] = lambda esp_id: None,
     ) -> None:
         self._pool = pool
         self._offline_since = offline_since
+        self._zone_of = zone_of
         self._canonical = canonical
         self._oldest = oldest
 
@@ -85,7 +87,7 @@ class SensorApi:
             interval_s = intervals.get(key, UNLEARNED_S)
             received_ms = _ms(row[0]) if received_at is None else received_at
             found = judge(received_ms, interval_s, now_ms, self._offline_since(row[1]))
-            return {**found._asdict(), "interval_s": interval_s}
+            return {**found._asdict(), "interval_s": interval_s, "zone_id": self._zone_of(row[1])}
 
         return await _page(found, query.limit, _latest_cursor, known)
 

@@ -33,6 +33,11 @@ class Devices:
         record = self._mirror.get(esp_id)
         return None if record is None or record.online else record.offline_since
 
+    def zone_of(self, esp_id: str) -> str | None:
+        """The zone of a device; None for none."""
+        record = self._mirror.get(esp_id)
+        return None if record is None else record.zone_id or None
+
     def source_of(self, esp_id: str) -> DataSource:
         """Where a device's readings come from."""
         return self._sources.get(esp_id) or data_source(esp_id, None)

@@ -75,7 +75,8 @@ class PutActuator(ActuatorKey):
 
 class Actuator(ActuatorSettings):
     """An actuator with its state. Times in ms; state and value None until the device has reported, and while its state
-    is not known: then `last_state` has what was reported last. on_since: since when it is on, None while it is not.
+    is not known: then `last_state` has what was reported last. on_since: since when it is on, else None. zone_id: of
+    its device.
 
     emergency: `active` from the stop until it is cleared, `normal` otherwise. registered: False for one that a device
     reported and nobody has set up yet; it takes OFF only. known: whether the state is known now; it is not while the
@@ -84,6 +85,7 @@ class Actuator(ActuatorSettings):
 
     esp_id: str
     gpio: int
+    zone_id: str | None = None
     registered: bool = True
     state: bool | None = None
     last_state: bool | None = None

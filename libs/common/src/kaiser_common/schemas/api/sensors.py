@@ -164,7 +164,7 @@ class ReadingItem(BaseModel):
 
     Of the newest ones also received_at (ms), device_ts, the device's own time where it was not believed, and whether
     the value is known now: state, known_until (ms until which it was known, None while it is), and interval_s, the
-    usual time between two readings: the configured one, else the median of the last 50.
+    usual time between two readings: the configured one, else the median of the last 50; zone_id: of its device.
     """
 
     model_config = FROZEN
@@ -185,6 +185,7 @@ class ReadingItem(BaseModel):
     state: SensorState | None = None
     known_until: int | None = None
     interval_s: float | None = None
+    zone_id: str | None = None
 
 
 class OverviewSensor(BaseModel):

@@ -50,7 +50,7 @@ function ActuatorList() {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${shown.length} empty="No actuator fits. One that a device reports shows up here." />
-    <${Table} label="Actuators" rows=${shown} keyOf=${keyOf} columns=${columns(now)} />
+    <${Table} label="Actuators" rows=${shown} keyOf=${keyOf} groupOf=${(one) => one.zone_id} columns=${columns(now)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${AddActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
 }

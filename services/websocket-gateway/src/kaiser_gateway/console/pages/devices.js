@@ -51,7 +51,8 @@ function DeviceList() {
     </div>
     <${ListState} loaded=${loaded} count=${devices.length} empty="No device is registered that fits. A device that
       speaks for the first time shows up here, to be approved." />
-    <${Table} label="Devices" rows=${devices} keyOf=${(device) => device.esp_id} columns=${columns(now, loaded.reload)} />
+    <${Table} label="Devices" rows=${devices} keyOf=${(device) => device.esp_id} groupOf=${(device) => device.zone_id}
+      columns=${columns(now, loaded.reload)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${RegisterDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
 }

@@ -48,7 +48,8 @@ function SensorList() {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${found.length} empty="No reading is stored that fits." />
-    <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
+    <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} groupOf=${zoneOf}
+      columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
     ${found.length > shown.length && html`
       <p class="quiet">${shown.length} of ${found.length} sensors are shown; search for others.</p>`}`;
 }
@@ -63,7 +64,10 @@ function withNews(items, news) {
 /** By when they were received: a clock that was ahead does not hide what comes after. */
 const receivedAt = ({ ts, received_at: at }) => Math.min(ts, at ?? ts);
 const newer = (item, reading) =>
-  (reading && receivedAt(reading) >= receivedAt(item) ? { ...reading, interval_s: item.interval_s } : item);
+  (reading && receivedAt(reading) >= receivedAt(item)
+    ? { ...reading, interval_s: item.interval_s, zone_id: item.zone_id } : item);
+
+const zoneOf = ({ zone_id: zoneId }) => zoneId;
 
 const linkTo = ({ esp_id: espId, gpio, sensor_type: sensorType, address }) =>
   link("sensors", espId, gpio, sensorType, ...(address ? [address] : []));

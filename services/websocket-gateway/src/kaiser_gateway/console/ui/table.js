@@ -1,21 +1,30 @@
 /** A table that turns into cards where the screen is narrow. */
 
+import { inGroups } from "../core/groups.js";
 import { html } from "./html.js";
 
-/** `columns`: [{name, cell(row), class?}]; `keyOf(row)` names a row for drawing. */
-export function Table({ label, columns, rows, keyOf }) {
+/**
+ * `columns`: [{name, cell(row), class?}]; `keyOf(row)` names a row for drawing. `groupOf(row)`: the heading under which
+ * a row stands; where no row has one there are none.
+ */
+export function Table({ label, columns, rows, keyOf, groupOf = null }) {
   if (rows.length === 0) return null;
+  const groups = groupOf ? inGroups(rows, groupOf) : [{ name: "", rows }];
+  const isGrouped = groups.some(({ name }) => name);
   return html`
     <table class="table">
       <caption class="for-screen-readers">${label}</caption>
       <thead><tr>${columns.map(({ name }) => html`<th scope="col" key=${name}>${name}</th>`)}</tr></thead>
-      <tbody>
-        ${rows.map((row) => html`
-          <tr key=${keyOf(row)}>
-            ${columns.map((column) => html`
-              <td key=${column.name} data-label=${column.name} class=${column.class}><div>${column.cell(row)}</div></td>`)}
-          </tr>`)}
-      </tbody>
+      ${groups.map((group) => html`
+        <tbody key=${group.name}>
+          ${isGrouped && html`
+            <tr class="group"><th scope="rowgroup" colspan=${columns.length}>${group.name || "No zone"}</th></tr>`}
+          ${group.rows.map((row) => html`
+            <tr key=${keyOf(row)}>
+              ${columns.map((column) => html`
+                <td key=${column.name} data-label=${column.name} class=${column.class}><div>${column.cell(row)}</div></td>`)}
+            </tr>`)}
+        </tbody>`)}
     </table>`;
 }
 
