@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import ROOT
 
-from bench import growth, latency, processes, report
+from bench import bars, growth, latency, processes, report
 from bench.bed import Bed, bed
 from bench.limits import limits
 from bench.naive import naive
@@ -23,12 +23,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="about a minute: less of everything")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--broker", choices=("auto", "mosquitto", "nats"), default="auto")
+    parser.add_argument("--bars", action="store_true", help="instead: each bar of speed and memory, in ten minutes")
+    parser.add_argument("--older", type=Path, help="with --bars: a worktree of another commit, after `make install`")
     parser.add_argument("--note", default="", help="what to say of the machine, such as: other work ran on it")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
     arguments = parser.parse_args()
-    results = _kept(arguments.results) if arguments.only is not PARTS else {}
+    results = _kept(arguments.results) if arguments.bars or arguments.only is not PARTS else {}
     results |= {"quick": arguments.quick, "note": arguments.note, "machine": processes.machine()}
     commit = _commit()
+    if arguments.bars:
+        found = bars.measure(arguments.older, quick=arguments.quick)
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        said = {"at": at, "commit": commit, "older_commit": _commit(arguments.older), "quick": arguments.quick}
+        _write(results | {"bars": said | {"machine": processes.machine()} | found}, arguments.results)
+        print(report.bars(found))
+        return
     with bed(arguments.broker) as test_bed:
         test_bed.register(1000)
         test_bed.warm_up()
@@ -39,7 +48,7 @@ def main() -> None:
                 measure(test_bed, part, results, quick=arguments.quick)
                 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 results.setdefault("parts", {})[part] = {"at": at, "commit": commit}
-                arguments.results.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+                _write(results, arguments.results)
     print(report.table(results))
 
 
@@ -81,9 +90,15 @@ def _kept(results: Path) -> dict[str, Any]:
     return dict(json.loads(results.read_text())) if results.exists() else {}
 
 
-def _commit() -> str:
+def _write(results: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+
+
+def _commit(folder: Path | None = ROOT) -> str:
+    if folder is None:
+        return ""
     said = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     )
     return said.stdout.strip()
 

@@ -12,6 +12,16 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(_lines(results))
 
 
+def bars(found: dict[str, Any]) -> str:
+    """Each bar with what was measured."""
+    words = {True: "met", False: "MISSED", None: "not measured"}
+    return "\n".join(
+        f"{one['bar']:<34}{one['must_be']:>8}{one['measured'] if one['measured'] is not None else '':>10}   "
+        + words[one["met"]]
+        for one in found["bars"]
+    )
+
+
 def _lines(results: dict[str, Any]) -> Iterator[str]:
     machine = results["machine"]
     yield f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, load {machine['load_before']}"
