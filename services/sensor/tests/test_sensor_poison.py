@@ -143,6 +143,18 @@ async def test_of_many_bad_lines_in_a_pack_each_is_rejected_and_all_others_are_s
     ]
 
 
+async def test_events_are_messages_of_their_devices_where_that_is_asked_and_come_once(bus):
+    await publish(bus, arrived([reading("ESP_A"), reading("ESP_B"), reading("ESP_A", gpio=5)], packed=True))
+    async with consuming(bus, SENSOR_LIVE, Live(bus, process, lambda _: False, per_device=True).run) as loop:
+        await loop.settled()
+    events = [(subject, body["gpio"]) for subject, body in await stored(bus, "EVENTS") if "sensor_data" in subject]
+    assert events == [
+        ("event.sensor_data.ESP_A", 4),
+        ("event.sensor_data.ESP_B", 4),
+        ("event.sensor_data.ESP_A", 5),
+    ]
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
 async def test_sensor_live_rejects_a_reading_on_which_it_has_a_bug_and_shows_its_neighbours(bus, packed):
     await publish(bus, arrived([reading("ESP_A"), reading("ESP_SEC1"), reading("ESP_B")], packed))

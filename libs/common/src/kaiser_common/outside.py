@@ -44,6 +44,8 @@ Unreadable = Sequence[tuple[Delivery, str]]
 """Messages that cannot be read, each with the reason."""
 Handler = Callable[[Sequence[Delivery]], Awaitable[Unreadable]]
 """Processes a batch; what of it cannot be read is returned, and no part of the effect."""
+Acknowledge = Callable[[Sequence[Delivery]], Awaitable[None]]
+"""Acknowledges messages to JetStream, or does it later."""
 
 _RETRY_S = 1.0
 _HALTED_LOOK_S = 1.0
@@ -122,19 +124,32 @@ async def take(
     retry_s: float = _RETRY_S,
     hold: bool = False,
     keeps_unreadable: bool = True,
+    acknowledge: Acknowledge | None = None,
 ) -> None:
     """Give each batch to `on_messages` and acknowledge it once that returns, until the consumer is stopped.
 
     Database or NATS away: `postponed` is called and the messages are delivered again after `retry_s`; with `hold` the
     loop keeps them in progress instead, and tries again itself. `resumed` is called after each success,
     `rejected` after each rejection of a message on which the handler failed. Without `keeps_unreadable`, what cannot be
-    read is counted and acknowledged, because another consumer of the same messages rejects it.
+    read is counted and acknowledged, because another consumer of the same messages rejects it. `acknowledge` is called
+    in place of the consumer's own, by one whose effect is complete only later.
 
     More rejections than the limit (`dead_letter_limit`): nothing more is rejected, nothing is acknowledged, the
     messages wait on the stream for a version that can process them, and /readyz says 503 until the service is started
     again. The process goes on, so what else it serves, such as emergency stops, is still served.
     """
-    loop = _Loop(consumer, on_messages, letters, postponed, resumed, rejected, retry_s, hold, keeps_unreadable)
+    loop = _Loop(
+        consumer,
+        on_messages,
+        letters,
+        postponed,
+        resumed,
+        rejected,
+        retry_s,
+        hold,
+        keeps_unreadable,
+        acknowledge or consumer.ack,
+    )
     with ExitStack() as stack:
         stack.enter_context(letters.watched(consumer))
         async for batch in consumer:
@@ -158,6 +173,7 @@ class _Loop:
         retry_s: float,
         hold: bool,
         keeps_unreadable: bool,
+        acknowledge: Acknowledge,
     ) -> None:
         self._consumer = consumer
         self._on_messages = on_messages
@@ -168,6 +184,7 @@ class _Loop:
         self._retry_s = retry_s
         self._hold = hold
         self._keeps_unreadable = keeps_unreadable
+        self._acknowledge = acknowledge
         self._share = letters.share()
         self._held = 0
         self._successes = self._successes_before = 0
@@ -224,7 +241,7 @@ class _Loop:
         if again:
             await self._consumer.nak([delivery], delay_s=self._retry_s * delivery.deliveries)
         else:
-            await self._consumer.ack([delivery])
+            await self._acknowledge([delivery])
         return []
 
     def _verdict(self, part: Sequence[Delivery], error: Exception) -> Verdict:
@@ -260,7 +277,7 @@ class _Loop:
         """Reject what cannot be read of a part, acknowledge the rest; the messages that could not be settled, because
         REJECTED cannot take a line of theirs or the limit is reached."""
         left = {delivery.reply for delivery, _ in await self._reject_unreadable(part, unreadable)}
-        await self._consumer.ack([delivery for delivery in part if delivery.reply not in left])
+        await self._acknowledge([delivery for delivery in part if delivery.reply not in left])
         return [delivery for delivery in part if delivery.reply in left]
 
     async def _reject_unreadable(self, part: Sequence[Delivery], unreadable: Unreadable) -> Unreadable:

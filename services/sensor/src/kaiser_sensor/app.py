@@ -85,7 +85,7 @@ async def work(service: Service, settings: SensorSettings) -> None:
             bus, SENSOR_LIVE, max_messages=_MOST_PACKS, most_lines=settings.sensor_batch
         ).open() as live:
             tasks.create_task(service.until_stopped(live.stop), name="stop-live")
-            shows = Live(bus, process, configs.wants_answer, service.tracer)
+            shows = Live(bus, process, configs.wants_answer, service.tracer, per_device=settings.events_per_device)
             shown = tasks.create_task(shows.run(live, DeadLetters(bus, service, settings)), name="live")
             background.append(tasks.create_task(keep_purging(bus, service.stopping), name="purge"))
             if await _until_stopped_or(service, wait_for_schema(pool, "sensor")):

@@ -12,6 +12,9 @@ class SensorSettings(CommonSettings):
     sensor_batch: int = Field(
         default=3000, ge=1, le=10_000, description="Readings stored at once, at most and one pack more."
     )
+    events_per_device: bool = Field(
+        default=False, description="Publish each reading's event by itself, on a subject of its device."
+    )
     sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept.")
     sensor_rollup_retention_days: int = Field(default=730, ge=2, description="How long rollups are kept.")
     sensor_rollup_every_s: float = Field(

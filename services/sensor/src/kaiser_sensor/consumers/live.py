@@ -11,7 +11,7 @@ from kaiser_common.pack import MOST_READ_BYTES, bounded, encode
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import Processed as ProcessedPayload
-from kaiser_common.subjects import event_pack_subject, outbox_subject, shard_in
+from kaiser_common.subjects import event_pack_subject, event_subject, outbox_subject, shard_in
 from kaiser_common.topics import Kind, build
 from kaiser_common.tracing import Tracer
 
@@ -28,12 +28,20 @@ class Live:
     """Publishes `event.sensor_data`. Killed after the publish and before the acknowledgement: the events come twice."""
 
     def __init__(
-        self, bus: Bus, process: Process, wants_answer: Callable[[Reading], bool], tracer: Tracer | None = None
+        self,
+        bus: Bus,
+        process: Process,
+        wants_answer: Callable[[Reading], bool],
+        tracer: Tracer | None = None,
+        *,
+        per_device: bool = False,
     ) -> None:
+        """per_device: one message an event, on a subject of its device, for subscribers on NATS that filter by it."""
         self._bus = bus
         self._process = process
         self._wants_answer = wants_answer
         self._tracer = tracer
+        self._per_device = per_device
         self._seconds = STAGE_SECONDS.labels("bus_to_event")
 
     async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
@@ -67,6 +75,11 @@ class Live:
         subject = event_pack_subject(shard_in(delivery.subject))
         traceparent = delivery.traceparent if self._tracer is not None else ""
         lines = [to_event(one) for one in processed]
+        if self._per_device:
+            for number, (one, line) in enumerate(zip(processed, lines, strict=True)):
+                of_device = event_subject("sensor_data", one.reading.esp_id)
+                yield Outgoing(of_device, line, f"live-{delivery.origin}.{number}", traceparent)
+            return
         for number, part in enumerate(bounded(lines, len(lines), MOST_READ_BYTES)):
             yield Outgoing(subject, encode(part), f"live-{delivery.origin}" + f".{number}" * bool(number), traceparent)
 

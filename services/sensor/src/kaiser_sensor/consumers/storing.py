@@ -1,14 +1,22 @@
-"""The storing consumer: readings go to the database in batches and are acknowledged after the commit."""
+"""The storing consumer: readings go to the database in batches and are acknowledged after the commit.
 
+`sensor.latest` is written once a second at most: a reading after a quiet moment in the transaction of its data, the
+others of that second together in the transaction of a later batch, or in one of their own when nothing comes. A pack
+is acknowledged once both tables have it, so after a crash what `latest` lacks is delivered again.
+"""
+
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
-from kaiser_common.bus import Bus
+import structlog
+from kaiser_common.bus import Bus, end_if_cancelled
 from kaiser_common.consumer import Consumer
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
 from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.outside import DeadLetters, Unreadable, take
+from kaiser_common.outside import OUTSIDE, DeadLetters, Unreadable, reason_of, take
 from kaiser_common.pull import Delivery
 from kaiser_common.quarantine import reject
 from kaiser_common.tracing import Tracer
@@ -17,21 +25,38 @@ from kaiser_sensor import metrics
 from kaiser_sensor.domain.decode import Pack, decode
 from kaiser_sensor.domain.process import Process
 from kaiser_sensor.domain.rows import Row, to_row
+from kaiser_sensor.domain.unwritten import Arrival, Unwritten, may_wait
 from kaiser_sensor.store import readings as store
+
+log = structlog.get_logger()
 
 _RETRY_S = 0.5
 _MANY = 100
+_LATEST_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.5
+_MOST_PACKS = 256
+"""So many messages wait for `latest` at most: of a version before packs each has one reading."""
 _DIFFERENT = "the sensor has another value of this time already"
 
 
 class Storing:
     """Stores readings. Killed before the commit: nothing is stored; after it and before the acknowledgement: the
-    readings come again and change nothing."""
+    readings come again and change nothing but `latest`, where it lacks them."""
 
     def __init__(
-        self, bus: Bus, pool: DatabasePool, process: Process, *, note_rollups: bool, tracer: Tracer | None = None
+        self,
+        bus: Bus,
+        pool: DatabasePool,
+        process: Process,
+        *,
+        note_rollups: bool,
+        tracer: Tracer | None = None,
     ) -> None:
         self._bus = bus
+        self._unwritten = Unwritten()
+        self._stored: list[Delivery] = []
+        self._next_latest_at = 0.0
+        self._writing = asyncio.Lock()
         self._pool = pool
         self._process = process
         self._note_rollups = note_rollups
@@ -40,17 +65,57 @@ class Storing:
 
     async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
         """Store until the consumer is stopped. With the database away nothing more is fetched, the stream keeps it."""
-        await take(
-            consumer,
-            self.on_readings,
-            letters,
-            postponed=lambda: metrics.STORE_PAUSED.set(1),
-            resumed=lambda: metrics.STORE_PAUSED.set(0),
-            rejected=metrics.REJECTED.inc,
-            retry_s=_RETRY_S,
-            hold=True,
-            keeps_unreadable=False,  # the live consumer rejects it
-        )
+        async with asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(self._keep_latest(consumer), name="latest")
+            await take(
+                consumer,
+                self.on_readings,
+                letters,
+                postponed=lambda: metrics.STORE_PAUSED.set(1),
+                resumed=lambda: metrics.STORE_PAUSED.set(0),
+                rejected=metrics.REJECTED.inc,
+                retry_s=_RETRY_S,
+                hold=True,
+                keeps_unreadable=False,  # the live consumer rejects it
+                acknowledge=partial(self._acknowledge, consumer),
+            )
+            keeper.cancel()
+        try:
+            await self._write_latest(consumer)
+        except OUTSIDE as error:
+            log.warning("latest_left_to_the_next", messages=len(self._stored), reason=reason_of(error))
+            await consumer.nak(self._stored, delay_s=_RETRY_S)
+
+    async def _keep_latest(self, consumer: Consumer) -> None:
+        """Write `latest` where no batch comes to do it, for ever. Database away: the next look does it."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            end_if_cancelled()
+            if time.monotonic() < self._next_latest_at:
+                continue
+            try:
+                await self._write_latest(consumer)
+            except OUTSIDE as error:
+                log.warning("latest_postponed", messages=len(self._stored), reason=reason_of(error))
+
+    async def _write_latest(self, consumer: Consumer) -> None:
+        async with self._writing:
+            if self._unwritten:
+                async with self._pool.connection() as connection:
+                    await store.put_latest(connection, self._unwritten.rows(), self._unwritten.arrivals())
+                self._latest_is_written()
+        await self._acknowledge(consumer, [])
+
+    async def _acknowledge(self, consumer: Consumer, deliveries: Iterable[Delivery]) -> None:
+        """Acknowledge what both tables have; what waits for `latest` waits here."""
+        self._stored.extend(deliveries)
+        if not self._unwritten:
+            done, self._stored = self._stored, []
+            await consumer.ack(done)
+
+    def _latest_is_written(self) -> None:
+        self._unwritten.clear()
+        self._next_latest_at = time.monotonic() + _LATEST_EVERY_S
 
     async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
         """Store a batch in one transaction; what of it is no reading."""
@@ -60,8 +125,7 @@ class Storing:
             return unreadable
         rows = [to_row(self._process(reading)) for reading in readings]
         arrivals = [(reading.received_at / 1000, reading.device_ts) for reading in readings]
-        async with self._pool.connection() as connection:
-            stored = await self._store(connection, rows, arrivals)
+        stored = await self._store(rows, arrivals)
         if stored.different:
             await self._reject_different(_lines(packs, stored.different))
         metrics.STORED.inc(stored.new)
@@ -71,13 +135,34 @@ class Storing:
             self._tracer.note("store", batch)
         return unreadable
 
-    async def _store(
-        self, connection: store.Connection, rows: Sequence[Row], arrivals: Sequence[store.Arrival]
+    async def _store(self, rows: Sequence[Row], arrivals: Sequence[Arrival]) -> store.Stored:
+        """Store in one transaction. `latest` too, if a second has passed or if it might refuse these readings."""
+        now = time.monotonic()
+        due = now >= self._next_latest_at or len(self._stored) >= _MOST_PACKS or self._unwritten.is_full
+        async with self._writing:
+            async with self._pool.connection() as connection:
+                if not self._unwritten and due and len(rows) < _MANY:
+                    stored = await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
+                    writes = True
+                else:
+                    stored = await self._store_data(connection, rows, arrivals)
+                    writes = due or not may_wait(arrivals)
+                    if writes:
+                        newest = self._unwritten.with_these(rows, arrivals)
+                        await store.put_latest(connection, newest.rows(), newest.arrivals())
+            if writes:
+                self._latest_is_written()
+            else:
+                self._unwritten.add(rows, arrivals)
+        return stored
+
+    async def _store_data(
+        self, connection: store.Connection, rows: Sequence[Row], arrivals: Sequence[Arrival]
     ) -> store.Stored:
         """Many rows by COPY, unless one is there already, as after a redelivery; few take longer that way."""
-        if len(rows) >= _MANY and await store.copy_new(connection, rows, arrivals, note_rollups=self._note_rollups):
+        if len(rows) >= _MANY and await store.copy_new(connection, rows, note_rollups=self._note_rollups):
             return store.Stored(len(rows), [])
-        return await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
+        return await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups, latest=False)
 
     async def _reject_different(self, deliveries: Sequence[Delivery]) -> None:
         """Reject readings whose key is stored with other values. NATS away: raised, the batch is stored once more,

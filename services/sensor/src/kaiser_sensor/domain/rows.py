@@ -49,6 +49,15 @@ Row = tuple[
     str,
 ]
 
+SensorKey = tuple[str, int, str, str]
+"""esp_id, gpio, sensor_type, address."""
+
+
+def sensor_key(row: Row) -> SensorKey:
+    """Which sensor a row is of."""
+    return row[1], row[2], row[3], row[12]
+
+
 _TOPIC = TEMPLATES[Kind.SENSOR_DATA].format(k="%s", esp="%s", gpio="%s")
 _SOURCES: dict[str, DataSource] = {"MOCK": "MOCK", "TEST": "TEST", "SIM": "SIMULATION"}
 

@@ -9,14 +9,12 @@ import psycopg
 from psycopg import AsyncConnection
 
 from kaiser_sensor.domain.rollups import MINUTE, Progress, Rollup, Span, from_readings, touched, widened
-from kaiser_sensor.domain.rows import COLUMNS, Row
+from kaiser_sensor.domain.rows import COLUMNS, Row, SensorKey
+from kaiser_sensor.domain.unwritten import Arrival
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store.arrays import columns, literal
 
 Connection = AsyncConnection[Any]
-
-LatestKey = tuple[str, int, str, str]
-"""esp_id, gpio, sensor_type, address."""
 
 ReadingKey = tuple[datetime, int, str, str]
 """time, gpio, sensor_type, address."""
@@ -41,11 +39,10 @@ _UPSERT_NEWEST = f"""
         SET {", ".join(f"{name} = excluded.{name}" for name in _LATEST if name not in _KEY)}
         WHERE least(latest.time, coalesce(latest.received_at, now())) < least(excluded.time, excluded.received_at)
 """
-_INSERT = f"""
-    WITH came AS ({_CAME}), stored AS (
-        INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1
-    ), newest AS ({_UPSERT_NEWEST})
-    SELECT count(*) FROM stored
+_STORE_NEW = f"INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1"
+_INSERT = f"WITH came AS ({_CAME}), stored AS ({_STORE_NEW}) SELECT count(*) FROM stored"
+_INSERT_BOTH = f"""
+    WITH came AS ({_CAME}), stored AS ({_STORE_NEW}), newest AS ({_UPSERT_NEWEST}) SELECT count(*) FROM stored
 """
 """Both tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order.
 
@@ -69,9 +66,6 @@ _DIFFERENT = f"""
 """
 """A value made by a library may differ for the same reading: a calibration was changed meanwhile."""
 
-Arrival = tuple[float, int | None]
-"""When a reading was received (s since 1970), and the device's own time (ms) where it was not believed."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -81,10 +75,8 @@ class Stored:
     different: list[int]
 
 
-async def copy_new(
-    connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival], *, note_rollups: bool
-) -> bool:
-    """Store readings of which none is there yet, as `insert` does and in two thirds of its time.
+async def copy_new(connection: Connection, rows: Sequence[Row], *, note_rollups: bool) -> bool:
+    """Store readings of which none is there yet, as `insert` does without `latest`, and in two thirds of its time.
 
     It must be the first thing of its transaction. False: one of them is there already, or the database refuses one or
     all of this way; then the transaction is rolled back, and `insert` is to decide.
@@ -97,29 +89,29 @@ async def copy_new(
     except (psycopg.IntegrityError, psycopg.DataError, psycopg.NotSupportedError):
         await connection.rollback()
         return False
-    newest, arrived = _newest(rows, arrivals)
-    await connection.execute(_NEWEST, [*columns(newest), *(literal(column) for column in zip(*arrived, strict=True))])
     if note_rollups:
         await rollup_store.note(connection, MINUTE, touched(rows))
     return True
 
 
-def _newest(rows: Sequence[Row], arrivals: Sequence[Arrival]) -> tuple[list[Row], list[Arrival]]:
-    """Of each sensor the newest, as `_NEWEST` chooses it; of equal ones the first."""
-    found: dict[LatestKey, tuple[float, int]] = {}
-    for number, (row, arrival) in enumerate(zip(rows, arrivals, strict=True)):
-        key = (row[1], row[2], row[3], row[12])
-        at = min(row[0].timestamp(), arrival[0])
-        best = found.get(key)
-        if best is None or at > best[0]:
-            found[key] = (at, number)
-    return [rows[number] for _, number in found.values()], [arrivals[number] for _, number in found.values()]
+async def put_latest(connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival]) -> None:
+    """Put the newest of each sensor into `sensor.latest`, unless a newer one is there."""
+    await connection.execute(_NEWEST, _values(rows, arrivals))
+
+
+def _values(rows: Sequence[Row], arrivals: Sequence[Arrival]) -> list[str]:
+    return [*columns(rows), *(literal(column) for column in zip(*arrivals, strict=True))]
 
 
 async def insert(
-    connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival] | None = None, *, note_rollups: bool
+    connection: Connection,
+    rows: Sequence[Row],
+    arrivals: Sequence[Arrival] | None = None,
+    *,
+    note_rollups: bool,
+    latest: bool = True,
 ) -> Stored:
-    """Store readings and the newest of each sensor, in the caller's transaction.
+    """Store readings, and with `latest` the newest of each sensor, in the caller's transaction.
 
     The same reading again changes nothing, nor does one with other values under the same key; which those are is in
     the result, so new + repeated + different are as many as came. `arrivals`: of each row, by default its time.
@@ -127,8 +119,8 @@ async def insert(
     """
     if arrivals is None:
         arrivals = [(row[0].timestamp(), None) for row in rows]
-    values = [*columns(rows), *(literal(column) for column in zip(*arrivals, strict=True))]
-    cursor = await connection.execute(_INSERT, values)
+    values = _values(rows, arrivals)
+    cursor = await connection.execute(_INSERT_BOTH if latest else _INSERT, values)
     found = await cursor.fetchone()
     new = 0 if found is None else int(found[0])
     if new and note_rollups:
@@ -148,7 +140,7 @@ async def latest(
     esp_id: str | None,
     *,
     address: str | None = None,
-    after: LatestKey | None = None,
+    after: SensorKey | None = None,
     limit: int = 10_000,
 ) -> list[LatestRow]:
     """The newest reading of each sensor, of one device or of all, after a key, in the order of the keys."""
