@@ -25,6 +25,7 @@ from kaiser_common.pull import Delivery
 from kaiser_common.subjects import KEPT_PACKS
 from kaiser_ingest.consumers.pipeline import Pipeline
 from kaiser_ingest.mqtt.packets import Incoming
+from kaiser_ingest.store.read_back import LAST_REJECTED
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.domain.decode import decode
 from kaiser_sensor.domain.process import Processor
@@ -157,7 +158,9 @@ class Ingest:
 
 
 DISTURBANCES = ["say again", "time", "kill", "kill", "hang", "wake", "nats is back", "purge"]
-KINDS = ["clock", "clock", "no clock", "same time", "bad"]
+KINDS = ["clock", "clock", "no clock", "same time", "bad", "many bad"]
+MANY = 9
+"""So many bad ones of one device are a pack of rejections."""
 FAULTS = ["PubAck lost", "nats goes away", "stored by half", "stopped before the answer"]
 
 
@@ -214,7 +217,8 @@ class DeliveryModel(RuleBasedStateMachine):
             )
             ingest = Ingest(bus, pipeline, asyncio.create_task(pipeline.run()))
             packs = [self.sensors.messages[seq].body for seq in sorted(self.sensors.messages)[-KEPT_PACKS:]]
-            pipeline.hold(packs, lambda: ingest.valid_until)
+            rejections = [message.body for message in self.rejected_stream.ever[-LAST_REJECTED:]]
+            pipeline.hold(packs, rejections, lambda: ingest.valid_until)
             return ingest
 
         self.delivered.clear()
@@ -227,12 +231,13 @@ class DeliveryModel(RuleBasedStateMachine):
     @rule(readings=st.lists(st.tuples(st.sampled_from(sorted(SITES)), st.sampled_from(KINDS)), min_size=1, max_size=6))
     def say(self, readings: list[tuple[str, str]]) -> None:
         for device, how in readings:
-            number = len(self.said) + 1
-            ts = {"no clock": 0, "same time": NOW_MS}.get(how, NOW_MS + number)
-            fields = {"ts": ts, "gpio": 4, "sensor_type": "ph", "raw": number, "raw_mode": True}
-            payload = json.dumps({"n": number} if how == "bad" else fields).encode()
-            self.said.append((number, device, payload))
-            self._publish(number, device, payload)
+            for _ in range(MANY if how == "many bad" else 1):
+                number = len(self.said) + 1
+                ts = {"no clock": 0, "same time": NOW_MS}.get(how, NOW_MS + number)
+                fields = {"ts": ts, "gpio": 4, "sensor_type": "ph", "raw": number, "raw_mode": True}
+                payload = json.dumps(fields if "bad" not in how else {"n": number}).encode()
+                self.said.append((number, device, payload))
+                self._publish(number, device, payload)
 
     def _publish(self, number: int, device: str, payload: bytes) -> None:
         self.ids += 1
@@ -349,6 +354,10 @@ class DeliveryModel(RuleBasedStateMachine):
             assert set(twice) <= self.repeated, "but for those that the device has sent twice"
 
     @invariant()
+    def no_rejection_is_kept_twice(self) -> None:
+        assert [number for number, times in self.refusals().items() if times > 1] == []
+
+    @invariant()
     def no_reading_has_two_rows(self) -> None:
         times = Counter(self.table.values())
         assert [number for number, rows in times.items() if rows > 1] == []
@@ -381,8 +390,11 @@ class DeliveryModel(RuleBasedStateMachine):
 
     def refused(self) -> set[int]:
         """The numbers of the bad ones in REJECTED."""
+        return set(self.refusals())
+
+    def refusals(self) -> Counter[int]:
         lines = [json.loads(line) for message in self.rejected_stream.ever for line in message.body.split(b"\n")]
-        return {json.loads(base64.b64decode(line["payload_base64"]))["n"] for line in lines}
+        return Counter(json.loads(base64.b64decode(line["payload_base64"]))["n"] for line in lines)
 
 
 def process(reading: Reading) -> Processed:

@@ -258,9 +258,10 @@ class Stack:
             jetstream = client.jetstream()
             count = (await jetstream.stream_info("REJECTED")).state.messages
             subscription = await jetstream.subscribe("rejected.>", ordered_consumer=True)
-            bodies = [json.loads((await subscription.next_msg(5.0)).data) for _ in range(count)]
+            packs = [(await subscription.next_msg(5.0)).data for _ in range(count)]
         finally:
             await client.close()
+        bodies = [json.loads(line) for pack in packs for line in pack.split(b"\n")]
         return [body for body in bodies if body["topic"] in topics]
 
     async def rejected_count(self, topics: set[str], count: int, within_s: float = 60.0) -> list[dict[str, Any]]:

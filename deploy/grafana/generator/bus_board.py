@@ -82,6 +82,14 @@ def bus() -> Dashboard:
         )
         .with_panel(
             graph(
+                "Consumers, oldest",
+                "Age of the oldest message or pack that was given and not acknowledged.",
+                [("consumer:kaiser_bus_consumer_oldest_seconds:max", "{{consumer}}")],
+                "s",
+            )
+        )
+        .with_panel(
+            graph(
                 "Consumers, taken",
                 "Messages a second.",
                 [("consumer:kaiser_bus_consumed_messages:rate2m", "{{consumer}}")],

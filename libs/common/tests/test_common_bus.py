@@ -13,7 +13,7 @@ import pytest
 from kaiser_common import declare
 from kaiser_common.bus import Bus, BusClosed, BusUnavailable, Outgoing, connect
 from kaiser_common.consumer import Consumer
-from kaiser_common.metrics import BUS_PENDING, BUS_UNACKNOWLEDGED
+from kaiser_common.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.mirror import Mirror
 from kaiser_common.pull import Delivery
 from kaiser_common.reader import OrderedReader
@@ -92,15 +92,21 @@ async def test_a_consumer_tells_its_lag_while_nothing_is_taken(bus, monkeypatch)
     monkeypatch.setattr("kaiser_common.consumer._LAG_EVERY_S", 0.05)
     pending = BUS_PENDING.labels(CONSUMER.name)._value
     unacknowledged = BUS_UNACKNOWLEDGED.labels(CONSUMER.name)._value
+    oldest = BUS_OLDEST.labels(CONSUMER.name)._value
     async with Consumer(bus, CONSUMER, max_messages=10).open() as consumer:
         await bus.publish_batch(numbered(bus, 25))
         async for batch in consumer:
+            await until(lambda: oldest.get() > 0)
+            stored_at = batch[0].timestamp_ns / 1e9
+            assert consumer.oldest_age_s(stored_at + 90.0) == pytest.approx(90.0)
             await until(lambda: unacknowledged.get() >= len(batch) > 0)  # noqa: B023
             await until(lambda: 0 < pending.get() <= 24)
             await consumer.ack(batch)
             break
         await take(consumer, 25 - len(batch))
         await until(lambda: pending.get() == 0 and unacknowledged.get() == 0)
+        await until(lambda: oldest.get() == 0)
+        assert consumer.oldest_age_s(time.time()) == 0
 
 
 async def test_publishing_the_same_messages_again_stores_none_twice(bus):

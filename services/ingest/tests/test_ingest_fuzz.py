@@ -48,7 +48,6 @@ async def test_no_payload_crashes_ingest_and_every_one_is_accounted_for(
     examples = [(worlds_site(each["topic"]), each["payload"].encode()) for each in GOLDEN]
     device = await world.device()
     pid = ingest.pid
-    before = await world.last_sequence("REJECTED")
     for number in range(payloads):
         topic, payload = dice.choice(examples)
         await device.publish(number, topic, mutated(payload, dice))
@@ -63,7 +62,7 @@ async def test_no_payload_crashes_ingest_and_every_one_is_accounted_for(
     for name, value in ingest.metrics().items():
         if name.startswith("kaiser_ingest_messages_total{"):
             results[name.partition('result="')[2].partition('"')[0]] += int(value)
-    rejected_alone = await world.last_sequence("REJECTED") - before  # of a device and code it keeps 2,000
+    rejected_alone = len(await world.stored("REJECTED"))
     assert results["published"] + results["rejected"] + results["ignored"] == payloads
     assert results["rejected"] > payloads // 4
     assert results["published"] > payloads // 20

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.bus import Outgoing
-from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs
+from kaiser_common.pack import shard_of
+from kaiser_common.subjects import pack_subject
+from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs, to_rejected_packs
 from kaiser_ingest.domain.validate import Accepted, validate
-from kaiser_ingest.store.read_back import stored_readings
+from kaiser_ingest.store.read_back import LAST_REJECTED, stored_readings
 
 NOW = 1_795_000_000_000
 TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"
@@ -45,6 +47,58 @@ def test_a_pack_has_at_most_a_thousand_lines_and_half_a_mebibyte(size, lines, pa
     assert len(made) == packs
     assert all(len(pack.body) <= 512 * 1024 for pack in made)
     assert sum(pack.body.count(b"\n") + 1 for pack in made) == lines
+
+
+def test_each_device_has_a_shard_of_its_site():
+    found = {}
+    for number in range(40):
+        esp_id = f"ESP_{number}"
+        topic = TOPIC.replace("ESP_1", esp_id)
+        payload = json.dumps({"ts": NOW, "gpio": 34, "sensor_type": "ph", "raw": 1, "raw_mode": True}).encode()
+        [accepted] = validate(topic, payload, NOW)
+        assert isinstance(accepted, Accepted)
+        found[esp_id] = to_outgoing(accepted, "d", 4).subject
+    assert set(found.values()) == {f"esp.sensor.data.god.{shard}" for shard in range(4)}
+    assert found == {esp_id: pack_subject("god", shard_of(esp_id, 4)) for esp_id in found}
+
+
+def rejections(devices, count, code=5209):
+    subject = "rejected.{}.{}"
+    return [
+        Outgoing(subject.format(code, devices[number % len(devices)]), b'{"n":%d}' % number, f"d{number}")
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("devices", "count", "packs"),
+    [
+        (["A"], 7, []),
+        (["A"], 8, ["A"]),
+        (["A", "B"], 10, []),
+        (["A", "B"], 12, ["="]),
+        (["A", "B"], 16, ["A", "B"]),
+        ([f"D{number}" for number in range(300)], 300, ["="]),
+    ],
+)
+def test_a_few_rejections_are_messages_by_themselves_and_a_flood_is_packs(devices, count, packs):
+    made = to_rejected_packs(rejections(devices, count), new_ids())
+    several = [each for each in made if b"\n" in each.body]
+    assert [each.subject for each in several] == [f"rejected.5209.{token}" for token in packs]
+    assert {each.msg_id for each in made if each not in several} <= {f"d{number}" for number in range(count)}
+    assert made[len(made) - len(several) :] == several, "packs come last"
+    assert sorted(line for each in made for line in each.body.split(b"\n")) == sorted(
+        each.body for each in rejections(devices, count)
+    )
+
+
+def test_a_flood_of_long_rejections_makes_packs_of_at_most_24_kib_and_no_more_than_are_read_back():
+    long = [each._replace(body=b"x" * 1_400) for each in rejections(["A"], 1000)]
+    made = to_rejected_packs(long, new_ids())
+    assert all(len(each.body) <= 24 * 1024 for each in made)
+    assert len(made) <= LAST_REJECTED
+    of_many = to_rejected_packs(rejections([f"D{number}" for number in range(125)], 1000), new_ids())
+    assert len(of_many) <= LAST_REJECTED
 
 
 figures = st.one_of(st.none(), st.integers(-(10**15), 10**15), st.floats(-1e15, 1e15))

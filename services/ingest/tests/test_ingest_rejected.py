@@ -30,13 +30,14 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
             return await call(bus, "ingest", "rejected_list", RejectedQuery(**query), RejectedPage, caller=ADA)
 
         first = await page(limit=20)
-        assert [each.seq for each in first.items] == list(range(31, 11, -1))
-        assert first.items[0].encoding == "base64"
-        assert base64.b64decode(first.items[0].payload) == b"\xff29"
+        assert [each.encoding for each in first.items] == ["base64"] * 20
+        assert [base64.b64decode(each.payload) for each in first.items] == [b"\xff%d" % n for n in range(29, 9, -1)]
         assert (first.items[0].code, first.items[0].esp_id) == (5209, ESP)
         second = await page(limit=20, before=int(first.next_cursor or 0))
-        assert [each.seq for each in second.items] == list(range(11, 0, -1))
+        assert len(second.items) == 11
         assert second.next_cursor is None
+        seqs = [each.seq for each in (*first.items, *second.items)]
+        assert seqs == sorted(set(seqs), reverse=True)
         (unknown,) = (await page(esp_id=NEW, code=5001)).items
         assert (unknown.payload, unknown.encoding) == (make_reading(NEW, 7).decode(), "text")
         assert (await page(code=5210)).items == []
@@ -50,7 +51,7 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
         await world.approve([NEW])
         await until(lambda: _replayed(replay, unknown.seq))
         assert [body["raw"] for _, body in await world.stored("SENSORS")] == [7]
-        for seq, status in ((31, 422), (4711, 404)):
+        for seq, status in ((seqs[0], 422), (seqs[0] + 1, 404), (4711 * 4096, 404), (4711, 404)):
             with pytest.raises(RpcError) as caught:
                 await replay(seq)
             assert caught.value.problem.status == status
@@ -76,8 +77,40 @@ async def test_pages_are_bounded_in_bytes_and_miss_nothing(world: Any, until: Ca
                 found += [each.seq for each in page.items]
                 before = None if page.next_cursor is None else int(page.next_cursor)
                 pages += 1
-            assert found == list(range(180, 0, -1)), encoding
+            assert len(found) == 180, encoding
+            assert found == sorted(set(found), reverse=True)
             assert pages > 1
+
+
+async def test_a_flood_is_kept_in_packs_and_each_rejection_is_listed_under_its_device(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    crowd = [f"ESP_C{number:03}" for number in range(60)]
+    await world.approve([ESP, *crowd])
+    before_the_flood = world.ingest()
+    await until(before_the_flood.connected)
+    assert before_the_flood.stop() == 0
+    device = await world.device()
+    for number in range(600):
+        esp_id = ESP if number % 2 else crowd[number // 2 % len(crowd)]
+        await device.publish(number, world.topic(esp_id, "sensor/34/data"), b'{"n":%d' % number)
+    ingest = world.ingest()  # what waited at the broker comes together
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 600)
+    async with world.client() as client:
+        assert (await client.jetstream().stream_info("REJECTED")).state.messages < 600
+    async with connect(world.bus, "tests") as bus:
+        for esp_id, expected in ((ESP, range(1, 600, 2)), (crowd[7], range(14, 600, 120)), (NEW, [])):
+            found: list[str] = []
+            before: int | None = None
+            while not found or before is not None:
+                query = RejectedQuery(esp_id=esp_id, code=5209, limit=70, before=before)
+                page = await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=ADA)
+                assert {each.esp_id for each in page.items} <= {esp_id}
+                found += [each.payload for each in page.items]
+                before = None if page.next_cursor is None else int(page.next_cursor)
+                if not page.items:
+                    break
+            assert found == [f'{{"n":{number}' for number in reversed(expected)], esp_id
 
 
 async def _replayed(replay: Callable[..., Any], seq: int) -> bool:

@@ -109,6 +109,20 @@ def test_a_consumer_is_as_declared_and_gets_on(answer, expected):
     assert levels(bus.of_consumer("sensor-store", consumer_config(SENSOR_STORE), answer, NOW.timestamp())) == {expected}
 
 
+@pytest.mark.parametrize(
+    ("packed", "pending", "level"), [(True, 150, "green"), (True, 300, "yellow"), (False, 300, "green")]
+)
+def test_of_packs_a_short_queue_is_a_great_lag(packed, pending, level):
+    answer = consumer(pending=pending)
+    wanted = consumer_config(SENSOR_STORE)
+    assert levels(bus.of_consumer("sensor-store", wanted, answer, NOW.timestamp(), packed=packed)) == {level}
+
+
+@pytest.mark.parametrize(("most", "level"), [(1024**2, "red"), (bus.LEAST_PAYLOAD, "green"), (4 * 1024**2, "green")])
+def test_nats_must_take_the_largest_pack(most, level):
+    assert levels(bus.of_payload(most)) == {level}
+
+
 def test_a_site_without_a_factory_has_nobody_read_the_factorys_consumers():
     for name, level in (("factory-store", "green"), ("ingest-factory", "green"), ("sensor-store", "yellow")):
         answer = consumer(readers=0)

@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 
 from kaiser_common import metrics
 from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
-from kaiser_common.pull import API, SHORT_REPLY, Delivery, Pull, ask
+from kaiser_common.pull import API, SHORT_REPLY, Delivery, Pull, ask, stored_at_ns
 from kaiser_common.subjects import DurableConsumer
 
 log = structlog.get_logger()
@@ -153,6 +153,15 @@ class Consumer:
             acknowledged=int(answer["ack_floor"]["stream_seq"]),
         )
 
+    def oldest_age_s(self, now_s: float) -> float:
+        """Age of the oldest message that arrived and is not acknowledged, by JetStream's clock; 0 if there is none.
+
+        With the database away that is the oldest that is not stored, because nothing further is fetched.
+        """
+        stored_at = [stored_at_ns(reply) for reply in self._held]
+        stored_at += [delivery.timestamp_ns for delivery in self._pull.arrived]
+        return max(0.0, now_s - min(stored_at) / 1e9) if stored_at else 0.0
+
     async def stopped_within(self, seconds: float) -> bool:
         """Wait until `stop`, at most so long; whether it was called."""
         try:
@@ -198,11 +207,13 @@ class Consumer:
 
     async def _tell_lag(self) -> None:
         """Set the gauges of the lag every few seconds, also while nothing is taken; without an answer they stay."""
+        oldest = metrics.BUS_OLDEST.labels(self._spec.name)
         pending = metrics.BUS_PENDING.labels(self._spec.name)
         unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self._spec.name)
         while True:
             answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
             end_if_cancelled()
+            oldest.set(self.oldest_age_s(time.time()))
             if "error" not in answer:
                 pending.set(int(answer["num_pending"]))
                 unacknowledged.set(int(answer["num_ack_pending"]))

@@ -30,6 +30,11 @@ BUS_UNACKNOWLEDGED = Gauge(
     "Messages given to the readers of a durable consumer and not acknowledged yet.",
     ["consumer"],
 )
+BUS_OLDEST = Gauge(
+    "kaiser_bus_consumer_oldest_seconds",
+    "Age of the oldest message or pack that this process was given by a durable consumer and has not acknowledged.",
+    ["consumer"],
+)
 DEAD_LETTERS = Counter(
     "kaiser_dead_letters_total",
     "Messages that a consume loop rejected: refused by the database, because of a bug, or unreadable.",

@@ -106,7 +106,7 @@ class Delivery:
     @property
     def timestamp_ns(self) -> int:
         """When JetStream stored it, in ns since the epoch by the server's clock."""
-        return int(self._field(-2))
+        return stored_at_ns(self.reply)
 
     @property
     def pending(self) -> int:
@@ -114,10 +114,19 @@ class Delivery:
         return int(self._field(-1))
 
     def _field(self, index: int) -> str:
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the same after a
-        # domain and account hash and with one random token at the end (ADR-15 of NATS).
-        fields = self.reply.split(".")
-        return fields[index] if len(fields) == SHORT_REPLY else fields[index - 1]
+        return _field(self.reply, index)
+
+
+def stored_at_ns(reply: str) -> int:
+    """When JetStream stored the message of a reply, in ns since the epoch by the server's clock."""
+    return int(_field(reply, -2))
+
+
+def _field(reply: str, index: int) -> str:
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the same after a
+    # domain and account hash and with one random token at the end (ADR-15 of NATS).
+    fields = reply.split(".")
+    return fields[index] if len(fields) == SHORT_REPLY else fields[index - 1]
 
 
 class Pull:

@@ -94,6 +94,8 @@ EVENTS = Stream(
     "EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0, max_consumers=4096, unused_s=300.0
 )
 """A client that resumes has a reader of its own for a moment, so there may be as many as clients."""
+SEVERAL = "="
+"""Token in place of an esp_id in the subject of a pack of rejections of several devices."""
 REJECTED = Stream(
     "REJECTED",
     ("rejected.>",),
@@ -105,8 +107,9 @@ REJECTED = Stream(
     most_per_subject=2000,
     unused_s=300.0,
 )
-"""A subject is one code of one device. A device that floods pushes out its own rejections alone: 2,000 of 16 KiB, as
-base64, under each of the 13 codes that a device can cause, take 0.6 GiB."""
+"""A subject is one code of one device, so a device that floods pushes out its own rejections alone: 2,000 packs of
+24 KiB under each of the 13 codes that a device can cause take 0.6 GiB. A flood by many devices at once goes into packs
+of several devices (SEVERAL), of which 2,000 of each code are kept too."""
 
 EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 64 * MIB, "old", max_age_s=7 * DAY_S)
 """What rules did, until it is in logic's table (docs/decisions/0602)."""

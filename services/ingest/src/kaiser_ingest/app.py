@@ -35,7 +35,7 @@ from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.environments import Environments, EnvironmentUnknown
 from kaiser_ingest.store.memory import Memory
-from kaiser_ingest.store.read_back import last_packs
+from kaiser_ingest.store.read_back import last_packs, last_rejections
 
 log = structlog.get_logger()
 
@@ -80,6 +80,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
                 retention_ms=settings.sensor_retention_days * _DAY_MS,
                 batch_size=settings.ingest_batch,
                 qos0_limit=settings.ingest_qos0_limit,
+                shards=settings.shards,
                 on_stored=session.on_stored,
                 on_heard=on_heard,
                 on_wrong_clock=lambda wrong: tell_wrong_clock(events, wrong),
@@ -230,7 +231,8 @@ class Holder:
 
     async def _connect(self, grant: Grant) -> None:
         """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""
-        self._session.pipeline.hold(await last_packs(self._bus), lambda: grant.valid_until)
+        packs, rejections = await asyncio.gather(last_packs(self._bus), last_rejections(self._bus))
+        self._session.pipeline.hold(packs, rejections, lambda: grant.valid_until)
         await self._session.run()
 
     def _factory_exit(self) -> FactoryExit | None:

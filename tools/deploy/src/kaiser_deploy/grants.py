@@ -181,7 +181,9 @@ def grants() -> tuple[Grants, ...]:
             keeps_key(INGEST_BUCKET, ">"),
             (f"{_API}.STREAM.INFO.{stream.name}" for stream in STREAMS),
             reads(REJECTED),
-            [f"{_API}.STREAM.MSG.GET.{REJECTED.name}", f"{_API}.DIRECT.GET.{SENSORS.name}"],
+            # Several filters cannot be named in a subject: those of a device, and of packs of several devices.
+            [f"{_API}.CONSUMER.CREATE.{REJECTED.name}.*", f"{_API}.STREAM.MSG.GET.{REJECTED.name}"],
+            [f"{_API}.DIRECT.GET.{stream.name}" for stream in (SENSORS, REJECTED)],
             also=(OWN_INGEST,),
         ),
         _service(

@@ -12,8 +12,9 @@ from urllib.request import urlopen
 
 from kaiser_common.bus import Bus, connect
 from kaiser_common.declare import bucket_config, consumer_config, differs, stream_config
+from kaiser_common.pack import MOST_READ_BYTES
 from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import BUCKETS, CONSUMERS, OPTIONAL_SERVICES, STREAMS
+from kaiser_common.subjects import BUCKETS, CONSUMERS, OPTIONAL_SERVICES, STREAMS, is_packed
 from nats.errors import Error as NatsError
 
 from kaiser_doctor.clock import of_clock
@@ -26,7 +27,11 @@ _ANSWER_S = 5.0
 _FULL = 0.7
 _HALF = 0.4
 _MUCH_LAG = 10_000
+_MANY_PACKS = 200
+"""Of the largest size these are 200,000 readings, six seconds of work; of a backlog in small packs less."""
 _STUCK_S = 60.0
+LEAST_PAYLOAD = MOST_READ_BYTES + 64 * 1024
+"""The largest pack with its headers, in bytes."""
 
 
 async def look(settings: DoctorSettings) -> list[Finding]:
@@ -44,6 +49,7 @@ async def look(settings: DoctorSettings) -> list[Finding]:
         ]
     findings = [green(_ABOUT, "answers")]
     async with connect(settings, "doctor") as bus:
+        findings += of_payload(bus.client.max_payload)
         findings += await _streams(bus, settings)
         findings += await _consumers(bus)
     findings += await asyncio.to_thread(_server, settings)
@@ -74,7 +80,8 @@ async def _consumers(bus: Bus) -> list[Finding]:
     findings: list[Finding] = []
     for consumer in CONSUMERS:
         answer = await _ask(bus, f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
-        findings += of_consumer(consumer.name, consumer_config(consumer), answer, time.time())
+        packed = any(map(is_packed, consumer.filters))
+        findings += of_consumer(consumer.name, consumer_config(consumer), answer, time.time(), packed=packed)
     for stream in STREAMS:
         if stream.retention != "limits":
             answer = await _ask(bus, f"CONSUMER.NAMES.{stream.name}")
@@ -112,8 +119,21 @@ def of_stream(wanted: dict[str, Any], answer: dict[str, Any] | None) -> list[Fin
     ]
 
 
-def of_consumer(name: str, wanted: dict[str, Any], answer: dict[str, Any] | None, now: float) -> list[Finding]:
-    """A consumer against its declaration, its lag and when it last got on. `now` in seconds since the epoch."""
+def of_payload(most: int) -> list[Finding]:
+    """Whether NATS takes the largest pack, whose headers count too."""
+    if most < LEAST_PAYLOAD:
+        text = f"takes messages of {in_bytes(most)} at most, a pack of events may be larger and is then rejected"
+        return [red(_ABOUT, text, f"set max_payload to {LEAST_PAYLOAD} or more (4 MB in deploy/nats)")]
+    return [green(_ABOUT, f"takes messages of {in_bytes(most)}, so every pack")]
+
+
+def of_consumer(
+    name: str, wanted: dict[str, Any], answer: dict[str, Any] | None, now: float, *, packed: bool = False
+) -> list[Finding]:
+    """A consumer against its declaration, its lag and when it last got on. `now` in seconds since the epoch.
+
+    packed: its messages are packs of up to 1,000 readings.
+    """
     about = f"consumer {name}"
     if answer is None:
         return [unseen(about, "NATS does not tell us about it", "allow the user $JS.API.CONSUMER.INFO.>")]
@@ -131,12 +151,13 @@ def of_consumer(name: str, wanted: dict[str, Any], answer: dict[str, Any] | None
     if waits and silent_s > _STUCK_S:
         text = f"{waits} messages wait and none was acknowledged for {silent_s:.0f} s"
         findings.append(red(about, text, "look at the log of its service: what does it wait for?"))
-    elif answer["num_pending"] > _MUCH_LAG:
-        text = f"lags by {answer['num_pending']} messages"
+    elif answer["num_pending"] > (_MANY_PACKS if packed else _MUCH_LAG):
+        kind = "packs of up to 1,000 readings" if packed else "messages"
+        text = f"lags by {answer['num_pending']} {kind}"
         findings.append(yellow(about, text, "see whether it shrinks; else more replicas of its service"))
     elif not waits and not answer.get("num_waiting", 1) and not _is_optional(name):
         findings.append(yellow(about, "nobody reads it", "start its service; a stream fills while nobody reads"))
-    return findings or [green(about, f"as declared, {waits} messages wait")]
+    return findings or [green(about, f"as declared, {waits} {'packs' if packed else 'messages'} wait")]
 
 
 def _is_optional(name: str) -> bool:

@@ -230,7 +230,7 @@ EVENT_MODELS: dict[EventType, type[BaseModel]] = {
 class RejectedMessage(BaseModel):
     """A message that was put aside, with the reason. received_at in ms; the payload is base64, byte for byte.
 
-    serial: of a module, AGV or TXT of the factory.
+    serial: of a module, AGV or TXT of the factory. delivery: of one that MQTT delivered the id of that delivery.
     """
 
     model_config = FROZEN
@@ -243,6 +243,7 @@ class RejectedMessage(BaseModel):
     esp_id: str | None = None
     serial: str | None = None
     received_at: int
+    delivery: str | None = None
 
 
 class OutboxMessage(BaseModel):

@@ -1,12 +1,17 @@
-"""Rejected messages as the API sees them: listed newest first, and replayed as if they had just been received."""
+"""Rejected messages as the API sees them: listed newest first, and replayed as if they had just been received.
+
+A message of REJECTED has one rejection or a pack of them, one a line; `seq` is the number of a line (pack.seq_of).
+"""
 
 import asyncio
 import base64
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 from kaiser_common.bus import Bus, BusUnavailable
 from kaiser_common.errors import Code
+from kaiser_common.pack import NotAPack, place_of, seq_of
 from kaiser_common.pull import Delivery
 from kaiser_common.reader import OrderedReader
 from kaiser_common.rpc import Caller, RpcError
@@ -19,10 +24,11 @@ from kaiser_common.schemas.api.rejected import (
     ReplayRequest,
 )
 from kaiser_common.schemas.event import RejectedMessage
-from kaiser_common.subjects import REJECTED
+from kaiser_common.subjects import REJECTED, SEVERAL
 from kaiser_factory_dialect.subjects import token
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.admission import Registered, admit
@@ -48,7 +54,8 @@ class RejectedMessages:
     async def page(self, query: RejectedQuery, _: Caller) -> RejectedPage:
         """A page, newest first, of at most 1 MiB and begun within 3 s: it may be short and still have a cursor."""
         state = (await self._bus.jetstream.stream_info(REJECTED.name)).state
-        high = min(query.before - 1, state.last_seq) if query.before is not None else state.last_seq
+        before = query.before if query.before is not None else seq_of(state.last_seq + 1)
+        high = min(place_of(before - 1)[0], state.last_seq)
         first = max(1, state.first_seq)
         deadline = time.monotonic() + _LONGEST_LOOK_S
         span = _FIRST_SPAN
@@ -56,8 +63,8 @@ class RejectedMessages:
         size, full = 0, False
         while not full and high >= first and len(items) < query.limit and time.monotonic() < deadline:
             low = max(first, high - span + 1)
-            found, full = await self._read(_subject(query), low, high)
-            for item in (_item(each, query.encoding) for each in reversed(found)):
+            found, full = await self._read(_subjects(query), low, high)
+            for item in _items(reversed(found), query, before):
                 size += len(to_json(item))
                 if items and (len(items) == query.limit or size > MOST_PAGE_BYTES):
                     full = True
@@ -65,7 +72,7 @@ class RejectedMessages:
                 items.append(item)
             high = low - 1
             span = min(span * 4, _LONGEST_SPAN)
-        cursor = items[-1].seq if full else high + 1
+        cursor = items[-1].seq if full and items else seq_of(high + 1)
         return RejectedPage(items=items, next_cursor=str(cursor) if full or high >= first else None)
 
     async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
@@ -74,13 +81,7 @@ class RejectedMessages:
         What is published is marked as replayed: an alert of yesterday stops nothing today. What a service rejected
         from the bus had been validated: it goes to the bus as it was. RpcError 404 and 422.
         """
-        try:
-            stored = await self._bus.jetstream.get_msg(REJECTED.name, request.seq)
-        except NotFoundError as error:
-            raise RpcError(404, Code.UNKNOWN_TOPIC, f"no rejected message {request.seq}") from error
-        except (NatsError, TimeoutError) as error:
-            raise BusUnavailable(str(error) or type(error).__name__) from error
-        message = RejectedMessage.model_validate_json(stored.data or b"")
+        message = RejectedMessage.model_validate_json(await self._line(request.seq))
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
             raise RpcError(
                 422, Code.UNKNOWN_TOPIC, "a message of the factory is not replayed: the factory sends it again"
@@ -104,10 +105,24 @@ class RejectedMessages:
             await self._bus.publish_batch([to_outgoing(replayed, identity)], deadline_s=3.0)
         return ReplayAnswer(seq=request.seq, published=len(accepted), rejected=len(rejections))
 
-    async def _read(self, subject: str, low: int, high: int) -> tuple[deque[Delivery], bool]:
-        """The messages of a subject with sequences from low to high, in order; of more than a page holds the newest
+    async def _line(self, seq: int) -> bytes:
+        """A rejection by its number. RpcError 404: there is none."""
+        sequence, number = place_of(seq)
+        try:
+            stored = await self._bus.jetstream.get_msg(REJECTED.name, sequence)
+        except NotFoundError as error:
+            raise RpcError(404, Code.UNKNOWN_TOPIC, f"no rejected message {seq}") from error
+        except (NatsError, TimeoutError) as error:
+            raise BusUnavailable(str(error) or type(error).__name__) from error
+        lines = (stored.data or b"").split(b"\n")
+        if number >= len(lines):
+            raise RpcError(404, Code.UNKNOWN_TOPIC, f"no rejected message {seq}")
+        return lines[number]
+
+    async def _read(self, subjects: list[str], low: int, high: int) -> tuple[deque[Delivery], bool]:
+        """The messages of subjects with sequences from low to high, in order; of more than a page holds the newest
         alone, and then True."""
-        reader = OrderedReader(self._bus, REJECTED.name, [subject], start_sequence=low)
+        reader = OrderedReader(self._bus, REJECTED.name, subjects, start_sequence=low)
         found: deque[Delivery] = deque()
         size, left_out = 0, False
         async with asyncio.timeout(_LONGEST_LOOK_S):
@@ -125,13 +140,33 @@ class RejectedMessages:
         return found, left_out
 
 
-def _subject(query: RejectedQuery) -> str:
-    whose = query.esp_id or (token(query.serial) if query.serial is not None else "*")
-    return f"rejected.{query.code if query.code is not None else '*'}.{whose}"
+def _subjects(query: RejectedQuery) -> list[str]:
+    """Where the rejections of a query are: by themselves, or among those of others."""
+    of_code = f"rejected.{query.code if query.code is not None else '*'}"
+    whose = query.esp_id or (token(query.serial) if query.serial is not None else None)
+    return [f"{of_code}.*"] if whose is None else [f"{of_code}.{whose}", f"{of_code}.{SEVERAL}"]
 
 
-def _item(delivery: Delivery, encoding: str) -> RejectedItem:
-    message = RejectedMessage.model_validate_json(delivery.body)
+def _items(newest_first: Iterable[Delivery], query: RejectedQuery, before: int) -> Iterator[RejectedItem]:
+    """The rejections of messages that a query asks for, newest first; lines that are none are left out."""
+    for delivery in newest_first:
+        try:
+            lines = delivery.lines()
+        except NotAPack:
+            continue
+        for number in reversed(range(len(lines))):
+            seq = seq_of(delivery.stream_sequence, number)
+            if seq >= before:
+                continue
+            try:
+                message = RejectedMessage.model_validate_json(lines[number])
+            except ValidationError:
+                continue
+            if query.esp_id in (None, message.esp_id) and query.serial in (None, message.serial):
+                yield _item(seq, message, query.encoding)
+
+
+def _item(seq: int, message: RejectedMessage, encoding: str) -> RejectedItem:
     payload = message.payload_base64
     used: Encoding = "base64"
     if encoding == "text":
@@ -140,7 +175,7 @@ def _item(delivery: Delivery, encoding: str) -> RejectedItem:
         except UnicodeDecodeError:
             used = "base64"  # bytes that are no text are shown as they are stored
     return RejectedItem(
-        seq=delivery.stream_sequence,
+        seq=seq,
         topic=message.topic,
         payload=payload,
         encoding=used,

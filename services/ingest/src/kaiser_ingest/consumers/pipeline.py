@@ -18,7 +18,7 @@ import structlog
 from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
 from kaiser_common.errors import Code, Rejected
 from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.pack import count
+from kaiser_common.pack import count, shard_of
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import pack_subject
@@ -29,13 +29,20 @@ from kaiser_ingest.domain.admission import Registered, admit
 from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes, WrongClock
 from kaiser_ingest.domain.factory_dialect import FactoryDialect, Taken
 from kaiser_ingest.domain.identities import DeliveryIds, RecentIds
-from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs, to_rejected, unreadable_alert
+from kaiser_ingest.domain.outgoing import (
+    reading_id,
+    to_outgoing,
+    to_packs,
+    to_rejected,
+    to_rejected_packs,
+    unreadable_alert,
+)
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.usual import UsualReading, usual_reading
 from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate
 from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
 from kaiser_ingest.mqtt.packets import Incoming
-from kaiser_ingest.store.read_back import stored_readings
+from kaiser_ingest.store.read_back import rejected_deliveries, stored_readings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -92,6 +99,7 @@ class Pipeline:
         retention_ms: int,
         batch_size: int,
         qos0_limit: int,
+        shards: int = 1,
         on_stored: Callable[[Sequence[Incoming]], None],
         on_heard: Callable[[dict[tuple[str, str], int]], None],
         on_wrong_clock: Callable[[WrongClock], None] = lambda _: None,
@@ -104,6 +112,7 @@ class Pipeline:
         self._retention_ms = retention_ms
         self._batch_size = batch_size
         self._qos0_limit = qos0_limit
+        self._shards = shards
         self._on_stored = on_stored
         self._on_heard = on_heard
         self._on_wrong_clock = on_wrong_clock
@@ -118,6 +127,7 @@ class Pipeline:
         self._idle.set()
         self._delivery_ids = DeliveryIds(bus.message_id)
         self._stored_ids = RecentIds()
+        self._rejected_ids = RecentIds()
         self._server_times = ServerTimes()
         self._valid_until: Callable[[], float] = lambda: math.inf
         self._clock_watch = ClockWatch()
@@ -197,12 +207,13 @@ class Pipeline:
             if len(batch.results) < _FULL:
                 await asyncio.sleep(max(0.0, began_at + _SPACING_S - time.monotonic()))
 
-    def hold(self, packs: Iterable[bytes], valid_until: Callable[[], float]) -> None:
-        """Begin as the holder of the lease, which is valid until then (monotonic): publish readings only so long.
+    def hold(self, packs: Iterable[bytes], rejections: Iterable[bytes], valid_until: Callable[[], float]) -> None:
+        """Begin as the holder of the lease, which is valid until then (monotonic): publish packs only so long.
 
-        packs: the last ones that were stored. The broker may deliver some of their readings again.
+        packs, rejections: the last ones that were stored. The broker may deliver some of their messages again.
         """
         self._valid_until = valid_until
+        self._rejected_ids.add(rejected_deliveries(rejections))
         for reading in stored_readings(packs):
             self._stored_ids.add([reading_id(reading)])
             if reading.clock != "device":
@@ -244,7 +255,9 @@ class Pipeline:
         return (site is None or site == usual.kaiser_id) and usual.ts >= oldest_ms
 
     def _take_usual(self, usual: UsualReading, message: Incoming, batch: _Batch) -> None:
-        outgoing = Outgoing(pack_subject(usual.kaiser_id), usual.line, usual.identity)
+        outgoing = Outgoing(
+            pack_subject(usual.kaiser_id, shard_of(usual.esp_id, self._shards)), usual.line, usual.identity
+        )
         if self._tracer is not None:
             outgoing = self._traced(self._tracer, outgoing, message, batch)
         if usual.identity not in self._stored_ids:
@@ -279,13 +292,14 @@ class Pipeline:
             (taken.as_it_came, batch.topics),
             (taken.rejected, batch.rejected),
         ):
-            if outgoing is not None and outgoing.msg_id not in self._stored_ids:
+            ids = self._rejected_ids if part is batch.rejected else self._stored_ids
+            if outgoing is not None and outgoing.msg_id not in ids:
                 part.setdefault(outgoing.msg_id, outgoing)
         for reading in taken.readings:
             if reading.esp_id in self._registered:
                 unique = self._server_times.of(reading)
                 accepted = Accepted(Kind.SENSOR_DATA, unique.kaiser_id, unique.esp_id, unique.gpio, unique)
-                outgoing = to_outgoing(accepted, self._id(message, 0))
+                outgoing = to_outgoing(accepted, self._id(message, 0), self._shards)
                 if outgoing.msg_id not in self._stored_ids:
                     batch.sensors.setdefault(outgoing.msg_id, outgoing)
                 batch.heard[reading.kaiser_id, reading.esp_id] = message.received_at_ms
@@ -301,10 +315,10 @@ class Pipeline:
         kind = accepted.kind
         if type(content) is Reading:
             if content.clock == "device":
-                outgoing, part = to_outgoing(accepted, ""), batch.sensors
+                outgoing, part = to_outgoing(accepted, "", self._shards), batch.sensors
             else:
                 unique = accepted._replace(message=self._server_times.of(content))
-                outgoing, part = to_outgoing(unique, self._id(message, index)), batch.sensors
+                outgoing, part = to_outgoing(unique, self._id(message, index), self._shards), batch.sensors
         else:
             outgoing, part = to_outgoing(accepted, self._id(message, index)), batch.devices
         if self._tracer is not None:
@@ -323,7 +337,8 @@ class Pipeline:
         """Keep a bad message with its reason; that an alert of a registered device was among them is an event."""
         identity = self._id(message, index)
         outgoing = to_rejected(rejection, topic, message.received_at_ms, identity)
-        batch.rejected[outgoing.msg_id] = outgoing
+        if outgoing.msg_id not in self._rejected_ids:
+            batch.rejected[outgoing.msg_id] = outgoing
         batch.codes.append(rejection.code)
         if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id in self._registered:
             event = unreadable_alert(rejection, topic, message.received_at_ms, identity)
@@ -345,18 +360,18 @@ class Pipeline:
     async def _store(self, batch: _Batch) -> bool:
         """Publish until all is stored, however long NATS is away; in order but for readings: each has its time.
 
-        False: readings that the broker delivers again are left, and the lease is over. A process that was stopped for
-        a while must not publish them behind the next holder, because JetStream does not know a reading by its id.
+        False: packs whose messages the broker delivers again are left, and the lease is over. A process that was
+        stopped for a while must not publish them behind the next holder, because JetStream does not know a line of a
+        pack by its id.
         """
         packs = to_packs(batch.sensors.values(), self._bus.message_id)
-        others = [
-            list(part.values()) for part in (batch.devices, batch.factory, batch.topics, batch.rejected, batch.events)
-        ]
-        parts = [(part, ordered) for part, ordered in ((packs, False), *((part, True) for part in others)) if part]
+        rejected = to_rejected_packs(list(batch.rejected.values()), self._bus.message_id)
+        others = [list(part.values()) for part in (batch.devices, batch.factory, batch.topics, batch.events)]
+        parts = [(part, False) for part in (packs, rejected) if part] + [(part, True) for part in others if part]
         while parts:
             end_if_cancelled()
             within_s = _PUBLISH_S
-            if batch.comes_again and parts[0][0] is packs:
+            if batch.comes_again and not parts[0][1]:
                 within_s = min(within_s, self._valid_until() - time.monotonic())
                 if within_s <= 0:
                     return False
@@ -395,6 +410,7 @@ class Pipeline:
         self._stored_ids.add(batch.sensors)
         self._stored_ids.add(batch.devices)
         self._stored_ids.add(batch.topics)
+        self._rejected_ids.add(batch.rejected)
         self.in_flight_bytes -= sum(len(message.payload) for message in done)
         now_ms = time.time_ns() // 1_000_000
         self._qos0 -= sum(message.qos == 0 for message in done)

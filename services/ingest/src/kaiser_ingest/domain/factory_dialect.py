@@ -234,6 +234,7 @@ def _to_rejected(rejected: Rejected, arrival: Arrival, interfaces: tuple[str, ..
         field=rejected.field,
         serial=serial,
         received_at=arrival.received_at,
+        delivery=identity,
     )
     subject = f"rejected.{int(rejected.code)}.{token(serial) if serial else '_'}"
     return Outgoing(subject, to_json(body, exclude_none=True), identity)

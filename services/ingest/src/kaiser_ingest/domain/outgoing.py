@@ -1,14 +1,21 @@
 """What a received message becomes on the bus: subject, body and an id that makes a repetition harmless; pure."""
 
 import base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from kaiser_common.bus import Outgoing
-from kaiser_common.pack import bounded, encode
+from kaiser_common.pack import bounded, encode, shard_of
 from kaiser_common.schemas.event import RejectedMessage, SystemEvent
 from kaiser_common.schemas.sensor import Reading
-from kaiser_common.subjects import device_subject, downlink_subject, event_subject, pack_subject, rejected_subject
+from kaiser_common.subjects import (
+    SEVERAL,
+    device_subject,
+    downlink_subject,
+    event_subject,
+    pack_subject,
+    rejected_subject,
+)
 from kaiser_common.topics import Kind, is_downlink
 from pydantic_core import to_json
 
@@ -20,8 +27,15 @@ MAX_TOPIC_CHARACTERS = 1024
 MAX_KEPT_BYTES = 16 * 1024
 """So much of a payload is kept with a rejection: what is larger is rejected for its size, and cannot be replayed."""
 
+MOST_REJECTED_BYTES = 24 * 1024
+"""Bytes of a pack of rejections: REJECTED keeps a number of packs of each device and code."""
+MANY_OF_ONE = 8
+"""So many rejections of a device and code in a batch are packs of that device."""
+_FEW_OF_ALL = 10
+"""So many others of a batch are messages by themselves; of more than that, packs of several devices are made."""
 
-def to_outgoing(accepted: Accepted, delivery_id: str) -> Outgoing:
+
+def to_outgoing(accepted: Accepted, delivery_id: str, shards: int = 1) -> Outgoing:
     """The message for the bus. The id is that of the MQTT delivery: three equal reports within a second are three.
 
     A reading is a pack of one, whose id is that of the reading (`reading_id`). One without the device's clock has the
@@ -31,7 +45,8 @@ def to_outgoing(accepted: Accepted, delivery_id: str) -> Outgoing:
     if type(message) is Reading:
         if message.clock != "device":
             message = message.model_copy(update={"delivery": delivery_id})
-        return Outgoing(pack_subject(message.kaiser_id), to_json(message, exclude_none=True), reading_id(message))
+        subject = pack_subject(message.kaiser_id, shard_of(message.esp_id, shards))
+        return Outgoing(subject, to_json(message, exclude_none=True), reading_id(message))
     body = to_json(message, exclude_none=True)
     subject = (
         downlink_subject(accepted.kaiser_id, accepted.esp_id)
@@ -69,6 +84,31 @@ def to_packs(readings: Iterable[Outgoing], new_id: Callable[[], str]) -> list[Ou
     return packs
 
 
+def to_rejected_packs(rejections: Sequence[Outgoing], new_id: Callable[[], str]) -> list[Outgoing]:
+    """Rejections as messages of REJECTED: a few by themselves, with the ids of their deliveries, and floods as packs.
+
+    A pack has lines of one device and code, or of several devices and one code. Packs come last, so that the next
+    holder of the lease finds them at the end of the stream.
+    """
+    of_one: dict[str, list[Outgoing]] = {}
+    for each in rejections:
+        of_one.setdefault(each.subject, []).append(each)
+    few = [each for together in of_one.values() if len(together) < MANY_OF_ONE for each in together]
+    packed = [(subject, together) for subject, together in of_one.items() if len(together) >= MANY_OF_ONE]
+    if len(few) > _FEW_OF_ALL:
+        of_several: dict[str, list[Outgoing]] = {}
+        for each in few:
+            of_several.setdefault(f"{each.subject.rpartition('.')[0]}.{SEVERAL}", []).append(each)
+        few = []
+        packed += of_several.items()
+    packs = [
+        Outgoing(subject, encode(lines), new_id())
+        for subject, together in packed
+        for lines in bounded((each.body for each in together), most_bytes=MOST_REJECTED_BYTES)
+    ]
+    return few + packs
+
+
 def unreadable_alert(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
     """The critical system_event beside the rejection of an alert: it may be an emergency, whatever else is wrong."""
     event = SystemEvent(
@@ -94,6 +134,7 @@ def to_rejected(rejection: Rejection, topic: str, received_at_ms: int, delivery_
         field=rejection.field,
         esp_id=rejection.esp_id,
         received_at=received_at_ms,
+        delivery=delivery_id,
     )
     return Outgoing(rejected_subject(rejection.code, rejection.esp_id), to_json(body, exclude_none=True), delivery_id)
 

@@ -9,6 +9,7 @@ from kaiser_common.schemas.api.logic import Execution
 from kaiser_common.schemas.device import AliveDigest, Downlink
 from kaiser_common.schemas.event import EVENT_MODELS, OutboxMessage, RejectedMessage
 from kaiser_common.schemas.factory import FactoryOutbox, FactoryReceipt
+from kaiser_common.subjects import SEVERAL
 from kaiser_common.topics import BUS_KINDS, Kind
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -59,7 +60,11 @@ _SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
         "A message that ingest publishes to the factory",
     ),
     "factory_receipt": ("factory.{env}.sent.{command_id}", FactoryReceipt, "How the publication of a command ended"),
-    "rejected": ("rejected.{code}.{esp_id}", RejectedMessage, "A message that was put aside, with the reason"),
+    "rejected": (
+        "rejected.{code}.{esp_id}",
+        RejectedMessage,
+        f"Messages that were put aside, with the reason; of several devices where esp_id is {SEVERAL}. {_LINES}",
+    ),
     "execution": ("logic.execution.{rule_id}", Execution, "What a rule did, until it is in the table"),
 }
 

@@ -26,7 +26,8 @@ class RejectedQuery(BaseModel):
 
 
 class RejectedItem(BaseModel):
-    """A rejected message. Bytes that are no UTF-8 come as base64 even where text was asked for: see `encoding`."""
+    """A rejected message; `seq` is its number, which grows. Bytes that are no UTF-8 come as base64 even where text was
+    asked for: see `encoding`."""
 
     model_config = FROZEN
 
