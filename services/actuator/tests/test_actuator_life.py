@@ -358,6 +358,17 @@ async def test_a_device_that_is_offline_refuses_or_gets_its_commands_in_order_on
     assert len(await life.outbox()) == 2, "once"
 
 
+async def test_a_device_that_was_let_in_a_moment_ago_takes_a_pump_and_a_command(life):
+    approved = life.devices.pop("ESP_A")
+    life.devices["ESP_A"] = approved.model_copy(update={"state": "pending"})
+    asyncio.get_running_loop().call_later(0.05, life.devices.pop, "ESP_A")
+    asyncio.get_running_loop().call_later(0.1, life.devices.__setitem__, "ESP_A", approved)
+    await life.pump()
+    del life.devices["ESP_A"]
+    asyncio.get_running_loop().call_later(0.05, life.devices.__setitem__, "ESP_A", approved)
+    assert (await life.send("ON")).state == "queued"
+
+
 async def test_commands_that_must_not_be_sent_are_refused(life):
     assert await refusal(life.send("ON", esp_id="ESP_NOBODY")) == (404, 5001)
     assert await refusal(life.send("ON")) == (404, 5202)

@@ -1,6 +1,7 @@
 """A KV bucket held in memory and kept current, so that no message costs a look-up."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -14,6 +15,21 @@ from kaiser_common.subjects import Bucket
 log = structlog.get_logger()
 
 ValueT = TypeVar("ValueT")
+
+_SOON_S, _LOOK_EVERY_S = 1.0, 0.02
+
+
+async def soon(
+    mirror: Mapping[str, ValueT], key: str, is_wanted: Callable[[ValueT], bool] = lambda _: True
+) -> ValueT | None:
+    """A value, waited for up to a second while it is not there or not the wanted one: a change that another service
+    answered with a moment ago may still be on its way to this mirror. None: the key is not there."""
+    deadline = time.monotonic() + _SOON_S
+    while (value := mirror.get(key)) is None or not is_wanted(value):
+        if time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return value
 
 
 class Mirror(Mapping[str, ValueT], Generic[ValueT]):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
+from kaiser_common.mirror import soon
 from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
 from kaiser_common.schemas.device import DeviceRecord
@@ -19,6 +20,7 @@ from kaiser_actuator.domain.admission import (
     check_reachable,
     duration_of,
     expiry_of,
+    is_approved,
     value_of,
 )
 from kaiser_actuator.domain.commands import CommandRecord
@@ -71,8 +73,10 @@ class CommandApi:
 
     async def _send(self, request: SendCommand, caller: Caller) -> CommandRecord:
         off = request.request.command == "OFF"
-        known = self._devices.get(request.esp_id)
-        device = known if off else check_device(known, request.esp_id)
+        if off:
+            device = self._devices.get(request.esp_id)
+        else:
+            device = check_device(await soon(self._devices, request.esp_id, is_approved), request.esp_id)
         now = self._clock()
         key = (request.esp_id, request.gpio)
         async with self._pool.connection() as connection:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
+from kaiser_common.mirror import soon
 from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.actuators import (
     Actuator,
@@ -19,7 +20,7 @@ from kaiser_common.schemas.api.actuators import (
 from kaiser_common.schemas.api.devices import DeviceId
 from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
 
-from kaiser_actuator.domain.admission import check_device
+from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.decode import time_of
 from kaiser_actuator.domain.emergencies import covering
 from kaiser_actuator.domain.outgoing import to_ms
@@ -69,7 +70,7 @@ class ActuatorRegistryApi:
 
     async def put(self, request: PutActuator, caller: Caller) -> Actuator:
         """Register an actuator of a registered device, or change its settings."""
-        device = check_device(self._devices.get(request.esp_id), request.esp_id)
+        device = check_device(await soon(self._devices, request.esp_id, is_approved), request.esp_id)
         if request.gpio in request.settings.interlocks:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "an actuator cannot lock itself", "interlocks")
         async with self._pool.connection() as connection:

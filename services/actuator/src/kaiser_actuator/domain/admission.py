@@ -14,11 +14,16 @@ from kaiser_actuator.domain.unit import Unit
 LOCKED = 423
 
 
+def is_approved(device: DeviceRecord) -> bool:
+    """Whether a device was let in."""
+    return device.state == "approved"
+
+
 def check_device(device: DeviceRecord | None, esp_id: str) -> DeviceRecord:
     """The device of a command. RpcError 404 (5001) for one that is not in the registry, 409 for one not let in."""
     if device is None:
         raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"{esp_id} is not registered", "esp_id")
-    if device.state != "approved":
+    if not is_approved(device):
         raise RpcError(409, Code.ESP_DEVICE_NOT_FOUND, f"{esp_id} is {device.state}, approve it first", "esp_id")
     return device
 
