@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import paho.mqtt.client as paho
 import psycopg
 import pytest
 from harness import ROOT, Stack, wait_until
+from nats.aio.msg import Msg
 
 DEFAULTS = ["", "postgres", "admin", "kaiser"]
 SECRETS = ["nats-password", "postgres-password", "mqtt-ingest-password", "mqtt-device-password", "admin-password"]
@@ -126,6 +128,101 @@ def test_the_command_that_sends_a_reading_signs_in_as_a_device(closed: Stack):
     done = forked.run(["kaiser-stack", "send"], cwd=ROOT, env=closed.environment, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "acknowledged by the broker" in done.stdout
+
+
+class Client:
+    """A client of MQTT 3.1.1, as the firmware is one, and the topics that it hears."""
+
+    def __init__(self, closed: Stack, user: str, password: str) -> None:
+        self.heard: list[str] = []
+        self._subscribed = threading.Event()
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        self._client.username_pw_set(user, password)
+        self._client.on_message = lambda _, __, message: self.heard.append(message.topic)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.connect(closed.addresses["mqtt_host"], closed.addresses["mqtt_port"])
+        self._client.loop_start()
+        wait_until(self._client.is_connected, f"{user} is let in")
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def hear(self, *topic_filters: str) -> "Client":
+        self._client.subscribe([(each, 1) for each in topic_filters])
+        assert self._subscribed.wait(30)
+        return self
+
+    def say(self, *topics: str) -> None:
+        """Publish at QoS 1, retained, and wait for every acknowledgement."""
+        sent = [self._client.publish(each, b'{"command":"clear_emergency"}', qos=1, retain=True) for each in topics]
+        wait_until(lambda: all(each.is_published() for each in sent), "the broker has acknowledged")
+
+
+def device(closed: Stack, *arguments: str) -> str:
+    """`python -m kaiser_stack device …`; what it prints."""
+    command = [sys.executable, "-m", "kaiser_stack", "device", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env=closed.environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
+
+
+def of_any_device(closed: Stack) -> Client:
+    return Client(closed, closed.addresses["mqtt_username"], closed.addresses["mqtt_password"])
+
+
+def of_ingest(closed: Stack) -> Client:
+    return Client(closed, "kaiser-ingest", (closed.state_dir / "mqtt-ingest-password").read_text().strip())
+
+
+async def test_a_devices_password_says_nothing_that_kaiser_says(closed: Stack):
+    """Neither to another device nor, through the MQTT listener of NATS, to a service."""
+    bus = await nats.connect(closed.addresses["nats_url"], allow_reconnect=False)
+    on_the_bus: list[str] = []
+
+    async def note(message: Msg) -> None:
+        on_the_bus.append(message.subject)
+
+    forged = ["actuator/25/command", "actuator/emergency", "config", "system/heartbeat/ack", "zone/assign"]
+    topics = [*(f"kaiser/god/esp/ESP_OTHER/{tail}" for tail in forged), "kaiser/broadcast/emergency"]
+    inner = ["mqtt/out/god/ESP_OTHER/urgent", "rpc/actuator/ESP_X", "event/system_event/X", "$KV/devices/ESP_X"]
+    last = "kaiser/god/esp/ESP_OTHER/zone/ack"
+    try:
+        for subject in ("mqtt.>", "rpc.actuator.>", "event.system_event.X", "$KV.devices.ESP_X"):
+            await bus.subscribe(subject, cb=note)
+        await bus.flush()
+        with of_any_device(closed) as forger, of_any_device(closed) as other:
+            other.hear("kaiser/+/esp/ESP_OTHER/#", "kaiser/broadcast/#", "kaiser/+/server/status")
+            wait_until(lambda: "kaiser/god/server/status" in other.heard, "what ingest says is heard")
+            forger.say(*topics, "kaiser/evil/server/status", *inner, last)
+            wait_until(lambda: last in other.heard, "what a device says is heard")
+        await bus.flush()
+    finally:
+        await bus.close()
+    assert other.heard == ["kaiser/god/server/status", last]
+    assert [subject for subject in on_the_bus if "ESP_" in subject or subject.endswith("X")] == []
+
+
+def test_a_device_with_a_password_of_its_own_speaks_and_hears_for_itself_alone(closed: Stack):
+    own, other = "ESP_OWN", "ESP_OTHER"
+    password = device(closed, own)
+    wait_until(lambda: connack(closed, own, password) == 0, "the broker knows the device")
+    assert device(closed, own) == password, "asked again it is the same"
+    with Client(closed, own, password) as one, of_any_device(closed) as all_of_them, of_ingest(closed) as kaiser:
+        all_of_them.hear("kaiser/+/esp/+/sensor/#")
+        one.hear(f"kaiser/+/esp/{own}/#", "kaiser/broadcast/#")
+        one.say(f"kaiser/god/esp/{other}/sensor/4/data", f"kaiser/god/esp/{own}/sensor/4/data")
+        wait_until(lambda: all_of_them.heard, "what it says for itself arrives")
+        kaiser.say(f"kaiser/god/esp/{other}/actuator/emergency", f"kaiser/god/esp/{own}/actuator/emergency")
+        wait_until(lambda: f"kaiser/god/esp/{own}/actuator/emergency" in one.heard, "what is for it arrives")
+    assert all_of_them.heard == [f"kaiser/god/esp/{own}/sensor/4/data"]
+    assert [topic for topic in one.heard if other in topic] == []
+    device(closed, own, "--remove")
+    wait_until(lambda: connack(closed, own, password) != 0, "it is shut out")
 
 
 def test_a_restart_keeps_the_passwords_and_a_lost_one_is_made_again(closed: Stack):

@@ -1,13 +1,15 @@
-"""The command line: `python -m kaiser_stack run|servers|stop|start|kill|send|demo`."""
+"""The command line: `python -m kaiser_stack run|servers|stop|start|kill|send|device|demo`."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
-from kaiser_stack import control, demo, logins, misspelt, procfile, rest, send
+from kaiser_stack import control, demo, logins, misspelt, procfile, rest, send, servers
 from kaiser_stack.console import Console
 from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_stack.mosquitto import Mosquitto
+from kaiser_stack.nats import Nats
 from kaiser_stack.run import run
 from kaiser_stack.settings import StackSettings, load
 from kaiser_stack.start import Plan
@@ -68,6 +70,22 @@ def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
         case "send":
             reading = send.Reading(arguments.kaiser, arguments.esp, arguments.gpio, arguments.type, arguments.value)
             print(send.send(settings.mqtt_host or "127.0.0.1", settings.mqtt_port, reading, *_device(settings)))
+        case "device":
+            _admit(settings, arguments.esp_id, remove=arguments.remove)
+
+
+def _admit(settings: StackSettings, esp_id: str, *, remove: bool) -> None:
+    """Give a device a password of its own at the broker that a stack on these settings starts, or take it away."""
+    if settings.mqtt_host:
+        raise SetupError("KAISER_MQTT_HOST names a broker of your own: give devices their passwords there")
+    if remove:
+        logins.shut_out(settings.state_dir, esp_id)
+    else:
+        print(logins.admit(settings.state_dir, esp_id).password)
+    for server in servers.choose(settings).to_start:
+        if isinstance(server, (Mosquitto, Nats)):
+            server.prepare()
+            control.read_again(settings.run_dir, server.name)
 
 
 def _device(settings: StackSettings) -> tuple[str, str]:
@@ -100,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     mocks = commands.add_parser("demo", help="load mock devices and rules from a file into the running stack")
     mocks.add_argument("--file", type=Path, default=Path("demo/greenhouse.yaml"), help="default: demo/greenhouse.yaml")
     mocks.add_argument("--remove", action="store_true", help="take them away again")
+    device = commands.add_parser("device", help="give a device a password of its own at the broker, and show it")
+    device.add_argument("esp_id", help="such as ESP_0A1B2C3D")
+    device.add_argument("--remove", action="store_true", help="take it away again")
     _add_send(commands.add_parser("send", help="send one reading over MQTT as a device would"))
     return parser
 

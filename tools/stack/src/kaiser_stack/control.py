@@ -29,6 +29,13 @@ def start(run_dir: Path, name: str) -> None:
     _wait(run_dir, name, there=True, within_s=_STARTED_WITHIN_S)
 
 
+def read_again(run_dir: Path, name: str) -> None:
+    """Have a server that runs read its configuration again (SIGHUP)."""
+    child = recorded(run_dir / f"{name}.pid")
+    if child:
+        os.kill(child.pid, signal.SIGHUP)
+
+
 def _check(run_dir: Path, name: str) -> None:
     """Each process has had a pid file or is held, or its log is there from an earlier start."""
     names = {path.stem for path in (*run_dir.glob("*.pid"), *run_dir.glob("*.hold"))}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kaiser_deploy.mosquitto_passwords import set_password
 
-from kaiser_stack import mqtt, secret_files
+from kaiser_stack import mqtt, mqtt_rights, secret_files
 from kaiser_stack.errors import SetupError
 from kaiser_stack.logins import Logins
 from kaiser_stack.ports import LOOPBACK
@@ -70,15 +70,19 @@ class Mosquitto:
         return Program(self.name, (_binary(), "-c", str(config)))
 
     def _access(self) -> str:
-        """Who is let in. With `logins` the password file is written too."""
+        """Who is let in. With `logins` the passwords and the rights are written too."""
         if not self.logins:
             return "allow_anonymous true\n"
         passwords = self.home / "passwords"
         text = ""
-        for login in (self.logins.ingest, self.logins.device):
+        for login in (self.logins.ingest, self.logins.device, *self.logins.devices):
             text = set_password(text, login.user, login.password, secrets.token_bytes(12))
         secret_files.write(passwords, text)
-        return f"allow_anonymous {'true' if self.anonymous else 'false'}\npassword_file {passwords}\n"
+        rights = self.home / "access.conf"
+        access = mqtt_rights.load()
+        secret_files.write(rights, mqtt_rights.mosquitto_list(access, self.logins.ingest.user, self.logins.device.user))
+        anonymous = "true" if self.anonymous else "false"
+        return f"allow_anonymous {anonymous}\npassword_file {passwords}\nacl_file {rights}\n"
 
     def probe(self) -> None:
         """NotReadyError until the broker answers a CONNECT."""

@@ -1,6 +1,7 @@
 """nats-server: the bus, and the MQTT broker where no other is there.
 
-Its users, if it has any, may do everything on the bus; a device's is let in by MQTT alone.
+Of its users, if it has any, the services' may do everything; ingest and devices are let in by MQTT alone, within their
+rights there: without these an MQTT topic would reach every subject of the bus.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaiser_stack import mqtt, secret_files
+from kaiser_stack import mqtt, mqtt_rights, secret_files
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.logins import Logins
 from kaiser_stack.ports import LOOPBACK
@@ -111,9 +112,16 @@ class Nats:
 
 
 def _users(logins: Logins) -> str:
-    by_mqtt = 'allowed_connection_types: ["MQTT"]'
-    rights = ((logins.bus, ""), (logins.ingest, by_mqtt), (logins.device, by_mqtt))
-    return "".join(f'    {{ user: "{one.user}", password: "{one.password}", {only} }}\n' for one, only in rights)
+    access = mqtt_rights.load()
+    by_mqtt = [(logins.ingest, access.ingest), (logins.device, access.any_device)]
+    by_mqtt += [(one, access.device.of(one.user)) for one in logins.devices]
+    lines = [f'{{ user: "{logins.bus.user}", password: "{logins.bus.password}" }}']
+    lines += [
+        f'{{ user: "{one.user}", password: "{one.password}", allowed_connection_types: ["MQTT"],'
+        f" {mqtt_rights.nats_permissions(rights)} }}"
+        for one, rights in by_mqtt
+    ]
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def binary() -> str:

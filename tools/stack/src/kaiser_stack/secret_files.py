@@ -13,7 +13,7 @@ def keep(path: Path, length_bytes: int) -> Path:
         if path.exists() and path.read_text().strip():
             path.chmod(0o600)
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(length_bytes) + "\n")

@@ -73,10 +73,7 @@ class CommandApi:
 
     async def _send(self, request: SendCommand, caller: Caller) -> CommandRecord:
         off = request.request.command == "OFF"
-        if off:
-            device = self._devices.get(request.esp_id)
-        else:
-            device = check_device(await soon(self._devices, request.esp_id, is_approved), request.esp_id)
+        device = self._devices.get(request.esp_id) if off else await self._approved(request.esp_id)
         now = self._clock()
         key = (request.esp_id, request.gpio)
         async with self._pool.connection() as connection:
@@ -96,6 +93,10 @@ class CommandApi:
             check_in_time(request.request, caller, self._clock())  # the lock and the queries above may have waited
             await conclude(connection, self._bus, step, now, self._timeout)
         return next(each for each in step.units[key].open if each.command_id == command.command_id)
+
+    async def _approved(self, esp_id: str) -> DeviceRecord:
+        known = await soon(self._devices, esp_id, is_approved)
+        return check_device(known, esp_id)
 
     async def _same(self, connection: Connection, request: SendCommand) -> CommandRecord | None:
         """The command that had the same idempotency key. RpcError 409 where it asked for something else."""

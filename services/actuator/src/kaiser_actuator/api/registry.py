@@ -70,7 +70,8 @@ class ActuatorRegistryApi:
 
     async def put(self, request: PutActuator, caller: Caller) -> Actuator:
         """Register an actuator of a registered device, or change its settings."""
-        device = check_device(await soon(self._devices, request.esp_id, is_approved), request.esp_id)
+        known = await soon(self._devices, request.esp_id, is_approved)
+        device = check_device(known, request.esp_id)
         if request.gpio in request.settings.interlocks:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "an actuator cannot lock itself", "interlocks")
         async with self._pool.connection() as connection:
