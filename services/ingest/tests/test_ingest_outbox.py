@@ -12,9 +12,13 @@ import pytest
 from kaiser_common.bus import connect
 from kaiser_common.declare import apply
 from kaiser_common.schemas.event import OutboxMessage
+from kaiser_common.service import Service
 from kaiser_common.subjects import INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
-from kaiser_ingest.consumers.outbox import NewestByTopic
-from kaiser_ingest.mqtt.client import ordinary_window
+from kaiser_ingest.consumers.outbox import NewestByTopic, Outbox
+from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.mqtt.client import Publication, ordinary_window
+from kaiser_ingest.publish import SystemEvents
+from kaiser_ingest.store.memory import Memory
 
 ESP = "MOCK_0001"
 
@@ -202,6 +206,57 @@ async def test_what_can_never_be_published_is_rejected_and_holds_nothing_up(
     assert rejected[5101] == "0x95 packet too large"
     assert ingest.metric("kaiser_ingest_outbox_rejected_total") == 4
     assert ingest.total("kaiser_ingest_reconnects_total") == 0
+
+
+class CutOff:
+    """A session whose network is cut: what is sent has no PUBACK, until it has been sent so often."""
+
+    def __init__(self, times: int) -> None:
+        self.sent: list[str] = []
+        self._times = times
+
+    async def connection(self, _within_s: float) -> "CutOff":
+        return self
+
+    def takes(self, _message: Publication) -> bool:
+        return True
+
+    def send(self, message: Publication) -> "asyncio.Future[int]":
+        self.sent.append(message.topic)
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if len(self.sent) > self._times:
+            answer.set_result(0)
+        return answer
+
+
+async def test_a_stop_is_never_given_up_and_holds_up_no_other(
+    world: Any, until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kaiser_ingest.consumers.outbox.PUBACK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("kaiser_ingest.consumers.outbox.MAX_ATTEMPTS", 2)
+    network = CutOff(5)
+    stop = '{"command":"emergency_stop"}'
+    async with connect(world.bus, "test") as bus:
+        outbox = Outbox(
+            bus,
+            network,  # type: ignore[arg-type]
+            SystemEvents(bus),
+            INGEST_URGENT,
+            stops=StopOrder(),
+            memory=Memory(bus),
+            generation_of={}.get,
+            is_offline=lambda _: False,
+        )
+        running = asyncio.create_task(outbox.run(Service("test")))
+        topics = [world.topic(esp_id, "actuator/emergency") for esp_id in ("MOCK_0001", "MOCK_0002")]
+        async with world.client() as client:
+            for esp_id, topic in zip(("MOCK_0001", "MOCK_0002"), topics, strict=True):
+                await put(client, world, 0, topic=topic, payload=stop, subject=f"mqtt.urgent.{world.site}.{esp_id}")
+            await until(lambda: _empty(client))
+        outbox.stop()
+        await running
+    assert set(network.sent[5:]) == set(topics), "both were taken once the network was back"
+    assert await world.stored("REJECTED") == []
 
 
 async def test_commands_arrive_at_least_once_and_in_order_when_ingest_is_killed(

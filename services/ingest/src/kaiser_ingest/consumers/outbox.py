@@ -44,6 +44,7 @@ _MAX_MESSAGES = 500
 _LOOK_EVERY_S = 1.0
 _ANSWERS_WITHIN_S = 1.0
 _RECEIPT_WITHIN_S = 2.0
+_URGENT_AGAIN_S = 1.0
 _TOPICS_REMEMBERED = 10_000
 
 
@@ -314,10 +315,17 @@ class Outbox:
         return connection.send(publication, places)
 
     async def _without_hopeless(self, consumer: Consumer, left: list[_Waiting]) -> list[_Waiting]:
-        """Reject the first one if it was sent in vain three times: the broker hangs up on it."""
+        """Reject the first one if it was sent in vain three times: the broker hangs up on it.
+
+        Never a stop: a network that is cut for half a minute looks the same. It goes back and comes again, behind those
+        that wait."""
         left[0].attempts += 1
         if left[0].attempts < MAX_ATTEMPTS:
             return left
+        if self._urgent:
+            log.error("urgent_message_without_puback", topic=left[0].message.topic, attempts=MAX_ATTEMPTS)
+            await consumer.nak([left[0].delivery], delay_s=_URGENT_AGAIN_S)
+            return left[1:]
         text = f"no PUBACK in {MAX_ATTEMPTS} attempts"
         await self._reject(consumer, left[0].delivery, left[0].message.topic, Code.RETRY_EXHAUSTED, text)
         return left[1:]
