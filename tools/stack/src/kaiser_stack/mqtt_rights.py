@@ -14,6 +14,8 @@ from kaiser_stack.errors import SetupError
 CONFIGURATION = Path(__file__).parents[4] / "deploy" / "mosquitto" / "access.conf"
 _ANY_DEVICE_TOO = "kaiser/+/discovery/esp32_nodes"
 """A topic of old devices that names none of them: a device with a name of its own has no need of it."""
+_STATISTICS = "$SYS/broker/#"
+"""What the broker says of itself, for the doctor."""
 _MQTT_OF_NATS = ("$MQTT.sub.>", "$MQTT.deliver.pubrel.>")
 """Where NATS's MQTT listener reads a client's messages of QoS 1 and 2."""
 
@@ -34,7 +36,7 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class BrokerRights:
     """device: of a device, `%u` in place of its name. ingest: of ingest."""
 
     device: Rights
@@ -42,13 +44,13 @@ class Access:
 
     @property
     def any_device(self) -> Rights:
-        """All that stands on this machine for a device or a factory."""
+        """All that stands on this machine for a device or a factory, and the doctor."""
         factory = tuple(each for each in self.ingest.read if not each.startswith(("kaiser/", "$")))
         one = self.device.of("+")
-        return Rights((*one.write, _ANY_DEVICE_TOO, *factory), (*one.read, *factory))
+        return Rights((*one.write, _ANY_DEVICE_TOO, *factory), (*one.read, *factory, _STATISTICS))
 
 
-def load(path: Path = CONFIGURATION) -> Access:
+def load(path: Path = CONFIGURATION) -> BrokerRights:
     """Read the rights. SetupError where the file is not there."""
     try:
         lines = path.read_text().splitlines()
@@ -57,7 +59,7 @@ def load(path: Path = CONFIGURATION) -> Access:
     return parse(lines)
 
 
-def parse(lines: Iterable[str]) -> Access:
+def parse(lines: Iterable[str]) -> BrokerRights:
     """Mosquitto's access list: `pattern` lines are a device's, those of the user kaiser-ingest are ingest's."""
     user = ""
     found: dict[tuple[str, str], list[str]] = {}
@@ -73,10 +75,10 @@ def parse(lines: Iterable[str]) -> Access:
     def rights(name: str) -> Rights:
         return Rights(tuple(found.get((name, "write"), ())), tuple(found.get((name, "read"), ())))
 
-    return Access(rights("device"), rights("kaiser-ingest"))
+    return BrokerRights(rights("device"), rights("kaiser-ingest"))
 
 
-def mosquitto_list(access: Access, ingest: str, any_device: str) -> str:
+def mosquitto_list(access: BrokerRights, ingest: str, any_device: str) -> str:
     """Mosquitto's access list; a client without a name has the rights of any device."""
     return "".join(
         [
