@@ -153,6 +153,11 @@ def _copy(package: Path, target: Path) -> None:
 def _reachable_home(home: Path, account: Account | None) -> Path:
     """`home`, or where a folder above it is closed to the account a folder elsewhere, linked to from `home`."""
     link = home / _ELSEWHERE
+    if link.is_symlink() and not link.exists():
+        gone = link.readlink()
+        raise SetupError(
+            f"PostgreSQL's data was in {gone}, which is gone: put it back, or remove {link} to begin empty"
+        )
     if not link.exists():
         if account is None or account.can('cd "$1"', str(home)):
             return home

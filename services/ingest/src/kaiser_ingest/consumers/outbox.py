@@ -19,8 +19,8 @@ from kaiser_common.errors import Code
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import OutboxMessage, Receipt, RejectedMessage
 from kaiser_common.service import Service
-from kaiser_common.subjects import INGEST_URGENT, DurableConsumer, rejected_subject
-from kaiser_common.topics import is_esp_id
+from kaiser_common.subjects import INGEST_URGENT, DurableConsumer, rejected_subject, urgent_subject
+from kaiser_common.topics import BROADCAST, is_esp_id
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
@@ -42,9 +42,11 @@ MAX_ATTEMPTS = 3
 
 _MAX_MESSAGES = 500
 _LOOK_EVERY_S = 1.0
+_TO_A_WRITE = 25
 _ANSWERS_WITHIN_S = 1.0
 _RECEIPT_WITHIN_S = 2.0
 _URGENT_AGAIN_S = 1.0
+_BROADCAST = urgent_subject(BROADCAST, "all")
 _TOPICS_REMEMBERED = 10_000
 
 
@@ -105,7 +107,8 @@ class Outbox:
                 await self._let_predecessor_end(consumer)
             async for batch in consumer:
                 end_if_cancelled()
-                await self._deliver(consumer, batch)
+                for part in _parts(batch):
+                    await self._deliver(consumer, part)
 
     async def _let_predecessor_end(self, consumer: Consumer) -> None:
         """Wait until what a killed predecessor held comes again: newer messages must not overtake it."""
@@ -296,6 +299,8 @@ class Outbox:
                 if self._is_stopped(each) or is_expired(each.message, time.time_ns() // 1_000_000):
                     break  # while the others waited for a place
                 futures.append(await self._send(connection, each))
+                if len(futures) % _TO_A_WRITE == 0:
+                    await asyncio.sleep(0)  # the socket is written to between two turns of the loop
         except (ConnectionLost, TimeoutError) as error:
             log.debug("outbox_connection_lost", reason=str(error))
         if futures:
@@ -357,6 +362,17 @@ class Outbox:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except TimeoutError:
             return
+
+
+def _parts(batch: Sequence[Delivery]) -> list[list[Delivery]]:
+    """A batch cut at each broadcast: a stop of everything is at the broker before a thousand others are decoded."""
+    parts: list[list[Delivery]] = [[]]
+    for delivery in batch:
+        if delivery.subject == _BROADCAST:
+            parts += [[delivery], []]
+        else:
+            parts[-1].append(delivery)
+    return [part for part in parts if part]
 
 
 class NewestByTopic:

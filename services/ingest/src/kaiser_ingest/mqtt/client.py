@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import aiomqtt
@@ -61,6 +61,14 @@ class Publication:
     retain: bool = False
     expiry_s: int | None = None
     """Seconds after which an MQTT 5 broker forgets what it could not deliver; MQTT 3.1.1 has no such thing."""
+
+
+@lru_cache(maxsize=256)
+def _expiring(seconds: int) -> Properties:
+    """Properties that say when a message expires; paho reads them alone, and they cost as much as the rest."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = seconds
+    return properties
 
 
 class _Tap:
@@ -212,9 +220,7 @@ class MqttClient(aiomqtt.Client):
     def _publish_properties(self, message: Publication) -> Properties | None:
         if message.expiry_s is None or self._client.protocol != paho.MQTTv5:
             return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.MessageExpiryInterval = message.expiry_s
-        return properties
+        return _expiring(message.expiry_s)
 
     def _is_open(self) -> bool:
         """True until paho has let go of our socket."""
