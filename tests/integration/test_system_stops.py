@@ -134,6 +134,28 @@ def test_a_device_that_restarted_unseen_under_a_stop_is_stopped_again(stack: Sta
         free(rest, esp_id)
 
 
+@pytest.mark.parametrize("firmware", [FirmwareA, FirmwareB])
+def test_a_configuration_pushed_during_a_stop_starts_no_pump(
+    stack: Stack, rest: httpx.Client, esp_id: str, firmware: Any
+):
+    """The firmware sets up anew what is configured: the pump takes its default, on, and the stop is forgotten."""
+    settings = {"actuator_type": "pump", "name": "Pump", "default_state": True}
+    rest.put(f"/api/v1/actuators/{esp_id}/{PUMP}", json=settings).raise_for_status()
+    with firmware(address(stack), esp_id, flash=with_pump(), clear_refused_s=0.0) as device:
+        board: Board = device.board
+        first = board.flash.actuators[PUMP]
+        wait_until(lambda: command(rest, esp_id, "ON") == 202, "it is online")
+        wait_until(lambda: first.on, "the pump runs")
+        assert rest.post(STOP, json={"esp_id": esp_id, "reason": "hand in pump"}).status_code == 200
+        wait_until(lambda: first.stopped, "the pump is stopped")
+        wait_until(lambda: rest.post(f"/api/v1/esp/devices/{esp_id}/config", json={}).is_success, "it is configured")
+        wait_until(lambda: board.flash.actuators[PUMP] is not first, "the device has taken the configuration")
+        wait_until(lambda: board.flash.actuators[PUMP].stopped, "the stop is sent again")
+        assert not board.flash.actuators[PUMP].on
+        assert command(rest, esp_id, "ON") == 423
+        free(rest, esp_id)
+
+
 class Listener:
     """Every emergency message at the broker: the last command of each topic, and of the broadcast, in order."""
 

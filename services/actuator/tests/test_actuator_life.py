@@ -450,6 +450,25 @@ async def test_a_stop_goes_out_first_cancels_what_is_open_and_locks_until_it_is_
     assert [event["event"] for event in await life.events("system_event")] == ["emergency_stop", "emergency_cleared"]
 
 
+async def test_a_device_that_took_a_configuration_is_sent_its_stop_again(life):
+    await life.pump()
+
+    def answer(**fields) -> Delivery:
+        body = {"kaiser_id": "god", "esp_id": "ESP_A", "ts": life.now_ms(), "received_at": life.now_ms()}
+        body |= {"status": "success", "type": "actuator", "count": 1, **fields}
+        reply = "$JS.ACK.DEVICES.actuator.1.77.1.1.0"
+        return Delivery("esp.config.response.god.ESP_A", reply, json.dumps(body).encode(), None)
+
+    assert await life.say(answer()) == []
+    assert await life.emergencies() == [], "nothing is in force"
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    life.wait(1)
+    assert await life.say(answer(replayed=True)) == []
+    assert await life.emergencies() == ["emergency_stop"]
+    assert await life.say(answer()) == []
+    assert await life.emergencies() == ["emergency_stop"] * 2
+
+
 async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_stays_behind_it(life):
     await life.pump()
     await life.pump(esp_id="ESP_B")

@@ -135,7 +135,7 @@ SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",), max_ack_pending=1024)
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
-ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>",))
+ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>", "esp.config.response.>"))
 SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
 INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)

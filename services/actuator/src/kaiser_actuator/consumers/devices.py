@@ -64,8 +64,14 @@ class ActuatorMessages:
         self._clock = clock
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
-        """Stop what must be stopped, then note what was said, in order; what cannot be read."""
+        """Stop what must be stopped, then note what was said, in order; what cannot be read.
+
+        A device that takes a configuration sets its actuators up anew and forgets that they are stopped: it is sent
+        its stops again.
+        """
         batch = decode(deliveries)
+        for esp_id in sorted(batch.configured):
+            await self._stops.send_again(esp_id, "configured")
         for message, sequence in batch.messages:
             if isinstance(message, Sent):
                 continue

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
+from kaiser_common.schemas.device import ConfigResponse
 from kaiser_common.schemas.event import Receipt
 from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,7 @@ MODELS: dict[str, type[BaseModel]] = {
     Kind.ACTUATOR_RESPONSE.value: ActuatorResponse,
     Kind.ACTUATOR_ALERT.value: ActuatorAlert,
     "actuator.emergency": EmergencyAnswer,
+    Kind.CONFIG_RESPONSE.value: ConfigResponse,
     _SENT: Receipt,
 }
 """What the durable consumer `actuator` takes, by kind."""
@@ -41,6 +43,8 @@ class ActuatorBatch:
     messages: list[tuple[Message | Sent, int]] = field(default_factory=list)
     """Each with its place in the stream: the key of its line in the history, so that a redelivery adds none."""
     answers: list[tuple[EmergencyAnswer, int]] = field(default_factory=list)
+    configured: set[str] = field(default_factory=set)
+    """Devices that took a configuration, or a part of one, just now."""
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
@@ -64,6 +68,9 @@ def decode(deliveries: Sequence[Delivery]) -> ActuatorBatch:
             batch.messages.append((sent, delivery.stream_sequence))
         elif isinstance(message, EmergencyAnswer):
             batch.answers.append((message, delivery.stream_sequence))
+        elif isinstance(message, ConfigResponse):
+            if not message.replayed:
+                batch.configured.add(message.esp_id)
         elif isinstance(message, ActuatorStatus | ActuatorResponse | ActuatorAlert):
             batch.messages.append((message, delivery.stream_sequence))
     return batch

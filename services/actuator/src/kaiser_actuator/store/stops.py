@@ -153,11 +153,9 @@ class Stops(Mapping[str, Emergency]):
 
     async def tell(self, stop: Emergency, why: str) -> None:
         """Send a stop ahead of all that waits, to a device that the registry does not have too."""
-        messages = self._messages(stop, why, urgent=True)
-        if stop.esp_id is None:  # the broadcast reaches all before the first device's own message is built
-            await self._bus.publish_batch(messages[:1])
-            messages = messages[1:]
-        await self._bus.publish_batch(messages)
+        if stop.esp_id is None:  # reaches all before the first device's own message is built
+            await self._bus.publish_batch([self._broadcast(stop, why, urgent=True)])
+        await self._bus.publish_batch(self._messages(stop, why, urgent=True))
         if stop.gpio is None:
             esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
             self._late.sent(self.board(), stop, esp_ids, self._now_ms())
@@ -166,7 +164,8 @@ class Stops(Mapping[str, Emergency]):
     async def follow(self, stop: Emergency) -> None:
         """Purge once more, for what was admitted meanwhile, and send the stop again behind all that ingest may hold."""
         await self.purge(stop)
-        await self._bus.publish_batch(self._messages(stop, "behind", urgent=False))
+        broadcast = [self._broadcast(stop, "behind", urgent=False)] if stop.esp_id is None else []
+        await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
 
     async def purge(self, stop: Emergency) -> None:
         """Take the commands off the OUTBOX that a stop covers."""
@@ -259,17 +258,19 @@ class Stops(Mapping[str, Emergency]):
         address, number = self.addresses.of(esp_id), self._numbers.base + read_up_to
         return outgoing.clear_message(address, stop, reason, self._now_ms(), occasion, number)
 
+    def _broadcast(self, stop: Emergency, why: str, *, urgent: bool) -> Outgoing:
+        now_ms = self._now_ms()
+        return outgoing.broadcast_message(stop, now_ms, f"{why}-{now_ms}", urgent=urgent)
+
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
-        """All that a stop puts on the OUTBOX: everything by broadcast first, then each device by its own topic, for
-        firmware B refuses the broadcast where it has no token; then OFF to what reports on."""
+        """What a stop puts on the OUTBOX beside the broadcast: each device by its own topic, for firmware B refuses the
+        broadcast where it has no token; then OFF to what reports on."""
         now_ms = self._now_ms()
         occasion = f"{why}-{now_ms}"
         if stop.gpio is not None and stop.esp_id is not None:
             return [self._own_message(stop, stop.esp_id, occasion, urgent=urgent)]
         esp_ids = [each.esp_id for each in self.addresses.all()] if stop.esp_id is None else [stop.esp_id]
         messages = [self._own_message(stop, esp_id, occasion, urgent=urgent) for esp_id in esp_ids]
-        if stop.esp_id is None:
-            messages.insert(0, outgoing.broadcast_message(stop, now_ms, occasion, urgent=urgent))
         on = [pin for pin in sorted(self._on) if stop.esp_id in (None, pin[0])] if urgent else []
         off = [outgoing.off_message(self.addresses.of(esp), gpio, stop, now_ms, "on") for esp, gpio in on]
         return [*messages, *off]
