@@ -1,0 +1,249 @@
+"""How fast a stop of everything is at the last of a thousand devices, alone and while somebody floods Kaiser.
+
+For `make speed` on a quiet machine: the goals are 50 ms alone and 200 ms under a flood, to the last device's socket.
+Each press is another stop; between two the OUTBOX runs empty. The floods are those of the security review.
+"""
+
+import asyncio
+import json
+import secrets
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+import nats
+import paho.mqtt.client as paho
+import pytest
+from harness import Stack
+from kaiser_stack import mosquitto
+from listeners import Listener, listen
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+DEVICES, PRESSES = 1000, 5
+ALONE_MS, FLOODED_MS = 50, 200
+STOP = "/api/v1/actuators/emergency_stop"
+Flood = Callable[[Stack], Awaitable[None]]
+
+pytestmark = [pytest.mark.speed, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def fleet(server_folder, missing) -> Iterator[tuple[Stack, list[str]]]:
+    """A stack of this module's own with a thousand registered devices."""
+    if not mosquitto.is_installed():
+        missing("mosquitto", "mosquitto is not installed")
+    stack = Stack(server_folder / f"speed-{secrets.token_hex(3)}", KAISER_REQUEST_PER_SECOND="1000")
+    esp_ids = [f"ESP_{number:08X}" for number in range(DEVICES)]
+    try:
+        stack.start()
+        with stack.sign_in() as rest, ThreadPoolExecutor(4) as at_once:
+
+            def register(esp_id: str) -> int:
+                return rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code
+
+            assert set(at_once.map(register, esp_ids)) == {201}
+        yield stack, esp_ids
+    finally:
+        if stack.is_running:
+            stack.stop()
+
+
+async def press(stack: Stack, listeners: list[Listener]) -> tuple[float, float, float]:
+    """One stop of everything, ms: to its answer, to the last device by broadcast, to the last by its own message."""
+    with stack.sign_in() as rest:
+        headers = {"Authorization": rest.headers["Authorization"]}
+    async with httpx.AsyncClient(base_url=stack.addresses["http_url"], headers=headers, timeout=60) as client:
+        for each in listeners:
+            each.forget()
+        began = time.monotonic()
+        answer = await client.post(STOP, json={})
+        answered = time.monotonic()
+    assert answer.status_code == 200, answer.text
+    async with asyncio.timeout(60):
+        while min(min(each.all_at, *each.own_at.values()) for each in listeners) < began:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    by_broadcast = max(each.all_at for each in listeners)
+    by_own = max(max(each.own_at.values()) for each in listeners)
+    return (answered - began) * 1000, (by_broadcast - began) * 1000, (by_own - began) * 1000
+
+
+async def quiet(stack: Stack) -> None:
+    """Wait until all that a press put on the OUTBOX is at the devices."""
+    client = await nats.connect(stack.addresses["nats_url"])
+    try:
+        async with asyncio.timeout(60):
+            looks = 0
+            while looks < 5:
+                waits = (await client.jetstream().stream_info("OUTBOX")).state.messages
+                looks = looks + 1 if waits < DEVICES // 2 else 0
+                await asyncio.sleep(0.2)
+    finally:
+        await client.close()
+
+
+async def nothing(stack: Stack) -> None:
+    """No flood."""
+
+
+async def bodies_without_a_token(stack: Stack) -> None:
+    """40 MB of `[[],[],…]` without a token, one after the other."""
+    body = b"[" + b"[]," * 13_000_000 + b"[]]"
+    async with httpx.AsyncClient(base_url=stack.addresses["http_url"], timeout=60) as client:
+        while True:
+            with suppress(httpx.HTTPError):
+                await client.post(STOP, content=body, headers={"Content-Type": "application/json"})
+
+
+async def sign_ins(stack: Stack) -> None:
+    """40 sign-ins at once, again and again."""
+    async with httpx.AsyncClient(base_url=stack.addresses["http_url"], timeout=60) as client:
+
+        async def one(number: int) -> None:
+            form = {"username": f"nobody{number}", "password": "x"}
+            with suppress(httpx.HTTPError):
+                await client.post("/api/v1/auth/token", data=form)
+
+        while True:
+            await asyncio.gather(*(one(number) for number in range(40)))
+
+
+async def subscriptions(stack: Stack) -> None:
+    """Four sockets of one user that change their filters without a pause."""
+    with stack.sign_in() as rest:
+        token = rest.headers["Authorization"].removeprefix("Bearer ")
+    address = stack.addresses["http_url"].replace("http", "ws", 1)
+    ids = [f"ESP_{number:08X}" for number in range(1000)]
+    add = json.dumps({"action": "subscribe", "filters": {"types": ["sensor_data"], "esp_ids": ids}})
+    remove = json.dumps({"action": "unsubscribe", "filters": {"esp_ids": ids, "sensor_types": ids}})
+
+    async def one(number: int) -> None:
+        while True:
+            with suppress(OSError, WebSocketException):
+                async with connect(f"{address}/api/v1/ws/realtime/flood{number}?token={token}") as socket:
+                    while True:
+                        await socket.send(add)
+                        await socket.send(remove)
+
+    await asyncio.gather(*(one(number) for number in range(4)))
+
+
+async def half_open_connections(stack: Stack) -> None:
+    """400 connections that send half a header and nothing more."""
+    host, _, port = stack.addresses["http_url"].removeprefix("http://").rstrip("/").partition(":")
+    writers = []
+    try:
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection(host, int(port))
+                writers.append(writer)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ")
+            await asyncio.sleep(0.001 if len(writers) < 400 else 0.1)
+            if len(writers) > 2000:
+                writers.pop(0).close()
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+async def messages(stack: Stack, topic: Callable[[int], str], payload: bytes, per_s: int) -> None:
+    """MQTT messages of QoS 0 at a rate."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    client.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
+    client.loop_start()
+    try:
+        number = 0
+        while True:
+            for _ in range(per_s // 20):
+                number += 1
+                client.publish(topic(number), payload, 0)
+            await asyncio.sleep(0.05)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+async def heartbeats_of_unknown_devices(stack: Stack) -> None:
+    """2,000 a second, each of another id."""
+    await messages(stack, lambda number: f"kaiser/god/esp/ESP_X{number:07}/system/heartbeat", b'{"uptime":1}', 2000)
+
+
+async def batches_of_8000_numbers(stack: Stack) -> None:
+    """100 a second."""
+    body = b'{"ts":1,"esp_id":"ESP_00000000","sensors":[' + b"1," * 7_900 + b"1]}"
+    await messages(stack, lambda _: "kaiser/god/esp/ESP_00000000/sensor/batch", body, 100)
+
+
+async def topics_of_60_kb(stack: Stack) -> None:
+    """100 a second, each of another site."""
+    await messages(stack, lambda number: f"kaiser/{number:060000}/esp/ESP_00000000/sensor/4/data", b"x", 100)
+
+
+FLOODS = [
+    bodies_without_a_token,
+    sign_ins,
+    subscriptions,
+    half_open_connections,
+    heartbeats_of_unknown_devices,
+    batches_of_8000_numbers,
+    topics_of_60_kb,
+]
+
+
+@asynccontextmanager
+async def flooded(stack: Stack, flood: Flood) -> AsyncIterator[None]:
+    """Flood for the body."""
+    flooding = asyncio.create_task(_in_its_own_thread(stack, flood))
+    await asyncio.sleep(0.5)
+    try:
+        yield
+    finally:
+        flooding.cancel()
+        with suppress(asyncio.CancelledError):
+            await flooding
+
+
+async def _in_its_own_thread(stack: Stack, flood: Flood) -> None:
+    """The listeners' loop is not to wait for what the flood does."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    def run() -> None:
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            tasks.append(loop.create_task(flood(stack)))  # type: ignore[arg-type]
+            loops.append(loop)
+            with suppress(asyncio.CancelledError):
+                loop.run_until_complete(tasks[0])
+
+    running = asyncio.create_task(asyncio.to_thread(run))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        loops[0].call_soon_threadsafe(tasks[0].cancel)
+        await running
+        raise
+
+
+@pytest.mark.parametrize("flood", [nothing, *FLOODS], ids=lambda flood: flood.__name__)
+async def test_a_stop_of_everything_is_at_the_last_of_a_thousand_devices(fleet: tuple[Stack, list[str]], flood: Flood):
+    stack, esp_ids = fleet
+    listeners = await listen(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"], esp_ids)
+    try:
+        await press(stack, listeners)
+        found = []
+        for _ in range(PRESSES):
+            await quiet(stack)
+            async with flooded(stack, flood):
+                found.append(await press(stack, listeners))
+    finally:
+        for each in listeners:
+            each.close()
+    answered, by_broadcast, by_own = (statistics.median(times) for times in zip(*found, strict=True))
+    print(
+        f"\n{flood.__name__}: broadcast {by_broadcast:.0f} ms, own {by_own:.0f} ms, answer {answered:.0f} ms", end=" "
+    )
+    assert by_broadcast < (ALONE_MS if flood is nothing else FLOODED_MS)
