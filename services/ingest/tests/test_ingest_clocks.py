@@ -10,6 +10,7 @@ from kaiser_common.topics import Kind
 from kaiser_ingest.domain.admission import admit
 from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes
 from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected, unreadable_alert
+from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
 from kaiser_ingest.domain.validate import Accepted, Rejection, validate
 
 NOW = 1_767_225_700_000
@@ -138,6 +139,13 @@ def test_an_alert_that_cannot_be_read_becomes_a_critical_event() -> None:
     assert event.subject == "event.system_event.ESP_1"
     assert b'"unreadable_alert"' in event.body
     assert b'"critical"' in event.body
+
+
+def test_alerts_of_unknown_devices_become_one_event_an_hour_each_and_thirty_a_minute() -> None:
+    alerts = UnknownAlerts()
+    assert [alerts.is_told("ESP_1", NOW + at) for at in (0, 1, 3_599_999)] == [True, False, False]
+    assert sum(alerts.is_told(f"ESP_X{number}", NOW + 3_599_999) for number in range(2_000)) == 30
+    assert alerts.is_told("ESP_1", NOW + 3_700_000)
 
 
 def test_of_a_large_payload_sixteen_kilobytes_are_kept() -> None:

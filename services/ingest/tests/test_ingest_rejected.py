@@ -1,6 +1,7 @@
 """Rejected messages through the API: listed newest first, replayed as if newly received."""
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,22 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
             with pytest.raises(RpcError) as caught:
                 await replay(seq)
             assert caught.value.problem.status == status
+
+
+async def test_an_alert_of_a_device_that_is_not_approved_is_rejected_and_becomes_one_critical_event(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    alert = json.dumps({"alert_type": "emergency_stop", "gpio": 25, "ts": 0}).encode()
+    for number, esp_id in enumerate((NEW, NEW, "ESP_lower", "ESP_0003")):
+        await device.publish(number + 1, world.topic(esp_id, "actuator/25/alert"), alert)
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 4)
+    events = [body for subject, body in await world.stored("EVENTS") if subject.startswith("event.system_event")]
+    told = [(each["esp_id"], each["severity"]) for each in events if each["event"] == "alert_of_unknown_device"]
+    assert told == [(NEW, "critical"), ("ESP_0003", "critical")]
+    assert sorted(body["code"] for _, body in await world.stored("REJECTED")) == [5001, 5001, 5001, 5201]
 
 
 async def test_pages_are_bounded_in_bytes_and_miss_nothing(world: Any, until: Callable[..., Any]) -> None:

@@ -22,7 +22,7 @@ from kaiser_common.pack import count, shard_of
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import pack_subject
-from kaiser_common.topics import Kind, is_downlink, parse
+from kaiser_common.topics import Kind, is_downlink, is_esp_id, parse
 from kaiser_common.tracing import Tracer, traceparent_of
 
 from kaiser_ingest.domain.admission import Registered, admit
@@ -35,9 +35,11 @@ from kaiser_ingest.domain.outgoing import (
     to_packs,
     to_rejected,
     to_rejected_packs,
+    unknown_alert,
     unreadable_alert,
 )
 from kaiser_ingest.domain.rejection_log import RejectionLog
+from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
 from kaiser_ingest.domain.usual import UsualReading, usual_reading
 from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate
 from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
@@ -131,6 +133,7 @@ class Pipeline:
         self._server_times = ServerTimes()
         self._valid_until: Callable[[], float] = lambda: math.inf
         self._clock_watch = ClockWatch()
+        self._unknown_alerts = UnknownAlerts()
         self._log = RejectionLog()
         self._seconds = STAGE_SECONDS.labels("mqtt_to_bus")
         self.accounts = Accounts(self._in_flight_by_kind, self.oldest_age_s)
@@ -334,15 +337,18 @@ class Pipeline:
                 self._on_wrong_clock(wrong)
 
     def _take_rejection(self, rejection: Rejection, topic: str, message: Incoming, index: int, batch: _Batch) -> None:
-        """Keep a bad message with its reason; that an alert of a registered device was among them is an event."""
+        """Keep a bad message with its reason; that an alert was among them is an event."""
         identity = self._id(message, index)
         outgoing = to_rejected(rejection, topic, message.received_at_ms, identity)
         if outgoing.msg_id not in self._rejected_ids:
             batch.rejected[outgoing.msg_id] = outgoing
         batch.codes.append(rejection.code)
-        if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id in self._registered:
-            event = unreadable_alert(rejection, topic, message.received_at_ms, identity)
-            batch.events[event.msg_id] = event
+        if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id is not None and is_esp_id(rejection.esp_id):
+            known, received_at = rejection.esp_id in self._registered, message.received_at_ms
+            if known or self._unknown_alerts.is_told(rejection.esp_id, received_at):
+                told = unreadable_alert if known else unknown_alert
+                event = told(rejection, topic, received_at, identity)
+                batch.events[event.msg_id] = event
         self._log.add(rejection, topic, time.monotonic())
 
     def _traced(self, tracer: Tracer, outgoing: Outgoing, message: Incoming, batch: _Batch) -> Outgoing:

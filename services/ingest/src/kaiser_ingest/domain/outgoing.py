@@ -111,10 +111,23 @@ def to_rejected_packs(rejections: Sequence[Outgoing], new_id: Callable[[], str])
 
 def unreadable_alert(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
     """The critical system_event beside the rejection of an alert: it may be an emergency, whatever else is wrong."""
+    said = f"{rejection.esp_id} sent an alert that cannot be read: {rejection.detail}"
+    return _alert_event("unreadable_alert", said, rejection, topic, received_at_ms, delivery_id)
+
+
+def unknown_alert(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
+    """The critical system_event beside the rejection of an alert of a device that is not registered and approved."""
+    said = f"{rejection.esp_id} sent an alert and is not registered and approved: go and look, then approve it"
+    return _alert_event("alert_of_unknown_device", said, rejection, topic, received_at_ms, delivery_id)
+
+
+def _alert_event(
+    name: str, text: str, rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str
+) -> Outgoing:
     event = SystemEvent(
-        event="unreadable_alert",
+        event=name,
         severity="critical",
-        message=f"{rejection.esp_id} sent an alert that cannot be read: {rejection.detail}",
+        message=text,
         esp_id=rejection.esp_id,
         code=rejection.code,
         details={"topic": topic[:MAX_TOPIC_CHARACTERS], "payload": rejection.payload[:512].decode(errors="replace")},
