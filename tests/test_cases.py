@@ -8,12 +8,15 @@ from pathlib import Path
 CASES = Path(__file__).parent / "cases"
 ROOT = Path(__file__).parents[1]
 README = (CASES / "README.md").read_text()
-CITED, OPEN = README.split("## Cited")[1].split("## Open")
+CITED, REST = README.split("## Cited")[1].split("## Findings of the security review")
+FINDINGS, OPEN = REST.split("## Open")
+HIGH = [f"C{number}" for number in range(1, 7)] + [f"H{number}" for number in range(1, 20)]
+MEDIUM = [f"M{number}" for number in range(1, 12)]
 
 
-def rows() -> dict[str, list[str]]:
-    """The tests that are cited, by case."""
-    lines = [line.split("|") for line in CITED.splitlines() if line.startswith("| ") and not line.startswith("| case")]
+def rows(text: str = CITED) -> dict[str, list[str]]:
+    """The tests that are cited, by case or finding."""
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("| ")][1:]
     return {cells[1].strip(): re.findall(r"`(test_\w+)`", cells[2]) for cells in lines}
 
 
@@ -42,5 +45,10 @@ def test_every_cited_test_exists():
     defined = {
         name for path in sources for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
-    assert [case for case, tests in rows().items() if not tests] == []
-    assert {test for tests in rows().values() for test in tests} - defined == set()
+    cited = {**rows(), **rows(FINDINGS)}
+    assert [case for case, tests in cited.items() if not tests] == []
+    assert {test for tests in cited.values() for test in tests} - defined == set()
+
+
+def test_every_finding_of_the_security_review_names_the_tests_that_keep_it_closed():
+    assert [finding for finding in rows(FINDINGS) if not finding.startswith("L, ")] == HIGH + MEDIUM

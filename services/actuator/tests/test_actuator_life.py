@@ -610,6 +610,16 @@ async def test_a_critical_alert_stops_its_actuator_until_a_person_clears_it(life
     assert (await life.send("ON")).state == "queued", "the same alert, come again, stops nothing anew"
 
 
+async def test_a_new_alert_after_a_clear_stops_again_though_its_clock_is_behind(life):
+    await life.pump()
+    await life.say(life.message("alert", alert_type="hardware_error"))
+    life.wait(5)
+    await life.clear_at_once("ESP_A", 5)
+    five_seconds_ago = life.now_ms() - 5_000 - 1
+    await life.say(life.message("alert", alert_type="hardware_error", received_at=five_seconds_ago))
+    assert await refusal(life.send("ON")) == (423, 5405)
+
+
 async def test_a_device_that_stopped_by_itself_is_sent_a_clear_once_it_takes_one(life):
     await life.pump()
     await life.say(life.message("alert", alert_type="emergency_stop", message="button"))
