@@ -164,10 +164,8 @@ class Client:
 
 def device(closed: Stack, *arguments: str) -> str:
     """`python -m kaiser_stack device …`; what it prints."""
-    command = [sys.executable, "-m", "kaiser_stack", "device", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=closed.environment, capture_output=True, text=True, timeout=60, check=True
-    )
+    command = ["kaiser-stack", "device", *arguments]
+    done = forked.run(command, cwd=ROOT, env=closed.environment, timeout=60, check=True)
     return done.stdout.strip()
 
 
