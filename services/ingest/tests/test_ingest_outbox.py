@@ -221,7 +221,7 @@ class CutOff:
     def takes(self, _message: Publication) -> bool:
         return True
 
-    def send(self, message: Publication) -> "asyncio.Future[int]":
+    def send(self, message: Publication, _places: asyncio.Semaphore | None = None) -> "asyncio.Future[int]":
         self.sent.append(message.topic)
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if len(self.sent) > self._times:
@@ -252,7 +252,7 @@ async def test_a_stop_is_never_given_up_and_holds_up_no_other(
         async with world.client() as client:
             for esp_id, topic in zip(("MOCK_0001", "MOCK_0002"), topics, strict=True):
                 await put(client, world, 0, topic=topic, payload=stop, subject=f"mqtt.urgent.{world.site}.{esp_id}")
-            await until(lambda: _empty(client))
+            await until(lambda: running.done() or _empty(client))
         outbox.stop()
         await running
     assert set(network.sent[5:]) == set(topics), "both were taken once the network was back"
