@@ -3,6 +3,7 @@
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kaiser_common.topics import filters
@@ -11,6 +12,7 @@ from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING
 from kaiser_stack.ports import LOOPBACK, free_port
 from kaiser_stack.procfile import Entry
+from kaiser_stack.rest import Refused
 from kaiser_stack.settings import load
 
 
@@ -142,3 +144,33 @@ def test_the_address_of_a_registry_is_found(name: str, text: str, found: int, tm
 def test_nats_takes_every_filter_of_ingest_in_one_session():
     """NATS refuses a subscription (0x80) once the sum over the session's subscriptions is 65,536."""
     assert len(filters()) * MAX_ACK_PENDING < 65_536
+
+
+class OutageOfLogic:
+    """A stack whose logic service answers 503 so many times; notes what it was asked."""
+
+    http_url = "http://here"
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self.added: list[str] = []
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        if path.startswith("/api/v1/logic/rules"):
+            self._times -= 1
+            if self._times >= 0:
+                raise Refused(503, "the database does not answer")
+            if method == "POST":
+                self.added.append(body["name"])
+        return {"items": [], "esp_ids": []}
+
+
+def test_the_demo_waits_for_its_rules_after_an_outage_and_fails_without_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(demo, "_ASK_EVERY_S", 0.0)
+    content = demo.Demo([], [{"name": "Cool"}, {"name": "Water"}])
+    rest = OutageOfLogic(3)
+    demo.load(rest, content, lambda _: None)
+    assert rest.added == ["Cool", "Water"]
+    monkeypatch.setattr(demo, "_THERE_WITHIN_S", 0.01)
+    with pytest.raises(NotReadyError, match="rules: not taken"):
+        demo.load(OutageOfLogic(1_000_000), content, lambda _: None)

@@ -16,10 +16,10 @@ Say = Callable[[str], None]
 _MOCKS = "/api/v1/debug/mock-esp"
 _RULES = "/api/v1/logic/rules"
 _SHOWN_WITHIN_S = 60.0
-_KNOWN_WITHIN_S = 10.0
+_THERE_WITHIN_S = 60.0
 _ASK_EVERY_S = 0.5
-_ABSENT = (404, 405, 503, 504)
-"""Statuses of an API whose service is not there."""
+_NOT_YET = (404, 503, 504)
+"""Statuses of what is not known yet, and of a service or a database that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ def read(path: Path) -> Demo:
 
 
 def load(rest: Rest, demo: Demo, say: Say) -> None:
-    """Make what is not there yet, and wait until readings show. NotReadyError when none do within a minute."""
+    """Make what is not there yet, and wait until readings show. NotReadyError when none do within a minute, or when a
+    service does not take its part within a minute: what was made stays, and the next call makes the rest."""
     began = time.monotonic()
     try:
         waiting = [{**device, "auto_start": False} for device in demo.devices]
@@ -108,46 +109,41 @@ def _has_reading(rest: Rest, esp_id: str) -> bool:
 
 
 def _register_actuators(rest: Rest, demo: Demo, say: Say) -> None:
-    """Have Kaiser command what the mocks have; without the actuator service it is left out."""
+    """Have Kaiser command what the mocks have."""
     count = 0
-    deadline = time.monotonic() + _KNOWN_WITHIN_S
     for device in demo.devices:
         for actuator in device.get("actuators", []):
             settings = {key: value for key, value in actuator.items() if key != "gpio"}
-            try:
-                _put(rest, f"/api/v1/actuators/{device['esp_id']}/{actuator['gpio']}", settings, deadline)
-            except Refused as error:
-                say(f"actuators are left out: {error}")
-                return
+            path = f"/api/v1/actuators/{device['esp_id']}/{actuator['gpio']}"
+            _ask_until_there(rest, "PUT", path, settings, "an actuator")
             count += 1
     say(f"{count} actuators registered")
 
 
-def _put(rest: Rest, path: str, settings: dict[str, Any], deadline: float) -> None:
-    """A device that was just made is known to the actuator service a moment later: until the deadline 404 is not the
-    last word."""
+def _add_rules(rest: Rest, demo: Demo, say: Say) -> None:
+    """Add the rules that are not there by name."""
+    if not demo.rules:
+        return
+    names = {rule["name"] for rule in _ask_until_there(rest, "GET", f"{_RULES}?limit=1000", None, "rules")["items"]}
+    for rule in demo.rules:
+        if rule["name"] not in names:
+            _ask_until_there(rest, "POST", _RULES, rule, f"the rule {rule['name']}")
+        say(f"rule in force: {rule['name']}")
+
+
+def _ask_until_there(rest: Rest, method: str, path: str, body: Any, what: str) -> Any:
+    """Ask until what is asked is there: after a start or an outage one service follows the other. NotReadyError after a
+    minute, SetupError for a refusal."""
+    deadline = time.monotonic() + _THERE_WITHIN_S
     while True:
         try:
-            rest.ask("PUT", path, settings)
-            return
+            return rest.ask(method, path, body)
         except Refused as error:
-            if error.status != 404 or time.monotonic() > deadline:
-                raise
+            if error.status not in _NOT_YET:
+                raise SetupError(f"{what} was refused: {error}") from error
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"{what}: not taken within a minute, try again: {error}") from error
         time.sleep(_ASK_EVERY_S)
-
-
-def _add_rules(rest: Rest, demo: Demo, say: Say) -> None:
-    """Add the rules that are not there by name; without the logic service they are left out."""
-    try:
-        names = {rule["name"] for rule in rest.ask("GET", f"{_RULES}?limit=1000")["items"]}
-        for rule in demo.rules:
-            if rule["name"] not in names:
-                rest.ask("POST", _RULES, rule)
-            say(f"rule in force: {rule['name']}")
-    except Refused as error:
-        if error.status not in _ABSENT:
-            raise SetupError(f"a rule was refused: {error}") from error
-        say(f"rules are left out, the logic service is not there: {error}")
 
 
 def _rules(rest: Rest) -> list[dict[str, Any]]:
