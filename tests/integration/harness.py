@@ -207,7 +207,13 @@ class Stack:
         """A REST client of the administrator; one token serves them all, so the database need not be there again."""
         if not self._token:
             form = {"username": "admin", "password": self.password()}
-            answer = httpx.post(f"{self.addresses['http_url']}/api/v1/auth/token", data=form, timeout=10, verify=False)
+            address = f"{self.addresses['http_url']}/api/v1/auth/token"
+
+            def asked() -> httpx.Response | None:  # 503: the database is busy
+                answer = httpx.post(address, data=form, timeout=10, verify=False)
+                return answer if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE else None
+
+            answer = wait_until(asked, "a sign-in is answered")
             answer.raise_for_status()
             self._token = answer.json()["access_token"]
         return httpx.Client(
