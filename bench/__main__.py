@@ -11,11 +11,12 @@ from harness import ROOT
 
 from bench import bars, growth, latency, processes, report
 from bench.bed import Bed, bed
+from bench.factory import factory
 from bench.limits import limits
 from bench.naive import naive
 from bench.saturation import saturate
 
-PARTS = ("saturation", "limits", "latency", "growth", "naive")
+PARTS = ("saturation", "limits", "latency", "growth", "naive", "factory")
 
 
 def main() -> None:
@@ -83,6 +84,8 @@ def measure(test_bed: Bed, part: str, results: dict[str, Any], *, quick: bool) -
             }
         case "naive":
             results["naive_per_s"] = naive(test_bed, 5_000 if quick else 50_000)
+        case "factory":
+            results["factory"] = factory("mosquitto", quick=quick)
 
 
 def _kept(results: Path) -> dict[str, Any]:

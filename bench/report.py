@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 GOALS = {"saturation_per_s": 20_000, "ratio_to_limit": 0.35}
+FACTORY_GOALS = {"event_ms": 50, "memory_mb": 150}
+"""Beside 2,000 readings/s; the memory of 1,000 serials and 5,000 orders."""
 LATENCY_GOALS_MS = {500: {"committed": 50, "frame": 20}, 5000: {"committed": 250}}
 
 
@@ -49,6 +51,18 @@ def _lines(results: dict[str, Any]) -> Iterator[str]:
         )
     if "naive_per_s" in results:
         yield f"the naive way         {results['naive_per_s']:>8} readings/s"
+    if "factory" in results:
+        yield from _factory(results["factory"])
+
+
+def _factory(found: dict[str, Any]) -> Iterator[str]:
+    times = found["event_ms"]
+    yield (
+        f"factory 1,000/s       event p50 {times.get('p50')} p99 {times.get('p99')} max {times.get('max')} ms"
+        f"   (goal p99 {FACTORY_GOALS['event_ms']}), {found['events_seen']} events of {found['sent']} states"
+    )
+    yield "  cores               " + _pairs(found["cores_by_process"])
+    yield "  memory MB           " + _pairs(found["memory_mb"]) + f"   (goal {FACTORY_GOALS['memory_mb']})"
 
 
 def _latency(rate: int, found: dict[str, Any]) -> Iterator[str]:
