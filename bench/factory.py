@@ -70,7 +70,7 @@ async def _states(own: Bed, seconds: float) -> tuple[int, dict[int, float]]:
     client = await nats.connect(own.stack.addresses["nats_url"])
 
     async def on_event(message: Any) -> None:
-        order_id = json.loads(message.data)["data"]["order_id"] or ""
+        order_id = json.loads(message.data)["order_id"] or ""
         if order_id.startswith("n"):
             number = int(order_id[1:])
             seen.setdefault(number, time.monotonic() - (started + number / RATE))

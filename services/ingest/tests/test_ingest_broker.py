@@ -10,7 +10,7 @@ import pytest
 from kaiser_common.bus import connect
 from kaiser_common.settings import CommonSettings
 from kaiser_ingest import metrics
-from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.consumers.session import MAX_IN_FLIGHT_BYTES, Session
 from kaiser_ingest.domain import backoff
 from kaiser_ingest.mqtt.client import ConnectionLost
 from kaiser_ingest.mqtt.packets import Incoming
@@ -28,6 +28,58 @@ class _NoPipeline:
 
     def forget(self, generation: int) -> None:
         return
+
+
+class _Holding:
+    """A pipeline that stores nothing until it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[Incoming] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.messages)
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return sum(len(each.payload) for each in self.messages)
+
+    def offer(self, messages: list[Incoming]) -> None:
+        self.messages += messages
+
+
+class _Socket:
+    """A connection of which only the reader's state matters."""
+
+    generation = 1
+
+    def __init__(self) -> None:
+        self.reads = True
+
+    def pause(self) -> None:
+        self.reads = False
+
+    def resume(self) -> None:
+        self.reads = True
+
+    def acknowledge(self, packet_ids: list[int]) -> None:
+        return
+
+
+def test_pictures_in_flight_are_bounded_by_their_bytes() -> None:
+    """86 pictures of 768 KiB are far below the window of 2,000 messages, and above 64 MiB."""
+    holding, socket = _Holding(), _Socket()
+    session = Session(IngestSettings(), lambda _: holding, None, None)  # type: ignore[arg-type, return-value]
+    session._current = socket  # type: ignore[assignment]
+    picture = bytes(768 * 1024)
+    taken = 0
+    while socket.reads and taken < 2000:
+        session.on_messages([Incoming(b"/j1/txt/1/i/quality_check", picture, taken, 1, False, False, 1, 0)])
+        taken += 1
+    assert (taken, holding.in_flight_bytes <= MAX_IN_FLIGHT_BYTES + len(picture)) == (86, True)
+    while not socket.reads and holding.messages:
+        session.on_stored([holding.messages.pop(0)])
+    assert 0.7 < holding.in_flight_bytes / MAX_IN_FLIGHT_BYTES <= 0.75
 
 
 @pytest.fixture

@@ -267,7 +267,21 @@ async def test_a_command_waits_for_the_broker_and_is_not_sent_late(
     world = world_at(broker)
     ingest = world.ingest(KAISER_MQTT_DIALECTS='["factory"]')
     await until(ingest.ready)
-    broker.kill()
+    device = await world.device()
+    state = json.dumps({"serialNumber": "SVRX1", "actionState": None}).encode()
+    await device.publish(0, "module/v1/ff/SVRX1/state", state, retain=True)
+    await device.all_acknowledged()
+
+    async def verdicts() -> list[str]:
+        found = await read(world, "TOPICS", "topic.live.module.v1.ff.SVRX1.state")
+        return [each.headers["Kaiser-Verdict"] for each in found]
+
+    async def is_read() -> bool:
+        return bool(await verdicts())
+
+    await until(is_read)
+    await device.close()
+    broker.stop()
     await until(lambda: not ingest.connected())
     async with world.client() as client:
         lane = "mqtt.factory.command.SVR3QA2098"
@@ -281,6 +295,12 @@ async def test_a_command_waits_for_the_broker_and_is_not_sent_late(
         assert await said() == ["expired"]
         broker.start()
         await until(ingest.connected)
+
+        async def is_repeated() -> bool:
+            return len(await verdicts()) == 2
+
+        await until(is_repeated)
+        assert await verdicts() == ["module.state", "retained_same"]
         module = await world.device()
         await module.subscribe("#")
         await client.jetstream().publish(lane, outgoing("fresh"))
