@@ -24,7 +24,7 @@ from kaiser_common.bus import BusUnavailable, Outgoing
 from kaiser_common.pull import Delivery
 from kaiser_common.subjects import KEPT_PACKS
 from kaiser_ingest.consumers.pipeline import Pipeline
-from kaiser_ingest.mqtt.packets import Incoming
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.store.read_back import LAST_REJECTED
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.domain.decode import decode
@@ -212,10 +212,9 @@ class DeliveryModel(RuleBasedStateMachine):
                 retention_ms=10**12,
                 batch_size=20,
                 qos0_limit=100,
-                on_stored=on_stored,
                 on_heard=lambda _: None,
             )
-            ingest = Ingest(bus, pipeline, asyncio.create_task(pipeline.run()))
+            ingest = Ingest(bus, pipeline, asyncio.create_task(pipeline.run(on_stored)))
             packs = [self.sensors.messages[seq].body for seq in sorted(self.sensors.messages)[-KEPT_PACKS:]]
             rejections = [message.body for message in self.rejected_stream.ever[-LAST_REJECTED:]]
             pipeline.hold(packs, rejections, lambda: ingest.valid_until)

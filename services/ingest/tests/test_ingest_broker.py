@@ -12,8 +12,8 @@ from kaiser_common.settings import CommonSettings
 from kaiser_ingest import metrics
 from kaiser_ingest.consumers.session import MAX_IN_FLIGHT_BYTES, Session
 from kaiser_ingest.domain import backoff
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.client import ConnectionLost
-from kaiser_ingest.mqtt.packets import Incoming
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.memory import Memory
@@ -98,7 +98,7 @@ async def session_here(
         events = SystemEvents(bus)
         events.tell = lambda event, *_, code=None, **__: told.append((event, code))  # type: ignore[method-assign]
         values = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="here", **settings)
-        session = Session(values, lambda _: _NoPipeline(), Memory(bus), events)  # type: ignore[arg-type, return-value]
+        session = Session(values, _NoPipeline(), Memory(bus), events)  # type: ignore[arg-type]
         running = asyncio.create_task(session.run())
         yield session, told
         running.cancel()
@@ -184,7 +184,7 @@ async def test_a_session_ends_when_cancelled_whatever_it_waits_for(bus_here: Any
     async with connect(bus_here, "tests") as bus:
         settings = IngestSettings(nats_url=bus_here.nats_url, mqtt_port=free_port(), site="here")
         for delay_ms in range(8):
-            session = Session(settings, lambda _: _NoPipeline(), Memory(bus), SystemEvents(bus))  # type: ignore[arg-type, return-value]
+            session = Session(settings, _NoPipeline(), Memory(bus), SystemEvents(bus))  # type: ignore[arg-type]
             running = asyncio.create_task(session.run())
             await asyncio.sleep(delay_ms / 2000)
             running.cancel()

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES, Incoming, MalformedPacket, PacketSplitter
+from kaiser_ingest.domain.incoming import Incoming
+from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES, MalformedPacket, PacketSplitter
 
 NOW = 1_767_225_700_000
 

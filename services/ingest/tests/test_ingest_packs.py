@@ -10,8 +10,9 @@ from kaiser_common.bus import Outgoing
 from kaiser_common.pack import shard_of
 from kaiser_common.subjects import pack_subject
 from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs, to_rejected_packs
+from kaiser_ingest.domain.stored import stored_readings
 from kaiser_ingest.domain.validate import Accepted, validate
-from kaiser_ingest.store.read_back import LAST_REJECTED, stored_readings
+from kaiser_ingest.store.read_back import LAST_REJECTED
 
 NOW = 1_795_000_000_000
 TOPIC = "kaiser/god/esp/ESP_1/sensor/34/data"

@@ -13,12 +13,12 @@ from kaiser_ingest.consumers.outbox import is_expired
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.domain.admission import admit
 from kaiser_ingest.domain.identities import DeliveryIds
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.validate import Rejection, _cached, validate
 from kaiser_ingest.jobs.alive import digests
 from kaiser_ingest.metrics import Accounts, Result
-from kaiser_ingest.mqtt.packets import Incoming
 from kaiser_ingest.mqtt.profiles import Profile, password_of
 from kaiser_ingest.settings import IngestSettings
 from pydantic import SecretStr

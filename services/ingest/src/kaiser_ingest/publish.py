@@ -11,6 +11,7 @@ from kaiser_common.schemas.event import SystemEvent
 from kaiser_common.subjects import event_subject
 
 from kaiser_ingest import metrics
+from kaiser_ingest.domain.clocks import WrongClock
 
 log = structlog.get_logger()
 
@@ -61,3 +62,11 @@ class SystemEvents:
             except BusUnavailable as error:
                 metrics.EVENTS_DROPPED.inc()
                 log.warning("event_dropped", dropped=told.event, reason=str(error))
+
+
+def tell_wrong_clock(events: SystemEvents, wrong: WrongClock) -> None:
+    """A system event that names the device and how far its clock is off."""
+    ahead = wrong.event == "clock_ahead"
+    side, instead = ("ahead", "the receive time is used instead") if ahead else ("behind", "its readings look old")
+    message = f"the clock of {wrong.esp_id} is {wrong.off_s} s {side}: {instead}"
+    events.tell(wrong.event, "warning", message, esp_id=wrong.esp_id, off_s=wrong.off_s)

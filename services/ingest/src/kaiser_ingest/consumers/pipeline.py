@@ -29,6 +29,7 @@ from kaiser_ingest.domain.admission import Registered, admit
 from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes, WrongClock
 from kaiser_ingest.domain.factory_dialect import FactoryDialect, Taken
 from kaiser_ingest.domain.identities import DeliveryIds, RecentIds
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import (
     reading_id,
     to_outgoing,
@@ -39,12 +40,11 @@ from kaiser_ingest.domain.outgoing import (
     unreadable_alert,
 )
 from kaiser_ingest.domain.rejection_log import RejectionLog
+from kaiser_ingest.domain.stored import rejected_deliveries, stored_readings
 from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
 from kaiser_ingest.domain.usual import UsualReading, usual_reading
 from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate
 from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
-from kaiser_ingest.mqtt.packets import Incoming
-from kaiser_ingest.store.read_back import rejected_deliveries, stored_readings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -102,7 +102,6 @@ class Pipeline:
         batch_size: int,
         qos0_limit: int,
         shards: int = 1,
-        on_stored: Callable[[Sequence[Incoming]], None],
         on_heard: Callable[[dict[tuple[str, str], int]], None],
         on_wrong_clock: Callable[[WrongClock], None] = lambda _: None,
         tracer: Tracer | None = None,
@@ -115,7 +114,6 @@ class Pipeline:
         self._batch_size = batch_size
         self._qos0_limit = qos0_limit
         self._shards = shards
-        self._on_stored = on_stored
         self._on_heard = on_heard
         self._on_wrong_clock = on_wrong_clock
         self._tracer = tracer
@@ -188,8 +186,8 @@ class Pipeline:
             return False
         return True
 
-    async def run(self) -> None:
-        """Store what arrives, for ever."""
+    async def run(self, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
+        """Store what arrives until cancelled; `on_stored` is called with what is stored, in the order of receipt."""
         while True:
             end_if_cancelled()
             await self._arrived.wait()
@@ -204,7 +202,7 @@ class Pipeline:
                 self._leave_to_the_next_holder()
                 batch = self._prepare(self._under_way)
             if self._under_way:
-                self._finish(batch)
+                on_stored(self._finish(batch))
             elif not self._waiting:
                 self._idle.set()
             if len(batch.results) < _FULL:
@@ -411,7 +409,8 @@ class Pipeline:
                 kept.append(message)
         self._under_way = kept
 
-    def _finish(self, batch: _Batch) -> None:
+    def _finish(self, batch: _Batch) -> list[Incoming]:
+        """Account for the batch that is stored; returns its messages."""
         done, self._under_way = self._under_way, []
         self._stored_ids.add(batch.sensors)
         self._stored_ids.add(batch.devices)
@@ -434,7 +433,7 @@ class Pipeline:
         self._on_heard(batch.heard)
         if not self._waiting:
             self._idle.set()
-        self._on_stored(done)
+        return done
 
     def _note_dropped(self, payload: bytes) -> None:
         """Keep the broker's own count; what is no number is left alone."""

@@ -6,7 +6,7 @@ Killed at any point it has acknowledged nothing that is not stored; the broker k
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -20,9 +20,10 @@ from kaiser_ingest import metrics
 from kaiser_ingest.consumers.pipeline import DROPPED_TOPIC, Pipeline
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.domain.factory_dialect import KEPT_PACKET_BYTES, FactoryDialect
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.client import Closed, ConnectionLost, Publication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
-from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES, Incoming
+from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES
 from kaiser_ingest.mqtt.profiles import Profile
 from kaiser_ingest.mqtt.sandbox import empty
 from kaiser_ingest.publish import SystemEvents
@@ -59,7 +60,7 @@ class Session:
     def __init__(
         self,
         settings: IngestSettings,
-        pipeline_of: Callable[["Session"], Pipeline],
+        pipeline: Pipeline,
         memory: Memory,
         events: SystemEvents,
         factory: FactoryDialect | None = None,
@@ -70,7 +71,7 @@ class Session:
         self._environments = environments
         self._memory = memory
         self._events = events
-        self._pipeline = pipeline_of(self)
+        self._pipeline = pipeline
         self._wanted = factory.wanted() if factory is not None else settings.device_filters()
         self.profiles: Mapping[str, Profile] = settings.profiles()
         self.active = settings.mqtt_profile
@@ -87,11 +88,6 @@ class Session:
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
         self._switching = asyncio.Lock()
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """Where received messages go."""
-        return self._pipeline
 
     async def check(self) -> None:
         """Readiness: raises ConnectionLost while there is no connection."""

@@ -8,7 +8,7 @@ from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.device import Heartbeat
 from kaiser_common.schemas.sensor import Reading, type_of
 
-from kaiser_ingest.store.read_back import StoredReading
+from kaiser_ingest.domain.stored import StoredReading
 
 _MOST_SENSORS = 50_000
 _MOST_DEVICES = 20_000

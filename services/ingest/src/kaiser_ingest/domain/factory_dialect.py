@@ -25,9 +25,9 @@ from kaiser_factory_dialect.txt_readings import readings_of
 from pydantic_core import to_json
 
 from kaiser_ingest import metrics
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import MAX_KEPT_BYTES, MAX_TOPIC_CHARACTERS, content_id
 from kaiser_ingest.metrics import Result
-from kaiser_ingest.mqtt.packets import Incoming
 
 KEPT_PACKET_BYTES = 1024 * 1024
 """So much of a packet is kept: enough for every message that is read, and to see that one is too large."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import content_id
-from kaiser_ingest.mqtt.packets import Incoming
 
 _REMEMBERED_IDS = 20_000
 """Half the ids remembered as stored, at most: about 2 MB."""

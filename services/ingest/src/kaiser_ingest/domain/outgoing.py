@@ -19,8 +19,8 @@ from kaiser_common.subjects import (
 from kaiser_common.topics import Kind, is_downlink
 from pydantic_core import to_json
 
+from kaiser_ingest.domain.stored import StoredReading
 from kaiser_ingest.domain.validate import Accepted, Rejection
-from kaiser_ingest.store.read_back import StoredReading
 
 MAX_TOPIC_CHARACTERS = 1024
 """So much of a topic is kept with a rejection (a topic of ours has under 100)."""

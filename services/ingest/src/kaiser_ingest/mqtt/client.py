@@ -23,7 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from kaiser_ingest.domain import reason_codes
-from kaiser_ingest.mqtt.packets import Incoming, MalformedPacket, PacketSplitter
+from kaiser_ingest.domain.incoming import Incoming
+from kaiser_ingest.mqtt.packets import MalformedPacket, PacketSplitter
 
 MAX_OUTGOING = 500
 """Most messages of ours that wait for the broker's PUBACK, unless the broker allows fewer."""

@@ -11,8 +11,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from kaiser_ingest.domain import reason_codes
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.client import Closed, ConnectionLost, MqttClient, Publication
-from kaiser_ingest.mqtt.packets import Incoming, PacketSplitter
+from kaiser_ingest.mqtt.packets import PacketSplitter
 from kaiser_ingest.mqtt.profiles import Profile, password_of, tls_context_of
 
 CONNECT_TIMEOUT_S = 5.0

@@ -4,7 +4,7 @@ paho spends 12 µs and three system calls on a received message; this spends 2 �
 Source: MQTT 5.0 §§2.1, 3.3; MQTT 3.1.1 §§2.2, 3.3.
 """
 
-from typing import NamedTuple
+from kaiser_ingest.domain.incoming import Incoming
 
 MAX_KEPT_BYTES = 64 * 1024
 """Of a longer packet only so much is kept: enough to reject it with its topic."""
@@ -15,19 +15,6 @@ _TOO_LONG = 4
 
 class MalformedPacket(Exception):
     """The peer sent bytes that are no MQTT."""
-
-
-class Incoming(NamedTuple):
-    """One PUBLISH as received. packet_id is 0 at QoS 0; generation counts connections."""
-
-    topic: bytes
-    payload: bytes
-    packet_id: int
-    qos: int
-    retained: bool
-    duplicate: bool
-    generation: int
-    received_at_ms: int
 
 
 class PacketSplitter:

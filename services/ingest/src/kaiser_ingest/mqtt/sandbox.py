@@ -8,9 +8,9 @@ import asyncio
 import structlog
 
 from kaiser_ingest.domain import reason_codes
+from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.client import ConnectionLost, Publication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
-from kaiser_ingest.mqtt.packets import Incoming
 from kaiser_ingest.mqtt.profiles import Profile
 
 log = structlog.get_logger()

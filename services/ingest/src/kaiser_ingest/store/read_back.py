@@ -5,9 +5,7 @@ delivers them again, with the same content.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
 
-import msgspec
 import structlog
 from kaiser_common.bus import Bus
 from kaiser_common.subjects import KEPT_PACKS, REJECTED, SENSORS, Stream
@@ -19,53 +17,6 @@ log = structlog.get_logger()
 _WITHIN_S = 3.0
 LAST_REJECTED = 192
 """A batch has no more packs of rejections: of 1,000 messages and 1 MiB."""
-
-
-class StoredReading(msgspec.Struct, frozen=True):
-    """What of a line tells its reading from every other."""
-
-    esp_id: str
-    gpio: int
-    sensor_type: str
-    ts: int
-    address: str = ""
-    clock: str = "device"
-    raw: int | float | None = None
-    raw_value: float | None = None
-    value: float | None = None
-    delivery: str | None = None
-
-
-class _Rejected(msgspec.Struct, frozen=True):
-    delivery: str | None = None
-
-
-_decode = msgspec.json.Decoder(StoredReading).decode
-
-
-def stored_readings(packs: Iterable[bytes]) -> Iterator[StoredReading]:
-    """The readings of packs, but for lines that are none: the consumers reject those."""
-    for pack in packs:
-        for line in pack.split(b"\n"):
-            try:
-                yield _decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                continue
-
-
-_decode_rejected = msgspec.json.Decoder(_Rejected).decode
-
-
-def rejected_deliveries(packs: Iterable[bytes]) -> Iterator[str]:
-    """The ids of the MQTT deliveries whose rejections are in packs of REJECTED."""
-    for pack in packs:
-        for line in pack.split(b"\n"):
-            try:
-                delivery = _decode_rejected(line).delivery
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                continue
-            if delivery is not None:
-                yield delivery
 
 
 async def last_packs(bus: Bus) -> list[bytes]:

@@ -1,0 +1,70 @@
+"""What receives: a session and the pipeline behind it, with the factory's dialect where the broker has a factory."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kaiser_common.bus import Bus
+from kaiser_common.tracing import Tracer
+
+from kaiser_ingest.consumers.pipeline import Pipeline
+from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.publish import SystemEvents, tell_wrong_clock
+from kaiser_ingest.settings import IngestSettings
+from kaiser_ingest.store.devices import KnownDevices
+from kaiser_ingest.store.environments import Environments
+from kaiser_ingest.store.memory import Memory
+
+_DAY_MS = 86_400_000
+
+OnHeard = Callable[[dict[tuple[str, str], int]], None]
+"""Called with (kaiser_id, esp_id) of accepted messages and the time of each, in ms."""
+
+
+class Receiver(NamedTuple):
+    """A message goes session → pipeline → bus; the session acknowledges what the pipeline gives back as stored."""
+
+    session: Session
+    pipeline: Pipeline
+    dialect: FactoryDialect | None
+    environments: Environments | None
+
+
+def receiver_of(
+    bus: Bus,
+    settings: IngestSettings,
+    known: KnownDevices,
+    memory: Memory,
+    events: SystemEvents,
+    on_heard: OnHeard,
+    tracer: Tracer | None,
+) -> Receiver:
+    """A receiver that is not connected yet."""
+    dialect, environments = None, None
+    if settings.has_factory:
+        dialect = FactoryDialect(
+            settings.vda5050_interfaces,
+            settings.observe,
+            settings.device_filters(),
+            lambda event, text, topic: events.tell(event, "warning", text, topic=topic[:128]),
+            settings.site,
+        )
+        environments = Environments(bus)
+
+    def note_heard(devices: dict[tuple[str, str], int]) -> None:
+        known.presence.heard(esp_id for _, esp_id in devices)
+        on_heard(devices)
+
+    pipeline = Pipeline(
+        bus,
+        known.sites,
+        retention_ms=settings.sensor_retention_days * _DAY_MS,
+        batch_size=settings.ingest_batch,
+        qos0_limit=settings.ingest_qos0_limit,
+        shards=settings.shards,
+        on_heard=note_heard,
+        on_wrong_clock=lambda wrong: tell_wrong_clock(events, wrong),
+        tracer=tracer,
+        factory=dialect,
+    )
+    return Receiver(Session(settings, pipeline, memory, events, dialect, environments), pipeline, dialect, environments)
