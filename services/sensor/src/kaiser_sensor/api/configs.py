@@ -8,7 +8,7 @@ from kaiser_common.bucket import BucketWriter
 from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError
+from kaiser_common.rpc import Caller, Nothing, RpcError
 from kaiser_common.schemas.api.devices import DeviceId
 from kaiser_common.schemas.api.sensors import ConfigsPage, ConfigsQuery, SensorConfig, SensorKey
 from kaiser_common.schemas.device import DeviceConfig, SensorItem
@@ -27,15 +27,6 @@ class ConfigApi:
         self._bucket = bucket
         self._changing = asyncio.Lock()
         self._configs = configs
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "configs": Method(ConfigsQuery, self.page),
-            "put_config": Method(SensorConfig, self.put, least="operator"),
-            "delete_config": Method(SensorKey, self.delete, least="operator"),
-            "config_items": Method(DeviceId, self.items),
-        }
 
     async def page(self, query: ConfigsQuery, caller: Caller) -> ConfigsPage:
         """A page of configured sensors."""

@@ -7,7 +7,7 @@ from typing import Any
 from kaiser_common.bus import Bus
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.sensors import Measurement, MeasurementId, MeasureSensor
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import SensorCommand
@@ -29,13 +29,6 @@ class MeasureApi:
         self._devices = devices
         self._timeout = timeout
         self._now = now
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "measure": Method(MeasureSensor, self.measure, least="operator"),
-            "read_measurement": Method(MeasurementId, self.read),
-        }
 
     async def measure(self, request: MeasureSensor, caller: Caller) -> Measurement:
         """Send a device the command to measure. 404 unknown device, 409 (5007) while it is offline, 422 (5204) for

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from kaiser_common.database import DatabasePool
-from kaiser_common.rpc import Caller, Method, Nothing
+from kaiser_common.rpc import Caller, Nothing
 from kaiser_common.schemas.api.sensors import OverviewSensor, SensorsOverview
 
 from kaiser_sensor.domain.known import judge
@@ -44,10 +43,6 @@ class Overview:
         self._now = now
         self._days: dict[Key, Day] = {}
         self._hours_from = first_hour(now())
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {"overview": Method(Nothing, self.overview)}
 
     async def look(self) -> None:
         """Read the day's figures again."""

@@ -8,7 +8,7 @@ from typing import Any
 from kaiser_common.cursors import parse_cursor, to_cursor
 from kaiser_common.database import DatabasePool
 from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Method, RpcError
+from kaiser_common.rpc import Caller, RpcError
 from kaiser_common.schemas.api.sensors import (
     Bucket,
     BucketsPage,
@@ -58,15 +58,6 @@ class SensorApi:
         self._zone_of = zone_of
         self._canonical = canonical
         self._oldest = oldest
-
-    def methods(self) -> dict[str, Method[Any, Any]]:
-        """By the name of the method."""
-        return {
-            "latest": Method(LatestQuery, self.latest),
-            "data": Method(ReadingsQuery, self.data),
-            "buckets": Method(BucketsQuery, self.buckets),
-            "completeness": Method(CompletenessQuery, self.completeness),
-        }
 
     async def latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
         """A page of the newest readings of sensors, one of each."""
