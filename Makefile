@@ -118,8 +118,8 @@ sbom: install ## what the images install, as CycloneDX, into kaiser.cdx.json
 publish: ## build every image and push it with SBOM and provenance: make publish REGISTRY=registry.example.org/kaiser VERSION=0.1.0
 	@deploy/docker/publish "$(REGISTRY)" "$(VERSION)"
 
-grants: install ## write deploy/nats/users.conf anew from tools/deploy/src/kaiser_deploy/grants.py
-	@$(BIN)/python -m kaiser_deploy.write_grants deploy/nats/users.conf
+grants: install ## write the rights on the bus and at the MQTT broker into deploy/, from the catalogues of messages
+	@$(BIN)/python -m kaiser_deploy.write_grants deploy
 
 device-docs: install ## write docs/devices.md anew from the code
 	@$(BIN)/python -m kaiser_deploy.device_docs docs/devices.md

@@ -14,10 +14,8 @@ TWICE = {
     "CommandRequest",
     "Device",
     "Emergency",
-    "Holder",
     "Ignored",
     "Level",
-    "Live",
     "Outgoing",
     "Overview",
     "Plan",
@@ -29,10 +27,7 @@ TWICE = {
     "Recorded",
     "Refused",
     "Seen",
-    "Sent",
     "Session",
-    "Step",
-    "Storing",
 }
 """Names that stand for two things still. The list only shrinks."""
 

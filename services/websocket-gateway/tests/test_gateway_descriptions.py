@@ -5,12 +5,12 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
+from kaiser_common.contract.catalogue import BODIES, EVENT_MODELS
 from kaiser_common.schemas.actuator import EmergencyAnswer
 from kaiser_common.schemas.device import Intent, ScanResult, Session
-from kaiser_common.schemas.event import EVENT_MODELS
 from kaiser_common.subjects import STREAMS
 from kaiser_common.topics import BUS_KINDS, Kind, is_downlink
-from kaiser_gateway.domain.asyncapi import DEVICE_MODELS, document
+from kaiser_gateway.domain.asyncapi import document
 
 OFFICIAL = json.loads((Path(__file__).parent / "vendor" / "asyncapi-3.0.0.json").read_text())
 
@@ -48,8 +48,8 @@ def test_every_reference_of_the_document_leads_somewhere():
 
 def test_every_kind_of_device_message_and_every_stream_is_described():
     elsewhere = {*BUS_KINDS, Kind.SENSOR_BATCH, Kind.QUEUE_PRESSURE}
-    assert set(DEVICE_MODELS) == {kind for kind in Kind if not is_downlink(kind)} - elsewhere
-    assert {DEVICE_MODELS[kind] for kind in (Kind.EMERGENCY_RESPONSE, Kind.INTENT, Kind.SCAN, Kind.SESSION)} == {
+    assert set(BODIES) == {kind for kind in Kind if not is_downlink(kind)} - elsewhere
+    assert {BODIES[kind] for kind in (Kind.EMERGENCY_RESPONSE, Kind.INTENT, Kind.SCAN, Kind.SESSION)} == {
         EmergencyAnswer,
         Intent,
         ScanResult,

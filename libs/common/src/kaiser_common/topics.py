@@ -1,13 +1,33 @@
-"""MQTT topics to and from (kind, kaiser_id, esp_id, gpio); a new message type is one line in TEMPLATES."""
+"""MQTT topics to and from (kind, kaiser_id, esp_id, gpio), as the catalogue has them."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 
 from kaiser_common import bounds
+from kaiser_common.contract.catalogue import DOWNLINKS, UPLINKS, Kind
 from kaiser_common.errors import Code, Rejected
+
+__all__ = [
+    "BROADCAST",
+    "BUS_KINDS",
+    "DISCOVERED",
+    "LEGACY_TEMPLATES",
+    "MAX_GPIO",
+    "NOT_SUBSCRIBED",
+    "TEMPLATES",
+    "WHOLE_DEVICE_GPIO",
+    "Kind",
+    "Topic",
+    "build",
+    "filters",
+    "gpio_allowed",
+    "is_downlink",
+    "is_esp_id",
+    "is_kaiser_id",
+    "parse",
+]
 
 WHOLE_DEVICE_GPIO = bounds.WHOLE_DEVICE_GPIO
 MAX_GPIO = 48
@@ -17,109 +37,13 @@ DISCOVERED = "_"
 """Stands in place of the esp_id of a topic that names no device: the payload does."""
 
 
-class Kind(StrEnum):
-    """What a topic carries; the kinds of device messages name the bus subjects too."""
-
-    SENSOR_DATA = "sensor.data"
-    SENSOR_BATCH = "sensor.batch"
-    SENSOR_RESPONSE = "sensor.response"
-    ACTUATOR_STATUS = "actuator.status"
-    ACTUATOR_RESPONSE = "actuator.response"
-    ACTUATOR_ALERT = "actuator.alert"
-    EMERGENCY_RESPONSE = "actuator.emergency"
-    EMERGENCY_ERROR = "actuator.emergency.error"
-    EMERGENCY_ACK = "actuator.emergency.ack"
-    RECOVERY_CONFIRM = "actuator.emergency.recovery"
-    HEARTBEAT = "system.heartbeat"
-    HEARTBEAT_METRICS = "system.heartbeat.metrics"
-    WILL = "system.will"
-    SESSION = "system.session"
-    INTENT = "system.intent"
-    LIFECYCLE = "system.intent.lifecycle"
-    SCAN = "system.scan"
-    QUEUE_PRESSURE = "system.queue_pressure"
-    SYSTEM_ERROR = "system.error"
-    DIAGNOSTICS = "system.diagnostics"
-    SYSTEM_RESPONSE = "system.response"
-    CONFIG_RESPONSE = "config.response"
-    ZONE_ACK = "zone.ack"
-    SUBZONE_ACK = "zone.ack.subzone"
-    DISCOVERY = "system.discovery"
-    ACTUATOR_COMMAND = "downlink.actuator.command"
-    EMERGENCY = "downlink.actuator.emergency"
-    BROADCAST_EMERGENCY = "downlink.broadcast.emergency"
-    SENSOR_COMMAND = "downlink.sensor.command"
-    CONFIG = "downlink.config"
-    ZONE_ASSIGN = "downlink.zone.assign"
-    SUBZONE_ASSIGN = "downlink.subzone.assign"
-    SUBZONE_REMOVE = "downlink.subzone.remove"
-    SUBZONE_SAFE = "downlink.subzone.safe"
-    SYSTEM_COMMAND = "downlink.system.command"
-    HEARTBEAT_ACK = "downlink.system.heartbeat_ack"
-    PROCESSED = "downlink.sensor.processed"
-    SERVER_STATUS = "downlink.server.status"
-
-
 TEMPLATES: Mapping[Kind, str] = MappingProxyType(
-    {
-        Kind.SENSOR_DATA: "kaiser/{k}/esp/{esp}/sensor/{gpio}/data",
-        Kind.SENSOR_BATCH: "kaiser/{k}/esp/{esp}/sensor/batch",
-        Kind.SENSOR_RESPONSE: "kaiser/{k}/esp/{esp}/sensor/{gpio}/response",
-        Kind.ACTUATOR_STATUS: "kaiser/{k}/esp/{esp}/actuator/{gpio}/status",
-        Kind.ACTUATOR_RESPONSE: "kaiser/{k}/esp/{esp}/actuator/{gpio}/response",
-        Kind.ACTUATOR_ALERT: "kaiser/{k}/esp/{esp}/actuator/{gpio}/alert",
-        Kind.EMERGENCY_RESPONSE: "kaiser/{k}/esp/{esp}/actuator/emergency/response",
-        Kind.EMERGENCY_ERROR: "kaiser/{k}/esp/{esp}/actuator/emergency/error",
-        Kind.EMERGENCY_ACK: "kaiser/{k}/esp/{esp}/actuator/emergency/ack",
-        Kind.RECOVERY_CONFIRM: "kaiser/{k}/esp/{esp}/actuator/recovery_confirm",
-        Kind.HEARTBEAT: "kaiser/{k}/esp/{esp}/system/heartbeat",
-        Kind.HEARTBEAT_METRICS: "kaiser/{k}/esp/{esp}/system/heartbeat_metrics",
-        Kind.WILL: "kaiser/{k}/esp/{esp}/system/will",
-        Kind.SYSTEM_ERROR: "kaiser/{k}/esp/{esp}/system/error",
-        Kind.DIAGNOSTICS: "kaiser/{k}/esp/{esp}/system/diagnostics",
-        Kind.SYSTEM_RESPONSE: "kaiser/{k}/esp/{esp}/system/command/response",
-        Kind.SESSION: "kaiser/{k}/esp/{esp}/session/announce",
-        Kind.INTENT: "kaiser/{k}/esp/{esp}/system/intent_outcome",
-        Kind.LIFECYCLE: "kaiser/{k}/esp/{esp}/system/lifecycle",
-        Kind.SCAN: "kaiser/{k}/esp/{esp}/onewire/scan_result",
-        Kind.QUEUE_PRESSURE: "kaiser/{k}/esp/{esp}/system/queue_pressure",
-        Kind.CONFIG_RESPONSE: "kaiser/{k}/esp/{esp}/config_response",
-        Kind.ZONE_ACK: "kaiser/{k}/esp/{esp}/zone/ack",
-        Kind.SUBZONE_ACK: "kaiser/{k}/esp/{esp}/subzone/ack",
-        Kind.DISCOVERY: "kaiser/{k}/discovery/esp32_nodes",
-        Kind.ACTUATOR_COMMAND: "kaiser/{k}/esp/{esp}/actuator/{gpio}/command",
-        Kind.EMERGENCY: "kaiser/{k}/esp/{esp}/actuator/emergency",
-        Kind.BROADCAST_EMERGENCY: "kaiser/broadcast/emergency",
-        Kind.SENSOR_COMMAND: "kaiser/{k}/esp/{esp}/sensor/{gpio}/command",
-        Kind.CONFIG: "kaiser/{k}/esp/{esp}/config",
-        Kind.ZONE_ASSIGN: "kaiser/{k}/esp/{esp}/zone/assign",
-        Kind.SUBZONE_ASSIGN: "kaiser/{k}/esp/{esp}/subzone/assign",
-        Kind.SUBZONE_REMOVE: "kaiser/{k}/esp/{esp}/subzone/remove",
-        Kind.SUBZONE_SAFE: "kaiser/{k}/esp/{esp}/subzone/safe",
-        Kind.SYSTEM_COMMAND: "kaiser/{k}/esp/{esp}/system/command",
-        Kind.HEARTBEAT_ACK: "kaiser/{k}/esp/{esp}/system/heartbeat/ack",
-        Kind.PROCESSED: "kaiser/{k}/esp/{esp}/sensor/{gpio}/processed",
-        Kind.SERVER_STATUS: "kaiser/{k}/server/status",
-    }
+    {row.kind: row.topic for row in UPLINKS} | {row.kind: row.topic for row in DOWNLINKS}
 )
-LEGACY_TEMPLATES: Mapping[str, Kind] = MappingProxyType(
-    {
-        "kaiser/{k}/esp/{esp}/heartbeat": Kind.HEARTBEAT,
-        "kaiser/{k}/esp/{esp}/system/response": Kind.SYSTEM_RESPONSE,
-    }
-)
-BUS_KINDS: Mapping[Kind, Kind] = MappingProxyType(
-    {
-        Kind.EMERGENCY_ERROR: Kind.EMERGENCY_RESPONSE,
-        Kind.EMERGENCY_ACK: Kind.EMERGENCY_RESPONSE,
-        Kind.RECOVERY_CONFIRM: Kind.EMERGENCY_RESPONSE,
-        Kind.HEARTBEAT_METRICS: Kind.HEARTBEAT,
-        Kind.LIFECYCLE: Kind.INTENT,
-        Kind.SUBZONE_ACK: Kind.ZONE_ACK,
-    }
-)
+LEGACY_TEMPLATES: Mapping[str, Kind] = MappingProxyType({older: row.kind for row in UPLINKS for older in row.older})
+BUS_KINDS: Mapping[Kind, Kind] = MappingProxyType({row.kind: row.bus_kind for row in UPLINKS if row.bus_kind})
 """The kind on the bus of messages that several topics carry; all others keep theirs."""
-NOT_SUBSCRIBED = frozenset({Kind.PROCESSED, Kind.SERVER_STATUS})
+NOT_SUBSCRIBED = frozenset(row.kind for row in DOWNLINKS if not row.mocks_read)
 """Kinds that Kaiser sends and does not listen to: no mock reads them."""
 
 

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from kaiser_common import bounds
-from kaiser_common.dialect import ALSO_SAID, SAID, SENT
-from kaiser_common.topics import BUS_KINDS, LEGACY_TEMPLATES, TEMPLATES, Kind
+from kaiser_common.contract.catalogue import DOWNLINKS, UPLINKS, Kind, UplinkRow
 from pydantic import BaseModel
 
 _HEAD = """# What devices speak
 
-Written by `make device-docs` from `kaiser_common.dialect`, the topics and the models; a test holds this page and ingest
-to them. There are two firmware generations: **A** (January 2026: every publish at QoS 0, most of them retained) and
-**B** (April 2026: QoS 1, a registration gate). T is `kaiser/{kaiser_id}/esp/{esp_id}`.
+Written by `make device-docs` from the catalogue of messages (`kaiser_common.contract.catalogue`) and its models; tests
+hold this page and ingest to it. There are two firmware generations: **A** (January 2026: every publish at QoS 0, most
+of them retained) and **B** (April 2026: QoS 1, a registration gate). T is `kaiser/{kaiser_id}/esp/{esp_id}`.
 
 A message is rejected only where its identity or its meaning is lost: no JSON object, a required field missing or of
 another type, a topic that is not its own. Any other field that makes no sense is left out, and counted in
@@ -32,21 +31,21 @@ def page() -> str:
 def _said() -> list[str]:
     lines = [
         "## Device → Kaiser",
-        "QoS by generation; R: retained; –: never sent.",
+        "QoS by generation; R: retained; –: never sent. `timestamp` is read for ts everywhere.",
         "",
-        "| topic | A · B | bus kind | least payload | model | notes |",
-        "|---|---|---|---|---|---|",
+        "| topic | A · B | bus kind | consumer | least payload | model | other names | notes |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    older = {kind: template for template, kind in LEGACY_TEMPLATES.items()}
-    for kind, said in [*SAID.items(), *ALSO_SAID.items()]:
-        topic = _topic(kind) + (f" (older: {_short(older[kind])})" if kind in older else "")
-        least = f"`{json.dumps(said.required, separators=(',', ':'))}`"
+    for row in UPLINKS:
+        topic = _short(row.topic) + "".join(f" (older: {_short(each)})" for each in row.older)
+        least = f"`{json.dumps(row.required, separators=(',', ':'))}`"
+        names = ", ".join(f"{'/'.join(f'`{each}`' for each in others)}: {name}" for name, others in row.aliases.items())
         lines.append(
-            f"| {topic} | {said.a} · {said.b} | {_bus_kind(kind)} | {least}"
-            f" | {'–' if said.model is BaseModel else said.model.__name__} | {said.note} |"
+            f"| {topic} | {row.a} · {row.b} | {_bus_kind(row)} | {', '.join((row.owner, *row.also_read_by))} | {least}"
+            f" | {'–' if row.model is BaseModel else row.model.__name__} | {names} | {row.note} |"
         )
     lines += ["", "### Fields", "| model | fields |", "|---|---|"]
-    models = {said.model.__name__: said.model for said in SAID.values()}
+    models = {row.model.__name__: row.model for row in UPLINKS if row.becomes != "a count"}
     lines += [f"| {name} | {_fields(model)} |" for name, model in models.items()]
     return lines
 
@@ -57,12 +56,13 @@ def _sent() -> list[str]:
         "QoS 1, nothing retained but `server/status`. What does not fit a device's buffer is refused before it is sent"
         " (5003).",
         "",
-        "| topic | payload | A | B | notes |",
-        "|---|---|---|---|---|",
+        "| topic | sent by | payload | A | B | notes |",
+        "|---|---|---|---|---|---|",
     ]
-    for kind, sent in SENT.items():
-        payload = _fields(sent.model) if sent.model else ""
-        lines.append(f"| {_topic(kind)} | {payload} | {sent.a} | {sent.b} | {sent.note} |")
+    lines += [
+        f"| {_short(row.topic)} | {row.sender} | {_fields(row.model)} | {row.a} | {row.b} | {row.note} |"
+        for row in DOWNLINKS
+    ]
     return lines
 
 
@@ -80,14 +80,10 @@ def _fields(model: type[BaseModel]) -> str:
     return " ".join(names)
 
 
-def _bus_kind(kind: Kind) -> str:
-    if kind in ALSO_SAID:
-        return Kind.SENSOR_DATA.value if kind is Kind.SENSOR_BATCH else "–"
-    return BUS_KINDS.get(kind, kind).value
-
-
-def _topic(kind: Kind) -> str:
-    return _short(TEMPLATES[kind])
+def _bus_kind(row: UplinkRow) -> str:
+    if row.becomes == "a count":
+        return "–"
+    return (Kind.SENSOR_DATA if row.becomes == "readings" else row.bus_kind or row.kind).value
 
 
 def _short(template: str) -> str:

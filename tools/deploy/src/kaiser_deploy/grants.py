@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from kaiser_common.contract.catalogue import events_of
 from kaiser_common.subjects import (
     ACTUATOR,
     DEVICES,
@@ -172,7 +173,7 @@ def grants() -> tuple[Grants, ...]:
             FACTORY.subjects,
             TOPICS.subjects,
             REJECTED.subjects,
-            ["event.system_event.*"],
+            events_of("ingest"),
             consumes(INGEST_OUTBOX),
             consumes(INGEST_URGENT),
             consumes(INGEST_FACTORY),
@@ -192,7 +193,7 @@ def grants() -> tuple[Grants, ...]:
             consumes(SENSOR_STORE),
             consumes(SENSOR_RESPONSES),
             [f"{_API}.STREAM.INFO.{SENSORS.name}", f"{_API}.STREAM.PURGE.{SENSORS.name}"],
-            ["event.sensor_data.*", "event.system_event.*", OF_SENSORS],
+            [*events_of("sensor"), OF_SENSORS],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             mirrors(SENSOR_CONFIGS_BUCKET),
@@ -201,8 +202,7 @@ def grants() -> tuple[Grants, ...]:
         _service(
             "health",
             consumes(HEALTH),
-            ["event.esp_health.*", "event.config_response.*", "event.zone_assignment.*", "event.system_event.*"],
-            [SETUP],
+            [*events_of("health"), SETUP],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             writes(DEVICES_BUCKET),
@@ -211,7 +211,7 @@ def grants() -> tuple[Grants, ...]:
             "actuator",
             consumes(ACTUATOR),
             [STOPS, COMMANDS, URGENT, f"{_API}.STREAM.PURGE.{OUTBOX.name}"],
-            ["event.actuator_status.*", "event.actuator_response.*", "event.actuator_alert.*", "event.system_event.*"],
+            events_of("actuator"),
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
             mirrors(EMERGENCIES_BUCKET),
@@ -224,7 +224,7 @@ def grants() -> tuple[Grants, ...]:
             [f"{_API}.STREAM.INFO.{EVENTS.name}"],
             EXECUTIONS.subjects,
             consumes(LOGIC_STORE),
-            ["event.logic_execution.*", "event.system_event.*"],
+            events_of("logic"),
             REJECTED.subjects,
             mirrors(LOGIC_RULES_BUCKET),
             writes(LOGIC_RULES_BUCKET),
@@ -244,7 +244,7 @@ def grants() -> tuple[Grants, ...]:
             [f"{_API}.CONSUMER.CREATE.{TOPICS.name}.*.topic.>", f"{_API}.CONSUMER.MSG.NEXT.{TOPICS.name}.*"],
             [f"{_API}.STREAM.INFO.{TOPICS.name}"],
             [TO_FACTORY],
-            [f"event.factory_{what}.*" for what in ("module", "order", "stock", "command", "environment")],
+            events_of("factory"),
             REJECTED.subjects,
             mirrors(INGEST_BUCKET),
             keeps_key(LEASE_BUCKET, "factory"),

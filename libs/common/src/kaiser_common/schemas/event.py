@@ -10,13 +10,6 @@ from pydantic import BaseModel
 
 from kaiser_common.bounds import Instant
 from kaiser_common.schemas import FROZEN, Clock
-from kaiser_common.schemas.factory import (
-    FactoryCommandEntry,
-    FactoryEnvironment,
-    FactoryModule,
-    FactoryOrder,
-    FactoryStore,
-)
 from kaiser_common.schemas.sensor import SensorState
 
 EventType = Literal[
@@ -206,25 +199,6 @@ class SystemEvent(BaseModel):
     code: int | None = None
     details: dict[str, Any] = {}
     ts: int
-
-
-EVENT_MODELS: dict[EventType, type[BaseModel]] = {
-    "sensor_data": SensorDataEvent,
-    "actuator_status": ActuatorStatusEvent,
-    "actuator_response": ActuatorResponseEvent,
-    "actuator_alert": ActuatorAlertEvent,
-    "esp_health": EspHealthEvent,
-    "config_response": ConfigResponseEvent,
-    "zone_assignment": ZoneAssignmentEvent,
-    "logic_execution": LogicExecutionEvent,
-    "system_event": SystemEvent,
-    "factory_module": FactoryModule,
-    "factory_order": FactoryOrder,
-    "factory_stock": FactoryStore,
-    "factory_command": FactoryCommandEntry,
-    "factory_environment": FactoryEnvironment,
-}
-"""The model of each event's data, for the published JSON Schemas."""
 
 
 class RejectedMessage(BaseModel):

@@ -4,23 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from kaiser_common.contract.catalogue import bodies_of
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.schemas.device import ConfigResponse
 from kaiser_common.schemas.event import Receipt
-from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
 
 _SENT = "actuator.sent"
 _LONGEST_GPIO = 3
-MODELS: dict[str, type[BaseModel]] = {
-    Kind.ACTUATOR_STATUS.value: ActuatorStatus,
-    Kind.ACTUATOR_RESPONSE.value: ActuatorResponse,
-    Kind.ACTUATOR_ALERT.value: ActuatorAlert,
-    "actuator.emergency": EmergencyAnswer,
-    Kind.CONFIG_RESPONSE.value: ConfigResponse,
-    _SENT: Receipt,
-}
+MODELS: dict[str, type[BaseModel]] = {**bodies_of("actuator"), _SENT: Receipt}
 """What the durable consumer `actuator` takes, by kind."""
 
 Message = ActuatorStatus | ActuatorResponse | ActuatorAlert

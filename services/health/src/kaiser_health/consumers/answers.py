@@ -19,7 +19,6 @@ _SCAN_TAKES = timedelta(seconds=60)
 
 async def note_answers(connection: Connection, batch: DeviceBatch, now: datetime, changes: DeviceChanges) -> None:
     """Store what devices answered; an intent that is for no push becomes an event."""
-    changes.events += [events.intent_event(each, now) for each in batch.lifecycle]
     if not batch.answers:
         return
     esp_ids = {answer.esp_id for answer, _ in batch.answers}

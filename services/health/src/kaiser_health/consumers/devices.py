@@ -19,6 +19,7 @@ from kaiser_health.domain.decode import Clock, DeviceBatch, decode, time_of
 from kaiser_health.domain.device_codes import meaning
 from kaiser_health.domain.pending import PendingLimit
 from kaiser_health.domain.presence import Transition, new_pending
+from kaiser_health.domain.reports import report_event
 from kaiser_health.publish import DeviceChanges
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store import Connection, presence
@@ -56,6 +57,7 @@ class DeviceMessages:
                 await _note_will(connection, will, now, changes)
             for error in batch.errors:
                 await _note_error(connection, error, changes)
+            changes.events += [event for each in batch.reports if (event := report_event(each, now)) is not None]
             await note_answers(connection, batch, now, changes)
             await changes.publish(connection, self._bus, self._bucket)
         self._heartbeats.remember(reported)

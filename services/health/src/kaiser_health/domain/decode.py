@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from kaiser_common.contract.catalogue import bodies_of
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.schemas.device import (
     AliveDigest,
     ConfigResponse,
     DeviceError,
-    Diagnostics,
     Discovery,
     Heartbeat,
     Intent,
@@ -20,26 +20,12 @@ from kaiser_common.schemas.device import (
     Will,
     ZoneAck,
 )
-from kaiser_common.topics import Kind
 from pydantic import BaseModel, ValidationError
 
 from kaiser_health.domain.downlink import SCAN
 from kaiser_health.domain.pushes import DeviceAnswer, Push, State
 
-MODELS: dict[str, type[BaseModel]] = {
-    Kind.HEARTBEAT.value: Heartbeat,
-    Kind.WILL.value: Will,
-    Kind.SYSTEM_ERROR.value: DeviceError,
-    Kind.DIAGNOSTICS.value: Diagnostics,
-    Kind.SYSTEM_RESPONSE.value: SystemResponse,
-    Kind.CONFIG_RESPONSE.value: ConfigResponse,
-    Kind.ZONE_ACK.value: ZoneAck,
-    Kind.DISCOVERY.value: Discovery,
-    Kind.SESSION.value: Session,
-    Kind.INTENT.value: Intent,
-    Kind.SCAN.value: ScanResult,
-    "system.alive": AliveDigest,
-}
+MODELS: dict[str, type[BaseModel]] = {**bodies_of("health"), "system.alive": AliveDigest}
 """What the durable consumer `health` takes, by kind."""
 
 
@@ -54,8 +40,8 @@ class DeviceBatch:
     heard: dict[str, datetime] = field(default_factory=dict)
     heartbeats: list[Heartbeat] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
-    lifecycle: list[Intent] = field(default_factory=list)
-    """What devices say of their states; a state that is a failure is among the answers."""
+    reports: list[DeviceMessage] = field(default_factory=list)
+    """What changes no table: figures, and states of the life cycle but for failures, which are among the answers."""
     wills: list[Will] = field(default_factory=list)
     """Those behind which the batch has nothing of their device."""
     returned: set[str] = field(default_factory=set)
@@ -112,13 +98,13 @@ def _sort(message: BaseModel, batch: DeviceBatch) -> None:
             if (answer := of_intent(message)) is not None:
                 batch.answers.append((answer, message))
             elif message.lifecycle:
-                batch.lifecycle.append(message)
+                batch.reports.append(message)
         case DeviceError():
             batch.errors.append(message)
         case ConfigResponse() | ZoneAck() | SystemResponse() | ScanResult():
             batch.answers.append((to_answer(message), message))
         case _:
-            return
+            batch.reports.append(message)
 
 
 def of_intent(intent: Intent) -> DeviceAnswer | None:

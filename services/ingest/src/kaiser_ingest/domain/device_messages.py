@@ -1,19 +1,20 @@
-"""The parser of each kind of device message; a new kind is one line here and one function beside its like."""
+"""The parser of each kind of device message: its own, or `plain`, which reads it as its model says."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
+from kaiser_common.contract.catalogue import UPLINKS
 from kaiser_common.schemas import DeviceMessage
 from kaiser_common.topics import Kind, Topic
 
 from kaiser_ingest.domain.actuator_messages import actuator_alert, actuator_response, actuator_status, emergency_answer
 from kaiser_ingest.domain.answers import config_response, system_response, zone_ack
 from kaiser_ingest.domain.fields import Fields, Odd
+from kaiser_ingest.domain.plain import plain
 from kaiser_ingest.domain.sensor_messages import reading, sensor_response
 from kaiser_ingest.domain.system_messages import (
     device_error,
-    diagnostics,
-    discovery,
     heartbeat,
     intent,
     scan_result,
@@ -24,7 +25,7 @@ from kaiser_ingest.domain.system_messages import (
 Parser = Callable[[Topic, Fields, int, Odd], DeviceMessage]
 """From a topic, the payload's fields and the receive time in ms; what it leaves out it names in `odd`."""
 
-PARSERS: Mapping[Kind, Parser] = MappingProxyType(
+_OWN: Mapping[Kind, Parser] = MappingProxyType(
     {
         Kind.SENSOR_DATA: reading,
         Kind.SENSOR_RESPONSE: sensor_response,
@@ -43,12 +44,15 @@ PARSERS: Mapping[Kind, Parser] = MappingProxyType(
         Kind.LIFECYCLE: intent,
         Kind.SCAN: scan_result,
         Kind.SYSTEM_ERROR: device_error,
-        Kind.DIAGNOSTICS: diagnostics,
         Kind.SYSTEM_RESPONSE: system_response,
         Kind.CONFIG_RESPONSE: config_response,
         Kind.ZONE_ACK: zone_ack,
         Kind.SUBZONE_ACK: zone_ack,
-        Kind.DISCOVERY: discovery,
     }
+)
+"""Parsers of messages whose meaning is more than their fields."""
+
+PARSERS: Mapping[Kind, Parser] = MappingProxyType(
+    {row.kind: _OWN.get(row.kind) or partial(plain, row) for row in UPLINKS if row.becomes == "a message"}
 )
 """By kind; a batch is the one kind that gives several messages (`readings`), and queue pressure is only counted."""

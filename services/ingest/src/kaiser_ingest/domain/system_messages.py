@@ -137,27 +137,6 @@ def device_error(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) ->
     )
 
 
-def diagnostics(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> device.Diagnostics:
-    """system.diagnostics: every figure is optional, ts is seconds since the device's start."""
-    return device.Diagnostics(
-        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
-        heap_free=optional_integer(fields, odd, "heap_free", low=0, high=MAX_HEAP_BYTES),
-        uptime_seconds=optional_integer(fields, odd, "uptime_seconds", low=0, high=MAX_UPTIME_S),
-        wifi_rssi=_rssi(fields, odd),
-    )
-
-
-def discovery(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> device.Discovery:
-    """system.discovery (deprecated)."""
-    return device.Discovery(
-        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
-        hardware_type=optional_text(fields, "hardware_type", odd),
-        firmware_version=optional_text(fields, "firmware_version", odd),
-        mac_address=optional_text(fields, "mac_address", odd),
-        ip_address=optional_text(fields, "ip_address", odd),
-    )
-
-
 def null_text(value: str | None) -> str | None:
     """A text, where "null" stands for none: generation A writes a missing value so."""
     return "" if value == "null" else value

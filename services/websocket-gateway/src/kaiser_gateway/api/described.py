@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
-from kaiser_common.schemas.event import EVENT_MODELS
+from kaiser_common.contract.catalogue import EVENT_MODELS
 
 from kaiser_gateway.domain.asyncapi import document
 
@@ -52,7 +52,7 @@ def router() -> APIRouter:
     @routes.get("/schemas/{kind}.json", response_class=SchemaAnswer)
     async def schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> SchemaAnswer:
         """The JSON Schema of the data of one event type."""
-        model = EVENT_MODELS.get(kind)  # type: ignore[call-overload]
+        model = EVENT_MODELS.get(kind)
         if model is None:
             raise HTTPException(404, f"no event type {kind!r}")
         text = {"$schema": _DIALECT, "$id": f"/api/schemas/{kind}.json", **model.model_json_schema()}

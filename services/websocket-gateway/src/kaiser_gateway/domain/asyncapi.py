@@ -4,22 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaiser_common import __version__
-from kaiser_common.dialect import SAID
-from kaiser_common.schemas.api.logic import Execution
-from kaiser_common.schemas.device import AliveDigest, Downlink
-from kaiser_common.schemas.event import EVENT_MODELS, OutboxMessage, RejectedMessage
-from kaiser_common.schemas.factory import FactoryOutbox, FactoryReceipt
+from kaiser_common.contract.catalogue import BODIES, BUS_MESSAGES, EVENT_MODELS, Kind
 from kaiser_common.subjects import SEVERAL
-from kaiser_common.topics import BUS_KINDS, Kind
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from kaiser_gateway.domain import asyncapi_factory
 from kaiser_gateway.domain.envelope import ANSWERS
 from kaiser_gateway.domain.messages import ACTIONS
-
-DEVICE_MODELS: dict[Kind, type[BaseModel]] = {kind: said.model for kind, said in SAID.items() if kind not in BUS_KINDS}
-"""The body of each kind of device message on the bus."""
 
 _OF_A_GPIO = ("sensor.", "actuator.")
 _PARAMETERS = {
@@ -43,35 +35,13 @@ JavaScript: `message.string().split("\\n").map((line) => JSON.parse(line))`."""
 _PACKED: dict[str, str] = {
     Kind.SENSOR_DATA: f"Readings of a site that arrived together. {_LINES}",
     "sensor_data": f"The data of the frames of such readings. {_LINES}",
-}
-_SUBJECTS: dict[str, tuple[str, type[BaseModel], str]] = {
-    "alive": ("esp.system.alive.{kaiser_id}.digest", AliveDigest, "Which devices were heard, by ingest"),
-    "downlink": ("esp.downlink.{kaiser_id}.{esp_id}", Downlink, "What MQTT delivered for a mock device"),
-    "outbox": ("mqtt.out.{kaiser_id}.{esp_id}.{kind}", OutboxMessage, "A message that ingest publishes on MQTT"),
-    "command": (
-        "mqtt.out.{kaiser_id}.{esp_id}.command.{gpio}",
-        OutboxMessage,
-        "A command to an actuator, which an emergency stop takes away",
-    ),
-    "urgent": ("mqtt.urgent.{kaiser_id}.{esp_id}", OutboxMessage, "The same, ahead of the queue"),
-    "factory_outbox": (
-        "mqtt.factory.{lane}.{serial}",
-        FactoryOutbox,
-        "A message that ingest publishes to the factory",
-    ),
-    "factory_receipt": ("factory.{env}.sent.{command_id}", FactoryReceipt, "How the publication of a command ended"),
-    "rejected": (
-        "rejected.{code}.{esp_id}",
-        RejectedMessage,
-        f"Messages that were put aside, with the reason; of several devices where esp_id is {SEVERAL}. {_LINES}",
-    ),
-    "execution": ("logic.execution.{rule_id}", Execution, "What a rule did, until it is in the table"),
+    "rejected": f"Rejected messages, each with the reason; of several devices where esp_id is {SEVERAL}. {_LINES}",
 }
 
 
 def document(host: str, secure: bool) -> dict[str, Any]:
     """The document, for a gateway that is reached at `host`."""
-    models = [*EVENT_MODELS.values(), *DEVICE_MODELS.values(), *(model for _, model, _ in _SUBJECTS.values())]
+    models = [*EVENT_MODELS.values(), *BODIES.values(), *(row.model for row in BUS_MESSAGES)]
     models += [*ACTIONS.values(), *ANSWERS.values()]
     references, definitions = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
@@ -154,13 +124,13 @@ def _bus_channels(schema: Any) -> dict[str, dict[str, Any]]:
                 model,
                 _PACKED.get(kind, "Said by a device, normalised"),
             )
-            for kind, model in DEVICE_MODELS.items()
+            for kind, model in BODIES.items()
         },
         **{
             f"event_{kind}": (_event_address(kind), model, _PACKED.get(kind, "The data of a frame"))
             for kind, model in EVENT_MODELS.items()
         },
-        **_SUBJECTS,
+        **{row.name: (row.subject, row.model, _PACKED.get(row.name, row.purpose)) for row in BUS_MESSAGES},
     }
     return {
         name: {

@@ -1,0 +1,1 @@
+"""What services, devices and frontends agree on: pure, without I/O."""

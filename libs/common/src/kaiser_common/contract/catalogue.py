@@ -1,0 +1,562 @@
+"""The catalogue: every message of devices and of the bus, declared once; pure.
+
+Topics, parsers, decoders, broker and bus rights, AsyncAPI, JSON Schemas and docs/devices.md are derived from these rows
+or held to them by tests (tests/test_catalogue.py). A message more is its model, its row and its handler
+(docs/adding-a-message.md). Firmware generations: A is of January 2026 (PubSubClient: every publish at QoS 0, most of
+them retained), B of April 2026 (ESP-IDF client: QoS 1, a registration gate, correlation ids).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from kaiser_common.bounds import MAX_BATCH_ITEMS
+from kaiser_common.schemas import actuator, device, event, factory, sensor
+from kaiser_common.schemas.api.logic import Execution
+
+
+class Kind(StrEnum):
+    """What a topic carries; the kinds of device messages name the bus subjects too."""
+
+    SENSOR_DATA = "sensor.data"
+    SENSOR_BATCH = "sensor.batch"
+    SENSOR_RESPONSE = "sensor.response"
+    ACTUATOR_STATUS = "actuator.status"
+    ACTUATOR_RESPONSE = "actuator.response"
+    ACTUATOR_ALERT = "actuator.alert"
+    EMERGENCY_RESPONSE = "actuator.emergency"
+    EMERGENCY_ERROR = "actuator.emergency.error"
+    EMERGENCY_ACK = "actuator.emergency.ack"
+    RECOVERY_CONFIRM = "actuator.emergency.recovery"
+    HEARTBEAT = "system.heartbeat"
+    HEARTBEAT_METRICS = "system.heartbeat.metrics"
+    WILL = "system.will"
+    SESSION = "system.session"
+    INTENT = "system.intent"
+    LIFECYCLE = "system.intent.lifecycle"
+    SCAN = "system.scan"
+    QUEUE_PRESSURE = "system.queue_pressure"
+    SYSTEM_ERROR = "system.error"
+    DIAGNOSTICS = "system.diagnostics"
+    SYSTEM_RESPONSE = "system.response"
+    CONFIG_RESPONSE = "config.response"
+    ZONE_ACK = "zone.ack"
+    SUBZONE_ACK = "zone.ack.subzone"
+    DISCOVERY = "system.discovery"
+    ACTUATOR_COMMAND = "downlink.actuator.command"
+    EMERGENCY = "downlink.actuator.emergency"
+    BROADCAST_EMERGENCY = "downlink.broadcast.emergency"
+    SENSOR_COMMAND = "downlink.sensor.command"
+    CONFIG = "downlink.config"
+    ZONE_ASSIGN = "downlink.zone.assign"
+    SUBZONE_ASSIGN = "downlink.subzone.assign"
+    SUBZONE_REMOVE = "downlink.subzone.remove"
+    SUBZONE_SAFE = "downlink.subzone.safe"
+    SYSTEM_COMMAND = "downlink.system.command"
+    HEARTBEAT_ACK = "downlink.system.heartbeat_ack"
+    PROCESSED = "downlink.sensor.processed"
+    SERVER_STATUS = "downlink.server.status"
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkRow:
+    """A message that devices send. topic: with {k}, {esp}, {gpio}; older: topics of earlier firmware for the same.
+
+    model: the body on the bus, under `esp.<bus_kind>.…`. owner: the service that answers for it; also_read_by: others
+    with a consumer of it. a, b: QoS of each generation, R where retained, – where it never sends it. required: an
+    example of the least that is accepted.
+    aliases: other names under which a field is read. becomes: what of it is on the bus.
+    """
+
+    kind: Kind
+    topic: str
+    model: type[BaseModel]
+    owner: str
+    a: str
+    b: str
+    required: Mapping[str, Any]
+    note: str = ""
+    older: tuple[str, ...] = ()
+    bus_kind: Kind | None = None
+    also_read_by: tuple[str, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    becomes: Literal["a message", "readings", "a count"] = "a message"
+
+
+@dataclass(frozen=True, slots=True)
+class DownlinkRow:
+    """A message that Kaiser sends to devices at QoS 1, retained if it is server/status. sender: the service that makes
+    it. a, b: what the firmware of each generation does with it. mocks_read: ingest hands it to mocks."""
+
+    kind: Kind
+    topic: str
+    model: type[BaseModel]
+    sender: str
+    a: str
+    b: str
+    note: str = ""
+    mocks_read: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event for frontends and rules, `event.<name>.<esp_id>`: the body is the `data` of the WebSocket's frame."""
+
+    name: event.EventType
+    model: type[BaseModel]
+    publishers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BusMessageRow:
+    """Another message of the bus: its subject with the names of its tokens, its body, and what it is for."""
+
+    name: str
+    subject: str
+    model: type[BaseModel]
+    purpose: str
+
+
+UPLINKS: tuple[UplinkRow, ...] = (
+    UplinkRow(
+        Kind.SENSOR_DATA,
+        "kaiser/{k}/esp/{esp}/sensor/{gpio}/data",
+        sensor.Reading,
+        "sensor",
+        "0R",
+        "1",
+        {"ts": 0, "gpio": 4, "sensor_type": "ph", "raw": 1, "raw_mode": True},
+        note="`raw_value` for raw; A prints negative DS18B20 counts as uint32",
+    ),
+    UplinkRow(
+        Kind.SENSOR_BATCH,
+        "kaiser/{k}/esp/{esp}/sensor/batch",
+        sensor.Reading,
+        "sensor",
+        "–",
+        "–",
+        {"ts": 0, "esp_id": "ESP_1", "sensors": [{"gpio": 4, "sensor_type": "ph", "value": 1}]},
+        note=f"a reading of each item, at most {MAX_BATCH_ITEMS}; `raw` for value; without a value raw_mode is true",
+        becomes="readings",
+    ),
+    UplinkRow(
+        Kind.SENSOR_RESPONSE,
+        "kaiser/{k}/esp/{esp}/sensor/{gpio}/response",
+        sensor.SensorResponse,
+        "sensor",
+        "–",
+        "1",
+        {"request_id": "r", "gpio": 4, "command": "measure", "success": True},
+    ),
+    UplinkRow(
+        Kind.ACTUATOR_STATUS,
+        "kaiser/{k}/esp/{esp}/actuator/{gpio}/status",
+        actuator.ActuatorStatus,
+        "actuator",
+        "0R",
+        "1",
+        {"gpio": 4, "actuator_type": "pump", "state": True, "value": 1},
+        note="state also on/off; `pwm` 0…255 for value 0…1; on change and every 30 s",
+        aliases={"actuator_type": ("type",)},
+    ),
+    UplinkRow(
+        Kind.ACTUATOR_RESPONSE,
+        "kaiser/{k}/esp/{esp}/actuator/{gpio}/response",
+        actuator.ActuatorResponse,
+        "actuator",
+        "0R",
+        "1",
+        {"gpio": 4, "command": "ON", "success": True},
+    ),
+    UplinkRow(
+        Kind.ACTUATOR_ALERT,
+        "kaiser/{k}/esp/{esp}/actuator/{gpio}/alert",
+        actuator.ActuatorAlert,
+        "actuator",
+        "0R",
+        "1",
+        {"alert_type": "emergency_stop"},
+        note="gpio 255 is the whole device; unknown types become `other`",
+        aliases={"alert_type": ("type",)},
+    ),
+    UplinkRow(
+        Kind.EMERGENCY_RESPONSE,
+        "kaiser/{k}/esp/{esp}/actuator/emergency/response",
+        actuator.EmergencyAnswer,
+        "actuator",
+        "0R",
+        "1",
+        {"status": "emergency_cleared"},
+    ),
+    UplinkRow(
+        Kind.EMERGENCY_ERROR,
+        "kaiser/{k}/esp/{esp}/actuator/emergency/error",
+        actuator.EmergencyAnswer,
+        "actuator",
+        "0R",
+        "1",
+        {"error": "unauthorized"},
+        bus_kind=Kind.EMERGENCY_RESPONSE,
+    ),
+    UplinkRow(
+        Kind.EMERGENCY_ACK,
+        "kaiser/{k}/esp/{esp}/actuator/emergency/ack",
+        actuator.EmergencyAnswer,
+        "actuator",
+        "–",
+        "1",
+        {"outcome": "executed"},
+        bus_kind=Kind.EMERGENCY_RESPONSE,
+    ),
+    UplinkRow(
+        Kind.RECOVERY_CONFIRM,
+        "kaiser/{k}/esp/{esp}/actuator/recovery_confirm",
+        actuator.EmergencyAnswer,
+        "actuator",
+        "–",
+        "1",
+        {"state": "cleared"},
+        bus_kind=Kind.EMERGENCY_RESPONSE,
+    ),
+    UplinkRow(
+        Kind.HEARTBEAT,
+        "kaiser/{k}/esp/{esp}/system/heartbeat",
+        device.Heartbeat,
+        "health",
+        "0",
+        "0",
+        {},
+        note="every figure is optional; B adds active_handover_epoch, boot_sequence_id, counters (kept in details)",
+        older=("kaiser/{k}/esp/{esp}/heartbeat",),
+        aliases={
+            "heap_free": ("free_heap",),
+            "sensor_count": ("active_sensors",),
+            "actuator_count": ("active_actuators",),
+        },
+    ),
+    UplinkRow(
+        Kind.HEARTBEAT_METRICS,
+        "kaiser/{k}/esp/{esp}/system/heartbeat_metrics",
+        device.Heartbeat,
+        "health",
+        "–",
+        "0",
+        {},
+        bus_kind=Kind.HEARTBEAT,
+        aliases={
+            "heap_free": ("free_heap",),
+            "sensor_count": ("active_sensors",),
+            "actuator_count": ("active_actuators",),
+        },
+    ),
+    UplinkRow(
+        Kind.WILL,
+        "kaiser/{k}/esp/{esp}/system/will",
+        device.Will,
+        "health",
+        "1R",
+        "1R",
+        {"status": "offline"},
+        note="its time is that of CONNECT",
+    ),
+    UplinkRow(
+        Kind.SYSTEM_ERROR,
+        "kaiser/{k}/esp/{esp}/system/error",
+        device.DeviceError,
+        "health",
+        "–",
+        "0",
+        {"error_code": 1, "severity": "error", "message": "m"},
+        note="severity also 0…3",
+    ),
+    UplinkRow(
+        Kind.DIAGNOSTICS,
+        "kaiser/{k}/esp/{esp}/system/diagnostics",
+        device.Diagnostics,
+        "health",
+        "0",
+        "0",
+        {},
+        note="ts is seconds since the start",
+    ),
+    UplinkRow(
+        Kind.SYSTEM_RESPONSE,
+        "kaiser/{k}/esp/{esp}/system/command/response",
+        device.SystemResponse,
+        "health",
+        "0R",
+        "1",
+        {"command": "status"},
+        note="any one of command, status, error will do",
+        older=("kaiser/{k}/esp/{esp}/system/response",),
+    ),
+    UplinkRow(
+        Kind.SESSION,
+        "kaiser/{k}/esp/{esp}/session/announce",
+        device.Session,
+        "health",
+        "–",
+        "1",
+        {"handover_epoch": 1},
+        note="always under kaiser/god",
+        aliases={"ts": ("ts_ms",)},
+    ),
+    UplinkRow(
+        Kind.INTENT,
+        "kaiser/{k}/esp/{esp}/system/intent_outcome",
+        device.Intent,
+        "health",
+        "–",
+        "1",
+        {"outcome": "persisted", "correlation_id": "c"},
+        aliases={"outcome": ("state", "event")},
+    ),
+    UplinkRow(
+        Kind.LIFECYCLE,
+        "kaiser/{k}/esp/{esp}/system/lifecycle",
+        device.Intent,
+        "health",
+        "–",
+        "1",
+        {"outcome": "boot", "correlation_id": "c"},
+        bus_kind=Kind.INTENT,
+        aliases={"outcome": ("state", "event")},
+    ),
+    UplinkRow(
+        Kind.SCAN,
+        "kaiser/{k}/esp/{esp}/onewire/scan_result",
+        device.ScanResult,
+        "health",
+        "–",
+        "1",
+        {"devices": []},
+        aliases={"gpio": ("pin",)},
+    ),
+    UplinkRow(
+        Kind.QUEUE_PRESSURE,
+        "kaiser/{k}/esp/{esp}/system/queue_pressure",
+        BaseModel,
+        "ingest",
+        "–",
+        "0",
+        {},
+        note="counted, not published",
+        becomes="a count",
+    ),
+    UplinkRow(
+        Kind.CONFIG_RESPONSE,
+        "kaiser/{k}/esp/{esp}/config_response",
+        device.ConfigResponse,
+        "health",
+        "0R",
+        "1",
+        {"status": "success", "type": "sensor"},
+        note="one for each scope that was sent; B adds one of type system on failure",
+        also_read_by=("actuator",),
+    ),
+    UplinkRow(
+        Kind.ZONE_ACK,
+        "kaiser/{k}/esp/{esp}/zone/ack",
+        device.ZoneAck,
+        "health",
+        "0R",
+        "1",
+        {"status": "zone_assigned", "zone_id": "z"},
+        note="zone_id unless status is error",
+    ),
+    UplinkRow(
+        Kind.SUBZONE_ACK,
+        "kaiser/{k}/esp/{esp}/subzone/ack",
+        device.ZoneAck,
+        "health",
+        "0R",
+        "1",
+        {"status": "subzone_assigned", "subzone_id": "s"},
+        bus_kind=Kind.ZONE_ACK,
+    ),
+    UplinkRow(
+        Kind.DISCOVERY,
+        "kaiser/{k}/discovery/esp32_nodes",
+        device.Discovery,
+        "health",
+        "–",
+        "–",
+        {"esp_id": "ESP_1"},
+        note="deprecated",
+    ),
+)
+"""What devices send. Where topics overlap, the one without a gpio is meant."""
+
+DOWNLINKS: tuple[DownlinkRow, ...] = (
+    DownlinkRow(
+        Kind.ACTUATOR_COMMAND,
+        "kaiser/{k}/esp/{esp}/actuator/{gpio}/command",
+        actuator.ActuatorCommand,
+        "actuator",
+        "obeys",
+        "obeys once registered and approved",
+    ),
+    DownlinkRow(
+        Kind.EMERGENCY,
+        "kaiser/{k}/esp/{esp}/actuator/emergency",
+        actuator.Emergency,
+        "actuator",
+        "wants its auth_token (default: its esp_id)",
+        "wants a token where one is stored; production builds always",
+        note="a clear is refused within 5 s of the stop",
+    ),
+    DownlinkRow(
+        Kind.BROADCAST_EMERGENCY,
+        "kaiser/broadcast/emergency",
+        actuator.BroadcastEmergency,
+        "actuator",
+        "stops at anything here",
+        "stops; production builds want a token",
+        note="nothing but a stop is ever sent here",
+    ),
+    DownlinkRow(
+        Kind.SENSOR_COMMAND,
+        "kaiser/{k}/esp/{esp}/sensor/{gpio}/command",
+        sensor.SensorCommand,
+        "sensor",
+        "does not read it",
+        "measures",
+    ),
+    DownlinkRow(
+        Kind.CONFIG,
+        "kaiser/{k}/esp/{esp}/config",
+        device.DeviceConfig,
+        "health",
+        "at most 2,048 bytes with its topic (XIAO 1,024); an empty list is an error",
+        "at most 4,351 bytes; wants correlation_id",
+        note="defaults and empty lists are left out",
+    ),
+    DownlinkRow(
+        Kind.ZONE_ASSIGN,
+        "kaiser/{k}/esp/{esp}/zone/assign",
+        device.ZoneAssign,
+        "health",
+        "ignores an empty zone_id; its next heartbeat confirms",
+        'takes "" for none',
+    ),
+    DownlinkRow(Kind.SUBZONE_ASSIGN, "kaiser/{k}/esp/{esp}/subzone/assign", device.Subzone, "health", "obeys", "obeys"),
+    DownlinkRow(Kind.SUBZONE_REMOVE, "kaiser/{k}/esp/{esp}/subzone/remove", device.Subzone, "health", "obeys", "obeys"),
+    DownlinkRow(
+        Kind.SUBZONE_SAFE, "kaiser/{k}/esp/{esp}/subzone/safe", device.Subzone, "health", "does not read it", "obeys"
+    ),
+    DownlinkRow(
+        Kind.SYSTEM_COMMAND,
+        "kaiser/{k}/esp/{esp}/system/command",
+        device.SystemCommand,
+        "health",
+        "knows factory_reset (with confirm true)",
+        "knows status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,"
+        " onewire/scan, factory_reset (with confirm true)",
+    ),
+    DownlinkRow(
+        Kind.HEARTBEAT_ACK,
+        "kaiser/{k}/esp/{esp}/system/heartbeat/ack",
+        device.HeartbeatAck,
+        "health",
+        "ignores it",
+        "sends no reading without one, safe state after 120 s",
+    ),
+    DownlinkRow(
+        Kind.PROCESSED,
+        "kaiser/{k}/esp/{esp}/sensor/{gpio}/processed",
+        sensor.Processed,
+        "sensor",
+        "does not read it",
+        "does not read it",
+        note="for displays",
+        mocks_read=False,
+    ),
+    DownlinkRow(
+        Kind.SERVER_STATUS,
+        "kaiser/{k}/server/status",
+        device.ServerStatus,
+        "ingest",
+        "does not read it",
+        "puts every actuator to its default at `offline`",
+        note="retained; the will has a delay of 30 s",
+        mocks_read=False,
+    ),
+)
+"""What devices are sent."""
+
+EVENTS: tuple[EventRow, ...] = (
+    EventRow("sensor_data", event.SensorDataEvent, ("sensor",)),
+    EventRow("actuator_status", event.ActuatorStatusEvent, ("actuator",)),
+    EventRow("actuator_response", event.ActuatorResponseEvent, ("actuator",)),
+    EventRow("actuator_alert", event.ActuatorAlertEvent, ("actuator",)),
+    EventRow("esp_health", event.EspHealthEvent, ("health",)),
+    EventRow("config_response", event.ConfigResponseEvent, ("health",)),
+    EventRow("zone_assignment", event.ZoneAssignmentEvent, ("health",)),
+    EventRow("logic_execution", event.LogicExecutionEvent, ("logic",)),
+    EventRow("system_event", event.SystemEvent, ("ingest", "sensor", "health", "actuator", "logic")),
+    EventRow("factory_module", factory.FactoryModule, ("factory",)),
+    EventRow("factory_order", factory.FactoryOrder, ("factory",)),
+    EventRow("factory_stock", factory.FactoryStore, ("factory",)),
+    EventRow("factory_command", factory.FactoryCommandEntry, ("factory",)),
+    EventRow("factory_environment", factory.FactoryEnvironment, ("factory",)),
+)
+"""What frontends and rules see."""
+
+BUS_MESSAGES: tuple[BusMessageRow, ...] = (
+    BusMessageRow(
+        "alive", "esp.system.alive.{kaiser_id}.digest", device.AliveDigest, "Which devices were heard, by ingest"
+    ),
+    BusMessageRow(
+        "downlink", "esp.downlink.{kaiser_id}.{esp_id}", device.Downlink, "What MQTT delivered for a mock device"
+    ),
+    BusMessageRow(
+        "outbox", "mqtt.out.{kaiser_id}.{esp_id}.{kind}", event.OutboxMessage, "A message that ingest publishes on MQTT"
+    ),
+    BusMessageRow(
+        "command",
+        "mqtt.out.{kaiser_id}.{esp_id}.command.{gpio}",
+        event.OutboxMessage,
+        "A command to an actuator, which an emergency stop takes away",
+    ),
+    BusMessageRow("urgent", "mqtt.urgent.{kaiser_id}.{esp_id}", event.OutboxMessage, "The same, ahead of the queue"),
+    BusMessageRow(
+        "factory_outbox",
+        "mqtt.factory.{lane}.{serial}",
+        factory.FactoryOutbox,
+        "A message that ingest publishes to the factory",
+    ),
+    BusMessageRow(
+        "factory_receipt",
+        "factory.{env}.sent.{command_id}",
+        factory.FactoryReceipt,
+        "How the publication of a command ended",
+    ),
+    BusMessageRow(
+        "rejected", "rejected.{code}.{esp_id}", event.RejectedMessage, "A message that was put aside, with the reason"
+    ),
+    BusMessageRow("execution", "logic.execution.{rule_id}", Execution, "What a rule did, until it is in the table"),
+)
+"""What goes over the bus beside messages of devices and events. Requests and replies: `handlers.py` of each service."""
+
+UPLINK: Mapping[Kind, UplinkRow] = MappingProxyType({row.kind: row for row in UPLINKS})
+DOWNLINK: Mapping[Kind, DownlinkRow] = MappingProxyType({row.kind: row for row in DOWNLINKS})
+EVENT_MODELS: Mapping[str, type[BaseModel]] = MappingProxyType({row.name: row.model for row in EVENTS})
+BODIES: Mapping[Kind, type[BaseModel]] = MappingProxyType(
+    {row.kind: row.model for row in UPLINKS if row.becomes == "a message" and row.bus_kind is None}
+)
+"""The model of a body on the bus by its kind there."""
+
+
+def bodies_of(service: str) -> dict[str, type[BaseModel]]:
+    """The models that a service's durable consumer decodes, by the kind in the subject."""
+    rows = [UPLINK[kind] for kind in BODIES]
+    return {row.kind.value: row.model for row in rows if service in (row.owner, *row.also_read_by)}
+
+
+def events_of(publisher: str) -> list[str]:
+    """The subjects of the events that a service publishes."""
+    return [f"event.{row.name}.*" for row in EVENTS if publisher in row.publishers]

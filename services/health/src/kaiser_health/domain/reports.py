@@ -1,0 +1,18 @@
+"""What devices report that changes no table of health: each report becomes a system_event, and nothing else."""
+
+from datetime import datetime
+
+from kaiser_common.bus import Outgoing
+from kaiser_common.schemas import DeviceMessage
+from kaiser_common.schemas.device import Intent
+
+from kaiser_health.domain.events import intent_event
+
+
+def report_event(message: DeviceMessage, now: datetime) -> Outgoing | None:
+    """The event of a report, or None where the device was only heard."""
+    match message:
+        case Intent():
+            return intent_event(message, now)
+        case _:
+            return None
