@@ -18,6 +18,8 @@ from kaiser_common.schemas.api.factory import (
     QualityPage,
     QualityQuery,
     WindowQuery,
+    Workpiece,
+    WorkpieceId,
 )
 from kaiser_factory_dialect.recordings import parse_file
 
@@ -88,6 +90,11 @@ async def test_the_session_over_mqtt_gives_the_expected_end_though_all_are_kille
             ]
             first = steps[0]["started_ms"]
             assert durations == [None if step["started_ms"] is None else step["started_ms"] - first for step in steps]
+
+    [workpiece_id] = {each["workpiece_id"] for each in EXPECTED["orders"]}
+    workpiece = await plant.ask("workpiece", WorkpieceId(workpiece_id=workpiece_id), Workpiece)
+    assert [each.code for each in workpiece.stations] == [100, 300, 400, 700, 600, 200, 800]
+    assert [[each.result, each.classification] for each in workpiece.quality] == EXPECTED["quality"]
 
     coverage = await plant.ask("coverage", None, FactoryCoverage)
     assert coverage.kinds["ccu.stock"] > 0

@@ -28,6 +28,7 @@ from kaiser_factory_dialect.view import type_of
 from kaiser_factory.domain.figures import figures
 from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.domain.rows import time_of
+from kaiser_factory.domain.workpieces import checked_between, stations
 from kaiser_factory.store import reading
 
 _LONGEST_WINDOW_MS = 31 * 86_400_000
@@ -69,10 +70,17 @@ class PastApi:
         async with self._pool.connection() as connection:
             orders = await reading.of_workpiece(connection, env, request.workpiece_id, _now_ms())
             stock = await reading.stock_of_workpiece(connection, env, request.workpiece_id)
+            checks = [
+                check
+                for start, end in checked_between(orders)
+                for check in await reading.quality_between(connection, env, time_of(start), time_of(end))
+            ]
         if not orders and not stock:
             text = f"nothing is known of a workpiece {request.workpiece_id}"
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, text, "workpiece_id")
-        return Workpiece(workpiece_id=request.workpiece_id, orders=orders, stock=stock)
+        return Workpiece(
+            workpiece_id=request.workpiece_id, orders=orders, stations=stations(orders), quality=checks, stock=stock
+        )
 
     async def quality(self, query: QualityQuery, _: Caller) -> QualityPage:
         """A page of checks, newest first."""

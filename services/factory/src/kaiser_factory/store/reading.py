@@ -15,6 +15,7 @@ from kaiser_factory.domain.rows import record_from, time_of
 Connection = AsyncConnection[Any]
 
 _ORDER = "order_id, state, skew_ms, changed_at, record"
+_QUALITY = "quality_id, time, txt, num, result, classification, mime, bytes, picture IS NOT NULL"
 
 
 async def orders(
@@ -74,24 +75,34 @@ async def stock_of_workpiece(connection: Connection, env: str, workpiece_id: str
 async def quality(connection: Connection, env: str, before: int | None, limit: int) -> list[QualityItem]:
     """Checks of quality, newest first."""
     cursor = await connection.execute(
-        "SELECT quality_id, time, txt, num, result, classification, mime, bytes, picture IS NOT NULL"
-        " FROM factory.quality WHERE env = %s AND quality_id < %s ORDER BY quality_id DESC LIMIT %s",
+        f"SELECT {_QUALITY} FROM factory.quality WHERE env = %s AND quality_id < %s ORDER BY quality_id DESC LIMIT %s",
         (env, before or 2**62, limit),
     )
-    return [
-        QualityItem(
-            quality_id=quality_id,
-            at=ms(at),
-            txt=txt,
-            num=num,
-            result=result,
-            classification=classification,
-            mime=mime,
-            bytes=size,
-            has_picture=kept,
-        )
-        async for quality_id, at, txt, num, result, classification, mime, size, kept in cursor
-    ]
+    return [_quality_item(row) for row in await cursor.fetchall()]
+
+
+async def quality_between(connection: Connection, env: str, start: datetime, end: datetime) -> list[QualityItem]:
+    """Checks of quality that were reported in a span, oldest first, at most 20."""
+    cursor = await connection.execute(
+        f"SELECT {_QUALITY} FROM factory.quality WHERE env = %s AND time >= %s AND time < %s ORDER BY time LIMIT 20",
+        (env, start, end),
+    )
+    return [_quality_item(row) for row in await cursor.fetchall()]
+
+
+def _quality_item(row: Sequence[Any]) -> QualityItem:
+    quality_id, at, txt, num, result, classification, mime, size, kept = row
+    return QualityItem(
+        quality_id=quality_id,
+        at=ms(at),
+        txt=txt,
+        num=num,
+        result=result,
+        classification=classification,
+        mime=mime,
+        bytes=size,
+        has_picture=kept,
+    )
 
 
 async def picture(connection: Connection, env: str, quality_id: int) -> tuple[str, bytes] | None:

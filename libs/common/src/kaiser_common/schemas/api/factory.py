@@ -233,13 +233,30 @@ class WorkpieceId(BaseModel):
     workpiece_id: str = Field(min_length=1, max_length=64)
 
 
+class WorkpieceStation(BaseModel):
+    """A station that a workpiece has passed, in the numbers of its NFC tag: 100 delivered, 200 checked, 300 stored,
+    400 retrieved, 500 fired, 600 milled, 700 drilled, 800 shipped. result: of a check of quality, such as PASSED."""
+
+    model_config = FROZEN
+
+    code: int
+    what: str
+    at: int
+    serial: str | None = None
+    order_id: str
+    result: str | None = None
+
+
 class Workpiece(BaseModel):
-    """What is known of a workpiece: its orders with their steps, and where it was stored."""
+    """What is known of a workpiece: its orders with their steps, the stations that it passed, the checks of quality
+    that were reported while it was checked, and where it was stored."""
 
     model_config = FROZEN
 
     workpiece_id: str
     orders: list[FactoryTimeline]
+    stations: list[WorkpieceStation] = []
+    quality: list[QualityItem] = []
     stock: list[StockChange]
 
 
