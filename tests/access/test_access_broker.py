@@ -42,7 +42,7 @@ def client(broker: Secured, user: str, password: str, client_id: str = "") -> It
     connection.connect("127.0.0.1", broker.port)
     connection.loop_start()
     try:
-        code = answers.get(timeout=10)
+        code = answers.get(timeout=60)
         if code:
             raise PermissionError(code)
         yield connection, heard
@@ -64,7 +64,7 @@ def subscribe(connection: paho.Client, *topic_filters: str) -> None:
     done: queue.Queue[None] = queue.Queue()
     connection.on_subscribe = lambda *_: done.put(None)
     connection.subscribe([(each, 1) for each in topic_filters])
-    done.get(timeout=10)
+    done.get(timeout=60)
 
 
 def published(connection: paho.Client, topic: str, payload: bytes = b"{}", retain: bool = False) -> int:
@@ -72,7 +72,7 @@ def published(connection: paho.Client, topic: str, payload: bytes = b"{}", retai
     codes: queue.Queue[int] = queue.Queue()
     connection.on_publish = lambda _, __, ___, reason, ____: codes.put(reason.value)
     connection.publish(topic, payload, qos=1, retain=retain)
-    return codes.get(timeout=10)
+    return codes.get(timeout=60)
 
 
 def concrete(template: str, esp_id: str) -> str:
@@ -123,7 +123,7 @@ def test_a_device_retains_nothing_but_on_the_topics_that_it_has(broker, password
             assert published(device, topic, b"kept", retain=True) == 135, topic
         subscribe(device, "#")
         assert published(device, f"{own}/system/diagnostics", b"last") in (0, 16)
-        assert [heard.get(timeout=10).payload] == [b"last"], "nothing was retained"
+        assert [heard.get(timeout=60).payload] == [b"last"], "nothing was retained"
 
 
 def test_retained_messages_without_end_end_their_client_and_neither_the_broker_nor_another_device(
@@ -170,7 +170,7 @@ def test_what_a_device_claims_in_anothers_name_reaches_nobody(broker, passwords)
         subscribe(ingest, *filters())
         published(device, concrete(TEMPLATES["sensor.data"], OTHER), b"forged")
         published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own")
-        assert heard.get(timeout=10).payload == b"own"
+        assert heard.get(timeout=60).payload == b"own"
         assert heard.empty()
 
 
@@ -186,7 +186,7 @@ def test_a_device_hears_its_commands_and_broadcasts_and_nothing_of_others(broker
                     assert published(ingest, concrete(template, esp_id)) in (0, 16), template
         assert published(ingest, concrete(TEMPLATES["downlink.config"], ONE), b"last") in (0, 16)
         topics = []
-        while (message := heard.get(timeout=10)).payload != b"last":
+        while (message := heard.get(timeout=60)).payload != b"last":
             topics.append(message.topic)
         assert set(topics) == {concrete(each, ONE) for kind, each in TEMPLATES.items() if is_downlink(kind)}
         assert not any(OTHER in topic for topic in topics)
@@ -219,9 +219,9 @@ def test_greedy_subscriptions_hear_nothing_of_others_and_take_nothing_away(broke
             if is_downlink(kind) and "{esp}" in template:
                 assert published(ingest, concrete(template, OTHER)) in (0, 16)
         assert published(ingest, concrete(TEMPLATES["downlink.config"], ONE), b"last") in (0, 16)
-        while (message := heard.get(timeout=10)).payload != b"last":
+        while (message := heard.get(timeout=60)).payload != b"last":
             raise AssertionError(f"it hears {message.topic}")
-        assert {at_ingest.get(timeout=10).topic for _ in uplink} == {concrete(each, OTHER) for each in uplink}
+        assert {at_ingest.get(timeout=60).topic for _ in uplink} == {concrete(each, OTHER) for each in uplink}
 
 
 def test_a_will_in_anothers_name_reaches_nobody(broker, passwords):
@@ -235,14 +235,14 @@ def test_a_will_in_anothers_name_reaches_nobody(broker, passwords):
         forger.on_disconnect = lambda *_: answered.set()
         forger.connect("127.0.0.1", broker.port)
         forger.loop_start()
-        assert answered.wait(10)
+        assert answered.wait(60)
         forger.loop_stop()
         socket = forger.socket()
         if socket is not None:  # let in: its power is cut
             socket.close()
         with client(broker, ONE, passwords[ONE]) as (device, _):
             published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own")
-        assert heard.get(timeout=10).payload == b"own"
+        assert heard.get(timeout=60).payload == b"own"
         assert heard.empty()
 
 
@@ -251,7 +251,7 @@ def test_a_device_that_takes_ingests_client_id_does_not_end_its_session(broker, 
         subscribe(ingest, concrete(TEMPLATES["sensor.data"], ONE))
         with client(broker, ONE, passwords[ONE], "kaiser-ingest-god") as (device, _):
             assert published(device, concrete(TEMPLATES["sensor.data"], ONE), b"own") == 0
-            assert heard.get(timeout=10).payload == b"own"
+            assert heard.get(timeout=60).payload == b"own"
         assert ingest.is_connected()
 
 
@@ -273,7 +273,7 @@ def test_a_device_is_let_in_once_it_has_a_password_and_no_more_once_it_is_shut_o
 def test_the_health_check_reads_the_brokers_uptime_and_cannot_write(broker, passwords):
     with client(broker, "kaiser-probe", passwords["kaiser-probe"]) as (probe, heard):
         subscribe(probe, "$SYS/broker/uptime")
-        assert heard.get(timeout=15).payload.endswith(b"seconds")
+        assert heard.get(timeout=60).payload.endswith(b"seconds")
         assert published(probe, concrete(TEMPLATES["sensor.data"], ONE)) == 135
 
 

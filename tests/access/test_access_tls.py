@@ -74,7 +74,7 @@ def test_a_device_reaches_the_broker_by_tls(
         client.connect("127.0.0.1", port)
         client.loop_start()
         try:
-            assert codes.get(timeout=10) == 0
+            assert codes.get(timeout=60) == 0
         finally:
             client.disconnect()
             client.loop_stop()

@@ -84,7 +84,7 @@ def _stack(folder: Path, broker: str) -> Iterator[Stack]:
                 stack.stop()
             finally:
                 stack.process.kill()
-                stack.process.wait(10)
+                stack.process.wait(60)
 
 
 @pytest.fixture(scope="session", params=["mosquitto", "nats"])

@@ -52,7 +52,7 @@ def end(stack: Stack) -> None:
         actions.down(stack, name)
     wait_until(lambda: not stack.pids(), "every process has ended")
     stack.process.kill()
-    stack.process.wait(10)
+    stack.process.wait(60)
 
 
 async def test_what_was_acknowledged_before_a_power_cut_is_there_after_it(

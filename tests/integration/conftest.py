@@ -13,12 +13,14 @@ from kaiser_stack import mosquitto
 from playwright.sync_api import Browser
 
 _SHARED = ("stack", "console_stack")
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     if report.failed:
+        item.stash[_HAS_FAILED] = True
         for name, value in getattr(item, "funcargs", {}).items():
             if isinstance(value, Stack):
                 report.sections.append((f"logs of {name}", value.logs()))
@@ -102,7 +104,7 @@ def _end(stack: Stack) -> None:
             stack.stop()
         finally:
             stack.process.kill()
-            stack.process.wait(10)
+            stack.process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -150,10 +152,39 @@ def make_person(browser: Browser, console_stack: Stack, made_mocks: list[str]) -
     assert [trouble for person in people for trouble in person.troubles] == []
 
 
+@pytest.fixture(scope="module")
+def windows(browser: Browser) -> Iterator[list[Person]]:
+    """The administrator's window, once a test of the module has opened it."""
+    found: list[Person] = []
+    yield found
+    for person in found:
+        person.leave()
+
+
 @pytest.fixture
-def operator(make_person: Callable[..., Person]) -> Person:
-    """The administrator, signed in."""
-    return make_person().sign_in()
+def operator(
+    request: pytest.FixtureRequest,
+    browser: Browser,
+    console_stack: Stack,
+    made_mocks: list[str],
+    windows: list[Person],
+) -> Iterator[Person]:
+    """The administrator, signed in; no page may have had an error.
+
+    The tests of a module use one window, each after a reload: to open it and sign in costs a test's time. After a test
+    that failed it is a new one.
+    """
+    if windows:
+        windows[0].begin_again()
+    else:
+        windows.append(Person(browser, console_stack).sign_in())
+    person = windows[0]
+    yield person
+    troubles = person.troubles
+    if troubles or request.node.stash.get(_HAS_FAILED, False):
+        windows.remove(person)
+        person.leave()
+    assert troubles == []
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ class Stack:
             address = f"{self.addresses['http_url']}/api/v1/auth/token"
 
             def asked() -> httpx.Response | None:  # 503: the database is busy
-                answer = httpx.post(address, data=form, timeout=10, verify=False)
+                answer = httpx.post(address, data=form, timeout=60, verify=False)
                 return answer if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE else None
 
             answer = wait_until(asked, "a sign-in is answered")
@@ -250,7 +250,7 @@ class Stack:
             token = rest.headers["Authorization"].removeprefix("Bearer ")
         host = self.addresses["http_url"].removeprefix("http://")
         url = f"ws://{host}/api/v1/ws/realtime/{secrets.token_hex(4)}?rate={rate}&token={token}"
-        async with connect(url, max_queue=None, open_timeout=10) as socket:
+        async with connect(url, max_queue=None, open_timeout=60) as socket:
             filters = {"types": ["sensor_data"], "esp_ids": devices}
             await socket.send(json.dumps({"action": "subscribe", "filters": filters}))
             events = Events(socket)

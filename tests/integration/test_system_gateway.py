@@ -5,7 +5,7 @@ from harness import ROOT, Stack, wait_until
 
 
 def services_of(stack: Stack) -> dict[str, dict]:
-    status = httpx.get(f"{stack.addresses['http_url']}/api/v1/system/status", timeout=5, verify=False).json()
+    status = httpx.get(f"{stack.addresses['http_url']}/api/v1/system/status", timeout=60, verify=False).json()
     return {service["service"]: service for service in status["services"]}
 
 

@@ -9,7 +9,7 @@ from harness import wait_until
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5, verify=False).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=60, verify=False).status_code == 200
     except httpx.TransportError:
         return False
 

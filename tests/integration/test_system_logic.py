@@ -287,7 +287,7 @@ class OnTheWay:
         reader = await jetstream.subscribe("event.sensor_data.>", ordered_consumer=True)
         left = (await reader.consumer_info()).num_pending
         for _ in range(left):
-            message = await reader.next_msg(timeout=10)
+            message = await reader.next_msg(timeout=60)
             for body in map(json.loads, message.data.split(b"\n")):
                 if body["value"] == 20.0:
                     self.seen["event"][body["esp_id"]].append(message.metadata.timestamp.timestamp() * 1000)
@@ -323,7 +323,7 @@ async def _add_rule(client: nats.NATS, esp_id: str, gpio: int) -> None:
     settings = {"name": f"{esp_id} {gpio}", "conditions": [condition], "actions": [action]}
     headers = {"Kaiser-Caller": json.dumps({"user": "ada", "role": "operator"})}
     request = json.dumps({"settings": settings}).encode()
-    answer = await client.request("rpc.logic.create", request, timeout=10, headers=headers)
+    answer = await client.request("rpc.logic.create", request, timeout=60, headers=headers)
     assert "Kaiser-Problem" not in (answer.headers or {}), answer.data
 
 

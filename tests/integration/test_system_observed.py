@@ -44,7 +44,7 @@ class Observed:
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """The series of an instant query."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=10, verify=False)
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expr}, timeout=60, verify=False)
         assert answer.status_code == 200, answer.text
         return list(answer.json()["data"]["result"])
 
@@ -57,7 +57,7 @@ class Observed:
         """The name of every series that any service declares."""
         found: set[str] = set()
         for port in self.stack.addresses["metrics_ports"].values():
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, verify=False).text
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60, verify=False).text
             for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
                 suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
                 found |= {f"{name}{suffix}" for suffix in suffixes}
@@ -204,7 +204,7 @@ def act(stack: Stack, esp_id: str) -> None:
 def reachable(stack: Stack) -> bool:
     port = stack.addresses["metrics_ports"]["ingest"]
     return (
-        "\nkaiser_ingest_connected 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5, verify=False).text
+        "\nkaiser_ingest_connected 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60, verify=False).text
     )
 
 
@@ -212,7 +212,7 @@ def watching(stack: Stack, rest: httpx.Client) -> Any:
     """A WebSocket client; a second one with the same id takes its place."""
     token = rest.headers["Authorization"].removeprefix("Bearer ")
     host = stack.addresses["http_url"].removeprefix("http://")
-    return connect(f"ws://{host}/api/v1/ws/realtime/observer?token={token}", open_timeout=10)
+    return connect(f"ws://{host}/api/v1/ws/realtime/observer?token={token}", open_timeout=60)
 
 
 def rules() -> list[dict[str, Any]]:
@@ -305,7 +305,7 @@ def test_no_alert_fires_on_a_healthy_stack(observed: Observed) -> None:
 
 
 def test_a_standing_rule_group_has_no_errors(observed: Observed) -> None:
-    groups = httpx.get(f"{observed.url}/api/v1/rules", timeout=10, verify=False).json()["data"]["groups"]
+    groups = httpx.get(f"{observed.url}/api/v1/rules", timeout=60, verify=False).json()["data"]["groups"]
     states = wait_until(
         lambda: {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}, "rules are listed"
     )

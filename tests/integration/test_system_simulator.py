@@ -79,7 +79,7 @@ def test_after_the_whole_stack_was_killed_every_mock_goes_on(
     mocks.ask("POST", ok_id, "/stop")
     assert stack.process is not None
     os.kill(stack.process.pid, signal.SIGKILL)
-    stack.process.wait(10)
+    stack.process.wait(60)
     stack.start()
     ready_at = time.time()
     mocks = Mocks(stack)

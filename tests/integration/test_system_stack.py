@@ -91,7 +91,7 @@ def test_a_killed_stack_leaves_no_process(make_stack: MakeStack):
     stack = make_stack("servers", plain=True).start()
     assert stack.process
     stack.process.kill()
-    stack.process.wait(10)
+    stack.process.wait(60)
     wait_until(lambda: not processes_of(stack), "every process has ended")
     make_stack("servers", state_dir=stack.state_dir).start()
 
@@ -104,7 +104,7 @@ def test_a_start_ends_what_a_killed_stack_has_left(make_stack: MakeStack):
         (stack.state_dir / "run" / "sensor.pid").write_text(f"{left_over.pid}\n{start}\n15\n")
         (stack.state_dir / "run" / "health.pid").write_text(f"{os.getpid()}\n1\n15\n")
         stack.start()
-        assert left_over.wait(5) == -signal.SIGTERM
+        assert left_over.wait(60) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres", "mosquitto", "sensor"])

@@ -51,7 +51,7 @@ async def until(condition, timeout_s: float = 60.0) -> None:
 
 
 async def stored(bus: Bus, stream: str = "TEST") -> int:
-    reply = await bus.client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=2)
+    reply = await bus.client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=30)
     return json.loads(reply.data)["state"]["messages"]
 
 
@@ -190,7 +190,7 @@ async def test_what_is_held_longer_than_the_ack_wait_is_not_delivered_again(bus)
             assert batch[0].deliveries == 1
             await consumer.ack(batch)
             break
-        info = await bus.client.request("$JS.API.CONSUMER.INFO.TEST.reader", b"", timeout=2)
+        info = await bus.client.request("$JS.API.CONSUMER.INFO.TEST.reader", b"", timeout=30)
     assert json.loads(info.data)["num_redelivered"] == 0
 
 
@@ -208,7 +208,7 @@ async def test_stop_ends_the_iteration_and_gives_back_what_was_not_handed_out(bu
         await bus.publish_batch(numbered(bus, 3))
         await asyncio.sleep(0.3)
         consumer.stop()
-        assert await asyncio.wait_for(reading, 3) == 3
+        assert await asyncio.wait_for(reading, 60) == 3
 
 
 async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
@@ -395,7 +395,7 @@ async def test_a_process_tells_its_status_with_what_it_misses_and_its_last_error
     service.check("nats", bus.round_trip)
     service.check("database", hangs)
     async with tell_status(bus, service):
-        reply = await bus.client.request(STATUS_SUBJECT, timeout=1.5)
+        reply = await bus.client.request(STATUS_SUBJECT, timeout=30)
     status = ReplicaStatus.model_validate_json(reply.data)
     assert (status.service, status.version, status.ready) == ("trial", "0.1.0", False)
     assert status.checks == {"nats": "ok", "database": "no answer within 0.8 s"}

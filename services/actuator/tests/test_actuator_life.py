@@ -317,7 +317,7 @@ async def test_a_receipt_that_is_faster_than_the_command_s_own_commit_is_not_los
 
     monkeypatch.setattr(Bus, "publish_batch", slow)
     sending = asyncio.create_task(life.send("ON", duration_s=60))
-    await asyncio.wait_for(published.wait(), 10)
+    await asyncio.wait_for(published.wait(), 60)
     monkeypatch.setattr(Bus, "publish_batch", publish_batch)
     [(subject, _)] = await life.published("OUTBOX")
     receipt = (await life.bus.jetstream.get_last_msg("OUTBOX", subject)).data
@@ -327,7 +327,7 @@ async def test_a_receipt_that_is_faster_than_the_command_s_own_commit_is_not_los
     saying = asyncio.create_task(life.say(told))
     assert (await asyncio.wait([saying], timeout=0.3))[1], "it waits for the commit"
     may_commit.set()
-    await asyncio.wait_for(saying, 10)
+    await asyncio.wait_for(saying, 60)
     assert (await life.how(await sending)).state == "sent"
 
 
@@ -716,7 +716,7 @@ async def test_a_command_that_was_being_admitted_when_the_stop_came_is_followed_
 
     async def after_the_stop(messages, **options):
         if messages and messages[0].subject.startswith("mqtt.out.god.ESP_A.command.5"):
-            await asyncio.wait_for(stopped.wait(), 5)
+            await asyncio.wait_for(stopped.wait(), 60)
         await publish(messages, **options)
 
     monkeypatch.setattr(life.bus, "publish_batch", after_the_stop)
@@ -1105,7 +1105,7 @@ async def test_a_stop_is_answered_while_the_database_hangs(life, monkeypatch):
         return 0
 
     monkeypatch.setattr(life.ledger, "record", hang)
-    answer = await asyncio.wait_for(life.emergency.stop(EmergencyStop(esp_id="ESP_A"), ADA), 10)
+    answer = await asyncio.wait_for(life.emergency.stop(EmergencyStop(esp_id="ESP_A"), ADA), 60)
     assert [each.esp_id for each in answer.items] == ["ESP_A"]
     hanging.set()
 

@@ -51,7 +51,7 @@ class Process:
         """SIGKILL."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(15.0)
+            self._process.wait(60)
             self._process = None
 
     def log(self) -> str:

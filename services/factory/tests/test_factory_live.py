@@ -112,7 +112,7 @@ async def test_what_was_sent_is_on_factory_or_rejected_or_ignored(plant: Any, un
         found: Counter[str] = Counter()
         subscription = await plant.bus.jetstream.subscribe("topic.>", stream="TOPICS", ordered_consumer=True)
         while True:
-            message = await subscription.next_msg(timeout=10.0)
+            message = await subscription.next_msg(timeout=60.0)
             found[message.headers["Kaiser-Verdict"]] += 1
             if message.metadata.num_pending == 0:
                 await subscription.unsubscribe()

@@ -45,7 +45,7 @@ def start(bus_settings, database, free_port):
     yield start
     for process in running:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(12) in (0, -signal.SIGKILL)
+        assert process.wait(60) in (0, -signal.SIGKILL)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ class Ingest:
         assert self._process is not None
         self._process.send_signal(number)
         try:
-            return self._process.wait(15.0)
+            return self._process.wait(60)
         finally:
             self._process.kill()
             self._process = None
@@ -159,7 +159,7 @@ class Device:
         flags = 0x02 if self._clean else 0
         body = b"\x00\x04MQTT\x04" + bytes([flags]) + b"\x00\x3c" + struct.pack(">H", len(name)) + name
         self._writer.write(b"\x10" + _length(len(body)) + body)
-        answer = await asyncio.wait_for(self._reader.readexactly(4), 5.0)
+        answer = await asyncio.wait_for(self._reader.readexactly(4), 60.0)
         assert answer[3] == 0, answer
         self._tasks = [asyncio.create_task(self._read())]
         return self
@@ -182,7 +182,7 @@ class Device:
         name = topic_filter.encode()
         body = b"\x00\x01" + struct.pack(">H", len(name)) + name + b"\x01"
         self._writer.write(b"\x82" + _length(len(body)) + body)
-        await asyncio.wait_for(self._subscribed.wait(), 5.0)
+        await asyncio.wait_for(self._subscribed.wait(), 60.0)
 
     async def all_acknowledged(self, within_s: float = WITHIN_S) -> None:
         await self.all_acknowledged_or_closed(within_s)
@@ -380,7 +380,7 @@ class World:
             )
             found = []
             while True:
-                message = await subscription.next_msg(timeout=5.0)
+                message = await subscription.next_msg(timeout=60.0)
                 found += [(message.subject, json.loads(line)) for line in message.data.split(b"\n")]
                 if message.metadata.num_pending == 0:
                     return found

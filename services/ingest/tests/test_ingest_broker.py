@@ -188,7 +188,7 @@ async def test_a_session_ends_when_cancelled_whatever_it_waits_for(bus_here: Any
             running = asyncio.create_task(session.run())
             await asyncio.sleep(delay_ms / 2000)
             running.cancel()
-            done, _ = await asyncio.wait([running], timeout=5.0)
+            done, _ = await asyncio.wait([running], timeout=60.0)
             assert done
 
 

@@ -39,7 +39,7 @@ async def read(world: Any, stream: str, subject: str) -> list[Any]:
         )
         found = []
         while True:
-            found.append(await subscription.next_msg(timeout=10.0))
+            found.append(await subscription.next_msg(timeout=60.0))
             if found[-1].metadata.num_pending == 0:
                 return found
 

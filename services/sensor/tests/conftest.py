@@ -169,11 +169,11 @@ def _ended(process: subprocess.Popen) -> Iterator[None]:
         yield
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def _once_up(url: str) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             _execute(url, sql.SQL("SELECT 1"))

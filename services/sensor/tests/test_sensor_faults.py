@@ -70,7 +70,7 @@ def replica(nats_url: str, database: str, port: int) -> Iterator[subprocess.Pope
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def stored(database: str) -> int:
@@ -186,9 +186,9 @@ async def test_two_replicas_share_the_work_and_one_killed_costs_nothing(bus_sett
 
 async def stored_by(port: int) -> float:
     """What a replica says that it stored."""
-    reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 5)
+    reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 60)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    text = (await asyncio.wait_for(reader.read(), 5)).decode()
+    text = (await asyncio.wait_for(reader.read(), 60)).decode()
     writer.close()
     return sum(
         float(line.split()[-1]) for line in text.splitlines() if line.startswith("kaiser_sensor_stored_readings_total ")

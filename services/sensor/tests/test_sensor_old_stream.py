@@ -48,9 +48,9 @@ async def leave_behind(url: str) -> None:
         if "Nats-Batch-Id" in headers and "Nats-Batch-Commit" not in headers:
             await client.publish(message["subject"], body, headers=headers)
         else:
-            await client.request(message["subject"], body, headers=headers, timeout=10.0)
+            await client.request(message["subject"], body, headers=headers, timeout=60.0)
     subscription = await jetstream.pull_subscribe_bind("sensor-store", "SENSORS")
-    for message in await subscription.fetch(STORED_BEFORE, timeout=10.0):
+    for message in await subscription.fetch(STORED_BEFORE, timeout=60.0):
         await message.ack_sync()
     await client.close()
 

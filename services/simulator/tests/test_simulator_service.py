@@ -158,7 +158,7 @@ async def test_a_command_is_in_the_table_before_it_is_answered_and_auto_off_surv
             row = connection.execute("SELECT life -> 'actuators' -> '25' ->> 'state' FROM simulator.mocks").fetchone()
         assert row == ("true",)
         process.send_signal(signal.SIGKILL)
-        process.wait(5)
+        process.wait(60)
         start()
 
         async def is_off() -> bool:
@@ -177,7 +177,7 @@ async def test_a_command_that_comes_again_after_a_kill_is_answered_again_and_car
         await command(bus, "c1", command="TOGGLE")
         await until(lambda: said(bus, "/response"), "the mock answered")
         process.send_signal(signal.SIGKILL)
-        process.wait(5)
+        process.wait(60)
         start()
         await command(bus, "c1", command="TOGGLE")
 
@@ -249,7 +249,7 @@ async def test_a_mock_whose_pattern_is_not_installed_any_more_leaves_the_others_
         await ask("create_many", made, MocksCreated)
         await operational()
         process.send_signal(signal.SIGKILL)
-        process.wait(5)
+        process.wait(60)
         with psycopg.connect(database) as connection:
             gone = """jsonb_set(setup, '{sensors,0,variation_pattern}', '"GONE"')"""
             connection.execute(f"UPDATE simulator.mocks SET setup = {gone} WHERE esp_id = 'MOCK_B'")
@@ -357,7 +357,7 @@ async def test_mocks_go_on_after_nats_was_away(nats_factory, start, until, make_
 async def readiness(process) -> int | None:
     """The status with which a living simulator answers /readyz, None while it does not answer."""
     assert process.poll() is None
-    async with httpx.AsyncClient(timeout=10) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         try:
             return (await http.get(f"http://127.0.0.1:{process.metrics_port}/readyz")).status_code
         except httpx.TransportError:

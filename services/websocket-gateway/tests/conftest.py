@@ -58,11 +58,11 @@ class Gateway:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(12)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(12)
+        self.process.wait(60)
 
     def token(self, role: str = "admin", lifetime_s: float = 600, user: str = "ada", generation: int = 0) -> str:
         """A token as the gateway makes them; ada and bea are users of generation 0 (see `known_users`)."""

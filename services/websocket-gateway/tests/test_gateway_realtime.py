@@ -121,7 +121,7 @@ async def test_over_the_rate_the_newest_comes_and_the_conflation_is_told(gateway
         for number in range(50):
             await events.publish(value=float(number))
         values, told = [], 0
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not (49.0 in values and told + len(values) == 50):
                 frame = json.loads(await websocket.recv())
                 if frame["type"] == "sensor_data":

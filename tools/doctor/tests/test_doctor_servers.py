@@ -39,14 +39,14 @@ async def test_a_bus_as_declared_has_nothing_red(settings):
 
 async def altered(settings: DoctorSettings, method: str, request: dict) -> None:
     client = await nats.connect(settings.nats_address)
-    reply = json.loads((await client.request(f"$JS.API.{method}", json.dumps(request).encode(), timeout=3)).data)
+    reply = json.loads((await client.request(f"$JS.API.{method}", json.dumps(request).encode(), timeout=30)).data)
     assert "error" not in reply, reply
     await client.close()
 
 
 async def test_a_stream_that_differs_is_red(settings):
     client = await nats.connect(settings.nats_address)
-    config = json.loads((await client.request("$JS.API.STREAM.INFO.REJECTED", b"", timeout=3)).data)["config"]
+    config = json.loads((await client.request("$JS.API.STREAM.INFO.REJECTED", b"", timeout=30)).data)["config"]
     await client.close()
     await altered(settings, "STREAM.UPDATE.REJECTED", {**config, "max_bytes": 1024**2})
     assert reds(await bus.look(settings)) == {"stream REJECTED": "max_bytes is 1048576, declared 1073741824"}

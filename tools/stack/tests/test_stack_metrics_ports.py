@@ -22,7 +22,7 @@ def _settings(folder: Path):
 
 
 def _lives(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=60)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200

@@ -66,7 +66,7 @@ class Process:
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         self._process.send_signal(number)
-        return self._process.wait(20)
+        return self._process.wait(60)
 
 
 class World:
