@@ -192,4 +192,13 @@ def test_a_thousand_pumps_agree_with_what_is_in_force(stack: Stack, full: bool, 
             assert owed <= covered(stops, esp_ids), f"a stop that was answered is not in force; {told}"
             agree(rest, crowd, told)
             assert not crowd.running() & crowd.stopped()
+            presses = [each for each in one.done if each.what == "stop"]
+            answered = sum(each.status == 200 for each in presses)
+            began = time.monotonic()
             free(rest, crowd)
+            print(
+                f"\nround {number}: {len(presses)} stops ({answered} answered 200),"
+                f" {len(one.done) - len(presses)} clears,"
+                f" {len(owed)} devices owed a stop, {len(stops)} in force; free after {time.monotonic() - began:.0f} s",
+                end="",
+            )
