@@ -56,10 +56,15 @@ class Unit:
         return self.esp_id, self.gpio
 
     @property
+    def was_switched_on(self) -> bool:
+        """Whether it reports on, or an open command may have switched it on since its last report."""
+        return self.state is True or any(each.switches_on for each in self.open)
+
+    @property
     def may_be_on(self) -> bool:
         """Whether it is on, not known to be off, or an open command may switch it on."""
         unknown = self.state is None and self.reported_at is not None
-        return self.state is True or unknown or any(each.switches_on for each in self.open)
+        return unknown or self.was_switched_on
 
 
 def admitted(unit: Unit, command: CommandRecord) -> Unit:

@@ -49,7 +49,7 @@ class EmergencyLedger:
                 step.units[key] = on_stop(unit, f"emergency stop: {stop.reason}", now)
             cancelled = sum(len(unit.ended) for unit in step.units.values())
             if stop.gpio is None:  # one actuator has had its OFF
-                on = [key for key, unit in step.before.items() if unit.state is True]
+                on = [key for key, unit in step.before.items() if unit.was_switched_on]
                 await self._stops.switch_off(stop, on, "on")
             if new:
                 step.events.append(_raised_event(stop))
