@@ -183,6 +183,9 @@ class Life:
             await asyncio.sleep(0.01)
         await self.clears.once()
 
+    async def is_clearing(self) -> bool:
+        return any(stop.clearing for stop in self.stops.values())
+
     async def emergencies(self, esp_id: str = "ESP_A") -> list[str]:
         """The commands on a device's emergency topic and on the broadcast, urgent lane."""
         topics = (f"urgent kaiser/god/esp/{esp_id}/actuator/emergency", "urgent kaiser/broadcast/emergency")
@@ -807,6 +810,35 @@ async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_buck
     await life.ledger.align()
     await life.mirrored()
     assert list(life.stops) == []
+    life.wait(5)
+    await life.look()
+    assert await life.emergencies() == ["emergency_stop", "clear_emergency"], "it may have had the stop again"
+
+
+async def test_a_clear_that_a_device_confirms_just_as_it_is_given_up_leaves_the_device_free(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    life.wait(5)
+    asked = asyncio.create_task(life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA))
+    await eventually(life.is_clearing, "the clear is asked")
+    await asyncio.wait([asked])
+    await life.look()
+    apply, confirmed_at = life.stops.apply, life.now_ms()
+
+    async def overtaken(change):
+        life.stops.apply = apply
+        life.wait(15)
+        await life.look()  # gives the clear up and sends the stop again
+        return await apply(change)
+
+    life.stops.apply = overtaken
+    await life.say(life.answer("response", status="emergency_cleared", received_at=confirmed_at))
+    assert (await life.emergencies())[-1] == "emergency_stop"
+    await life.ledger.align()
+    assert list(life.stops) == []
+    life.wait(5)
+    await life.look()
+    assert (await life.emergencies())[-1] == "clear_emergency"
 
 
 async def test_a_batch_that_failed_at_its_commit_tells_each_once_when_it_comes_again(life, monkeypatch):

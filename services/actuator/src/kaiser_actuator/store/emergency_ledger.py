@@ -12,7 +12,7 @@ from kaiser_common.topics import WHOLE_DEVICE_GPIO
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.decode import time_of
 from kaiser_actuator.domain.emergencies import key_of
-from kaiser_actuator.domain.emergency_core import Delete, Put
+from kaiser_actuator.domain.emergency_core import Delete, Held, Put
 from kaiser_actuator.domain.outgoing import to_ms
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
@@ -108,13 +108,20 @@ class EmergencyLedger:
             }
         for key, (is_known, is_cleared) in known.items():
             if is_cleared:
-                await self._stops.apply(Delete(key, board[key].revision))
+                await self._end(board[key], key)
             elif not is_known:
                 await self.record(board[key].stop)
         for key, stop in in_table.items():
             if key not in board:
                 log.warning("emergency_restored", key=key, raised_by=stop.raised_by)
                 await self._stops.apply(Put(key, stop.model_copy(update={"number": None}), 0))
+
+    async def _end(self, held: Held, key: str) -> None:
+        """End a stop that is cleared in the table. Its device may have been sent it again meanwhile, as where it
+        confirmed its clear just after the 15 s: it gets a clear once more."""
+        ended = await self._stops.apply(Delete(key, held.revision))
+        if ended is not None and held.stop.esp_id is not None and held.stop.gpio is None:
+            self._stops.free(held.stop)
 
 
 def _raised_event(stop: Emergency) -> Outgoing:
