@@ -6,8 +6,10 @@ one, and the naive way and a bare receiver between the runs of this one.
 
 import json
 import os
+import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ _DEVICES = 1000
 _RUNS = 3
 _OLDER_WITHIN_S = 300.0
 _BACKLOG_WITHIN_S = 120.0
+_BAD_PER_S = 10_000
 _OLDER = f"""
 import json, sys
 from bench.bed import bed
@@ -47,6 +50,7 @@ BARS: tuple[Bar, ...] = (
     ("cores_at_500", "<", 0.7),
     ("lone_frame_p50_ms", "<", 6),
     ("frame_p99_of_100_clients_to_one", "≤", 1.5),
+    ("good_frame_p50_beside_flood_to_without", "≤", 1.3),
     ("nats_mb_after_a_million", "≤", 350),
     ("backlog_to_saturation", "≥", 0.8),
 )
@@ -61,6 +65,7 @@ def measure(older: Path | None, *, quick: bool) -> dict[str, Any]:
         test_bed.warm_up()
         found |= _saturation(test_bed, count, quick=quick)
         found |= _latency(test_bed, 5.0 if quick else 15.0)
+        found |= _flood(test_bed, 5.0 if quick else 10.0)
         found |= _backlog(test_bed, 100_000 if quick else 1_000_000)
     if older:
         found["older_runs"] += _older(older, count)
@@ -74,17 +79,21 @@ def measure(older: Path | None, *, quick: bool) -> dict[str, Any]:
 def _older(folder: Path, count: int) -> list[dict[str, Any]]:
     """Two saturation runs by the other commit's own bench, services and versions."""
     paths = os.pathsep.join([str(folder), str(folder / "tests" / "integration")])
-    done = subprocess.run(
+    with subprocess.Popen(
         [folder / ".venv" / "bin" / "python", "-c", _OLDER, str(count)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=_OLDER_WITHIN_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    runs: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=_OLDER_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # so that it takes its stack down
+            process.wait(_OLDER_WITHIN_S)
+            raise
+    assert process.returncode == 0, f"the bench in {folder} ended with {process.returncode}"
+    runs: list[dict[str, Any]] = json.loads(said.splitlines()[-1])
     return runs
 
 
@@ -107,6 +116,26 @@ def _latency(test_bed: Bed, seconds: float) -> dict[str, Any]:
         for clients, runs in by_clients.items():
             runs.append(at_rate(test_bed, 500.0, seconds, clients=clients))
     return {"lone_ms": lone, "at_500_ms_by_clients": by_clients}
+
+
+def _flood(test_bed: Bed, seconds: float) -> dict[str, Any]:
+    """500 good readings a second beside 10,000 bad messages a second of all devices; all of these are rejected."""
+    bad = replace(test_bed.job(int(_BAD_PER_S * seconds), devices=_DEVICES, rate=_BAD_PER_S), bad=True)
+    with sender.start(bad) as flooding:
+        before = _rejected(test_bed)
+        flooding.go()
+        beside = at_rate(test_bed, 500.0, seconds)
+        flooding.result()
+    wait_until(lambda: _rejected(test_bed) - before >= bad.count, "every bad message is rejected", _BACKLOG_WITHIN_S)
+    return {"bad_messages": bad.count, "bad_per_s": _BAD_PER_S, "at_500_ms_beside_bad": beside}
+
+
+def _rejected(test_bed: Bed) -> int:
+    """Messages that ingest has rejected and stored so far, by its own count."""
+    port = test_bed.stack.addresses["metrics_ports"]["ingest"]
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    lines = [line.split() for line in text.splitlines() if line.startswith("kaiser_ingest_rejected_total{")]
+    return int(sum(float(value) for _, value in lines))
 
 
 def _backlog(test_bed: Bed, count: int) -> dict[str, Any]:
@@ -163,7 +192,10 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
         "cores_at_500": middle([run["cores_used"] for run in one]),
         "lone_frame_p50_ms": found["lone_ms"]["frame"]["p50"],
         "frame_p99_of_100_clients_to_one": round(p99[100] / p99[1], 2),
-        "nats_mb_after_a_million": found["saturation_runs"][-1]["rss_mb"]["nats"],
+        "good_frame_p50_beside_flood_to_without": round(
+            found["at_500_ms_beside_bad"]["frame"]["p50"] / middle([run["frame"]["p50"] for run in one]), 2
+        ),
+        "nats_mb_after_a_million": found["rss_mb_after_the_backlog"]["nats"],
         "backlog_to_saturation": round(found["backlog_per_s"] / per_s, 2),
     }
     if found["older_runs"]:

@@ -39,6 +39,8 @@ class Job:
     count: int
     rate: float = 0.0
     prefix: str = ""
+    bad: bool = False
+    """Of a type that ingest rejects (5206)."""
 
 
 def payload(esp_id: str, ts_ms: int, number: int) -> bytes:
@@ -60,7 +62,10 @@ def packets(job: Job, place: int) -> list[bytes]:
         esp_id = job.devices[device]
         topic = f"{job.prefix}/{esp_id}" if job.prefix else f"kaiser/god/esp/{esp_id}/sensor/{GPIO}/data"
         packet_id = len(encoded) % mqtt_packets.MAX_PACKET_ID + 1
-        encoded.append(mqtt_packets.publish(topic, payload(esp_id, job.base_ms + number, number), packet_id))
+        body = payload(esp_id, job.base_ms + number, number)
+        if job.bad:
+            body = body.replace(b'"raw_mode":false', b'"raw_mode":"no"')
+        encoded.append(mqtt_packets.publish(topic, body, packet_id))
     return encoded
 
 
