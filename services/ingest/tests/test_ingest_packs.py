@@ -35,8 +35,8 @@ def test_what_arrived_together_is_one_pack_a_site_in_order():
         line("esp.sensor.data.god.0", b"4", "trace4"),
     ]
     assert to_packs(readings, new_ids()) == [
-        Outgoing("esp.sensor.data.god.0", b"1\n3\n4", "id1", "trace3"),
-        Outgoing("esp.sensor.data.other.0", b"2", "id2", "trace2"),
+        Outgoing("esp.sensor.data.god.0", b"1\n3\n4", "id1", "trace3", (("Kaiser-Count", "3"),)),
+        Outgoing("esp.sensor.data.other.0", b"2", "id2", "trace2", (("Kaiser-Count", "1"),)),
     ]
 
 
@@ -48,6 +48,7 @@ def test_a_pack_has_at_most_a_thousand_lines_and_half_a_mebibyte(size, lines, pa
     assert len(made) == packs
     assert all(len(pack.body) <= 512 * 1024 for pack in made)
     assert sum(pack.body.count(b"\n") + 1 for pack in made) == lines
+    assert sum(int(dict(pack.headers)["Kaiser-Count"]) for pack in made) == lines
 
 
 def test_each_device_has_a_shard_of_its_site():

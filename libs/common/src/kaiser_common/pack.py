@@ -14,9 +14,6 @@ MOST_READ_BYTES = 1024 * 1024
 """Bytes of a pack that is read, at most: an event is longer than its reading, and one pack makes one pack."""
 LINE_NUMBERS = 4096
 """Lines that a pack can have, because `seq` numbers them within its stream sequence."""
-COUNT_HEADER = "Kaiser-Count"
-"""Header with the number of lines, for readers that need no more."""
-
 _MOST_SHARDS = 256
 
 
@@ -27,6 +24,11 @@ class NotAPack(ValueError):
 def encode(lines: Sequence[bytes]) -> bytes:
     """The body of a pack. Each line is one JSON object without a newline in it, as every JSON encoder writes it."""
     return b"\n".join(lines)
+
+
+def count_header(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
+    """The header of a pack with the number of its lines, for subscribers that need no more."""
+    return (("Kaiser-Count", str(len(lines))),)
 
 
 def split(body: bytes) -> list[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from kaiser_common.bus import Outgoing
-from kaiser_common.pack import bounded, encode, shard_of
+from kaiser_common.pack import bounded, count_header, encode, shard_of
 from kaiser_common.schemas.event import RejectedMessage, SystemEvent
 from kaiser_common.schemas.sensor import Reading
 from kaiser_common.subjects import (
@@ -80,7 +80,7 @@ def to_packs(readings: Iterable[Outgoing], new_id: Callable[[], str]) -> list[Ou
     for subject, together in by_subject.items():
         trace = next((reading.traceparent for reading in together if reading.traceparent), "")
         for lines in bounded(reading.body for reading in together):
-            packs.append(Outgoing(subject, encode(lines), new_id(), trace))
+            packs.append(Outgoing(subject, encode(lines), new_id(), trace, count_header(lines)))
     return packs
 
 
@@ -102,7 +102,7 @@ def to_rejected_packs(rejections: Sequence[Outgoing], new_id: Callable[[], str])
         few = []
         packed += of_several.items()
     packs = [
-        Outgoing(subject, encode(lines), new_id())
+        Outgoing(subject, encode(lines), new_id(), headers=count_header(lines))
         for subject, together in packed
         for lines in bounded((each.body for each in together), most_bytes=MOST_REJECTED_BYTES)
     ]

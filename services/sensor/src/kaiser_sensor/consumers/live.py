@@ -7,7 +7,7 @@ from kaiser_common.bus import Bus, Outgoing
 from kaiser_common.consumer import Consumer
 from kaiser_common.metrics import STAGE_SECONDS
 from kaiser_common.outside import DeadLetters, Unreadable, take
-from kaiser_common.pack import MOST_READ_BYTES, bounded, encode
+from kaiser_common.pack import MOST_READ_BYTES, bounded, count_header, encode
 from kaiser_common.pull import Delivery
 from kaiser_common.schemas.event import OutboxMessage
 from kaiser_common.schemas.sensor import Processed as ProcessedPayload
@@ -81,7 +81,8 @@ class Live:
                 yield Outgoing(of_device, line, f"live-{delivery.origin}.{number}", traceparent)
             return
         for number, part in enumerate(bounded(lines, len(lines), MOST_READ_BYTES)):
-            yield Outgoing(subject, encode(part), f"live-{delivery.origin}" + f".{number}" * bool(number), traceparent)
+            name = f"live-{delivery.origin}" + f".{number}" * bool(number)
+            yield Outgoing(subject, encode(part), name, traceparent, count_header(part))
 
 
 def to_device(processed: Processed, pack: Pack, index: int) -> Outgoing:
