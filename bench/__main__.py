@@ -33,10 +33,13 @@ def main() -> None:
     results |= {"quick": arguments.quick, "note": arguments.note, "machine": processes.machine()}
     commit = _commit()
     if arguments.bars:
-        found = bars.measure(arguments.older, quick=arguments.quick)
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        said = {"at": at, "commit": commit, "older_commit": _commit(arguments.older), "quick": arguments.quick}
-        _write(results | {"bars": said | {"machine": processes.machine()} | found}, arguments.results)
+        said = {"commit": commit, "older_commit": _commit(arguments.older), "quick": arguments.quick}
+
+        def keep(found: dict[str, Any]) -> None:
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            _write(results | {"bars": {"at": at, **said, **found}}, arguments.results)
+
+        found = bars.measure(arguments.older, keep, quick=arguments.quick)
         print(report.bars(found))
         return
     with bed(arguments.broker) as test_bed:

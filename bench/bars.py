@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,11 @@ BARS: tuple[Bar, ...] = (
 )
 
 
-def measure(older: Path | None, *, quick: bool) -> dict[str, Any]:
-    """Everything in one run of about ten minutes; `older`: a folder with another commit and its .venv."""
+def measure(older: Path | None, keep: Callable[[dict[str, Any]], None], *, quick: bool) -> dict[str, Any]:
+    """Everything in one run of about ten minutes; `older`: a folder with another commit and its .venv.
+
+    `keep` is called with what is measured so far, once the bars can be judged and at the end.
+    """
     count = 60_000 if quick else 300_000
     found: dict[str, Any] = {"older_runs": _older(older, count) if older else []}
     with bed("mosquitto") as test_bed:
@@ -67,13 +71,21 @@ def measure(older: Path | None, *, quick: bool) -> dict[str, Any]:
         found |= _latency(test_bed, 5.0 if quick else 15.0)
         found |= _flood(test_bed, 5.0 if quick else 10.0)
         found |= _backlog(test_bed, 100_000 if quick else 1_000_000)
+    _judge(found)
+    keep(found)
     if older:
         found["older_runs"] += _older(older, count)
+        _judge(found)
+        keep(found)
     with bed("nats") as test_bed:
         found["nats_as_broker"] = _as_broker(test_bed, quick=quick)
+    keep(found)
+    return found
+
+
+def _judge(found: dict[str, Any]) -> None:
     found["ratios"] = ratios(found)
     found["bars"] = [judged(found["ratios"], bar) for bar in BARS]
-    return found
 
 
 def _older(folder: Path, count: int) -> list[dict[str, Any]]:
