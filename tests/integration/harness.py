@@ -190,9 +190,14 @@ class Stack:
 
     # What goes in and comes out
 
-    def publish(self, messages: Iterable[Message]) -> None:
-        """Send messages at QoS 1, as devices would; returns once the broker has acknowledged every one."""
+    def publish(self, messages: Iterable[Message], *, as_ingest: bool = False) -> None:
+        """Send messages at QoS 1, as devices would; returns once the broker has acknowledged every one.
+
+        as_ingest: by the user of ingest, the only one who may send to devices.
+        """
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        if as_ingest:
+            client.username_pw_set("kaiser-ingest", (self.state_dir / "mqtt-ingest-password").read_text().strip())
         client.max_inflight_messages_set(200)
         client.connect(self.addresses["mqtt_host"], self.addresses["mqtt_port"], keepalive=30)
         client.loop_start()

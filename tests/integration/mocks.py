@@ -78,7 +78,8 @@ class Mocks:
         """Send an actuator command over MQTT, as Kaiser does; its correlation id."""
         correlation_id = secrets.token_hex(4)
         body = {"command": command, "timestamp": int(time.time()), "correlation_id": correlation_id, **fields}
-        self.stack.publish([Message(f"kaiser/god/esp/{esp_id}/actuator/{gpio}/command", json.dumps(body).encode())])
+        topic = f"kaiser/god/esp/{esp_id}/actuator/{gpio}/command"
+        self.stack.publish([Message(topic, json.dumps(body).encode())], as_ingest=True)
         return correlation_id
 
     def rows(self, ids: list[str], gpio: int) -> list[tuple[str, int, float]]:

@@ -285,7 +285,7 @@ def test_a_broadcast_stops_every_mock(mocks: Mocks):
     ids = mocks.make_many(3, actuators=[PUMP])
     wait_until(lambda: all(mocks.read(esp_id).get("connected") for esp_id in ids), "all are connected")
     body = json.dumps({"command": "emergency_stop", "reason": "fire", "issued_by": "ada"}).encode()
-    mocks.stack.publish([Message("kaiser/broadcast/emergency", body)])
+    mocks.stack.publish([Message("kaiser/broadcast/emergency", body)], as_ingest=True)
     wait_until(lambda: all(mocks.actuator(esp_id)["emergency"] == "active" for esp_id in ids), "all have stopped")
     wait_until(lambda: set(ids) <= emergencies(mocks), "their alerts are emergencies in Kaiser")
     for esp_id in ids:
