@@ -285,3 +285,18 @@ async def test_a_command_goes_out_of_a_replay_only_while_it_is_armed(
         assert await outcome_of("later", await ask("replay")) == "refused"
     await until(lambda: [payload for _, payload in module.heard] == [b"armed"])
     await module.close()
+
+
+async def test_the_sandbox_takes_the_filters_of_both_dialects(
+    world: Any, sandbox: Sandbox, until: Callable[..., Any]
+) -> None:
+    """NATS refuses filters once the sum of what they may have unacknowledged is over 65,535."""
+    ingest = world.ingest(
+        KAISER_MQTT_DIALECTS='["esp", "factory"]',
+        KAISER_MQTT_PROFILE="mock",
+        KAISER_SANDBOX_HOST="127.0.0.1",
+        KAISER_SANDBOX_PORT=str(sandbox.port),
+        KAISER_SANDBOX_PASSWORD_FILE=str(sandbox.login.file),
+    )
+    await until(ingest.ready)
+    assert "refused filters" not in ingest.log()
