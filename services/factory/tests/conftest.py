@@ -150,8 +150,8 @@ def process(bus_settings: CommonSettings, database: str, tmp_path: Path) -> Iter
     }
     started: list[Process] = []
 
-    def start(module: str) -> Process:
-        started.append(Process(module, environment, tmp_path / f"{module}.log"))
+    def start(command: str) -> Process:
+        started.append(Process(command, environment, tmp_path / f"{command}.log"))
         started[-1].start()
         return started[-1]
 

@@ -14,8 +14,8 @@ CLIMATE = {"ts": "2026-02-02T04:00:00.000Z", "t": 23.4, "h": 41.5, "p": 1001.2, 
 async def test_a_txt_becomes_a_device_with_readings_and_a_rejected_one_stays_rejected(
     plant: Any, process: Callable[[str], Any], until: Callable[..., Any]
 ) -> None:
-    process("kaiser_health.app")
-    process("kaiser_sensor.app")
+    process("kaiser-health")
+    process("kaiser-sensor")
 
     async def values() -> dict[str, float | None]:
         plant.publish("/j1/txt/1/i/bme680", CLIMATE)

@@ -69,7 +69,7 @@ class _Socket:
 def test_pictures_in_flight_are_bounded_by_their_bytes() -> None:
     """86 pictures of 768 KiB are far below the window of 2,000 messages, and above 64 MiB."""
     holding, socket = _Holding(), _Socket()
-    session = Session(IngestSettings(), lambda _: holding, None, None)  # type: ignore[arg-type, return-value]
+    session = Session(IngestSettings(), holding, None, None)  # type: ignore[arg-type]
     session._current = socket  # type: ignore[assignment]
     picture = bytes(768 * 1024)
     taken = 0
