@@ -15,7 +15,7 @@ from kaiser_common.pull import ask
 from kaiser_common.settings import CommonSettings
 from kaiser_common.subjects import EVENTS, SENSORS, STREAMS
 from kaiser_deploy import certificates
-from kaiser_stack.nats import _binary
+from kaiser_stack.nats import binary
 from kaiser_stack.process import Child, Program
 
 CONF = Path(__file__).parents[1] / "deploy/kubernetes/base/nats/nats.conf"
@@ -54,7 +54,7 @@ def cluster(tmp_path: Path, certified: Path, free_port: Callable[[], int]) -> It
         text = text.replace('"/data"', f'"{tmp_path}/{number}"').replace('"/etc/cluster-tls', f'"{certified}')
         config, log = tmp_path / f"nats-{number}.conf", tmp_path / f"nats-{number}.log"
         config.write_text(text)
-        child = Child(Program(f"nats-{number}", (_binary(), "-c", str(config))), log)
+        child = Child(Program(f"nats-{number}", (binary(), "-c", str(config))), log)
         url, watched = f"nats://127.0.0.1:{clients[number]}", f"http://127.0.0.1:{monitor}"
         servers.append(Server(url, watched, peers[number], child, log))
     yield servers
@@ -87,7 +87,7 @@ def test_a_server_without_a_certificate_of_the_cluster_does_not_join(
         f'  routes: ["nats://127.0.0.1:{cluster[0].peers_port}"] }}\n'
     )
     refused = re.compile("TLS route handshake error|TLS handshake error")
-    stranger = Child(Program("stranger", (_binary(), "-c", str(config))), log)
+    stranger = Child(Program("stranger", (binary(), "-c", str(config))), log)
     try:
         wait_until(lambda: refused.search(cluster[0].log.read_text()), "the cluster refuses the stranger", 60)
         assert routes(cluster[0]) == {"nats-1", "nats-2"}
