@@ -62,7 +62,7 @@ class Line:
         self._send()
 
     async def run(self) -> None:
-        """Keep the connection, for ever."""
+        """Keep the connection, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             try:

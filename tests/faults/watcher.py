@@ -37,7 +37,7 @@ class Watcher:
         self.following = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow, for ever."""
+        """Follow, until cancelled."""
         while True:
             try:
                 async with connect(self._url, max_queue=None, open_timeout=_OPEN_WITHIN_S, ping_interval=5) as socket:

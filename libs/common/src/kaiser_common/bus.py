@@ -53,7 +53,7 @@ def end_if_cancelled() -> None:
     """Raise CancelledError if the running task was cancelled: for the top of a loop that asks NATS.
 
     `asyncio.wait_for` of Python 3.11 returns the answer where the cancellation meets it in the same turn of the loop
-    (mended in 3.12); nats-py and this module wait so, and without this such a loop would go on for ever.
+    (mended in 3.12); nats-py and this module wait so, and without this such a loop would never end.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -81,7 +81,7 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
         await asyncio.wait_for(self._loaded.wait(), timeout_s)
 
     async def keep(self) -> None:
-        """Read the bucket and follow its changes for ever."""
+        """Read the bucket and follow its changes until cancelled."""
         reader = OrderedReader(self._bus, self._stream, [f"{self._prefix}>"], last_per_subject=True)
         restarts, loading = -1, True
         fresh: dict[str, ValueT] = {}

@@ -218,7 +218,7 @@ async def _run(
 
 
 async def _crash_on_bugs() -> None:
-    """Raise what a callback of the loop raised: it would only be logged, and what it served would hang for ever."""
+    """Raise what a callback of the loop raised: it would only be logged, and what it served would hang."""
     found: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

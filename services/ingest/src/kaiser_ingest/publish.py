@@ -53,7 +53,7 @@ class SystemEvents:
             metrics.EVENTS_DROPPED.inc()
 
     async def run(self) -> None:
-        """Publish what was told, for ever. An event that NATS does not take within 10 s is dropped, counted."""
+        """Publish what was told, until cancelled. An event that NATS does not take within 10 s is dropped, counted."""
         while True:
             end_if_cancelled()
             told = await self._waiting.get()

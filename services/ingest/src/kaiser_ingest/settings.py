@@ -75,9 +75,7 @@ class IngestSettings(CommonSettings):
     )
     ingest_qos0_limit: int = Field(default=2000, ge=1, description="Most QoS 0 messages waiting; others are dropped.")
     ingest_batch: int = Field(default=1000, ge=1, le=10_000, description="Most MQTT messages published at once.")
-    shards: int = Field(
-        default=1, ge=1, le=256, description="Packs of a site are told apart by this many shares of its devices."
-    )
+    shards: int = Field(default=1, ge=1, le=256, description="Shares of the devices of a site; a pack is of one share.")
     ingest_ack_age_alarm_s: float = Field(
         default=30.0, gt=0, description="Age of the oldest unacknowledged message that raises the alarm."
     )

@@ -58,7 +58,7 @@ class Sender:
             raise BusUnavailable(f"OUTBOX took nothing within {timeout_s:g} s") from error
 
     async def run(self) -> None:
-        """Publish for ever."""
+        """Publish until cancelled."""
         while True:
             end_if_cancelled()
             if not self._waiting:

@@ -79,7 +79,7 @@ class DueSweep:
             self._wake.set()
 
     async def run(self, every_s: float) -> None:
-        """Look for ever. Database or NATS away: everything waits for the next look."""
+        """Look until cancelled. Database or NATS away: everything waits for the next look."""
         while True:
             end_if_cancelled()
             self._wake.clear()  # before the look: who comes online during it is looked at in the next

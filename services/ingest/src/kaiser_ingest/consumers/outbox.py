@@ -396,7 +396,7 @@ def is_expired(message: OutboxMessage, now_ms: int) -> bool:
 
 
 def expiry_of(message: OutboxMessage, now_ms: int) -> int | None:
-    """Whole seconds that a broker may keep the message, at least one (MQTT 5 counts in seconds); None for ever."""
+    """Whole seconds that a broker may keep the message, at least one (MQTT 5 counts in seconds); None for no limit."""
     return None if message.expires_at is None else max(1, (message.expires_at - now_ms) // 1000)
 
 

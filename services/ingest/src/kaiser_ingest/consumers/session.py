@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import Literal
 
@@ -107,7 +108,7 @@ class Session:
         return self.profiles[self.active].client_id or f"kaiser-ingest-{self._settings.site}"
 
     async def run(self) -> None:
-        """Connect, and connect again, for ever."""
+        """Connect, and connect again, until cancelled."""
         remembered = await self._memory.profile()
         if remembered is not None and remembered in self.profiles:
             self.active = remembered
@@ -246,16 +247,16 @@ class Session:
         )
         self._current = connection
         known_filters = await self._memory.filters(name)
-        try:
-            session_present = await connection.connect()
-            await self._subscribe(connection, name, known_filters)
-            await self._probe(connection)
-        except BaseException as error:
-            connection.abort()
-            self._pipeline.forget(connection.generation)
-            if isinstance(error, ConnectionLost):
+        with ExitStack() as undo:
+            undo.callback(self._pipeline.forget, connection.generation)
+            undo.callback(connection.abort)
+            try:
+                session_present = await connection.connect()
+                await self._subscribe(connection, name, known_filters)
+                await self._probe(connection)
+            except ConnectionLost as error:
                 raise ConnectFailed(f"the connection was lost at once: {error}") from error
-            raise
+            undo.pop_all()
         end_if_cancelled()
         if name != self.active:
             await connection.disconnect()

@@ -9,7 +9,7 @@ BREAKER_FAILURES = 10
 
 
 def breaker_is_open(failures: int) -> bool:
-    """True once connecting has failed ten times in a row: then there is one try a minute, for ever."""
+    """True once connecting has failed ten times in a row: from then on there is one try a minute."""
     return failures >= BREAKER_FAILURES
 
 

@@ -29,7 +29,7 @@ class Heard:
         self._devices.update(devices)
 
     async def run(self) -> None:
-        """Publish a digest in every period in which a device was heard, for ever."""
+        """Publish a digest in every period in which a device was heard, until cancelled."""
         while True:
             end_if_cancelled()
             await asyncio.sleep(self._every_s)

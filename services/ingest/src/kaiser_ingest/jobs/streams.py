@@ -15,7 +15,7 @@ _EVERY_S = 10.0
 
 
 async def watch_streams(bus: Bus) -> None:
-    """Set the gauges of every stream, every ten seconds, for ever. NATS away, or no right to ask: the gauges stay."""
+    """Set the gauges of every stream every ten seconds. NATS away, or no right to ask: the gauges stay."""
     refused: set[str] = set()
     while True:
         for stream in STREAMS:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import aiomqtt
@@ -72,18 +73,16 @@ class MqttConnection:
         except OSError as error:
             raise ConnectFailed(f"a file of the profile cannot be used: {error}") from error
         self._client = client
-        try:
-            await client.__aenter__()
-        except MqttConnectError as error:
-            code = _number(error.rc)
-            client.abort()
-            raise ConnectFailed(reason_codes.connack_text(code), code) from error
-        except aiomqtt.MqttError as error:
-            client.abort()
-            raise ConnectFailed(str(error)) from error
-        except BaseException:
-            client.abort()
-            raise
+        with ExitStack() as undo:
+            undo.callback(client.abort)
+            try:
+                await client.__aenter__()
+            except MqttConnectError as error:
+                code = _number(error.rc)
+                raise ConnectFailed(reason_codes.connack_text(code), code) from error
+            except aiomqtt.MqttError as error:
+                raise ConnectFailed(str(error)) from error
+            undo.pop_all()
         return client.session_present
 
     async def subscribe(self, filters: Sequence[str]) -> None:

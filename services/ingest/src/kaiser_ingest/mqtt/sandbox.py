@@ -4,6 +4,7 @@ Killed in the middle: the next process finds that this epoch was not begun with 
 """
 
 import asyncio
+from contextlib import ExitStack
 
 import structlog
 
@@ -56,7 +57,8 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
         on_messages=on_messages,
         clean=True,
     )
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.abort)
         await connection.connect()
         if not await connection.subscribe_if_allowed("#"):
             raise ConnectFailed("the sandbox does not let itself be emptied: # is refused")
@@ -69,9 +71,7 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
         if any(code >= reason_codes.FAILURE_FROM for code in codes):
             raise ConnectFailed("the sandbox does not let retained messages be taken away")
         await connection.disconnect()
-    except BaseException:
-        connection.abort()
-        raise
+        undo.pop_all()
     log.info("sandbox_emptied", retained=len(topics))
     return len(topics)
 

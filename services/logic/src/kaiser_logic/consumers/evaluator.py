@@ -146,7 +146,7 @@ class Evaluator:
         tasks.create_task(self._follow(saving), name="follow")
 
     async def _read(self, reader: OrderedReader, saving: Saving) -> None:
-        """Hand each event to the engine, in order, for ever."""
+        """Hand each event to the engine, in order, until cancelled."""
         restarts, left = 0, -1
         async for batch in reader:
             if reader.restarts != restarts:

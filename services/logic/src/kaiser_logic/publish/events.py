@@ -45,7 +45,7 @@ class Telling:
             metrics.UNTOLD.inc()
 
     async def run(self) -> None:
-        """Publish what is told, for ever."""
+        """Publish what is told, until cancelled."""
         while True:
             end_if_cancelled()
             batch = [await self._waiting.get()]

@@ -76,7 +76,7 @@ class Saving:
             log.warning("rule_state_not_deleted", rule_id=rule_id, error=str(error) or type(error).__name__)
 
     async def run(self) -> None:
-        """Write what changed, then how far that goes, for ever."""
+        """Write what changed, then how far that goes, until cancelled."""
         loop = asyncio.get_running_loop()
         told, told_at = self.seen_seq, loop.time()
         while True:

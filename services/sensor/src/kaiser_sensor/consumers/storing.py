@@ -87,7 +87,7 @@ class Storing:
             await consumer.nak(self._stored, delay_s=_RETRY_S)
 
     async def _keep_latest(self, consumer: Consumer) -> None:
-        """Write `latest` where no batch comes to do it, for ever. Database away: the next look does it."""
+        """Write `latest` where no batch comes to do it, until cancelled. Database away: the next look does it."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             end_if_cancelled()

@@ -54,7 +54,7 @@ class Configs:
         self._mirror.on_change(self._changed)
 
     async def keep(self) -> None:
-        """Follow the bucket, for ever."""
+        """Follow the bucket, until cancelled."""
         await self._mirror.keep()
 
     async def ready(self, timeout_s: float) -> None:

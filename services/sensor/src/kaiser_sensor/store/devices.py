@@ -17,7 +17,7 @@ class Devices:
         self._sources: dict[str, DataSource] = {}
 
     async def keep(self) -> None:
-        """Follow the bucket, for ever."""
+        """Follow the bucket, until cancelled."""
         await self._mirror.keep()
 
     async def ready(self, timeout_s: float) -> None:

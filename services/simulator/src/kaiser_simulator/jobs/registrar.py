@@ -38,7 +38,7 @@ class Registrar:
         self._told = ""
 
     async def run(self) -> None:
-        """Register and remove what is left to do, for ever."""
+        """Register and remove what is left to do, until cancelled."""
         while True:
             end_if_cancelled()
             try:

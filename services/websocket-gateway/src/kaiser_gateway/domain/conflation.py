@@ -90,7 +90,7 @@ class Outlet:
         key = event.key() or event.seq
         older = self._waiting.get(key)
         if older is not None:
-            # The newest keeps the place of the oldest, so that a busy sensor does not push itself back for ever.
+            # The newest keeps the place of the oldest, so that a busy sensor does not push itself back without end.
             self._bytes -= _cost(older)
             self._conflated += 1
         self._waiting[key] = event

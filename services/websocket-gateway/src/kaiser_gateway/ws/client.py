@@ -120,7 +120,7 @@ class Client:
             self._sending_since = None
 
     async def send_events(self) -> None:
-        """Send what may go, for ever."""
+        """Send what may go, until cancelled."""
         while True:
             now = time.monotonic()
             if self._notices:
