@@ -27,6 +27,7 @@ async def simulated(plant: Any, until: Callable[..., Any]) -> SimulatedFactory:
     factory = SimulatedFactory(plant)
 
     async def known() -> bool:
+        factory.stand()  # what is said before ingest has subscribed is heard by nobody
         found = await plant.answers("modules", None, FactoryModules)
         states = {} if found is None else {each.serial: each.availability for each in found.items}
         return {MODULE, STORE, AGV} <= {serial for serial, state in states.items() if state == "READY"}

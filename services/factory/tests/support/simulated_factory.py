@@ -32,10 +32,13 @@ class SimulatedFactory:
             "/j1/txt/+/o/ptu",
             "/j1/txt/+/c/+",
         )
+
+    def stand(self) -> None:
+        """Every machine says that it is there and does nothing, as machines do again and again."""
         for serial in (MODULE, STORE):
             self.connection(serial, "ONLINE")
             self.state(serial, None)
-        plant.publish(f"fts/v1/ff/{AGV}/connection", {"serialNumber": AGV, **ONLINE}, retain=True)
+        self.plant.publish(f"fts/v1/ff/{AGV}/connection", {"serialNumber": AGV, **ONLINE}, retain=True)
         self.agv(node="SVR4H73275")
 
     def connection(self, serial: str, word: str) -> None:
