@@ -259,14 +259,22 @@ class Case:
         return self._stack.rows([esp_id])
 
     def _rejected(self, esp_id: str) -> list[int]:
-        answer = self._rest.get("/api/v1/rejected", params={"esp_id": esp_id, "limit": 200})
-        items = answer.json()["items"] if answer.is_success else []
+        """The codes of a device's rejections, by number. A page may be short and have a cursor."""
+        items: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"esp_id": esp_id, "limit": 200}
+        while True:
+            answer = self._rest.get("/api/v1/rejected", params=query)
+            page = answer.json() if answer.is_success else {"items": [], "next_cursor": None}
+            items += page["items"]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
         return [item["code"] for item in sorted(items, key=lambda item: item["seq"])]
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "count": lambda seen, wanted: seen == wanted,
-    "codes": lambda seen, wanted: seen == wanted,
+    "codes": lambda seen, wanted: sorted(seen) == sorted(wanted),  # those of one batch are kept by device and code
     "is": lambda seen, wanted: seen == wanted,
     "at_least": lambda seen, wanted: seen >= wanted,
     "length_at_least": lambda seen, wanted: isinstance(seen, list) and len(seen) >= wanted,
