@@ -143,9 +143,32 @@ def test_an_alert_that_cannot_be_read_becomes_a_critical_event() -> None:
 
 def test_alerts_of_unknown_devices_become_one_event_an_hour_each_and_thirty_a_minute() -> None:
     alerts = UnknownAlerts()
-    assert [alerts.is_told("ESP_1", NOW + at) for at in (0, 1, 3_599_999)] == [True, False, False]
-    assert sum(alerts.is_told(f"ESP_X{number}", NOW + 3_599_999) for number in range(2_000)) == 30
-    assert alerts.is_told("ESP_1", NOW + 3_700_000)
+
+    def published(esp_id: str, at: int) -> bool:
+        if not alerts.allows(esp_id, at, ()):
+            return False
+        alerts.published({esp_id: at})
+        return True
+
+    assert [published("ESP_1", NOW + at) for at in (0, 1, 3_599_999)] == [True, False, False]
+    assert sum(published(f"ESP_X{number}", NOW + 3_599_999) for number in range(2_000)) == 30
+    assert published("ESP_1", NOW + 3_700_000)
+
+
+def test_an_alert_of_an_unknown_device_whose_event_was_not_stored_becomes_one_when_it_comes_again() -> None:
+    alerts = UnknownAlerts()
+    assert [alerts.allows("ESP_1", NOW, ()), alerts.allows("ESP_1", NOW + 1, ())] == [True, True]
+    assert [alerts.allows("ESP_1", NOW, {"ESP_1"}), alerts.allows("ESP_2", NOW, {"ESP_1"})] == [False, True]
+    on_their_way = {f"ESP_X{number}" for number in range(30)}
+    assert not alerts.allows("ESP_1", NOW, on_their_way)
+
+
+def test_a_clock_that_is_set_back_holds_no_alert_of_an_unknown_device_back() -> None:
+    alerts = UnknownAlerts()
+    alerts.published({f"ESP_X{number}": NOW for number in range(30)})
+    assert not alerts.allows("ESP_1", NOW, ())
+    assert alerts.allows("ESP_1", NOW - 7_200_000, ())
+    assert alerts.allows("ESP_X1", NOW - 7_200_000, ())
 
 
 def test_of_a_large_payload_sixteen_kilobytes_are_kept() -> None:

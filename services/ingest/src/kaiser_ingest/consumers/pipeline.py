@@ -80,6 +80,8 @@ class _Batch:
     topics: dict[str, Outgoing] = field(default_factory=dict)
     rejected: dict[str, Outgoing] = field(default_factory=dict)
     events: dict[str, Outgoing] = field(default_factory=dict)
+    unknown_alerts: dict[str, int] = field(default_factory=dict)
+    """Devices that are not let in whose alerts become events, each with the receive time (ms)."""
     results: list[Result] = field(default_factory=list)
     codes: list[Code] = field(default_factory=list)
     odd: list[tuple[str, str]] = field(default_factory=list)
@@ -343,9 +345,11 @@ class Pipeline:
         batch.codes.append(rejection.code)
         if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id is not None and is_esp_id(rejection.esp_id):
             known, received_at = rejection.esp_id in self._registered, message.received_at_ms
-            if known or self._unknown_alerts.is_told(rejection.esp_id, received_at):
-                told = unreadable_alert if known else unknown_alert
-                event = told(rejection, topic, received_at, identity)
+            if known or self._unknown_alerts.allows(rejection.esp_id, received_at, batch.unknown_alerts):
+                if not known:
+                    batch.unknown_alerts[rejection.esp_id] = received_at
+                event_of = unreadable_alert if known else unknown_alert
+                event = event_of(rejection, topic, received_at, identity)
                 batch.events[event.msg_id] = event
         self._log.add(rejection, topic, time.monotonic())
 
@@ -416,6 +420,7 @@ class Pipeline:
         self._stored_ids.add(batch.devices)
         self._stored_ids.add(batch.topics)
         self._rejected_ids.add(batch.rejected)
+        self._unknown_alerts.published(batch.unknown_alerts)
         self.in_flight_bytes -= sum(len(message.payload) for message in done)
         now_ms = time.time_ns() // 1_000_000
         self._qos0 -= sum(message.qos == 0 for message in done)
