@@ -21,7 +21,7 @@ from kaiser_ingest.jobs.alive import digests
 from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.mqtt.profiles import Profile, password_of
 from kaiser_ingest.settings import IngestSettings
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
 NOW = 1_767_225_700_000
@@ -271,6 +271,23 @@ def test_profiles_come_from_one_setting_beside_the_live_one(monkeypatch: pytest.
     monkeypatch.setenv("KAISER_MQTT_PROFILES", '{"mock": {"host": "other", "client_id": "x"}}')
     profiles = IngestSettings().profiles()
     assert (profiles["live"].address, profiles["mock"].address) == ("mqtt://127.0.0.1:1999", "mqtt://other:1883")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "fits"), [("sandbox", 1883, True), ("127.0.0.1", 1884, True), ("localhost", 1883, False)]
+)
+def test_the_broker_of_machines_is_never_emptied_as_a_sandbox(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: int, fits: bool
+) -> None:
+    monkeypatch.setenv("KAISER_MQTT_HOST", "127.0.0.1")
+    monkeypatch.setenv("KAISER_MQTT_DIALECTS", '["factory"]')
+    monkeypatch.setenv("KAISER_SANDBOX_HOST", host)
+    monkeypatch.setenv("KAISER_SANDBOX_PORT", str(port))
+    if fits:
+        assert IngestSettings().profiles()["replay"].sandbox
+        return
+    with pytest.raises(ValidationError, match="is a sandbox, which is emptied"):
+        IngestSettings()
 
 
 def test_every_setting_of_ingest_is_documented() -> None:

@@ -94,6 +94,16 @@ class IngestSettings(CommonSettings):
                 raise ValueError(f"KAISER_OBSERVE: {each!r}: {wrong}")
         return self
 
+    @model_validator(mode="after")
+    def _check_sandboxes(self) -> Self:
+        """A sandbox is emptied of every retained message: it must not be the broker of another profile by mistake."""
+        profiles = self.profiles()
+        emptied = {each.place: name for name, each in profiles.items() if each.sandbox}
+        for name, each in profiles.items():
+            if not each.sandbox and (sandbox := emptied.get(each.place)) is not None:
+                raise ValueError(f"profile {sandbox} is a sandbox, which is emptied, and has the broker of {name}")
+        return self
+
     @property
     def has_devices(self) -> bool:
         """Whether ESP32 devices speak at this broker."""

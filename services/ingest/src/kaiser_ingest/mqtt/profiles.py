@@ -43,6 +43,12 @@ class Profile(BaseModel):
         return "mock" if name == "mock" else "replay" if name == "replay" else "live"
 
     @property
+    def place(self) -> tuple[str, int]:
+        """Host and port, the same for every name of this machine's own."""
+        host = self.host.lower()
+        return ("127.0.0.1" if host in {"localhost", "::1", "0.0.0.0"} else host), self.port
+
+    @property
     def address(self) -> str:
         """The broker as people write it."""
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
