@@ -16,7 +16,7 @@ from kaiser_common.settings import CommonSettings
 from kaiser_factory.consumers.journal import STEP_WITHIN_MS, Journal, now_ms
 from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.store import commands
-from kaiser_factory.store.commands import Command
+from kaiser_factory.store.commands import Command, JournalStale
 from kaiser_factory_dialect import journal as entries
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import FactoryKind
@@ -176,6 +176,8 @@ async def test_a_process_that_another_has_replaced_sends_no_step_again(
         async with at_work(bus_settings, database) as holder:
             await holder.on_messages([finished])
         queued = stored("drop")
+        with pytest.raises(JournalStale):  # so it is delivered again
+            await frozen.on_messages([finished])
         await frozen.on_messages([finished])
         await frozen.expire(lambda: position(THE_END))
         assert stored("drop") == queued

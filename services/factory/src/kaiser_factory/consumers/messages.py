@@ -75,16 +75,16 @@ class MessageStore:
         settling: Sequence[FactoryMessage],
         receipts: Sequence[tuple[str, FactoryReceipt]],
     ) -> list[Rows]:
-        """Store messages and move the journal in one transaction; the journal is read again where it was stale."""
-        while True:
-            moved = self._journal.settled(settling, receipts, None)
-            try:
-                rows = await self._store(messages, moved)
-            except JournalStale:
-                await self._reload()
-                continue
-            await self._journal.commit(moved)
-            return rows
+        """Store messages and move the journal in one transaction. JournalStale: the journal was read again, and the
+        messages are to be delivered again."""
+        moved = self._journal.settled(settling, receipts, None)
+        try:
+            rows = await self._store(messages, moved)
+        except JournalStale:
+            await self._reload()
+            raise
+        await self._journal.commit(moved)
+        return rows
 
     async def _reload(self) -> None:
         log.warning("journal_stale", next="it is read again")

@@ -9,6 +9,7 @@ import msgspec
 from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.journal import JournalEntry
 from psycopg import AsyncConnection
+from psycopg.errors import SerializationFailure
 from psycopg.types.json import Jsonb
 
 from kaiser_factory.domain.rows import time_of
@@ -23,8 +24,9 @@ _COLUMNS = (
 )
 
 
-class JournalStale(Exception):
-    """Another process has moved a command since it was read: this one no longer has the lease."""
+class JournalStale(SerializationFailure):
+    """Another process has moved a command since it was read: this one no longer has the lease. Like every lost race of
+    transactions it is no fault of a message: what was being stored is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ async def move(connection: Connection, commands: Sequence[Command]) -> None:
             ],
         )
         if cursor.rowcount != len(commands):
-            raise JournalStale
+            raise JournalStale("another process has moved a command of the journal")
 
 
 async def open_ones(connection: Connection) -> list[Command]:
