@@ -1,4 +1,4 @@
-"""NATS as deploy/kubernetes runs it: three servers, three copies, one may go, and no stranger joins them."""
+"""NATS as deploy/kubernetes runs it: three servers, three copies, one may go, and no other server joins them."""
 
 import asyncio
 import re
@@ -80,19 +80,19 @@ def test_a_server_without_a_certificate_of_the_cluster_does_not_join(
     own = tmp_path / "other" / "cluster"
     files = f'cert_file: "{own}/tls.crt", key_file: "{own}/tls.key", ca_file: "{certified}/ca.crt"'
     tls = f"tls {{ {files} }}" if shown != "no certificate" else ""
-    config, log = tmp_path / "stranger.conf", tmp_path / "stranger.log"
+    config, log = tmp_path / "other.conf", tmp_path / "other.log"
     config.write_text(
-        f"server_name: stranger\nhost: 127.0.0.1\nport: {free_port()}\n"
+        f"server_name: other\nhost: 127.0.0.1\nport: {free_port()}\n"
         f"cluster {{ name: kaiser, host: 127.0.0.1, port: {free_port()}, {tls}\n"
         f'  routes: ["nats://127.0.0.1:{cluster[0].peers_port}"] }}\n'
     )
     refused = re.compile("TLS route handshake error|TLS handshake error")
-    stranger = Child(Program("stranger", (binary(), "-c", str(config))), log)
+    other = Child(Program("other", (binary(), "-c", str(config))), log)
     try:
-        wait_until(lambda: refused.search(cluster[0].log.read_text()), "the cluster refuses the stranger", 60)
+        wait_until(lambda: refused.search(cluster[0].log.read_text()), "the cluster refuses the other", 60)
         assert routes(cluster[0]) == {"nats-1", "nats-2"}
     finally:
-        stranger.kill()
+        other.kill()
 
 
 async def copied(bus: Bus) -> None:

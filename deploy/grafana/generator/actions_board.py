@@ -100,7 +100,7 @@ def actions() -> Dashboard:
         .with_panel(
             graph(
                 "Readings that rules looked at",
-                "By what became of them, a second.",
+                "By their outcome, a second.",
                 [("sum by (verdict) (rate(kaiser_logic_readings_total[$__rate_interval]))", "{{verdict}}")],
                 "cps",
             )

@@ -68,7 +68,7 @@ def factory() -> Dashboard:
         .with_panel(
             graph(
                 "Messages",
-                "By what became of them, a second.",
+                "By their outcome, a second.",
                 [("sum by (result) (rate(kaiser_ingest_factory_messages_total[$__rate_interval]))", "{{result}}")],
                 "cps",
             )

@@ -31,7 +31,7 @@ class _NoPipeline:
 
 
 class _Holding:
-    """A pipeline that stores nothing until it is told."""
+    """A pipeline that stores nothing by itself."""
 
     def __init__(self) -> None:
         self.messages: list[Incoming] = []
