@@ -21,11 +21,11 @@ import hypothesis
 import nats
 import psycopg
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.declare import apply
-from kaiser_common.migrate import migrate_database
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import CONSUMERS
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.contract.subjects import CONSUMERS
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_stack import mosquitto as mosquitto_program
 from kaiser_stack.mosquitto import Mosquitto
 from kaiser_stack.nats import Nats

@@ -14,10 +14,10 @@ from typing import Union, get_args, get_origin
 import annotated_types
 from kaiser_actuator.domain.decode import MODELS as OF_ACTUATOR
 from kaiser_actuator.domain.decode import decode as decode_of_actuator
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.device import AliveDigest
-from kaiser_common.schemas.event import Receipt
-from kaiser_common.schemas.sensor import Reading, SensorResponse
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.device import AliveDigest
+from kaiser_common.contract.schemas.event import Receipt
+from kaiser_common.contract.schemas.sensor import Reading, SensorResponse
 from kaiser_health.domain.decode import MODELS as OF_HEALTH
 from kaiser_health.domain.decode import decode as decode_of_health
 from kaiser_ingest.domain.outgoing import to_outgoing

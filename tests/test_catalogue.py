@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 from kaiser_actuator.domain.decode import decode as decode_of_actuator
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import (
     BODIES,
     BUS_MESSAGES,
@@ -19,11 +20,10 @@ from kaiser_common.contract.catalogue import (
     Kind,
     UplinkRow,
 )
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.event import EventType
-from kaiser_common.schemas.sensor import SensorResponse
-from kaiser_common.subjects import CONSUMERS, DEVICES, SENSORS, STREAMS
-from kaiser_common.topics import build, is_downlink
+from kaiser_common.contract.schemas.event import EventType
+from kaiser_common.contract.schemas.sensor import SensorResponse
+from kaiser_common.contract.subjects import CONSUMERS, DEVICES, SENSORS, STREAMS
+from kaiser_common.contract.topics import build, is_downlink
 from kaiser_deploy import broker_access
 from kaiser_health.domain.decode import decode as decode_of_health
 from kaiser_ingest.domain.outgoing import to_outgoing

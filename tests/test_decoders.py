@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_actuator.domain.decode import MODELS as OF_ACTUATOR
 from kaiser_actuator.domain.decode import decode as decode_of_actuator
-from kaiser_common.pull import Delivery
+from kaiser_common.bus.pull import Delivery
 from kaiser_health.domain.decode import MODELS as OF_HEALTH
 from kaiser_health.domain.decode import decode as decode_of_health
 from kaiser_sensor.domain.decode import decode as decode_of_sensor

@@ -20,9 +20,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from kaiser_common.bus import BusUnavailable, Outgoing
-from kaiser_common.pull import Delivery
-from kaiser_common.subjects import KEPT_PACKS
+from kaiser_common.bus.connection import BusUnavailable, Outgoing
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.subjects import KEPT_PACKS
 from kaiser_ingest.consumers.pipeline import Pipeline
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.store.read_back import LAST_REJECTED

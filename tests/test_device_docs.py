@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from kaiser_common.contract.catalogue import UPLINK, UPLINKS
-from kaiser_common.topics import Kind, build
+from kaiser_common.contract.topics import Kind, build
 from kaiser_deploy.device_docs import page
 from kaiser_ingest.domain.device_messages import PARSERS
 from kaiser_ingest.domain.validate import Accepted, Ignored, Rejection, validate

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from kaiser_common.settings import CommonSettings
+from kaiser_common.runtime.settings import CommonSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -22,7 +22,7 @@ def settings_of(package: str) -> set[str]:
     return {f"KAISER_{name.upper()}" for one in classes for name in one.model_fields}
 
 
-@pytest.mark.parametrize("package", ["kaiser_common", *SETTINGS])
+@pytest.mark.parametrize("package", ["kaiser_common.runtime", *SETTINGS])
 def test_every_setting_is_documented(package):
     text = "".join(page.read_text() for page in PAGES)
     undocumented = {name for name in settings_of(package) if not re.search(rf"`{name}`", text)}

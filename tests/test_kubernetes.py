@@ -13,7 +13,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from kaiser_common.subjects import SERVICES
+from kaiser_common.contract.subjects import SERVICES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy/kubernetes"
@@ -209,7 +209,7 @@ def test_who_scales_names_what_there_is():
     assert hpa["spec"]["scaleTargetRef"]["name"] in deployments
     assert scaled["spec"]["scaleTargetRef"]["name"] in deployments
     [trigger] = scaled["spec"]["triggers"]
-    from kaiser_common.subjects import CONSUMERS
+    from kaiser_common.contract.subjects import CONSUMERS
 
     consumers = {(consumer.stream, consumer.name) for consumer in CONSUMERS}
     assert (trigger["metadata"]["stream"], trigger["metadata"]["consumer"]) in consumers

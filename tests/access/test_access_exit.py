@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from kaiser_common.schemas.event import OutboxMessage
-from kaiser_common.topics import Kind, build
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.topics import Kind, build
 from kaiser_deploy.grants import grants
 from kaiser_ingest.domain.judge import Allowed, judge
 from secured import Secured, refusal

@@ -9,8 +9,8 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 import secured
-from kaiser_common.bus import connect
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_deploy import certificates, secret_files
 from secured import Secured
 

@@ -13,8 +13,8 @@ from firmware_b import FirmwareB
 from firmware_device import Actuator, Heard
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.mock import MockActuator, MockSensor
-from kaiser_common.topics import parse
+from kaiser_common.contract.schemas.api.mock import MockActuator, MockSensor
+from kaiser_common.contract.topics import parse
 from kaiser_simulator.domain.device import Device, Life, Publication, Setup
 from kaiser_simulator.domain.firmware import may_say
 from kaiser_simulator.domain.orders import react

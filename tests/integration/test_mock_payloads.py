@@ -7,8 +7,8 @@ import pytest
 from harness import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
-from kaiser_common.topics import Kind, is_downlink, parse
+from kaiser_common.contract.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
+from kaiser_common.contract.topics import Kind, is_downlink, parse
 from kaiser_ingest.domain.validate import Accepted, Rejection, validate
 from kaiser_simulator.domain import lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection

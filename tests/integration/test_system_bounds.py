@@ -1,8 +1,9 @@
 """Every field of every kind of message with the largest, smallest and longest values, through the running stack.
 
 The messages are the handed vectors of tests/golden, so a field that is added to them is covered. Each integer, number
-and text field, also within lists and objects, is sent at every bound that `kaiser_common.bounds` states, beside it, and
-far beyond it. Whatever ingest lets through, each consumer takes: no process ends, and no list of the API answers 5xx.
+and text field, also within lists and objects, is sent at every bound that `kaiser_common.contract.bounds` states,
+beside it, and far beyond it. Whatever ingest lets through, each consumer takes: no process ends, and no list of the API
+answers 5xx.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import httpx
 import nats
 import pytest
 from harness import Message, Stack, reading, wait_until
-from kaiser_common import bounds
+from kaiser_common.contract import bounds
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VECTORS = [

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import forked
 import yaml
 from harness import ROOT, Stack, wait_until
-from kaiser_common.schemas.api.mock import CreateMocks
-from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.mock import CreateMocks
+from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_stack import demo
 from mocks import Mocks, ok
 

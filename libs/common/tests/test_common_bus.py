@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kaiser_common import declare
-from kaiser_common.bus import Bus, BusClosed, BusUnavailable, Outgoing, connect
-from kaiser_common.consumer import Consumer
-from kaiser_common.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGED
-from kaiser_common.mirror import Mirror
-from kaiser_common.pull import Delivery
-from kaiser_common.reader import OrderedReader
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve, tell_status
-from kaiser_common.schemas.api.system import ReplicaStatus
-from kaiser_common.service import ErrorMemory, Service
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import STATUS_SUBJECT, Bucket, DurableConsumer, Stream
+from kaiser_common.bus import declare
+from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, Outgoing, connect
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGED
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.contract.schemas.api.system import ReplicaStatus
+from kaiser_common.contract.subjects import STATUS_SUBJECT, Bucket, DurableConsumer, Stream
+from kaiser_common.runtime.service import ErrorMemory, Service
+from kaiser_common.runtime.settings import CommonSettings
+from kaiser_common.runtime.status import tell_status
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
@@ -89,7 +90,7 @@ async def test_what_need_not_be_ordered_is_stored_all_the_same_and_never_twice(b
 
 
 async def test_a_consumer_tells_its_lag_while_nothing_is_taken(bus, monkeypatch):
-    monkeypatch.setattr("kaiser_common.consumer._LAG_EVERY_S", 0.05)
+    monkeypatch.setattr("kaiser_common.bus.consumer._LAG_EVERY_S", 0.05)
     pending = BUS_PENDING.labels(CONSUMER.name)._value
     unacknowledged = BUS_UNACKNOWLEDGED.labels(CONSUMER.name)._value
     oldest = BUS_OLDEST.labels(CONSUMER.name)._value
@@ -421,7 +422,7 @@ def _state_of(pid: int) -> str:
 
 async def test_a_client_that_has_stopped_reading_ends_the_process(nats_factory, monkeypatch):
     server = nats_factory()
-    monkeypatch.setattr("kaiser_common.bus._ROUND_TRIP_EVERY_S", 0.1)
+    monkeypatch.setattr("kaiser_common.bus.connection._ROUND_TRIP_EVERY_S", 0.1)
     with pytest.raises(BaseExceptionGroup) as caught:
         async with connect(CommonSettings(nats_url=server.url), "test") as bus, asyncio.timeout(60):
             bus.client._reading_task.cancel()

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.rpc import RpcError
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 
 TEXT = st.text(st.characters(categories=("L", "N", "P", "S")), max_size=40)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common.database import (
+from kaiser_common.runtime.database import (
     UNAVAILABLE,
     Level,
     Verdict,
@@ -18,7 +18,7 @@ from kaiser_common.database import (
     open_pool,
     verdict,
 )
-from kaiser_common.settings import CommonSettings
+from kaiser_common.runtime.settings import CommonSettings
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.declare import apply
-from kaiser_common.pull import API, ask
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import EVENTS, LEASE_BUCKET
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.pull import API, ask
+from kaiser_common.contract.subjects import EVENTS, LEASE_BUCKET
+from kaiser_common.runtime.settings import CommonSettings
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The codes are those of the contract."""
 
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.errors import Code, Rejected
 
 
 def test_a_code_keeps_its_number() -> None:

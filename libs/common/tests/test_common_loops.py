@@ -4,9 +4,9 @@ import asyncio
 
 import psycopg
 import pytest
-from kaiser_common.bus import BusUnavailable
-from kaiser_common.loops import beside, every, unless_stopped, until_done, until_stopped
-from kaiser_common.service import Service
+from kaiser_common.bus.connection import BusUnavailable
+from kaiser_common.runtime.loops import beside, every, unless_stopped, until_done, until_stopped
+from kaiser_common.runtime.service import Service
 from structlog.testing import capture_logs
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common import pack
+from kaiser_common.contract import pack
 
 json_objects = st.dictionaries(
     st.text(max_size=8), st.one_of(st.text(max_size=20), st.integers(), st.floats(allow_nan=False), st.none())

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common import declare
-from kaiser_common.bus import BusUnavailable, Outgoing, connect
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import Verdict, copy_upsert, open_pool
-from kaiser_common.outside import DeadLetters, Unreadable, judge, take
-from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import RejectedShare
-from kaiser_common.service import Service
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import NO_DEVICE, REJECTED, DurableConsumer, Stream
+from kaiser_common.bus import declare
+from kaiser_common.bus.connection import BusUnavailable, Outgoing, connect
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.quarantine import RejectedShare
+from kaiser_common.contract.subjects import NO_DEVICE, REJECTED, DurableConsumer, Stream
+from kaiser_common.runtime.database import Verdict, copy_upsert, open_pool
+from kaiser_common.runtime.outside import DeadLetters, Unreadable, judge, take
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
 from nats.errors import BadSubjectError, MaxPayloadError, NoRespondersError
 from psycopg import errors
 from structlog.testing import capture_logs

@@ -4,11 +4,11 @@ import base64
 from collections.abc import AsyncIterator
 
 import pytest
-from kaiser_common import declare
-from kaiser_common.bus import Bus, Outgoing, connect
-from kaiser_common.schemas.event import RejectedMessage
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import REJECTED, rejected_subject
+from kaiser_common.bus import declare
+from kaiser_common.bus.connection import Bus, Outgoing, connect
+from kaiser_common.contract.schemas.event import RejectedMessage
+from kaiser_common.contract.subjects import REJECTED, rejected_subject
+from kaiser_common.runtime.settings import CommonSettings
 
 FLOOD = 3000
 KEPT = 2000

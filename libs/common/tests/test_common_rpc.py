@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.rpc import Caller, Method, Nothing, Problem, RpcError, call, is_late, serve
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.rpc import Caller, Method, Nothing, Problem, RpcError, call, is_late, serve
+from kaiser_common.runtime.settings import CommonSettings
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, Field
 

@@ -9,12 +9,12 @@ import sys
 import time
 
 import pytest
-from kaiser_common.service import Service
+from kaiser_common.runtime.service import Service
 
 PROGRAM = """
 import asyncio, sys
-from kaiser_common.service import run
-from kaiser_common.settings import CommonSettings
+from kaiser_common.runtime.service import run
+from kaiser_common.runtime.settings import CommonSettings
 
 async def work(service, settings):
     async def broken():

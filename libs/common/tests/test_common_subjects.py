@@ -1,8 +1,9 @@
 """Subjects are built from ids; declarations hold together."""
 
 import pytest
-from kaiser_common import declare, subjects
-from kaiser_common.topics import NOT_SUBSCRIBED, Kind
+from kaiser_common.bus import declare
+from kaiser_common.contract import subjects
+from kaiser_common.contract.topics import NOT_SUBSCRIBED, Kind
 
 
 @pytest.mark.parametrize("bad", ["", "a.b", "*", ">", "a b", "a\n"])

@@ -1,8 +1,8 @@
 """Topics: built and parsed alike, and no two filters overlap."""
 
 import pytest
-from kaiser_common.errors import Rejected
-from kaiser_common.topics import BROADCAST, DISCOVERED, Kind, build, filters, parse
+from kaiser_common.contract.errors import Rejected
+from kaiser_common.contract.topics import BROADCAST, DISCOVERED, Kind, build, filters, parse
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.errors import Rejected
+from kaiser_common.contract.errors import Rejected
 from kaiser_factory_dialect.intake import Intake
 from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored
 

@@ -8,7 +8,7 @@ import kaiser_factory_dialect
 
 FOLDER = Path(kaiser_factory_dialect.__file__).parent
 IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "sqlite3", "subprocess", "tempfile", "time"}
-OUTSIDE = {"msgspec", "kaiser_common.errors", "kaiser_common.bounds"}
+OUTSIDE = {"msgspec", "kaiser_common.contract.errors", "kaiser_common.contract.bounds"}
 
 
 def imports(path: Path) -> set[str]:

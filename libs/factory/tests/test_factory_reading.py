@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.errors import Rejected
+from kaiser_common.contract.errors import Rejected
 from kaiser_factory_dialect import ccu, quick, wire
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.fields import Fields

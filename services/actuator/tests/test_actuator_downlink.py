@@ -13,8 +13,8 @@ from kaiser_actuator.domain.outgoing import (
     off_message,
 )
 from kaiser_actuator.domain.outgoing import stop_message as own_stop
-from kaiser_common.schemas.api.actuators import Emergency
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.device import DeviceRecord
 
 NOW = 1_767_225_600_000
 RECORD = DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved", emergency_token="secret")

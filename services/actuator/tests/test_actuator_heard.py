@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kaiser_actuator.jobs.heard import HeardUpTo
-from kaiser_common.bus import connect
-from kaiser_common.consumer import Consumer, Position
-from kaiser_common.subjects import ACTUATOR
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.consumer import Consumer, Position
+from kaiser_common.contract.subjects import ACTUATOR
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NEVER = datetime.min.replace(tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 from kaiser_actuator.domain.emergency_core import Held
 from kaiser_actuator.domain.late_stops import LateStops
-from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.api.actuators import Emergency
 
 NOW = 1_767_225_600_000
 

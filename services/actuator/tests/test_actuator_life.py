@@ -16,13 +16,12 @@ from kaiser_actuator.store import actuators
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus, BusUnavailable, connect
-from kaiser_common.database import UNAVAILABLE, open_pool
-from kaiser_common.declare import apply
-from kaiser_common.pull import Delivery
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
-from kaiser_common.schemas.api.actuators import (
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import Bus, BusUnavailable, connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.contract.schemas.api.actuators import (
     ActuatorKey,
     ActuatorSettings,
     ActuatorsQuery,
@@ -37,10 +36,11 @@ from kaiser_common.schemas.api.actuators import (
     PutActuator,
     SendCommand,
 )
-from kaiser_common.schemas.api.devices import DeviceId
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import EMERGENCIES_BUCKET
+from kaiser_common.contract.schemas.api.devices import DeviceId
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import EMERGENCIES_BUCKET
+from kaiser_common.runtime.database import UNAVAILABLE, open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 from kaiser_actuator.api.registry import ActuatorRegistryApi
-from kaiser_common.database import open_pool
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.actuators import ActuatorsQuery, HistoryQuery
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, HistoryQuery
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 
 ADA = Caller(user="ada", role="viewer", request_id="r1")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,12 +12,12 @@ from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import ACTUATOR, EMERGENCIES_BUCKET
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import connect
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import ACTUATOR, EMERGENCIES_BUCKET
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from structlog.testing import capture_logs
 
 NOW_MS = 1_767_225_600_000

@@ -29,9 +29,9 @@ from kaiser_actuator.domain.unit import (
     on_stop,
     on_time,
 )
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.api.actuators import ActuatorSettings, CommandRequest, Emergency
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.schemas.api.actuators import ActuatorSettings, CommandRequest, Emergency
+from kaiser_common.contract.schemas.device import DeviceRecord
 from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

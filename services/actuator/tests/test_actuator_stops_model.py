@@ -22,9 +22,9 @@ from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, Held, stamped
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.store.numbers import Numbers
 from kaiser_actuator.store.stops import Stops
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.actuators import ClearEmergency, Emergency, EmergencyStop
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.actuators import ClearEmergency, Emergency, EmergencyStop
+from kaiser_common.contract.schemas.device import DeviceRecord
 
 DEVICES = ("ESP_A", "ESP_B", "ESP_C")
 REFUSES_MS = 5_000

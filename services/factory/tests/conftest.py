@@ -13,9 +13,9 @@ from typing import Any
 import forked
 import paho.mqtt.client as paho
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.runtime.settings import CommonSettings
 from pydantic import BaseModel
 
 WITHIN_S = 120.0

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.consumer import Position
-from kaiser_common.database import open_pool
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.factory import FactoryEnvironment
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.consumer import Position
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory.consumers.journal import STEP_WITHIN_MS, Journal, now_ms
 from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.store import commands

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.contract.schemas.api.factory import (
     FactoryCoverage,
     FactoryFigures,
     FactoryModules,

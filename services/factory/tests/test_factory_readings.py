@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.devices import Device, DeviceId
-from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.schemas.api.devices import Device, DeviceId
+from kaiser_common.contract.schemas.api.sensors import LatestQuery, ReadingsPage
 
 CALLER = Caller(user="someone", role="operator")
 CLIMATE = {"ts": "2026-02-02T04:00:00.000Z", "t": 23.4, "h": 41.5, "p": 1001.2, "iaq": 52, "aq": 3}

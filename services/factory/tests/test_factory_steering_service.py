@@ -5,8 +5,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.schemas.api.factory import (
     CommandsPage,
     CommandsQuery,
     FactoryCommandId,
@@ -16,7 +16,7 @@ from kaiser_common.schemas.api.factory import (
     SteerPlan,
     SteerRequest,
 )
-from kaiser_common.schemas.factory import FactoryCommandEntry, FactoryModule
+from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryModule
 from simulated_factory import AGV, MODULE, STORE, SimulatedFactory
 
 

@@ -2,9 +2,9 @@
 
 from typing import get_args
 
-from kaiser_common.schemas import factory as bus
-from kaiser_common.schemas.api.factory import FactoryStep, FactoryTimeline
-from kaiser_common.schemas.factory import FactoryOrder
+from kaiser_common.contract.schemas import factory as bus
+from kaiser_common.contract.schemas.api.factory import FactoryStep, FactoryTimeline
+from kaiser_common.contract.schemas.factory import FactoryOrder
 from kaiser_factory.domain.workpieces import checked_between, stations
 from kaiser_factory_dialect import journal, txt_readings
 

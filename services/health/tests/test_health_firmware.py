@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, SensorItem
-from kaiser_common.topics import Kind
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, SensorItem
+from kaiser_common.contract.topics import Kind
 from kaiser_health.domain.downlink import check_command, check_size, config_payload
 from kaiser_health.domain.outbox import payload_of, topic_of
 from kaiser_health.domain.presence import has_rebooted

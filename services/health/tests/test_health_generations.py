@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool
-from kaiser_common.pull import Delivery
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.devices import (
     AuditQuery,
     CommandRequest,
     ConfigRequest,
@@ -23,8 +22,9 @@ from kaiser_common.schemas.api.devices import (
     SubzoneRequest,
     ZoneRequest,
 )
-from kaiser_common.schemas.device import ActuatorItem, SensorItem
-from kaiser_common.settings import CommonSettings
+from kaiser_common.contract.schemas.device import ActuatorItem, SensorItem
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_health.api.pushes import DeviceApi
 from kaiser_health.api.registry import DeviceRegistryApi
 from kaiser_health.consumers.devices import DeviceMessages

@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 import nats
 import psycopg
 import pytest
-from kaiser_common.bus import BusUnavailable, connect
-from kaiser_common.database import open_pool
-from kaiser_common.declare import apply
-from kaiser_common.mirror import Mirror
-from kaiser_common.pull import Delivery
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import BusUnavailable, connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.devices import (
     ApproveDevice,
     AuditQuery,
     CommandRequest,
@@ -28,9 +27,10 @@ from kaiser_common.schemas.api.devices import (
     RegisterDevice,
     ZoneRequest,
 )
-from kaiser_common.schemas.device import DeviceRecord, SensorItem
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import DEVICES_BUCKET
+from kaiser_common.contract.schemas.device import DeviceRecord, SensorItem
+from kaiser_common.contract.subjects import DEVICES_BUCKET
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_health.api.pushes import DeviceApi
 from kaiser_health.api.registry import DeviceRegistryApi
 from kaiser_health.consumers.devices import DeviceMessages

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from consuming import FAR, FaultyBus, case, consuming, handling, publish, rejected, stored
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool
-from kaiser_common.subjects import HEALTH
+from kaiser_common.bus.connection import connect
+from kaiser_common.contract.subjects import HEALTH
+from kaiser_common.runtime.database import open_pool
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store.bucket import DevicesBucket

@@ -10,9 +10,9 @@ import forked
 import nats
 import psycopg
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.schemas.api.devices import (
     Device,
     DeviceId,
     DevicePatch,

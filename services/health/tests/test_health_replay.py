@@ -3,10 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Method, RpcError, serve
-from kaiser_common.schemas.api.rejected import RejectedItem, RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import Caller, Method, RpcError, serve
+from kaiser_common.contract.schemas.api.rejected import (
+    RejectedItem,
+    RejectedPage,
+    RejectedQuery,
+    ReplayAnswer,
+    ReplayRequest,
+)
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_health.api.replay import Replayed, replay
 
 ADA = Caller(user="ada", role="operator", request_id="r1")

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.pull import Delivery
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.device import DeviceConfig, SensorItem
-from kaiser_common.topics import Kind
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.schemas.device import DeviceConfig, SensorItem
+from kaiser_common.contract.topics import Kind
 from kaiser_health.domain.decode import decode
 from kaiser_health.domain.device_codes import meaning
 from kaiser_health.domain.downlink import check_command, check_size, config_payload

@@ -23,9 +23,9 @@ from typing import Any
 import forked
 import nats
 import pytest
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.settings import CommonSettings
-from kaiser_common.topics import filters
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.topics import filters
+from kaiser_common.runtime.settings import CommonSettings
 
 WITHIN_S = 120.0
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_ingest import metrics
 from kaiser_ingest.consumers.session import MAX_IN_FLIGHT_BYTES, Session
 from kaiser_ingest.domain import backoff

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.errors import Code
-from kaiser_common.schemas.device import Heartbeat
-from kaiser_common.schemas.sensor import Reading
-from kaiser_common.topics import Kind
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.device import Heartbeat
+from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.topics import Kind
 from kaiser_ingest.domain.admission import admit
 from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes
 from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected, unreadable_alert

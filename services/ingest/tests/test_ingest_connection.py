@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.subjects import INGEST_BUCKET
-from kaiser_common.topics import filters
+from kaiser_common.contract.subjects import INGEST_BUCKET
+from kaiser_common.contract.topics import filters
 from kaiser_stack.process import Child, Program
 
 ESP = "ESP_0001"

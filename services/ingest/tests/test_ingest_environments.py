@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.schemas.api.factory import EnvironmentStatus
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
-from kaiser_common.schemas.factory import FactoryOutbox
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.contract.schemas.factory import FactoryOutbox
 from kaiser_stack.logins import Login
 from kaiser_stack.private import PrivateServer
 from kaiser_stack.sandbox import Sandbox

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.rpc import Caller, call
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
-from kaiser_common.schemas.factory import FactoryOutbox
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.contract.schemas.factory import FactoryOutbox
 from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.subjects import topic_of
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.declare import apply
-from kaiser_common.schemas.event import OutboxMessage
-from kaiser_common.service import Service
-from kaiser_common.subjects import INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.subjects import INGEST_OUTBOX, INGEST_URGENT, DurableConsumer
+from kaiser_common.runtime.service import Service
 from kaiser_ingest.consumers.outbox import NewestByTopic, Outbox
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.mqtt.client import Publication, ordinary_window

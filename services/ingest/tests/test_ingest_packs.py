@@ -6,9 +6,9 @@ from itertools import count
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.bus import Outgoing
-from kaiser_common.pack import shard_of
-from kaiser_common.subjects import pack_subject
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.pack import shard_of
+from kaiser_common.contract.subjects import pack_subject
 from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs, to_rejected_packs
 from kaiser_ingest.domain.stored import stored_readings
 from kaiser_ingest.domain.validate import Accepted, validate

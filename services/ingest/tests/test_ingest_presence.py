@@ -1,6 +1,6 @@
 """Who is offline: by the registry, unless a message came since."""
 
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_ingest.domain.presence import Presence
 
 

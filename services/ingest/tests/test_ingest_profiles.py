@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 
 ADA = Caller(user="ada", role="admin")
 ESP = "ESP_0001"

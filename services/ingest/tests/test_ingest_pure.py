@@ -6,8 +6,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from kaiser_common.errors import Code
-from kaiser_common.schemas.event import OutboxMessage
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_ingest.consumers import pipeline
 from kaiser_ingest.consumers.outbox import is_expired
 from kaiser_ingest.domain import backoff, reason_codes

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
 
 ADA = Caller(user="ada", role="admin")
 ESP, NEW = "ESP_0001", "ESP_0002"

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.actuator import ActuatorAlert
-from kaiser_common.schemas.sensor import Reading
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas.actuator import ActuatorAlert
+from kaiser_common.contract.schemas.sensor import Reading
 from kaiser_ingest.domain.replays import to_outgoing_again
 from kaiser_ingest.domain.validate import Rejection
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.catalogue import UPLINKS
-from kaiser_common.topics import Kind, build, filters
+from kaiser_common.contract.topics import Kind, build, filters
 from kaiser_ingest.domain.fields import keepable
 from kaiser_ingest.domain.outgoing import to_outgoing
 from kaiser_ingest.domain.validate import Accepted, Ignored, Rejection, validate

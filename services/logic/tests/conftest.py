@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from kaiser_common.schemas.api.logic import Rule
-from kaiser_common.settings import CommonSettings
+from kaiser_common.contract.schemas.api.logic import Rule
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import Readings
 from kaiser_logic.domain.rules import Limits

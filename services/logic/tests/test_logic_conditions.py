@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_logic.domain.conditions import View, all_of, any_of, evaluate, negated
 from kaiser_logic.domain.engine import Firing
 from kaiser_logic.domain.readings import Readings, RuleInput

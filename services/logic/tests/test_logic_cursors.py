@@ -4,9 +4,9 @@ import base64
 import json
 
 import pytest
-from kaiser_common.cursors import to_cursor
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.logic import ExecutionsQuery, RulesQuery
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.logic import ExecutionsQuery, RulesQuery
+from kaiser_common.runtime.cursors import to_cursor
 from kaiser_logic.api.rules import LogicApi
 
 CALLER = Caller(user="ada", role="viewer")

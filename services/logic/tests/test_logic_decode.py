@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from kaiser_common.pull import Delivery
+from kaiser_common.bus.pull import Delivery
 from kaiser_logic.domain.decode import readings_of
 from kaiser_logic.domain.readings import RuleInput
 

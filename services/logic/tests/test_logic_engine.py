@@ -422,7 +422,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([20.0, 40.0])), 
     mode=st.sampled_from(["edge", "level"]),
 )
 def test_whatever_comes_the_limits_hold_and_an_edge_rule_fires_once_a_period(steps, cooldown, most, mode):
-    from kaiser_common.schemas.api.logic import Rule
+    from kaiser_common.contract.schemas.api.logic import Rule
 
     rule = Rule.model_validate(
         {

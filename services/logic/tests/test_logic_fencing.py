@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.database import open_pool
-from kaiser_common.rpc import RpcError
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_logic.domain.state import RuleState, from_json, to_json
 from kaiser_logic.handlers import methods
 from kaiser_logic.jobs.evaluation import EvaluationHolder

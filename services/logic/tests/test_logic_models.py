@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.logic import Rule
-from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.logic import Rule
+from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_logic.store.rule_cache import decode
 from pydantic import ValidationError
 

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.declare import apply
-from kaiser_common.migrate import migrate_database
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.api.logic import RulesPage, RulesQuery
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.schemas.api.logic import RulesPage, RulesQuery
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.settings import CommonSettings
 from logic_world import DRY, PUMP, TELL, open_world, until, until_async
 
 

@@ -3,11 +3,11 @@
 import psycopg
 import pytest
 from consuming import FAR, consuming, handling, publish, rejected
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool
-from kaiser_common.schemas.api.logic import Execution
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import LOGIC_STORE
+from kaiser_common.bus.connection import connect
+from kaiser_common.contract.schemas.api.logic import Execution
+from kaiser_common.contract.subjects import LOGIC_STORE
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_logic.consumers.executions import ExecutionMessages
 from kaiser_logic.store import rules
 

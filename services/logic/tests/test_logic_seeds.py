@@ -1,7 +1,7 @@
 """What is known of sensors and actuators at a start."""
 
-from kaiser_common.schemas.api.actuators import Actuator, ActuatorsPage
-from kaiser_common.schemas.api.sensors import ReadingsPage
+from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsPage
+from kaiser_common.contract.schemas.api.sensors import ReadingsPage
 from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 from kaiser_logic.store import latest
 

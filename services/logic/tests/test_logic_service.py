@@ -8,11 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from kaiser_common.bucket import read_bucket
-from kaiser_common.declare import apply
-from kaiser_common.rpc import Nothing, RpcError
-from kaiser_common.schemas.api.actuators import SendCommand
-from kaiser_common.schemas.api.logic import (
+from kaiser_common.bus.bucket import read_bucket
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.rpc import Nothing, RpcError
+from kaiser_common.contract.schemas.api.actuators import SendCommand
+from kaiser_common.contract.schemas.api.logic import (
     Execution,
     PutRule,
     Rule,
@@ -23,8 +23,8 @@ from kaiser_common.schemas.api.logic import (
     TestResult,
     TestRule,
 )
-from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_common.subjects import LOGIC_RULES_BUCKET, LOGIC_STATE_BUCKET
+from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET, LOGIC_STATE_BUCKET
 from kaiser_logic.store.rules import note_executions
 from logic_world import DRY, PUMP, TELL, a_reading, now_ms, until, until_async
 

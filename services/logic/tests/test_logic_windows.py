@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.rules import TimeWindow
+from kaiser_common.contract.schemas.api.rules import TimeWindow
 from kaiser_logic.domain.windows import contains, look_again_at
 from pydantic import ValidationError
 

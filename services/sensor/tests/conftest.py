@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from kaiser_common.migrate import migrate_database
-from kaiser_common.settings import CommonSettings
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.settings import CommonSettings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 

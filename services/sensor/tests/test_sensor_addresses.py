@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from alembic import command
-from kaiser_common.migrate import _alembic_config as alembic_config
-from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_common.schemas.sensor import normal_address
-from kaiser_common.settings import CommonSettings
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
+from kaiser_common.contract.schemas.sensor import normal_address
+from kaiser_common.migrate.command import _alembic_config as alembic_config
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, floor
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common.database import Level, detect_level
+from kaiser_common.runtime.database import Level, detect_level
 from kaiser_sensor.domain.unwritten import Unwritten
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings

@@ -6,8 +6,8 @@ from typing import get_type_hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.sensor import Reading as ReadingModel
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.sensor import Reading as ReadingModel
 from kaiser_sensor.domain.decode import by_model, decode
 from kaiser_sensor.domain.reading import Reading
 from msgspec.structs import asdict

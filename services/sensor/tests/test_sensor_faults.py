@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import forked
 import nats
 import psycopg
-from kaiser_common.bus import Bus, Outgoing, connect
-from kaiser_common.migrate import migrate_database
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import Bus, Outgoing, connect
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.settings import CommonSettings
 
 OUTAGE_S = float(os.environ.get("KAISER_TEST_OUTAGE_S", "0"))
 """How long PostgreSQL stays away at least; 30 for the long proof."""

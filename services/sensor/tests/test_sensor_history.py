@@ -4,8 +4,8 @@ from datetime import date, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common.database import make_day_partitions
-from kaiser_common.schemas.api.sensors import SensorConfig
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
+from kaiser_common.runtime.database import make_day_partitions
 from kaiser_sensor.domain.completeness import day_span, expected_readings, share
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, Span
 from kaiser_sensor.domain.rows import Row

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from consuming import eventually
-from kaiser_common.bus import connect
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import open_pool
-from kaiser_common.outside import DeadLetters
-from kaiser_common.service import Service
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SENSOR_STORE, SENSORS, pack_subject
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.subjects import SENSOR_STORE, SENSORS, pack_subject
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.outside import DeadLetters
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.consumers import storing
 from kaiser_sensor.consumers.storing import Storing
 from kaiser_sensor.domain.process import Processor

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_common import migrate
-from kaiser_common.database import Level, detect_level
-from kaiser_common.migrate import migrate_database
-from kaiser_common.settings import CommonSettings
+from kaiser_common.migrate import command as migrate
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.database import Level, detect_level
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, answers
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings

@@ -16,9 +16,9 @@ import forked
 import nats
 import psycopg
 import pytest
-from kaiser_common.bus import connect
-from kaiser_common.declare import apply
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.runtime.settings import CommonSettings
 
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "sensors-91ab06c.json").read_text())
 MESSAGES = RECORDED["messages"]

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_common.database import open_pool
-from kaiser_common.rpc import Caller, Nothing
-from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.rpc import Caller, Nothing
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.overview import Overview, days_of, first_hour
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import readings as store

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.database import open_pool
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.sensors import ConfigsQuery, LatestQuery, ReadingsQuery, SensorConfig
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.sensors import ConfigsQuery, LatestQuery, ReadingsQuery, SensorConfig
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.readings import SensorApi, within
 from kaiser_sensor.store import configs as config_store

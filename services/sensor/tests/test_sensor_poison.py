@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from consuming import FAR, FaultyBus, case, consuming, publish, rejected, stored
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_common.bus.connection import connect
+from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.responses import Responses
 from kaiser_sensor.consumers.storing import Storing

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from kaiser_common.bus import Bus, Outgoing, connect
-from kaiser_common.consumer import Consumer
-from kaiser_common.outside import DeadLetters, Unreadable, take
-from kaiser_common.pull import Delivery
-from kaiser_common.service import Service
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS, DurableConsumer
+from kaiser_common.bus.connection import Bus, Outgoing, connect
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS, DurableConsumer
+from kaiser_common.runtime.outside import DeadLetters, Unreadable, take
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.jobs import purge
 from kaiser_sensor.jobs.purge import keep_purging
 

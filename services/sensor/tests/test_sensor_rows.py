@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from kaiser_common.schemas.event import SensorDataEvent
-from kaiser_common.topics import Kind, build
+from kaiser_common.contract.schemas.event import SensorDataEvent
+from kaiser_common.contract.topics import Kind, build
 from kaiser_sensor.domain.reading import Reading
 from kaiser_sensor.domain.rows import Processed, data_source, to_event
 from kaiser_sensor.store.arrays import literal

@@ -6,19 +6,19 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_common.bucket import BucketWriter, read_bucket
-from kaiser_common.bus import Outgoing, connect
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import open_pool
-from kaiser_common.declare import apply
-from kaiser_common.outside import DeadLetters
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.sensors import LatestQuery, MeasurementId, MeasureSensor, SensorConfig
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.schemas.sensor import SensorResponse
-from kaiser_common.service import Service
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
+from kaiser_common.bus.bucket import BucketWriter, read_bucket
+from kaiser_common.bus.connection import Outgoing, connect
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.sensors import LatestQuery, MeasurementId, MeasureSensor, SensorConfig
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.sensor import SensorResponse
+from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.outside import DeadLetters
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi, to_measurement
 from kaiser_sensor.api.readings import SensorApi

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from kaiser_common.bus import Outgoing, connect
+from kaiser_common.bus.connection import Outgoing, connect
 
 ASKED = os.environ.get("KAISER_TEST_STREAM")
 READINGS = int(ASKED or 10_000)

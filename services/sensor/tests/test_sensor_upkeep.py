@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_common.schemas.api.sensors import SensorConfig
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_sensor.jobs.upkeep import Upkeep
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import configs as config_store

@@ -12,9 +12,9 @@ from typing import Any
 import forked
 import psycopg
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Method, Nothing, RpcError, call, serve
-from kaiser_common.schemas.api.devices import Device, DeviceId, RegisterDevice
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.contract.schemas.api.devices import Device, DeviceId, RegisterDevice
 
 TESTER = Caller(user="ada", role="operator")
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
-from kaiser_common.topics import parse
+from kaiser_common.contract.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor
+from kaiser_common.contract.topics import parse
 from kaiser_simulator.domain import lifecycle
 from kaiser_simulator.domain.actuators import on_auto_off, on_protection
 from kaiser_simulator.domain.device import Device, Life, Setup

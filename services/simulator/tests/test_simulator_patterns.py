@@ -6,7 +6,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.mock import MockSensor
+from kaiser_common.contract.schemas.api.mock import MockSensor
 from kaiser_simulator.patterns import bounds, compile_pattern, csv_values, fraction, installed_patterns
 
 FACTORIES = installed_patterns()

@@ -6,10 +6,10 @@ import json
 import psycopg
 import pytest
 from consuming import FAR, consuming, handling, publish, rejected, stored
-from kaiser_common.database import open_pool
-from kaiser_common.schemas.api.mock import MockActuator
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import SIMULATOR
+from kaiser_common.contract.schemas.api.mock import MockActuator
+from kaiser_common.contract.subjects import SIMULATOR
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_simulator.consumers.downlinks import MockDownlinks
 from kaiser_simulator.domain.device import Device, Life, Setup
 from kaiser_simulator.domain.world import World

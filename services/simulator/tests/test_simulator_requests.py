@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from kaiser_common.schemas.api.mock import (
+from kaiser_common.contract.schemas.api.mock import (
     CreateMock,
     CreateMocks,
     FaultsBody,

@@ -11,11 +11,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from kaiser_common.bus import Bus, connect
-from kaiser_common.declare import apply
-from kaiser_common.migrate import migrate_database
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.schemas.api.mock import (
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.schemas.api.mock import (
     CreateMock,
     CreateMocks,
     Mock,
@@ -26,10 +25,11 @@ from kaiser_common.schemas.api.mock import (
     MocksPage,
     MocksQuery,
 )
-from kaiser_common.schemas.device import Downlink
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import downlink_subject
-from kaiser_common.topics import BROADCAST
+from kaiser_common.contract.schemas.device import Downlink
+from kaiser_common.contract.subjects import downlink_subject
+from kaiser_common.contract.topics import BROADCAST
+from kaiser_common.migrate.command import migrate_database
+from kaiser_common.runtime.settings import CommonSettings
 from nats.errors import Error as NatsError
 
 TESTER = Caller(user="ada", role="operator")

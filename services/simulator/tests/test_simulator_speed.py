@@ -7,9 +7,16 @@ import time
 
 import psycopg
 import pytest
-from kaiser_common.consumer import Consumer
-from kaiser_common.schemas.api.mock import CreateMock, CreateMocks, MocksCreated, MockSensorBody, MocksPage, MocksQuery
-from kaiser_common.subjects import INGEST_OUTBOX
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.schemas.api.mock import (
+    CreateMock,
+    CreateMocks,
+    MocksCreated,
+    MockSensorBody,
+    MocksPage,
+    MocksQuery,
+)
+from kaiser_common.contract.subjects import INGEST_OUTBOX
 
 SENSORS, PER_MOCK = 5000, 20
 FOR_S = 10.0

@@ -4,8 +4,8 @@ import json
 from itertools import pairwise
 
 import pytest
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.api.mock import Faults, MockActuator, MockSensor
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas.api.mock import Faults, MockActuator, MockSensor
 from kaiser_simulator.domain import lifecycle
 from kaiser_simulator.domain.device import Device, Life, Setup
 from kaiser_simulator.domain.world import MESSAGES_KEPT, World

@@ -14,9 +14,9 @@ import httpx
 import nats
 import psycopg
 import pytest
-from kaiser_common.bus import connect as bus_connect
-from kaiser_common.declare import apply
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect as bus_connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain.tokens import Signer
 from websockets.asyncio.client import connect
 

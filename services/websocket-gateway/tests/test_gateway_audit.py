@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_common.schemas.api.devices import AuditEntry, AuditPage
+from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditPage
 from kaiser_gateway.api.audit import AuditRequest, Place, merge
 from pydantic import ValidationError
 

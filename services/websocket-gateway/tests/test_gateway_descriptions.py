@@ -6,10 +6,10 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 from kaiser_common.contract.catalogue import BODIES, EVENT_MODELS
-from kaiser_common.schemas.actuator import EmergencyAnswer
-from kaiser_common.schemas.device import Intent, ScanResult, Session
-from kaiser_common.subjects import STREAMS
-from kaiser_common.topics import BUS_KINDS, Kind, is_downlink
+from kaiser_common.contract.schemas.actuator import EmergencyAnswer
+from kaiser_common.contract.schemas.device import Intent, ScanResult, Session
+from kaiser_common.contract.subjects import STREAMS
+from kaiser_common.contract.topics import BUS_KINDS, Kind, is_downlink
 from kaiser_gateway.domain.asyncapi import document
 
 OFFICIAL = json.loads((Path(__file__).parent / "vendor" / "asyncapi-3.0.0.json").read_text())

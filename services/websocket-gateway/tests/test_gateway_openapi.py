@@ -2,7 +2,7 @@
 
 import jsonschema_rs
 import pytest
-from kaiser_common.service import Service
+from kaiser_common.runtime.service import Service
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.tokens import Signer
 from kaiser_gateway.handlers import build_app

@@ -4,9 +4,9 @@ import json
 
 import nats
 import pytest
-from kaiser_common.schemas.api.actuators import Actuator, ActuatorsPage, Emergencies
-from kaiser_common.schemas.api.devices import Device, DevicesPage
-from kaiser_common.schemas.api.sensors import OverviewSensor, SensorsOverview
+from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsPage, Emergencies
+from kaiser_common.contract.schemas.api.devices import Device, DevicesPage
+from kaiser_common.contract.schemas.api.sensors import OverviewSensor, SensorsOverview
 from kaiser_gateway.api.overview import to_overview
 
 DEVICE = Device(esp_id="ESP_A", kaiser_id="god", hardware_type="ESP32", state="approved", online=True, created_at=1)

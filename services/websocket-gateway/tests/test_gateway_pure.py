@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_common.pull import Delivery
+from kaiser_common.bus.pull import Delivery
 from kaiser_gateway.domain.conflation import Outlet, Overfull
 from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.domain.filters import Filters, Index, is_topic_filter, topic_matches

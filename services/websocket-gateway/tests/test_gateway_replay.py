@@ -5,9 +5,9 @@ import json
 from collections.abc import Awaitable, Callable
 
 import pytest
-from kaiser_common.bus import connect as bus_connect
-from kaiser_common.declare import apply
-from kaiser_common.settings import CommonSettings
+from kaiser_common.bus.connection import connect as bus_connect
+from kaiser_common.bus.declare import apply
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain.filters import Filters
 from kaiser_gateway.ws.replay import subject_of
 from websockets.exceptions import ConnectionClosed

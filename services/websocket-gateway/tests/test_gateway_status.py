@@ -5,8 +5,8 @@ import json
 import time
 
 import nats
-from kaiser_common.schemas.api.system import LastError, ReplicaStatus
-from kaiser_common.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES
+from kaiser_common.contract.schemas.api.system import LastError, ReplicaStatus
+from kaiser_common.contract.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES
 from kaiser_gateway.api.system_status import summary, without_reasons
 
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_common.declare import consumer_config, stream_config
-from kaiser_common.schemas.api.system import ReplicaStatus
-from kaiser_common.subjects import SENSOR_STORE, SENSORS, SERVICES
+from kaiser_common.bus.declare import consumer_config, stream_config
+from kaiser_common.contract.schemas.api.system import ReplicaStatus
+from kaiser_common.contract.subjects import SENSOR_STORE, SENSORS, SERVICES
 from kaiser_doctor import broker, bus, clock, database, machine, passwords, services
 from kaiser_doctor.cli import lines
 from kaiser_doctor.findings import Finding, Level, green, red

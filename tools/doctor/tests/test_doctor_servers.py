@@ -14,7 +14,7 @@ from pathlib import Path
 import nats
 import psycopg
 import pytest
-from kaiser_common.subjects import SERVICES
+from kaiser_common.contract.subjects import SERVICES
 from kaiser_doctor import broker, bus, database, passwords, services
 from kaiser_doctor.findings import Finding, Level
 from kaiser_doctor.settings import DoctorSettings, of_stack

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.topics import filters
+from kaiser_common.contract.topics import filters
 from kaiser_stack import control, demo, misspelt, mosquitto, procfile, secret_files, send, servers, tracked_files
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING

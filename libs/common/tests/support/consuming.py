@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import nats
-from kaiser_common.bus import Bus, Outgoing
-from kaiser_common.consumer import Consumer
-from kaiser_common.outside import DeadLetters, Handler, take
-from kaiser_common.service import Service
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import DurableConsumer
+from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.subjects import DurableConsumer
+from kaiser_common.runtime.outside import DeadLetters, Handler, take
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
 
 CASES = Path(__file__).parents[4] / "tests" / "cases" / "security-cases.json"
 FAR = 10**21

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.errors import Code, Rejected
 
 from kaiser_factory_dialect.ccu_messages import (
     CcuConfig,

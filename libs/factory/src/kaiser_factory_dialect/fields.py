@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kaiser_common.bounds import INT4_MAX, MAX_DEPTH
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.bounds import INT4_MAX, MAX_DEPTH
+from kaiser_common.contract.errors import Code, Rejected
 
 from kaiser_factory_dialect.times import read_time
 from kaiser_factory_dialect.topics import is_serial

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from kaiser_common.errors import Rejected
+from kaiser_common.contract.errors import Rejected
 
 from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.layout import DEFAULT_AGVS, DEFAULT_LAYOUT

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 from msgspec import Struct
 
 from kaiser_factory_dialect.catalogue import FactoryKind, StateSource

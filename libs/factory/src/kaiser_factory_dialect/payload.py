@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import msgspec
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.errors import Code, Rejected
 
 
 def decode(payload: bytes) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.errors import Code, Rejected
 
 from kaiser_factory_dialect import ccu, machines, txt
 from kaiser_factory_dialect.catalogue import COMMAND_KINDS, DEFAULT_INTERFACES, LARGE_BYTES, FactoryKind

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaiser_common.errors import Rejected
+from kaiser_common.contract.errors import Rejected
 
 from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.ccu_messages import StockItem

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.fields import MAX_ID, Fields

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Protocol
 
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.errors import Code, Rejected
 
 from kaiser_factory_dialect.txt_readings import EnvironmentKind
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.fields import MAX_ID, Fields

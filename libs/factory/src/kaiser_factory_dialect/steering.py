@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from kaiser_common.errors import Code, Rejected
+from kaiser_common.contract.errors import Code, Rejected
 
 from kaiser_factory_dialect import steer_agv, steer_ccu, steer_machines
 from kaiser_factory_dialect.catalogue import FactoryKind

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from kaiser_common.errors import Rejected
+from kaiser_common.contract.errors import Rejected
 
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.apply import apply

@@ -2,17 +2,17 @@
 
 from datetime import timedelta
 
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import wait_for_schema
-from kaiser_common.loops import beside
-from kaiser_common.mirror import Mirror
-from kaiser_common.outside import DeadLetters, take
-from kaiser_common.rpc import serve
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.service import Service, run
-from kaiser_common.subjects import ACTUATOR, DEVICES_BUCKET, EMERGENCIES_BUCKET
-from kaiser_common.wiring import UNREACHABLE, connections
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.bus.rpc import serve
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import ACTUATOR, DEVICES_BUCKET, EMERGENCIES_BUCKET
+from kaiser_common.runtime.database import wait_for_schema
+from kaiser_common.runtime.loops import beside
+from kaiser_common.runtime.outside import DeadLetters, take
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.wiring import UNREACHABLE, connections
 
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.handlers import ALWAYS, methods

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.rpc import Method, Nothing
-from kaiser_common.schemas.api.actuators import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Method, Nothing
+from kaiser_common.contract.schemas.api.actuators import (
     ActuatorKey,
     ActuatorsQuery,
     ClearEmergency,
@@ -17,8 +16,9 @@ from kaiser_common.schemas.api.actuators import (
     PutActuator,
     SendCommand,
 )
-from kaiser_common.schemas.api.devices import DeviceId
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.api.devices import DeviceId
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi

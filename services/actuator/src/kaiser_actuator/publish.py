@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from kaiser_common.bus import Bus, Outgoing
+from kaiser_common.bus.connection import Bus, Outgoing
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing

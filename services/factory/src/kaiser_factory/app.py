@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool, ping, wait_for_schema
-from kaiser_common.rpc import tell_status
-from kaiser_common.service import Service, run
+from kaiser_common.bus.connection import connect
+from kaiser_common.runtime.database import open_pool, ping, wait_for_schema
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.status import tell_status
 from kaiser_factory_dialect.cli import main as check
 
 from kaiser_factory.handlers import methods

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kaiser_common.rpc import Method, Nothing
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.rpc import Method, Nothing
+from kaiser_common.contract.schemas.api.factory import (
     CommandsQuery,
     FactoryCommandId,
     FactoryOrderId,

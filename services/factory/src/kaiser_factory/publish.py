@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing
-from kaiser_common.subjects import event_subject
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.contract.subjects import event_subject
 from kaiser_factory_dialect.subjects import token
 from pydantic import BaseModel
 

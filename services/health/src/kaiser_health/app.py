@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from functools import partial
 
-from kaiser_common.consumer import Consumer
-from kaiser_common.loops import beside, every
-from kaiser_common.outside import DeadLetters, take
-from kaiser_common.rpc import serve
-from kaiser_common.service import Service, run
-from kaiser_common.subjects import HEALTH
-from kaiser_common.wiring import UNREACHABLE, connections
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.rpc import serve
+from kaiser_common.contract.subjects import HEALTH
+from kaiser_common.runtime.loops import beside, every
+from kaiser_common.runtime.outside import DeadLetters, take
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.wiring import UNREACHABLE, connections
 
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.handlers import methods

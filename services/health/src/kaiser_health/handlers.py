@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.rpc import Method
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Method
+from kaiser_common.contract.schemas.api.devices import (
     ApproveDevice,
     AuditQuery,
     DeviceId,
@@ -18,6 +17,7 @@ from kaiser_common.schemas.api.devices import (
     PushZone,
     RegisterDevice,
 )
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_health.api.pushes import DeviceApi
 from kaiser_health.api.registry import DeviceRegistryApi

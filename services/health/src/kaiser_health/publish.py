@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from kaiser_common.bus import Bus, Outgoing
+from kaiser_common.bus.connection import Bus, Outgoing
 
 from kaiser_health import metrics
 from kaiser_health.domain import events

@@ -2,10 +2,10 @@
 
 import gc
 
-from kaiser_common.bus import connect
-from kaiser_common.loops import beside, unless_stopped
-from kaiser_common.rpc import tell_status
-from kaiser_common.service import Service, run
+from kaiser_common.bus.connection import connect
+from kaiser_common.runtime.loops import beside, unless_stopped
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.status import tell_status
 from prometheus_client import REGISTRY
 
 from kaiser_ingest.consumers.receiver import receiver_of

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Method, Nothing
-from kaiser_common.schemas.api.rejected import RejectedQuery, ReplayRequest
-from kaiser_common.schemas.api.system import SwitchProfile
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Method, Nothing
+from kaiser_common.contract.schemas.api.rejected import RejectedQuery, ReplayRequest
+from kaiser_common.contract.schemas.api.system import SwitchProfile
 
 from kaiser_ingest.api.profiles import ProfilesApi
 from kaiser_ingest.api.rejected import RejectedMessages

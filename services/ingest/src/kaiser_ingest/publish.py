@@ -5,10 +5,10 @@ import time
 from typing import Any, Literal
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
-from kaiser_common.errors import Code
-from kaiser_common.schemas.event import SystemEvent
-from kaiser_common.subjects import event_subject
+from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.event import SystemEvent
+from kaiser_common.contract.subjects import event_subject
 
 from kaiser_ingest import metrics
 from kaiser_ingest.domain.clocks import WrongClock

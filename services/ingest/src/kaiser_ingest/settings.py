@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from kaiser_common.schemas.factory import EnvironmentKind
-from kaiser_common.settings import CommonSettings
-from kaiser_common.topics import filters
+from kaiser_common.contract.schemas.factory import EnvironmentKind
+from kaiser_common.contract.topics import filters
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.filters import fault
 from pydantic import Field, SecretStr, model_validator
 

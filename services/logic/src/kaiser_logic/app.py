@@ -1,14 +1,14 @@
 """Wiring of logic: the holder of the lease evaluates and answers, the other replicas stand by and store."""
 
-from kaiser_common.bus import Bus
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import DatabasePool, wait_for_schema
-from kaiser_common.lease import Lease
-from kaiser_common.loops import beside, leader, unless_stopped
-from kaiser_common.outside import DeadLetters, take
-from kaiser_common.service import Service, run
-from kaiser_common.subjects import LEASE_BUCKET, LOGIC_STORE
-from kaiser_common.wiring import connections
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.lease import Lease
+from kaiser_common.contract.subjects import LEASE_BUCKET, LOGIC_STORE
+from kaiser_common.runtime.database import DatabasePool, wait_for_schema
+from kaiser_common.runtime.loops import beside, leader, unless_stopped
+from kaiser_common.runtime.outside import DeadLetters, take
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.wiring import connections
 
 from kaiser_logic.consumers.executions import ExecutionMessages
 from kaiser_logic.handlers import methods

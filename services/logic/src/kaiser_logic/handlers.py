@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kaiser_common.rpc import Method
-from kaiser_common.schemas.api.logic import CreateRule, ExecutionsQuery, PutRule, RuleId, RulesQuery, TestRule
+from kaiser_common.bus.rpc import Method
+from kaiser_common.contract.schemas.api.logic import CreateRule, ExecutionsQuery, PutRule, RuleId, RulesQuery, TestRule
 
 from kaiser_logic.api.rules import LogicApi
 

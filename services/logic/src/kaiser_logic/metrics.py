@@ -1,6 +1,6 @@
 """Metrics of the logic service, each with its sentence."""
 
-from kaiser_common.metrics import LATENCY_BUCKETS
+from kaiser_common.bus.metrics import LATENCY_BUCKETS
 from prometheus_client import Counter, Gauge, Histogram
 
 RULES = Gauge("kaiser_logic_rules", "Rules that are enabled.")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import forked
-from kaiser_common.bus import Bus, connect
-from kaiser_common.rpc import Caller, Method, RpcError, call, serve
-from kaiser_common.schemas.api.actuators import (
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.rpc import Caller, Method, RpcError, call, serve
+from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorsPage,
     ActuatorsQuery,
@@ -22,12 +22,12 @@ from kaiser_common.schemas.api.actuators import (
     CommandStatus,
     SendCommand,
 )
-from kaiser_common.schemas.api.logic import CreateRule, Execution, ExecutionsPage, ExecutionsQuery, Rule
-from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_common.schemas.api.sensors import LatestQuery, ReadingItem, ReadingsPage
-from kaiser_common.schemas.event import ActuatorResponseEvent, SensorDataEvent
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import event_subject
+from kaiser_common.contract.schemas.api.logic import CreateRule, Execution, ExecutionsPage, ExecutionsQuery, Rule
+from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.sensors import LatestQuery, ReadingItem, ReadingsPage
+from kaiser_common.contract.schemas.event import ActuatorResponseEvent, SensorDataEvent
+from kaiser_common.contract.subjects import event_subject
+from kaiser_common.runtime.settings import CommonSettings
 
 OPERATOR = Caller(user="ada", role="operator", request_id="r1")
 DRY = {"type": "sensor", "esp_id": "ESP_A", "gpio": 34, "sensor_type": "soil_moisture", "operator": "<", "value": 30}

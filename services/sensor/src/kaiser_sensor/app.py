@@ -3,13 +3,13 @@
 import asyncio
 
 import structlog
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import wait_for_schema
-from kaiser_common.loops import beside, unless_stopped
-from kaiser_common.outside import DeadLetters
-from kaiser_common.service import Service, run
-from kaiser_common.subjects import SENSOR_LIVE
-from kaiser_common.wiring import connections
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.subjects import SENSOR_LIVE
+from kaiser_common.runtime.database import wait_for_schema
+from kaiser_common.runtime.loops import beside, unless_stopped
+from kaiser_common.runtime.outside import DeadLetters
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.wiring import connections
 
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.processing import process_with

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from kaiser_common.rpc import Method, Nothing
-from kaiser_common.schemas.api.devices import DeviceId
-from kaiser_common.schemas.api.sensors import (
+from kaiser_common.bus.rpc import Method, Nothing
+from kaiser_common.contract.schemas.api.devices import DeviceId
+from kaiser_common.contract.schemas.api.sensors import (
     BucketsQuery,
     CompletenessQuery,
     ConfigsQuery,

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from kaiser_common.settings import CommonSettings
+from kaiser_common.runtime.settings import CommonSettings
 from pydantic import Field, model_validator
 
 

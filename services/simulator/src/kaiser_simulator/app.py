@@ -2,14 +2,14 @@
 
 import asyncio
 
-from kaiser_common.consumer import Consumer
-from kaiser_common.lease import Lease
-from kaiser_common.loops import beside, leader, until_done
-from kaiser_common.outside import DeadLetters, take
-from kaiser_common.rpc import serve
-from kaiser_common.service import Service, run
-from kaiser_common.subjects import SIMULATOR, SIMULATOR_LEASE_BUCKET
-from kaiser_common.wiring import UNREACHABLE, OpenConnections, connections
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.lease import Lease
+from kaiser_common.bus.rpc import serve
+from kaiser_common.contract.subjects import SIMULATOR, SIMULATOR_LEASE_BUCKET
+from kaiser_common.runtime.loops import beside, leader, until_done
+from kaiser_common.runtime.outside import DeadLetters, take
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.wiring import UNREACHABLE, OpenConnections, connections
 
 from kaiser_simulator.consumers.downlinks import MockDownlinks
 from kaiser_simulator.domain.world import World

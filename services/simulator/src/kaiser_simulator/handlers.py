@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kaiser_common.rpc import Method
-from kaiser_common.schemas.api.mock import (
+from kaiser_common.bus.rpc import Method
+from kaiser_common.contract.schemas.api.mock import (
     AddActuator,
     AddSensor,
     CreateMock,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 
-from kaiser_common.schemas.api.mock import MOST_REPLAY_VALUES, MockSensor
+from kaiser_common.contract.schemas.api.mock import MOST_REPLAY_VALUES, MockSensor
 
 GROUP = "kaiser.mock_patterns"
 DECIMALS = 2

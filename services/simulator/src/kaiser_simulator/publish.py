@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 
 import structlog
-from kaiser_common.bus import MAX_BATCH, Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.connection import MAX_BATCH, Bus, BusUnavailable, Outgoing, end_if_cancelled
 
 from kaiser_simulator import metrics
 

@@ -1,6 +1,6 @@
 """Settings of the simulator."""
 
-from kaiser_common.settings import CommonSettings
+from kaiser_common.runtime.settings import CommonSettings
 from pydantic import Field
 
 

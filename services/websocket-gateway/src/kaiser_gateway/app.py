@@ -4,11 +4,11 @@ import asyncio
 from contextlib import closing
 
 import structlog
-from kaiser_common.bus import connect
-from kaiser_common.database import open_pool, ping
-from kaiser_common.loops import beside
-from kaiser_common.rpc import tell_status
-from kaiser_common.service import HttpServer, Service, run
+from kaiser_common.bus.connection import connect
+from kaiser_common.runtime.database import open_pool, ping
+from kaiser_common.runtime.loops import beside
+from kaiser_common.runtime.service import HttpServer, Service, run
+from kaiser_common.runtime.status import tell_status
 
 from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import guard_of, signing_key

@@ -3,9 +3,9 @@
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from kaiser_common import __version__
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.service import Service
+from kaiser_common.bus.connection import Bus
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.service import Service
 
 from kaiser_gateway.api import (
     actuators,

@@ -1,6 +1,6 @@
 """Metrics of the gateway, each with its sentence."""
 
-from kaiser_common.metrics import LATENCY_BUCKETS
+from kaiser_common.bus.metrics import LATENCY_BUCKETS
 from prometheus_client import Counter, Gauge, Histogram
 
 CLIENTS = Gauge("kaiser_gateway_clients", "WebSocket clients connected.")

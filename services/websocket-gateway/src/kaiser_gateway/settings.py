@@ -4,7 +4,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from kaiser_common.settings import CommonSettings
+from kaiser_common.runtime.settings import CommonSettings
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 

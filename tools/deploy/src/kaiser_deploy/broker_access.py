@@ -1,7 +1,7 @@
 """Writes deploy/mosquitto/access.conf from the catalogues: who may read and write which topics at the broker."""
 
 from kaiser_common.contract.catalogue import UPLINKS
-from kaiser_common.topics import filters
+from kaiser_common.contract.topics import filters
 from kaiser_factory_dialect.catalogue import ROWS
 from kaiser_factory_dialect.filters import subscriptions
 

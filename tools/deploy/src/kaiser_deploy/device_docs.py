@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kaiser_common import bounds
+from kaiser_common.contract import bounds
 from kaiser_common.contract.catalogue import DOWNLINKS, UPLINKS, Kind, UplinkRow
 from pydantic import BaseModel
 

@@ -1,11 +1,11 @@
-"""Who may publish and subscribe what on the bus: one user a service, derived from the declarations in subjects.py."""
+"""Who may publish and subscribe what on the bus: one user a service, derived from `kaiser_common.contract.subjects`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from kaiser_common.contract.catalogue import events_of
-from kaiser_common.subjects import (
+from kaiser_common.contract.subjects import (
     ACTUATOR,
     DEVICES,
     DEVICES_BUCKET,

@@ -10,11 +10,11 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from kaiser_common.bus import Bus, connect
-from kaiser_common.declare import bucket_config, consumer_config, differs, stream_config
-from kaiser_common.pack import MOST_READ_BYTES
-from kaiser_common.settings import CommonSettings
-from kaiser_common.subjects import BUCKETS, CONSUMERS, OPTIONAL_SERVICES, STREAMS, is_packed
+from kaiser_common.bus.connection import Bus, connect
+from kaiser_common.bus.declare import bucket_config, consumer_config, differs, stream_config
+from kaiser_common.contract.pack import MOST_READ_BYTES
+from kaiser_common.contract.subjects import BUCKETS, CONSUMERS, OPTIONAL_SERVICES, STREAMS, is_packed
+from kaiser_common.runtime.settings import CommonSettings
 from nats.errors import Error as NatsError
 
 from kaiser_doctor.clock import of_clock

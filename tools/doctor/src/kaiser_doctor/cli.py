@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.settings import SettingsError
+from kaiser_common.runtime.settings import SettingsError
 
 from kaiser_doctor import broker, bus, database, machine, passwords, services
 from kaiser_doctor.findings import Finding, Level

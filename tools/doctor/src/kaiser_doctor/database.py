@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from kaiser_common.database import Level, connection_options, connection_uri, detect_level
-from kaiser_common.migrate import newest_revisions
+from kaiser_common.migrate.command import newest_revisions
+from kaiser_common.runtime.database import Level, connection_options, connection_uri, detect_level
 from psycopg import AsyncConnection
 
 from kaiser_doctor.clock import of_clock

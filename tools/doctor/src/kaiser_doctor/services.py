@@ -5,9 +5,9 @@ import re
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from kaiser_common.bus import Bus, BusUnavailable, connect
-from kaiser_common.schemas.api.system import ReplicaStatus, SystemStatus
-from kaiser_common.subjects import SERVICES, STATUS_SUBJECT
+from kaiser_common.bus.connection import Bus, BusUnavailable, connect
+from kaiser_common.contract.schemas.api.system import ReplicaStatus, SystemStatus
+from kaiser_common.contract.subjects import SERVICES, STATUS_SUBJECT
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kaiser_common.settings import CommonSettings, load
+from kaiser_common.runtime.settings import CommonSettings, load
 from pydantic import Field, SecretStr
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

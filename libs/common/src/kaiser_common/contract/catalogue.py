@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from kaiser_common.bounds import MAX_BATCH_ITEMS
-from kaiser_common.schemas import actuator, device, event, factory, sensor
-from kaiser_common.schemas.api.logic import Execution
+from kaiser_common.contract.bounds import MAX_BATCH_ITEMS
+from kaiser_common.contract.schemas import actuator, device, event, factory, sensor
+from kaiser_common.contract.schemas.api.logic import Execution
 
 
 class Kind(StrEnum):

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.mirror import soon
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import soon
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain.admission import (

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.errors import Code
-from kaiser_common.outside import OUTSIDE
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.actuators import ClearEmergency, Clearing, Emergencies, Emergency, EmergencyStop
-from kaiser_common.subjects import DEVICES
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.actuators import ClearEmergency, Clearing, Emergencies, Emergency, EmergencyStop
+from kaiser_common.contract.subjects import DEVICES
+from kaiser_common.runtime.outside import OUTSIDE
 from nats.errors import Error as NatsError
 
 from kaiser_actuator.domain.emergencies import BY_DEVICE, key_of

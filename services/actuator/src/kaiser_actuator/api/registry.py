@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.mirror import soon
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.actuators import (
+from kaiser_common.bus.mirror import soon
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorKey,
     ActuatorsPage,
@@ -17,8 +16,9 @@ from kaiser_common.schemas.api.actuators import (
     HistoryQuery,
     PutActuator,
 )
-from kaiser_common.schemas.api.devices import DeviceId
-from kaiser_common.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
+from kaiser_common.contract.schemas.api.devices import DeviceId
+from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.decode import time_of

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.outside import Unreadable
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
-from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
+from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import Unreadable
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing

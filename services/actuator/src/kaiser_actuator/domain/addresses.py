@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.device import DeviceRecord
 
 _DEFAULT_SITE = "god"
 _REMEMBERED = 20_000

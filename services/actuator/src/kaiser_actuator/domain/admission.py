@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError, is_late
-from kaiser_common.schemas.api.actuators import CommandRequest, Emergency
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.bus.rpc import Caller, RpcError, is_late
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.actuators import CommandRequest, Emergency
+from kaiser_common.contract.schemas.device import DeviceRecord
 
 from kaiser_actuator.domain.emergencies import covering
 from kaiser_actuator.domain.unit import Unit

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kaiser_common.schemas.actuator import Command
-from kaiser_common.schemas.api.actuators import OPEN_STATES, CommandStateName
+from kaiser_common.contract.schemas.actuator import Command
+from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, CommandStateName
 
 RECEIPT_GRACE = timedelta(seconds=2)
 """So long after its expiry a command that is on the OUTBOX may still turn out to be sent."""

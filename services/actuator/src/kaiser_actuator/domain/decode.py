@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import bodies_of
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
-from kaiser_common.schemas.device import ConfigResponse
-from kaiser_common.schemas.event import Receipt
+from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
+from kaiser_common.contract.schemas.device import ConfigResponse
+from kaiser_common.contract.schemas.event import Receipt
 from pydantic import BaseModel, ValidationError
 
 _SENT = "actuator.sent"

@@ -8,7 +8,7 @@ that a press in between makes it fail.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from kaiser_common.schemas.api.actuators import Clearing, Emergency
+from kaiser_common.contract.schemas.api.actuators import Clearing, Emergency
 
 from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of
 

@@ -11,7 +11,7 @@ takes no clear within 5 s of its stop, and one may be lost.
 
 from dataclasses import dataclass
 
-from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.api.actuators import Emergency
 
 from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING
 from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, REFUSES_MS, REPEAT_MS, Board

@@ -3,18 +3,24 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas import actuator as wire
-from kaiser_common.schemas.api.actuators import Emergency
-from kaiser_common.schemas.event import (
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas import actuator as wire
+from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.event import (
     ActuatorAlertEvent,
     ActuatorResponseEvent,
     ActuatorStatusEvent,
     OutboxMessage,
     SystemEvent,
 )
-from kaiser_common.subjects import command_subject, event_subject, outbox_subject, receipt_subject, urgent_subject
-from kaiser_common.topics import BROADCAST, Kind, build
+from kaiser_common.contract.subjects import (
+    command_subject,
+    event_subject,
+    outbox_subject,
+    receipt_subject,
+    urgent_subject,
+)
+from kaiser_common.contract.topics import BROADCAST, Kind, build
 from pydantic import BaseModel
 
 from kaiser_actuator.domain.addresses import Address

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from kaiser_common.schemas.api.actuators import ActuatorSettings
+from kaiser_common.contract.schemas.api.actuators import ActuatorSettings
 
 from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.commands import CommandAnswer, CommandRecord

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import structlog
-from kaiser_common.database import DatabasePool
-from kaiser_common.loops import every
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.loops import every
 
 from kaiser_actuator.domain.emergencies import EVERYTHING
 from kaiser_actuator.domain.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, what_is_due

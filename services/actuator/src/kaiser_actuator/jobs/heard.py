@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from kaiser_common.consumer import Position
+from kaiser_common.bus.consumer import Position
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from kaiser_common.database import DatabasePool, drop_days_before, drop_rows_before, make_day_partitions
-from kaiser_common.loops import every
+from kaiser_common.runtime.database import DatabasePool, drop_days_before, drop_rows_before, make_day_partitions
+from kaiser_common.runtime.loops import every
 
 from kaiser_actuator.settings import ActuatorServiceSettings
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.database import DatabasePool
-from kaiser_common.outside import OUTSIDE, reason_of
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import OUTSIDE, reason_of
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from kaiser_common.schemas.api.actuators import ACTUATOR_TYPE, ActuatorSettings
+from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE, ActuatorSettings
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError

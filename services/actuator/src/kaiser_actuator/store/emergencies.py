@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
-from kaiser_common.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.api.actuators import Emergency
 
 from kaiser_actuator.domain.emergencies import key_of
 from kaiser_actuator.store import Connection

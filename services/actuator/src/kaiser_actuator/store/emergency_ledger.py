@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.bus import Bus, Outgoing
-from kaiser_common.database import DatabasePool
-from kaiser_common.schemas.api.actuators import Emergency
-from kaiser_common.topics import WHOLE_DEVICE_GPIO
+from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.topics import WHOLE_DEVICE_GPIO
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.decode import time_of

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from kaiser_common.database import copy_upsert
-from kaiser_common.schemas.api.actuators import HistoryItem
+from kaiser_common.contract.schemas.api.actuators import HistoryItem
+from kaiser_common.runtime.database import copy_upsert
 from psycopg.rows import class_row
 
 from kaiser_actuator.store import Connection

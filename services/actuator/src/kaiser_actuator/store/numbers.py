@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.api.actuators import Emergency
-from kaiser_common.subjects import EMERGENCIES_BUCKET
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.subjects import EMERGENCIES_BUCKET
 
 from kaiser_actuator.domain.emergency_core import Held, stamped
 

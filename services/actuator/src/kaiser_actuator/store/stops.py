@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import structlog
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.api.actuators import Emergency
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.subjects import OUTBOX, commands_filter
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import OUTBOX, commands_filter
 from nats.errors import Error as NatsError
 
 from kaiser_actuator import metrics

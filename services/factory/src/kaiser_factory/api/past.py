@@ -4,11 +4,9 @@ import base64
 import time
 from collections.abc import Callable
 
-from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.factory import (
     FactoryFigures,
     FactoryOrderId,
     FactoryOrdersPage,
@@ -22,7 +20,9 @@ from kaiser_common.schemas.api.factory import (
     Workpiece,
     WorkpieceId,
 )
-from kaiser_common.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.runtime.cursors import parse_cursor, to_cursor
+from kaiser_common.runtime.database import DatabasePool
 from kaiser_factory_dialect.view import type_of
 
 from kaiser_factory.domain.figures import figures

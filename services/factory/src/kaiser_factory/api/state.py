@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.factory import (
     FactoryCoverage,
     FactoryFlows,
     FactoryLayoutAnswer,
@@ -15,7 +15,7 @@ from kaiser_common.schemas.api.factory import (
     LayoutNode,
     SerialQuery,
 )
-from kaiser_common.schemas.factory import FactoryModule
+from kaiser_common.contract.schemas.factory import FactoryModule
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
 

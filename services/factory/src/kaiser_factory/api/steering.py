@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import msgspec
-from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError, is_late
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.rpc import Caller, RpcError, is_late
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.factory import (
     CommandsPage,
     CommandsQuery,
     FactoryCommandId,
@@ -24,7 +22,9 @@ from kaiser_common.schemas.api.factory import (
     SteerPlan,
     SteerRequest,
 )
-from kaiser_common.schemas.factory import FactoryCommandEntry, FactoryEnvironment
+from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryEnvironment
+from kaiser_common.runtime.cursors import parse_cursor, to_cursor
+from kaiser_common.runtime.database import DatabasePool
 from kaiser_factory_dialect.journal import queue
 from kaiser_factory_dialect.steer_checks import Circumstances, SteerRole
 from kaiser_factory_dialect.steering import Plan, plan

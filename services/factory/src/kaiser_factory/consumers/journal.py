@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.errors import Code
-from kaiser_common.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
+from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
 from kaiser_factory_dialect.journal import (
     JournalEntry,
     abandon,

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
-from kaiser_common.consumer import Position
-from kaiser_common.database import DatabasePool
-from kaiser_common.outside import Unreadable
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.factory import FactoryReceipt
+from kaiser_common.bus.consumer import Position
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.factory import FactoryReceipt
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import Unreadable
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.messages import FactoryMessage

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.pull import Delivery
-from kaiser_common.reader import OrderedReader
-from kaiser_common.schemas.factory import FactoryEnvironment
-from kaiser_common.subjects import TOPICS
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.subjects import TOPICS
 from kaiser_factory_dialect.reading import Arrival
 from kaiser_factory_dialect.subjects import topic_of
 

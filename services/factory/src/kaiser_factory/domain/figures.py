@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from kaiser_common.schemas.api.factory import FactoryFigures, MachineFigures
+from kaiser_common.contract.schemas.api.factory import FactoryFigures, MachineFigures
 
 _UP = frozenset({"READY", "BUSY"})
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kaiser_common.schemas.factory import (
+from kaiser_common.contract.schemas.factory import (
     FactoryAction,
     FactoryBay,
     FactoryEnvironment,

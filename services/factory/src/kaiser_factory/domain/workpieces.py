@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kaiser_common.schemas.api.factory import FactoryTimeline, WorkpieceStation
+from kaiser_common.contract.schemas.api.factory import FactoryTimeline, WorkpieceStation
 from kaiser_factory_dialect.stations import STATIONS, station_of
 
 _CHECKED = 200

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import UNAVAILABLE, DatabasePool, wait_for_schema
-from kaiser_common.errors import Code
-from kaiser_common.lease import Lease
-from kaiser_common.outside import DeadLetters, take
-from kaiser_common.rpc import Method, RpcError, serve
-from kaiser_common.schemas.factory import FactoryEnvironment
-from kaiser_common.service import Service
-from kaiser_common.subjects import FACTORY_STORE
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.lease import Lease
+from kaiser_common.bus.rpc import Method, RpcError, serve
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.subjects import FACTORY_STORE
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool, wait_for_schema
+from kaiser_common.runtime.outside import DeadLetters, take
+from kaiser_common.runtime.service import Service
 from nats.errors import Error as NatsError
 
 from kaiser_factory import publish

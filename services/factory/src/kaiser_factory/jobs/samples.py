@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.database import UNAVAILABLE, DatabasePool
-from kaiser_common.schemas.factory import FactoryModule
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.schemas.factory import FactoryModule
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 
 from kaiser_factory import metrics, publish
 from kaiser_factory.domain.live import Changes, FactoryState

@@ -7,10 +7,10 @@ asked again; readings begin once the device is registered.
 from collections.abc import Callable
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.loops import every
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.devices import Device, DeviceId, RegisterDevice
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.schemas.api.devices import Device, DeviceId, RegisterDevice
+from kaiser_common.runtime.loops import every
 from kaiser_factory_dialect.txt_readings import device_of
 
 from kaiser_factory.domain.live import FactoryState

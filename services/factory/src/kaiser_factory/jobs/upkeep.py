@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from kaiser_common.database import (
+from kaiser_common.runtime.database import (
     UNAVAILABLE,
     DatabasePool,
     drop_days_before,

@@ -1,7 +1,7 @@
 """A command of the journal as events and answers have it; pure."""
 
 import msgspec
-from kaiser_common.schemas.factory import FactoryCommandEntry
+from kaiser_common.contract.schemas.factory import FactoryCommandEntry
 
 from kaiser_factory.store.commands import Command
 

@@ -3,10 +3,10 @@
 import asyncio
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.factory import FactoryEnvironment
-from kaiser_common.subjects import INGEST_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.subjects import INGEST_BUCKET
 from pydantic import ValidationError
 
 log = structlog.get_logger()

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from kaiser_common.schemas.api.factory import FactoryStep, FactoryTimeline, QualityItem, StockChange
-from kaiser_common.schemas.factory import FactoryOrder
+from kaiser_common.contract.schemas.api.factory import FactoryStep, FactoryTimeline, QualityItem, StockChange
+from kaiser_common.contract.schemas.factory import FactoryOrder
 from kaiser_factory_dialect.timeline import order_row, timeline_of
 from kaiser_factory_dialect.world import Factory, Progress
 from psycopg import AsyncConnection

@@ -4,11 +4,10 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.devices import (
     ConfigRequest,
     Device,
     DeviceId,
@@ -18,8 +17,9 @@ from kaiser_common.schemas.api.devices import (
     PushSubzone,
     PushZone,
 )
-from kaiser_common.schemas.device import DeviceConfig
-from kaiser_common.topics import parse
+from kaiser_common.contract.schemas.device import DeviceConfig
+from kaiser_common.contract.topics import parse
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_health.domain import events, outbox
 from kaiser_health.domain.decode import Clock

@@ -3,11 +3,10 @@
 from datetime import timedelta
 from typing import TypeVar
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.devices import (
     ApprovedDevice,
     ApproveDevice,
     AuditPage,
@@ -23,6 +22,7 @@ from kaiser_common.schemas.api.devices import (
     PatchDevice,
     RegisterDevice,
 )
+from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel
 
 from kaiser_health.api.replay import Replayed, replay

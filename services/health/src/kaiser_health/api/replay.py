@@ -5,11 +5,11 @@ import time
 from typing import NamedTuple
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
-from kaiser_common.subjects import REJECTED
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from kaiser_common.contract.subjects import REJECTED
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.schemas.device import Intent, ScanResult
+from kaiser_common.contract.schemas.device import Intent, ScanResult
 
 from kaiser_health.domain import events
 from kaiser_health.domain.decode import DeviceBatch, time_of

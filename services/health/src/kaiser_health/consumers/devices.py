@@ -5,11 +5,11 @@ from datetime import datetime
 from hashlib import blake2b
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.outside import Unreadable
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.device import DeviceError, Will
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.device import DeviceError, Will
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import Unreadable
 
 from kaiser_health import metrics
 from kaiser_health.consumers.answers import note_answers

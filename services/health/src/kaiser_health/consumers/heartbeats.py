@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.schemas.device import Heartbeat, Session
+from kaiser_common.contract.schemas.device import Heartbeat, Session
 
 from kaiser_health import metrics
 from kaiser_health.domain import events, outbox

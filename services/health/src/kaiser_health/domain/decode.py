@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import bodies_of
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas import DeviceMessage
-from kaiser_common.schemas.device import (
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.schemas.device import (
     AliveDigest,
     ConfigResponse,
     DeviceError,

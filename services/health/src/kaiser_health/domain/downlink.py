@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from kaiser_common.errors import Code
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.device import DeviceConfig
-from kaiser_common.topics import Kind
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.device import DeviceConfig
+from kaiser_common.contract.topics import Kind
 
 Generation = Literal["A", "B"]
 

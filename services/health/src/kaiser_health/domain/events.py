@@ -5,16 +5,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.device import Heartbeat, Intent, ScanResult
-from kaiser_common.schemas.event import (
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas.device import Heartbeat, Intent, ScanResult
+from kaiser_common.contract.schemas.event import (
     ConfigResponseEvent,
     EspHealthEvent,
     SystemEvent,
     ZoneAssignmentEvent,
 )
-from kaiser_common.subjects import event_subject
-from kaiser_common.topics import Kind, build
+from kaiser_common.contract.subjects import event_subject
+from kaiser_common.contract.topics import Kind, build
 from pydantic import BaseModel
 
 from kaiser_health.domain.downlink import SET_TOKEN

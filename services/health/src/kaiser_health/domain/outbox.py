@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.device import Heartbeat, HeartbeatAck, Session, Subzone, ZoneAssign
-from kaiser_common.schemas.event import OutboxMessage
-from kaiser_common.subjects import outbox_subject
-from kaiser_common.topics import Kind, build
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas.device import Heartbeat, HeartbeatAck, Session, Subzone, ZoneAssign
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.subjects import outbox_subject
+from kaiser_common.contract.topics import Kind, build
 
 from kaiser_health.domain.downlink import to_json
 from kaiser_health.domain.pushes import Push

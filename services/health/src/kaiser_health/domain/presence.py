@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from kaiser_common.schemas.device import Heartbeat
+from kaiser_common.contract.schemas.device import Heartbeat
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas import DeviceMessage
-from kaiser_common.schemas.device import Intent
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.schemas.device import Intent
 
 from kaiser_health.domain.events import intent_event
 

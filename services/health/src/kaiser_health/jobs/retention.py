@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from kaiser_common.database import DatabasePool, drop_days_before, drop_rows_before, make_day_partitions
+from kaiser_common.runtime.database import DatabasePool, drop_days_before, drop_rows_before, make_day_partitions
 
 from kaiser_health.domain.decode import Clock
 from kaiser_health.settings import HealthSettings

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.loops import every
+from kaiser_common.bus.connection import Bus
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.loops import every
 
 from kaiser_health import metrics
 from kaiser_health.domain import outbox

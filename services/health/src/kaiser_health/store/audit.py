@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kaiser_common.rpc import Caller
-from kaiser_common.schemas.api.devices import AuditEntry, AuditQuery
+from kaiser_common.bus.rpc import Caller
+from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditQuery
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 import structlog
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.subjects import DEVICES_BUCKET
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import DEVICES_BUCKET
+from kaiser_common.runtime.database import DatabasePool
 from nats.errors import Error as NatsError
 
 from kaiser_health.store import Connection, registry

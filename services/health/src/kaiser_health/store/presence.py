@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from kaiser_common.database import copy_upsert
+from kaiser_common.runtime.database import copy_upsert
 
 from kaiser_health.domain.presence import Transition, has_rebooted, will_counts
 from kaiser_health.store import Connection

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from kaiser_common.rpc import Caller
+from kaiser_common.bus.rpc import Caller
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 

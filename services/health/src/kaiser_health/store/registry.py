@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from kaiser_common.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
+from kaiser_common.contract.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 from pydantic import Field

@@ -1,10 +1,10 @@
 """Answers requests about broker profiles and the environment of the factory."""
 
 import structlog
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.factory import EnvironmentStatus
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 
 from kaiser_ingest.consumers.session import Session, SwitchFailed
 from kaiser_ingest.store.environments import Environments, EnvironmentUnknown

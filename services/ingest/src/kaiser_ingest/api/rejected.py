@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.errors import Code
-from kaiser_common.pack import NotAPack, place_of, seq_of
-from kaiser_common.pull import Delivery
-from kaiser_common.reader import OrderedReader
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.rejected import (
+from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.pack import NotAPack, place_of, seq_of
+from kaiser_common.contract.schemas.api.rejected import (
     Encoding,
     RejectedItem,
     RejectedPage,
@@ -23,8 +23,8 @@ from kaiser_common.schemas.api.rejected import (
     ReplayAnswer,
     ReplayRequest,
 )
-from kaiser_common.schemas.event import RejectedMessage
-from kaiser_common.subjects import REJECTED, SEVERAL
+from kaiser_common.contract.schemas.event import RejectedMessage
+from kaiser_common.contract.subjects import REJECTED, SEVERAL
 from kaiser_factory_dialect.subjects import token
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
-from kaiser_common.consumer import Consumer
-from kaiser_common.errors import Code
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.event import RejectedMessage
-from kaiser_common.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
-from kaiser_common.service import Service
-from kaiser_common.subjects import INGEST_FACTORY
+from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.event import RejectedMessage
+from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
+from kaiser_common.contract.subjects import INGEST_FACTORY
+from kaiser_common.runtime.service import Service
 from kaiser_factory_dialect.commands import SEND_WITHIN_MS
 from kaiser_factory_dialect.lanes import Gate, Lane, Outgoing, breach, too_late
 from kaiser_factory_dialect.subjects import receipt_subject

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
-from kaiser_common.consumer import Consumer
-from kaiser_common.errors import Code
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.event import OutboxMessage, Receipt, RejectedMessage
-from kaiser_common.service import Service
-from kaiser_common.subjects import INGEST_URGENT, DurableConsumer, rejected_subject, urgent_subject
-from kaiser_common.topics import BROADCAST, is_esp_id
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.event import OutboxMessage, Receipt, RejectedMessage
+from kaiser_common.contract.subjects import INGEST_URGENT, DurableConsumer, rejected_subject, urgent_subject
+from kaiser_common.contract.topics import BROADCAST, is_esp_id
+from kaiser_common.runtime.service import Service
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 

@@ -15,15 +15,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.pack import count, shard_of
-from kaiser_common.schemas import DeviceMessage
-from kaiser_common.schemas.sensor import Reading
-from kaiser_common.subjects import pack_subject
-from kaiser_common.topics import Kind, is_downlink, is_esp_id, parse
-from kaiser_common.tracing import Tracer, traceparent_of
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.metrics import STAGE_SECONDS
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.pack import count, shard_of
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.subjects import pack_subject
+from kaiser_common.contract.topics import Kind, is_downlink, is_esp_id, parse
+from kaiser_common.runtime.tracing import Tracer, traceparent_of
 
 from kaiser_ingest.domain.admission import Registered, admit
 from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes, WrongClock

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kaiser_common.bus import Bus
-from kaiser_common.tracing import Tracer
+from kaiser_common.bus.connection import Bus
+from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_ingest.consumers.pipeline import Pipeline
 from kaiser_ingest.consumers.session import Session

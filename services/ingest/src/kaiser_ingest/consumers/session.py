@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Literal
 
 import structlog
-from kaiser_common.bus import end_if_cancelled
-from kaiser_common.errors import Code
-from kaiser_common.schemas.device import ServerStatus
-from kaiser_common.topics import Kind, build
+from kaiser_common.bus.connection import end_if_cancelled
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.device import ServerStatus
+from kaiser_common.contract.topics import Kind, build
 
 from kaiser_ingest import metrics
 from kaiser_ingest.consumers.pipeline import DROPPED_TOPIC, Pipeline

@@ -4,10 +4,10 @@ import re
 from types import MappingProxyType
 from typing import Any, get_args
 
-from kaiser_common.bounds import MAX_COMMAND, MAX_COUNT, MAX_RUNTIME_MS, MAX_TYPE_NAME
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas import actuator
-from kaiser_common.topics import Kind, Topic
+from kaiser_common.contract.bounds import MAX_COMMAND, MAX_COUNT, MAX_RUNTIME_MS, MAX_TYPE_NAME
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas import actuator
+from kaiser_common.contract.topics import Kind, Topic
 
 from kaiser_ingest.domain.fields import (
     Fields,

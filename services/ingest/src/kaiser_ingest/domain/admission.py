@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from kaiser_common.errors import Code
-from kaiser_common.schemas.sensor import Reading
-from kaiser_common.topics import Kind, is_downlink
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.topics import Kind, is_downlink
 
 from kaiser_ingest.domain.validate import Accepted, Outcome, Rejection
 

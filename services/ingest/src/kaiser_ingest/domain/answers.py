@@ -2,10 +2,10 @@
 
 from typing import Any, get_args
 
-from kaiser_common.bounds import MAX_COUNT, MAX_LIST, MAX_NAME, MAX_WORD
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas import device
-from kaiser_common.topics import MAX_GPIO, Kind, Topic
+from kaiser_common.contract.bounds import MAX_COUNT, MAX_LIST, MAX_NAME, MAX_WORD
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas import device
+from kaiser_common.contract.topics import MAX_GPIO, Kind, Topic
 
 from kaiser_ingest.domain.fields import (
     Fields,

@@ -4,9 +4,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kaiser_common.schemas import DeviceMessage
-from kaiser_common.schemas.device import Heartbeat
-from kaiser_common.schemas.sensor import Reading, type_of
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.schemas.device import Heartbeat
+from kaiser_common.contract.schemas.sensor import Reading, type_of
 
 from kaiser_ingest.domain.stored import StoredReading
 

@@ -5,8 +5,8 @@ from functools import partial
 from types import MappingProxyType
 
 from kaiser_common.contract.catalogue import UPLINKS
-from kaiser_common.schemas import DeviceMessage
-from kaiser_common.topics import Kind, Topic
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.topics import Kind, Topic
 
 from kaiser_ingest.domain.actuator_messages import actuator_alert, actuator_response, actuator_status, emergency_answer
 from kaiser_ingest.domain.answers import config_response, system_response, zone_ack

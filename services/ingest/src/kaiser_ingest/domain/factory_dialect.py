@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas.event import RejectedMessage
-from kaiser_common.schemas.factory import FactoryEnvironment
-from kaiser_common.schemas.sensor import Reading
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas.event import RejectedMessage
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.schemas.sensor import Reading
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import LARGE_BYTES, SMALL_BYTES
 from kaiser_factory_dialect.filters import covers, minimal_cover, subscriptions

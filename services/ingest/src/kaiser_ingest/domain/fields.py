@@ -10,9 +10,9 @@ from math import isfinite
 from sys import float_info
 from typing import Any, NamedTuple
 
-from kaiser_common.bounds import MAX_CORRELATION_ID, MAX_DEPTH, MAX_MESSAGE, MAX_WORD
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas import Clock
+from kaiser_common.contract.bounds import MAX_CORRELATION_ID, MAX_DEPTH, MAX_MESSAGE, MAX_WORD
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas import Clock
 
 Fields = Mapping[str, Any]
 Odd = list[str]

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from kaiser_common.bounds import MAX_SENSOR_TYPE
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.topics import Topic
+from kaiser_common.contract.bounds import MAX_SENSOR_TYPE
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.topics import Topic
 
 from kaiser_ingest.domain.fields import Fields, Odd, Time, mismatch, number, present
 

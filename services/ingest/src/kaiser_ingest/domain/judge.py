@@ -18,9 +18,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas.event import OutboxMessage
-from kaiser_common.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, is_kaiser_id, parse
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, is_kaiser_id, parse
 
 MAX_BYTES = {
     Kind.ACTUATOR_COMMAND: 511,

@@ -4,11 +4,11 @@ import base64
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.pack import bounded, count_header, encode, shard_of
-from kaiser_common.schemas.event import RejectedMessage, SystemEvent
-from kaiser_common.schemas.sensor import Reading
-from kaiser_common.subjects import (
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.pack import bounded, count_header, encode, shard_of
+from kaiser_common.contract.schemas.event import RejectedMessage, SystemEvent
+from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.subjects import (
     SEVERAL,
     device_subject,
     downlink_subject,
@@ -16,7 +16,7 @@ from kaiser_common.subjects import (
     pack_subject,
     rejected_subject,
 )
-from kaiser_common.topics import Kind, is_downlink
+from kaiser_common.contract.topics import Kind, is_downlink
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.stored import StoredReading

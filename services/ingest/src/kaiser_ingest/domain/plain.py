@@ -9,9 +9,9 @@ from math import isfinite
 from typing import Any
 
 from kaiser_common.contract.catalogue import UplinkRow
-from kaiser_common.errors import Rejected
-from kaiser_common.schemas import DeviceMessage
-from kaiser_common.topics import Topic
+from kaiser_common.contract.errors import Rejected
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.topics import Topic
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kaiser_common.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.device import DeviceRecord
 
 
 class Presence:

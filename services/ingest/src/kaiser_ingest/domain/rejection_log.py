@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 import structlog
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 
 from kaiser_ingest.domain.validate import Rejection
 

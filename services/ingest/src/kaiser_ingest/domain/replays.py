@@ -2,9 +2,9 @@
 
 import json
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.errors import Code
-from kaiser_common.topics import BUS_KINDS, Kind, is_downlink, is_kaiser_id
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.topics import BUS_KINDS, Kind, is_downlink, is_kaiser_id
 
 from kaiser_ingest.domain.admission import Registered
 from kaiser_ingest.domain.validate import Rejection

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from kaiser_common.bounds import (
+from kaiser_common.contract.bounds import (
     MAX_BATCH_ITEMS,
     MAX_I2C_ADDRESS,
     MAX_META_BYTES,
@@ -12,10 +12,10 @@ from kaiser_common.bounds import (
     MAX_UNIT,
     MAX_WORD,
 )
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas import sensor
-from kaiser_common.schemas.sensor import normal_address
-from kaiser_common.topics import Kind, Topic, gpio_allowed
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas import sensor
+from kaiser_common.contract.schemas.sensor import normal_address
+from kaiser_common.contract.topics import Kind, Topic, gpio_allowed
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.fields import (

@@ -11,7 +11,7 @@ not be kept: actuator purges the commands of a stopped device from the stream.
 import json
 from dataclasses import dataclass
 
-from kaiser_common.topics import BROADCAST
+from kaiser_common.contract.topics import BROADCAST
 
 MAX_REMEMBERED = 16_384
 """Devices remembered; of those forgotten only the highest number stays, below which no clear goes out."""

@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from kaiser_common.bounds import (
+from kaiser_common.contract.bounds import (
     MAX_COUNT,
     MAX_DETAILS_BYTES,
     MAX_EPOCH,
@@ -16,8 +16,8 @@ from kaiser_common.bounds import (
     MIN_ERROR_CODE,
     MIN_RSSI_DBM,
 )
-from kaiser_common.schemas import device
-from kaiser_common.topics import MAX_GPIO, Kind, Topic
+from kaiser_common.contract.schemas import device
+from kaiser_common.contract.topics import MAX_GPIO, Kind, Topic
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.fields import (

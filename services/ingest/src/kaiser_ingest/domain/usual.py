@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Annotated
 
 import msgspec
-from kaiser_common.bounds import MAX_NAME, MAX_NUMBER, MAX_SENSOR_TYPE, MAX_UNIT
-from kaiser_common.errors import Rejected
-from kaiser_common.schemas import Clock
-from kaiser_common.schemas.sensor import Quality
-from kaiser_common.topics import Kind, Topic, parse
+from kaiser_common.contract.bounds import MAX_NAME, MAX_NUMBER, MAX_SENSOR_TYPE, MAX_UNIT
+from kaiser_common.contract.errors import Rejected
+from kaiser_common.contract.schemas import Clock
+from kaiser_common.contract.schemas.sensor import Quality
+from kaiser_common.contract.topics import Kind, Topic, parse
 
 from kaiser_ingest.domain.fields import BELIEVED_FROM_MS, MAX_AHEAD_MS, MILLISECONDS_FROM
 from kaiser_ingest.domain.validate import MAX_PAYLOAD_BYTES

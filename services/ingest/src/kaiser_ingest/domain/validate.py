@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from kaiser_common.errors import Code, Rejected
-from kaiser_common.schemas.device import Downlink
-from kaiser_common.schemas.nul import field_with_nul
-from kaiser_common.schemas.sensor import Reading
-from kaiser_common.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink, is_esp_id, parse
+from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas.device import Downlink
+from kaiser_common.contract.schemas.nul import field_with_nul
+from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink, is_esp_id, parse
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 

@@ -4,9 +4,9 @@ import asyncio
 import itertools
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, end_if_cancelled
-from kaiser_common.schemas.device import AliveDigest
-from kaiser_common.subjects import alive_subject
+from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.contract.schemas.device import AliveDigest
+from kaiser_common.contract.subjects import alive_subject
 
 log = structlog.get_logger()
 

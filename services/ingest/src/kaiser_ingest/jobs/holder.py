@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.lease import Grant, Lease
-from kaiser_common.loops import until_stopped
-from kaiser_common.rpc import Method, serve
-from kaiser_common.service import Service
-from kaiser_common.subjects import INGEST_OUTBOX, INGEST_URGENT, LEASE_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.lease import Grant, Lease
+from kaiser_common.bus.rpc import Method, serve
+from kaiser_common.contract.subjects import INGEST_OUTBOX, INGEST_URGENT, LEASE_BUCKET
+from kaiser_common.runtime.loops import until_stopped
+from kaiser_common.runtime.service import Service
 
 from kaiser_ingest.consumers.factory_exit import FactoryExit
 from kaiser_ingest.consumers.outbox import Outbox

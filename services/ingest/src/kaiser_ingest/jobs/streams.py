@@ -3,8 +3,8 @@
 import asyncio
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.subjects import STREAMS
+from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.contract.subjects import STREAMS
 from nats.errors import Error as NatsError
 
 from kaiser_ingest import metrics

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 
 from kaiser_ingest.publish import SystemEvents
 

@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 from typing import Self
 
-from kaiser_common.schemas.factory import EnvironmentKind
+from kaiser_common.contract.schemas.factory import EnvironmentKind
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 

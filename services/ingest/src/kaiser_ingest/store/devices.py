@@ -1,10 +1,10 @@
 """The registry of devices as ingest follows it in KV: who is approved, under which site, and who is offline."""
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.subjects import DEVICES_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import DEVICES_BUCKET
 
 from kaiser_ingest.domain.presence import Presence
 

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.schemas.factory import EnvironmentKind, FactoryEnvironment
-from kaiser_common.subjects import INGEST_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.schemas.factory import EnvironmentKind, FactoryEnvironment
+from kaiser_common.contract.subjects import INGEST_BUCKET
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from pydantic import ValidationError

@@ -5,8 +5,8 @@ import asyncio
 import json
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.subjects import INGEST_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.subjects import INGEST_BUCKET
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 

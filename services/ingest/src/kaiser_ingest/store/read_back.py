@@ -7,8 +7,8 @@ delivers them again, with the same content.
 import asyncio
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.subjects import KEPT_PACKS, REJECTED, SENSORS, Stream
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.subjects import KEPT_PACKS, REJECTED, SENSORS, Stream
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 

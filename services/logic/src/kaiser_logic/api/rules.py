@@ -6,14 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus
-from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.loops import every
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.logic import (
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.logic import (
     CreateRule,
     ExecutionsPage,
     ExecutionsQuery,
@@ -25,9 +22,12 @@ from kaiser_common.schemas.api.logic import (
     TestResult,
     TestRule,
 )
-from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_common.schemas.api.sensors import LATEST_MS
-from kaiser_common.subjects import LOGIC_RULES_BUCKET
+from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.sensors import LATEST_MS
+from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET
+from kaiser_common.runtime.cursors import parse_cursor, to_cursor
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.loops import every
 from nats.errors import Error as NatsError
 
 from kaiser_logic.domain.loops import find_loop

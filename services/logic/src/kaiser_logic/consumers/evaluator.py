@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.pull import Delivery
-from kaiser_common.reader import OrderedReader
-from kaiser_common.schemas.api.logic import Rule, TestResult, TestRule
-from kaiser_common.schemas.event import ActuatorResponseEvent
-from kaiser_common.subjects import EVENTS, is_packed
+from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.contract.schemas.api.logic import Rule, TestResult, TestRule
+from kaiser_common.contract.schemas.event import ActuatorResponseEvent
+from kaiser_common.contract.subjects import EVENTS, is_packed
 
 from kaiser_logic import metrics
 from kaiser_logic.domain.decode import FILTERS, decode, readings_of

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from kaiser_common.database import DatabasePool
-from kaiser_common.outside import Unreadable
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.api.logic import Execution
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.api.logic import Execution
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import Unreadable
 from pydantic import ValidationError
 
 from kaiser_logic import metrics

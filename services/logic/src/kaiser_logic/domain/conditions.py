@@ -6,8 +6,8 @@ Not known is never a reason to fire, and no end of what was true: timers go on, 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kaiser_common.schemas.api.logic import ConditionReport
-from kaiser_common.schemas.api.rules import (
+from kaiser_common.contract.schemas.api.logic import ConditionReport
+from kaiser_common.contract.schemas.api.rules import (
     Compound,
     Condition,
     Hysteresis,

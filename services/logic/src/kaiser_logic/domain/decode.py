@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import structlog
-from kaiser_common.pack import NotAPack, seq_of
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.pack import NotAPack, seq_of
+from kaiser_common.contract.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
 from pydantic import ValidationError
 
 from kaiser_logic.domain.readings import ACTUATOR, RuleInput

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kaiser_common.schemas.api.logic import Rule, TestRequest, TestResult
-from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Sequence
+from kaiser_common.contract.schemas.api.logic import Rule, TestRequest, TestResult
+from kaiser_common.contract.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Sequence
 
 from kaiser_logic.domain.conditions import ALWAYS_MS, Evaluation, View, evaluate
 from kaiser_logic.domain.engine import Engine

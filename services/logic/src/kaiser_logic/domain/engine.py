@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kaiser_common.schemas.api.logic import ConditionReport, Rule
-from kaiser_common.schemas.sensor import type_of
+from kaiser_common.contract.schemas.api.logic import ConditionReport, Rule
+from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
 from kaiser_logic.domain.index import RuleIndex

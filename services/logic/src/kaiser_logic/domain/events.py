@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.api.logic import ActionResult, Execution, Outcome, Rule
-from kaiser_common.schemas.event import LogicExecutionEvent, SystemEvent
-from kaiser_common.subjects import event_subject, execution_subject
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas.api.logic import ActionResult, Execution, Outcome, Rule
+from kaiser_common.contract.schemas.event import LogicExecutionEvent, SystemEvent
+from kaiser_common.contract.subjects import event_subject, execution_subject
 
 from kaiser_logic.domain.engine import Suppressed
 from kaiser_logic.domain.state import Running

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from kaiser_common.schemas.api.logic import Rule
+from kaiser_common.contract.schemas.api.logic import Rule
 
 from kaiser_logic.domain.readings import Place
 from kaiser_logic.domain.rules import ActuatorHolder, actuators, sensors

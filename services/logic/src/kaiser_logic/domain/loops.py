@@ -7,8 +7,8 @@ and a thermometer) cannot be seen here: for that there is the limit at run time.
 
 from collections.abc import Iterable, Sequence
 
-from kaiser_common.schemas.api.logic import Rule
-from kaiser_common.schemas.api.rules import (
+from kaiser_common.contract.schemas.api.logic import Rule
+from kaiser_common.contract.schemas.api.rules import (
     ActuatorAction,
     Compound,
     Condition,

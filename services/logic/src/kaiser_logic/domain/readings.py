@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kaiser_common.schemas.sensor import type_of
+from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.lags import Lags
 

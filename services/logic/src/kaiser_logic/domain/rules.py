@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kaiser_common.schemas.api.logic import Rule
-from kaiser_common.schemas.api.rules import ActuatorAction, Delay, OfSensor, RuleSettings, Sequence, leaves
-from kaiser_common.schemas.sensor import type_of
+from kaiser_common.contract.schemas.api.logic import Rule
+from kaiser_common.contract.schemas.api.rules import ActuatorAction, Delay, OfSensor, RuleSettings, Sequence, leaves
+from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.readings import Place
 from kaiser_logic.domain.state import HOUR_MS, MINUTE_MS, Hold, RuleState

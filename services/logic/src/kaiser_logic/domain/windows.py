@@ -8,7 +8,7 @@ clock is put back, an hour is shown twice and belongs to the window twice.
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from kaiser_common.schemas.api.rules import TimeWindow
+from kaiser_common.contract.schemas.api.rules import TimeWindow
 
 _HALF_HOUR_MS = 1_800_000
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from kaiser_common.bus import end_if_cancelled
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.api.actuators import OPEN_STATES, CommandStatus
-from kaiser_common.schemas.api.logic import ActionResult, Rule
-from kaiser_common.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Step
-from kaiser_common.schemas.api.rules import Sequence as StepSequence
+from kaiser_common.bus.connection import end_if_cancelled
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, CommandStatus
+from kaiser_common.contract.schemas.api.logic import ActionResult, Rule
+from kaiser_common.contract.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Step
+from kaiser_common.contract.schemas.api.rules import Sequence as StepSequence
 
 from kaiser_logic import metrics
 from kaiser_logic.domain.events import notification, webhook_body

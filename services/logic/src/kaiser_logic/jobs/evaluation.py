@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.database import DatabasePool, wait_for_schema
-from kaiser_common.loops import beside
-from kaiser_common.rpc import Method, serve
-from kaiser_common.wiring import UNREACHABLE as UNAVAILABLE
+from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.rpc import Method, serve
+from kaiser_common.runtime.database import DatabasePool, wait_for_schema
+from kaiser_common.runtime.loops import beside
+from kaiser_common.runtime.wiring import UNREACHABLE as UNAVAILABLE
 
 from kaiser_logic import metrics
 from kaiser_logic.api.rules import LogicApi

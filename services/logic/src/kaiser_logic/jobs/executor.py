@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.schemas.api.logic import Outcome, Rule
+from kaiser_common.contract.schemas.api.logic import Outcome, Rule
 
 from kaiser_logic import metrics
 from kaiser_logic.domain import events

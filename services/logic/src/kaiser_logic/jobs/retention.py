@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from kaiser_common.database import DatabasePool, drop_rows_before, wait_for_schema
-from kaiser_common.loops import every
+from kaiser_common.runtime.database import DatabasePool, drop_rows_before, wait_for_schema
+from kaiser_common.runtime.loops import every
 
 _EVERY_S = 3600.0
 

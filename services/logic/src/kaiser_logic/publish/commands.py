@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections import OrderedDict
 
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.actuators import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.schemas.api.actuators import (
     OPEN_STATES,
     CommandId,
     CommandRequest,
@@ -14,9 +14,9 @@ from kaiser_common.schemas.api.actuators import (
     CommandStatus,
     SendCommand,
 )
-from kaiser_common.schemas.api.logic import Rule
-from kaiser_common.schemas.api.rules import ActuatorAction
-from kaiser_common.schemas.event import ActuatorResponseEvent
+from kaiser_common.contract.schemas.api.logic import Rule
+from kaiser_common.contract.schemas.api.rules import ActuatorAction
+from kaiser_common.contract.schemas.event import ActuatorResponseEvent
 
 from kaiser_logic.store.latest import LOGIC
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.bus import Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, end_if_cancelled
 
 from kaiser_logic import metrics
 

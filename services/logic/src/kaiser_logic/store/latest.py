@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, RpcError, call
-from kaiser_common.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
-from kaiser_common.schemas.api.sensors import LatestQuery, ReadingsPage
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
+from kaiser_common.contract.schemas.api.sensors import LatestQuery, ReadingsPage
 
 from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 

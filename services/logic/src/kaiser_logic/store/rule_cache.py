@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.api.logic import Rule
-from kaiser_common.subjects import LOGIC_RULES_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.api.logic import Rule
+from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET
 
 log = structlog.get_logger()
 

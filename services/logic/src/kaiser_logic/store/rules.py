@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from kaiser_common.schemas.api.logic import Execution, ExecutionsQuery, Rule, RulesQuery
-from kaiser_common.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.logic import Execution, ExecutionsQuery, Rule, RulesQuery
+from kaiser_common.contract.schemas.api.rules import RuleSettings
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 
 import structlog
-from kaiser_common.bus import end_if_cancelled
+from kaiser_common.bus.connection import end_if_cancelled
 
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.state import to_json

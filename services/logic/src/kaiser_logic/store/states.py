@@ -3,9 +3,9 @@
 import json
 
 import structlog
-from kaiser_common.bucket import Kept, read_bucket
-from kaiser_common.bus import Bus
-from kaiser_common.subjects import EVENTS, LOGIC_STATE_BUCKET
+from kaiser_common.bus.bucket import Kept, read_bucket
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.subjects import EVENTS, LOGIC_STATE_BUCKET
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.devices import DeviceId
-from kaiser_common.schemas.api.sensors import ConfigsPage, ConfigsQuery, SensorConfig, SensorKey
-from kaiser_common.schemas.device import DeviceConfig, SensorItem
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.devices import DeviceId
+from kaiser_common.contract.schemas.api.sensors import ConfigsPage, ConfigsQuery, SensorConfig, SensorKey
+from kaiser_common.contract.schemas.device import DeviceConfig, SensorItem
+from kaiser_common.runtime.cursors import parse_cursor, to_cursor
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store.config_mirror import Configs, Key, bucket_key

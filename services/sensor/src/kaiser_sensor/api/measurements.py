@@ -4,15 +4,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.sensors import Measurement, MeasurementId, MeasureSensor
-from kaiser_common.schemas.event import OutboxMessage
-from kaiser_common.schemas.sensor import SensorCommand
-from kaiser_common.subjects import outbox_subject
-from kaiser_common.topics import Kind, build
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.sensors import Measurement, MeasurementId, MeasureSensor
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.schemas.sensor import SensorCommand
+from kaiser_common.contract.subjects import outbox_subject
+from kaiser_common.contract.topics import Kind, build
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.store import measurements as measure_store
 from kaiser_sensor.store.devices import Devices

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from kaiser_common.database import DatabasePool
-from kaiser_common.rpc import Caller, Nothing
-from kaiser_common.schemas.api.sensors import OverviewSensor, SensorsOverview
+from kaiser_common.bus.rpc import Caller, Nothing
+from kaiser_common.contract.schemas.api.sensors import OverviewSensor, SensorsOverview
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.domain.known import judge
 from kaiser_sensor.domain.rollups import floor

@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kaiser_common.cursors import parse_cursor, to_cursor
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.sensors import (
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.sensors import (
     Bucket,
     BucketsPage,
     BucketsQuery,
@@ -20,6 +18,8 @@ from kaiser_common.schemas.api.sensors import (
     ReadingsPage,
     ReadingsQuery,
 )
+from kaiser_common.runtime.cursors import parse_cursor, to_cursor
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.domain.completeness import day_span, expected_readings, share
 from kaiser_sensor.domain.known import UNLEARNED_S, judge

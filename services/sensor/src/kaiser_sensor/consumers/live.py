@@ -3,17 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from kaiser_common.bus import Bus, Outgoing
-from kaiser_common.consumer import Consumer
-from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.outside import DeadLetters, Unreadable, take
-from kaiser_common.pack import MOST_READ_BYTES, bounded, count_header, encode
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.event import OutboxMessage
-from kaiser_common.schemas.sensor import Processed as ProcessedPayload
-from kaiser_common.subjects import event_pack_subject, event_subject, outbox_subject, shard_in
-from kaiser_common.topics import Kind, build
-from kaiser_common.tracing import Tracer
+from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.metrics import STAGE_SECONDS
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.pack import MOST_READ_BYTES, bounded, count_header, encode
+from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.schemas.sensor import Processed as ProcessedPayload
+from kaiser_common.contract.subjects import event_pack_subject, event_subject, outbox_subject, shard_in
+from kaiser_common.contract.topics import Kind, build
+from kaiser_common.runtime.outside import DeadLetters, Unreadable, take
+from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_sensor import metrics
 from kaiser_sensor.domain.decode import Pack, decode

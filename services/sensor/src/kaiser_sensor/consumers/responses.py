@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from kaiser_common.bus import Bus, Outgoing
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import DatabasePool
-from kaiser_common.outside import DeadLetters, Unreadable, take
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.event import SystemEvent
-from kaiser_common.schemas.sensor import SensorResponse
-from kaiser_common.subjects import event_subject
+from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.schemas.event import SystemEvent
+from kaiser_common.contract.schemas.sensor import SensorResponse
+from kaiser_common.contract.subjects import event_subject
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import DeadLetters, Unreadable, take
 from pydantic import ValidationError
 
 from kaiser_sensor import metrics

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.consumer import Consumer
-from kaiser_common.database import DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.outside import OUTSIDE, DeadLetters, Unreadable, reason_of, take
-from kaiser_common.pull import Delivery
-from kaiser_common.quarantine import reject
-from kaiser_common.tracing import Tracer
+from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.metrics import STAGE_SECONDS
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.quarantine import reject
+from kaiser_common.contract.errors import Code
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.outside import OUTSIDE, DeadLetters, Unreadable, reason_of, take
+from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_sensor import metrics
 from kaiser_sensor.domain.decode import Pack, decode

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from kaiser_common.pack import NotAPack
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.sensor import Reading as ReadingModel
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.pack import NotAPack
+from kaiser_common.contract.schemas.sensor import Reading as ReadingModel
 from pydantic import ValidationError
 
 from kaiser_sensor.domain.reading import Reading

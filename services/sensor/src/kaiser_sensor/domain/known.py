@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median_low
 from typing import NamedTuple
 
-from kaiser_common.schemas.sensor import SensorState
+from kaiser_common.contract.schemas.sensor import SensorState
 
 MISSED = 3
 """Intervals without a reading after which a sensor is silent."""

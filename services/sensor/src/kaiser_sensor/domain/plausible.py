@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kaiser_common.bounds import MAX_NUMBER
-from kaiser_common.schemas.sensor import Quality
+from kaiser_common.contract.bounds import MAX_NUMBER
+from kaiser_common.contract.schemas.sensor import Quality
 
 from kaiser_sensor.domain.reading import Reading
 from kaiser_sensor.libraries import Library, Raw

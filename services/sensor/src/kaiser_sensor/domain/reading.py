@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from kaiser_common.bounds import (
+from kaiser_common.contract.bounds import (
     LATEST_MS,
     MAX_ADDRESS,
     MAX_CORRELATION_ID,
@@ -15,8 +15,8 @@ from kaiser_common.bounds import (
     MAX_WORD,
     WHOLE_DEVICE_GPIO,
 )
-from kaiser_common.schemas import Clock
-from kaiser_common.schemas.sensor import Quality
+from kaiser_common.contract.schemas import Clock
+from kaiser_common.contract.schemas.sensor import Quality
 
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
 _Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]

@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
-from kaiser_common.schemas import Clock
-from kaiser_common.schemas.sensor import Quality
-from kaiser_common.topics import TEMPLATES, Kind
+from kaiser_common.contract.schemas import Clock
+from kaiser_common.contract.schemas.sensor import Quality
+from kaiser_common.contract.topics import TEMPLATES, Kind
 
 from kaiser_sensor.domain.reading import Reading
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.subjects import KEPT_PACKS, SENSOR_LIVE, SENSOR_STORE, SENSORS
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.subjects import KEPT_PACKS, SENSOR_LIVE, SENSOR_STORE, SENSORS
 from nats.errors import Error as NatsError
 
 from kaiser_sensor.jobs.stream_state import acknowledged, ask, filled

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 import structlog
-from kaiser_common.bus import Bus, Outgoing
-from kaiser_common.database import DatabasePool
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.schemas.event import SensorDataEvent
-from kaiser_common.subjects import SENSOR_STORE, event_pack_subject
+from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.event import SensorDataEvent
+from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
 from kaiser_sensor.domain.known import MISSED, usual_interval_s

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from kaiser_common.database import DatabasePool
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
 from kaiser_sensor.domain.known import MISSED

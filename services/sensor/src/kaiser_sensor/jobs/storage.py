@@ -7,16 +7,16 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from kaiser_common.bucket import BucketWriter
-from kaiser_common.bus import Bus
-from kaiser_common.consumer import Consumer, Spacing
-from kaiser_common.database import DatabasePool
-from kaiser_common.loops import beside, every, unless_stopped, until_done
-from kaiser_common.outside import DeadLetters
-from kaiser_common.rpc import Method, serve
-from kaiser_common.service import Service
-from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES, SENSOR_STORE
-from kaiser_common.wiring import UNREACHABLE
+from kaiser_common.bus.bucket import BucketWriter
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.consumer import Consumer, Spacing
+from kaiser_common.bus.rpc import Method, serve
+from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.loops import beside, every, unless_stopped, until_done
+from kaiser_common.runtime.outside import DeadLetters
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.wiring import UNREACHABLE
 
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from kaiser_common.bus import Bus
-from kaiser_common.subjects import SENSORS, DurableConsumer
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.subjects import SENSORS, DurableConsumer
 
 _TIMEOUT_S = 5.0
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 
 import structlog
-from kaiser_common.database import (
+from kaiser_common.runtime.database import (
     DatabasePool,
     detect_level,
     drop_days_before,

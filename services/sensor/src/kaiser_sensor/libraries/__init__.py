@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
-from kaiser_common.schemas.sensor import Quality
+from kaiser_common.contract.schemas.sensor import Quality
 
 GROUP = "kaiser.sensor_libraries"
 

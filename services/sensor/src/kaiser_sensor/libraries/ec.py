@@ -4,7 +4,7 @@ Source: linear temperature compensation of 2 %/°C to 25 °C as in ISO 7888:1985
 and 12880 µS/cm) give the scale, without them 0…3.3 V is 0…20,000 µS/cm.
 """
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import (
     ADC_RAIL,

@@ -3,7 +3,7 @@
 Source: YF-S201 data sheet: f [Hz] = 7.5 · Q [l/min], so 450 pulses a litre; 1…30 l/min.
 """
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 

@@ -1,6 +1,6 @@
 """Relative humidity of the SHT31, in %. Source: SHT31 data sheet §4.13: RH = 100 · S / (2¹⁶ − 1)."""
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing, rail
 

@@ -1,6 +1,6 @@
 """Illuminance of the BH1750 and the TSL2561, in lx."""
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 

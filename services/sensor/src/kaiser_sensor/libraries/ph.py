@@ -5,7 +5,7 @@ Source: Nernst's equation, slope 59.16 mV/pH at 25 °C, proportional to the abso
 as soon as they are measured.
 """
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import (
     ADC_RAIL,

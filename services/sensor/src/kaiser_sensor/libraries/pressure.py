@@ -4,7 +4,7 @@ Source: BME280 data sheet §1.2 (300…1100 hPa); the compensated register count
 international barometric formula (ISO 2533:1975): p0 = p / (1 − h / 44330)^5.255.
 """
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing
 

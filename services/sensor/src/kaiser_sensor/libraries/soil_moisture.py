@@ -4,7 +4,7 @@ Source: two measurements of one's own: the count in dry air (0 %) and in water (
 typical of capacitive probes v1.2 at 3.3 V.
 """
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES
 
 from kaiser_sensor.libraries import (
     ADC_RAIL,

@@ -1,6 +1,6 @@
 """Temperature of the DS18B20 and the SHT31, in °C."""
 
-from kaiser_common.schemas.sensor import SENSOR_ALIASES, Quality
+from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES, Quality
 
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Range, Raw, linear, nothing, rail
 

@@ -1,9 +1,9 @@
 """Sensor configurations as every replica knows them: read from the KV bucket `sensor_configs`, kept current."""
 
-from kaiser_common.bus import Bus
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.api.sensors import SensorConfig
-from kaiser_common.subjects import SENSOR_CONFIGS_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
+from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET
 
 from kaiser_sensor.domain.process import SensorSetup
 from kaiser_sensor.domain.reading import Reading

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaiser_common.schemas.api.sensors import ConfigsQuery, SensorConfig, SensorKey
+from kaiser_common.contract.schemas.api.sensors import ConfigsQuery, SensorConfig, SensorKey
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 

@@ -1,9 +1,9 @@
 """Devices as sensor knows them: the KV bucket `devices`, and where the readings of each come from."""
 
-from kaiser_common.bus import Bus
-from kaiser_common.mirror import Mirror
-from kaiser_common.schemas.device import DeviceRecord
-from kaiser_common.subjects import DEVICES_BUCKET
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.subjects import DEVICES_BUCKET
 
 from kaiser_sensor.domain.rows import DataSource, data_source
 

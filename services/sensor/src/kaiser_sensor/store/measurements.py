@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from kaiser_common.schemas.sensor import SensorResponse
+from kaiser_common.contract.schemas.sensor import SensorResponse
 from psycopg import AsyncConnection
 
 Connection = AsyncConnection[Any]

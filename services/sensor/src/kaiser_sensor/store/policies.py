@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kaiser_common.database import Level, detect_level
+from kaiser_common.runtime.database import Level, detect_level
 
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store.rollups import Connection

@@ -1,8 +1,8 @@
 """Finding, changing and showing a mock on behalf of a caller."""
 
-from kaiser_common.errors import Code
-from kaiser_common.rpc import RpcError
-from kaiser_common.schemas.api.mock import Mock
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.mock import Mock
 
 from kaiser_simulator.domain.device import Device
 from kaiser_simulator.domain.views import to_mock

@@ -5,9 +5,9 @@ import secrets
 from dataclasses import replace
 
 import structlog
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Nothing, RpcError
-from kaiser_common.schemas.api.mock import (
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.mock import (
     CreateMock,
     CreateMocks,
     Mock,

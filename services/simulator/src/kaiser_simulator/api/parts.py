@@ -1,8 +1,8 @@
 """What the simulator answers about the sensors and actuators of a mock."""
 
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, RpcError
-from kaiser_common.schemas.api.mock import (
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.mock import (
     AddActuator,
     AddSensor,
     Mock,

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from kaiser_common.errors import Rejected
-from kaiser_common.outside import Unreadable
-from kaiser_common.pull import Delivery
-from kaiser_common.schemas.device import Downlink
-from kaiser_common.topics import BROADCAST, Topic, parse
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.errors import Rejected
+from kaiser_common.contract.schemas.device import Downlink
+from kaiser_common.contract.topics import BROADCAST, Topic, parse
+from kaiser_common.runtime.outside import Unreadable
 from pydantic import ValidationError
 
 from kaiser_simulator import metrics

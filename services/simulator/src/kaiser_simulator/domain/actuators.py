@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from kaiser_common.schemas.api.mock import MockActuator
-from kaiser_common.topics import Kind
+from kaiser_common.contract.schemas.api.mock import MockActuator
+from kaiser_common.contract.topics import Kind
 
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, actuators

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kaiser_common.schemas.api.mock import MockActuator, MockSensor
-from kaiser_common.topics import Kind
+from kaiser_common.contract.schemas.api.mock import MockActuator, MockSensor
+from kaiser_common.contract.topics import Kind
 from pydantic import ValidationError
 
 from kaiser_simulator.domain import payloads

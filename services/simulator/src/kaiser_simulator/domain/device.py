@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-from kaiser_common.schemas import FROZEN
-from kaiser_common.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor, MockStateName
-from kaiser_common.schemas.sensor import Quality
+from kaiser_common.contract.schemas import FROZEN
+from kaiser_common.contract.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor, MockStateName
+from kaiser_common.contract.schemas.sensor import Quality
 from pydantic import BaseModel
 
 BOOTING: dict[MockStateName, MockStateName] = {

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from kaiser_common.schemas.api.mock import Firmware
-from kaiser_common.topics import Kind, Topic, build
+from kaiser_common.contract.schemas.api.mock import Firmware
+from kaiser_common.contract.topics import Kind, Topic, build
 from pydantic_core import from_json, to_json
 
 from kaiser_simulator.domain.device import Device

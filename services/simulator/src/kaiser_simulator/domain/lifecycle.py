@@ -4,7 +4,7 @@ Whatever takes the connection away has the broker tell the device's will; whatev
 hello (`told`).
 """
 
-from kaiser_common.schemas.api.mock import Faults, MockStateName
+from kaiser_common.contract.schemas.api.mock import Faults, MockStateName
 
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.actuators import Reaction, all_off, restarted, to_default

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kaiser_common.schemas.api.mock import MockSensor
-from kaiser_common.topics import Kind, Topic
+from kaiser_common.contract.schemas.api.mock import MockSensor
+from kaiser_common.contract.topics import Kind, Topic
 
 from kaiser_simulator.domain import emergencies, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_command, to_default

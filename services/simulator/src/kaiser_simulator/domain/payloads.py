@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from kaiser_common.schemas.api.mock import MockActuator, MockSensor
-from kaiser_common.topics import Kind, build
+from kaiser_common.contract.schemas.api.mock import MockActuator, MockSensor
+from kaiser_common.contract.topics import Kind, build
 from pydantic_core import to_json
 
 from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, actuators

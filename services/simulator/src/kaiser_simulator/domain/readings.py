@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kaiser_common.schemas.api.mock import MockSensor
-from kaiser_common.topics import Kind, build
+from kaiser_common.contract.schemas.api.mock import MockSensor
+from kaiser_common.contract.topics import Kind, build
 from pydantic_core import to_json
 
 from kaiser_simulator.domain.device import Device, Publication, SensorLife, interval_ms, seed_of, sensor_key, step_at

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kaiser_common.topics import Kind
+from kaiser_common.contract.topics import Kind
 
 from kaiser_simulator.domain import emergencies, lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction

@@ -1,6 +1,6 @@
 """A mock as the API shows it; pure."""
 
-from kaiser_common.schemas.api.mock import Mock, MockActuatorView, MockSensor, MockSensorView
+from kaiser_common.contract.schemas.api.mock import Mock, MockActuatorView, MockSensor, MockSensorView
 
 from kaiser_simulator.domain.device import Device, actuators, is_connected, sensor_key
 from kaiser_simulator.domain.firmware import is_acknowledged

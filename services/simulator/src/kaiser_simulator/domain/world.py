@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from kaiser_common.bus import Outgoing
-from kaiser_common.schemas.api.mock import MockMessage, MockSensor
-from kaiser_common.subjects import outbox_subject
-from kaiser_common.topics import parse
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.schemas.api.mock import MockMessage, MockSensor
+from kaiser_common.contract.subjects import outbox_subject
+from kaiser_common.contract.topics import parse
 from pydantic_core import to_json
 
 from kaiser_simulator import metrics

@@ -3,12 +3,12 @@
 import asyncio
 
 import structlog
-from kaiser_common.bus import Bus, end_if_cancelled
-from kaiser_common.database import UNAVAILABLE, DatabasePool
-from kaiser_common.errors import Code
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.schemas.api.devices import Device as RegisteredDevice
-from kaiser_common.schemas.api.devices import DeviceId, RegisterDevice
+from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.api.devices import Device as RegisteredDevice
+from kaiser_common.contract.schemas.api.devices import DeviceId, RegisterDevice
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 
 from kaiser_simulator.domain import lifecycle
 from kaiser_simulator.domain.device import Device

@@ -3,9 +3,9 @@
 import asyncio
 
 import structlog
-from kaiser_common.bus import BusUnavailable
-from kaiser_common.database import UNAVAILABLE
-from kaiser_common.loops import every
+from kaiser_common.bus.connection import BusUnavailable
+from kaiser_common.runtime.database import UNAVAILABLE
+from kaiser_common.runtime.loops import every
 
 from kaiser_simulator import metrics
 from kaiser_simulator.publish import Sender

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 import structlog
-from kaiser_common.database import DatabasePool
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_simulator import metrics
 from kaiser_simulator.domain import payloads

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.actuators import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorBody,
     ActuatorKey,
@@ -23,7 +23,7 @@ from kaiser_common.schemas.api.actuators import (
     PutActuator,
     SendCommand,
 )
-from kaiser_common.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.devices import ESP_ID
 
 from kaiser_gateway.http.auth import Guard
 

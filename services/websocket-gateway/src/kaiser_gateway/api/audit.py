@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from kaiser_common.bus import Bus
-from kaiser_common.database import DatabasePool
-from kaiser_common.rpc import Caller, call
-from kaiser_common.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
+from kaiser_common.runtime.database import DatabasePool
 from pydantic import Field
 
 from kaiser_gateway.domain import csv_text

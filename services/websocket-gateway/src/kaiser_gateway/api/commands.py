@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, call
-from kaiser_common.schemas.api.actuators import CommandId, CommandStatus
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.schemas.api.actuators import CommandId, CommandStatus
 
 from kaiser_gateway.http.auth import Guard
 

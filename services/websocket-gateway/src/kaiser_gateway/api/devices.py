@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.devices import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.devices import (
     ESP_ID,
     ApprovedDevice,
     ApproveDevice,

@@ -4,9 +4,9 @@ import base64
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.factory import (
     SERIAL,
     FactoryCoverage,
     FactoryFigures,
@@ -27,8 +27,8 @@ from kaiser_common.schemas.api.factory import (
     Workpiece,
     WorkpieceId,
 )
-from kaiser_common.schemas.api.sensors import Milliseconds
-from kaiser_common.schemas.factory import FactoryModule, FactoryOrder
+from kaiser_common.contract.schemas.api.sensors import Milliseconds
+from kaiser_common.contract.schemas.factory import FactoryModule, FactoryOrder
 
 from kaiser_gateway.http.auth import Guard
 

@@ -1,9 +1,9 @@
 """The factory's environment, asked of the ingest that speaks its dialect: that of its own broker, else the only one."""
 
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, NotRunning, call
-from kaiser_common.schemas.api.factory import EnvironmentStatus
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, NotRunning, call
+from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 
 _SWITCH_S = 75.0
 """A switch waits 30 s for the new broker, and 30 s for the old one where that does not come up."""

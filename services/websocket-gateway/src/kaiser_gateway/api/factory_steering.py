@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, call
-from kaiser_common.schemas.api.factory import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.schemas.api.factory import (
     SERIAL,
     CommandsPage,
     CommandsQuery,
@@ -15,8 +15,8 @@ from kaiser_common.schemas.api.factory import (
     SteerPlan,
     SteerRequest,
 )
-from kaiser_common.schemas.api.system import SwitchProfile
-from kaiser_common.schemas.factory import FactoryCommandEntry
+from kaiser_common.contract.schemas.api.system import SwitchProfile
+from kaiser_common.contract.schemas.factory import FactoryCommandEntry
 
 from kaiser_gateway.api.actuators import IdempotencyKey
 from kaiser_gateway.api.factory_environment import environment_of, switch_to

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.devices import ESP_ID
-from kaiser_common.schemas.api.logic import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.logic import (
     RULE_ID,
     CreateRule,
     ExecutionsPage,
@@ -21,8 +21,8 @@ from kaiser_common.schemas.api.logic import (
     TestResult,
     TestRule,
 )
-from kaiser_common.schemas.api.rules import RuleSettings
-from kaiser_common.schemas.api.sensors import Milliseconds
+from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.sensors import Milliseconds
 
 from kaiser_gateway.http.auth import Guard
 

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.mock import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.mock import (
     MOCK_ID,
     AddActuator,
     AddSensor,
@@ -34,7 +34,7 @@ from kaiser_common.schemas.api.mock import (
     ValueRequest,
     ValuesRequest,
 )
-from kaiser_common.schemas.api.sensors import SENSOR_TYPE
+from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE
 
 from kaiser_gateway.http.auth import Guard
 

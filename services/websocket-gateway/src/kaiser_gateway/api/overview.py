@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from fastapi import APIRouter
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.schemas.api.actuators import Actuator, ActuatorsPage, ActuatorsQuery, Emergencies, Emergency
-from kaiser_common.schemas.api.devices import Device, DevicesPage, DevicesQuery
-from kaiser_common.schemas.api.overview import Overview, Wrong
-from kaiser_common.schemas.api.sensors import OverviewSensor, SensorsOverview
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsPage, ActuatorsQuery, Emergencies, Emergency
+from kaiser_common.contract.schemas.api.devices import Device, DevicesPage, DevicesQuery
+from kaiser_common.contract.schemas.api.overview import Overview, Wrong
+from kaiser_common.contract.schemas.api.sensors import OverviewSensor, SensorsOverview
 from pydantic import BaseModel
 
 from kaiser_gateway.http.auth import Guard

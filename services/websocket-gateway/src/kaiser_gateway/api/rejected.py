@@ -3,9 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, call
-from kaiser_common.schemas.api.rejected import Encoding, RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.schemas.api.rejected import (
+    Encoding,
+    RejectedPage,
+    RejectedQuery,
+    ReplayAnswer,
+    ReplayRequest,
+)
 
 from kaiser_gateway.http.auth import Guard
 

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.devices import ESP_ID
-from kaiser_common.schemas.api.sensors import (
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.sensors import (
     SENSOR_TYPE,
     Address,
     BucketsPage,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import structlog
 from fastapi import APIRouter, Form, HTTPException, Request
-from kaiser_common.database import UNAVAILABLE, DatabasePool
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway import metrics

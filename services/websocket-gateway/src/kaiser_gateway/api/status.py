@@ -1,7 +1,7 @@
 """The status of the system, asked of every process at once."""
 
 from fastapi import APIRouter
-from kaiser_common.schemas.api.system import SystemStatus
+from kaiser_common.contract.schemas.api.system import SystemStatus
 
 from kaiser_gateway.api.system_status import Status, without_reasons
 from kaiser_gateway.domain.tokens import Identity

@@ -1,9 +1,9 @@
 """The system as a whole: which MQTT broker is in use, answered by ingest."""
 
 from fastapi import APIRouter
-from kaiser_common.bus import Bus
-from kaiser_common.rpc import Caller, Nothing, call
-from kaiser_common.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 
 from kaiser_gateway.http.auth import Guard
 

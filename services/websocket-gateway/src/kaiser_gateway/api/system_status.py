@@ -6,10 +6,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from kaiser_common.bus import Bus, BusUnavailable
-from kaiser_common.schemas.api.system import ConsumerLag, ReplicaStatus, ServiceStatus, StreamStatus, SystemStatus
-from kaiser_common.service import Service
-from kaiser_common.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES, STATUS_SUBJECT, STREAMS, DurableConsumer
+from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.contract.schemas.api.system import (
+    ConsumerLag,
+    ReplicaStatus,
+    ServiceStatus,
+    StreamStatus,
+    SystemStatus,
+)
+from kaiser_common.contract.subjects import (
+    CONSUMERS,
+    OPTIONAL_SERVICES,
+    SERVICES,
+    STATUS_SUBJECT,
+    STREAMS,
+    DurableConsumer,
+)
+from kaiser_common.runtime.service import Service
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pydantic import ValidationError

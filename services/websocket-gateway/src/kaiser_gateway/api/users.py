@@ -4,8 +4,8 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from kaiser_common.database import DatabasePool
-from kaiser_common.rpc import Caller
+from kaiser_common.bus.rpc import Caller
+from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway.domain.tokens import Role

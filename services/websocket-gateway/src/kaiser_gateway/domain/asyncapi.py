@@ -5,7 +5,7 @@ from typing import Any
 
 from kaiser_common import __version__
 from kaiser_common.contract.catalogue import BODIES, BUS_MESSAGES, EVENT_MODELS, Kind
-from kaiser_common.subjects import SEVERAL
+from kaiser_common.contract.subjects import SEVERAL
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 

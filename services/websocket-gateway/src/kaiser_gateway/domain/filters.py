@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
-from kaiser_common.schemas.event import EventType
+from kaiser_common.contract.schemas.event import EventType
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _MOST = 1000

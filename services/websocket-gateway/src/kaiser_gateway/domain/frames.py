@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import structlog
-from kaiser_common.pack import NotAPack, seq_of
-from kaiser_common.pull import Delivery
-from kaiser_common.subjects import NO_DEVICE, is_packed
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.pack import NotAPack, seq_of
+from kaiser_common.contract.subjects import NO_DEVICE, is_packed
 from pydantic_core import from_json, to_json
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import structlog
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from kaiser_common.rpc import Caller
+from kaiser_common.bus.rpc import Caller
 
 from kaiser_gateway.domain import oidc
 from kaiser_gateway.domain.limits import Limiter

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response

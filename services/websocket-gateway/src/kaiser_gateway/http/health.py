@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from kaiser_common import __version__
-from kaiser_common.service import Service
+from kaiser_common.runtime.service import Service
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route

@@ -7,9 +7,9 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kaiser_common.database import UNAVAILABLE
-from kaiser_common.errors import Code
-from kaiser_common.rpc import NotRunning, RpcError, reason_of
+from kaiser_common.bus.rpc import NotRunning, RpcError, reason_of
+from kaiser_common.contract.errors import Code
+from kaiser_common.runtime.database import UNAVAILABLE
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 

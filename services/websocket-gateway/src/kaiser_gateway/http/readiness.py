@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from kaiser_common.service import HttpServer
+from kaiser_common.runtime.service import HttpServer
 
 _SIGN_IN_WITHIN_S = 5.0
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import psycopg
 import structlog
-from kaiser_common.database import UNAVAILABLE, DatabasePool, wait_for_schema
-from kaiser_common.loops import every
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool, wait_for_schema
+from kaiser_common.runtime.loops import every
 
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store import access_log

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kaiser_common.database import DatabasePool, drop_rows_before
+from kaiser_common.runtime.database import DatabasePool, drop_rows_before
 from psycopg import AsyncConnection
 
 KEPT = timedelta(days=365)

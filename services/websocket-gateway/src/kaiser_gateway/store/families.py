@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 
-from kaiser_common.database import DatabasePool
+from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_gateway.store.users import Account
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.database import UNAVAILABLE
+from kaiser_common.runtime.database import UNAVAILABLE
 
 from kaiser_gateway.domain.tokens import Identity, TokenRefused
 from kaiser_gateway.store.users import Account, Users

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from kaiser_common.database import DatabasePool
+from kaiser_common.runtime.database import DatabasePool
 from psycopg import AsyncConnection
 
 from kaiser_gateway.domain.tokens import Role

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
-from kaiser_common.errors import Code
+from kaiser_common.contract.errors import Code
 
 from kaiser_gateway.domain import messages
 from kaiser_gateway.domain.filters import Filters

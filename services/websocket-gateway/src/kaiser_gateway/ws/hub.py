@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
-from kaiser_common.bus import Bus
-from kaiser_common.metrics import STAGE_SECONDS
-from kaiser_common.pack import place_of, seq_of
-from kaiser_common.pull import Delivery
-from kaiser_common.reader import OrderedReader
-from kaiser_common.subjects import EVENTS
-from kaiser_common.tracing import Tracer
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.metrics import STAGE_SECONDS
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.contract.pack import place_of, seq_of
+from kaiser_common.contract.subjects import EVENTS
+from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain.filters import Filters, Index

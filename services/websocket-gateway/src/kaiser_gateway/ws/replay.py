@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from kaiser_common.bus import Bus
-from kaiser_common.pack import place_of, seq_of
-from kaiser_common.reader import OrderedReader
-from kaiser_common.subjects import EVENTS, event_subject
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.contract.pack import place_of, seq_of
+from kaiser_common.contract.subjects import EVENTS, event_subject
 from nats.errors import Error as NatsError
 
 from kaiser_gateway import metrics

@@ -1,0 +1,244 @@
+"""Messages as JetStream delivers them to a consumer, and the pull request that brings them.
+
+One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs
+one request in half a minute; under load the batches grow. (FastStream's batch pull waits out its whole timeout, and
+nats-py's `fetch` costs a task a message: docs/decisions/0001.) Consumers are in consumer.py and reader.py.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.contract.pack import count, split
+from kaiser_common.contract.subjects import is_packed
+
+log = structlog.get_logger()
+
+API = "$JS.API.CONSUMER"
+"""Where JetStream takes requests about consumers."""
+SHORT_REPLY = 9
+"""Tokens of the reply of a delivery that names neither domain nor account."""
+
+_EXPIRES_S = 30.0
+_IDLE_HEARTBEAT_S = 2.0
+_SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
+_ACK_REPLY = "$JS.ACK."
+
+
+class Delivery:
+    """A message as JetStream delivered it, or some lines of one that is a pack.
+
+    first_line: of some lines, where they begin in the pack; None for the whole message.
+    """
+
+    __slots__ = ("_headers", "body", "first_line", "reply", "subject")
+
+    def __init__(
+        self, subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None, first_line: int | None = None
+    ) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.body = body
+        self.first_line = first_line
+        self._headers = headers
+
+    @property
+    def count(self) -> int:
+        """How many lines it has; one where it is no pack."""
+        return count(self.body) if is_packed(self.subject) else 1
+
+    def lines(self) -> list[bytes]:
+        """The body of each line. NotAPack: it is empty, or has more than a pack may have."""
+        return split(self.body)
+
+    def line(self, number: int, body: bytes) -> "Delivery":
+        """One of its lines by itself; `number` counts within what this has."""
+        return Delivery(self.subject, self.reply, body, self._headers, (self.first_line or 0) + number)
+
+    def halves(self) -> tuple["Delivery", "Delivery"]:
+        """Its lines in two parts. NotAPack as `lines`."""
+        lines = self.lines()
+        middle = len(lines) // 2
+        return self.line(0, b"\n".join(lines[:middle])), self.line(middle, b"\n".join(lines[middle:]))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._headers or {}
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that a sampled message belongs to (W3C Trace Context); empty for all others."""
+        return self.headers.get("traceparent", "")
+
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered, this time included."""
+        return int(self._field(-5))
+
+    @property
+    def stream_sequence(self) -> int:
+        return int(self._field(-4))
+
+    @property
+    def origin(self) -> str:
+        """Stream sequence and time: together they name this message alone, also after the stream was recreated.
+
+        Of some lines of a pack the number of the first one follows.
+        """
+        fields = self.reply.split(".")
+        if len(fields) != SHORT_REPLY:
+            del fields[-1]
+        whole = f"{fields[-4]}-{fields[-2]}"
+        return whole if self.first_line is None else f"{whole}-{self.first_line}"
+
+    @property
+    def consumer_sequence(self) -> int:
+        return int(self._field(-3))
+
+    @property
+    def timestamp_ns(self) -> int:
+        """When JetStream stored it, in ns since the epoch by the server's clock."""
+        return stored_at_ns(self.reply)
+
+    @property
+    def pending(self) -> int:
+        """How many more messages the consumer has to deliver."""
+        return int(self._field(-1))
+
+    def _field(self, index: int) -> str:
+        return _field(self.reply, index)
+
+
+def stored_at_ns(reply: str) -> int:
+    """When JetStream stored the message of a reply, in ns since the epoch by the server's clock."""
+    return int(_field(reply, -2))
+
+
+def _field(reply: str, index: int) -> str:
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or the same after a
+    # domain and account hash and with one random token at the end (ADR-15 of NATS).
+    fields = reply.split(".")
+    return fields[index] if len(fields) == SHORT_REPLY else fields[index - 1]
+
+
+class Pull:
+    """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`."""
+
+    def __init__(self, bus: Bus, stream: str, consumer: str, max_messages: int) -> None:
+        self._bus = bus
+        self._next = f"{API}.MSG.NEXT.{stream}.{consumer}"
+        self._max = max_messages
+        self._inbox = bus.client.new_inbox()
+        self._asked = 0
+        self._heard_at = time.monotonic()
+        self._connection = 0
+        self._wake = asyncio.Event()
+        self.arrived: list[Delivery] = []
+        self.gone = False
+        """True when the server says that the consumer does not exist."""
+
+    @asynccontextmanager
+    async def open(self, *, to_the_end: bool = False) -> AsyncIterator["Pull"]:
+        """Take messages. `to_the_end`: at the end what was on its way is in `arrived` too, after a round trip.
+
+        To be asked for only at the end of a service: a round trip that is cancelled costs nats-py its connection.
+        """
+        subscription = await self._bus.client.subscribe(
+            self._inbox, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        try:
+            yield self
+        finally:
+            try:
+                await (subscription.drain() if to_the_end else subscription.unsubscribe())  # type: ignore[no-untyped-call]
+            except (NatsError, OSError, TimeoutError) as error:
+                log.debug("unsubscribe_failed", error=str(error) or type(error).__name__)
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Ask for more where there is room, then wait until something has arrived. False: nothing yet."""
+        await self.top_up()
+        if self.arrived or self.gone:
+            return True
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return bool(self.arrived) or self.gone
+
+    def interrupt(self) -> None:
+        self._wake.set()
+
+    def take(self, most_lines: int | None = None) -> list[Delivery]:
+        """What has arrived; of packs no further one once there are `most_lines` lines."""
+        cut = len(self.arrived)
+        if most_lines is not None:
+            lines = 0
+            for place, delivery in enumerate(self.arrived):
+                if lines >= most_lines:
+                    cut = place
+                    break
+                lines += delivery.count
+        batch, self.arrived = self.arrived[:cut], self.arrived[cut:]
+        return batch
+
+    async def top_up(self) -> None:
+        """Ask for more where there is room for half of the most."""
+        reconnects = self._bus.client.stats["reconnects"]
+        if reconnects != self._connection or time.monotonic() - self._heard_at > _SILENCE_S:
+            self._connection = reconnects
+            self._asked = 0  # the request died with its connection, or its end was lost
+            self._heard_at = time.monotonic()
+        room = self._max - self._asked - len(self.arrived)
+        if 2 * room < self._max:
+            return
+        request = {
+            "batch": room,
+            "expires": int(_EXPIRES_S * 1e9),
+            "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9),
+        }
+        self._asked += room  # before the write, in which the first answers may arrive already
+        try:
+            await self._bus.send(self._next, json.dumps(request).encode(), self._inbox)
+        except (BusUnavailable, NatsError):
+            self._asked = 0  # not connected: no request is open
+            await asyncio.sleep(0.1)
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard_at = time.monotonic()
+        if message.reply.startswith(_ACK_REPLY):
+            self._asked -= 1
+            self.arrived.append(Delivery(message.subject, message.reply, message.data, message.headers))
+            self._wake.set()
+        else:
+            headers = message.headers or {}
+            self._on_status(headers.get("Status", ""), headers)
+
+    def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
+        if status == "100":  # idle heartbeat
+            return
+        unused = headers.get("Nats-Pending-Messages")
+        self._asked = max(0, self._asked - int(unused)) if unused is not None else 0
+        description = headers.get("Description", "")
+        if status == "404" or (status == "409" and "Consumer Deleted" in description):
+            self.gone = status == "409"
+        elif status not in ("408", "409"):
+            log.warning("pull_refused", status=status, description=description, request=self._next)
+        self._wake.set()
+
+
+async def ask(bus: Bus, subject: str, request: dict[str, Any], timeout_s: float = 3.0) -> dict[str, Any]:
+    """A JetStream API call; a missing answer comes back as an error too."""
+    try:
+        answer = await bus.client.request(subject, json.dumps(request).encode(), timeout=timeout_s)
+    except (NatsError, OSError, TimeoutError) as error:
+        return {"error": {"description": str(error) or type(error).__name__}}
+    return dict(json.loads(answer.data))

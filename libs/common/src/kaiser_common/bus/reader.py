@@ -1,0 +1,123 @@
+"""Reading a stream of JetStream in order, without acknowledgement."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import structlog
+
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.pull import API, Delivery, Pull, ask
+
+log = structlog.get_logger()
+
+
+class OrderedReader:
+    """Reads a stream in order from a point on, without acknowledgement; starts itself again after any gap.
+
+    Iterate to get what has arrived. Kept by an ephemeral consumer that the server drops after a minute unused.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        stream: str,
+        filters: Sequence[str],
+        *,
+        start_sequence: int | None = None,
+        last_per_subject: bool = False,
+        max_messages: int = 1000,
+    ) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._filters = list(filters)
+        self._last_per_subject = last_per_subject
+        self._next_sequence = start_sequence
+        self._max = max_messages
+        self._created = ""
+        self._stopping = False
+        self.restarts = 0
+        """How often it began again: a reader of last values must then forget what it had."""
+        self.pending_at_start = 0
+        """Messages that the stream held when reading began, or began again."""
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
+        """Lists of messages in stream order; an empty list once right after each (re)start when nothing is kept."""
+        while not self._stopping:
+            info = await self._create()
+            if info is None:
+                await asyncio.sleep(0.5)
+                continue
+            self.pending_at_start = int(info.get("num_pending", 0))
+            pull = Pull(self._bus, self._stream, info["name"], self._max)
+            async with pull.open():
+                if not self.pending_at_start:
+                    yield []
+                async for batch in self._read(pull):
+                    yield batch
+            self.restarts += 1
+
+    async def _read(self, pull: Pull) -> AsyncIterator[list[Delivery]]:
+        """What one ephemeral consumer delivers, until it is gone or a gap shows."""
+        expected = 1
+        reconnects = self._bus.client.stats["reconnects"]
+        while not self._stopping and not pull.gone:
+            arrived = await pull.wait(1.0)
+            if self._bus.client.stats["reconnects"] != reconnects:
+                return  # the server may have lost the consumer, or the stream begun anew
+            if not arrived:
+                continue
+            batch = []
+            for delivery in pull.take():
+                if delivery.consumer_sequence != expected:
+                    log.warning("ordered_gap", stream=self._stream, expected=expected, got=delivery.consumer_sequence)
+                    pull.gone = True
+                    break
+                expected += 1
+                batch.append(delivery)
+            if batch:
+                self._next_sequence = batch[-1].stream_sequence + 1
+                yield batch
+
+    async def _look_at_stream(self) -> None:
+        """Begin at 1 where the stream was made anew: its numbers of before would be waited for, perhaps for days."""
+        stream = await ask(self._bus, f"$JS.API.STREAM.INFO.{self._stream}", {})
+        created = str(stream.get("created", ""))
+        if created and self._created and created != self._created:
+            log.warning("stream_began_anew", stream=self._stream, next_before=self._next_sequence)
+            self._next_sequence = 1
+        self._created = created or self._created
+
+    async def _create(self) -> dict[str, Any] | None:
+        if not self._last_per_subject:
+            await self._look_at_stream()
+        name = f"{self._bus.name}-{self._bus.message_id()}"
+        subject = f"{API}.CREATE.{self._stream}.{name}"
+        config: dict[str, Any] = {
+            "name": name,
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(60e9),
+        }
+        if len(self._filters) == 1:
+            # In the subject too, so that a user's rights can be narrowed to it: the server compares the two.
+            config["filter_subject"] = self._filters[0]
+            subject = f"{subject}.{self._filters[0]}"
+        else:
+            config["filter_subjects"] = self._filters
+        if self._last_per_subject:
+            config["deliver_policy"] = "last_per_subject"
+        elif self._next_sequence is None:
+            config["deliver_policy"] = "new"
+        else:
+            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": max(1, self._next_sequence)}
+        request = {"stream_name": self._stream, "config": config, "action": "create"}
+        answer = await ask(self._bus, subject, request)
+        if "error" in answer:
+            log.warning("reader_refused", stream=self._stream, reason=answer["error"].get("description", ""))
+            return None
+        return answer

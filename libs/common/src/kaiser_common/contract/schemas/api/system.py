@@ -1,0 +1,112 @@
+"""The system as a whole in the API: how every service does, and the MQTT broker profiles."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from kaiser_common.contract.schemas import FROZEN
+
+
+class SwitchProfile(BaseModel):
+    """Make another MQTT broker profile the active one. Answered once it is up: allow 60 s.
+
+    arm: the name of the profile once more, to let commands go out in an environment of kind replay until the next
+    switch; without it they do not.
+    """
+
+    model_config = {**FROZEN, "extra": "forbid", "json_schema_extra": {"examples": [{"profile": "live"}]}}
+
+    profile: str = Field(min_length=1, max_length=64)
+    arm: str | None = Field(default=None, max_length=64)
+
+
+class MqttProfiles(BaseModel):
+    """The MQTT broker profiles and the active one."""
+
+    model_config = FROZEN
+
+    active: str
+    profiles: list[str]
+
+
+class LastError(BaseModel):
+    """The newest log line of level error: its event's name, when (ms), and its text."""
+
+    model_config = FROZEN
+
+    event: str
+    at: int
+    message: str | None = None
+
+
+class ReplicaStatus(BaseModel):
+    """One process of a service. started_at in ms; checks: each dependency's state, "ok" or why not."""
+
+    model_config = FROZEN
+
+    service: str
+    replica: str
+    version: str
+    started_at: int
+    ready: bool
+    checks: dict[str, str] = {}
+    last_error: LastError | None = None
+
+
+class ConsumerLag(BaseModel):
+    """What waits for a durable consumer, in messages.
+
+    pending: not handed out yet. unacknowledged: handed out, not acknowledged. redelivered: of those, handed out more
+    than once. delivered: handed out since the consumer exists; two answers' difference is the throughput.
+    """
+
+    model_config = FROZEN
+
+    consumer: str
+    stream: str
+    pending: int
+    unacknowledged: int
+    redelivered: int
+    delivered: int
+
+
+class ServiceStatus(BaseModel):
+    """A service: up when a replica answered, ready when all that answered have what they need.
+
+    lag: messages that wait for it, None where that is not known or means nothing; version: of its newest replica.
+    """
+
+    model_config = FROZEN
+
+    service: str
+    up: bool
+    ready: bool
+    version: str | None = None
+    lag: int | None = None
+    last_error: LastError | None = None
+    replicas: list[ReplicaStatus] = []
+    consumers: list[ConsumerLag] = []
+
+
+class StreamStatus(BaseModel):
+    """A stream of the bus: how full it is, in bytes, and its last sequence number, which grows with each message."""
+
+    model_config = FROZEN
+
+    stream: str
+    messages: int
+    bytes: int
+    max_bytes: int
+    last_seq: int
+
+
+class SystemStatus(BaseModel):
+    """Every service and stream at a time (ms). status: `ok` when all services are ready; bus: "ok" or why not."""
+
+    model_config = FROZEN
+
+    at: int
+    status: Literal["ok", "degraded"]
+    bus: str
+    services: list[ServiceStatus]
+    streams: list[StreamStatus] = []

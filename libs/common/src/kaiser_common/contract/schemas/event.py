@@ -1,0 +1,250 @@
+"""What travels beside device messages: events for frontends and rules, rejected messages, and messages to MQTT.
+
+The body of an event on the bus is exactly the `data` of its frame, so that the gateway never encodes it again; its
+type is in the subject, its time and sequence are JetStream's.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from kaiser_common.contract.bounds import Instant
+from kaiser_common.contract.schemas import FROZEN, Clock
+from kaiser_common.contract.schemas.sensor import SensorState
+
+EventType = Literal[
+    "sensor_data",
+    "actuator_status",
+    "actuator_response",
+    "actuator_alert",
+    "esp_health",
+    "config_response",
+    "zone_assignment",
+    "logic_execution",
+    "system_event",
+    "factory_module",
+    "factory_order",
+    "factory_stock",
+    "factory_command",
+    "factory_environment",
+]
+
+
+class SensorDataEvent(BaseModel):
+    """A reading, processed. ts in ms; `topic` as the device sent it; `sensor_type` canonical; address "" for none.
+
+    device_ts: the device's own time in ms where it was not believed. An event of quality `stale` has state `silent`
+    (None: known) and `known_until`, the time in ms until which the value was known.
+    """
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    gpio: int
+    sensor_type: str
+    address: str = ""
+    ts: int
+    raw: int | float | None = None
+    raw_value: float | None = None
+    value: float | None = None
+    unit: str | None = None
+    quality: str = "unknown"
+    sensor_name: str | None = None
+    zone_id: str | None = None
+    subzone_id: str | None = None
+    clock: Clock = "device"
+    device_ts: int | None = None
+    data_source: Literal["PRODUCTION", "MOCK", "TEST", "SIMULATION"] = "PRODUCTION"
+    topic: str | None = None
+    received_at: int | None = None
+    state: SensorState | None = None
+    known_until: int | None = None
+
+
+class ActuatorStatusEvent(BaseModel):
+    """The state of an actuator as last reported. value 0…1, ts in ms."""
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    gpio: int
+    actuator_type: str
+    state: bool
+    value: float
+    emergency: str = "normal"
+    last_command: str | None = None
+    runtime_ms: int | None = None
+    error: str | None = None
+    ts: int
+    topic: str | None = None
+
+
+class ActuatorResponseEvent(BaseModel):
+    """How a command ended, or what a device answered to a command that Kaiser does not know (no command_id)."""
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    gpio: int
+    command: str
+    success: bool
+    command_id: str | None = None
+    state: str | None = None
+    value: float | None = None
+    message: str | None = None
+    ts: int
+    topic: str | None = None
+
+
+class ActuatorAlertEvent(BaseModel):
+    """An alert about an actuator; gpio 255 means the whole device."""
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    gpio: int
+    alert_type: str
+    severity: Literal["warning", "critical"] = "warning"
+    message: str | None = None
+    ts: int
+    topic: str | None = None
+
+
+class EspHealthEvent(BaseModel):
+    """A device's state and figures. heap_free in bytes, wifi_rssi in dBm, uptime in s, last_seen and ts in ms.
+
+    generation: of its firmware, where a heartbeat is at hand.
+    """
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    status: Literal["online", "offline", "unknown"]
+    last_seen: int | None = None
+    uptime: int | None = None
+    heap_free: int | None = None
+    wifi_rssi: int | None = None
+    sensor_count: int | None = None
+    actuator_count: int | None = None
+    firmware_version: str | None = None
+    generation: Literal["A", "B"] | None = None
+    ts: int
+    topic: str | None = None
+
+
+class ConfigResponseEvent(BaseModel):
+    """How the push of a configuration stands or ended."""
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    config_id: str | None = None
+    status: Literal["pending", "applied", "partial", "failed", "timeout"]
+    message: str | None = None
+    failures: list[dict[str, Any]] = []
+    ts: int
+    topic: str | None = None
+
+
+class ZoneAssignmentEvent(BaseModel):
+    """How a zone assignment stands or ended; zone_id None means that the device left its zone."""
+
+    model_config = FROZEN
+
+    kaiser_id: str
+    esp_id: str
+    zone_id: str | None
+    master_zone_id: str | None = None
+    status: Literal["pending", "assigned", "removed", "failed", "timeout"]
+    message: str | None = None
+    ts: int
+    topic: str | None = None
+
+
+class LogicExecutionEvent(BaseModel):
+    """A rule that fired, or was kept from it (outcome `suppressed`). decisions: each condition's result and why."""
+
+    model_config = FROZEN
+
+    rule_id: str
+    rule_name: str
+    execution_id: str
+    success: bool
+    outcome: str | None = None
+    decisions: list[dict[str, Any]] = []
+    esp_id: str | None = None
+    gpio: int | None = None
+    trigger: dict[str, Any] = {}
+    actions: list[dict[str, Any]] = []
+    reason: str | None = None
+    duration_ms: float | None = None
+    ts: int
+
+
+class SystemEvent(BaseModel):
+    """Something an operator may want to know. `event` is a stable name such as `device_offline`; ts in ms."""
+
+    model_config = FROZEN
+
+    event: str
+    severity: Literal["info", "warning", "error", "critical"] = "info"
+    message: str
+    esp_id: str | None = None
+    code: int | None = None
+    details: dict[str, Any] = {}
+    ts: int
+
+
+class RejectedMessage(BaseModel):
+    """A message that was put aside, with the reason. received_at in ms; the payload is base64, byte for byte.
+
+    serial: of a module, AGV or TXT of the factory. delivery: of one that MQTT delivered the id of that delivery.
+    """
+
+    model_config = FROZEN
+
+    topic: str
+    payload_base64: str
+    code: int
+    message: str
+    field: str | None = None
+    esp_id: str | None = None
+    serial: str | None = None
+    received_at: int
+    delivery: str | None = None
+
+
+class OutboxMessage(BaseModel):
+    """A message for ingest to publish on MQTT. After `expires_at` (ms, None never) it is dropped and told.
+
+    receipt: the subject on which ingest publishes a Receipt once the broker has the message.
+    only_newest: on the urgent lane, dropped where a newer message of its topic went out before it.
+    number: of an emergency stop or a clear, growing, from one sequence. A clear (`clears`) is dropped and told where a
+    stop of its device or of all with a higher number was taken before it.
+    """
+
+    model_config = FROZEN
+
+    topic: str
+    payload: str
+    qos: Literal[0, 1] = 1
+    retain: bool = False
+    expires_at: int | None = None
+    receipt: str | None = None
+    only_newest: bool = False
+    number: int | None = None
+    clears: bool = False
+
+
+class Receipt(BaseModel):
+    """The MQTT broker has a message. sent_at in ms; which message says the subject."""
+
+    model_config = FROZEN
+
+    sent_at: Instant

@@ -1,0 +1,1 @@
+"""What a service runs in: settings, the shell, loops, the database, traces."""

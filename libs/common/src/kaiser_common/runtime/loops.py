@@ -1,0 +1,138 @@
+"""The loops that services share: a step every so often, a step until it succeeds, jobs beside a block, a task until the
+service is stopped, work while the lease is ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import structlog
+
+from kaiser_common.bus.connection import end_if_cancelled
+from kaiser_common.bus.lease import Grant, Lease
+from kaiser_common.runtime.outside import OUTSIDE, reason_of
+from kaiser_common.runtime.service import Service
+
+log = structlog.get_logger()
+
+_RETRY_S = 5.0
+_AWAY: tuple[type[Exception], ...] = (*OUTSIDE, OSError)
+"""What a database or bus that is away raises; a timeout is an OSError."""
+
+
+def _nothing() -> None:
+    """The default of what is called after an outage."""
+
+
+async def every(
+    period_s: float,
+    step: Callable[[], Awaitable[object]],
+    postponed: str,
+    *,
+    delay_s: float = 0.0,
+    retry_s: float = _RETRY_S,
+    interrupted: Callable[[], None] = _nothing,
+) -> NoReturn:
+    """Call `step` after `delay_s`, and again `period_s` after each success, until cancelled.
+
+    Database or bus away: the event `postponed` is logged with the reason, `interrupted` is called, and the step comes
+    again after `retry_s`, or after the period where that is shorter. Anything else that `step` raises is a bug and is
+    raised.
+    """
+    await asyncio.sleep(delay_s)
+    while True:
+        end_if_cancelled()
+        try:
+            await step()
+        except _AWAY as error:
+            log.warning(postponed, reason=reason_of(error))
+            interrupted()
+            await asyncio.sleep(min(period_s, retry_s))
+        else:
+            await asyncio.sleep(period_s)
+
+
+async def until_done(step: Callable[[], Awaitable[object]], postponed: str, *, retry_s: float = 1.0) -> None:
+    """Call `step` once. Database or bus away: the event `postponed` is logged, and the step comes again."""
+    while True:
+        end_if_cancelled()
+        try:
+            await step()
+        except _AWAY as error:
+            log.warning(postponed, reason=reason_of(error))
+            await asyncio.sleep(retry_s)
+        else:
+            return
+
+
+@asynccontextmanager
+async def beside(**jobs: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
+    """Run jobs, each a task of the name given, while the block runs; at its end they are cancelled.
+
+    A job that fails cancels the block, and its error is raised in an ExceptionGroup.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(job, name=name) for name, job in jobs.items()]
+        yield
+        for task in started:
+            task.cancel()
+
+
+async def until_stopped(service: Service, task: "asyncio.Task[Any]") -> bool:
+    """Wait for a task, or for the signal to stop. True: the task is done; what it raised is left in it. False: the
+    task still runs."""
+    stopping = asyncio.create_task(service.stopping.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return task.done()
+
+
+async def unless_stopped(service: Service, waiting: Coroutine[Any, Any, Any]) -> bool:
+    """Wait for something, unless the service is stopped first: then it is cancelled, and this returns False.
+
+    What it raises is raised."""
+    task = asyncio.create_task(waiting)
+    try:
+        if not await until_stopped(service, task):
+            return False
+    finally:
+        task.cancel()
+    task.result()
+    return True
+
+
+Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""What only the holder of a lease does, until the event is set; then it ends in order, within seconds."""
+
+
+async def leader(service: Service, lease: Lease, work: Work) -> None:
+    """Do the work whenever the lease is ours, until the service is stopped.
+
+    Lease lost: the work is cancelled, and this waits for the lease again. Service stopped: the work is asked to end and
+    waited for. After either, and after a failure of the work, the lease is given back. Killed: a standby has the lease
+    once it has expired.
+    """
+    while not service.stopping.is_set():
+        acquiring = asyncio.create_task(lease.acquire(), name="lease")
+        if not await until_stopped(service, acquiring):
+            acquiring.cancel()
+            return
+        await _lead(service, lease, acquiring.result(), work)
+
+
+async def _lead(service: Service, lease: Lease, grant: Grant, work: Work) -> None:
+    stop = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(lease.keep(grant), name="lease")
+            working = tasks.create_task(work(stop), name="holder")
+            if await until_stopped(service, keeping):
+                log.error("lease_lost", reason=keeping.result(), next="stopped, waiting for the lease")
+                working.cancel()
+            stop.set()
+            await asyncio.wait([working])
+            keeping.cancel()
+    finally:
+        await lease.release(grant)  # after a loss too: it deletes only what is still ours

@@ -1,0 +1,389 @@
+"""The consume loop of every durable consumer: effect, then acknowledgement; what a service fails on is put aside.
+
+An error of a handler is one of three. The database or NATS is away: the messages wait. The database refuses a row
+(SQLSTATE classes 22, 23 and 54): the message is rejected at once with 5305. Everything else is a bug: the message is
+rejected with 5407 once it has failed on its third delivery. A statement that takes too long (57014) and an internal
+error of the server (XX) may be either: the messages wait, and after five tries they are tried apart. One that fails
+alone, while others are processed before its next try, is rejected with 5305. The message is found by halves, so the
+others of its batch are processed and acknowledged. A message that a handler cannot read is no error: the handler
+returns it with the reason, and it is rejected with 5407 at its first delivery. All rejections count towards the limit
+(`RejectedShare`).
+
+Of a pack the line is found by halves too, and rejected alone. A pack is acknowledged as a whole, once each of its lines
+is processed or rejected; until then a redelivery brings all of its lines again.
+
+Killed at any point: what was not acknowledged is delivered again after the consumer's ack_wait. Killed between a
+rejection and its acknowledgement: the message is rejected again under the same id, so REJECTED has it once. The count
+of rejections begins anew with the process, so each start may reject at most as many as the limit allows.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+
+import psycopg
+import structlog
+from nats.errors import BadSubjectError, MaxPayloadError
+from nats.errors import Error as NatsError
+
+from kaiser_common.bus import metrics
+from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.quarantine import RejectedShare, device_of, reject
+from kaiser_common.contract.errors import Code
+from kaiser_common.runtime.database import UNAVAILABLE, Verdict, verdict
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
+
+log = structlog.get_logger()
+
+OUTSIDE: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
+"""What database and bus raise. Some of the database's are bugs of ours: see `reason_of`."""
+
+Unreadable = Sequence[tuple[Delivery, str]]
+"""Messages that cannot be read, each with the reason."""
+Handler = Callable[[Sequence[Delivery]], Awaitable[Unreadable]]
+"""Processes a batch; what of it cannot be read is returned, and no part of the effect."""
+Acknowledge = Callable[[Sequence[Delivery]], Awaitable[None]]
+"""Acknowledges messages to JetStream, or does it later."""
+
+_RETRY_S = 1.0
+_HALTED_LOOK_S = 1.0
+_HALTED_DELAY_S = 5.0
+_DELIVERIES = 3
+_DOUBTFUL_TRIES = 5
+"""After so many timeouts of a statement the messages are tried apart: one of them may be the cause."""
+_DOUBTS_KEPT = 1000
+_REASON_CHARACTERS = 300
+_SAMPLE = 16
+"""Of so many messages of a processed batch the devices are noted."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why the world is down, in one line. A wrong statement of ours is no fault of the world: it is raised again."""
+    if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
+        raise error
+    return _line(error)
+
+
+def judge(error: Exception) -> Verdict:
+    """What an error of a handler means for its messages. Of a group: RETRY only when all of its errors say so."""
+    if isinstance(error, ExceptionGroup):
+        verdicts = {judge(each) for each in error.exceptions}
+        return verdicts.pop() if len(verdicts) == 1 else Verdict.BUG
+    if isinstance(error, MaxPayloadError | BadSubjectError):  # of what the message made us publish
+        return Verdict.BUG
+    if isinstance(error, BusUnavailable | NatsError | TimeoutError | ConnectionError):
+        return Verdict.RETRY
+    return verdict(error)
+
+
+def may_be_the_message(error: Exception) -> bool:
+    """Whether an error that says "later" may be one message's own: a statement too long (57014), internal (XX)."""
+    if isinstance(error, ExceptionGroup):
+        return all(map(may_be_the_message, error.exceptions))
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return state is not None and (state == "57014" or state.startswith("XX"))
+
+
+class DeadLetters:
+    """Where a service's consume loops put what they fail on, within a limit for each consumer."""
+
+    def __init__(self, bus: Bus, service: Service, settings: CommonSettings) -> None:
+        self._bus = bus
+        self._service = service
+        self._settings = settings
+
+    def share(self) -> RejectedShare:
+        """A new count, for one consumer."""
+        return RejectedShare(self._settings.dead_letter_share, self._settings.dead_letter_least)
+
+    def watched(self, consumer: Consumer) -> AbstractContextManager[None]:
+        """While entered, the consumer is a check of /readyz."""
+        return self._service.checking(f"consumer {consumer.name}", consumer.check)
+
+    async def put(self, delivery: Delivery, code: Code, error: Exception) -> None:
+        """Store a message in REJECTED. BusUnavailable: it is not stored."""
+        await reject(self._bus, [(delivery, _line(error)[:_REASON_CHARACTERS])], code)
+
+    async def put_unreadable(self, unreadable: Unreadable) -> None:
+        """Store messages that cannot be read in REJECTED. BusUnavailable: not all are stored."""
+        await reject(
+            self._bus, [(each, reason[:_REASON_CHARACTERS]) for each, reason in unreadable], Code.PROCESSING_FAILED
+        )
+
+
+async def take(
+    consumer: Consumer,
+    on_messages: Handler,
+    letters: DeadLetters,
+    *,
+    postponed: Callable[[], None] = lambda: None,
+    resumed: Callable[[], None] = lambda: None,
+    rejected: Callable[[], None] = lambda: None,
+    retry_s: float = _RETRY_S,
+    hold: bool = False,
+    keeps_unreadable: bool = True,
+    acknowledge: Acknowledge | None = None,
+) -> None:
+    """Give each batch to `on_messages` and acknowledge it once that returns, until the consumer is stopped.
+
+    Database or NATS away: `postponed` is called and the messages are delivered again after `retry_s`; with `hold` the
+    loop keeps them in progress instead, and tries again itself. `resumed` is called after each success,
+    `rejected` after each rejection of a message on which the handler failed. Without `keeps_unreadable`, what cannot be
+    read is counted and acknowledged, because another consumer of the same messages rejects it. `acknowledge` is called
+    in place of the consumer's own, by one whose effect is complete only later.
+
+    More rejections than the limit (`dead_letter_limit`): nothing more is rejected, nothing is acknowledged, the
+    messages wait on the stream for a version that can process them, and /readyz says 503 until the service is started
+    again. The process goes on, so what else it serves, such as emergency stops, is still served.
+    """
+    loop = _Loop(
+        consumer,
+        on_messages,
+        letters,
+        postponed,
+        resumed,
+        rejected,
+        retry_s,
+        hold,
+        keeps_unreadable,
+        acknowledge or consumer.ack,
+    )
+    with ExitStack() as stack:
+        stack.enter_context(letters.watched(consumer))
+        async for batch in consumer:
+            end_if_cancelled()
+            await loop.process(batch)
+            if loop.halted:
+                await loop.wait_halted()
+
+
+class _Loop:
+    """The state of one consume loop."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        on_messages: Handler,
+        letters: DeadLetters,
+        postponed: Callable[[], None],
+        resumed: Callable[[], None],
+        rejected: Callable[[], None],
+        retry_s: float,
+        hold: bool,
+        keeps_unreadable: bool,
+        acknowledge: Acknowledge,
+    ) -> None:
+        self._consumer = consumer
+        self._on_messages = on_messages
+        self._letters = letters
+        self._postponed = postponed
+        self._resumed = resumed
+        self._rejected = rejected
+        self._retry_s = retry_s
+        self._hold = hold
+        self._keeps_unreadable = keeps_unreadable
+        self._acknowledge = acknowledge
+        self._share = letters.share()
+        self._held = 0
+        self._successes = self._successes_before = 0
+        self._doubted: dict[str, int] = {}
+        self._doubt_is_open = False
+        self.halted = False
+
+    async def process(self, batch: Sequence[Delivery]) -> None:
+        """Process a batch in order, by halves around the messages on which the handler fails.
+
+        Each part is acknowledged, rejected or sent back before the next one begins. Database or NATS away, or the
+        limit reached: that part and all behind it go back.
+        """
+        parts = [batch]
+        self._held, self._doubt_is_open, self._successes_before = 0, False, self._successes
+        while parts:
+            part = parts.pop()
+            outcome = await self._outcome(part)
+            if not isinstance(outcome, Exception):
+                left = await self._conclude(part, outcome)
+            elif self._verdict(part, outcome) is Verdict.RETRY:
+                left = part
+            elif len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+                continue
+            else:
+                left = await self._settle(part[0], outcome)
+            if left:
+                await self._send_back([left, *reversed(parts)])
+                return
+
+    async def _settle(self, delivery: Delivery, error: Exception) -> Sequence[Delivery]:
+        """Process the lines of a message apart, and acknowledge it or have it delivered again; itself where it could
+        not be settled, because REJECTED cannot take it or the limit is reached."""
+        parts = [delivery]
+        again = False
+        while parts:
+            part = parts.pop()
+            outcome = error if part is delivery else await self._outcome([part])
+            if not isinstance(outcome, Exception):
+                if await self._reject_unreadable([part], outcome):
+                    return [delivery]
+            elif self._verdict([part], outcome) is Verdict.RETRY:
+                return [delivery]
+            elif part.count > 1:
+                first, second = part.halves()
+                parts += [second, first]
+            elif self._has_another_try(part, outcome):
+                again = True
+                self._note_failed(part, outcome)
+            elif not await self._put_aside(part, outcome):
+                return [delivery]
+        if again:
+            await self._consumer.nak([delivery], delay_s=self._retry_s * delivery.deliveries)
+        else:
+            await self._acknowledge([delivery])
+        return []
+
+    def _verdict(self, part: Sequence[Delivery], error: Exception) -> Verdict:
+        """What an error means for a part. RETRY becomes REJECT where the part was tried often and may be the cause,
+        unless the message before it failed alone too: then it is the database."""
+        found = judge(error)
+        if found is not Verdict.RETRY or not may_be_the_message(error) or self._doubt_is_open:
+            return found
+        tries = max(self._held, *(delivery.deliveries for delivery in part))
+        return Verdict.REJECT if tries >= _DOUBTFUL_TRIES else found
+
+    def _has_another_try(self, delivery: Delivery, error: Exception) -> bool:
+        """Whether a message or line that failed alone is delivered once more before it is rejected.
+
+        A bug has three deliveries. What may be the database's fault has them until something else was processed: of
+        the same batch, or since it first failed alone.
+        """
+        if not may_be_the_message(error):
+            return judge(error) is not Verdict.REJECT and delivery.deliveries < _DELIVERIES
+        if self._doubted.setdefault(delivery.origin, self._successes_before) < self._successes:
+            return False
+        while len(self._doubted) > _DOUBTS_KEPT:
+            del self._doubted[next(iter(self._doubted))]
+        self._doubt_is_open = True
+        return True
+
+    async def _send_back(self, parts: Sequence[Sequence[Delivery]]) -> None:
+        """Have messages delivered again later."""
+        rest = [delivery for part in parts for delivery in part]
+        await self._consumer.nak(rest, delay_s=_HALTED_DELAY_S if self.halted else self._retry_s)
+
+    async def _conclude(self, part: Sequence[Delivery], unreadable: Unreadable) -> Sequence[Delivery]:
+        """Reject what cannot be read of a part, acknowledge the rest; the messages that could not be settled, because
+        REJECTED cannot take a line of theirs or the limit is reached."""
+        left = {delivery.reply for delivery, _ in await self._reject_unreadable(part, unreadable)}
+        await self._acknowledge([delivery for delivery in part if delivery.reply not in left])
+        return [delivery for delivery in part if delivery.reply in left]
+
+    async def _reject_unreadable(self, part: Sequence[Delivery], unreadable: Unreadable) -> Unreadable:
+        """Count the lines of a part, and reject those that cannot be read; the ones that could not be rejected."""
+        self._share.note_processed(
+            sum(delivery.count for delivery in part) - sum(each.count for each, _ in unreadable),
+            [device_of(delivery) for delivery in part[:: len(part) // _SAMPLE + 1]],
+        )
+        admitted = unreadable[: self._share.room([device_of(each) for each, _ in unreadable])]
+        if not await self._put_unreadable(admitted):
+            admitted = []
+        elif len(admitted) < len(unreadable):
+            self._halt()
+        return unreadable[len(admitted) :]
+
+    async def _put_unreadable(self, unreadable: Unreadable) -> bool:
+        """Reject and count messages that cannot be read. False: REJECTED cannot take them."""
+        if unreadable and self._keeps_unreadable:
+            try:
+                await self._letters.put_unreadable(unreadable)
+            except BusUnavailable as away:
+                log.warning("rejection_postponed", consumer=self._consumer.name, reason=_line(away))
+                return False
+            metrics.DEAD_LETTERS.labels(self._consumer.name, "unreadable").inc(len(unreadable))
+            delivery, reason = unreadable[0]
+            log.error(
+                "messages_unreadable",
+                consumer=self._consumer.name,
+                messages=len(unreadable),
+                subject=delivery.subject[:128],
+                reason=reason[:_REASON_CHARACTERS],
+            )
+        self._share.note_rejected([device_of(delivery) for delivery, _ in unreadable])
+        return True
+
+    async def _outcome(self, part: Sequence[Delivery]) -> Exception | Unreadable:
+        """Call the handler; what it raised, or what it could not read. With `hold` an outage is waited out here, until
+        the consumer is stopped."""
+        while True:
+            try:
+                unreadable = await self._on_messages(part)
+            # Whatever the handler raises is a verdict on its messages, and each verdict is carried out by `process`.
+            except Exception as error:  # noqa: BLE001
+                if judge(error) is not Verdict.RETRY:
+                    return error
+                log.warning("messages_postponed", consumer=self._consumer.name, messages=len(part), reason=_line(error))
+                self._postponed()
+                self._held += may_be_the_message(error)
+                if not self._hold or self._held >= _DOUBTFUL_TRIES:
+                    return error
+                if await self._consumer.stopped_within(self._retry_s):
+                    return error
+            else:
+                self._resumed()
+                self._successes += 1
+                self._doubt_is_open = False
+                return unreadable
+            end_if_cancelled()
+
+    def _note_failed(self, delivery: Delivery, error: Exception) -> None:
+        """Log that a handler failed on a message that it gets again: a bug after 1 s and 2 s."""
+        log.warning(
+            "message_failed",
+            consumer=self._consumer.name,
+            subject=delivery.subject[:128],
+            deliveries=delivery.deliveries,
+            reason=_line(error),
+        )
+
+    async def _put_aside(self, delivery: Delivery, error: Exception) -> bool:
+        """Reject a message or a line. False: REJECTED cannot take it, or the limit is reached."""
+        refused = judge(error) is not Verdict.BUG
+        if self._share.reached:
+            self._halt()
+            return False
+        code = Code.INTEGRITY_ERROR if refused else Code.PROCESSING_FAILED
+        try:
+            await self._letters.put(delivery, code, error)
+        except BusUnavailable as away:
+            log.warning("rejection_postponed", consumer=self._consumer.name, reason=_line(away))
+            return False
+        self._share.note_rejected([device_of(delivery)])
+        self._doubted.pop(delivery.origin, None)
+        self._rejected()
+        metrics.DEAD_LETTERS.labels(self._consumer.name, "refused" if refused else "bug").inc()
+        log.error(
+            "message_rejected",
+            consumer=self._consumer.name,
+            subject=delivery.subject[:128],
+            code=int(code),
+            reason=_line(error),
+            exc_info=error,
+        )
+        return True
+
+    def _halt(self) -> None:
+        self.halted = True
+        self._consumer.trouble = "dead_letter_limit: too many of the last messages were rejected; see docs/runbooks.md"
+        metrics.DEAD_LETTER_LIMIT.labels(self._consumer.name).set(1)
+        log.error("dead_letter_limit", consumer=self._consumer.name, hint="see docs/runbooks.md, DeadLetterLimit")
+
+    async def wait_halted(self) -> None:
+        """Process nothing until the consumer is stopped; what still arrives goes back, for a replica that can."""
+        while not await self._consumer.stopped_within(_HALTED_LOOK_S):
+            await self._consumer.give_back(delay_s=_HALTED_DELAY_S)
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
