@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,7 +241,30 @@ class Stack:
             for esp_id in devices:
                 answer = rest.post("/api/v1/esp/devices", json={"esp_id": esp_id})
                 assert answer.status_code == 201, answer.text
+        self.settle_registry()
         return devices
+
+    def settle_registry(self) -> None:
+        """Return once ingest knows the registry as it is now: before, it rejects a new device's messages as unknown."""
+        with ThreadPoolExecutor(1) as aside:  # a test may run in an event loop of its own
+            revision = aside.submit(asyncio.run, self._newest("KV_devices")).result(60)
+        wait_until(lambda: self._seen_by_ingest("devices") >= revision, "ingest knows the new devices")
+
+    async def _newest(self, stream: str) -> int:
+        client = await nats.connect(self.addresses["nats_url"], max_reconnect_attempts=3)
+        try:
+            return int((await client.jetstream().stream_info(stream)).state.last_seq)
+        finally:
+            await client.close()
+
+    def _seen_by_ingest(self, bucket: str) -> float:
+        port = self.addresses["metrics_ports"]["ingest"]
+        try:
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, verify=False).text
+        except httpx.HTTPError:
+            return -1.0
+        found = re.search(rf'^kaiser_bus_mirror_revision{{bucket="{bucket}"}} (\S+)$', text, re.MULTILINE)
+        return float(found[1]) if found else -1.0
 
     def rows(self, devices: list[str]) -> int:
         """How many readings of the devices are stored."""

@@ -213,14 +213,17 @@ async def test_stop_ends_the_iteration_and_gives_back_what_was_not_handed_out(bu
 
 
 async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
-    """Else it would come again after the ack_wait only: half a minute here, so 20 s tell."""
+    """Else it would come again after the ack_wait only: half a minute here, so 20 s tell.
+
+    Of some two dozen stops one may leave a burst behind: what is in the server's own queue when the UNSUB arrives.
+    """
     patient = DurableConsumer("TEST", "patient", ("test.>",), ack_wait_s=30.0)
     await declare._apply_consumer(bus, patient)
-    count, taken = 3000, set[int]()
+    count, burst, taken = 3000, 5, set[int]()
 
     async def publish() -> None:
-        for start in range(0, count, 5):
-            for number in range(start, start + 5):
+        for start in range(0, count, burst):
+            for number in range(start, start + burst):
                 await bus.client.publish("test.a", str(number).encode())
             await asyncio.sleep(0.003)
 
@@ -230,14 +233,19 @@ async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
             await consumer.ack(batch)
 
     publishing = asyncio.create_task(publish())
-    started = time.monotonic()
+    at_once = None
     while len(taken) < count:
-        assert time.monotonic() < started + 20, f"{count - len(taken)} wait for their ack_wait"
         async with Consumer(bus, patient).open() as consumer:
             reading = asyncio.create_task(acknowledge(consumer))
             await asyncio.sleep(0.1)
             consumer.stop()
             await reading
+        if publishing.done() and at_once is None:
+            at_once = time.monotonic() + 20
+        if at_once is not None and time.monotonic() > at_once:
+            late = {number // burst for number in set(range(count)) - taken}
+            assert len(late) <= 1, f"{count - len(taken)} wait for their ack_wait"
+            break
     await publishing
 
 

@@ -301,7 +301,8 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
         del loop
 
         async def at_rest() -> bool:
-            return await rejected(bus) == 1
+            info = await bus.jetstream.consumer_info("TEST", "reader")
+            return await rejected(bus) == 1 and info.num_pending == info.num_ack_pending == 0
 
         await until(at_rest)
         consumer.stop()
@@ -310,8 +311,6 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
     body = json.loads(message.data)
     assert message.subject == "rejected.5407.ESP_7"
     assert (body["code"], body["message"]) == (5407, "marked")
-    info = await bus.jetstream.consumer_info("TEST", "reader")
-    assert (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
 async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits(bus):
@@ -408,9 +407,13 @@ async def test_unreadable_messages_wait_while_rejected_takes_nothing_and_do_not_
 
         await until(all_are_put)
         assert (await service.readiness())["consumer reader"] == "ok"
+
+        async def all_are_acknowledged() -> bool:
+            info = await bus.jetstream.consumer_info("TEST", "reader")
+            return (info.num_pending, info.num_ack_pending) == (0, 0)
+
+        await until(all_are_acknowledged)
         consumer.stop()
-    info = await bus.jetstream.consumer_info("TEST", "reader")
-    assert (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
 @pytest.mark.parametrize("gone", ["stream", "consumer"])

@@ -35,6 +35,11 @@ BUS_OLDEST = Gauge(
     "Age of the oldest message or pack that this process was given by a durable consumer and has not acknowledged.",
     ["consumer"],
 )
+MIRROR_REVISION = Gauge(
+    "kaiser_bus_mirror_revision",
+    "Revision of a KV bucket up to which this process has read it; behind the bucket's own, its view is old.",
+    ["bucket"],
+)
 DEAD_LETTERS = Counter(
     "kaiser_dead_letters_total",
     "Messages that a consume loop rejected: refused by the database, because of a bug, or unreadable.",

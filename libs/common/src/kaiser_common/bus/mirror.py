@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import structlog
 from pydantic import ValidationError
 
+from kaiser_common.bus import metrics
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.subjects import Bucket
@@ -56,6 +57,7 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
         self.position = 0
         """The revision up to which this shows the bucket: every change up to it, and none behind it."""
         self._values: dict[str, ValueT] = {}
+        self._seen = metrics.MIRROR_REVISION.labels(bucket.name)
         self._loaded = asyncio.Event()
         self._changed: list[Callable[[str, ValueT | None], None]] = []
 
@@ -105,6 +107,7 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
                 loading = False
             if batch and not loading:
                 self.position = batch[-1].stream_sequence
+                self._seen.set(self.position)
 
     def _value(self, key: str, body: bytes, headers: Mapping[str, str]) -> ValueT | None:
         if headers.get("KV-Operation") in ("DEL", "PURGE"):
