@@ -36,6 +36,8 @@ from own_children import folder_prefix, guard
 from own_ports import own_ports
 from xdist.scheduler import LoadFileScheduling
 
+pytest_plugins = ["database_levels"]
+
 _TEMPLATE = "kaiser_template"
 _SERVERS = {"server_folder", "free_port", "storage", "make_server_database", "mqtt_broker"}
 _WHOLE_SYSTEM = Path(__file__).parent / "tests"

@@ -1,33 +1,53 @@
 """`store/tables.py` of a service states its schema; the migrations must lead to the same one.
 
 The other side of the comparison is the server's own catalogue: one database is migrated, in another the tables are
-made from their statement. Alembic compares columns, types, defaults and indexes; what it cannot see (CHECKs, the WHERE
-of a partial index, the order of an index's columns) is compared as PostgreSQL writes it out. `heartbeats` and other
-time series are partitioned by the migrations alone, so partitions are left out.
+made from their statement. Alembic compares columns, types, defaults and indexes; what it cannot see (CHECKs, keys,
+exclusions, foreign keys, the WHERE of a partial index, how a table is partitioned, its fill factor) is compared as
+PostgreSQL writes it out. This is done on plain PostgreSQL and on both editions of TimescaleDB, where they are to be
+had: there, chunks of hypertables are compared with the stated ones, continuous aggregates are views and left out.
 """
 
+import asyncio
 import importlib
+from datetime import timedelta
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from kaiser_sensor.store import old_keys
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.pool import NullPool
 
-STATED = {"health": "kaiser_health.store.tables"}
-"""Schemas that have their statement. The list only grows."""
+STATED = {
+    "actuator": "kaiser_actuator.store.tables",
+    "factory": "kaiser_factory.store.tables",
+    "gateway": "kaiser_gateway.store.tables",
+    "health": "kaiser_health.store.tables",
+    "logic": "kaiser_logic.store.tables",
+    "sensor": "kaiser_sensor.store.tables",
+    "simulator": "kaiser_simulator.store.tables",
+}
+"""Every schema that a service migrates has its statement; `test_every_schema_is_stated` holds this list to that."""
 
-PARTITIONED = """
+NOT_STATED = """
     SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %s AND (c.relispartition OR c.relname = 'alembic_version')
+    WHERE n.nspname = %s AND (c.relispartition OR c.relkind = 'v' OR c.relname = 'alembic_version')
+"""
+TABLES = """
+    SELECT 'table ' || c.relname, concat_ws(' ', c.reloptions::text, pg_get_partkeydef(c.oid)), c.relname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind IN ('r', 'p')
 """
 INDEXES = """
-    SELECT indexname, regexp_replace(indexdef, ' ON (ONLY )?', ' ON ') FROM pg_indexes WHERE schemaname = %s
+    SELECT indexname, regexp_replace(indexdef, ' ON (ONLY )?', ' ON '), tablename FROM pg_indexes WHERE schemaname = %s
 """
-CHECKS = """
-    SELECT c.conrelid::regclass || '.' || c.conname, pg_get_constraintdef(c.oid)
-    FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname = %s AND c.contype IN ('c', 'p')
+CONSTRAINTS = """
+    SELECT c.conrelid::regclass || '.' || c.conname, pg_get_constraintdef(c.oid), t.relname
+    FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace JOIN pg_class t ON t.oid = c.conrelid
+    WHERE n.nspname = %s AND c.contype IN ('c', 'p', 'u', 'f', 'x')
+"""
+CHUNKS = """
+    SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions WHERE hypertable_schema = %s
 """
 
 
@@ -36,32 +56,69 @@ def metadata_of(schema: str) -> MetaData:
     return found
 
 
+def connect(uri: str) -> psycopg.Connection:
+    """A connection that the WebAssembly server takes too."""
+    return psycopg.connect(uri, autocommit=True, prepare_threshold=None)
+
+
 def engine_of(uri: str):
-    return create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(uri), poolclass=NullPool)
+    return create_engine("postgresql+psycopg://", creator=lambda: connect(uri), poolclass=NullPool)
+
+
+@pytest.fixture(scope="module")
+def stated(make_database) -> str:
+    """A database of plain PostgreSQL in which the tables were made from their statement alone."""
+    return make_stated(make_database())
 
 
 @pytest.fixture
-def stated(make_database) -> str:
-    """A database in which the tables were made from their statement alone."""
-    uri = make_database()
-    with psycopg.connect(uri, autocommit=True) as connection:
+def own_stated(make_database) -> str:
+    """As `stated`, to be changed."""
+    return make_stated(make_database())
+
+
+def make_stated(uri: str) -> str:
+    with connect(uri) as connection:
         for schema in STATED:
             connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
             connection.execute(f"CREATE SCHEMA {schema}")
+    engine = engine_of(uri)
     for schema in STATED:
-        metadata_of(schema).create_all(engine_of(uri))
+        metadata_of(schema).create_all(engine)
     return uri
+
+
+@pytest.fixture(scope="module")
+def migrated(storage) -> str:
+    """A database of the level after the migrations and what the sensor service does to its keys at its start."""
+
+    async def start() -> None:
+        async with await psycopg.AsyncConnection.connect(storage, prepare_threshold=None) as connection:
+            await old_keys.drop(connection)
+
+    asyncio.run(start())
+    return storage
+
+
+def only_partitioned(schema: str) -> set[str]:
+    return {
+        str(index.name)
+        for table in metadata_of(schema).tables.values()
+        for index in table.indexes
+        if index.info.get("only_partitioned")
+    }
 
 
 def differences(uri: str, schema: str) -> list[object]:
     """What Alembic would have to change in a database to make it as the tables are stated."""
-    with psycopg.connect(uri) as connection:
-        left_out = {name for (name,) in connection.execute(PARTITIONED, (schema,)).fetchall()}
+    with connect(uri) as connection:
+        left_out = {name for (name,) in connection.execute(NOT_STATED, (schema,)).fetchall()}
+        if chunks_of(connection, schema) is not None:
+            left_out |= only_partitioned(schema) | {f"{table}_time_idx" for table in stated_chunks(schema)}
 
     def is_ours(item: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
         table = getattr(item, "table", None)
-        owner = name if table is None else table.name
-        return owner not in left_out
+        return name not in left_out and (table is None or table.name not in left_out)
 
     with engine_of(uri).connect() as connection:
         context = MigrationContext.configure(
@@ -77,22 +134,50 @@ def differences(uri: str, schema: str) -> list[object]:
         return list(compare_metadata(context, metadata_of(schema)))
 
 
-def written_out(uri: str, schema: str) -> dict[str, str]:
-    """Indexes, CHECKs and primary keys as the server writes them."""
-    with psycopg.connect(uri) as connection:
-        left_out = {name for (name,) in connection.execute(PARTITIONED, (schema,)).fetchall()}
-        rows = [*connection.execute(INDEXES, (schema,)).fetchall(), *connection.execute(CHECKS, (schema,)).fetchall()]
-    return {name: text for name, text in rows if not any(name.find(each) >= 0 for each in left_out)}
+def written_out(uri: str, schema: str) -> dict[str, tuple[str, str]]:
+    """Tables, indexes and constraints as the server writes them, each with its table."""
+    with connect(uri) as connection:
+        left_out = {name for (name,) in connection.execute(NOT_STATED, (schema,)).fetchall()}
+        rows = [row for query in (TABLES, INDEXES, CONSTRAINTS) for row in connection.execute(query, (schema,))]
+    return {name: (text, table) for name, text, table in rows if table not in left_out}
 
 
-@pytest.mark.parametrize("schema", sorted(STATED))
-def test_the_migrations_lead_to_the_stated_tables(schema, database):
-    assert differences(database, schema) == []
+def chunks_of(connection: psycopg.Connection, schema: str) -> dict[str, timedelta] | None:
+    """The length of the chunks of each hypertable; None without TimescaleDB."""
+    if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is None:
+        return None
+    return dict(connection.execute(CHUNKS, (schema,)).fetchall())
 
 
-@pytest.mark.parametrize("schema", sorted(STATED))
-def test_checks_keys_and_partial_indexes_are_those_that_are_stated(schema, database, stated):
-    assert written_out(database, schema) == written_out(stated, schema)
+def stated_chunks(schema: str) -> dict[str, timedelta]:
+    tables = metadata_of(schema).tables.values()
+    return {table.name: table.info["chunk"] for table in tables if "chunk" in table.info}
+
+
+def test_every_schema_is_stated(database):
+    with connect(database) as connection:
+        found = connection.execute("SELECT schemaname FROM pg_tables WHERE tablename = 'alembic_version'").fetchall()
+    assert {name for (name,) in found} == set(STATED)
+
+
+@pytest.mark.parametrize("schema", STATED)
+def test_the_migrations_lead_to_the_stated_tables(schema, migrated):
+    assert differences(migrated, schema) == []
+
+
+@pytest.mark.parametrize("schema", STATED)
+def test_what_alembic_cannot_see_is_as_it_is_stated(schema, migrated, stated):
+    found, expected = written_out(migrated, schema), written_out(stated, schema)
+    with connect(migrated) as connection:
+        chunks = chunks_of(connection, schema)
+    if chunks is not None:
+        there = {table for _, table in found.values()}
+        assert chunks == {table: length for table, length in stated_chunks(schema).items() if table in there}
+        by_timescaledb = {f"{table}_time_idx" for table in chunks}
+        not_there = only_partitioned(schema) | {f"table {table}" for table in stated_chunks(schema)}
+        found = {name: each for name, each in found.items() if name not in by_timescaledb | not_there}
+        expected = {name: each for name, each in expected.items() if name not in not_there and each[1] in there}
+    assert found == expected
 
 
 DRIFTS = {
@@ -103,12 +188,17 @@ DRIFTS = {
     "another default": "ALTER TABLE health.devices ALTER COLUMN online SET DEFAULT true",
     "another CHECK": "ALTER TABLE health.devices DROP CONSTRAINT devices_state_check",
     "another WHERE": "DROP INDEX health.devices_online; CREATE INDEX devices_online ON health.devices (last_seen_at)",
+    "another fill factor": "ALTER TABLE health.devices SET (fillfactor = 90)",
+    "an exclusion": "ALTER TABLE health.devices ADD EXCLUDE USING btree (ip WITH =)",
+    "no foreign key": "ALTER TABLE gateway.families DROP CONSTRAINT families_username_fkey",
+    "not unique": "ALTER TABLE factory.quality DROP CONSTRAINT quality_env_txt_time_key",
 }
 
 
 @pytest.mark.parametrize("drift", DRIFTS.values(), ids=DRIFTS.keys())
-def test_a_drift_is_found(drift, stated):
-    before = written_out(stated, "health")
-    with psycopg.connect(stated, autocommit=True) as connection:
+def test_a_drift_is_found(drift, own_stated):
+    schema = drift.split(".")[0].split()[-1]
+    before = written_out(own_stated, schema)
+    with connect(own_stated) as connection:
         connection.execute(drift)
-    assert differences(stated, "health") != [] or written_out(stated, "health") != before
+    assert differences(own_stated, schema) != [] or written_out(own_stated, schema) != before

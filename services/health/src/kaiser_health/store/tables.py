@@ -1,7 +1,9 @@
 """The schema `health`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds the two together.
 
-`heartbeats` is a hypertable where TimescaleDB is there, else partitioned by day.
+`heartbeats` is a hypertable with chunks of that length where TimescaleDB is there, else partitioned by day.
 """
+
+from datetime import timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -60,6 +62,7 @@ devices = Table(
     CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="devices_state_check"),
     CheckConstraint("heartbeat_timeout_s > 0", name="devices_heartbeat_timeout_s_check"),
     CheckConstraint("generation IN ('A', 'B')", name="devices_generation_check"),
+    postgresql_with={"fillfactor": 50},
 )
 Index("devices_state", devices.c.state, devices.c.esp_id)
 Index("devices_zone", devices.c.zone_id, devices.c.esp_id, postgresql_where=devices.c.zone_id.is_not(None))
@@ -76,6 +79,8 @@ heartbeats = Table(
     Column("sensor_count", Integer),
     Column("actuator_count", Integer),
     PrimaryKeyConstraint("esp_id", "time"),
+    postgresql_partition_by="RANGE (time)",
+    info={"chunk": timedelta(days=1)},
 )
 
 pushes = Table(

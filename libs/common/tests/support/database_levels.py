@@ -25,7 +25,7 @@ from kaiser_common.runtime.settings import CommonSettings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 GIVEN = os.environ.get("KAISER_TEST_DATABASE_URL", "")
 LEVELS = ["postgresql", "timescaledb-apache", "timescaledb-community", *(["given"] if GIVEN else [])]
 
