@@ -31,7 +31,7 @@ DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRE
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check sbom publish
+.PHONY: help install run demo demo-remove send doctor test test-again test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check sbom publish
 
 .DEFAULT:
 	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
@@ -58,6 +58,9 @@ doctor: install ## look at the running parts and say what would lose data or fai
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
 	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not faults and not speed" $(ARGS)
+
+test-again: install ## run once more, one after the other, what failed in the last run (at most ten tests)
+	@$(BIN)/python tests/again.py $(ARGS)
 
 test-clocks: install ## the tests without servers at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
 	@$(BIN)/python tests/clocks.py $(CLOCK) -- $(ARGS)
