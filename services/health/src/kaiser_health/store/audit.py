@@ -4,11 +4,17 @@ from typing import Any
 
 from kaiser_common.bus.rpc import Caller
 from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditQuery
+from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms, to_ms
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
+from sqlalchemy import BigInteger, literal, select
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_health.store import Connection
+from kaiser_health.store.tables import audit_log
+
+_c = audit_log.c
 
 
 async def note(
@@ -21,32 +27,30 @@ async def note(
     after: BaseModel | dict[str, Any] | None = None,
 ) -> None:
     """Add an entry."""
-    await connection.execute(
-        "INSERT INTO health.audit_log (actor, role, request_id, action, target, before, after)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (caller.user, caller.role, caller.request_id, action, target, _json(before), _json(after)),
+    entry = insert(audit_log).values(
+        actor=caller.user,
+        role=caller.role,
+        request_id=caller.request_id,
+        action=action,
+        target=target,
+        before=_json(before),
+        after=_json(after),
     )
+    await execute(connection, entry.inline())
 
 
 async def page(connection: Connection, query: AuditQuery) -> list[AuditEntry]:
     """Entries before the cursor, newest first."""
-    async with connection.cursor(row_factory=class_row(AuditEntry)) as cursor:
-        await cursor.execute(
-            """
-            SELECT id, (extract(epoch FROM at) * 1000)::bigint AS at, actor, role, request_id, action, target,
-                   before, after
-            FROM health.audit_log
-            WHERE (%(cursor)s::bigint IS NULL OR id < %(cursor)s)
-              AND (%(actor)s::text IS NULL OR actor = %(actor)s)
-              AND (%(action)s::text IS NULL OR action = %(action)s)
-              AND (%(target)s::text IS NULL OR target = %(target)s)
-              AND (%(from_ms)s::bigint IS NULL OR at >= to_timestamp(%(from_ms)s / 1000.0))
-              AND (%(to_ms)s::bigint IS NULL OR at < to_timestamp(%(to_ms)s / 1000.0))
-            ORDER BY id DESC LIMIT %(limit)s
-            """,
-            query.model_dump(),
-        )
-        return await cursor.fetchall()
+    at = to_ms(_c.at).label("at")
+    statement = select(_c.id, at, _c.actor, _c.role, _c.request_id, _c.action, _c.target, _c.before, _c.after)
+    statement = statement.where(*equal({_c.actor: query.actor, _c.action: query.action, _c.target: query.target}))
+    if query.cursor is not None:
+        statement = statement.where(_c.id < literal(query.cursor, BigInteger))
+    if query.from_ms is not None:
+        statement = statement.where(_c.at >= from_ms(query.from_ms))
+    if query.to_ms is not None:
+        statement = statement.where(_c.at < from_ms(query.to_ms))
+    return await fetch_all(connection, class_row(AuditEntry), statement.order_by(_c.id.desc()).limit(query.limit))
 
 
 def _json(value: BaseModel | dict[str, Any] | None) -> Jsonb | None:

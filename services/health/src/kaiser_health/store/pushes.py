@@ -5,11 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from kaiser_common.bus.rpc import Caller
-from psycopg.rows import class_row
+from kaiser_common.runtime.statements import execute, fetch_one
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import select
 
 from kaiser_health.domain.pushes import Push, sets_token
 from kaiser_health.store import Connection, audit, registry
+from kaiser_health.store.tables import pushes
 
 _DEVICE = Caller(user="device", role="device", request_id="")
 _SELECT = """
@@ -21,21 +24,18 @@ FROM health.pushes
 
 async def add(connection: Connection, push: Push) -> None:
     """Keep a new push."""
-    await connection.execute(
-        """
-        INSERT INTO health.pushes (push_id, esp_id, kaiser_id, kind, payload, state, tries, next_try_at, created_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-        """,
-        (
-            push.push_id,
-            push.esp_id,
-            push.kaiser_id,
-            push.kind,
-            Jsonb(push.payload),
-            push.state,
-            push.tries,
-            push.next_try_at,
-            push.created_at,
+    await execute(
+        connection,
+        pushes.insert().values(
+            push_id=push.push_id,
+            esp_id=push.esp_id,
+            kaiser_id=push.kaiser_id,
+            kind=push.kind,
+            payload=Jsonb(push.payload),
+            state=push.state,
+            tries=push.tries,
+            next_try_at=push.next_try_at,
+            created_at=push.created_at,
         ),
     )
 
@@ -61,13 +61,14 @@ async def concerned(connection: Connection, esp_ids: Sequence[str], push_ids: Se
 
 async def last_command(connection: Connection, esp_id: str, command: str, since: datetime) -> str | None:
     """The push_id of the newest such command to a device since then, whatever became of it."""
-    cursor = await connection.execute(
-        "SELECT push_id FROM health.pushes WHERE esp_id = %s AND kind = 'command' AND payload->>'command' = %s"
-        " AND created_at >= %s ORDER BY created_at DESC LIMIT 1",
-        (esp_id, command, since),
+    c = pushes.c
+    statement = select(c.push_id).where(
+        c.esp_id == esp_id,
+        c.kind == "command",
+        c.payload["command"].astext == command,
+        c.created_at >= since,
     )
-    row = await cursor.fetchone()
-    return str(row[0]) if row else None
+    return await fetch_one(connection, scalar_row, statement.order_by(c.created_at.desc()).limit(1))
 
 
 async def overdue(connection: Connection, now: datetime, limit: int = 500) -> list[Push]:
@@ -82,24 +83,17 @@ async def overdue(connection: Connection, now: datetime, limit: int = 500) -> li
 
 async def update(connection: Connection, push: Push) -> None:
     """Keep what became of a push."""
-    await connection.execute(
-        """
-        UPDATE health.pushes SET state = %s, tries = %s, next_try_at = %s, message = %s, failures = %s, ended_at = %s,
-            answers = %s, payload = %s
-        WHERE push_id = %s
-        """,
-        (
-            push.state,
-            push.tries,
-            push.next_try_at,
-            push.message,
-            Jsonb(list(push.failures)),
-            push.ended_at,
-            Jsonb(dict(push.answers)),
-            Jsonb(_without_secrets(push)),
-            push.push_id,
-        ),
+    changed = pushes.update().values(
+        state=push.state,
+        tries=push.tries,
+        next_try_at=push.next_try_at,
+        message=push.message,
+        failures=Jsonb(list(push.failures)),
+        ended_at=push.ended_at,
+        answers=Jsonb(dict(push.answers)),
+        payload=Jsonb(_without_secrets(push)),
     )
+    await execute(connection, changed.where(pushes.c.push_id == push.push_id))
 
 
 async def end(connection: Connection, push: Push) -> bool:

@@ -1,0 +1,123 @@
+"""SQLAlchemy Core statements on a psycopg connection: compiled once a form, run in the transaction that is open there.
+
+Values go to psycopg as they are, so a jsonb column takes a `Jsonb`; rows come back by psycopg's row factories, and what
+fails raises psycopg's own exceptions (docs/decisions/0003).
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import AsyncRowFactory
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Compiled,
+    any_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    make_url,
+)
+from sqlalchemy.sql.elements import ClauseElement
+
+RowT = TypeVar("RowT")
+
+_DIALECT = make_url("postgresql+psycopg://").get_dialect()()
+_FORMS = 512
+"""How many forms of statements are kept compiled; a page with four filters has at most 16."""
+
+
+def to_sql(statement: ClauseElement) -> tuple[bytes, dict[str, Any]]:
+    """The text of a statement and its parameters, as psycopg takes them. TypeError: IN with a list of values, whose
+    text would depend on how many they are."""
+    text, [values] = _to_sql(statement, [{}])
+    return text, values
+
+
+async def execute(connection: AsyncConnection[Any], statement: ClauseElement) -> AsyncCursor[tuple[Any, ...]]:
+    """Run a statement; the cursor has its rows and how many they are."""
+    cursor: AsyncCursor[tuple[Any, ...]] = await connection.execute(*to_sql(statement))
+    return cursor
+
+
+async def execute_many(
+    connection: AsyncConnection[Any], statement: ClauseElement, rows: Iterable[Mapping[str, Any]]
+) -> int:
+    """Run a statement with `bindparam`s for each row in one round trip; how many rows it changed."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(*_to_sql(statement, rows))
+        return cursor.rowcount
+
+
+async def fetch_all(
+    connection: AsyncConnection[Any], row_factory: AsyncRowFactory[RowT], statement: ClauseElement
+) -> list[RowT]:
+    """Every row of a statement."""
+    async with connection.cursor(row_factory=row_factory) as cursor:
+        await cursor.execute(*to_sql(statement))
+        return await cursor.fetchall()
+
+
+async def fetch_one(
+    connection: AsyncConnection[Any], row_factory: AsyncRowFactory[RowT], statement: ClauseElement
+) -> RowT | None:
+    """The first row of a statement, None if there is none."""
+    async with connection.cursor(row_factory=row_factory) as cursor:
+        await cursor.execute(*to_sql(statement))
+        return await cursor.fetchone()
+
+
+def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Whether a column is one of these values, by one parameter however many they are."""
+    return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def equal(wanted: Mapping[Column[Any], Any]) -> list[ColumnElement[bool]]:
+    """The conditions of a page's optional filters: each column as it is wanted; None: whatever it is."""
+    return [column == value for column, value in wanted.items() if value is not None]
+
+
+def to_ms(column: ColumnElement[Any]) -> ColumnElement[int]:
+    """A time as integer ms since 1970."""
+    return cast(func.extract("epoch", column) * literal_column("1000"), BigInteger)
+
+
+def from_ms(ms: int) -> ColumnElement[Any]:
+    """Integer ms since 1970 as a time."""
+    return func.to_timestamp(literal(ms, BigInteger) / literal_column("1000.0"))
+
+
+class _Form:
+    """A statement, equal to every other that differs in values only."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self.statement = statement
+        self.key = statement._generate_cache_key()
+
+    def __hash__(self) -> int:
+        return hash(self.key.key if self.key is not None else id(self.statement))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Form) or self.key is None or other.key is None:
+            return self is other
+        return self.key.key == other.key.key
+
+
+@lru_cache(maxsize=_FORMS)
+def _compiled(form: _Form) -> tuple[bytes, Compiled]:
+    compiled = form.statement.compile(dialect=_DIALECT, cache_key=form.key)
+    if getattr(compiled, "post_compile_params", None):
+        raise TypeError(f"use `among` instead of IN with a list of values: {compiled}")
+    return str(compiled).encode(), compiled
+
+
+def _to_sql(statement: ClauseElement, rows: Iterable[Mapping[str, Any]]) -> tuple[bytes, list[dict[str, Any]]]:
+    form = _Form(statement)
+    text, compiled = _compiled(form)
+    own = form.key.bindparams if form.key is not None else None
+    return text, [dict(compiled.construct_params(row, extracted_parameters=own) or {}) for row in rows]
