@@ -11,7 +11,8 @@ MODULES = {
         *("rpc", "settings"),
     },
     "runtime": {
-        *("cursors", "database", "loops", "outside", "service", "settings", "status", "tracing", "wiring"),
+        *("cursors", "database", "loops", "outside", "service", "settings", "statements", "status", "tracing"),
+        "wiring",
     },
     "migrate": {"alembic", "command"},
 }
