@@ -13,13 +13,13 @@ from kaiser_common.runtime.statements import (
     fetch_all,
     fetch_one,
     from_ms,
+    row_of,
     to_ms,
     to_sql,
 )
 from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
-    BigInteger,
     Column,
     DateTime,
     Integer,
@@ -28,7 +28,6 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    literal,
     select,
     tuple_,
 )
@@ -119,8 +118,16 @@ async def test_what_fails_is_what_psycopg_raises(connection):
 
 async def test_a_cursor_that_is_out_of_a_columns_range_finds_what_lies_after_it(connection):
     await execute(connection, added("a", pin=7))
-    after = tuple_(things.c.name, things.c.pin) < tuple_(literal("b"), literal(2**40, BigInteger))
-    assert await fetch_all(connection, scalar_row, select(things.c.name).where(after)) == ["a"]
+    before = tuple_(things.c.name, things.c.pin) < row_of("b", 2**40)
+    assert await fetch_all(connection, scalar_row, select(things.c.name).where(before)) == ["a"]
+
+
+async def test_a_cursor_of_a_time_means_that_instant_in_every_time_zone(connection):
+    await connection.execute("SET timezone TO 'Asia/Tokyo'")
+    for hour in range(3):
+        await execute(connection, added(str(hour), at=datetime(2026, 1, 1, hour, tzinfo=UTC)))
+    after = tuple_(things.c.at, things.c.name) > row_of(datetime(2026, 1, 1, 1, tzinfo=UTC), "1")
+    assert await fetch_all(connection, scalar_row, select(things.c.name).where(after)) == ["2"]
 
 
 async def test_an_upsert_of_many_changes_what_is_there(connection):

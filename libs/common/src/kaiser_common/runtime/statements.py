@@ -5,6 +5,7 @@ fails raises psycopg's own exceptions (docs/decisions/0003).
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -13,21 +14,25 @@ from psycopg.rows import AsyncRowFactory
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    BindParameter,
     Column,
     ColumnElement,
     Compiled,
+    DateTime,
     any_,
     cast,
     func,
     literal,
     literal_column,
     make_url,
+    tuple_,
 )
 from sqlalchemy.sql.elements import ClauseElement
 
 RowT = TypeVar("RowT")
 
 _DIALECT = make_url("postgresql+psycopg://").get_dialect()()
+_TYPES: dict[type, Any] = {int: BigInteger, datetime: DateTime(timezone=True)}
 _FORMS = 512
 """How many forms of statements are kept compiled; a page with four filters has at most 16."""
 
@@ -82,14 +87,21 @@ def equal(wanted: Mapping[Column[Any], Any]) -> list[ColumnElement[bool]]:
     return [column == value for column, value in wanted.items() if value is not None]
 
 
+def row_of(*values: str | int | datetime) -> ColumnElement[Any]:
+    """The key of a cursor, to compare a `tuple_` of columns with. Its integers are bigint whatever their columns are,
+    so one that is out of a column's range is no error."""
+    return tuple_(*(literal(value, _TYPES.get(type(value))) for value in values))
+
+
 def to_ms(column: ColumnElement[Any]) -> ColumnElement[int]:
     """A time as integer ms since 1970."""
     return cast(func.extract("epoch", column) * literal_column("1000"), BigInteger)
 
 
-def from_ms(ms: int) -> ColumnElement[Any]:
-    """Integer ms since 1970 as a time."""
-    return func.to_timestamp(literal(ms, BigInteger) / literal_column("1000.0"))
+def from_ms(ms: int | BindParameter[int]) -> ColumnElement[Any]:
+    """Integer ms since 1970, or a parameter of BigInteger, as a time."""
+    given = literal(ms, BigInteger) if isinstance(ms, int) else ms
+    return func.to_timestamp(given / literal_column("1000.0"))
 
 
 class _Form:

@@ -3,55 +3,59 @@
 from collections.abc import Iterable
 from typing import Any
 
+from kaiser_common.runtime.statements import execute, execute_many, fetch_all
+from psycopg.rows import scalar_row, tuple_row
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
 from kaiser_simulator.domain.device import Device
 from kaiser_simulator.store import Connection
+from kaiser_simulator.store.tables import mocks
+
+_c = mocks.c
+_ADD = insert(mocks).values(esp_id=bindparam("esp_id"), setup=bindparam("setup"), life=bindparam("life"))
+_PUT = _ADD.on_conflict_do_update(
+    index_elements=[_c.esp_id],
+    set_={"setup": _ADD.excluded.setup, "life": _ADD.excluded.life, "deleted": False, "updated_at": func.now()},
+)
+_PUT_LIFE = (
+    update(mocks).where(_c.esp_id == bindparam("of"), ~_c.deleted).values(life=bindparam("life"), updated_at=func.now())
+)
 
 
 async def save(connection: Connection, devices: Iterable[Device]) -> None:
     """Write mocks as they are, new ones and known ones."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            """
-            INSERT INTO simulator.mocks (esp_id, setup, life) VALUES (%s, %s, %s)
-            ON CONFLICT (esp_id) DO UPDATE
-                SET setup = excluded.setup, life = excluded.life, deleted = false, updated_at = now()
-            """,
-            [(device.esp_id, device.setup.model_dump_json(), device.life.model_dump_json()) for device in devices],
-        )
+    rows = [
+        {"esp_id": device.esp_id, "setup": device.setup.model_dump_json(), "life": device.life.model_dump_json()}
+        for device in devices
+    ]
+    await execute_many(connection, _PUT, rows)
 
 
 async def save_life(connection: Connection, devices: Iterable[Device]) -> None:
     """Write what known mocks went through."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "UPDATE simulator.mocks SET life = %s, updated_at = now() WHERE esp_id = %s AND NOT deleted",
-            [(device.life.model_dump_json(), device.esp_id) for device in devices],
-        )
+    rows = [{"of": device.esp_id, "life": device.life.model_dump_json()} for device in devices]
+    await execute_many(connection, _PUT_LIFE, rows)
 
 
 async def load(connection: Connection) -> list[tuple[str, Any, Any]]:
     """esp_id, setup and life of every mock that is not deleted."""
-    cursor = await connection.execute(
-        "SELECT esp_id, setup, life FROM simulator.mocks WHERE NOT deleted ORDER BY esp_id"
-    )
-    return await cursor.fetchall()
+    statement = select(_c.esp_id, _c.setup, _c.life).where(~_c.deleted).order_by(_c.esp_id)
+    return await fetch_all(connection, tuple_row, statement)
 
 
 async def bury(connection: Connection, esp_id: str) -> None:
     """Delete a mock but for its tombstone."""
-    await connection.execute(
-        "UPDATE simulator.mocks SET deleted = true, updated_at = now() WHERE esp_id = %s", (esp_id,)
-    )
+    statement = update(mocks).where(_c.esp_id == esp_id).values(deleted=True, updated_at=func.now())
+    await execute(connection, statement)
 
 
 async def buried(connection: Connection, limit: int) -> list[str]:
     """Deleted mocks that health may still know, oldest first."""
-    cursor = await connection.execute(
-        "SELECT esp_id FROM simulator.mocks WHERE deleted ORDER BY updated_at LIMIT %s", (limit,)
-    )
-    return [esp_id for (esp_id,) in await cursor.fetchall()]
+    statement = select(_c.esp_id).where(_c.deleted).order_by(_c.updated_at).limit(limit)
+    return await fetch_all(connection, scalar_row, statement)
 
 
 async def forget(connection: Connection, esp_id: str) -> None:
     """Remove a tombstone; a mock made anew under the id stays."""
-    await connection.execute("DELETE FROM simulator.mocks WHERE esp_id = %s AND deleted", (esp_id,))
+    await execute(connection, delete(mocks).where(_c.esp_id == esp_id, _c.deleted))

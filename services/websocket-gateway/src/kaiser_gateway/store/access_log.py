@@ -5,7 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kaiser_common.runtime.database import DatabasePool, drop_rows_before
+from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms, to_ms
 from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+from sqlalchemy import BigInteger, insert, literal, select
+
+from kaiser_gateway.store.tables import access_log
 
 KEPT = timedelta(days=365)
 
@@ -37,10 +42,7 @@ EVERYTHING = Wanted()
 
 async def note(connection: AsyncConnection[Any], entry: LogEntry) -> None:
     """Write an entry in the transaction of what it tells."""
-    await connection.execute(
-        "INSERT INTO gateway.access_log (actor, action, target, address, detail) VALUES (%s, %s, %s, %s, %s)",
-        (entry.actor, entry.action, entry.target, entry.address, entry.detail),
-    )
+    await execute(connection, insert(access_log).inline().values(asdict(entry)))
 
 
 async def note_alone(pool: DatabasePool, entry: LogEntry) -> None:
@@ -53,22 +55,18 @@ async def page(
     pool: DatabasePool, before: int | None, limit: int, wanted: Wanted = EVERYTHING
 ) -> list[tuple[int, int, LogEntry]]:
     """Entries below an id, newest first: id, time in ms, entry."""
+    c = access_log.c
+    statement = select(c.id, to_ms(c.at), c.actor, c.action, c.target, c.address, c.detail)
+    statement = statement.where(*equal({c.actor: wanted.actor, c.action: wanted.action, c.target: wanted.target}))
+    if before is not None:
+        statement = statement.where(c.id < literal(before, BigInteger))
+    if wanted.from_ms is not None:
+        statement = statement.where(c.at >= from_ms(wanted.from_ms))
+    if wanted.to_ms is not None:
+        statement = statement.where(c.at < from_ms(wanted.to_ms))
     async with pool.connection() as connection:
-        cursor = await connection.execute(
-            """
-            SELECT id, (extract(epoch FROM at) * 1000)::bigint, actor, action, target, address, detail
-            FROM gateway.access_log
-            WHERE id < %(before)s
-              AND (%(actor)s::text IS NULL OR actor = %(actor)s)
-              AND (%(action)s::text IS NULL OR action = %(action)s)
-              AND (%(target)s::text IS NULL OR target = %(target)s)
-              AND (%(from_ms)s::bigint IS NULL OR at >= to_timestamp(%(from_ms)s / 1000.0))
-              AND (%(to_ms)s::bigint IS NULL OR at < to_timestamp(%(to_ms)s / 1000.0))
-            ORDER BY id DESC LIMIT %(limit)s
-            """,
-            {"before": before if before is not None else 2**63 - 1, "limit": limit, **asdict(wanted)},
-        )
-        return [(row[0], row[1], LogEntry(*row[2:])) for row in await cursor.fetchall()]
+        found = await fetch_all(connection, tuple_row, statement.order_by(c.id.desc()).limit(limit))
+    return [(row[0], row[1], LogEntry(*row[2:])) for row in found]
 
 
 async def drop_old(pool: DatabasePool) -> None:

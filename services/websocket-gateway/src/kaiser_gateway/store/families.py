@@ -2,9 +2,14 @@
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.statements import execute, fetch_one
+from psycopg.rows import tuple_row
+from sqlalchemy import ColumnElement, delete, func, insert, literal, or_, select, update
 
+from kaiser_gateway.store.tables import families, users
 from kaiser_gateway.store.users import Account
 
 _MOST_PER_USER = 50
@@ -31,33 +36,39 @@ class Families:
     async def begin(self, account: Account, lifetime_s: float) -> Link:
         """The first token of a sign-in."""
         link = Link(secrets.token_urlsafe(12), secrets.token_urlsafe(12))
+        c = families.c
+        newest = select(c.family).where(c.username == account.username).order_by(c.expires_at.desc())
+        surplus = c.family.in_(newest.offset(_MOST_PER_USER - 1))
         async with self._pool.connection() as connection:
-            await connection.execute(
-                "DELETE FROM gateway.families WHERE username = %s AND (expires_at < now() OR family IN (SELECT family"
-                " FROM gateway.families WHERE username = %s ORDER BY expires_at DESC OFFSET %s))",
-                (account.username, account.username, _MOST_PER_USER - 1),
-            )
-            await connection.execute(
-                "INSERT INTO gateway.families (family, username, generation, token_id, expires_at)"
-                " VALUES (%s, %s, %s, %s, now() + make_interval(secs => %s))",
-                (link.family, account.username, account.generation, link.token_id, lifetime_s),
+            over = or_(c.expires_at < func.now(), surplus)
+            await execute(connection, delete(families).where(c.username == account.username, over))
+            await execute(
+                connection,
+                insert(families).values(
+                    family=link.family,
+                    username=account.username,
+                    generation=account.generation,
+                    token_id=link.token_id,
+                    expires_at=_in(lifetime_s),
+                ),
             )
         return link
 
     async def rotate(self, link: Link, username: str, lifetime_s: float) -> tuple[Link, Account]:
         """The next token of the family, and its user as of now. Raises Reused; two at once: one of them is refused."""
         following = Link(link.family, secrets.token_urlsafe(12))
+        c = families.c
+        rotated = (
+            update(families)
+            .where(c.family == link.family, c.token_id == link.token_id, c.username == username)
+            .where(users.c.username == c.username, users.c.generation == c.generation, c.expires_at > func.now())
+            .values(token_id=following.token_id, expires_at=_in(lifetime_s))
+            .returning(users.c.username, users.c.role, users.c.generation)
+        )
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "UPDATE gateway.families f SET token_id = %s, expires_at = now() + make_interval(secs => %s)"
-                " FROM gateway.users u WHERE f.family = %s AND f.token_id = %s AND f.username = %s"
-                " AND u.username = f.username AND u.generation = f.generation AND f.expires_at > now()"
-                " RETURNING u.username, u.role, u.generation",
-                (following.token_id, lifetime_s, link.family, link.token_id, username),
-            )
-            row = await cursor.fetchone()
+            row = await fetch_one(connection, tuple_row, rotated)
             if row is None:
-                await connection.execute("DELETE FROM gateway.families WHERE family = %s", (link.family,))
+                await execute(connection, delete(families).where(c.family == link.family))
         if row is None:
             raise Reused("the refresh token was used before or its sign-in has ended: sign in again")
         return following, Account(*row)
@@ -65,4 +76,8 @@ class Families:
     async def end(self, link: Link) -> None:
         """Sign out: no token of the family is taken any more."""
         async with self._pool.connection() as connection:
-            await connection.execute("DELETE FROM gateway.families WHERE family = %s", (link.family,))
+            await execute(connection, delete(families).where(families.c.family == link.family))
+
+
+def _in(seconds: float) -> ColumnElement[datetime]:
+    return func.now() + literal(timedelta(seconds=seconds))

@@ -5,19 +5,25 @@ from typing import Any
 
 import structlog
 from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.statements import execute, fetch_all, fetch_one
 from psycopg import AsyncConnection
+from psycopg.rows import class_row, scalar_row, tuple_row
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_gateway.domain.tokens import Role
 from kaiser_gateway.store import access_log
 from kaiser_gateway.store.access_log import LogEntry
 from kaiser_gateway.store.passwords import Passwords
+from kaiser_gateway.store.tables import families, generations, users
 
 log = structlog.get_logger()
 
 MOST_USERS = 10_000
 """All of them are held in memory as `Standings`."""
 
-_NEW_GENERATION = "nextval('gateway.generations')"
+_NEW_GENERATION = generations.next_value()
+_c = users.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +57,24 @@ class Users:
             return None
         if checked.rehash is not None:
             async with self._pool.connection() as connection:
-                await connection.execute(
-                    "UPDATE gateway.users SET password_hash = %s WHERE username = %s AND password_hash = %s",
-                    (checked.rehash, username, found[0]),
-                )
+                checked_just_now = update(users).where(_c.username == username, _c.password_hash == found[0])
+                await execute(connection, checked_just_now.values(password_hash=checked.rehash))
         return found[1]
 
     async def all(self) -> list[Account]:
         """Every user, by name; at most MOST_USERS."""
+        statement = select(_c.username, _c.role, _c.generation).order_by(_c.username).limit(MOST_USERS)
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT username, role, generation FROM gateway.users ORDER BY username LIMIT %s", (MOST_USERS,)
-            )
-            return [Account(*row) for row in await cursor.fetchall()]
+            return await fetch_all(connection, class_row(Account), statement)
 
     async def put(self, username: str, role: Role, password: str | None, entry: LogEntry) -> bool:
         """Create a user or change one; False for a new one without a password. Raises TooManyUsers or Busy."""
         password_hash = None if password is None else await self._passwords.hash(password)
         async with self._pool.connection() as connection:
             if password_hash is None:
-                cursor = await connection.execute(
-                    "UPDATE gateway.users SET role = %(role)s, generation ="
-                    f" CASE WHEN role = %(role)s THEN generation ELSE {_NEW_GENERATION} END"
-                    " WHERE username = %(username)s",
-                    {"role": role, "username": username},
-                )
+                generation = case((_c.role == role, _c.generation), else_=_NEW_GENERATION)
+                changed = update(users).where(_c.username == username).values(role=role, generation=generation)
+                cursor = await execute(connection, changed)
                 if cursor.rowcount != 1:
                     return False
             else:
@@ -88,7 +87,7 @@ class Users:
     async def delete(self, username: str, entry: LogEntry) -> bool:
         """Delete a user and the refresh tokens; False when there was none."""
         async with self._pool.connection() as connection:
-            cursor = await connection.execute("DELETE FROM gateway.users WHERE username = %s", (username,))
+            cursor = await execute(connection, delete(users).where(_c.username == username))
             if cursor.rowcount != 1:
                 return False
             await access_log.note(connection, entry)
@@ -108,36 +107,33 @@ class Users:
 
 
 async def _upsert(connection: AsyncConnection[Any], username: str, password_hash: str, role: Role) -> None:
-    await connection.execute(
-        "INSERT INTO gateway.users (username, password_hash, role) VALUES (%s, %s, %s)"
-        " ON CONFLICT (username) DO UPDATE SET password_hash = excluded.password_hash, role = excluded.role,"
-        f" generation = {_NEW_GENERATION}",
-        (username, password_hash, role),
-    )
+    add = insert(users).values(username=username, password_hash=password_hash, role=role)
+    changed = {
+        "password_hash": add.excluded.password_hash,
+        "role": add.excluded.role,
+        "generation": _NEW_GENERATION,
+    }
+    await execute(connection, add.on_conflict_do_update(index_elements=[_c.username], set_=changed))
 
 
 async def _keep_or_end_families(connection: AsyncConnection[Any], username: str, *, keep: bool) -> None:
     """With a new role refresh tokens go on, for tokens with that role; with a new password they end."""
+    of_user = families.c.username == username
     if keep:
-        await connection.execute(
-            "UPDATE gateway.families f SET generation = u.generation FROM gateway.users u"
-            " WHERE u.username = f.username AND f.username = %s",
-            (username,),
-        )
+        changed = update(families).where(of_user, _c.username == families.c.username)
+        await execute(connection, changed.values(generation=_c.generation))
     else:
-        await connection.execute("DELETE FROM gateway.families WHERE username = %s", (username,))
+        await execute(connection, delete(families).where(of_user))
 
 
 async def _refuse_more(connection: AsyncConnection[Any], username: str) -> None:
-    cursor = await connection.execute("SELECT count(*) FROM gateway.users WHERE username <> %s", (username,))
-    row = await cursor.fetchone()
-    if row is not None and row[0] >= MOST_USERS:
+    statement = select(func.count()).select_from(users).where(_c.username != username)
+    others = await fetch_one(connection, scalar_row, statement)
+    if others is not None and others >= MOST_USERS:
         raise TooManyUsers(f"there are {MOST_USERS} users already")
 
 
 async def _read(connection: AsyncConnection[Any], username: str) -> tuple[str, Account] | None:
-    cursor = await connection.execute(
-        "SELECT password_hash, username, role, generation FROM gateway.users WHERE username = %s", (username,)
-    )
-    row = await cursor.fetchone()
+    statement = select(_c.password_hash, _c.username, _c.role, _c.generation).where(_c.username == username)
+    row = await fetch_one(connection, tuple_row, statement)
     return None if row is None else (row[0], Account(*row[1:]))
