@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kaiser_common.bus import declare
-from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, Outgoing, connect
+from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, KaiserClient, Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.bus.mirror import Mirror
@@ -23,6 +23,7 @@ from kaiser_common.contract.subjects import STATUS_SUBJECT, Bucket, DurableConsu
 from kaiser_common.runtime.service import ErrorMemory, Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_common.runtime.status import tell_status
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
 
@@ -247,6 +248,21 @@ async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
             assert len(late) <= 1, f"{count - len(taken)} wait for their ack_wait"
             break
     await publishing
+
+
+async def test_a_request_that_is_answered_as_it_is_cancelled_does_not_swallow_the_cancellation(monkeypatch):
+    answer = asyncio.get_running_loop().create_future()
+
+    async def request(*_args: object) -> object:
+        return await asyncio.wait_for(answer, 60)  # as nats-py waits
+
+    monkeypatch.setattr(Client, "request", request)
+    asking = asyncio.create_task(KaiserClient().request("test.a"))
+    await asyncio.sleep(0)
+    answer.set_result("answer")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_consuming_goes_on_after_a_restart_of_the_server(bus):

@@ -5,7 +5,7 @@ import time
 from typing import Any, Literal
 
 import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.subjects import event_subject
@@ -55,7 +55,6 @@ class SystemEvents:
     async def run(self) -> None:
         """Publish what was told, until cancelled. An event that NATS does not take within 10 s is dropped, counted."""
         while True:
-            end_if_cancelled()
             told = await self._waiting.get()
             try:
                 await self._bus.publish(event_subject("system_event", told.esp_id), told.model_dump_json().encode())

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 
 import structlog
-from kaiser_common.bus.connection import MAX_BATCH, Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.connection import MAX_BATCH, Bus, BusUnavailable, Outgoing
 
 from kaiser_simulator import metrics
 
@@ -60,13 +60,11 @@ class Sender:
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
-            end_if_cancelled()
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
             while True:
-                end_if_cancelled()
                 try:
                     await self._bus.publish_batch(batch)
                 except BusUnavailable as error:

@@ -90,7 +90,8 @@ class Keeper:
             return
         process.send_signal(self._program.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), _STOP_WITHIN_S)
+            async with asyncio.timeout(_STOP_WITHIN_S):
+                await process.wait()
         except TimeoutError:
             self._console.notice(f"{self.name} did not stop within {_STOP_WITHIN_S:g} s and was killed")
             signal_group(process.pid, signal.SIGKILL)
@@ -124,7 +125,8 @@ class Keeper:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
         except TimeoutError:
             return
 

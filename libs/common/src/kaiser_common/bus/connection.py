@@ -50,14 +50,36 @@ class BusClosed(Exception):
 
 
 def end_if_cancelled() -> None:
-    """Raise CancelledError if the running task was cancelled: for the top of a loop that asks NATS.
+    """Raise CancelledError if the running task was cancelled: for the top of a loop around a library's own waits.
 
     `asyncio.wait_for` of Python 3.11 returns the answer where the cancellation meets it in the same turn of the loop
-    (mended in 3.12); nats-py and this module wait so, and without this such a loop would never end.
+    (mended in 3.12). Kaiser waits with `asyncio.timeout` and its NATS client sees to it; psycopg's pool and aiomqtt
+    wait so, and a loop around them would never end.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+class KaiserClient(Client):
+    """nats-py's client, whose requests do not swallow a cancellation (see `end_if_cancelled`)."""
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: dict[str, str] | None = None,
+    ) -> Msg:
+        """As nats-py's; JetStream's API, KV and publishing with acknowledgement come through here too."""
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        try:
+            return await super().request(subject, payload, timeout, old_style, headers)
+        finally:
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError
 
 
 class Outgoing(NamedTuple):
@@ -211,7 +233,6 @@ class Bus:
         """
         silent, reconnects = 0, 0
         while True:
-            end_if_cancelled()
             if self.client.is_closed:
                 raise BusClosed("the NATS client closed its connection")
             if self.client.stats["reconnects"] != reconnects or not self.client.is_connected:
@@ -226,7 +247,6 @@ class Bus:
             else:
                 silent = 0
                 metrics.BUS_CONNECTED.set(1)
-            end_if_cancelled()
             await asyncio.sleep(_ROUND_TRIP_EVERY_S)
 
 
@@ -292,7 +312,7 @@ async def _open(settings: BusSettings, name: str) -> Client:
     options = _options(settings, name)
     wait_s = 0.2
     while True:
-        client = Client()
+        client = KaiserClient()
         try:
             await client.connect(**options)
         except (NatsError, OSError, TimeoutError) as error:
@@ -308,7 +328,8 @@ async def _open(settings: BusSettings, name: str) -> Client:
 
 async def _close(client: Client) -> None:
     try:
-        await asyncio.wait_for(client.close(), 5.0)
+        async with asyncio.timeout(5.0):
+            await client.close()
     # RuntimeError: uvloop's word for a write to a transport that is closed, while the connection is being lost.
     except (NatsError, OSError, TimeoutError, RuntimeError) as error:
         log.warning("bus_close_failed", error=str(error) or type(error).__name__)

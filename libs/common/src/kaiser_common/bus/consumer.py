@@ -10,7 +10,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from kaiser_common.bus import metrics
-from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.pull import API, SHORT_REPLY, Delivery, Pull, ask, stored_at_ns
 from kaiser_common.contract.subjects import DurableConsumer
 
@@ -165,10 +165,11 @@ class Consumer:
     async def stopped_within(self, seconds: float) -> bool:
         """Wait until `stop`, at most so long; whether it was called."""
         try:
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
         except TimeoutError:
-            end_if_cancelled()
-        return self._stop.is_set()
+            return False
+        return True
 
     async def give_back(self, *, delay_s: float) -> None:
         """Have what has arrived and was not handed out delivered again after `delay_s`."""
@@ -212,7 +213,6 @@ class Consumer:
         unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self._spec.name)
         while True:
             answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
-            end_if_cancelled()
             oldest.set(self.oldest_age_s(time.time()))
             if "error" not in answer:
                 pending.set(int(answer["num_pending"]))

@@ -10,7 +10,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from kaiser_common.bus import metrics
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
 from kaiser_common.contract.subjects import LEASE_BUCKET, Bucket
 
 log = structlog.get_logger()
@@ -44,7 +44,6 @@ class Lease:
     async def acquire(self) -> Grant:
         """Wait until this process holds the lease, asking twice a second."""
         while True:
-            end_if_cancelled()
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._ttl_s / 3):
@@ -70,7 +69,6 @@ class Lease:
         """Renew three times in a TTL; returns the reason once the lease cannot be relied on any more."""
         reason = ""
         while True:
-            end_if_cancelled()
             left = grant.valid_until - time.monotonic()
             if left <= 0:
                 break

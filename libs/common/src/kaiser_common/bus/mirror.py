@@ -80,7 +80,8 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
 
     async def ready(self, timeout_s: float = 30.0) -> None:
         """Wait until the bucket has been read once. TimeoutError after `timeout_s`."""
-        await asyncio.wait_for(self._loaded.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await self._loaded.wait()
 
     async def keep(self) -> None:
         """Read the bucket and follow its changes until cancelled."""

@@ -130,7 +130,8 @@ async def _states(checks: dict[str, Callable[[], Awaitable[None]]], within_s: fl
 
 async def _ask(check: Callable[[], Awaitable[None]], within_s: float) -> str:
     try:
-        await asyncio.wait_for(check(), within_s)
+        async with asyncio.timeout(within_s):
+            await check()
     except TimeoutError:
         return f"no answer within {within_s:g} s"
     # A readiness check stands for the dependency: whatever it raises is the answer to "why not".

@@ -89,7 +89,8 @@ class DueSweep:
                 log.warning("sweep_postponed", reason=reason_of(error))
             await asyncio.sleep(_GATHER_S)
             try:
-                await asyncio.wait_for(self._wake.wait(), every_s)
+                async with asyncio.timeout(every_s):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

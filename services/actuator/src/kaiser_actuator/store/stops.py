@@ -117,7 +117,8 @@ class Stops(Mapping[str, Emergency]):
             await asyncio.wait({storing}, timeout=_SEND_AFTER_S)
             if not storing.done() or storing.exception() is not None:
                 await self.tell(stop, "early")
-            held = await asyncio.wait_for(storing, _STORE_WITHIN_S)
+            async with asyncio.timeout(_STORE_WITHIN_S):
+                held = await storing
         finally:
             storing.cancel()
         raised = held.stop if held is not None else stop

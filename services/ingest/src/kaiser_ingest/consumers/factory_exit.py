@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code
@@ -101,14 +101,12 @@ class FactoryExit:
             async with waiting.open() as consumer:
                 self._consumer = consumer
                 async for batch in consumer:
-                    end_if_cancelled()
                     await self._deliver(consumer, batch)
 
     async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
         """Publish a batch in order: each command by itself, what stands together on another lane at once."""
         waiting = list(batch)
         while waiting and not self._stopping.is_set():
-            end_if_cancelled()
             read = await self._read(consumer, waiting[0])
             if read is None:
                 waiting.pop(0)
@@ -178,7 +176,6 @@ class FactoryExit:
         Without a connection it is not known which environment comes next: until then only its age counts.
         """
         while not self._stopping.is_set():
-            end_if_cancelled()
             connection = await self._session.connection(_LOOK_EVERY_S)
             now_ms = _now_ms()
             why = too_late(ready.message.queued_at, now_ms) if connection is None else self._why_not(ready, now_ms)

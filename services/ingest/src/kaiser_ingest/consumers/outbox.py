@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code
@@ -106,7 +106,6 @@ class Outbox:
             if not self._urgent:
                 await self._let_predecessor_end(consumer)
             async for batch in consumer:
-                end_if_cancelled()
                 for part in _parts(batch):
                     await self._deliver(consumer, part)
 
@@ -124,7 +123,6 @@ class Outbox:
     async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
         waiting = await self._wanted(consumer, batch)
         while waiting and not self._stopping.is_set():
-            end_if_cancelled()
             waiting = await self._still_wanted(consumer, waiting)
             connection = await self._session.connection(_LOOK_EVERY_S)
             if connection is not None and waiting:
@@ -359,7 +357,8 @@ class Outbox:
     async def _sleep(self, seconds: float) -> None:
         """Wait, or less if told to stop."""
         try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
         except TimeoutError:
             return
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
 from kaiser_common.bus.metrics import STAGE_SECONDS
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.pack import count, shard_of
@@ -183,7 +183,8 @@ class Pipeline:
     async def drained(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight; False if that takes longer."""
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True
@@ -191,7 +192,6 @@ class Pipeline:
     async def run(self, on_stored: Callable[[Sequence[Incoming]], None]) -> None:
         """Store what arrives until cancelled; `on_stored` is called with what is stored, in the order of receipt."""
         while True:
-            end_if_cancelled()
             await self._arrived.wait()
             began_at = time.monotonic()
             self._under_way = self._take()
@@ -377,7 +377,6 @@ class Pipeline:
         others = [list(part.values()) for part in (batch.devices, batch.factory, batch.topics, batch.events)]
         parts = [(part, False) for part in (packs, rejected) if part] + [(part, True) for part in others if part]
         while parts:
-            end_if_cancelled()
             within_s = _PUBLISH_S
             if batch.comes_again and not parts[0][1]:
                 within_s = min(within_s, self._valid_until() - time.monotonic())

@@ -98,7 +98,8 @@ class Session:
     async def connection(self, timeout_s: float) -> MqttConnection | None:
         """The connection once it is up, or None if it is not within this time."""
         try:
-            await asyncio.wait_for(self._up.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
         except TimeoutError:
             return None
         return self._current
@@ -417,7 +418,8 @@ class Session:
         floor_s = self._settings.mqtt_flapping_s if flapping else 0.0
         wait_s = backoff.wait_s(self.failures, random.random(), time.monotonic() - started, floor_s)
         try:
-            await asyncio.wait_for(self._hurry.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._hurry.wait()
         except TimeoutError:
             return
         self._hurry.clear()

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.contract.schemas.device import AliveDigest
 from kaiser_common.contract.subjects import alive_subject
 
@@ -31,7 +31,6 @@ class Heard:
     async def run(self) -> None:
         """Publish a digest in every period in which a device was heard, until cancelled."""
         while True:
-            end_if_cancelled()
             await asyncio.sleep(self._every_s)
             devices, self._devices = self._devices, {}
             try:

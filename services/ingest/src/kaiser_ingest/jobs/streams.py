@@ -3,7 +3,7 @@
 import asyncio
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
 from kaiser_common.contract.subjects import STREAMS
 from nats.errors import Error as NatsError
 
@@ -19,7 +19,6 @@ async def watch_streams(bus: Bus) -> None:
     refused: set[str] = set()
     while True:
         for stream in STREAMS:
-            end_if_cancelled()
             try:
                 info = await bus.jetstream.stream_info(stream.name)
             except (NatsError, TimeoutError) as error:
@@ -31,5 +30,4 @@ async def watch_streams(bus: Bus) -> None:
                 metrics.STREAM_BYTES.labels(stream.name).set(info.state.bytes)
                 metrics.STREAM_MESSAGES.labels(stream.name).set(info.state.messages)
                 metrics.STREAM_LIMIT.labels(stream.name).set(info.config.max_bytes or stream.max_bytes)
-        end_if_cancelled()
         await asyncio.sleep(_EVERY_S)

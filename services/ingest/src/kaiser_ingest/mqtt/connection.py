@@ -113,7 +113,8 @@ class MqttConnection:
 
     async def publish(self, message: Publication, timeout_s: float) -> int:
         """Publish and wait for the PUBACK's reason code. Raises ConnectionLost, TimeoutError."""
-        return await asyncio.wait_for(self.send(message), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            return await self.send(message)
 
     def send(self, message: Publication, places: asyncio.Semaphore | None = None) -> asyncio.Future[int]:
         """Publish at QoS 1; the future gives the PUBACK's reason code or raises ConnectionLost, as this does.
@@ -138,7 +139,8 @@ class MqttConnection:
         """
         places = self._open().ordinary_places
         if places.locked():
-            await asyncio.wait_for(places.acquire(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await places.acquire()
         else:
             await places.acquire()  # does not wait, and so needs no task
         return places

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.schemas.api.logic import Rule, TestResult, TestRule
@@ -129,7 +129,8 @@ class Evaluator:
         readings.fresh.clear()
         known = await latest.latest(self._bus, readings.devices)
         try:
-            await asyncio.wait_for(self._caught_up.wait(), _CAUGHT_UP_WITHIN_S)
+            async with asyncio.timeout(_CAUGHT_UP_WITHIN_S):
+                await self._caught_up.wait()
         except TimeoutError:
             log.warning("events_not_read_yet", within_s=_CAUGHT_UP_WITHIN_S)
         for rule, running, unchanged in begun:
@@ -188,7 +189,6 @@ class Evaluator:
     async def _watch_clock(self) -> None:
         """Evaluate rules whose time has come, a few at a time so that readings get their turn."""
         while True:
-            end_if_cancelled()
             wake_at = self.engine.next_wake if self.engine.started else None
             wait_s = _LOOK_EVERY_S if wake_at is None else min(_LOOK_EVERY_S, (wake_at - now_ms()) / 1000)
             if wait_s <= 0:
@@ -198,7 +198,8 @@ class Evaluator:
             self._wake.clear()
             self._asleep_until = now_ms() + int(wait_s * 1000)
             try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
@@ -230,7 +231,6 @@ class Evaluator:
         readings = self.engine.view.readings
         while True:
             await self._news.wait()
-            end_if_cancelled()
             self._news.clear()
             while self._removed:
                 await saving.forget(self._removed.pop())

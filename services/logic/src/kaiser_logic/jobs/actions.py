@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from kaiser_common.bus.connection import end_if_cancelled
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, CommandStatus
 from kaiser_common.contract.schemas.api.logic import ActionResult, Rule
@@ -88,7 +87,6 @@ class Performing:
         done = self._results.get(path)
         if done is not None and not _is_open(done):
             return
-        end_if_cancelled()
         self._running.touched_at = self._clock()
         match step:
             case ActuatorAction():
@@ -131,7 +129,6 @@ class Performing:
         if self._running.wait_until is None:
             self._running.wait_until = self._clock() + int(action.seconds * 1000)
             await self._progress()
-            end_if_cancelled()
         await asyncio.sleep(max(0, self._running.wait_until - self._clock()) / 1000)
         self._running.wait_until = None
         self._note(_result(path, action, "done", None))

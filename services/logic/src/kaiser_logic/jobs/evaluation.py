@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Method, serve
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import beside
@@ -59,7 +59,6 @@ class EvaluationHolder:
         around it marked as cancelled.
         """
         while True:
-            end_if_cancelled()
             attempt = asyncio.create_task(self._evaluate_once(), name="evaluation")
             try:
                 await asyncio.wait([attempt])

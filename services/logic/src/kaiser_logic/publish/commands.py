@@ -82,7 +82,8 @@ class Commands:
             return True
         ended = self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
         try:
-            await asyncio.wait_for(asyncio.shield(ended), within_s)
+            async with asyncio.timeout(within_s):
+                await asyncio.shield(ended)
         except TimeoutError:
             return False
         return True

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, end_if_cancelled
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
 
 from kaiser_logic import metrics
 
@@ -33,7 +33,8 @@ class Telling:
         for message in messages:
             self._put(message, stored if message is messages[-1] else None)
         try:
-            await asyncio.wait_for(stored.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await stored.wait()
         except TimeoutError:
             return False
         return True
@@ -47,7 +48,6 @@ class Telling:
     async def run(self) -> None:
         """Publish what is told, until cancelled."""
         while True:
-            end_if_cancelled()
             batch = [await self._waiting.get()]
             while not self._waiting.empty() and len(batch) < 500:
                 batch.append(self._waiting.get_nowait())
@@ -63,7 +63,6 @@ class Telling:
             streams.setdefault(message.subject.partition(".")[0], []).append(message)
         for part in streams.values():
             while True:
-                end_if_cancelled()
                 try:
                     await self._bus.publish_batch(part)
                 except BusUnavailable as error:

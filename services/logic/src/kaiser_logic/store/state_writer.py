@@ -4,7 +4,6 @@ import asyncio
 from collections import defaultdict
 
 import structlog
-from kaiser_common.bus.connection import end_if_cancelled
 
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.state import to_json
@@ -50,7 +49,6 @@ class Saving:
     async def claim(self, rule_id: str) -> None:
         """Write a state that says that the rule fires, however long NATS is away. Fenced: somebody else fired it."""
         while True:
-            end_if_cancelled()
             try:
                 await self.save(rule_id)
             except UNREACHABLE as error:
@@ -81,7 +79,6 @@ class Saving:
         told, told_at = self.seen_seq, loop.time()
         while True:
             await asyncio.sleep(_EVERY_S)
-            end_if_cancelled()
             seq = self.seen_seq
             try:
                 await self.save_changed()

@@ -35,7 +35,8 @@ async def keep_purging(bus: Bus, stopping: asyncio.Event) -> None:
         except (NatsError, TimeoutError) as error:
             log.warning("purge_postponed", stream=SENSORS.name, error=str(error) or type(error).__name__)
         try:
-            await asyncio.wait_for(stopping.wait(), _HURRY_S if time.monotonic() < hurry_until else _EVERY_S)
+            async with asyncio.timeout(_HURRY_S if time.monotonic() < hurry_until else _EVERY_S):
+                await stopping.wait()
         except TimeoutError:
             continue
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
 from kaiser_common.contract.subjects import OUTBOX
 from nats.errors import Error as NatsError
 
@@ -23,7 +23,6 @@ async def watch_outbox(bus: Bus, sender: Sender, world: World, limit: int) -> No
     A device without a connection drops its readings too; OUTBOX stays free for commands.
     """
     while True:
-        end_if_cancelled()
         held = await _held(bus)
         blocked = sender.is_full or (held is None and world.blocked) or (held is not None and held > limit)
         if blocked != world.blocked:

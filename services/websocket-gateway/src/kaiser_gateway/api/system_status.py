@@ -96,7 +96,8 @@ class Status:
             subscription = await self._bus.client.subscribe(inbox, cb=on_answer)
             try:
                 await self._bus.client.publish(STATUS_SUBJECT, reply=inbox)
-                await asyncio.wait_for(complete.wait(), _WITHIN_S)
+                async with asyncio.timeout(_WITHIN_S):
+                    await complete.wait()
                 await asyncio.sleep(_GRACE_S)
             except TimeoutError:
                 pass  # some service is down: what answered is the answer

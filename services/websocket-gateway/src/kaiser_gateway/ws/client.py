@@ -145,7 +145,8 @@ class Client:
             return
         self._wake.clear()
         try:
-            await asyncio.wait_for(self._wake.wait(), wait_s if wait_s is not None else 30.0)
+            async with asyncio.timeout(wait_s if wait_s is not None else 30.0):
+                await self._wake.wait()
         except TimeoutError:
             return
 

@@ -118,6 +118,7 @@ class Conversation:
 
     async def _close(self, code: int, reason: str) -> None:
         try:
-            await asyncio.wait_for(self._websocket.close(code, reason[:120]), _CLOSE_WITHIN_S)
+            async with asyncio.timeout(_CLOSE_WITHIN_S):
+                await self._websocket.close(code, reason[:120])
         except (TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
             log.debug("client_gone_before_close", code=code)

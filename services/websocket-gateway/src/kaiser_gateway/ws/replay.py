@@ -121,7 +121,8 @@ class Replays:
         async with aclosing(reader.__aiter__()) as batches:  # type: ignore[type-var]
             while client.filters is filters:
                 try:
-                    batch = await asyncio.wait_for(anext(batches), _SILENCE_S)
+                    async with asyncio.timeout(_SILENCE_S):
+                        batch = await anext(batches)
                 except TimeoutError as error:
                     raise ReplayFailed(f"no kept event within {_SILENCE_S:g} s") from error
                 for delivery in batch:
@@ -139,7 +140,8 @@ class Replays:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            await asyncio.wait_for(self._turns.acquire(), _TURN_S)
+            async with asyncio.timeout(_TURN_S):
+                await self._turns.acquire()
         except TimeoutError as error:
             raise ReplayFailed(f"{_AT_ONCE} other replays took {_TURN_S:g} s") from error
         try:
