@@ -21,7 +21,6 @@ from kaiser_actuator.domain.unit import (
     GUARD_GRACE,
     Unit,
     admitted,
-    next_deadline,
     on_answer,
     on_dispatched,
     on_sent,
@@ -36,6 +35,12 @@ from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=10)
+
+
+def next_deadline(unit: Unit) -> datetime | None:
+    """When `on_time` has something to do."""
+    guarded = [unit.guard.due_at] if unit.guard is not None else []
+    return min([*guarded, *(commands.deadline(each, TIMEOUT) for each in unit.open)], default=None)
 
 
 def at(seconds: float) -> datetime:
@@ -372,7 +377,7 @@ def test_no_sequence_leaves_a_command_open_for_ever_or_a_stopped_actuator_switch
             assert one.state is not True
             assert not any(each.switches_on for each in one.open), "nothing may switch it on while it is stopped"
     for _ in range(50):
-        due = next_deadline(one, TIMEOUT)
+        due = next_deadline(one)
         if due is None or not one.open:
             break
         one, _ = on_time(one, due, TIMEOUT)

@@ -15,19 +15,11 @@ from kaiser_health.domain.decode import decode
 from kaiser_health.domain.device_codes import meaning
 from kaiser_health.domain.downlink import check_command, check_size, config_payload
 from kaiser_health.domain.pending import PendingLimit
-from kaiser_health.domain.presence import has_rebooted, late_before, new_pending, will_counts
+from kaiser_health.domain.presence import has_rebooted, new_pending, will_counts
 from kaiser_health.domain.pushes import DeviceAnswer, Push, answered, config_state, match, overdue, superseded
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 S = timedelta(seconds=1)
-
-
-@pytest.mark.parametrize(
-    ("listening_for_s", "expected"),
-    [(0, None), (179, None), (180, T0 - 180 * S), (9999, T0 - 180 * S)],
-)
-def test_nobody_is_late_before_we_have_listened_for_one_timeout(listening_for_s, expected):
-    assert late_before(T0, T0 - listening_for_s * S, 180 * S) == expected
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.validate import Rejection, _cached, validate
 from kaiser_ingest.jobs.alive import digests
-from kaiser_ingest.metrics import Accounts, Result
 from kaiser_ingest.mqtt.profiles import Profile, password_of
 from kaiser_ingest.settings import IngestSettings
 from pydantic import SecretStr, ValidationError
@@ -244,14 +243,6 @@ def test_a_digest_holds_at_most_five_thousand_devices() -> None:
         ("esp.system.alive.god.digest", 1),
         ("esp.system.alive.other.digest", 1),
     ]
-
-
-def test_accounts_that_do_not_balance_are_told() -> None:
-    accounts = Accounts(lambda: {"a": 1}, lambda: 0.0)
-    accounts.received.update({"a": 3, "b": 1})
-    accounts.finished["a", Result.PUBLISHED] = 1
-    accounts.finished["b", Result.REJECTED] = 1
-    assert accounts.unbalanced() == {"a": 1}
 
 
 def test_a_message_expires_at_its_time_and_never_without_one() -> None:

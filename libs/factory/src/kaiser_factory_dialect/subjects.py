@@ -8,12 +8,6 @@ from kaiser_factory_dialect.catalogue import FactoryKind
 _EMPTY = "="
 _ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-_ENV = re.compile(r"[a-z0-9_-]{1,16}\Z")
-
-
-def is_env(text: str) -> bool:
-    """Whether a text may name an environment, which is a token of every subject."""
-    return _ENV.match(text) is not None
 
 
 def token(text: str) -> str:

@@ -104,15 +104,6 @@ class Accounts(Collector):
         """Messages received and not yet stored, by kind."""
         return self._in_flight()
 
-    def unbalanced(self) -> dict[str, int]:
-        """By how much the accounts of a kind do not balance: must be empty."""
-        finished: Tally[str] = Tally()
-        for (kind, _), number in self.finished.items():
-            finished[kind] += number
-        in_flight = self.in_flight()
-        found = {kind: number - finished[kind] - in_flight.get(kind, 0) for kind, number in self.received.items()}
-        return {kind: difference for kind, difference in found.items() if difference}
-
     def collect(self) -> Iterator[Metric]:
         """The accounts as Prometheus reads them."""
         received = CounterMetricFamily("kaiser_ingest_received_messages", "Messages received on MQTT.", labels=["kind"])

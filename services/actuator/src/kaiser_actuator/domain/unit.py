@@ -155,14 +155,6 @@ def on_time(
     return replace(unit, guard=replace(guard, due_at=now + timedelta(seconds=pause_s), tries=min(tries + 1, 10))), True
 
 
-def next_deadline(unit: Unit, timeout: timedelta) -> datetime | None:
-    """When `on_time` has something to do."""
-    times = [commands.deadline(each, timeout) for each in unit.open]
-    if unit.guard is not None:
-        times.append(unit.guard.due_at)
-    return min(times, default=None)
-
-
 def _within_runtime(unit: Unit) -> Unit:
     """Guard the longest runtime from the first report of on, whoever switched it on and however often."""
     if unit.on_since is None or not unit.settings.max_runtime_s:

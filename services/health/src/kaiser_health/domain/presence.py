@@ -1,7 +1,7 @@
 """When a device counts as online, pure: the times are arguments."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from kaiser_common.contract.schemas.device import Heartbeat
@@ -16,15 +16,6 @@ class Transition:
     online: bool
     reason: Literal["heard", "will", "silence"]
     last_seen_at: datetime | None
-
-
-def late_before(now: datetime, listening_since: datetime, timeout: timedelta) -> datetime | None:
-    """Devices last heard before this time are offline; None while nobody can be called late.
-
-    After a start, or after the bus or the database came back, silence is ours and not the devices': one timeout has to
-    pass with us listening before anybody is called late.
-    """
-    return now - timeout if now - listening_since >= timeout else None
 
 
 def will_counts(

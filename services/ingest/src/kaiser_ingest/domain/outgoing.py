@@ -16,7 +16,7 @@ from kaiser_common.contract.subjects import (
     pack_subject,
     rejected_subject,
 )
-from kaiser_common.contract.topics import Kind, is_downlink
+from kaiser_common.contract.topics import is_downlink
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.stored import StoredReading
@@ -155,8 +155,3 @@ def to_rejected(rejection: Rejection, topic: str, received_at_ms: int, delivery_
 def content_id(topic: bytes, payload: bytes) -> str:
     """An id of a message's content."""
     return blake2b(payload, key=blake2b(topic, digest_size=32).digest(), digest_size=15).hexdigest()
-
-
-def stream_of(kind: Kind) -> str:
-    """The stream of an accepted message."""
-    return "SENSORS" if kind is Kind.SENSOR_DATA else "DEVICES"
