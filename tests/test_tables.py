@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 STATED = {
     "actuator": "kaiser_actuator.store.tables",
+    "alarm": "kaiser_alarm.store.tables",
     "factory": "kaiser_factory.store.tables",
     "gateway": "kaiser_gateway.store.tables",
     "health": "kaiser_health.store.tables",

@@ -21,7 +21,7 @@ secret() {
 
 secret kaiser-migrate nats-migrate database-migrate
 secret kaiser-ingest nats-ingest mqtt-ingest
-for service in sensor actuator health logic simulator factory; do
+for service in sensor actuator health logic alarm simulator factory; do
     secret "kaiser-$service" "nats-$service" "database-$service"
 done
 secret kaiser-websocket-gateway nats-websocket-gateway database-gateway admin-password token-secret

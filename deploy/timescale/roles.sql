@@ -37,6 +37,10 @@ REVOKE TEMPORARY ON DATABASE :"database" FROM kaiser_grafana;
 \ir role.sql
 \ir service.sql
 \ir shown.sql
+\set name alarm
+\ir role.sql
+\ir service.sql
+\ir shown.sql
 \set name factory
 \ir role.sql
 \ir service.sql

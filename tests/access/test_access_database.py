@@ -12,7 +12,7 @@ from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.settings import CommonSettings
 from secured import DEPLOY, ROOT
 
-SCHEMAS = ("sensor", "actuator", "health", "logic", "simulator", "factory", "gateway")
+SCHEMAS = ("sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "gateway")
 SHOWN = tuple(schema for schema in SCHEMAS if schema != "gateway")
 
 

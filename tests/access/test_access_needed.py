@@ -29,7 +29,7 @@ from mocks import Mocks, ok
 from secured import Secured, connect, refusal
 from test_access_database import as_role, run_roles
 
-SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "alarm", "simulator", "websocket-gateway")
 pytestmark = pytest.mark.timeout(900)  # eight services start at once, beside other tests
 
 _LINE = re.compile(r'"\$G/user:([\w-]+)" - <<- \[(H?PUB|SUB) ([^\]]*)\]')
@@ -93,6 +93,16 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("PUT", "logic/rules/0a1b2c3d", _RULE),
     ("POST", "logic/rules/0a1b2c3d/test", {}),
     ("DELETE", "logic/rules/0a1b2c3d", None),
+    ("GET", "alarms", None),
+    ("GET", "alarms/statistics", None),
+    ("GET", "alarms/limits", None),
+    ("GET", "alarms/0a1b2c3d0a1b2c3d", None),
+    ("POST", "alarms/0a1b2c3d0a1b2c3d/acknowledge", {}),
+    ("POST", "alarms/0a1b2c3d0a1b2c3d/shelve", {"for_s": 60}),
+    ("POST", "alarms/0a1b2c3d0a1b2c3d/unshelve", None),
+    ("GET", f"alarms/limits/{NOBODY}/4/ds18b20", None),
+    ("PUT", f"alarms/limits/{NOBODY}/4/ds18b20", {"hi": 30}),
+    ("DELETE", f"alarms/limits/{NOBODY}/4/ds18b20", None),
     ("GET", "system/mqtt/profile", None),
     ("POST", "system/mqtt/profile", {"profile": "nothing"}),
     ("GET", "debug/mock-esp", None),
@@ -214,9 +224,9 @@ def used(whole: tuple[SecuredStack, Secured, Callable[[str], subprocess.Popen[by
     stack, server, second = whole
     mocks = Mocks(stack)
     everything(stack, mocks, server)
-    first = [second(name) for name in ("ingest", "logic", "simulator")]
+    first = [second(name) for name in ("ingest", "logic", "alarm", "simulator")]
     second("health")  # and one that begins compares the bucket with its table
-    wait_until(lambda: _users_of(server, "$JS.API.DIRECT.GET.KV_lease") == 3, "standbys look whose turn it is", 240.0)
+    wait_until(lambda: _users_of(server, "$JS.API.DIRECT.GET.KV_lease") == 4, "standbys look whose turn it is", 240.0)
     for process in first:  # who takes over reads what the first has left
         process.terminate()
     wait_until(lambda: _users_of(server, "$JS.API.CONSUMER.MSG.NEXT.KV_logic_state"), "logic is taken over", 240.0)

@@ -21,7 +21,7 @@ def image_of(stack: ComposeStack, service: str) -> str:
     return next(each for each in images if each.startswith(f"kaiser/{service}:"))
 
 
-SERVICES = {"ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway"}
+SERVICES = {"ingest", "sensor", "actuator", "health", "logic", "alarm", "simulator", "websocket-gateway"}
 
 
 def test_a_device_without_a_password_or_with_a_wrong_one_is_not_let_in(stack: ComposeStack):

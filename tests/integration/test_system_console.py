@@ -125,7 +125,7 @@ def test_text_of_devices_is_shown_and_never_run(operator: Person, console_stack:
 
 def test_the_system_page_tells_of_every_service_and_of_throughput(operator: Person, mock: str):
     operator.open("system")
-    for service in ("ingest", "sensor", "health", "actuator", "simulator", "logic", "websocket-gateway"):
+    for service in ("ingest", "sensor", "health", "actuator", "simulator", "logic", "alarm", "websocket-gateway"):
         expect(operator.row(service).first).to_contain_text("ready")
     expect(operator.row("sensor-store").first).to_contain_text(re.compile(r"\d /s"))
 

@@ -9,6 +9,7 @@ from kaiser_common.runtime.service import Service
 
 from kaiser_gateway.api import (
     actuators,
+    alarms,
     audit,
     commands,
     described,
@@ -37,7 +38,20 @@ from kaiser_gateway.ws import realtime
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.replay import Replays
 
-ROUTERS = (overview, devices, sensors, actuators, commands, logic, mock, rejected, factory, factory_steering, system)
+ROUTERS = (
+    overview,
+    devices,
+    sensors,
+    actuators,
+    commands,
+    logic,
+    alarms,
+    mock,
+    rejected,
+    factory,
+    factory_steering,
+    system,
+)
 """One module a resource, each with `router(bus, guard)`."""
 
 

@@ -127,6 +127,18 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
                 "reject",
             ),
             "logic": ("create", "delete", "executions", "list", "put", "read", "test"),
+            "alarm": (
+                "acknowledge",
+                "delete_limits",
+                "limits",
+                "list",
+                "put_limits",
+                "read",
+                "read_limits",
+                "shelve",
+                "statistics",
+                "unshelve",
+            ),
             "simulator": (
                 "actuators",
                 "add_actuator",
@@ -231,6 +243,14 @@ def grants() -> tuple[Grants, ...]:
             mirrors(LOGIC_STATE_BUCKET),
             keeps_key(LOGIC_STATE_BUCKET, ">"),
             keeps_key(LEASE_BUCKET, "logic"),
+        ),
+        _service(
+            "alarm",
+            # Several filters, as logic.
+            [f"{_API}.CONSUMER.CREATE.{EVENTS.name}.*", f"{_API}.CONSUMER.MSG.NEXT.{EVENTS.name}.*"],
+            [f"{_API}.STREAM.INFO.{EVENTS.name}"],
+            events_of("alarm"),
+            keeps_key(LEASE_BUCKET, "alarm"),
         ),
         _service(
             "simulator",

@@ -20,12 +20,14 @@ BUS_USERS = (
     "actuator",
     "health",
     "logic",
+    "alarm",
     "simulator",
     "factory",
     "websocket-gateway",
 )
 DATABASE_USERS = (
-    "superuser", "migrate", "sensor", "actuator", "health", "logic", "simulator", "factory", "gateway", "grafana",
+    "superuser", "migrate", "sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "gateway",
+    "grafana",
 )  # fmt: skip
 MQTT_USERS = ("ingest", "probe")
 OTHERS = ("admin-password", "token-secret", "grafana-admin")

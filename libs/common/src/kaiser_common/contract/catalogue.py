@@ -503,6 +503,7 @@ EVENTS: tuple[EventRow, ...] = (
     EventRow("factory_stock", factory.FactoryStore, ("factory",)),
     EventRow("factory_command", factory.FactoryCommandEntry, ("factory",)),
     EventRow("factory_environment", factory.FactoryEnvironment, ("factory",)),
+    EventRow("alarm", event.AlarmEvent, ("alarm",)),
 )
 """What frontends and rules see."""
 

@@ -11,7 +11,7 @@ DAY_S = 24 * 3600.0
 NO_DEVICE = "_"
 """Token in place of an esp_id in events that concern no single device."""
 
-SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "simulator", "websocket-gateway")
+SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "alarm", "simulator", "websocket-gateway")
 """Every service that each installation has, by the name that it runs under."""
 OPTIONAL_SERVICES = ("factory",)
 """Services of installations that have what they are for."""

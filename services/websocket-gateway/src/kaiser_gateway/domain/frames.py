@@ -25,6 +25,7 @@ _STATES: dict[str, tuple[str, ...]] = {
     "factory_order": ("order_id",),
     "factory_stock": ("hbw",),
     "factory_command": ("command_id",),
+    "alarm": ("alarm_id",),
 }
 """Types of which only the newest need wait, and the fields that say which are of the same thing."""
 

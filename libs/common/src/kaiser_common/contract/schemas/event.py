@@ -27,7 +27,13 @@ EventType = Literal[
     "factory_stock",
     "factory_command",
     "factory_environment",
+    "alarm",
 ]
+
+
+AlarmSeverity = Literal["critical", "warning", "info"]
+AlarmState = Literal["raised", "acknowledged", "cleared", "closed"]
+AlarmStep = Literal["raised", "raised_again", "acknowledged", "cleared", "closed", "shelved", "unshelved"]
 
 
 class SensorDataEvent(BaseModel):
@@ -198,6 +204,39 @@ class SystemEvent(BaseModel):
     esp_id: str | None = None
     code: int | None = None
     details: dict[str, Any] = {}
+    ts: int
+
+
+class AlarmEvent(BaseModel):
+    """An alarm after a step of its life; each step is one event. `alarm_id` and `step` together name it; ts in ms.
+
+    state: raised, acknowledged (and the condition still holds), cleared (it holds no more, nobody has acknowledged),
+    closed (in the history). shelved_until: in ms, None not shelved. times: how often the condition began.
+    """
+
+    model_config = FROZEN
+
+    alarm_id: str
+    step: int
+    what: AlarmStep
+    by: str | None = None
+    kind: str
+    source: str
+    severity: AlarmSeverity
+    state: AlarmState
+    message: str
+    esp_id: str | None = None
+    gpio: int | None = None
+    sensor_type: str | None = None
+    address: str | None = None
+    times: int = 1
+    raised_at: int
+    last_raised_at: int
+    acknowledged_at: int | None = None
+    acknowledged_by: str | None = None
+    cleared_at: int | None = None
+    shelved_until: int | None = None
+    shelved_by: str | None = None
     ts: int
 
 

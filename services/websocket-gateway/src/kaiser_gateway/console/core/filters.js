@@ -10,6 +10,7 @@ export const EVENT_TYPES = [
   "zone_assignment",
   "logic_execution",
   "system_event",
+  "alarm",
 ];
 
 const LONGEST = 256;

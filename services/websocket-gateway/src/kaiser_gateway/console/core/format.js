@@ -70,6 +70,7 @@ const SUMMARIES = {
   zone_assignment: (data) => `zone ${orNone(data.zone_id)} ${data.status}`,
   logic_execution: (data) => `rule ${data.rule_name}: ${data.success ? "done" : data.reason ?? "not done"}`,
   system_event: (data) => `${data.event}: ${data.message}`,
+  alarm: (data) => `${data.severity} alarm ${data.what.replace("_", " ")}${data.by ? ` by ${data.by}` : ""}: ${data.message}`,
 };
 
 /** An event in one line. */

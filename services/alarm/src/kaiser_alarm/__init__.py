@@ -1,0 +1,1 @@
+"""Alarms: what is wrong now, who knows of it, and what was wrong before."""

@@ -1,0 +1,22 @@
+"""Wiring of alarm: the holder of the lease works, other replicas stand by."""
+
+from kaiser_common.bus.lease import Lease
+from kaiser_common.runtime.loops import leader
+from kaiser_common.runtime.service import Service, run
+from kaiser_common.runtime.wiring import connections
+
+from kaiser_alarm.handlers import methods
+from kaiser_alarm.jobs.holder import AlarmHolder
+from kaiser_alarm.settings import AlarmSettings
+
+
+def main() -> None:
+    """Run the service alarm until it is stopped."""
+    run("alarm", AlarmSettings, work)
+
+
+async def work(service: Service, settings: AlarmSettings) -> None:
+    """Raise and clear alarms whenever the lease is ours."""
+    async with connections(service, settings) as (bus, pool):
+        holder = AlarmHolder(bus, pool, settings, methods)
+        await leader(service, Lease(bus, "alarm"), holder.until)

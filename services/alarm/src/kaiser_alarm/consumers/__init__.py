@@ -1,0 +1,1 @@
+"""Messages in: events from which conditions are read."""

@@ -1,0 +1,1 @@
+"""Pure decisions: conditions, the life of an alarm, limits."""

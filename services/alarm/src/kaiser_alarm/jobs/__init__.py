@@ -1,0 +1,1 @@
+"""What time starts in alarm, and what only the holder of the lease runs."""

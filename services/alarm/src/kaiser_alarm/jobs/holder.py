@@ -1,0 +1,77 @@
+"""What only the holder of the lease runs: it reads events, answers requests and publishes steps; others stand by."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Method, serve
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.loops import beside, every, until_done
+from kaiser_common.runtime.wiring import UNREACHABLE
+
+from kaiser_alarm.api.alarms import AlarmApi
+from kaiser_alarm.api.limits import LimitsApi
+from kaiser_alarm.consumers.events import EventReading
+from kaiser_alarm.domain.board import Board
+from kaiser_alarm.domain.readings import Watch
+from kaiser_alarm.jobs.retention import drop_old
+from kaiser_alarm.jobs.shelves import look_at_shelves
+from kaiser_alarm.publish import publish_steps
+from kaiser_alarm.settings import AlarmSettings
+
+_SHELVES_EVERY_S = 5.0
+_UPKEEP_EVERY_S = 3600.0
+_PUBLISH_AT_LEAST_EVERY_S = 5.0
+
+Methods = Callable[[AlarmApi, LimitsApi], Mapping[str, Method[Any, Any]]]
+"""The table of handlers.py."""
+
+
+class AlarmHolder:
+    """Works while the lease is held. All that it knows is loaded at its start."""
+
+    def __init__(self, bus: Bus, pool: DatabasePool, settings: AlarmSettings, methods: Methods) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._settings = settings
+        self._methods = methods
+        self._unpublished = asyncio.Event()
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Work until the event is set."""
+        board, watch, on_steps = Board(), Watch(), self._unpublished.set
+        events = EventReading(self._pool, self._bus, board, watch, on_steps)
+        shelves = partial(look_at_shelves, self._pool, board, on_steps, now_ms)
+        upkeep = partial(drop_old, self._pool, self._settings.alarm_retention_days)
+        answers = self._methods(
+            AlarmApi(self._pool, board, on_steps, now_ms), LimitsApi(self._pool, board, watch, on_steps, now_ms)
+        )
+        async with (
+            beside(
+                events=events.run(),
+                publish=self._publish(),
+                shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
+                upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
+            ),
+            serve(self._bus, "alarm", answers, unavailable=UNREACHABLE),
+        ):
+            await stop.wait()
+
+    async def _publish(self) -> None:
+        """Publish steps as they come, and look every few seconds for those that a process before this one left."""
+        while True:
+            self._unpublished.clear()
+            await until_done(partial(publish_steps, self._pool, self._bus), "steps_not_published")
+            try:
+                async with asyncio.timeout(_PUBLISH_AT_LEAST_EVERY_S):
+                    await self._unpublished.wait()
+            except TimeoutError:
+                continue
+
+
+def now_ms() -> int:
+    """The clock of the service, in ms since 1970."""
+    return time.time_ns() // 1_000_000

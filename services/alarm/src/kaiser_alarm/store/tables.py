@@ -1,0 +1,98 @@
+"""The schema `alarm`, as the migrations lead to it: its one statement; `tests/test_tables.py` compares them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(schema="alarm")
+
+_TIME = DateTime(timezone=True)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("alarm_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("esp_id", Text),
+    Column("gpio", Integer),
+    Column("sensor_type", Text),
+    Column("address", Text),
+    Column("times", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("raised_at", _TIME, nullable=False),
+    Column("last_raised_at", _TIME, nullable=False),
+    Column("acknowledged_at", _TIME),
+    Column("acknowledged_by", Text),
+    Column("cleared_at", _TIME),
+    Column("closed_at", _TIME),
+    Column("shelved_until", _TIME),
+    Column("shelved_by", Text),
+    CheckConstraint("severity IN ('critical', 'warning', 'info')", name="alarms_severity_check"),
+    CheckConstraint("state IN ('raised', 'acknowledged', 'cleared', 'closed')", name="alarms_state_check"),
+)
+Index("alarms_open", alarms.c.kind, alarms.c.source, unique=True, postgresql_where=alarms.c.state != text("'closed'"))
+Index("alarms_by_time", alarms.c.raised_at, alarms.c.alarm_id)
+Index("alarms_of_device", alarms.c.esp_id, alarms.c.raised_at, postgresql_where=alarms.c.esp_id.is_not(None))
+Index("alarms_closed", alarms.c.closed_at, postgresql_where=alarms.c.closed_at.is_not(None))
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("alarm_id", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("at", _TIME, nullable=False),
+    Column("by", Text),
+    Column("note", Text),
+    Column("alarm", JSONB, nullable=False),
+    Column("is_published", Boolean, nullable=False, server_default=text("false")),
+    UniqueConstraint("alarm_id", "step", name="steps_alarm_id_step_key"),
+)
+Index("steps_unpublished", steps.c.number, postgresql_where=~steps.c.is_published)
+Index("steps_at", steps.c.at)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("esp_id", Text, nullable=False),
+    Column("gpio", Integer, nullable=False),
+    Column("sensor_type", Text, nullable=False),
+    Column("address", Text, nullable=False, server_default=text("''")),
+    Column("hi_hi", Double),
+    Column("hi", Double),
+    Column("lo", Double),
+    Column("lo_lo", Double),
+    Column("hysteresis", Double, nullable=False, server_default=text("0")),
+    Column("delay_s", Integer, nullable=False, server_default=text("0")),
+    Column("changed_at", _TIME, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    PrimaryKeyConstraint("esp_id", "gpio", "sensor_type", "address"),
+)
+
+position = Table(
+    "position",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("created", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)

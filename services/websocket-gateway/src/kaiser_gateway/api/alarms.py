@@ -1,0 +1,146 @@
+"""Alarms and limits of sensors, answered by alarm."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.contract.schemas.api.alarms import (
+    ALARM_ID,
+    KIND,
+    AcknowledgeAlarm,
+    AcknowledgeBody,
+    Alarm,
+    AlarmKey,
+    AlarmsPage,
+    AlarmsQuery,
+    AlarmsShown,
+    AlarmStatistics,
+    AlarmWithSteps,
+    LimitsBody,
+    LimitsKey,
+    LimitsPage,
+    LimitsQuery,
+    PutLimits,
+    SensorLimits,
+    ShelveAlarm,
+    ShelveBody,
+    StatisticsQuery,
+)
+from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address, Milliseconds
+from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
+
+from kaiser_gateway.http.auth import Guard
+
+AlarmIdPath = Annotated[str, Path(pattern=ALARM_ID, examples=["4f1c9a7e2b3d5a60"])]
+EspPath = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
+GpioPath = Annotated[int, Path(ge=0, le=255)]
+TypePath = Annotated[str, Path(pattern=SENSOR_TYPE, max_length=50, examples=["ds18b20"])]
+AddressQuery = Annotated[Address, Query(description="of a sensor that shares its pin with others of its type")]
+
+
+def router(bus: Bus, guard: Guard) -> APIRouter:
+    """/api/v1/alarms."""
+    routes = APIRouter(prefix="/api/v1/alarms", tags=["alarms"])
+    viewer, operator = guard.needs("viewer"), guard.needs("operator")
+
+    @routes.get("")
+    async def list_alarms(
+        shown: Annotated[AlarmsShown, Query(description="open: not closed; closed: the history")] = "open",
+        severity: AlarmSeverity | None = None,
+        state: AlarmState | None = None,
+        kind: Annotated[str | None, Query(pattern=KIND)] = None,
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        shelved: bool | None = None,
+        from_: Annotated[Milliseconds | None, Query(alias="from", description="raised at or after, ms")] = None,
+        to: Annotated[Milliseconds | None, Query(description="raised before, ms since 1970")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        caller: Caller = viewer,
+    ) -> AlarmsPage:
+        """Alarms, the newest raised first."""
+        query = AlarmsQuery(
+            shown=shown,
+            severity=severity,
+            state=state,
+            kind=kind,
+            esp_id=esp_id,
+            shelved=shelved,
+            from_ms=from_,
+            to_ms=to,
+            limit=limit,
+            cursor=cursor,
+        )
+        return await call(bus, "alarm", "list", query, AlarmsPage, caller=caller)
+
+    @routes.get("/statistics")
+    async def statistics(days: Annotated[int, Query(ge=1, le=365)] = 7, caller: Caller = viewer) -> AlarmStatistics:
+        """Open alarms by severity, and the kinds of the last days."""
+        return await call(bus, "alarm", "statistics", StatisticsQuery(days=days), AlarmStatistics, caller=caller)
+
+    @routes.get("/limits")
+    async def list_limits(
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=300)] = None,
+        caller: Caller = viewer,
+    ) -> LimitsPage:
+        """Limits by sensor."""
+        query = LimitsQuery(esp_id=esp_id, limit=limit, cursor=cursor)
+        return await call(bus, "alarm", "limits", query, LimitsPage, caller=caller)
+
+    @routes.get("/limits/{esp_id}/{gpio}/{sensor_type}")
+    async def read_limits(
+        esp_id: EspPath, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = viewer
+    ) -> SensorLimits:
+        """The limits of a sensor."""
+        key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
+        return await call(bus, "alarm", "read_limits", key, SensorLimits, caller=caller)
+
+    @routes.put("/limits/{esp_id}/{gpio}/{sensor_type}")
+    async def put_limits(
+        esp_id: EspPath,
+        gpio: GpioPath,
+        sensor_type: TypePath,
+        body: LimitsBody,
+        address: AddressQuery = "",
+        caller: Caller = operator,
+    ) -> SensorLimits:
+        """Set the limits of a sensor as a whole. 422 names the fields that contradict each other."""
+        key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
+        return await call(bus, "alarm", "put_limits", PutLimits(sensor=key, limits=body), SensorLimits, caller=caller)
+
+    @routes.delete("/limits/{esp_id}/{gpio}/{sensor_type}", status_code=204)
+    async def delete_limits(
+        esp_id: EspPath, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = operator
+    ) -> None:
+        """Remove the limits of a sensor; an alarm of them clears."""
+        key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
+        await call(bus, "alarm", "delete_limits", key, Nothing, caller=caller)
+
+    @routes.get("/{alarm_id}")
+    async def read(alarm_id: AlarmIdPath, caller: Caller = viewer) -> AlarmWithSteps:
+        """An alarm with its steps: what, when, by whom."""
+        return await call(bus, "alarm", "read", AlarmKey(alarm_id=alarm_id), AlarmWithSteps, caller=caller)
+
+    @routes.post("/{alarm_id}/acknowledge")
+    async def acknowledge(
+        alarm_id: AlarmIdPath, body: AcknowledgeBody | None = None, caller: Caller = operator
+    ) -> Alarm:
+        """Say that somebody knows. An alarm that is cleared, or whose end nothing reports, is closed by it."""
+        request = AcknowledgeAlarm(alarm_id=alarm_id, note=body.note if body else "")
+        return await call(bus, "alarm", "acknowledge", request, Alarm, caller=caller)
+
+    @routes.post("/{alarm_id}/shelve")
+    async def shelve(alarm_id: AlarmIdPath, body: ShelveBody, caller: Caller = operator) -> Alarm:
+        """Silence an alarm for some time, 60 s to 30 days; it comes off the shelf by itself."""
+        request = ShelveAlarm(alarm_id=alarm_id, for_s=body.for_s, note=body.note)
+        return await call(bus, "alarm", "shelve", request, Alarm, caller=caller)
+
+    @routes.post("/{alarm_id}/unshelve")
+    async def unshelve(alarm_id: AlarmIdPath, caller: Caller = operator) -> Alarm:
+        """End the silence of an alarm."""
+        return await call(bus, "alarm", "unshelve", AlarmKey(alarm_id=alarm_id), Alarm, caller=caller)
+
+    return routes

@@ -1,0 +1,111 @@
+/** Alarms: what is wrong now, who knows of it, and what was wrong before. */
+
+import { path } from "../core/api.js";
+import { ago, dateTime } from "../core/format.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { Badge, Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { MoreButton, Table } from "../ui/table.js";
+import { AlarmDialog, ShelveDialog } from "./alarm_parts.js";
+
+const PATH = "/api/v1/alarms";
+const KINDS = { critical: "bad", warning: "warn", info: "info" };
+const STATES = { raised: "bad", acknowledged: "info", cleared: "good", closed: "idle" };
+const ANY = "any severity";
+
+export function Alarms() {
+  const { api, session } = useApp();
+  const [shown, setShown] = useState("open");
+  const [severity, setSeverity] = useState(ANY);
+  const [chosen, setChosen] = useState(null);
+  const [shelving, setShelving] = useState(null);
+  const now = useNow();
+  const query = { shown, severity: severity === ANY ? null : severity, limit: 100 };
+  const loaded = useLoaded(() => api.get(PATH, query), [shown, severity]);
+  const [more, moreState] = useAction(async () => {
+    const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
+    loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
+  });
+  useEvents((batch) => batch.some(({ type }) => type === "alarm") && loaded.reloadSoon());
+  const items = loaded.data?.items ?? [];
+  const empty = shown === "open" ? "Nothing is wrong: no alarm is open." : "There was no alarm yet.";
+  return html`
+    <${Head} title="Alarms">
+      <label>Show <select value=${shown} onChange=${(event) => setShown(event.currentTarget.value)}>
+        <option value="open">open alarms</option><option value="closed">history</option>
+      </select></label>
+      <label class="for-severity">Of <select value=${severity} onChange=${(event) => setSeverity(event.currentTarget.value)}>
+        ${[ANY, "critical", "warning", "info"].map((each) => html`<option key=${each}>${each}</option>`)}
+      </select></label>
+    <//>
+    <${ListState} loaded=${loaded} count=${items.length} empty=${empty} />
+    <${Table} label="Alarms, newest first" rows=${items} keyOf=${(alarm) => alarm.alarm_id}
+      columns=${columns({ now, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
+    <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
+    ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${() => setChosen(null)} />`}
+    ${shelving && html`<${ShelveDialog} alarm=${shelving} onDone=${loaded.reload} onClose=${() => setShelving(null)} />`}`;
+}
+
+const columns = ({ now, reload, choose, shelve, may }) => [
+  { name: "Severity", cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${severity}<//>` },
+  {
+    name: "What",
+    cell: (alarm) => html`${alarm.message}<span class="quiet block">${alarm.kind.replaceAll("_", " ")}${alarm.times > 1 ? `, ${alarm.times} times` : ""}</span>`,
+  },
+  { name: "Where", cell: (alarm) => html`<${Where} alarm=${alarm} />` },
+  { name: "Raised", cell: ({ last_raised_at: at }) => html`${dateTime(at)}<span class="quiet block">${ago(at, now)}</span>` },
+  { name: "State", cell: (alarm) => html`<${State} alarm=${alarm} now=${now} />` },
+  {
+    name: "Do",
+    class: "actions",
+    cell: (alarm) => html`
+      ${may && html`<${Acknowledge} alarm=${alarm} onDone=${reload} />`}
+      ${may && alarm.state !== "closed" && html`<${Shelve} alarm=${alarm} now=${now} shelve=${shelve} onDone=${reload} />`}
+      <button type="button" aria-label=${`Show ${alarm.message}`} onClick=${() => choose(alarm)}>Show…</button>`,
+  },
+];
+
+function Where({ alarm }) {
+  const { esp_id: espId, gpio, sensor_type: type, address, source } = alarm;
+  if (!espId) return source || "Kaiser";
+  if (!type) return html`<a href=${link("devices", espId)}>${espId}</a>${gpio === null || gpio === undefined ? "" : `, gpio ${gpio}`}`;
+  return html`<a href=${link("sensors", espId, String(gpio), type, ...(address ? [address] : []))}>${espId}, ${type}</a>`;
+}
+
+function State({ alarm, now }) {
+  const { state, acknowledged_by: by, shelved_until: until, shelved_by: shelvedBy } = alarm;
+  return html`
+    <${Badge} kind=${STATES[state]}>${state}<//>
+    ${by && html`<span class="quiet block">acknowledged by ${by}</span>`}
+    ${until > now && html`<span class="quiet block">shelved by ${shelvedBy} until ${dateTime(until)}</span>`}`;
+}
+
+function Acknowledge({ alarm, onDone }) {
+  const { api, alarms } = useApp();
+  const [run, { problem, isBusy }] = useAction(async () => {
+    await api.post(path`/api/v1/alarms/${alarm.alarm_id}/acknowledge`, {});
+    alarms.reload();
+    onDone();
+  });
+  if (alarm.state !== "raised" && alarm.state !== "cleared") return null;
+  return html`
+    <button type="button" class="primary" disabled=${isBusy} aria-label=${`Acknowledge ${alarm.message}`}
+      onClick=${() => run()}>Acknowledge</button>
+    ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
+}
+
+function Shelve({ alarm, now, shelve, onDone }) {
+  const { api, alarms } = useApp();
+  const [run, { problem, isBusy }] = useAction(async () => {
+    await api.post(path`/api/v1/alarms/${alarm.alarm_id}/unshelve`, {});
+    alarms.reload();
+    onDone();
+  });
+  if (!(alarm.shelved_until > now)) {
+    return html`<button type="button" aria-label=${`Shelve ${alarm.message}`} onClick=${() => shelve(alarm)}>Shelve…</button>`;
+  }
+  return html`
+    <button type="button" disabled=${isBusy} aria-label=${`Unshelve ${alarm.message}`} onClick=${() => run()}>Unshelve</button>
+    ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
+}
