@@ -6,23 +6,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE, ActuatorSettings
-from psycopg.rows import class_row
+from kaiser_common.runtime.statements import equal, execute, fetch_all, fetch_one, row_of
+from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.commands import CommandRecord
 from kaiser_actuator.domain.unit import GUARD_WAITS, DurationGuard, Unit
-from kaiser_actuator.store import Connection
+from kaiser_actuator.store import Connection, tables
 
 Key = tuple[str, int]
 OTHER = "other"
 """The type of an actuator whose own is no valid name."""
 
-_UNIT = """
-    a.esp_id, a.gpio, a.kaiser_id, a.settings, a.registered, a.state, a.value, a.reported_at, a.last_error,
-    a.guard_command_id, a.guard_since, a.guard_due_at, a.guard_tries, a.on_since, a.last_state
-"""
+_a = tables.actuators.c
+_COLUMNS = (
+    *("esp_id", "gpio", "kaiser_id", "settings", "registered", "state", "value", "reported_at", "last_error"),
+    *("guard_command_id", "guard_since", "guard_due_at", "guard_tries", "on_since", "last_state"),
+)
+"""In the order in which `_to_unit` takes them."""
+_UNIT = ", ".join(f"a.{name}" for name in _COLUMNS)
+_SELECT: Select[Any] = select(*(_a[name] for name in _COLUMNS))
 _COMMAND = """
     command_id, esp_id, gpio, kaiser_id, command, value, duration_s, issued_by, queued_at, expires_at, state, reason,
     idempotency_key, body_hash, state_reason, dispatched_at, sent_at, ended_at, message
@@ -319,45 +326,33 @@ async def put_settings(
     connection: Connection, esp_id: str, gpio: int, kaiser_id: str, settings: ActuatorSettings
 ) -> None:
     """Register an actuator, or change its settings."""
-    await connection.execute(
-        """
-        INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings) VALUES (%s, %s, %s, true, %s)
-        ON CONFLICT (esp_id, gpio) DO UPDATE
-            SET registered = true, kaiser_id = excluded.kaiser_id, settings = excluded.settings
-        """,
-        (esp_id, gpio, kaiser_id, Jsonb(settings.model_dump(mode="json"))),
+    put = insert(tables.actuators).values(
+        esp_id=esp_id,
+        gpio=gpio,
+        kaiser_id=kaiser_id,
+        registered=True,
+        settings=Jsonb(settings.model_dump(mode="json")),
     )
+    changed = {name: put.excluded[name] for name in ("registered", "kaiser_id", "settings")}
+    await execute(connection, put.on_conflict_do_update(index_elements=[_a.esp_id, _a.gpio], set_=changed))
 
 
 async def delete(connection: Connection, esp_id: str, gpio: int) -> bool:
     """Remove an actuator; False if there was none."""
-    cursor = await connection.execute("DELETE FROM actuator.actuators WHERE esp_id = %s AND gpio = %s", (esp_id, gpio))
+    cursor = await execute(connection, tables.actuators.delete().where(_a.esp_id == esp_id, _a.gpio == gpio))
     return cursor.rowcount == 1
 
 
 async def page(connection: Connection, esp_id: str | None, after: Key | None, limit: int) -> list[Unit]:
     """Actuators in the order of their keys."""
-    cursor = await connection.execute(
-        f"""
-        SELECT {_UNIT} FROM actuator.actuators a
-        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
-          AND (%(after_esp)s::text IS NULL OR (esp_id, gpio) > (%(after_esp)s, %(after_gpio)s::int))
-        ORDER BY esp_id, gpio LIMIT %(limit)s
-        """,
-        {
-            "esp_id": esp_id,
-            "after_esp": after[0] if after else None,
-            "after_gpio": after[1] if after else None,
-            "limit": limit,
-        },
-    )
-    return [_to_unit(row, ()) for row in await cursor.fetchall()]
+    statement = _SELECT.where(*equal({_a.esp_id: esp_id}))
+    if after is not None:
+        statement = statement.where(tuple_(_a.esp_id, _a.gpio) > row_of(*after))
+    found = await fetch_all(connection, tuple_row, statement.order_by(_a.esp_id, _a.gpio).limit(limit))
+    return [_to_unit(row, ()) for row in found]
 
 
 async def read(connection: Connection, esp_id: str, gpio: int) -> Unit | None:
     """One actuator, without its commands."""
-    cursor = await connection.execute(
-        f"SELECT {_UNIT} FROM actuator.actuators a WHERE esp_id = %s AND gpio = %s", (esp_id, gpio)
-    )
-    row = await cursor.fetchone()
+    row = await fetch_one(connection, tuple_row, _SELECT.where(_a.esp_id == esp_id, _a.gpio == gpio))
     return _to_unit(row, ()) if row else None

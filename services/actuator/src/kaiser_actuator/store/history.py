@@ -2,13 +2,30 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kaiser_common.contract.schemas.api.actuators import HistoryItem
 from kaiser_common.runtime.database import copy_upsert
+from kaiser_common.runtime.statements import fetch_all, row_of, to_ms
 from psycopg.rows import class_row
+from sqlalchemy import Select, select, tuple_
 
-from kaiser_actuator.store import Connection
+from kaiser_actuator.store import Connection, tables
+
+_c = tables.history.c
+_ROW: Select[Any] = select(
+    to_ms(_c.time).label("ts"),
+    _c.kind,
+    _c.key,
+    _c.state,
+    _c.value,
+    _c.command,
+    _c.command_id,
+    _c.success,
+    _c.alert_type,
+    _c.message,
+    _c.actor,
+)
 
 
 class HistoryEntry(NamedTuple):
@@ -49,28 +66,12 @@ async def page(
     limit: int,
 ) -> list[tuple[HistoryItem, str]]:
     """Entries in [start, end), newest first, before the cursor; each with its key."""
-    async with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        await cursor.execute(
-            """
-            SELECT (extract(epoch FROM time) * 1000)::bigint AS ts, kind, key, state, value, command, command_id,
-                   success, alert_type, message, actor
-            FROM actuator.history
-            WHERE esp_id = %(esp_id)s AND gpio = %(gpio)s AND time >= %(start)s AND time < %(end)s
-              AND (%(time)s::timestamptz IS NULL OR (time, kind, key) < (%(time)s, %(kind)s::text, %(key)s::text))
-            ORDER BY time DESC, kind DESC, key DESC LIMIT %(limit)s
-            """,
-            {
-                "esp_id": esp_id,
-                "gpio": gpio,
-                "start": start,
-                "end": end,
-                "time": before[0] if before else None,
-                "kind": before[1] if before else None,
-                "key": before[2] if before else None,
-                "limit": limit,
-            },
-        )
-        return [(HistoryItem.model_validate(row._asdict()), row.key) for row in await cursor.fetchall()]
+    statement = _ROW.where(_c.esp_id == esp_id, _c.gpio == gpio, _c.time >= start, _c.time < end)
+    if before is not None:
+        statement = statement.where(tuple_(_c.time, _c.kind, _c.key) < row_of(*before))
+    statement = statement.order_by(_c.time.desc(), _c.kind.desc(), _c.key.desc()).limit(limit)
+    found = await fetch_all(connection, class_row(_Row), statement)
+    return [(HistoryItem.model_validate(row._asdict()), row.key) for row in found]
 
 
 class _Row(NamedTuple):
