@@ -12,8 +12,8 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, floor
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import charts, day_checks, old_keys
 from kaiser_sensor.store import configs as config_store
-from kaiser_sensor.store import day_checks, old_keys
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store import silences as stale_store
@@ -57,7 +57,7 @@ async def test_two_probes_on_one_pin_in_one_second_are_two_sensors(connection):
     assert await values(connection, "latest") == [(ONE, 20.25), (OTHER, 61.5)]
     span = (NOW, NOW + SECOND)
     for address, count, mean in ((ONE, 1, 20.25), (OTHER, 1, 61.5), (None, 2, 40.875), ("", 0, None)):
-        [bucket] = await store.buckets(connection, ("TEST_A", 4, "ds18b20", address), *span, 60, None, None)
+        [bucket] = await charts.buckets(connection, ("TEST_A", 4, "ds18b20", address), *span, 60, None, None)
         assert (bucket[1], bucket[4]) == (count, mean)
 
 
@@ -153,7 +153,7 @@ async def test_values_at_the_end_of_doubles_do_not_stop_the_rollups(connection):
     cursor = await connection.execute("SELECT address, count, avg FROM sensor.rollup_1m ORDER BY address")
     assert await cursor.fetchall() == [("", 1, 20.0), (ONE, 1, 30.0)]
     span = (at, at + timedelta(minutes=1))
-    buckets = await store.buckets(connection, ("TEST_A", 4, "ds18b20", ""), *span, 30, None, None)
+    buckets = await charts.buckets(connection, ("TEST_A", 4, "ds18b20", ""), *span, 30, None, None)
     assert [(count, mean) for _, count, _, _, mean, _ in buckets] == [(1, 20.0), (0, None)]
 
 

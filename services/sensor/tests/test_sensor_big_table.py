@@ -6,6 +6,7 @@ The named benchmark is KAISER_TEST_ROWS=10000000 on a machine of one's own: 10,0
 import asyncio
 import os
 import time
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, Span, answers, floor
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import charts
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 
@@ -71,8 +73,13 @@ class Explaining:
         self._connection = connection
         self.plans = []
 
+    @asynccontextmanager
+    async def cursor(self, **_):
+        yield self
+
     async def execute(self, query, parameters):
-        cursor = await self._connection.execute(f"EXPLAIN (FORMAT JSON) {query}", parameters)
+        text = query.decode() if isinstance(query, bytes) else query
+        cursor = await self._connection.execute(f"EXPLAIN (FORMAT JSON) {text}", parameters)
         [(self.plans,)] = await cursor.fetchall()
         return self
 
@@ -104,7 +111,7 @@ async def test_a_days_chart_reads_no_table_from_end_to_end(filled, bucket_s):
     def ask(connection):
         span = (NOW - DAY, NOW)
         progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
-        return store.buckets(connection, ("TEST_7", 3, "ph", None), *span, bucket_s, answers(bucket_s), progress)
+        return charts.buckets(connection, ("TEST_7", 3, "ph", None), *span, bucket_s, answers(bucket_s), progress)
 
     found = await explained(filled, ask)
     assert {kind for kind, _ in found} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
@@ -129,7 +136,7 @@ async def test_latest_and_a_days_chart_take_less_than_50_ms(filled, capsys):
         def chart(number: int):
             key = (f"TEST_{number * 7 % (SENSORS // 4)}", number % 4, "ph")
             progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
-            return store.buckets(connection, key, NOW - DAY, NOW, 300, answers(300), progress)
+            return charts.buckets(connection, key, NOW - DAY, NOW, 300, answers(300), progress)
 
         figures = {
             "a day's chart": await p95_ms(chart),

@@ -1,5 +1,6 @@
 """What is asked of the stored readings, on a real database."""
 
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 
 import psycopg
@@ -9,6 +10,7 @@ from kaiser_common.runtime.database import make_day_partitions
 from kaiser_sensor.domain.completeness import day_span, expected_readings, share
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, Span
 from kaiser_sensor.domain.rows import Row
+from kaiser_sensor.store import charts
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
@@ -70,9 +72,19 @@ class Explaining:
 
     def __init__(self, connection):
         self._connection = connection
+        self._explained = None
+
+    @asynccontextmanager
+    async def cursor(self, **_):
+        yield self
 
     async def execute(self, query, parameters):
-        return await self._connection.execute(f"EXPLAIN (FORMAT JSON) {query}", parameters)
+        text = query.decode() if isinstance(query, bytes) else query
+        self._explained = await self._connection.execute(f"EXPLAIN (FORMAT JSON) {text}", parameters)
+        return self._explained
+
+    async def fetchall(self):
+        return await self._explained.fetchall()
 
 
 def scanned_whole(plan) -> set[str]:
@@ -120,7 +132,7 @@ async def test_one_sensors_chart_is_read_by_index(filled, rollup, waiting):
         await filled.execute(f"ANALYZE {rollup.table}")
 
     def asked(connection):
-        return store.buckets(
+        return charts.buckets(
             connection, ("TEST_7", 4, "ds18b20", None), START, END, 3600, rollup, rollup and Progress(END, waiting)
         )
 

@@ -11,7 +11,7 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, answers
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
-from kaiser_sensor.store import policies
+from kaiser_sensor.store import charts, policies
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 
@@ -55,7 +55,7 @@ async def test_tables_made_without_timescaledb_work_on_once_it_is_there(apache_s
             await store.insert(connection, [row(NOW - timedelta(hours=2))], note_rollups=True)
             await refresh(connection)
             progress = Progress(await rollup_store.complete_to(connection, HOUR))
-            buckets = await store.buckets(
+            buckets = await charts.buckets(
                 connection, ("TEST_A", 4, "ph", None), NOW - timedelta(hours=4), NOW, 3600, answers(3600), progress
             )
             assert sum(bucket[1] for bucket in buckets) == 2

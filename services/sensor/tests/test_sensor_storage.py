@@ -10,8 +10,8 @@ from kaiser_common.runtime.database import Level, detect_level, drop_days_before
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, answers, floor, widened
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
+from kaiser_sensor.store import charts, day_checks, old_keys, policies
 from kaiser_sensor.store import configs as config_store
-from kaiser_sensor.store import day_checks, old_keys, policies
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store import silences as stale_store
@@ -87,7 +87,7 @@ async def chart(connection, bucket_s, from_at, to_at, *, rolled_up=True, key=KEY
     if rollup is not None and await rollup_store.kept_by_service(connection):
         asked = widened(Span(from_at, to_at), timedelta(seconds=bucket_s))
         progress = await rollup_store.progress(connection, rollup, key[0], asked, oldest)
-    return await store.buckets(connection, key, from_at, to_at, bucket_s, rollup, progress)
+    return await charts.buckets(connection, key, from_at, to_at, bucket_s, rollup, progress)
 
 
 def approximately(buckets):

@@ -6,21 +6,35 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from kaiser_common.runtime.statements import among, equal, execute_many, fetch_all, fetch_one, row_of
 from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.journal import JournalEntry
 from psycopg import AsyncConnection
 from psycopg.errors import SerializationFailure
+from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import Select, bindparam, func, select, tuple_
+from sqlalchemy.dialects.postgresql import insert as insert_into
 
 from kaiser_factory.domain.rows import time_of
+from kaiser_factory.store import tables
 
 Connection = AsyncConnection[Any]
 
 _STEERING = 0x6661_6374
 """The advisory lock under which update ids are given out and commands counted."""
+_c = tables.commands.c
 _COLUMNS = (
-    "command_id, env, epoch, request_key, step, username, request, topic, payload, free, after_action_id, sequence_id,"
-    " state, queued_at, entry"
+    *("command_id", "env", "epoch", "request_key", "step", "username", "request", "topic", "payload", "free"),
+    *("after_action_id", "sequence_id", "state", "queued_at", "entry"),
+)
+"""In the order in which `_command` takes them."""
+_SELECT: Select[Any] = select(*(_c[name] for name in _COLUMNS))
+_INSERT = insert_into(tables.commands).values({name: bindparam(name) for name in (*_COLUMNS, "serial")})
+_USE_UP = insert_into(tables.order_ids).values({name: bindparam(name) for name in ("env", "order_id", "next")})
+_USE_UP = _USE_UP.on_conflict_do_update(
+    index_elements=["env", "order_id"],
+    set_={"next": func.greatest(tables.order_ids.c.next, _USE_UP.excluded.next)},
 )
 
 
@@ -76,69 +90,33 @@ async def lock(connection: Connection) -> None:
 
 async def of_request(connection: Connection, env: str, request_key: str) -> list[Command]:
     """The commands that a request with this key became; none: it is new."""
-    cursor = await connection.execute(
-        f"SELECT {_COLUMNS} FROM factory.commands WHERE env = %s AND request_key = %s ORDER BY step", (env, request_key)
-    )
-    return [_command(row) for row in await cursor.fetchall()]
+    statement = _SELECT.where(_c.env == env, _c.request_key == request_key).order_by(_c.step)
+    return [_command(row) for row in await fetch_all(connection, tuple_row, statement)]
 
 
 async def next_update_ids(connection: Connection, env: str, order_ids: Iterable[str]) -> dict[str, int]:
     """The next update id of each of these orders that is one of Kaiser's."""
-    cursor = await connection.execute(
-        "SELECT order_id, next FROM factory.order_ids WHERE env = %s AND order_id = ANY(%s)", (env, list(order_ids))
-    )
-    return dict(await cursor.fetchall())
+    c = tables.order_ids.c
+    statement = select(c.order_id, c.next).where(c.env == env, among(c.order_id, order_ids))
+    return dict(await fetch_all(connection, tuple_row, statement))
 
 
 async def last_minute(connection: Connection, env: str, now: int) -> int:
     """How many commands were queued in the minute before `now`."""
-    cursor = await connection.execute(
-        "SELECT count(*) FROM factory.commands WHERE env = %s AND queued_at > %s AND state <> 'waiting'",
-        (env, time_of(now - 60_000)),
-    )
-    row = await cursor.fetchone()
-    return int(row[0]) if row is not None else 0
+    statement = select(func.count()).where(_c.env == env, _c.queued_at > time_of(now - 60_000), _c.state != "waiting")
+    return await fetch_one(connection, scalar_row, statement) or 0
 
 
 async def insert(connection: Connection, commands: Sequence[Command]) -> None:
     """Write new commands, and use up their update ids for good."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            f"INSERT INTO factory.commands ({_COLUMNS}, serial)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    each.command_id,
-                    each.env,
-                    each.epoch,
-                    each.request_key,
-                    each.step,
-                    each.user,
-                    Jsonb({"request": dict(each.request), "command": msgspec.to_builtins(each.command)}),
-                    each.topic,
-                    each.payload,
-                    each.free,
-                    each.after,
-                    each.sequence_id,
-                    each.state,
-                    time_of(each.queued_at),
-                    _entry(each.entry),
-                    each.command.serial,
-                )
-                for each in commands
-            ],
-        )
-        numbered = [
-            (each.env, each.command.order_id, each.command.order_update_id + 1)
-            for each in commands
-            if each.command.order_id is not None and each.command.order_update_id is not None
-        ]
-        if numbered:
-            await cursor.executemany(
-                "INSERT INTO factory.order_ids (env, order_id, next) VALUES (%s, %s, %s)"
-                " ON CONFLICT (env, order_id) DO UPDATE SET next = greatest(order_ids.next, excluded.next)",
-                numbered,
-            )
+    await execute_many(connection, _INSERT, [_row(each) for each in commands])
+    numbered = [
+        {"env": each.env, "order_id": each.command.order_id, "next": each.command.order_update_id + 1}
+        for each in commands
+        if each.command.order_id is not None and each.command.order_update_id is not None
+    ]
+    if numbered:
+        await execute_many(connection, _USE_UP, numbered)
 
 
 async def move(connection: Connection, commands: Sequence[Command]) -> None:
@@ -164,7 +142,7 @@ async def open_ones(connection: Connection) -> list[Command]:
     """Commands whose end may be yet to come, and steps that wait, of all environments; oldest first, locked until the
     transaction ends. "sent" is the end of some."""
     cursor = await connection.execute(
-        f"SELECT {_COLUMNS} FROM factory.commands"
+        f"SELECT {', '.join(_COLUMNS)} FROM factory.commands"
         " WHERE state IN ('waiting', 'queued', 'sent', 'unconfirmed', 'accepted') ORDER BY queued_at, step FOR UPDATE"
     )
     return [_command(row) for row in await cursor.fetchall()]
@@ -172,8 +150,7 @@ async def open_ones(connection: Connection) -> list[Command]:
 
 async def read(connection: Connection, command_id: str) -> Command | None:
     """One command."""
-    cursor = await connection.execute(f"SELECT {_COLUMNS} FROM factory.commands WHERE command_id = %s", (command_id,))
-    row = await cursor.fetchone()
+    row = await fetch_one(connection, tuple_row, _SELECT.where(_c.command_id == command_id))
     return None if row is None else _command(row)
 
 
@@ -187,25 +164,33 @@ async def page(
     limit: int,
 ) -> list[Command]:
     """Commands, newest first."""
-    at, command_id = before or (None, None)
-    cursor = await connection.execute(
-        f"""
-        SELECT {_COLUMNS} FROM factory.commands
-        WHERE env = %(env)s AND (%(state)s::text IS NULL OR state = %(state)s)
-            AND (%(serial)s::text IS NULL OR serial = %(serial)s)
-            AND (%(at)s::timestamptz IS NULL OR (queued_at, command_id) < (%(at)s, %(id)s))
-        ORDER BY queued_at DESC, command_id DESC LIMIT %(limit)s
-        """,
-        {
-            "env": env,
-            "state": state,
-            "serial": serial,
-            "at": None if at is None else time_of(at),
-            "id": command_id,
-            "limit": limit,
-        },
-    )
-    return [_command(row) for row in await cursor.fetchall()]
+    statement = _SELECT.where(_c.env == env, *equal({_c.state: state, _c.serial: serial}))
+    if before is not None:
+        at, command_id = before
+        statement = statement.where(tuple_(_c.queued_at, _c.command_id) < row_of(time_of(at), command_id))
+    statement = statement.order_by(_c.queued_at.desc(), _c.command_id.desc()).limit(limit)
+    return [_command(row) for row in await fetch_all(connection, tuple_row, statement)]
+
+
+def _row(command: Command) -> dict[str, Any]:
+    return {
+        "command_id": command.command_id,
+        "env": command.env,
+        "epoch": command.epoch,
+        "request_key": command.request_key,
+        "step": command.step,
+        "username": command.user,
+        "request": Jsonb({"request": dict(command.request), "command": msgspec.to_builtins(command.command)}),
+        "topic": command.topic,
+        "payload": command.payload,
+        "free": command.free,
+        "after_action_id": command.after,
+        "sequence_id": command.sequence_id,
+        "state": command.state,
+        "queued_at": time_of(command.queued_at),
+        "entry": _entry(command.entry),
+        "serial": command.command.serial,
+    }
 
 
 def _entry(entry: JournalEntry | None) -> Jsonb | None:

@@ -6,88 +6,79 @@ from typing import Any
 
 from kaiser_common.contract.schemas.api.factory import FactoryStep, FactoryTimeline, QualityItem, StockChange
 from kaiser_common.contract.schemas.factory import FactoryOrder
+from kaiser_common.runtime.statements import among, equal, fetch_all, fetch_one, row_of
 from kaiser_factory_dialect.timeline import order_row, timeline_of
 from kaiser_factory_dialect.world import Factory, Progress
 from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+from sqlalchemy import select, tuple_
 
 from kaiser_factory.domain.rows import record_from, time_of
+from kaiser_factory.store import tables
 
 Connection = AsyncConnection[Any]
 
-_ORDER = "order_id, state, skew_ms, changed_at, record"
-_QUALITY = "quality_id, time, txt, num, result, classification, mime, bytes, picture IS NOT NULL"
+_orders = tables.orders.c
+_ORDER = (_orders.order_id, _orders.state, _orders.skew_ms, _orders.changed_at, _orders.record)
+_checks = tables.quality.c
+_QUALITY = (
+    *(_checks.quality_id, _checks.time, _checks.txt, _checks.num, _checks.result, _checks.classification),
+    *(_checks.mime, _checks.bytes, _checks.picture.is_not(None)),
+)
 
 
 async def orders(
     connection: Connection, env: str, state: str | None, before: tuple[int, str] | None, limit: int, now: int
 ) -> list[tuple[int, FactoryOrder]]:
     """Orders, newest first, each with the time (ms) that it was first seen."""
-    at, order_id = before or (None, None)
-    cursor = await connection.execute(
-        f"""
-        SELECT first_seen_at, {_ORDER} FROM factory.orders
-        WHERE env = %(env)s AND (%(state)s::text IS NULL OR state = %(state)s)
-            AND (%(at)s::timestamptz IS NULL OR (first_seen_at, order_id) < (%(at)s, %(id)s))
-        ORDER BY first_seen_at DESC, order_id DESC LIMIT %(limit)s
-        """,
-        {
-            "env": env,
-            "state": state,
-            "at": None if at is None else time_of(at),
-            "id": order_id,
-            "limit": limit,
-        },
-    )
-    return [(ms(first), _order(env, rest, now)) for first, *rest in await cursor.fetchall()]
+    statement = select(_orders.first_seen_at, *_ORDER).where(_orders.env == env, *equal({_orders.state: state}))
+    if before is not None:
+        at, order_id = before
+        statement = statement.where(tuple_(_orders.first_seen_at, _orders.order_id) < row_of(time_of(at), order_id))
+    statement = statement.order_by(_orders.first_seen_at.desc(), _orders.order_id.desc()).limit(limit)
+    found = await fetch_all(connection, tuple_row, statement)
+    return [(ms(first), _order(env, rest, now)) for first, *rest in found]
 
 
 async def timeline(connection: Connection, env: str, order_id: str, now: int) -> FactoryTimeline | None:
     """An order with its steps; None: it is not known."""
-    cursor = await connection.execute(
-        f"SELECT {_ORDER} FROM factory.orders WHERE env = %s AND order_id = %s", (env, order_id)
-    )
-    row = await cursor.fetchone()
+    statement = select(*_ORDER).where(_orders.env == env, _orders.order_id == order_id)
+    row = await fetch_one(connection, tuple_row, statement)
     return None if row is None else await _timeline(connection, env, row, now)
 
 
 async def of_workpiece(connection: Connection, env: str, workpiece_id: str, now: int) -> list[FactoryTimeline]:
     """The orders of a workpiece, oldest first, at most 20."""
-    cursor = await connection.execute(
-        f"SELECT {_ORDER} FROM factory.orders WHERE env = %s AND workpiece_id = %s ORDER BY first_seen_at LIMIT 20",
-        (env, workpiece_id),
-    )
-    return [await _timeline(connection, env, row, now) for row in await cursor.fetchall()]
+    statement = select(*_ORDER).where(_orders.env == env, _orders.workpiece_id == workpiece_id)
+    found = await fetch_all(connection, tuple_row, statement.order_by(_orders.first_seen_at).limit(20))
+    return [await _timeline(connection, env, row, now) for row in found]
 
 
 async def stock_of_workpiece(connection: Connection, env: str, workpiece_id: str) -> list[StockChange]:
     """Where a workpiece was stored, oldest first, at most 200 changes."""
-    cursor = await connection.execute(
-        "SELECT hbw, location, time, type, workpiece_id, state FROM factory.stock_changes"
-        " WHERE env = %s AND workpiece_id = %s ORDER BY time LIMIT 200",
-        (env, workpiece_id),
-    )
+    c = tables.stock_changes.c
+    statement = select(c.hbw, c.location, c.time, c.type, c.workpiece_id, c.state)
+    statement = statement.where(c.env == env, c.workpiece_id == workpiece_id).order_by(c.time).limit(200)
     return [
         StockChange(hbw=hbw, location=location, at=ms(at), type=kind, workpiece_id=one, state=state)
-        async for hbw, location, at, kind, one, state in cursor
+        for hbw, location, at, kind, one, state in await fetch_all(connection, tuple_row, statement)
     ]
 
 
 async def quality(connection: Connection, env: str, before: int | None, limit: int) -> list[QualityItem]:
     """Checks of quality, newest first."""
-    cursor = await connection.execute(
-        f"SELECT {_QUALITY} FROM factory.quality WHERE env = %s AND quality_id < %s ORDER BY quality_id DESC LIMIT %s",
-        (env, before or 2**62, limit),
-    )
-    return [_quality_item(row) for row in await cursor.fetchall()]
+    statement = select(*_QUALITY).where(_checks.env == env)
+    if before is not None:
+        statement = statement.where(_checks.quality_id < min(before, 2**62))
+    found = await fetch_all(connection, tuple_row, statement.order_by(_checks.quality_id.desc()).limit(limit))
+    return [_quality_item(row) for row in found]
 
 
 async def quality_between(connection: Connection, env: str, start: datetime, end: datetime) -> list[QualityItem]:
     """Checks of quality that were reported in a span, oldest first, at most 20."""
-    cursor = await connection.execute(
-        f"SELECT {_QUALITY} FROM factory.quality WHERE env = %s AND time >= %s AND time < %s ORDER BY time LIMIT 20",
-        (env, start, end),
-    )
-    return [_quality_item(row) for row in await cursor.fetchall()]
+    statement = select(*_QUALITY).where(_checks.env == env, _checks.time >= start, _checks.time < end)
+    found = await fetch_all(connection, tuple_row, statement.order_by(_checks.time).limit(20))
+    return [_quality_item(row) for row in found]
 
 
 def _quality_item(row: Sequence[Any]) -> QualityItem:
@@ -107,11 +98,9 @@ def _quality_item(row: Sequence[Any]) -> QualityItem:
 
 async def picture(connection: Connection, env: str, quality_id: int) -> tuple[str, bytes] | None:
     """The type and bytes of a picture; None: there is none."""
-    cursor = await connection.execute(
-        "SELECT mime, picture FROM factory.quality WHERE env = %s AND quality_id = %s AND picture IS NOT NULL",
-        (env, quality_id),
-    )
-    row = await cursor.fetchone()
+    statement = select(_checks.mime, _checks.picture)
+    statement = statement.where(_checks.env == env, _checks.quality_id == quality_id, _checks.picture.is_not(None))
+    row = await fetch_one(connection, tuple_row, statement)
     return None if row is None else (row[0], bytes(row[1]))
 
 
@@ -193,13 +182,13 @@ def _order(env: str, row: Sequence[Any], now: int) -> FactoryOrder:
 
 async def _timeline(connection: Connection, env: str, row: Sequence[Any], now: int) -> FactoryTimeline:
     record, skew = record_from(row[4]), row[2]
-    cursor = await connection.execute(
-        "SELECT action_id, serial, agv, command, running_at, finished_at, result FROM factory.steps"
-        " WHERE env = %s AND action_id = ANY(%s)",
-        (env, [step.id for step in record.order.steps]),
-    )
+    c = tables.steps.c
+    statement = select(c.action_id, c.serial, c.agv, c.command, c.running_at, c.finished_at, c.result)
+    statement = statement.where(c.env == env, among(c.action_id, [step.id for step in record.order.steps]))
     factory = Factory()
-    async for action_id, serial, agv, command, running_at, finished_at, result in cursor:
+    for action_id, serial, agv, command, running_at, finished_at, result in await fetch_all(
+        connection, tuple_row, statement
+    ):
         factory.progress[action_id] = Progress(
             serial, agv, command, _ms_or_none(running_at), _ms_or_none(finished_at), result
         )

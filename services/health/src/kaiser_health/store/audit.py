@@ -8,7 +8,7 @@ from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms,
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
-from sqlalchemy import BigInteger, literal, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_health.store import Connection
@@ -45,7 +45,7 @@ async def page(connection: Connection, query: AuditQuery) -> list[AuditEntry]:
     statement = select(_c.id, at, _c.actor, _c.role, _c.request_id, _c.action, _c.target, _c.before, _c.after)
     statement = statement.where(*equal({_c.actor: query.actor, _c.action: query.action, _c.target: query.target}))
     if query.cursor is not None:
-        statement = statement.where(_c.id < literal(query.cursor, BigInteger))
+        statement = statement.where(_c.id < query.cursor)
     if query.from_ms is not None:
         statement = statement.where(_c.at >= from_ms(query.from_ms))
     if query.to_ms is not None:

@@ -25,6 +25,7 @@ from kaiser_sensor.domain.completeness import day_span, expected_readings, share
 from kaiser_sensor.domain.known import UNLEARNED_S, judge
 from kaiser_sensor.domain.rollups import Span, answers, widened
 from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
+from kaiser_sensor.store import charts
 from kaiser_sensor.store import intervals as interval_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
@@ -113,7 +114,7 @@ class SensorApi:
             if rollup is not None and self._oldest is not None:
                 asked = widened(Span(from_at, to_at), timedelta(seconds=query.bucket_s))
                 progress = await rollup_store.progress(connection, rollup, query.esp_id, asked, self._oldest())
-            rows = await store.buckets(connection, key, from_at, to_at, query.bucket_s, rollup, progress)
+            rows = await charts.buckets(connection, key, from_at, to_at, query.bucket_s, rollup, progress)
         return BucketsPage(
             items=[
                 Bucket(ts=_ms(start), count=count, min=least, max=most, avg=mean, last=last)

@@ -3,13 +3,22 @@
 from typing import Any
 
 from kaiser_common.contract.schemas.api.sensors import ConfigsQuery, SensorConfig, SensorKey
+from kaiser_common.runtime.statements import equal, execute, fetch_all, row_of
 from psycopg import AsyncConnection
+from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+
+from kaiser_sensor.store.tables import configs
 
 Connection = AsyncConnection[Any]
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
+
+_c = configs.c
+_KEY = (_c.esp_id, _c.gpio, _c.sensor_type, _c.address)
 
 
 def read_config(config: Any) -> SensorConfig:
@@ -19,49 +28,33 @@ def read_config(config: Any) -> SensorConfig:
 
 async def put(connection: Connection, config: SensorConfig) -> None:
     """Keep a configuration, in place of an older one."""
-    await connection.execute(
-        """
-        INSERT INTO sensor.configs (esp_id, gpio, sensor_type, address, config) VALUES (%s, %s, %s, %s, %s)
-        ON CONFLICT (esp_id, gpio, sensor_type, address) DO UPDATE SET config = excluded.config, updated_at = now()
-        """,
-        (config.esp_id, config.gpio, config.sensor_type, config.address, Jsonb(config.model_dump(mode="json"))),
+    add = insert(configs).values(
+        esp_id=config.esp_id,
+        gpio=config.gpio,
+        sensor_type=config.sensor_type,
+        address=config.address,
+        config=Jsonb(config.model_dump(mode="json")),
     )
+    changed = {"config": add.excluded.config, "updated_at": func.now()}
+    await execute(connection, add.on_conflict_do_update(index_elements=list(_KEY), set_=changed))
 
 
 async def delete(connection: Connection, key: SensorKey) -> bool:
     """Remove a configuration; False when it was not there."""
-    cursor = await connection.execute(
-        "DELETE FROM sensor.configs WHERE esp_id = %s AND gpio = %s AND sensor_type = %s AND address = %s",
-        (key.esp_id, key.gpio, key.sensor_type, key.address),
-    )
+    wanted = equal({_c.esp_id: key.esp_id, _c.gpio: key.gpio, _c.sensor_type: key.sensor_type, _c.address: key.address})
+    cursor = await execute(connection, configs.delete().where(*wanted))
     return cursor.rowcount > 0
 
 
 async def page(connection: Connection, query: ConfigsQuery, after: Key | None) -> list[SensorConfig]:
     """Configurations after a key, in the order of their keys."""
-    after_esp_id, after_gpio, after_type, after_address = after or (None, None, None, None)
-    cursor = await connection.execute(
-        """
-        SELECT config FROM sensor.configs
-        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
-          AND (%(after_esp_id)s::text IS NULL
-               OR (esp_id, gpio, sensor_type, address)
-                  > (%(after_esp_id)s, %(after_gpio)s::bigint, %(after_type)s, %(after_address)s))
-        ORDER BY esp_id, gpio, sensor_type, address LIMIT %(limit)s
-        """,
-        {
-            "esp_id": query.esp_id,
-            "limit": query.limit,
-            "after_esp_id": after_esp_id,
-            "after_gpio": after_gpio,
-            "after_type": after_type,
-            "after_address": after_address,
-        },
-    )
-    return [read_config(row[0]) for row in await cursor.fetchall()]
+    statement = select(_c.config).where(*equal({_c.esp_id: query.esp_id}))
+    if after is not None:
+        statement = statement.where(tuple_(*_KEY) > row_of(*after))
+    found = await fetch_all(connection, scalar_row, statement.order_by(*_KEY).limit(query.limit))
+    return [read_config(config) for config in found]
 
 
 async def every(connection: Connection) -> list[SensorConfig]:
     """All configurations, to make the bucket say what the table says."""
-    cursor = await connection.execute("SELECT config FROM sensor.configs")
-    return [read_config(row[0]) for row in await cursor.fetchall()]
+    return [read_config(config) for config in await fetch_all(connection, scalar_row, select(_c.config))]

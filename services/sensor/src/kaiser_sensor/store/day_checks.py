@@ -1,10 +1,16 @@
 """The SQL of what is checked of each day: that rollups count what was stored, and how many of the readings came."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+
+from kaiser_common.runtime.statements import execute, fetch_all
+from psycopg.rows import class_row
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_sensor.domain.completeness import day_span
 from kaiser_sensor.store.rollups import Connection
+from kaiser_sensor.store.tables import day_checks
 
 COMPLETE = 0.99
 """A sensor's day is complete with this share of its expected readings: clocks and intervals drift a little."""
@@ -78,23 +84,14 @@ async def check(connection: Connection, day: date) -> DayCheck:
 
 async def keep(connection: Connection, found: DayCheck, now: datetime) -> None:
     """Remember what was found of a day, in place of what was found before."""
-    await connection.execute(
-        """
-        INSERT INTO sensor.day_checks (day, checked_at, raw, minutes, hours, sensors, complete, silent)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (day) DO UPDATE SET checked_at = excluded.checked_at, raw = excluded.raw,
-            minutes = excluded.minutes, hours = excluded.hours, sensors = excluded.sensors,
-            complete = excluded.complete, silent = excluded.silent
-        """,
-        (found.day, now, found.raw, found.minutes, found.hours, found.sensors, found.complete, found.silent),
-    )
+    put = insert(day_checks).values(checked_at=now, **asdict(found))
+    changed = {name: each for name, each in put.excluded.items() if name != "day"}
+    await execute(connection, put.on_conflict_do_update(index_elements=[day_checks.c.day], set_=changed))
 
 
 async def recent(connection: Connection, today: date, late_days: int) -> list[DayCheck]:
     """What was found of the days that may still differ, newest first."""
-    cursor = await connection.execute(
-        "SELECT day, raw, minutes, hours, sensors, complete, silent FROM sensor.day_checks"
-        " WHERE day >= %s ORDER BY day DESC",
-        (today - timedelta(days=late_days + 2),),
-    )
-    return [DayCheck(*row) for row in await cursor.fetchall()]
+    c = day_checks.c
+    statement = select(c.day, c.raw, c.minutes, c.hours, c.sensors, c.complete, c.silent)
+    statement = statement.where(c.day >= today - timedelta(days=late_days + 2)).order_by(c.day.desc())
+    return await fetch_all(connection, class_row(DayCheck), statement)

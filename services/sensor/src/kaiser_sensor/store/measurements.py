@@ -5,33 +5,42 @@ from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.sensor import SensorResponse
+from kaiser_common.runtime.statements import execute, fetch_one
 from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+from sqlalchemy import select
+
+from kaiser_sensor.store.tables import measurements
 
 Connection = AsyncConnection[Any]
 
 Asked = tuple[str, str, int, datetime, datetime | None, bool | None, str | None, str]
 """request_id, esp_id, gpio, requested_at, answered_at, success, message, address."""
 
-_COLUMNS = "request_id, esp_id, gpio, requested_at, answered_at, success, message, address"
+_c = measurements.c
 
 
 async def ask(
     connection: Connection, request_id: str, esp_id: str, gpio: int, requested_by: str, now: datetime, address: str = ""
 ) -> None:
     """Remember a request, before it is sent."""
-    await connection.execute(
-        "INSERT INTO sensor.measurements (request_id, esp_id, gpio, requested_by, requested_at, address)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
-        (request_id, esp_id, gpio, requested_by, now, address),
+    asked = measurements.insert().values(
+        request_id=request_id,
+        esp_id=esp_id,
+        gpio=gpio,
+        requested_by=requested_by,
+        requested_at=now,
+        address=address,
     )
+    await execute(connection, asked)
 
 
 async def read(connection: Connection, request_id: str) -> Asked | None:
     """One request; None when there is none of this id."""
-    cursor = await connection.execute(
-        f"SELECT {_COLUMNS} FROM sensor.measurements WHERE request_id = %s", (request_id,)
+    statement = select(
+        *(_c.request_id, _c.esp_id, _c.gpio, _c.requested_at, _c.answered_at, _c.success, _c.message, _c.address)
     )
-    return await cursor.fetchone()
+    return await fetch_one(connection, tuple_row, statement.where(_c.request_id == request_id))
 
 
 async def answer(connection: Connection, responses: Sequence[SensorResponse], now: datetime) -> set[tuple[str, str]]:

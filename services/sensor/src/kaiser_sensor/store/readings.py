@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import psycopg
+from kaiser_common.runtime.statements import equal, fetch_all, row_of, to_ms
 from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+from sqlalchemy import select, tuple_
 
-from kaiser_sensor.domain.rollups import MINUTE, Progress, Rollup, Span, from_readings, touched, widened
+from kaiser_sensor.domain.rollups import MINUTE, touched
 from kaiser_sensor.domain.rows import COLUMNS, Row, SensorKey
 from kaiser_sensor.domain.unwritten import Arrival
 from kaiser_sensor.store import rollups as rollup_store
+from kaiser_sensor.store import tables
 from kaiser_sensor.store.arrays import columns, literal
 
 Connection = AsyncConnection[Any]
@@ -144,26 +148,14 @@ async def latest(
     limit: int = 10_000,
 ) -> list[LatestRow]:
     """The newest reading of each sensor, of one device or of all, after a key, in the order of the keys."""
-    cursor = await connection.execute(
-        f"""
-        SELECT {_NAMES}, (extract(epoch FROM received_at) * 1000)::bigint, device_ts FROM sensor.latest
-        WHERE (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
-          AND (%(address)s::text IS NULL OR address = %(address)s)
-          AND (%(after_esp_id)s::text IS NULL OR (esp_id, gpio, sensor_type, address)
-               > (%(after_esp_id)s, %(after_gpio)s::bigint, %(after_type)s, %(after_address)s))
-        ORDER BY esp_id, gpio, sensor_type, address LIMIT %(limit)s
-        """,
-        {
-            "esp_id": esp_id,
-            "address": address,
-            "after_esp_id": after and after[0],
-            "after_gpio": after and after[1],
-            "after_type": after and after[2],
-            "after_address": after and after[3],
-            "limit": limit,
-        },
-    )
-    return [(row[:-2], row[-2], row[-1]) for row in await cursor.fetchall()]
+    c = tables.latest.c
+    key = tuple(c[name] for name in _KEY)
+    statement = select(*(c[name] for name in COLUMNS), to_ms(c.received_at), c.device_ts)
+    statement = statement.where(*equal({c.esp_id: esp_id, c.address: address}))
+    if after is not None:
+        statement = statement.where(tuple_(*key) > row_of(*after))
+    found = await fetch_all(connection, tuple_row, statement.order_by(*key).limit(limit))
+    return [(row[:-2], row[-2], row[-1]) for row in found]
 
 
 async def drop_replaced(connection: Connection) -> int:
@@ -192,98 +184,13 @@ async def readings(
     limit: int,
 ) -> list[Row]:
     """Readings of a device in [from_at, to_at), oldest first; `after` is the key of the last one already had."""
-    cursor = await connection.execute(
-        f"SELECT {_NAMES} FROM sensor.data"
-        " WHERE esp_id = %(esp_id)s AND time >= %(from_at)s AND time < %(to_at)s"
-        " AND (%(gpio)s::smallint IS NULL OR gpio = %(gpio)s)"
-        " AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
-        " AND (%(after_at)s::timestamptz IS NULL"
-        "      OR (time, gpio, sensor_type, address)"
-        "         > (%(after_at)s, %(after_gpio)s::bigint, %(after_type)s, %(after_address)s))"
-        " AND (%(address)s::text IS NULL OR address = %(address)s)"
-        " ORDER BY time, gpio, sensor_type, address LIMIT %(limit)s",
-        {
-            "esp_id": esp_id,
-            "gpio": gpio,
-            "sensor_type": sensor_type,
-            "from_at": from_at,
-            "to_at": to_at,
-            "after_at": after and after[0],
-            "after_gpio": after and after[1],
-            "after_type": after and after[2],
-            "address": address,
-            "after_address": after and after[3],
-            "limit": limit,
-        },
-    )
-    return await cursor.fetchall()
-
-
-async def buckets(
-    connection: Connection,
-    key: tuple[str, int, str | None, str | None],
-    from_at: datetime,
-    to_at: datetime,
-    bucket_s: int,
-    rollup: Rollup | None,
-    progress: Progress | None,
-) -> list[tuple[datetime, int, float | None, float | None, float | None, float | None]]:
-    """One sensor's values by bucket, empty buckets included: start, count, min, max, avg, last.
-
-    Buckets start at multiples of `bucket_s` since 1970 and are whole, also the first and the last; what is bad or in
-    error does not count. A rollup gives what it has (`progress` None: all of it), the readings give the rest.
-    """
-    width = timedelta(seconds=bucket_s)
-    asked = widened(Span(from_at, to_at), width)
-    rest = [asked]
-    if rollup is not None:
-        rest = [] if progress is None else from_readings(asked, rollup, progress)
-    rolled_up = "" if rollup is None else f"{_ROLLED_UP.format(table=rollup.table)} UNION ALL"
-    cursor = await connection.execute(
-        f"""
-        WITH rest AS (
-            SELECT * FROM unnest(%(rest_from)s::timestamptz[], %(rest_to)s::timestamptz[]) AS rest (from_at, to_at)
-        ), part AS ({rolled_up} {_OF_READINGS}), found AS (
-            SELECT date_bin(%(width)s, time, 'epoch') AS start, sum(count)::bigint AS count, min(min), max(max),
-                   sum(total) / sum(count) AS avg, (array_agg(last ORDER BY time DESC))[1] AS last
-            FROM part GROUP BY 1
-        )
-        SELECT series.start, coalesce(count, 0), min, max, avg, last
-        FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz - interval '1 microsecond', %(width)s)
-            AS series (start)
-        LEFT JOIN found USING (start) ORDER BY series.start
-        """,
-        {
-            "esp_id": key[0],
-            "gpio": key[1],
-            "sensor_type": key[2],
-            "address": key[3],
-            "first": asked.from_at,
-            "last": asked.to_at,
-            "rest_from": [span.from_at for span in rest],
-            "rest_to": [span.to_at for span in rest],
-            "width": width,
-        },
-    )
-    return await cursor.fetchall()
-
-
-_OF_SENSOR = (
-    "esp_id = %(esp_id)s AND gpio = %(gpio)s AND (%(sensor_type)s::text IS NULL OR sensor_type = %(sensor_type)s)"
-    " AND (%(address)s::text IS NULL OR address = %(address)s)"
-)
-_ROLLED_UP = f"""
-    SELECT time, min, max, avg * count AS total, count, last FROM {{table}} AS rollup
-    WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(last)s
-      AND NOT EXISTS (SELECT FROM rest WHERE rollup.time >= rest.from_at AND rollup.time < rest.to_at)
-"""
-_OF_READINGS = f"""
-    SELECT reading.* FROM rest CROSS JOIN LATERAL (
-        SELECT time, value AS min, value AS max, value AS total, 1 AS count, value AS last FROM sensor.data
-        WHERE {_OF_SENSOR} AND time >= %(first)s AND time < %(last)s AND time >= rest.from_at AND time < rest.to_at
-          AND value BETWEEN -1e15 AND 1e15 AND quality NOT IN ('bad', 'error')
-    ) AS reading
-"""
+    c = tables.data.c
+    key = (c.time, c.gpio, c.sensor_type, c.address)
+    statement = select(*(c[name] for name in COLUMNS)).where(c.esp_id == esp_id, c.time >= from_at, c.time < to_at)
+    statement = statement.where(*equal({c.gpio: gpio, c.sensor_type: sensor_type, c.address: address}))
+    if after is not None:
+        statement = statement.where(tuple_(*key) > row_of(*after))
+    return await fetch_all(connection, tuple_row, statement.order_by(*key).limit(limit))
 
 
 async def received(

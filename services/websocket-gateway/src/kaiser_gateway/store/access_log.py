@@ -8,7 +8,7 @@ from kaiser_common.runtime.database import DatabasePool, drop_rows_before
 from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms, to_ms
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
-from sqlalchemy import BigInteger, insert, literal, select
+from sqlalchemy import insert, select
 
 from kaiser_gateway.store.tables import access_log
 
@@ -59,7 +59,7 @@ async def page(
     statement = select(c.id, to_ms(c.at), c.actor, c.action, c.target, c.address, c.detail)
     statement = statement.where(*equal({c.actor: wanted.actor, c.action: wanted.action, c.target: wanted.target}))
     if before is not None:
-        statement = statement.where(c.id < literal(before, BigInteger))
+        statement = statement.where(c.id < before)
     if wanted.from_ms is not None:
         statement = statement.where(c.at >= from_ms(wanted.from_ms))
     if wanted.to_ms is not None:
