@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-COMMANDS = Counter("kaiser_actuator_commands_total", "Commands by how they ended.", ["result"])
+COMMANDS = Counter("kaiser_actuator_commands_total", "Ended commands, by result.", ["result"])
 REFUSED = Counter("kaiser_actuator_refused_commands_total", "Commands that failed a check.", ["code"])
 ROUND_TRIP = Histogram(
     "kaiser_actuator_round_trip_seconds",
@@ -18,6 +18,9 @@ STOP_SECONDS = Histogram(
 )
 ALERTS = Counter("kaiser_actuator_alerts_total", "Alerts of devices.", ["alert_type"])
 GUARD_OFFS = Counter(
-    "kaiser_actuator_guard_offs_total", "OFF sent because a duration was over and no off was reported."
+    "kaiser_actuator_guard_offs_total",
+    "OFF commands sent because a duration had ended and the device had not reported off.",
 )
-UNKNOWN = Counter("kaiser_actuator_unknown_actuators_total", "Actuators that devices reported and nobody registered.")
+UNKNOWN = Counter(
+    "kaiser_actuator_unknown_actuators_total", "Actuators that devices reported and that are not registered."
+)

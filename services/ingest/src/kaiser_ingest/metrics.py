@@ -40,7 +40,7 @@ STREAM_MESSAGES = Gauge("kaiser_ingest_stream_messages", "Messages in a stream."
 STREAM_LIMIT = Gauge("kaiser_ingest_stream_limit_bytes", "Size at which a stream is full.", ["stream"])
 PACK_READINGS = Histogram(
     "kaiser_ingest_pack_readings",
-    "Readings of a pack: 1 while little comes, hundreds at the most that the line takes.",
+    "Readings of a pack: 1 at a low rate, hundreds at saturation.",
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
 PACK_BYTES = Histogram(
@@ -52,7 +52,7 @@ FACTORY_MESSAGES = Counter(
     "kaiser_ingest_factory_messages_total", "Messages of the factory, by kind and result.", ["kind", "result"]
 )
 FACTORY_ODDITIES = Counter(
-    "kaiser_ingest_factory_oddities_total", "What was tolerated in messages of the factory, by what it was.", ["odd"]
+    "kaiser_ingest_factory_oddities_total", "Oddities that were tolerated in messages of the factory, by name.", ["odd"]
 )
 FACTORY_UNKNOWN_FIELDS = Counter(
     "kaiser_ingest_factory_unknown_fields_total", "Fields of the factory's messages that nothing reads.", ["kind"]
@@ -111,7 +111,7 @@ class Accounts(Collector):
             received.add_metric([kind], number)
         yield received
         finished = CounterMetricFamily(
-            "kaiser_ingest_messages", "Received messages that are done with, by result.", labels=["kind", "result"]
+            "kaiser_ingest_messages", "Received messages that were processed, by result.", labels=["kind", "result"]
         )
         for (kind, result), number in self.finished.items():
             finished.add_metric([kind, result.value], number)
@@ -131,7 +131,7 @@ class Accounts(Collector):
         )
         oddities = CounterMetricFamily(
             "kaiser_ingest_oddities",
-            "Fields of accepted messages that were left out, cut or replaced because they made no sense.",
+            "Fields of accepted messages that were omitted, cut or replaced because they made no sense.",
             labels=["kind", "field"],
         )
         for (kind, field), number in self.odd.items():
@@ -139,7 +139,7 @@ class Accounts(Collector):
         yield oddities
         yield GaugeMetricFamily(
             "kaiser_ingest_oldest_unacknowledged_seconds",
-            "Age of the oldest message received and not yet stored: alarm if it only grows.",
+            "Age of the oldest message received and not yet stored: alert if it only grows.",
             self._oldest_age_s(),
         )
         if self.broker_dropped is not None:

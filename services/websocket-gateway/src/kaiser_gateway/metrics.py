@@ -6,12 +6,12 @@ from prometheus_client import Counter, Gauge, Histogram
 CLIENTS = Gauge("kaiser_gateway_clients", "WebSocket clients connected.")
 CLOSED = Counter("kaiser_gateway_closed_clients_total", "WebSocket clients closed by us.", ["code"])
 FRAMES = Counter("kaiser_gateway_sent_frames_total", "Frames sent to WebSocket clients.")
-CONFLATED = Counter("kaiser_gateway_conflated_events_total", "Events replaced by newer ones before a client took them.")
-REPLAYS = Counter("kaiser_gateway_replays_total", "Replays of kept events that were brought to their end.")
+CONFLATED = Counter("kaiser_gateway_conflated_events_total", "Events replaced by newer ones before a client read them.")
+REPLAYS = Counter("kaiser_gateway_replays_total", "Completed replays of kept events.")
 EVENTS = Counter("kaiser_gateway_events_total", "Events read from the bus.", ["type"])
 ISSUER_FETCHES = Counter("kaiser_gateway_issuer_fetches_total", "Fetches of the OIDC issuer's keys.", ["result"])
 CONNECTIONS_REFUSED = Counter(
-    "kaiser_gateway_connections_refused_total", "Connections closed before a request.", ["reason"]
+    "kaiser_gateway_connections_refused_total", "Connections closed before a request was read.", ["reason"]
 )
 SIGN_INS = Counter("kaiser_gateway_sign_ins_total", "Attempts to sign in.", ["result"])
 REQUESTS = Histogram(

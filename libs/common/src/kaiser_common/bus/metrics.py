@@ -18,31 +18,34 @@ BUS_PUBLISH_RETRIES = Counter(
 )
 BUS_CONSUMED = Counter("kaiser_bus_consumed_messages_total", "Messages taken from a durable consumer.", ["consumer"])
 BUS_REDELIVERED = Counter(
-    "kaiser_bus_redelivered_messages_total", "Messages of a durable consumer that came more than once.", ["consumer"]
+    "kaiser_bus_redelivered_messages_total",
+    "Messages of a durable consumer that were delivered more than once.",
+    ["consumer"],
 )
 BUS_PENDING = Gauge(
     "kaiser_bus_consumer_pending_messages",
-    "Messages that a durable consumer has yet to be given: its lag.",
+    "Messages that JetStream has yet to deliver to a durable consumer: its lag.",
     ["consumer"],
 )
 BUS_UNACKNOWLEDGED = Gauge(
     "kaiser_bus_consumer_unacknowledged_messages",
-    "Messages given to the readers of a durable consumer and not acknowledged yet.",
+    "Messages delivered to the readers of a durable consumer and not acknowledged yet.",
     ["consumer"],
 )
 BUS_OLDEST = Gauge(
     "kaiser_bus_consumer_oldest_seconds",
-    "Age of the oldest message or pack that this process was given by a durable consumer and has not acknowledged.",
+    "Age of the oldest message or pack that this process received from a durable consumer and has not acknowledged.",
     ["consumer"],
 )
 MIRROR_REVISION = Gauge(
     "kaiser_bus_mirror_revision",
-    "Revision of a KV bucket up to which this process has read it; behind the bucket's own, its view is old.",
+    "Revision up to which this process has read a KV bucket; while it is below the bucket's own, its view is "
+    "out of date.",
     ["bucket"],
 )
 DEAD_LETTERS = Counter(
     "kaiser_dead_letters_total",
-    "Messages that a consume loop rejected: refused by the database, because of a bug, or unreadable.",
+    "Messages that a consume loop rejected: refused by the database, failed by a bug, or unreadable.",
     ["consumer", "kind"],
 )
 DEAD_LETTER_LIMIT = Gauge(
@@ -51,12 +54,12 @@ DEAD_LETTER_LIMIT = Gauge(
     ["consumer"],
 )
 LEASE_HELD = Gauge("kaiser_lease_held", "1 while this process holds its lease, 0 while it stands by.")
-LEASE_LOST = Counter("kaiser_lease_lost_total", "Times a lease was given up because it could not be renewed.")
+LEASE_LOST = Counter("kaiser_lease_lost_total", "Times a lease was lost because it could not be renewed.")
 RPC_SECONDS = Histogram(
     "kaiser_rpc_seconds", "Time to answer a request from the bus.", ["method", "result"], buckets=LATENCY_BUCKETS
 )
 RPC_WITHOUT_CALLER = Counter(
     "kaiser_rpc_without_caller_total",
-    "Requests from the bus that were refused because they name no caller.",
+    "Requests from the bus that were refused because they do not name a caller.",
     ["method"],
 )
