@@ -87,7 +87,7 @@ def equal(wanted: Mapping[Column[Any], Any]) -> list[ColumnElement[bool]]:
     return [column == value for column, value in wanted.items() if value is not None]
 
 
-def row_of(*values: str | int | datetime) -> ColumnElement[Any]:
+def row_of(*values: str | float | datetime) -> ColumnElement[Any]:
     """The key of a cursor, to compare a `tuple_` of columns with. Its integers are bigint whatever their columns are,
     so one that is out of a column's range is no error."""
     return tuple_(*(literal(value, _TYPES.get(type(value))) for value in values))

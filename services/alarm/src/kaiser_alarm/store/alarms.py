@@ -13,11 +13,13 @@ from kaiser_common.contract.schemas.api.alarms import (
 )
 from kaiser_common.contract.schemas.event import AlarmEvent
 from kaiser_common.runtime.cursors import parse_cursor
-from psycopg.rows import class_row
+from kaiser_common.runtime.statements import equal, fetch_all, fetch_one, from_ms, to_ms
+from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import Select, false, func, literal, literal_column, select, tuple_
 
 from kaiser_alarm.domain.life import Key, LifeStep
-from kaiser_alarm.store import Connection
+from kaiser_alarm.store import Connection, tables
 
 _TIMES = ("raised_at", "last_raised_at", "acknowledged_at", "cleared_at", "closed_at", "shelved_until")
 _COLUMNS = tuple(Alarm.model_fields)
@@ -28,14 +30,16 @@ _UPSERT = f"""
     INSERT INTO alarm.alarms ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"%({each})s" for each in _COLUMNS)})
     ON CONFLICT (alarm_id) DO UPDATE SET {", ".join(f"{each} = excluded.{each}" for each in _COLUMNS[1:])}
 """
+_c = tables.alarms.c
+_SELECT: Select[Any] = select(*(to_ms(_c[each]).label(each) if each in _TIMES else _c[each] for each in _COLUMNS))
+_OPEN = _c.state != literal_column("'closed'")  # no parameter, as the partial index has it
 _STEPS_SHOWN = 1000
 
 
 async def open_alarms(connection: Connection) -> dict[Key, Alarm]:
     """All alarms that are not closed."""
-    async with connection.cursor(row_factory=class_row(Alarm)) as cursor:
-        await cursor.execute(f"SELECT {_SELECTED} FROM alarm.alarms WHERE state <> 'closed'")
-        return {Key(alarm.kind, alarm.source): alarm for alarm in await cursor.fetchall()}
+    found = await fetch_all(connection, class_row(Alarm), _SELECT.where(_OPEN))
+    return {Key(alarm.kind, alarm.source): alarm for alarm in found}
 
 
 async def locked(connection: Connection, keys: Iterable[Key]) -> dict[Key, Alarm]:
@@ -53,13 +57,8 @@ async def locked(connection: Connection, keys: Iterable[Key]) -> dict[Key, Alarm
 
 async def read(connection: Connection, alarm_id: str, *, lock: bool = False) -> Alarm | None:
     """One alarm."""
-    async with connection.cursor(row_factory=class_row(Alarm)) as cursor:
-        suffix = " FOR UPDATE" if lock else ""
-        await cursor.execute(
-            f"SELECT {_SELECTED} FROM alarm.alarms WHERE alarm_id = %s{suffix}",
-            (alarm_id,),
-        )
-        return await cursor.fetchone()
+    statement = _SELECT.where(_c.alarm_id == alarm_id)
+    return await fetch_one(connection, class_row(Alarm), statement.with_for_update() if lock else statement)
 
 
 async def note_steps(connection: Connection, steps: Sequence[LifeStep]) -> None:
@@ -107,39 +106,33 @@ async def note_published(connection: Connection, numbers: Sequence[int]) -> None
 
 async def page(connection: Connection, query: AlarmsQuery, now: datetime) -> list[Alarm]:
     """A page of alarms, the newest raised first, one more than the limit if there are more."""
-    before: dict[str, Any] = {"before_ms": None, "before_id": None}
+    wanted = {_c.severity: query.severity, _c.state: query.state, _c.kind: query.kind, _c.esp_id: query.esp_id}
+    statement = _SELECT.where(*equal(wanted))
+    if query.shown != "all":
+        statement = statement.where(_OPEN if query.shown == "open" else ~_OPEN)
+    if query.shelved is not None:
+        statement = statement.where(func.coalesce(_c.shelved_until > now, false()) == query.shelved)
+    if query.from_ms is not None:
+        statement = statement.where(_c.raised_at >= from_ms(query.from_ms))
+    if query.to_ms is not None:
+        statement = statement.where(_c.raised_at < from_ms(query.to_ms))
     if query.cursor is not None:
-        before["before_ms"], before["before_id"] = parse_cursor(query.cursor, int, str)
-    async with connection.cursor(row_factory=class_row(Alarm)) as cursor:
-        await cursor.execute(
-            f"""
-            SELECT {_SELECTED} FROM alarm.alarms
-            WHERE (%(shown)s = 'all' OR (state = 'closed') = (%(shown)s = 'closed'))
-              AND (%(severity)s::text IS NULL OR severity = %(severity)s)
-              AND (%(state)s::text IS NULL OR state = %(state)s)
-              AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-              AND (%(esp_id)s::text IS NULL OR esp_id = %(esp_id)s)
-              AND (%(shelved)s::bool IS NULL OR COALESCE(shelved_until > %(now)s, false) = %(shelved)s)
-              AND (%(from_ms)s::bigint IS NULL OR raised_at >= to_timestamp(%(from_ms)s / 1000.0))
-              AND (%(to_ms)s::bigint IS NULL OR raised_at < to_timestamp(%(to_ms)s / 1000.0))
-              AND (%(before_ms)s::bigint IS NULL OR
-                   (raised_at, alarm_id) < (to_timestamp(%(before_ms)s / 1000.0), %(before_id)s))
-            ORDER BY raised_at DESC, alarm_id DESC LIMIT %(most)s
-            """,
-            {**query.model_dump(), **before, "now": now, "most": query.limit + 1},
+        before_ms, before_id = parse_cursor(query.cursor, int, str)
+        statement = statement.where(
+            tuple_(_c.raised_at, _c.alarm_id) < tuple_(from_ms(int(before_ms)), literal(before_id))
         )
-        return await cursor.fetchall()
+    statement = statement.order_by(_c.raised_at.desc(), _c.alarm_id.desc()).limit(query.limit + 1)
+    return await fetch_all(connection, class_row(Alarm), statement)
 
 
 async def steps_of(connection: Connection, alarm_id: str) -> list[AlarmEntry]:
     """The last 1,000 steps of an alarm, oldest first."""
-    cursor = await connection.execute(
-        "SELECT step, what, (extract(epoch FROM at) * 1000)::bigint, by, note, alarm->>'severity', alarm->>'message'"
-        " FROM alarm.steps WHERE alarm_id = %s ORDER BY step DESC LIMIT %s",
-        (alarm_id, _STEPS_SHOWN),
-    )
+    c = tables.steps.c
+    statement = select(c.step, c.what, to_ms(c.at), c.by, c.note, c.alarm["severity"].astext, c.alarm["message"].astext)
+    statement = statement.where(c.alarm_id == alarm_id).order_by(c.step.desc()).limit(_STEPS_SHOWN)
+    found = await fetch_all(connection, tuple_row, statement)
     names = ("step", "what", "at", "by", "note", "severity", "message")
-    return [AlarmEntry.model_validate(dict(zip(names, row, strict=True))) for row in reversed(await cursor.fetchall())]
+    return [AlarmEntry.model_validate(dict(zip(names, row, strict=True))) for row in reversed(found)]
 
 
 async def shelves_over(connection: Connection, now: datetime, limit: int) -> list[Alarm]:

@@ -6,12 +6,18 @@ from typing import Any
 from kaiser_common.contract.schemas.api.alarms import LimitsBody, LimitsKey, LimitsQuery, PutLimits, SensorLimits
 from kaiser_common.contract.schemas.sensor import type_of
 from kaiser_common.runtime.cursors import parse_cursor
+from kaiser_common.runtime.statements import equal, execute, fetch_all, fetch_one, row_of, to_ms
+from psycopg.rows import tuple_row
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_alarm.domain.limits import Sensor
-from kaiser_alarm.store import Connection
+from kaiser_alarm.store import Connection, tables
 
-_COLUMNS = "esp_id, gpio, sensor_type, address, hi_hi, hi, lo, lo_lo, hysteresis, delay_s"
-_SELECTED = f"{_COLUMNS}, (extract(epoch FROM changed_at) * 1000)::bigint, changed_by"
+_c = tables.limits.c
+_KEY = (_c.esp_id, _c.gpio, _c.sensor_type, _c.address)
+_COLUMNS = (*_KEY, _c.hi_hi, _c.hi, _c.lo, _c.lo_lo, _c.hysteresis, _c.delay_s)
+_SELECT: Select[Any] = select(*_COLUMNS, to_ms(_c.changed_at), _c.changed_by)
 
 
 class ReadElsewhere(Exception):
@@ -20,65 +26,36 @@ class ReadElsewhere(Exception):
 
 async def read_all(connection: Connection) -> dict[Sensor, SensorLimits]:
     """The limits of all sensors."""
-    cursor = await connection.execute(f"SELECT {_SELECTED} FROM alarm.limits")
-    found = [_limits(row) for row in await cursor.fetchall()]
+    found = [_limits(row) for row in await fetch_all(connection, tuple_row, _SELECT)]
     return {sensor_of(each.sensor): each for each in found}
 
 
 async def read(connection: Connection, key: LimitsKey) -> SensorLimits | None:
     """The limits of a sensor."""
-    cursor = await connection.execute(
-        f"SELECT {_SELECTED} FROM alarm.limits WHERE (esp_id, gpio, sensor_type, address) = (%s, %s, %s, %s)",
-        sensor_of(key),
-    )
-    row = await cursor.fetchone()
+    row = await fetch_one(connection, tuple_row, _SELECT.where(tuple_(*_KEY) == row_of(*sensor_of(key))))
     return None if row is None else _limits(row)
 
 
 async def page(connection: Connection, query: LimitsQuery) -> list[SensorLimits]:
     """A page of limits by sensor, one more than the limit if there are more."""
-    after = parse_cursor(query.cursor, str, int, str, str) if query.cursor is not None else ["", -1, "", ""]
-    cursor = await connection.execute(
-        f"""
-        SELECT {_SELECTED} FROM alarm.limits
-        WHERE (%s::text IS NULL OR esp_id = %s) AND (esp_id, gpio, sensor_type, address) > (%s, %s, %s, %s)
-        ORDER BY esp_id, gpio, sensor_type, address LIMIT %s
-        """,
-        (query.esp_id, query.esp_id, *after, query.limit + 1),
-    )
-    return [_limits(row) for row in await cursor.fetchall()]
+    statement = _SELECT.where(*equal({_c.esp_id: query.esp_id}))
+    if query.cursor is not None:
+        statement = statement.where(tuple_(*_KEY) > row_of(*parse_cursor(query.cursor, str, int, str, str)))
+    found = await fetch_all(connection, tuple_row, statement.order_by(*_KEY).limit(query.limit + 1))
+    return [_limits(row) for row in found]
 
 
 async def put(connection: Connection, request: PutLimits, by: str, now: datetime) -> None:
     """Set the limits of a sensor as a whole."""
-    limits = request.limits
-    await connection.execute(
-        f"""
-        INSERT INTO alarm.limits ({_COLUMNS}, changed_at, changed_by)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (esp_id, gpio, sensor_type, address) DO UPDATE SET hi_hi = excluded.hi_hi, hi = excluded.hi,
-            lo = excluded.lo, lo_lo = excluded.lo_lo, hysteresis = excluded.hysteresis, delay_s = excluded.delay_s,
-            changed_at = excluded.changed_at, changed_by = excluded.changed_by
-        """,
-        (
-            *sensor_of(request.sensor),
-            limits.hi_hi,
-            limits.hi,
-            limits.lo,
-            limits.lo_lo,
-            limits.hysteresis,
-            limits.delay_s,
-            now,
-            by,
-        ),
-    )
+    key = sensor_of(request.sensor)._asdict()
+    add = insert(tables.limits).values({**key, **request.limits.model_dump(), "changed_at": now, "changed_by": by})
+    changed = {name: each for name, each in add.excluded.items() if name not in key}
+    await execute(connection, add.on_conflict_do_update(index_elements=list(_KEY), set_=changed))
 
 
 async def delete(connection: Connection, key: LimitsKey) -> bool:
     """Remove the limits of a sensor; False where it has none."""
-    cursor = await connection.execute(
-        "DELETE FROM alarm.limits WHERE (esp_id, gpio, sensor_type, address) = (%s, %s, %s, %s)", sensor_of(key)
-    )
+    cursor = await execute(connection, tables.limits.delete().where(tuple_(*_KEY) == row_of(*sensor_of(key))))
     return cursor.rowcount > 0
 
 
@@ -114,7 +91,7 @@ def sensor_of(key: LimitsKey) -> Sensor:
 
 
 def _limits(row: tuple[Any, ...]) -> SensorLimits:
-    names = _COLUMNS.split(", ")
+    names = [str(column.name) for column in _COLUMNS]
     found = dict(zip(names, row, strict=False))
     return SensorLimits(
         sensor=LimitsKey.model_validate({name: found[name] for name in names[:4]}),
