@@ -77,6 +77,15 @@ class Gateway:
     def connect(self, client_id: str = "c1", token: str | None = None, max_queue: int | None = 16, **query):
         return connect(self.url(client_id, token, **query), max_queue=max_queue)
 
+    def wait_for_sign_in(self) -> None:
+        """Return once sign-in is served: the gateway is ready before it has read its users."""
+        body = {"refresh_token": "none"}
+        for _ in range(600):
+            if httpx.post(f"{self.base}/api/v1/auth/refresh", json=body, timeout=60).status_code != 503:
+                return
+            time.sleep(0.1)
+        raise AssertionError("no sign-in within a minute")
+
     def http(self, role: str | None = "admin") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.token(role)}"} if role else {}
         return httpx.AsyncClient(base_url=self.base, headers=headers, timeout=120)
@@ -140,8 +149,10 @@ def start_gateway(module_bus, database, known_users, free_port):
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway) -> Gateway:
-    """The module's gateway; a test that stops it starts it again."""
-    return start_gateway(KAISER_REQUEST_PER_SECOND="1000")
+    """The module's gateway, with its administrator set; a test that stops it starts it again."""
+    gateway = start_gateway(KAISER_REQUEST_PER_SECOND="1000")
+    gateway.wait_for_sign_in()
+    return gateway
 
 
 class Events:
