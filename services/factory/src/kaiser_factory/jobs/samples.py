@@ -13,6 +13,7 @@ from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 
 from kaiser_factory import metrics, publish
 from kaiser_factory.domain.live import Changes, FactoryState
+from kaiser_factory.store import samples
 
 log = structlog.get_logger()
 
@@ -49,32 +50,11 @@ class Sampling:
         if not changed and not sampled:
             return
         try:
-            async with self._pool.connection() as connection, connection.cursor() as cursor:
+            async with self._pool.connection() as connection:
                 if changed:
-                    await cursor.executemany(
-                        "INSERT INTO factory.transitions (time, env, serial, what, value)"
-                        " VALUES (%s, %s, %s, 'availability', %s) ON CONFLICT DO NOTHING",
-                        [(at, env, row.serial, row.availability) for row in changed],
-                    )
+                    await samples.add_availabilities(connection, env, at, changed)
                 if sampled:
-                    await cursor.executemany(
-                        "INSERT INTO factory.samples"
-                        " (time, env, serial, battery_percent, battery_voltage, charging, driving, node)"
-                        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                        [
-                            (
-                                at,
-                                env,
-                                row.serial,
-                                row.battery_percent,
-                                row.battery_voltage,
-                                row.charging,
-                                row.driving,
-                                row.node,
-                            )
-                            for row in sampled
-                        ],
-                    )
+                    await samples.add_agvs(connection, env, at, sampled)
         except UNAVAILABLE as error:
             log.warning("samples_lost", rows=len(changed) + len(sampled), error=str(error).splitlines()[0])
             return
