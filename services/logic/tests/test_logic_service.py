@@ -216,7 +216,10 @@ async def test_no_more_rules_are_taken_than_allowed_until_one_is_removed(world):
     await world.rule("b", enabled=False)
     with pytest.raises(RpcError) as refused:
         await world.rule("c")
-    assert (refused.value.problem.status, refused.value.problem.detail) == (409, "there are 2 rules, the most allowed")
+    assert (refused.value.problem.status, refused.value.problem.detail) == (
+        409,
+        "there are 2 rules already, which is the maximum",
+    )
     await world.ask("delete", RuleId(rule_id=first.rule_id), Nothing)
     await world.rule("c")
     assert [one.name for one in (await world.ask("list", RulesQuery(), RulesPage)).items] == ["b", "c"]

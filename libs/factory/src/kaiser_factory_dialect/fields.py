@@ -79,7 +79,7 @@ class Fields:
         """A required serial. 5201: of wrong form."""
         value = self.needed_text(name)
         if not is_serial(value):
-            raise Rejected(Code.INVALID_ESP_ID, f"{self.of(name)} is no serial", self.of(name))
+            raise Rejected(Code.INVALID_ESP_ID, f"{self.of(name)} is not a serial", self.of(name))
         return value
 
     def boolean(self, name: str) -> bool | None:

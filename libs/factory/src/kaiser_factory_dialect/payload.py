@@ -8,7 +8,7 @@ from kaiser_common.contract.errors import Code, Rejected
 
 
 def decode(payload: bytes) -> Any:
-    """The value of a JSON text. Rejected (5209): it is none, or an object has the same key twice.
+    """The value of a JSON text. Rejected (5209): it is none, or an object has a duplicate key.
 
     NaN, Infinity, numbers that no double holds, bad UTF-8, lone surrogates, bytes behind the value and nesting that
     the decoder does not follow (about 1,000) are refused.
@@ -16,9 +16,9 @@ def decode(payload: bytes) -> Any:
     try:
         value = msgspec.json.decode(payload)
         if not _keys_are_distinct(payload, value):
-            raise Rejected(Code.JSON_PARSE_ERROR, "an object has the same key twice")
+            raise Rejected(Code.JSON_PARSE_ERROR, "an object has a duplicate key")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise Rejected(Code.JSON_PARSE_ERROR, f"the payload is no JSON: {error}") from error
+        raise Rejected(Code.JSON_PARSE_ERROR, f"the payload is not JSON: {error}") from error
     return value
 
 

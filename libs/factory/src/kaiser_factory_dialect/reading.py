@@ -112,12 +112,12 @@ def read(arrival: Arrival, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> Ve
 
 
 def _too_large(limit: int) -> Rejected:
-    return Rejected(Code.PAYLOAD_TOO_LARGE, f"the payload is over {limit} bytes")
+    return Rejected(Code.PAYLOAD_TOO_LARGE, f"the payload is larger than {limit} bytes")
 
 
 def _read(topic: FactoryTopic, arrival: Arrival) -> Accepted:
     if topic.serial is not None and not is_serial(topic.serial):
-        raise Rejected(Code.INVALID_ESP_ID, "the topic's serial has another form than [A-Za-z0-9_.:-]{1,64}", "serial")
+        raise Rejected(Code.INVALID_ESP_ID, "the serial in the topic does not match [A-Za-z0-9_.:-]{1,64}", "serial")
     value = decode(arrival.payload)
     odd: list[str] = []
     common = {

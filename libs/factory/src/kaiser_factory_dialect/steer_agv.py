@@ -40,7 +40,7 @@ def navigate(fields: Fields, factory: Factory, at: Circumstances, checks: Checks
     load_type = named[2] if named else fields.text("load_type")
     bay, load_id, wanted = fields.text("load_position"), fields.text("load_id", MAX_ID), fields.text("agv")
     if bay is not None and bay not in BAYS:
-        refuse_request(Code.VALUE_OUT_OF_RANGE, "load_position is 1, 2 or 3", "load_position")
+        refuse_request(Code.VALUE_OUT_OF_RANGE, "load_position must be 1, 2 or 3", "load_position")
     start, end = need_module(factory, checks, start), need_module(factory, checks, end)
     machine = _agv_for(factory, checks, wanted, start)
     need_online(factory, checks, machine)

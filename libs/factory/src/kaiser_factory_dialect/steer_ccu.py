@@ -23,10 +23,10 @@ def order(fields: Fields, factory: Factory, at: Circumstances, checks: Checks) -
     """A request for an order: a production, or the storage of a workpiece."""
     kind = _TYPES.get(fields.needed_text("type"))
     if kind is None:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, f"type is one of {', '.join(_TYPES)}", "type")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"type must be one of {', '.join(_TYPES)}", "type")
     order_type = fields.text("order_type") or "PRODUCTION"
     if order_type not in _ORDER_TYPES:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, f"order_type is one of {', '.join(_ORDER_TYPES)}", "order_type")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"order_type must be one of {', '.join(_ORDER_TYPES)}", "order_type")
     workpiece = fields.identity("workpiece_id")
     if order_type == "STORAGE" and workpiece is None:
         refuse_request(Code.MISSING_REQUIRED_FIELD, "a storage order needs workpiece_id", "workpiece_id")
@@ -43,7 +43,7 @@ def cancel(fields: Fields, factory: Factory, at: Circumstances, checks: Checks) 
     """Cancel orders that have not begun."""
     ids = fields.texts("order_ids")
     if not ids or any(not 0 < len(one) <= MAX_ID for one in ids):
-        refuse_request(Code.MISSING_REQUIRED_FIELD, "order_ids lists at least one order id", "order_ids")
+        refuse_request(Code.MISSING_REQUIRED_FIELD, "order_ids must list at least one order id", "order_ids")
     for order_id in ids:
         found = factory.orders.get(order_id)
         checks.need(found is not None, order_id, 404, Code.ESP_DEVICE_NOT_FOUND, f"there is no order {order_id}")
@@ -59,7 +59,7 @@ def reset(fields: Fields, factory: Factory, at: Circumstances, checks: Checks) -
     with_storage = fields.boolean("with_storage") or False
     confirm = fields.needed_text("confirm")
     if confirm != "RESET":
-        refuse_request(Code.VALUE_OUT_OF_RANGE, 'confirm is the word "RESET"', "confirm")
+        refuse_request(Code.VALUE_OUT_OF_RANGE, 'confirm must be "RESET"', "confirm")
     return [(_setting("reset"), {"timestamp": to_iso_ms(at.now), "withStorage": with_storage}, None)]
 
 
@@ -87,9 +87,9 @@ def camera(fields: Fields, factory: Factory, at: Circumstances, checks: Checks) 
     """Move the camera of a TXT."""
     cmd, degree = fields.needed_text("cmd"), fields.number("degree")
     if cmd not in _CAMERA:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, f"cmd is one of {', '.join(_CAMERA)}", "cmd")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"cmd must be one of {', '.join(_CAMERA)}", "cmd")
     if degree is not None and not 0 <= degree <= _MAX_DEGREE:
-        refuse_request(Code.VALUE_OUT_OF_RANGE, f"degree is 0 to {_MAX_DEGREE}", "degree")
+        refuse_request(Code.VALUE_OUT_OF_RANGE, f"degree must be 0 to {_MAX_DEGREE}", "degree")
     payload = {"ts": to_iso_ms(at.now), "cmd": cmd} | ({} if degree is None else {"degree": degree})
     return [(build(FactoryKind.OBSERVED, _txt(fields), name="ptu"), payload, None)]
 
@@ -98,7 +98,7 @@ def sensor_period(fields: Fields, factory: Factory, at: Circumstances, checks: C
     """How often a TXT measures (period in s), or whether its camera films and how fast (on, fps)."""
     sensor = fields.needed_text("sensor")
     if sensor not in _SENSORS:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, f"sensor is one of {', '.join(_SENSORS)}", "sensor")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"sensor must be one of {', '.join(_SENSORS)}", "sensor")
     payload: dict[str, Any] = {"ts": to_iso_ms(at.now)}
     if sensor == "cam":
         payload |= {"on": fields.boolean("on"), "fps": fields.number("fps")}
@@ -114,7 +114,7 @@ def _txt(fields: Fields) -> str:
     """The number of a TXT; 1 unless the request names another."""
     number = fields.text("txt") or "1"
     if not is_serial(number):
-        refuse_request(Code.INVALID_ESP_ID, "txt is the number of a TXT", "txt")
+        refuse_request(Code.INVALID_ESP_ID, "txt must be the number of a TXT", "txt")
     return number
 
 

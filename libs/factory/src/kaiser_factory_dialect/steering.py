@@ -95,7 +95,7 @@ class _Asked(Mapping[str, Any]):
         """Refusal (422) if there is a field that nothing asked for."""
         rest = sorted(self._request.keys() - self._names)
         if rest:
-            refuse_request(Code.FIELD_TYPE_MISMATCH, f"there is no field {rest[0]} in this request", rest[0])
+            refuse_request(Code.FIELD_TYPE_MISMATCH, f"unknown field {rest[0]} in this request", rest[0])
 
 
 def plan(request: Mapping[str, Any], factory: Factory, at: Circumstances) -> Plan:
@@ -131,9 +131,9 @@ def _need_answered(messages: Iterable[PlannedMessage], at: Circumstances, checks
 def _need_open(at: Circumstances, checks: Checks) -> None:
     closed = at.env_kind == "replay" and not at.armed
     text = f"an environment of kind {at.env_kind}"
-    checks.need(not closed, text, 409, Code.PERMISSION_DENIED, "nothing is steered in a replay that is not armed")
+    checks.need(not closed, text, 409, Code.PERMISSION_DENIED, "a replay must be armed before it can be steered")
     steers = at.role in {"operator", "admin"}
-    checks.need(steers, f"role {at.role}", 403, Code.PERMISSION_DENIED, f"a {at.role} does not steer")
+    checks.need(steers, f"role {at.role}", 403, Code.PERMISSION_DENIED, f"the role {at.role} may not steer")
 
 
 def _drafts(
@@ -142,12 +142,12 @@ def _drafts(
     fields = Fields(request, [])
     do = fields.needed_text("do")
     if "retain" in request:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, "a command is never retained: there is no field retain", "retain")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, "commands are never retained: leave out the field retain", "retain")
     if do == "publish":
         return _publish(fields, at, checks)
     builder = _BUILDERS.get(do)
     if builder is None:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, f"do is one of {', '.join(_BUILDERS)}, publish", "do")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"do must be one of {', '.join(_BUILDERS)}, publish", "do")
     return builder(fields, factory, at, checks), False
 
 

@@ -106,7 +106,7 @@ def build(
     ValueError: the catalogue has no such topic, or the serial cannot be one.
     """
     if serial and not is_serial(serial):
-        raise ValueError(f"{serial!r} is no serial")
+        raise ValueError(f"{serial!r} is not a serial")
     for row in ROWS:
         if row.kind is kind and row.source == source and (not name or row.template.rsplit("/", 1)[-1] == name):
             filled = {"{s}": serial, "{n}": serial, "{m}": manufacturer, "{i}": root[0], "{v}": root[1]}

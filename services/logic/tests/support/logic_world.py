@@ -107,7 +107,7 @@ class World:
         if state == "refused":
             raise RpcError(409, 5007, f"{request.esp_id} is offline", "esp_id")
         if state == "unavailable":
-            raise RpcError(503, 5402, "service actuator cannot reach what it needs")
+            raise RpcError(503, 5402, "service actuator cannot reach a dependency, try again later")
         if key not in self.commands:
             self.commands[key] = request
         if state != "queued":

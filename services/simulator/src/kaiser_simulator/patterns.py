@@ -107,12 +107,12 @@ def csv_values(text: str) -> list[float]:
         except ValueError:
             if number == 1:
                 continue
-            raise ValueError(f"row {number} of replay_csv ends with {row[-1][:40]!r}, which is no number") from None
+            raise ValueError(f"row {number} of replay_csv ends with {row[-1][:40]!r}, which is not a number") from None
         if not abs(value) <= 1e9:
             raise ValueError(f"row {number} of replay_csv is beyond ±1e9")
         values.append(value)
     if not values or len(values) > MOST_REPLAY_VALUES:
-        raise ValueError(f"replay_csv has {len(values)} values, not 1…{MOST_REPLAY_VALUES}")
+        raise ValueError(f"replay_csv has {len(values)} values, it must have 1…{MOST_REPLAY_VALUES}")
     return values
 
 

@@ -55,7 +55,7 @@ class Sender:
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError as error:
-            raise BusUnavailable(f"OUTBOX took nothing within {timeout_s:g} s") from error
+            raise BusUnavailable(f"OUTBOX accepted nothing within {timeout_s:g} s") from error
 
     async def run(self) -> None:
         """Publish until cancelled."""

@@ -86,7 +86,9 @@ class CallerMissing(RpcError):
     """A request names no caller (403, 5408): an owner acts on nobody's behalf."""
 
     def __init__(self, service: str) -> None:
-        super().__init__(403, _NO_CALLER, f"the request to service {service} names no caller in {_CALLER}")
+        super().__init__(
+            403, _NO_CALLER, f"the request to service {service} does not name a caller in the header {_CALLER}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ async def call(
             rpc_subject(service, method), request.model_dump_json().encode(), timeout=timeout_s, headers=headers
         )
     except MaxPayloadError as error:
-        raise RpcError(413, _OUT_OF_RANGE, f"the request to {service} is larger than the bus carries") from error
+        raise RpcError(413, _OUT_OF_RANGE, f"the request to {service} is larger than the bus allows") from error
     except NoRespondersError as error:
         raise NotRunning(service) from error
     except (NatsError, TimeoutError, OSError) as error:
@@ -131,7 +133,7 @@ async def call(
         return answer.model_validate_json(reply.data)
     except ValidationError as error:
         log.error("answer_not_understood", service=service, method=method, error=str(error))
-        raise RpcError(502, _FAILED, f"service {service} gave an answer that is not understood") from error
+        raise RpcError(502, _FAILED, f"service {service} sent an answer that cannot be read") from error
 
 
 @asynccontextmanager
@@ -196,15 +198,17 @@ async def _answer(
     try:
         caller = _caller(service, message)
         if is_late(caller, time.time_ns() // 1_000_000) and not always:
-            raise RpcError(504, _TIMEOUT, f"the request came to service {service} after its caller had stopped waiting")
+            raise RpcError(504, _TIMEOUT, f"the request reached service {service} after its caller had stopped waiting")
         method = methods.get(name)
         if method is None:
             raise RpcError(404, _FAILED, f"service {service} has no method {name!r}")
         if not may(caller, method.least):
-            raise RpcError(403, _DENIED, f"{name} needs the role {method.least}, {caller.user} is {caller.role}")
+            raise RpcError(
+                403, _DENIED, f"{name} requires the role {method.least}; {caller.user} has the role {caller.role}"
+            )
         request = method.request.model_validate_json(message.data or b"{}")
         if (field := field_with_nul(request, message.data)) is not None:
-            raise RpcError(422, _OUT_OF_RANGE, f"{field} holds the character U+0000", field)
+            raise RpcError(422, _OUT_OF_RANGE, f"{field} contains the character U+0000", field)
         answer = await method.handler(request, caller)
         text = answer.model_dump_json().encode()
         if len(text) > bus.client.max_payload:
@@ -225,13 +229,15 @@ async def _answer(
     except expected as error:
         result = "unavailable"
         log.warning("request_unavailable", method=name, error=str(error) or type(error).__name__)
-        await _refuse(bus, message, RpcError(503, _UNAVAILABLE, f"service {service} cannot reach what it needs"))
+        await _refuse(
+            bus, message, RpcError(503, _UNAVAILABLE, f"service {service} cannot reach a dependency, try again later")
+        )
     # The border of one caller's request: a bug in answering it must be told to that caller and to the operator, and
     # must not end the process, or one bad request repeated would keep, say, emergency stops from being served.
     except Exception as error:
         result = "failed"
         log.error("request_failed", method=name, error=repr(error), exc_info=True)
-        await _refuse(bus, message, RpcError(500, _FAILED, f"service {service} failed to answer {name}"))
+        await _refuse(bus, message, RpcError(500, _FAILED, f"service {service} failed to answer {name}: see its log"))
     finally:
         if name in methods:
             metrics.RPC_SECONDS.labels(name, result).observe(time.perf_counter() - started)

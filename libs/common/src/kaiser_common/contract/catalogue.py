@@ -405,8 +405,8 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/{k}/esp/{esp}/actuator/emergency",
         actuator.Emergency,
         "actuator",
-        "wants its auth_token (default: its esp_id)",
-        "wants a token where one is stored; production builds always",
+        "requires its auth_token (default: its esp_id)",
+        "requires a token if one is stored; production builds always",
         note="a clear is refused within 5 s of the stop",
     ),
     DownlinkRow(
@@ -414,8 +414,8 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/broadcast/emergency",
         actuator.BroadcastEmergency,
         "actuator",
-        "stops at anything here",
-        "stops; production builds want a token",
+        "stops on any message",
+        "stops; production builds require a token",
         note="nothing but a stop is ever sent here",
     ),
     DownlinkRow(
@@ -432,7 +432,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         device.DeviceConfig,
         "health",
         "at most 2,048 bytes with its topic (XIAO 1,024); an empty list is an error",
-        "at most 4,351 bytes; wants correlation_id",
+        "at most 4,351 bytes; requires correlation_id",
         note="defaults and empty lists are left out",
     ),
     DownlinkRow(
@@ -441,7 +441,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         device.ZoneAssign,
         "health",
         "ignores an empty zone_id; its next heartbeat confirms",
-        'takes "" for none',
+        'accepts "" for none',
     ),
     DownlinkRow(Kind.SUBZONE_ASSIGN, "kaiser/{k}/esp/{esp}/subzone/assign", device.Subzone, "health", "obeys", "obeys"),
     DownlinkRow(Kind.SUBZONE_REMOVE, "kaiser/{k}/esp/{esp}/subzone/remove", device.Subzone, "health", "obeys", "obeys"),
@@ -453,8 +453,8 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/{k}/esp/{esp}/system/command",
         device.SystemCommand,
         "health",
-        "knows factory_reset (with confirm true)",
-        "knows status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,"
+        "accepts factory_reset (with confirm true)",
+        "accepts status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,"
         " onewire/scan, factory_reset (with confirm true)",
     ),
     DownlinkRow(
@@ -509,10 +509,16 @@ EVENTS: tuple[EventRow, ...] = (
 
 BUS_MESSAGES: tuple[BusMessageRow, ...] = (
     BusMessageRow(
-        "alive", "esp.system.alive.{kaiser_id}.digest", device.AliveDigest, "Which devices were heard, by ingest"
+        "alive",
+        "esp.system.alive.{kaiser_id}.digest",
+        device.AliveDigest,
+        "Devices from which ingest received messages",
     ),
     BusMessageRow(
-        "downlink", "esp.downlink.{kaiser_id}.{esp_id}", device.Downlink, "What MQTT delivered for a mock device"
+        "downlink",
+        "esp.downlink.{kaiser_id}.{esp_id}",
+        device.Downlink,
+        "A message that MQTT delivered for a mock device",
     ),
     BusMessageRow(
         "outbox", "mqtt.out.{kaiser_id}.{esp_id}.{kind}", event.OutboxMessage, "A message that ingest publishes on MQTT"
@@ -521,7 +527,7 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
         "command",
         "mqtt.out.{kaiser_id}.{esp_id}.command.{gpio}",
         event.OutboxMessage,
-        "A command to an actuator, which an emergency stop takes away",
+        "A command to an actuator, which an emergency stop purges",
     ),
     BusMessageRow("urgent", "mqtt.urgent.{kaiser_id}.{esp_id}", event.OutboxMessage, "The same, ahead of the queue"),
     BusMessageRow(
@@ -536,10 +542,10 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
         factory.FactoryReceipt,
         "How the publication of a command ended",
     ),
+    BusMessageRow("rejected", "rejected.{code}.{esp_id}", event.RejectedMessage, "A rejected message, with the reason"),
     BusMessageRow(
-        "rejected", "rejected.{code}.{esp_id}", event.RejectedMessage, "A message that was put aside, with the reason"
+        "execution", "logic.execution.{rule_id}", Execution, "An execution of a rule, until it is in the table"
     ),
-    BusMessageRow("execution", "logic.execution.{rule_id}", Execution, "What a rule did, until it is in the table"),
 )
 """What goes over the bus beside messages of devices and events. Requests and replies: `handlers.py` of each service."""
 

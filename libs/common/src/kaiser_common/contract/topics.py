@@ -71,7 +71,7 @@ def parse(topic: str) -> Topic:
     if _KAISER_ID.match(kaiser_id) is None:
         raise _unknown(topic)
     if _ESP_ID.match(esp_id) is None:
-        raise Rejected(Code.INVALID_ESP_ID, f"esp_id {esp_id[:64]!r} in the topic", "esp_id")
+        raise Rejected(Code.INVALID_ESP_ID, f"the topic has the invalid esp_id {esp_id[:64]!r}", "esp_id")
     return Topic(kind, kaiser_id, esp_id, None if gpio_level is None else _gpio(gpio_level, kind))
 
 
@@ -160,10 +160,10 @@ def _parse_without_device(topic: str, levels: list[str]) -> Topic:
 
 
 def _unknown(topic: str) -> Rejected:
-    return Rejected(Code.UNKNOWN_TOPIC, f"topic {topic[:128]!r} is none of ours")
+    return Rejected(Code.UNKNOWN_TOPIC, f"topic {topic[:128]!r} is unknown: docs/devices.md lists the topics")
 
 
 def _gpio(text: str, kind: Kind) -> int:
     if _GPIO.match(text) is None or not gpio_allowed(kind, gpio := int(text)):
-        raise Rejected(Code.INVALID_GPIO, f"gpio {text[:16]!r} in the topic", "gpio")
+        raise Rejected(Code.INVALID_GPIO, f"the topic has the invalid gpio {text[:16]!r}", "gpio")
     return gpio

@@ -105,7 +105,10 @@ class CommandApi:
         before = await actuators.command_by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
         if before is not None and not _asks_the_same(before, request.request):
             raise RpcError(
-                409, Code.DUPLICATE_ENTRY, "this idempotency key was used for another request", "idempotency_key"
+                409,
+                Code.DUPLICATE_ENTRY,
+                "this Idempotency-Key was used for a different request: use a new one",
+                "idempotency_key",
             )
         return before
 

@@ -181,11 +181,11 @@ class EmergencyApi:
 
 def _newer(since: Emergency | None) -> RpcError:
     if since is None:
-        return RpcError(409, Code.PERMISSION_DENIED, "somebody else cleared this stop at the same time", "ids")
+        return RpcError(409, Code.PERMISSION_DENIED, "another request cleared this stop at the same time", "ids")
     return RpcError(
         409,
         Code.PERMISSION_DENIED,
-        f"{since.raised_by} stopped since ({since.emergency_id}): {since.reason}",
+        f"{since.raised_by} raised another stop since ({since.emergency_id}): {since.reason}",
         "ids",
     )
 
@@ -194,4 +194,4 @@ def _nothing_to_clear(key: str, wider: Emergency | None) -> RpcError:
     if wider is None:
         return RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no stop of {key} is in force")
     what = key_of(wider.esp_id, wider.gpio)
-    return RpcError(409, Code.PERMISSION_DENIED, f"the stop in force is that of {what}: clear that one")
+    return RpcError(409, Code.PERMISSION_DENIED, f"the stop in force is a stop of {what}: clear that one")

@@ -73,7 +73,7 @@ class ActuatorRegistryApi:
         known = await soon(self._devices, request.esp_id, is_approved)
         device = check_device(known, request.esp_id)
         if request.gpio in request.settings.interlocks:
-            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "an actuator cannot lock itself", "interlocks")
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "interlocks must not name the actuator itself", "interlocks")
         async with self._pool.connection() as connection:
             await actuators.put_settings(connection, request.esp_id, request.gpio, device.kaiser_id, request.settings)
         return await self.read(request, caller)
@@ -178,4 +178,6 @@ def _to_position(cursor: str | None) -> tuple[datetime, str, str] | None:
 
 
 def _bad_cursor() -> RpcError:
-    return RpcError(422, Code.VALUE_OUT_OF_RANGE, "cursor is not one that this list gave", "cursor")
+    return RpcError(
+        422, Code.VALUE_OUT_OF_RANGE, "The cursor is invalid: use next_cursor of the previous page.", "cursor"
+    )

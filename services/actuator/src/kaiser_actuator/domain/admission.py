@@ -45,9 +45,13 @@ def check_command(
     if request.command == "OFF":
         return unit
     if not unit.registered:
-        raise RpcError(404, Code.INVALID_GPIO, "this actuator is not registered: it takes OFF only", "gpio")
+        raise RpcError(
+            404, Code.INVALID_GPIO, "this actuator is not registered and accepts only OFF: register it first", "gpio"
+        )
     if not unit.settings.active:
-        raise RpcError(409, Code.PERMISSION_DENIED, "this actuator is set inactive: it takes OFF only", "gpio")
+        raise RpcError(
+            409, Code.PERMISSION_DENIED, "this actuator is inactive and accepts only OFF: activate it first", "gpio"
+        )
     stop = covering(stops, unit.esp_id, unit.gpio)
     if stop is not None:
         raise RpcError(LOCKED, Code.PERMISSION_DENIED, f"stopped by {stop.raised_by}: {stop.reason}; clear it first")
@@ -61,14 +65,21 @@ def check_command(
         which = ", ".join(str(gpio) for gpio in sorted(blocking))
         raise RpcError(409, Code.PERMISSION_DENIED, f"interlock: gpio {which} must be reported off first", "gpio")
     if recent >= per_minute:
-        raise RpcError(429, Code.RATE_LIMIT_EXCEEDED, f"more than {per_minute} commands a minute for one actuator")
+        raise RpcError(
+            429, Code.RATE_LIMIT_EXCEEDED, f"more than {per_minute} commands a minute for one actuator, try again later"
+        )
     return unit
 
 
 def check_reachable(device: DeviceRecord, request: CommandRequest) -> None:
     """RpcError 409 (5007) for a device that is offline, unless the command may wait for it."""
     if not device.online and not request.queue:
-        raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} is offline; queue=true waits for it", "esp_id")
+        raise RpcError(
+            409,
+            Code.ESP_OFFLINE,
+            f"{device.esp_id} is offline: send the command with queue=true to wait for it",
+            "esp_id",
+        )
 
 
 def value_of(unit: Unit, request: CommandRequest) -> float:
@@ -87,7 +98,11 @@ def check_in_time(request: CommandRequest, caller: Caller, now: datetime) -> Non
     """RpcError 504 (5403) once the caller has stopped waiting: for the caller the command has failed. OFF is never too
     late."""
     if request.command != "OFF" and is_late(caller, int(now.timestamp() * 1000)):
-        raise RpcError(504, Code.OPERATION_TIMEOUT, "the command was ready after its caller had stopped waiting")
+        raise RpcError(
+            504,
+            Code.OPERATION_TIMEOUT,
+            "the command became ready after its caller had stopped waiting and was not sent",
+        )
 
 
 def expiry_of(request: CommandRequest, now: datetime, timeout: timedelta, deadline_ms: int | None = None) -> datetime:

@@ -101,7 +101,7 @@ class PastApi:
     async def figures(self, query: WindowQuery, _: Caller) -> FactoryFigures:
         """Figures over a window of at most 31 days; 422 for another one."""
         if not 0 < query.to_ms - query.from_ms <= _LONGEST_WINDOW_MS:
-            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from is before to, by at most 31 days", "to")
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from must be before to, by at most 31 days", "to")
         factory = self._live().factory
         checkers = frozenset(s for s, machine in factory.machines.items() if type_of(factory, machine) == "AIQS")
         env, start, end = self._env(), time_of(query.from_ms), time_of(query.to_ms)

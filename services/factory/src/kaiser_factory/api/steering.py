@@ -97,7 +97,7 @@ class SteeringApi:
             if is_late(caller, now_ms()):
                 # The caller was told that it failed, and may ask again: nothing moves behind its back.
                 raise RpcError(
-                    504, Code.OPERATION_TIMEOUT, "the request waited longer than its caller: nothing is sent"
+                    504, Code.OPERATION_TIMEOUT, "the caller stopped waiting for the request: nothing was sent"
                 )
             made = self._commands(found, request.request, key, caller)
             await store.insert(connection, made)

@@ -162,7 +162,7 @@ def within(rows: list[RowT], most_bytes: int) -> list[RowT]:
 
 def _check_mock(esp_id: str) -> None:
     if not esp_id.startswith(_MOCK):
-        raise RpcError(403, Code.PERMISSION_DENIED, f"{esp_id} is no mock device", "esp_id")
+        raise RpcError(403, Code.PERMISSION_DENIED, f"{esp_id} is not a mock device", "esp_id")
 
 
 def _found(device: Registered | None, esp_id: str) -> Registered:

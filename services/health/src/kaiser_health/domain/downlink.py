@@ -72,7 +72,7 @@ def check_command(generation: Generation, command: str, confirm: bool) -> None:
         text = f"firmware generation {generation} does not know {command!r}: it knows {', '.join(known)}"
         raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, text, "command")
     if command == "factory_reset" and not confirm:
-        raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, "factory_reset wants confirm: true", "confirm")
+        raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, "factory_reset requires confirm: true", "confirm")
 
 
 def check_size(generation: Generation, hardware_type: str, kind: Kind, topic: str, payload: str) -> None:

@@ -27,10 +27,10 @@ class ProfilesApi:
     async def environment(self, _: Nothing, __: Caller) -> EnvironmentStatus:
         """The factory's environment. RpcError 404: the dialect is off; 503: none was entered yet."""
         if self._environments is None:
-            raise RpcError(404, Code.PROCESSING_FAILED, "the factory's dialect is off: see KAISER_MQTT_DIALECTS")
+            raise RpcError(404, Code.PROCESSING_FAILED, "the factory's dialect is disabled: set KAISER_MQTT_DIALECTS")
         found, session = self._environments.current, self._session
         if found is None:
-            raise RpcError(503, Code.BROKER_UNAVAILABLE, "no environment of the factory was entered yet")
+            raise RpcError(503, Code.BROKER_UNAVAILABLE, "no environment of the factory is in force yet")
         return EnvironmentStatus(
             env=found.env,
             kind=found.kind,
@@ -65,7 +65,9 @@ class ProfilesApi:
         if request.arm is None:
             return
         if request.arm != request.profile:
-            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "arm is the name of the profile once more", "arm")
+            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "arm must repeat the name of the profile", "arm")
         kind = self._session.profiles[request.profile].kind_of(request.profile)
         if self._environments is None or kind != "replay":
-            raise RpcError(409, Code.PERMISSION_DENIED, f"{request.profile} is no replay of the factory", "arm")
+            raise RpcError(
+                409, Code.PERMISSION_DENIED, f"{request.profile} is not a replay environment of the factory", "arm"
+            )

@@ -84,7 +84,7 @@ class RejectedMessages:
         message = RejectedMessage.model_validate_json(await self._line(request.seq))
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
             raise RpcError(
-                422, Code.UNKNOWN_TOPIC, "a message of the factory is not replayed: the factory sends it again"
+                422, Code.UNKNOWN_TOPIC, "messages of the factory cannot be replayed: the factory sends them again"
             )
         payload = base64.b64decode(message.payload_base64)
         if message.topic.startswith("esp."):

@@ -224,7 +224,7 @@ class Outbox:
             self._events.tell(
                 "mqtt_message_expired",
                 "warning",
-                f"a message for {each.message.topic} expired before the broker took it",
+                f"a message for {each.message.topic} expired before the broker acknowledged it",
                 code=Code.PUBLISH_FAILED,
                 esp_id=_esp_id(each.delivery.subject),
                 topic=each.message.topic,

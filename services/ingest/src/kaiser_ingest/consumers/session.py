@@ -185,7 +185,7 @@ class Session:
             self._events.tell(
                 "mqtt_profile_switch_failed",
                 "error",
-                f"profile {name} did not come up, back to {old}: {reason}",
+                f"profile {name} could not be connected, back to {old}: {reason}",
                 code=Code.BROKER_UNAVAILABLE,
             )
             raise SwitchFailed(reason)
@@ -256,12 +256,12 @@ class Session:
                 await self._subscribe(connection, name, known_filters)
                 await self._probe(connection)
             except ConnectionLost as error:
-                raise ConnectFailed(f"the connection was lost at once: {error}") from error
+                raise ConnectFailed(f"the connection was lost immediately: {error}") from error
             undo.pop_all()
         end_if_cancelled()
         if name != self.active:
             await connection.disconnect()
-            raise ConnectFailed("the profile was switched meanwhile")
+            raise ConnectFailed("the profile was switched in the meantime")
         self._is_up(connection, name, session_present, expected=known_filters is not None and not emptied)
         return connection
 
@@ -273,7 +273,7 @@ class Session:
         try:
             entered = await self._environments.enter(name, profile.kind_of(name), profile.address)
         except EnvironmentUnknown as error:
-            raise ConnectFailed(f"the environment {name} cannot be entered: {error}") from error
+            raise ConnectFailed(f"cannot enter the environment {name}: {error}") from error
         self._factory.enter(entered, self._generation)
         if not profile.sandbox or await self._memory.emptied(name) == entered.epoch:
             return False

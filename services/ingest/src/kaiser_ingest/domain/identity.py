@@ -35,14 +35,14 @@ def check_identity(topic: Topic, fields: Fields) -> None:
     esp_id = fields.get("esp_id")
     if esp_id is not None and esp_id != topic.esp_id:
         raise (
-            Rejected(Code.TOPIC_MISMATCH, f"esp_id is not the topic's {topic.esp_id}", "esp_id")
+            Rejected(Code.TOPIC_MISMATCH, f"esp_id differs from the topic's {topic.esp_id}", "esp_id")
             if type(esp_id) is str
             else mismatch("esp_id", esp_id, "a string")
         )
     gpio = fields.get("gpio")
     if gpio is not None and topic.gpio is not None and (gpio != topic.gpio or type(gpio) is bool):
         number(gpio, "gpio")
-        raise Rejected(Code.TOPIC_MISMATCH, f"gpio is not the topic's {topic.gpio}", "gpio")
+        raise Rejected(Code.TOPIC_MISMATCH, f"gpio differs from the topic's {topic.gpio}", "gpio")
 
 
 def sensor_type(fields: Fields) -> str:
@@ -51,7 +51,7 @@ def sensor_type(fields: Fields) -> str:
     if type(name) is not str:
         raise mismatch("sensor_type", name, "a string")
     if _TYPE_NAME.match(name) is None:
-        raise Rejected(Code.INVALID_SENSOR_TYPE, f"sensor_type is {name[:40]!r}", "sensor_type")
+        raise Rejected(Code.INVALID_SENSOR_TYPE, f"sensor_type {name[:40]!r} is invalid", "sensor_type")
     return name
 
 

@@ -111,12 +111,12 @@ def _lane(subject: str) -> _Lane:
         case ["mqtt", "out", kaiser_id, esp_id, gpio] | ["mqtt", "out", kaiser_id, esp_id, "command", gpio]:
             lane = _Lane(False, kaiser_id, esp_id, "command", gpio)
         case _:
-            raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
+            raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is not a subject of OUTBOX")
     broadcast = (lane.kaiser_id, lane.esp_id) == (BROADCAST, _EVERYBODY)
     if not broadcast and not (is_kaiser_id(lane.kaiser_id) and is_esp_id(lane.esp_id)):
-        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} names no device")
+        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} does not name a device")
     if lane.gpio is not None and broadcast:
-        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is none of the outbox")
+        raise Rejected(Code.TOPIC_MISMATCH, f"subject {subject[:128]!r} is not a subject of OUTBOX")
     return lane
 
 
@@ -129,11 +129,11 @@ def _topic(topic: str) -> Topic:
 def _to_device(lane: _Lane, topic: Topic, message: OutboxMessage, generation: str | None) -> Allowed | Refused:
     place = (BROADCAST, _EVERYBODY) if topic.kind is Kind.BROADCAST_EMERGENCY else (topic.kaiser_id, topic.esp_id)
     if place != (lane.kaiser_id, lane.esp_id):
-        return Refused(Code.TOPIC_MISMATCH, "the topic is another device's than the subject")
+        return Refused(Code.TOPIC_MISMATCH, "topic and subject name different devices")
     if topic.kind is Kind.SERVER_STATUS:
-        return Refused(Code.PERMISSION_DENIED, "the server's status is told by ingest itself")
+        return Refused(Code.PERMISSION_DENIED, "only ingest publishes the server's status")
     if message.retain:
-        return Refused(Code.PERMISSION_DENIED, "nothing for a device is retained")
+        return Refused(Code.PERMISSION_DENIED, "a message to a device must not be retained")
     if message.receipt is not None and not _is_receipt(message.receipt, topic):
         return Refused(Code.PERMISSION_DENIED, "the receipt's subject is not that of this command")
     body = _body(message.payload)
@@ -145,9 +145,11 @@ def _to_device(lane: _Lane, topic: Topic, message: OutboxMessage, generation: st
     try:
         size = len(message.topic.encode()) + len(payload.encode())
     except UnicodeEncodeError:  # a lone surrogate, which JSON can escape and UTF-8 cannot write
-        return Refused(Code.CONFIG_PAYLOAD_INVALID, "the payload holds half a character")
+        return Refused(Code.CONFIG_PAYLOAD_INVALID, "the payload contains a lone surrogate")
     if size > most:
-        return Refused(Code.CONFIG_PAYLOAD_INVALID, f"topic and payload have {size} bytes, the device takes {most}")
+        return Refused(
+            Code.CONFIG_PAYLOAD_INVALID, f"topic and payload have {size} bytes, the device accepts at most {most}"
+        )
     return _effect(topic, body, payload)
 
 
@@ -185,13 +187,15 @@ def _lane_fault(lane: _Lane, topic: Topic, body: dict[str, Any]) -> str | None:
 def _of_mock(lane: _Lane, topic: Topic, message: OutboxMessage) -> Allowed | Refused:
     """What a mock device says, as the simulator speaks for it. Its payload may be as wrong as a device's."""
     if not topic.esp_id.startswith(_MOCK) or (topic.kaiser_id, topic.esp_id) != (lane.kaiser_id, lane.esp_id):
-        return Refused(Code.PERMISSION_DENIED, "only a mock device is spoken for, each on its own subject")
+        return Refused(
+            Code.PERMISSION_DENIED, "the simulator may publish only for mock devices, each on its own subject"
+        )
     if lane.urgent or lane.kind not in (None, _MOCK_SAYS):
-        return Refused(Code.PERMISSION_DENIED, "a mock device speaks on the subject of its id alone")
+        return Refused(Code.PERMISSION_DENIED, "a mock device must use the subject with its own id")
     if message.retain and topic.kind is not Kind.WILL:
-        return Refused(Code.PERMISSION_DENIED, "of a mock device its will alone is retained")
+        return Refused(Code.PERMISSION_DENIED, "only the will of a mock device may be retained")
     if message.receipt is not None:
-        return Refused(Code.PERMISSION_DENIED, "a mock device has no receipts")
+        return Refused(Code.PERMISSION_DENIED, "a mock device must not ask for a receipt")
     return Allowed(message.payload, topic.esp_id)
 
 
@@ -214,9 +218,9 @@ def _body(payload: str) -> dict[str, Any]:
     try:
         body = json.loads(payload, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, f"the payload is no JSON: {error}") from error
+        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, f"the payload is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "the payload is no JSON object")
+        raise Rejected(Code.CONFIG_PAYLOAD_INVALID, "the payload is not a JSON object")
     return {name: _without_nulls(value) for name, value in body.items() if value is not None}
 
 

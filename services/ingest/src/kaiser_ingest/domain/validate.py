@@ -78,7 +78,9 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
         if retained and place.kind is not Kind.WILL:
             return _RETAINED
         if len(payload) > MAX_PAYLOAD_BYTES:
-            raise Rejected(Code.PAYLOAD_TOO_LARGE, f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
+            raise Rejected(
+                Code.PAYLOAD_TOO_LARGE, f"the payload has {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are allowed"
+            )
         if is_downlink(place.kind):
             return _downlink(place, topic, payload, received_at_ms)
         if not payload and place.kind is Kind.WILL:
@@ -120,7 +122,7 @@ def _json_object(payload: bytes) -> dict[str, Any]:
     try:
         parsed = from_json(payload, allow_inf_nan=False)
         if type(parsed) is not dict:
-            raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is no JSON object")
+            raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is not a JSON object")
         if payload.count(b":") != len(parsed):
             json.loads(payload, object_pairs_hook=_without_double_keys)
     except ValueError as error:
@@ -130,7 +132,7 @@ def _json_object(payload: bytes) -> dict[str, Any]:
 
 def _without_double_keys(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("an object has the same key twice")
+        raise ValueError("an object has a duplicate key")
 
 
 def _batch(place: Topic, fields: dict[str, Any], payload: bytes, received_at_ms: int) -> list[Outcome]:
@@ -173,11 +175,13 @@ def _discovered(place: Topic, fields: dict[str, Any]) -> Topic:
     if esp_id is None:
         raise Rejected(Code.MISSING_REQUIRED_FIELD, "esp_id is missing", "esp_id")
     if type(esp_id) is not str or not is_esp_id(esp_id):
-        raise Rejected(Code.INVALID_ESP_ID, f"esp_id is {str(esp_id)[:40]!r}", "esp_id")
+        raise Rejected(Code.INVALID_ESP_ID, f"esp_id {str(esp_id)[:40]!r} is invalid", "esp_id")
     return Topic(place.kind, place.kaiser_id, esp_id, None)
 
 
 def _nul_in(message: BaseModel, payload: bytes) -> Rejected | None:
     """The verdict 5207 where a text of the message holds U+0000."""
     name = field_with_nul(message, payload)
-    return Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} holds the character U+0000", name) if name is not None else None
+    return (
+        Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} contains the character U+0000", name) if name is not None else None
+    )

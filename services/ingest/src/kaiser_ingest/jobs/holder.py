@@ -100,7 +100,7 @@ class SessionHolder:
                 for outbox in outboxes:
                     outbox.stop()
                 log.error("lease_lost", reason=keeping.result(), next="disconnected, waiting for the lease")
-                self._events.tell("ingest_lease_lost", "warning", f"ingest let go of MQTT: {keeping.result()}")
+                self._events.tell("ingest_lease_lost", "warning", f"ingest disconnected from MQTT: {keeping.result()}")
             else:
                 await self._leave(outboxes, sending)
             for task in (keeping, connecting, *sending):

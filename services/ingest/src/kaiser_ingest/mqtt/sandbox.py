@@ -31,7 +31,7 @@ async def empty(profile: Profile, client_id: str, *, mqtt5: bool) -> None:
                     return
     except (ConnectionLost, TimeoutError) as error:
         raise ConnectFailed(f"the sandbox was not emptied: {error or 'it took too long'}") from error
-    raise ConnectFailed("the sandbox was not emptied: somebody publishes retained messages there")
+    raise ConnectFailed("the sandbox was not emptied: a client publishes retained messages there")
 
 
 async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
@@ -61,7 +61,7 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
         undo.callback(connection.abort)
         await connection.connect()
         if not await connection.subscribe_if_allowed("#"):
-            raise ConnectFailed("the sandbox does not let itself be emptied: # is refused")
+            raise ConnectFailed("the sandbox cannot be emptied: the broker refuses the filter #")
         while await _is_set(heard, _QUIET_S):
             heard.clear()
         topics = sorted(one.decode(errors="replace") for one in retained)
@@ -69,7 +69,7 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
             *(connection.publish(Publication(topic, b"", 1, True), _WITHIN_S) for topic in topics)
         )
         if any(code >= reason_codes.FAILURE_FROM for code in codes):
-            raise ConnectFailed("the sandbox does not let retained messages be taken away")
+            raise ConnectFailed("the sandbox refuses to remove retained messages")
         await connection.disconnect()
         undo.pop_all()
     log.info("sandbox_emptied", retained=len(topics))

@@ -86,7 +86,9 @@ class LogicApi:
             async with self._pool.connection() as connection:
                 others = await self._others(connection, rule)
                 if len(others) >= self._rules_max:
-                    raise RpcError(409, Code.VALUE_OUT_OF_RANGE, f"there are {len(others)} rules, the most allowed")
+                    raise RpcError(
+                        409, Code.VALUE_OUT_OF_RANGE, f"there are {len(others)} rules already, which is the maximum"
+                    )
                 await rules.insert(connection, rule, settings, caller.user)
             await self._publish(rule)
         log.info("rule_created", rule_id=rule.rule_id, name=rule.name, user=caller.user)

@@ -48,9 +48,9 @@ class Webhooks:
     async def post(self, url: HttpUrl, body: dict[str, Any], key: str) -> str | None:
         """Post in up to three tries; None when it was taken, else why not."""
         if self._hosts and url.host not in self._hosts:
-            return self._ended("refused", f"webhooks may not go to {url.host}")
+            return self._ended("refused", f"webhooks to {url.host} are not allowed")
         if self._count >= _AT_ONCE + _MOST_WAITING:
-            return self._ended("refused", f"{self._count} webhooks are under way already")
+            return self._ended("refused", f"{self._count} webhooks are running already")
         self._count += 1
         try:
             async with self._free:

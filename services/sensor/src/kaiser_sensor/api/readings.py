@@ -105,7 +105,10 @@ class SensorApi:
         from_at, to_at = _span(query.from_ms, query.to_ms)
         if (to_at - from_at).total_seconds() / query.bucket_s > _MOST_BUCKETS:
             raise RpcError(
-                422, Code.VALUE_OUT_OF_RANGE, f"more than {_MOST_BUCKETS} buckets: take wider ones", "bucket"
+                422,
+                Code.VALUE_OUT_OF_RANGE,
+                f"more than {_MOST_BUCKETS} buckets: use wider buckets or a shorter time",
+                "bucket",
             )
         key = (query.esp_id, query.gpio, self._type(query.sensor_type), query.address)
         rollup = answers(query.bucket_s)

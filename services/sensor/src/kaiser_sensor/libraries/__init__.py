@@ -132,5 +132,7 @@ def by_name(libraries: Iterable[Library]) -> dict[str, Library]:
         for name in (library.sensor_type, *library.aliases):
             other = found.setdefault(name.lower(), library)
             if other is not library:
-                raise ValueError(f"two sensor libraries claim {name!r}: {other.sensor_type} and {library.sensor_type}")
+                raise ValueError(
+                    f"two sensor libraries register {name!r}: {other.sensor_type} and {library.sensor_type}"
+                )
     return found

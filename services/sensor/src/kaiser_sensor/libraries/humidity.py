@@ -15,7 +15,7 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     if raw.count is None:
         return nothing(_UNIT)
     if not 0 <= raw.count <= 65_535:
-        return Outcome(None, _UNIT, "bad", f"{raw.count:g} is no 16-bit count")
+        return Outcome(None, _UNIT, "bad", f"{raw.count:g} is not a 16-bit count")
     return _RANGE.judge(linear(100.0 * raw.count / 65_535.0, calibration), _UNIT, 1)
 
 

@@ -23,7 +23,7 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     if altitude_m is None or at_sensor.quality == "bad":
         return at_sensor
     if not -500.0 <= altitude_m <= 9000.0:
-        return Outcome(at_sensor.value, _UNIT, "poor", f"altitude_m {altitude_m:g} is not of this earth")
+        return Outcome(at_sensor.value, _UNIT, "poor", f"altitude_m {altitude_m:g} is outside the possible range")
     return _RANGE.judge(value / (1.0 - altitude_m / 44_330.0) ** 5.255, _UNIT, 2)
 
 

@@ -39,7 +39,7 @@ def process(raw: Raw, calibration: Calibration, context: Context) -> Outcome:
     percent = 100.0 * (dry - raw.count) / (dry - wet)
     value = round(min(max(percent, 0.0), 100.0), 1)
     if not -_BEYOND <= percent <= 100.0 + _BEYOND:
-        return Outcome(value, _UNIT, "poor", "far beyond dry or wet: calibrate anew")
+        return Outcome(value, _UNIT, "poor", "far beyond dry or wet: calibrate the sensor again")
     if "dry_raw" not in calibration.parameters or "wet_raw" not in calibration.parameters:
         return Outcome(value, _UNIT, "fair", "not calibrated")
     return Outcome(value, _UNIT, "good")

@@ -39,7 +39,7 @@ def process_sht31(raw: Raw, calibration: Calibration, context: Context) -> Outco
     if raw.count is None:
         return nothing(_UNIT)
     if not 0 <= raw.count <= 65_535:
-        return Outcome(None, _UNIT, "bad", f"{raw.count:g} is no 16-bit count")
+        return Outcome(None, _UNIT, "bad", f"{raw.count:g} is not a 16-bit count")
     return _SHT31.judge(linear(-45.0 + 175.0 * raw.count / 65_535.0, calibration), _UNIT, 2)
 
 

@@ -84,7 +84,7 @@ class MockApi:
             await asyncio.sleep(0)
         ids = [device.esp_id for device in devices]
         if len(set(ids)) < len(ids):
-            raise RpcError(422, Code.DUPLICATE_ENTRY, "the same esp_id twice", "devices")
+            raise RpcError(422, Code.DUPLICATE_ENTRY, "an esp_id is listed twice", "devices")
         taken = sorted(esp_id for esp_id in ids if esp_id in self._mocks.world)
         if taken and not request.skip_existing:
             raise RpcError(409, Code.DUPLICATE_ENTRY, f"{', '.join(taken[:5])} exist already", "esp_id")
@@ -129,7 +129,7 @@ class MockApi:
 
         def change(device: Device) -> Reaction:
             if not (device.life.running and device.life.registered):
-                raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} does not run")
+                raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} is not running: start it first")
             return lifecycle.with_state(device, request.request.state, request.request.reason, self._clock())
 
         return await self._access.changed(request.esp_id, change)

@@ -102,7 +102,7 @@ def to_object(payload: str) -> dict[str, Any]:
     """The JSON object in a payload. ValueError where it is none."""
     body = from_json(payload, allow_inf_nan=False)
     if not isinstance(body, dict):
-        raise ValueError("the payload is no JSON object")
+        raise ValueError("the payload is not a JSON object")
     return body
 
 

@@ -124,7 +124,9 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
 
 def _require_ready(users: Users) -> None:
     if not users.ready:
-        raise HTTPException(503, "sign-in needs the database, which is not there yet", {"Retry-After": "5"})
+        raise HTTPException(
+            503, "sign-in needs the database, which is not available: try again later", {"Retry-After": "5"}
+        )
 
 
 def _address(request: Request) -> str:

@@ -80,7 +80,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
     async def put(request: Request, username: Username, body: PutUser, caller: Caller = admin) -> User:
         """Create a user, or change role or password: tokens that are out end within 2 s, sockets are closed."""
         if username == caller.user and body.role != "admin":
-            raise HTTPException(409, "nobody takes the administrator's role from themselves")
+            raise HTTPException(409, "you cannot remove your own administrator role")
         password = ", password set" if body.password is not None else ""
         entry = LogEntry(caller.user, "set_user", username, _address(request), f"role {body.role}{password}")
         try:
@@ -90,7 +90,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         except Busy as error:
             raise too_many(1.0) from error
         if not found:
-            raise HTTPException(422, f"there is no user {username} yet: a password is needed")
+            raise HTTPException(422, f"there is no user {username} yet: give a password to create it")
         await standings.read()
         log.info("user_set", user=username, role=body.role, by=caller.user, password_set=body.password is not None)
         return User(username=username, role=body.role)
@@ -99,7 +99,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
     async def delete(request: Request, username: Username, caller: Caller = admin) -> None:
         """Delete a user: tokens that are out end within 2 s, sockets are closed."""
         if username == caller.user:
-            raise HTTPException(409, "nobody deletes themselves")
+            raise HTTPException(409, "you cannot delete your own account")
         if not await users.delete(username, LogEntry(caller.user, "delete_user", username, _address(request))):
             raise HTTPException(404, f"there is no user {username}")
         await standings.read()

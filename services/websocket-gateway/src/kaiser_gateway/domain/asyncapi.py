@@ -189,7 +189,7 @@ def _operations(channels: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "sendEvents": operation("send", "realtime", EVENT_MODELS, "Events that pass the client's filters"),
         "sendAnswers": operation("send", "realtime", ANSWERS, "Answers to a client"),
-        "receiveActions": operation("receive", "realtime", ACTIONS, "What a client may say"),
+        "receiveActions": operation("receive", "realtime", ACTIONS, "Messages that a client may send"),
         **{f"publish_{name}": operation("send", name, [name], "Published by a service") for name in bus},
         **{f"consume_{name}": operation("receive", name, [name], "Read by services") for name in bus},
     }

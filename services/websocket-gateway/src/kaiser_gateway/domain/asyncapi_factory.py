@@ -34,7 +34,7 @@ def channels() -> dict[str, dict[str, Any]]:
     headers = {name: {"type": "string", "description": text} for name, text in _TOPIC_HEADERS.items()}
     found["topic"] = _channel(
         "topic.{env}.{levels}",
-        "Every message of the factory as it came, byte for byte; other bytes than A-Z a-z 0-9 _ - of a level are =XX",
+        "Every message of the factory as received, byte for byte; other bytes than A-Z a-z 0-9 _ - of a level are =XX",
         {"env": _ENV, "levels": {"description": "The levels of the topic, a token each; an empty one is =."}},
         {
             "topic": {

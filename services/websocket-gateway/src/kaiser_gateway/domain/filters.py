@@ -27,7 +27,7 @@ class Filters(BaseModel):
     def _topic_filters(cls, topics: list[str]) -> list[str]:
         for topic in topics:
             if not is_topic_filter(topic):
-                raise ValueError(f"no topic filter: {topic!r}")
+                raise ValueError(f"invalid topic filter: {topic!r}")
         return topics
 
     def admits(self, event: "Matchable") -> bool:

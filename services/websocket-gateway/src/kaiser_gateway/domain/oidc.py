@@ -108,7 +108,7 @@ def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
         raise TokenRefused(f"the token has no claim {terms.user_claim}")
     role = role_in(_claim(claims, terms.role_claim), terms.roles)
     if role is None:
-        raise NotAllowed(f"the token of {user} gives no role in its claim {terms.role_claim}")
+        raise NotAllowed(f"the token of {user} grants no role in its claim {terms.role_claim}")
     return Identity(user, role, expires_at, external=True)
 
 

@@ -84,7 +84,7 @@ class Signer:
         except UNREADABLE as error:
             raise TokenRefused(f"the token is not valid: {error}") from error
         if claims.get("use") != use:
-            raise TokenRefused(f"the token is no {use} token")
+            raise TokenRefused(f"the token's use is not {use!r}")
         expires_at = seconds(claims, "exp")
         if expires_at + LEEWAY_S < now:
             raise TokenRefused("the token has expired")
@@ -97,7 +97,7 @@ class Signer:
             raise NotAllowed("the token names no role")
         family, token_id = claims.get("fam", ""), claims.get("jti", "")
         if not isinstance(family, str) or not isinstance(token_id, str):
-            raise TokenRefused("the token's fam or jti is no text")
+            raise TokenRefused("the token's fam or jti is not a text")
         return Identity(
             user, role, expires_at, generation if type(generation) is int else None, family=family, token_id=token_id
         )
@@ -107,7 +107,7 @@ def seconds(claims: Mapping[str, Any], name: str) -> float:
     """A claim that is a time, 0 without it. Raises TokenRefused for anything else, also infinity and NaN."""
     value = claims.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TokenRefused(f"the token's {name} is no time")
+        raise TokenRefused(f"the token's {name} is not a time")
     if not abs(value) <= _LAST_SECOND:  # NaN compares false
-        raise TokenRefused(f"the token's {name} is no time")
+        raise TokenRefused(f"the token's {name} is not a time")
     return float(value)

@@ -96,7 +96,7 @@ class Guard:
             if limited and wait_s > 0:
                 raise too_many(wait_s)
             if not identity.may(role):
-                raise HTTPException(403, f"this needs the role {role}, {identity.user} is {identity.role}")
+                raise HTTPException(403, f"this requires the role {role}; {identity.user} has the role {identity.role}")
             return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id)
 
         return Depends(caller)

@@ -71,7 +71,7 @@ class Edge:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return problem(request, 400, Code.PROCESSING_FAILED, "the body broke off"), b""
+                        return problem(request, 400, Code.PROCESSING_FAILED, "the request body ended early"), b""
                     body += message.get("body", b"")
                     if len(body) > most:
                         return problem(request, 413, Code.PROCESSING_FAILED, too_large), b""

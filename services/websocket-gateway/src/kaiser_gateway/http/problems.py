@@ -114,12 +114,12 @@ def install(app: FastAPI) -> None:
             request,
             503,
             Code.CONNECTION_FAILED,
-            "the database does not answer or takes no changes now",
+            "the database does not answer or accepts no changes now: try again later",
             headers={"Retry-After": "5"},
         )
 
     async def of_bug(request: Request, error: Exception) -> JSONResponse:
-        return problem(request, 500, Code.PROCESSING_FAILED, "the gateway failed; its log says why")
+        return problem(request, 500, Code.PROCESSING_FAILED, "the gateway failed: see its log")
 
     app.add_exception_handler(Exception, of_bug)  # it is raised again behind the answer, and so logged
     app.add_exception_handler(RpcError, of_owner)

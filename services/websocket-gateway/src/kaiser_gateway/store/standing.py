@@ -41,7 +41,7 @@ class Standings:
             return None
         account = self._known.get(identity.user)
         if account is None:
-            return Ended(4001, f"there is no user {identity.user} any more")
+            return Ended(4001, f"there is no longer a user {identity.user}")
         if account.generation == identity.generation:
             return None
         if account.role != identity.role:

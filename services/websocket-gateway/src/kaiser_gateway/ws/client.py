@@ -97,7 +97,7 @@ class Client:
     def sweep(self, now: float, stalled_s: float) -> None:
         """Once a second: a socket that takes nothing, an ending token, a summary of conflation."""
         if self._sending_since is not None and now - self._sending_since > stalled_s:
-            self.close(4008, f"nothing was taken for {stalled_s:g} s")
+            self.close(4008, f"the client read nothing for {stalled_s:g} s")
             return
         left_s = self.identity.expires_at - time.time()
         if left_s <= 0:

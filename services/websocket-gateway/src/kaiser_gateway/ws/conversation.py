@@ -109,7 +109,7 @@ class Conversation:
         except ReplayFailed as error:
             log.warning("replay_failed", reason=str(error))
             await self._complain(Code.OPERATION_TIMEOUT, f"{error}: connect again and resume")
-            self._client.close(1013, "kept events cannot be read now")
+            self._client.close(1013, "kept events cannot be read now, connect again later")
         except (WebSocketDisconnect, RuntimeError, OSError):
             return  # the client has gone, which the listening finds too
 

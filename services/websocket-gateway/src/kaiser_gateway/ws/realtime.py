@@ -74,7 +74,7 @@ def _rate(text: str | None, settings: GatewaySettings) -> float:
     except ValueError:
         rate = math.nan
     if not rate > 0:
-        raise _SentAway(4400, "rate is no number above 0")
+        raise _SentAway(4400, "rate must be a number above 0")
     return min(rate, settings.ws_max_rate)
 
 
@@ -83,7 +83,7 @@ def _admit(hub: Hub, key: tuple[str, str], settings: GatewaySettings) -> None:
     if hub.draining:
         raise _SentAway(1001, "the server is going away")
     if len(client_id) > _LONGEST_ID:
-        raise _SentAway(4400, f"a client_id may have {_LONGEST_ID} characters")
+        raise _SentAway(4400, f"client_id is longer than {_LONGEST_ID} characters")
     if len(hub) >= settings.ws_max_clients:
         raise _SentAway(1013, "too many clients, try again later")
     if hub.clients_of(user, except_for=client_id) >= settings.ws_per_user:

@@ -31,7 +31,7 @@ _PACKED = "sensor_data"
 
 
 class ReplayFailed(Exception):
-    """The kept events cannot be read now; the text says why. The client is to connect again and resume."""
+    """The kept events cannot be read now; the text gives the reason. The client should connect again and resume."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class Discovery(DeviceMessage):
 
 
 class Downlink(BaseModel):
-    """What MQTT delivered for a mock device or for all: body on esp.downlink, payload as sent."""
+    """A message that MQTT delivered for a mock device or for all: body on esp.downlink, payload as sent."""
 
     model_config = FROZEN
 

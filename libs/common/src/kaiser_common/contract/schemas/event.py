@@ -241,7 +241,7 @@ class AlarmEvent(BaseModel):
 
 
 class RejectedMessage(BaseModel):
-    """A message that was put aside, with the reason. received_at in ms; the payload is base64, byte for byte.
+    """A rejected message, with the reason. received_at in ms; the payload is base64, byte for byte.
 
     serial: of a module, AGV or TXT of the factory. delivery: of one that MQTT delivered the id of that delivery.
     """

@@ -267,7 +267,7 @@ class ClearEmergency(EmergencyTarget):
         if self.esp_id is None and not self.all:
             raise ValueError('name an esp_id; to clear the stop of everything send {"all": true}')
         if self.esp_id is not None and self.all:
-            raise ValueError("all goes without esp_id")
+            raise ValueError("all cannot be combined with esp_id")
         return self
 
 

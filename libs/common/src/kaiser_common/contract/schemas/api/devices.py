@@ -197,7 +197,7 @@ class PushConfig(BaseModel):
 class CommandRequest(BaseModel):
     """A system command. Which ones there are depends on the firmware: generation A knows factory_reset alone,
     B also status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,
-    onewire/scan. factory_reset wants confirm: true."""
+    onewire/scan. factory_reset requires confirm: true."""
 
     model_config = {**STRICT, "json_schema_extra": {"examples": [{"command": "diagnostics"}]}}
 

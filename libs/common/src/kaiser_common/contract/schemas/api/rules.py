@@ -25,7 +25,7 @@ Held = Annotated[float, Field(ge=0, le=_WEEK_S, description="s that it must hold
 def _hour_and_minute(text: str) -> str:
     hour, minute = int(text[:2]), int(text[3:])
     if hour > 24 or minute > 59 or (hour == 24 and minute):
-        raise ValueError(f"{text} is no time of day")
+        raise ValueError(f"{text} is not a time of day")
     return text
 
 
@@ -33,7 +33,7 @@ def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is no IANA time zone, such as Europe/Berlin") from error
+        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Berlin") from error
     return name
 
 
@@ -122,7 +122,7 @@ class TimeWindow(BaseModel):
     @model_validator(mode="after")
     def _is_not_empty(self) -> Self:
         if self.start in (self.end, "24:00"):
-            raise ValueError("the window is empty: for the whole day take 00:00 to 24:00")
+            raise ValueError("the window is empty: for the whole day use 00:00 to 24:00")
         return self
 
     @property
@@ -157,7 +157,7 @@ class Compound(BaseModel):
     @model_validator(mode="after")
     def _not_has_one(self) -> Self:
         if self.operator == "NOT" and len(self.conditions) != 1:
-            raise ValueError(f"NOT takes one condition, not {len(self.conditions)}")
+            raise ValueError(f"NOT needs exactly one condition, not {len(self.conditions)}")
         return self
 
 
@@ -279,7 +279,7 @@ class RuleSettings(BaseModel):
     def _is_bounded(self) -> Self:
         if self.mode == "level" and self.cooldown_s < 1:
             raise ValueError(
-                "a rule of mode level needs a cooldown_s of at least 1: it fires again whenever that is over"
+                "a rule of mode level needs a cooldown_s of at least 1: it fires again whenever the cooldown ends"
             )
         depth = max(map(_depth, self.conditions))
         if depth > MAX_DEPTH:
