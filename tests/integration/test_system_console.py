@@ -132,12 +132,12 @@ def test_the_system_page_tells_of_every_service_and_of_throughput(operator: Pers
 
 def test_a_viewer_sees_everything_and_no_button_that_changes_anything(viewer: Person, mock: str):
     links = viewer.page.get_by_role("navigation").get_by_role("link")
-    pages = ["Overview", "Live log", "Devices", "Sensors", "Actuators", "Explore", "Rules", "System"]
+    pages = ["Overview", "Alarms", "Live log", "Devices", "Sensors", "Actuators", "Explore", "Rules", "System"]
     assert links.all_inner_texts() == pages
     expect(viewer.button("EMERGENCY STOP")).to_have_count(0)
-    allowed = {"Live log", "Pause", "Clear", "Try again", "Load more", "☰ Sensors"}
-    for parts in (["devices"], ["devices", mock], ["sensors"], ["sensors", mock, "4", "ds18b20"], ["actuators"],
-                  ["actuators", mock, "25"], ["rules"], ["system"]):  # fmt: skip
+    allowed = {"Live log", "Pause", "Clear", "Try again", "Load more", "☰ Sensors", "Alarm limits…"}
+    for parts in (["alarms"], ["devices"], ["devices", mock], ["sensors"], ["sensors", mock, "4", "ds18b20"],
+                  ["actuators"], ["actuators", mock, "25"], ["rules"], ["system"]):  # fmt: skip
         viewer.open(*parts)
         viewer.page.wait_for_load_state("networkidle")
         main = viewer.page.get_by_role("main").get_by_role("button")

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 MOCK = "MOCK_LOOKS"
 PAGES = {
     "overview": ["overview"],
+    "alarms": ["alarms"],
     "log": ["log"],
     "devices": ["devices"],
     "device": ["devices", MOCK],

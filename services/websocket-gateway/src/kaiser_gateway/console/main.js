@@ -1,5 +1,6 @@
 /** The console's composition root: builds its parts and draws the page. */
 
+import { openAlarms, toastOf } from "./core/alarms.js";
 import { openApi } from "./core/api.js";
 import { openEmergencies } from "./core/emergencies.js";
 import { openFeed } from "./core/feed.js";
@@ -8,6 +9,7 @@ import { openLog } from "./core/log.js";
 import { openSession } from "./core/session.js";
 import { openSocket } from "./core/socket.js";
 import { openTabs } from "./core/tabs.js";
+import { openSound } from "./shell/alarms.js";
 import { openTheme } from "./shell/theme.js";
 import { Shell } from "./shell/shell.js";
 import { AppProvider, html, render } from "./ui/html.js";
@@ -18,6 +20,16 @@ const api = openApi(session, openTabs(session));
 const feed = openFeed(openFrames());
 const log = openLog(feed);
 const socket = openSocket({ session, api, onEvent: feed.push });
+const toasts = openToasts();
+const sound = openSound(localStorage);
+
+/** Alarms that began are told on every page. */
+function heard(news) {
+  const { text, kind } = toastOf(news);
+  toasts.say(text, kind);
+  sound.play();
+}
+
 const app = {
   session,
   api,
@@ -25,7 +37,9 @@ const app = {
   log,
   socket,
   emergencies: openEmergencies({ api, feed }),
-  toasts: openToasts(),
+  alarms: openAlarms({ api, feed, heard }),
+  sound,
+  toasts,
   theme: openTheme(localStorage),
 };
 

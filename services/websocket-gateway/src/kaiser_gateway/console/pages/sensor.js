@@ -6,6 +6,7 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { Facts, Head, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
+import { LimitsButton } from "./alarm_parts.js";
 import { History } from "./history.js";
 import { QualityBadge, valueText } from "./quality.js";
 import { SensorSettings } from "./sensor_settings.js";
@@ -42,6 +43,7 @@ export function SensorPage({ espId, gpio, sensorType, address }) {
     <${Panel} title="History">
       <${History} sensor=${{ esp_id: espId, gpio, sensor_type: sensorType, address }} unit=${newest?.unit ?? ""}
         intervalMs=${intervalS ? intervalS * 1000 : null} label=${`Values of ${sensorType} on gpio ${gpio} of ${espId}`} />
+      <p><${LimitsButton} unit=${newest?.unit ?? ""} sensor=${{ esp_id: espId, gpio, sensor_type: sensorType, address }} /></p>
     <//>
     ${session.may("operator") && html`
       <${SensorSettings} espId=${espId} gpio=${gpio} sensorType=${sensorType} address=${address} />`}`;

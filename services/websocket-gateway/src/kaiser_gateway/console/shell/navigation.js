@@ -3,6 +3,7 @@
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { link } from "../ui/route.js";
 import { OverviewPage } from "../pages/overview.js";
+import { Alarms } from "../pages/alarms.js";
 import { LiveLog } from "../pages/live_log.js";
 import { Devices } from "../pages/devices.js";
 import { Sensors } from "../pages/sensors.js";
@@ -16,6 +17,7 @@ import { System } from "../pages/system.js";
 /** `role`: the least role that may see the page. */
 export const PAGES = [
   { name: "overview", title: "Overview", role: "viewer", Page: OverviewPage },
+  { name: "alarms", title: "Alarms", role: "viewer", Page: Alarms },
   { name: "log", title: "Live log", role: "viewer", Page: LiveLog },
   { name: "devices", title: "Devices", role: "viewer", Page: Devices },
   { name: "sensors", title: "Sensors", role: "viewer", Page: Sensors },

@@ -3,6 +3,7 @@
 import { html, useApp } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";
 import { Badge } from "../ui/parts.js";
+import { AlarmBadge } from "./alarms.js";
 import { StopButton } from "./emergency.js";
 import { THEMES } from "./theme.js";
 
@@ -14,15 +15,17 @@ const PHASES = {
 };
 
 export function TopBar() {
-  const { api, session, socket, theme } = useApp();
+  const { api, session, socket, sound, theme } = useApp();
   const { user, role } = useStore(session.current) ?? {};
   const [kind, text] = PHASES[useStore(socket.state).phase];
   const chosen = useStore(theme.current);
+  const isLoud = useStore(sound.current) === "on";
   const next = THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
   return html`
     <header class="top-bar">
       <a class="brand" href="#/overview">Kaiser</a>
       <${Badge} kind=${kind}>${text}<//>
+      <${AlarmBadge} />
       <span class="spacer"></span>
       <${StopButton} />
       <details class="account">
@@ -30,6 +33,7 @@ export function TopBar() {
         <div class="account-menu">
           <p>Signed in as <strong>${user}</strong>, ${role}</p>
           <button type="button" onClick=${() => theme.choose(next)}>Colours: ${chosen}</button>
+          <button type="button" onClick=${() => sound.choose(isLoud ? "off" : "on")}>Alarm sound: ${isLoud ? "on" : "off"}</button>
           <a href="/api/docs">REST documentation</a>
           <button type="button" onClick=${() => api.signOut()}>Sign out</button>
         </div>
