@@ -21,9 +21,10 @@ secret() {
 
 secret kaiser-migrate nats-migrate database-migrate
 secret kaiser-ingest nats-ingest mqtt-ingest
-for service in sensor actuator health logic alarm simulator factory; do
+for service in sensor actuator health logic simulator factory; do
     secret "kaiser-$service" "nats-$service" "database-$service"
 done
+secret kaiser-alarm nats-alarm database-alarm alarm-key
 secret kaiser-websocket-gateway nats-websocket-gateway database-gateway admin-password token-secret
 secret kaiser-database database-superuser
 secret nats passwords.conf=nats/passwords.conf

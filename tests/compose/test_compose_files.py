@@ -97,9 +97,11 @@ def test_every_secret_of_compose_yaml_is_one_that_make_secrets_makes():
 def test_a_service_sees_its_own_secrets_only():
     for path in (ROOT / "services").iterdir():
         own = {"websocket-gateway": "gateway"}.get(path.name, path.name)
-        extra = {"ingest": {"mqtt-ingest"}, "websocket-gateway": {"admin-password", "token-secret"}}.get(
-            path.name, set()
-        )
+        extra = {
+            "alarm": {"alarm-key"},
+            "ingest": {"mqtt-ingest"},
+            "websocket-gateway": {"admin-password", "token-secret"},
+        }.get(path.name, set())
         database = set() if path.name == "ingest" else {f"database-{own}"}
         assert set(SERVICES[path.name]["secrets"]) == {f"nats-{path.name}", *database, *extra}
 

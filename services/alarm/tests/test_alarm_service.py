@@ -1,16 +1,10 @@
 """The service as a real process on real servers: events in, rows, answers and event.alarm out; killed in between."""
 
-import asyncio
 import json
-import os
-import signal
-import time
 
-import forked
 import psycopg
 import pytest
-from kaiser_common.bus.connection import connect
-from kaiser_common.bus.declare import apply
+from alarm_world import ask, say, shown, until
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.schemas.api.alarms import (
@@ -30,74 +24,8 @@ from kaiser_common.contract.schemas.api.alarms import (
     ShelveAlarm,
     StatisticsQuery,
 )
-from kaiser_common.contract.schemas.event import AlarmEvent, SensorDataEvent, SystemEvent
-from kaiser_common.contract.subjects import EVENTS, event_pack_subject, event_subject
-
-ADA = Caller(user="ada", role="operator")
-WITHIN_S = 60.0
-
-
-@pytest.fixture
-async def bus(nats_factory, monkeypatch):
-    from kaiser_common.runtime.settings import CommonSettings
-
-    async with connect(CommonSettings(nats_url=nats_factory().url), "test") as bus:
-        await apply(bus)
-        yield bus
-
-
-@pytest.fixture
-def start(bus, database, free_port):
-    environment = {
-        **os.environ,
-        "KAISER_NATS_URL": bus.client.connected_url.geturl(),
-        "KAISER_DATABASE_URL": database,
-        "KAISER_METRICS_PORT": str(free_port()),
-    }
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("TRUNCATE alarm.alarms, alarm.steps, alarm.limits, alarm.position")
-    running = []
-
-    def start():
-        process = forked.Popen(["kaiser-alarm"], env=environment)
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in (0, -signal.SIGKILL)
-
-
-async def until(condition):
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        found = await condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
-
-
-async def ask(bus, method, request, answer):
-    """Ask, waiting for the service to come up."""
-
-    async def answered():
-        try:
-            return await call(bus, "alarm", method, request, answer, caller=ADA)
-        except RpcError as error:
-            if error.problem.status in (503, 504):
-                return None
-            raise
-
-    return await until(answered)
-
-
-async def say(bus, event, esp_id="ESP_1", severity="warning", **details):
-    body = SystemEvent(
-        event=event, severity=severity, message=f"{esp_id}: {event}", esp_id=esp_id, details=details, ts=1
-    )
-    await bus.publish(event_subject("system_event", esp_id), body.model_dump_json().encode())
+from kaiser_common.contract.schemas.event import AlarmEvent, SensorDataEvent
+from kaiser_common.contract.subjects import EVENTS, event_pack_subject
 
 
 async def reading(bus, value, ts, quality="good"):
@@ -105,10 +33,6 @@ async def reading(bus, value, ts, quality="good"):
         kaiser_id="god", esp_id="ESP_1", gpio=4, sensor_type="ds18b20", ts=ts, value=value, quality=quality
     )
     await bus.publish(event_pack_subject(), body.model_dump_json().encode())
-
-
-async def shown(bus, **query):
-    return (await ask(bus, "list", AlarmsQuery(**query), AlarmsPage)).items
 
 
 async def published(bus):

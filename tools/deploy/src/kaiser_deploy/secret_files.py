@@ -30,7 +30,7 @@ DATABASE_USERS = (
     "grafana",
 )  # fmt: skip
 MQTT_USERS = ("ingest", "probe")
-OTHERS = ("admin-password", "token-secret", "grafana-admin")
+OTHERS = ("admin-password", "token-secret", "alarm-key", "grafana-admin")
 
 
 def names() -> tuple[str, ...]:

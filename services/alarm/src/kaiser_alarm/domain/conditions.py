@@ -182,6 +182,8 @@ _WITH_END = frozenset(
         "command_failed",
         "config_failed",
         "rule_failed",
+        "no_channel",
+        "delivery_failed",
         "limit_hi_hi",
         "limit_hi",
         "limit_lo",

@@ -11,3 +11,4 @@ async def drop_old(pool: DatabasePool, retention_days: int) -> None:
     async with pool.connection() as connection:
         await drop_rows_before(connection, "alarm.alarms", "closed_at", before)
         await drop_rows_before(connection, "alarm.steps", "at", before)
+        await drop_rows_before(connection, "alarm.notifications", "created_at", before)

@@ -96,3 +96,51 @@ position = Table(
     Column("created", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
 )
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("channel_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("changed_at", _TIME, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("last_sent_at", _TIME),
+    Column("last_failed_at", _TIME),
+    Column("last_error", Text),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("route_id", Text, primary_key=True),
+    Column("route", JSONB, nullable=False),
+    Column("changed_at", _TIME, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("alarm_id", Text, nullable=False),
+    Column("channel_id", Text, nullable=False),
+    Column("bundle", Text, nullable=False),
+    Column("is_summary", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("next_try_at", _TIME, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("ended_at", _TIME),
+    Column("error", Text),
+    CheckConstraint("state IN ('waiting', 'sent', 'failed', 'dropped')", name="notifications_state_check"),
+)
+Index(
+    "notifications_waiting",
+    notifications.c.next_try_at,
+    postgresql_where=notifications.c.state == text("'waiting'"),
+)
+Index("notifications_of_alarm", notifications.c.alarm_id, notifications.c.created_at)
+Index("notifications_at", notifications.c.created_at)

@@ -1,0 +1,193 @@
+"""Sends notifications of open alarms: finds the ones that are due, stores them, sends what is stored.
+
+A notification is stored under its key before it is sent and ended after it, so it is sent at least once: killed between
+the sending and the end, the message is sent again, with the same reference. At most 200 messages are looked at in a
+step, and a summary names each kind of alarm. A message that its channel does not take is tried again five times within
+43 minutes; then it has failed.
+
+Two conditions are this module's own: `no_channel`, while an alarm is raised and no route leads to a channel that is
+enabled, and `delivery_failed`, from the first failed try of a channel until it takes a message.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+import structlog
+from kaiser_common.contract.schemas.api.alarms import Alarm
+from kaiser_common.contract.schemas.api.notifications import Route
+from kaiser_common.runtime.database import DatabasePool
+
+from kaiser_alarm import metrics
+from kaiser_alarm.domain.board import Board
+from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied
+from kaiser_alarm.domain.routing import (
+    MOST_APART,
+    DueNotification,
+    Text,
+    by_channel,
+    due,
+    retry_after_s,
+    summary_of,
+    text_of,
+)
+from kaiser_alarm.publish.channels import ChannelSender
+from kaiser_alarm.store import Connection, alarms, channels, notifications
+from kaiser_alarm.store.notifications import Bundle
+from kaiser_alarm.store.sealing import Sealing, WrongKey
+
+log = structlog.get_logger()
+
+_MESSAGES_AT_ONCE = 200
+_AT_ONCE = 4
+NO_CHANNEL = Key("no_channel", "")
+
+
+class Notifying:
+    """Looks every few seconds while this process holds the lease."""
+
+    def __init__(
+        self,
+        pool: DatabasePool,
+        board: Board,
+        sender: ChannelSender,
+        sealing: Callable[[], Sealing],
+        zone_of: Callable[[str], str | None],
+        on_steps: Callable[[], None],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._pool = pool
+        self._board = board
+        self._sender = sender
+        self._sealing = sealing
+        self._zone_of = zone_of
+        self._on_steps = on_steps
+        self._clock_ms = clock_ms
+
+    async def look(self) -> None:
+        """Store what is due, then send what is stored and whose time has come."""
+        await self._plan()
+        async with self._pool.connection() as connection:
+            waiting = await notifications.waiting(connection, _time(self._clock_ms()), _MESSAGES_AT_ONCE)
+        free = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for bundle in waiting:
+                tasks.create_task(self._deliver(bundle, free))
+
+    async def _plan(self) -> None:
+        now = self._clock_ms()
+        async with self._pool.connection() as connection:
+            enabled = {one.channel_id for one in await channels.read_all(connection) if one.enabled}
+            routes = _usable(await channels.routes(connection), enabled)
+            found = [
+                one
+                for alarm in self._board.alarms.values()
+                for one in due(alarm, self._zone(alarm), routes, now)
+                if alarm.source != one.channel_id or alarm.kind != "delivery_failed"
+            ]
+            fresh = await notifications.unknown(connection, {one.key for one in found})
+            for channel_id, news in by_channel(one for one in found if one.key in fresh).items():
+                await self._store(connection, channel_id, news, now)
+        await self._note_channels(bool(routes), now)
+
+    async def _store(self, connection: Connection, channel_id: str, news: Sequence[DueNotification], now: int) -> None:
+        at = _time(now)
+        if len(news) <= MOST_APART:
+            for one in news:
+                await notifications.add(connection, [one], one.key, at, is_summary=False)
+            return
+        keys = "\n".join(sorted(one.key for one in news))
+        bundle = f"{channel_id}-{blake2b(keys.encode(), digest_size=8).hexdigest()}"
+        await notifications.add(connection, news, bundle, at, is_summary=True)
+
+    def _zone(self, alarm: Alarm) -> str | None:
+        return None if alarm.esp_id is None else self._zone_of(alarm.esp_id)
+
+    async def _note_channels(self, has_channel: bool, now: int) -> None:
+        wanting = any(
+            alarm.state == "raised" and alarm.severity != "info" and key != NO_CHANNEL
+            for key, alarm in self._board.alarms.items()
+        )
+        if has_channel:
+            await self._find(Clear(NO_CHANNEL, now))
+        elif wanting:
+            text = "no channel is set: alarms reach only who looks at the console"
+            await self._find(Raise(NO_CHANNEL, "warning", text, now))
+
+    async def _find(self, finding: Finding) -> None:
+        """Raise or clear an alarm of this module's own."""
+        relevant = self._board.relevant([(finding, f"own-{finding.at}")])
+        if not relevant:
+            return
+        async with self._pool.connection() as connection:
+            steps = applied(await alarms.locked(connection, [finding.key]), relevant)
+            await alarms.note_steps(connection, steps)
+        self._board.take(steps)
+        if steps:
+            metrics.STEPS.labels(steps[0].what).inc()
+            self._on_steps()
+
+    async def _deliver(self, bundle: Bundle, free: asyncio.Semaphore) -> None:
+        async with free:
+            async with self._pool.connection() as connection:
+                sealed = await channels.encrypted_url(connection, bundle.channel_id)
+                told = [alarm for each in bundle.alarm_ids if (alarm := await alarms.read(connection, each))]
+            if sealed is None or not told:
+                await self._end(bundle, "dropped", "the channel or the alarm is gone")
+                return
+            try:
+                url = self._sealing().open(sealed)
+            except WrongKey as error:
+                failure: str | None = str(error)
+            else:
+                failure = await self._sender.send(url, _text(bundle, told))
+        await self._note(bundle, failure)
+
+    async def _note(self, bundle: Bundle, failure: str | None) -> None:
+        now = self._clock_ms()
+        key = Key("delivery_failed", bundle.channel_id)
+        if failure is None:
+            await self._end(bundle, "sent", None)
+            await self._find(Clear(key, now))
+            return
+        log.warning("notification_not_sent", channel=bundle.channel_id, tries=bundle.tries + 1, reason=failure)
+        metrics.NOTIFICATIONS.labels("failed_try").inc()
+        wait_s = retry_after_s(bundle.tries + 1)
+        if wait_s is None:
+            await self._end(bundle, "failed", failure)
+        else:
+            async with self._pool.connection() as connection:
+                until = _time(now) + timedelta(seconds=wait_s)
+                await notifications.postpone(connection, bundle.bundle, until, failure)
+                await channels.note_result(connection, bundle.channel_id, failure, _time(now))
+        text = f"channel {bundle.channel_id} takes no messages: {failure}"
+        await self._find(Raise(key, "critical", text, now))
+
+    async def _end(self, bundle: Bundle, state: str, error: str | None) -> None:
+        now = _time(self._clock_ms())
+        async with self._pool.connection() as connection:
+            await notifications.end(connection, bundle.bundle, state, now, error)
+            if state != "dropped":
+                await channels.note_result(connection, bundle.channel_id, error, now)
+        metrics.NOTIFICATIONS.labels(state).inc()
+
+
+def _usable(routes: Sequence[Route], enabled: set[str]) -> list[Route]:
+    """Routes with the channels of theirs that are enabled; those without one are left out."""
+    kept: Mapping[str, list[str]] = {
+        route.route_id: [each for each in route.channels if each in enabled] for route in routes
+    }
+    return [
+        route.model_copy(update={"channels": kept[route.route_id]})
+        for route in routes
+        if route.enabled and kept[route.route_id]
+    ]
+
+
+def _text(bundle: Bundle, told: Sequence[Alarm]) -> Text:
+    return summary_of(told, bundle.bundle) if bundle.is_summary else text_of(told[0], bundle.bundle)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,1 @@
+"""Messages out: event.alarm to the bus, notifications to people."""

@@ -1,0 +1,93 @@
+"""The SQL of notifications: stored under their keys before they are sent."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from kaiser_common.contract.schemas.api.notifications import AlarmNotification, NotificationsQuery
+from psycopg.rows import class_row
+
+from kaiser_alarm.domain.routing import DueNotification
+from kaiser_alarm.store import Connection
+
+_SHOWN = ", ".join(
+    f"(extract(epoch FROM {each}) * 1000)::bigint AS {each}" if each.endswith("_at") else each
+    for each in AlarmNotification.model_fields
+)
+
+
+class Bundle(NamedTuple):
+    """What one message to a channel tells: notifications with their alarms."""
+
+    bundle: str
+    channel_id: str
+    is_summary: bool
+    tries: int
+    keys: list[str]
+    alarm_ids: list[str]
+
+
+async def unknown(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Which of these keys are not stored yet."""
+    cursor = await connection.execute("SELECT key FROM alarm.notifications WHERE key = ANY(%s)", (list(keys),))
+    return set(keys) - {key for (key,) in await cursor.fetchall()}
+
+
+async def add(
+    connection: Connection, due: Sequence[DueNotification], bundle: str, now: datetime, *, is_summary: bool
+) -> None:
+    """Store notifications that one message will tell. What is stored already stays as it is."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO alarm.notifications"
+            " (key, alarm_id, channel_id, bundle, is_summary, state, next_try_at, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, 'waiting', %s, %s) ON CONFLICT (key) DO NOTHING",
+            [(one.key, one.alarm.alarm_id, one.channel_id, bundle, is_summary, now, now) for one in due],
+        )
+
+
+async def waiting(connection: Connection, now: datetime, limit: int) -> list[Bundle]:
+    """The messages whose time has come, oldest first."""
+    cursor = await connection.execute(
+        """
+        SELECT bundle, min(channel_id), bool_or(is_summary), max(tries), array_agg(key ORDER BY key),
+               array_agg(alarm_id ORDER BY key)
+        FROM alarm.notifications WHERE state = 'waiting' AND next_try_at <= %s
+        GROUP BY bundle ORDER BY min(created_at), bundle LIMIT %s
+        """,
+        (now, limit),
+    )
+    return [Bundle(*row) for row in await cursor.fetchall()]
+
+
+async def end(connection: Connection, bundle: str, state: str, now: datetime, error: str | None) -> None:
+    """Note how a message ended."""
+    await connection.execute(
+        "UPDATE alarm.notifications SET state = %s, tries = tries + 1, ended_at = %s, error = %s"
+        " WHERE bundle = %s AND state = 'waiting'",
+        (state, now, error, bundle),
+    )
+
+
+async def postpone(connection: Connection, bundle: str, until: datetime, error: str) -> None:
+    """Try a message again later."""
+    await connection.execute(
+        "UPDATE alarm.notifications SET tries = tries + 1, next_try_at = %s, error = %s"
+        " WHERE bundle = %s AND state = 'waiting'",
+        (until, error, bundle),
+    )
+
+
+async def page(connection: Connection, query: NotificationsQuery) -> list[AlarmNotification]:
+    """The newest notifications."""
+    async with connection.cursor(row_factory=class_row(AlarmNotification)) as cursor:
+        await cursor.execute(
+            f"""
+            SELECT {_SHOWN} FROM alarm.notifications
+            WHERE (%(alarm_id)s::text IS NULL OR alarm_id = %(alarm_id)s)
+              AND (%(channel_id)s::text IS NULL OR channel_id = %(channel_id)s)
+            ORDER BY created_at DESC, key LIMIT %(limit)s
+            """,
+            query.model_dump(),
+        )
+        return await cursor.fetchall()

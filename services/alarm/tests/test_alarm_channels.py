@@ -1,0 +1,265 @@
+"""Notifications to a real mail server and a real HTTP receiver, which also refuses and never answers."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psycopg
+import pytest
+from aiosmtpd.controller import Controller
+from alarm_world import ask, say, shown, until
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.contract.schemas.api.alarms import AcknowledgeAlarm, Alarm
+from kaiser_common.contract.schemas.api.notifications import (
+    Channel,
+    ChannelBody,
+    ChannelKey,
+    Channels,
+    ChannelTested,
+    Notifications,
+    NotificationsQuery,
+    PutChannel,
+    PutRoute,
+    Route,
+    RouteBody,
+)
+
+FAST = {"KAISER_ALARM_NOTIFY_S": "0.2", "KAISER_ALARM_CHANNEL_TIMEOUT_S": "2"}
+
+
+class Receiver:
+    """An HTTP receiver. status: what it answers; None: it takes the request and says nothing."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict] = []
+        self.status: int | None = 200
+        self._ended = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if outer.status is None:
+                    outer._ended.wait(60)
+                    return
+                if outer.status == 200:
+                    outer.taken.append(body)
+                self.send_response(outer.status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"json://127.0.0.1:{self._server.server_port}/hook"
+
+    def references(self) -> list[str]:
+        return [one["message"].rpartition("Reference: ")[2].strip() for one in self.taken]
+
+    def end(self) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver():
+    found = Receiver()
+    yield found
+    found.end()
+
+
+class Mailbox:
+    """A mail server that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.mails: list[str] = []
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+        self.mails.append(envelope.content.decode())
+        return "250 taken"
+
+
+@pytest.fixture
+def mailbox(free_port):
+    found = Mailbox()
+    controller = Controller(found, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    found.url = f"mailto://127.0.0.1:{controller.port}/?from=kaiser@example.com&to=ops@example.com&mode=insecure"
+    yield found
+    controller.stop()
+
+
+async def channel(bus, channel_id, url, **route):
+    """A channel with a route of its own name."""
+    body = PutChannel(channel_id=channel_id, channel=ChannelBody(name=channel_id, url=url))
+    await ask(bus, "put_channel", body, Channel)
+    request = PutRoute(route_id=channel_id, route=RouteBody(channels=[channel_id], **route))
+    return await ask(bus, "put_route", request, Route)
+
+
+def has(found, count):
+    async def condition():
+        return len(found()) >= count
+
+    return condition
+
+
+async def test_an_alarm_is_delivered_by_mail_and_by_http_once_a_key(start, bus, receiver, mailbox):
+    start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    await channel(bus, "mail", mailbox.url)
+    await say(bus, "emergency_stop", severity="critical", gpio=None)
+    await until(has(lambda: receiver.taken, 1))
+    await until(has(lambda: mailbox.mails, 1))
+    assert receiver.taken[0]["title"] == "critical: ESP_1: emergency_stop"
+    assert "Subject: critical: ESP_1: emergency_stop" in mailbox.mails[0]
+    (alarm,) = await shown(bus)
+    query = NotificationsQuery(alarm_id=alarm.alarm_id)
+
+    async def both_sent():
+        found = (await ask(bus, "notifications", query, Notifications)).items
+        return len(found) == 2 and all(one.state == "sent" for one in found)
+
+    await until(both_sent)
+    done = await ask(bus, "acknowledge", AcknowledgeAlarm(alarm_id=alarm.alarm_id), Alarm)
+    assert done.state == "acknowledged"
+    assert (len(receiver.taken), len(mailbox.mails)) == (1, 1)
+
+
+async def test_a_channel_that_refuses_is_an_alarm_and_takes_the_message_later(start, bus, receiver, mailbox):
+    receiver.status = 500
+    start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    await channel(bus, "mail", mailbox.url)
+    await say(bus, "device_offline")
+    (failed,) = await until(lambda: shown(bus, kind="delivery_failed"))
+    assert (failed.source, failed.severity) == ("hook", "critical")
+    await until(has(lambda: [mail for mail in mailbox.mails if "hook takes no messages" in mail], 1))
+    receiver.status = 200
+    await until(has(lambda: [one for one in receiver.taken if "device_offline" in one["message"]], 1))
+    await until(lambda: shown(bus, kind="delivery_failed", state="cleared"))
+    assert len(receiver.references()) == len(set(receiver.references()))
+
+
+async def test_a_channel_that_never_answers_holds_up_no_other(start, bus, receiver, mailbox):
+    receiver.status = None
+    start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    await channel(bus, "mail", mailbox.url)
+    await say(bus, "device_offline")
+    await until(has(lambda: mailbox.mails, 1))
+    (failed,) = await until(lambda: shown(bus, kind="delivery_failed"))
+    assert "no answer within 2 s" in failed.message
+
+
+async def test_killed_at_any_time_each_alarm_is_delivered_and_none_twice_unless_it_was_under_way(
+    start, bus, receiver, database
+):
+    process = start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    for number in range(12):
+        await say(bus, "device_offline", f"ESP_{number}")
+        if number % 4 == 1:
+            await until(has(lambda: receiver.taken, 1))
+            process.kill()
+            process.wait(60)
+            process = start(**FAST)
+    await until(lambda: all_ended(database, 12))
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT key, alarm_id, bundle FROM alarm.notifications").fetchall()
+    assert len({key for key, _, _ in rows}) == len({alarm_id for _, alarm_id, _ in rows}) == 12
+    assert set(receiver.references()) == {bundle for _, _, bundle in rows}
+    assert len(receiver.taken) <= len({bundle for _, _, bundle in rows}) + 3  # one more at most for each kill
+
+
+async def all_ended(database, count):
+    with psycopg.connect(database) as connection:
+        (sent,) = connection.execute("SELECT count(*) FROM alarm.notifications WHERE state = 'sent'").fetchone()
+    return sent >= count
+
+
+async def test_a_flood_is_one_summary_that_hides_no_other_condition(start, bus, receiver, database):
+    process = start()
+    for number in range(300):
+        await say(bus, "device_offline", f"ESP_{number}")
+    await say(bus, "emergency_stop", "ESP_X", severity="critical", gpio=None)
+
+    async def all_raised():
+        return len(await shown(bus, limit=1000)) == 301
+
+    await until(all_raised)
+    await channel(bus, "hook", receiver.url)
+    process.terminate()
+    process.wait(60)
+    start(**FAST)
+    await until(lambda: all_ended(database, 301))
+    (summary,) = receiver.taken
+    assert summary["title"] == "critical: 301 alarms"
+    assert "critical stop_in_force: 1 (ESP_X)" in summary["message"]
+    assert "warning device_offline: 300" in summary["message"]
+
+
+async def test_without_a_channel_that_is_an_alarm_itself(start, bus, receiver):
+    start(**FAST)
+    await say(bus, "device_offline")
+    await until(lambda: shown(bus, kind="no_channel", state="raised"))
+    await channel(bus, "hook", receiver.url)
+    await until(lambda: shown(bus, kind="no_channel", state="cleared"))
+
+
+async def test_a_channels_secret_is_encrypted_and_never_shown(start, bus, database):
+    start()
+    url = "mailtos://user:hunter2secret@mail.example.com/?to=ops@example.com"
+    request = PutChannel(channel_id="mail", channel=ChannelBody(name="Mail", url=url))
+    found = await ask(bus, "put_channel", request, Channel)
+    assert found.kind == "mailtos"
+    listed = await ask(bus, "channels", Nothing(), Channels)
+    assert "hunter2secret" not in listed.model_dump_json() + found.model_dump_json()
+    with psycopg.connect(database) as connection:
+        (stored,) = connection.execute("SELECT url FROM alarm.channels").fetchone()
+    assert "hunter2secret" not in stored
+    kept = PutChannel(channel_id="mail", channel=ChannelBody(name="Mail of ops"))
+    assert (await ask(bus, "put_channel", kept, Channel)).name == "Mail of ops"
+
+
+@pytest.mark.parametrize("url", ["nothing", "nosuchkind://host", "syslog://", "mailto://"])
+async def test_a_url_that_names_no_channel_is_refused(start, bus, url):
+    start()
+    request = PutChannel(channel_id="bad", channel=ChannelBody(name="bad", url=url))
+    with pytest.raises(RpcError) as refused:
+        await ask(bus, "put_channel", request, Channel)
+    assert (refused.value.problem.status, refused.value.problem.field) == (422, "url")
+
+
+async def test_routes_and_channels_are_checked_and_belong_to_administrators(start, bus, receiver):
+    start()
+    for fields, field in (
+        ({"channels": ["nobody"]}, "channels"),
+        ({"channels": ["hook"], "time_zone": "Europe/Nowhere"}, "time_zone"),
+        ({"channels": ["hook"], "quiet_from": "22:00"}, "quiet_from, quiet_to"),
+    ):
+        await channel(bus, "hook", receiver.url)
+        with pytest.raises(RpcError) as refused:
+            await ask(bus, "put_route", PutRoute(route_id="r", route=RouteBody(**fields)), Route)
+        assert (refused.value.problem.status, refused.value.problem.field) == (422, field)
+    with pytest.raises(RpcError) as refused:
+        await ask(bus, "delete_channel", ChannelKey(channel_id="hook"), Nothing)
+    assert refused.value.problem.status == 409
+    operator = Caller(user="otto", role="operator")
+    with pytest.raises(RpcError) as refused:
+        await call(bus, "alarm", "test_channel", ChannelKey(channel_id="hook"), ChannelTested, caller=operator)
+    assert refused.value.problem.status == 403
+
+
+async def test_the_test_button_says_how_it_ended(start, bus, receiver):
+    start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    tested = await ask(bus, "test_channel", ChannelKey(channel_id="hook"), ChannelTested)
+    assert tested == ChannelTested(is_sent=True)
+    assert receiver.taken[0]["title"] == "Kaiser: test"
+    receiver.status = 500
+    tested = await ask(bus, "test_channel", ChannelKey(channel_id="hook"), ChannelTested)
+    assert not tested.is_sent

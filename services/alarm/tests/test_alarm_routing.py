@@ -1,0 +1,129 @@
+"""Which notification is due when: routes, quiet hours, repetition, escalation, summaries."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kaiser_alarm.domain.life import Key, Raise, acknowledged, cleared, raised, shelved
+from kaiser_alarm.domain.routing import due, is_quiet, retry_after_s, summary_of, text_of
+from kaiser_common.contract.schemas.api.notifications import Route
+
+RAISED_MS = 1_767_225_600_000  # 2026-01-01 00:00 UTC
+
+
+def alarm(kind="device_offline", source="ESP_1", severity="critical", at=RAISED_MS):
+    return raised(None, Raise(Key(kind, source), severity, f"{source} {kind}", at, esp_id="ESP_1"), "1").alarm
+
+
+def route(route_id="r", channels=("phone",), **fields):
+    return Route(route_id=route_id, channels=list(channels), changed_at=0, changed_by="ada", **fields)
+
+
+def channels_due(found, routes, after_s=0, zone=None):
+    return sorted(one.channel_id for one in due(found, zone, routes, RAISED_MS + after_s * 1000))
+
+
+@pytest.mark.parametrize(
+    ("fields", "zone", "expected"),
+    [
+        ({}, None, ["phone"]),
+        ({"severities": ["warning"]}, None, []),
+        ({"zones": ["north"]}, "north", ["phone"]),
+        ({"zones": ["north"]}, "south", []),
+        ({"zones": ["north"]}, None, []),
+        ({"enabled": False}, None, []),
+    ],
+)
+def test_a_route_takes_by_severity_and_zone(fields, zone, expected):
+    assert channels_due(alarm(), [route(**fields)], zone=zone) == expected
+
+
+def test_nobody_is_told_of_what_is_acknowledged_cleared_or_shelved():
+    one = alarm()
+    quiet = [
+        acknowledged(one, RAISED_MS, "ada", "", momentary=False).alarm,
+        cleared(one, RAISED_MS).alarm,
+        shelved(one, RAISED_MS, "ada", RAISED_MS + 60_000, "").alarm,
+    ]
+    for each in quiet:
+        assert channels_due(each, [route()]) == []
+    assert channels_due(quiet[2], [route()], after_s=60) == ["phone"]
+
+
+def keys(found, routes, after_s):
+    return {one.key for one in due(found, None, routes, RAISED_MS + after_s * 1000)}
+
+
+def test_a_notification_has_one_key_until_it_is_time_to_repeat_it():
+    routes = [route(repeat_s=600)]
+    assert keys(alarm(), routes, 0) == keys(alarm(), routes, 599)
+    assert keys(alarm(), routes, 600) != keys(alarm(), routes, 599)
+    assert len(keys(alarm(), routes, 10_000)) == 1
+    assert keys(alarm(), [route()], 0) == keys(alarm(), [route()], 86_400)
+
+
+def test_an_alarm_that_is_raised_again_is_told_again():
+    again = raised(
+        cleared(alarm(), RAISED_MS).alarm, Raise(Key("device_offline", "ESP_1"), "critical", "m", RAISED_MS), "2"
+    )
+    assert keys(again.alarm, [route()], 0).isdisjoint(keys(alarm(), [route()], 0))
+
+
+def test_what_nobody_acknowledges_is_escalated():
+    routes = [route(), route("boss", channels=["boss"], after_s=900)]
+    assert channels_due(alarm(), routes, after_s=899) == ["phone"]
+    assert channels_due(alarm(), routes, after_s=900) == ["boss", "phone"]
+
+
+def test_an_escalation_to_the_same_channel_is_a_notification_of_its_own():
+    routes = [route(), route("again", after_s=900)]
+    assert keys(alarm(), routes, 0).isdisjoint(keys(alarm(), routes, 900))
+
+
+@pytest.mark.parametrize(
+    ("clock", "quiet"),
+    [("21:59", False), ("22:00", True), ("23:59", True), ("00:00", True), ("05:59", True), ("06:00", False)],
+)
+def test_quiet_hours_go_over_midnight_by_the_clock_of_their_zone(clock, quiet):
+    hour, minute = map(int, clock.split(":"))
+    at = int(datetime(2026, 7, 1, hour - 2 if hour >= 2 else hour + 22, minute, tzinfo=UTC).timestamp() * 1000)
+    night = route(quiet_from="22:00", quiet_to="06:00", time_zone="Europe/Berlin")
+    assert is_quiet(night, at) is quiet
+
+
+def test_what_is_raised_in_quiet_hours_is_told_at_their_end():
+    night = [route(quiet_from="22:00", quiet_to="06:00")]
+    assert channels_due(alarm(), night, after_s=5 * 3600) == []
+    assert channels_due(alarm(), night, after_s=6 * 3600) == ["phone"]
+
+
+def test_a_summary_of_ten_thousand_names_each_kind_the_worst_first():
+    many = [alarm(source=f"ESP_{number}", severity="warning") for number in range(10_000)]
+    text = summary_of([*many, alarm("stop_in_force", "all")], "phone-1")
+    assert text.title == "critical: 10001 alarms"
+    assert text.body.splitlines()[0] == "critical stop_in_force: 1 (all)"
+    assert text.body.splitlines()[1] == "warning device_offline: 10000 (ESP_0, ESP_1, ESP_2 and 9997 more)"
+    assert len(text.body) < 500
+
+
+def test_one_alarm_is_told_with_its_reference():
+    text = text_of(alarm(), "abc-1")
+    assert text.title == "critical: ESP_1 device_offline"
+    assert "Raised: 2026-01-01 00:00:00 UTC" in text.body
+    assert text.body.endswith("Reference: abc-1")
+
+
+def test_a_message_is_given_up_after_five_retries():
+    assert [retry_after_s(tries) for tries in range(1, 7)] == [5, 30, 120, 600, 1800, None]
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3600), st.sampled_from([0, 60, 600])), min_size=1, max_size=4),
+    st.integers(0, 100_000),
+)
+def test_of_each_channel_one_notification_is_due_at_a_time(given_routes, after_s):
+    routes = [route(str(place), after_s=wait, repeat_s=repeat) for place, (wait, repeat) in enumerate(given_routes)]
+    found = list(due(alarm(), None, routes, RAISED_MS + after_s * 1000))
+    assert len(found) == (1 if any(wait <= after_s for wait, _ in given_routes) else 0)
