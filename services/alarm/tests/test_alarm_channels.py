@@ -197,6 +197,14 @@ async def test_a_flood_is_one_summary_that_hides_no_other_condition(start, bus, 
     start(**FAST)
     await until(lambda: all_ended(database, 301))
     (summary,) = receiver.taken
+    keys, cursor = [], None
+    while True:
+        page = await ask(bus, "notifications", NotificationsQuery(limit=100, cursor=cursor), Notifications)
+        keys += [one.key for one in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert len(keys) == len(set(keys)) == 301
     assert summary["title"] == "critical: 301 alarms"
     assert "critical stop_in_force: 1 (ESP_X)" in summary["message"]
     assert "warning device_offline: 300" in summary["message"]

@@ -19,6 +19,7 @@ from kaiser_common.contract.schemas.api.notifications import (
     RouteKey,
     Routes,
 )
+from kaiser_common.runtime.cursors import to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_alarm.domain.routing import Text
@@ -45,7 +46,7 @@ class ChannelApi:
     async def channels(self, request: Nothing, caller: Caller) -> Channels:
         """All channels."""
         async with self._pool.connection() as connection:
-            return Channels(items=await channels.read_all(connection))
+            return Channels(channels=await channels.read_all(connection))
 
     async def put(self, request: PutChannel, caller: Caller) -> Channel:
         """Set a channel. 422: its URL names none, or a new channel has no URL."""
@@ -95,7 +96,7 @@ class ChannelApi:
     async def routes(self, request: Nothing, caller: Caller) -> Routes:
         """All routes."""
         async with self._pool.connection() as connection:
-            return Routes(items=await channels.routes(connection))
+            return Routes(routes=await channels.routes(connection))
 
     async def put_route(self, request: PutRoute, caller: Caller) -> Route:
         """Set a route. 422: it names a channel or a time zone that does not exist, or half of the quiet hours."""
@@ -125,9 +126,12 @@ class ChannelApi:
         return Nothing()
 
     async def notifications(self, query: NotificationsQuery, caller: Caller) -> Notifications:
-        """The newest notifications."""
+        """A page of notifications."""
         async with self._pool.connection() as connection:
-            return Notifications(items=await notifications.page(connection, query))
+            found = await notifications.page(connection, query)
+        items = found[: query.limit]
+        more = len(found) > query.limit
+        return Notifications(items=items, next_cursor=to_cursor(items[-1].created_at, items[-1].key) if more else None)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock_ms() / 1000, UTC)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from kaiser_common.contract.schemas.api.notifications import AlarmNotification, NotificationsQuery
+from kaiser_common.runtime.cursors import parse_cursor
 from psycopg.rows import class_row
 
 from kaiser_alarm.domain.routing import DueNotification
@@ -79,15 +80,20 @@ async def postpone(connection: Connection, bundle: str, until: datetime, error: 
 
 
 async def page(connection: Connection, query: NotificationsQuery) -> list[AlarmNotification]:
-    """The newest notifications."""
+    """A page of notifications, the newest first, one more than the limit if there are more."""
+    before: list[float | str | None] = [None, None]
+    if query.cursor is not None:
+        before = [*parse_cursor(query.cursor, int, str)]
     async with connection.cursor(row_factory=class_row(AlarmNotification)) as cursor:
         await cursor.execute(
             f"""
             SELECT {_SHOWN} FROM alarm.notifications
             WHERE (%(alarm_id)s::text IS NULL OR alarm_id = %(alarm_id)s)
               AND (%(channel_id)s::text IS NULL OR channel_id = %(channel_id)s)
-            ORDER BY created_at DESC, key LIMIT %(limit)s
+              AND (%(before_ms)s::bigint IS NULL OR
+                   (created_at, key) < (to_timestamp(%(before_ms)s / 1000.0), %(before_key)s))
+            ORDER BY created_at DESC, key DESC LIMIT %(most)s
             """,
-            query.model_dump(),
+            {**query.model_dump(), "before_ms": before[0], "before_key": before[1], "most": query.limit + 1},
         )
         return await cursor.fetchall()

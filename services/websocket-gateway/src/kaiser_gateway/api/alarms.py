@@ -35,7 +35,7 @@ from kaiser_gateway.http.auth import Guard
 
 AlarmIdPath = Annotated[str, Path(pattern=ALARM_ID, examples=["4f1c9a7e2b3d5a60"])]
 EspPath = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
-GpioPath = Annotated[int, Path(ge=0, le=255)]
+GpioPath = Annotated[int, Path(ge=0, le=255, examples=[4])]
 TypePath = Annotated[str, Path(pattern=SENSOR_TYPE, max_length=50, examples=["ds18b20"])]
 AddressQuery = Annotated[Address, Query(description="of a sensor that shares its pin with others of its type")]
 

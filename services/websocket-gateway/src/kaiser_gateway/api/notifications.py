@@ -40,10 +40,11 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         alarm_id: Annotated[str | None, Query(pattern=ALARM_ID)] = None,
         channel_id: Annotated[str | None, Query(pattern=CHANNEL_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=300)] = None,
         caller: Caller = viewer,
     ) -> Notifications:
-        """The newest notifications, and how they ended."""
-        query = NotificationsQuery(alarm_id=alarm_id, channel_id=channel_id, limit=limit)
+        """Notifications, the newest first, and how they ended."""
+        query = NotificationsQuery(alarm_id=alarm_id, channel_id=channel_id, limit=limit, cursor=cursor)
         return await call(bus, "alarm", "notifications", query, Notifications, caller=caller)
 
     @routes.get("/channels")

@@ -111,7 +111,7 @@ class AlarmKey(BaseModel):
 class AcknowledgeBody(BaseModel):
     """Why, in a person's words; may be empty."""
 
-    model_config = _STRICT
+    model_config = {**_STRICT, "json_schema_extra": {"examples": [{"note": "the valve is being repaired"}]}}
 
     note: Note = ""
 
@@ -125,7 +125,10 @@ class AcknowledgeAlarm(AlarmKey):
 class ShelveBody(BaseModel):
     """Keep an alarm silent for some time, at most 30 days."""
 
-    model_config = _STRICT
+    model_config = {
+        **_STRICT,
+        "json_schema_extra": {"examples": [{"for_s": 3600, "note": "the valve is being repaired"}]},
+    }
 
     for_s: int = Field(ge=60, le=MAX_SHELVED_S, description="seconds", examples=[3600])
     note: Note = ""
@@ -159,7 +162,12 @@ class LimitsBody(BaseModel):
     outside for `delay_s` by the times of the readings.
     """
 
-    model_config = _STRICT
+    model_config = {
+        **_STRICT,
+        "json_schema_extra": {
+            "examples": [{"hi_hi": 40, "hi": 32, "lo": 8, "lo_lo": 2, "hysteresis": 1, "delay_s": 60}]
+        },
+    }
 
     hi_hi: Limit | None = None
     hi: Limit | None = None

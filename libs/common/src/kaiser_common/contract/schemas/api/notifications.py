@@ -34,7 +34,10 @@ class Channel(BaseModel):
 class ChannelBody(BaseModel):
     """A channel to set. url: of Apprise, such as `mailtos://user:password@host?to=me@example.com`; None keeps it."""
 
-    model_config = _STRICT
+    model_config = {
+        **_STRICT,
+        "json_schema_extra": {"examples": [{"name": "On call", "url": "ntfys://ntfy.example.com/greenhouse"}]},
+    }
 
     name: str = Field(min_length=1, max_length=64)
     url: str | None = Field(default=None, min_length=3, max_length=2000)
@@ -58,7 +61,7 @@ class PutChannel(ChannelKey):
 class Channels(BaseModel):
     """All channels, by id."""
 
-    items: list[Channel]
+    channels: list[Channel]
 
 
 class ChannelTested(BaseModel):
@@ -73,7 +76,10 @@ class RouteBody(BaseModel):
     message, also over midnight; what is raised then and still stands is sent at their end. repeat_s: again and again
     until somebody acknowledges, 0 once. after_s: only what nobody has acknowledged for so long (escalation)."""
 
-    model_config = _STRICT
+    model_config = {
+        **_STRICT,
+        "json_schema_extra": {"examples": [{"channels": ["on-call"], "severities": ["critical"], "repeat_s": 600}]},
+    }
 
     channels: list[ChannelId] = Field(min_length=1, max_length=20)
     severities: list[AlarmSeverity] = Field(default=["critical", "warning"], min_length=1, max_length=3)
@@ -113,7 +119,7 @@ class PutRoute(RouteKey):
 class Routes(BaseModel):
     """All routes, by id."""
 
-    items: list[Route]
+    routes: list[Route]
 
 
 class AlarmNotification(BaseModel):
@@ -140,9 +146,11 @@ class NotificationsQuery(BaseModel):
     alarm_id: str | None = Field(default=None, pattern=ALARM_ID)
     channel_id: ChannelId | None = None
     limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = Field(default=None, max_length=300)
 
 
 class Notifications(BaseModel):
-    """The newest notifications."""
+    """Notifications, the newest first."""
 
     items: list[AlarmNotification]
+    next_cursor: str | None = None
