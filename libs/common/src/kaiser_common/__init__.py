@@ -1,3 +1,3 @@
-"""What crosses a service border in Kaiser, plus the shell that each service starts in."""
+"""The messages between Kaiser's services, and the runtime in which each service starts."""
 
 __version__ = "0.1.0"

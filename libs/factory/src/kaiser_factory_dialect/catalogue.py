@@ -12,7 +12,7 @@ from typing import Literal
 
 
 class FactoryKind(StrEnum):
-    """What a message of the factory carries; it names the bus subjects too."""
+    """The kind of a message of the factory; it also names the bus subjects."""
 
     MODULE_STATE = "module.state"
     MODULE_CONNECTION = "module.connection"

@@ -138,7 +138,7 @@ def read_cancel(topic: FactoryTopic, value: Any, odd: list[str], common: dict[st
 
 
 def read_pairing(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> Pairing:
-    """What the CCU has paired."""
+    """Read the pairing of the CCU."""
     modules = tuple(_paired(one) for one in fields.needed_objects("modules"))
     transports = tuple(_paired(one) for one in fields.objects("transports"))
     return Pairing(**common, device_ts=fields.time("timestamp"), modules=modules, transports=transports)

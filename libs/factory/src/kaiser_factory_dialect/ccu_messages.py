@@ -148,7 +148,7 @@ class CcuConfig(FactoryMessage, frozen=True, kw_only=True):
 
 
 class CcuGlobal(FactoryMessage, frozen=True, kw_only=True):
-    """What the CCU announces to all. type `reset`: it has forgotten its orders."""
+    """An announcement of the CCU. type `reset`: it has deleted its orders."""
 
     type: str
 

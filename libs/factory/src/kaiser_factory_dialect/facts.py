@@ -1,4 +1,4 @@
-"""What a message changed in the state of the factory: events and rows are made of these. `at` is ms of receipt."""
+"""The changes that a message made in the state of the factory: the source of events and rows. `at` is ms of receipt."""
 
 from dataclasses import dataclass
 

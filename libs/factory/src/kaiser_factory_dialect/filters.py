@@ -8,7 +8,7 @@ _LONGEST_BYTES = 65_535
 
 
 def fault(topic_filter: str) -> str | None:
-    """What is wrong with a filter, for people; None for a filter that a broker accepts and that means what it says."""
+    """The fault of a filter, as text for an operator; None for a valid filter."""
     if not topic_filter or "\x00" in topic_filter:
         return "a filter has at least one character and none of them is U+0000"
     if len(topic_filter.encode(errors="surrogatepass")) > _LONGEST_BYTES:
@@ -48,7 +48,8 @@ def minimal_cover(filters: Iterable[str]) -> tuple[str, ...]:
 
 
 def subscriptions(interfaces: Iterable[str] = DEFAULT_INTERFACES, observe: Iterable[str] = ()) -> tuple[str, ...]:
-    """What ingest subscribes for the factory (QoS 1): its roots, those of VDA 5050, and what is observed besides."""
+    """The filters that ingest subscribes for the factory (QoS 1): its roots, those of VDA 5050, and the observed
+    topics."""
     roots = ("module/v1/#", "fts/v1/#", "ccu/#", "/j1/txt/#", "osf/#", "dsp/#")
     vehicles = (f"{interface}/{version}/#" for interface in interfaces for version in VDA_VERSIONS)
     return minimal_cover((*roots, *vehicles, *observe))

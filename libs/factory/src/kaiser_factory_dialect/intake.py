@@ -11,10 +11,10 @@ MAX_TOPICS = 5000
 
 @dataclass(slots=True)
 class Intake:
-    """What one environment has sent since it was entered; a new epoch begins with an empty one.
+    """Memory of the messages of one environment since it was entered; a new epoch starts with an empty one.
 
-    Memory is bounded by max_topics (two hashes each, however long topics are) and max_serials. It is kept nowhere:
-    after a restart the broker's retained messages are accepted once more, and fill in what is known already.
+    Memory is bounded by max_topics (two hashes each, however long topics are) and max_serials. It is not persisted:
+    after a restart the broker's retained messages are accepted once more.
     """
 
     interfaces: tuple[str, ...] = DEFAULT_INTERFACES

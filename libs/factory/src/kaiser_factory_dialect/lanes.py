@@ -1,4 +1,4 @@
-"""What may leave for the factory's broker: the guard of the lanes, the last question before a message is written.
+"""The guard of the lanes: the last check before a message is published to the factory's broker.
 
 Source: docs/factory-dialect.md, "Lanes".
 """

@@ -114,7 +114,7 @@ def read_connection(topic: FactoryTopic, fields: Fields, common: dict[str, Any])
 
 
 def read_factsheet(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> Factsheet:
-    """What a module or AGV is and can do. A class with a suffix (`AIQS24`) is the class."""
+    """Read the type and abilities of a module or AGV. A class with a suffix (`AIQS24`) is the class."""
     check_serial(topic, fields, required=True)
     kind = fields.object("typeSpecification")
     if kind is None:

@@ -118,7 +118,7 @@ class MachineConnection(FactoryMessage, frozen=True, kw_only=True):
 
 
 class Factsheet(FactoryMessage, frozen=True, kw_only=True):
-    """What a module or AGV is and can do. actions and load_types are sorted."""
+    """The type and abilities of a module or AGV. actions and load_types are sorted."""
 
     source: StateSource
     series: str | None = None

@@ -8,7 +8,7 @@ from kaiser_common.contract.errors import Code, Rejected
 
 
 def decode(payload: bytes) -> Any:
-    """The value of a JSON text. Rejected (5209): it is none, or an object has a duplicate key.
+    """The value of a JSON text. Rejected (5209) if it is not JSON or an object has a duplicate key.
 
     NaN, Infinity, numbers that no double holds, bad UTF-8, lone surrogates, bytes behind the value and nesting that
     the decoder does not follow (about 1,000) are refused.

@@ -22,7 +22,7 @@ from kaiser_factory_dialect.world import Factory
 
 @dataclass(slots=True)
 class Walk:
-    """What a walk through a recording found. Times in it are ms of receipt."""
+    """The result of applying a recording. Times in it are ms of receipt."""
 
     factory: Factory = field(default_factory=Factory)
     accepted: Counter[str] = field(default_factory=Counter)

@@ -45,7 +45,7 @@ class Clocks:
         self._differences.setdefault(clock, deque(maxlen=MESSAGES)).append(message.ts - message.device_ts)
 
     def skew_ms(self, clock: str) -> int | None:
-        """What to add to a time of a clock to have Kaiser's; None before the first message."""
+        """The difference to add to a clock's time to get Kaiser's; None before the first message."""
         found = self._differences.get(clock)
         return min(found) if found else None
 

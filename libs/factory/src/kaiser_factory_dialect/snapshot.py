@@ -1,4 +1,4 @@
-"""What a replay sends first: the values that the broker would have held at a point of a recording."""
+"""The snapshot that a replay sends first: the values that the broker would have held at a point of a recording."""
 
 from collections.abc import Iterable
 

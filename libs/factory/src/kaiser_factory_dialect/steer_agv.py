@@ -83,7 +83,7 @@ def _nodes(layout: FactoryLayout, path: tuple[str, ...], dock: dict[str, Any], a
 
 
 def _passing(layout: FactoryLayout, three: tuple[str, str, str], at: Circumstances) -> dict[str, Any]:
-    """What an AGV does at a node between two others."""
+    """The action of an AGV at a node between two others."""
     try:
         turn = turn_at(layout, *three)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What steering is refused for: the circumstances of a request, the refusal, and the checks that passed before it."""
+"""The checks of a steering request: its circumstances, the refusal, and the checks that passed before it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,10 +25,10 @@ class FreshIds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Who asks, when, and what Kaiser has sent before. now: ms since 1970.
+    """The caller and time of a request, and the commands that Kaiser has sent before. now: ms since 1970.
 
     order_ids: of each order id of Kaiser's own the next update id; it only grows. last_minute: commands sent in it.
-    unanswered: serials that Kaiser has sent an order of which they have said nothing yet.
+    unanswered: serials that have not answered an order of Kaiser yet.
     """
 
     now: int

@@ -49,7 +49,7 @@ class PlannedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a request becomes. Where it is refused there are no messages; checks ends with the one that failed."""
+    """The messages of a request. There are none if it is refused; checks ends with the one that failed."""
 
     messages: tuple[PlannedMessage, ...]
     checks: tuple[Check, ...]

@@ -31,7 +31,7 @@ def topic_subject(env: str, topic: str) -> str:
 
 
 def topic_of(subject: str) -> tuple[str, str]:
-    """The environment and the MQTT topic of a subject of TOPICS. ValueError: it is none."""
+    """The environment and the MQTT topic of a subject of TOPICS. ValueError if the subject is not one of TOPICS."""
     root, env, *tokens = subject.split(".")
     if root != "topic" or not tokens:
         raise ValueError(f"{subject!r} is no subject of TOPICS")

@@ -27,7 +27,7 @@ _NO_SERIAL = "NodeRed"
 class FactoryTopic:
     """A topic that is in the catalogue. serial: of a module or AGV, the number of a TXT, None where there is none.
 
-    name: the last level that tells topics of one kind apart (`reset` of `ccu/set/reset`, `ldr` of a TXT's sensor).
+    name: the last level, which distinguishes topics of one kind (`reset` of `ccu/set/reset`, `ldr` of a TXT's sensor).
     version: `v1`, `v2`, `v3` of a VDA 5050 interface, else None. The serial is not validated: see `is_serial`.
     """
 
@@ -38,7 +38,7 @@ class FactoryTopic:
 
     @property
     def kind(self) -> FactoryKind:
-        """What the topic carries."""
+        """The kind of message that the topic carries."""
         return self.row.kind
 
     @property
@@ -79,7 +79,7 @@ _cached = lru_cache(maxsize=16_384)(_parse)
 
 
 def _match(template: tuple[str, ...], levels: list[str], interfaces: tuple[str, ...]) -> dict[str, str] | None:
-    """What stands in place of each variable, or None where the topic is another."""
+    """The value of each variable, or None if the topic does not match."""
     found: dict[str, str] = {}
     for expected, level in zip(template, levels, strict=True):
         if not expected.startswith("{"):

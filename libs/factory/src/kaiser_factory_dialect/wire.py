@@ -53,5 +53,5 @@ def encode(message: FactoryMessage) -> bytes:
 
 
 def decode(kind: FactoryKind, text: bytes) -> FactoryMessage:
-    """The message of a JSON text. msgspec.ValidationError or DecodeError: it is none of that kind."""
+    """The message of a JSON text. Raises msgspec.ValidationError or DecodeError if it is not of that kind."""
     return _decoders[kind].decode(text)

@@ -77,7 +77,7 @@ class Machine:
 
 @dataclass(slots=True)
 class Progress:
-    """What was received of one action: by whom, when it first ran and ended (ms of receipt), and its result.
+    """The progress of one action: its machine, when it first ran and ended (ms of receipt), and its result.
 
     command: as an order or a state names it, since some states do not.
     """

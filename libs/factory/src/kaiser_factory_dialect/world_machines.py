@@ -1,6 +1,6 @@
-"""What a message of a module or AGV, or about one, changes in the state of the factory.
+"""Applies messages of, or about, modules and AGVs to the state of the factory.
 
-A module with a TXT speaks on two streams, its own and Node-RED's, which disagree in time; the rules here merge them.
+A module with a TXT publishes on two streams, its own and Node-RED's, which disagree in time; the rules here merge them.
 """
 
 import msgspec
@@ -226,7 +226,7 @@ def apply_agv_order(factory: Factory, message: AgvOrder) -> list[Fact]:
 
 
 def apply_pairing(factory: Factory, message: Pairing) -> list[Fact]:
-    """What the CCU has paired: a machine that it does not list is not paired."""
+    """Apply the CCU's pairing: a machine that it does not list is not paired."""
     factory.pairing_at = message.ts
     listed: dict[str, tuple[PairedMachine, bool]] = {one.serial: (one, False) for one in message.modules}
     listed |= {one.serial: (one, True) for one in message.transports}

@@ -1,4 +1,4 @@
-"""What the CCU's messages change in orders, stock and quality."""
+"""Applies the CCU's messages to orders, stock and quality."""
 
 import msgspec
 

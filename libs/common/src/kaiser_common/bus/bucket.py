@@ -45,7 +45,7 @@ class BucketWriter:
         return cls(bus, bucket, await bus.jetstream.key_value(bucket.name))
 
     async def put(self, key: str, value: bytes) -> int:
-        """Tell everybody of a value; its revision."""
+        """Write a value, which every watcher sees; its revision."""
         return await self._kv.put(key, value)
 
     async def replace(self, key: str, value: bytes, revision: int) -> int | None:
@@ -82,7 +82,7 @@ class BucketWriter:
         return await self.made_at() != self._rebuilt_of
 
     async def delete(self, key: str) -> None:
-        """Tell everybody that a key is gone."""
+        """Delete a key, which every watcher sees."""
         await self._kv.delete(key)
 
     async def rebuild(self, wanted: Mapping[str, bytes]) -> int:
@@ -106,7 +106,7 @@ class BucketWriter:
 
 
 async def read_bucket(bus: Bus, bucket: Bucket) -> dict[str, Kept]:
-    """What a bucket says, in one reading. Raises nats errors when it does not come within 10 s."""
+    """Read all keys and values of a bucket once. Raises nats errors if they do not arrive within 10 s."""
     prefix = f"$KV.{bucket.name}."
     reader = OrderedReader(bus, f"KV_{bucket.name}", [f"{prefix}>"], last_per_subject=True)
     kept: dict[str, Kept] = {}

@@ -114,7 +114,7 @@ class Bus:
     async def round_trip(self, timeout_s: float = 2.0) -> None:
         """Send a message to ourselves through the server. Raises BusUnavailable.
 
-        nats-py's own PING cannot be asked with a timeout: `flush` returns at once while reconnecting and after the
+        nats-py's own PING has no usable timeout: `flush` returns immediately while reconnecting and after the
         client's reader has ended, and a PONG that comes after its timeout ends the reader.
         """
         if not self.client.is_connected:
@@ -134,8 +134,8 @@ class Bus:
     ) -> None:
         """Publish messages of one stream in atomic batches, in order, and wait for the acknowledgement from disk.
 
-        Not `ordered`, for what stands by itself: up to ten are sent one behind the other without waiting, which takes
-        less time. If one of them is refused, it may be stored behind the others when it is repeated.
+        Not `ordered`, for independent messages: up to ten are sent one after the other without waiting, which is
+        faster. If one of them is refused, it may be stored after the others when it is repeated.
 
         After a missing acknowledgement a batch is repeated with the same ids until `deadline_s` (seconds) is over:
         BusUnavailable then means that some may be stored, and publishing the same again stores none twice.
@@ -170,7 +170,8 @@ class Bus:
         return True
 
     async def _attempt_singly(self, part: Sequence[Outgoing], timeout_s: float) -> bool:
-        """Publish each by itself, pipelined; those whose ids are stored already answer "duplicate"."""
+        """Publish each message separately, pipelined; a message whose id is stored already is answered with
+        "duplicate"."""
         answers = await asyncio.gather(*(self._store([_single(message)], timeout_s) for message in part))
         for error_code, text in answers:
             if error_code is not None and error_code != 0:
@@ -292,7 +293,7 @@ def _headers(message: Outgoing) -> dict[str, str]:
 async def connect(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
     """Open the connection, waiting for NATS as long as it takes, with a log line at each failure.
 
-    A connection that is lost comes back by itself. If the client closes for good, BusClosed is raised in the body.
+    A lost connection is re-established automatically. If the client closes for good, BusClosed is raised in the body.
     """
     client = await _open(settings, name)
     bus = Bus(client, name)

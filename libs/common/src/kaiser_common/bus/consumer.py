@@ -42,13 +42,14 @@ class Position:
 
 
 class Consumer:
-    """A durable pull consumer; iterate to get what has arrived, at least one message, at most `max_messages`.
+    """A durable pull consumer; iterate to get the messages that have arrived, at least one and at most `max_messages`.
 
-    `most_lines`: of packs no further one is handed out once there are so many lines.
+    `most_lines`: no further pack is delivered once there are this many lines.
 
-    What is handed out and not yet acknowledged is reported in progress, so that a long wait for a database does not
-    make JetStream deliver it again. Killed in between: JetStream delivers it again after the consumer's ack_wait.
-    The iteration ends after `stop`; what has arrived but was not handed out goes back at once.
+    Delivered messages are reported as in progress until they are acknowledged, so that JetStream does not redeliver
+    them during a long wait for the database. Killed in between: JetStream delivers it again after the consumer's
+    ack_wait. The iteration ends after `stop`; messages that have arrived but were not delivered are returned
+    immediately.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Consumer:
                 yield batch
 
     async def more(self) -> list[Delivery]:
-        """What else has arrived by now, without waiting: for one that holds a batch for long."""
+        """Return further messages that have arrived, without waiting: for a caller that holds a batch for long."""
         batch = self._handed_out()
         await self._pull.top_up()
         return batch
@@ -156,7 +157,7 @@ class Consumer:
     def oldest_age_s(self, now_s: float) -> float:
         """Age of the oldest message that arrived and is not acknowledged, by JetStream's clock; 0 if there is none.
 
-        With the database away that is the oldest that is not stored, because nothing further is fetched.
+        If the database is unavailable, this is the oldest message that is not stored, because nothing more is fetched.
         """
         stored_at = [stored_at_ns(reply) for reply in self._held]
         stored_at += [delivery.timestamp_ns for delivery in self._pull.arrived]

@@ -1,4 +1,4 @@
-"""A lease names the one replica that may do a thing: a key in NATS KV that expires by itself."""
+"""A lease names the one replica that may do a piece of work: a key in NATS KV that expires unless it is renewed."""
 
 import asyncio
 import time

@@ -128,7 +128,7 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
             callback(key, value)
 
     def _replace(self, fresh: dict[str, ValueT]) -> None:
-        """Take a whole reading of the bucket; keys that vanished meanwhile are told as deleted."""
+        """Replace the content with a full read of the bucket; keys that have disappeared are reported as deleted."""
         for key in [key for key in self._values if key not in fresh]:
             self._apply(key, None)
         for key, value in fresh.items():

@@ -60,7 +60,7 @@ class Delivery:
         return split(self.body)
 
     def line(self, number: int, body: bytes) -> "Delivery":
-        """One of its lines by itself; `number` counts within what this has."""
+        """One of its lines; `number` counts within what this has."""
         return Delivery(self.subject, self.reply, body, self._headers, (self.first_line or 0) + number)
 
     def halves(self) -> tuple["Delivery", "Delivery"]:
@@ -180,7 +180,7 @@ class Pull:
         self._wake.set()
 
     def take(self, most_lines: int | None = None) -> list[Delivery]:
-        """What has arrived; of packs no further one once there are `most_lines` lines."""
+        """Return the messages that have arrived; no further pack once there are `most_lines` lines."""
         cut = len(self.arrived)
         if most_lines is not None:
             lines = 0

@@ -61,7 +61,7 @@ class OrderedReader:
             self.restarts += 1
 
     async def _read(self, pull: Pull) -> AsyncIterator[list[Delivery]]:
-        """What one ephemeral consumer delivers, until it is gone or a gap shows."""
+        """Yield the messages of one ephemeral consumer, until it is deleted or a message is missing."""
         expected = 1
         reconnects = self._bus.client.stats["reconnects"]
         while not self._stopping and not pull.gone:
@@ -83,7 +83,8 @@ class OrderedReader:
                 yield batch
 
     async def _look_at_stream(self) -> None:
-        """Begin at 1 where the stream was made anew: its numbers of before would be waited for, perhaps for days."""
+        """Start at 1 if the stream was created again: otherwise the reader would wait for the old sequence numbers,
+        perhaps for days."""
         stream = await ask(self._bus, f"$JS.API.STREAM.INFO.{self._stream}", {})
         created = str(stream.get("created", ""))
         if created and self._created and created != self._created:

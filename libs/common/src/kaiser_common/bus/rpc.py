@@ -36,11 +36,12 @@ _AT_ONCE = 64
 
 
 class Caller(BaseModel):
-    """On whose behalf a request is made; owners write it to their audit log. A request that names none is refused.
+    """The user or service on whose behalf a request is made; owners write it to their audit log. A request without one
+    is refused.
 
     user: a person, or the service that asks on its own account. role: viewer, operator or admin; a service's own is the
-    least that a person would need for the same. deadline_ms: when the caller stops waiting (ms since 1970), None
-    unknown. What an owner does for this caller must not happen later.
+    least that a person would need for the same. deadline_ms: when the caller stops waiting (ms since 1970), None if
+    unknown. The owner must not act on the request after it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -147,11 +148,11 @@ async def serve(
 ) -> AsyncIterator[None]:
     """Answer requests to `service` while the context is open; replicas share the work as a queue group.
 
-    At most 64 requests run at once; further ones get a 503 at once, but for the methods in `always`, of which another
-    64 may run (an emergency stop does not wait behind commands). A request whose caller has stopped waiting (its
-    deadline, by the clocks of both machines) is refused with 504 and code 5403, but for `always`: a stop is never too
-    late. `unavailable` names the exceptions that mean
-    "the world is down" (a database error): they become a 503 with code 5402.
+    At most 64 requests run concurrently; further ones get a 503 immediately, except for the methods in `always`, of
+    which another 64 may run (an emergency stop does not wait behind commands). A request whose caller has stopped
+    waiting (its deadline, by the clocks of both machines) is refused with 504 and code 5403, except for `always`: a
+    stop is never too late. `unavailable` lists the exceptions that mean an outage (such as a database error): they
+    become a 503 with code 5402.
     """
     running: set[asyncio.Task[None]] = set()
 
@@ -273,7 +274,7 @@ def _unprocessable(error: ValidationError) -> RpcError:
 
 
 def reason_of(error: Mapping[str, Any]) -> str:
-    """What is wrong with a field, of one of pydantic's errors, in words for the caller."""
+    """The reason of one of pydantic's errors, as text for the caller."""
     return "there is no such field" if error["type"] == "extra_forbidden" else _OWN.sub("", error["msg"])
 
 

@@ -1,1 +1,1 @@
-"""What services, devices and frontends agree on: pure, without I/O."""
+"""The contract between services, devices and frontends: pure, without I/O."""

@@ -20,7 +20,7 @@ from kaiser_common.contract.schemas.api.logic import Execution
 
 
 class Kind(StrEnum):
-    """What a topic carries; the kinds of device messages name the bus subjects too."""
+    """The kind of message that a topic carries; the kinds of device messages also name the bus subjects."""
 
     SENSOR_DATA = "sensor.data"
     SENSOR_BATCH = "sensor.batch"

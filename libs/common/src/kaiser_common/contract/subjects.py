@@ -61,13 +61,13 @@ class DurableConsumer:
 
     @property
     def service(self) -> str:
-        """Whose consumer it is: its name is the service's, or begins with it and a dash."""
+        """The service that owns the consumer: the consumer's name is the service's, or begins with it and a dash."""
         return self.name.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A KV bucket. `ttl_s` is the age at which a key vanishes by itself."""
+    """A KV bucket. `ttl_s` is the age at which a key expires."""
 
     name: str
     ttl_s: float | None = None
@@ -202,7 +202,7 @@ def downlink_subject(kaiser_id: str, esp_id: str) -> str:
 
 
 def alive_subject(kaiser_id: str) -> str:
-    """Subject of ingest's digest of the devices that were heard."""
+    """Subject of ingest's digest of the devices from which it received messages."""
     return f"esp.system.alive.{_token(kaiser_id)}.digest"
 
 

@@ -1,7 +1,7 @@
 """The migrate step: every installed service's tables, then the streams, consumers and buckets of the bus.
 
-Run before the services (`kaiser-migrate`); idempotent, safe to run twice at once (an advisory lock), and what it
-changes works with the services' version before. Killed half-way: run it again.
+Run before the services (`kaiser-migrate`); idempotent, safe to run twice at the same time (an advisory lock), and
+compatible with the previous version of the services. Killed half-way: run it again.
 """
 
 import argparse

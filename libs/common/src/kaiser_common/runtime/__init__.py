@@ -1,1 +1,1 @@
-"""What a service runs in: settings, the shell, loops, the database, traces."""
+"""The runtime of a service: settings, start and stop, loops, the database, traces."""

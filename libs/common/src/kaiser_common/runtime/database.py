@@ -28,7 +28,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 
 
 class Level(StrEnum):
-    """What the database can do by itself."""
+    """The features of the database."""
 
     COMMUNITY = "timescaledb-community"
     """Compression, continuous aggregates and policies."""
@@ -39,7 +39,7 @@ class Level(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What to do about a failed statement."""
+    """The action after a failed statement."""
 
     RETRY = "retry"
     """The world is down or in the way: the same statement may succeed later."""

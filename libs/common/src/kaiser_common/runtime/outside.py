@@ -1,20 +1,21 @@
-"""The consume loop of every durable consumer: effect, then acknowledgement; what a service fails on is put aside.
+"""The consume loop of every durable consumer: effect, then acknowledgement; messages on which a service fails are
+rejected.
 
-An error of a handler is one of three. The database or NATS is away: the messages wait. The database refuses a row
-(SQLSTATE classes 22, 23 and 54): the message is rejected at once with 5305. Everything else is a bug: the message is
-rejected with 5407 once it has failed on its third delivery. A statement that takes too long (57014) and an internal
-error of the server (XX) may be either: the messages wait, and after five tries they are tried apart. One that fails
-alone, while others are processed before its next try, is rejected with 5305. The message is found by halves, so the
-others of its batch are processed and acknowledged. A message that a handler cannot read is no error: the handler
-returns it with the reason, and it is rejected with 5407 at its first delivery. All rejections count towards the limit
-(`RejectedShare`).
+An error of a handler is one of three. The database or NATS is unavailable: the messages wait. The database refuses a
+row (SQLSTATE classes 22, 23 and 54): the message is rejected immediately with 5305. Everything else is a bug: the
+message is rejected with 5407 once it has failed on its third delivery. A statement that takes too long (57014) and an
+internal error of the server (XX) may be either: the messages wait, and after five tries they are tried apart. One that
+fails alone, while others are processed before its next try, is rejected with 5305. The message is found by bisection,
+so the others of its batch are processed and acknowledged. A message that a handler cannot read is not an error: the
+handler returns it with the reason, and it is rejected with 5407 at its first delivery. All rejections count towards the
+limit (`RejectedShare`).
 
-Of a pack the line is found by halves too, and rejected alone. A pack is acknowledged as a whole, once each of its lines
-is processed or rejected; until then a redelivery brings all of its lines again.
+The line of a pack is found by bisection too, and rejected alone. A pack is acknowledged as a whole, once each of its
+lines is processed or rejected; until then a redelivery brings all of its lines again.
 
-Killed at any point: what was not acknowledged is delivered again after the consumer's ack_wait. Killed between a
-rejection and its acknowledgement: the message is rejected again under the same id, so REJECTED has it once. The count
-of rejections begins anew with the process, so each start may reject at most as many as the limit allows.
+Killed at any point: messages that were not acknowledged are delivered again after the consumer's ack_wait. Killed
+between a rejection and its acknowledgement: the message is rejected again under the same id, so REJECTED has it once.
+The count of rejections starts at zero with the process, so each start may reject at most as many as the limit allows.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -60,14 +61,15 @@ _SAMPLE = 16
 
 
 def reason_of(error: Exception) -> str:
-    """Why the world is down, in one line. A wrong statement of ours is no fault of the world: it is raised again."""
+    """The reason of an outage, in one line. A wrong SQL statement is a bug and not an outage: it is raised again."""
     if isinstance(error, psycopg.Error) and verdict(error) is not Verdict.RETRY:
         raise error
     return _line(error)
 
 
 def judge(error: Exception) -> Verdict:
-    """What an error of a handler means for its messages. Of a group: RETRY only when all of its errors say so."""
+    """The verdict for the messages of a handler's error. For a group of errors: RETRY only if all of its errors mean
+    RETRY."""
     if isinstance(error, ExceptionGroup):
         verdicts = {judge(each) for each in error.exceptions}
         return verdicts.pop() if len(verdicts) == 1 else Verdict.BUG
@@ -245,7 +247,7 @@ class _Loop:
         return []
 
     def _verdict(self, part: Sequence[Delivery], error: Exception) -> Verdict:
-        """What an error means for a part. RETRY becomes REJECT where the part was tried often and may be the cause,
+        """The verdict for a part of a batch. RETRY becomes REJECT if the part was tried often and may be the cause,
         unless the message before it failed alone too: then it is the database."""
         found = judge(error)
         if found is not Verdict.RETRY or not may_be_the_message(error) or self._doubt_is_open:

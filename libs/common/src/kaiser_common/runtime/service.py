@@ -1,7 +1,8 @@
 """The shell that each service starts in: logging, signals, internal HTTP, exit codes.
 
 SIGTERM or Ctrl-C sets `Service.stopping`; the work then stops fetching, finishes what is in flight and returns; after
-10 s it is cancelled. Killed at once instead, a process loses nothing: what it had not acknowledged comes again.
+10 s it is cancelled. If a process is killed instead, nothing is lost: messages that it had not acknowledged are
+delivered again.
 """
 
 import asyncio
@@ -66,7 +67,7 @@ class ErrorMemory:
 
 
 class Service:
-    """What the shell gives to a service's work."""
+    """The objects that the runtime gives to a service's work."""
 
     def __init__(self, name: str, errors: "ErrorMemory | None" = None, tracer: Tracer | None = None) -> None:
         self.name = name
@@ -147,10 +148,10 @@ def run(
     *,
     public: bool = False,
 ) -> NoReturn:
-    """Read the settings and run `work(service, settings)` until it returns or is told to stop; ends the process.
+    """Read the settings and run `work(service, settings)` until it returns or is stopped; ends the process.
 
     A bug in a callback of the loop ends the process too, unless it is `public`: no client may end a server for all.
-    Exit status: 0 stopped as told, 1 failed (start it again), 2 a setting cannot be used.
+    Exit status: 0 stopped on request, 1 failed (start it again), 2 a setting cannot be used.
     """
     try:
         settings = load(settings_class)
@@ -238,7 +239,7 @@ async def _body(service: Service, settings: SettingsT, work: Callable[[Service, 
 
 
 async def _stopped(service: Service, body: asyncio.Task[None]) -> None:
-    """Return when the work has ended: by itself, after the signal, or cancelled 10 s after the signal."""
+    """Return when the work has ended: on its own, after the signal, or cancelled 10 s after the signal."""
     signalled = asyncio.create_task(service.stopping.wait())
     await asyncio.wait([body, signalled], return_when=asyncio.FIRST_COMPLETED)
     signalled.cancel()

@@ -19,7 +19,7 @@ _STATUS_AT_ONCE = 8
 
 @asynccontextmanager
 async def tell_status(bus: Bus, service: Service) -> AsyncIterator[None]:
-    """Answer every question for the status of the system while the context is open, at most 8 at once."""
+    """Answer every request for the status of the system while the context is open, at most 8 concurrently."""
     running: set[asyncio.Task[None]] = set()
 
     async def answer(message: Msg) -> None:

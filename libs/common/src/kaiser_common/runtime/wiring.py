@@ -1,4 +1,4 @@
-"""What every service with tables opens first: the bus, the database, and their checks of /readyz."""
+"""Opens the resources of every service with tables: the bus, the database, and their checks for /readyz."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

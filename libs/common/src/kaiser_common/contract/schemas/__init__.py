@@ -1,4 +1,4 @@
-"""What every message on the bus shares: the models are frozen, ignore unknown fields and know their device."""
+"""The base of every message on the bus: models are frozen, ignore unknown fields and name their device."""
 
 from typing import Literal
 

@@ -69,9 +69,9 @@ class ActuatorAlert(DeviceMessage):
 
 
 class EmergencyAnswer(DeviceMessage):
-    """What a device says of a stop or of its end. answer: which of the four topics it came on.
+    """A device's answer to a stop or a clear. answer: which of the four topics it was published on.
 
-    The end of a stop is status `emergency_cleared`, or answer `recovery`; error says why the device refused.
+    The end of a stop is status `emergency_cleared`, or answer `recovery`; error is the device's reason for refusing.
     """
 
     answer: Literal["response", "error", "ack", "recovery"]

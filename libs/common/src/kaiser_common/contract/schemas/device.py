@@ -30,8 +30,8 @@ ConfigStatus = Literal["success", "partial_success", "error"]
 class Heartbeat(DeviceMessage):
     """A device's sign of life. uptime in s, heap_free in bytes, wifi_rssi in dBm; flags: degraded, circuit breaker.
 
-    A figure that the device left out, or that makes no sense, is None. details: what else the firmware counts.
-    metrics: it came on the topic of figures alone (heartbeat_metrics).
+    A figure that the device left out, or that makes no sense, is None. details: further counters of the firmware.
+    metrics: it was published on the topic for figures only (heartbeat_metrics).
     """
 
     uptime: Uptime | None = None
@@ -51,7 +51,8 @@ class Heartbeat(DeviceMessage):
 
 
 class Will(DeviceMessage):
-    """What the broker says for a device that vanished. ts is that of the device's CONNECT and proves nothing.
+    """The message that the broker publishes for a device that disconnected without notice. ts is that of the device's
+    CONNECT and proves nothing.
 
     A will that is delivered live (retained False) means offline at received_at.
     """
@@ -70,9 +71,8 @@ class Session(DeviceMessage):
 
 
 class Intent(DeviceMessage):
-    """What a device made of a command or configuration (generation B): correlation_id is that of what Kaiser sent.
-
-    lifecycle: it came on the lifecycle topic, which has states where the other has outcomes.
+    """The outcome of a command or configuration at a device (generation B), with the correlation_id that Kaiser sent.
+    lifecycle: it was published on the lifecycle topic, which has states instead of outcomes.
     """
 
     outcome: Word
@@ -193,11 +193,11 @@ class AliveDigest(BaseModel):
 class DeviceRecord(BaseModel):
     """The value of a device in the KV bucket `devices`; health writes it, all others watch.
 
-    kaiser_id: the site under which it speaks; where kaiser_id_fixed, messages under another site are rejected (5211).
+    kaiser_id: the site under which it publishes; if kaiser_id_fixed, messages under another site are rejected (5211).
     generation: of its firmware, B once a heartbeat had a boot_sequence_id. emergency_token: the device's own, its
     esp_id where None; never shown or logged. boot grows with each restart and each return that was
     too short to be seen as `online`.
-    offline_since: when a device that is offline was last heard (ms).
+    offline_since: time of the last message of an offline device (ms).
     """
 
     model_config = FROZEN
@@ -217,7 +217,7 @@ class DeviceRecord(BaseModel):
 
 
 class HeartbeatAck(BaseModel):
-    """Payload to a device: Kaiser heard it. server_time in s.
+    """Payload to a device: Kaiser received its heartbeat. server_time in s.
 
     handover_epoch: of the device's session, at least 1; firmware B refuses an acknowledgement without it and goes to
     its safe state after 120 s.
@@ -324,7 +324,7 @@ class Subzone(BaseModel):
 
 
 class ServerStatus(BaseModel):
-    """Retained payload that tells devices whether Kaiser is there. timestamp in s."""
+    """Retained payload that informs devices whether Kaiser is online. timestamp in s."""
 
     model_config = FROZEN
 

@@ -1,4 +1,4 @@
-"""What travels beside device messages: events for frontends and rules, rejected messages, and messages to MQTT.
+"""The messages beside device messages: events for frontends and rules, rejected messages, and messages to MQTT.
 
 The body of an event on the bus is exactly the `data` of its frame, so that the gateway never encodes it again; its
 type is in the subject, its time and sequence are JetStream's.
@@ -260,12 +260,12 @@ class RejectedMessage(BaseModel):
 
 
 class OutboxMessage(BaseModel):
-    """A message for ingest to publish on MQTT. After `expires_at` (ms, None never) it is dropped and told.
+    """A message for ingest to publish on MQTT. After `expires_at` (ms, None never) it is dropped and reported.
 
-    receipt: the subject on which ingest publishes a Receipt once the broker has the message.
-    only_newest: on the urgent lane, dropped where a newer message of its topic went out before it.
-    number: of an emergency stop or a clear, growing, from one sequence. A clear (`clears`) is dropped and told where a
-    stop of its device or of all with a higher number was taken before it.
+    receipt: the subject on which ingest publishes a Receipt once the broker has the message. only_newest: on the urgent
+    lane, dropped where a newer message of its topic went out before it. number: of an emergency stop or a clear,
+    growing, from one sequence. A clear (`clears`) is dropped and reported if a stop of its device or of everything with
+    a higher number was sent before it.
     """
 
     model_config = FROZEN

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 def field_with_nul(message: BaseModel, as_json: bytes) -> str | None:
-    """The first field of a message with U+0000 in a text of it, at any depth, keys too; None if there is none.
+    """The first field of a message that contains U+0000 in a text, at any depth, keys included; None if no field does.
 
     `as_json` is the JSON that the message was read from: where that has no such escape, nothing is looked at.
     """

@@ -20,7 +20,7 @@ Milliseconds = Annotated[int, Field(ge=0, le=_LATEST_MS)]
 
 
 class ActuatorSettings(BaseModel):
-    """What an operator sets for an actuator.
+    """The settings of an actuator.
 
     max_runtime_s: longest time it may be on, 0 for no limit. min_value and max_value: allowed range of a PWM value.
     interlocks: gpios of the same device that must be off before this one may be switched on.
@@ -120,10 +120,8 @@ class ActuatorsPage(BaseModel):
 
 
 class CommandRequest(BaseModel):
-    """What an actuator is to do.
-
-    value 0…1, for PWM. duration_s: switched off again after so long, 0 until further notice. queue: keep the command
-    for a device that is offline, at most expires_s.
+    """A command to an actuator. value 0…1, for PWM. duration_s: the actuator is switched off after this time, 0 for no
+    limit. queue: keep the command for a device that is offline, at most expires_s.
     """
 
     model_config = {
@@ -183,7 +181,7 @@ class CommandStatus(BaseModel):
 
 
 class HistoryQuery(ActuatorKey):
-    """What happened to an actuator in [from_ms, to_ms), newest first; the last day by default."""
+    """Query for the history of an actuator in [from_ms, to_ms), newest first; the last day by default."""
 
     from_ms: Milliseconds | None = None
     to_ms: Milliseconds | None = None

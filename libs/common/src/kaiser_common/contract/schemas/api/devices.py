@@ -56,9 +56,8 @@ class Device(BaseModel):
 
 
 class ApprovedDevice(Device):
-    """A device just approved; `replayed` tells how many of its rejected messages were taken in after all.
-
-    replay_complete: False where some could not be replayed in time; they are in GET /api/v1/rejected?esp_id=… still.
+    """A device just approved; `replayed`: how many of its rejected messages were processed after the approval.
+    replay_complete: False if some could not be replayed in time; they are still in GET /api/v1/rejected?esp_id=….
     """
 
     replayed: int = 0
@@ -90,7 +89,7 @@ class RegisterDevice(BaseModel):
 
 
 class DevicePatch(BaseModel):
-    """What an operator may change; what is left out stays."""
+    """The fields that an operator may change; an omitted field stays unchanged."""
 
     model_config = {**STRICT, "json_schema_extra": {"examples": [{"name": "Greenhouse 1", "heartbeat_timeout_s": 120}]}}
 
@@ -174,7 +173,7 @@ class HealthHistory(BaseModel):
 
 
 class ConfigRequest(BaseModel):
-    """What to configure; a list that is left out is asked from its owner (sensor, actuator)."""
+    """A configuration to push; an omitted list is read from its owner (sensor, actuator)."""
 
     model_config = {
         **STRICT,
@@ -257,7 +256,7 @@ class PushSubzone(BaseModel):
 
 
 class PushAnswer(BaseModel):
-    """What was sent to a device, under the id that the device echoes. Its end comes as an event."""
+    """A push to a device, with the id that the device echoes. Its result is published as an event."""
 
     model_config = FROZEN
 

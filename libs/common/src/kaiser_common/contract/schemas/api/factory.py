@@ -18,7 +18,7 @@ Serial = Annotated[str, Field(pattern=SERIAL)]
 
 
 class EnvironmentStatus(BaseModel):
-    """The environment in force and the connection to its broker; connected_since None: there is none now."""
+    """The environment in force and the connection to its broker; connected_since None: not connected."""
 
     model_config = FROZEN
 
@@ -143,7 +143,8 @@ class LayoutEdge(BaseModel):
 
 
 class FactoryLayoutAnswer(BaseModel):
-    """Where modules and intersections are. fallback: no layout was heard, this is the installation as delivered."""
+    """The positions of modules and intersections. fallback: no layout was received, this is the default
+    installation."""
 
     model_config = FROZEN
 
@@ -248,7 +249,7 @@ class WorkpieceStation(BaseModel):
 
 
 class Workpiece(BaseModel):
-    """What is known of a workpiece: its orders with their steps, the stations that it passed, the checks of quality
+    """A workpiece: its orders with their steps, the stations that it passed, the checks of quality
     that were reported while it was checked, and where it was stored."""
 
     model_config = FROZEN
@@ -305,7 +306,7 @@ class FactoryFigures(BaseModel):
 
 
 class FactoryCoverage(BaseModel):
-    """What was heard since the service took over: messages by kind, oddities, and fields that nothing reads."""
+    """Counts since the service took over: messages by kind, oddities, and fields that nothing reads."""
 
     model_config = FROZEN
 
@@ -344,7 +345,7 @@ class FactoryCommandId(BaseModel):
 
 
 class SteerRequest(BaseModel):
-    """What is to be done: `do` and its fields. A repeated key answers with the first request's commands."""
+    """A steering request: `do` and its fields. A repeated key is answered with the first request's commands."""
 
     model_config = FROZEN
 
@@ -374,7 +375,7 @@ class SteerCheck(BaseModel):
 
 
 class SteerPlan(BaseModel):
-    """What a request would become; nothing is sent. Where it is refused there are no messages."""
+    """A preview of a request; nothing is sent. There are no messages if it is refused."""
 
     model_config = FROZEN
 

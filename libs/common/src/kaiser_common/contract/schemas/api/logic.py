@@ -1,4 +1,4 @@
-"""Automation rules in the API: the rules, their dry run, and what became of them."""
+"""Automation rules in the API: the rules, their dry run, and their executions."""
 
 from typing import Any, Literal
 
@@ -125,7 +125,7 @@ class ConditionReport(BaseModel):
 
 
 class TestResult(BaseModel):
-    """What would happen, and why. Nothing was sent."""
+    """The result of a dry run, with reasons. Nothing was sent."""
 
     model_config = FROZEN
     __test__ = False

@@ -122,13 +122,11 @@ class MockActuatorBody(MockActuator):
 
 
 class Faults(BaseModel):
-    """What is wrong with a mock on purpose; all off by default.
-
-    offline: as if the power was cut, the broker tells its will. silent: gpios of sensors that say nothing, garbage:
-    share of readings whose payload is broken. clock_offset_s: its clock is off by so much; no_clock: it has no time
-    (ts 0). duplicate: share of readings sent twice. late_s: readings are sent so long after they were taken.
-    flapping_s: it loses its connection and comes back, so long each. slow_response_s: answers come so much later.
-    refuse_commands: it answers every actuator command with success false.
+    """Injected faults of a mock; all off by default. offline: as if the power was cut, the broker publishes its will.
+    silent: gpios of sensors that send nothing, garbage: share of readings whose payload is broken. clock_offset_s:
+    error of its clock; no_clock: it has no time (ts 0). duplicate: share of readings sent twice. late_s: delay between
+    taking and sending a reading. flapping_s: it disconnects and reconnects, for this time each. slow_response_s: delay
+    of its answers. refuse_commands: it answers every actuator command with success false.
     """
 
     model_config = {**FROZEN, "json_schema_extra": {"examples": [{"garbage": 0.1, "slow_response_s": 3}]}}
@@ -152,9 +150,8 @@ class FaultsBody(Faults):
 
 
 class CreateMock(BaseModel):
-    """A mock device to create; an id is made where none is given. auto_start: it boots at once.
-
-    firmware: the generation that it behaves like; what that firmware refuses, the mock refuses.
+    """A mock device to create; an id is generated if none is given. auto_start: it boots immediately. firmware: the
+    generation that it behaves like; the mock refuses the same messages as that firmware.
     """
 
     model_config = {
@@ -336,14 +333,14 @@ class AddActuator(MockId):
 
 
 class MockPin(MockId):
-    """What a mock has at a gpio; sensor_type picks one of several sensors there."""
+    """A sensor or actuator of a mock at a gpio; sensor_type selects one of several sensors there."""
 
     gpio: Gpio
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE)
 
 
 class ValueRequest(BaseModel):
-    """The value that a sensor shall measure until the override is removed. publish: send a reading at once."""
+    """The value that a sensor measures until the override is removed. publish: send a reading immediately."""
 
     model_config = {**STRICT, "json_schema_extra": {"examples": [{"value": 35.5}]}}
 
@@ -380,7 +377,7 @@ class SetFaults(MockId):
 
 
 class MockEmergency(BaseModel):
-    """The red button at the device: stop everything, or let go of it again."""
+    """The red button at the device: stop everything, or release it."""
 
     model_config = {**STRICT, "json_schema_extra": {"examples": [{"action": "stop_all"}]}}
 
@@ -404,7 +401,7 @@ class MockActuators(BaseModel):
 
 
 class MockMessagesQuery(MockId):
-    """The last messages that a mock sent or heard, newest first."""
+    """The last messages that a mock sent or received, newest first."""
 
     limit: int = Field(default=50, ge=1, le=50)
 

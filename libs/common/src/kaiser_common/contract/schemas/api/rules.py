@@ -1,4 +1,4 @@
-"""What an automation rule consists of: conditions, actions and limits."""
+"""The parts of an automation rule: conditions, actions and limits."""
 
 from collections.abc import Iterator
 from datetime import time

@@ -76,7 +76,8 @@ class ThresholdsModel(BaseModel):
 
 
 class SensorSettingsModel(BaseModel):
-    """What an operator sets for a sensor. interval_s: expected time between two readings; silent for three: stale."""
+    """The settings of a sensor. interval_s: expected time between two readings; after three without a reading it is
+    stale."""
 
     model_config = {
         **STRICT,

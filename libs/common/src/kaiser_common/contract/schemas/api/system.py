@@ -54,10 +54,9 @@ class ReplicaStatus(BaseModel):
 
 
 class ConsumerLag(BaseModel):
-    """What waits for a durable consumer, in messages.
-
-    pending: not handed out yet. unacknowledged: handed out, not acknowledged. redelivered: of those, handed out more
-    than once. delivered: handed out since the consumer exists; two answers' difference is the throughput.
+    """The backlog of a durable consumer, in messages. pending: not delivered yet. unacknowledged: delivered, not
+    acknowledged. redelivered: of those, delivered more than once. delivered: delivered since the consumer was created;
+    the difference of two answers is the throughput.
     """
 
     model_config = FROZEN
