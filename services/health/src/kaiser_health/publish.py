@@ -1,4 +1,4 @@
-"""What a transaction of health publishes before its commit: events, messages to devices, records of the bucket."""
+"""Publishes the results of a transaction before its commit: events, messages to devices, records of the bucket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -21,7 +21,8 @@ _MOST_WAITING = 100
 
 
 class SystemEvents:
-    """Takes events at once and publishes them one after the other; over 100 waiting the newest is dropped, counted."""
+    """Queues events and publishes them one after the other; if more than 100 wait, the newest is dropped and
+    counted."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -53,7 +54,8 @@ class SystemEvents:
             metrics.EVENTS_DROPPED.inc()
 
     async def run(self) -> None:
-        """Publish what was told, until cancelled. An event that NATS does not take within 10 s is dropped, counted."""
+        """Publish queued events until cancelled. An event that NATS does not accept within 10 s is dropped and
+        counted."""
         while True:
             told = await self._waiting.get()
             try:

@@ -1,4 +1,4 @@
-"""What the health service sends to devices on an operator's behalf: configuration, commands, zones."""
+"""Requests that send configurations, commands and zones to devices on an operator's behalf."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -119,7 +119,7 @@ def _check(device: Device, push: Push) -> None:
 
 
 def _shown(payload: dict[str, Any]) -> dict[str, Any]:
-    """What of a push the audit log shows: no token."""
+    """The part of a push that the audit log shows: no token."""
     return {**payload, "params": {}} if payload.get("command") == SET_TOKEN else payload
 
 

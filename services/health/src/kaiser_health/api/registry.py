@@ -1,4 +1,4 @@
-"""What the health service answers to the gateway: the registry, health history, the audit log."""
+"""Requests of the gateway: the registry, health history, the audit log."""
 
 from datetime import timedelta
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""What devices say about themselves, a batch in one transaction."""
+"""Handles device messages about the devices themselves, a batch in one transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -45,7 +45,7 @@ class DeviceMessages:
         self._heartbeats = Heartbeats(settings)
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
-        """Note which devices were heard, then what they said; returns what cannot be read."""
+        """Record which devices sent a message, then process the messages; returns the unreadable ones."""
         batch = decode(deliveries)
         now = self._clock()
         changes = DeviceChanges()
@@ -66,7 +66,7 @@ class DeviceMessages:
     async def _note_heard(
         self, connection: Connection, batch: DeviceBatch, now: datetime, changes: DeviceChanges
     ) -> dict[str, Known]:
-        """The registered devices among those heard; unknown ones become pending, as far as there is place."""
+        """The registered devices among the senders; unknown ones become pending while the list has room."""
         if not batch.heard:
             return {}
         timeout_s = self._settings.heartbeat_timeout_s
@@ -152,6 +152,6 @@ async def _note_error(connection: Connection, error: DeviceError, changes: Devic
 
 
 def _text_digest(error: DeviceError) -> str:
-    """Tells apart errors of one code in one second of a device's clock; the same text twice is a repetition."""
+    """Distinguishes errors of one code in one second of a device's clock; the same text twice is a duplicate."""
     text = f"{error.severity}\n{error.category}\n{error.message}"
     return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""From messages of the bus to what a batch says about devices, pure; what cannot be read is told apart."""
+"""Decodes a batch of bus messages about devices; unreadable messages are returned separately; pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,10 +31,9 @@ MODELS: dict[str, type[BaseModel]] = {**bodies_of("health"), "system.alive": Ali
 
 @dataclass(slots=True)
 class DeviceBatch:
-    """What a batch of messages says. Times are ingest's receive times.
-
-    A device that a message itself names was heard a microsecond after that message's millisecond: so it is later than
-    a will of the same millisecond, which stands before it on the stream. The digest gives whole milliseconds.
+    """The content of a batch of messages. Times are ingest's receive times. A device's own message counts as received a
+    microsecond after its millisecond, so that it is later than a will of the same millisecond that precedes it on the
+    stream. The digest gives whole milliseconds.
     """
 
     heard: dict[str, datetime] = field(default_factory=dict)
@@ -108,7 +107,7 @@ def _sort(message: BaseModel, batch: DeviceBatch) -> None:
 
 
 def of_intent(intent: Intent) -> DeviceAnswer | None:
-    """What an intent means for the push that it names: None where that goes on."""
+    """The result of an intent for the push that it names; None if the push continues."""
     if intent.outcome not in _FAILED_OUTCOMES:
         return None
     text = ": ".join(part for part in (intent.code, intent.reason) if part) or intent.outcome
@@ -121,7 +120,7 @@ _FAILED_OUTCOMES = frozenset({"rejected", "failed", "expired"})
 
 
 def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -> DeviceAnswer:
-    """What a device's answer means for the push it is for."""
+    """The result of a device's answer for its push."""
     at = time_of(message.received_at)
     text: str | None
     match message:
@@ -155,7 +154,7 @@ def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -
 
 
 def zone_confirmed(push: Push, heartbeat: Heartbeat) -> DeviceAnswer | None:
-    """What a heartbeat says about a zone that was pushed before: generation A does not answer when it leaves one."""
+    """Whether a heartbeat confirms a pushed zone: generation A does not answer when it leaves one."""
     zone_id = push.payload.get("zone_id") or ""
     if heartbeat.zone_id != zone_id or time_of(heartbeat.received_at) <= push.created_at:
         return None

@@ -1,4 +1,4 @@
-"""What devices are sent, in the form that their firmware reads: no nulls, bounded in size; pure."""
+"""Messages to devices in the form that their firmware reads: no nulls, bounded in size; pure."""
 
 import json
 from collections.abc import Mapping

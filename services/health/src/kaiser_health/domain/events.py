@@ -77,7 +77,7 @@ def health_event(
 
 
 def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingProxyType({})) -> Outgoing:
-    """The event that tells how a push stands. answer: what the device answered to a command beside that."""
+    """The event with the state of a push. answer: the device's further answer to a command."""
     event_id = f"push-{push.push_id}-{push.state}"
     if push.kind == "config":
         config = ConfigResponseEvent(
@@ -184,7 +184,7 @@ def system_event(
     code: int | None = None,
     details: dict[str, Any] | None = None,
 ) -> Outgoing:
-    """A system_event. `event_id` names the fact, so that telling it again is harmless."""
+    """A system_event. `event_id` names the fact, so that publishing it again is harmless."""
     body = SystemEvent(
         event=event,
         severity=severity,

@@ -23,9 +23,9 @@ def will_counts(
 ) -> bool:
     """Whether a will takes its device offline at once.
 
-    A will that is delivered live says that the connection has just ended: its own time is that of CONNECT, so it counts
-    at its receive time, unless the device was heard in a later millisecond. A retained one may be of any age: it counts
-    where its own time is later than the device's last data, and says nothing without a time.
+    A will that is delivered live means that the connection has just ended. Its own time is that of CONNECT, so its
+    receive time counts, unless the device sent a message in a later millisecond. A retained will may be of any age: it
+    counts if its own time is later than the device's last data, and is ignored without a time.
     """
     if retained:
         return has_clock and (last_seen_at is None or will_at >= last_seen_at)
@@ -63,7 +63,7 @@ def has_rebooted(
 
 
 def new_pending(pending: int, most: int, permitted: int, candidates: int) -> int:
-    """How many of the unknown devices that were heard may become pending."""
+    """How many of the unknown senders may become pending."""
     return max(0, min(candidates, most - pending, permitted))
 
 

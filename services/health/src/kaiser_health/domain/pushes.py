@@ -1,4 +1,4 @@
-"""What is sent to a device and awaits its answer: configurations, zones, subzones, commands; pure."""
+"""Messages to a device that await its answer: configurations, zones, subzones, commands; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAnswer:
-    """What a device said. `push_id` is None where its firmware does not echo it."""
+    """A device's answer. `push_id` is None if its firmware does not echo it."""
 
     esp_id: str
     kind: Kind | None
@@ -75,7 +75,7 @@ def answered(push: Push, answer: DeviceAnswer) -> Push:
 
 
 def scopes_of(payload: Mapping[str, Any]) -> frozenset[str]:
-    """The scopes that a configuration is answered for, each by itself: those of the lists that were sent."""
+    """The scopes of a configuration that are answered separately: those of the lists that were sent."""
     return frozenset(scope for scope, items in (("sensor", "sensors"), ("actuator", "actuators")) if payload.get(items))
 
 

@@ -1,4 +1,4 @@
-"""What devices report that changes no table of health: each report becomes a system_event, and nothing else."""
+"""Device reports that change no table of health: each becomes a system_event."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from kaiser_health.domain.events import intent_event
 
 
 def report_event(message: DeviceMessage, now: datetime) -> Outgoing | None:
-    """The event of a report, or None where the device was only heard."""
+    """The event of a report, or None if the message is only a sign of life."""
     match message:
         case Intent():
             return intent_event(message, now)

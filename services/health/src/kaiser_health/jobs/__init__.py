@@ -1,1 +1,1 @@
-"""What time starts in health."""
+"""Jobs of health that are started by time."""

@@ -20,7 +20,7 @@ _AT_ONCE = 50
 
 
 def to_value(device: Registered) -> bytes:
-    """What others need of a device."""
+    """The record of a device for other services."""
     record = DeviceRecord(
         esp_id=device.esp_id,
         kaiser_id=device.kaiser_id,

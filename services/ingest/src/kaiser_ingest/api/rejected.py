@@ -44,7 +44,7 @@ MOST_PAGE_BYTES = 1024 * 1024
 
 
 class RejectedMessages:
-    """Reads the stream REJECTED; a replay publishes at once."""
+    """Reads the stream REJECTED; a replay publishes immediately."""
 
     def __init__(self, bus: Bus, registered: Registered, retention_ms: int) -> None:
         self._bus = bus
@@ -78,8 +78,8 @@ class RejectedMessages:
     async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
         """Validate a rejected message again, as of its receive time, and publish what is good in it now.
 
-        What is published is marked as replayed: an alert of yesterday stops nothing today. What a service rejected
-        from the bus had been validated: it goes to the bus as it was. RpcError 404 and 422.
+        The result is marked as replayed, so that an old alert stops nothing now. A message that a service rejected from
+        the bus was valid: it is published to the bus unchanged. RpcError 404 and 422.
         """
         message = RejectedMessage.model_validate_json(await self._line(request.seq))
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
@@ -106,7 +106,7 @@ class RejectedMessages:
         return ReplayAnswer(seq=request.seq, published=len(accepted), rejected=len(rejections))
 
     async def _line(self, seq: int) -> bytes:
-        """A rejection by its number. RpcError 404: there is none."""
+        """A rejection by its number. RpcError 404 if it does not exist."""
         sequence, number = place_of(seq)
         try:
             stored = await self._bus.jetstream.get_msg(REJECTED.name, sequence)
@@ -141,14 +141,14 @@ class RejectedMessages:
 
 
 def _subjects(query: RejectedQuery) -> list[str]:
-    """Where the rejections of a query are: by themselves, or among those of others."""
+    """The subjects of a query's rejections: single messages, and packs that also hold rejections of other devices."""
     of_code = f"rejected.{query.code if query.code is not None else '*'}"
     whose = query.esp_id or (token(query.serial) if query.serial is not None else None)
     return [f"{of_code}.*"] if whose is None else [f"{of_code}.{whose}", f"{of_code}.{SEVERAL}"]
 
 
 def _items(newest_first: Iterable[Delivery], query: RejectedQuery, before: int) -> Iterator[RejectedItem]:
-    """The rejections of messages that a query asks for, newest first; lines that are none are left out."""
+    """The rejections of messages that a query asks for, newest first; unreadable lines are omitted."""
     for delivery in newest_first:
         try:
             lines = delivery.lines()

@@ -104,7 +104,7 @@ class FactoryExit:
                     await self._deliver(consumer, batch)
 
     async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
-        """Publish a batch in order: each command by itself, what stands together on another lane at once."""
+        """Publish a batch in order: each command separately, adjacent messages of another lane together."""
         waiting = list(batch)
         while waiting and not self._stopping.is_set():
             read = await self._read(consumer, waiting[0])
@@ -317,7 +317,7 @@ class FactoryExit:
             await consumer.ack([delivery])
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, or less if told to stop."""
+        """Wait, or return earlier at a stop."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

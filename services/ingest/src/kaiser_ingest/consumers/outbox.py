@@ -1,9 +1,10 @@
-"""OUTBOX to MQTT: what other services want devices to hear, published in order and acknowledged after the PUBACK.
+"""OUTBOX to MQTT: messages of other services to devices, published in order and acknowledged after the PUBACK.
 
-Broker away: the messages wait, in order. A broker that is there and does not answer (frozen, or behind a dead line)
-would take from its socket much later what is written now: so a ping is answered before anything that expires is
-written, and it expires here. Killed in between: what has no PUBACK is published again. Each message is
-judged first (judge.py); a clear or a command behind a newer stop is dropped and told (stop_order.py).
+Broker unavailable: the messages wait, in order. A broker that is there and does not answer (frozen, or behind a dead
+line) would read messages from its socket much later. Before a message that expires is written, the broker must
+therefore answer a ping; until then the message waits and expires here. Killed in between: messages without a PUBACK are
+published again. Each message is judged first (judge.py); a clear or a command older than a newer stop is dropped and
+reported (stop_order.py).
 """
 
 import asyncio
@@ -155,7 +156,7 @@ class Outbox:
         return _Waiting(delivery, message, judgement)
 
     async def _refuse(self, consumer: Consumer, delivery: Delivery, message: OutboxMessage, refused: Refused) -> None:
-        """Tell and reject what must never leave."""
+        """Report and reject a message that must never be published."""
         self._events.tell(
             "mqtt_message_refused",
             "error",
@@ -355,7 +356,7 @@ class Outbox:
         await consumer.ack([delivery])
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, or less if told to stop."""
+        """Wait, or return earlier at a stop."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

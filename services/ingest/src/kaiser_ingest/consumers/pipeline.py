@@ -72,7 +72,7 @@ _FULL = 500
 
 @dataclass(slots=True)
 class _Batch:
-    """What a batch of messages becomes."""
+    """The results of a batch of messages."""
 
     sensors: dict[str, Outgoing] = field(default_factory=dict)
     devices: dict[str, Outgoing] = field(default_factory=dict)
@@ -469,5 +469,5 @@ _cached_kind = lru_cache(maxsize=16_384)(_parsed_kind)
 
 
 def _decoded(topic: bytes) -> str:
-    """A topic as text; one that is no UTF-8 becomes one that is none of ours."""
+    """A topic as text; a topic that is not UTF-8 becomes an unknown one."""
     return topic.decode(errors="backslashreplace")

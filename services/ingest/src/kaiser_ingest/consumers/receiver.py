@@ -1,4 +1,4 @@
-"""What receives: a session and the pipeline behind it, with the factory's dialect where the broker has a factory."""
+"""The receiver: a session and its pipeline, with the factory's dialect if the broker has a factory."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -130,12 +130,12 @@ class Session:
             self.abort()
 
     async def leave(self, reason: str, manner: Literal["will", "silent", "told"] = "will") -> None:
-        """Take what was received to its end, send DISCONNECT and wait for it.
+        """Process all received messages, send DISCONNECT and wait for it.
 
         will: under MQTT 5 the will stays in force. A standby, or this process once it is started again, has its delay
         to go on with the session before devices hear that the server is offline: firmware B then puts every actuator to
-        its default. Under 3.1.1 devices are told now. silent: another session on this broker follows at once.
-        told: this broker is left for good.
+        its default. Under 3.1.1 devices are told now. silent: another session on this broker follows immediately. told:
+        this broker is left for good.
         """
         connection = self._current
         if connection is None or not self._up.is_set():
@@ -157,7 +157,7 @@ class Session:
             log.warning("status_not_published", reason=str(error) or "no PUBACK")
 
     def abort(self) -> None:
-        """Close the connection at once: the lease is gone, another process may connect."""
+        """Close the connection immediately: the lease is lost, another process may connect."""
         self._up.clear()
         metrics.CONNECTED.set(0)
         connection, self._current = self._current, None
@@ -344,7 +344,8 @@ class Session:
         return self._lost(closed, time.monotonic() - since)
 
     async def _watch_broker(self, connection: MqttConnection) -> None:
-        """Hear what Mosquitto drops from now on: a count that does not change it forgets within a minute."""
+        """Subscribe to Mosquitto's count of dropped messages; Mosquitto forgets a count that does not change within a
+        minute."""
         if not self._settings.mqtt_broker_statistics or not connection.mqtt5:
             return
         if await connection.subscribe_if_allowed(DROPPED_TOPIC):

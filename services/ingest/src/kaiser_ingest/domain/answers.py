@@ -1,4 +1,4 @@
-"""What devices answer to configurations, zones and system commands: JSON of any generation to messages; pure."""
+"""Device answers to configurations, zones and system commands: JSON of any generation to messages; pure."""
 
 from typing import Any, get_args
 

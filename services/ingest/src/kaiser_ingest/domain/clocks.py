@@ -64,7 +64,7 @@ class ClockWatch:
         self._behind_since: OrderedDict[str, int] = OrderedDict()
 
     def note(self, message: DeviceMessage) -> WrongClock | None:
-        """Look at an accepted message; what to tell of its device, if anything."""
+        """Check the clock of an accepted message; the report about its device, if there is one."""
         now_ms = message.received_at
         if message.device_ts is not None and message.device_ts > now_ms:
             return self._once("clock_ahead", message.esp_id, message.device_ts - now_ms, now_ms)

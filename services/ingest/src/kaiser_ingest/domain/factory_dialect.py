@@ -46,7 +46,7 @@ Warn = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a message becomes. readings: of a TXT, as those of a device. reason: why it was ignored; code: why it was
+    """The result of a message. readings: of a TXT, as device readings. reason: why it was ignored; code: why it was
     rejected."""
 
     result: Result
@@ -83,8 +83,8 @@ class FactoryDialect:
         self._sent: dict[int, int] = {}
 
     def wanted(self) -> frozenset[str]:
-        """What is subscribed: the fewest filters that cover the devices' and the factory's (MQTT 5 delivers a copy for
-        each filter that matches)."""
+        """The filters to subscribe: the smallest set that covers the devices' and the factory's (MQTT 5 delivers a copy
+        for each filter that matches)."""
         return frozenset(minimal_cover((*self._device_filters, *self.filters)))
 
     def enter(self, environment: FactoryEnvironment, generation: int) -> None:
@@ -113,7 +113,7 @@ class FactoryDialect:
             del self._sent[next(iter(self._sent))]
 
     def take(self, message: Incoming, topic: str, delivery_id: str) -> Taken:
-        """What a message becomes. Never raises, whatever the topic and the payload."""
+        """The result of a message. Never raises, whatever the topic and the payload are."""
         environment, intake = self._of(message)
         own = message.received_at_ms - self._sent.get(hash((topic, message.payload)), -OWN_MS - 1) <= OWN_MS
         arrival = Arrival(

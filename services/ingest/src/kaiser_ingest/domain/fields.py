@@ -51,7 +51,7 @@ def present(fields: Fields, *names: str) -> Any:
 
 
 def number(value: Any, name: str) -> int | float:
-    """A finite number. Rejected 5206 for another type (a bool is none), 5207 for one too large to keep."""
+    """A finite number. Rejected 5206 for another type (such as a bool), 5207 for a number too large to store."""
     kind = type(value)
     if kind is float:
         if not isfinite(value):
@@ -64,9 +64,8 @@ def number(value: Any, name: str) -> int | float:
 
 
 def measured_number(fields: Fields, name: str) -> int | float | None:
-    """A figure that was measured, of any size that a double holds, or None where it is absent.
-
-    Rejected 5206 for another type (a bool is none), 5207 beyond a double.
+    """A measured value of any size that a double holds, or None if it is absent. Rejected 5206 for another type (such
+    as a bool), 5207 beyond a double.
     """
     value = fields.get(name)
     if value is None:
@@ -192,8 +191,8 @@ def choice(value: Any, name: str, choices: frozenset[str]) -> Any:
 def required_ts(fields: Fields, received_at_ms: int) -> Time:
     """The time of a message that must have one, as ts or timestamp: in s or ms, integer or float.
 
-    A time that cannot be believed (before 2020, more than 5 min ahead) is replaced by the receive time.
-    Rejected 5205 where there is none, 5206 where it is no number.
+    An implausible time (before 2020, more than 5 min ahead) is replaced by the receive time. Rejected 5205 if it is
+    missing, 5206 if it is not a number.
     """
     value = present(fields, "ts", "timestamp")
     if type(value) not in (int, float):

@@ -13,9 +13,8 @@ _GIVEN_FOR_MS = 130_000
 
 
 class RecentIds:
-    """Ids of what was stored lately. What is in a pack JetStream does not know by its id, so it is left out here.
-
-    A reading that is not known here any more is stored again: one row, and one event more.
+    """Ids of recently stored readings. JetStream does not know the readings of a pack by id, so duplicates are removed
+    here. A reading that was forgotten here is published again: still one row, but one more event.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What every device message has: who sent it, when, checked against the topic; pure."""
+"""The identity of a device message: its sender and time, checked against the topic; pure."""
 
 import re
 from typing import Any

@@ -1,12 +1,11 @@
-"""What may leave for the broker: the single exit checks each message against the subject that it came on; pure.
-
-NATS gives rights by subject, so a subject must say what its message can do. The matrix:
+"""The check at the single exit to the broker: each message must match the subject on which it arrived; pure. NATS
+grants rights by subject, so a subject must state the effect of its message. The matrix:
 
 - `mqtt.out.SITE.DEVICE.setup`: configuration, zones, system commands, acknowledgements.
 - `mqtt.out.SITE.DEVICE.sensor`: sensor commands, processed values.
 - `mqtt.out.SITE.DEVICE.stop`: an emergency stop.
 - `mqtt.out.SITE.DEVICE.command.GPIO`: a command to that actuator.
-- `mqtt.out.SITE.DEVICE.mock`: what a mock device says.
+- `mqtt.out.SITE.DEVICE.mock`: a message from a mock device.
 - `mqtt.urgent.SITE.DEVICE`: an emergency stop or a clear; OFF for an actuator.
 - `mqtt.out.broadcast.all.stop`, `mqtt.urgent.broadcast.all`: the emergency stop of everything.
 
@@ -185,7 +184,7 @@ def _lane_fault(lane: _Lane, topic: Topic, body: dict[str, Any]) -> str | None:
 
 
 def _of_mock(lane: _Lane, topic: Topic, message: OutboxMessage) -> Allowed | Refused:
-    """What a mock device says, as the simulator speaks for it. Its payload may be as wrong as a device's."""
+    """A message of a mock device, published by the simulator. Its payload may be as invalid as a device's."""
     if not topic.esp_id.startswith(_MOCK) or (topic.kaiser_id, topic.esp_id) != (lane.kaiser_id, lane.esp_id):
         return Refused(
             Code.PERMISSION_DENIED, "the simulator may publish only for mock devices, each on its own subject"

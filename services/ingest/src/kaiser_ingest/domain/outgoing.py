@@ -1,4 +1,4 @@
-"""What a received message becomes on the bus: subject, body and an id that makes a repetition harmless; pure."""
+"""From received messages to bus messages: subject, body and an id that makes a duplicate harmless; pure."""
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
@@ -57,10 +57,9 @@ def to_outgoing(accepted: Accepted, delivery_id: str, shards: int = 1) -> Outgoi
 
 
 def reading_id(reading: Reading | StoredReading) -> str:
-    """What tells a reading from every other; pure in what its line holds.
-
-    With the device's clock it is the same fact however often it is sent: the sensor, its time and its figures. Another
-    figure under the same time is another reading, which the store rejects with 5208.
+    """The identity of a reading, derived from its line alone. With the device's clock it is the same fact however often
+    it is sent: the sensor, its time and its values. A different value for the same time is another reading, which the
+    store rejects with 5208.
     """
     place = f"{reading.gpio}.{reading.sensor_type}" + (f".{reading.address}" if reading.address else "")
     if reading.clock != "device":
@@ -85,7 +84,8 @@ def to_packs(readings: Iterable[Outgoing], new_id: Callable[[], str]) -> list[Ou
 
 
 def to_rejected_packs(rejections: Sequence[Outgoing], new_id: Callable[[], str]) -> list[Outgoing]:
-    """Rejections as messages of REJECTED: a few by themselves, with the ids of their deliveries, and floods as packs.
+    """Rejections as messages of REJECTED: a few as single messages, with the ids of their deliveries, and floods as
+    packs.
 
     A pack has lines of one device and code, or of several devices and one code. Packs come last, so that the next
     holder of the lease finds them at the end of the stream.

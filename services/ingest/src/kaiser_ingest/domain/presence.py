@@ -6,10 +6,8 @@ from kaiser_common.contract.schemas.device import DeviceRecord
 
 
 class Presence:
-    """The devices that went offline and were not heard since. One that is in no registry is not among them.
-
-    health learns from ingest that a device is back, so ingest has always heard a device before anyone counts it as
-    online. Bounded by the registry.
+    """The registered devices that went offline and have sent nothing since. health learns from ingest that a device is
+    back, so ingest has always received a message from a device before it counts as online. Bounded by the registry.
     """
 
     def __init__(self) -> None:

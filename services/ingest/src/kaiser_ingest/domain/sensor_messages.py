@@ -163,7 +163,7 @@ def _item(topic: Topic, item: Any, time: Time, received_at_ms: int, odd: Odd) ->
 
 
 def _quality(value: Any, odd: Odd) -> tuple[str, str | None]:
-    """The quality, and the device's own word for it where that is none of ours."""
+    """The quality, and the device's own term for it if Kaiser does not have that term."""
     if value is None:
         return "unknown", None
     word = value.lower() if type(value) is str else ""
@@ -201,7 +201,7 @@ def _i2c_address(value: Any, odd: Odd) -> int | None:
 
 
 def _meta(value: Any, quality_word: str | None, odd: Odd) -> dict[str, Any] | None:
-    """What the sensor adds, at most 2 KiB of JSON, with the device's own word for the quality."""
+    """The sensor's metadata, at most 2 KiB of JSON, with the device's own term for the quality."""
     kept = value if type(value) is dict else None
     if value is not None and (kept is None or not keepable(kept) or len(to_json(kept)) > MAX_META_BYTES):
         odd.append("meta")

@@ -1,4 +1,4 @@
-"""What is stored, read from the lines of packs: as much as tells one reading or rejection from every other."""
+"""Reads from the lines of stored packs the fields that identify a reading or rejection."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class StoredReading(msgspec.Struct, frozen=True):
-    """What of a line tells its reading from every other."""
+    """The fields of a line that identify its reading."""
 
     esp_id: str
     gpio: int
@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(StoredReading).decode
 
 
 def stored_readings(packs: Iterable[bytes]) -> Iterator[StoredReading]:
-    """The readings of packs, but for lines that are none: the consumers reject those."""
+    """The readings of packs, without invalid lines: the consumers reject those."""
     for pack in packs:
         for line in pack.split(b"\n"):
             try:

@@ -1,4 +1,4 @@
-"""What devices say of themselves: heartbeats, wills, sessions, intents, errors, diagnostics; JSON to messages; pure."""
+"""Messages of devices about themselves: heartbeats, wills, sessions, intents, errors, diagnostics; from JSON; pure."""
 
 from typing import Any, get_args
 

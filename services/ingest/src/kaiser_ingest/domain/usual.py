@@ -50,7 +50,7 @@ _KEYS = 14
 
 
 class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A `schemas.sensor.Reading` as it is written, without what is None."""
+    """A `schemas.sensor.Reading` as it is written, without fields that are None."""
 
     kaiser_id: str
     esp_id: str

@@ -151,7 +151,7 @@ def _batch(place: Topic, fields: dict[str, Any], payload: bytes, received_at_ms:
 
 
 def _without_readings(fields: dict[str, Any]) -> dict[str, Any]:
-    """What a batch says once for all its readings."""
+    """The fields of a batch that apply to all its readings."""
     return {name: fields[name] for name in ("ts", "timestamp", "esp_id") if name in fields}
 
 

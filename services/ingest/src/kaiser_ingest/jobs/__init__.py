@@ -1,1 +1,1 @@
-"""What time or the lease starts, one file a job."""
+"""Jobs that are started by time or by the lease, one file per job."""

@@ -1,4 +1,4 @@
-"""The digest of the devices that were heard, so that health learns of a device from any message of it."""
+"""The digest of devices that sent a message, so that any message of a device counts as a sign of life at health."""
 
 import asyncio
 import itertools
@@ -14,9 +14,8 @@ _MOST_DEVICES_IN_A_DIGEST = 5000
 
 
 class Heard:
-    """Collects the time of the newest accepted message of each device and tells it every few seconds.
-
-    Killed in between, the devices of one digest are told a few seconds later, by their next message.
+    """Collects the time of the newest accepted message of each device and publishes it every few seconds. Killed in
+    between: the devices of one digest appear a few seconds later, with their next message.
     """
 
     def __init__(self, bus: Bus, every_s: float) -> None:
@@ -29,7 +28,7 @@ class Heard:
         self._devices.update(devices)
 
     async def run(self) -> None:
-        """Publish a digest in every period in which a device was heard, until cancelled."""
+        """Publish a digest in every period in which a device sent a message, until cancelled."""
         while True:
             await asyncio.sleep(self._every_s)
             devices, self._devices = self._devices, {}

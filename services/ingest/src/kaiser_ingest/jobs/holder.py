@@ -1,4 +1,4 @@
-"""What only the holder of the lease runs: the MQTT session, its outboxes and its answers; others stand by."""
+"""The work of the lease holder: the MQTT session, its outboxes and its answers; other replicas stand by."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class SessionHolder:
             await self._session.check()
 
     async def run(self, service: Service) -> None:
-        """Take the lease, hold the session until the lease is lost, and again; until told to stop."""
+        """Acquire the lease and hold the session until the lease is lost, repeatedly, until stopped."""
         while not service.stopping.is_set():
             acquiring = asyncio.create_task(self._lease.acquire(), name="lease")
             if not await until_stopped(service, acquiring):

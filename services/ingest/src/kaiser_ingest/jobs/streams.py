@@ -1,4 +1,4 @@
-"""Tells how full the streams are: ingest is who gets "stream full" from them."""
+"""Monitors the fill level of the streams: ingest is the publisher that a full stream refuses."""
 
 import asyncio
 

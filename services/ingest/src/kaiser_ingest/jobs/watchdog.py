@@ -14,7 +14,7 @@ _LOOK_EVERY_S = 1.0
 
 
 async def watch_age(oldest_age_s: Callable[[], float], alarm_s: float, events: SystemEvents) -> None:
-    """Tell once when the oldest message is older than the alarm, and once when that is over; until cancelled."""
+    """Report once when the oldest message is older than the alarm, and once when that is over; until cancelled."""
     alarmed = False
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)

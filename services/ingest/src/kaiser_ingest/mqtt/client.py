@@ -1,8 +1,8 @@
-"""The adapter to aiomqtt 2.5.1 and paho 2.2; all that is private of theirs is touched here and in no other file.
+"""The adapter to aiomqtt 2.5.1 and paho 2.2; their private names are used in this file only.
 
-aiomqtt connects, subscribes and keeps alive. Three things it cannot do are done here: received PUBLISH packets go
-straight to a callback and are acknowledged when told, many at once; the socket's reader can be paused; the CONNACK's
-session flag, the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
+aiomqtt connects, subscribes and keeps alive. This file adds three things: received PUBLISH packets go straight to a
+callback and are acknowledged on request, many together; the socket's reader can be paused; the CONNACK's session flag,
+the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
 """
 
 import asyncio
@@ -192,7 +192,7 @@ class MqttClient(aiomqtt.Client):
         self._client.disconnect = partial(self._client.disconnect, reason)  # type: ignore[method-assign]
 
     def abort(self) -> None:
-        """Close the socket at once, without DISCONNECT: the broker will send the will."""
+        """Close the socket immediately, without DISCONNECT: the broker will publish the will."""
         if self._is_open():
             self._end()
 
@@ -224,7 +224,7 @@ class MqttClient(aiomqtt.Client):
         return _expiring(message.expiry_s)
 
     def _is_open(self) -> bool:
-        """True until paho has let go of our socket."""
+        """True until paho has released our socket."""
         sock: Any = self._client._sock
         return sock is not None and sock is self._tap
 
@@ -241,7 +241,7 @@ class MqttClient(aiomqtt.Client):
         self._loop.call_soon_threadsafe(self._write)
 
     def _write(self) -> None:
-        """Send what paho has queued at once; only what the socket does not take waits for it.
+        """Send paho's queue immediately; only data that the socket does not accept waits.
 
         aiomqtt registers the descriptor a moment later, when it may be closed and another connection's already.
         """
@@ -260,7 +260,7 @@ class MqttClient(aiomqtt.Client):
         """Nothing: `_write` knows whether it waits."""
 
     def _on_socket_close(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        """Let go of the descriptor before it is closed."""
+        """Release the descriptor before it is closed."""
         if self._tap is not None and self._tap.fileno() >= 0:
             if self._reading:
                 self._loop.remove_reader(self._tap.fileno())
@@ -314,7 +314,7 @@ class MqttClient(aiomqtt.Client):
             self._on_messages(messages)
 
     def _end(self) -> None:
-        """Let paho see the end of the stream, and whoever waits for the CONNACK know at once."""
+        """Let paho see the end of the stream, and wake a waiter for the CONNACK immediately."""
         if self._tap is not None:
             self._tap.waiting.clear()
             self._tap.ended = True

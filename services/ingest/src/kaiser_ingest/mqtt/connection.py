@@ -32,7 +32,7 @@ class ConnectFailed(Exception):
 
 
 class MqttConnection:
-    """One connection to a broker, from CONNECT to its end; made anew for each attempt."""
+    """One connection to a broker, from CONNECT to its end; each attempt creates a new one."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class MqttConnection:
             client.abort()
 
     def abort(self) -> None:
-        """Close the socket at once, without DISCONNECT."""
+        """Close the socket immediately, without DISCONNECT."""
         if self._client is not None:
             self._client.abort()
 

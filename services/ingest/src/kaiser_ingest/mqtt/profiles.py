@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 class Profile(BaseModel):
     """One MQTT broker. An empty client_id means kaiser-ingest-<site>. kind: of the factory's environment there.
 
-    sandbox: the broker is Kaiser's alone, and is emptied whenever its environment is entered anew.
+    sandbox: the broker is Kaiser's alone, and is emptied each time its environment is entered.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

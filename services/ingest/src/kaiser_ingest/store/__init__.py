@@ -1,1 +1,1 @@
-"""What ingest keeps in KV and reads from streams."""
+"""The state that ingest keeps in KV and reads from streams."""

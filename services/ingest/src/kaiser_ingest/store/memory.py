@@ -1,5 +1,5 @@
-"""What ingest remembers over restarts and replicas in KV: the active profile, the filters of each session, and
-the numbers of the emergency stops that went out."""
+"""The state that ingest shares across restarts and replicas in KV: the active profile, the filters of each session, and
+the numbers of the emergency stops that were sent."""
 
 import asyncio
 import json
