@@ -1,4 +1,4 @@
-"""One transaction's changes of actuators, collected first, then saved and told before the commit."""
+"""One transaction's changes of actuators, collected first, then saved and published before the commit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,8 @@ from kaiser_actuator.store.history import HistoryEntry
 
 @dataclass(slots=True)
 class Step:
-    """What is to be saved and told. Killed before the commit: all of it happens again, with the same message ids."""
+    """Changes to save and events to publish. Killed before the commit: all of it happens again, with the same message
+    ids."""
 
     before: Mapping[Key, Unit]
     units: dict[Key, Unit] = field(init=False)
@@ -36,7 +37,7 @@ class Step:
                 self.outbox.append(outgoing.command_message(command))
 
     def note_ended(self, now: datetime) -> None:
-        """Tell of each command that ended in this step."""
+        """Publish each command that ended in this step."""
         for unit in self.units.values():
             for command in unit.ended:
                 from_device = command.state in ("acknowledged", "failed")

@@ -5,7 +5,7 @@ from pydantic import Field
 
 
 class ActuatorServiceSettings(CommonSettings):
-    """Beside the common ones: how long a device has to answer, how often it may be told, what is kept how long."""
+    """Settings beside the common ones: the time for a device's answer, limits of commands, retention times."""
 
     actuator_batch: int = Field(default=500, ge=1, le=10_000, description="Most actuator messages taken at once.")
     command_timeout_s: float = Field(

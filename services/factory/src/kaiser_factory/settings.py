@@ -5,7 +5,7 @@ from pydantic import Field
 
 
 class FactorySettings(CommonSettings):
-    """What the factory is, and how long its past is kept."""
+    """Settings of the factory and the retention of its data."""
 
     vda5050_interfaces: tuple[str, ...] = Field(
         default=("uagv",), description="Interface names of VDA 5050 vehicles, JSON."

@@ -1,4 +1,4 @@
-"""Commands to actuators: checked, stored, given to the OUTBOX, told how they stand."""
+"""Commands to actuators: checked, stored, published to the OUTBOX, and their state."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -144,7 +144,7 @@ class CommandApi:
 
 
 def body_hash(request: CommandRequest) -> str:
-    """What tells two requests apart that have the same idempotency key."""
+    """The hash that distinguishes two requests with the same idempotency key."""
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 

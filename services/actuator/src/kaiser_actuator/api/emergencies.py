@@ -95,9 +95,9 @@ class EmergencyApi:
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:
         """Clear the stop with exactly this target, as the caller saw it.
 
-        The lock of one actuator ends at once. A device must confirm: the answer waits for it. RpcError 404 if there is
-        no such stop, 409 if a wider one holds or somebody stopped since, 504 if the device does not confirm: its stop
-        then stays in force.
+        The lock of one actuator ends immediately. A device must confirm: the answer waits for it. RpcError 404 if there
+        is no such stop, 409 if a wider one is in force or another stop was raised since, 504 if the device does not
+        confirm: its stop then stays in force.
         """
         key = key_of(request.esp_id, request.gpio)
         clearing = Clearing(by=caller.user, reason=request.reason, asked_at=self._now_ms())
@@ -127,8 +127,8 @@ class EmergencyApi:
         return self._in_force()
 
     async def _end(self, held: Held, change: Delete, clearing: Clearing) -> None:
-        """End a stop that no device has to confirm. A device that stopped one actuator by itself is sent a clear, for
-        the firmware holds that actuator too; only where nothing else holds the device."""
+        """End a stop that no device has to confirm. If a device stopped one actuator on its own and nothing else holds
+        the device, a clear is sent to it, because the firmware holds that actuator too."""
         stop = held.stop
         await self._ledger.note_cleared(stop, clearing.by, clearing.reason, await self._last_sequence())
         if await self._stops.apply(change) is None:

@@ -89,7 +89,7 @@ class ActuatorRegistryApi:
         return Nothing()
 
     async def history(self, query: HistoryQuery, caller: Caller) -> HistoryPage:
-        """What happened to an actuator, newest first."""
+        """The history of an actuator, newest first."""
         end = time_of(query.to_ms) if query.to_ms is not None else self._clock() + _DAY
         start = time_of(query.from_ms) if query.from_ms is not None else min(end, self._clock()) - _DAY
         before = _to_position(query.cursor)
@@ -133,8 +133,8 @@ class ActuatorRegistryApi:
 
 
 def known_until(unit: Unit, device: DeviceRecord | None) -> int | None:
-    """Until when (ms) the state of an actuator was known whose device is offline: the device was last heard, or the
-    state reported, whichever was later. None: never."""
+    """The time (ms) until which the state of an offline device's actuator was known: the device's last message or the
+    report of the state, whichever is later. None: never."""
     reported_at = to_ms(unit.reported_at) if unit.reported_at else None
     offline_since = None if device is None else device.offline_since
     return None if reported_at is None else max(reported_at, offline_since or 0)

@@ -1,4 +1,4 @@
-"""What devices say about their actuators, a batch in one transaction."""
+"""Handles device messages about actuators, a batch in one transaction."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -42,8 +42,8 @@ _REASON, _CORRELATION = 200, 128
 
 
 class ActuatorMessages:
-    """Takes the durable consumer's messages. Events are published, then all is committed, then acknowledged: a batch
-    that comes again tells the same with the same ids and changes nothing in the tables."""
+    """Handles the durable consumer's messages. Events are published, then everything is committed, then acknowledged: a
+    redelivered batch publishes the same events with the same ids and changes nothing in the tables."""
 
     def __init__(
         self,
@@ -64,10 +64,8 @@ class ActuatorMessages:
         self._clock = clock
 
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
-        """Stop what must be stopped, then note what was said, in order; what cannot be read.
-
-        A device that takes a configuration sets its actuators up anew and forgets that they are stopped: it is sent
-        its stops again.
+        """Raise the stops of alerts, then process the messages in order; returns the unreadable ones. A device that
+        accepts a configuration sets up its actuators again and forgets their stops, so the stops are sent again.
         """
         batch = decode(deliveries)
         for esp_id in sorted(batch.configured):
@@ -109,8 +107,9 @@ class ActuatorMessages:
             await self._clears.confirmed(esp_id, sequence, received_at)
 
     async def _refused(self, answer: EmergencyAnswer) -> None:
-        """A device did not take an emergency, as for a wrong token: the stop stays in force, each pin gets OFF. A clear
-        that comes too soon is refused too; its device is stopped, and hears the clear again."""
+        """A device refused an emergency message, for example because of a wrong token: the stop stays in force and each
+        pin gets OFF. A clear that arrives too soon is refused too; its device stays stopped and gets the clear
+        again."""
         held = holds(self._stops.board(), answer.esp_id)
         if not held:
             return
@@ -134,10 +133,9 @@ class ActuatorMessages:
         await self._bus.publish_batch([event])
 
     async def _stop_for(self, alert: ActuatorAlert, sequence: int) -> None:
-        """A device stopped something by itself: it stays stopped until a person clears it.
-
-        An alert that stands before the last clear in the stream is the echo of a stop that is over; one under a stop,
-        or one that says that a stop is in force, adds nothing. Nor does one that was rejected and is replayed.
+        """A device stopped an actuator or everything on its own: it stays stopped until a person clears it. An alert
+        before the last clear in the stream is the echo of an ended stop. An alert under a stop, one that reports a stop
+        in force, and a replayed one add nothing.
         """
         esp_id, gpio = target_of_alert(alert.esp_id, alert.gpio)
         if (
@@ -164,9 +162,8 @@ class ActuatorMessages:
         await self._ledger.record(stop)
 
     async def _begin(self, connection: Connection, batch: ActuatorBatch, now: datetime) -> Step:
-        """Lock and read the actuators that are spoken of; those that nobody registered are noted and told once.
-
-        A command is on its way before its transaction ends: what is said of it waits here for the lock until then.
+        """Lock and read the actuators of the batch; unregistered ones are recorded and reported once. A command is sent
+        before its transaction ends: messages about it wait here for the lock until then.
         """
         messages = [message for message, _ in batch.messages]
         keys = {_key(message) for message in messages if isinstance(message, Sent)}
@@ -209,7 +206,7 @@ class ActuatorMessages:
                 _apply_alert(message, step, key)
 
     async def _stop_again(self, batch: ActuatorBatch) -> None:
-        """An actuator that is on although it is stopped is told again, and a person is told."""
+        """An actuator reports on although it is stopped: send the stop again and notify the operator."""
         defiant: dict[Key, ActuatorStatus] = {}
         for message, _ in batch.messages:
             if isinstance(message, ActuatorStatus):

@@ -1,4 +1,4 @@
-"""Whether a command may be sent, pure: every check in the order in which a person wants to hear of it."""
+"""The checks before a command is sent, in the order in which they are reported; pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta

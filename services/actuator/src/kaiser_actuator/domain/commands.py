@@ -48,7 +48,7 @@ class CommandRecord:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer:
-    """What a device said about a command."""
+    """A device's answer to a command."""
 
     command: str
     success: bool
@@ -63,12 +63,12 @@ def dispatched(command: CommandRecord, at: datetime) -> CommandRecord:
 
 
 def sent(command: CommandRecord, at: datetime) -> CommandRecord:
-    """The MQTT broker has it. Told late or twice, it changes nothing."""
+    """The MQTT broker has the command. A late or repeated receipt changes nothing."""
     return replace(command, state="sent", sent_at=at) if command.state == "queued" else command
 
 
 def answered(command: CommandRecord, answer: CommandAnswer) -> CommandRecord:
-    """The device did it, or refused. What has ended stays as it is."""
+    """The device carried out the command or refused it. An ended command stays unchanged."""
     if not command.is_open:
         return command
     return replace(

@@ -1,4 +1,4 @@
-"""From messages of the bus to what a batch says about actuators, pure; what cannot be read is told apart."""
+"""Decodes a batch of bus messages about actuators; unreadable messages are returned separately; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Sent:
 
 @dataclass(slots=True)
 class ActuatorBatch:
-    """What a batch says, in order."""
+    """The content of a batch, in order."""
 
     messages: list[tuple[Message | Sent, int]] = field(default_factory=list)
     """Each with its place in the stream: the key of its line in the history, so that a redelivery adds none."""

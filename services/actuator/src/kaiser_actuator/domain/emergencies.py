@@ -44,5 +44,5 @@ def of_device(stops: Iterable[Emergency], esp_id: str) -> list[Emergency]:
 
 
 def target_of_alert(esp_id: str, gpio: int) -> tuple[str, int | None]:
-    """What a device's critical alert stops: one actuator, or the whole device for gpio 255."""
+    """The target of a device's critical alert: one actuator, or the whole device for gpio 255."""
     return esp_id, None if gpio == WHOLE_DEVICE_GPIO else gpio

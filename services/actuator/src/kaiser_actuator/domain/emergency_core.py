@@ -1,4 +1,4 @@
-"""What presses, clears and devices' answers do to the stops in force; pure, and the only place that decides it.
+"""The effect of presses, clears and device answers on the stops in force; pure, and the only place that decides it.
 
 The board is the KV bucket as a replica knows it: by target the newest press, with the revision that a change of it must
 name. Every press is a new value with an id of its own; a clear changes or deletes exactly the revision that it saw, so
@@ -57,7 +57,7 @@ class Delete:
 @dataclass(frozen=True, slots=True)
 class SendClear:
     """Send a clear to a device; `attempt` tells repetitions apart: the number of `REPEAT_MS` since 1970, which no
-    restart counts anew, for NATS drops an id that it has had."""
+    restart resets, because NATS drops an id that it has seen."""
 
     held: Held
     attempt: int
@@ -85,7 +85,7 @@ class NotInForce(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be done now: changes of the bucket, clears to send."""
+    """The work that is due now: changes of the bucket, clears to send."""
 
     changes: tuple[Put | Delete, ...] = ()
     clears: tuple[SendClear, ...] = ()
@@ -99,8 +99,8 @@ def press(stop: Emergency) -> Put:
 def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: Clearing) -> tuple[Held, Put | Delete]:
     """Begin to clear the stop of a key. `seen`: the ids that the person saw, None for the one in force now.
 
-    The lock of one actuator ends at once, and so does the stop of a device under a stop of everything; else devices
-    must confirm. Conflict, Covered, NotInForce say why not.
+    The lock of one actuator ends immediately, and so does the stop of a device under a stop of everything; otherwise
+    devices must confirm. Conflict, Covered or NotInForce give the reason of a refusal.
     """
     held = board.get(key)
     if held is None:
@@ -118,7 +118,7 @@ def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: 
 
 
 def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int], now_ms: int) -> Due:
-    """What the clears under way need now.
+    """The work that the running clears need now.
 
     tracked: the devices that must confirm a clear of everything, those with actuators. told: when this replica last
     sent a stop to a device, ms. A clear of everything becomes a stop of each device with a clear of its own; once all
@@ -145,8 +145,8 @@ def what_is_due(board: Board, tracked: Collection[str], told: Mapping[str, int],
 
 
 def confirmed(board: Board, esp_id: str, told: Mapping[str, int], said_at: int) -> Delete | None:
-    """What a device's confirmation of a clear ends: its own stop, if it was said (ms) when the clear may have been
-    sent."""
+    """The stop that a device's confirmation of a clear ends: its own, if the confirmation (ms) came when the clear may
+    have been sent."""
     held = board.get(esp_id)
     if held is None or held.clearing is None or EVERYTHING in board or said_at < ready_at(held.stop, told):
         return None
@@ -154,9 +154,8 @@ def confirmed(board: Board, esp_id: str, told: Mapping[str, int], said_at: int) 
 
 
 def holds(board: Board, esp_id: str) -> list[Held]:
-    """What a device must be sent again whenever it may have missed it: its stops, the widest first.
-
-    A stop of the whole device says it all, so that of two the one with the greater number is sent.
+    """The stops to send to a device again if it may have missed them, the widest first. A stop of the whole device
+    covers all, so of two such stops the one with the greater number is sent.
     """
     whole = [board[key] for key in (EVERYTHING, esp_id) if key in board]
     pins = sorted(
@@ -182,7 +181,7 @@ def stops_of(board: Board) -> dict[str, Emergency]:
 
 
 def stamped(stop: Emergency, revision: int, base: int) -> Held:
-    """A value as it was read. base: what makes numbers grow when the bucket was made anew."""
+    """A value as it was read. base: makes numbers grow after the bucket was created again."""
     number = base + revision
     known = stop if stop.number is not None else stop.model_copy(update={"number": number})
     return Held(known, revision, number)

@@ -1,12 +1,11 @@
-"""Devices that stand still for nothing, and get a clear without a stop that it would end; pure.
+"""Devices that are stopped without a stop in force, and get a clear; pure. If a replica sends a stop again while
+another replica ends it, the device may receive the clear first and the stop last. It is then stopped although no stop
+is in force, and no clear would be sent, because there is nothing to clear. After sending, each replica therefore checks
+whether the stop has ended, and sends that device a clear. Killed in between: the device stays stopped, which is the
+safe side, until the next stop of it is cleared.
 
-A replica sends a stop again while another one ends it: the device hears the clear first and the stop last. It then
-stands still though nothing holds it, and no clear would come, for nothing is left to clear. So each replica looks after
-sending whether the stop had ended meanwhile, and sends that device a clear. Killed in between: the device stays
-stopped, which is the safe side, until the next stop of it is cleared.
-
-A device that stopped by itself is the same case once a person has cleared the locks of its actuators: the firmware
-takes no clear within 5 s of its stop, and one may be lost.
+A device that stopped on its own is the same case once a person has cleared the locks of its actuators: the firmware
+accepts no clear within 5 s of its stop, and a clear may be lost.
 """
 
 from dataclasses import dataclass
@@ -22,9 +21,8 @@ _SKEW_MS = 5_000
 
 @dataclass(slots=True)
 class LateStop:
-    """A device that may stand still for nothing, the stop that it heard or made, and when that was, ms.
-
-    freed_at: when a person freed it, ms; None for a stop that came late.
+    """A device that may be stopped without a stop in force; the stop that it received or raised, with its time in ms.
+    freed_at: when a person freed it, ms; None for a late stop.
     """
 
     esp_id: str
@@ -35,7 +33,7 @@ class LateStop:
 
 
 class LateStops:
-    """What this replica sent, and which of it came late; one entry a device."""
+    """The stops that this replica sent, and those that were late; one entry per device."""
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[int, Emergency]] = {}
@@ -54,7 +52,8 @@ class LateStops:
         self._asked[key] = at
 
     def ended(self, key: str, now_ms: int) -> None:
-        """Another replica ended the stop of a key. What was sent since the clear was asked may have come behind it."""
+        """Another replica ended the stop of a key. Stops that were sent since the clear was requested may have arrived
+        after it."""
         asked = self._asked.pop(key, now_ms - CONFIRMS_MS)
         for esp_id in [*self._sent] if key == EVERYTHING else [key]:
             at, stop = self._sent.get(esp_id, (0, None))
@@ -62,7 +61,7 @@ class LateStops:
                 self._late[esp_id] = LateStop(esp_id, stop, at)
 
     def freed(self, stop: Emergency, now_ms: int) -> None:
-        """A person freed a device that had stopped by itself."""
+        """A person freed a device that had stopped on its own."""
         esp_id, sent_at = stop.esp_id or "", max(stop.raised_at, now_ms - REFUSES_MS)
         self._late[esp_id] = LateStop(esp_id, stop, sent_at, freed_at=now_ms)
 
@@ -73,9 +72,9 @@ class LateStops:
             del self._late[esp_id]
 
     def due(self, board: Board, now_ms: int) -> list[LateStop]:
-        """Whom to send a clear now: from 5 s after the stop on, when the firmware takes it, three times, for QoS 0 may
-        lose it. A device that something holds is let go: that stop has a clear of its own. So is one that stopped by
-        itself again after it was freed."""
+        """The devices to send a clear now: from 5 s after the stop, when the firmware accepts it, three times, because
+        QoS 0 may lose it. A device with a stop in force is removed: that stop has its own clear. So is a device that
+        stopped on its own again after it was freed."""
         due = []
         for late in [*self._late.values()]:
             if (

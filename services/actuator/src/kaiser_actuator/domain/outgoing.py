@@ -191,7 +191,7 @@ def status_event(status: wire.ActuatorStatus) -> Outgoing:
 
 
 def command_event(command: CommandRecord, at: datetime, *, from_device: bool = False) -> Outgoing:
-    """actuator_response of a command that ended, whoever ended it."""
+    """actuator_response of an ended command, whatever ended it."""
     event = ActuatorResponseEvent(
         kaiser_id=command.kaiser_id,
         esp_id=command.esp_id,
@@ -268,7 +268,7 @@ def system_event(
     code: int | None = None,
     details: dict[str, Any] | None = None,
 ) -> Outgoing:
-    """A system_event. `event_id` names the fact, so that telling it again is harmless."""
+    """A system_event. `event_id` names the fact, so that publishing it again is harmless."""
     body = SystemEvent(
         event=event, severity=severity, message=message, esp_id=esp_id, code=code, details=details or {}, ts=at_ms
     )

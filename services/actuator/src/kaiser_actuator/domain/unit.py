@@ -32,7 +32,7 @@ class DurationGuard:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """An actuator with its open commands, oldest first. `ended`: those that ended in this step, to be told."""
+    """An actuator with its open commands, oldest first. `ended`: those that ended in this step, to be published."""
 
     esp_id: str
     gpio: int
@@ -107,7 +107,7 @@ def on_answer(unit: Unit, answer: CommandAnswer) -> tuple[Unit, CommandRecord | 
 
 def on_status(unit: Unit, state: bool, value: float, error: str | None, at: datetime) -> Unit:
     """A device reported; `at` is when we received it. An older report than the last one changes nothing; of two that
-    came in the same ms the later in the stream counts (a device that was away sends all that it kept at once)."""
+    came in the same ms the later in the stream counts (a device that reconnects sends all that it kept together)."""
     if unit.reported_at is not None and at < unit.reported_at:
         return unit
     guard = unit.guard
@@ -121,7 +121,7 @@ def on_status(unit: Unit, state: bool, value: float, error: str | None, at: date
 def on_stop(unit: Unit, reason: str, at: datetime) -> Unit:
     """An emergency stop: every open command is cancelled, and the actuator's state is unknown until it is reported.
 
-    A guard stays, so that an actuator of which nothing more is heard still gets its OFF.
+    A guard stays, so that an actuator that reports nothing more still gets its OFF.
     """
     stopped = on_lost(unit)
     for each in unit.open:
@@ -137,10 +137,9 @@ def on_lost(unit: Unit) -> Unit:
 def on_time(
     unit: Unit, now: datetime, timeout: timedelta, *, heard: datetime | None = None, online: bool = True
 ) -> tuple[Unit, bool]:
-    """What time does: commands expire; True if the guard says that OFF must be sent now.
-
-    A command that went out expires by `heard`, the time up to which all that devices said is noted (None: now): its
-    answer may have come in time and be unread. While the device is away nothing can be sent, so no try is counted.
+    """Apply the passing of time: commands expire; True if the guard requires OFF now. A sent command expires by
+    `heard`, the time up to which all device messages are processed (None: now), because its answer may have arrived in
+    time and be unread. While the device is offline nothing can be sent, so no try is counted.
     """
     for each in unit.open:
         at = now if each.dispatched_at is None or heard is None else min(now, heard)
@@ -156,7 +155,7 @@ def on_time(
 
 
 def _within_runtime(unit: Unit) -> Unit:
-    """Guard the longest runtime from the first report of on, whoever switched it on and however often."""
+    """Guard the maximum runtime from the first report of on, whatever switched the actuator on and however often."""
     if unit.on_since is None or not unit.settings.max_runtime_s:
         return unit
     due_at = unit.on_since + timedelta(seconds=unit.settings.max_runtime_s) + GUARD_GRACE

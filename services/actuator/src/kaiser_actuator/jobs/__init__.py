@@ -1,1 +1,1 @@
-"""What time starts in actuator."""
+"""Jobs of actuator that are started by time."""

@@ -1,4 +1,4 @@
-"""What time does to actuators: commands expire, durations end, devices come back, tables and bucket agree."""
+"""The periodic work on actuators: commands expire, durations end, devices come back, tables and bucket are compared."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -142,7 +142,7 @@ class DueSweep:
             step.dispatch(key, now)
 
     async def _switch_off(self, connection: Connection, step: Step, unit: Unit, now: datetime) -> None:
-        """The duration is over and nothing says that the device switched off: OFF, and a person is told."""
+        """The duration has ended and the device has not reported off: send OFF and notify the operator."""
         command = CommandRecord(
             command_id=self._bus.message_id(),
             esp_id=unit.esp_id,

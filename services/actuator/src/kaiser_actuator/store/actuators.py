@@ -78,9 +78,8 @@ async def lock_covered(connection: Connection, esp_id: str | None, gpio: int | N
 async def lock_due(
     connection: Connection, now: datetime, heard: datetime, online: Sequence[str], at_most: int = 500
 ) -> dict[Key, Unit]:
-    """Lock and read actuators for which time has something to do: a deadline is over (of a command that went out, by
-    `heard`), a guard is due, or a command waits for a device that is online now. What another replica holds is left to
-    it."""
+    """Lock and read actuators with due work: a deadline is over (of a sent command, by `heard`), a guard is due, or a
+    command waits for a device that is online now. Rows that another replica holds are skipped."""
     cursor = await connection.execute(
         """
         SELECT esp_id, gpio FROM actuator.commands
@@ -132,7 +131,7 @@ async def forget_states(connection: Connection, lost: Mapping[str, datetime]) ->
 
 
 async def wake_guards(connection: Connection, esp_ids: Sequence[str], now: datetime) -> None:
-    """Guards that are over and paused are due at once for devices that came online."""
+    """Make ended and paused guards due immediately for devices that came online."""
     await connection.execute(
         "UPDATE actuator.actuators SET guard_due_at = %s, guard_tries = %s"
         " WHERE esp_id = ANY(%s) AND guard_due_at IS NOT NULL AND guard_tries <> 0",

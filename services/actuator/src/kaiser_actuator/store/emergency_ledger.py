@@ -1,4 +1,5 @@
-"""What the tables say of an emergency stop: kept, its commands cancelled, told; brought in line with the bucket."""
+"""The record of emergency stops in the tables: stored, their commands cancelled, published; kept in line with the
+bucket."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -36,10 +37,9 @@ class EmergencyLedger:
         self._clock = clock
 
     async def record(self, stop: Emergency) -> int:
-        """Keep a stop, cancel the open commands under it, tell of it; the number of commands cancelled.
-
-        A command that was being admitted holds its actuator's row: it is over, and cancelled, when this has the lock.
-        What it put on the OUTBOX is followed by the stop.
+        """Store a stop, cancel the open commands under it and publish it; the number of cancelled commands. A command
+        that is being admitted holds its actuator's row: when this function has the lock, the command is stored and is
+        cancelled. Its message on the OUTBOX is followed by the stop.
         """
         now = self._clock()
         async with self._pool.connection() as connection:

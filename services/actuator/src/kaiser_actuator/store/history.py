@@ -29,7 +29,8 @@ _ROW: Select[Any] = select(
 
 
 class HistoryEntry(NamedTuple):
-    """A line of history; `key` tells two of one kind at one time apart, so that a repeated message adds nothing."""
+    """A line of history; `key` distinguishes two lines of one kind at one time, so that a repeated message adds
+    nothing."""
 
     time: datetime
     esp_id: str

@@ -15,8 +15,8 @@ _SINCE_S = 1_577_836_800
 
 
 class Numbers:
-    """What is added to a revision: the second in which the bucket was created, in the upper bits. A bucket that was
-    deleted and declared again counts from 1, and its numbers are the greater ones all the same."""
+    """The base added to a revision: the second in which the bucket was created, in the upper bits. A bucket that was
+    deleted and declared again counts from 1, but its numbers are still greater."""
 
     def __init__(self, created: datetime | None = None) -> None:
         self._created = created

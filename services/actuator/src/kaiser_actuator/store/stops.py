@@ -79,7 +79,7 @@ class Stops(Mapping[str, Emergency]):
         return len(self.board())
 
     def held(self, key: str) -> Held | None:
-        """What the bucket has for a key, with our own changes that the mirror does not show yet."""
+        """The bucket's value for a key, including our own changes that the mirror does not show yet."""
         mirrored, own = self._mirror.get(key), self._own.get(key)
         held = own if mirrored is None or (own is not None and own.revision > mirrored.revision) else mirrored
         if held is not None and held.revision > self._gone.get(key, -1):
@@ -236,7 +236,7 @@ class Stops(Mapping[str, Emergency]):
         return any(each == esp_id for each, _ in self._in_stop)
 
     def free(self, stop: Emergency) -> None:
-        """Have a device that had stopped by itself sent a clear, once it takes one."""
+        """Send a clear to a device that had stopped on its own, once it accepts one."""
         self._late.freed(stop, self._now_ms())
 
     def is_clear(self, esp_id: str) -> None:
@@ -264,8 +264,8 @@ class Stops(Mapping[str, Emergency]):
         return outgoing.broadcast_message(stop, now_ms, f"{why}-{now_ms}", urgent=urgent)
 
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
-        """What a stop puts on the OUTBOX beside the broadcast: each device by its own topic, for firmware B refuses the
-        broadcast where it has no token; then OFF to what reports on."""
+        """The messages of a stop beside the broadcast: one to each device on its own topic, because firmware B refuses
+        the broadcast without its token; then OFF to each actuator that reports on."""
         now_ms = self._now_ms()
         occasion = f"{why}-{now_ms}"
         if stop.gpio is not None and stop.esp_id is not None:
@@ -277,7 +277,7 @@ class Stops(Mapping[str, Emergency]):
         return [*messages, *off]
 
     def _own_message(self, stop: Emergency, esp_id: str, occasion: str, *, urgent: bool) -> Outgoing:
-        """What a stop is to one device: its emergency, or OFF where it is about one actuator."""
+        """The message of a stop to one device: its emergency, or OFF if the stop is of one actuator."""
         address, now_ms = self.addresses.of(esp_id), self._now_ms()
         if stop.gpio is not None:
             return outgoing.off_message(address, stop.gpio, stop, now_ms, occasion, urgent=urgent)

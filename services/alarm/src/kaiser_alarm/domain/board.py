@@ -1,7 +1,7 @@
 """The alarms that are not closed, in memory: so that most events need no look into the database; pure.
 
-The table decides. What the board lets through is applied to the locked rows, and the board takes the steps after the
-commit. A board that is out of date lets through too much or is loaded again (ReadElsewhere).
+The table decides. Findings that pass the board are applied to the locked rows, and the board takes the steps after the
+commit. A board that is out of date passes too much or is loaded again (ReadElsewhere).
 """
 
 from collections import Counter

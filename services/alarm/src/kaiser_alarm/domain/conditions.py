@@ -38,7 +38,7 @@ class _Begins:
 
 
 def _target(event: SystemEvent) -> str:
-    """What a stop is of: everything, a device, or a pin."""
+    """The target of a stop: everything, a device, or a pin."""
     if event.esp_id is None:
         return "all"
     gpio = event.details.get("gpio")
@@ -91,7 +91,7 @@ _NEVER = frozenset({"emergency_stop"})
 
 
 def of_system_event(event: SystemEvent) -> Iterator[Finding]:
-    """What a system_event means."""
+    """The findings of a system_event."""
     if (ends := ENDS.get(event.event)) is not None:
         kind, source = ends
         yield Clear(Key(kind, source(event)), event.ts)
@@ -114,7 +114,7 @@ def of_system_event(event: SystemEvent) -> Iterator[Finding]:
 
 
 def of_health(event: EspHealthEvent) -> Iterator[Finding]:
-    """A device that is heard is not offline."""
+    """A device that sends messages is not offline."""
     if event.status == "online":
         yield Clear(Key("device_offline", event.esp_id), event.ts)
 

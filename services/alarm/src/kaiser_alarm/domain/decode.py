@@ -31,7 +31,7 @@ FILTERS = ("event.sensor_data.>", *(f"event.{name}.*" for name in _MEANING))
 def findings_of(
     batch: Sequence[Delivery], watch: Watch, watched: Collection[str]
 ) -> tuple[list[Found], list[tuple[Delivery, str]]]:
-    """What events mean, in order, at the time when the bus stored them; and those that cannot be read."""
+    """The findings of events, in order, at the time when the bus stored them; and the unreadable events."""
     found: list[Found] = []
     unreadable: list[tuple[Delivery, str]] = []
     for delivery in batch:

@@ -120,7 +120,7 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
 
 
 def cleared(alarm: Alarm | None, at: int) -> LifeStep | None:
-    """A condition holds no more. What was acknowledged, or needs no acknowledgement, is closed."""
+    """A condition no longer holds. An alarm that was acknowledged, or needs no acknowledgement, is closed."""
     if alarm is None or not is_active(alarm):
         return None
     if alarm.state == "acknowledged" or alarm.severity == "info":

@@ -69,7 +69,7 @@ class LimitWatch:
     newest: int = 0
 
     def judge(self, value: float | None, unit: str | None, quality: str, at: int) -> Iterator[Finding]:
-        """What a reading means for each level; nothing where its value is not known."""
+        """The result of a reading for each level; none if its value is not known."""
         if value is None or quality not in KNOWN or at < self.newest:
             return
         self.newest = at

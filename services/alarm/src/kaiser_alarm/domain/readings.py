@@ -1,4 +1,4 @@
-"""What a pack of readings means: sensors that are silent, faulty or beyond a limit; pure but for what it remembers."""
+"""The findings of a pack of readings: sensors that are silent, faulty or beyond a limit; pure except for its memory."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -14,7 +14,7 @@ _FAULTS = frozenset({"error", "bad"})
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """What counts of a `SensorDataEvent`."""
+    """The fields of a `SensorDataEvent` that matter here."""
 
     esp_id: str
     gpio: int
@@ -49,7 +49,7 @@ class Watch:
         self._devices = frozenset(sensor.esp_id for sensor in self._watches)
 
     def findings(self, body: bytes, at: int, watched: Collection[str]) -> Iterator[Finding]:
-        """What a pack of `sensor_data` events, stored at a time, means. ValueError: a line cannot be read.
+        """The findings of a pack of `sensor_data` events stored at a time. ValueError if a line cannot be read.
 
         watched: the devices with an open alarm of a sensor, whose readings may clear it.
         """

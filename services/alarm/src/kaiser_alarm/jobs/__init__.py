@@ -1,1 +1,1 @@
-"""What time starts in alarm, and what only the holder of the lease runs."""
+"""Jobs of alarm that are started by time, and the work of the lease holder."""

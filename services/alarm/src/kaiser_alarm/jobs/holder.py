@@ -1,4 +1,4 @@
-"""What only the holder of the lease runs: it reads events, answers requests and publishes steps; others stand by."""
+"""The work of the lease holder: it reads events, answers requests and publishes steps; other replicas stand by."""
 
 import asyncio
 import time

@@ -48,7 +48,7 @@ class StateApi:
         return FactoryStores(items=self._live().stores(_now_ms()))
 
     async def layout(self, _: Nothing, __: Caller) -> FactoryLayoutAnswer:
-        """The layout, or the installation as delivered while none was heard."""
+        """The layout, or the default installation until one is received."""
         known = self._live().factory.layout
         layout = known or DEFAULT_LAYOUT
         return FactoryLayoutAnswer(
@@ -62,12 +62,12 @@ class StateApi:
         )
 
     async def flows(self, _: Nothing, __: Caller) -> FactoryFlows:
-        """What a workpiece of each type passes; empty while it was not heard."""
+        """The route of a workpiece of each type; empty until it is received."""
         flows = self._live().factory.flows
         return FactoryFlows(flows={} if flows is None else {name: list(one) for name, one in flows.flows.items()})
 
     async def coverage(self, _: Nothing, __: Caller) -> FactoryCoverage:
-        """Which kinds of the catalogue were heard, what was tolerated, and which fields nothing reads."""
+        """The received kinds of the catalogue, the tolerated oddities, and the fields that nothing reads."""
         found = self._live().coverage
         kinds = {kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED}
         return FactoryCoverage(

@@ -64,7 +64,7 @@ class SteeringApi:
         self._live = live
 
     async def preview(self, request: SteerRequest, caller: Caller) -> SteerPlan:
-        """What a request would become, and the checks up to the first that fails. Nothing is sent or used up."""
+        """The messages of a request, and the checks up to the first that fails. Nothing is sent or used up."""
         async with self._pool.connection() as connection:
             found = await self._plan(connection, request.request, caller)
         return SteerPlan(

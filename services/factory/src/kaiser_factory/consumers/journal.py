@@ -53,8 +53,8 @@ class Journal:
         self._waiting: dict[str, list[Command]] = {}
 
     async def load(self, connection: Connection) -> None:
-        """Take up what is open. What belongs to another environment or epoch is abandoned. A command of which nothing
-        answers has ended with "sent", and stays as it is."""
+        """Load the open commands. Those of another environment or epoch are abandoned. A command that nothing answers
+        has ended with "sent", and stays unchanged."""
         self._open, self._late, self._waiting = {}, {}, {}
         left: list[Command] = []
         now = now_ms()

@@ -108,7 +108,7 @@ class MessageStore:
                     await self._journal.commit(moved)
 
     async def _store(self, messages: dict[str, list[FactoryMessage]], moved: Sequence[commands.Command]) -> list[Rows]:
-        """Store a batch. What is noted of earlier messages is kept after the commit alone."""
+        """Store a batch. The memory of earlier messages is updated only after the commit."""
         rows: list[Rows] = []
         pasts, self._pasts = self._pasts, {}
         async with self._pool.connection() as connection:

@@ -1,7 +1,7 @@
 """TOPICS to the live state: the last value of each topic, then every message; no database is needed.
 
-Killed, or NATS away: the state is built again from the last values. What happened meanwhile is in the state, and no
-event says it again; a viewer gets the rows as they are then.
+Killed, or NATS unavailable: the state is rebuilt from the last values. It contains all changes made meanwhile, but no
+events are published for them; a viewer gets the rows as they are then.
 """
 
 import time

@@ -40,7 +40,7 @@ VALUES = frozenset({*(kind.value for kind in FactoryKind if kind is not FactoryK
 
 @dataclass(slots=True)
 class Changes:
-    """What a batch of messages touched."""
+    """The changes that a batch of messages made."""
 
     serials: set[str] = field(default_factory=set)
     orders: set[str] = field(default_factory=set)
@@ -51,7 +51,7 @@ class Changes:
 
 @dataclass(slots=True)
 class Coverage:
-    """Which kinds were heard, what was tolerated, and which fields nothing reads."""
+    """The received kinds, the tolerated oddities, and the fields that nothing reads."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     oddities: Counter[str] = field(default_factory=Counter)

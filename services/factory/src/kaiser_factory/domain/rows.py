@@ -29,7 +29,7 @@ Transition = tuple[datetime, str, str, str, str, str, str | None, str | None, fl
 
 @dataclass(slots=True)
 class ActionTimes:
-    """What is known of one action; fields that are None stay as they are stored."""
+    """The known fields of one action; fields that are None stay unchanged in the table."""
 
     serial: str
     agv: bool
@@ -42,7 +42,7 @@ class ActionTimes:
 
 @dataclass(slots=True)
 class Rows:
-    """What a batch of messages of one environment adds to the tables."""
+    """The rows that a batch of messages of one environment adds to the tables."""
 
     env: str
     transitions: list[Transition] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Rows:
 
 
 class Past:
-    """What must be known of earlier messages to see what is new; it is loaded from the tables."""
+    """The memory of earlier messages that is needed to recognise changes; it is loaded from the tables."""
 
     def __init__(self) -> None:
         self.actions = ActionLog()
@@ -143,5 +143,5 @@ def record_of(record: OrderRecord) -> str:
 
 
 def record_from(value: Any) -> OrderRecord:
-    """The record of a JSON value that `record_of` wrote. msgspec.ValidationError: it is none."""
+    """The record of a JSON value that `record_of` wrote. msgspec.ValidationError if it is not one."""
     return msgspec.convert(value, OrderRecord)

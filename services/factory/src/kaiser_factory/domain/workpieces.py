@@ -1,4 +1,4 @@
-"""What the steps of a workpiece's orders say about it: its stations, and when it was checked; pure."""
+"""Derives the stations and the checks of a workpiece from the steps of its orders; pure."""
 
 from collections.abc import Sequence
 

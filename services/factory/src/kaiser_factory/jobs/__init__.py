@@ -1,1 +1,1 @@
-"""What time starts: one module a job."""
+"""Jobs that are started by time, one module per job."""

@@ -1,6 +1,5 @@
-"""What only the holder of the lease runs: the live state, the store, the journal and the answers; others stand by.
-
-The environment in force is followed: another one, or another epoch, ends all of it and begins it anew.
+"""The work of the lease holder: the live state, the store, the journal and the answers; other replicas stand by. The
+environment in force is followed: a different one, or a different epoch, restarts all of it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the tables hold of earlier messages, read when the service begins to store."""
+"""Reads the memory of earlier messages from the tables when the service starts to store."""
 
 from typing import Any
 

@@ -97,7 +97,7 @@ def _quality_item(row: Sequence[Any]) -> QualityItem:
 
 
 async def picture(connection: Connection, env: str, quality_id: int) -> tuple[str, bytes] | None:
-    """The type and bytes of a picture; None: there is none."""
+    """The type and bytes of a picture; None if there is no picture."""
     statement = select(_checks.mime, _checks.picture)
     statement = statement.where(_checks.env == env, _checks.quality_id == quality_id, _checks.picture.is_not(None))
     row = await fetch_one(connection, tuple_row, statement)
