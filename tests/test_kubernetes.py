@@ -18,7 +18,7 @@ from kaiser_common.contract.subjects import SERVICES
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy/kubernetes"
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
-OVERLAYS = ("dev", "prod")
+OVERLAYS = ("dev", "factory", "prod")
 WITHOUT_SCHEMA = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 
@@ -140,7 +140,8 @@ def test_nothing_is_allowed_but_what_is_said(overlay: str):
     uses = {name: pod["metadata"]["labels"] for name, pod in pods(overlay).items()}
     reach_broker = selected(overlay, policies["ingest-to-mosquitto"]["spec"]["podSelector"]["matchLabels"])
     assert reach_broker == {"ingest"}
-    assert selected(overlay, {"kaiser.io/uses-nats": "true"}) == {*SERVICES, "migrate"}
+    of_the_factory = {"factory"} if overlay == "factory" else set()
+    assert selected(overlay, {"kaiser.io/uses-nats": "true"}) == {*SERVICES, "migrate", *of_the_factory}
     assert "kaiser.io/uses-database" not in uses["ingest"]
     for name, pod in pods(overlay).items():
         settings = {variable["name"] for variable in pod["spec"]["containers"][0].get("env", [])}

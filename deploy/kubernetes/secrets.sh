@@ -20,7 +20,7 @@ secret() {
 }
 
 secret kaiser-migrate nats-migrate database-migrate
-secret kaiser-ingest nats-ingest mqtt-ingest
+secret kaiser-ingest nats-ingest mqtt-ingest mqtt-sandbox
 for service in sensor actuator health logic simulator factory; do
     secret "kaiser-$service" "nats-$service" "database-$service"
 done
@@ -28,6 +28,7 @@ secret kaiser-alarm nats-alarm database-alarm alarm-key
 secret kaiser-websocket-gateway nats-websocket-gateway database-gateway admin-password token-secret
 secret kaiser-database database-superuser
 secret nats passwords.conf=nats/passwords.conf
+secret sandbox sandbox.conf=nats/sandbox.conf
 secret mosquitto passwords=mosquitto/passwords
 [ ! -f "$folder/tls/server.crt" ] || secret mosquitto-tls tls.crt=tls/server.crt tls.key=tls/server.key
 [ ! -f "$folder/cluster/tls.crt" ] || secret nats-cluster-tls tls.crt=cluster/tls.crt tls.key=cluster/tls.key ca.crt=cluster/ca.crt

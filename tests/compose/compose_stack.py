@@ -42,6 +42,8 @@ class ComposeStack(Stack):
             "KAISER_MQTT_PORT": str(mqtt_port),
             "KAISER_MQTT_TLS_PORT": str(free_port()),
             "KAISER_GRAFANA_PORT": str(free_port()),
+            "COMPOSE_PROFILES": "factory",
+            "KAISER_MQTT_DIALECTS": '["esp", "factory"]',
         }
         self._passwords: dict[str, str] = {}
 
@@ -144,15 +146,21 @@ class ComposeStack(Stack):
             send(others)
             send([last])
 
-    @contextlib.contextmanager
-    def device(self, esp_id: str, password: str | None = None, within_s: float = 60.0) -> Iterator[paho.Client]:
+    def device(
+        self, esp_id: str, password: str | None = None, within_s: float = 60.0
+    ) -> contextlib.AbstractContextManager[paho.Client]:
         """A device that is connected to the broker."""
+        return self.client(esp_id, self._passwords[esp_id] if password is None else password, within_s)
+
+    @contextlib.contextmanager
+    def client(self, user: str, password: str, within_s: float = 60.0) -> Iterator[paho.Client]:
+        """A client that is connected to the broker as this user."""
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
-        client.username_pw_set(esp_id, self._passwords[esp_id] if password is None else password)
+        client.username_pw_set(user, password)
         client.connect(self.addresses["mqtt_host"], self.addresses["mqtt_port"], keepalive=30)
         client.loop_start()
         try:
-            wait_until(client.is_connected, f"{esp_id} is let in", within_s)
+            wait_until(client.is_connected, f"{user} is let in", within_s)
             yield client
         finally:
             client.disconnect()

@@ -94,12 +94,17 @@ def test_every_secret_of_compose_yaml_is_one_that_make_secrets_makes():
     assert files == set(secret_files.names())
 
 
+def test_every_role_of_the_database_is_given_its_password():
+    roles = re.findall(r"^\\set name (\w+)", (ROOT / "deploy/timescale/roles.sql").read_text(), re.MULTILINE)
+    assert set(SERVICES["database-roles"]["secrets"]) == {"database-superuser", *(f"database-{role}" for role in roles)}
+
+
 def test_a_service_sees_its_own_secrets_only():
     for path in (ROOT / "services").iterdir():
         own = {"websocket-gateway": "gateway"}.get(path.name, path.name)
         extra = {
             "alarm": {"alarm-key"},
-            "ingest": {"mqtt-ingest"},
+            "ingest": {"mqtt-ingest", "mqtt-sandbox"},
             "websocket-gateway": {"admin-password", "token-secret"},
         }.get(path.name, set())
         database = set() if path.name == "ingest" else {f"database-{own}"}

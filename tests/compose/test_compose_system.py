@@ -42,6 +42,37 @@ def test_three_sensors_share_the_work(stack: ComposeStack, devices: list[str]): 
     assert stack.rows(devices) == 1000
 
 
+MILLING = {
+    "headerId": 41,
+    "timestamp": "2026-02-02T04:10:00.250Z",
+    "serialNumber": "SVRT10003",
+    "orderId": "5b0c6d0e-3f4b-4f60-9b1e-0a1f5c2d7e31",
+    "orderUpdateId": 8,
+    "paused": False,
+    "loads": [{"loadType": "WHITE"}],
+    "actionState": {"id": "0d9e7a10-1111-4c1d-8a51-5e0b6a7c8d01", "command": "MILL", "state": "RUNNING"},
+    "errors": [],
+    "metadata": {"opcuaState": "connected"},
+}
+"""The state of a module, of the handed vectors."""
+
+
+def test_a_machine_at_the_broker_is_shown_and_the_sandbox_can_be_entered_and_left(stack: ComposeStack):
+    topic = "module/v1/ff/SVRT10003/state"
+    with stack.sign_in() as rest, stack.client("kaiser-factory", stack.secret("mqtt-factory")) as machine:
+
+        def shown() -> bool:
+            machine.publish(topic, json.dumps(MILLING), qos=1)
+            modules = rest.get("/api/v1/factory/modules").json().get("items", [])
+            return "SVRT10003" in {each["serial"] for each in modules}
+
+        wait_until(shown, "the module is shown", 120.0)
+        for profile in ("mock", "live"):
+            answer = rest.post("/api/v1/factory/environment", json={"profile": profile}, timeout=120)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["env"] == profile
+
+
 def test_no_part_ran_as_root_or_could_write_its_root_or_gain_rights(stack: ComposeStack):
     for container in stack.compose("ps", "--all", "--quiet").split():
         found = json.loads(docker("inspect", container))[0]

@@ -12,7 +12,7 @@ _LEVELS = {"{i}": "uagv", "{v}": "v2", "{m}": "+", "{s}": "+", "{n}": "+"}
 
 def render() -> str:
     """The whole file."""
-    return "\n".join([*_devices(), "", *_ingest(), *_factory(), "", *_probe(), ""])
+    return "\n".join([*_devices(), "", *_ingest(), *_factory(), "", *_machines(), "", *_probe(), ""])
 
 
 def _devices() -> list[str]:
@@ -50,6 +50,15 @@ def _factory() -> list[str]:
         " takes.",
         *(f"topic read {each}" for each in sorted(subscriptions())),
         *(f"topic write {each}" for each in dict.fromkeys(topics)),
+    ]
+
+
+def _machines() -> list[str]:
+    topics = sorted(subscriptions())
+    return [
+        "# The machines of a factory at this broker share a user: they hear and answer one another, not only Kaiser.",
+        "user kaiser-factory",
+        *(f"topic readwrite {each}" for each in topics),
     ]
 
 

@@ -29,8 +29,8 @@ DATABASE_USERS = (
     "superuser", "migrate", "sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "gateway",
     "grafana",
 )  # fmt: skip
-MQTT_USERS = ("ingest", "probe")
-OTHERS = ("admin-password", "token-secret", "alarm-key", "grafana-admin")
+MQTT_USERS = ("ingest", "probe", "factory")
+OTHERS = ("mqtt-sandbox", "admin-password", "token-secret", "alarm-key", "grafana-admin")
 
 
 def names() -> tuple[str, ...]:
@@ -52,6 +52,7 @@ def make(folder: Path) -> list[str]:
         write(folder / name, secrets.token_urlsafe(32) + "\n")
     (folder / "nats").mkdir(exist_ok=True)
     write(folder / "nats" / "passwords.conf", _nats_passwords(folder, BUS_USERS))
+    write(folder / "nats" / "sandbox.conf", f'sandbox_password: "{read(folder, "mqtt-sandbox")}"\n')
     if not (folder / "nats" / "tls.conf").exists():
         write(folder / "nats" / "tls.conf", "# No TLS on the bus: see `make certs`.\n")
     for part in ("mosquitto", "mosquitto/conf.d", "mosquitto/probe", "tls", "authority"):
