@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 
 class SensorSettings(CommonSettings):
-    """Beside the common ones: how much is taken at once, what is kept how long, when a sensor is stale."""
+    """Settings beside the common ones: batch size, retention, when a sensor is stale."""
 
     sensor_batch: int = Field(
         default=3000, ge=1, le=10_000, description="Readings stored at once, at most and one pack more."

@@ -84,7 +84,7 @@ class GatewaySettings(CommonSettings):
         return proxies
 
     def oidc_terms(self) -> Terms | None:
-        """What the issuer's tokens must hold; None without an issuer."""
+        """The requirements for the issuer's tokens; None without an issuer."""
         if not self.oidc_issuer:
             return None
         return Terms(

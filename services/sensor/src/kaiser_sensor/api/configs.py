@@ -1,4 +1,4 @@
-"""What the sensor service answers about configurations."""
+"""Requests about sensor configurations."""
 
 import asyncio
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ class ConfigApi:
         return config
 
     async def delete(self, request: SensorKey, caller: Caller) -> Nothing:
-        """Forget a sensor's configuration: its raw readings pass as they are. 404 when there is none."""
+        """Delete a sensor's configuration: its raw readings are no longer processed. 404 if there is none."""
         canonical = self._configs.canonical(request.sensor_type)
         key = request.model_copy(update={"sensor_type": canonical})
         async with self._changing:

@@ -1,4 +1,4 @@
-"""What the sensor service answers about measurements on demand."""
+"""Requests about measurements on demand."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -57,7 +57,7 @@ class MeasureApi:
         return to_measurement(asked, now, self._timeout)
 
     async def read(self, request: MeasurementId, caller: Caller) -> Measurement:
-        """What became of a request. 404 when there is none of this id."""
+        """The state of a request. 404 if there is none with this id."""
         async with self._pool.connection() as connection:
             asked = await measure_store.read(connection, request.request_id)
         if asked is None:

@@ -1,4 +1,4 @@
-"""What the sensor service answers to the gateway."""
+"""Requests about readings."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -42,8 +42,8 @@ _FIELDS = ("ts", *COLUMNS[1:])
 class SensorApi:
     """The handlers; each reads in a transaction of its own.
 
-    `oldest`: the time before which a rollup is final, where the service keeps the rollups; None: the database does.
-    `offline_since`: when a device that is offline was last heard (ms). `zone_of`: the zone of a device.
+    `oldest`: the time before which a rollup is final, if the service keeps the rollups; None if the database does.
+    `offline_since`: time of the last message of an offline device (ms). `zone_of`: the zone of a device.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SensorApi:
         return await _page([(row, None, None) for row in rows], query.limit, _reading_cursor)
 
     async def buckets(self, query: BucketsQuery, caller: Caller) -> BucketsPage:
-        """One sensor's readings by bucket, from the coarsest rollup that can tell. 422 for more than 10,000 buckets."""
+        """One sensor's readings by bucket, from the coarsest suitable rollup. 422 for more than 10,000 buckets."""
         from_at, to_at = _span(query.from_ms, query.to_ms)
         if (to_at - from_at).total_seconds() / query.bucket_s > _MOST_BUCKETS:
             raise RpcError(

@@ -1,4 +1,4 @@
-"""The live consumer: each pack of readings becomes a pack of events at once, whatever the database does."""
+"""The live consumer: each pack of readings becomes a pack of events immediately, independent of the database."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,5 @@
-"""The consumer of what devices answer to sensor commands: noted in the table, told as an event, then acknowledged."""
+"""The consumer of device answers to sensor commands: recorded in the table, published as an event, then
+acknowledged."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -30,7 +31,7 @@ class Responses:
         await take(consumer, self.on_responses, letters)
 
     async def on_responses(self, batch: Sequence[Delivery]) -> Unreadable:
-        """Note the answers of a batch, each once, and tell of them; what of it is no answer."""
+        """Record and publish the answers of a batch, each once; returns the messages that are not answers."""
         responses: list[SensorResponse] = []
         unreadable: list[tuple[Delivery, str]] = []
         for delivery in batch:

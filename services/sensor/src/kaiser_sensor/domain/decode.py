@@ -1,4 +1,4 @@
-"""From messages of the bus to readings; what is no reading is told apart, never raised."""
+"""Decodes bus messages to readings; invalid lines are returned separately, never raised."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ Decoded = tuple[list[Pack], list[tuple[Delivery, str]]]
 
 
 def decode(batch: Sequence[Delivery]) -> Decoded:
-    """The readings of a batch, and beside them the lines that are none, each with the reason.
+    """The readings of a batch, and the invalid lines, each with the reason.
 
     If msgspec fails, fall back to the pydantic model, which decides what a reading is.
     """
@@ -80,5 +80,5 @@ def _reading(line: bytes) -> Reading:
 
 
 def by_model(body: bytes) -> Reading:
-    """A reading that has its types another way ("4" as a gpio). ValidationError: it is none."""
+    """A reading with other types ("4" as a gpio). ValidationError if it is not a reading."""
     return Reading(**ReadingModel.model_validate_json(body).model_dump())

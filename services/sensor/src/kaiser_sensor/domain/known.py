@@ -47,10 +47,9 @@ def usual_interval_s(times_s: Sequence[float]) -> float | None:
 
 
 def judge(received_ms: int, interval_s: float, now_ms: int, offline_since_ms: int | None) -> Knowledge:
-    """What is known of a sensor whose newest reading was received at `received_ms`.
-
-    offline_since_ms: when its device was last heard by the registry, None while the device is online or was never
-    heard. The value of a device that is offline is known until the device was last heard, this reading included.
+    """The knowledge of a sensor whose newest reading was received at `received_ms`. offline_since_ms: the registry's
+    time of the device's last message, None while the device is online or before its first message. The value of an
+    offline device is known until the device's last message, this reading included.
     """
     silent_at = received_ms + round(MISSED * interval_s * 1000)
     if offline_since_ms is not None and received_ms <= offline_since_ms + HEARD_WITHIN_MS:

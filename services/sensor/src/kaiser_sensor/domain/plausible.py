@@ -1,4 +1,4 @@
-"""What a sensor's measurement says about itself, whoever scaled it; pure."""
+"""Judges whether a measured value is plausible, wherever it was scaled; pure."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _WORSE: frozenset[Quality] = frozenset({"bad", "error", "stale"})
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A value with its quality; None where there is none to act on."""
+    """A value with its quality; None if there is no usable value."""
 
     value: float | None
     quality: Quality

@@ -21,7 +21,7 @@ Process = Callable[[Reading], Processed]
 
 @dataclass(frozen=True, slots=True)
 class SensorSetup:
-    """What the processing needs of a sensor's configuration."""
+    """The part of a sensor's configuration that processing needs."""
 
     calibration: Calibration = field(default_factory=Calibration)
     context: Context = field(default_factory=Context)
@@ -29,7 +29,7 @@ class SensorSetup:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """Processes readings with the libraries found at start. `on_failure` is told the sensor type and why."""
+    """Processes readings with the libraries found at start. `on_failure` receives the sensor type and the reason."""
 
     libraries: Mapping[str, Library]
     on_failure: Callable[[str, str], None]

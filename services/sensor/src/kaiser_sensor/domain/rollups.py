@@ -71,7 +71,7 @@ def answers(bucket_s: int) -> Rollup | None:
 
 
 def from_readings(asked: Span, rollup: Rollup, progress: Progress) -> list[Span]:
-    """The parts of what is asked that the rollup cannot tell yet, in whole buckets of it."""
+    """The parts of a query that the rollup does not cover yet, in whole buckets."""
     end = min(max(progress.complete_to, asked.from_at), asked.to_at)
     missing = [Span(end, asked.to_at)]
     for span in progress.waiting:
@@ -82,9 +82,8 @@ def from_readings(asked: Span, rollup: Rollup, progress: Progress) -> list[Span]
 
 
 def touched(rows: Sequence[Row]) -> list[Span]:
-    """What a batch makes out of date: its busiest minutes for all devices, whatever else came by device.
-
-    A batch that just came lies within a few minutes. A device that sends a week's backlog adds one span of its own.
+    """The spans that a batch makes out of date: its busiest minutes for all devices, the rest by device. A current
+    batch lies within a few minutes. A device that sends a week's backlog adds one span of its own.
     """
     times = [row[0] for row in rows]
     first_minute, last_minute = floor(min(times), MINUTE.width), floor(max(times), MINUTE.width)

@@ -63,7 +63,7 @@ _SOURCES: dict[str, DataSource] = {"MOCK": "MOCK", "TEST": "TEST", "SIM": "SIMUL
 
 
 class Processed(NamedTuple):
-    """A reading with what became of it. `mode`: how value came to be; `source`: what kind of device it comes from."""
+    """A reading with its processed value. `mode`: how the value was computed; `source`: the kind of device."""
 
     reading: Reading
     sensor_type: str
@@ -105,7 +105,7 @@ def to_row(processed: Processed) -> Row:
 
 
 def to_event(processed: Processed) -> bytes:
-    """The body of the event of a processed reading: a `SensorDataEvent` without what is None."""
+    """The body of the event of a processed reading: a `SensorDataEvent` without fields that are None."""
     reading = processed.reading
     kaiser_id, esp_id, gpio = reading.kaiser_id, reading.esp_id, reading.gpio
     return _to_json(
@@ -134,7 +134,7 @@ def to_event(processed: Processed) -> bytes:
 
 
 class _Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`SensorDataEvent`, of which what is None is left out; a test holds it to the model, which takes far longer."""
+    """`SensorDataEvent` without fields that are None; a test compares it with the model, which is far slower."""
 
     kaiser_id: str
     esp_id: str

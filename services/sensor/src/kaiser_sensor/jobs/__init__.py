@@ -1,1 +1,1 @@
-"""What time starts, one file a job."""
+"""Jobs that are started by time, one file per job."""

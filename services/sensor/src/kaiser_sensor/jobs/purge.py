@@ -19,11 +19,10 @@ _FILLED = 0.5
 
 
 async def keep_purging(bus: Bus, stopping: asyncio.Event) -> None:
-    """Purge every two seconds until told to stop; five times a second while the stream is or was just half full, for a
-    full one takes what the broker holds back at the pace of the purges.
-
-    NATS away: tried again, the stream only keeps more meanwhile. Replicas may do it at once, and a kill in between
-    costs nothing: the purge names a sequence, not a count.
+    """Purge every two seconds until stopped; five times a second while the stream is or was just half full, because a
+    full stream accepts the broker's backlog only as fast as it is purged. NATS unavailable: tried again; the stream
+    only keeps more meanwhile. Replicas may purge at the same time, and a kill in between costs nothing: the purge names
+    a sequence, not a count.
     """
     purged_to = 0
     hurry_until = 0.0

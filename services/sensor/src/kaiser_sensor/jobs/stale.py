@@ -42,7 +42,7 @@ class Staleness:
         self._listening_since: datetime | None = None
 
     async def look(self) -> int:
-        """Tell of the sensors that are silent by now, one replica at a time; how many."""
+        """Publish the sensors that have fallen silent, one replica at a time; their number."""
         waiting = await stream_state.waiting(self._bus, SENSOR_STORE)
         if waiting is None or waiting > _MAY_WAIT:
             self._listening_since = None

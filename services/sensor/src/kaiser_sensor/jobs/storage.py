@@ -1,6 +1,5 @@
-"""What needs the database: storing, answering, and the rounds that keep the tables.
-
-Killed at any point: readings that are not committed are not acknowledged and come again; each round is done again.
+"""The work that needs the database: storing, answering, and the rounds that maintain the tables. Killed at any point:
+readings that are not committed are not acknowledged and are delivered again; each round is repeated.
 """
 
 from collections.abc import Callable, Coroutine
@@ -101,7 +100,7 @@ def rounds(
     pool: DatabasePool,
     devices: Devices,
 ) -> dict[str, Coroutine[Any, Any, Any]]:
-    """What is repeated beside storing, by name."""
+    """The periodic rounds beside storing, by name."""
     counts = StateCounts(pool, devices.offline_since, utc_now)
     stale = Staleness(bus, pool, devices, utc_now)
     stale_s = settings.sensor_stale_check_s

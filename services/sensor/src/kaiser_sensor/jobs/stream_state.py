@@ -17,19 +17,19 @@ async def ask(bus: Bus, method: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def acknowledged(bus: Bus, consumer: DurableConsumer) -> int:
-    """The stream sequence up to which the consumer has acknowledged everything; 0 when it cannot be told."""
+    """The stream sequence up to which the consumer has acknowledged everything; 0 if it is unknown."""
     answer = await _state(bus, consumer)
     return int(answer.get("ack_floor", {}).get("stream_seq", 0))
 
 
 async def waiting(bus: Bus, consumer: DurableConsumer) -> int | None:
-    """How many messages the consumer has not handed out yet; None when it cannot be told."""
+    """The number of messages that the consumer has not delivered yet; None if it is unknown."""
     found = (await _state(bus, consumer)).get("num_pending")
     return None if found is None else int(found)
 
 
 async def filled(bus: Bus) -> float:
-    """The share of its limit that the stream holds; 0 where that cannot be told."""
+    """The share of its limit that the stream holds; 0 if it is unknown."""
     answer = await ask(bus, f"STREAM.INFO.{SENSORS.name}", {})
     most = int(answer.get("config", {}).get("max_bytes", 0))
     return int(answer.get("state", {}).get("bytes", 0)) / most if most > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What the service does for its tables beside storing: partitions, policies, retention, rollups; one replica at a time.
+"""Maintains the tables: partitions, policies, retention, rollups; one replica at a time.
 
 Killed in the middle: its transaction ends with it, and the next round of any replica does it again.
 """
@@ -84,9 +84,8 @@ class Upkeep:
                 await asyncio.sleep(0)
 
     async def check_days(self) -> None:
-        """Once a day compare the rollups with the readings and count who sent how much; every replica shows it.
-
-        A rollup of ours that differs is made anew from the readings.
+        """Once a day compare the rollups with the readings and count the readings of each sensor; every replica shows
+        the result. A rollup table that differs is rebuilt from the readings.
         """
         today, late_days = self._now().date(), self._settings.sensor_late_days
         async with self._pool.connection() as connection:

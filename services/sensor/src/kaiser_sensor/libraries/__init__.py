@@ -16,7 +16,7 @@ GROUP = "kaiser.sensor_libraries"
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What was measured: `count` as the converter or register gave it, `physical` where the device converted it."""
+    """The measurement: `count` from the converter or register, `physical` if the device converted it."""
 
     count: float | None
     physical: float | None
@@ -35,7 +35,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What else is known. temperature_c: of the medium, for compensation; interval_s: between two readings."""
+    """Further inputs. temperature_c: of the medium, for compensation; interval_s: between two readings."""
 
     temperature_c: float | None = None
     interval_s: float | None = None
@@ -43,7 +43,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A physical value with its unit and quality; value None where none can be told. `detail` says why not good."""
+    """A physical value with its unit and quality; value None if there is none. `detail` gives the reason if it is not
+    good."""
 
     value: float | None
     unit: str

@@ -91,7 +91,7 @@ def _of_readings(key: Key, asked: Span, rest: Sequence[Span]) -> Select[Any]:
 
 
 def _of_rollup(key: Key, asked: Span, rest: Sequence[Span], table: Table) -> Select[Any]:
-    """What a rollup has of a sensor outside of these spans."""
+    """The buckets of a sensor in a rollup outside these spans."""
     c, spans = table.c, _spans(rest)
     is_rest = exists().where(c.time >= spans.c.from_at, c.time < spans.c.to_at)
     total = (c.avg * c["count"]).label("total")

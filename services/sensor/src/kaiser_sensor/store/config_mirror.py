@@ -26,12 +26,12 @@ def config_key(bucket_key_: str) -> Key:
 
 
 def read_config(body: bytes) -> SensorConfig:
-    """A configuration as the bucket has it; fields of a newer version are skipped. ValidationError: it is none."""
+    """A configuration from the bucket; fields of a newer version are skipped. ValidationError if it is invalid."""
     return SensorConfig.model_validate_json(body, extra="ignore")
 
 
 def to_setup(config: SensorConfig) -> SensorSetup:
-    """What the processing needs of a configuration."""
+    """The part of a configuration that processing needs."""
     given = config.calibration
     points = tuple((point[0], point[1]) for point in given.points)
     return SensorSetup(
@@ -62,7 +62,7 @@ class Configs:
         await self._mirror.ready(timeout_s)
 
     def setup_of(self, reading: Reading) -> SensorSetup | None:
-        """What is set for the sensor of a reading; None when it is not configured."""
+        """The settings for the sensor of a reading; None if it is not configured."""
         key = self.key_of(reading)
         return self._setups.get(key) or (self._setups.get((*key[:3], "")) if key[3] else None)
 

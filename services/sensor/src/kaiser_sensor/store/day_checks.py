@@ -90,7 +90,7 @@ async def keep(connection: Connection, found: DayCheck, now: datetime) -> None:
 
 
 async def recent(connection: Connection, today: date, late_days: int) -> list[DayCheck]:
-    """What was found of the days that may still differ, newest first."""
+    """The results of the days that may still differ, newest first."""
     c = day_checks.c
     statement = select(c.day, c.raw, c.minutes, c.hours, c.sensors, c.complete, c.silent)
     statement = statement.where(c.day >= today - timedelta(days=late_days + 2)).order_by(c.day.desc())

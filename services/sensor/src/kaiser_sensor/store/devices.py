@@ -29,7 +29,7 @@ class Devices:
         return self._mirror.get(esp_id)
 
     def offline_since(self, esp_id: str) -> int | None:
-        """When a device that is offline was last heard (ms); None for one that is online, or never was heard."""
+        """Time of the last message of an offline device (ms); None if it is online or has never sent a message."""
         record = self._mirror.get(esp_id)
         return None if record is None or record.online else record.offline_since
 

@@ -36,7 +36,7 @@ async def ask(
 
 
 async def read(connection: Connection, request_id: str) -> Asked | None:
-    """One request; None when there is none of this id."""
+    """One request; None if there is none with this id."""
     statement = select(
         *(_c.request_id, _c.esp_id, _c.gpio, _c.requested_at, _c.answered_at, _c.success, _c.message, _c.address)
     )

@@ -15,7 +15,7 @@ _OLD_AGGREGATES = ("rollup_1m_before", "rollup_1h_before")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy by its name: how an older one is removed and this one added; `setting` tells when it has to be."""
+    """A policy by its name: how an older one is removed and this one added; `setting` shows when that is needed."""
 
     name: str
     setting: str
@@ -56,7 +56,7 @@ async def apply(connection: Connection, settings: SensorSettings) -> list[str]:
 
 
 def policies(settings: SensorSettings, aggregates: Sequence[str]) -> Iterable[Policy]:
-    """What the settings ask for; `aggregates`: the continuous aggregates that there are."""
+    """The policies that the settings require; `aggregates`: the existing continuous aggregates."""
     compress = f"INTERVAL '{settings.sensor_compress_after_days} days'"
     yield Policy(
         "compress data",

@@ -77,7 +77,8 @@ async def lock(connection: Connection, key: int = UPKEEP) -> bool:
 
 
 async def note(connection: Connection, rollup: Rollup, spans: Sequence[Span]) -> None:
-    """Remember spans to refresh, in the transaction that made them out of date: whoever sees one sees its readings."""
+    """Record spans to refresh, in the transaction that made them out of date, so that a reader of a span sees its
+    readings."""
     if not spans:
         return
     await connection.execute(
@@ -95,11 +96,9 @@ async def note(connection: Connection, rollup: Rollup, spans: Sequence[Span]) ->
 
 
 async def refresh(connection: Connection, rollup: Rollup, now: datetime, oldest: datetime) -> bool:
-    """Refresh what is out of date and over, in the caller's transaction; True when more is left.
-
-    Of a span that is not over yet the rest waits on.
-    What is older than `oldest` is forgotten instead: its readings may be dropped already, and a rollup made anew of
-    the few that are left would be wrong.
+    """Refresh ended spans that are out of date, in the caller's transaction; True if more are left. The rest of a span
+    that has not ended waits. Spans older than `oldest` are deleted instead: their readings may be dropped already, and
+    a rollup of the remaining ones would be wrong.
     """
     over = floor(now - SETTLED, rollup.width)
     cursor = await connection.execute(
@@ -193,7 +192,7 @@ async def _note_once(connection: Connection, rollup: Rollup, spans: Sequence[Spa
 
 
 async def _note_complete(connection: Connection, rollup: Rollup, over: datetime) -> None:
-    """What is over and does not wait is complete; of hours, as far as the minutes that they are made of."""
+    """Mark ended spans that do not wait as complete; hours only as far as the minutes from which they are computed."""
     limits = [over]
     if rollup is HOUR:
         limits.append(floor(await complete_to(connection, MINUTE), HOUR.width))

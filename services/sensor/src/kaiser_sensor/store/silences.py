@@ -20,11 +20,11 @@ Silent = tuple[Row, int]
 async def silent(
     connection: Connection, now: datetime, listening_since: datetime, intervals: int, limit: int
 ) -> list[Silent]:
-    """The newest readings of sensors that missed so many intervals since and are not told to be stale.
+    """The newest readings of sensors that have missed this many intervals since and are not published as stale.
 
     A sensor's silence counts from when its newest reading was received, so its clock does not matter. Its interval is
-    the configured one, else the learned one; one that is configured as inactive is not watched. Intervals before
-    `listening_since` count for no sensor: there, Kaiser may have been what was silent.
+    the configured one, else the learned one; a sensor that is configured as inactive is not watched. Intervals before
+    `listening_since` do not count, because Kaiser may not have received readings then.
     """
     cursor = await connection.execute(
         f"""
@@ -46,7 +46,7 @@ async def silent(
 
 
 async def note_told(connection: Connection, rows: Sequence[Row]) -> None:
-    """Remember that these readings were told to be stale."""
+    """Record that these readings were published as stale."""
     await connection.execute(
         """
         INSERT INTO sensor.stale (esp_id, gpio, sensor_type, address, time)

@@ -75,11 +75,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/clear_emergency")
     async def clear_emergency(body: ClearEmergency, caller: Caller = operator) -> Emergencies:
-        """Allow commands again; nothing is switched on by it.
-
-        One actuator is free at once. A device must confirm, which it does not before 5 s after the stop: the answer
-        waits for it. 409 when somebody stopped since (`ids`), 504 (5403) when the device did not confirm: its stop
-        stays in force. The stop of everything needs `{"all": true}`.
+        """Allow commands again; this switches nothing on. One actuator is free immediately. A device must confirm, at
+        the earliest 5 s after the stop: the answer waits for it. 409 if another stop was raised since (`ids`), 504
+        (5403) if the device did not confirm: its stop stays in force. The stop of everything needs `{"all": true}`.
         """
         return await call(
             bus, "actuator", "clear_emergency", body, Emergencies, caller=caller, timeout_s=_CLEAR_TIMEOUT_S
@@ -125,10 +123,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         idempotency_key: IdempotencyKey = None,
         caller: Caller = operator,
     ) -> CommandStatus:
-        """Send a command; how it ends is told by GET /api/v1/commands/{command_id} and by an actuator_response.
-
-        409 (5007) when the device is offline and `queue` is not set, 423 under an emergency stop, 429 (5404) when
-        commands come too fast.
+        """Send a command; GET /api/v1/commands/{command_id} and an actuator_response event report its result. 409
+        (5007) if the device is offline and `queue` is not set, 423 under an emergency stop, 429 (5404) if there are too
+        many commands.
         """
         request = SendCommand(esp_id=esp_id, gpio=gpio, request=body, idempotency_key=idempotency_key)
         status = await call(bus, "actuator", "command", request, CommandStatus, caller=caller)

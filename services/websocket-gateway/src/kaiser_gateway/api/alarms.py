@@ -134,7 +134,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/{alarm_id}/shelve")
     async def shelve(alarm_id: AlarmIdPath, body: ShelveBody, caller: Caller = operator) -> Alarm:
-        """Silence an alarm for some time, 60 s to 30 days; it comes off the shelf by itself."""
+        """Silence an alarm for some time, 60 s to 30 days; it is unshelved automatically."""
         request = ShelveAlarm(alarm_id=alarm_id, for_s=body.for_s, note=body.note)
         return await call(bus, "alarm", "shelve", request, Alarm, caller=caller)
 

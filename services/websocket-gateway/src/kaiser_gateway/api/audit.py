@@ -54,7 +54,7 @@ def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
         response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
         caller: Caller = operator,
     ) -> AuditPage | Response:
-        """Who did what, newest first; as JSON, or to export as CSV. An administrator sees sign-ins and changes of
+        """The audit log, newest first; as JSON, or exported as CSV. An administrator sees sign-ins and changes of
         users too (`source` users)."""
         place = Place.read(query.cursor)
         asked = AuditQuery(**query.model_dump(exclude={"cursor"}), cursor=place.devices)

@@ -62,7 +62,7 @@ def router() -> APIRouter:
 
 
 def _headers(html: str) -> dict[str, str]:
-    """What the page may do: files of here, its one inline script by its hash, and no frame around it."""
+    """The permissions of the page: files from this server, its one inline script by its hash, and no framing."""
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = (

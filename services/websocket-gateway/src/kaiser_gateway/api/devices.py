@@ -64,7 +64,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.delete("/{esp_id}", status_code=204)
     async def delete(esp_id: EspId, caller: Caller = operator) -> None:
-        """Remove a device; from now on its messages are rejected. What it sent stays stored."""
+        """Remove a device; from now on its messages are rejected. Its data stays stored."""
         await call(bus, "health", "delete", DeviceId(esp_id=esp_id), Nothing, caller=caller)
 
     @routes.post("/{esp_id}/approve")

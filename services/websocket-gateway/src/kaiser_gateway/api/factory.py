@@ -128,7 +128,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.get("/coverage")
     async def coverage(caller: Caller = viewer) -> FactoryCoverage:
-        """Which kinds of messages were heard, what was tolerated in them, and which fields nothing reads."""
+        """The received kinds of messages, the tolerated oddities, and the fields that nothing reads."""
         return await call(bus, "factory", "coverage", Nothing(), FactoryCoverage, caller=caller)
 
     return routes

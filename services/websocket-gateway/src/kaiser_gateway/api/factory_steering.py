@@ -63,7 +63,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/steering", status_code=202)
     async def steer(body: Steering, idempotency_key: IdempotencyKey = None, caller: Caller = operator) -> SteerAnswer:
-        """Send a request's messages; how each ends is in the journal and told by factory_command events.
+        """Send a request's messages; the journal and factory_command events report the result of each.
 
         Checked in this order: environment, role, request (422), serial (404), online (409, 5007), command (422, 5204),
         order (409, 5405), state (409, 5402), update id (409, 5208), rate (429, 5404).

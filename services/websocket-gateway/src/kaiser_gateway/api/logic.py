@@ -48,7 +48,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/rules", status_code=201)
     async def create(body: RuleSettings, caller: Caller = operator) -> Rule:
-        """Add a rule, in force at once. 422 names the rules with which it would be a loop."""
+        """Add a rule, in force immediately. 422 names the rules with which it would form a loop."""
         return await call(bus, "logic", "create", CreateRule(settings=body), Rule, caller=caller)
 
     @routes.get("/rules/{rule_id}")
@@ -58,7 +58,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.put("/rules/{rule_id}")
     async def put(rule_id: RuleIdPath, body: RuleSettings, caller: Caller = operator) -> Rule:
-        """Change a rule as a whole, in force at once; what it is doing is ended."""
+        """Replace a rule, in force immediately; its running execution is ended."""
         return await call(bus, "logic", "put", PutRule(rule_id=rule_id, settings=body), Rule, caller=caller)
 
     @routes.delete("/rules/{rule_id}", status_code=204)
@@ -68,7 +68,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/rules/{rule_id}/test")
     async def test(rule_id: RuleIdPath, body: TestRequest | None = None, caller: Caller = operator) -> TestResult:
-        """What the rule would do now, or with given values, and why, condition by condition. Nothing is sent."""
+        """Dry run: the actions of the rule now, or with given values, with the result of each condition. Nothing is
+        sent."""
         request = TestRule(rule_id=rule_id, request=body or TestRequest())
         return await call(bus, "logic", "test", request, TestResult, caller=caller)
 
@@ -82,7 +83,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200)] = None,
         caller: Caller = viewer,
     ) -> ExecutionsPage:
-        """What rules did and what they were kept from, newest first."""
+        """Executions and suppressions of rules, newest first."""
         query = ExecutionsQuery(rule_id=rule_id, outcome=outcome, from_ms=from_, to_ms=to, limit=limit, cursor=cursor)
         return await call(bus, "logic", "executions", query, ExecutionsPage, caller=caller)
 

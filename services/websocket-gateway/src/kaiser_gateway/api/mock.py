@@ -64,7 +64,7 @@ def _add_devices(routes: APIRouter, bus: Bus, operator: Caller) -> None:
 
     @routes.post("", status_code=201)
     async def create(body: CreateMock, caller: Caller = operator) -> Mock:
-        """Make a mock device and register it; it boots at once."""
+        """Create a mock device and register it; it boots immediately."""
         return await call(bus, "simulator", "create", body, Mock, caller=caller, timeout_s=10.0)
 
     @routes.post("/many", status_code=201)
@@ -79,7 +79,7 @@ def _add_devices(routes: APIRouter, bus: Bus, operator: Caller) -> None:
 
     @routes.delete("/{esp_id}", status_code=204)
     async def delete(esp_id: EspId, caller: Caller = operator) -> None:
-        """Remove a mock device, from the registry too. What it sent stays stored."""
+        """Remove a mock device, from the registry too. Its data stays stored."""
         request = MockId(esp_id=esp_id)
         await call(bus, "simulator", "delete", request, Nothing, caller=caller, timeout_s=10.0)
 
@@ -87,7 +87,7 @@ def _add_devices(routes: APIRouter, bus: Bus, operator: Caller) -> None:
     async def messages(
         esp_id: EspId, limit: Annotated[int, Query(ge=1, le=50)] = 50, caller: Caller = operator
     ) -> MockMessages:
-        """What a mock sent and heard last, newest first."""
+        """The last messages that a mock sent and received, newest first."""
         query = MockMessagesQuery(esp_id=esp_id, limit=limit)
         return await call(bus, "simulator", "messages", query, MockMessages, caller=caller)
 
@@ -125,7 +125,7 @@ def _add_power(routes: APIRouter, bus: Bus, operator: Caller) -> None:
 
     @routes.post("/{esp_id}/emergency")
     async def emergency(esp_id: EspId, body: MockEmergency | None = None, caller: Caller = operator) -> Mock:
-        """Press the red button at the device, or let go of it."""
+        """Press the red button at the device, or release it."""
         request = SetEmergency(esp_id=esp_id, request=body or MockEmergency())
         return await call(bus, "simulator", "emergency", request, Mock, caller=caller)
 

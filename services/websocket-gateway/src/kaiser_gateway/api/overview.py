@@ -31,8 +31,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.get("")
     async def overview(caller: Caller = viewer) -> Overview:
-        """What is wrong now, and every device, sensor and actuator with its newest value; a service that does not
-        answer is named, and what it knows is left out."""
+        """All current problems, and every device, sensor and actuator with its newest value; a service that does not
+        answer is named, and its part is omitted."""
         devices, sensors, actuators, stops = await asyncio.gather(
             _or_none(call(bus, "health", "list", DevicesQuery(limit=MOST), DevicesPage, caller=caller,
                           timeout_s=_WITHIN_S)),

@@ -31,9 +31,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         encoding: Encoding = "text",
         caller: Caller = operator,
     ) -> RejectedPage:
-        """What was put aside in the last seven days, newest first, each with the reason.
-
-        serial: of a module, AGV or TXT of the factory, in place of esp_id.
+        """Rejected messages of the last seven days, newest first, each with its reason. serial: of a module, AGV or TXT
+        of the factory, instead of esp_id.
         """
         query = RejectedQuery(code=code, esp_id=esp_id, serial=serial, before=cursor, limit=limit, encoding=encoding)
         return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)

@@ -65,7 +65,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("", status_code=201)
     async def add_config(body: SensorConfig, caller: Caller = operator) -> SensorConfig:
-        """Configure a sensor; in force at once, also for readings of the same type under another of its names."""
+        """Configure a sensor; in force immediately, also for readings that use another name of the same type."""
         return await call(bus, "sensor", "put_config", body, SensorConfig, caller=caller)
 
     @routes.get("/latest")
@@ -143,7 +143,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def read_measurement(
         request_id: Annotated[str, Path(max_length=64, examples=["m1"])], caller: Caller = viewer
     ) -> Measurement:
-        """What became of a measurement that was asked for."""
+        """The state of a requested measurement."""
         found = MeasurementId(request_id=request_id)
         return await call(bus, "sensor", "read_measurement", found, Measurement, caller=caller)
 
@@ -172,7 +172,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
 
 def bucket_seconds(bucket: str) -> int:
-    """The width of a bucket in s. RequestValidationError for what is none."""
+    """The width of a bucket in s. RequestValidationError if the text is not one."""
     found = _BUCKET.match(bucket)
     if found is None:
         message = "raw, or a number with s, m, h or d, such as 15m"

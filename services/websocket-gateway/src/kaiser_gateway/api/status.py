@@ -1,4 +1,4 @@
-"""The status of the system, asked of every process at once."""
+"""The status of the system, requested from all processes."""
 
 from fastapi import APIRouter
 from kaiser_common.contract.schemas.api.system import SystemStatus

@@ -77,7 +77,7 @@ class Status:
         return ""
 
     async def _replicas(self) -> dict[str, ReplicaStatus]:
-        """What every process answers within 1.2 s, sooner when each service has answered."""
+        """The answers of all processes within 1.2 s, or earlier once each service has answered."""
         found: dict[str, ReplicaStatus] = {}
         complete = asyncio.Event()
 

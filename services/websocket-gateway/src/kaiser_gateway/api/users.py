@@ -55,7 +55,7 @@ class AccessPage(BaseModel):
 
 
 class PutUser(BaseModel):
-    """What a user may do; without a password a user who is there keeps the one that is set."""
+    """The role of a user; without a password an existing user keeps the current one."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -1,4 +1,4 @@
-"""What waits for one client, and what goes next: rate, conflation, priorities and a bound in bytes, pure."""
+"""The queue of one client: rate, conflation, priorities and a bound in bytes; pure."""
 
 from collections import deque
 
@@ -15,10 +15,9 @@ class Overfull(Exception):
 
 
 class Outlet:
-    """Events for one client; `offer` puts in, `take` gives the next.
-
-    Within the rate events go out in order. Over it, of each sensor (actuator, device) only the newest waits, alerts
-    and system events go first; when the bytes are used up the oldest that waits is let go and counted as conflated.
+    """Events for one client; `offer` adds one, `take` returns the next. Within the rate events are sent in order. Above
+    it, only the newest event of each sensor (actuator, device) waits, and alerts and system events are sent first; when
+    the bytes are used up, the oldest waiting event is dropped and counted as conflated.
     """
 
     def __init__(self, rate: float, max_bytes: int, now: float) -> None:
@@ -65,7 +64,7 @@ class Outlet:
         return self._bucket.wait_s(now) if self._waiting else None
 
     def conflated(self) -> int:
-        """How many events were replaced by newer ones, or let go, since last asked."""
+        """The number of events that were replaced by newer ones, or dropped, since the last call."""
         count, self._conflated = self._conflated, 0
         return count
 
@@ -76,7 +75,7 @@ class Outlet:
         )
 
     def clear(self) -> None:
-        """Let go of what waits: it will be replayed."""
+        """Drop the waiting events: they will be replayed."""
         self._first.clear()
         self._ready.clear()
         self._waiting.clear()

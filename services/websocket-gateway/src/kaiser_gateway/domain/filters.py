@@ -52,7 +52,7 @@ class Filters(BaseModel):
         return frozenset(self.sensor_types)
 
     def without(self, others: "Filters") -> "Filters | None":
-        """What is left after taking values out; None when a list that had values has none left."""
+        """The filters without some values; None if a list that had values has none left."""
         left: dict[str, list[Any]] = {}
         for name in Filters.model_fields:
             own, taken = getattr(self, name), frozenset(getattr(others, name))
@@ -63,7 +63,7 @@ class Filters(BaseModel):
 
 
 class Matchable(Protocol):
-    """What filters look at."""
+    """The fields that filters compare."""
 
     type: str
     esp_id: str

@@ -60,7 +60,7 @@ class Event:
         return self._data
 
     def key(self) -> tuple[Any, ...] | None:
-        """Of what it tells the state, None when each such event counts by itself."""
+        """The key of the state that the event reports, None if each such event is independent."""
         if self._key is None and self.type in _STATES:
             data = self.data()
             self._key = (self.type, *(_hashable(data.get(field)) for field in _STATES[self.type]))

@@ -28,7 +28,7 @@ class TokenBucket:
         return True
 
     def reserve(self, now: float) -> float:
-        """Take a permit, the next one in advance where there is none; the time until it is due."""
+        """Take a permit, in advance if there is none; the time until it is due."""
         self._fill(now)
         self.permits -= 1.0
         return max(0.0, -self.permits / self.rate)
@@ -61,7 +61,7 @@ class Limiter:
         return 0.0 if bucket.take(now) else bucket.wait_s(now)
 
     def give_back(self, key: str) -> None:
-        """What was counted last for this key was harmless after all."""
+        """Undo the last count of this key."""
         bucket = self._buckets.get(key)
         if bucket is not None:
             bucket.permits = min(bucket.capacity, bucket.permits + 1.0)

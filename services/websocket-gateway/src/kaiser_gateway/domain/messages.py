@@ -1,4 +1,4 @@
-"""What clients say over the WebSocket, decoded; pure."""
+"""Decodes the messages of WebSocket clients; pure."""
 
 from typing import Annotated, Literal
 
@@ -54,11 +54,11 @@ _ACTION: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator
 
 
 class BadMessage(Exception):
-    """The text tells the client what is wrong with its message."""
+    """The text explains to the client what is wrong with its message."""
 
 
 def parse(text: str) -> Action:
-    """What a client wants. Raises BadMessage."""
+    """Decode a client's message. Raises BadMessage."""
     if len(text) > MAX_BYTES:
         raise BadMessage(f"a message may have {MAX_BYTES} characters")
     try:

@@ -36,7 +36,8 @@ _KEY_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a token of the issuer must hold. role_claim and user_claim may lead into objects: `realm_access.roles`."""
+    """The requirements for a token of the issuer. role_claim and user_claim may lead into objects:
+    `realm_access.roles`."""
 
     issuer: str
     audience: str
@@ -67,9 +68,8 @@ def issuer_of(token: str) -> str:
 
 
 def key_of(token: str, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The key of the issuer's set that a token names and that fits its algorithm; None where there is none (yet).
-
-    A token without a key id fits the only key of its type. Raises TokenRefused for an algorithm that is not taken.
+    """The key of the issuer's set that a token names and that fits its algorithm; None if there is none (yet). A token
+    without a key id uses the only key of its type. Raises TokenRefused for an algorithm that is not accepted.
     """
     header = _header(token)
     algorithm, kid = header.get("alg"), header.get("kid")
@@ -80,7 +80,7 @@ def key_of(token: str, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
-    """Who a token speaks for. Raises TokenRefused, or NotAllowed where its role claim has none of our roles."""
+    """The user of a token. Raises TokenRefused, or NotAllowed if its role claim has none of our roles."""
     algorithm = str(_header(token).get("alg"))
     try:
         claims = jwt.decode(

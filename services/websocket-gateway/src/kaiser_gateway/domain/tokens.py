@@ -39,7 +39,7 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who calls. expires_at in seconds since the epoch; `external` for a user of the OpenID Connect issuer."""
+    """The caller. expires_at in seconds since the epoch; `external` for a user of the OpenID Connect issuer."""
 
     user: str
     role: Role
@@ -70,7 +70,7 @@ class Signer:
         return jwt.encode({**claims, **more}, self.key, algorithm="HS256")
 
     def read(self, token: str, use: Use, now: float) -> Identity:
-        """Who the token speaks for. Raises TokenRefused or NotAllowed."""
+        """The user of a token. Raises TokenRefused or NotAllowed."""
         if len(token) > MOST_CHARACTERS:
             raise TokenRefused("the token is too long")
         try:

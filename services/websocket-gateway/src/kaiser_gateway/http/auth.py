@@ -1,4 +1,4 @@
-"""Who calls: the Bearer token of a request, its role, and how often it may ask."""
+"""Authentication of a request: its Bearer token, the role, and the rate limit."""
 
 import math
 import sys
@@ -37,7 +37,7 @@ class Guard:
     _lines: Limiter = field(default_factory=lambda: Limiter(1 / _SAY_EVERY_S, 1, keys=1))
 
     async def verify(self, token: str) -> Identity:
-        """Who an access token speaks for. Raises TokenRefused, NotAllowed or IssuerUnreachable.
+        """The user of an access token. Raises TokenRefused, NotAllowed or IssuerUnreachable.
 
         The issuer that it names decides which key must verify it: ours (HS256), or the issuer's (RSA, EC, EdDSA).
         """

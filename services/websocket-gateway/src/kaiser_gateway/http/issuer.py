@@ -47,7 +47,7 @@ class Issuer:
             log.warning("issuer_without_tls", issuer=terms.issuer)
 
     async def verify(self, token: str) -> Identity:
-        """Who a token speaks for. Raises TokenRefused, NotAllowed or IssuerUnreachable."""
+        """The user of a token. Raises TokenRefused, NotAllowed or IssuerUnreachable."""
         key = oidc.key_of(token, self._keys)
         if key is None or self._age_s() > _FRESH_S:
             await self._refresh()
@@ -87,7 +87,7 @@ def _fetch_keys(terms: Terms) -> list[dict[str, Any]]:
 
 
 def _key_set_url(terms: Terms) -> str:
-    """What the discovery document says; below the inner address where it lies below the public one."""
+    """The key set's address from the discovery document; below the inner address if it is below the public one."""
     public, inner = terms.issuer.rstrip("/"), (terms.inner_url or terms.issuer).rstrip("/")
     described = _get(f"{inner}/.well-known/openid-configuration")
     named = described.get("issuer")

@@ -1,1 +1,1 @@
-"""What time starts in the gateway."""
+"""Jobs of the gateway that are started by time."""

@@ -41,7 +41,7 @@ EVERYTHING = Wanted()
 
 
 async def note(connection: AsyncConnection[Any], entry: LogEntry) -> None:
-    """Write an entry in the transaction of what it tells."""
+    """Write an entry in the transaction of the change that it records."""
     await execute(connection, insert(access_log).inline().values(asdict(entry)))
 
 

@@ -55,7 +55,8 @@ class Families:
         return link
 
     async def rotate(self, link: Link, username: str, lifetime_s: float) -> tuple[Link, Account]:
-        """The next token of the family, and its user as of now. Raises Reused; two at once: one of them is refused."""
+        """The next token of the family, and its user as of now. Raises Reused; of two concurrent calls one is
+        refused."""
         following = Link(link.family, secrets.token_urlsafe(12))
         c = families.c
         rotated = (

@@ -51,7 +51,7 @@ class Client:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Who it is over its connections: the same client_id of another user is another client."""
+        """The client's identity across connections: the same client_id of another user is another client."""
         return self.identity.user, self.client_id
 
     def unsent_since(self) -> int | None:
@@ -59,7 +59,7 @@ class Client:
         return self._outlet.oldest()
 
     def pause(self) -> int | None:
-        """Hold live events back for a replay and let go of what waits: the lowest seq of that, None for nothing."""
+        """Hold back live events for a replay and drop the waiting ones: their lowest seq, None if none waited."""
         oldest = self._outlet.oldest()
         self._outlet.clear()
         self.paused = True
@@ -113,7 +113,7 @@ class Client:
             )
 
     async def answer(self, frame: bytes) -> None:
-        """Send a frame at once, ahead of what waits."""
+        """Send a frame immediately, before the waiting ones."""
         async with self._lock:
             self._sending_since = time.monotonic()
             await self._send(frame)

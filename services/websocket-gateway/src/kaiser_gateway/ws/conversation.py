@@ -75,7 +75,7 @@ class Conversation:
                 await self._act(action)
 
     async def _slow_down(self, allowed: TokenBucket) -> None:
-        """Over its rate a client is heard more slowly: the socket is not read meanwhile, and fills up."""
+        """Above its rate a client's messages are read more slowly: the socket is not read meanwhile, and fills up."""
         await asyncio.sleep(allowed.reserve(time.monotonic()))
 
     async def _act(self, action: messages.Action) -> None:

@@ -100,12 +100,13 @@ class Hub:
             self._unsent.popitem(last=False)
 
     def set_filters(self, client: Client, filters: Filters | None) -> None:
-        """What a client wants from now on; None is nothing."""
+        """Set the filters of a client; None means no events."""
         client.filters = filters
         self._index.put(client, filters)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Feed the clients until told to stop, then close them (1001). NATS away: clients stay, events come later."""
+        """Send events to the clients until stopped, then close them (1001). NATS unavailable: clients stay connected
+        and get the events later."""
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(self._read(), name="events")
             sweeping = tasks.create_task(self._sweep(), name="sweep")

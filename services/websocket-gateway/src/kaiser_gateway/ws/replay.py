@@ -43,11 +43,10 @@ class KeptEvents:
 
 
 def gap(after: int, kept: KeptEvents) -> tuple[int, int]:
-    """From which seq a replay can start, and how many messages were missed for good: at least so many events.
-
-    A number from the future (the stream began anew) misses nothing that could be named: all that is kept is sent. One
-    of a version before packs, a plain stream sequence, is thousands of times too small, so it misses all but what is
-    kept.
+    """The seq from which a replay can start, and the number of lost messages: at least as many events. For a seq beyond
+    the end (the stream was created again) all kept events are sent, and no loss can be counted. A seq of a version
+    before packs, a plain stream sequence, is thousands of times too small, so all events but the kept ones count as
+    lost.
     """
     first = seq_of(kept.first)
     if after >= seq_of(kept.last + 1):
@@ -83,7 +82,7 @@ def _is_token(text: str) -> bool:
 
 
 class Replays:
-    """Replays to clients, sixteen at a time: after a restart every client asks at once."""
+    """Replays to clients, sixteen at a time, because after a restart all clients resume together."""
 
     def __init__(self, bus: Bus, hub: Hub) -> None:
         self._bus = bus
@@ -91,10 +90,10 @@ class Replays:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, client: Client, after: int) -> None:
-        """Tell the gap, replay without conflation as fast as the client takes it, then let it go on live.
+        """Send the gap, replay without conflation as fast as the client reads, then continue live.
 
-        Raises ReplayFailed within 5 s of silence, 30 s in the queue; the client is then closed, still paused, so that
-        nothing newer has told it to forget what it misses.
+        Raises ReplayFailed within 5 s of silence, 30 s in the queue; the client is then closed while still paused, so
+        that no newer event has raised its highest seq above the missing ones.
         """
         waited = self._hub.hold_for_replay(client)
         async with self._turn():
