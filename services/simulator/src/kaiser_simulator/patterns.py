@@ -57,7 +57,7 @@ def constant(sensor: MockSensor, seed: int) -> Pattern:
 
 
 def uniform(sensor: MockSensor, seed: int) -> Pattern:
-    """Uniform in base ± range, each step by itself."""
+    """Uniform in base ± range, independent for each step."""
     base, width = sensor.base_value - sensor.variation_range, 2 * sensor.variation_range
     return lambda step, ts_ms: base + width * fraction(seed, step)
 

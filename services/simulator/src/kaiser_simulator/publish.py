@@ -1,4 +1,4 @@
-"""What mocks say, to OUTBOX: in order, in batches, bounded."""
+"""Publishes the messages of mocks to OUTBOX: in order, in batches, bounded."""
 
 import asyncio
 from collections import deque

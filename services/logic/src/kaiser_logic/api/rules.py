@@ -1,4 +1,4 @@
-"""What the logic service answers to the gateway."""
+"""Requests about rules and their executions."""
 
 import asyncio
 import secrets
@@ -78,7 +78,7 @@ class LogicApi:
             return _found(await rules.read(connection, request.rule_id), request.rule_id)
 
     async def create(self, request: CreateRule, caller: Caller) -> Rule:
-        """Add a rule, in force at once. 422 (5003) where it closes a loop, 409 when there are too many."""
+        """Add a rule, in force immediately. 422 (5003) if it closes a loop, 409 if there are too many."""
         now_ms = self._clock()
         settings = request.settings
         rule = _rule(settings, rule_id=secrets.token_hex(8), created_at=now_ms, updated_at=now_ms)
@@ -95,7 +95,7 @@ class LogicApi:
         return rule
 
     async def put(self, request: PutRule, caller: Caller) -> Rule:
-        """Change a rule as a whole, in force at once; what it is doing is ended. 404, 422 as above."""
+        """Replace a rule, in force immediately; its running execution is ended. 404, 422 as above."""
         settings = request.settings
         async with self._changing:
             async with self._pool.connection() as connection:

@@ -123,8 +123,8 @@ class Evaluator:
     async def _start(
         self, tasks: asyncio.TaskGroup, saving: Saving, executor: Executor, begun: Sequence[Begun]
     ) -> None:
-        """Once events are read (they tell how commands end), go on with what had begun, and evaluate every rule once
-        with what was stored before and what the events since have brought."""
+        """Once events are read (they report the results of commands), continue running executions, and evaluate every
+        rule once with the stored readings and the events since."""
         readings = self.engine.view.readings
         readings.fresh.clear()
         known = await latest.latest(self._bus, readings.devices)
@@ -204,13 +204,13 @@ class Evaluator:
                 continue
 
     def _wake_in_time(self) -> None:
-        """Wake the clock where something is due before it would wake by itself."""
+        """Wake the clock if something is due before its next wake-up."""
         wake_at = self.engine.next_wake
         if wake_at is not None and wake_at < self._asleep_until:
             self._wake.set()
 
     def _on_rule(self, rule_id: str, rule: Rule | None) -> None:
-        """A rule was added, changed or removed: in force at once, what it was doing is ended."""
+        """A rule was added, changed or removed: in force immediately, its running execution is ended."""
         known, state = self.engine.rules.get(rule_id), self.engine.states.get(rule_id)
         if known == rule:
             return

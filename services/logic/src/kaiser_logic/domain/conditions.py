@@ -1,6 +1,5 @@
-"""Whether a rule's conditions are true now: three-valued, since what no usable reading tells is not known. Pure.
-
-Not known is never a reason to fire, and no end of what was true: timers go on, and the rule waits for a usable reading.
+"""Evaluates a rule's conditions with three values: without a usable reading a condition is unknown. Pure. Unknown never
+fires a rule and does not end a true condition: timers continue, and the rule waits for a usable reading.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,9 +30,9 @@ ALWAYS_MS = 2**63
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What conditions look at. listening_since (ms): silence before it is ours and not the sensors'; grace_ms: for so
-    long after it no sensor is stale, unless its after_s is shorter. known_ms: a value that came longer ago is unknown,
-    for the sensor service tells of silence where a sensor is configured, and nowhere else."""
+    """The inputs of conditions. listening_since (ms): silence before it is Kaiser's and not the sensors'; grace_ms: for
+    this time after it no sensor is stale, unless its after_s is shorter. known_ms: an older value is unknown, because
+    the sensor service reports silence only for configured sensors."""
 
     readings: Readings
     listening_since: int = 0
@@ -90,7 +89,7 @@ def any_of(results: Iterable[Known]) -> Known:
 
 
 def negated(result: Known) -> Known:
-    """What is not known stays so."""
+    """Unknown stays unknown."""
     return None if result is None else not result
 
 
@@ -230,7 +229,7 @@ def _name(condition: OfSensor) -> str:
 
 
 def _ambiguity(condition: OfSensor, view: View) -> str:
-    """What a report says where a condition without an address meets several sensors."""
+    """The note in a report if a condition without an address matches several sensors."""
     if condition.address is not None:
         return ""
     count = view.readings.count((condition.esp_id, condition.gpio), condition.sensor_type)

@@ -17,7 +17,7 @@ FILTERS = ("event.sensor_data.>", "event.actuator_status.>", "event.actuator_res
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """What a rule needs of a `SensorDataEvent`."""
+    """The fields of a `SensorDataEvent` that rules need."""
 
     esp_id: str
     gpio: int
@@ -64,7 +64,7 @@ def readings_of(delivery: Delivery, of_device: Callable[[str], bool]) -> Iterato
 
 
 def decode(delivery: Delivery) -> RuleInput | ActuatorResponseEvent | None:
-    """What an event about an actuator says; None for one that cannot be read (a fault of a service of ours, logged)."""
+    """The content of an event about an actuator; None if it is unreadable (a fault of one of our services, logged)."""
     try:
         if delivery.subject.startswith("event.actuator_status."):
             status = ActuatorStatusEvent.model_validate_json(delivery.body)

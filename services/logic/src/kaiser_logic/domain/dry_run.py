@@ -1,4 +1,4 @@
-"""What a rule would do with given or current values, and why; pure."""
+"""The dry run of a rule with given or current values, with reasons; pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -41,9 +41,8 @@ Effect = Firing | Suppressed
 
 
 class Engine:
-    """Call `start` once rules, states and first readings are there; before that nothing fires by itself.
-
-    `changed` names the rules whose state is to be written. After any call `next_wake` tells when time matters next.
+    """Call `start` once rules, states and first readings are there; before that no rule fires. `changed` names the
+    rules whose state must be written. After any call `next_wake` is the next time at which something may be due.
     """
 
     def __init__(
@@ -66,8 +65,8 @@ class Engine:
     # Rules come and go
 
     def put_rule(self, rule: Rule, now_ms: int) -> list[Effect]:
-        """Take a rule, new or changed, in force at once. A changed rule forgets what its conditions remembered, but
-        not when it last fired."""
+        """Take a rule, new or changed, in force immediately. A changed rule loses the memory of its conditions, but not
+        the time when it last fired."""
         freed, places = self._forget(rule.rule_id)
         state = self.states.setdefault(rule.rule_id, RuleState(version=rule.version))
         if state.version != rule.version:
@@ -144,7 +143,7 @@ class Engine:
 
     def on_ended(self, rule_id: str, execution_id: str, outcome: str, now_ms: int) -> list[Effect]:
         """An execution ended: succeeded; failed (the rule backs off and tries again while its conditions are true); or
-        interrupted (it may fire again). What is not running any more is left alone."""
+        interrupted (it may fire again). Executions that are no longer running are ignored."""
         state = self.states.get(rule_id)
         if state is None or state.running is None or state.running.execution_id != execution_id:
             return []
@@ -161,7 +160,7 @@ class Engine:
         return self._consider(considered & self.rules.keys(), {"kind": "ended"}, 0, now_ms)
 
     def blocked(self, rule: Rule, state: RuleState, now_ms: int) -> Blocked | None:
-        """What would keep a rule from firing now."""
+        """The reason that prevents a rule from firing now."""
         return blocked(rule, state, self._index.holders_of(rule), self.limits, now_ms)
 
     # How it is done
@@ -180,7 +179,7 @@ class Engine:
         return effects
 
     def _evaluate(self, rule: Rule, trigger: dict[str, Any], seq: int, now_ms: int, effects: list[Effect]) -> set[str]:
-        """Evaluate one rule; the rules that wait for an actuator that it let go of."""
+        """Evaluate one rule; the rules that wait for an actuator that it released."""
         state = self.states[rule.rule_id]
         if seq and seq <= state.seq:
             return set()  # an event that this state has seen already, read again after a restart

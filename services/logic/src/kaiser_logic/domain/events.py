@@ -98,7 +98,7 @@ def loop_suspected(suppressed: Suppressed) -> Outgoing:
 
 
 def webhook_body(rule: Rule, running: Running, message: str, severity: Severity, now_ms: int) -> dict[str, Any]:
-    """What is posted to a webhook."""
+    """The body that is posted to a webhook."""
     return {
         "rule_id": rule.rule_id,
         "rule_name": rule.name,
@@ -119,7 +119,8 @@ def system_event(
     trigger: dict[str, Any],
     details: dict[str, Any],
 ) -> Outgoing:
-    """A system_event under the device of the trigger; event_id names the fact, so that telling it again is harmless."""
+    """A system_event under the device of the trigger; event_id names the fact, so that publishing it again is
+    harmless."""
     esp_id = trigger.get("esp_id")
     body = SystemEvent(event=name, severity=severity, message=message, esp_id=esp_id, details=details, ts=now_ms)
     return _event("system_event", esp_id, body.model_dump_json(exclude_none=True), event_id)

@@ -43,7 +43,7 @@ class RuleIndex:
         return {rule_id for sensor_type, rule_id in named if kind is None or sensor_type in (None, kind)}
 
     def holders_of(self, rule: Rule) -> dict[Place, list[ActuatorHolder]]:
-        """Who holds the actuators that a rule commands."""
+        """The holders of the actuators that a rule commands."""
         return {place: list(self._holders[place].values()) for place in actuators(rule) if place in self._holders}
 
     def hold(self, rule: Rule, holds: Iterable[Hold], at_ms: int) -> None:
@@ -53,7 +53,7 @@ class RuleIndex:
             self._holders[hold.esp_id, hold.gpio][rule.rule_id] = holder
 
     def release(self, rule_id: str, holds: Iterable[Hold]) -> set[str]:
-        """Let go of what a rule held; the other rules that command it."""
+        """Release the actuators that a rule held; the other rules that command them."""
         freed: set[str] = set()
         for hold in holds:
             place = (hold.esp_id, hold.gpio)

@@ -1,4 +1,5 @@
-"""Tells a clock that is behind from a backlog: both bring readings dated long before they are received. Pure."""
+"""Distinguishes a clock that is behind from a backlog: in both cases readings are dated long before they are received.
+Pure."""
 
 from dataclasses import dataclass
 

@@ -1,8 +1,8 @@
-"""Rules that would set each other off for ever, found when a rule is saved; pure.
+"""Finds, when a rule is saved, rules that would trigger each other endlessly; pure.
 
-A rule reads an actuator's state as a sensor of type `actuator`. There is an arrow from rule A to rule B where a
-command of A can bring a condition of B about; a circle of arrows is a loop. What goes through the world (a heater
-and a thermometer) cannot be seen here: for that there is the limit at run time.
+A rule reads an actuator's state as a sensor of type `actuator`. There is an edge from rule A to rule B if a command of
+A can make a condition of B true; a cycle of edges is a loop. A loop through the physical process (a heater and a
+thermometer) cannot be seen here: the limit at run time stops it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ from kaiser_logic.domain.rules import flat
 
 
 def find_loop(rule: Rule, others: Iterable[Rule]) -> list[str] | None:
-    """The names along a circle through `rule`, its own at both ends; None where there is none. Disabled rules do not
+    """The names along a cycle through `rule`, its own at both ends; None if there is no cycle. Disabled rules do not
     count, nor does a former version of the rule itself."""
     if not rule.enabled:
         return None

@@ -29,10 +29,10 @@ _SECONDS_BELOW = 100_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class RuleInput:
-    """What a rule sees of a reading. ts in ms by the device's clock; seq of its event, 0 for one that was asked for.
+    """A reading as rules see it. ts in ms by the device's clock; seq of its event, 0 for a requested one.
 
     address None: of a supposed reading, whichever there is. received_at (ms): by Kaiser's clock, None where it is not
-    known. device_ts: what the device gave as its time where ts is the receive time instead.
+    known. device_ts: the device's time if ts is the receive time instead.
     """
 
     esp_id: str
@@ -132,7 +132,7 @@ class Readings:
 
     def note(self, reading: RuleInput, now_ms: int) -> Verdict:
         """Take a reading. One that is late, or older than a newer one of its sensor, changes nothing; after one that is
-        dated ahead, or told to be stale, the sensor's value is not known."""
+        dated ahead, or reported as stale, the sensor's value is unknown."""
         of_place = self._newest.get(reading.place)
         if of_place is None:
             return "unnamed"

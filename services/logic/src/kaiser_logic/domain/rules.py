@@ -37,7 +37,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class ActuatorHolder:
-    """Who holds an actuator. at: since when (ms)."""
+    """The holder of an actuator. at: since when (ms)."""
 
     rule_id: str
     name: str
@@ -49,7 +49,7 @@ class ActuatorHolder:
 def blocked(
     rule: Rule, state: RuleState, holders: Mapping[Place, Iterable[ActuatorHolder]], limits: Limits, now_ms: int
 ) -> Blocked | None:
-    """What keeps a rule whose conditions are true from firing."""
+    """The reason that prevents a rule whose conditions are true from firing."""
     if state.running is not None:
         return Blocked("running", "its last execution has not ended")
     if state.paused_until is not None and now_ms < state.paused_until:
@@ -104,7 +104,7 @@ def fired(rule: Rule, state: RuleState, limits: Limits, now_ms: int) -> None:
 
 
 def failed(state: RuleState, limits: Limits, now_ms: int) -> None:
-    """Note that the rule's commands failed: it lets go of its actuators and tries again after a while."""
+    """Record that the rule's commands failed: it releases its actuators and tries again later."""
     state.failures += 1
     wait_ms = min(limits.backoff_first_ms * 2 ** min(state.failures - 1, 20), limits.backoff_most_ms)
     state.backoff_until = now_ms + wait_ms

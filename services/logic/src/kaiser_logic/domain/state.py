@@ -1,4 +1,4 @@
-"""What a rule remembers from one evaluation to the next, and over restarts."""
+"""The state of a rule between evaluations and across restarts."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -49,7 +49,7 @@ class RuleState:
     """Of one rule. seq: up to which event it was evaluated, a line of a pack; version: of the rule of `memory`.
 
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
-    told: the suppression that was recorded of this period of true conditions; told_last, told_at: the newest of all.
+    told: the suppression recorded for this period of true conditions; told_last, told_at: the newest of all.
     Times in ms.
     """
 
@@ -84,7 +84,8 @@ def to_json(state: RuleState) -> bytes:
 
 
 def from_json(body: bytes) -> RuleState:
-    """ValidationError for what is none. Fields of a newer version are skipped, those of an older one are taken over."""
+    """ValidationError if it is not a state. Fields of a newer version are skipped, those of an older one are
+    converted."""
     state = _JSON.validate_json(body, extra="ignore")
     if state.stream_seq:
         state.seq = max(state.seq, seq_of(state.stream_seq + 1) - 1)

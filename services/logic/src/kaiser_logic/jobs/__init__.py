@@ -1,1 +1,1 @@
-"""What the holder of the lease runs, executions of rules, and what time starts."""
+"""The work of the lease holder, executions of rules, and jobs that are started by time."""

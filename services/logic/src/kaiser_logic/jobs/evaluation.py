@@ -1,4 +1,4 @@
-"""What only the holder of the lease runs: it evaluates rules and answers requests about them."""
+"""The work of the lease holder: it evaluates rules and answers requests about them."""
 
 import asyncio
 from collections.abc import Callable, Mapping

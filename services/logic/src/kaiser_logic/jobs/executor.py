@@ -24,7 +24,7 @@ _TOLD_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ExecutorLimits:
-    """most: executions at once; resume_ms: one that stood still for longer is not gone on with."""
+    """most: concurrent executions; resume_ms: an execution that was interrupted for longer is not continued."""
 
     most: int
     resume_ms: int

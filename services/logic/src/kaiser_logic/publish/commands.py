@@ -28,7 +28,8 @@ _ASK_EVERY_S = 5.0
 
 
 class Commands:
-    """At most 32 requests at once, further ones wait. A command keeps its key, so that repeating it moves nothing."""
+    """At most 32 concurrent requests, further ones wait. A command keeps its key, so that repeating it moves
+    nothing."""
 
     def __init__(self, bus: Bus, wait_s: float) -> None:
         self._bus = bus
@@ -62,8 +63,8 @@ class Commands:
         raise AssertionError("the last try returns or raises")
 
     async def end_of(self, status: CommandStatus) -> CommandStatus:
-        """A command's end, as its event tells it or, asked every few seconds, the actuator service; after the wait the
-        last known state, which may be no end."""
+        """A command's result, from its event or, requested every few seconds, from the actuator service; after the
+        timeout the last known state, which may not be final."""
         deadline = time.monotonic() + self._wait_s
         try:
             while status.state in OPEN_STATES and (left_s := deadline - time.monotonic()) > 0:

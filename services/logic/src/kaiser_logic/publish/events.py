@@ -15,8 +15,8 @@ _RETRY_S = 1.0
 
 
 class Telling:
-    """In the order in which they were told. More than 10,000 waiting: the newest is dropped and counted. Killed: what
-    waits is lost; an execution that had not ended for the bus is gone on with by the next start and told then."""
+    """Publishes events in order. If more than 10,000 wait, the newest is dropped and counted. Killed: waiting events
+    are lost; an execution whose end was not published is continued by the next start and published then."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -46,7 +46,7 @@ class Telling:
             metrics.UNTOLD.inc()
 
     async def run(self) -> None:
-        """Publish what is told, until cancelled."""
+        """Publish queued events until cancelled."""
         while True:
             batch = [await self._waiting.get()]
             while not self._waiting.empty() and len(batch) < 500:

@@ -21,7 +21,8 @@ _TRANSIENT = (408, 425, 429)
 
 
 class Webhooks:
-    """At most 8 at once and 100 waiting; further ones fail at once. Redirects are not followed, answers not read.
+    """At most 8 run concurrently and 100 wait; further ones fail immediately. Redirects are not followed, answers not
+    read.
 
     Killed: a webhook may be posted again by the next start, with the same Idempotency-Key.
     """

@@ -1,4 +1,4 @@
-"""What is known of sensors and actuators when the service starts or a rule names a new one."""
+"""Reads the values of sensors and actuators when the service starts or a rule names a new one."""
 
 from collections.abc import Sequence
 

@@ -21,7 +21,7 @@ class RuleBook:
         self._mirror.on_change(self._changed)
 
     async def keep(self) -> None:
-        """Follow the bucket for ever."""
+        """Follow the bucket until cancelled."""
         await self._mirror.keep()
 
     async def ready(self) -> None:

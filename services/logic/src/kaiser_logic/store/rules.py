@@ -72,7 +72,8 @@ _PUT_EXECUTION = _NOTED.on_conflict_do_update(
 
 
 async def lock_rules(connection: Connection) -> None:
-    """Let nobody else change rules until the end of the transaction: two halves of a loop are not saved at once."""
+    """Lock rules against other changes until the end of the transaction, so that two halves of a loop are not saved
+    concurrently."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SAVE_LOCK,))
 
 
@@ -89,7 +90,7 @@ async def update(connection: Connection, rule: Rule, settings: RuleSettings, act
 
 
 async def delete(connection: Connection, rule_id: str) -> bool:
-    """Remove a rule; False when it was not there. What it did stays recorded."""
+    """Remove a rule; False if it did not exist. Its executions stay recorded."""
     cursor = await execute(connection, tables.rules.delete().where(_r.rule_id == rule_id))
     return cursor.rowcount > 0
 
@@ -142,13 +143,13 @@ async def executions(
 
 
 def to_rule(row: dict[str, Any]) -> Rule:
-    """A rule of its row. What a newer version has added to its settings is skipped."""
+    """A rule from its row. Settings of a newer version are skipped."""
     settings = row.pop("settings")
     return Rule.model_validate({**settings, **row}, extra="ignore")
 
 
 def _values(rule: Rule, settings: RuleSettings, actor: str) -> dict[str, Any]:
-    """What a change of a rule writes."""
+    """The columns that a change of a rule writes."""
     return {
         "name": rule.name,
         "enabled": rule.enabled,

@@ -1,4 +1,4 @@
-"""Writes what rules remember: at once where a firing depends on it, soon otherwise."""
+"""Writes the state of rules: immediately if a firing depends on it, soon otherwise."""
 
 import asyncio
 from collections import defaultdict
@@ -19,7 +19,7 @@ _UNSAVED: tuple[type[Exception], ...] = (*UNREACHABLE, Fenced)
 
 
 class Saving:
-    """At most 16 writes wait for NATS at once. Killed: what was not written is evaluated again from the checkpoint."""
+    """At most 16 writes wait for NATS. Killed: unwritten changes are evaluated again from the checkpoint."""
 
     def __init__(self, engine: Engine, store: StateStore) -> None:
         self._engine = engine
@@ -100,7 +100,8 @@ class Saving:
                     raise answer
 
     async def finish(self) -> None:
-        """A last time, in good order. NATS away, or another process at it: the next start reads the events again."""
+        """Write the remaining states at a stop. NATS unavailable, or another process has written: the next start reads
+        the events again."""
         try:
             async with asyncio.timeout(2.0):
                 seq = self.seen_seq

@@ -23,8 +23,8 @@ class Fenced(Exception):
 
 
 class StateStore:
-    """Knows each key's revision. Two processes that evaluate at once: the first write wins, the other is Fenced, so a
-    rule's firing, which is such a write, happens once."""
+    """Tracks each key's revision. If two processes evaluate concurrently, the first write wins and the other is Fenced,
+    so a rule's firing, which is such a write, happens once."""
 
     def __init__(self, bus: Bus, kv: KeyValue) -> None:
         self._bus = bus
@@ -37,8 +37,8 @@ class StateStore:
         return cls(bus, await bus.jetstream.key_value(LOGIC_STATE_BUCKET.name))
 
     async def load(self) -> tuple[dict[str, RuleState], int | None]:
-        """Every state by rule, and up to which event of EVENTS they go; None where that is not known, or the stream
-        has begun anew (then no state's own mark counts either)."""
+        """Every state by rule, and the last event of EVENTS that they include; None if that is unknown, or the stream
+        was created again (then the marks of the states are ignored too)."""
         states: dict[str, RuleState] = {}
         seq: int | None = None
         for key, kept in (await read_bucket(self._bus, LOGIC_STATE_BUCKET)).items():

@@ -10,14 +10,14 @@ from kaiser_simulator.store.changes import Change, Clock, Mocks
 
 
 class Access:
-    """What every handler needs; refusals are RpcErrors."""
+    """The resources of every handler; refusals are RpcErrors."""
 
     def __init__(self, mocks: Mocks, clock: Clock) -> None:
         self._mocks = mocks
         self._clock = clock
 
     def found(self, esp_id: str) -> Device:
-        """The mock. 404 (5001) where there is none."""
+        """The mock. 404 (5001) if there is none."""
         device = self._mocks.world.get(esp_id)
         if device is None:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"no mock {esp_id}", "esp_id")

@@ -1,4 +1,4 @@
-"""What the simulator answers to the gateway."""
+"""Requests about mocks."""
 
 import asyncio
 import secrets
@@ -94,7 +94,7 @@ class MockApi:
         return MocksCreated(esp_ids=[device.esp_id for device in added])
 
     async def delete(self, request: MockId, caller: Caller) -> Nothing:
-        """Remove a mock, here and from the registry. What it sent stays stored."""
+        """Remove a mock, here and from the registry. Its data stays stored."""
         self._access.found(request.esp_id)
         await self._mocks.delete(request.esp_id)
         log.info("mock_deleted", esp_id=request.esp_id, user=caller.user)
@@ -110,7 +110,7 @@ class MockApi:
         return await self._registered(request.esp_id, caller)
 
     async def stop(self, request: MockId, caller: Caller) -> Mock:
-        """Power off: the broker tells the device's will."""
+        """Power off: the broker publishes the device's will."""
         return await self._access.changed(request.esp_id, lambda device: lifecycle.stopped(device, self._clock()))
 
     async def heartbeat(self, request: MockId, caller: Caller) -> Mock:
@@ -141,7 +141,7 @@ class MockApi:
         )
 
     async def emergency(self, request: SetEmergency, caller: Caller) -> Mock:
-        """Press the red button at the device, or let go of it."""
+        """Press the red button at the device, or release it."""
 
         def change(device: Device) -> Reaction:
             if request.request.action == "clear":

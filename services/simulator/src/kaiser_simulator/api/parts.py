@@ -1,4 +1,4 @@
-"""What the simulator answers about the sensors and actuators of a mock."""
+"""Requests about the sensors and actuators of a mock."""
 
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
@@ -118,7 +118,7 @@ def _key(sensor: MockSensor) -> str:
 
 
 def _sensors(device: Device, pin: MockPin) -> list[MockSensor]:
-    """The sensors that a request names, 404 where there is none."""
+    """The sensors that a request names, 404 if there is none."""
     found = device.sensors_at(pin.gpio, pin.sensor_type)
     if not found:
         raise RpcError(404, Code.INVALID_GPIO, f"no such sensor at gpio {pin.gpio}", "gpio")

@@ -24,8 +24,9 @@ Heard = tuple[Topic, str]
 
 
 class MockDownlinks:
-    """Lets mocks react: saved, then answered, then acknowledged. Killed in between, the message comes again and a mock
-    answers as before. A slow answer is the exception: acknowledged at once, it is lost with the process."""
+    """Lets mocks react: saved, then answered, then acknowledged. Killed in between: the message is delivered again and
+    the mock answers as before. A slow answer is the exception: its message is acknowledged immediately, so the answer
+    is lost with the process."""
 
     def __init__(self, mocks: Mocks, sender: Sender, clock: Clock) -> None:
         self._mocks = mocks
@@ -45,7 +46,7 @@ class MockDownlinks:
         return unreadable
 
     def _sorted(self, deliveries: Sequence[Delivery]) -> tuple[dict[str, list[Heard]], list[tuple[Delivery, str]]]:
-        """What was sent to which mock, a broadcast to every one; and what cannot be read, with the reason."""
+        """The messages by mock, a broadcast for every mock; and the unreadable messages, with the reason."""
         heard: dict[str, list[Heard]] = defaultdict(list)
         unreadable: list[tuple[Delivery, str]] = []
         world, now_ms = self._mocks.world, self._clock()

@@ -142,7 +142,7 @@ def _words(device: Device, text: str) -> str:
 
 
 def _reminder(device: Device, actuator: MockActuator, now_ms: int) -> tuple[Publication, ...]:
-    """What firmware b says beside its refusal of a command under a stop."""
+    """The messages of firmware b beside its refusal of a command under a stop."""
     alert = payloads.actuator_alert(device, actuator.gpio, "emergency_stop", _STOPPED, now_ms)
     return (alert, payloads.actuator_status(device, actuator, now_ms))
 

@@ -26,7 +26,7 @@ NEVER_MS = 4_102_444_800_000
 
 
 class Setup(BaseModel):
-    """What the operator set."""
+    """The operator's settings."""
 
     model_config = FROZEN
 
@@ -82,7 +82,7 @@ class Publication:
 
 
 class Answer(BaseModel):
-    """What was answered to a message, for when it comes again."""
+    """The answer to a message, kept in case it is delivered again."""
 
     model_config = FROZEN
 
@@ -91,10 +91,10 @@ class Answer(BaseModel):
 
 
 class Life(BaseModel):
-    """What a mock went through. Times in ms; a restart of the simulator goes on from here.
+    """The state of a mock. Times in ms; a restart of the simulator continues from here.
 
-    stopped_at: when the stop in force began. token: the one that it was given, "" for its esp_id. Of firmware b alone:
-    acked opens the registration gate, pending refuses commands, isolated once acknowledgements stayed out too long.
+    stopped_at: when the stop in force began. token: the configured one, "" for its esp_id. Firmware b only: acked opens
+    the registration gate, pending refuses commands, isolated once acknowledgements were missing for too long.
     """
 
     model_config = FROZEN
@@ -153,7 +153,7 @@ class Device(BaseModel):
         return self.life.actuators.get(gpio, _NEW_ACTUATOR)
 
     def actuator(self, gpio: int) -> MockActuator | None:
-        """The actuator at a gpio, None where there is none."""
+        """The actuator at a gpio, None if there is none."""
         return next((actuator for actuator in self.setup.actuators if actuator.gpio == gpio), None)
 
     def sensors_at(self, gpio: int, sensor_type: str | None = None) -> list[MockSensor]:
@@ -190,7 +190,7 @@ def has_booted(device: Device) -> bool:
 
 
 def is_connected(device: Device) -> bool:
-    """Whether the device has MQTT: it can speak and hear."""
+    """Whether the device is connected to MQTT: it can send and receive."""
     return has_booted(device) and device.life.link_up and not device.life.faults.offline
 
 

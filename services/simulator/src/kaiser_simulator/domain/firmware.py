@@ -1,4 +1,5 @@
-"""What the two generations of firmware hear, take and let out; pure. Source: CONTRACT §§2-3, docs/devices.md."""
+"""The messages that the two generations of firmware receive, accept and send; pure. Source: CONTRACT §§2-3,
+docs/devices.md."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -99,7 +100,7 @@ def token_of(device: Device) -> str:
 
 
 def to_object(payload: str) -> dict[str, Any]:
-    """The JSON object in a payload. ValueError where it is none."""
+    """The JSON object in a payload. ValueError if it is not one."""
     body = from_json(payload, allow_inf_nan=False)
     if not isinstance(body, dict):
         raise ValueError("the payload is not a JSON object")
@@ -113,18 +114,18 @@ def as_string(body: Mapping[str, Any], name: str) -> str:
 
 
 def number(body: Mapping[str, Any], name: str, default: float) -> float:
-    """A number in a payload, `default` where there is none."""
+    """A number in a payload, `default` if there is none."""
     value = body.get(name)
     return default if isinstance(value, bool) or not isinstance(value, int | float) else value
 
 
 def whole(body: Mapping[str, Any], name: str, most: int = 2**31 - 1) -> int:
-    """A whole number of 0 to `most` in a payload, 0 where there is none."""
+    """A whole number of 0 to `most` in a payload, 0 if there is none."""
     value = body.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else 0
 
 
 def text_of(body: Mapping[str, Any], name: str, most: int) -> str:
-    """A text in a payload, cut to `most` characters; "" where there is none."""
+    """A text in a payload, cut to `most` characters; "" if there is none."""
     value = body.get(name)
     return value[:most] if isinstance(value, str) else ""

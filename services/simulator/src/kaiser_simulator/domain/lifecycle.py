@@ -1,7 +1,7 @@
 """The life of a mock: power, boot, states, connection, faults; pure.
 
-Whatever takes the connection away has the broker tell the device's will; whatever brings it back has the device say
-hello (`told`).
+If the connection is lost, the broker publishes the device's will; if it is restored, the device sends its hello
+messages (`told`).
 """
 
 from kaiser_common.contract.schemas.api.mock import Faults, MockStateName
@@ -25,7 +25,7 @@ def started(device: Device, now_ms: int) -> Reaction:
 
 
 def stopped(device: Device, now_ms: int) -> Reaction:
-    """Power off: actuators fall off, sensors stand still; the broker tells the will."""
+    """Power off: actuators switch off, sensors stop; the broker publishes the will."""
     if not device.life.running:
         return Reaction(device)
     after = paused(all_off(device, now_ms, "power_off"), device.setup.sensors, now_ms)
@@ -74,7 +74,8 @@ def rebooted(device: Device, now_ms: int) -> Reaction:
 
 
 def with_state(device: Device, state: MockStateName, reason: str | None, now_ms: int) -> Reaction:
-    """Another state. BOOT is a restart; SAFE_MODE and ERROR switch the actuators off, ERROR tells a system error."""
+    """Another state. BOOT is a restart; SAFE_MODE and ERROR switch the actuators off, ERROR publishes a system
+    error."""
     if state == "BOOT":
         return rebooted(device, now_ms)
     after = device.lived(state=state, state_at=now_ms)

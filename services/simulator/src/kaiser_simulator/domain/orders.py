@@ -37,11 +37,10 @@ _B_CONFIG_BYTES = 4352
 
 
 def react(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
-    """What the device does about a message, and says. Not connected, of a kind that its firmware does not subscribe
-    to, or larger than its buffers: nothing.
-
-    A command that moved something and comes again (by its correlation or request id) is answered as before and does
-    no more: the bus may deliver it twice. Firmware a stops at any broadcast, whatever it says.
+    """The device's reaction to a message, and its answers. None if it is not connected, does not subscribe to the kind,
+    or the message is larger than its buffers. A command that moved something and is delivered again (same correlation
+    or request id) gets the same answer and does nothing more: the bus may deliver it twice. Firmware a stops at any
+    broadcast, whatever its content.
     """
     firmware = device.setup.firmware
     if not is_connected(device) or not hears(firmware, topic.kind):

@@ -1,4 +1,4 @@
-"""What a mock says, byte for byte as docs/devices.md has it; pure. Times are the device's own clock's."""
+"""The payloads of a mock, byte for byte as in docs/devices.md; pure. Times are the device's own clock's."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ _RSSI = -50
 
 
 def device_ms(device: Device, now_ms: int) -> int:
-    """What the device's clock shows, in ms; 0 where it has no time."""
+    """The time of the device's clock in ms; 0 if it has no time."""
     faults = device.life.faults
     return 0 if faults.no_clock else max(0, now_ms + round(faults.clock_offset_s * 1000))
 
@@ -74,7 +74,8 @@ def heartbeat(device: Device, now_ms: int) -> Publication:
 
 
 def will(device: Device) -> Publication:
-    """What the broker publishes when the connection ends. Its time is that of the boot: CONNECT fixed the payload."""
+    """The message that the broker publishes when the connection ends. Its time is that of the boot: CONNECT fixed the
+    payload."""
     named = {"esp_id": device.esp_id} if device.setup.firmware == "b" else {}
     timestamp = device_ms(device, device.life.booted_at) // 1000
     body = {"status": "offline", **named, "reason": "unexpected_disconnect", "timestamp": timestamp}
@@ -135,8 +136,8 @@ def system_error(device: Device, error_code: int, severity: str, message: str, n
 
 
 def hello(device: Device, now_ms: int) -> list[Publication]:
-    """What a device says when it has come to MQTT: that it is there, and how its actuators stand. Firmware b opens a
-    session instead, and its actuators' states come after the first acknowledgement."""
+    """The messages of a device after it has connected to MQTT: a heartbeat and the states of its actuators. Firmware b
+    opens a session instead, and its actuators' states follow the first acknowledgement."""
     beat = replace(heartbeat(device, now_ms), transient=False)
     if device.setup.firmware == "a":
         return [beat, *statuses(device, now_ms)]
@@ -165,7 +166,7 @@ def emergency_error(device: Device, error: str, message: str) -> Publication:
 def intent(
     device: Device, flow: str, body: dict[str, Any], outcome: str, code: str, reason: str, now_ms: int
 ) -> Publication:
-    """What firmware b made of a command or a configuration."""
+    """The outcome of a command or a configuration at firmware b."""
     correlation_id = text_of(body, "correlation_id", 128) or f"corr_{now_ms}_1"
     answer = {
         "flow": flow,
@@ -182,7 +183,7 @@ def intent(
 
 
 def _of_session(device: Device) -> dict[str, Any]:
-    """What a heartbeat of firmware b has beside that of firmware a."""
+    """The fields of a heartbeat of firmware b beside those of firmware a."""
     life = device.life
     return {
         "time_valid": not life.faults.no_clock,

@@ -29,7 +29,7 @@ class Meter:
     pattern: Pattern
 
     def value(self, life: SensorLife, step: int, at_ms: int) -> float:
-        """What it measures: the override where there is one."""
+        """The measured value: the override if there is one."""
         return self.pattern(step, at_ms) if life.override is None else life.override
 
     def reading(self, device: Device, life: SensorLife, value: float, at_ms: int) -> Publication:
@@ -60,7 +60,7 @@ def make_meter(factories: Mapping[str, PatternFactory], device: Device, sensor: 
 
 
 def with_faults(meter: Meter, device: Device, step: int, reading: Publication) -> list[Publication]:
-    """What the faults make of a reading: nothing, the same, broken, or twice."""
+    """A reading after the faults: omitted, unchanged, broken, or duplicated."""
     faults = device.life.faults
     if meter.sensor.gpio in faults.silent:
         return []

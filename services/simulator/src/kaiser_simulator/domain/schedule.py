@@ -1,4 +1,4 @@
-"""What a mock will do by itself, and when; pure."""
+"""The schedule of a mock's own actions; pure."""
 
 from typing import Literal, NamedTuple
 
@@ -29,7 +29,7 @@ class Job(NamedTuple):
 
 
 def jobs(device: Device, now_ms: int) -> dict[Job, int]:
-    """Everything that is due some time, with the time (ms); what is overdue is due at once, a missed reading never."""
+    """All scheduled actions with their time (ms); an overdue action is due immediately, a missed reading never."""
     life, esp_id = device.life, device.esp_id
     if not life.running or not life.registered:
         return {}

@@ -80,7 +80,7 @@ def _scanned(device: Device, command: str, params: dict[str, Any], now_ms: int) 
 
 
 def _factory_reset(device: Device, now_ms: int) -> Reaction:
-    """What was in flash is gone: sensors, actuators, zones and token; then the device boots."""
+    """Delete the content of the flash: sensors, actuators, zones and token; then the device boots."""
     body = {"status": "factory_reset_initiated", "esp_id": device.esp_id}
     said = payloads.publication(device, Kind.SYSTEM_RESPONSE, body)
     blank: dict[str, Any] = {"zone_id": None, "master_zone_id": None, "config_id": None, "subzones": {}, "token": ""}

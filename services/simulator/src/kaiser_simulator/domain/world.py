@@ -34,7 +34,7 @@ EXPIRES_MS = 60_000
 
 @dataclass(slots=True)
 class Record:
-    """What is remembered of a mock in memory only."""
+    """The part of a mock that is kept in memory only."""
 
     sent: int = 0
     last_heartbeat: int | None = None
@@ -72,11 +72,11 @@ class World:
         return iter(self._devices.values())
 
     def get(self, esp_id: str) -> Device | None:
-        """A mock, None where there is none."""
+        """A mock, None if there is none."""
         return self._devices.get(esp_id)
 
     def record(self, esp_id: str) -> Record:
-        """What is remembered of a mock."""
+        """The in-memory record of a mock."""
         return self._records[esp_id]
 
     def check(self, device: Device) -> None:
@@ -85,7 +85,7 @@ class World:
             make_meter(self._factories, device, sensor)
 
     def put(self, device: Device, now_ms: int) -> None:
-        """Add a mock, or take another state of it; what it does in its time is laid out anew."""
+        """Add a mock, or replace its state; its actions are scheduled again."""
         esp_id = device.esp_id
         before = self._devices.get(esp_id)
         if before is None or before.setup is not device.setup:
@@ -113,7 +113,7 @@ class World:
         self._records[esp_id].messages.append((now_ms, False, topic, payload))
 
     def messages(self, esp_id: str, limit: int) -> list[MockMessage]:
-        """What a mock sent and heard last, newest first."""
+        """The last messages that a mock sent and received, newest first."""
         newest = list(self._records[esp_id].messages)[: -limit - 1 : -1]
         return [
             MockMessage(at=at, direction="sent" if sent else "heard", topic=topic, payload=payload)
@@ -144,8 +144,8 @@ class World:
                 self._on_job(device, job, now_ms)
 
     def say(self, device: Device, publications: Iterable[Publication], now_ms: int, delay_s: float = 0.0) -> None:
-        """Have a device say something, at once or later; while MOST_DELAYED wait, at once. Without a connection only
-        its will is told."""
+        """Send a message of a device, immediately or later; if MOST_DELAYED wait, immediately. Without a connection
+        only its will is published."""
         for each in publications:
             if delay_s and len(self._delayed) < MOST_DELAYED:
                 job = Job("say", device.esp_id, next(self._numbers))
@@ -155,7 +155,7 @@ class World:
                 self._say_now(device, each, f"sim.{self._run_id}.{next(self._numbers)}", now_ms)
 
     def take(self) -> list[Outgoing]:
-        """What was said since the last time."""
+        """The messages since the last call."""
         said, self._said = self._said, []
         return said
 
@@ -225,7 +225,7 @@ class World:
                 self._happened(device, on_protection(device, int(job.of), now_ms), now_ms)
 
     def _happened(self, before: Device, reaction: Reaction, now_ms: int) -> None:
-        """Something changed by itself: it is in force at once, and saved soon."""
+        """The mock changed on its own: the change is in force immediately, and saved soon."""
         if reaction.device is not before:
             self.put(reaction.device, now_ms)
             self.changed.add(before.esp_id)

@@ -1,1 +1,1 @@
-"""What time starts in the simulator."""
+"""Jobs of the simulator that are started by time."""

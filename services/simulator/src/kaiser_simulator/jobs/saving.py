@@ -1,4 +1,4 @@
-"""Stores what mocks did by themselves."""
+"""Stores the changes that mocks made on their own."""
 
 import asyncio
 
@@ -19,7 +19,8 @@ _LOST: tuple[type[Exception], ...] = (*UNAVAILABLE, BusUnavailable, TimeoutError
 
 
 async def keep_saved(mocks: Mocks) -> None:
-    """Store what mocks did by themselves, four times a second. Database away: the next round stores it."""
+    """Store the changes that mocks made on their own, four times a second. Database unavailable: the next round stores
+    them."""
 
     async def save() -> None:
         running = sum(device.life.running for device in mocks.world)

@@ -1,4 +1,4 @@
-"""Changes to mocks: on disk first, then in force, then told; one at a time."""
+"""Changes to mocks: stored first, then in force, then published; one at a time."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -23,8 +23,8 @@ Clock = Callable[[], int]
 
 
 class Mocks:
-    """The mocks with their table. What they do by themselves (auto-off, boot) is in force before it is saved
-    (`save_changed`): killed in between, it is done again from what the table says."""
+    """The mocks with their table. Their own changes (auto-off, boot) are in force before they are saved
+    (`save_changed`): killed in between, they are repeated from the table."""
 
     def __init__(self, pool: DatabasePool, world: World, sender: Sender, clock: Clock) -> None:
         self._pool = pool
@@ -34,8 +34,8 @@ class Mocks:
         self.world = world
 
     async def load(self) -> None:
-        """Take every mock from the table. One that cannot be read stays out, told as an error:
-        its pattern's package may be gone, and the others are to live."""
+        """Load every mock from the table. An unreadable one is skipped and reported as an error: its pattern's package
+        may be missing, and the others must run."""
         async with self._pool.connection() as connection:
             found = await mocks.load(connection)
         for esp_id, setup, life in found:
@@ -59,7 +59,7 @@ class Mocks:
             return new
 
     async def change(self, esp_id: str, change: Change) -> Device | None:
-        """Change one mock; how it is then, None where there is none."""
+        """Change one mock; its new state, None if there is no such mock."""
         await self.change_all([esp_id], change)
         return self.world.get(esp_id)
 
@@ -87,7 +87,7 @@ class Mocks:
         self._sender.add(self.world.take())
 
     async def save_changed(self) -> None:
-        """Write what mocks did by themselves. The database away: the next call writes it."""
+        """Write the changes that mocks made on their own. Database unavailable: the next call writes them."""
         async with self._lock:
             changed = {
                 esp_id: device for esp_id in self.world.changed if (device := self.world.get(esp_id)) is not None

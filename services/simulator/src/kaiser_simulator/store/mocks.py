@@ -57,5 +57,5 @@ async def buried(connection: Connection, limit: int) -> list[str]:
 
 
 async def forget(connection: Connection, esp_id: str) -> None:
-    """Remove a tombstone; a mock made anew under the id stays."""
+    """Remove a tombstone; a mock that was created again with the id stays."""
     await execute(connection, delete(mocks).where(_c.esp_id == esp_id, _c.deleted))
