@@ -8,6 +8,10 @@ ROOT = Path(__file__).parents[1]
 OVERRIDES = {
     "capture_signals": "of uvicorn",
     "redirect_request": "of urllib",
+    "_create_subscription": "of FastStream",
+    "_make_response_publisher": "of FastStream",
+    "get_one": "of FastStream",
+    "get_schema": "of FastStream",
     "_on_publish": "of aiomqtt",
     "_on_socket_close": "of aiomqtt",
     "_on_socket_open": "of aiomqtt",

@@ -27,16 +27,16 @@ def _calls(service: str) -> set[tuple[str, str]]:
 
 
 def _answers(service: str) -> set[str]:
-    """The methods of a service: the keys of its dicts of `Method(…)`."""
+    """The methods of a service: the names in `rpc.method("name")` of its handlers.py."""
     return {
-        str(key.value)
+        str(node.args[0].value)
         for node in _trees(service)
-        if isinstance(node, ast.Dict)
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant)
-        and isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Name)
-        and value.func.id == "Method"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "method"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "rpc"
+        and isinstance(node.args[0], ast.Constant)
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from answering import Method, serve
 from kaiser_common.bus import declare
 from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, KaiserClient, Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
@@ -17,7 +18,7 @@ from kaiser_common.bus.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGE
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
-from kaiser_common.bus.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.contract.subjects import STATUS_SUBJECT, Bucket, DurableConsumer, Stream
 from kaiser_common.runtime.service import ErrorMemory, Service

@@ -8,11 +8,11 @@ MODULES = {
     "contract": {"bounds", "catalogue", "errors", "pack", "schemas", "subjects", "topics"},
     "bus": {
         *("bucket", "connection", "consumer", "declare", "lease", "metrics", "mirror", "pull", "quarantine", "reader"),
-        *("rpc", "settings"),
+        *("requests", "rpc", "settings"),
     },
     "runtime": {
-        *("cursors", "database", "loops", "outside", "service", "settings", "statements", "status", "tracing"),
-        "wiring",
+        *("asyncapi", "broker", "cursors", "database", "durable", "loops", "outside", "service", "settings"),
+        *("statements", "status", "tracing", "wiring"),
     },
     "migrate": {"alembic", "command"},
 }

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from answering import Method, serve
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.rpc import Caller, Method, Nothing, Problem, RpcError, call, is_late, serve
+from kaiser_common.bus.rpc import Caller, Nothing, Problem, RpcError, call, is_late
 from kaiser_common.runtime.settings import CommonSettings
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, Field
@@ -191,7 +192,7 @@ def test_the_deadline_is_no_part_of_what_owners_write_down():
 async def test_the_owner_refuses_a_caller_whose_role_does_not_suffice(bus, role: str, allowed: set[str]):
     done: list[str] = []
 
-    def method(name: str, least) -> Method[Number, Number]:
+    def method(name: str, least) -> Method:
         async def handler(request: Number, caller: Caller) -> Number:
             done.append(name)
             return request

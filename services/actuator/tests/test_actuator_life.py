@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from answering import Method, serve
 from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
@@ -20,7 +21,7 @@ from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus, BusUnavailable, connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.bus.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.contract.schemas.api.actuators import (
     ActuatorKey,
     ActuatorSettings,

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from answering import Method, serve
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Method, RpcError, serve
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.schemas.api.rejected import (
     RejectedItem,
     RejectedPage,

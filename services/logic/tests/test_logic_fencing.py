@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.rpc import RpcError
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_logic.domain.state import RuleState, from_json, to_json
-from kaiser_logic.handlers import methods
+from kaiser_logic.handlers import answer
 from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.publish.events import Telling
 from kaiser_logic.publish.webhooks import Webhooks
@@ -112,11 +115,12 @@ async def evaluate(stack: AsyncExitStack, world: World) -> None:
     pool = await stack.enter_async_context(open_pool(settings, "logic"))
     webhooks = await stack.enter_async_context(Webhooks.open([], 1.0))
     book, telling = RuleBook(bus), Telling(bus)
+    new_broker = partial(Broker, bus, Service("logic"), settings)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(book.keep())
         tasks.create_task(telling.run())
         await book.ready()
-        await EvaluationHolder(bus, pool, book, telling, webhooks, settings, methods).evaluate()
+        await EvaluationHolder(bus, pool, book, telling, webhooks, new_broker, answer, settings).evaluate()
 
 
 async def is_served(world: World) -> bool:

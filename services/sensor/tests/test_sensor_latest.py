@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from consuming import eventually
+from consuming import eventually, loop_of
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.contract.subjects import SENSOR_STORE, SENSORS, pack_subject
@@ -78,7 +78,7 @@ class Running:
         self._open = Consumer(self._bus, SPEC).open()
         self.consumer = await self._open.__aenter__()
         letters = DeadLetters(self._bus, Service("test"), CommonSettings())
-        self._task = asyncio.create_task(store_of(self._bus, self._pool).run(self.consumer, letters))
+        self._task = asyncio.create_task(loop_of(store_of(self._bus, self._pool))(self.consumer, letters))
         return self
 
     async def stop(self) -> None:

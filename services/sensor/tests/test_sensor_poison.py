@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from consuming import FAR, FaultyBus, case, consuming, publish, rejected, stored
+from consuming import FAR, FaultyBus, case, consuming, handling, loop_of, publish, rejected, stored
 from kaiser_common.bus.connection import connect
 from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
 from kaiser_common.runtime.database import open_pool
@@ -92,7 +92,10 @@ async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_
     storing = Storing(bus, pool, process, note_rollups=True)
     live = Live(bus, process, lambda _: False)
     with capture_logs() as logs:
-        async with consuming(bus, SENSOR_STORE, storing.run) as stores, consuming(bus, SENSOR_LIVE, live.run) as shows:
+        async with (
+            consuming(bus, SENSOR_STORE, loop_of(storing)) as stores,
+            consuming(bus, SENSOR_LIVE, handling(live.on_readings)) as shows,
+        ):
             await stores.settled()
             await shows.settled()
             assert (await stores.readiness(), await shows.readiness()) == ("ok", "ok")
@@ -114,7 +117,7 @@ async def test_sensor_store_rejects_what_it_cannot_store_and_stores_its_neighbou
 ):
     await publish(bus, arrived([reading("ESP_A"), poison, reading("ESP_B")], packed))
     storing = Storing(bus, pool, faulty if bug else process, note_rollups=True)
-    async with consuming(bus, SENSOR_STORE, storing.run) as loop:
+    async with consuming(bus, SENSOR_STORE, loop_of(storing)) as loop:
         await loop.settled()
         assert rows(database) == NEIGHBOURS
         came_on = PACK if packed else "esp.sensor.data.god.ESP_SEC1.4"
@@ -129,7 +132,10 @@ async def test_of_many_bad_lines_in_a_pack_each_is_rejected_and_all_others_are_s
     messages = [*good[:20], *bad[:2], *good[20:40], *bad[2:], *good[40:]]
     await publish(bus, arrived(messages, packed=True))
     storing, live = Storing(bus, pool, process, note_rollups=True), Live(bus, process, lambda _: False)
-    async with consuming(bus, SENSOR_STORE, storing.run) as stores, consuming(bus, SENSOR_LIVE, live.run) as shows:
+    async with (
+        consuming(bus, SENSOR_STORE, loop_of(storing)) as stores,
+        consuming(bus, SENSOR_LIVE, handling(live.on_readings)) as shows,
+    ):
         await stores.settled()
         await shows.settled()
     assert rows(database) == [(f"ESP_{number:02}", float(number)) for number in range(46)]
@@ -145,7 +151,9 @@ async def test_of_many_bad_lines_in_a_pack_each_is_rejected_and_all_others_are_s
 
 async def test_events_are_messages_of_their_devices_where_that_is_asked_and_come_once(bus):
     await publish(bus, arrived([reading("ESP_A"), reading("ESP_B"), reading("ESP_A", gpio=5)], packed=True))
-    async with consuming(bus, SENSOR_LIVE, Live(bus, process, lambda _: False, per_device=True).run) as loop:
+    async with consuming(
+        bus, SENSOR_LIVE, handling(Live(bus, process, lambda _: False, per_device=True).on_readings)
+    ) as loop:
         await loop.settled()
     events = [(subject, body["gpio"]) for subject, body in await stored(bus, "EVENTS") if "sensor_data" in subject]
     assert events == [
@@ -158,7 +166,7 @@ async def test_events_are_messages_of_their_devices_where_that_is_asked_and_come
 @pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
 async def test_sensor_live_rejects_a_reading_on_which_it_has_a_bug_and_shows_its_neighbours(bus, packed):
     await publish(bus, arrived([reading("ESP_A"), reading("ESP_SEC1"), reading("ESP_B")], packed))
-    async with consuming(bus, SENSOR_LIVE, Live(bus, faulty, lambda _: True).run) as loop:
+    async with consuming(bus, SENSOR_LIVE, handling(Live(bus, faulty, lambda _: True).on_readings)) as loop:
         await loop.settled()
         assert await shown(bus) == NEIGHBOURS
         answered = {body["topic"].split("/")[3] for _, body in await stored(bus, "OUTBOX")}
@@ -190,7 +198,7 @@ async def test_sensor_responses_rejects_poison_and_notes_its_neighbours(bus, poo
             await measure_store.ask(connection, f"of {esp_id}", esp_id, 4, "ada", now)
     await publish(bus, [answer("ESP_A"), poison, answer("ESP_B")])
     responses = Responses(FaultyBus(bus, "ESP_SEC1") if bug else bus, pool, lambda: now)
-    async with consuming(bus, SENSOR_RESPONSES, responses.run) as loop:
+    async with consuming(bus, SENSOR_RESPONSES, handling(responses.on_responses)) as loop:
         await loop.settled()
         async with pool.connection() as connection:
             asked = {

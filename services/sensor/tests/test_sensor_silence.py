@@ -16,7 +16,7 @@ from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.sensor import SensorResponse
 from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
 from kaiser_common.runtime.database import open_pool
-from kaiser_common.runtime.outside import DeadLetters
+from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.configs import ConfigApi
@@ -246,7 +246,7 @@ async def test_a_read_only_database_holds_an_answer_up_and_ends_nothing(bus, poo
     database = ReadOnly(pool)
     async with Consumer(bus, SENSOR_RESPONSES).open() as consumer, asyncio.TaskGroup() as tasks:
         letters = DeadLetters(bus, Service("test"), CommonSettings())
-        loop = tasks.create_task(Responses(bus, database, Clock()).run(consumer, letters))
+        loop = tasks.create_task(take(consumer, Responses(bus, database, Clock()).on_responses, letters))
         async with asyncio.timeout(60):
             while database.asked < 4:  # more deliveries than a bug is given  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -12,8 +12,9 @@ from typing import Any
 import forked
 import psycopg
 import pytest
+from answering import Method, serve
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Method, Nothing, RpcError, call, serve
+from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
 from kaiser_common.contract.schemas.api.devices import Device, DeviceId, RegisterDevice
 
 TESTER = Caller(user="ada", role="operator")
@@ -41,7 +42,7 @@ class FakeHealth:
     @asynccontextmanager
     async def there(self) -> AsyncIterator["FakeHealth"]:
         """While the context is open it answers."""
-        methods: dict[str, Method[Any, Any]] = {
+        methods: dict[str, Method] = {
             "register_mock": Method(RegisterDevice, self._register),
             "delete_mock": Method(DeviceId, self._delete),
         }

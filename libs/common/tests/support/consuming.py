@@ -76,6 +76,16 @@ def handling(on_messages: Handler) -> Callable[[Consumer, DeadLetters], Awaitabl
     return lambda consumer, letters: take(consumer, on_messages, letters)
 
 
+def loop_of(storing: Any) -> Callable[[Consumer, DeadLetters], Awaitable[None]]:
+    """The loop of sensor's store, for `consuming`: as its handlers.py registers it."""
+
+    async def run(consumer: Consumer, letters: DeadLetters) -> None:
+        async with storing.keeping_latest(consumer):
+            await take(consumer, storing.on_readings, letters, **storing.taking(consumer))
+
+    return run
+
+
 @asynccontextmanager
 async def consuming(
     bus: Bus, spec: DurableConsumer, run: Callable[[Consumer, DeadLetters], Awaitable[None]]

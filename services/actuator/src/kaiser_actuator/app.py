@@ -5,17 +5,16 @@ from datetime import timedelta
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.mirror import Mirror
-from kaiser_common.bus.rpc import serve
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import ACTUATOR, DEVICES_BUCKET, EMERGENCIES_BUCKET
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import wait_for_schema
 from kaiser_common.runtime.loops import beside
-from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service, run
-from kaiser_common.runtime.wiring import UNREACHABLE, connections
+from kaiser_common.runtime.wiring import connections
 
 from kaiser_actuator.consumers.devices import ActuatorMessages
-from kaiser_actuator.handlers import ALWAYS, methods
+from kaiser_actuator.handlers import answer, consume
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.jobs.clock import now_ms, utc_now
 from kaiser_actuator.jobs.heard import HeardUpTo
@@ -35,10 +34,8 @@ def main() -> None:
 async def work(service: Service, settings: ActuatorServiceSettings) -> None:
     """Answer, consume, and look for what is due. Stops are served before the database is there."""
     timeout = timedelta(seconds=settings.command_timeout_s)
-    async with (
-        connections(service, settings, with_schema=False) as (bus, pool),
-        Consumer(bus, ACTUATOR, max_messages=settings.actuator_batch).open() as consumer,
-    ):
+    async with connections(service, settings, with_schema=False) as (bus, pool):
+        consumer = Consumer(bus, ACTUATOR, max_messages=settings.actuator_batch)
         devices = Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
         bucket = await BucketWriter.open(bus, EMERGENCIES_BUCKET)
         numbers = await Numbers.of(bucket)
@@ -49,12 +46,15 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         clears = Clears(pool, stops, ledger, devices, now_ms)
         devices.on_change(due.on_device)
         messages = ActuatorMessages(pool, bus, stops, ledger, clears, timeout, utc_now)
-        handlers = methods(pool, bus, devices, stops, ledger, clears, settings)
-        async with beside(devices=devices.keep(), emergencies=board.keep(), stop=service.until_stopped(consumer.stop)):
+        answering, consuming = Broker(bus, service, settings), Broker(bus, service, settings)
+        answer(answering, pool, bus, devices, stops, ledger, clears, settings)
+        consume(consuming, consumer, messages)
+        async with beside(devices=devices.keep(), emergencies=board.keep()):
             await devices.ready()
             await board.ready()
-            async with serve(bus, "actuator", handlers, unavailable=UNREACHABLE, always=ALWAYS):
+            async with answering.serving():
                 await wait_for_schema(pool, "actuator")
                 retention = keep_retention(pool, settings, utc_now)
-                async with beside(sweep=due.run(settings.actuator_sweep_s), clears=clears.run(), retention=retention):
-                    await take(consumer, messages.on_messages, DeadLetters(bus, service, settings))
+                jobs = beside(sweep=due.run(settings.actuator_sweep_s), clears=clears.run(), retention=retention)
+                async with jobs, consuming.serving():
+                    await service.stopping.wait()

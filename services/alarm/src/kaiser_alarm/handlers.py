@@ -1,50 +1,31 @@
 """The table of contents of alarm: which RPC method goes to which function."""
 
-from typing import Any
-
-from kaiser_common.bus.rpc import Method, Nothing
-from kaiser_common.contract.schemas.api.alarms import (
-    AcknowledgeAlarm,
-    AlarmKey,
-    AlarmsQuery,
-    LimitsKey,
-    LimitsQuery,
-    PutLimits,
-    ShelveAlarm,
-    StatisticsQuery,
-)
-from kaiser_common.contract.schemas.api.notifications import (
-    ChannelKey,
-    NotificationsQuery,
-    PutChannel,
-    PutRoute,
-    RouteKey,
-)
+from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.wiring import UNREACHABLE
 
 from kaiser_alarm.api.alarms import AlarmApi
 from kaiser_alarm.api.channels import ChannelApi
 from kaiser_alarm.api.limits import LimitsApi
 
 
-def methods(alarms: AlarmApi, limits: LimitsApi, channels: ChannelApi) -> dict[str, Method[Any, Any]]:
-    """By the name of the method."""
-    return {
-        "list": Method(AlarmsQuery, alarms.page),
-        "read": Method(AlarmKey, alarms.read),
-        "acknowledge": Method(AcknowledgeAlarm, alarms.acknowledge, least="operator"),
-        "shelve": Method(ShelveAlarm, alarms.shelve, least="operator"),
-        "unshelve": Method(AlarmKey, alarms.unshelve, least="operator"),
-        "statistics": Method(StatisticsQuery, alarms.statistics),
-        "limits": Method(LimitsQuery, limits.page),
-        "read_limits": Method(LimitsKey, limits.read),
-        "put_limits": Method(PutLimits, limits.put, least="operator"),
-        "delete_limits": Method(LimitsKey, limits.delete, least="operator"),
-        "channels": Method(Nothing, channels.channels, least="operator"),
-        "put_channel": Method(PutChannel, channels.put, least="admin"),
-        "delete_channel": Method(ChannelKey, channels.delete, least="admin"),
-        "test_channel": Method(ChannelKey, channels.test, least="admin"),
-        "routes": Method(Nothing, channels.routes, least="operator"),
-        "put_route": Method(PutRoute, channels.put_route, least="admin"),
-        "delete_route": Method(RouteKey, channels.delete_route, least="admin"),
-        "notifications": Method(NotificationsQuery, channels.notifications),
-    }
+def answer(broker: Broker, alarms: AlarmApi, limits: LimitsApi, channels: ChannelApi) -> None:
+    """Register what the holder of the lease answers. Events are read in order by consumers/events."""
+    rpc = broker.rpc(unavailable=UNREACHABLE)
+    rpc.method("list")(alarms.page)
+    rpc.method("read")(alarms.read)
+    rpc.method("acknowledge", least="operator")(alarms.acknowledge)
+    rpc.method("shelve", least="operator")(alarms.shelve)
+    rpc.method("unshelve", least="operator")(alarms.unshelve)
+    rpc.method("statistics")(alarms.statistics)
+    rpc.method("limits")(limits.page)
+    rpc.method("read_limits")(limits.read)
+    rpc.method("put_limits", least="operator")(limits.put)
+    rpc.method("delete_limits", least="operator")(limits.delete)
+    rpc.method("channels", least="operator")(channels.channels)
+    rpc.method("put_channel", least="admin")(channels.put)
+    rpc.method("delete_channel", least="admin")(channels.delete)
+    rpc.method("test_channel", least="admin")(channels.test)
+    rpc.method("routes", least="operator")(channels.routes)
+    rpc.method("put_route", least="admin")(channels.put_route)
+    rpc.method("delete_route", least="admin")(channels.delete_route)
+    rpc.method("notifications")(channels.notifications)

@@ -9,8 +9,8 @@ from kaiser_common.runtime.service import Service, run
 from kaiser_common.runtime.status import tell_status
 from kaiser_factory_dialect.cli import main as check
 
-from kaiser_factory.handlers import methods
-from kaiser_factory.jobs.holder import FactoryHolder
+from kaiser_factory.handlers import answer, consume
+from kaiser_factory.jobs.holder import Contents, FactoryHolder
 from kaiser_factory.jobs.upkeep import keep_up
 from kaiser_factory.settings import FactorySettings
 from kaiser_factory.store.environment import EnvironmentMirror
@@ -36,7 +36,7 @@ async def work(service: Service, settings: FactorySettings) -> None:
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool), needed=False)
         environments = EnvironmentMirror(bus)
-        holder = FactoryHolder(bus, pool, environments, service, settings, methods)
+        holder = FactoryHolder(bus, pool, environments, service, settings, Contents(consume, answer))
 
         async def upkeep() -> None:
             await wait_for_schema(pool, "factory")

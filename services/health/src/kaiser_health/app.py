@@ -3,16 +3,13 @@
 from datetime import UTC, datetime
 from functools import partial
 
-from kaiser_common.bus.consumer import Consumer
-from kaiser_common.bus.rpc import serve
-from kaiser_common.contract.subjects import HEALTH
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.loops import beside, every
-from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service, run
-from kaiser_common.runtime.wiring import UNREACHABLE, connections
+from kaiser_common.runtime.wiring import connections
 
 from kaiser_health.consumers.devices import DeviceMessages
-from kaiser_health.handlers import methods
+from kaiser_health.handlers import answer, consume
 from kaiser_health.jobs.retention import keep_tables
 from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
@@ -28,25 +25,20 @@ def main() -> None:
 
 async def work(service: Service, settings: HealthSettings) -> None:
     """Rebuild the bucket from the table, then answer requests, consume messages and look for late devices."""
-    async with (
-        connections(service, settings) as (bus, pool),
-        Consumer(bus, HEALTH, max_messages=settings.health_batch).open() as consumer,
-    ):
+    async with connections(service, settings) as (bus, pool):
         bucket = await DevicesBucket.open(bus)
         await rebuild(bucket, pool)
         messages = DeviceMessages(pool, bus, bucket, settings, utc_now)
         late = LateSweep(pool, bus, bucket, settings, utc_now)
         upkeep = partial(keep_tables, pool, utc_now, settings)
+        broker = Broker(bus, service, settings)
+        consume(broker, bus, messages, late, settings)
+        answer(broker, bus, pool, bucket, settings, utc_now)
         async with (
-            serve(bus, "health", methods(pool, bus, bucket, settings, utc_now), unavailable=UNREACHABLE),
-            beside(
-                stop=service.until_stopped(consumer.stop),
-                sweep=late.run(),
-                upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
-            ),
+            broker.serving(),
+            beside(sweep=late.run(), upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed")),
         ):
-            letters = DeadLetters(bus, service, settings)
-            await take(consumer, messages.on_messages, letters, postponed=late.listen_anew)
+            await service.stopping.wait()
 
 
 def utc_now() -> datetime:

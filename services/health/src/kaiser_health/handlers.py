@@ -1,51 +1,46 @@
-"""The table of contents of health: which RPC method goes to which function."""
-
-from typing import Any
+"""The table of contents of health: which messages and which RPC method go to which function."""
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Method
-from kaiser_common.contract.schemas.api.devices import (
-    ApproveDevice,
-    AuditQuery,
-    DeviceId,
-    DevicesQuery,
-    HealthQuery,
-    PatchDevice,
-    PushCommand,
-    PushConfig,
-    PushSubzone,
-    PushZone,
-    RegisterDevice,
-)
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.subjects import HEALTH
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.wiring import UNREACHABLE
 
 from kaiser_health.api.pushes import DeviceApi
 from kaiser_health.api.registry import DeviceRegistryApi
+from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.domain.decode import Clock
+from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store.bucket import DevicesBucket
 
 
-def methods(
-    pool: DatabasePool, bus: Bus, bucket: DevicesBucket, settings: HealthSettings, clock: Clock
-) -> dict[str, Method[Any, Any]]:
-    """By the name of the method."""
+def consume(broker: Broker, bus: Bus, messages: DeviceMessages, late: LateSweep, settings: HealthSettings) -> None:
+    """Register what health takes."""
+    consumer = Consumer(bus, HEALTH, max_messages=settings.health_batch)
+    broker.durable(consumer, postponed=late.listen_anew)(messages.on_messages)
+
+
+def answer(
+    broker: Broker, bus: Bus, pool: DatabasePool, bucket: DevicesBucket, settings: HealthSettings, clock: Clock
+) -> None:
+    """Register what health answers."""
     registry = DeviceRegistryApi(pool, bus, bucket, clock)
     pushes = DeviceApi(pool, bus, settings, clock)
-    return {
-        "register": Method(RegisterDevice, registry.register, least="operator"),
-        "register_mock": Method(RegisterDevice, registry.register_mock, least="operator"),
-        "delete_mock": Method(DeviceId, registry.delete_mock, least="operator"),
-        "list": Method(DevicesQuery, registry.list_devices),
-        "read": Method(DeviceId, registry.read),
-        "patch": Method(PatchDevice, registry.patch, least="operator"),
-        "delete": Method(DeviceId, registry.delete, least="operator"),
-        "approve": Method(ApproveDevice, registry.approve, least="operator"),
-        "reject": Method(DeviceId, registry.reject, least="operator"),
-        "history": Method(HealthQuery, registry.history),
-        "audit": Method(AuditQuery, registry.audit, least="operator"),
-        "push_config": Method(PushConfig, pushes.push_config, least="operator"),
-        "push_command": Method(PushCommand, pushes.push_command, least="operator"),
-        "push_zone": Method(PushZone, pushes.push_zone, least="operator"),
-        "push_subzone": Method(PushSubzone, pushes.push_subzone, least="operator"),
-    }
+    rpc = broker.rpc(unavailable=UNREACHABLE)
+    rpc.method("register", least="operator")(registry.register)
+    rpc.method("register_mock", least="operator")(registry.register_mock)
+    rpc.method("delete_mock", least="operator")(registry.delete_mock)
+    rpc.method("list")(registry.list_devices)
+    rpc.method("read")(registry.read)
+    rpc.method("patch", least="operator")(registry.patch)
+    rpc.method("delete", least="operator")(registry.delete)
+    rpc.method("approve", least="operator")(registry.approve)
+    rpc.method("reject", least="operator")(registry.reject)
+    rpc.method("history")(registry.history)
+    rpc.method("audit", least="operator")(registry.audit)
+    rpc.method("push_config", least="operator")(pushes.push_config)
+    rpc.method("push_command", least="operator")(pushes.push_command)
+    rpc.method("push_zone", least="operator")(pushes.push_zone)
+    rpc.method("push_subzone", least="operator")(pushes.push_subzone)

@@ -3,13 +3,14 @@
 import gc
 
 from kaiser_common.bus.connection import connect
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.loops import beside, unless_stopped
 from kaiser_common.runtime.service import Service, run
 from kaiser_common.runtime.status import tell_status
 from prometheus_client import REGISTRY
 
 from kaiser_ingest.consumers.receiver import receiver_of
-from kaiser_ingest.handlers import methods
+from kaiser_ingest.handlers import answer
 from kaiser_ingest.jobs.alive import Heard
 from kaiser_ingest.jobs.holder import SessionHolder
 from kaiser_ingest.jobs.streams import watch_streams
@@ -36,8 +37,9 @@ async def work(service: Service, settings: IngestSettings) -> None:
         memory = Memory(bus, "" if settings.has_devices else "factory.")
         receiver = receiver_of(bus, settings, known, memory, events, heard.add, service.tracer)
         pipeline = receiver.pipeline
-        handlers = methods(bus, receiver, known, settings)
-        holder = SessionHolder(bus, receiver, known, memory, events, settings, handlers)
+        broker = Broker(bus, service, settings)
+        answer(broker, "ingest" if settings.has_devices else "ingest-factory", bus, receiver, known, settings)
+        holder = SessionHolder(bus, receiver, known, memory, events, settings, broker)
         REGISTRY.register(pipeline.accounts)
         service.check("nats", bus.round_trip)
         service.check("mqtt", holder.check)

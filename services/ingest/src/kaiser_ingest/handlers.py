@@ -1,11 +1,7 @@
-"""The table of contents of ingest: which RPC method goes to which function."""
-
-from typing import Any
+"""The table of contents of ingest: which messages and which RPC method go to which function."""
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Method, Nothing
-from kaiser_common.contract.schemas.api.rejected import RejectedQuery, ReplayRequest
-from kaiser_common.contract.schemas.api.system import SwitchProfile
+from kaiser_common.runtime.broker import Broker
 
 from kaiser_ingest.api.profiles import ProfilesApi
 from kaiser_ingest.api.rejected import RejectedMessages
@@ -16,14 +12,15 @@ from kaiser_ingest.store.devices import KnownDevices
 _DAY_MS = 86_400_000
 
 
-def methods(bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings) -> dict[str, Method[Any, Any]]:
-    """By the name of the method."""
+def answer(
+    broker: Broker, name: str, bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings
+) -> None:
+    """Register what the holder of the lease answers."""
     rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
     profiles = ProfilesApi(receiver.session, receiver.environments)
-    return {
-        "rejected_list": Method(RejectedQuery, rejected.page, least="operator"),
-        "rejected_replay": Method(ReplayRequest, rejected.replay, least="operator"),
-        "mqtt_profiles": Method(Nothing, profiles.profiles),
-        "switch_profile": Method(SwitchProfile, profiles.switch, least="admin"),
-        "environment": Method(Nothing, profiles.environment),
-    }
+    rpc = broker.rpc(name=name)
+    rpc.method("rejected_list", least="operator")(rejected.page)
+    rpc.method("rejected_replay", least="operator")(rejected.replay)
+    rpc.method("mqtt_profiles")(profiles.profiles)
+    rpc.method("switch_profile", least="admin")(profiles.switch)
+    rpc.method("environment")(profiles.environment)

@@ -1,17 +1,18 @@
 """Wiring of logic: the holder of the lease evaluates and answers, the other replicas stand by and store."""
 
+from functools import partial
+
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.lease import Lease
-from kaiser_common.contract.subjects import LEASE_BUCKET, LOGIC_STORE
+from kaiser_common.contract.subjects import LEASE_BUCKET
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import beside, leader, unless_stopped
-from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service, run
 from kaiser_common.runtime.wiring import connections
 
 from kaiser_logic.consumers.executions import ExecutionMessages
-from kaiser_logic.handlers import methods
+from kaiser_logic.handlers import answer, consume
 from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.jobs.retention import keep_retention
 from kaiser_logic.publish.events import Telling
@@ -36,7 +37,9 @@ async def work(service: Service, settings: LogicSettings) -> None:
         Webhooks.open(hosts, settings.logic_webhook_timeout_s, networks) as webhooks,
     ):
         rules, telling = RuleBook(bus), Telling(bus)
-        evaluation = EvaluationHolder(bus, pool, rules, telling, webhooks, settings, methods)
+        evaluation = EvaluationHolder(
+            bus, pool, rules, telling, webhooks, partial(Broker, bus, service, settings), answer, settings
+        )
         async with beside(
             rules=rules.keep(),
             events=telling.run(),
@@ -50,5 +53,7 @@ async def work(service: Service, settings: LogicSettings) -> None:
 async def store_executions(service: Service, settings: LogicSettings, bus: Bus, pool: DatabasePool) -> None:
     """Store what rules did, in every replica, until cancelled."""
     await wait_for_schema(pool, "logic")
-    async with Consumer(bus, LOGIC_STORE, max_messages=500).open() as consumer:
-        await take(consumer, ExecutionMessages(pool).on_messages, DeadLetters(bus, service, settings))
+    broker = Broker(bus, service, settings)
+    consume(broker, bus, ExecutionMessages(pool))
+    async with broker.serving():
+        await service.stopping.wait()

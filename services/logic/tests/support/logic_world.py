@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import forked
+from answering import Method, serve
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Method, RpcError, call, serve
+from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorsPage,
@@ -90,7 +91,7 @@ class World:
         """The state in which a command ends; "queued" for one that does not end, "refused" for a 409, "unavailable" for
         the 503 of an actuator service whose database is away."""
 
-    def methods(self) -> dict[str, dict[str, Method[Any, Any]]]:
+    def methods(self) -> dict[str, dict[str, Method]]:
         return {
             "actuator": {
                 "command": Method(SendCommand, self._command),

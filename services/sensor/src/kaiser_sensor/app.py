@@ -1,21 +1,17 @@
 """Wiring of the sensor service: live events from the bus alone; storing and answering once the database is there."""
 
-import asyncio
-
 import structlog
-from kaiser_common.bus.consumer import Consumer
-from kaiser_common.contract.subjects import SENSOR_LIVE
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import wait_for_schema
 from kaiser_common.runtime.loops import beside, unless_stopped
-from kaiser_common.runtime.outside import DeadLetters
 from kaiser_common.runtime.service import Service, run
 from kaiser_common.runtime.wiring import connections
 
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.processing import process_with
-from kaiser_sensor.handlers import methods
+from kaiser_sensor.handlers import answer, show, store
 from kaiser_sensor.jobs.purge import keep_purging
-from kaiser_sensor.jobs.storage import MOST_PACKS, store_and_answer
+from kaiser_sensor.jobs.storage import StorageContents, store_and_answer
 from kaiser_sensor.libraries import discover
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store.config_mirror import Configs
@@ -41,11 +37,11 @@ async def work(service: Service, settings: SensorSettings) -> None:
         async with beside(configs=configs.keep(), devices=devices.keep(), purge=keep_purging(bus, service.stopping)):
             await unless_stopped(service, configs.ready(_BUCKETS_WITHIN_S))
             await unless_stopped(service, devices.ready(_BUCKETS_WITHIN_S))
-            live = Consumer(bus, SENSOR_LIVE, max_messages=MOST_PACKS, most_lines=settings.sensor_batch)
-            async with live.open(), asyncio.TaskGroup() as tasks:
-                tasks.create_task(service.until_stopped(live.stop), name="stop-live")
-                per_device = settings.events_per_device
-                shows = Live(bus, process, configs.wants_answer, service.tracer, per_device=per_device)
-                tasks.create_task(shows.run(live, DeadLetters(bus, service, settings)), name="live")
+            per_device = settings.events_per_device
+            broker = Broker(bus, service, settings)
+            live = Live(bus, process, configs.wants_answer, service.tracer, per_device=per_device)
+            show(broker, bus, live, settings)
+            async with broker.serving():
                 if await unless_stopped(service, wait_for_schema(pool, "sensor")):
-                    await store_and_answer(service, settings, bus, pool, configs, devices, process, methods)
+                    contents = StorageContents(store, answer)
+                    await store_and_answer(service, settings, bus, pool, configs, devices, process, contents)

@@ -1,41 +1,55 @@
-"""The table of contents of sensor: which RPC method goes to which function."""
+"""The table of contents of sensor: which messages and which RPC method go to which function."""
 
-from typing import Any
-
-from kaiser_common.bus.rpc import Method, Nothing
-from kaiser_common.contract.schemas.api.devices import DeviceId
-from kaiser_common.contract.schemas.api.sensors import (
-    BucketsQuery,
-    CompletenessQuery,
-    ConfigsQuery,
-    LatestQuery,
-    MeasurementId,
-    MeasureSensor,
-    ReadingsQuery,
-    SensorConfig,
-    SensorKey,
-)
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.consumer import Consumer, Spacing
+from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.wiring import UNREACHABLE
 
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi
 from kaiser_sensor.api.overview import Overview
 from kaiser_sensor.api.readings import SensorApi
+from kaiser_sensor.consumers.live import Live
+from kaiser_sensor.consumers.responses import Responses
+from kaiser_sensor.consumers.storing import Storing
+from kaiser_sensor.settings import SensorSettings
+
+MOST_PACKS = 256
+"""Packs that wait in this process at most; of the largest size they are 128 MB."""
+_SPACING = Spacing(least_s=0.02, small=500)
+"""A transaction costs the database as much as a hundred rows: small ones come 20 ms apart."""
 
 
-def methods(
-    readings: SensorApi, overview: Overview, configs: ConfigApi, measurements: MeasureApi
-) -> dict[str, Method[Any, Any]]:
-    """By the name of the method."""
-    return {
-        "latest": Method(LatestQuery, readings.latest),
-        "data": Method(ReadingsQuery, readings.data),
-        "buckets": Method(BucketsQuery, readings.buckets),
-        "completeness": Method(CompletenessQuery, readings.completeness),
-        "overview": Method(Nothing, overview.overview),
-        "configs": Method(ConfigsQuery, configs.page),
-        "put_config": Method(SensorConfig, configs.put, least="operator"),
-        "delete_config": Method(SensorKey, configs.delete, least="operator"),
-        "config_items": Method(DeviceId, configs.items),
-        "measure": Method(MeasureSensor, measurements.measure, least="operator"),
-        "read_measurement": Method(MeasurementId, measurements.read),
-    }
+def show(broker: Broker, bus: Bus, live: Live, settings: SensorSettings) -> None:
+    """Register what sensor takes to show it, whatever the database does."""
+    broker.durable(Consumer(bus, SENSOR_LIVE, max_messages=MOST_PACKS, most_lines=settings.sensor_batch))(
+        live.on_readings
+    )
+
+
+def store(broker: Broker, bus: Bus, storing: Storing, responses: Responses, settings: SensorSettings) -> Consumer:
+    """Register what sensor takes to store it, once its tables are there; the consumer of the readings."""
+    lines = settings.sensor_batch
+    readings = Consumer(bus, SENSOR_STORE, max_messages=MOST_PACKS, most_lines=lines, spacing=_SPACING)
+    broker.durable(readings, **storing.taking(readings))(storing.on_readings)
+    broker.durable(Consumer(bus, SENSOR_RESPONSES))(responses.on_responses)
+    return readings
+
+
+def answer(
+    broker: Broker, readings: SensorApi, overview: Overview, configs: ConfigApi, measurements: MeasureApi
+) -> None:
+    """Register what sensor answers, once its tables are there."""
+    rpc = broker.rpc(unavailable=UNREACHABLE)
+    rpc.method("latest")(readings.latest)
+    rpc.method("data")(readings.data)
+    rpc.method("buckets")(readings.buckets)
+    rpc.method("completeness")(readings.completeness)
+    rpc.method("overview")(overview.overview)
+    rpc.method("configs")(configs.page)
+    rpc.method("put_config", least="operator")(configs.put)
+    rpc.method("delete_config", least="operator")(configs.delete)
+    rpc.method("config_items")(configs.items)
+    rpc.method("measure", least="operator")(measurements.measure)
+    rpc.method("read_measurement")(measurements.read)

@@ -2,18 +2,16 @@
 
 import asyncio
 
-from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.lease import Lease
-from kaiser_common.bus.rpc import serve
-from kaiser_common.contract.subjects import SIMULATOR, SIMULATOR_LEASE_BUCKET
+from kaiser_common.contract.subjects import SIMULATOR_LEASE_BUCKET
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.loops import beside, leader, until_done
-from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service, run
-from kaiser_common.runtime.wiring import UNREACHABLE, OpenConnections, connections
+from kaiser_common.runtime.wiring import OpenConnections, connections
 
 from kaiser_simulator.consumers.downlinks import MockDownlinks
 from kaiser_simulator.domain.world import World
-from kaiser_simulator.handlers import methods
+from kaiser_simulator.handlers import answer, consume
 from kaiser_simulator.jobs.outbox import watch_outbox
 from kaiser_simulator.jobs.registrar import Registrar
 from kaiser_simulator.jobs.saving import keep_saved, save_at_end
@@ -41,20 +39,19 @@ async def simulate(service: Service, settings: SimulatorSettings, opened: OpenCo
     bus, pool = opened
     sender, world = Sender(bus), World(installed_patterns(), bus.message_id())
     mocks = Mocks(pool, world, sender, now_ms)
-    registrar, letters = Registrar(bus, pool, mocks, now_ms), DeadLetters(bus, service, settings)
+    registrar, broker = Registrar(bus, pool, mocks, now_ms), Broker(bus, service, settings)
     await until_done(mocks.load, "mocks_not_loaded")
+    consume(broker, bus, MockDownlinks(mocks, sender, now_ms), settings)
+    answer(broker, mocks, registrar, settings, now_ms)
     async with (
-        Consumer(bus, SIMULATOR, max_messages=settings.simulator_batch).open() as consumer,
-        serve(bus, "simulator", methods(mocks, registrar, settings, now_ms), unavailable=UNREACHABLE),
         beside(
             time=pass_time(world, sender),
             send=sender.run(),
             outbox=watch_outbox(bus, sender, world, settings.simulator_outbox_limit),
             save=keep_saved(mocks),
             register=registrar.run(),
-            consume=take(consumer, MockDownlinks(mocks, sender, now_ms).on_messages, letters),
         ),
     ):
-        await stop.wait()
-        consumer.stop()
+        async with broker.serving():
+            await stop.wait()
         await save_at_end(mocks, sender)

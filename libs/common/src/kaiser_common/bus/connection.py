@@ -9,7 +9,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, NamedTuple
@@ -62,7 +62,25 @@ def end_if_cancelled() -> None:
 
 
 class KaiserClient(Client):
-    """nats-py's client, whose requests do not swallow a cancellation (see `end_if_cancelled`)."""
+    """nats-py's client: its requests do not swallow a cancellation (see `end_if_cancelled`), and its `flush` keeps
+    the order, on which nats-py's drains rely.
+
+    Its own `flush` sends a PING past what is still queued, an UNSUB too: a drain could end before the server knew of
+    it, and what came then was lost. A PONG that came after its timeout ended the reader.
+    """
+
+    confirm: Callable[[], Awaitable[None]] | None = None
+    """A round trip behind all that is queued."""
+
+    async def flush(self, timeout: int = 10) -> None:
+        """Wait until the server has read what was queued. NATS away: return, there is nothing to wait for."""
+        if self.confirm is None:
+            await super().flush(timeout)
+            return
+        try:
+            await self.confirm()
+        except BusUnavailable as error:
+            log.debug("flush_unconfirmed", reason=str(error))
 
     async def request(
         self,
@@ -298,6 +316,7 @@ async def connect(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
     client = await _open(settings, name)
     bus = Bus(client, name)
     await bus.listen()
+    client.confirm = bus.round_trip
     metrics.BUS_CONNECTED.set(1)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -309,7 +328,7 @@ async def connect(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
         await _close(client)
 
 
-async def _open(settings: BusSettings, name: str) -> Client:
+async def _open(settings: BusSettings, name: str) -> KaiserClient:
     options = _options(settings, name)
     wait_s = 0.2
     while True:

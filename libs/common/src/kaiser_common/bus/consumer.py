@@ -62,7 +62,7 @@ class Consumer:
         spacing: Spacing | None = None,
     ) -> None:
         self._bus = bus
-        self._spec = spec
+        self.spec = spec
         self._most_lines = most_lines
         self._spacing = spacing
         self._next_at = 0.0
@@ -81,8 +81,8 @@ class Consumer:
         await self._declared()
         try:
             async with self._pull.open(to_the_end=True), asyncio.TaskGroup() as tasks:
-                keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self._spec.name}")
-                lag = tasks.create_task(self._tell_lag(), name=f"lag-{self._spec.name}")
+                keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self.spec.name}")
+                lag = tasks.create_task(self._tell_lag(), name=f"lag-{self.spec.name}")
                 try:
                     yield self
                 finally:
@@ -96,7 +96,7 @@ class Consumer:
             if not await self._pull.wait(1.0):
                 continue
             if self._pull.gone:
-                log.warning("consumer_gone", stream=self._spec.stream, consumer=self._spec.name)
+                log.warning("consumer_gone", stream=self.spec.stream, consumer=self.spec.name)
                 await self._declared()
                 self._pull.gone = False
                 continue
@@ -137,14 +137,14 @@ class Consumer:
         """For /readyz. RuntimeError: the consumer or its stream is not declared, or nothing is processed."""
         if self.trouble:
             raise RuntimeError(self.trouble)
-        answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+        answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
         if "error" in answer:
             description = answer["error"].get("description", "")
-            raise RuntimeError(f"consumer {self._spec.name} of {self._spec.stream}: {description}; run migrate")
+            raise RuntimeError(f"consumer {self.spec.name} of {self.spec.stream}: {description}; run migrate")
 
     async def position(self) -> Position | None:
         """How far all replicas together have come; None if the server does not say."""
-        answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+        answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
         if "error" in answer:
             return None
         return Position(
@@ -200,20 +200,20 @@ class Consumer:
             for reply in replies:
                 await self._bus.send(reply, body)
         except (BusUnavailable, NatsError) as error:
-            log.warning("acknowledgement_lost", consumer=self._spec.name, messages=len(replies), reason=str(error))
+            log.warning("acknowledgement_lost", consumer=self.spec.name, messages=len(replies), reason=str(error))
 
     async def _keep_in_progress(self) -> None:
         while True:
-            await asyncio.sleep(self._spec.ack_wait_s / 3)
+            await asyncio.sleep(self.spec.ack_wait_s / 3)
             await self._send([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
 
     async def _tell_lag(self) -> None:
         """Set the gauges of the lag every few seconds, also while nothing is taken; without an answer they stay."""
-        oldest = metrics.BUS_OLDEST.labels(self._spec.name)
-        pending = metrics.BUS_PENDING.labels(self._spec.name)
-        unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self._spec.name)
+        oldest = metrics.BUS_OLDEST.labels(self.spec.name)
+        pending = metrics.BUS_PENDING.labels(self.spec.name)
+        unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self.spec.name)
         while True:
-            answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+            answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
             oldest.set(self.oldest_age_s(time.time()))
             if "error" not in answer:
                 pending.set(int(answer["num_pending"]))
@@ -224,14 +224,14 @@ class Consumer:
         """Wait until the consumer exists, with a log line every few seconds."""
         wait_s = 0.2
         while not self._stopping:
-            answer = await ask(self._bus, f"{API}.INFO.{self._spec.stream}.{self._spec.name}", {})
+            answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
             if "error" not in answer:
                 return
             reason = answer["error"].get("description", "")
             log.warning(
                 "consumer_missing",
-                stream=self._spec.stream,
-                consumer=self._spec.name,
+                stream=self.spec.stream,
+                consumer=self.spec.name,
                 reason=reason,
                 hint="run migrate",
             )

@@ -147,11 +147,7 @@ class Pull:
 
     @asynccontextmanager
     async def open(self, *, to_the_end: bool = False) -> AsyncIterator["Pull"]:
-        """Take messages. `to_the_end`: at the end what was on its way is in `arrived` too, after a round trip.
-
-        Use it only at the end of a service: a round trip that is cancelled costs nats-py its connection. Messages that
-        the server is just sending to itself when the UNSUB arrives are seen by nobody: they come after the ack_wait.
-        """
+        """Take messages. `to_the_end`: at the end what was on its way is in `arrived` too, after a round trip."""
         subscription = await self._bus.client.subscribe(
             self._inbox, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
         )

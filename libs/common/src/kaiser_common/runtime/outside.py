@@ -20,6 +20,7 @@ The count of rejections starts at zero with the process, so each start may rejec
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from typing import TypedDict
 
 import psycopg
 import structlog
@@ -113,6 +114,18 @@ class DeadLetters:
         await reject(
             self._bus, [(each, reason[:_REASON_CHARACTERS]) for each, reason in unreadable], Code.PROCESSING_FAILED
         )
+
+
+class Taking(TypedDict, total=False):
+    """How a consumer's messages are taken: the arguments of `take`, which says what each is for."""
+
+    postponed: Callable[[], None]
+    resumed: Callable[[], None]
+    rejected: Callable[[], None]
+    retry_s: float
+    hold: bool
+    keeps_unreadable: bool
+    acknowledge: Acknowledge
 
 
 async def take(

@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 from kaiser_common import __version__
 from kaiser_common.contract.schemas.api.system import LastError, ReplicaStatus
+from kaiser_common.runtime.asyncapi import merged
 from kaiser_common.runtime.settings import CommonSettings, SettingsError, in_force, load
 from kaiser_common.runtime.tracing import Tracer, open_tracer
 
@@ -74,6 +75,8 @@ class Service:
         self.tracer = tracer
         """None while tracing is off."""
         self.stopping = asyncio.Event()
+        self.documents: list[Callable[[], dict[str, Any]]] = []
+        """The AsyncAPI documents of what the service takes and answers now."""
         self._errors = errors or ErrorMemory()
         self._started_at = int(time.time() * 1000)
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -114,6 +117,15 @@ class Service:
             checks=checks | shown,
             last_error=self._errors.last,
         )
+
+    def asyncapi(self) -> dict[str, Any]:
+        """The AsyncAPI document of what this process takes and answers now; a standby has less than the holder."""
+        first = {
+            "asyncapi": "3.0.0",
+            "info": {"title": f"Kaiser {self.name}", "version": __version__},
+            "defaultContentType": "application/json",
+        }
+        return merged(first, [document() for document in self.documents])
 
     async def until_stopped(self, *stop: Callable[[], None]) -> None:
         """Wait for the signal to stop, then call each of `stop` (such as `Consumer.stop`)."""
@@ -267,12 +279,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def internal_app(service: Service) -> Starlette:
-    """/metrics, /healthz (the process lives) and /readyz (its dependencies answer)."""
+    """/metrics, /healthz (the process lives), /readyz (its dependencies answer), /asyncapi (what it takes)."""
     return Starlette(routes=internal_routes(service))
 
 
 def internal_routes(service: Service) -> list[Route]:
-    """The three internal routes, to be mounted in an app of one's own too."""
+    """The internal routes, to be mounted in an app of one's own too."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok", "service": service.name, "version": __version__})
@@ -288,7 +300,15 @@ def internal_routes(service: Service) -> list[Route]:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    async def asyncapi(_: Request) -> Response:
+        return JSONResponse(service.asyncapi())
+
+    return [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/asyncapi", asyncapi),
+    ]
 
 
 def set_up_logging(name: str, level: str, form: str, errors: ErrorMemory | None = None) -> None:

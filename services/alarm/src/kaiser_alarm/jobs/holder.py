@@ -4,16 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Any
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
-from kaiser_common.bus.rpc import Method, serve
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import DEVICES_BUCKET
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import beside, every, until_done
-from kaiser_common.runtime.wiring import UNREACHABLE
 
 from kaiser_alarm.api.alarms import AlarmApi
 from kaiser_alarm.api.channels import ChannelApi
@@ -33,18 +31,26 @@ _SHELVES_EVERY_S = 5.0
 _UPKEEP_EVERY_S = 3600.0
 _PUBLISH_AT_LEAST_EVERY_S = 5.0
 
-Methods = Callable[[AlarmApi, LimitsApi, ChannelApi], Mapping[str, Method[Any, Any]]]
-"""The table of handlers.py."""
+Answer = Callable[[Broker, AlarmApi, LimitsApi, ChannelApi], None]
+"""Of handlers.py, which stands above this room."""
 
 
 class AlarmHolder:
     """Works while the lease is held. All that it knows is loaded at its start."""
 
-    def __init__(self, bus: Bus, pool: DatabasePool, settings: AlarmSettings, methods: Methods) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        pool: DatabasePool,
+        new_broker: Callable[[], Broker],
+        answer: Answer,
+        settings: AlarmSettings,
+    ) -> None:
         self._bus = bus
         self._pool = pool
         self._settings = settings
-        self._methods = methods
+        self._new_broker = new_broker
+        self._answer = answer
         self._unpublished = asyncio.Event()
 
     async def until(self, stop: asyncio.Event) -> None:
@@ -57,7 +63,9 @@ class AlarmHolder:
         events = EventReading(self._pool, self._bus, board, watch, on_steps)
         shelves = partial(look_at_shelves, self._pool, board, on_steps, now_ms)
         upkeep = partial(drop_old, self._pool, self._settings.alarm_retention_days)
-        answers = self._methods(
+        broker = self._new_broker()
+        self._answer(
+            broker,
             AlarmApi(self._pool, board, on_steps, now_ms),
             LimitsApi(self._pool, board, watch, on_steps, now_ms),
             ChannelApi(self._pool, sender, sealing, now_ms),
@@ -71,7 +79,7 @@ class AlarmHolder:
                 shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
                 upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
             ),
-            serve(self._bus, "alarm", answers, unavailable=UNREACHABLE),
+            broker.serving(),
         ):
             try:
                 await stop.wait()

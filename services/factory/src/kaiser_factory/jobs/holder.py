@@ -4,20 +4,20 @@ environment in force is followed: a different one, or a different epoch, restart
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.lease import Lease
-from kaiser_common.bus.rpc import Method, RpcError, serve
+from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import FACTORY_STORE
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool, wait_for_schema
-from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service
-from nats.errors import Error as NatsError
 
 from kaiser_factory import publish
 from kaiser_factory.api.past import PastApi
@@ -39,8 +39,11 @@ _RETRY_S = 1.0
 _BATCH = 500
 
 
-Methods = Callable[[StateApi, PastApi, SteeringApi], dict[str, Method[Any, Any]]]
-"""The table of contents of the service: the RPC methods by name."""
+class Contents(NamedTuple):
+    """The table of contents of the service (handlers.py), which stands above this room."""
+
+    consume: Callable[[Broker, Consumer, MessageStore], None]
+    answer: Callable[[Broker, StateApi, PastApi, SteeringApi], None]
 
 
 class FactoryHolder:
@@ -53,9 +56,9 @@ class FactoryHolder:
         environments: EnvironmentMirror,
         service: Service,
         settings: FactorySettings,
-        methods: Methods,
+        contents: Contents,
     ) -> None:
-        self._methods = methods
+        self._contents = contents
         self._bus = bus
         self._pool = pool
         self._environments = environments
@@ -101,8 +104,8 @@ class FactoryHolder:
                 working.result()
 
     async def _work(self, environment: FactoryEnvironment) -> None:
-        work = Work(self._bus, self._pool, environment, self._settings, self._methods)
-        await work.run(DeadLetters(self._bus, self._service, self._settings))
+        new_broker = partial(Broker, self._bus, self._service, self._settings)
+        await Work(self._bus, self._pool, environment, self._settings, self._contents, new_broker).run()
 
 
 class Work:
@@ -114,9 +117,11 @@ class Work:
         pool: DatabasePool,
         environment: FactoryEnvironment,
         settings: FactorySettings,
-        methods: Methods,
+        contents: Contents,
+        new_broker: Callable[[], Broker],
     ) -> None:
-        self._methods = methods
+        self._contents = contents
+        self._new_broker = new_broker
         self._bus = bus
         self._pool = pool
         self._environment = environment
@@ -125,22 +130,24 @@ class Work:
         self._journal = Journal(bus, environment)
         self._storing = MessageStore(pool, self._journal)
 
-    async def run(self, letters: DeadLetters) -> None:
+    async def run(self) -> None:
         """Answer, follow and store until cancelled."""
-        answering = self._methods(
+        answering = self._new_broker()
+        self._contents.answer(
+            answering,
             StateApi(self._ready),
             PastApi(self._pool, lambda: self._environment, self._ready),
             SteeringApi(self._pool, self._journal, self._ready),
         )
         reader = TopicsReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
         async with (
-            serve(self._bus, "factory", answering, unavailable=(*UNAVAILABLE, NatsError)),
+            answering.serving(),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(reader.run(), name="topics")
             tasks.create_task(Sampling(self._bus, self._pool, lambda: self._live).run(), name="samples")
             tasks.create_task(TxtDevices(self._bus, lambda: self._live).run(), name="txt-devices")
-            tasks.create_task(self._store(letters), name="store")
+            tasks.create_task(self._store(), name="store")
 
     def _on_live(self, live: FactoryState) -> None:
         self._live = live
@@ -150,15 +157,14 @@ class Work:
             raise RpcError(503, Code.DEPENDENCY_MISSING, "the state of the factory is still being read")
         return self._live
 
-    async def _store(self, letters: DeadLetters) -> None:
+    async def _store(self) -> None:
         await wait_for_schema(self._pool, "factory")
         await self._load()
-        async with (
-            Consumer(self._bus, FACTORY_STORE, max_messages=_BATCH).open() as consumer,
-            asyncio.TaskGroup() as tasks,
-        ):
-            tasks.create_task(self._expire(consumer), name="expire")
-            await take(consumer, self._storing.on_messages, letters, hold=True)
+        consumer = Consumer(self._bus, FACTORY_STORE, max_messages=_BATCH)
+        broker = self._new_broker()
+        self._contents.consume(broker, consumer, self._storing)
+        async with broker.serving():
+            await self._expire(consumer)
 
     async def _load(self) -> None:
         """Take the journal up; the database away: again in a second."""

@@ -1,14 +1,13 @@
 """The work of the lease holder: the MQTT session, its outboxes and its answers; other replicas stand by."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.lease import Grant, Lease
-from kaiser_common.bus.rpc import Method, serve
 from kaiser_common.contract.subjects import INGEST_OUTBOX, INGEST_URGENT, LEASE_BUCKET
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.loops import until_stopped
 from kaiser_common.runtime.service import Service
 
@@ -38,7 +37,7 @@ class SessionHolder:
         memory: Memory,
         events: SystemEvents,
         settings: IngestSettings,
-        methods: Mapping[str, Method[Any, Any]],
+        broker: Broker,
     ) -> None:
         self._bus = bus
         self._settings = settings
@@ -49,7 +48,7 @@ class SessionHolder:
         self._session = receiver.session
         self._pipeline = receiver.pipeline
         self._events = events
-        self._methods = methods
+        self._broker = broker
         self._lease = Lease(bus, f"ingest.{settings.site}", LEASE_BUCKET.ttl_s or 5.0)
         self._holding = False
 
@@ -90,8 +89,7 @@ class SessionHolder:
         ]
         if (exit_ := self._factory_exit()) is not None:
             outboxes.append(exit_)
-        name = "ingest" if self._settings.has_devices else "ingest-factory"
-        async with serve(self._bus, name, self._methods), asyncio.TaskGroup() as tasks:
+        async with self._broker.serving(), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(self._lease.keep(grant), name="lease")
             connecting = tasks.create_task(self._connect(grant), name="session")
             sending = [tasks.create_task(outbox.run(service), name="outbox") for outbox in outboxes]

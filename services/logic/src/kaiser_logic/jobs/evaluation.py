@@ -1,15 +1,13 @@
 """The work of the lease holder: it evaluates rules and answers requests about them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Method, serve
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import beside
-from kaiser_common.runtime.wiring import UNREACHABLE as UNAVAILABLE
 
 from kaiser_logic import metrics
 from kaiser_logic.api.rules import LogicApi
@@ -35,8 +33,9 @@ class EvaluationHolder:
         book: RuleBook,
         telling: Telling,
         webhooks: Webhooks,
+        new_broker: Callable[[], Broker],
+        answer: Callable[[Broker, LogicApi], None],
         settings: LogicSettings,
-        methods: Callable[[LogicApi], Mapping[str, Method[Any, Any]]],
     ) -> None:
         self._bus = bus
         self._pool = pool
@@ -44,8 +43,9 @@ class EvaluationHolder:
         self._telling = telling
         self._webhooks = webhooks
         self._settings = settings
-        self._methods = methods
-        """The table of handlers.py."""
+        self._new_broker = new_broker
+        self._answer = answer
+        """Of handlers.py."""
 
     async def until(self, stop: asyncio.Event) -> None:
         """Evaluate until the event is set."""
@@ -78,8 +78,10 @@ class EvaluationHolder:
         evaluator = Evaluator(self._bus, self._book, self._telling, self._webhooks, self._settings)
         api = LogicApi(self._pool, self._bus, evaluator.test, now_ms, self._settings.logic_rules_max)
         states = await StateStore.open(self._bus)
+        broker = self._new_broker()
+        self._answer(broker, api)
         async with (
-            serve(self._bus, "logic", self._methods(api), unavailable=UNAVAILABLE),
+            broker.serving(),
             beside(mend=self._mend(api)),
         ):
             await evaluator.run(states)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from kaiser_common.bus.connection import Bus, Outgoing
-from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.metrics import STAGE_SECONDS
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.pack import MOST_READ_BYTES, bounded, count_header, encode
@@ -12,7 +11,7 @@ from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.schemas.sensor import Processed as ProcessedPayload
 from kaiser_common.contract.subjects import event_pack_subject, event_subject, outbox_subject, shard_in
 from kaiser_common.contract.topics import Kind, build
-from kaiser_common.runtime.outside import DeadLetters, Unreadable, take
+from kaiser_common.runtime.outside import Unreadable
 from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_sensor import metrics
@@ -44,12 +43,8 @@ class Live:
         self._per_device = per_device
         self._seconds = STAGE_SECONDS.labels("bus_to_event")
 
-    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
-        """Publish until the consumer is stopped. NATS refusing: the batch is asked for again after a second."""
-        await take(consumer, self.on_readings, letters)
-
     async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
-        """Publish the events of a batch; what of it is no reading."""
+        """Publish the events of a batch; what of it is no reading. NATS refuses: it comes again in a second."""
         packs, unreadable = decode(batch)
         processed = [(pack, [self._process(reading) for reading in pack.readings]) for pack in packs if pack.readings]
         await self._bus.publish_batch([event for each in processed for event in self._events(*each)], ordered=False)

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kaiser_common.bus.connection import Bus, Outgoing
-from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.schemas.sensor import SensorResponse
 from kaiser_common.contract.subjects import event_subject
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import DeadLetters, Unreadable, take
+from kaiser_common.runtime.outside import Unreadable
 from pydantic import ValidationError
 
 from kaiser_sensor import metrics
@@ -25,10 +24,6 @@ class Responses:
         self._bus = bus
         self._pool = pool
         self._now = now
-
-    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
-        """Take answers until the consumer is stopped. Database or bus away: they are asked for again after a second."""
-        await take(consumer, self.on_responses, letters)
 
     async def on_responses(self, batch: Sequence[Delivery]) -> Unreadable:
         """Record and publish the answers of a batch, each once; returns the messages that are not answers."""

@@ -7,7 +7,8 @@ is acknowledged once both tables have it, so after a crash what `latest` lacks i
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 import structlog
@@ -18,7 +19,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.quarantine import reject
 from kaiser_common.contract.errors import Code
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import OUTSIDE, DeadLetters, Unreadable, reason_of, take
+from kaiser_common.runtime.outside import OUTSIDE, Taking, Unreadable, reason_of
 from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_sensor import metrics
@@ -63,22 +64,24 @@ class Storing:
         self._tracer = tracer
         self._seconds = STAGE_SECONDS.labels("bus_to_db")
 
-    async def run(self, consumer: Consumer, letters: DeadLetters) -> None:
-        """Store until the consumer is stopped. With the database away nothing more is fetched, the stream keeps it."""
+    def taking(self, consumer: Consumer) -> Taking:
+        """How readings are taken. With the database away nothing more is fetched, the stream keeps it."""
+        return Taking(
+            postponed=lambda: metrics.STORE_PAUSED.set(1),
+            resumed=lambda: metrics.STORE_PAUSED.set(0),
+            rejected=metrics.REJECTED.inc,
+            retry_s=_RETRY_S,
+            hold=True,
+            keeps_unreadable=False,  # the live consumer rejects it
+            acknowledge=partial(self._acknowledge, consumer),
+        )
+
+    @asynccontextmanager
+    async def keeping_latest(self, consumer: Consumer) -> AsyncIterator[None]:
+        """Around taking: `latest` is written where no batch comes to do it, and once more at the end."""
         async with asyncio.TaskGroup() as tasks:
             keeper = tasks.create_task(self._keep_latest(consumer), name="latest")
-            await take(
-                consumer,
-                self.on_readings,
-                letters,
-                postponed=lambda: metrics.STORE_PAUSED.set(1),
-                resumed=lambda: metrics.STORE_PAUSED.set(0),
-                rejected=metrics.REJECTED.inc,
-                retry_s=_RETRY_S,
-                hold=True,
-                keeps_unreadable=False,  # the live consumer rejects it
-                acknowledge=partial(self._acknowledge, consumer),
-            )
+            yield
             keeper.cancel()
         try:
             await self._write_latest(consumer)

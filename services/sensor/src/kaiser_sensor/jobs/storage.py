@@ -4,18 +4,16 @@ readings that are not committed are not acknowledged and are delivered again; ea
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.consumer import Consumer, Spacing
-from kaiser_common.bus.rpc import Method, serve
-from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET
+from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import beside, every, unless_stopped, until_done
-from kaiser_common.runtime.outside import DeadLetters
 from kaiser_common.runtime.service import Service
-from kaiser_common.runtime.wiring import UNREACHABLE
 
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi
@@ -32,16 +30,16 @@ from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store.config_mirror import Configs
 from kaiser_sensor.store.devices import Devices
 
-MOST_PACKS = 256
-"""Packs that wait in this process at most; of the largest size they are 128 MB."""
-_SPACING = Spacing(least_s=0.02, small=500)
-"""A transaction costs the database as much as a hundred rows: small ones come 20 ms apart."""
 _MEND_EVERY_S = 5.0
 _UPKEEP_EVERY_S = 3600.0
 _OVERVIEW_EVERY_S = 60.0
 
-MethodsOf = Callable[[SensorApi, Overview, ConfigApi, MeasureApi], dict[str, Method[Any, Any]]]
-"""The table of contents (`handlers.methods`), which stands above this room."""
+
+class StorageContents(NamedTuple):
+    """The part of the table of contents that needs the database (handlers.py), which stands above this room."""
+
+    store: Callable[[Broker, Bus, Storing, Responses, SensorSettings], Consumer]
+    answer: Callable[[Broker, SensorApi, Overview, ConfigApi, MeasureApi], None]
 
 
 async def store_and_answer(
@@ -52,7 +50,7 @@ async def store_and_answer(
     configs: Configs,
     devices: Devices,
     process: Process,
-    methods: MethodsOf,
+    contents: StorageContents,
 ) -> None:
     """Make ready what storing needs, then store, answer and keep the tables until the service is stopped."""
     upkeep = Upkeep(pool, settings, utc_now)
@@ -69,26 +67,22 @@ async def store_and_answer(
     [config_api] = prepared
     overview = Overview(pool, devices.offline_since, utc_now)
     oldest = upkeep.oldest if upkeep.keeps_rollups else None
-    handlers = methods(
+    broker = Broker(bus, service, settings)
+    contents.answer(
+        broker,
         SensorApi(pool, configs.canonical, oldest, devices.offline_since, devices.zone_of),
         overview,
         config_api,
         MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now),
     )
-    letters = DeadLetters(bus, service, settings)
     storing = Storing(bus, pool, process, note_rollups=upkeep.keeps_rollups, tracer=service.tracer)
-    lines = settings.sensor_batch
+    consumer = contents.store(broker, bus, storing, Responses(bus, pool, utc_now), settings)
     async with (
-        serve(bus, "sensor", handlers, unavailable=UNREACHABLE),
-        Consumer(bus, SENSOR_STORE, max_messages=MOST_PACKS, most_lines=lines, spacing=_SPACING).open() as stored,
-        Consumer(bus, SENSOR_RESPONSES).open() as answers,
-        beside(
-            stop=service.until_stopped(stored.stop, answers.stop),
-            responses=Responses(bus, pool, utc_now).run(answers, letters),
-            **rounds(settings, upkeep, config_api, overview, bus, pool, devices),
-        ),
+        storing.keeping_latest(consumer),
+        beside(**rounds(settings, upkeep, config_api, overview, bus, pool, devices)),
+        broker.serving(),
     ):
-        await storing.run(stored, letters)
+        await service.stopping.wait()
 
 
 def rounds(
