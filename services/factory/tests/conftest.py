@@ -132,6 +132,8 @@ async def plant(
         factory.start()
         plant = Plant(bus, broker, ingest, factory)
         try:
+            # Before its first subscription the broker keeps nothing for ingest, and says nothing of that.
+            await wait_until(lambda: "mqtt_connected" in ingest.log())
             yield plant
         finally:
             plant.end()
