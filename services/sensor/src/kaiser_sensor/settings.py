@@ -31,7 +31,8 @@ class SensorSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _late_readings_are_kept(self) -> Self:
-        """What may come late is not compressed yet, and a refresh finds the readings of its window, a day wider."""
+        """Late readings must not meet compressed chunks, and a refresh must find the readings of its window, a day
+        wider."""
         if self.sensor_compress_after_days < self.sensor_late_days:
             raise ValueError("KAISER_SENSOR_COMPRESS_AFTER_DAYS must not be less than KAISER_SENSOR_LATE_DAYS")
         if self.sensor_retention_days < self.sensor_late_days + 2:

@@ -270,7 +270,7 @@ class Bus:
 
 
 def _parts(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    """Messages in order, at most MAX_BATCH at once and _BATCH_BYTES or one message."""
+    """The messages in order, in parts of at most MAX_BATCH messages and _BATCH_BYTES, or one message."""
     start = size = 0
     for place, message in enumerate(messages):
         if place > start and (place - start == MAX_BATCH or size + len(message.body) > _BATCH_BYTES):

@@ -271,8 +271,8 @@ class _Loop:
     def _has_another_try(self, delivery: Delivery, error: Exception) -> bool:
         """Whether a message or line that failed alone is delivered once more before it is rejected.
 
-        A bug has three deliveries. What may be the database's fault has them until something else was processed: of
-        the same batch, or since it first failed alone.
+        A bug has three deliveries. A failure that may be the database's has them until another message was processed:
+        of the same batch, or since it first failed alone.
         """
         if not may_be_the_message(error):
             return judge(error) is not Verdict.REJECT and delivery.deliveries < _DELIVERIES

@@ -21,7 +21,7 @@ class Transition:
 def will_counts(
     will_at: datetime, received_at: datetime, has_clock: bool, retained: bool, last_seen_at: datetime | None
 ) -> bool:
-    """Whether a will takes its device offline at once.
+    """Whether a will takes its device offline immediately.
 
     A will that is delivered live means that the connection has just ended. Its own time is that of CONNECT, so its
     receive time counts, unless the device sent a message in a later millisecond. A retained will may be of any age: it

@@ -39,7 +39,7 @@ def to_value(device: Registered) -> bytes:
 
 
 class DevicesBucket:
-    """Writes the bucket by device. What could not be told is told by `mend`, which the sweep calls."""
+    """Writes the bucket by device. `mend`, which the sweep calls, repeats writes that failed."""
 
     def __init__(self, writer: BucketWriter) -> None:
         self._writer = writer
@@ -51,32 +51,31 @@ class DevicesBucket:
         return cls(await BucketWriter.open(bus, DEVICES_BUCKET))
 
     async def put(self, device: Registered) -> None:
-        """Tell the others of a device. Raises nats errors: for a caller whose work comes again."""
+        """Write a device's record. Raises nats errors: for a caller whose work is repeated."""
         await self._writer.put(device.esp_id, to_value(device))
 
     async def put_all(self, devices: Sequence[Registered]) -> None:
-        """As `put`, fifty at a time: after an outage a whole fleet comes online at once."""
+        """As `put`, fifty at a time: after an outage a whole fleet comes online together."""
         for start in range(0, len(devices), _AT_ONCE):
             await asyncio.gather(*(self.put(device) for device in devices[start : start + _AT_ONCE]))
 
     async def put_or_later(self, device: Registered) -> None:
-        """Tell the others of a change that is committed; with NATS away that is late, not lost."""
+        """Write the record of a committed change; if NATS is unavailable, the write is late but not lost."""
         try:
             await self.put(device)
         except (NatsError, TimeoutError) as error:
             self._late(device.esp_id, error)
 
     async def delete_or_later(self, esp_id: str) -> None:
-        """Tell the others that a device is gone; with NATS away that is late, not lost."""
+        """Delete a device's record; if NATS is unavailable, the deletion is late but not lost."""
         try:
             await self._writer.delete(esp_id)
         except (NatsError, TimeoutError) as error:
             self._late(esp_id, error)
 
     async def mend(self, connection: Connection) -> None:
-        """Make the bucket say what the table says, if something could not be told before or the bucket is another one.
-
-        The bucket is missing, or NATS away: the next call does it.
+        """Make the bucket equal to the table, if a write failed before or the bucket was created again. If the bucket
+        is missing or NATS unavailable, the next call does it.
         """
         try:
             if self._stale or await self._writer.is_another():

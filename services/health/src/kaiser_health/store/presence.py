@@ -1,4 +1,4 @@
-"""The SQL of presence: who was heard, who is late, whose will came, who is new."""
+"""The SQL of presence: devices that sent messages, late devices, wills, new devices."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -40,7 +40,7 @@ class LifeChange(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the registry says of a device that was heard."""
+    """The registry's entry of a device that sent a message."""
 
     esp_id: str
     kaiser_id: str
@@ -57,8 +57,9 @@ async def note_heard(
 ) -> dict[str, Known]:
     """Note when devices were last heard; approved ones heard within their timeout are online from now on.
 
-    What was heard before a will may be told after it (the digest comes every few seconds): it brings nobody back.
-    All in one statement; rows are locked in the order of their ids, so that replicas cannot block each other for good.
+    Messages received before a will may be reported after it (the digest is published every few seconds): they bring no
+    device back online. It is one statement; rows are locked in the order of their ids, so that replicas cannot
+    deadlock.
     """
     ids = sorted(heard)
     cursor = await connection.execute(
@@ -171,7 +172,8 @@ def _merged(before: Beat | None, beat: Beat) -> Beat:
 
 
 async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[LifeChange]:
-    """What heartbeats, oldest first, say beside figures; those that came before the last one noted are left out."""
+    """Record the fields of heartbeats other than figures, oldest first; heartbeats older than the last recorded one are
+    skipped."""
     of_device: dict[str, list[Beat]] = {}
     for beat in ordered:
         of_device.setdefault(beat.esp_id, []).append(beat)
@@ -214,7 +216,8 @@ async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[L
 
 
 async def sweep(connection: Connection, now: datetime, listening_since: datetime, timeout_s: int) -> list[Transition]:
-    """Take devices offline that were silent for their timeout while we were listening; each is told by one replica."""
+    """Take devices offline that were silent for their timeout while ingest was connected; each is published by one
+    replica."""
     cursor = await connection.execute(
         """
         WITH late AS (
@@ -286,7 +289,8 @@ async def add_error(
     message: str,
     text_digest: str,
 ) -> bool:
-    """Keep an error that a device reported; False when it was there. text_digest tells apart what has one time."""
+    """Store an error that a device reported; False if it was stored already. text_digest distinguishes errors of the
+    same time."""
     cursor = await connection.execute(
         "INSERT INTO health.device_errors (esp_id, ts, error_code, severity, category, message, text_digest)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",

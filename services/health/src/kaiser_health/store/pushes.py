@@ -50,7 +50,7 @@ async def pending_of(connection: Connection, esp_ids: Sequence[str]) -> list[Pus
 
 
 async def concerned(connection: Connection, esp_ids: Sequence[str], push_ids: Sequence[str]) -> list[Push]:
-    """As `pending_of`, with the pushes that are named by their ids whatever became of them."""
+    """As `pending_of`, plus the pushes that are named by their ids, whatever their state."""
     async with connection.cursor(row_factory=class_row(Push)) as cursor:
         await cursor.execute(
             _SELECT + "WHERE (state = 'pending' AND esp_id = ANY(%s)) OR push_id = ANY(%s) ORDER BY push_id FOR UPDATE",
@@ -60,7 +60,7 @@ async def concerned(connection: Connection, esp_ids: Sequence[str], push_ids: Se
 
 
 async def last_command(connection: Connection, esp_id: str, command: str, since: datetime) -> str | None:
-    """The push_id of the newest such command to a device since then, whatever became of it."""
+    """The push_id of the newest such command to a device since then, whatever its state."""
     c = pushes.c
     statement = select(c.push_id).where(
         c.esp_id == esp_id,
@@ -82,7 +82,7 @@ async def overdue(connection: Connection, now: datetime, limit: int = 500) -> li
 
 
 async def update(connection: Connection, push: Push) -> None:
-    """Keep what became of a push."""
+    """Store the state of a push."""
     changed = pushes.update().values(
         state=push.state,
         tries=push.tries,
@@ -115,7 +115,7 @@ async def end(connection: Connection, push: Push) -> bool:
 
 
 def _without_secrets(push: Push) -> dict[str, Any]:
-    """What is kept of a push: the token that it carries only as long as it may be sent again."""
+    """The stored part of a push: its token is kept only as long as the push may be sent again."""
     if push.state == "pending" or not sets_token(push):
         return push.payload
     return {**push.payload, "params": {}}

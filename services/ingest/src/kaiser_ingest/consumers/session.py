@@ -134,8 +134,8 @@ class Session:
 
         will: under MQTT 5 the will stays in force. A standby, or this process once it is started again, has its delay
         to go on with the session before devices hear that the server is offline: firmware B then puts every actuator to
-        its default. Under 3.1.1 devices are told now. silent: another session on this broker follows immediately. told:
-        this broker is left for good.
+        its default. Under 3.1.1 devices are informed now. silent: another session on this broker follows immediately.
+        told: this broker is left for good.
         """
         connection = self._current
         if connection is None or not self._up.is_set():

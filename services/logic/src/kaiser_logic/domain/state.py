@@ -46,7 +46,8 @@ class Running:
 
 @dataclass(slots=True)
 class RuleState:
-    """Of one rule. seq: up to which event it was evaluated, a line of a pack; version: of the rule of `memory`.
+    """The state of one rule. seq: the last event for which it was evaluated, a line of a pack; version: of the rule of
+    `memory`.
 
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
     told: the suppression recorded for this period of true conditions; told_last, told_at: the newest of all.
