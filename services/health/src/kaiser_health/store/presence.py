@@ -216,7 +216,7 @@ async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[L
 
 
 async def sweep(connection: Connection, now: datetime, listening_since: datetime, timeout_s: int) -> list[Transition]:
-    """Take devices offline that were silent for their timeout while ingest was connected; each is published by one
+    """Take devices offline that were silent for their timeout while health was listening; each is published by one
     replica."""
     cursor = await connection.execute(
         """
