@@ -2,17 +2,19 @@
 
 import ast
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from kaiser_common.bus import requests
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.rpc import Caller, NotRunning, RpcError, call
-from kaiser_common.contract.subjects import HEALTH
+from kaiser_common.contract.subjects import CONSUMERS, HEALTH
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.outside import Unreadable
 from kaiser_common.runtime.service import Service
@@ -217,3 +219,36 @@ async def test_the_description_names_what_is_answered_and_taken(bus):
     assert document["operations"]["rpc.test.addSubscribe"]["reply"]["channel"]["$ref"].endswith("rpc.test.add-answer")
     assert {"health-esp.system.heartbeat", "health-esp.zone.ack"} <= set(channels)
     assert not any("sensor" in name for name in channels)
+
+
+def references(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from references(each)
+
+
+async def test_a_description_of_every_consumer_is_valid_and_each_reference_leads_somewhere(bus):
+    async def add(request: Count, _: Caller) -> Count:
+        return request
+
+    async def on_messages(batch: Sequence[Delivery]) -> Unreadable:
+        return ()
+
+    service = Service("test")
+    broker = broker_of(bus, service)
+    broker.rpc().method("add")(add)
+    for spec in CONSUMERS:
+        broker.durable(Consumer(bus, spec))(on_messages)
+    service.documents.append(broker.document)
+    document = service.asyncapi()
+    official = json.loads((SERVICES / "websocket-gateway/tests/vendor/asyncapi-3.0.0.json").read_text())
+    errors = list(jsonschema_rs.Draft7Validator(official).iter_errors(document))
+    assert [f"{list(error.instance_path)}: {error.message[:200]}" for error in errors] == []
+    for reference in references(document):
+        found = document
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step.replace("~1", "/").replace("~0", "~")]

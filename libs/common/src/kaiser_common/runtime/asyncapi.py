@@ -5,16 +5,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+_PARTS = ("servers", "channels", "operations")
 _REFERENCES = "#/components/schemas/{model}"
 
 
 def merged(first: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The first document with the channels, operations and components of the others. Of two of a name the first stays,
-    as with schemas: each model is declared once, so a name means the same everywhere."""
-    whole = {**first, **{part: {**first.get(part, {})} for part in ("channels", "operations")}}
+    """The first document with the servers, channels, operations and components of the others. Of two of a name the
+    first stays; schemas too: each model is declared once, so a name means the same everywhere."""
+    whole = {**first, **{part: {**first.get(part, {})} for part in _PARTS}}
     components = {kind: {**each} for kind, each in first.get("components", {}).items()}
     for other in others:
-        for part in ("channels", "operations"):
+        for part in _PARTS:
             whole[part] = {**other.get(part, {}), **whole[part]}
         for kind, each in other.get("components", {}).items():
             components[kind] = {**each, **components.get(kind, {})}
