@@ -29,6 +29,11 @@ ADMIN = {
     ("get", "/api/v1/auth/log"),
     ("post", "/api/v1/system/mqtt/profile"),
     ("post", "/api/v1/factory/environment"),
+    ("put", "/api/v1/notifications/channels/{channel_id}"),
+    ("delete", "/api/v1/notifications/channels/{channel_id}"),
+    ("post", "/api/v1/notifications/channels/{channel_id}/test"),
+    ("put", "/api/v1/notifications/routes/{route_id}"),
+    ("delete", "/api/v1/notifications/routes/{route_id}"),
 }
 
 
@@ -81,7 +86,13 @@ async def test_an_operator_is_403_where_an_administrator_is_needed(gateway):
     assert set(found.values()) == {403}
 
 
-OPERATOR_READS = ("/api/v1/audit", "/api/v1/rejected", "/api/v1/debug/")
+OPERATOR_READS = (
+    "/api/v1/audit",
+    "/api/v1/rejected",
+    "/api/v1/debug/",
+    "/api/v1/notifications/channels",
+    "/api/v1/notifications/routes",
+)
 
 
 async def test_each_role_is_refused_exactly_what_it_may_not_do(gateway, operations):
