@@ -84,14 +84,15 @@ class Broker(NatsBroker):
         """
         async with asyncio.TaskGroup() as self._tasks:
             self._service.documents.append(self.document)
+            went_well = False
             try:
                 await self.start()
                 yield
-            except BaseException:
-                for durable in self._durable:
-                    durable.cancel()
-                raise
+                went_well = True
             finally:
+                if not went_well:
+                    for durable in self._durable:
+                        durable.cancel()
                 self._service.documents.remove(self.document)
                 await self.stop()
 
