@@ -10,10 +10,10 @@ class SensorSettings(CommonSettings):
     """Settings beside the common ones: batch size, retention, when a sensor is stale."""
 
     sensor_batch: int = Field(
-        default=3000, ge=1, le=10_000, description="Readings stored at once, at most and one pack more."
+        default=3000, ge=1, le=10_000, description="Maximum number of readings stored together, plus one pack."
     )
     events_per_device: bool = Field(
-        default=False, description="Publish each reading's event by itself, on a subject of its device."
+        default=False, description="Publish each reading's event separately, on a subject of its device."
     )
     sensor_retention_days: int = Field(default=90, ge=3, description="How long readings are kept.")
     sensor_rollup_retention_days: int = Field(default=730, ge=2, description="How long rollups are kept.")
@@ -24,7 +24,7 @@ class SensorSettings(CommonSettings):
     sensor_compress_after_days: int = Field(
         default=7, ge=1, description="Age at which readings are compressed, where the database does that."
     )
-    sensor_stale_check_s: float = Field(default=10.0, gt=0, description="Time between two looks for silent sensors.")
+    sensor_stale_check_s: float = Field(default=10.0, gt=0, description="Time between two checks for silent sensors.")
     sensor_measure_timeout_s: float = Field(
         default=30.0, gt=0, le=3600, description="Time that a device has to answer a measure command."
     )

@@ -43,13 +43,15 @@ class GatewaySettings(CommonSettings):
         description="Proxies whose X-Forwarded-For is believed: addresses and networks, with commas between.",
     )
     http_per_address: int = Field(
-        default=500, ge=1, description="Connections at once from one address; trusted proxies are not limited."
+        default=500, ge=1, description="Concurrent connections from one address; trusted proxies are not limited."
     )
     http_header_s: float = Field(
         default=10.0, gt=0, description="Time in which a request's headers must come; a silent connection ends then."
     )
     http_body_s: float = Field(default=20.0, gt=0, description="Time in which a request's body must come.")
-    oidc_issuer: str = Field(default="", description="OpenID Connect issuer whose tokens are taken too; empty: none.")
+    oidc_issuer: str = Field(
+        default="", description="OpenID Connect issuer whose tokens are accepted too; empty: none."
+    )
     oidc_audience: str = Field(default="", description="Audience that its tokens must name.")
     oidc_role_claim: str = Field(default="roles", description="Claim with the roles, such as realm_access.roles.")
     oidc_user_claim: str = Field(default="sub", description="Claim with the user's name.")
@@ -65,10 +67,14 @@ class GatewaySettings(CommonSettings):
     ws_rate: float = Field(default=10.0, gt=0, description="Frames a second to a WebSocket client by default.")
     ws_max_rate: float = Field(default=5000.0, gt=0, description="Highest ?rate= that a client may ask for.")
     ws_client_bytes: int = Field(default=1_000_000, ge=10_000, description="Bytes that may wait for one client.")
-    ws_stalled_s: float = Field(default=15.0, gt=0, description="Time after which a stuck client is closed (4008).")
-    ws_max_clients: int = Field(default=5000, ge=1, description="WebSocket clients at once; more are sent away (1013).")
-    ws_per_user: int = Field(default=20, ge=1, description="WebSocket clients at once of one user.")
-    ws_messages: float = Field(default=10.0, gt=0, description="Messages a second that a socket is heard with.")
+    ws_stalled_s: float = Field(
+        default=15.0, gt=0, description="Time after which a client that does not read is closed (4008)."
+    )
+    ws_max_clients: int = Field(
+        default=5000, ge=1, description="Concurrent WebSocket clients; further ones are refused (1013)."
+    )
+    ws_per_user: int = Field(default=20, ge=1, description="Concurrent WebSocket clients of one user.")
+    ws_messages: float = Field(default=10.0, gt=0, description="Messages a second that are read from one socket.")
     ws_compression: bool = Field(default=False, description="permessage-deflate; about 0.5 MB a connection.")
 
     @field_validator("trusted_proxies", mode="before")

@@ -14,7 +14,9 @@ class CommonSettings(BusSettings):
     """The settings of the shell: logging, internal HTTP, bus and database. A service adds its own in a subclass."""
 
     state_dir: Path = Field(default=Path(".kaiser"), description="Folder for generated secrets and native data.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="Form of the log lines.")
     metrics_host: str = Field(default="127.0.0.1", description="Address of the internal HTTP server.")
     metrics_port: int = Field(
@@ -28,7 +30,7 @@ class CommonSettings(BusSettings):
         default=SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"), description="PostgreSQL connection URI."
     )
     database_password_file: Path | None = Field(default=None, description="File that holds the database password.")
-    database_pool_size: int = Field(default=4, ge=1, le=64, description="Most connections a service holds.")
+    database_pool_size: int = Field(default=4, ge=1, le=64, description="Maximum number of connections of a service.")
     database_statement_timeout_s: float = Field(default=15.0, gt=0, description="Longest time of one SQL statement.")
 
     dead_letter_share: float = Field(
