@@ -184,7 +184,7 @@ async def test_a_webhook_that_is_refused_or_not_allowed_is_not_tried_again(world
         [done] = await world.ended(1)
     assert [one.detail for one in done.actions] == [
         "webhook of 127.0.0.1: status 404",
-        "webhooks may not go to localhost",
+        "webhooks to localhost are not allowed",
     ]
     assert len(hook.got) == 1
 
