@@ -38,19 +38,16 @@ def of_routes() -> dict[tuple[str, str], set[str]]:
 
 
 def of_owners() -> dict[tuple[str, str], str]:
-    """The least role of each method, as its owner declares it."""
+    """The least role of each method, as its owner registers it: `rpc.method("list", least="viewer")(api.list)`."""
     found = {}
-    for folder in (ROOT / "services").iterdir():
-        for path in (folder / "src").rglob("*.py"):
-            for table in ast.walk(ast.parse(path.read_text())):
-                if not isinstance(table, ast.Dict):
-                    continue
-                for key, value in zip(table.keys, table.values, strict=True):
-                    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "Method":
-                        assert isinstance(key, ast.Constant)
-                        roles = [word.value for word in value.keywords if word.arg == "least"]
-                        least = roles[0].value if roles and isinstance(roles[0], ast.Constant) else "viewer"
-                        found[folder.name, str(key.value)] = str(least)
+    for path in (ROOT / "services").glob("*/src/*/handlers.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "method":
+                [name] = call.args
+                assert isinstance(name, ast.Constant)
+                roles = [word.value for word in call.keywords if word.arg == "least"]
+                least = roles[0].value if roles and isinstance(roles[0], ast.Constant) else "viewer"
+                found[path.parts[-4], str(name.value)] = str(least)
     return found
 
 

@@ -285,9 +285,10 @@ class OnTheWay:
         """The times at which the events of the dips were stored."""
         jetstream = self._client.jetstream()
         reader = await jetstream.subscribe("event.sensor_data.>", ordered_consumer=True)
-        left = (await reader.consumer_info()).num_pending
-        for _ in range(left):
+        waiting = 1  # how many are behind the last one: those that came before it was asked are not counted again
+        while waiting:
             message = await reader.next_msg(timeout=60)
+            waiting = message.metadata.num_pending
             for body in map(json.loads, message.data.split(b"\n")):
                 if body["value"] == 20.0:
                     self.seen["event"][body["esp_id"]].append(message.metadata.timestamp.timestamp() * 1000)

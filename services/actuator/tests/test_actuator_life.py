@@ -942,7 +942,7 @@ async def test_a_clear_names_the_stop_that_it_saw(life):
     assert second.number > first.number
     assert second.emergency_id != first.emergency_id
     old = ClearEmergency(esp_id="ESP_A", gpio=5, ids=[first.emergency_id])
-    with pytest.raises(RpcError, match=r"ada stopped since .*: hand in pump") as refused:
+    with pytest.raises(RpcError, match=r"ada raised another stop since .*: hand in pump") as refused:
         await life.emergency.clear(old, ADA)
     assert refused.value.problem.status == 409
     seen = ClearEmergency(esp_id="ESP_A", gpio=5, ids=[second.emergency_id])
