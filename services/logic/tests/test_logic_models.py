@@ -47,7 +47,7 @@ def nested(depth: int) -> dict:
         ({"conditions": [{"type": "hysteresis", **SENSOR, "activate_above": 3, "deactivate_below": 3}]}, "not below"),
         ({"conditions": [{"type": "hysteresis", **SENSOR, "activate_below": 3, "deactivate_above": 3}]}, "not above"),
         ({"conditions": [{"type": "stale", **SENSOR}]}, "after_s"),
-        ({"conditions": [{"type": "compound", "operator": "NOT", "conditions": [THRESHOLD] * 2}]}, "NOT takes one"),
+        ({"conditions": [{"type": "compound", "operator": "NOT", "conditions": [THRESHOLD] * 2}]}, "exactly one"),
         ({"conditions": [{"type": "compound", "operator": "AND", "conditions": []}]}, "at least 1"),
         ({"conditions": [nested(6)]}, "nested 6 deep"),
         ({"conditions": [{"type": "compound", "operator": "OR", "conditions": [THRESHOLD] * 26}] * 2}, "52 conditions"),

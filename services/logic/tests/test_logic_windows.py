@@ -96,8 +96,8 @@ def test_a_window_over_a_year_is_open_for_its_length_each_day_except_when_clocks
     [
         ({"end": "06:00"}, "empty"),
         ({"start": "24:00"}, "empty"),
-        ({"start": "25:00"}, "no time of day"),
-        ({"end": "12:60"}, "no time of day"),
+        ({"start": "25:00"}, "not a time of day"),
+        ({"end": "12:60"}, "not a time of day"),
         ({"end": "8:00"}, "pattern"),
         ({"timezone": "Europe/Atlantis"}, "IANA"),
         ({"timezone": "../../etc/passwd"}, "IANA"),

@@ -125,7 +125,7 @@ def test_every_family_of_the_contract_is_installed():
 
 def test_two_libraries_may_not_claim_one_name():
     first = Library("a", "x", lambda *_: Outcome(1.0, "x", "good"))
-    with pytest.raises(ValueError, match="claim 'A'"):
+    with pytest.raises(ValueError, match="register 'A'"):
         by_name([first, Library("b", "x", first.process, aliases=("A",))])
 
 
