@@ -4,6 +4,7 @@ Devices have to sign in here, so each gets its password as its operator would gi
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -131,6 +132,22 @@ class ComposeStack(Stack):
         devices = super().register(count)
         self.admit([*devices, *(esp_id.replace("TEST_", "SIM_") for esp_id in devices)])
         return devices
+
+    def _newest(self, stream: str) -> int:
+        accounts = json.loads(self._inside("http://nats:8222/jsz?accounts=true&streams=true"))["account_details"]
+        return next(
+            int(each["state"]["last_seq"])
+            for account in accounts
+            for each in account["stream_detail"]
+            if each["name"] == stream
+        )
+
+    def _metrics_of_ingest(self) -> str:
+        return self._inside("http://ingest:9100/metrics")
+
+    def _inside(self, url: str) -> str:
+        """What is answered on the network of the containers, which publishes neither metrics nor NATS."""
+        return self.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", url, check=False)
 
     def publish(self, messages: Iterable[Message]) -> None:
         """Send messages at QoS 1, each as the device that its topic names; the last once the broker has all others."""

@@ -136,7 +136,7 @@ def test_prometheus_finds_every_service_and_grafana_loads_its_dashboards(stack: 
         answer = json.loads(stack.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", query))
         return {each["metric"]["service"] for each in answer["data"]["result"]}
 
-    wait_until(lambda: up() == SERVICES, "Prometheus finds every service", 240.0)
+    wait_until(lambda: up() == {*SERVICES, "factory"}, "Prometheus finds every service", 200.0)
     url = f"http://127.0.0.1:{stack.environment['KAISER_GRAFANA_PORT']}"
     found = httpx.get(
         f"{url}/api/search?type=dash-db", auth=("admin", stack.secret("grafana-admin")), timeout=10

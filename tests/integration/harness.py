@@ -246,11 +246,15 @@ class Stack:
 
     def settle_registry(self) -> None:
         """Return once ingest knows the registry as it is now: before, it rejects a new device's messages as unknown."""
-        with ThreadPoolExecutor(1) as aside:  # a test may run in an event loop of its own
-            revision = aside.submit(asyncio.run, self._newest("KV_devices")).result(60)
+        revision = self._newest("KV_devices")
         wait_until(lambda: self._seen_by_ingest("devices") >= revision, "ingest knows the new devices")
 
-    async def _newest(self, stream: str) -> int:
+    def _newest(self, stream: str) -> int:
+        """The last sequence of a stream."""
+        with ThreadPoolExecutor(1) as aside:  # a test may run in an event loop of its own
+            return aside.submit(asyncio.run, self._last_sequence(stream)).result(60)
+
+    async def _last_sequence(self, stream: str) -> int:
         client = await nats.connect(self.addresses["nats_url"], max_reconnect_attempts=3)
         try:
             return int((await client.jetstream().stream_info(stream)).state.last_seq)
@@ -258,13 +262,18 @@ class Stack:
             await client.close()
 
     def _seen_by_ingest(self, bucket: str) -> float:
+        found = re.search(
+            rf'^kaiser_bus_mirror_revision{{bucket="{bucket}"}} (\S+)$', self._metrics_of_ingest(), re.MULTILINE
+        )
+        return float(found[1]) if found else -1.0
+
+    def _metrics_of_ingest(self) -> str:
+        """Empty while it does not answer."""
         port = self.addresses["metrics_ports"]["ingest"]
         try:
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, verify=False).text
+            return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10, verify=False).text
         except httpx.HTTPError:
-            return -1.0
-        found = re.search(rf'^kaiser_bus_mirror_revision{{bucket="{bucket}"}} (\S+)$', text, re.MULTILINE)
-        return float(found[1]) if found else -1.0
+            return ""
 
     def rows(self, devices: list[str]) -> int:
         """How many readings of the devices are stored."""
