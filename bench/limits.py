@@ -18,8 +18,8 @@ _PENDING = 4_000
 
 def receive_mqtt(bed: Bed, count: int) -> float:
     """Messages a second that a bare receiver takes from the broker."""
-    job = bed.job(count, devices=1000, prefix="bench")
-    command = [sys.executable, "-m", "bench.receiver", job.host, str(job.port), "bench/#", str(count)]
+    job = bed.job(count, devices=1000, prefix=sender.BARE)
+    command = [sys.executable, "-m", "bench.receiver", job.host, str(job.port), f"{sender.BARE}/#", str(count)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver, sender.start(job) as sending:
         assert receiver.stdout
         try:
@@ -57,11 +57,14 @@ def upsert(bed: Bed, count: int) -> float:
     """Rows a second by COPY into a temporary table and one INSERT … ON CONFLICT, a thousand to a transaction."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     columns = (
-        "time, esp_id, gpio, sensor_type, raw, raw_value, value, unit, quality, processing_mode, data_source, clock"
+        "time, esp_id, gpio, sensor_type, address, raw, raw_value, value, unit, quality, processing_mode, data_source,"
+        " clock"
     )
     with bed.connect() as connection:
         connection.execute("DROP TABLE IF EXISTS bench_data")
-        connection.execute("CREATE TABLE bench_data (LIKE sensor.data, PRIMARY KEY (esp_id, gpio, sensor_type, time))")
+        connection.execute(
+            "CREATE TABLE bench_data (LIKE sensor.data, PRIMARY KEY (esp_id, gpio, sensor_type, address, time))"
+        )
         started = time.monotonic()
         for first in range(0, count, _ROWS_AT_ONCE):
             with connection.transaction():
@@ -71,7 +74,7 @@ def upsert(bed: Bed, count: int) -> float:
                         device = f"TEST_B{number % 1000:05}"
                         at = start + timedelta(milliseconds=number)
                         copy.write_row(
-                            (at, device, 4, "ds18b20", 1.0, 21.5, 21.5, "°C", "good", "device", "real", "device")
+                            (at, device, 4, "ds18b20", "", 1.0, 21.5, 21.5, "°C", "good", "device", "real", "device")
                         )
                 connection.execute(
                     f"INSERT INTO bench_data ({columns}) SELECT {columns} FROM arriving ON CONFLICT DO NOTHING"

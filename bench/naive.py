@@ -64,8 +64,8 @@ def naive(bed: Bed, count: int) -> int:
             "CREATE TABLE bench_naive (time timestamptz, esp_id text, gpio smallint, sensor_type text, raw float8,"
             " value float8, unit text, quality text, PRIMARY KEY (esp_id, gpio, sensor_type, time))"
         )
-    job = bed.job(count, devices=1000, prefix="naive")
-    arguments = [job.host, str(job.port), "naive/#", bed.stack.addresses["database_url"], str(count)]
+    job = bed.job(count, devices=1000, prefix=sender.BARE)
+    arguments = [job.host, str(job.port), f"{sender.BARE}/#", bed.stack.addresses["database_url"], str(count)]
     command = [sys.executable, "-m", "bench.naive", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, sender.start(job) as sending:
         assert process.stdout

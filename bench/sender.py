@@ -18,6 +18,9 @@ from typing import Any
 from bench import mqtt_packets
 
 GPIO = 4
+BARE = "ccu/bench"
+"""Topics for a receiver that is not Kaiser's: the broker lets every client of this machine use the factory's, to which
+ingest does not subscribe without that dialect."""
 _CHUNK = 50
 _WINDOW = 1_000
 _CONNECTIONS = 4
