@@ -209,7 +209,7 @@ class RpcSubscriber(LogicSubscriber[Request]):
         task.add_done_callback(self._running.discard)
 
     async def _answer(self, message: Msg, name: str) -> None:
-        """Have a request answered, and say to its caller what became of it."""
+        """Answer a request, or send its caller the reason of a refusal or failure."""
         started = time.perf_counter()
         result = "ok"
         service = self._service

@@ -66,14 +66,19 @@ class Notifying:
         self._clock_ms = clock_ms
 
     async def look(self) -> None:
-        """Store what is due, then send what is stored and whose time has come."""
+        """Store what is due, then send what is stored and whose time has come.
+
+        Database away: every message is tried, and the first error is raised as it is: an outage to the caller.
+        A TaskGroup would raise a group, and Python 3.11 could leave this task marked as cancelled.
+        """
         await self._plan()
         async with self._pool.connection() as connection:
             waiting = await notifications.waiting(connection, _time(self._clock_ms()), _MESSAGES_AT_ONCE)
         free = asyncio.Semaphore(_AT_ONCE)
-        async with asyncio.TaskGroup() as tasks:
-            for bundle in waiting:
-                tasks.create_task(self._deliver(bundle, free))
+        ended = await asyncio.gather(*(self._deliver(bundle, free) for bundle in waiting), return_exceptions=True)
+        for result in ended:
+            if isinstance(result, BaseException):
+                raise result
 
     async def _plan(self) -> None:
         now = self._clock_ms()
