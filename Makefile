@@ -5,22 +5,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
 
-# How many test files run at once; 0 runs them one after the other in this process.
-TEST_JOBS ?= logical
+# How many test files run at once: they wait for servers and periods most of the time, so three for each core. 0 runs
+# them one after the other in this process.
+TEST_JOBS ?= $(shell expr 3 \* $$(getconf _NPROCESSORS_ONLN))
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 # How long `make faults` takes: short (some minutes, as CI has it) or full.
 FAULTS ?= full
 
-# make send ESP=… GPIO=… TYPE=… VALUE=…
+# make send ESP=… GPIO=… TYPE=… VALUE=… UNIT=… REGISTER=1
 ESP ?= ESP_0A1B2C3D
 GPIO ?= 4
 TYPE ?= DS18B20
 VALUE ?= 21.5
+UNIT ?= $(if $(filter DS18B20,$(TYPE)),°C)
+REGISTER ?=
 
 # make demo FILE=…
 FILE ?= demo/greenhouse.yaml
+
+# make run FACTORY=1: with the dialect of the model factory, its services and its sandbox broker
+FACTORY ?=
+
+# make replay FILE=… EXPECT=… SPEED=…
+SPEED ?= max
 
 # Standard library alone: whoever only runs containers needs no .venv.
 SECRETS ?= .kaiser-secrets
@@ -31,7 +40,7 @@ DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRE
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove send doctor test test-again test-clocks speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs test-compose images images-renew images-check sbom publish
+.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-long speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check sbom publish
 
 .DEFAULT:
 	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
@@ -41,56 +50,66 @@ help: ## list these commands
 
 install: $(VENV)/.packages-installed ## create .venv with what requirements.lock says (skipped when up to date)
 
-run: install ## start everything here; Ctrl-C stops it, the data stays in .kaiser
-	@exec $(BIN)/python -m kaiser_stack run
+run: install ## start everything here; Ctrl-C stops it, the data stays in .kaiser: make run, or make run FACTORY=1
+	@exec $(BIN)/python -m kaiser_stack run $(if $(FACTORY),--factory)
 
-demo: install ## load a greenhouse of mock devices into the running stack: make demo, or make demo FILE=mine.yaml
-	@$(BIN)/python -m kaiser_stack demo --file "$(FILE)"
+demo: install ## load a greenhouse of mock devices into the running stack: make demo, or make demo FILE=demo/factory.yaml
+	@$(BIN)/python -m kaiser_demo load --file "$(FILE)"
 
 demo-remove: install ## take the mock devices of `make demo` away again
-	@$(BIN)/python -m kaiser_stack demo --file "$(FILE)" --remove
+	@$(BIN)/python -m kaiser_demo remove --file "$(FILE)"
 
-send: install ## send one reading over MQTT: make send ESP=ESP_0A1B2C3D GPIO=4 TYPE=DS18B20 VALUE=21.5
-	@$(BIN)/python -m kaiser_stack send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)"
+screenshots: install ## take the pictures of the README from the running stack with its demo, into docs/pictures
+	@$(BIN)/python -m kaiser_demo.screenshots
+
+send: install ## send one reading and say what became of it: make send ESP=ESP_0A1B2C3D VALUE=21.5 REGISTER=1
+	@$(BIN)/python -m kaiser_demo send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)" --unit "$(UNIT)" $(if $(REGISTER),--register)
+
+replay: install ## replay a recording as a test, 1 where its end differs: make replay FILE=session.jsonl EXPECT=expected.json SPEED=20
+	@$(BIN)/python -m kaiser_demo replay --file "$(FILE)" $(if $(EXPECT),--expect "$(EXPECT)") --speed "$(SPEED)"
 
 doctor: install ## look at the running parts and say what would lose data or fail later, each with its fix
 	@$(BIN)/kaiser-doctor
 
 test: install ## unit and integration tests on private servers: make test ARGS="-k ingest"
-	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not faults and not speed" $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --maxprocesses 6 --dist loadfile --no-loadscope-reorder -m "not faults and not speed" $(ARGS)
 
 test-again: install ## run once more, one after the other, what failed in the last run (at most ten tests)
 	@$(BIN)/python tests/again.py $(ARGS)
 
-test-clocks: install ## the tests without servers at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
+test-clocks: install ## the tests without servers that tell the time, at midnight, on 29 February, …: make test-clocks CLOCK="--clock leap-day"
 	@$(BIN)/python tests/clocks.py $(CLOCK) -- $(ARGS)
+
+test-long: install ## the models and the short way of readings with thousands of random examples
+	@KAISER_TEST_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/test_delivery_model.py services/ingest/tests/test_ingest_usual.py services/actuator/tests/test_actuator_stops_model.py $(ARGS)
 
 speed: install ## the tests that assert seconds or CPU time, one after the other on a quiet machine
 	@KAISER_TEST_FORK=0 $(BIN)/python -m pytest -m speed -n 0 -s $(ARGS)
 
 faults: install ## kill, freeze, fill and cut off everything under load; verdicts in .faults: make faults FAULTS=short
 	@KAISER_TEST_FORK=$(if $(filter full,$(FAULTS)),0,1) FAULTS=$(FAULTS) $(BIN)/python -m pytest $(if $(filter full,$(FAULTS)),-m faults -s,-n 2 --dist loadfile tests/faults) $(ARGS)
+	$(if $(filter full,$(FAULTS)),@$(MAKE) --no-print-directory test-long ARGS=)
 
 faults-results: install ## one file of the verdicts in .faults, into bench/faults.json
-	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench.faults $(ARGS)
+	@PYTHONPATH=.:tests/support $(BIN)/python -m bench.faults $(ARGS)
 
 bench: install ## how fast it is, into bench/results.json (half an hour): make bench ARGS=--quick
-	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench $(ARGS)
+	@PYTHONPATH=.:tests/support $(BIN)/python -m bench $(ARGS)
 
 soak: install ## half an hour at 2,000 readings a second: does any process grow? make soak ARGS="--minutes 120"
-	@PYTHONPATH=.:tests/integration $(BIN)/python -m bench.soak $(ARGS)
+	@PYTHONPATH=.:tests/support $(BIN)/python -m bench.soak $(ARGS)
 
 lint: install ## check style, types, imports between packages and the lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m kaiser_stack.tracked_files
+	@$(BIN)/python .ci/registries.py
 	@$(BIN)/python -m kaiser_deploy.images check --offline
 
 up: secrets ## start everything in containers and wait until it is healthy: make up ARGS="--scale sensor=3"
 	@docker compose kill --signal HUP nats mosquitto prometheus > /dev/null 2>&1 || true  # what runs reads its files again
-	@docker compose up --build --wait --detach $(ARGS)
+	@$(DEPLOY) up -- $(ARGS)
 
 down: ## end the containers; the data stays in their volumes
 	@docker compose down $(ARGS)
@@ -126,6 +145,12 @@ grants: install ## write the rights on the bus and at the MQTT broker into deplo
 
 device-docs: install ## write docs/devices.md anew from the code
 	@$(BIN)/python -m kaiser_deploy.device_docs docs/devices.md
+
+error-docs: install ## write docs/errors.md anew from the code
+	@$(BIN)/python -m kaiser_deploy.error_docs docs/errors.md
+
+runbook-page: install ## write the page of runbooks that the gateway serves, from docs/runbooks.md
+	@$(BIN)/python -m kaiser_deploy.runbook_page docs/runbooks.md services/websocket-gateway/src/kaiser_gateway/console/runbooks.html
 
 test-compose: install ## the whole-system test against the containers, on a Docker engine
 	@KAISER_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/compose $(ARGS)

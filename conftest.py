@@ -6,11 +6,10 @@ server of its own. What is not installed skips the tests that need it, and fails
 """
 
 import asyncio
+import gc
 import os
-import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import certifi
 import hypothesis
 import nats
+import prepared
 import psycopg
 import pytest
 from kaiser_common.bus.connection import connect
@@ -32,15 +32,18 @@ from kaiser_stack.nats import Nats
 from kaiser_stack.ports import LOOPBACK
 from kaiser_stack.postgres import Postgres
 from kaiser_stack.private import PrivateServer
-from own_children import folder_prefix, guard
+from own_children import guard, temporary_folder
 from own_ports import own_ports
+from scheduling import is_long, line_of
 from xdist.scheduler import LoadFileScheduling
 
-pytest_plugins = ["database_levels"]
+pytest_plugins = ["database_levels", "promises"]
+
+gc.disable()  # until everything is collected: nothing of what imports make is garbage
 
 _TEMPLATE = "kaiser_template"
 _SERVERS = {"server_folder", "free_port", "storage", "make_server_database", "mqtt_broker"}
-_WHOLE_SYSTEM = Path(__file__).parent / "tests"
+_WHOLE_SYSTEM = "tests/"
 
 hypothesis.settings.register_profile("short", max_examples=25, derandomize=True, database=None, deadline=None)
 hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
@@ -49,29 +52,27 @@ hypothesis.settings.load_profile("long" if os.environ.get("KAISER_TEST_LONG") el
 
 
 class ByStack(LoadFileScheduling):
-    """Gives a worker whole files, and all tests of one shared stack, from whatever file, to one worker."""
+    """Gives a worker whole lines of tests."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path, _, name = nodeid.partition("::")
-        if path.startswith("tests/integration/test_system_"):
-            if path.startswith("tests/integration/test_system_console"):
-                return "the stack of the console"
-            if broker := re.search(r"\[(mosquitto|nats)\b", name):
-                return f"the stack with {broker[1]}"
-        if path.startswith("tests/faults/"):
-            return _trials(path, name)
-        return path
-
-
-def _trials(path: str, name: str) -> str:
-    """All trials with Mosquitto to one worker, all others to another: a stack costs half a minute of CPU."""
-    return f"the trials with {'mosquitto' if '[mosquitto' in name else 'nats'}"
+        return line_of(nodeid)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Killed, a run leaves no process behind, and neither does one of its workers."""
     guard("PYTEST_WORKER_OF_CHILD" if hasattr(config, "workerinput") else "PYTEST_RUN_OF_CHILD")
+    if getattr(config.option, "tx", None):
+        gc.enable()  # in the process that hands out the tests and collects none
+    _share_a_folder()
     _trust_one_authority()
+
+
+def _share_a_folder() -> None:
+    """Have this run's workers share a folder, which PostgreSQL's account can reach."""
+    if prepared.SHARED not in os.environ:
+        folder = temporary_folder()
+        folder.chmod(0o711)
+        os.environ[prepared.SHARED] = str(folder)
 
 
 def _trust_one_authority() -> None:
@@ -81,16 +82,23 @@ def _trust_one_authority() -> None:
     """
     if "SSL_CERT_FILE" not in os.environ:
         first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
-        file = Path(tempfile.mkdtemp(prefix=folder_prefix())) / "authority.pem"
+        file = Path(os.environ[prepared.SHARED]) / "authority.pem"
         file.write_text(first + end)
         os.environ["SSL_CERT_FILE"] = str(file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a server or a process of its own, by what leads to one."""
+    """Mark the tests that need a server or a process of its own, by what leads to one; the longest lines come first."""
     for item in items:
-        if not _SERVERS.isdisjoint(getattr(item, "fixturenames", ())) or _WHOLE_SYSTEM in item.path.parents:
+        if not _SERVERS.isdisjoint(getattr(item, "fixturenames", ())) or item.nodeid.startswith(_WHOLE_SYSTEM):
             item.add_marker(pytest.mark.servers)
+    items.sort(key=lambda item: not is_long(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end: modules, models and tests, a million objects."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -143,6 +151,12 @@ class PostgresServer(PrivateServer[Postgres]):
         with psycopg.connect(self.server.url("postgres"), autocommit=True, connect_timeout=5) as connection:
             connection.execute(statement)
 
+    def has(self, database: str) -> bool:
+        """Whether there is a database of that name."""
+        with psycopg.connect(self.server.url("postgres"), connect_timeout=5) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        return found is not None
+
 
 ServerT = TypeVar("ServerT", NatsServer, MosquittoServer, PostgresServer)
 
@@ -168,7 +182,7 @@ def missing_fixture() -> Callable[[str, str], NoReturn]:
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder for servers' data, short enough for unix sockets and open to PostgreSQL's account."""
-    folder = Path(tempfile.mkdtemp(prefix=folder_prefix()))
+    folder = temporary_folder()
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -206,7 +220,27 @@ def _mosquitto(home: Path) -> Mosquitto:
 
 
 def _postgres(home: Path) -> Postgres:
+    prepared.database(home, _initialise)
+    return _undurable(home)
+
+
+def _undurable(home: Path) -> Postgres:
     return Postgres(home, shared_buffers="64MB", durable=False)
+
+
+def _initialise(home: Path) -> None:
+    """Make a cluster with a database in which every installed service's migrations have run."""
+    server = PostgresServer(_undurable(home), home.with_suffix(".log"))
+    server.start()
+    try:
+        _migrate(server)
+    finally:
+        server.stop()
+
+
+def _migrate(server: PostgresServer) -> None:
+    server.execute(f"CREATE DATABASE {_TEMPLATE}")
+    migrate_database(CommonSettings(database_url=server.database_url(_TEMPLATE)))
 
 
 @pytest.fixture
@@ -267,8 +301,8 @@ def mqtt_broker(request: pytest.FixtureRequest) -> MosquittoServer | NatsServer:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: PostgresServer) -> str:
     """Name of a database in which every installed service's migrations have run; copies of it cost milliseconds."""
-    postgres_server.execute(f"CREATE DATABASE {_TEMPLATE}")
-    migrate_database(CommonSettings(database_url=postgres_server.database_url(_TEMPLATE)))
+    if not postgres_server.has(_TEMPLATE):
+        _migrate(postgres_server)
     return _TEMPLATE
 
 

@@ -1,1 +1,1 @@
-"""How fast Kaiser is: the load generator and the report. Nothing here imports Kaiser."""
+"""Measures how fast Kaiser is: load generator and report. Nothing here imports Kaiser, except frame_figures.py."""

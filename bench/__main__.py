@@ -14,9 +14,14 @@ from bench.bed import Bed, bed
 from bench.factory import factory
 from bench.limits import limits
 from bench.naive import naive
+from bench.observed import observed
 from bench.saturation import saturate
 
-PARTS = ("saturation", "limits", "latency", "growth", "naive", "factory")
+FACTORY = "factory"
+"""It has a stack of its own, with the factory's dialect on, and no other beside it."""
+OBSERVED = "observed"
+"""It has two stacks of its own, one after the other."""
+PARTS = ("saturation", "limits", "latency", "growth", "naive", OBSERVED, FACTORY)
 
 
 def main() -> None:
@@ -42,17 +47,30 @@ def main() -> None:
         found = bars.measure(arguments.older, keep, quick=arguments.quick)
         print(report.bars(found))
         return
-    with bed(arguments.broker) as test_bed:
-        test_bed.register(1000)
-        test_bed.warm_up()
-        results["services"] = sorted(test_bed.stack.pids())
-        for part in PARTS:
-            if part in arguments.only:
+
+    def note(part: str) -> None:
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        results.setdefault("parts", {})[part] = {"at": at, "commit": commit}
+        _write(results, arguments.results)
+
+    on_one_bed = [part for part in PARTS if part in arguments.only and part not in {OBSERVED, FACTORY}]
+    if on_one_bed:
+        with bed(arguments.broker) as test_bed:
+            test_bed.register(1000)
+            test_bed.warm_up()
+            results["services"] = sorted(test_bed.stack.pids())
+            for part in on_one_bed:
                 print(f"bench: {part}", flush=True)
                 measure(test_bed, part, results, quick=arguments.quick)
-                at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                results.setdefault("parts", {})[part] = {"at": at, "commit": commit}
-                _write(results, arguments.results)
+                note(part)
+    if OBSERVED in arguments.only:
+        print(f"bench: {OBSERVED}", flush=True)
+        results["observed"] = observed(arguments.broker, quick=arguments.quick)
+        note(OBSERVED)
+    if FACTORY in arguments.only:
+        print(f"bench: {FACTORY}", flush=True)
+        results["factory"] = factory("mosquitto", quick=arguments.quick)
+        note(FACTORY)
     print(report.table(results))
 
 
@@ -87,8 +105,6 @@ def measure(test_bed: Bed, part: str, results: dict[str, Any], *, quick: bool) -
             }
         case "naive":
             results["naive_per_s"] = naive(test_bed, 5_000 if quick else 50_000)
-        case "factory":
-            results["factory"] = factory("mosquitto", quick=quick)
 
 
 def _kept(results: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""(f) The bars of speed and memory, each a ratio to something that was measured in the same run where there is one.
+"""Minimum requirements (bars) for speed and memory; where possible, a ratio to something measured in the same run.
 
-The machine's hours differ by a quarter, so the commit before is measured on the same servers before and after this
-one, and the naive way and a bare receiver between the runs of this one.
+The same machine is up to a quarter faster or slower from one hour to the next. So an older commit is measured on this
+machine before and after this one, with its own services, and the naive way and a bare receiver are measured between the
+runs of this one.
 """
 
 import json
@@ -90,7 +91,8 @@ def _judge(found: dict[str, Any]) -> None:
 
 def _older(folder: Path, count: int) -> list[dict[str, Any]]:
     """Two saturation runs by the other commit's own bench, services and versions."""
-    paths = os.pathsep.join([str(folder), str(folder / "tests" / "integration")])
+    of_tests = (folder / "tests" / "support", folder / "tests" / "integration")  # the second in an older commit
+    paths = os.pathsep.join(map(str, (folder, *of_tests)))
     with subprocess.Popen(
         [folder / ".venv" / "bin" / "python", "-c", _OLDER, str(count)],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""The test bed: a stack of one's own, its devices, and where a run of readings has got to."""
+"""The test bed: a separate stack, its devices, and how far a run of readings has come."""
 
 import shutil
 import tempfile
@@ -83,7 +83,7 @@ class Bed:
         return at
 
     def warm_up(self) -> None:
-        """Readings that nobody counts: the first ones after PostgreSQL's restart wait for new connections."""
+        """Readings that are not counted: the first ones after PostgreSQL's restart wait for new connections."""
         job = self.job(2000, devices=len(self.devices), rate=500.0)
         with sender.start(job) as sending:
             before = self.acknowledged()
@@ -92,7 +92,7 @@ class Bed:
             self.until_stored(job, before)
 
     def bring_online(self) -> None:
-        """Every registered device is heard once, and known to be online by all."""
+        """Each registered device sends one message, so that every service knows it is online."""
         job = self.job(len(self.devices), devices=len(self.devices), rate=1000.0)
         with sender.start(job) as sending:
             before = self.acknowledged()

@@ -1,7 +1,7 @@
-"""The factory: from the moment an AGV's state was due to its event, at 1,000/s beside 2,000 readings/s; and its memory.
+"""The factory service: the time from when an AGV's state was due to be sent to its event, and the memory it uses.
 
-Open loop as in `latency`: a state's time counts from when it was due. It runs on a stack of its own, with the factory's
-dialect on.
+The load is 1,000 states/s alongside 2,000 readings/s. Open loop as in `latency`: a state's time counts from when it was
+due. It uses its own stack, with the factory's dialect turned on.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""One file of what a run of `make faults` found: `python -m bench.faults`, from the verdicts in .faults."""
+"""Collects the verdicts that `make faults` left in .faults into bench/faults.json: `python -m bench.faults`."""
 
 import argparse
 import json

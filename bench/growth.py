@@ -1,4 +1,4 @@
-"""(d) Whether speed stays the same with more devices, more clients, and a fuller table."""
+"""Whether speed stays the same with more devices, with more clients, or with more rows in the table."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ _SETTLE_S = 5.0
 def by_devices(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
     """Readings a second as the number of devices grows: the middle of three runs, which take turns.
 
-    The first contact of each device, which is told to everybody, is over before.
+    The first contact of each device, which every service is notified of, is over before.
     """
     bed.register(max(numbers))
     bed.bring_online()

@@ -1,7 +1,7 @@
-"""(c) From the moment a reading was due to be sent to its commit and to its WebSocket frame, at fixed rates.
+"""The time from when a reading was due to be sent until its commit and its WebSocket frame, at fixed rates.
 
-Open loop: the sender keeps to the clock, and a reading's time counts from when it was due, so a stall is not left out
-(no coordinated omission). PostgreSQL itself notes when each row's transaction was committed.
+Open loop: the sender follows the clock, and a reading's time counts from when it was due, so stalls are included (no
+coordinated omission). PostgreSQL itself records when each row's transaction was committed.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""(b) What each stretch of the line could do by itself, on the same servers: the lowest bounds the whole."""
+"""The capacity of each stage (MQTT, JetStream, PostgreSQL) alone, on the same servers: the slowest limits the whole."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Devices that publish at QoS 1: pipelined, sent again after a lost connection until acknowledged."""
+"""Devices that publish at QoS 1: pipelined; after a lost connection, messages not yet acknowledged are sent again."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ class Numbered:
 
 
 class Line:
-    """One connection of a device. `offer` sends at once; while there is no connection, or with a full window, it waits.
+    """One connection of a device. `offer` sends immediately; without a connection, or with a full window, it waits.
 
     What the broker has not acknowledged when the connection ends is sent again, marked as a repetition, before anything
     else: the behaviour that QoS 1 asks of a device.

@@ -1,6 +1,7 @@
-"""(e) The naive way, for comparison: one process, a callback, an INSERT for every message.
+"""The naive way, for comparison: one process with a callback that does one INSERT per message.
 
-`python -m bench.naive HOST PORT FILTER DATABASE_URL COUNT` prints how far it came and when.
+`python -m bench.naive HOST PORT FILTER DATABASE_URL COUNT` prints how many messages it stored, and when it had
+finished.
 """
 
 import json

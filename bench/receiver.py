@@ -1,6 +1,6 @@
-"""A bare MQTT receiver, the least that one can do in Python: paho, QoS 1, acknowledged by hand, nothing else.
+"""A bare MQTT receiver, the minimum in Python: paho, QoS 1, each message acknowledged manually, nothing else.
 
-Its own process: `python -m bench.receiver HOST PORT FILTER COUNT` prints when the last message came.
+It runs as its own process: `python -m bench.receiver HOST PORT FILTER COUNT` prints when the last message arrived.
 """
 
 import json

@@ -51,8 +51,17 @@ def _lines(results: dict[str, Any]) -> Iterator[str]:
         )
     if "naive_per_s" in results:
         yield f"the naive way         {results['naive_per_s']:>8} readings/s"
+    if "observed" in results:
+        yield from _observed(results["observed"])
     if "factory" in results:
         yield from _factory(results["factory"])
+
+
+def _observed(found: dict[str, Any]) -> Iterator[str]:
+    """Devices' messages on TOPICS; the goal for being on by default is a tenth."""
+    yield f"devices on TOPICS     cost {found['costs']:.1%} of saturation   (goal 10 %)"
+    for name in ("without", "with"):
+        yield f"  {name:<20}" + _pairs(found[name])
 
 
 def _factory(found: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""(a) As many readings as the whole line takes, from the first publish to the last commit."""
+"""How many readings a second the whole pipeline takes, from the first publish to the last commit."""
 
 from typing import Any
 

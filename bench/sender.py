@@ -1,11 +1,12 @@
-"""A process that publishes pre-encoded readings: as fast as they are acknowledged, or at a rate by the clock.
+"""A process that publishes pre-encoded readings: as fast as they are acknowledged, or at a fixed rate.
 
-Started by `start`; it costs about 1 µs CPU a message, so it is no bottleneck and leaves the cores to what is measured.
+`start` starts it. It needs about 1 µs of CPU per message, so it is not a bottleneck and leaves the CPU to what is
+measured.
 """
 
 import asyncio
+import bisect
 import json
-import math
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ GPIO = 4
 BARE = "ccu/bench"
 """Topics for a receiver that is not Kaiser's: the broker lets every client of this machine use the factory's, to which
 ingest does not subscribe without that dialect."""
+_RAW_OF_A_FAULT = 1360
+"""85 °C: what a DS18B20 says that has lost power, which makes a reading bad and raises an alarm."""
 _CHUNK = 50
 _WINDOW = 1_000
 _CONNECTIONS = 4
@@ -51,18 +54,20 @@ def payload(esp_id: str, ts_ms: int, number: int) -> bytes:
     return (
         b'{"ts":%d,"esp_id":"%b","gpio":%d,"sensor_type":"DS18B20","raw":%d,"raw_value":21.5,"raw_mode":false,'
         b'"value":%d.5,"unit":"\xc2\xb0C","quality":"good"}'
-        % (ts_ms, esp_id.encode(), GPIO, number % 4096, number % 100)
+        % (ts_ms, esp_id.encode(), GPIO, number % _RAW_OF_A_FAULT, number % 100)
     )
 
 
+def numbers(job: Job, place: int) -> list[int]:
+    """The messages of one connection: every device has one connection, so its order is kept."""
+    return [number for number in range(job.count) if number % len(job.devices) % _CONNECTIONS == place]
+
+
 def packets(job: Job, place: int) -> list[bytes]:
-    """The packets of one connection: every device has one connection, so its order is kept."""
+    """The packets of one connection."""
     encoded: list[bytes] = []
-    for number in range(job.count):
-        device = number % len(job.devices)
-        if device % _CONNECTIONS != place:
-            continue
-        esp_id = job.devices[device]
+    for number in numbers(job, place):
+        esp_id = job.devices[number % len(job.devices)]
         topic = f"{job.prefix}/{esp_id}" if job.prefix else f"kaiser/god/esp/{esp_id}/sensor/{GPIO}/data"
         packet_id = len(encoded) % mqtt_packets.MAX_PACKET_ID + 1
         body = payload(esp_id, job.base_ms + number, number)
@@ -108,13 +113,13 @@ async def _fast(connection: _Connection, encoded: list[bytes]) -> None:
         connection.transport.write(b"".join(encoded[start : start + _CHUNK]))
 
 
-async def _paced(connection: _Connection, encoded: list[bytes], rate: float, first_after_s: float) -> None:
-    """By the clock, whatever is acknowledged: a stall of the receiver does not slow the sender down. The connections
-    take turns, so each begins a little after the one before; nothing is sent before it is due."""
-    started = time.monotonic() + first_after_s
+async def _paced(connection: _Connection, encoded: list[bytes], due_s: list[float]) -> None:
+    """By the clock, whatever is acknowledged: a stall of the receiver does not slow the sender down. `due_s`: when each
+    packet is to be sent, from now; nothing is sent before."""
+    started = time.monotonic()
     sent = 0
     while sent < len(encoded):
-        due = min(math.floor((time.monotonic() - started) * rate) + 1, len(encoded))
+        due = bisect.bisect_right(due_s, time.monotonic() - started)
         if due > sent:
             connection.transport.write(b"".join(encoded[sent:due]))
             sent = due
@@ -136,9 +141,8 @@ async def _send(job: Job) -> None:
     started, cpu_before = time.time(), time.process_time()
     async with asyncio.TaskGroup() as tasks:
         for place, (connection, encoded) in enumerate(zip(connections, prepared, strict=True)):
-            share = job.rate * len(encoded) / job.count
-            paced = _paced(connection, encoded, share, place / job.rate) if job.rate else _fast(connection, encoded)
-            tasks.create_task(paced)
+            due_s = [number / job.rate for number in numbers(job, place)] if job.rate else []
+            tasks.create_task(_paced(connection, encoded, due_s) if job.rate else _fast(connection, encoded))
     for connection, encoded in zip(connections, prepared, strict=True):
         while connection.acknowledged < len(encoded):
             await connection.more()

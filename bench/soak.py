@@ -1,6 +1,7 @@
-"""`make soak`: hours of steady readings, and whether any process grows. Ends with status 1 if one does.
+"""`make soak`: steady readings for half an hour (or --minutes). Ends with status 1 if any process grows.
 
-Told for every process: its memory (proportional resident) after the warm-up and at the end, each the mean of a minute.
+It prints for every process the memory (proportional resident, without shared memory) after the warm-up and at the end,
+each averaged over a minute.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""Runs the tests that need no server under clocks at which time goes wrong: `make test-clocks`.
+"""Runs the tests that tell the time and need no server under clocks at which time goes wrong: `make test-clocks`.
+
+Of the test files of services and libs those are chosen that name a time (`TELLS_TIME`), half of all; with `--all` each
+runs, which takes twice as long.
 
 Each clock begins shortly before the moment that it is named after, so the moment comes in the middle of the run. The
 wall clock is faked by libfaketime; the monotonic clock, by which tests wait, is not. The packages under test are
@@ -9,6 +12,7 @@ import argparse
 import importlib
 import os
 import pkgutil
+import re
 import shutil
 import sys
 import tempfile
@@ -26,9 +30,14 @@ CLOCKS = {
     "winter-time": ("Europe/Berlin", "2027-10-31 02:59:50"),
 }
 
+ROOT = Path(__file__).resolve().parents[1]
 CHOSEN = "not servers and not faults and not speed"
 CHOSEN_FOLDERS = ("services", "libs")
 """Those of tools start processes, and libfaketime breaks how Python waits for one."""
+TELLS_TIME = re.compile(
+    r"\b(datetime|ZoneInfo|monotonic|perf_counter|strftime|time_ns|now_ms|NOW)\b|\btime\.time\b|\bnow="
+)
+"""A test that reads a clock, or gives the product a time, has one of these in its file."""
 LEFT_OUT = (
     *("--deselect", "services/actuator/tests/test_actuator_stops_model.py"),
     *("--deselect", "libs/common/tests/test_common_private.py"),
@@ -51,11 +60,16 @@ def main() -> int:
     """The exit status of the last clock that failed, 0 if none did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clock", action="append", choices=CLOCKS, help="only this one (may be repeated)")
+    parser.add_argument("--all", action="store_true", help="also the test files that name no time")
     parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
     asked = parser.parse_args()
     if PREPARED not in os.environ:
         return _again_under_faketime()
     _import_what_is_tested()
+    files = test_files()
+    chosen = files if asked.all else [file for file in files if TELLS_TIME.search(file.read_text())]
+    print(f"{len(chosen)} of {len(files)} test files of services and libs", flush=True)
+    arguments = [*map(str, chosen), *asked.pytest]
     waiting = list(asked.clock or CLOCKS)
     running: dict[int, tuple[str, Path, float]] = {}
     status = 0
@@ -63,7 +77,7 @@ def main() -> int:
         while waiting and len(running) < (os.cpu_count() or 1):
             name = waiting.pop(0)
             output = Path(tempfile.mkdtemp()) / name
-            running[_forked(name, output, asked.pytest)] = name, output, time.monotonic()
+            running[_forked(name, output, arguments)] = name, output, time.monotonic()
         pid, ended = os.wait()
         name, output, began = running.pop(pid)
         lines = output.read_text(errors="replace").splitlines()
@@ -73,6 +87,11 @@ def main() -> int:
         print(f"clock {name}, {begin} {zone}, {time.monotonic() - began:.0f} s:")
         print("\n".join(lines if ended else lines[-1:]), flush=True)
     return status
+
+
+def test_files() -> list[Path]:
+    """The test files of services and libs."""
+    return sorted(file for folder in CHOSEN_FOLDERS for file in ROOT.glob(f"{folder}/*/tests/test_*.py"))
 
 
 def _again_under_faketime() -> int:
@@ -85,7 +104,7 @@ def _again_under_faketime() -> int:
 
 
 def _import_what_is_tested() -> None:
-    for source in sorted(Path(__file__).parents[1].glob("*/*/src/kaiser_*")):
+    for source in sorted(ROOT.glob("*/*/src/kaiser_*")):
         if source.parents[2].name in CHOSEN_FOLDERS:
             for module in pkgutil.iter_modules([str(source)], f"{source.name}."):
                 if not module.name.endswith("__main__"):
@@ -108,7 +127,7 @@ def _forked(name: str, output: Path, arguments: list[str]) -> int:
     try:
         import pytest
 
-        status = int(pytest.main([*ARGUMENTS, *LEFT_OUT, *CHOSEN_FOLDERS, *arguments]))
+        status = int(pytest.main([*ARGUMENTS, *LEFT_OUT, *arguments]))
     finally:
         sys.stdout.flush()
         os._exit(status)

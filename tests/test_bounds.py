@@ -54,7 +54,7 @@ def accepted() -> list[Accepted]:
         sys.path.pop(0)
     return [
         outcome
-        for message in test_system_bounds.messages(ESP_ID)
+        for message in test_system_bounds.messages(ESP_ID, NOW_MS // 1000)
         for outcome in validate(message.topic, message.payload, NOW_MS)
         if isinstance(outcome, Accepted)
     ]

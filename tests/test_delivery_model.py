@@ -20,6 +20,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from jumping import JumpingLoop
 from kaiser_common.bus.connection import BusUnavailable, Outgoing
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.subjects import KEPT_PACKS
@@ -29,29 +30,14 @@ from kaiser_ingest.store.read_back import LAST_REJECTED
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.domain.decode import decode
 from kaiser_sensor.domain.process import Processor
-from kaiser_sensor.domain.reading import Reading
-from kaiser_sensor.domain.rows import Processed, to_row
+from kaiser_sensor.domain.processed import PackProcessing
+from kaiser_sensor.domain.reading import SensorReading
+from kaiser_sensor.domain.rows import ProcessedReading, to_row
 
 NOW_MS = 1_795_000_000_000
 SITES = {"ESP_A": "god", "ESP_B": "mars"}
 """Each device with its site: a batch with both becomes two packs."""
-LONG = os.environ.get("KAISER_TEST_DELIVERY", "") == "long"
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock jumps to the next timer, so that no wait takes time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._jumped = 0.0
-
-    def time(self) -> float:
-        return self._jumped
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:
-            self._jumped = max(self._jumped, self._scheduled[0]._when)
-        super()._run_once()
+LONG = "KAISER_TEST_LONG" in os.environ
 
 
 @dataclass
@@ -157,7 +143,6 @@ class Ingest:
     valid_until: float = math.inf
 
 
-DISTURBANCES = ["say again", "time", "kill", "kill", "hang", "wake", "nats is back", "purge"]
 KINDS = ["clock", "clock", "no clock", "same time", "bad", "many bad"]
 MANY = 9
 """So many bad ones of one device are a pack of rejections."""
@@ -315,7 +300,7 @@ class DeliveryModel(RuleBasedStateMachine):
         if self.away:
             end = "nak"
         if batch and end not in ("killed before", "nak"):
-            live = Live(Bus(self), process, lambda _: False)  # type: ignore[arg-type]
+            live = Live(Bus(self), PackProcessing(process), lambda _: False)  # type: ignore[arg-type]
             assert self.loop.run_until_complete(live.on_readings(batch)) == []
         if end != "ack":
             self.live.again(batch)
@@ -396,7 +381,7 @@ class DeliveryModel(RuleBasedStateMachine):
         return Counter(json.loads(base64.b64decode(line["payload_base64"]))["n"] for line in lines)
 
 
-def process(reading: Reading) -> Processed:
+def process(reading: SensorReading) -> ProcessedReading:
     return Processor({}, lambda *_: None).process(reading, None)
 
 
@@ -414,7 +399,7 @@ def test_what_is_acknowledged_is_stored_once_under_every_interleaving(quiet):
     run_state_machine_as_test(
         DeliveryModel,
         settings=settings(
-            max_examples=5000 if LONG else 100,
+            max_examples=5000 if LONG else 60,
             stateful_step_count=50,
             deadline=None,
             derandomize=not LONG,

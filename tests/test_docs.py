@@ -9,6 +9,12 @@ from kaiser_common.runtime.settings import CommonSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TESTS = {
+    name
+    for folder in (ROOT / "tests", *ROOT.glob("*/*/tests"))
+    for path in folder.rglob("test_*.py")
+    for name in [path.stem, *re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)]
+}
 SETTINGS = sorted(path.parent.name for path in ROOT.glob("services/*/src/*/settings.py"))
 
 
@@ -34,3 +40,30 @@ def test_every_link_to_a_file_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_and_file_of_tests_that_a_page_names_exists(page):
+    text = page.read_text()
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert name in TESTS, name
+    for path in re.findall(r"`((?:tests|services|libs|tools)/[\w./-]+\.\w+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_index_leads_to_every_page():
+    linked = set(re.findall(r"\]\(([\w-]+\.md)", (ROOT / "docs/index.md").read_text()))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - linked == {"index.md"}
+
+
+def test_the_readme_leads_to_each_way_into_the_documentation():
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs/index.md").read_text(), re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\(docs/index\.md#([\w-]+)\)", (ROOT / "README.md").read_text())) == anchors
+
+
+def test_every_picture_of_the_readme_is_there():
+    text = (ROOT / "README.md").read_text()
+    pictures = re.findall(r'(?:srcset|src)="([^"]+)"|!\[[^\]]*\]\(([^)]+)\)', text)
+    assert len(pictures) == 5
+    assert all((ROOT / (one or other)).is_file() for one, other in pictures)

@@ -14,7 +14,7 @@ MODULES = sorted(f"{path.parent.name}.metrics" for path in ROOT.glob("services/*
 
 def declared() -> dict[str, str]:
     """Type by name as it is served, labels of the declared ones in braces."""
-    for module in ("kaiser_common.bus.metrics", "kaiser_common.runtime.service", *MODULES):
+    for module in ("kaiser_common.bus.metrics", *MODULES):
         importlib.import_module(module)
     found = {}
     for collector in REGISTRY._collector_to_names:

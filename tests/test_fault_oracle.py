@@ -36,6 +36,14 @@ def test_it_names_what_is_wrong(evidence: Evidence, said: str):
     assert judge(evidence).broken == [said]
 
 
+@pytest.mark.parametrize(("again", "broken"), [(5, []), (6, ["shown again 6 times, 5000 were sent"])])
+def test_one_event_in_a_thousand_may_be_shown_again(again: int, broken: list[str]):
+    good = [number for number in range(5000) if not is_bad(number)]
+    bad = Counter(number for number in range(5000) if is_bad(number))
+    evidence = Evidence(5000, range(5000), Counter(good), bad, Counter([*good, *good[:again]]))
+    assert (judge(evidence).shown_again, judge(evidence).broken) == (again, broken)
+
+
 def test_what_a_killed_mosquitto_may_lose_is_counted_and_not_held_against_anyone():
     lossy = replace(SOUND, stored=Counter(GOOD[2:]), shown=Counter(GOOD[2:]), excused=frozenset({0, 1, 2}))
     judgement = judge(lossy)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from promises import promises
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "guarantees.md").read_text()
 
@@ -27,3 +29,14 @@ def test_every_test_that_is_named_exists():
 def test_every_promise_names_what_shows_it():
     rows = [line for line in TEXT.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
     assert [row for row in rows if "`test_" not in row and "all of the above" not in row] == []
+
+
+def test_a_run_can_say_which_promise_a_test_shows():
+    page = "| A | `test_a`, `test_b` |\n| … also when killed, | `test_c` |\n| B | all of the above |\nsee `test_d`\n"
+    assert promises(page) == [
+        ("A", {"test_a", "test_b"}),
+        ("A … also when killed,", {"test_c"}),
+        ("see `test_d`", {"test_d"}),
+    ]
+    shown = {test for _, tests in promises(TEXT) for test in tests}
+    assert shown == set(re.findall(r"`(test_\w+)`", TEXT))

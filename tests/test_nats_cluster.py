@@ -97,7 +97,7 @@ def test_a_server_without_a_certificate_of_the_cluster_does_not_join(
 
 async def copied(bus: Bus) -> None:
     """Wait until every server has all of SENSORS: one that dies before that leaves no majority that does."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while True:
             cluster = (await bus.jetstream.stream_info(SENSORS.name)).cluster
             assert cluster is not None

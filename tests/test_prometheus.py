@@ -4,9 +4,11 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kaiser_deploy import runbook_page
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy/prometheus"
@@ -14,9 +16,13 @@ RULES = sorted((FOLDER / "rules").glob("*.yml"))
 TESTS = FOLDER / "tests/alerts_test.yml"
 
 
-def alerts() -> list[str]:
+def rules() -> list[dict[str, Any]]:
     groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
-    return [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> list[str]:
+    return [rule["alert"] for rule in rules() if "alert" in rule]
 
 
 @pytest.fixture
@@ -45,6 +51,34 @@ def test_every_alert_fires_when_it_should_and_only_then(promtool):
 def test_every_alert_is_tested():
     tested = set(re.findall(r'alertname="(\w+)"', TESTS.read_text()))
     assert set(alerts()) == tested
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_every_alert_links_its_runbook_on_the_page_that_the_gateway_serves(path):
+    page = (ROOT / "services/websocket-gateway/src/kaiser_gateway/console/runbooks.html").read_text()
+    for group in yaml.safe_load(path.read_text())["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                url = f"http://127.0.0.1:8000/console/runbooks.html#{rule['alert']}"
+                assert rule["annotations"]["runbook_url"] == url
+                assert f'<h2 id="{rule["alert"]}">' in page
+
+
+def test_the_page_of_runbooks_is_that_of_docs():
+    page = ROOT / "services/websocket-gateway/src/kaiser_gateway/console/runbooks.html"
+    assert page.read_text() == runbook_page.page((ROOT / "docs/runbooks.md").read_text()), "run: make runbook-page"
+
+
+@pytest.mark.parametrize("line", ["- a list", "| a | table |", "```", "  indented", "### deep"])
+def test_markdown_that_the_page_of_runbooks_cannot_show_is_refused(line):
+    with pytest.raises(runbook_page.UnknownMarkdown):
+        runbook_page.page(f"# Runbooks\n\n{line}\n")
+
+
+def test_every_rule_keeps_the_namespace_and_the_site():
+    for rule in rules():
+        lost = re.findall(r"(?<![:\w])(?:sum|max|min|count|group)\b(?! by \(namespace, site)", rule["expr"])
+        assert lost == [], rule
 
 
 def test_every_test_has_a_moment_at_which_nothing_fires():

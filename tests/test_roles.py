@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from kaiser_deploy.grants import CALLS, OWN_INGEST
+from kaiser_common.contract.methods.ingest import ONLY_FACTORY
+from kaiser_common.contract.methods.whole import METHOD
+from kaiser_deploy.grants import CALLS
 
 ROOT = Path(__file__).parents[1]
 GATEWAY = ROOT / "services/websocket-gateway/src/kaiser_gateway/api"
@@ -37,26 +39,13 @@ def of_routes() -> dict[tuple[str, str], set[str]]:
     return found
 
 
-def of_owners() -> dict[tuple[str, str], str]:
-    """The least role of each method, as its owner registers it: `rpc.method("list", least="viewer")(api.list)`."""
-    found = {}
-    for path in (ROOT / "services").glob("*/src/*/handlers.py"):
-        for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "method":
-                [name] = call.args
-                assert isinstance(name, ast.Constant)
-                roles = [word.value for word in call.keywords if word.arg == "least"]
-                least = roles[0].value if roles and isinstance(roles[0], ast.Constant) else "viewer"
-                found[path.parts[-4], str(name.value)] = str(least)
-    return found
-
-
-OWNERS = of_owners()
+OWNERS = {key: row.least for key, row in METHOD.items()}
+"""The least role of each method; that its owner demands it is `kaiser_common.runtime.wiring.register`."""
 
 
 def test_every_method_that_somebody_may_ask_for_is_found():
     asked = {
-        ("ingest" if service == OWN_INGEST else service, method)
+        ("ingest" if service == ONLY_FACTORY else service, method)
         for called in CALLS.values()
         for service in called
         for method in called[service]

@@ -21,7 +21,7 @@ secret() {
 
 secret kaiser-migrate nats-migrate database-migrate
 secret kaiser-ingest nats-ingest mqtt-ingest mqtt-sandbox
-for service in sensor actuator health logic simulator factory; do
+for service in sensor actuator health logic simulator factory recorder; do
     secret "kaiser-$service" "nats-$service" "database-$service"
 done
 secret kaiser-alarm nats-alarm database-alarm alarm-key

@@ -6,6 +6,9 @@ import yaml
 
 DEPLOY = Path(__file__).parents[1]
 TARGET = DEPLOY / "kubernetes/components/monitoring/rules.yaml"
+COMPOSE_GATEWAY = "http://127.0.0.1:8000"
+GATEWAY = "https://kaiser.example"
+"""The host of base/network/ingress.yaml, which serves the runbooks: an overlay has its own."""
 
 
 def rules() -> str:
@@ -19,6 +22,7 @@ def rules() -> str:
         "spec": {"groups": groups},
     }
     text = yaml.safe_dump(resource, sort_keys=False, width=120, allow_unicode=True)
+    text = text.replace(COMPOSE_GATEWAY, GATEWAY)
     return f"# Written by deploy/kubernetes/write_rules.py from deploy/prometheus/rules.\n{text}"
 
 

@@ -45,6 +45,10 @@ REVOKE TEMPORARY ON DATABASE :"database" FROM kaiser_grafana;
 \ir role.sql
 \ir service.sql
 \ir shown.sql
+\set name recorder
+\ir role.sql
+\ir service.sql
+\ir shown.sql
 \set name simulator
 \ir role.sql
 \ir service.sql

@@ -1,4 +1,4 @@
-"""The rights to ask are those that the sources use: each call is in CALLS, each of CALLS is made and is answered."""
+"""The rights to ask are those that the sources use: each call is in the catalogue, each of it is made and answered."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 from kaiser_deploy.grants import CALLS, grants
 from secured import ROOT
 
-HINT = "correct CALLS in tools/deploy/src/kaiser_deploy/grants.py, then run `make grants`"
+HINT = "correct `callers` in kaiser_common.contract.methods, then run `make grants`"
 
 
 def _trees(service: str) -> Iterator[ast.AST]:
@@ -27,16 +27,16 @@ def _calls(service: str) -> set[tuple[str, str]]:
 
 
 def _answers(service: str) -> set[str]:
-    """The methods of a service: the names in `rpc.method("name")` of its handlers.py."""
+    """The methods of a service: the keys in `register(rpc, METHODS, {"name": function})` of its handlers.py."""
     return {
-        str(node.args[0].value)
+        str(key.value)
         for node in _trees(service)
         if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "method"
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "rpc"
-        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "register"
+        and isinstance(node.args[2], ast.Dict)
+        for key in node.args[2].keys
+        if isinstance(key, ast.Constant)
     }
 
 

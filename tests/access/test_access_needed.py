@@ -26,8 +26,8 @@ from kaiser_deploy import devices
 from kaiser_deploy.grants import Grants, grants
 from kaiser_deploy.nats_users import render
 from mocks import Mocks, ok
+from roles import as_role, run_roles
 from secured import Secured, connect, refusal
-from test_access_database import as_role, run_roles
 
 SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "alarm", "simulator", "websocket-gateway")
 pytestmark = pytest.mark.timeout(900)  # eight services start at once, beside other tests
@@ -41,32 +41,45 @@ RARE = {
     ): "$JS.API.DIRECT.GET.KV_logic_state.$KV.logic_state.rule.x",
     ("migrate", "$JS.API.STREAM.UPDATE.*"): "$JS.API.STREAM.UPDATE.SENSORS",
     ("logic", "rpc.actuator.read_command"): "rpc.actuator.read_command",
+    ("logic", "rpc.alarm.list"): "rpc.alarm.list",
+    ("alarm", "_INBOX.logic.>"): "_INBOX.logic.x",
+    ("sensor", "$JS.API.STREAM.PURGE.SENSORS"): "$JS.API.STREAM.PURGE.SENSORS",
+    ("ingest", "_INBOX.recorder.>"): "_INBOX.recorder.x",
+    ("health", "_INBOX.recorder.>"): "_INBOX.recorder.x",
     ("ingest", "factory.>"): "factory.live.ccu.stock._",
     ("ingest", "topic.>"): "topic.live.ccu.state.stock",
+    ("ingest", "$JS.API.STREAM.PURGE.TOPICS"): "$JS.API.STREAM.PURGE.TOPICS",
     ("ingest", "$JS.API.CONSUMER.INFO.OUTBOX.ingest-factory"): "$JS.API.CONSUMER.INFO.OUTBOX.ingest-factory",
     ("ingest", "$JS.API.CONSUMER.MSG.NEXT.OUTBOX.ingest-factory"): "$JS.API.CONSUMER.MSG.NEXT.OUTBOX.ingest-factory",
     ("ingest", "$JS.ACK.OUTBOX.ingest-factory.>"): "$JS.ACK.OUTBOX.ingest-factory.1.1.1.1.0",
 }
 """Rights for what this test does not bring about: two processes that write a rule's state at once, a migration from a
-version with other streams, a command whose end is not heard within 5 s, and the dialect of a factory. Each with the
-subject that is used then; logic's, common's, ingest's and factory's tests do these."""
+version with other streams, readings acknowledged 15 s ago, a command whose end is not heard within 5 s, a rule on
+alarms, the dialect of a factory, and a replay.
+Each with the subject that is used then; logic's, common's, ingest's and factory's tests do these."""
 
 NOBODY = "MOCK_NOBODY"
 _SENSOR = {"gpio": 4, "sensor_type": "ds18b20"}
 _RULE = {
     "name": "never",
-    "conditions": [{"type": "sensor", "esp_id": NOBODY, "gpio": 4, "operator": ">", "value": 0}],
+    "conditions": [{"type": "time_window", "start": "06:00", "end": "20:00"}],
     "actions": [{"type": "notification", "message": "x"}],
 }
 RARE |= {
     (user.user, right): right.replace("*", "x").replace(">", "x")
     for user in grants()
     for right in (*user.publish, *user.subscribe)
-    if user.user == "factory" or right.startswith(("rpc.factory.", "rpc.ingest-factory.", "_INBOX.factory."))
+    if user.user in {"factory", "recorder"}
+    or right.startswith(("rpc.factory.", "rpc.recorder.", "rpc.ingest-factory.", "_INBOX.factory."))
+    or (user.user == "simulator" and (".TOPICS" in right or right.startswith("mqtt.factory.")))
+    or (user.user == "websocket-gateway" and ".TOPICS" in right)
 }
-"""And the rights of the service factory, and of an ingest of the factory alone, which run only where there is one."""
+"""And the rights of the services factory and recorder, of an ingest of the factory alone, of the mock factory and
+of the message centre, which are used only where there is one."""
 ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "factory/environment", None),
+    ("GET", "messages/retained", None),
+    ("POST", "messages/validate", {"topic": f"kaiser/god/esp/{NOBODY}/system/heartbeat", "payload": {}}),
     ("GET", "esp/devices", None),
     ("PATCH", f"esp/devices/{NOBODY}", {"name": "x"}),
     ("DELETE", f"esp/devices/{NOBODY}", None),
@@ -91,6 +104,8 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "logic/rules", None),
     ("GET", "logic/rules/0a1b2c3d", None),
     ("PUT", "logic/rules/0a1b2c3d", _RULE),
+    ("POST", "logic/test", {"settings": _RULE}),
+    ("PATCH", f"sensors/{NOBODY}/4/ds18b20", {"name": "x"}),
     ("POST", "logic/rules/0a1b2c3d/test", {}),
     ("DELETE", "logic/rules/0a1b2c3d", None),
     ("GET", "alarms", None),
@@ -130,6 +145,10 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", f"debug/mock-esp/{NOBODY}/actuators", None),
     ("POST", f"debug/mock-esp/{NOBODY}/actuators", {"gpio": 25, "actuator_type": "pump"}),
     ("DELETE", f"debug/mock-esp/{NOBODY}/actuators/25", None),
+    ("GET", "debug/mock-factory", None),
+    ("POST", "debug/mock-factory", {}),
+    ("PUT", "debug/mock-factory/faults", {}),
+    ("DELETE", "debug/mock-factory", None),
 ]
 """A request for each method of a service that `everything` does not ask for; the device of most is not there."""
 
@@ -400,7 +419,7 @@ async def _poison(server: Secured) -> None:
         client = await connect(server, user, lambda _: None)
         late = b'{"topic": "kaiser/god/esp/ESP_0A1B2C3D/config", "payload": "{}", "expires_at": 1}'
         try:
-            await client.jetstream().publish(subject, late if user == "health" else b"{", timeout=5)
+            await client.jetstream().publish(subject, late if user == "health" else b"{", timeout=60)
         finally:
             await client.close()
     await asyncio.to_thread(

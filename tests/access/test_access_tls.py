@@ -42,7 +42,7 @@ def settings(server: Secured, authority: Path, scheme: str = "tls") -> CommonSet
 
 
 async def test_a_service_reaches_the_bus_by_tls(tls_bus: Secured, certified: Path):
-    async with asyncio.timeout(10), connect(settings(tls_bus, certified / "authority/ca.crt"), "sensor") as bus:
+    async with asyncio.timeout(60), connect(settings(tls_bus, certified / "authority/ca.crt"), "sensor") as bus:
         await bus.round_trip()
 
 

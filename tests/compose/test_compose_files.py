@@ -66,7 +66,7 @@ def test_what_runs_has_limits_a_restart_policy_and_a_health_check(name: str):
 
 def test_nothing_is_published_beyond_this_machine_by_default():
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 4
+    assert len(published) == 5
     assert all(re.match(r"\$\{KAISER_\w+_BIND:-127\.0\.0\.1\}:", port) for port in published), published
 
 
@@ -136,7 +136,7 @@ def test_an_image_installs_what_the_tests_ran_with(lock: str):
 
 def test_an_image_has_all_that_its_services_need():
     shipped = pins(DOCKER / "runtime.lock").keys()
-    projects = [*(ROOT / "libs").iterdir(), ROOT / "tools/doctor", *(ROOT / "services").iterdir()]
+    projects = [*(ROOT / "libs").iterdir(), ROOT / "tools/doctor", ROOT / "tools/cli", *(ROOT / "services").iterdir()]
     for project in projects:
         needed = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
         names = {Requirement(one).name for one in needed if not one.startswith("kaiser-")}

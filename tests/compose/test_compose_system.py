@@ -6,7 +6,8 @@ import httpx
 import pytest
 from compose_stack import UP_WITHIN_S, ComposeStack, docker
 from harness import reading, wait_until
-from test_system_line import (  # noqa: F401 - these are the tests
+
+from tests.integration.test_system_line import (  # noqa: F401 - these are the tests
     BASE_MS,
     devices,
     test_a_thousand_readings_are_stored_and_shown_once_and_fifty_bad_ones_are_kept_with_their_codes,
@@ -125,8 +126,9 @@ def test_an_image_holds_its_own_sbom(stack: ComposeStack, service: str):
     assert ("kaiser-sensor" in parts) == (service == "migrate")
 
 
-def test_the_common_image_has_the_doctor(stack: ComposeStack):
+def test_the_common_image_has_the_doctor_and_the_command_line(stack: ComposeStack):
     image = image_of(stack, "migrate")
+    assert "Usage: kaiser" in docker("run", "--rm", "--network", "none", "--entrypoint", "kaiser", image, "--help")
     assert "usage" in docker("run", "--rm", "--network", "none", "--entrypoint", "kaiser-doctor", image, "--help")
 
 
@@ -136,7 +138,7 @@ def test_prometheus_finds_every_service_and_grafana_loads_its_dashboards(stack: 
         answer = json.loads(stack.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", query))
         return {each["metric"]["service"] for each in answer["data"]["result"]}
 
-    wait_until(lambda: up() == {*SERVICES, "factory"}, "Prometheus finds every service", 200.0)
+    wait_until(lambda: up() == {*SERVICES, "factory", "recorder"}, "Prometheus finds every service", 200.0)
     url = f"http://127.0.0.1:{stack.environment['KAISER_GRAFANA_PORT']}"
     found = httpx.get(
         f"{url}/api/search?type=dash-db", auth=("admin", stack.secret("grafana-admin")), timeout=10

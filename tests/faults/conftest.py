@@ -16,14 +16,17 @@ VERDICTS = ROOT / ".faults"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    trials = [item for item in items if here in item.path.parents]
+    trials = [item for item in items if _is_trial(item)]
     for item in trials:
         item.add_marker(pytest.mark.faults)
         item.add_marker(pytest.mark.timeout(1200))
     if not IS_FULL:
         config.hook.pytest_deselected(items=[item for item in trials if not _is_short(item)])
-        items[:] = [item for item in items if here not in item.path.parents or _is_short(item)]
+        items[:] = [item for item in items if not _is_trial(item) or _is_short(item)]
+
+
+def _is_trial(item: pytest.Item) -> bool:
+    return item.nodeid.startswith("tests/faults/")
 
 
 def _is_short(item: pytest.Item) -> bool:

@@ -1,14 +1,16 @@
-"""Under steady load each process is killed, or frozen: nothing acknowledged is lost, nothing comes twice."""
+"""Under steady load each process is killed, or frozen: nothing acknowledged is lost, nothing comes twice.
+
+`trial` (tests/support/trial.py) sends the load and asserts this at its end: each message that the broker acknowledged
+is stored or rejected exactly once.
+"""
 
 from pathlib import Path
 
 import actions
 import pytest
-from harness import ROOT, Stack
+from actions import SERVERS, SERVICES
+from harness import Stack
 from trial import trial
-
-SERVICES = [line.partition(":")[0] for line in (ROOT / "Procfile").read_text().splitlines() if line]
-SERVERS = ["mosquitto", "nats", "postgres"]
 
 
 def skip_without(stack: Stack, victim: str) -> None:

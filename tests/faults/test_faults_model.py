@@ -10,7 +10,6 @@ from pathlib import Path
 
 import actions
 from harness import Stack
-from test_faults_servers import read_only
 from trial import Trial, trial
 
 
@@ -52,12 +51,12 @@ def draw(chance: random.Random, victims: list[str]) -> Step:
 
 async def only_reading(run: Trial, seconds: float) -> None:
     """The database only reads for so long."""
-    await asyncio.to_thread(read_only, run.stack, True)
+    await asyncio.to_thread(actions.read_only, run.stack, True)
     run.note(f"PostgreSQL is read-only for {seconds} s")
     try:
         await run.flow(seconds)
     finally:
-        await asyncio.to_thread(read_only, run.stack, False)
+        await asyncio.to_thread(actions.read_only, run.stack, False)
     run.note("PostgreSQL writes again")
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import actions
 import pytest
+from actions import SERVERS, SERVICES
 from harness import Stack
-from test_faults_kill import SERVERS, SERVICES
 from trial import trial
 
 

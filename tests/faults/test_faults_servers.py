@@ -7,9 +7,8 @@ from pathlib import Path
 
 import actions
 import nats
-import psycopg
 import pytest
-from harness import Stack, wait_until
+from harness import Stack
 from trial import RECOVERY_S, Trial, trial
 
 
@@ -18,34 +17,14 @@ async def test_a_database_that_only_reads_holds_the_store_up_and_loses_nothing(
     stack: Stack, verdicts: Path, seed: int, full: bool
 ):
     async with trial(stack, "read-only", verdicts, seed=seed) as run:
-        await asyncio.to_thread(read_only, stack, True)
+        await asyncio.to_thread(actions.read_only, stack, True)
         run.note("PostgreSQL is read-only")
         try:
             await run.flow(20.0 if full else 5.0)
         finally:
-            await asyncio.to_thread(read_only, stack, False)
+            await asyncio.to_thread(actions.read_only, stack, False)
         run.note("PostgreSQL writes again")
         await run.recovered()
-
-
-def read_only(stack: Stack, on: bool) -> None:
-    """Have PostgreSQL refuse writes, or take them again; waits where it is away."""
-    wait_until(lambda: _set_read_only(stack, on), "PostgreSQL takes the setting", 60.0)
-
-
-def _set_read_only(stack: Stack, on: bool) -> bool:
-    try:
-        _alter(stack, on)
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def _alter(stack: Stack, on: bool) -> None:
-    with psycopg.connect(stack.addresses["database_url"], autocommit=True, connect_timeout=5) as connection:
-        connection.execute("SET default_transaction_read_only = off")
-        connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}")
-        connection.execute("SELECT pg_reload_conf()")
 
 
 FULL_BYTES = 2_000_000

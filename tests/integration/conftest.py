@@ -11,9 +11,11 @@ from devices import new_id
 from harness import Stack, wait_until
 from kaiser_stack import mosquitto
 from playwright.sync_api import Browser
+from scheduling import line_of
 
 _SHARED = ("stack", "console_stack")
 _HAS_FAILED = pytest.StashKey[bool]()
+_LAST_ONES = pytest.StashKey[dict[Any, pytest.Item]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,7 +47,7 @@ def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack
     """A stack that many tests share: use devices of your own. `make test` gives all of them to one worker."""
     _broker_or_skip(request, request.param)
     # on a busy machine a service that was killed is away longer than the usual ten seconds for an answer
-    settings = {"KAISER_MQTT_BROKER": request.param, "KAISER_COMMAND_TIMEOUT_S": "25"}
+    settings = {"KAISER_MQTT_BROKER": request.param, "KAISER_COMMAND_TIMEOUT_S": "25", "KAISER_COMPAT": "1"}
     stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", **settings)
     try:
         yield stack.start()
@@ -69,9 +71,20 @@ def shared_stack_is_left_whole(request: pytest.FixtureRequest) -> Iterator[None]
 
 
 def _is_used_later(item: pytest.Item, name: str) -> bool:
-    """Whether a later test shares the same stack: an idle one costs as much as a test, until the run is over."""
-    items = [other for other in item.session.items if other.path.parent == item.path.parent]
-    return any(_shares(other, name) == _shares(item, name) for other in items[items.index(item) + 1 :])
+    """Whether a later test of the same line shares the stack, which when idle costs as much as a test."""
+    return _last_ones(item.session)[line_of(item.nodeid), _shares(item, name)] is not item
+
+
+def _last_ones(session: pytest.Session) -> dict[Any, pytest.Item]:
+    """Of each line and shared stack the last test."""
+    if _LAST_ONES not in session.stash:
+        session.stash[_LAST_ONES] = {
+            (line_of(item.nodeid), shared): item
+            for item in session.items
+            for name in _SHARED
+            if (shared := _shares(item, name))
+        }
+    return session.stash[_LAST_ONES]
 
 
 def _shares(item: pytest.Item, name: str) -> Any:
@@ -95,6 +108,8 @@ def make_stack(server_folder: Path) -> Iterator[Callable[..., Stack]]:
     yield make
     for stack in stacks:
         _end(stack)
+    for stack in stacks:  # some have the folder of another
+        stack.remove()
 
 
 def _end(stack: Stack) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.contract.topics import parse
-from kaiser_simulator.domain.device import Device, Life, Publication, Setup
+from kaiser_simulator.domain.device import Life, MockDevice, Publication, Setup
 from kaiser_simulator.domain.firmware import may_say
 from kaiser_simulator.domain.orders import react
 from kaiser_simulator.domain.payloads import statuses
@@ -57,7 +57,7 @@ class Twin:
             actuators=[MockActuator(gpio=gpio, actuator_type=kind, name=kind) for gpio, kind in PUMPS.items()],
         )
         life = Life(running=True, registered=True, state="OPERATIONAL", booted_at=NOW - 60_000)
-        self.mock = Device(setup=setup, life=life)
+        self.mock = MockDevice(setup=setup, life=life)
         self.now = NOW
         if generation == "b" and acknowledged:
             self.hear("system/heartbeat/ack", json.dumps({"status": "online", "handover_epoch": 1}))
@@ -107,7 +107,7 @@ class Twin:
         )
 
 
-def _measure(device: Device, sensor: MockSensor, now_ms: int) -> Publication:
+def _measure(device: MockDevice, sensor: MockSensor, now_ms: int) -> Publication:
     raise AssertionError("no twin has a sensor")
 
 

@@ -12,7 +12,7 @@ from kaiser_common.contract.topics import Kind, is_downlink, parse
 from kaiser_ingest.domain.validate import Accepted, Rejection, validate
 from kaiser_simulator.domain import lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection
-from kaiser_simulator.domain.device import Device, Life, Publication, Setup
+from kaiser_simulator.domain.device import Life, MockDevice, Publication, Setup
 from kaiser_simulator.domain.emergencies import pressed, released
 from kaiser_simulator.domain.orders import react
 from kaiser_simulator.domain.readings import garbage, make_meter
@@ -33,7 +33,7 @@ UNSAID = {
 """What mocks do not say: batches are a dialect of their own, discovery is deprecated, the rest are figures."""
 
 
-def device(sensor: MockSensor = SENSOR, firmware: Firmware = "a", **life) -> Device:
+def device(sensor: MockSensor = SENSOR, firmware: Firmware = "a", **life) -> MockDevice:
     setup = Setup(
         esp_id="MOCK_001",
         kaiser_id="god",
@@ -44,10 +44,10 @@ def device(sensor: MockSensor = SENSOR, firmware: Firmware = "a", **life) -> Dev
         actuators=[MockActuator(gpio=5, actuator_type="pump", max_runtime_s=60)],
     )
     running = {"running": True, "registered": True, "state": "OPERATIONAL", "booted_at": NOW - 60_000}
-    return Device(setup=setup, life=Life(**{**running, **life}))
+    return MockDevice(setup=setup, life=Life(**{**running, **life}))
 
 
-def reading(of: Device, at_ms: int = NOW) -> Publication:
+def reading(of: MockDevice, at_ms: int = NOW) -> Publication:
     [sensor] = of.setup.sensors
     return make_meter(FACTORIES, of, sensor).reading_now(of, at_ms)
 

@@ -2,8 +2,8 @@
 
 The messages are the handed vectors of tests/golden, so a field that is added to them is covered. Each integer, number
 and text field, also within lists and objects, is sent at every bound that `kaiser_common.contract.bounds` states,
-beside it, and far beyond it. Whatever ingest lets through, each consumer takes: no process ends, and no list of the API
-answers 5xx.
+beside it, and far beyond it, each message with a time of its own. Whatever ingest lets through, each consumer takes and
+each table: no process ends, nothing is rejected behind ingest, and no list of the API answers 5xx.
 """
 
 import asyncio
@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import nats
 import pytest
-from harness import Message, Stack, reading, wait_until
+from harness import Message, Stack, payload_of, reading, wait_until
 from kaiser_common.contract import bounds
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -28,11 +29,13 @@ VECTORS = [
     if vector["expect"] == "accept"
 ]
 _T = "kaiser/god/esp/{esp_id}"
-_TIME = 1_795_000_000
+_TIMES = ("ts", "timestamp", "ts_ms")
+_TIME_S = 1_767_225_600
+"""2026-01-01: the vectors' times lie within an hour of it. Each is moved to a time of its own."""
 WHOLE: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         f"{_T}/sensor/4/data",
-        {"ts": _TIME, "gpio": 4, "sensor_type": "ds18b20", "raw": 340, "raw_value": 21.5, "raw_mode": True}
+        {"ts": _TIME_S, "gpio": 4, "sensor_type": "ds18b20", "raw": 340, "raw_value": 21.5, "raw_mode": True}
         | {"value": 21.5, "unit": "°C", "sensor_name": "a", "zone_id": "a", "subzone_id": "a", "i2c_address": 1}
         | {"onewire_address": "28FF641E8D3C0C79"},
     ),
@@ -106,6 +109,8 @@ LENGTHS = sorted({int(value) + step for value in STATED.values() if 0 < value <=
 UNTOUCHED = ("esp_id",)
 _STREAMS = ("SENSORS", "DEVICES", "EVENTS")
 _AT_ONCE = 400
+LAST = 47
+"""The gpio of a reading that is sent last."""
 
 
 def extremes(value: Any) -> Iterator[Any]:
@@ -134,23 +139,36 @@ def variants(body: Any) -> Iterator[Any]:
             yield copy
 
 
-def messages(esp_id: str) -> Iterator[Message]:
-    """Every variant of every vector and of every whole message, spoken by one device; each once."""
-    seen: set[Message] = set()
-    for message in (*_of_vectors(esp_id), *_of_whole(esp_id)):
-        if message not in seen:
-            seen.add(message)
-            yield message
+def messages(esp_id: str, now_s: int) -> Iterator[Message]:
+    """Every variant of every vector and of every whole message, spoken by one device; each once. The first is of now_s,
+    each further one a second older, so that no two readings are of one sensor and time."""
+    seen: set[tuple[str, str]] = set()
+    for topic, body in (*_of_vectors(esp_id), *_of_whole(esp_id)):
+        spoken = (topic, json.dumps(body))
+        if spoken not in seen:
+            seen.add(spoken)
+            yield Message(topic, json.dumps(_at(now_s - len(seen) + 1, body)).encode())
 
 
-def _of_whole(esp_id: str) -> Iterator[Message]:
+def _at(time_s: int, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with its time moved, unless it is one of the extremes, or that of a device without a clock."""
+
+    def moved(value: Any) -> Any:
+        unit = 1000 if abs(value) > 1000 * _TIME_S / 2 else 1
+        return time_s * unit if abs(value / unit - _TIME_S) < 3600 else value
+
+    times = {name: moved(body[name]) for name in _TIMES if type(body.get(name)) in (int, float)}
+    return {**body, **times}
+
+
+def _of_whole(esp_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for topic, body in WHOLE:
         own = {name: esp_id if name == "esp_id" else value for name, value in body.items()}
         for variant in variants(own):
-            yield Message(topic.format(esp_id=esp_id), json.dumps(variant).encode())
+            yield topic.format(esp_id=esp_id), variant
 
 
-def _of_vectors(esp_id: str) -> Iterator[Message]:
+def _of_vectors(esp_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for vector in VECTORS:
         old = next((level for level in vector["topic"].split("/") if level.startswith(("ESP_", "MOCK_"))), "")
         try:
@@ -160,7 +178,7 @@ def _of_vectors(esp_id: str) -> Iterator[Message]:
         topic = vector["topic"].replace(old, esp_id) if old else vector["topic"]
         if esp_id in topic and isinstance(body, dict):
             for variant in variants(body):
-                yield Message(topic, json.dumps(variant).encode())
+                yield topic, variant
 
 
 async def waiting(stack: Stack) -> int:
@@ -175,19 +193,61 @@ async def waiting(stack: Stack) -> int:
     return sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in durable)
 
 
+_OF_OTHERS = ("factory/", "messages", "recordings", "replays", "debug/")
+
+
+def is_of_a_service(entry: dict[str, Any]) -> bool:
+    """Whether a message was rejected behind ingest: another value of the same time, a refusing table, a bug."""
+    return entry["code"] in (5208, 5305, 5407)
+
+
+def is_too_old(entry: dict[str, Any]) -> bool:
+    """Whether ingest has rejected a reading for its time, so that no table was asked."""
+    return (entry["code"], entry.get("field")) == (5207, "ts")
+
+
 def lists(rest: httpx.Client, esp_id: str) -> Iterator[str]:
     """Every GET of the API whose parameters in the path may be a device, a gpio and a sensor type.
 
-    Not those of the factory: its service does not run on a site that has none.
+    Not those of the factory: its services do not run on a site that has none. Nor those of mocks: the device is none.
     """
     paths = rest.get("/api/openapi.json").json()["paths"]
     for path, methods in paths.items():
         filled = path.replace("{esp_id}", esp_id).replace("{gpio}", "5").replace("{sensor_type}", "ds18b20")
-        if "get" in methods and "{" not in filled and filled.startswith("/api/v1/") and "/factory/" not in path:
-            yield filled
-            names = {parameter["name"] for parameter in methods["get"].get("parameters", [])}
-            if "esp_id" in names and filled == path:
-                yield f"{filled}?esp_id={esp_id}"
+        of_others = path.removeprefix("/api/v1/").startswith(_OF_OTHERS)
+        if "get" in methods and "{" not in filled and filled.startswith("/api/v1/") and not of_others:
+            parameters = {each["name"]: each for each in methods["get"].get("parameters", [])}
+            most = f"limit={parameters['limit']['schema']['maximum']}" if "limit" in parameters else ""
+            required = {name for name, each in parameters.items() if each["in"] == "query" and each["required"]}
+            if not required:
+                yield f"{filled}?{most}"
+            if "esp_id" in parameters and filled == path:
+                yield f"{filled}?esp_id={esp_id}&{most}"
+
+
+def histories(rest: httpx.Client, esp_id: str, now_ms: int) -> Iterator[str]:
+    """Every reading of the device, raw and of each gpio in buckets, as JSON and as CSV."""
+    latest = rest.get(f"/api/v1/sensors/latest?esp_id={esp_id}").json()["items"]
+    day_ms = 86_400_000
+    asked = ["bucket=raw&from=0"]
+    for gpio in sorted({each["gpio"] for each in latest}):
+        for bucket, days in (("1m", 2), ("1h", 85), ("1d", 85)):
+            asked.append(f"gpio={gpio}&bucket={bucket}&from={now_ms - days * day_ms}")
+    for each in asked:
+        for form in ("json", "csv"):
+            yield f"/api/v1/sensors/data?esp_id={esp_id}&limit=10000&to={now_ms + day_ms}&format={form}&{each}"
+
+
+def statuses(rest: httpx.Client, path: str) -> Iterator[int]:
+    """The status of each page of a list, to its end."""
+    cursor = ""
+    while True:
+        answer = rest.get(f"{path}{cursor}")
+        yield answer.status_code
+        body = answer.json() if answer.headers["content-type"].startswith("application/json") else {}
+        if not isinstance(body, dict) or not body.get("next_cursor"):
+            return
+        cursor = f"&cursor={quote(body['next_cursor'])}"
 
 
 @pytest.mark.timeout(600)
@@ -196,17 +256,25 @@ def test_no_value_that_ingest_lets_through_ends_a_service_or_breaks_a_list(make_
     esp_id = f"ESP_{secrets.token_hex(4).upper()}"
     with stack.sign_in() as rest:
         assert rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code == 201
+        stack.settle_registry()
         pids = stack.pids()
-        every = list(messages(esp_id))
+        now_ms = int(time.time() * 1000)
+        every = list(messages(esp_id, now_ms // 1000))
         assert len(every) > 5000
         for start in range(0, len(every), _AT_ONCE):
             stack.publish(every[start : start + _AT_ONCE])
-        now_ms = int(time.time() * 1000)
-        stack.publish([reading(esp_id, 47, now_ms, 20.0)])
+        stack.publish([reading(esp_id, LAST, now_ms, 20.0)])
+        last = f"/api/v1/sensors/data?esp_id={esp_id}&gpio={LAST}"
+        wait_until(lambda: rest.get(last).json().get("items"), "ingest has taken everything", 240.0)
         wait_until(lambda: asyncio.run(waiting(stack)) == 0, "every consumer has taken everything", 240.0)
-        asked = list(lists(rest, esp_id))
-        assert len(asked) > 10
-        answers = {path: rest.get(path).status_code for path in asked}
-    assert {path: code for path, code in answers.items() if code >= 500} == {}
+        whole = list(histories(rest, esp_id, now_ms))
+        asked = [*lists(rest, esp_id), *whole]
+        assert min(len(asked) - len(whole), len(whole)) > 10
+        answers = {path: list(statuses(rest, path)) for path in asked}
+    assert {path: codes for path, codes in answers.items() if {*codes} != {200} and codes != [404]} == {}
+    assert {path: answers[path] for path in whole if answers[path] == [404]} == {}
+    assert max(len(codes) for codes in answers.values()) > 3, "further pages are read too"
     assert stack.pids() == pids, "no process has ended"
-    assert stack.rows([esp_id]) > 100
+    refused = [entry for entry in asyncio.run(stack.rejected()) if is_of_a_service(entry) or is_too_old(entry)]
+    assert [(entry["topic"], entry["code"], entry["message"], payload_of(entry)[:300]) for entry in refused] == []
+    assert stack.rows([esp_id]) > 5000

@@ -2,11 +2,13 @@
 
 import json
 import re
+import secrets
 from collections.abc import Callable
 
 from browser import Person
 from devices import heartbeat, now_ms, of_device
 from harness import Message, Stack, reading
+from mocks import ok
 from playwright.sync_api import expect
 
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
@@ -26,6 +28,63 @@ def test_a_wrong_password_is_told_and_signing_out_leads_back(make_person: Callab
     person.button("Sign out").click()
     expect(person.button("Sign in")).to_be_visible()
     assert person.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_new_tab_is_signed_in_and_signing_out_counts_for_both(make_person: Callable[..., Person]):
+    person = make_person().sign_in()
+    other = person.page.context.new_page()
+    other.goto(f"{person.url}/#/devices")
+    expect(other.get_by_role("heading", name="Devices", exact=True)).to_be_visible()
+    expect(other.locator(".top-bar .badge").first).to_contain_text("live")
+    other.get_by_label("Account: admin").click()
+    other.get_by_role("button", name="Sign out").click()
+    person.says("The session was ended in another tab.")
+    person.sign_in()
+    expect(other.locator(".top-bar .badge").first).to_contain_text("live")
+
+
+def test_users_are_kept_and_everybody_has_the_own_password_and_sessions(
+    operator: Person, make_person: Callable[..., Person]
+):
+    name = f"grace{secrets.token_hex(3)}"
+    operator.open("users").button("Add a user").click()
+    operator.dialog().get_by_label("Name").fill(name)
+    operator.dialog().get_by_label("Password").fill("a long sentence")
+    operator.dialog().get_by_role("button", name="Add").click()
+    expect(operator.row(name)).to_contain_text("viewer")
+    operator.button(f"Edit {name}").click()
+    operator.dialog().get_by_label("Role").select_option("operator")
+    operator.dialog().get_by_role("button", name="Save").click()
+    expect(operator.row(name)).to_contain_text("operator")
+
+    one, other = (make_person().sign_in(name, "a long sentence") for _ in range(2))
+    expect(one.page.get_by_role("navigation")).not_to_contain_text("Users")
+    operator.button(f"Sessions of {name}").click()
+    expect(operator.dialog().get_by_role("row")).to_have_count(3)
+    operator.page.keyboard.press("Escape")
+    one.open("account")
+    sessions = one.page.get_by_role("table", name="Sessions").locator("tbody tr")
+    expect(sessions).to_have_count(2)
+    expect(sessions.filter(has_text="this one")).to_contain_text("Chrome on Linux")
+    one.page.get_by_role("button", name=re.compile("End the session")).click()
+    expect(sessions).to_have_count(1)
+    expect(other.button("Sign in")).to_be_visible()
+
+    one.page.get_by_label("Current password").fill("wrong")
+    one.page.get_by_label("New password").fill("another sentence")
+    one.button("Change the password").click()
+    one.says("the current password is wrong")
+    one.page.get_by_label("Current password").fill("a long sentence")
+    one.button("Change the password").click()
+    one.says("The password is changed.")
+    expect(one.page.locator(".top-bar .badge").first).to_contain_text("live")
+    other.sign_in(name, "another sentence")
+
+    operator.button(f"Remove {name}").click()
+    operator.dialog().get_by_role("button", name="Remove").click()
+    expect(operator.row(name)).to_have_count(0)
+    for person in (one, other):
+        expect(person.button("Sign in")).to_be_visible()
 
 
 def test_an_event_shows_up_in_the_log_and_a_click_shows_its_json(operator: Person, console_stack: Stack):
@@ -79,7 +138,7 @@ def test_a_paused_log_stands_still_and_counts_what_comes_meanwhile(operator: Per
     operator.button("Pause").click()
     at = now_ms()
     console_stack.publish([reading(esp_id, 4, at + number, float(number)) for number in range(7)])
-    operator.says("Paused, 7 came meanwhile")
+    operator.says("Paused, 7 new")
     expect(operator.page.locator(".log-row").filter(has_text=esp_id)).to_have_count(0)
     operator.button("Resume").click()
     expect(operator.page.locator(".log-row").filter(has_text=esp_id)).to_have_count(7)
@@ -132,11 +191,13 @@ def test_the_system_page_tells_of_every_service_and_of_throughput(operator: Pers
 
 def test_a_viewer_sees_everything_and_no_button_that_changes_anything(viewer: Person, mock: str):
     links = viewer.page.get_by_role("navigation").get_by_role("link")
-    pages = ["Overview", "Alarms", "Live log", "Devices", "Sensors", "Actuators", "Explore", "Rules", "System"]
-    assert links.all_inner_texts() == pages
+    seen = (
+        "Overview, Alarms, Live log, Zones, Devices, Sensors, Actuators, Explore, Rules, Messages, Recordings, System"
+    )
+    assert links.all_inner_texts() == seen.split(", ")
     expect(viewer.button("EMERGENCY STOP")).to_have_count(0)
     allowed = {"Live log", "Pause", "Clear", "Try again", "Load more", "☰ Sensors", "Alarm limits…"}
-    for parts in (["alarms"], ["devices"], ["devices", mock], ["sensors"], ["sensors", mock, "4", "ds18b20"],
+    for parts in (["alarms"], ["zones"], ["devices"], ["devices", mock], ["sensors"], ["sensors", mock, "4", "ds18b20"],
                   ["actuators"], ["actuators", mock, "25"], ["rules"], ["system"]):  # fmt: skip
         viewer.open(*parts)
         viewer.page.wait_for_load_state("networkidle")
@@ -176,3 +237,12 @@ def test_the_page_matches_topics_as_mqtt_does(operator: Person):
 
     assert {one: ask("topicMatches", one, TOPIC) for one in MATCHES} == MATCHES
     assert {one: ask("isTopicFilter", one) for one in FILTERS} == FILTERS
+
+
+def test_without_a_factory_the_console_lists_no_page_of_it(operator: Person):
+    person = operator.open("devices")
+    expect(person.page.get_by_role("link", name="Devices", exact=True)).to_be_visible()
+    expect(person.page.get_by_role("link", name="Steering")).to_have_count(0)
+    expect(person.page.locator(".environment")).to_have_count(0)
+    with person.stack.sign_in() as rest:
+        assert ok(rest.get("/api/v1/system/mqtt/profile"))["active"] == "live"

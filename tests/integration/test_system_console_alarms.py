@@ -1,11 +1,19 @@
 """Alarms in the console: a limit in three clicks from the chart, acknowledged on all open consoles, kept overnight."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from browser import Person
+import pytest
+from browser import Person, add_user
 from harness import Stack, wait_until
 from playwright.sync_api import expect
+from receivers import HttpReceiver, Mailbox, http_receiver, mail_server
+
+_COUNT_TONES = """() => {
+    window.tones = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...given) { window.tones += 1; return start.apply(this, given); };
+}"""
 
 
 def test_a_limit_is_set_from_the_chart_and_its_alarm_is_acknowledged_on_every_console(
@@ -13,6 +21,11 @@ def test_a_limit_is_set_from_the_chart_and_its_alarm_is_acknowledged_on_every_co
 ):
     viewer.open("alarms")
     operator.open("sensors", mock, "4", "ds18b20")
+    operator.page.evaluate(_COUNT_TONES)
+    operator.page.locator(".account summary").click()
+    operator.button("Alarm sound: off").click()
+    assert operator.page.evaluate("window.tones") == 1, "choosing the sound plays it"
+    operator.page.locator(".account summary").click()
     operator.button("Alarm limits…").click()
     operator.dialog().get_by_label("Warning over").fill("5")
     operator.dialog().get_by_label("Warning under").fill("10")
@@ -23,6 +36,7 @@ def test_a_limit_is_set_from_the_chart_and_its_alarm_is_acknowledged_on_every_co
     expect(operator.dialog()).to_have_count(0)
 
     expect(operator.page.locator(".alarm-badge")).to_contain_text(re.compile(r"\d"))
+    wait_until(lambda: operator.page.evaluate("window.tones > 1"), "the alarm is heard", 60.0)
     seen = viewer.row(mock).filter(has_text="over hi 5")
     expect(seen).to_contain_text("raised")
     expect(seen.get_by_role("button", name=re.compile("^Acknowledge"))).to_have_count(0)
@@ -44,18 +58,196 @@ def test_a_limit_is_set_from_the_chart_and_its_alarm_is_acknowledged_on_every_co
     operator.open("sensors", mock, "4", "ds18b20").button("Alarm limits…").click()
     operator.button("Remove the limits").click()
     expect(operator.dialog()).to_have_count(0)
-    operator.open("alarms").page.get_by_label("Show").select_option("closed")
+    operator.open("alarms").page.get_by_label(re.compile("^Show open alarms")).select_option("closed")
     expect(operator.row(mock).filter(has_text="over hi 5")).to_contain_text("closed")
 
 
-def test_an_alarm_that_was_raised_with_nobody_signed_in_is_there_for_who_comes(
-    console_stack: Stack, make_person: Callable[..., Person], mock: str
+@pytest.fixture
+def receiver(console_stack: Stack) -> Iterator[HttpReceiver]:
+    """A receiver of notifications; the channels and routes of a test are removed after it."""
+    with http_receiver() as found:
+        yield found
+        with console_stack.sign_in() as rest:
+            url = "/api/v1/notifications"
+            for route in rest.get(f"{url}/routes").json()["routes"]:
+                rest.delete(f"{url}/routes/{route['route_id']}").raise_for_status()
+            for channel in rest.get(f"{url}/channels").json()["channels"]:
+                rest.delete(f"{url}/channels/{channel['channel_id']}").raise_for_status()
+
+
+@pytest.fixture
+def mailbox(free_port: Callable[[], int]) -> Iterator[Mailbox]:
+    """A real mail server."""
+    with mail_server(free_port()) as found:
+        yield found
+
+
+def test_an_alarm_that_was_raised_with_nobody_signed_in_was_delivered_and_is_there_for_who_comes(
+    console_stack: Stack,
+    make_person: Callable[..., Person],
+    mock: str,
+    receiver: HttpReceiver,
+    mailbox: Mailbox,
 ):
     with console_stack.sign_in() as rest:
+        for channel_id, url in (("hook", receiver.url), ("mail", mailbox.url)):
+            path = f"/api/v1/notifications/channels/{channel_id}"
+            rest.put(path, json={"name": channel_id, "url": url}).raise_for_status()
+        route = {"channels": ["hook", "mail"], "severities": ["warning", "critical"]}
+        rest.put("/api/v1/notifications/routes/all", json=route).raise_for_status()
         rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
         wait_until(lambda: rest.get("/api/v1/alarms", params={"esp_id": mock}).json()["items"], "an alarm is raised")
+    wait_until(lambda: any(mock in one["message"] for one in receiver.taken), "the webhook has it", 120.0)
+    wait_until(lambda: any(mock in mail for mail in mailbox.mails), "the mail server has it", 120.0)
     person = make_person(width=390).sign_in().open("alarms")
     row = person.row(mock).filter(has_text="device offline")
     expect(row).to_contain_text("raised")
     expect(person.page.locator(".alarm-badge")).to_have_attribute("aria-label", re.compile(r"^\d+ alarms?$"))
     assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def save(person: Person) -> None:
+    """Save in the dialog that is open, which closes."""
+    person.dialog().get_by_role("button", name="Save").click()
+    expect(person.dialog()).to_have_count(0)
+
+
+def refused(person: Person, text: str) -> None:
+    """Save in the dialog that is open, which says what is wrong."""
+    person.dialog().get_by_role("button", name="Save").click()
+    expect(person.dialog().get_by_role("alert").first).to_contain_text(text)
+
+
+def test_a_channel_is_added_tested_in_place_and_its_secret_never_comes_back(operator: Person, receiver: HttpReceiver):
+    operator.open("notifications")
+    operator.says("There is no channel.")
+    operator.button("Add a channel").click()
+    operator.dialog().get_by_label("Id", exact=False).fill("hook")
+    operator.dialog().get_by_label("Name").fill("Hook of ops")
+    operator.dialog().get_by_label("URL", exact=False).fill("nothing://at-all")
+    refused(operator, "names no channel")
+    secret = receiver.url.replace("json://", "json://user:hunter2secret@")
+    operator.dialog().get_by_label("URL", exact=False).fill(secret)
+    save(operator)
+    row = operator.row("Hook of ops")
+    expect(row).to_contain_text("not used yet")
+    operator.says("No route leads to an enabled channel")
+
+    row.get_by_role("button", name="Test Hook of ops").click()
+    expect(row.get_by_role("status")).to_contain_text("the test was sent")
+    assert [one["title"] for one in receiver.taken] == ["Kaiser: test"]
+    receiver.status = 500
+    row.get_by_role("button", name="Test Hook of ops").click()
+    expect(row.get_by_role("status")).to_contain_text("the test failed")
+    expect(row).to_contain_text("could not be reached")
+
+    row.get_by_role("button", name="Edit Hook of ops").click()
+    expect(operator.dialog().get_by_label("URL", exact=False)).to_have_value("")
+    operator.dialog().get_by_label("Name").fill("Hook")
+    save(operator)
+    expect(operator.button("Test Hook")).to_be_visible()
+    assert "hunter2secret" not in operator.page.content()
+
+
+def test_a_route_brings_an_alarm_to_its_channel_and_both_are_removed(
+    operator: Person, receiver: HttpReceiver, mock: str, console_stack: Stack
+):
+    with console_stack.sign_in() as rest:
+        body = {"name": "Hook", "url": receiver.url}
+        rest.put("/api/v1/notifications/channels/hook", json=body).raise_for_status()
+    operator.open("notifications").button("Add a route").click()
+    operator.dialog().get_by_label("Id", exact=False).fill("always")
+    operator.dialog().get_by_label("Quiet from").fill("22:00")
+    refused(operator, "quiet_from and quiet_to are given together")
+    operator.dialog().get_by_label("Quiet from").fill("")
+    save(operator)
+    expect(operator.row("always")).to_contain_text("to hook")
+    expect(operator.row("always")).to_contain_text("at any time")
+    with console_stack.sign_in() as rest:
+        rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
+    wait_until(lambda: any(mock in one["message"] for one in receiver.taken), "the alarm was delivered")
+    sent = operator.page.get_by_role("table", name="Notifications, newest first")
+    expect(sent.locator("tbody tr").filter(has_text="sent").first).to_contain_text("hook")
+
+    operator.button("Edit route always").click()
+    operator.dialog().get_by_label("Works from").fill("06:00")
+    operator.dialog().get_by_label("Works until").fill("22:00")
+    operator.dialog().get_by_label("Sat", exact=True).check()
+    save(operator)
+    expect(operator.row("always")).to_contain_text("from 06:00 to 22:00")
+    expect(operator.row("always")).to_contain_text("on Sat")
+    operator.button("Remove Hook").click()
+    operator.dialog().get_by_role("button", name="Remove").click()
+    expect(operator.dialog().get_by_role("alert")).to_contain_text("route always names channel hook")
+    operator.page.keyboard.press("Escape")
+    operator.button("Remove route always").click()
+    operator.dialog().get_by_role("button", name="Remove").click()
+    operator.says("There is no route.")
+    operator.button("Remove Hook").click()
+    operator.dialog().get_by_role("button", name="Remove").click()
+    operator.says("There is no channel.")
+
+
+def test_channels_are_set_with_the_keyboard_on_a_phone_in_the_dark(
+    make_person: Callable[..., Person], receiver: HttpReceiver
+):
+    person = make_person(width=390, colours="dark").sign_in().open("notifications")
+    keys = person.page.keyboard
+    person.button("Add a channel").focus()
+    keys.press("Enter")
+    keys.type("phone")  # the first field has the focus
+    keys.press("Tab")
+    keys.type("Phone")
+    keys.press("Tab")
+    keys.type(receiver.url)
+    keys.press("Enter")
+    expect(person.dialog()).to_have_count(0)
+    person.button("Test Phone").focus()
+    keys.press("Enter")
+    expect(person.row("Phone").get_by_role("status")).to_contain_text("the test was sent")
+    assert person.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert person.accessibility() == []
+    person.button("Edit Phone").focus()
+    keys.press("Enter")
+    expect(person.dialog()).to_be_visible()
+    assert person.accessibility() == []
+    keys.press("Escape")
+    expect(person.button("Edit Phone")).to_be_focused()
+
+
+def test_an_operator_sees_channels_and_changes_none(
+    make_person: Callable[..., Person], console_stack: Stack, receiver: HttpReceiver
+):
+    with console_stack.sign_in() as rest:
+        body = {"name": "Hook", "url": receiver.url}
+        rest.put("/api/v1/notifications/channels/hook", json=body).raise_for_status()
+    add_user(console_stack, "otto", "only operating", "operator")
+    person = make_person().sign_in("otto", "only operating").open("notifications")
+    expect(person.page.get_by_role("table", name="Channels").locator("tbody tr")).to_contain_text("hook, json")
+    expect(person.page.get_by_role("button", name=re.compile("^(Test|Edit|Remove|Add)"))).to_have_count(0)
+
+
+def test_a_rule_fires_on_an_alarm_and_raises_another(operator: Person, mock: str, console_stack: Stack):
+    operator.open("rules", "new")
+    operator.page.get_by_label("Name", exact=True).first.fill(f"Watch {mock}")
+    conditions = operator.page.get_by_role("group", name="When all of this is true")
+    conditions.locator("select").first.select_option("alarm")
+    conditions.get_by_label("Kind of alarm").fill("device_offline")
+    conditions.get_by_label("Source (empty: any)").fill(mock)
+    actions = operator.page.get_by_role("group", name="do this")
+    actions.locator("select").first.select_option("alarm")
+    actions.get_by_label("Name of the alarm").fill("bed-unwatched")
+    actions.get_by_label("Severity").select_option("critical")
+    actions.get_by_label("Message").fill("nobody waters the bed")
+    operator.button("Try it").click()
+    operator.button("Save").click()
+    operator.says(f"Watch {mock} is saved.")
+    with console_stack.sign_in() as rest:
+        rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
+    row = operator.open("alarms").row("nobody waters the bed")
+    expect(row).to_contain_text("critical")
+    expect(row).to_contain_text("rule alarm")
+    with console_stack.sign_in() as rest:
+        [rule] = [one for one in rest.get("/api/v1/logic/rules").json()["items"] if one["name"] == f"Watch {mock}"]
+        rest.delete(f"/api/v1/logic/rules/{rule['rule_id']}").raise_for_status()
+    expect(row).to_contain_text("cleared")

@@ -14,7 +14,7 @@ def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: 
     [esp_id] = console_stack.register(1)
     at = now_ms()
     console_stack.publish([reading(esp_id, 4, at - number * 10_000, 20.0 + number) for number in range(1, 30)])
-    operator.open("sensors").page.get_by_label("Search device, gpio or type").fill(esp_id)
+    operator.open("sensors").page.get_by_label("Search name, zone, device or type").fill(esp_id)
     expect(operator.row(esp_id)).to_contain_text("21 °C")
     operator.row(esp_id).get_by_role("link").first.click()
     words = operator.page.locator(".chart figcaption")

@@ -1,11 +1,14 @@
 """The console's pages of devices, sensors, actuators, rules, mocks and rejected messages, as a person uses them."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 from browser import Person
 from devices import heartbeat, new_id, now_ms, of_device
-from harness import Stack, reading, wait_until
-from playwright.sync_api import Route, expect
+from harness import Message, Stack, reading, wait_until
+from playwright.sync_api import Locator, Route, expect
+from snippets_run import interpreted
 
 
 def test_a_device_that_speaks_for_the_first_time_is_approved_in_the_console(operator: Person, console_stack: Stack):
@@ -18,6 +21,36 @@ def test_a_device_that_speaks_for_the_first_time_is_approved_in_the_console(oper
     operator.says(f"{esp_id} is approved")
     console_stack.publish([heartbeat(esp_id)])
     expect(operator.row(esp_id)).to_contain_text("online")
+
+
+def test_a_new_device_is_connected_step_by_step_and_its_first_message_is_told(
+    operator: Person, console_stack: Stack, tmp_path: Path
+):
+    page = operator.page
+    operator.open("devices").page.get_by_role("link", name="Connect a device").click()
+    esp_id = page.get_by_label("Device id").input_value()
+    page.get_by_label("Name", exact=True).fill("House by the river")
+    operator.button("Register").click()
+    operator.says("waiting for the first message")
+    page.get_by_label("Program for").select_option("micropython")
+    program = page.get_by_label("The program").inner_text()
+    sent = [line.split("\t") for line in interpreted(program, tmp_path)]
+    messages = [Message(topic, payload.encode()) for topic, payload in sent if topic.startswith("kaiser/")]
+    assert [message.topic.rsplit("/", 1)[-1] for message in messages] == ["heartbeat", "data", "data"]
+    topic, payload = messages[1].topic, messages[1].payload
+    for wrong, words in (
+        (Message(topic.replace("/4/", "/5/"), payload), "Topic and payload name different sites, devices or gpios"),
+        (Message(topic, payload[:-1]), "The payload is no valid JSON"),
+    ):
+        console_stack.publish([wrong])
+        operator.says(re.compile(words))
+    console_stack.publish(messages[:2])
+    operator.says("21.5 °C")
+    page.get_by_text("On the phone").click()
+    expect(page.get_by_label("The address of this page as a QR code")).to_be_visible()
+    page.get_by_role("link", name="Give it a name").click()
+    expect(page.get_by_role("heading", name="ds18b20 on gpio 4")).to_be_visible()
+    expect(operator.open("devices").row(esp_id)).to_contain_text("House by the river")
 
 
 def test_a_device_is_registered_and_a_bad_id_is_told_at_its_field(operator: Person):
@@ -79,11 +112,11 @@ def test_a_calibration_that_is_typed_in_is_in_force(operator: Person, console_st
     wait_until(is_in_force, "the calibration is in force", 60.0)
     operator.page.get_by_label("Raw at point 2").fill("")
     operator.button("Save").click()
-    expect(operator.page.get_by_role("alert")).to_contain_text("That did not work.")
+    expect(operator.page.get_by_role("alert")).to_contain_text("The request failed.")
 
 
 def test_a_command_is_confirmed_and_followed_to_its_end(operator: Person, mock: str):
-    operator.open("actuators").page.get_by_label("Search device, name or type").fill(mock)
+    operator.open("actuators").page.get_by_label("Search name, zone, device or type").fill(mock)
     row = operator.row(mock)
     expect(row).to_contain_text("off")
     row.get_by_role("button", name="On…").click()
@@ -109,7 +142,7 @@ def test_an_emergency_stop_is_told_on_every_page_until_it_is_cleared(operator: P
         expect(operator.page.locator(".facts")).to_contain_text("stopped")
         operator.page.get_by_role("button", name="On…").click()
         operator.dialog().get_by_role("button", name="Send ON").click()
-        expect(operator.dialog().get_by_role("alert")).to_contain_text("That did not work.")
+        expect(operator.dialog().get_by_role("alert")).to_contain_text("The request failed.")
         operator.dialog().get_by_role("button", name="Close").click()
     finally:
         operator.button("Clear… everything").click()
@@ -131,7 +164,7 @@ def test_a_mock_is_created_measures_what_it_is_told_to_and_is_stopped(operator: 
     operator.dialog().get_by_label("Value in °C").fill("35.5")
     operator.dialog().get_by_role("button", name="Override").click()
     expect(operator.row("DS18B20")).to_contain_text("35.5 °C")
-    operator.open("sensors").page.get_by_label("Search device, gpio or type").fill(esp_id)
+    operator.open("sensors").page.get_by_label("Search name, zone, device or type").fill(esp_id)
     expect(operator.row(esp_id)).to_contain_text("35.5 °C")
     operator.open("mocks").button(f"stop {esp_id}").click()
     expect(operator.row(esp_id)).to_contain_text("stopped")
@@ -139,22 +172,34 @@ def test_a_mock_is_created_measures_what_it_is_told_to_and_is_stopped(operator: 
 
 def test_a_rejected_message_says_why_and_is_replayed_once_its_device_is_known(operator: Person, console_stack: Stack):
     esp_id = new_id("TEST")
+    other = new_id("TEST")
     console_stack.publish([reading(esp_id, 4, now_ms(), 21.5)])
+    console_stack.publish([reading(other, 4, now_ms() + number, 20.0 + number) for number in range(3)])
     operator.open("rejected")
+    causes = operator.page.get_by_role("table", name="Causes, the most frequent first")
+    listed = operator.page.get_by_role("table", name="Rejected messages, newest first")
 
     def is_listed() -> bool:
         operator.button("Look again").click()
-        return operator.row(esp_id).count() > 0
+        return listed.get_by_role("row", name=esp_id).count() > 0
 
     wait_until(is_listed, "the message is listed")
-    expect(operator.row(esp_id)).to_contain_text("5001")
+    group = causes.get_by_role("row", name=other)
+    expect(group).to_contain_text("Replay all 3")
+    expect(group).to_contain_text("Register or approve a device with the id of the topic.")
+    group.get_by_role("button", name=f"Register {other} and replay").click()
+    operator.says("Replayed: 3; still rejected: 0.")
+    causes.get_by_role("row", name=esp_id).get_by_role("button", name="Show").click()
+    expect(listed.get_by_role("row", name=other)).to_have_count(0)
+    row = listed.get_by_role("row", name=esp_id)
+    expect(row).to_contain_text("5001")
     with console_stack.sign_in() as rest:
         assert rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code == 201
-    operator.row(esp_id).get_by_role("button", name="Show…").click()
+    row.get_by_role("button", name="Show…").click()
     expect(operator.page.get_by_label("The payload")).to_contain_text('"raw_value": 21.5')
     operator.dialog().get_by_role("button", name="Replay").click()
-    operator.says("Taken in: 1; still rejected: 0.")
-    operator.open("sensors").page.get_by_label("Search device, gpio or type").fill(esp_id)
+    operator.says("Replayed: 1; still rejected: 0.")
+    operator.open("sensors").page.get_by_label("Search name, zone, device or type").fill(esp_id)
     expect(operator.row(esp_id)).to_contain_text("21.5 °C")
 
 
@@ -184,32 +229,110 @@ def test_a_reading_that_comes_while_the_sensors_are_asked_for_is_shown(operator:
     expect(operator.row(esp_id)).to_contain_text("21.5 °C", timeout=10_000)
 
 
-def test_a_rule_is_written_tried_and_seen_to_fire(operator: Person, console_stack: Stack):
+class Counted:
+    """A person's clicks and typed fields."""
+
+    def __init__(self) -> None:
+        self.clicks = 0
+        self.fields = 0
+
+    def click(self, what: Locator) -> None:
+        self.clicks += 1
+        what.click()
+
+    def fill(self, what: Locator, text: str) -> None:
+        self.fields += 1
+        what.fill(text)
+
+
+def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(operator: Person, console_stack: Stack):
     [esp_id] = console_stack.register(1)
-    name = f"Too hot {esp_id}"
-    operator.open("rules", "new").page.get_by_label("Name", exact=True).fill(name)
-    conditions = operator.page.get_by_role("group", name="When all of this is true")
-    conditions.get_by_label("Device").fill(esp_id)
-    conditions.get_by_label("Gpio").fill("4")
-    conditions.get_by_label("Value", exact=True).fill("30")
-    actions = operator.page.get_by_role("group", name="do this")
-    actions.get_by_label("Kind").select_option("notification")
-    actions.get_by_label("Message").fill("open the windows")
-    operator.button("Save").click()
-    expect(operator.page.get_by_role("heading", name=name)).to_be_visible()
-    operator.page.get_by_label(f"Suppose the value of {esp_id}, gpio 4").fill("35")
-    operator.button("Try it").click()
-    expect(operator.page.locator(".dry-run")).to_contain_text("it would fire")
-    operator.page.get_by_label(f"Suppose the value of {esp_id}, gpio 4").fill("25")
-    operator.button("Try it").click()
-    expect(operator.page.locator(".dry-run")).to_contain_text("it would not fire")
+    place = f"East {esp_id[-4:]}"
+    with console_stack.sign_in() as rest:
+        console_stack.publish([reading(esp_id, 4, now_ms(), 24.5)])
+        of_it = {"esp_id": esp_id}
+        wait_until(lambda: rest.get("/api/v1/sensors/latest", params=of_it).json()["items"], "the reading is stored")
+        rest.patch(f"/api/v1/sensors/{esp_id}/4/ds18b20", json={"name": place}).raise_for_status()
+    page, counted = operator.page, Counted()
+    counted.click(page.get_by_role("navigation").get_by_role("link", name="Rules"))
+    counted.click(page.get_by_role("link", name="New rule"))
+    counted.fill(page.get_by_role("combobox", name="Sensor"), place)
+    option = page.get_by_role("option", name=place)
+    expect(option).to_contain_text("24.5 °C")
+    counted.click(option)
+    counted.fill(page.get_by_label("Value", exact=True), "30")
+    counted.click(operator.button("for at least: 1 min"))
+    counted.click(operator.button("Try it"))
+    expect(page.locator(".dry-run")).to_contain_text("it would not fire")
+    counted.click(operator.button("Save"))
+    name = f"{place} over 30 °C for 1 min"
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    assert (counted.clicks, counted.fields) == (6, 2)
+
+    rule_id = page.url.rsplit("/", 1)[-1]
+    with console_stack.sign_in() as rest:
+        rule = rest.get(f"/api/v1/logic/rules/{rule_id}").json()
+        [condition], [action] = rule["conditions"], rule["actions"]
+        sensor = (condition["esp_id"], condition["gpio"], condition["sensor_type"])
+        assert sensor == (esp_id, 4, "ds18b20")
+        assert (condition["operator"], condition["value"], condition["for_s"]) == (">", 30, 60)
+        assert (action["type"], action["do"], action["message"]) == ("alarm", "raise", name)
+        at_once = {**written(rule), "conditions": [{**condition, "for_s": 0}]}
+        rest.put(f"/api/v1/logic/rules/{rule_id}", json=at_once).raise_for_status()
+    _is_tried_and_fires(operator, console_stack, rule_id, esp_id, name, place)
+
+
+def _is_tried_and_fires(operator: Person, stack: Stack, rule_id: str, esp_id: str, name: str, place: str) -> None:
+    page = operator.page
+    operator.open("rules").open("rules", rule_id)
+    suppose = page.get_by_label(f"Suppose {place}")
+    for value, verdict in (("35", "it would fire"), ("25", "it would not fire")):
+        suppose.fill(value)
+        operator.button("Try it").click()
+        expect(page.locator(".dry-run")).to_contain_text(verdict)
     expect(operator.row(name)).to_have_count(0)
-    console_stack.publish([reading(esp_id, 4, now_ms(), 35.5)])
+    stack.publish([reading(esp_id, 4, now_ms(), 35.5)])
     expect(operator.row(name)).to_contain_text("succeeded")
     operator.row(name).get_by_role("button", name="Show…").click()
-    expect(operator.dialog()).to_contain_text("notification")
-    operator.page.keyboard.press("Escape")
-    operator.open("log").says("open the windows")
+    expect(operator.dialog()).to_contain_text("alarm")
+    page.keyboard.press("Escape")
+    expect(operator.open("alarms").row(name)).to_contain_text("rule alarm")
+    with stack.sign_in() as rest:
+        rest.delete(f"/api/v1/logic/rules/{rule_id}").raise_for_status()
+
+
+def written(rule: dict[str, Any]) -> dict[str, Any]:
+    """What an operator writes of a rule that was read."""
+    kept = ("name", "enabled", "priority", "mode", "conditions", "actions", "cooldown_s")
+    return {name: rule[name] for name in kept}
+
+
+def test_a_device_and_a_zone_show_what_they_have_and_a_name_changes_a_name_only(
+    operator: Person, mock: str, console_stack: Stack
+):
+    page = operator.page
+    with console_stack.sign_in() as rest:
+        rest.patch(f"/api/v1/esp/devices/{mock}", json={"name": f"House {mock[-4:]}"}).raise_for_status()
+        rest.post(f"/api/v1/esp/devices/{mock}/zone", json={"zone_id": f"zone_{mock[-4:].lower()}"}).raise_for_status()
+        wait_until(lambda: rest.get(f"/api/v1/esp/devices/{mock}").json()["zone_id"], "the zone is in force")
+        of_it = {"esp_id": mock}
+        wait_until(lambda: len(rest.get("/api/v1/sensors/data", params=of_it).json()["items"]) > 4, "it has sent")
+        [sensor] = rest.get("/api/v1/sensors/latest", params=of_it).json()["items"]
+    operator.open("devices", mock)
+    expect(page.get_by_role("heading", name=f"House {mock[-4:]}")).to_be_visible()
+    sensors = page.get_by_role("table", name="Sensors")
+    expect(sensors).to_contain_text(sensor["sensor_type"])
+    expect(page.get_by_role("table", name="Actuators")).to_contain_text("on gpio 25")
+    sensors.get_by_role("link", name=re.compile(sensor["sensor_type"])).first.click()
+    page.get_by_label("Name", exact=True).fill("Air at the door")
+    operator.button("Save").click()
+    expect(page.get_by_role("heading", name="Air at the door")).to_be_visible()
+    with console_stack.sign_in() as rest:
+        [config] = rest.get("/api/v1/sensors", params=of_it).json()["items"]
+    assert (config["name"], config["interval_s"] < 30) == ("Air at the door", True)  # a mock measures every few seconds
+    operator.open("zones").page.get_by_role("link", name=f"zone_{mock[-4:].lower()}").click()
+    expect(page.get_by_role("table", name="Sensors")).to_contain_text("Air at the door")
+    expect(page.get_by_role("table", name="Devices")).to_contain_text(f"House {mock[-4:]}")
 
 
 def test_a_rule_is_nested_turned_off_and_removed(operator: Person, console_stack: Stack):
@@ -241,3 +364,28 @@ def test_a_rule_is_nested_turned_off_and_removed(operator: Person, console_stack
     operator.dialog().get_by_role("button", name="Remove").click()
     operator.says(f"{name} is removed.")
     expect(operator.row(name)).to_have_count(0)
+
+
+def test_a_change_is_found_in_the_audit_with_before_and_after(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    with console_stack.sign_in() as rest:
+        for limits in ({"hi": 20}, {"hi": 25}):
+            rest.put(f"/api/v1/alarms/limits/{esp_id}/4/ds18b20", json=limits).raise_for_status()
+    operator.open("audit").page.get_by_label("Target").fill(f"{esp_id}/4/ds18b20")
+    operator.page.get_by_label("Service").select_option("alarm")
+    row = operator.row("hi 20 → 25")
+
+    def is_listed() -> bool:
+        operator.button("Show").click()
+        return row.count() > 0
+
+    wait_until(is_listed, "the change is listed")
+    expect(row).to_contain_text("admin")
+    expect(row).to_contain_text("set limits")
+    expect(row).to_contain_text("done")
+    with operator.page.expect_download() as download:
+        operator.button("CSV").click()
+    assert f"{esp_id}/4/ds18b20" in download.value.path().read_text()
+    row.get_by_role("button", name="Show…").click()
+    expect(operator.dialog()).to_contain_text("127.0.0.1")
+    expect(operator.dialog().get_by_role("row").filter(has_text="hi")).to_contain_text("25")

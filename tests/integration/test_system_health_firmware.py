@@ -111,7 +111,7 @@ def test_generation_a_is_configured_and_taken_into_a_zone(stack: Stack, rest: ht
         device.board.boot_at -= 3600
         wait_until(lambda: registry(rest, esp_id)["uptime"] >= 3600, "it has run for an hour")
         device.board.power_cut()
-        wait_until(lambda: registry(rest, esp_id)["online"] is False, "its will takes it offline at once", 30.0)
+        wait_until(lambda: registry(rest, esp_id)["online"] is False, "its will takes it offline at once")
         device.board.power_on()
         wait_until(lambda: registry(rest, esp_id)["online"] is True, "it is online")
         wait_until(lambda: registry(rest, esp_id)["boot"] == 1, "its restart is seen")

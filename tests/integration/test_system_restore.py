@@ -39,7 +39,7 @@ def test_a_dump_of_the_database_brings_everything_back_on_another_machine(
 
     servers = make_stack("servers", KAISER_MQTT_BROKER="nats").start()
     url = servers.addresses["database_url"]
-    schemas = "sensor, health, actuator, logic, alarm, simulator, gateway, factory"
+    schemas = "sensor, health, actuator, logic, alarm, simulator, gateway, factory, recorder"
     run(tool("psql"), "--no-psqlrc", f"--dbname={url}", f"--command=DROP SCHEMA {schemas} CASCADE")
     run(tool("pg_restore"), "--exit-on-error", f"--dbname={url}", str(dump))
     assert servers.stop() == 0

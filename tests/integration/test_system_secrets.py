@@ -125,9 +125,13 @@ def test_the_database_lets_nobody_in_without_the_password(closed: Stack, passwor
 
 
 def test_the_command_that_sends_a_reading_signs_in_as_a_device(closed: Stack):
-    done = forked.run(["kaiser-stack", "send"], cwd=ROOT, env=closed.environment, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "acknowledged by the broker" in done.stdout
+    command = ["kaiser-demo", "send", "--esp", "TEST_SENT_BY_HAND"]
+    done = forked.run(command, cwd=ROOT, env=closed.environment, timeout=120)
+    assert (done.returncode, "acknowledged by the broker" in done.stdout) == (1, True), done.stderr
+    rejected = "rejected (5001): device TEST_SENT_BY_HAND is not registered and approved; register it: `make send"
+    assert rejected in done.stderr
+    done = forked.run([*command, "--unit", "°C", "--register"], cwd=ROOT, env=closed.environment, timeout=120)
+    assert (done.returncode, "stored: 21.5 °C, quality good" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 class Client:
@@ -153,7 +157,7 @@ class Client:
 
     def hear(self, *topic_filters: str) -> "Client":
         self._client.subscribe([(each, 1) for each in topic_filters])
-        assert self._subscribed.wait(30)
+        assert self._subscribed.wait(60)
         return self
 
     def say(self, *topics: str) -> None:

@@ -86,19 +86,35 @@ def test_the_hardware_type_tells_the_source_of_data(stack: Stack):
         assert latest()[0]["data_source"] == "MOCK"
 
 
-def test_thresholds_are_kept_and_must_rise(stack: Stack):
+def test_thresholds_are_the_limits_of_alarms_and_must_rise(stack: Stack):
     [esp_id] = stack.register(1)
+    config, limits = f"/api/v1/sensors/{esp_id}/34/ph", f"/api/v1/alarms/limits/{esp_id}/34/ph"
     with stack.sign_in() as rest:
-        thresholds = {"critical_low": 4.0, "warning_high": 7.5}
-        put = ok(rest.put(f"/api/v1/sensors/{esp_id}/34/ph", json={"thresholds": thresholds}))
-        assert put["thresholds"] == {
-            "critical_low": 4.0,
-            "warning_low": None,
-            "warning_high": 7.5,
-            "critical_high": None,
-        }
-        refused = rest.put(
-            f"/api/v1/sensors/{esp_id}/34/ph", json={"thresholds": {"warning_low": 5.0, "critical_low": 6.0}}
-        )
+        assert ok(rest.put(config, json={"name": "Tank 1"}))["thresholds"] == thresholds()
+        assert rest.get(limits).status_code == 404
+        given = {"critical_low": 4.0, "warning_high": 7.5}
+        assert ok(rest.put(config, json={"thresholds": given}))["thresholds"] == thresholds(**given)
+        assert levels(ok(rest.get(limits))) == {"lo_lo": 4.0, "hi": 7.5}
+        ok(rest.put(limits, json={"lo_lo": 4.0, "lo": 5.0, "hysteresis": 0.5, "delay_s": 7}))
+        put = ok(rest.put(config, json={"name": "Tank 2", "interval_s": 5}))
+        assert put["thresholds"] == thresholds(critical_low=4.0, warning_low=5.0)
+        assert ok(rest.get("/api/v1/sensors", params={"esp_id": esp_id}))["items"] == [put]
+        ok(rest.put(config, json={"thresholds": {"critical_high": 9.0}}))
+        now = ok(rest.get(limits))["limits"]
+        assert (now["hi_hi"], now["lo"], now["hysteresis"], now["delay_s"]) == (9.0, None, 0.5, 7)
+        assert ok(rest.put(config, json={"thresholds": {}}))["thresholds"] == thresholds()
+        assert rest.get(limits).status_code == 404
+        refused = rest.put(config, json={"thresholds": {"warning_low": 5.0, "critical_low": 6.0}})
         assert refused.status_code == 422
         assert "must rise" in refused.json()["detail"]
+        assert rest.put(config, json={"thresholds": {"warning_low": 1e300}}).status_code == 422
+
+
+def thresholds(**given: float) -> dict[str, float | None]:
+    """All four, None where none is given."""
+    return {"critical_low": None, "warning_low": None, "warning_high": None, "critical_high": None, **given}
+
+
+def levels(found: dict) -> dict[str, float]:
+    """The limits that are set."""
+    return {name: found["limits"][name] for name in ("hi_hi", "hi", "lo", "lo_lo") if found["limits"][name] is not None}

@@ -1,6 +1,7 @@
 """What `make run` promises to whoever starts, stops and kills it."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -38,10 +39,21 @@ def processes_of(stack: Stack) -> list[str]:
 
 def one_line_of(stack: Stack) -> str:
     """What a stack says that does not start: nothing else may come before or after."""
-    assert stack.launch().wait(30) == 2, stack.console()
+    assert stack.launch().wait(120) == 2, stack.console()
     lines = [line for line in stack.console().splitlines() if "is not installed and not started" not in line]
     assert len(lines) == 1, stack.console()
     return lines[0]
+
+
+def logs_of_services(stack: Stack) -> list[Path]:
+    """The logs of the services, without those of the servers and of the migrate step."""
+    others = {"nats", "postgres", "mosquitto", "migrate"}
+    return [path for path in sorted((stack.state_dir / "log").glob("*.log")) if path.stem not in others]
+
+
+def worse_than_info(line: str) -> bool:
+    """Whether a line of a log is a warning or worse, or no event at all: what a library wrote."""
+    return re.search(r"\[(info|debug) *\]", line) is None
 
 
 def test_ctrl_c_leaves_no_process_and_the_data_is_there_at_the_next_start(make_stack: MakeStack):
@@ -53,9 +65,14 @@ def test_ctrl_c_leaves_no_process_and_the_data_is_there_at_the_next_start(make_s
     pids = stack.pids()
     assert {"nats", "postgres", "ingest", "sensor", "health", "websocket-gateway"} <= pids.keys()
 
+    before = {path: path.stat().st_size for path in logs_of_services(stack)}
     assert stack.stop() == 0, stack.logs()
     assert processes_of(stack) == []
     assert "Traceback" not in stack.log_lines()
+    told = [line for path, size in before.items() for line in path.read_bytes()[size:].decode().splitlines()]
+    assert any("stopped" in line for line in told), told
+    worse = [line for line in told if worse_than_info(line) and "stopped_late" not in line]  # that is the machine
+    assert worse == [], "a planned stop is nothing to look at"
 
     again = make_stack(state_dir=stack.state_dir).start()
     assert again.rows(device) == 1
@@ -188,7 +205,7 @@ def test_a_setting_that_only_a_service_knows_is_one_line_at_the_end(make_stack: 
 def test_a_second_stack_on_the_same_folder_does_not_start(make_stack: MakeStack):
     stack = make_stack("servers").start()
     second = make_stack("servers", state_dir=stack.state_dir)
-    assert second.launch().wait(30) == 2
+    assert second.launch().wait(120) == 2
     assert "another stack runs" in stack.console()
     assert stack.stop() == 0
 

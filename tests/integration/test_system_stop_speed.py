@@ -182,6 +182,39 @@ async def topics_of_60_kb(stack: Stack) -> None:
     await messages(stack, lambda number: f"kaiser/{number:060000}/esp/ESP_00000000/sensor/4/data", b"x", 100)
 
 
+async def lists_of_a_user(stack: Stack) -> None:
+    """A hundred connections of one user that ask for the longest lists without a pause."""
+    await at_lists(stack, 100, asked_at_once=1)
+
+
+async def lists_that_nobody_reads(stack: Stack) -> None:
+    """Three hundred connections of one user that ask for eight of the longest lists and read nothing."""
+    await at_lists(stack, 300, asked_at_once=8)
+
+
+async def at_lists(stack: Stack, connections: int, *, asked_at_once: int) -> None:
+    """Ask for lists of a thousand; answers to a single request are read."""
+    with stack.sign_in() as rest:
+        token = rest.headers["Authorization"]
+    host, _, port = stack.addresses["http_url"].removeprefix("http://").rstrip("/").partition(":")
+
+    async def one(number: int) -> None:
+        path = ("esp/devices", "actuators")[number % 2]
+        ask = f"GET /api/v1/{path}?limit=1000 HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode()
+        while True:
+            with suppress(OSError, EOFError):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(ask * asked_at_once)
+                while asked_at_once == 1:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+                    writer.write(ask)
+                await asyncio.sleep(5)
+                writer.close()
+
+    await asyncio.gather(*(one(number) for number in range(connections)))
+
+
 FLOODS = [
     bodies_without_a_token,
     sign_ins,
@@ -190,6 +223,8 @@ FLOODS = [
     heartbeats_of_unknown_devices,
     batches_of_8000_numbers,
     topics_of_60_kb,
+    lists_of_a_user,
+    lists_that_nobody_reads,
 ]
 
 

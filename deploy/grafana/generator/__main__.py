@@ -12,12 +12,13 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from overview_board import overview
 from sensors_board import sensors
 from services_board import services
+from zones_board import zones
 
 
 def main(folder: Path) -> None:
     """Write one file a dashboard; the same code writes the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    for make in (overview, devices, sensors, actions, factory, services, bus):
+    for make in (overview, zones, devices, sensors, actions, factory, services, bus):
         board = make().build()
         for place, panel in enumerate(board.panels or [], 1):
             panel.id_val = place

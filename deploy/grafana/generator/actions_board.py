@@ -1,13 +1,13 @@
 """The dashboard Actions: what actuators, rules and mock devices do."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from panels import board, graph, number, sql_table
+from panels import board, field, graph, number, sql_table
 
 
 def actions() -> Dashboard:
     """Commands, emergency stops, executions of rules, mock devices."""
     return (
-        board("kaiser-actions", "Kaiser / Actions", "What actuators, rules and mock devices do.")
+        board("kaiser-actions", "Kaiser / Actions", "What actuators, rules and mock devices do.", sql=True)
         .with_panel(
             number("Emergency stops", "In force now.", "max(kaiser_actuator_active_emergencies)", alarm=1),
         )
@@ -20,7 +20,7 @@ def actions() -> Dashboard:
             number(
                 "Given up",
                 "Events and executions of rules given up because too many waited for NATS.",
-                "sum(kaiser_logic_untold_total)",
+                "sum(kaiser_logic_unpublished_total)",
                 alarm=1,
             )
         )
@@ -36,7 +36,7 @@ def actions() -> Dashboard:
         )
         .with_panel(
             graph(
-                "Times of commands, 99 of 100",
+                "Times of commands, p99",
                 "Request to the device's answer; request of a stop until it is on disk; rule fired until accepted.",
                 [
                     (
@@ -88,7 +88,7 @@ def actions() -> Dashboard:
                 "Messages a second that mocks sent and heard.",
                 [
                     ("sum(rate(kaiser_simulator_published_messages_total[$__rate_interval]))", "sent"),
-                    ("sum(rate(kaiser_simulator_heard_messages_total[$__rate_interval]))", "heard"),
+                    ("sum(rate(kaiser_simulator_received_messages_total[$__rate_interval]))", "received"),
                     (
                         "sum(rate(kaiser_simulator_skipped_messages_total[$__rate_interval])) or vector(0)",
                         "left out",
@@ -111,6 +111,7 @@ def actions() -> Dashboard:
                 "As devices reported them last.",
                 """SELECT esp_id, gpio, state, value, reported_at, last_error, guard_due_at
                    FROM actuator.actuators ORDER BY reported_at DESC NULLS LAST LIMIT 200""",
+                links={"gpio": f"actuators/{field('esp_id')}/{field('gpio')}", "esp_id": f"devices/{field('esp_id')}"},
             )
         )
     )

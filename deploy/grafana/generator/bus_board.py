@@ -20,7 +20,7 @@ def bus() -> Dashboard:
         )
         .with_panel(
             graph(
-                "Times of MQTT, 99 of 100",
+                "Times of MQTT, p99",
                 "From receipt to stored; from a publish of ours to its PUBACK.",
                 [
                     (
@@ -43,6 +43,7 @@ def bus() -> Dashboard:
                 "SENSORS, DEVICES and OUTBOX refuse at 100 %; EVENTS and REJECTED drop their oldest.",
                 [("stream:kaiser_ingest_stream_fill:ratio", "{{stream}}")],
                 "percentunit",
+                alarm=0.7,
             )
         )
         .with_panel(
@@ -71,6 +72,7 @@ def bus() -> Dashboard:
                 "Consumers, lag",
                 "Messages yet to be given.",
                 [("consumer:kaiser_bus_consumer_pending_messages:max", "{{consumer}}")],
+                alarm=5000,
             )
         )
         .with_panel(
@@ -86,6 +88,7 @@ def bus() -> Dashboard:
                 "Age of the oldest message or pack that was given and not acknowledged.",
                 [("consumer:kaiser_bus_consumer_oldest_seconds:max", "{{consumer}}")],
                 "s",
+                alarm=60,
             )
         )
         .with_panel(

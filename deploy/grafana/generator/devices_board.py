@@ -1,13 +1,19 @@
 """The dashboard Devices: who is there, who is not, and how their hardware does."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from panels import board, graph, number, sql_graph, sql_table, sql_variable
+from panels import board, field, graph, number, sql_graph, sql_table, sql_variable
 
 
 def devices() -> Dashboard:
     """The registry, presence, heartbeats and what was sent to devices."""
     return (
-        board("kaiser-devices", "Kaiser / Devices", "Who is there, who is not, and how their hardware does.", "now-6h")
+        board(
+            "kaiser-devices",
+            "Kaiser / Devices",
+            "Who is there, who is not, and how their hardware does.",
+            "now-6h",
+            sql=True,
+        )
         .with_variable(sql_variable("esp_id", "Device", "SELECT esp_id FROM health.devices ORDER BY esp_id LIMIT 1000"))
         .with_panel(number("Approved", "Devices that may speak.", 'max(kaiser_health_devices{state="approved"})'))
         .with_panel(number("Online", "Approved devices that are heard.", "max(kaiser_health_online_devices)"))
@@ -71,6 +77,7 @@ def devices() -> Dashboard:
                 "Approved devices, the longest silent first.",
                 """SELECT esp_id, name, zone_id, online, last_seen_at, firmware_version, wifi_rssi, heap_free, uptime_s
                    FROM health.devices WHERE state = 'approved' ORDER BY last_seen_at NULLS FIRST LIMIT 100""",
+                links={"esp_id": f"devices/{field('esp_id')}"},
             )
         )
         .with_panel(

@@ -9,7 +9,9 @@ AVAILABILITY = {-1: ("UNKNOWN", "text"), 0: ("BLOCKED", "red"), 1: ("BUSY", "blu
 def factory() -> Dashboard:
     """Modules and AGVs, orders, what was tolerated, commands."""
     return (
-        board("kaiser-factory", "Kaiser / Factory", "What machines do, how long orders take, how commands end.")
+        board(
+            "kaiser-factory", "Kaiser / Factory", "What machines do, how long orders take, how commands end.", sql=True
+        )
         .with_panel(
             number("Ready", "Modules and AGVs.", 'sum(kaiser_factory_machines{availability="READY"}) or vector(0)')
         )
@@ -89,7 +91,7 @@ def factory() -> Dashboard:
         )
         .with_panel(
             graph(
-                "Receipt to event, 99 of 100",
+                "Receipt to event, p99",
                 "From the receipt of a message on MQTT until its event was published.",
                 [
                     (

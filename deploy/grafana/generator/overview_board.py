@@ -1,7 +1,7 @@
 """The dashboard Overview: is all well, how much goes through, how fast, what fails."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from panels import board, graph, number
+from panels import board, graph, number, series_table
 
 
 def overview() -> Dashboard:
@@ -35,6 +35,14 @@ def overview() -> Dashboard:
             number("Alerts", "Alerts that fire now.", 'count(ALERTS{alertstate="firing"}) or vector(0)', alarm=1)
         )
         .with_panel(
+            series_table(
+                "Alerts that fire",
+                "Each has a page in docs/runbooks.md under its name.",
+                'ALERTS{alertstate="firing"}',
+                without=("Time", "Value", "__name__", "alertstate"),
+            )
+        )
+        .with_panel(
             graph(
                 "Throughput",
                 "Messages a second along the line.",
@@ -49,7 +57,7 @@ def overview() -> Dashboard:
         )
         .with_panel(
             graph(
-                "Latency by stage, 99 of 100",
+                "Latency by stage, p99",
                 "Of the oldest message of each batch, from ingest's receipt (bus_to_ws: from the event).",
                 [("stage:kaiser_stage_seconds:p99_rate5m", "{{stage}}")],
                 "s",
@@ -60,11 +68,12 @@ def overview() -> Dashboard:
                 "Lag",
                 "Messages that each durable consumer has yet to be given.",
                 [("consumer:kaiser_bus_consumer_pending_messages:max", "{{consumer}}")],
+                alarm=5000,
             )
         )
         .with_panel(
             graph(
-                "Latency by stage, the middle one",
+                "Latency by stage, p50",
                 "As above, the median.",
                 [("stage:kaiser_stage_seconds:p50_rate5m", "{{stage}}")],
                 "s",
@@ -73,7 +82,7 @@ def overview() -> Dashboard:
         .with_panel(
             graph(
                 "Rejected messages by code",
-                "The codes are listed in docs/protocol.md.",
+                "The codes are listed in docs/errors.md.",
                 [("sum by (code) (rate(kaiser_ingest_rejected_total[$__rate_interval]))", "{{code}}")],
                 "cps",
             )

@@ -1,14 +1,16 @@
 """The few forms of panel that Kaiser's dashboards are made of."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from grafana_foundation_sdk.builders import dashboard, prometheus, stat, statetimeline, table, timeseries
-from grafana_foundation_sdk.builders.common import VizLegendOptions, VizTooltipOptions
+from grafana_foundation_sdk.builders.common import GraphThresholdsStyleConfig, VizLegendOptions, VizTooltipOptions
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import (
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     SortOrder,
@@ -18,6 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
+    DynamicConfigValue,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -25,16 +28,69 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
     VariableSort,
 )
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-PROMETHEUS = DataSourceRef("prometheus", "kaiser-prometheus")
-DATABASE = DataSourceRef("grafana-postgresql-datasource", "kaiser-database")
+PROMETHEUS = DataSourceRef("prometheus", "${datasource}")
+DATABASE = DataSourceRef("grafana-postgresql-datasource", "${database}")
+"""Variables of each board, so that it can be imported into any Grafana."""
+
+SCOPE = 'namespace="$namespace",site="$site"'
+"""Which Kaiser: one Prometheus may scrape several. Where a label is missing its variable is empty, and that matches."""
+
+_METRIC = re.compile(r'(?<![\w:"])((?:\w+:)?kaiser_\w+(?::\w+)*|kaiser:[\w:]+|up|ALERTS|process_\w+)\b(?:\{([^}]*)\})?')
 
 Legend = tuple[str, str]
 """A PromQL expression and how its series are named, such as `{{stage}}`."""
 
 
-def board(uid: str, title: str, description: str, since: str = "now-1h") -> dashboard.Dashboard:
-    """An empty dashboard."""
+def board(
+    uid: str, title: str, description: str, since: str = "now-1h", *, metrics: bool = True, sql: bool = False
+) -> dashboard.Dashboard:
+    """An empty dashboard with the variables of its data sources. sql: it has panels of the database."""
+    made = _board(uid, title, description, since)
+    if metrics:
+        made = made.with_variable(dashboard.DatasourceVariable("datasource").label("Metrics").type("prometheus"))
+        made = made.with_variable(_label_variable("namespace", "Namespace", "kaiser_build_info"))
+        made = made.with_variable(_label_variable("site", "Site", 'kaiser_build_info{namespace="$namespace"}'))
+        made = _marked(made)
+    if sql:
+        kind = str(DATABASE.type_val)
+        made = made.with_variable(dashboard.DatasourceVariable("database").label("Database").type(kind))
+        console = dashboard.TextBoxVariable("console").label("Console").default_value("http://127.0.0.1:8000")
+        made = made.with_variable(console)
+    return made
+
+
+def scoped(expr: str) -> str:
+    """A PromQL expression in which each metric is that of the Kaiser that was chosen."""
+    return _METRIC.sub(lambda found: f"{found[1]}{{{','.join(filter(None, (SCOPE, found[2])))}}}", expr)
+
+
+def _label_variable(name: str, label: str, metric: str) -> dashboard.QueryVariable:
+    """A choice of the values of a label."""
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(PROMETHEUS)
+        .query(f"label_values({metric}, {name})")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def _marked(made: dashboard.Dashboard) -> dashboard.Dashboard:
+    """A mark on every chart where a process started, and while an emergency stop was in force."""
+    marks = (
+        ("Starts of processes", "blue", 'changes(process_start_time_seconds{job="kaiser"}[2m]) > 0'),
+        ("Emergency stops", "red", "max(kaiser_actuator_active_emergencies) > 0"),
+    )
+    for name, color, expr in marks:
+        mark = dashboard.AnnotationQuery().name(name).datasource(PROMETHEUS).icon_color(color).enable(True)
+        made = made.annotation(mark.expr(scoped(expr)))
+    return made
+
+
+def _board(uid: str, title: str, description: str, since: str) -> dashboard.Dashboard:
     return (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -59,11 +115,11 @@ def number(
     title: str, description: str, expr: str, unit: str = "short", *, alarm: float | None = None, low: bool = False
 ) -> stat.Panel:
     """One figure; red from `alarm` on, or below it where `low` says that little is bad."""
-    steps = [Threshold("green" if not low else "red", None)]
+    steps = [Threshold(None, "red" if low else "green")]
     if alarm is not None:
-        steps.append(Threshold("green" if low else "red", alarm))
+        steps.append(Threshold(alarm, "green" if low else "red"))
     elif low:
-        steps = [Threshold("green", None)]
+        steps = [Threshold(None, "green")]
     return (
         stat.Panel()
         .title(title)
@@ -73,19 +129,47 @@ def number(
         .height(4)
         .unit(unit)
         .thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
-        .with_target(prometheus.Dataquery().expr(expr).instant().ref_id("A").datasource(PROMETHEUS))
+        .with_target(prometheus.Dataquery().expr(scoped(expr)).instant().ref_id("A").datasource(PROMETHEUS))
     )
 
 
+def series_table(title: str, description: str, expr: str, *, without: Sequence[str], span: int = 24) -> table.Panel:
+    """The labels of series from Prometheus, as rows; `without`: columns that are not shown."""
+    target = prometheus.Dataquery().expr(scoped(expr)).instant().format(PromQueryFormat.TABLE)
+    panel = (
+        table.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .span(span)
+        .height(7)
+        .no_value("none")
+        .with_target(target.ref_id("A").datasource(PROMETHEUS))
+    )
+    for name in without:
+        panel = panel.override_by_name(name, [DynamicConfigValue("custom.hidden", True)])
+    return panel
+
+
 def graph(
-    title: str, description: str, queries: Sequence[Legend], unit: str = "short", *, span: int = 12
+    title: str,
+    description: str,
+    queries: Sequence[Legend],
+    unit: str = "short",
+    *,
+    span: int = 12,
+    alarm: float | None = None,
 ) -> timeseries.Panel:
-    """Figures over time from Prometheus."""
+    """Figures over time from Prometheus; `alarm` is drawn as a line."""
     panel = _timeseries(title, description, unit, span).datasource(PROMETHEUS).min(0)
+    if alarm is not None:
+        steps = [Threshold(None, "green"), Threshold(alarm, "red")]
+        panel = panel.thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
+        panel = panel.thresholds_style(GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for place, (expr, legend) in enumerate(queries):
         panel = panel.with_target(
             prometheus.Dataquery()
-            .expr(expr)
+            .expr(scoped(expr))
             .range()
             .legend_format(legend)
             .ref_id(chr(ord("A") + place))
@@ -121,9 +205,11 @@ def sql_states(
     )
 
 
-def sql_table(title: str, description: str, sql: str, *, span: int = 24) -> table.Panel:
-    """Rows from the database."""
-    return (
+def sql_table(
+    title: str, description: str, sql: str, *, span: int = 24, links: Mapping[str, str] | None = None
+) -> table.Panel:
+    """Rows from the database. links: of a column, where in the console its cells lead."""
+    panel = (
         table.Panel()
         .title(title)
         .description(description)
@@ -132,6 +218,15 @@ def sql_table(title: str, description: str, sql: str, *, span: int = 24) -> tabl
         .height(8)
         .with_target(SqlBuilder(SqlQuery(" ".join(sql.split()), "table")))
     )
+    for name, page in (links or {}).items():
+        link = {"title": "In the console", "url": f"${{console}}/#/{page}", "targetBlank": True}
+        panel = panel.override_by_name(name, [DynamicConfigValue("links", [link])])
+    return panel
+
+
+def field(name: str) -> str:
+    """A column's value of the row in a link."""
+    return f"${{__data.fields.{name}}}"
 
 
 def sql_variable(name: str, label: str, sql: str) -> dashboard.QueryVariable:

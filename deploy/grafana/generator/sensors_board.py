@@ -1,33 +1,38 @@
 """The dashboard Sensors: readings as they stand in the database."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from panels import board, sql_graph, sql_table, sql_variable
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
+from panels import board, field, sql_graph, sql_table, sql_variable
+from quantities import charts
+
+PAGE = f"sensors/{field('esp_id')}/{field('gpio')}/{field('sensor_type')}/{field('address')}"
+"""The console's page of the sensor of a row."""
+DEVICE = f"devices/{field('esp_id')}"
 
 
 def sensors() -> Dashboard:
-    """Values, newest readings, how many came and how good they are; all from SQL."""
+    """Values by quantity, newest readings, how many came and how good they are; all from SQL."""
+    made = board(
+        "kaiser-sensors",
+        "Kaiser / Sensors",
+        "Readings as they stand in the database.",
+        "now-6h",
+        metrics=False,
+        sql=True,
+    ).with_variable(
+        sql_variable("esp_id", "Device", "SELECT DISTINCT esp_id FROM sensor.latest ORDER BY esp_id LIMIT 1000")
+    )
+    label = "coalesce(configs.config->>'name', concat_ws(' ', gpio, sensor_type, nullif(address, '')))"
+    for chart in charts("esp_id = '$esp_id'", " of $esp_id", label):
+        made = made.with_panel(chart)
     return (
-        board("kaiser-sensors", "Kaiser / Sensors", "Readings as they stand in the database.", "now-6h")
-        .with_variable(
-            sql_variable("esp_id", "Device", "SELECT DISTINCT esp_id FROM sensor.latest ORDER BY esp_id LIMIT 1000")
-        )
-        .with_panel(
-            sql_graph(
-                "Values of $esp_id",
-                "Mean of each interval; the unit is the sensor's own.",
-                """SELECT $__timeGroupAlias(time, $__interval),
-                          concat_ws(' ', gpio, sensor_type, nullif(address, '')) AS metric,
-                          avg(coalesce(value, raw_value, raw)) AS value
-                   FROM sensor.data WHERE $__timeFilter(time) AND esp_id = '$esp_id' GROUP BY 1, 2 ORDER BY 1""",
-                span=24,
-            )
-        )
-        .with_panel(
+        made.with_panel(
             sql_table(
                 "Newest readings of $esp_id",
                 "The newest of each sensor.",
-                """SELECT gpio, sensor_type, address, value, unit, quality, raw, raw_value, processing_mode, time
-                   FROM sensor.latest WHERE esp_id = '$esp_id' ORDER BY gpio, sensor_type, address""",
+                """SELECT esp_id, gpio, sensor_type, address, value, unit, quality, raw, raw_value, processing_mode,
+                          time FROM sensor.latest WHERE esp_id = '$esp_id' ORDER BY gpio, sensor_type, address""",
+                links={"sensor_type": PAGE},
             )
         )
         .with_panel(
@@ -50,10 +55,11 @@ def sensors() -> Dashboard:
             sql_table(
                 "Silent sensors",
                 "The sensors whose newest reading is the oldest.",
-                """SELECT esp_id, gpio, sensor_type, address, quality, time, now() - time AS age
+                """SELECT esp_id, gpio, sensor_type, address, quality, time, extract(epoch FROM now() - time) AS age
                    FROM sensor.latest ORDER BY time LIMIT 50""",
                 span=12,
-            )
+                links={"sensor_type": PAGE, "esp_id": DEVICE},
+            ).override_by_name("age", [DynamicConfigValue("unit", "dtdurations")])
         )
         .with_panel(
             sql_table(
@@ -63,6 +69,7 @@ def sensors() -> Dashboard:
                           min(time) AS first, max(time) AS last
                    FROM sensor.data WHERE $__timeFilter(time) GROUP BY esp_id ORDER BY 2 DESC LIMIT 50""",
                 span=12,
+                links={"esp_id": DEVICE},
             )
         )
     )

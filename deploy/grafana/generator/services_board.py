@@ -58,7 +58,7 @@ def services() -> Dashboard:
         )
         .with_panel(
             graph(
-                "Requests over the bus, 99 of 100",
+                "Requests over the bus, p99",
                 "Time to answer, by method.",
                 [
                     (
@@ -85,7 +85,7 @@ def services() -> Dashboard:
         )
         .with_panel(
             graph(
-                "REST, 99 of 100",
+                "REST, p99",
                 "Time to answer, by route.",
                 [
                     (

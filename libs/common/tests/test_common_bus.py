@@ -7,26 +7,31 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from answering import Method, serve
 from kaiser_common.bus import declare
-from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, KaiserClient, Outgoing, connect
-from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.client import KaiserClient
+from kaiser_common.bus.connection import Bus, BusClosed, BusUnavailable, Outgoing, connect
+from kaiser_common.bus.consumer import Consumer, Spacing
 from kaiser_common.bus.metrics import BUS_OLDEST, BUS_PENDING, BUS_UNACKNOWLEDGED
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.contract.subjects import STATUS_SUBJECT, Bucket, DurableConsumer, Stream
-from kaiser_common.runtime.service import ErrorMemory, Service
+from kaiser_common.runtime.logs import ErrorMemory
+from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
-from kaiser_common.runtime.status import tell_status
+from kaiser_common.runtime.status import answer_status
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic import BaseModel
+from waiting import until
 
 ADA = Caller(user="ada", role="operator", request_id="r1")
 STREAM = Stream("TEST", ("test.>",), "limits", "file", 10_000_000, "new")
@@ -46,13 +51,6 @@ async def bus(nats_factory) -> AsyncIterator[Bus]:
         yield bus
 
 
-async def until(condition, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        await asyncio.sleep(0.01)
-
-
 async def stored(bus: Bus, stream: str = "TEST") -> int:
     reply = await bus.client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=30)
     return json.loads(reply.data)["state"]["messages"]
@@ -61,7 +59,7 @@ async def stored(bus: Bus, stream: str = "TEST") -> int:
 async def take(consumer: Consumer, count: int) -> list[Delivery]:
     """The next `count` messages, acknowledged."""
     taken: list[Delivery] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for batch in consumer:
             taken.extend(batch)
             await consumer.ack(batch)
@@ -138,24 +136,22 @@ async def test_a_subject_without_a_stream_is_unavailable_within_the_deadline(bus
 
 async def test_a_publish_outlives_a_restart_of_the_server(bus):
     bus.server.kill()
-    publishing = asyncio.create_task(bus.publish_batch(numbered(bus, 100), deadline_s=30))
+    publishing = asyncio.create_task(bus.publish_batch(numbered(bus, 100), deadline_s=60))
     await asyncio.sleep(0.3)
     bus.server.start()
-    await asyncio.wait_for(publishing, 30)
+    await asyncio.wait_for(publishing, 60)
     assert await stored(bus) == 100
 
 
-async def test_a_lone_message_is_handed_out_at_once(bus):
-    async with Consumer(bus, CONSUMER).open() as consumer:
-        took = []
-        for _ in range(5):  # the quickest counts: the machine may be busy with other tests
-            reading = asyncio.create_task(take(consumer, 1))
-            await asyncio.sleep(0.2)
-            started = time.monotonic()
-            await bus.publish("test.a", b"1")
-            await reading
-            took.append(time.monotonic() - started)
-        assert min(took) < 0.4
+@pytest.mark.parametrize("spacing", [None, Spacing(least_s=60.0, small=2)])
+async def test_a_lone_message_waits_for_no_further_ones(bus, spacing):
+    async with Consumer(bus, CONSUMER, spacing=spacing).open() as consumer:
+        reading = asyncio.create_task(take(consumer, 1))
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        await bus.publish("test.a", b"1")
+        await reading
+        assert time.monotonic() - started < 15, "a pull waits 30 s for a whole batch"
 
 
 async def test_what_is_not_acknowledged_comes_again_after_the_consumer_is_gone(bus):
@@ -214,12 +210,14 @@ async def test_stop_ends_the_iteration_and_gives_back_what_was_not_handed_out(bu
         assert await asyncio.wait_for(reading, 60) == 3
 
 
-async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
-    """Else it would come again after the ack_wait only: half a minute here, so 20 s tell.
+async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus, monkeypatch):
+    """Else it would come again after the ack_wait only, ten minutes here.
 
-    Of some two dozen stops one may leave a burst behind: what is in the server's own queue when the UNSUB arrives.
+    What the server has written before it reads the UNSUB arrives, because the client's flush is behind it, and goes
+    back; what it still has in a queue of its own it cannot deliver, and delivers again by itself.
     """
-    patient = DurableConsumer("TEST", "patient", ("test.>",), ack_wait_s=30.0)
+    monkeypatch.setattr(bus.client, "confirm", partial(bus.round_trip, 60.0))  # no test of the machine
+    patient = DurableConsumer("TEST", "patient", ("test.>",), ack_wait_s=600.0)
     await declare._apply_consumer(bus, patient)
     count, burst, taken = 3000, 5, set[int]()
 
@@ -235,19 +233,13 @@ async def test_what_is_on_its_way_at_the_stop_goes_back_at_once_too(bus):
             await consumer.ack(batch)
 
     publishing = asyncio.create_task(publish())
-    at_once = None
-    while len(taken) < count:
-        async with Consumer(bus, patient).open() as consumer:
-            reading = asyncio.create_task(acknowledge(consumer))
-            await asyncio.sleep(0.1)
-            consumer.stop()
-            await reading
-        if publishing.done() and at_once is None:
-            at_once = time.monotonic() + 20
-        if at_once is not None and time.monotonic() > at_once:
-            late = {number // burst for number in set(range(count)) - taken}
-            assert len(late) <= 1, f"{count - len(taken)} wait for their ack_wait"
-            break
+    async with asyncio.timeout(120):
+        while len(taken) < count:
+            async with Consumer(bus, patient).open() as consumer:
+                reading = asyncio.create_task(acknowledge(consumer))
+                await asyncio.sleep(0.1)
+                consumer.stop()
+                await reading
     await publishing
 
 
@@ -266,20 +258,59 @@ async def test_a_request_that_is_answered_as_it_is_cancelled_does_not_swallow_th
         await asking
 
 
-async def test_consuming_goes_on_after_a_restart_of_the_server(bus):
-    async with Consumer(bus, CONSUMER).open() as consumer:
+@pytest.mark.parametrize("spacing", [None, Spacing(least_s=0.1, small=100)])
+async def test_consuming_goes_on_after_a_restart_of_the_server(bus, spacing):
+    async with Consumer(bus, CONSUMER, spacing=spacing).open() as consumer:
         reading = asyncio.create_task(take(consumer, 20))
         await bus.publish_batch(numbered(bus, 10))
         await asyncio.sleep(0.3)
         bus.server.kill()
         bus.server.start()
-        await bus.publish_batch(numbered(bus, 10), deadline_s=20)
-        assert len(await asyncio.wait_for(reading, 25)) >= 20
+        await bus.publish_batch(numbered(bus, 10), deadline_s=60)
+        assert len(await asyncio.wait_for(reading, 60)) >= 20
 
 
-async def test_an_ordered_reader_misses_nothing_over_a_restart_of_the_server(bus):
+async def test_messages_that_trickle_in_are_handed_out_some_at_a_time(bus):
+    async with Consumer(bus, CONSUMER, spacing=Spacing(least_s=0.5, small=100)).open() as consumer:
+
+        async def read() -> list[list[int]]:
+            batches: list[list[int]] = []
+            async for batch in consumer:
+                batches.append([int(delivery.body) for delivery in batch])
+                await consumer.ack(batch)
+                if sum(map(len, batches)) == 60:
+                    break
+            return batches
+
+        reading = asyncio.create_task(read())
+        for outgoing in numbered(bus, 60):
+            await bus.publish_batch([outgoing])
+            await asyncio.sleep(0.01)
+        batches = await asyncio.wait_for(reading, 60)
+    assert [number for batch in batches for number in batch] == list(range(60))
+    assert len(batches[0]) == 1, "the first waits for none"
+    assert len(batches) <= 30, "the others come together"
+
+
+@pytest.mark.parametrize("count", [5, 3000])
+async def test_a_reader_that_rests_gets_a_backlog_whole_and_in_order(bus, count):
+    await bus.publish_batch(numbered(bus, count))
     seen: list[int] = []
-    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1)
+    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, max_messages=256, rest_s=0.2)
+    async with asyncio.timeout(60):
+        async for batch in reader:
+            assert len(batch) <= 256
+            seen.extend(int(delivery.body) for delivery in batch)
+            if len(seen) >= count:
+                break
+    assert seen == list(range(count))
+    assert reader.restarts == 0
+
+
+@pytest.mark.parametrize("rest_s", [0.0, 0.1])
+async def test_an_ordered_reader_misses_nothing_over_a_restart_of_the_server(bus, rest_s):
+    seen: list[int] = []
+    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, rest_s=rest_s)
 
     async def read() -> None:
         async for batch in reader:
@@ -291,7 +322,7 @@ async def test_an_ordered_reader_misses_nothing_over_a_restart_of_the_server(bus
     bus.server.kill()
     bus.server.start()
     await bus.publish_batch(numbered(bus, 50), deadline_s=20)
-    await until(lambda: len(seen) >= 100, 60.0)
+    await until(lambda: len(seen) >= 100, within_s=60.0)
     reading.cancel()
     assert seen == list(range(1, 101))
 
@@ -327,14 +358,14 @@ async def test_a_mirror_is_right_again_after_a_restart_of_the_server(bus):
     await mirror.ready(10)
     bus.server.kill()
     bus.server.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await kv.put("b", b"2")
                 break
             except NatsError:
                 await asyncio.sleep(0.1)
-    await until(lambda: dict(mirror) == {"a": 1, "b": 2}, 60.0)
+    await until(lambda: dict(mirror) == {"a": 1, "b": 2}, within_s=60.0)
     keeping.cancel()
 
 
@@ -404,9 +435,9 @@ async def test_a_failed_request_comes_back_as_a_problem(bus, asked, method, requ
 async def test_a_service_that_is_down_gives_504_at_once(bus):
     started = time.monotonic()
     with pytest.raises(RpcError) as caught:
-        await call(bus, "nobody", "home", Nothing(), Nothing, caller=ADA)
+        await call(bus, "nobody", "home", Nothing(), Nothing, caller=ADA, timeout_s=120.0)
     assert (caught.value.problem.status, caught.value.problem.code) == (504, 5403)
-    assert time.monotonic() - started < 4.5, "it waited for the timeout of 5 s"
+    assert time.monotonic() - started < 60, "it waited for the timeout"
 
 
 async def test_a_process_tells_its_status_with_what_it_misses_and_its_last_error(bus):
@@ -420,7 +451,7 @@ async def test_a_process_tells_its_status_with_what_it_misses_and_its_last_error
 
     service.check("nats", bus.round_trip)
     service.check("database", hangs)
-    async with tell_status(bus, service):
+    async with answer_status(bus, service):
         reply = await bus.client.request(STATUS_SUBJECT, timeout=30)
     status = ReplicaStatus.model_validate_json(reply.data)
     assert (status.service, status.version, status.ready) == ("trial", "0.1.0", False)
@@ -436,7 +467,7 @@ async def test_a_server_that_was_frozen_is_spoken_to_again_at_once(bus):
             await bus.round_trip(0.2)
     finally:
         os.kill(bus.server.pid, signal.SIGCONT)
-    await bus.publish("test.1", b"{}", "1", deadline_s=3.0)
+    await bus.publish("test.1", b"{}", "1", deadline_s=60.0)
     assert bus.client.stats["reconnects"] == 0
 
 
@@ -448,6 +479,7 @@ def _state_of(pid: int) -> str:
 async def test_a_client_that_has_stopped_reading_ends_the_process(nats_factory, monkeypatch):
     server = nats_factory()
     monkeypatch.setattr("kaiser_common.bus.connection._ROUND_TRIP_EVERY_S", 0.1)
+    monkeypatch.setattr(Bus.round_trip, "__defaults__", (0.2,))
     with pytest.raises(BaseExceptionGroup) as caught:
         async with connect(CommonSettings(nats_url=server.url), "test") as bus, asyncio.timeout(60):
             bus.client._reading_task.cancel()

@@ -16,7 +16,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.rpc import Caller, NotRunning, RpcError, call
 from kaiser_common.contract.subjects import CONSUMERS, HEALTH
 from kaiser_common.runtime.broker import Broker
-from kaiser_common.runtime.outside import Unreadable
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from pydantic import BaseModel

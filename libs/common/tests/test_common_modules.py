@@ -5,15 +5,36 @@ from pathlib import Path
 import kaiser_common
 
 MODULES = {
-    "contract": {"bounds", "catalogue", "errors", "pack", "schemas", "subjects", "topics"},
-    "bus": {
-        *("bucket", "connection", "consumer", "declare", "lease", "metrics", "mirror", "pull", "quarantine", "reader"),
-        *("requests", "rpc", "settings"),
+    "contract": {"bounds", "catalogue", "errors", "methods", "pack", "rpc", "schemas", "standing", "subjects", "times"}
+    | {"topics", "wording"},
+    "bus": {"bucket", "calls", "client", "connection", "consumer", "dead_letters", "declare", "environment"}
+    | {
+        "events",
+        "lease",
+        "metrics",
+        "mirror",
+        "pull",
+        "reader",
+        "requests",
+        "right_of_way",
+        "rpc",
+        "settings",
+        "waiting",
     },
     "runtime": {
-        *("asyncapi", "broker", "cursors", "database", "durable", "loops", "outside", "service", "settings"),
-        *("statements", "status", "tracing", "wiring"),
-    },
+        "asyncapi",
+        "audit",
+        "broker",
+        "clock",
+        "columns",
+        "consume",
+        "cursors",
+        "database",
+        "durable",
+        "logs",
+        "loops",
+    }
+    | {"partitions", "service", "settings", "statements", "status", "tracing", "upsert", "verdicts", "wiring"},
     "migrate": {"alembic", "command"},
 }
 

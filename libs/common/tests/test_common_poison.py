@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import given
@@ -10,16 +10,20 @@ from hypothesis import strategies as st
 from kaiser_common.bus import declare
 from kaiser_common.bus.connection import BusUnavailable, Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.dead_letters import RejectedShare, device_of
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.bus.quarantine import RejectedShare
 from kaiser_common.contract.subjects import NO_DEVICE, REJECTED, DurableConsumer, Stream
-from kaiser_common.runtime.database import Verdict, copy_upsert, open_pool
-from kaiser_common.runtime.outside import DeadLetters, Unreadable, judge, take
+from kaiser_common.runtime.consume import DeadLetters, Unreadable, take
+from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_common.runtime.upsert import copy_upsert
+from kaiser_common.runtime.verdicts import Verdict, judge
 from nats.errors import BadSubjectError, MaxPayloadError, NoRespondersError
+from prometheus_client import REGISTRY
 from psycopg import errors
 from structlog.testing import capture_logs
+from waiting import until
 
 STREAM = Stream("TEST", ("esp.test.>",), "limits", "file", 10_000_000, "new")
 CONSUMER = DurableConsumer("TEST", "reader", ("esp.test.>",), ack_wait_s=2.0)
@@ -154,13 +158,18 @@ def test_an_error_is_an_outage_a_refusal_or_a_bug(error, meaning):
 def test_the_limit_is_over_fifty_and_over_a_tenth_of_the_last_thousand(processed, rejected, reached):
     share = RejectedShare(0.1, 50)
     share.note_processed(processed, ["ESP_1", "ESP_2"])
-    share.note_rejected([f"ESP_{number % 7}" for number in range(rejected)])
+    share.note_rejected(apart(f"ESP_{number % 7}" for number in range(rejected)))
     assert share.reached is reached
+
+
+def apart(devices: Iterable[str]) -> list[tuple[str, str]]:
+    """A rejection of each device, each of a message of its own."""
+    return [(f"{number}-1", device) for number, device in enumerate(devices)]
 
 
 def test_old_rejections_leave_the_count():
     share = RejectedShare(0.1, 50)
-    share.note_rejected([f"ESP_{number % 7}" for number in range(101)])
+    share.note_rejected(apart(f"ESP_{number % 7}" for number in range(101)))
     share.note_processed(950)
     assert not share.reached  # 50 of the last 1,000
 
@@ -172,25 +181,61 @@ def test_old_rejections_leave_the_count():
 def test_a_few_poisonous_devices_are_not_a_bad_version(known, failing, reached):
     share = RejectedShare(0.1, 50)
     share.note_processed(0, [f"ESP_{number}" for number in range(known)])
-    share.note_rejected([f"ESP_{number % failing}" for number in range(900)])
+    share.note_rejected(apart(f"ESP_{number % failing}" for number in range(900)))
     assert share.reached is reached
-    assert share.room(["ESP_0"] * 5) == (0 if reached else 5)
+    assert share.room(apart(["ESP_0"] * 5)) == (0 if reached else 5)
 
 
 def test_where_one_device_alone_is_known_the_limit_is_a_thousand_in_a_row():
     share = RejectedShare(0.1, 50)
-    assert share.room(["ESP_1"] * 2000) == 1000
-    share.note_rejected(["ESP_1"] * 999)
+    assert share.room(apart(["ESP_1"] * 2000)) == 1000
+    share.note_rejected(apart(["ESP_1"] * 999))
     share.note_processed(1, ["ESP_1"])
-    assert share.room(["ESP_1"] * 900) == 900
+    assert share.room(apart(["ESP_1"] * 900)) == 900
 
 
 def test_messages_of_no_device_count_each_by_itself():
     share = RejectedShare(0.1, 50)
-    assert share.room([NO_DEVICE] * 60) == 51
+    assert share.room(apart([NO_DEVICE] * 60)) == 51
     share.note_processed(100, [f"ESP_{number}" for number in range(20)])
-    share.note_rejected(["ESP_1"] * 60 + [NO_DEVICE])
+    share.note_rejected(apart(["ESP_1"] * 60 + [NO_DEVICE]))
     assert not share.reached
+
+
+@pytest.mark.parametrize("known", [0, 1, 20])
+def test_the_lines_of_one_pack_that_name_no_device_are_never_a_bad_version(known):
+    share = RejectedShare(0.1, 50)
+    share.note_processed(0, [f"ESP_{number}" for number in range(known)])
+    pack = [("1-1", NO_DEVICE)] * 4096
+    assert share.room(pack) == 4096
+    share.note_rejected(pack)
+    assert not share.reached
+
+
+def test_a_message_that_is_begun_is_rejected_to_its_end_and_the_limit_holds_for_the_next():
+    share = RejectedShare(0.1, 50)
+    pack = [("1-1", f"ESP_{number}") for number in range(1000)]
+    assert share.room([*pack, ("2-2", "ESP_1")]) == 1000
+    share.note_rejected(pack[:300])
+    assert share.room(pack[300:]) == 700
+    assert share.room([("2-2", "ESP_1")]) == 0
+
+
+def packed(lines: Sequence[bytes], sequence: int = 1) -> Delivery:
+    return Delivery("esp.sensor.data.god.0", f"$JS.ACK.S.fake.1.{sequence}.1.1.0", b"\n".join(lines), None)
+
+
+def test_a_look_at_packs_comes_to_know_all_their_devices():
+    lines = [b'{"esp_id":"ESP_%d","gpio":4}' % number for number in range(200)]
+    seen = {device_of(line) for sequence in range(1, 101) for line in packed(lines, sequence).some(16)}
+    assert seen == {f"ESP_{number}" for number in range(200)}
+
+
+@given(st.lists(st.binary(max_size=9).filter(lambda line: b"\n" not in line), min_size=1), st.integers(1, 20))
+def test_a_look_at_a_pack_is_at_whole_lines_and_no_more_than_asked(lines, most):
+    seen = [line.body for line in packed(lines).some(most)]
+    assert 1 <= len(seen) <= most
+    assert set(seen) <= set(lines)
 
 
 def doubtful(error: Exception, always: set[int], calls: list[int]):
@@ -263,12 +308,6 @@ async def bus(nats_factory, quiet):
         yield bus
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
 def numbered(bus, count: int) -> list[Outgoing]:
     """Of ten devices in turn."""
     return [
@@ -294,6 +333,29 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
         done.update(numbers)
         return []
 
+    before = counted("bug")
+    with capture_logs() as logs:
+        await take_hundred(bus, on_messages)
+    assert done == set(range(100)) - {7}
+    assert tries[-1] >= 3, "not before its third delivery"
+    message = await bus.jetstream.get_msg("REJECTED", seq=1)
+    body = json.loads(message.data)
+    assert message.subject == "rejected.5407.ESP_7"
+    assert (body["code"], body["message"]) == (5407, "marked")
+    assert counted("bug") == before + 1
+    [line] = [line for line in logs if line["event"] == "message_rejected"]
+    assert (line["log_level"], line["code"], line["subject"]) == ("error", 5407, "esp.test.a.god.ESP_7")
+    assert isinstance(line["exc_info"], ZeroDivisionError), "the log has its traceback"
+
+
+def counted(kind: str) -> float:
+    """How many messages of this consumer the metric has as rejected."""
+    labels = {"consumer": CONSUMER.name, "kind": kind}
+    return REGISTRY.get_sample_value("kaiser_dead_letters_total", labels) or 0.0
+
+
+async def take_hundred(bus, on_messages) -> None:
+    """Take a hundred messages, until one is rejected and nothing waits any more."""
     async with Consumer(bus, CONSUMER).open() as consumer, asyncio.TaskGroup() as tasks:
         await bus.publish_batch(numbered(bus, 100))
         letters = DeadLetters(bus, Service("test"), CommonSettings())
@@ -306,11 +368,6 @@ async def test_a_bug_is_rejected_after_its_third_delivery_and_its_neighbours_at_
 
         await until(at_rest)
         consumer.stop()
-    assert done == set(range(100)) - {7}
-    message = await bus.jetstream.get_msg("REJECTED", seq=1)
-    body = json.loads(message.data)
-    assert message.subject == "rejected.5407.ESP_7"
-    assert (body["code"], body["message"]) == (5407, "marked")
 
 
 async def test_a_handler_that_always_fails_stops_at_the_limit_and_the_rest_waits(bus):
@@ -475,3 +532,25 @@ async def test_a_row_that_postgresql_cannot_store_in_time_is_rejected_and_no_oth
             assert [n for (n,) in await cursor.fetchall()] == sorted(set(range(20)) - {7, 12})
     info = await bus.jetstream.stream_info("REJECTED", subjects_filter="rejected.>")
     assert info.state.subjects == {"rejected.5305.ESP_7": 1, "rejected.5305.ESP_2": 1}
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "device"),
+    [
+        ("esp.sensor.response.god.ESP_1.4", b"{", "ESP_1"),
+        ("esp.system.heartbeat.god.ESP_1", b"{}", "ESP_1"),
+        ("esp.downlink.god.MOCK_1", b"{}", "MOCK_1"),
+        ("esp.sensor.data.god.0", b'{"esp_id":"ESP_1"}', "ESP_1"),
+        ("esp.sensor.data.god.0", b"{", NO_DEVICE),
+        ("mqtt.out.god.ESP_1.setup", b"{", "ESP_1"),
+        ("mqtt.out.god.ESP_1.command.5", b"{}", "ESP_1"),
+        ("mqtt.urgent.god.ESP_1", b"{}", "ESP_1"),
+        ("mqtt.urgent.broadcast.all", b"{}", NO_DEVICE),
+        ("mqtt.out.broadcast.all.stop", b"{}", NO_DEVICE),
+        ("mqtt.factory.command.SVR3QA2098", b"{}", NO_DEVICE),
+        ("audit.logic", b"{}", NO_DEVICE),
+        ("logic.execution.r1", b"{}", NO_DEVICE),
+    ],
+)
+def test_a_rejected_message_is_of_the_device_that_its_subject_or_line_names(subject, body, device):
+    assert device_of(Delivery(subject, "$JS.ACK.S.c.1.1.1.1.0", body, None)) == device

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from answering import Method, serve
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.rpc import Caller, Nothing, Problem, RpcError, call, is_late
+from kaiser_common.bus.rpc import Caller, RpcError, call, is_late
+from kaiser_common.contract.rpc import Nothing, Problem
 from kaiser_common.runtime.settings import CommonSettings
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, Field
@@ -87,6 +88,33 @@ async def test_what_is_larger_than_the_bus_carries_is_a_clear_refusal_and_the_ne
         assert str(most) in refused.value.problem.detail
         assert await problem(ask(bus, "test", "length", Text(text="x" * most), Number)) == (413, 5207)
         assert (await ask(bus, "test", "length", Text(text="xy"), Number)).n == 2
+
+
+class Listing(BaseModel):
+    limit: int = 100
+    cursor: int = 0
+
+
+class Page(BaseModel):
+    items: list[str]
+    next_cursor: int | None = None
+
+
+async def test_a_page_that_the_bus_does_not_carry_comes_as_smaller_ones_that_miss_nothing(bus):
+    kept = ["x" * (bus.client.max_payload // 9) + str(number) for number in range(40)]
+
+    async def listed(request: Listing, caller: Caller) -> Page:
+        end = request.cursor + request.limit
+        return Page(items=kept[request.cursor : end], next_cursor=end if end < len(kept) else None)
+
+    found, cursor, pages = [], 0, 0
+    async with serve(bus, "test", {"list": Method(Listing, listed)}):
+        while cursor is not None:
+            page = await ask(bus, "test", "list", Listing(cursor=cursor), Page)
+            found, cursor, pages = found + page.items, page.next_cursor, pages + 1
+        assert (found == kept, pages > 4) == (True, True)
+        kept.append("x" * bus.client.max_payload)
+        assert await problem(ask(bus, "test", "list", Listing(cursor=40), Page)) == (422, 5207)
 
 
 async def test_a_flood_is_refused_at_once_and_holds_up_no_emergency(bus):
@@ -213,3 +241,30 @@ async def test_the_owner_refuses_a_caller_whose_role_does_not_suffice(bus, role:
             else:
                 assert await problem(asked) == (403, 5405)
     assert set(done) == allowed
+
+
+async def test_no_other_request_takes_a_step_while_one_with_the_right_of_way_is_answered(bus):
+    steps, seen = 0, []
+
+    async def busy(request: Number, caller: Caller) -> Number:
+        nonlocal steps
+        for _ in range(request.n):
+            steps += 1
+            await asyncio.sleep(0)
+        return request
+
+    async def stop(request: Number, caller: Caller) -> Number:
+        for _ in range(20):
+            seen.append(steps)
+            await asyncio.sleep(0)
+        return request
+
+    methods = {"busy": Method(Number, busy), "stop": Method(Number, stop)}
+    async with serve(bus, "test", methods, always=frozenset({"stop"})), asyncio.TaskGroup() as tasks:
+        others = [tasks.create_task(ask(bus, "test", "busy", Number(n=3_000), Number)) for _ in range(30)]
+        while steps < 100:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await ask(bus, "test", "stop", Number(n=1), Number)
+        assert not all(other.done() for other in others)
+    assert len(set(seen)) == 1, "each of thirty requests took twenty steps meanwhile"
+    assert [other.result().n for other in others] == [3_000] * 30

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from kaiser_common.runtime.database import Verdict, verdict
 from kaiser_common.runtime.statements import (
     among,
     equal,
@@ -17,6 +16,7 @@ from kaiser_common.runtime.statements import (
     to_ms,
     to_sql,
 )
+from kaiser_common.runtime.verdicts import Verdict, verdict
 from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import (

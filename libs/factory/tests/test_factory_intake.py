@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.errors import Rejected
 from kaiser_factory_dialect.intake import Intake
-from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, FactoryIgnored
 
 
 def arrival(topic: str, payload: str, retained: bool = True) -> Arrival:
@@ -18,9 +18,9 @@ def reasons(intake: Intake, *arrivals: Arrival) -> list[str]:
     found = []
     for one in arrivals:
         match intake.take(one):
-            case Accepted():
+            case FactoryAccepted():
                 found.append("accepted")
-            case Ignored(reason):
+            case FactoryIgnored(reason):
                 found.append(reason)
             case Rejected() as rejected:
                 found.append(str(rejected.code.value))
@@ -83,5 +83,5 @@ def test_topics_are_bounded_whatever_comes(numbers: list[int]):
     known = list(dict.fromkeys(numbers))[:4]
     for number in numbers:
         verdict = intake.take(arrival(f"osf/{number}", json.dumps(number)))
-        assert isinstance(verdict, Ignored)
+        assert isinstance(verdict, FactoryIgnored)
         assert verdict.reason == ("observed" if number in known else "too_many")

@@ -12,7 +12,7 @@ from kaiser_factory_dialect import journal
 from kaiser_factory_dialect.commands import FactoryCommand, command_of
 from kaiser_factory_dialect.journal import JournalEntry, due_at, expire, is_open, lost, queue, sent, settle
 from kaiser_factory_dialect.messages import FactoryMessage
-from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 
 VECTORS = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())["journal"]
 AT = 1_771_000_000_000
@@ -21,7 +21,7 @@ AT = 1_771_000_000_000
 def message(topic: str, payload: Any, at: int = AT, retain: bool = False) -> FactoryMessage:
     text = payload if isinstance(payload, str) else json.dumps(payload)
     verdict = read(Arrival(topic, text.encode(), at, 1, retain))
-    assert isinstance(verdict, Accepted), verdict
+    assert isinstance(verdict, FactoryAccepted), verdict
     return verdict.message
 
 

@@ -4,21 +4,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_factory_dialect.catalogue import ROWS
-from kaiser_factory_dialect.lanes import Gate, Outgoing, breach
+from kaiser_factory_dialect.lanes import FactoryOutgoing, Gate, breach
 
 NOW = 1_771_000_000_000
 FILLED = {"{m}": "ff", "{s}": "S1", "{n}": "1", "{i}": "uagv", "{v}": "v2", "{x}": "S1", "#": "any"}
 DIRECTIONS = {"/".join(FILLED.get(level, level) for level in row.template.split("/")): row.direction for row in ROWS}
 TOPICS = st.sampled_from(
-    [*DIRECTIONS, "omf/x", "kaiser/god/esp/ESP_1/actuator/5/command", "kaiser", "", "a/+", "#", "$SYS/x"]
+    [
+        *DIRECTIONS,
+        "omf/x",
+        "kaiser/god/esp/ESP_1/actuator/5/command",
+        "kaiser/god/esp/ESP_1/system/heartbeat",
+        "kaiser/god/esp/SIM_1/system/heartbeat",
+        "kaiser/god/esp/SIM_1/actuator/5/command",
+        "kaiser/broadcast/emergency",
+        "kaiser",
+        "",
+        "a/+",
+        "#",
+        "$SYS/x",
+    ]
 )
+HEARTBEAT_OF_SIMULATED = "kaiser/god/esp/SIM_1/system/heartbeat"
 MESSAGES = st.builds(
-    Outgoing,
+    FactoryOutgoing,
     st.sampled_from(["command", "mock", "replay"]),
     TOPICS,
     st.sampled_from(["live", "mock"]),
     st.integers(1, 2),
     st.integers(NOW - 20_000, NOW),
+    st.booleans(),
     st.booleans(),
     st.booleans(),
 )
@@ -32,26 +47,30 @@ GATES = st.builds(
 
 
 @given(MESSAGES, GATES)
-def test_nothing_leaves_that_must_not(message: Outgoing, gate: Gate):
+def test_nothing_leaves_that_must_not(message: FactoryOutgoing, gate: Gate):
     if breach(message, gate, NOW) is not None:
         return
     assert (message.env, message.epoch) == (gate.env, gate.epoch)
-    assert not message.topic.startswith(("kaiser", "$"))
+    assert not message.topic.startswith("$")
+    if message.topic.startswith("kaiser"):
+        assert (message.lane, message.topic, message.retain) == ("replay", HEARTBEAT_OF_SIMULATED, False)
     assert message.topic
     assert not set(message.topic) & set("+#")
     listens = DIRECTIONS.get(message.topic) in {"in", "both"}
-    assert not (message.retain and listens)
+    clearing = message.lane == "command" and message.retain and message.clears
+    assert not (message.retain and listens) or clearing
     match message.lane:
         case "command":
-            assert not message.retain
+            assert not message.retain or clearing
             assert NOW - message.queued_at <= 10_000
             assert gate.kind != "replay" or gate.armed
-            assert listens or message.free
+            assert listens or message.free or clearing
         case "mock":
             assert gate.kind == "mock"
             assert message.topic in DIRECTIONS
         case "replay":
             assert gate.kind == "replay"
+            assert gate.armed or not listens
 
 
 @pytest.mark.parametrize(
@@ -65,12 +84,21 @@ def test_nothing_leaves_that_must_not(message: Outgoing, gate: Gate):
         ("mock", "ccu/order/active", "live", False),
         ("replay", "omf/x", "replay", True),
         ("replay", "ccu/order/active", "live", False),
+        ("replay", "ccu/set/park", "replay", False),
+        ("replay", "fts/v1/ff/5iO4/order", "replay", False),
+        ("replay", "kaiser/god/esp/SIM_1/sensor/4/data", "replay", True),
+        ("replay", "kaiser/god/esp/SIM_1/sensor/4/data", "live", False),
+        ("replay", "kaiser/god/esp/SIM_1/actuator/4/command", "replay", False),
+        ("replay", "kaiser/god/esp/ESP_1/sensor/4/data", "replay", False),
+        ("mock", "kaiser/god/esp/SIM_1/sensor/4/data", "mock", False),
     ],
 )
 def test_each_lane_has_its_topics_and_environments(lane: str, topic: str, kind: str, passes: bool):
-    message, gate = Outgoing(lane, topic, "live", 1, NOW), Gate(kind, "live", 1)  # type: ignore[arg-type]
+    message, gate = FactoryOutgoing(lane, topic, "live", 1, NOW), Gate(kind, "live", 1)  # type: ignore[arg-type]
     assert (breach(message, gate, NOW) is None) is passes
 
 
 def test_a_run_that_is_armed_may_send_commands():
-    assert breach(Outgoing("command", "ccu/set/park", "r", 1, NOW), Gate("replay", "r", 1, armed=True), NOW) is None
+    for lane in ("command", "replay"):
+        message = FactoryOutgoing(lane, "ccu/set/park", "r", 1, NOW)  # type: ignore[arg-type]
+        assert breach(message, Gate("replay", "r", 1, armed=True), NOW) is None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.errors import Rejected
-from kaiser_factory_dialect import ccu, quick, wire
+from kaiser_factory_dialect import ccu, machines, quick, wire
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.fields import Fields
-from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, FactoryIgnored, Verdict, read
 from kaiser_factory_dialect.times import read_time
+from kaiser_factory_dialect.topics import parse
 
 VECTORS = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())["messages"]
 RECEIVED = 1_771_000_000_000
@@ -61,7 +63,7 @@ def test_a_message_is_read_as_the_vector_says(vector: dict[str, Any]):
     verdict = verdict_of(vector)
     match vector["expect"]:
         case "accept":
-            assert isinstance(verdict, Accepted), verdict
+            assert isinstance(verdict, FactoryAccepted), verdict
             found = msgspec.json.decode(wire.encode(verdict.message))
             assert found["kind"] == vector["kind"]
             assert differences(vector["normalised"], found, "") == []
@@ -70,7 +72,7 @@ def test_a_message_is_read_as_the_vector_says(vector: dict[str, Any]):
             assert verdict.code == vector["code"]
             assert verdict.field == vector.get("field", verdict.field)
         case "ignore":
-            assert isinstance(verdict, Ignored), verdict
+            assert isinstance(verdict, FactoryIgnored), verdict
             assert verdict.reason == vector["reason"]
 
 
@@ -121,7 +123,7 @@ GOOD = [vector for vector in VECTORS if vector["expect"] == "accept" and len(vec
 @given(st.builds(changed, st.sampled_from(GOOD), st.integers(0, 400), JSON))
 def test_what_is_accepted_comes_back_from_the_bus(case: tuple[dict[str, Any], bytes]):
     verdict = verdict_of(*case)
-    if isinstance(verdict, Accepted):
+    if isinstance(verdict, FactoryAccepted):
         message = verdict.message
         text = wire.encode(message)
         again = wire.decode(message.kind, text)
@@ -132,7 +134,7 @@ def test_what_is_accepted_comes_back_from_the_bus(case: tuple[dict[str, Any], by
 @pytest.mark.parametrize("vector", GOOD, ids=lambda vector: vector["name"])
 def test_every_good_vector_comes_back_from_the_bus(vector: dict[str, Any]):
     verdict = verdict_of(vector)
-    assert isinstance(verdict, Accepted)
+    assert isinstance(verdict, FactoryAccepted)
     assert wire.decode(verdict.message.kind, wire.encode(verdict.message)) == verdict.message
 
 
@@ -184,19 +186,19 @@ def test_a_fault_has_its_code_and_field(rest: str, code: int, field: str | None)
 )
 def test_what_is_tolerated_is_counted(rest: str, oddities: tuple[str, ...]):
     verdict = state(rest)
-    assert isinstance(verdict, Accepted)
+    assert isinstance(verdict, FactoryAccepted)
     assert verdict.oddities == oddities
 
 
 def test_fields_that_nothing_reads_are_named():
     verdict = state(',"orderId":"o","colour":1')
-    assert isinstance(verdict, Accepted)
+    assert isinstance(verdict, FactoryAccepted)
     assert verdict.unknown == ("colour",)
 
 
 def test_a_colon_written_as_an_escape_is_no_second_key():
     verdict = state(',"orderId":"o","operatingMode":"a\\u003ab"')
-    assert isinstance(verdict, Accepted)
+    assert isinstance(verdict, FactoryAccepted)
     assert verdict.message.operating_mode == "a:b"
 
 
@@ -281,3 +283,119 @@ def test_a_step_is_read_the_same_at_once_and_field_by_field(values: dict[str, An
 def test_a_paired_machine_is_read_the_same_at_once_and_field_by_field(values: dict[str, Any]):
     at_once, by_field = read_both(ccu._paired, ccu.slow_paired, values)
     assert at_once == by_field
+
+
+def mixed(base: dict[str, Any], *values: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """A good object with some of its fields, or others, replaced by anything."""
+    names = st.sampled_from([*base, "other"])
+    return st.dictionaries(names, VALUES | st.sampled_from([None, {}, [], [{}], *values]), max_size=3).map(
+        lambda some: base | some
+    )
+
+
+ACTION = {"id": "a", "command": "PICK", "state": "RUNNING", "timestamp": "2026-02-02T04:10:00.5Z"}
+ACTION |= {
+    "result": None,
+    "resultDescription": None,
+    "actionResult": None,
+    "metadata": {"slot": "A1", "deep": {"n": 1}},
+}
+LOAD = {"loadType": "WHITE", "type": None, "loadId": "04", "loadPosition": "1", "loadTimestamp": 0}
+BATTERY = {"percentage": 71, "currentVoltage": 8.7, "batteryCharge": 70, "batteryVoltage": 9, "charging": False}
+STATE_FIELDS = {
+    **{"serialNumber": "S1", "headerId": 5, "timestamp": "2026-02-02T04:10:00Z", "orderId": "o", "orderUpdateId": 3},
+    **{"paused": False, "operatingMode": "AUTOMATIC", "lastNodeId": "1", "lastNodeSequenceId": 0, "driving": True},
+    **{"waitingForLoadHandling": False, "instantActionStates": None, "metadata": {"opcuaState": "connected"}},
+    **{"powerSupply": None, "agvPosition": None, "mobileRobotPosition": None, "safetyState": None, "errors": []},
+}
+
+
+@st.composite
+def states(draw: st.DrawFn) -> dict[str, Any]:
+    """A state with any of its parts at fault."""
+    parts = {
+        "actionState": draw(mixed(ACTION)),
+        "actionStates": [draw(mixed(ACTION)), ACTION],
+        "loads": draw(st.sampled_from([None, [draw(mixed(LOAD)), LOAD]])),
+        "load": [draw(mixed(LOAD))],
+        "batteryState": draw(mixed(BATTERY, 131, -3)),
+    }
+    state = draw(mixed(STATE_FIELDS | parts, "0", 0, "7", 7.0, 7.5, [ACTION], ACTION, [{"errorType": "x"}]))
+    missing = draw(st.sets(st.sampled_from(sorted(STATE_FIELDS | parts))))
+    return {name: value for name, value in state.items() if name not in missing or name == "serialNumber"}
+
+
+COMMON: dict[str, Any] = {"topic": "t", "ts": RECEIVED}
+
+
+@pytest.mark.parametrize("topic", ["module/v1/ff/S1/state", "module/v1/ff/NodeRed/S1/state", "fts/v1/ff/S1/state"])
+@given(values=states())
+def test_a_state_is_read_the_same_at_once_and_field_by_field(topic: str, values: dict[str, Any]):
+    where = parse(topic)
+    assert where is not None
+    common = COMMON | {"kind": where.kind, "serial": where.serial}
+    at_once, by_field = read_both(
+        lambda one: machines.read_state(where, one, common), lambda one: machines.slow_state(where, one, common), values
+    )
+    assert at_once == by_field
+
+
+INSTANT = {
+    "actionId": "a",
+    "actionType": "reset",
+    "actionName": None,
+    "actionParameters": None,
+    "metadata": {"red": True},
+}
+
+
+@given(st.lists(mixed(INSTANT), max_size=2), mixed({"actions": None, "instantActions": None}))
+def test_instant_actions_are_read_the_same_at_once_and_field_by_field(
+    actions: list[dict[str, Any]], values: dict[str, Any]
+):
+    where = parse("module/v1/ff/S1/instantAction")
+    assert where is not None
+    common = COMMON | {"kind": where.kind, "serial": where.serial}
+    at_once, by_field = read_both(
+        lambda one: machines.read_instant(where, one, common).actions,
+        lambda one: machines.slow_instants(where, one),
+        {"actions": actions} | {name: value for name, value in values.items() if value is not None},
+    )
+    assert at_once == by_field
+
+
+@given(st.lists(mixed(STEP), max_size=3) | VALUES)
+def test_a_plan_is_read_the_same_at_once_and_step_by_step(steps: Any):
+    at_once, by_step = read_both(
+        ccu._steps,
+        lambda one: tuple(ccu.slow_step(n, step) for n, step in enumerate(one.objects("productionSteps"))),
+        {"productionSteps": steps},
+    )
+    assert at_once == by_step
+
+
+@given(st.lists(mixed(PAIRED), max_size=3) | VALUES, st.lists(mixed(PAIRED), max_size=2) | VALUES)
+def test_a_pairing_is_read_the_same_at_once_and_machine_by_machine(modules: Any, transports: Any):
+    where = parse("ccu/pairing/state")
+    assert where is not None
+    at_once, by_machine = read_both(
+        lambda one: (
+            (found := ccu.read_pairing(where, one, COMMON | {"kind": where.kind})).modules,
+            found.transports,
+        ),
+        lambda one: (
+            tuple(ccu.slow_paired(each) for each in one.needed_objects("modules")),
+            tuple(ccu.slow_paired(each) for each in one.objects("transports")),
+        ),
+        {"modules": modules, "transports": transports},
+    )
+    assert at_once == by_machine
+
+
+@given(st.integers(86_400, 253_402_128_000), st.integers(0, 999_999), st.sampled_from(["T", " "]), st.integers(0, 6))
+def test_a_time_is_that_of_the_standard_library(second: int, us: int, separator: str, digits: int):
+    at = datetime.fromtimestamp(second, UTC).replace(microsecond=us, tzinfo=None)
+    text = at.isoformat(separator, timespec="microseconds")[: 20 + digits if digits else 19]
+    for zone, offset in (("Z", 0), ("", 0), ("+05:30", 19_800), ("-0100", -3600)):
+        found = datetime.fromisoformat(text).replace(tzinfo=UTC) - timedelta(seconds=offset)
+        assert read_time(text + zone) == (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

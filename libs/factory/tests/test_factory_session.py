@@ -15,7 +15,7 @@ from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.intake import Intake
 from kaiser_factory_dialect.journal import JournalEntry, expire, queue, sent, settle_all
 from kaiser_factory_dialect.messages import AgvOrder, FactoryMessage, ModuleOrder
-from kaiser_factory_dialect.reading import Accepted
+from kaiser_factory_dialect.reading import FactoryAccepted
 from kaiser_factory_dialect.recordings import Recorded, Recording, parse_file
 from kaiser_factory_dialect.session import summary_of, walk
 from kaiser_factory_dialect.shift import shift_times
@@ -97,7 +97,7 @@ def test_each_order_of_the_session_ends_in_the_journal_when_its_step_ended(recor
     for one in recording.messages:
         entries = [expire(entry, one.at_ms) for entry in entries]
         verdict = intake.take(arrival_of(one))
-        if not isinstance(verdict, Accepted):
+        if not isinstance(verdict, FactoryAccepted):
             continue
         message = verdict.message
         entries = settle_all(entries, message)
@@ -119,7 +119,7 @@ def test_the_last_message_of_each_topic_makes_the_same_factory_at_any_time(recor
     intake, factory, last = Intake(), Factory(), dict[str, FactoryMessage]()
     for number, one in enumerate(recording.messages):
         verdict = intake.take(arrival_of(one))
-        if isinstance(verdict, Accepted):
+        if isinstance(verdict, FactoryAccepted):
             apply(factory, verdict.message)
             last.pop(one.topic, None)
             last[one.topic] = verdict.message

@@ -12,7 +12,7 @@ from kaiser_factory_dialect import world
 from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.facts import ActionChanged, ConnectionChanged, NodeReached, OrderChanged
 from kaiser_factory_dialect.intake import Intake
-from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.timeline import order_rows
 from kaiser_factory_dialect.view import MachineRow, row, rows, stock_of
 from kaiser_factory_dialect.world import Factory
@@ -28,7 +28,7 @@ def feed(factory: Factory, messages: list[dict[str, Any]]) -> list[Any]:
         verdict = intake.take(
             Arrival(one["topic"], one["payload"].encode(), one["at"], one.get("qos", 1), one.get("retain", False))
         )
-        assert isinstance(verdict, Accepted), verdict
+        assert isinstance(verdict, FactoryAccepted), verdict
         facts += apply(factory, verdict.message)
     return facts
 
@@ -251,11 +251,15 @@ SOME = [
     for section in ("views", "journal")
     for vector in VECTORS[section]
     for one in vector["messages"]
-    if isinstance(accepted := read(Arrival(one["topic"], one["payload"].encode(), AT, 1, one["retain"])), Accepted)
+    if isinstance(
+        accepted := read(Arrival(one["topic"], one["payload"].encode(), AT, 1, one["retain"])), FactoryAccepted
+    )
 ] + [
     accepted.message
     for one in VECTORS["messages"]
-    if isinstance(accepted := read(Arrival(one["topic"], one["payload"].encode(), AT, 1, one["retain"])), Accepted)
+    if isinstance(
+        accepted := read(Arrival(one["topic"], one["payload"].encode(), AT, 1, one["retain"])), FactoryAccepted
+    )
 ]
 
 

@@ -13,7 +13,7 @@ from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.ccu_messages import LayoutModule, LayoutRoad
 from kaiser_factory_dialect.given import NOW, CountedIds, factory_given
 from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
-from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.routes import shortest_path, turn_at
 from kaiser_factory_dialect.sequence import due_step, is_stopped
 from kaiser_factory_dialect.steer_checks import Circumstances
@@ -141,6 +141,7 @@ BUSY = {"id": "a", "command": "MILL", "state": "RUNNING"}
         ({"do": "publish", "topic": "ccu/order/request", "payload": {}}, {}, {}, 422, 5205),
         ({"do": "publish", "topic": "ccu/set/+", "payload": {}}, {}, {"role": "admin"}, 409, 5405),
         ({"do": "publish", "topic": "omf/x", "payload": 1, "free": True}, {}, {}, 409, 5405),
+        ({"do": "publish", "topic": "ccu/set/park", "payload": {"timestamp": "x"}, "qos": 2}, {}, {}, 422, 5207),
     ],
 )
 def test_the_first_check_that_fails_answers(
@@ -205,17 +206,6 @@ def test_a_message_that_is_published_is_followed_like_any_other():
     assert made.messages[0].command.action_id == "a"
 
 
-def test_nothing_is_sent_to_a_vda_5050_vehicle():
-    factory = factory_given({})
-    online = Arrival("uagv/v2/ACME/V1/connection", b'{"connectionState":"ONLINE"}', NOW)
-    verdict = read(online)
-    assert isinstance(verdict, Accepted)
-    apply(factory, verdict.message)
-    made = plan({"do": "instant", "serial": "V1", "type": "reset"}, factory, Circumstances(now=NOW, fresh=CountedIds()))
-    assert made.refusal is not None
-    assert (made.refusal.status, made.refusal.code) == (422, 5204)
-
-
 def test_a_factsheet_says_what_a_module_can():
     factory = factory_given({})
     sheet = {
@@ -224,7 +214,7 @@ def test_a_factsheet_says_what_a_module_can():
         "protocolFeatures": {"moduleActions": [{"actionType": "POLISH"}]},
     }
     verdict = read(Arrival(f"module/v1/ff/{MILL}/factsheet", json.dumps(sheet).encode(), NOW))
-    assert isinstance(verdict, Accepted)
+    assert isinstance(verdict, FactoryAccepted)
     apply(factory, verdict.message)
     at = Circumstances(now=NOW, fresh=CountedIds())
     assert plan({"do": "command", "serial": MILL, "command": "POLISH"}, factory, at).refusal is None

@@ -21,7 +21,7 @@ RECORD = DeviceRecord(esp_id="ESP_A", kaiser_id="god", state="approved", emergen
 
 
 def stop(reason: str = "leak", by: str = "ada", **fields) -> Emergency:
-    return Emergency(emergency_id="e1", reason=reason, raised_by=by, raised_at=NOW, **fields)
+    return Emergency(**{"emergency_id": "e1", "reason": reason, "raised_by": by, "raised_at": NOW, **fields})
 
 
 def sent(message) -> tuple[str, str, dict]:
@@ -66,18 +66,64 @@ def test_a_device_that_is_in_no_registry_is_reached_under_the_site_of_its_last_m
     assert [each.esp_id for each in addresses.all()] == ["ESP_A"]
 
 
-@given(st.text(max_size=200), st.text(max_size=200), st.text(alphabet="ABC09", min_size=1, max_size=64))
-def test_no_text_makes_a_message_longer_than_the_firmware_takes(reason, by, token):
-    record = DeviceRecord(esp_id="ESP_" + "A" * 27, kaiser_id="k" * 32, state="approved", emergency_token=token)
-    address = Addresses({record.esp_id: record}).of(record.esp_id)
-    one = stop(reason, by).model_copy(update={"emergency_id": "alert-" + "x" * 60})
+LONGEST = {"esp_id": "ESP_" + "A" * 27, "kaiser_id": "k" * 32}
+LONG_ID = "alert-" + "x" * 60
+TEXTS = ["x" * 200, "水" * 200, "é" * 200, "🔥" * 200, '"\\' * 100, "\x01" * 200]
+"""One, two, three and four bytes a character in UTF-8, and such as JSON escapes with one byte more, or five."""
+
+
+def size(message) -> int:
+    """Bytes of topic and payload, as ingest sends it."""
+    outer = json.loads(message.body)
+    payload = json.dumps(json.loads(outer["payload"]), separators=(",", ":"), ensure_ascii=False)
+    return len((outer["topic"] + payload).encode())
+
+
+def reachable(token: str, **ids):
+    record = DeviceRecord(**{**LONGEST, **ids}, state="approved", emergency_token=token)
+    return Addresses({record.esp_id: record}).of(record.esp_id)
+
+
+def assert_each_fits(one: Emergency, token: str, **ids) -> None:
+    address = reachable(token, **ids)
     for message in (
         own_stop(address, one, NOW, "raised-1767225600000"),
-        clear_message(address, one, reason, NOW, "x", 7),
+        clear_message(address, one, one.reason, NOW, "x", 7),
+        broadcast_message(one, NOW, "raised-1767225600000"),
     ):
-        _, topic, payload = sent(message)
-        assert len(topic) + len(json.loads(message.body)["payload"].encode()) <= EMERGENCY_BYTES
+        _, _, payload = sent(message)
+        assert size(message) <= EMERGENCY_BYTES
         assert None not in payload.values()
-        assert len(payload["reason"]) <= 64
-    off = json.loads(off_message(address, 48, one, NOW, "raised").body)
-    assert len(off["topic"]) + len(off["payload"].encode()) <= COMMAND_BYTES
+        assert len(payload["reason"].encode()) <= 64
+        assert payload.get("auth_token", token) == token
+    assert size(off_message(address, 48, one, NOW, "raised")) <= COMMAND_BYTES
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.text(alphabet="ABC09", min_size=1, max_size=64))
+def test_no_text_makes_a_message_longer_than_the_firmware_takes(reason, by, token):
+    assert_each_fits(stop(reason, by, emergency_id=LONG_ID), token)
+
+
+def test_no_length_of_reason_name_or_token_makes_a_stop_too_long():
+    for text in TEXTS:
+        for length in (0, 1, 20, 21, 22, 57, 58, 59, 63, 64, 65, 200):
+            for by in TEXTS:
+                one = stop(text[:length], by[:length], emergency_id=LONG_ID)
+                assert_each_fits(one, "t" * 64)
+    for length in range(1, 65):
+        for ids in ({}, {"esp_id": "ESP_A"}, {"kaiser_id": "god"}, {"esp_id": "ESP_A", "kaiser_id": "god"}):
+            assert_each_fits(stop("水" * 58, emergency_id=LONG_ID), "t" * length, **ids)
+
+
+def test_the_reason_is_cut_before_the_correlation_id_is_left_out():
+    address = reachable("t" * 44)
+    _, _, payload = sent(own_stop(address, stop("x" * 64), NOW, "raised-" + "1" * 40))
+    assert (payload["reason"], payload["correlation_id"]) == ("x", "1" * 40)
+    address = reachable("t" * 64)
+    _, _, payload = sent(own_stop(address, stop("x" * 64), NOW, "raised-" + "1" * 40))
+    assert (payload["reason"], "correlation_id" in payload) == ("x" * 41, False)
+
+
+def test_the_broadcast_of_a_long_reason_in_chinese_keeps_who_raised_it():
+    _, _, payload = sent(broadcast_message(stop("水" * 58), NOW, "raised"))
+    assert payload == {"command": "emergency_stop", "reason": "水" * 21, "issued_by": "ada"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kaiser_actuator.jobs.heard import HeardUpTo
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.consumer import Consumer, Position
+from kaiser_common.bus.consumer import Consumer, ConsumerPosition
 from kaiser_common.contract.subjects import ACTUATOR
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,10 +17,10 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-IDLE = Position(pending=0, unacknowledged=0, delivered=7, acknowledged=7)
-BEHIND = Position(pending=3, unacknowledged=1, delivered=7, acknowledged=6)
-AT_WORK = Position(pending=0, unacknowledged=2, delivered=9, acknowledged=7)
-MORE = Position(pending=0, unacknowledged=1, delivered=10, acknowledged=9)
+IDLE = ConsumerPosition(pending=0, unacknowledged=0, delivered=7, acknowledged=7)
+BEHIND = ConsumerPosition(pending=3, unacknowledged=1, delivered=7, acknowledged=6)
+AT_WORK = ConsumerPosition(pending=0, unacknowledged=2, delivered=9, acknowledged=7)
+MORE = ConsumerPosition(pending=0, unacknowledged=1, delivered=10, acknowledged=9)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ MORE = Position(pending=0, unacknowledged=1, delivered=10, acknowledged=9)
 async def test_what_came_before_the_last_message_was_delivered_is_noted_once_all_of_it_is_acknowledged(answers, heard):
     said = iter(answers)
 
-    async def position() -> Position | None:
+    async def position() -> ConsumerPosition | None:
         return next(said)
 
     following = HeardUpTo(position)

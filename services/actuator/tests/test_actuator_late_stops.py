@@ -88,3 +88,10 @@ def test_a_device_that_stops_by_itself_again_is_not_cleared_by_what_freed_it_bef
     assert whom(late, {}, NOW + 5_000) == ["ESP_A"]
     assert whom(late, again, NOW + 15_000) == []
     assert whom(late, {}, NOW + 16_000) == []
+
+
+def test_a_device_at_which_somebody_pressed_since_is_not_cleared_because_a_stop_was_late():
+    late = LateStops()
+    late.sent({}, stop(), ["ESP_A"], NOW)
+    assert whom(late, {"ESP_A.5": Held(own_stop(NOW + 3_000, 5), 1, 1)}, NOW + 5_000) == []
+    assert whom(late, {}, NOW + 10_000) == []

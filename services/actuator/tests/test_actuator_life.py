@@ -21,7 +21,8 @@ from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus, BusUnavailable, connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
     ActuatorKey,
     ActuatorSettings,
@@ -42,8 +43,10 @@ from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import EMERGENCIES_BUCKET
 from kaiser_common.runtime.database import UNAVAILABLE, open_pool
 from kaiser_common.runtime.settings import CommonSettings
+from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
+from waiting import until as eventually
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMEOUT = timedelta(seconds=10)
@@ -215,14 +218,6 @@ async def life(bus_settings, database):
         keeping.cancel()
 
 
-async def eventually(condition, what: str) -> None:
-    for _ in range(1200):
-        if await condition():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not within 60 s: {what}")
-
-
 async def refusal(awaitable) -> tuple[int, int]:
     with pytest.raises(RpcError) as refused:
         await awaitable
@@ -370,6 +365,22 @@ async def test_a_device_that_is_offline_refuses_or_gets_its_commands_in_order_on
     assert len(await life.outbox()) == 2, "once"
 
 
+async def test_a_command_that_waited_for_a_device_is_sent_once_the_device_had_time_to_subscribe(life):
+    """Firmware A subscribes after its first heartbeat; what comes in between is lost."""
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    await life.send("ON", queue=True, expires_s=60)
+    life.devices["ESP_A"] = device("ESP_A")
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    await life.sweep.once()
+    life.wait(1.9)
+    await life.sweep.once()
+    assert await life.outbox() == []
+    life.wait(0.1)
+    await life.sweep.once()
+    assert [payload["command"] for _, payload in await life.outbox()] == ["ON"]
+
+
 async def test_a_device_that_was_let_in_a_moment_ago_takes_a_pump_and_a_command(life):
     approved = life.devices.pop("ESP_A")
     life.devices["ESP_A"] = approved.model_copy(update={"state": "pending"})
@@ -390,7 +401,7 @@ async def test_commands_that_must_not_be_sent_are_refused(life):
     assert await refusal(life.send("ON", duration_s=101)) == (422, 5207)
     first = await life.send("ON")
     assert first.duration_s == 100, "never longer than the longest runtime"
-    assert await refusal(life.send("ON", gpio=6)) == (409, 5405)
+    assert await refusal(life.send("ON", gpio=6)) == (409, 5412)
     for _ in range(59):
         await life.send("ON")
     assert await refusal(life.send("ON")) == (429, 5404)
@@ -444,8 +455,8 @@ async def test_a_stop_goes_out_first_cancels_what_is_open_and_locks_until_it_is_
     ], "the stopped one's command is gone, OFF comes on the fast lane and behind what ingest may hold"
     assert (await life.how(command)).state == "cancelled"
     assert (await life.how(other)).state == "queued"
-    assert await refusal(life.send("ON")) == (423, 5405)
-    assert await refusal(life.send("PWM", value=0.1)) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
+    assert await refusal(life.send("PWM", value=0.1)) == (423, 5411)
     assert (await life.send("OFF")).state == "queued"
     assert (await life.send("ON", gpio=6)).state == "queued"
     pump = await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=5), ADA)
@@ -492,14 +503,47 @@ async def test_a_stop_of_everything_goes_to_all_by_broadcast_and_a_narrower_one_
     assert ("urgent kaiser/broadcast/emergency", broadcast) in await life.outbox()
     own = ("urgent kaiser/god/esp/ESP_B/actuator/emergency", "emergency_stop")
     assert own in [(lane, payload["command"]) for lane, payload in await life.outbox()]
-    assert await refusal(life.send("ON")) == (423, 5405)
-    assert await refusal(life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)) == (409, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
+    assert await refusal(life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)) == (409, 5414)
     await life.clear()
     assert (await life.emergencies())[-1] == "clear_emergency"
     assert (await life.emergencies("ESP_B"))[-1] == "emergency_stop"
     assert (await life.send("ON")).state == "queued"
-    assert await refusal(life.send("ON", esp_id="ESP_B")) == (423, 5405)
+    assert await refusal(life.send("ON", esp_id="ESP_B")) == (423, 5411)
     assert await refusal(life.emergency.clear(ClearEmergency(all=True), ADA)) == (404, 5207)
+
+
+async def test_a_stop_of_everything_is_the_broadcast_each_own_emergency_and_off_to_what_is_on(life):
+    life.devices["ESP_B"] = device("ESP_B").model_copy(update={"kaiser_id": "north", "emergency_token": "s3cret"})
+    for gpio in (5, 6, 7):
+        await life.pump(gpio)
+    await life.say(life.status(True), life.status(False, 6), life.status(True, 7), life.status(False, 7))
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_B", reason="smoke"), ADA)
+    life.wait(1)
+    before = len(await life.outbox())
+    [_, everything] = (await life.emergency.stop(EmergencyStop(reason="fire"), ADA)).items
+
+    found = (await life.outbox())[before:]
+    urgent = [(lane.removeprefix("urgent "), payload) for lane, payload in found if lane.startswith("urgent ")]
+    behind = [(lane.removeprefix("out "), payload) for lane, payload in found if lane.startswith("out ")]
+    assert urgent[0] == (
+        "kaiser/broadcast/emergency",
+        {"command": "emergency_stop", "reason": "fire", "issued_by": "ada"},
+    ), "one message reaches all before the devices' own"
+    own = {
+        "kaiser/god/esp/ESP_A/actuator/emergency": "ESP_A",
+        "kaiser/north/esp/ESP_B/actuator/emergency": "s3cret",
+    }
+    for each in (urgent[1:3], behind[1:]):
+        assert {(topic, payload["command"], payload["auth_token"], payload["reason"]) for topic, payload in each} == {
+            (topic, "emergency_stop", token, "fire") for topic, token in own.items()
+        }
+    assert [(topic, payload["command"], payload["value"]) for topic, payload in urgent[3:]] == [
+        (f"{TOPIC}5/command", "OFF", 0.0)
+    ], "to what reports on, alone"
+    assert urgent[3][1]["correlation_id"] == f"stop-{everything.emergency_id}"[:40]
+    assert behind[0] == urgent[0], "and all but OFF again behind what ingest may hold"
+    assert len(found) == 7
 
 
 async def test_a_device_that_comes_online_is_told_of_the_stops_over_it(life):
@@ -521,6 +565,8 @@ async def test_a_device_that_restarts_between_two_heartbeats_is_sent_its_stop_ag
     life.sweep.on_device("ESP_A", device("ESP_A", boot=3))
     life.sweep.on_device("ESP_B", device("ESP_B", boot=1))
     await life.sweep.once()
+    life.wait(3)
+    await life.sweep.once()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     before = len(await life.outbox())
     life.wait(60)
@@ -533,6 +579,15 @@ async def test_a_device_that_restarts_between_two_heartbeats_is_sent_its_stop_ag
     [(lane, payload)] = (await life.outbox())[before:]
     assert (lane, payload["command"]) == (f"urgent {TOPIC}emergency", "emergency_stop")
 
+    # The firmware subscribes after its first heartbeat: what came in between it has not heard.
+    life.wait(2)
+    await life.sweep.once()
+    [_, (lane, payload)] = (await life.outbox())[before:]
+    assert (lane, payload["command"]) == (f"urgent {TOPIC}emergency", "emergency_stop")
+    life.wait(60)
+    await life.sweep.once()
+    assert len(await life.outbox()) == before + 2
+
 
 async def test_the_states_of_a_device_that_restarted_are_unknown_until_it_reports(life):
     await life.pump(5, interlocks=[6])
@@ -543,7 +598,7 @@ async def test_the_states_of_a_device_that_restarted_are_unknown_until_it_report
     life.wait(1)
     life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
     await life.sweep.once()
-    assert await refusal(life.send("ON")) == (409, 5405)  # gpio 6 may have come up on
+    assert await refusal(life.send("ON")) == (409, 5412)  # gpio 6 may have come up on
     life.wait(1)
     await life.say(life.status(False, gpio=6))
     life.sweep.on_device("ESP_A", device("ESP_A", boot=4))
@@ -613,7 +668,7 @@ async def test_a_critical_alert_stops_its_actuator_until_a_person_clears_it(life
     alert = life.message("alert", alert_type=alert_type, message="motor stuck")
     await life.say(alert)
     assert (await life.how(command)).state == "cancelled"
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
     [event] = await life.events("actuator_alert")
     assert (event["alert_type"], event["severity"], event["topic"]) == (alert_type, "critical", f"{TOPIC}5/alert")
     life.wait(5)
@@ -629,7 +684,7 @@ async def test_a_new_alert_after_a_clear_stops_again_though_its_clock_is_behind(
     await life.clear_at_once("ESP_A", 5)
     five_seconds_ago = life.now_ms() - 5_000 - 1
     await life.say(life.message("alert", alert_type="hardware_error", received_at=five_seconds_ago))
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
 
 
 async def test_a_device_that_stopped_by_itself_is_sent_a_clear_once_it_takes_one(life):
@@ -670,8 +725,8 @@ async def test_an_alert_of_the_whole_device_stops_all_its_actuators(life):
     await life.pump()
     await life.pump(gpio=6)
     await life.say(life.message("alert", 255, alert_type="emergency_stop"))
-    assert await refusal(life.send("ON")) == (423, 5405)
-    assert await refusal(life.send("ON", gpio=6)) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
+    assert await refusal(life.send("ON", gpio=6)) == (423, 5411)
     assert len((await life.registry.list_actuators(ActuatorsQuery(esp_id="ESP_A"), ADA)).items) == 2
 
 
@@ -685,6 +740,37 @@ async def test_the_echo_of_our_own_stop_raises_no_second_one(life):
     await life.clear("ESP_A")
     await life.say(echo)
     assert (await life.send("ON")).state == "queued"
+
+
+@pytest.mark.parametrize(("gpio", "in_force"), [(5, ["ESP_A.5"]), (255, ["ESP_A"])])
+@pytest.mark.parametrize("after_s", [1, 6])
+async def test_an_alert_during_a_clear_is_a_stop_that_the_clear_does_not_end(life, gpio, after_s, in_force):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(after_s)
+    await life.look()
+    await life.say(life.message("alert", gpio, alert_type="hardware_error", message="dry"))
+    life.wait(6)
+    await life.look()
+    await life.say(life.answer("response", status="emergency_cleared"))
+    assert sorted(life.stops) == in_force
+    assert await refusal(life.send("ON")) == (423, 5411)
+    assert life.stops[in_force[0]].raised_by == "device ESP_A"
+
+
+@pytest.mark.parametrize("presses", [0, 1])
+async def test_a_press_at_the_device_while_its_stop_is_cleared_is_told_from_the_answers_to_the_stop(life, presses):
+    """A stop goes to a device twice, and the device alerts each time; all of these alerts read the same."""
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    for _ in range(2 + presses):
+        await life.say(life.message("alert", alert_type="emergency_stop", message="Actuator stopped"))
+    life.wait(6)
+    await life.look()
+    await life.say(life.answer("response", status="emergency_cleared"))
+    assert sorted(life.stops) == ["ESP_A.5"] * presses
 
 
 async def test_a_warning_alert_is_told_and_stops_nothing(life):
@@ -769,7 +855,7 @@ async def test_a_stop_of_another_replica_counts_before_the_bucket_told_of_it(lif
     )
     await life.ledger.record(other)
     assert "ESP_A.5" not in life.stops
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
 
 
 async def test_a_stop_needs_no_database_and_is_written_down_once_it_is_back(life, monkeypatch):
@@ -784,7 +870,7 @@ async def test_a_stop_needs_no_database_and_is_written_down_once_it_is_back(life
         answer = await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     assert (len(answer.items), answer.cancelled) == (1, 0)
     assert f"urgent {TOPIC}emergency" in [lane for lane, _ in await life.outbox()]
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
     await life.sweep.once()
     assert (await life.how(command)).state == "cancelled"
     assert [event["event"] for event in await life.events("system_event")] == ["emergency_stop"]
@@ -807,7 +893,7 @@ async def test_stops_survive_a_restart_and_the_loss_of_either_store(life):
 async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_bucket_too(life):
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
     await life.mirrored("ESP_A")
-    await life.ledger.note_cleared(life.stops["ESP_A"], "ada", "dry", None)
+    await life.ledger.note_cleared(life.stops["ESP_A"], "ada", "dry")
     await life.ledger.align()
     await life.mirrored()
     assert list(life.stops) == []
@@ -896,7 +982,7 @@ async def test_an_actuator_can_be_changed_and_removed_and_is_part_of_the_configu
     assert item.max_runtime_ms == 600_000, "the device switches off by itself, also when it hears nothing"
     command = await life.send("ON")
     key = ActuatorKey(esp_id="ESP_A", gpio=5)
-    assert await refusal(life.registry.delete(key, ADA)) == (409, 5405)
+    assert await refusal(life.registry.delete(key, ADA)) == (409, 5414)
     await life.say(life.response(command))
     await life.registry.delete(key, ADA)
     assert await refusal(life.registry.read(key, ADA)) == (404, 5202)
@@ -912,12 +998,27 @@ async def test_a_clear_is_sent_5_s_after_the_stop_and_ends_it_on_the_devices_wor
     await life.look()
     await life.say(life.answer("response", status="emergency_cleared"))
     assert set(await life.emergencies()) == {"emergency_stop"}, "the device would refuse it"
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
     life.wait(0.1)
     await life.look()
     assert (await life.emergencies())[-1] == "clear_emergency"
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
     await life.say(life.answer("recovery", state="cleared"))
+    assert (await life.send("ON")).state == "queued"
+
+
+async def test_a_status_that_says_nothing_of_the_emergency_ends_no_stop(life):
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.say(life.status(on=False, emergency="active"))
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    life.wait(5.1)
+    await life.look()
+    await life.say(life.status(on=False))
+    assert await refusal(life.send("ON")) == (423, 5411)
+    assert life.stops.is_in_stop("ESP_A"), "what it said last of it"
+    assert "emergency" not in (await life.events("actuator_status"))[-1]
+    await life.say(life.status(on=False, emergency="normal"))
     assert (await life.send("ON")).state == "queued"
 
 
@@ -933,7 +1034,7 @@ async def test_a_clear_that_is_not_confirmed_leaves_the_stop_in_force_and_says_s
     assert stop.not_cleared == "ESP_A did not confirm the clear within 15 s"
     assert (await life.emergencies())[-1] == "emergency_stop", "the device may have taken the clear all the same"
     assert [event["event"] for event in await life.events("system_event")][-1] == "emergency_not_cleared"
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
 
 
 async def test_a_clear_names_the_stop_that_it_saw(life):
@@ -1004,7 +1105,7 @@ async def test_a_device_that_refuses_a_stop_has_each_actuator_switched_off_and_i
     ]
     event = (await life.events("system_event"))[-1]
     assert (event["event"], event["severity"], event["esp_id"]) == ("emergency_refused", "critical", "ESP_A")
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
 
 
 async def test_a_device_that_refuses_a_clear_is_not_taken_for_one_that_refuses_a_stop(life):
@@ -1020,7 +1121,7 @@ async def test_a_device_that_refuses_a_clear_is_not_taken_for_one_that_refuses_a
     life.wait(5)
     await life.look()
     assert (await life.emergencies())[-2:] == ["clear_emergency", "clear_emergency"]
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
 
 
 async def test_alerts_that_repeat_a_stop_or_refuse_a_clear_make_no_stop(life):
@@ -1054,7 +1155,7 @@ async def test_a_replayed_message_confirms_no_clear(life):
         life.status(False, emergency="normal", replayed=True),
         life.answer("response", status="emergency_cleared", replayed=True),
     )
-    assert await refusal(life.send("ON")) == (423, 5405)
+    assert await refusal(life.send("ON")) == (423, 5411)
     await life.say(life.answer("response", status="emergency_cleared"))
     assert (await life.send("ON")).state == "queued"
 
@@ -1078,13 +1179,13 @@ async def test_an_actuator_whose_stop_nobody_heard_is_unknown_and_blocks_interlo
     life.sweep.on_device("ESP_A", device("ESP_A", online=False))
     await life.sweep.once()
     assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=25), ADA)).state is None
-    assert await refusal(life.send("ON", gpio=26)) == (409, 5405)
+    assert await refusal(life.send("ON", gpio=26)) == (409, 5412)
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)  # while it is away
     life.sweep.on_device("ESP_A", device("ESP_A", boot=1))
     await life.sweep.once()
     await life.clear("ESP_A")
     assert (await life.registry.read(ActuatorKey(esp_id="ESP_A", gpio=25), ADA)).emergency == "normal"
-    assert await refusal(life.send("ON", gpio=26)) == (409, 5405), "it is back, and has not reported 25 yet"
+    assert await refusal(life.send("ON", gpio=26)) == (409, 5412), "it is back, and has not reported 25 yet"
     life.wait(1)
     await life.say(life.status(False, 25))
     assert (await life.send("ON", gpio=26)).state == "queued"
@@ -1121,7 +1222,7 @@ async def test_off_reaches_whatever_reports_inactive_and_unregistered(life):
     assert (await life.send("OFF", gpio=9)).state == "queued"
     await life.pump(active=False)
     assert (await life.send("OFF")).state == "queued"
-    assert await refusal(life.send("ON")) == (409, 5405)
+    assert await refusal(life.send("ON")) == (409, 5413)
 
 
 async def test_on_and_off_within_one_second_of_the_devices_clock_are_both_in_the_history(life):
@@ -1186,6 +1287,26 @@ async def test_stops_are_in_the_bucket_again_after_it_was_deleted_and_declared_a
     sent = [body for _, body in await life.published("OUTBOX") if body["topic"].endswith("/emergency")]
     assert sent[-1]["clears"]
     assert sent[-1]["number"] > max(body["number"] for body in sent if not body["clears"]), "ingest lets the clear pass"
+
+
+async def test_a_stop_that_the_bucket_did_not_take_is_in_force_everywhere_once_it_does_and_can_be_cleared(life):
+    await life.pump()
+    await life.bus.jetstream.delete_key_value(EMERGENCIES_BUCKET.name)
+    with pytest.raises((BusUnavailable, NatsError)):
+        await life.emergency.stop(EmergencyStop(esp_id="ESP_A", gpio=5, reason="a hand in the pump"), ADA)
+    assert await refusal(life.send("ON")) == (423, 5411)
+    assert (f"urgent {TOPIC}5/command", "OFF") in [(lane, body["command"]) for lane, body in await life.outbox()]
+    await apply(life.bus)
+    async with asyncio.timeout(60):
+        while not await in_bucket(life):
+            life.wait(6)
+            await life.sweep.once()
+            await asyncio.sleep(0.05)
+    await life.mirrored("ESP_A.5")
+    await life.clear_at_once("ESP_A", 5)
+    await life.mirrored()
+    assert list(life.stops) == []
+    assert (await life.send("ON")).state == "queued"
 
 
 async def in_bucket(life) -> bool:

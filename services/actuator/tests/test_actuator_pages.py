@@ -1,10 +1,12 @@
-"""Cursors of the actuators' lists: only what a page gave out asks the database anything."""
+"""Cursors of the actuators' lists: only what a page gave out asks the database anything; and failed commands."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import ActuatorsQuery, HistoryQuery
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
@@ -43,3 +45,40 @@ async def test_a_cursor_of_the_history_beyond_every_time_is_refused(registry, cu
 async def test_a_cursor_in_its_bounds_is_answered(registry, cursor):
     page = await registry.list_actuators(ActuatorsQuery(cursor=cursor, limit=5), ADA)
     assert page.next_cursor is None or page.items
+
+
+COMMAND = """
+    INSERT INTO actuator.commands (command_id, esp_id, gpio, kaiser_id, command, value, duration_s, issued_by, state,
+        message, queued_at, ended_at, expires_at, deadline_at)
+    VALUES (%s, %s, %s, 'god', 'ON', 1, 0, 'ada', %s, 'jammed', %s, %s, now(), now())
+"""
+
+
+async def test_an_actuator_whose_last_ended_command_failed_is_named(make_database):
+    ends = [
+        ("ESP_A", 25, ["failed", "acknowledged"]),
+        ("ESP_A", 26, ["acknowledged", "expired"]),
+        ("ESP_B", 25, ["acknowledged", "failed", "sent"]),  # the one that is open has not ended
+        ("ESP_B", 26, []),
+        ("ESP_C", 25, ["failed"]),  # the actuator was removed
+    ]
+    async with open_pool(CommonSettings(database_url=make_database()), "test") as pool:
+        async with pool.connection() as connection:
+            for esp_id, gpio, states in ends:
+                if esp_id != "ESP_C":
+                    await connection.execute(
+                        "INSERT INTO actuator.actuators (esp_id, gpio, kaiser_id, registered, settings)"
+                        " VALUES (%s, %s, 'god', true, '{}')",
+                        (esp_id, gpio),
+                    )
+                for number, state in enumerate(states):
+                    at = NOW + timedelta(seconds=number)
+                    values = (f"{esp_id}-{gpio}-{number}", esp_id, gpio, state, at, None if state == "sent" else at)
+                    await connection.execute(COMMAND, values)
+        api = CommandApi(pool, None, {}, None, timedelta(seconds=5), 60, lambda: NOW)
+        found = await api.failed(Nothing(), ADA)
+    assert [(one.esp_id, one.gpio, one.state, one.message) for one in found.items] == [
+        ("ESP_A", 26, "expired", "jammed"),
+        ("ESP_B", 25, "failed", "jammed"),
+    ]
+    assert found.complete

@@ -112,9 +112,9 @@ async def test_actuator_rejects_a_message_on_which_it_has_a_bug(parts, database)
 
 
 async def assert_neighbours_are_acted_on(bus, database) -> None:
-    """The states of ESP_A and ESP_B are rows; ESP_B's alert is a stop, sent to ESP_B."""
+    """The last states of ESP_A and ESP_B are rows; ESP_B's alert is a stop, sent to ESP_B."""
     with psycopg.connect(database) as connection:
-        rows = connection.execute("SELECT esp_id, state FROM actuator.actuators ORDER BY esp_id").fetchall()
+        rows = connection.execute("SELECT esp_id, last_state FROM actuator.actuators ORDER BY esp_id").fetchall()
     assert rows == [("ESP_A", True), ("ESP_B", True)]
     commands = [json.loads(body["payload"])["command"] for _, body in await to_device(bus, "ESP_B")]
     assert {"emergency_stop", "OFF"} & set(commands), commands

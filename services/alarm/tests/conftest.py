@@ -9,6 +9,8 @@ import pytest
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.runtime.settings import CommonSettings
+from leases import end_lease
+from receivers import http_receiver, mail_server
 
 
 @pytest.fixture
@@ -37,6 +39,8 @@ def start(bus, database, free_port, tmp_path):
     running = []
 
     def start(**settings):
+        if running and running[-1].poll() == -signal.SIGKILL:
+            end_lease(environment["KAISER_NATS_URL"], "alarm")
         process = forked.Popen(["kaiser-alarm"], env=environment | settings)
         running.append(process)
         return process
@@ -45,3 +49,15 @@ def start(bus, database, free_port, tmp_path):
     for process in running:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, -signal.SIGKILL)
+
+
+@pytest.fixture
+def receiver():
+    with http_receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def mailbox(free_port):
+    with mail_server(free_port()) as found:
+        yield found

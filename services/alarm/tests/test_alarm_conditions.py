@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from kaiser_alarm.domain.conditions import (
     BEGINS,
     ENDS,
+    OF_PARTS,
     is_momentary,
     of_alert,
     of_config,
     of_execution,
-    of_health,
     of_response,
     of_system_event,
 )
@@ -20,11 +20,11 @@ from kaiser_alarm.domain.limits import LimitWatch, Sensor, contradiction, droppe
 from kaiser_alarm.domain.readings import Watch
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.api.alarms import LimitsBody, LimitsKey, SensorLimits
+from kaiser_common.contract.schemas.api.sensors import ReadingItem
 from kaiser_common.contract.schemas.event import (
     ActuatorAlertEvent,
     ActuatorResponseEvent,
     ConfigResponseEvent,
-    EspHealthEvent,
     LogicExecutionEvent,
     SensorDataEvent,
     SystemEvent,
@@ -65,7 +65,8 @@ def test_a_system_event_begins_its_condition(event, details, key):
         ("device_offline", "device_online", "ESP_1", {}),
         ("emergency_stop", "emergency_cleared", None, {}),
         ("emergency_stop", "emergency_cleared", "ESP_1", {"gpio": 25}),
-        ("ingest_stalled", "ingest_goes_on", None, {}),
+        ("ingest_stalled", "ingest_goes_on", None, {"source": "ingest.god"}),
+        ("mqtt_breaker_open", "mqtt_breaker_closed", None, {"source": "ingest.god"}),
         ("mqtt_breaker_open", "mqtt_breaker_closed", None, {}),
     ],
 )
@@ -77,7 +78,17 @@ def test_an_event_ends_what_its_counterpart_began(begins, ends, esp_id, details)
 def test_a_condition_is_momentary_where_no_event_ends_it():
     for begins in BEGINS.values():
         assert begins.momentary == is_momentary(begins.kind), begins
-        assert begins.momentary != (begins.kind in {kind for kind, _ in ENDS.values()}), begins
+        assert begins.momentary != (begins.kind in {kind for kind, _ in ENDS.values()} | OF_PARTS), begins
+
+
+@pytest.mark.parametrize("kind", sorted(OF_PARTS - {"broker_unreachable"}))
+def test_what_a_part_of_kaiser_lists_as_over_ends_the_condition_that_it_reported(kind):
+    begun = said(kind, "critical", esp_id=None, source="part")
+    assert (begun.key, is_momentary(kind)) == (Key(kind, "part"), False)
+    over = SystemEvent(
+        event="conditions_over", message="m", details={"over": [[kind, "part"], ["device_offline", "ESP_1"]]}, ts=5
+    )
+    assert list(of_system_event(over)) == [Clear(Key(kind, "part"), 5)]
 
 
 def test_a_critical_event_that_is_unknown_is_not_lost():
@@ -88,6 +99,10 @@ def test_a_critical_event_that_is_unknown_is_not_lost():
         True,
     )
     assert list(of_system_event(SystemEvent(event="new_thing", severity="error", message="m", ts=5))) == []
+
+
+def test_a_rule_that_is_withdrawn_can_fail_no_more():
+    assert said("rule_withdrawn", "info", rule_id="r1") == Clear(Key("rule_failed", "r1"), 5)
 
 
 def test_the_severity_of_a_device_error_is_the_devices():
@@ -109,8 +124,6 @@ def test_a_failed_command_is_ended_by_the_next_that_succeeds():
 
 
 def test_other_events_have_their_conditions():
-    heard = EspHealthEvent(kaiser_id="god", esp_id="ESP_1", status="online", ts=5)
-    assert list(of_health(heard)) == [Clear(Key("device_offline", "ESP_1"), 5)]
     alert = ActuatorAlertEvent(kaiser_id="god", esp_id="ESP_1", gpio=25, alert_type="runtime_protection", ts=5)
     assert [found.key for found in of_alert(alert)] == [Key("actuator_alert", "ESP_1/25/runtime_protection")]
     assert list(of_alert(alert.model_copy(update={"alert_type": "emergency_stop"}))) == []
@@ -241,6 +254,46 @@ def test_silence_and_faults_of_sensors_are_found_and_ended_by_a_reading():
     ]
 
 
+def test_a_fault_that_begins_and_ends_within_one_batch_ends():
+    bad, good = {"quality": "error"}, {"quality": "good", "value": 20.0}
+    ends = ("Clear", "sensor_fault", SENSOR.source)
+    assert kinds(Watch(), pack(bad, good))[-1] == ends
+    assert kinds(Watch(), pack(bad), pack(good))[-1] == ends
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("others", [0, 1, 20])
+def test_a_pack_that_is_mostly_good_is_read_wherever_its_fault_is(place, others):
+    readings = [{"quality": "good", "value": 20.0}, {"quality": "good", "value": 20.0, "sensor_name": '"bad"'}]
+    watched = {f"ESP_OTHER_{number}" for number in range(others)}
+    good = pack(*readings)
+    assert kinds(Watch(), good, watched=watched) == []
+    readings.insert(place, {"quality": "bad", "value": 85.0})
+    assert ("Raise", "sensor_fault", SENSOR.source) in kinds(Watch(), pack(*readings), watched=watched)
+
+
+def test_a_reading_dated_ahead_raises_no_limit_and_clears_none():
+    key = LimitsKey(esp_id="ESP_1", gpio=4, sensor_type="ds18b20", address=SENSOR.address)
+    watch = Watch()
+    watch.set_limits({SENSOR: SensorLimits(sensor=key, limits=LimitsBody(hi=30), changed_at=0, changed_by="ada")})
+    good = {"quality": "good", "clock": "server"}
+    ahead = {**good, "device_ts": 2_082_585_600_000}
+    without_a_clock = {**good, "device_ts": -1}
+
+    def limits(*readings):
+        return [(name, kind) for name, kind, _ in kinds(watch, pack(*readings)) if kind == "limit_hi"]
+
+    assert limits({**ahead, "value": 31.0}) == []
+    assert limits({**without_a_clock, "value": 31.0}) == [("Raise", "limit_hi")]
+    assert limits({**ahead, "value": 20.0}) == []
+    assert limits({**without_a_clock, "value": 20.0}) == [("Clear", "limit_hi")]
+
+    newest = ReadingItem(**SENSOR._asdict(), ts=1000, value=31.0, quality="good", data_source="real", state="known")
+    dated_ahead = newest.model_copy(update={"device_ts": 2_082_585_600_000})
+    assert [one.key.kind for one in watch.newest(SENSOR, dated_ahead, 7)] == ["sensor_silent", "sensor_fault"]
+    assert [one.key.kind for one in watch.newest(SENSOR, newest, 7)][2:] == ["limit_hi"]
+
+
 def test_an_alarm_begins_when_the_bus_has_its_event_and_readings_are_judged_by_their_own_time():
     key = LimitsKey(esp_id="ESP_1", gpio=4, sensor_type="ds18b20", address=SENSOR.address)
     watch = Watch()
@@ -250,6 +303,18 @@ def test_an_alarm_begins_when_the_bus_has_its_event_and_readings_are_judged_by_t
     found, _ = findings_of([pack({"value": 31.0, "quality": "good"}, {"value": 31.0, "quality": "good"})], watch, ())
     (limit,) = [one for one, _ in found if one.key.kind == "limit_hi"]
     assert limit.at == STORED_NS // 1_000_000
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("broken", [b"{not json", b"7", b'{"esp_id":7}', b'{"quality":"\xff"}'])
+def test_a_line_that_cannot_be_read_takes_no_finding_of_its_pack_with_it(place, broken):
+    whole = pack({"quality": "stale"}, {"quality": "error"})
+    lines = whole.lines()
+    lines.insert(place, broken)
+    torn = Delivery(whole.subject, whole.reply, b"\n".join(lines), None)
+    found, unreadable = findings_of([torn], Watch(), ())
+    assert (found, []) == findings_of([whole], Watch(), ())
+    assert [(one.body, one.first_line) for one, _ in unreadable] == [(broken, place)]
 
 
 def test_what_cannot_be_read_is_apart_and_stops_nothing():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_alarm.domain.life import Key, Raise, acknowledged, cleared, raised, shelved
-from kaiser_alarm.domain.routing import due, is_quiet, retry_after_s, summary_of, text_of
+from kaiser_alarm.domain.routing import due, is_active, is_quiet, retry_after_s, summary_of, text_of
 from kaiser_common.contract.schemas.api.notifications import Route
 
 RAISED_MS = 1_767_225_600_000  # 2026-01-01 00:00 UTC
@@ -90,6 +90,47 @@ def test_quiet_hours_go_over_midnight_by_the_clock_of_their_zone(clock, quiet):
     at = int(datetime(2026, 7, 1, hour - 2 if hour >= 2 else hour + 22, minute, tzinfo=UTC).timestamp() * 1000)
     night = route(quiet_from="22:00", quiet_to="06:00", time_zone="Europe/Berlin")
     assert is_quiet(night, at) is quiet
+
+
+@pytest.mark.parametrize(
+    ("fields", "when", "active"),
+    [
+        ({}, "2026-07-01 03:00", True),
+        ({"active_from": "06:00", "active_to": "22:00"}, "2026-07-01 06:00", True),
+        ({"active_from": "06:00", "active_to": "22:00"}, "2026-07-01 22:00", False),
+        ({"active_from": "22:00", "active_to": "06:00"}, "2026-07-01 23:00", True),
+        ({"active_from": "22:00", "active_to": "06:00"}, "2026-07-01 05:59", True),
+        ({"active_from": "22:00", "active_to": "06:00"}, "2026-07-01 12:00", False),
+        ({"days_of_week": [2]}, "2026-07-01 00:00", True),  # a Wednesday
+        ({"days_of_week": [2]}, "2026-07-02 00:00", False),
+        # The night from Friday to Saturday belongs to Friday.
+        ({"active_from": "22:00", "active_to": "06:00", "days_of_week": [4]}, "2026-07-03 22:00", True),
+        ({"active_from": "22:00", "active_to": "06:00", "days_of_week": [4]}, "2026-07-04 05:00", True),
+        ({"active_from": "22:00", "active_to": "06:00", "days_of_week": [4]}, "2026-07-03 05:00", False),
+        ({"active_from": "22:00", "active_to": "06:00", "days_of_week": [4]}, "2026-07-04 22:00", False),
+    ],
+)
+def test_a_route_works_in_its_hours_and_on_the_days_on_which_they_begin(fields, when, active):
+    at = int(datetime.fromisoformat(f"{when}:00+02:00").timestamp() * 1000)
+    assert is_active(route(time_zone="Europe/Berlin", **fields), at) is active
+
+
+def test_day_and_night_go_to_different_people_and_what_stands_at_the_change_is_handed_over():
+    day = route("day", channels=["day"], active_from="06:00", active_to="22:00")
+    night = route("night", channels=["night"], active_from="22:00", active_to="06:00")
+    one = alarm(at=RAISED_MS + 3 * 3600_000)
+    assert channels_due(one, [day, night], after_s=3 * 3600) == ["night"]
+    assert channels_due(one, [day, night], after_s=6 * 3600) == ["day"]
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.integers(0, 23), st.integers(0, 23), st.integers(0, 7 * 24 * 60))
+def test_two_routes_that_share_the_day_leave_no_minute_without_one(first, second, minute):
+    since, until = f"{first:02}:00", f"{second:02}:30"
+    one = route(active_from=since, active_to=until, time_zone="Europe/Berlin")
+    other = route(active_from=until, active_to=since, time_zone="Europe/Berlin")
+    at = RAISED_MS + minute * 60_000
+    assert is_active(one, at) is not is_active(other, at)
 
 
 def test_what_is_raised_in_quiet_hours_is_told_at_their_end():

@@ -1,11 +1,9 @@
 """ingest and factory as processes on real servers, a client of the factory's broker, and requests as the gateway's."""
 
-import asyncio
 import json
 import os
 import secrets
 import subprocess
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,36 +12,31 @@ import forked
 import paho.mqtt.client as paho
 import pytest
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
+from kaiser_common.contract.schemas.api.factory import FactoryModules
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 from kaiser_common.runtime.settings import CommonSettings
+from leases import end_lease
 from pydantic import BaseModel
+from waiting import until as wait_until
 
 WITHIN_S = 120.0
-
-
-async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
-    """Wait until the condition (a function or a coroutine function) is true and give its value."""
-    deadline = time.monotonic() + within_s
-    while True:
-        value = condition()
-        if isinstance(value, Awaitable):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not true within {within_s} s: {condition}"
-        await asyncio.sleep(0.05)
 
 
 class Process:
     """A service as a process of its own."""
 
-    def __init__(self, command: str, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, command: str, environment: dict[str, str], log: Path, lease: str = "") -> None:
         self._command = command
+        self._lease = lease
         self._environment = {**os.environ, **environment}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        if self._log.exists() and self._lease:  # it was killed before
+            end_lease(self._environment["KAISER_NATS_URL"], self._lease)
         with self._log.open("ab") as log:
             self._process = forked.Popen([self._command], env=self._environment, stdout=log, stderr=log)
 
@@ -61,13 +54,14 @@ class Process:
 class Plant:
     """A factory's broker with Kaiser at it."""
 
-    def __init__(self, bus: Bus, broker: Any, ingest: Process, factory: Process) -> None:
+    def __init__(self, bus: Bus, broker: Any, ingest: Process, factory: Process, env: str) -> None:
         self.bus = bus
+        self.env = env
         self.ingest = ingest
         self.factory = factory
         self.heard: list[tuple[str, bytes]] = []
         self.on_message: Callable[[str, bytes], None] = lambda _, __: None
-        self._broker = broker
+        self.broker = broker
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         self._client.on_message = self._on_message
         self._client.connect(broker.host, broker.port)
@@ -91,7 +85,19 @@ class Plant:
     ) -> Any:
         """Ask the service factory."""
         caller = Caller(user="someone", role=role)
-        return await call(self.bus, "factory", method, request or Nothing(), answer, caller=caller, timeout_s=10.0)
+        return await call(self.bus, "factory", method, request or Nothing(), answer, caller=caller, timeout_s=60.0)
+
+    async def switch(self, env: str) -> None:
+        """Switch the environment, which is a profile of ingest, and wait until the factory has followed."""
+        request = SwitchProfile(profile=env)
+        caller = Caller(user="someone", role="admin")
+        await call(self.bus, "ingest-factory", "switch_profile", request, MqttProfiles, caller=caller, timeout_s=60.0)
+
+        async def followed() -> bool:
+            found = await self.answers("modules", None, FactoryModules)
+            return found is not None and bool(found.env == env)
+
+        await wait_until(followed)
 
     async def answers(self, method: str, request: BaseModel | None, answer: type[BaseModel]) -> Any:
         """The same; None where the service is not ready, or refuses."""
@@ -118,7 +124,8 @@ async def plant(
         "KAISER_LOG_FORMAT": "json",
         "KAISER_METRICS_PORT": "0",
     }
-    profile = {env: {"host": broker.host, "port": broker.port, "kind": "live"}}
+    at = {"host": broker.host, "port": broker.port}
+    profile = {env: {**at, "kind": "live"}, "other": {**at, "kind": "live"}, "again": {**at, "kind": "mock"}}
     at_broker = {
         "KAISER_MQTT_DIALECTS": '["factory"]',
         "KAISER_MQTT_PROFILES": json.dumps(profile),
@@ -126,11 +133,11 @@ async def plant(
         "KAISER_SITE": "factory",
     }
     ingest = Process("kaiser-ingest", common | at_broker, tmp_path / "ingest.log")
-    factory = Process("kaiser-factory", common, tmp_path / "factory.log")
+    factory = Process("kaiser-factory", common, tmp_path / "factory.log", "factory")
     async with connect(bus_settings, "tests") as bus:
         ingest.start()
         factory.start()
-        plant = Plant(bus, broker, ingest, factory)
+        plant = Plant(bus, broker, ingest, factory, env)
         try:
             # Before its first subscription the broker keeps nothing for ingest, and says nothing of that.
             await wait_until(lambda: "mqtt_connected" in ingest.log())

@@ -8,12 +8,13 @@ from dataclasses import replace
 import psycopg
 import pytest
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.consumer import Position
+from kaiser_common.bus.consumer import ConsumerPosition
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
-from kaiser_factory.consumers.journal import STEP_WITHIN_MS, Journal, now_ms
+from kaiser_factory.consumers.journal import STEP_WITHIN_MS, Journal
 from kaiser_factory.consumers.messages import MessageStore
 from kaiser_factory.store import commands
 from kaiser_factory.store.commands import Command, JournalStale
@@ -26,7 +27,7 @@ from pydantic import SecretStr
 
 ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
 TEN_MINUTES_MS = 600_000
-THE_END = Position(pending=0, unacknowledged=0, delivered=9, acknowledged=9)
+THE_END = ConsumerPosition(pending=0, unacknowledged=0, delivered=9, acknowledged=9)
 BEHIND = replace(THE_END, pending=1)
 
 
@@ -78,7 +79,7 @@ def delivered(message: MachineState) -> Delivery:
     return Delivery("factory.live.module.state.S1", "", wire.encode(message), None)
 
 
-async def position(found: Position | None) -> Position | None:
+async def position(found: ConsumerPosition | None) -> ConsumerPosition | None:
     return found
 
 
@@ -106,7 +107,7 @@ async def at_work(settings: CommonSettings, database: str, *open_ones: Command) 
 
 @pytest.mark.parametrize("unsaid", [BEHIND, replace(THE_END, unacknowledged=1), None])
 async def test_the_clock_ends_nothing_while_a_message_that_may_have_ended_it_waits(
-    bus_settings: CommonSettings, database: str, stored, unsaid: Position | None
+    bus_settings: CommonSettings, database: str, stored, unsaid: ConsumerPosition | None
 ) -> None:
     began = now_ms() - TEN_MINUTES_MS
     async with at_work(bus_settings, database, pick(began)) as store:

@@ -132,3 +132,28 @@ async def test_what_was_sent_is_on_factory_or_rejected_or_ignored(plant: Any, un
         return (await plant.bus.jetstream.stream_info("FACTORY")).state.messages == 0
 
     await until(all_stored)
+
+
+async def test_a_start_reads_the_last_values_of_more_topics_than_topics_has_consumers(
+    plant: Any, until: Callable[..., Any]
+) -> None:
+    await until(lambda: plant.answers("modules", None, FactoryModules))
+    serials = {f"SVR3QA1{number:03}" for number in range(40)}
+    for serial in sorted(serials):
+        plant.publish(f"module/v1/ff/{serial}/state", {"serialNumber": serial, "actionState": None, "errors": []})
+        plant.publish(f"module/v1/ff/{serial}/state", b"no JSON")
+
+    async def all_rejected() -> bool:
+        info = await plant.bus.jetstream.stream_info("TOPICS", subjects_filter="topic.>")
+        kept = info.state.subjects or {}
+        return sum(count == 2 for subject, count in kept.items() if any(each in subject for each in serials)) == 40
+
+    await until(all_rejected)
+    plant.factory.kill()
+    plant.factory.start()
+
+    async def all_known() -> bool:
+        found = await plant.answers("modules", None, FactoryModules)
+        return found is not None and serials <= {each.serial for each in found.items}
+
+    await until(all_known, within_s=50.0)  # with readers that stay for a minute it takes longer than that

@@ -1,5 +1,6 @@
 """Steering against a small simulated factory: what is sent, and how the journal follows it to its end."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from kaiser_common.contract.schemas.api.factory import (
 )
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryModule
 from simulated_factory import AGV, MODULE, STORE, SimulatedFactory
+from simulated_vehicle import VEHICLE, SimulatedVehicle
 
 
 @pytest.fixture
@@ -223,6 +225,40 @@ async def a_module_goes_away_in_a_sequence(plant: Any, simulated: SimulatedFacto
     assert len(sent_to(simulated, f"module/v1/ff/{MODULE}/order")) == 1
 
 
+async def test_a_switch_of_the_environment_abandons_what_is_open_and_nothing_of_it_goes_out_later(
+    plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
+) -> None:
+    simulated.stuck.add(MODULE)
+    steps = await steer(plant, do="sequence", module=MODULE, load_type="WHITE", duration=1)
+    await ended(plant, until, steps[0].command_id, "accepted")
+    said: list[Any] = []
+
+    async def keep(message: Any) -> None:
+        said.append(json.loads(message.data))
+
+    subscription = await plant.bus.client.subscribe("event.factory_command.*", cb=keep)
+    await plant.switch("other")
+    simulated.stuck.clear()
+    [order] = sent_to(simulated, f"module/v1/ff/{MODULE}/order")
+    # The machine finishes while another environment is in force, and says so once more when ours is back.
+    simulated.state(MODULE, {"id": order["action"]["id"], "command": "PICK", "state": "FINISHED"}, order)
+    await plant.switch(plant.env)
+    simulated.state(MODULE, {"id": order["action"]["id"], "command": "PICK", "state": "FINISHED"}, order)
+    for step in steps:
+        found = await ended(plant, until, step.command_id, "abandoned")
+        assert found.late is False
+    await until(lambda: {each["command_id"] for each in said if each["state"] == "abandoned"} == ids_of(steps))
+    await subscription.unsubscribe()
+    # What is steered now is of the new epoch, and goes out; of the sequence nothing more has.
+    [pick] = await steer(plant, do="command", serial=STORE, command="PICK", metadata={"type": "WHITE"})
+    assert (await ended(plant, until, pick.command_id, "finished")).epoch == steps[0].epoch + 2
+    assert len(sent_to(simulated, f"module/v1/ff/{MODULE}/order")) == 1
+
+
+def ids_of(steps: list[FactoryCommandEntry]) -> set[str]:
+    return {each.command_id for each in steps}
+
+
 async def test_a_killed_service_sends_nothing_twice_and_takes_its_journal_up(
     plant: Any, simulated: SimulatedFactory, until: Callable[..., Any]
 ) -> None:
@@ -255,3 +291,42 @@ async def test_a_killed_service_sends_nothing_twice_and_takes_its_journal_up(
     await until(connected)
     picks = [each["action"]["id"] for each in sent_to(simulated, f"module/v1/ff/{STORE}/order")]
     assert len(picks) == len(set(picks))
+
+
+async def test_a_vda_5050_vehicle_is_sent_orders_and_actions_whose_numbers_grow(
+    plant: Any, until: Callable[..., Any]
+) -> None:
+    vehicle = SimulatedVehicle(plant)
+
+    async def known() -> bool:
+        vehicle.stand()  # what is said before ingest has subscribed is heard by nobody
+        found = await plant.answers("module", SerialQuery(serial=VEHICLE), FactoryModule)
+        return found is not None and found.availability == "READY"
+
+    await until(known)
+    wanted = {"do": "navigate", "agv": VEHICLE, "path": ["N1", "N2", "N3"], "action": {"type": "drop"}}
+    shown = await plant.ask("preview", SteerRequest(request=wanted), SteerPlan)
+    assert [each.topic for each in shown.messages] == [f"uagv/v2/ACME/{VEHICLE}/order"]
+    assert vehicle.heard == []
+
+    [drive] = await steer(plant, **wanted)
+    assert (await ended(plant, until, drive.command_id, "finished")).result == "dropped"
+    [pause] = await steer(plant, do="instant", serial=VEHICLE, type="startPause")
+    await ended(plant, until, pause.command_id, "finished")
+
+    # Killed: the numbers of its messages go on.
+    plant.factory.kill()
+    plant.factory.start()
+    await until(known)
+    [again] = await steer(plant, do="instant", serial=VEHICLE, type="stopPause")
+    await ended(plant, until, again.command_id, "finished")
+    assert [(topic.rpartition("/")[2], each["headerId"], each["version"]) for topic, each in vehicle.heard] == [
+        ("order", 1, "2.0.0"),
+        ("instantActions", 1, "2.0.0"),
+        ("instantActions", 2, "2.0.0"),
+    ]
+
+    # A vehicle that refuses says so by an error that names the order.
+    vehicle.refusing = True
+    [refused] = await steer(plant, **(wanted | {"path": ["N3", "N2"]}))
+    assert (await ended(plant, until, refused.command_id, "refused")).code == 5407

@@ -10,8 +10,8 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.schemas.api.devices import (
     AuditQuery,
-    CommandRequest,
     ConfigRequest,
+    DeviceCommand,
     DeviceId,
     DevicesQuery,
     PushCommand,
@@ -104,7 +104,8 @@ class Site:
 async def site(bus_settings, database):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(
-            "TRUNCATE health.devices, health.heartbeats, health.pushes, health.device_errors, health.audit_log"
+            "TRUNCATE health.devices, health.heartbeats, health.pushes, health.device_errors, health.audit_log,"
+            " health.owed_events"
         )
     settings = HealthSettings(database_url=database)
     async with (
@@ -338,7 +339,7 @@ async def test_what_does_not_fit_a_device_of_generation_a_is_refused_and_nothing
 
 async def test_a_command_that_a_generation_does_not_know_is_refused_with_what_it_knows(site):
     await site.beat(uptime=1)
-    status = PushCommand(esp_id="ESP_A", command=CommandRequest(command="status"))
+    status = PushCommand(esp_id="ESP_A", command=DeviceCommand(command="status"))
     with pytest.raises(RpcError) as caught:
         await site.devices.push_command(status, ADA)
     assert (caught.value.problem.status, caught.value.problem.code) == (422, 5204)
@@ -354,7 +355,7 @@ async def test_a_command_that_a_generation_does_not_know_is_refused_with_what_it
 
 async def test_a_token_that_a_device_took_is_kept_for_its_emergencies_and_shown_nowhere(site, database):
     await site.beat(uptime=1, boot_sequence_id="b1")
-    command = CommandRequest(command="set_emergency_token", params={"token": "s3cret-token"})
+    command = DeviceCommand(command="set_emergency_token", params={"token": "s3cret-token"})
     await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
     assert (await site.record())["emergency_token"] is None
     await site.say("system.response", command="set_emergency_token", success=True)
@@ -371,7 +372,7 @@ async def test_a_token_that_a_device_took_is_kept_for_its_emergencies_and_shown_
 async def test_a_token_counts_however_late_its_device_says_that_it_took_it(site):
     await site.beat(uptime=1, boot_sequence_id="b1")
     for token in ("first", "second"):
-        command = CommandRequest(command="set_emergency_token", params={"token": token})
+        command = DeviceCommand(command="set_emergency_token", params={"token": token})
         await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
     site.now += timedelta(hours=20)
     await site.late.sweep()
@@ -386,7 +387,7 @@ async def test_a_token_counts_however_late_its_device_says_that_it_took_it(site)
 @pytest.mark.parametrize("params", [{}, {"token": ""}, {"token": "x" * 65}, {"token": 5}])
 async def test_a_token_that_no_device_could_be_asked_for_is_refused(site, params):
     await site.beat(uptime=1, boot_sequence_id="b1")
-    command = CommandRequest(command="set_emergency_token", params=params)
+    command = DeviceCommand(command="set_emergency_token", params=params)
     with pytest.raises(RpcError) as caught:
         await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
     assert caught.value.problem.status == 422
@@ -395,7 +396,7 @@ async def test_a_token_that_no_device_could_be_asked_for_is_refused(site, params
 @pytest.mark.parametrize("result_first", [True, False])
 async def test_what_a_one_wire_scan_has_found_is_told_with_its_command(site, result_first):
     await site.beat(uptime=1, boot_sequence_id="b1")
-    command = CommandRequest(command="onewire/scan", params={"pin": 4})
+    command = DeviceCommand(command="onewire/scan", params={"pin": 4})
     push = await site.devices.push_command(PushCommand(esp_id="ESP_A", command=command), ADA)
     says = [
         ("system.scan", {"devices": ["28FF641E8D3C0C79"]}),
@@ -415,7 +416,7 @@ async def test_a_scan_that_nobody_asked_for_names_no_command(site):
 
 async def test_what_a_device_answers_to_a_command_is_told(site):
     await site.beat(uptime=1, boot_sequence_id="b1")
-    await site.devices.push_command(PushCommand(esp_id="ESP_A", command=CommandRequest(command="status")), ADA)
+    await site.devices.push_command(PushCommand(esp_id="ESP_A", command=DeviceCommand(command="status")), ADA)
     await site.say("system.response", command="status", success=True, details={"state": 8, "sensor_count": 2})
     assert (await site.told("system_command"))[-1]["details"]["answer"] == {"state": 8, "sensor_count": 2}
 

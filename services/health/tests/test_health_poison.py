@@ -1,4 +1,4 @@
-"""The consumer `health`: a message on which the service fails is rejected, its neighbours are noted and answered."""
+"""The consumers `health` and `health-audit`: a message on which one fails is rejected, its neighbours are noted."""
 
 import json
 from datetime import UTC, datetime
@@ -7,10 +7,12 @@ import psycopg
 import pytest
 from consuming import FAR, FaultyBus, case, consuming, handling, publish, rejected, stored
 from kaiser_common.bus.connection import connect
-from kaiser_common.contract.subjects import HEALTH
+from kaiser_common.contract.subjects import HEALTH, HEALTH_AUDIT
 from kaiser_common.runtime.database import open_pool
+from kaiser_health.consumers.audits import AuditRecords
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.settings import HealthSettings
+from kaiser_health.store import audit
 from kaiser_health.store.bucket import DevicesBucket
 from structlog.testing import capture_logs
 
@@ -94,3 +96,61 @@ async def assert_neighbours_are_noted(bus, database) -> None:
     assert rows == [("ESP_A", "pending"), ("ESP_B", "pending")]
     acknowledged = {body["topic"].split("/")[3] for subject, body in await stored(bus, "OUTBOX")}
     assert acknowledged == {"ESP_A", "ESP_B"}
+
+
+def record(key: str, **fields) -> tuple[str, bytes]:
+    """A change that somebody made at logic."""
+    given = {"key": key, "at": NOW_MS, "service": "logic", "action": "rule.create", "target": f"rule {key}"}
+    by = {"actor": "ada", "role": "operator", "address": "192.0.2.1", "outcome": "done"}
+    return "audit.logic", json.dumps(given | by | fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("poison", "bug", "code"),
+    [
+        (record("bad"), True, 5407),
+        (("audit.logic", b"{not json"), False, 5407),
+        (("audit.logic", b'{"key":"\xff"}'), False, 5407),
+        (("audit.logic", b'{"before":' * 50_000), False, 5407),
+        (record("bad", at=FAR), False, 5407),
+        (record("bad", outcome="dance"), False, 5407),
+        (record("bad", detail="\0"), False, 5305),
+        (record("bad", after={"name": "\0"}), False, 5305),
+    ],
+    ids=[
+        "bug",
+        "no JSON",
+        "no UTF-8",
+        "deep nesting",
+        "far time",
+        "unknown outcome",
+        "text that no column takes",
+        "values that no column takes",
+    ],
+)
+async def test_health_audit_rejects_poison_and_stores_its_neighbours(
+    bus_settings, database, monkeypatch, poison, bug, code
+):
+    store = audit.store
+
+    async def faulty(connection, records) -> None:
+        if bug and any(one.key == "bad" for one in records):
+            raise ZeroDivisionError("a bug of the service")
+        await store(connection, records)
+
+    monkeypatch.setattr(audit, "store", faulty)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE health.audit_log")
+    async with (
+        connect(bus_settings, "test") as bus,
+        open_pool(HealthSettings(database_url=database), "test") as pool,
+    ):
+        await publish(bus, [record("before"), poison, record("behind")])
+        async with consuming(bus, HEALTH_AUDIT, handling(AuditRecords(pool).on_messages)) as loop:
+            await loop.settled()
+            assert await loop.readiness() == "ok"
+        [(subject, came_on)] = await rejected(bus)
+    with psycopg.connect(database) as connection:
+        stored_targets = connection.execute("SELECT target FROM health.audit_log ORDER BY id").fetchall()
+    assert stored_targets == [("rule before",), ("rule behind",)]
+    assert (subject.split(".")[1], came_on) == (str(code), "audit.logic")

@@ -11,7 +11,8 @@ import nats
 import psycopg
 import pytest
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import (
     Device,
     DeviceId,

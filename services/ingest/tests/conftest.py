@@ -26,26 +26,9 @@ import pytest
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.topics import filters
 from kaiser_common.runtime.settings import CommonSettings
+from waiting import until as wait_until
 
 WITHIN_S = 120.0
-
-
-async def wait_until(condition: Callable[[], Any], within_s: float = WITHIN_S, every_s: float = 0.25) -> Any:
-    """Wait until the condition (a function or a coroutine function) is true and give its value.
-
-    `every_s`: the longest pause; the first ones are shorter. Asking for metrics takes the processor from ingest.
-    """
-    pause_s = min(0.02, every_s)
-    deadline = time.monotonic() + within_s
-    while True:
-        value = condition()
-        if isinstance(value, Awaitable):
-            value = await value
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not true within {within_s} s: {condition}"
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 1.3, every_s)
 
 
 class Ingest:
@@ -189,7 +172,7 @@ class Device:
         assert not self._waiting, f"{len(self._waiting)} without PUBACK"
 
     async def all_acknowledged_or_closed(self, within_s: float = WITHIN_S) -> None:
-        await wait_until(lambda: not self._waiting or self.closed.is_set(), within_s, 0.01)
+        await wait_until(lambda: not self._waiting or self.closed.is_set(), within_s=within_s, every_s=0.01)
 
     async def close(self) -> None:
         self._writer.close()

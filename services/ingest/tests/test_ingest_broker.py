@@ -10,7 +10,7 @@ import pytest
 from kaiser_common.bus.connection import connect
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_ingest import metrics
-from kaiser_ingest.consumers.session import MAX_IN_FLIGHT_BYTES, Session
+from kaiser_ingest.consumers.session import MAX_IN_FLIGHT_BYTES, MqttSession
 from kaiser_ingest.domain import backoff
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.client import ConnectionLost
@@ -69,7 +69,7 @@ class _Socket:
 def test_pictures_in_flight_are_bounded_by_their_bytes() -> None:
     """86 pictures of 768 KiB are far below the window of 2,000 messages, and above 64 MiB."""
     holding, socket = _Holding(), _Socket()
-    session = Session(IngestSettings(), holding, None, None)  # type: ignore[arg-type]
+    session = MqttSession(IngestSettings(), holding, None, None)  # type: ignore[arg-type]
     session._current = socket  # type: ignore[assignment]
     picture = bytes(768 * 1024)
     taken = 0
@@ -91,14 +91,14 @@ def bus_here(bus_settings: CommonSettings) -> CommonSettings:
 @asynccontextmanager
 async def session_here(
     bus_settings: Any, port: int, **settings: Any
-) -> AsyncIterator[tuple[Session, list[tuple[str, int | None]]]]:
+) -> AsyncIterator[tuple[MqttSession, list[tuple[str, int | None]]]]:
     """A session that runs in this process, with the events it tells and their codes."""
     told: list[tuple[str, int | None]] = []
     async with connect(bus_settings, "tests") as bus:
         events = SystemEvents(bus)
-        events.tell = lambda event, *_, code=None, **__: told.append((event, code))  # type: ignore[method-assign]
+        events.report = lambda event, *_, code=None, **__: told.append((event, code))  # type: ignore[method-assign]
         values = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="here", **settings)
-        session = Session(values, _NoPipeline(), Memory(bus), events)  # type: ignore[arg-type]
+        session = MqttSession(values, _NoPipeline(), Memory(bus), events)  # type: ignore[arg-type]
         running = asyncio.create_task(session.run())
         yield session, told
         running.cancel()
@@ -112,9 +112,9 @@ async def test_a_session_taken_over_is_told_and_not_fought(
         scripted_broker(farewell=b"\xe0\x02\x8e\x00") as broker,
         session_here(bus_here, broker.port, mqtt_flapping_s=1.5) as (session, told),
     ):
-        await until(lambda: ("mqtt_session_taken_over", 5108) in told, 60.0)
+        await until(lambda: ("mqtt_session_taken_over", 5108) in told, within_s=60.0)
         assert session.last_error == "0x8e session taken over"
-        await until(lambda: len(broker.connects) == 2, 60.0)
+        await until(lambda: len(broker.connects) == 2, within_s=60.0)
     assert broker.connects[1] - broker.connects[0] >= 1.4
 
 
@@ -184,7 +184,7 @@ async def test_a_session_ends_when_cancelled_whatever_it_waits_for(bus_here: Any
     async with connect(bus_here, "tests") as bus:
         settings = IngestSettings(nats_url=bus_here.nats_url, mqtt_port=free_port(), site="here")
         for delay_ms in range(8):
-            session = Session(settings, _NoPipeline(), Memory(bus), SystemEvents(bus))  # type: ignore[arg-type]
+            session = MqttSession(settings, _NoPipeline(), Memory(bus), SystemEvents(bus))  # type: ignore[arg-type]
             running = asyncio.create_task(session.run())
             await asyncio.sleep(delay_ms / 2000)
             running.cancel()
@@ -230,5 +230,5 @@ async def test_a_broker_that_never_answers_fails_after_some_seconds(
 ) -> None:
     async with session_here(bus_here, mute_port) as (session, _):
         started = time.monotonic()
-        await until(lambda: session.failures, 60.0)
+        await until(lambda: session.failures, within_s=60.0)
         assert time.monotonic() - started > 4.0

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.schemas.actuator import EmergencyAnswer
 from kaiser_common.contract.schemas.device import Heartbeat
 from kaiser_common.contract.schemas.sensor import Reading
 from kaiser_common.contract.topics import Kind
@@ -75,6 +76,19 @@ def test_a_clock_ahead_is_named_once_an_hour() -> None:
 
 def test_a_device_without_a_clock_is_not_ahead() -> None:
     assert ClockWatch().note(beat(NOW, clock="server", device_ts=0)) is None
+
+
+@pytest.mark.parametrize("days_up", [0, 1, 19, 20, 23, 49])
+def test_milliseconds_since_the_start_are_no_date_however_long_a_device_runs(days_up: int) -> None:
+    """Both generations date the answer to a clear so; as seconds, 19 days are 2022 and 23 days are 2032."""
+    up_ms = 734_000 + days_up * 86_400_000
+    payload = b'{"status":"emergency_cleared","timestamp":%d}' % up_ms
+    (outcome,) = validate("kaiser/god/esp/ESP_1/actuator/emergency/response", payload, NOW)
+    assert isinstance(outcome, Accepted)
+    answer = outcome.message
+    assert isinstance(answer, EmergencyAnswer)
+    assert (answer.ts, answer.clock, answer.device_ts) == (NOW, "server", up_ms)
+    assert ClockWatch().note(answer) is None
 
 
 def test_a_clock_behind_is_named_after_half_a_minute_of_old_heartbeats() -> None:

@@ -239,7 +239,7 @@ async def test_a_stop_under_load_ends_in_order(
     await sending
     await device.all_acknowledged()
     ingest.start()
-    await until(lambda: _stored(world, 20_000), 60.0)
+    await until(lambda: _stored(world, 20_000), within_s=60.0)
 
 
 async def _stored(world: Any, number: int) -> bool:
@@ -252,7 +252,7 @@ async def test_a_broker_without_mqtt_5_is_spoken_to_in_311(
     world = world_at(nats_mqtt)
     await world.approve([ESP])
     ingest = world.ingest()
-    await until(ingest.connected, 60.0)
+    await until(ingest.connected, within_s=60.0)
     assert '"protocol": "3.1.1"' in ingest.log()
     device = await world.device()
     await device.publish(0, world.topic(ESP, "sensor/34/data"), make_reading(ESP, 0))
@@ -279,7 +279,7 @@ async def test_a_standby_takes_over_at_once_when_the_holder_stops(world: Any, un
     await until(standby.ready)
     await until(lambda: "standing_by" in standby.log())
     assert holder.stop() == 0
-    await until(standby.connected, 60.0)
+    await until(standby.connected, within_s=60.0)
     assert standby.metric("kaiser_ingest_session_present") == 1
 
 
@@ -337,11 +337,11 @@ async def test_tls_with_a_client_certificate_and_a_password_from_a_file(
     }
     world = world_at(secured)
     refused = world.ingest(**tls, KAISER_MQTT_PASSWORD_FILE=str(secured.files / "wrong"))
-    await until(lambda: "0x87 not authorized" in refused.log(), 60.0)
+    await until(lambda: "0x87 not authorized" in refused.log(), within_s=60.0)
     assert '"code": 5107' in refused.log()
     assert refused.stop() == 0
     ingest = world.ingest(**tls, KAISER_MQTT_PASSWORD_FILE=str(secured.files / "password"))
-    await until(ingest.connected, 60.0)
+    await until(ingest.connected, within_s=60.0)
     context = ssl.create_default_context(cafile=secured.files / "ca.pem")
     context.load_cert_chain(secured.files / "client.pem", secured.files / "client.key")
     await _publish_over_tls(context, secured.port, world.topic("MOCK_1", "heartbeat"))

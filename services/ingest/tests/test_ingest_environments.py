@@ -1,7 +1,8 @@
-"""The factory's environments: switched 50 times under load, with a broker that is away among them."""
+"""The factory's environments: switched 50 times under load, with brokers that fail among them."""
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import secrets
@@ -14,18 +15,22 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
+from kaiser_common.contract.schemas.api.factory import EnvironmentStatus, RestartEnvironment
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
-from kaiser_common.contract.schemas.factory import FactoryOutbox
+from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox
 from kaiser_stack.logins import Login
 from kaiser_stack.private import PrivateServer
 from kaiser_stack.sandbox import Sandbox
 
 ADMIN = Caller(user="ada", role="admin")
+RECORDER = Caller(user="recorder", role="operator")
 ESTABLISHED = "01"
-AWAY_S = 3.0
 SWITCHES = 50
+SWITCH_S = 20.0
+FAILING = {10: "closed", 24: "mute", 38: "refuses"}
+"""Which of the switches go to which broker that does not come up: from mock, from replay, from live."""
 MACHINES = {"live": "SLIVE", "mock": "SMOCK", "replay": "SREPLAY"}
 
 
@@ -40,6 +45,20 @@ def sandbox(server_folder: Path, free_port: Callable[[], int]) -> Iterator[Sandb
     server.start()
     yield server.server
     server.kill()
+
+
+@pytest.fixture
+async def refusing_port() -> AsyncIterator[int]:
+    """A broker that answers every CONNECT with "not authorized" (MQTT 5)."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"\x20\x03\x00\x87\x00")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 class Connections:
@@ -119,6 +138,19 @@ async def environment(bus: Bus) -> EnvironmentStatus:
     return await call(bus, "ingest-factory", "environment", Nothing(), EnvironmentStatus, caller=ADMIN)
 
 
+async def fail_to_switch(bus: Bus, profile: str, before: str, until: Callable[..., Any]) -> None:
+    """Switch to a broker that does not come up, until the environment before is in force again."""
+    with pytest.raises(RpcError) as failed:
+        await switch(bus, profile)
+    assert failed.value.problem.status == 502
+
+    async def back() -> bool:
+        now = await environment(bus)
+        return now.env == before and now.connected_since is not None
+
+    await until(back)
+
+
 async def say_in(client: Any, status: EnvironmentStatus, lane: str) -> None:
     """A retained message of a mock or a replay: it names the epoch that it was made for."""
     serial = MACHINES[status.env]
@@ -152,60 +184,58 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
     world_at: Callable[[Any], Any],
     mosquitto_factory: Callable[[], Any],
     sandbox: Sandbox,
+    mute_port: int,
+    refusing_port: int,
     free_port: Callable[[], int],
     until: Callable[..., Any],
 ) -> None:
     broker = mosquitto_factory()
     world = world_at(broker)
-    away = {"host": "127.0.0.1", "port": free_port(), "kind": "mock"}
+    failing = {
+        "closed": {"host": "127.0.0.1", "port": free_port(), "kind": "mock"},
+        "mute": {"host": "127.0.0.1", "port": mute_port, "kind": "mock"},
+        "refuses": {"host": "127.0.0.1", "port": refusing_port, "kind": "replay"},
+    }
     ingest = world.ingest(
         KAISER_MQTT_DIALECTS='["factory"]',
-        KAISER_MQTT_PROFILES=json.dumps({"away": away}),
+        KAISER_MQTT_PROFILES=json.dumps(failing),
         KAISER_SANDBOX_HOST="127.0.0.1",
         KAISER_SANDBOX_PORT=str(sandbox.port),
         KAISER_SANDBOX_PASSWORD_FILE=str(sandbox.login.file),
-        KAISER_MQTT_SWITCH_S="30",
+        KAISER_MQTT_SWITCH_S=str(SWITCH_S),
     )
     await until(ingest.ready)
     device = await world.device()
-    epochs: list[int] = []
+    order = itertools.cycle(["mock", "replay", "live"])
+    wanted = ["live", *(FAILING.get(number) or next(order) for number in range(SWITCHES))]
     async with connect(world.bus, "tests") as bus, world.client() as client, machine_at_work(device) as said:
-        with watched(ingest.pid, {broker.port, sandbox.port}) as connections:
-            order = ["mock", "replay", "live"]
-            for number in range(SWITCHES):
-                wanted = order[number % len(order)]
-                await switch(bus, wanted)
+        with watched(ingest.pid, {broker.port, sandbox.port, mute_port, refusing_port}) as connections:
+            status = await environment(bus)
+            last: dict[str, int] = {}
+            for number, name in enumerate(wanted[1:]):
+                before = status
+                if name in failing:
+                    await fail_to_switch(bus, name, before.env, until)
+                else:
+                    await switch(bus, name)
                 status = await environment(bus)
-                assert (status.env, status.kind) == (wanted, wanted)
+                # A broker that does not come up: the environment before is in force again, which is a new epoch.
+                assert status.epoch == before.epoch + (2 if name in failing else 1)
+                in_force = before.env if name in failing else name
+                assert (status.env, status.kind) == (in_force, in_force)
                 assert status.connected_since is not None
-                epochs.append(status.epoch)
-                if wanted != "live":
-                    await say_in(client, status, wanted)
-                    seen = len(epochs)
+                last[in_force] = status.epoch
+                if in_force != "live":
+                    await say_in(client, status, in_force)
 
-                    async def heard(env: str = wanted, epoch: int = status.epoch) -> bool:
+                    async def heard(env: str = in_force, epoch: int = status.epoch) -> bool:
                         return any(each.headers["Kaiser-Epoch"] == str(epoch) for each in await on_topics(client, env))
 
-                    if seen <= 4 or number >= SWITCHES - 3:
+                    if number < 6 or name in failing or number >= SWITCHES - 3:
                         await until(heard)
-            await switch(bus, "live")
-            epochs.append((await environment(bus)).epoch)
+            if status.env != "live":
+                await switch(bus, "live")
         assert connections.most == 1
-        # A broker that is away: the environment before is in force again, which is a new epoch.
-        ingest.kill()
-        ingest = world.ingest(
-            KAISER_MQTT_DIALECTS='["factory"]',
-            KAISER_MQTT_PROFILES=json.dumps({"away": away}),
-            KAISER_MQTT_SWITCH_S=str(AWAY_S),
-        )
-        await until(ingest.connected)  # a standby is ready, too, while the lease of the killed one lasts
-        with pytest.raises(RpcError) as failed:
-            await switch(bus, "away")
-        assert failed.value.problem.status == 502
-        await until(ingest.ready)
-        status = await environment(bus)
-        assert (status.env, status.epoch) == ("live", epochs[-1] + 2)
-        assert epochs == list(range(epochs[0], epochs[0] + SWITCHES + 1))
 
         ids = list(said)
 
@@ -221,13 +251,15 @@ async def test_fifty_switches_under_load_lose_nothing_and_mix_nothing(
         for env in ("mock", "replay"):
             found = await on_topics(client, env)
             assert {json.loads(each.data)["serialNumber"] for each in found} == {MACHINES[env]}
+            assert {each.headers["Kaiser-Epoch"] for each in found} == {str(last[env])}
             # Nothing that was retained before is heard in an epoch that began later.
             assert [
                 each.headers["Kaiser-Epoch"]
                 for each in found
                 if json.loads(each.data)["actionState"]["id"] != f"e{each.headers['Kaiser-Epoch']}"
             ] == []
-            assert await on_topics(client, "away") == []
+        for env in failing:
+            assert await on_topics(client, env) == []
     await device.close()
     assert "already connected" not in broker.log.read_text()
     assert "mqtt_session_lost" not in ingest.log()
@@ -300,3 +332,51 @@ async def test_the_sandbox_takes_the_filters_of_both_dialects(
     )
     await until(ingest.ready)
     assert "refused filters" not in ingest.log()
+
+
+async def test_an_environment_begins_anew_with_an_empty_sandbox_and_a_live_one_never_does(
+    world: Any, sandbox: Sandbox, until: Callable[..., Any]
+) -> None:
+    ingest = world.ingest(
+        KAISER_MQTT_DIALECTS='["factory"]',
+        KAISER_SANDBOX_HOST="127.0.0.1",
+        KAISER_SANDBOX_PORT=str(sandbox.port),
+        KAISER_SANDBOX_PASSWORD_FILE=str(sandbox.login.file),
+    )
+    await until(ingest.ready)
+
+    async def restart(env: str, epoch: int, arm: str | None = None) -> FactoryEnvironment:
+        request = RestartEnvironment(env=env, epoch=epoch, arm=arm)
+        service, method = "ingest-factory", "restart_environment"
+        return await call(bus, service, method, request, FactoryEnvironment, caller=RECORDER, timeout_s=90.0)
+
+    async with connect(world.bus, "tests") as bus, world.client() as client:
+        live = await environment(bus)
+        with pytest.raises(RpcError) as refused:
+            await restart("live", live.epoch)
+        assert (refused.value.problem.status, refused.value.problem.code) == (409, 5405)
+        await switch(bus, "replay")
+        before = await environment(bus)
+        await say_in(client, before, "replay")
+
+        async def heard() -> bool:
+            return bool(await on_topics(client, "replay"))
+
+        await until(heard)
+        after = await restart("replay", before.epoch, "replay")
+        assert (after.env, after.epoch, after.armed) == ("replay", before.epoch + 1, True)
+        with pytest.raises(RpcError) as refused:
+            await restart("replay", before.epoch)
+        assert refused.value.problem.status == 409
+        await call(bus, "ingest-factory", "disarm_environment", Nothing(), Nothing, caller=RECORDER)
+        status = await environment(bus)
+        assert (status.epoch, status.armed, status.env) == (after.epoch, False, "replay")
+        assert status.connected_since is not None
+        await say_in(client, status, "replay")
+
+        async def heard_again() -> bool:
+            return any(each.headers["Kaiser-Epoch"] == str(after.epoch) for each in await on_topics(client, "replay"))
+
+        await until(heard_again)
+        # What was retained before is not there any more: it would have come again. TOPICS has forgotten it too.
+        assert [each.headers["Kaiser-Epoch"] for each in await on_topics(client, "replay")] == [str(after.epoch)]

@@ -1,5 +1,6 @@
 """The factory's dialect on real servers: MQTT to FACTORY, TOPICS and REJECTED, and OUTBOX to MQTT once or never."""
 
+import asyncio
 import base64
 import json
 import time
@@ -9,11 +10,22 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus.connection import connect
-from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
+from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
-from kaiser_common.contract.schemas.factory import FactoryOutbox
+from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox
+from kaiser_common.contract.subjects import INGEST_FACTORY
+from kaiser_common.runtime.consume import DeadLetters, take
+from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.compare import differences
 from kaiser_factory_dialect.subjects import topic_of
+from kaiser_ingest.consumers.factory_exit import FactoryExit
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.mqtt.client import MqttPublication
+from kaiser_ingest.publish import SystemEvents
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "tests/golden/factory-messages.json").read_text())
 VECTORS = [each for each in GOLDEN["messages"] if not each["retain"]]
@@ -185,7 +197,90 @@ async def test_devices_and_the_factory_share_a_broker(
     topics = await read(world, "TOPICS", "topic.live.>")
     found = {topic_of(each.subject)[1]: each.headers["Kaiser-Verdict"] for each in topics}
     assert found["kaiser/another/esp/ESP_0001/sensor/34/data"] == "uncatalogued"
+    # What KAISER_OBSERVE names of the devices' own topics is kept beside the reading that it became.
+    assert found[world.topic("ESP_0001", "sensor/34/data")] == "sensor.data"
     assert found["ccu/order/request"] == "ccu.request"
+
+
+async def test_messages_of_devices_are_kept_without_a_factory_and_beside_one(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    """KAISER_TOPICS_DIALECTS with the dialect esp alone: TOPICS has what devices say, and nothing of it is read as the
+    factory's. An ingest of a factory beside it has the environment, and keeps the factory's topics."""
+    await world.approve(["ESP_0001"])
+    kept = {"KAISER_TOPICS_DIALECTS": '["esp"]', "KAISER_OBSERVE": '["#"]'}
+    ingest = world.ingest(**kept)
+    await until(ingest.ready)
+    device = await world.device()
+    reading, command = world.topic("ESP_0001", "sensor/34/data"), world.topic("ESP_0001", "actuator/5/command")
+    state = "module/v1/ff/SVRX1/state"
+    valid_state = json.dumps({"serialNumber": "SVRX1", "actionState": None}).encode()
+
+    async def say(number: int) -> None:
+        await device.publish(number, reading, make_reading("ESP_0001", number))
+        await device.publish(number + 1, command, b'{"command": "ON"}')
+        await device.publish(number + 2, state, valid_state)
+        await device.publish(number + 3, f"lab/{world.site}/x", b"%d" % number)
+        await device.all_acknowledged()
+
+    async def verdicts(last: int) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for each in await read(world, "TOPICS", "topic.live.>"):
+            found.setdefault(topic_of(each.subject)[1], []).append(each.headers["Kaiser-Verdict"])
+        return found if len(found.get(f"lab/{world.site}/x", [])) == last else {}
+
+    await say(0)
+    found = await until(lambda: verdicts(1))
+    assert found[reading] == ["sensor.data"]
+    assert found[f"lab/{world.site}/x"] == ["observed"]
+    assert command in found
+    assert state not in found  # KAISER_TOPICS_DIALECTS leaves the factory's topics to another ingest
+    assert [body["value"] if "value" in body else body["raw"] for _, body in await world.stored("SENSORS")] == [0]
+    assert await world.stored("FACTORY") == []
+    async with connect(world.bus, "tests") as bus:
+        with pytest.raises(RpcError) as refused:
+            await call(bus, "ingest", "environment", Nothing(), EnvironmentStatus, caller=ADMIN)
+        assert refused.value.problem.status == 404
+        beside = world.ingest(KAISER_SITE=f"f{world.site}", KAISER_MQTT_DIALECTS='["factory"]')
+        await until(beside.ready)
+        before = await call(bus, "ingest-factory", "environment", Nothing(), EnvironmentStatus, caller=ADMIN)
+        ingest.stop()
+        ingest.start()
+        await until(ingest.ready)
+        await say(10)
+        found = await until(lambda: verdicts(2))
+        assert (len(found[reading]), found[state]) == (2, ["module.state"])
+        after = await call(bus, "ingest-factory", "environment", Nothing(), EnvironmentStatus, caller=ADMIN)
+        assert (after.env, after.epoch, after.since) == (before.env, before.epoch, before.since)
+    await device.close()
+
+
+async def test_a_topic_on_which_nats_hangs_up_is_refused_and_a_message_may_go_out_with_qos_0(
+    world_at: Callable[[Any], Any], nats_mqtt: Any, until: Callable[..., Any]
+) -> None:
+    world = world_at(nats_mqtt)
+    ingest = world.ingest(KAISER_MQTT_DIALECTS='["factory"]')
+    await until(ingest.ready)
+    module = await world.device()
+    await module.subscribe("module/v1/#")
+    lane = "mqtt.factory.command.SVR3QA2098"
+
+    async def outcomes(command_id: str) -> list[str]:
+        found = await read(world, "FACTORY", f"factory.live.sent.{command_id}")
+        return [json.loads(each.data)["outcome"] for each in found]
+
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        await jetstream.publish(lane, outgoing("spaced", topic="a b/c", free=True))
+        await jetstream.publish(lane, outgoing("quick", qos=0))
+
+        async def both() -> bool:
+            return (await outcomes("spaced"))[-1:] == ["refused"] and (await outcomes("quick"))[-1:] == ["sent"]
+
+        await until(both)
+    await until(lambda: (ORDER, b"quick") in module.heard)
+    assert ingest.total("kaiser_ingest_reconnects_total") == 0
+    await module.close()
 
 
 def outgoing(command_id: str, *, topic: str = ORDER, age_ms: int = 0, **fields: Any) -> bytes:
@@ -202,6 +297,53 @@ def outgoing(command_id: str, *, topic: str = ORDER, age_ms: int = 0, **fields: 
         .model_dump_json()
         .encode()
     )
+
+
+class Broken:
+    """A session whose connection fails with a bug after it has written a message."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    async def connection(self, _within_s: float) -> "Broken":
+        return self
+
+    async def answers(self, _within_s: float) -> bool:
+        return True
+
+    async def publish(self, message: MqttPublication, _within_s: float) -> int:
+        self.written.append(message.payload)
+        raise ZeroDivisionError("a bug")
+
+
+async def test_a_command_is_not_written_again_after_a_bug(world: Any, until: Callable[..., Any]) -> None:
+    """The consume loop calls the handler again; a command is settled before it is written. What cannot be read between
+    them is rejected once."""
+    network = Broken()
+    environment = FactoryEnvironment(env="live", kind="live", epoch=1)
+    async with connect(world.bus, "test") as bus, world.client() as client:
+        consumer = Consumer(bus, INGEST_FACTORY)
+        dialect = FactoryDialect((), (), (), lambda *_: None)
+        exit_ = FactoryExit(bus, consumer, network, SystemEvents(bus), dialect, lambda: environment, ())  # type: ignore[arg-type]
+        jetstream = client.jetstream()
+        for body in (outgoing("one"), b"{not json", outgoing("two")):
+            await jetstream.publish("mqtt.factory.command.SVR3QA2098", body, timeout=60.0)
+
+        async def publish() -> None:
+            async with consumer.open() as opened:
+                await take(opened, exit_.on_messages, DeadLetters(bus, Service("test"), CommonSettings()))
+
+        async def settled() -> bool:
+            state = await jetstream.consumer_info(INGEST_FACTORY.stream, INGEST_FACTORY.name)
+            return not state.num_pending and not state.num_ack_pending and len(network.written) == 2
+
+        running = asyncio.create_task(publish())
+        await until(settled)
+        consumer.stop()
+        await running
+        assert await settled()
+    assert network.written == [b"one", b"two"]
+    assert [body["code"] for _, body in await world.stored("REJECTED")] == [5103]
 
 
 async def test_a_command_goes_out_once_and_what_must_not_go_out_is_refused(
@@ -330,7 +472,7 @@ async def test_what_waited_while_ingest_was_away_is_published_once_it_is_connect
             return (await client.jetstream().stream_info("OUTBOX")).state.messages == 0
 
         await until(outbox_is_empty)
-    await until(lambda: [payload for topic, payload in module.heard if topic == ORDER] == [b"early"], 10.0)
+    await until(lambda: [payload for topic, payload in module.heard if topic == ORDER] == [b"early"])
     await module.close()
 
 
@@ -379,7 +521,7 @@ async def test_a_message_that_the_broker_hangs_up_on_holds_nothing_else(world: A
         await jetstream.publish(lane, outgoing("poison", env="mock", topic="module/v1/ff/\x01/state"))
         await jetstream.publish(lane, b"{")
         await jetstream.publish(lane, outgoing("next", env="mock"))
-        await until(lambda: b"next" in [payload for _, payload in module.heard], 120.0)
+        await until(lambda: b"next" in [payload for _, payload in module.heard], within_s=120.0)
     rejected = [body for _, body in await world.stored("REJECTED") if "serial" not in body]
     assert [(each["topic"], each["code"]) for each in rejected] == [("module/v1/ff/\x01/state", 5105), ("", 5103)]
     assert ingest.log().count('"event": "factory_message_rejected"') == 2

@@ -91,7 +91,7 @@ async def settled(ingest: Any, until: Callable[..., Any]) -> None:
             and received > 0
         )
 
-    await until(quiet, 60.0, 0.05)
+    await until(quiet, within_s=60.0, every_s=0.05)
 
 
 async def check(world: Any, sent: set[int], *, rejected_twice: bool = False) -> None:
@@ -217,9 +217,9 @@ async def test_a_standby_takes_over_from_one_that_hangs_and_never_two_hold_the_c
     await until(lambda: running.total("kaiser_ingest_messages_total") > 1000)
     assert not standby.connected()
     os.kill(running.pid, signal.SIGSTOP)  # hangs: worse than dead, it holds its socket and may wake up
-    await until(standby.connected, 60.0)
+    await until(standby.connected, within_s=60.0)
     os.kill(running.pid, signal.SIGCONT)
-    await until(lambda: running.metric("kaiser_lease_held") == 0 and not running.connected(), 60.0)
+    await until(lambda: running.metric("kaiser_lease_held") == 0 and not running.connected(), within_s=60.0)
     assert standby.connected()
     sent = await load.stop()
     await settled(standby, until)
@@ -242,14 +242,14 @@ async def test_a_thief_of_the_client_id_under_load_is_not_fought_and_nothing_is_
         told = await system_events(client)
         stolen_at = time.monotonic()
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
-        await until(lambda: not running.connected(), 60.0)
-        await until(running.connected, 60.0)
+        await until(lambda: not running.connected(), within_s=60.0)
+        await until(running.connected, within_s=60.0)
         assert time.monotonic() - stolen_at >= 2.0
         await thief.close()
         thief = await world.device(f"kaiser-ingest-{world.site}", clean=False)
-        await until(lambda: not running.connected(), 60.0)
-        await until(lambda: any(each["code"] == 5108 for each in told), 60.0)
-        await until(running.connected, 60.0)
+        await until(lambda: not running.connected(), within_s=60.0)
+        await until(lambda: any(each["code"] == 5108 for each in told), within_s=60.0)
+        await until(running.connected, within_s=60.0)
         await thief.close()
     sent = await load.stop()
     await settled(running, until)

@@ -53,7 +53,7 @@ async def test_no_payload_crashes_ingest_and_every_one_is_accounted_for(
         await device.publish(number, topic, mutated(payload, dice))
     await device.all_acknowledged(120.0)
     assert len(device.acknowledged) == payloads
-    await until(lambda: ingest.total("kaiser_ingest_messages_total") >= payloads, 120.0, 0.2)
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") >= payloads, within_s=120.0, every_s=0.2)
     await until(lambda: not ingest.total("kaiser_ingest_in_flight_messages"))
     assert ingest.accounts_balance()
     # more where the broker sent some again, after a connection that broke on a busy machine

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.topics import BROADCAST, Kind, build
-from kaiser_ingest.consumers.outbox import expiry_of
 from kaiser_ingest.domain.judge import Allowed, Refused, judge
+from kaiser_ingest.domain.lateness import expiry_of
 from kaiser_ingest.domain.stop_order import MAX_REMEMBERED, StopOrder
 
 ESP = "ESP_A"

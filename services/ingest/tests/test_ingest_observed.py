@@ -17,7 +17,7 @@ async def test_every_stream_tells_its_size_and_its_limit(
     for number in range(20):
         await device.publish(number, world.topic("ESP_0001", "sensor/34/data"), make_reading("ESP_0001", number))
     await device.all_acknowledged()
-    await until(lambda: first.metric('kaiser_ingest_stream_bytes{stream="SENSORS"}') > 20 * 100, 60.0)
+    await until(lambda: first.metric('kaiser_ingest_stream_bytes{stream="SENSORS"}') > 20 * 100, within_s=60.0)
     assert 1 <= first.metric('kaiser_ingest_stream_messages{stream="SENSORS"}') <= 20  # packs
     assert first.metric('kaiser_ingest_stream_limit_bytes{stream="SENSORS"}') == 8 * 1024**3
     assert first.metric('kaiser_ingest_stream_limit_bytes{stream="REJECTED"}') == 1024**3
@@ -33,7 +33,7 @@ async def test_what_mosquitto_says_that_it_dropped_is_told(
     world = world_at(mosquitto_factory())
     ingest = world.ingest()
     await until(ingest.ready)
-    await until(lambda: "kaiser_ingest_broker_dropped_messages_total" in ingest.metrics(), 60.0)
+    await until(lambda: "kaiser_ingest_broker_dropped_messages_total" in ingest.metrics(), within_s=60.0)
     assert ingest.metric("kaiser_ingest_broker_dropped_messages_total") == 0
     assert ingest.total("kaiser_ingest_received_messages_total") == 0
     assert ingest.accounts_balance()
@@ -57,7 +57,7 @@ async def test_a_broker_that_drops_shows_in_the_count(
     for number in range(100):
         await device.publish(number, "flood/x", b"x")
     await device.all_acknowledged()
-    await until(lambda: ingest.metric("kaiser_ingest_broker_dropped_messages_total") == 90, 60.0)
+    await until(lambda: ingest.metric("kaiser_ingest_broker_dropped_messages_total") == 90, within_s=60.0)
     await device.close()
 
 

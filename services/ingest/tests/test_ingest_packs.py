@@ -1,15 +1,23 @@
 """Readings that arrived together as packs, and what the next process finds in them."""
 
 import json
+from collections import deque
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.pack import shard_of
-from kaiser_common.contract.subjects import pack_subject
-from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_packs, to_rejected_packs
+from kaiser_common.contract.subjects import REJECTED, pack_subject
+from kaiser_ingest.domain.outgoing import (
+    MOST_REJECTED_BYTES,
+    reading_id,
+    to_outgoing,
+    to_packs,
+    to_rejected_packs,
+)
+from kaiser_ingest.domain.own_packs import MOST_OWN, OwnPacks
 from kaiser_ingest.domain.stored import stored_readings
 from kaiser_ingest.domain.validate import Accepted, validate
 from kaiser_ingest.store.read_back import LAST_REJECTED
@@ -72,6 +80,10 @@ def rejections(devices, count, code=5209):
     ]
 
 
+def any_has_own(subject: str) -> bool:
+    return True
+
+
 @pytest.mark.parametrize(
     ("devices", "count", "packs"),
     [
@@ -84,7 +96,7 @@ def rejections(devices, count, code=5209):
     ],
 )
 def test_a_few_rejections_are_messages_by_themselves_and_a_flood_is_packs(devices, count, packs):
-    made = to_rejected_packs(rejections(devices, count), new_ids())
+    made = to_rejected_packs(rejections(devices, count), new_ids(), any_has_own)
     several = [each for each in made if b"\n" in each.body]
     assert [each.subject for each in several] == [f"rejected.5209.{token}" for token in packs]
     assert {each.msg_id for each in made if each not in several} <= {f"d{number}" for number in range(count)}
@@ -96,11 +108,51 @@ def test_a_few_rejections_are_messages_by_themselves_and_a_flood_is_packs(device
 
 def test_a_flood_of_long_rejections_makes_packs_of_at_most_24_kib_and_no_more_than_are_read_back():
     long = [each._replace(body=b"x" * 1_400) for each in rejections(["A"], 1000)]
-    made = to_rejected_packs(long, new_ids())
+    made = to_rejected_packs(long, new_ids(), any_has_own)
     assert all(len(each.body) <= 24 * 1024 for each in made)
     assert len(made) <= LAST_REJECTED
-    of_many = to_rejected_packs(rejections([f"D{number}" for number in range(125)], 1000), new_ids())
+    of_many = to_rejected_packs(rejections([f"D{number}" for number in range(125)], 1000), new_ids(), any_has_own)
     assert len(of_many) <= LAST_REJECTED
+
+
+KEPT = 25
+"""Messages of a subject that a small REJECTED keeps, in place of 2,000."""
+
+
+@given(flooding=st.integers(1, 125), others=st.integers(0, 200), moved=st.integers(0, 50), size=st.integers(20, 1000))
+@example(flooding=22, others=0, moved=0, size=1000)
+@example(flooding=125, others=0, moved=0, size=200)
+@example(flooding=4, others=196, moved=4, size=1000)
+@settings(max_examples=10)
+def test_however_many_devices_flood_their_packs_are_bounded_and_a_quiet_devices_rejections_stay(
+    flooding, others, moved, size
+):
+    """In each batch so many devices flood, always the same or others; a quiet device has a rejection now and then."""
+    own, fleet, kept = OwnPacks(), flooding + others, {}
+    for batch in range(30):
+        devices = [f"D{(batch * moved + number) % fleet}" for number in range(flooding)]
+        flood = [each._replace(body=b"x" * size) for each in rejections(devices, 1000 // flooding * flooding)]
+        if batch % 3 == 0:
+            flood.insert(500, Outgoing("rejected.5209.QUIET", b"quiet", f"q{batch}"))
+        for each in to_rejected_packs(flood, new_ids(), lambda subject, now=batch: own.allows(subject, now)):
+            kept.setdefault(each.subject, deque(maxlen=KEPT)).append(len(each.body))
+    assert len(kept.pop("rejected.5209.QUIET")) == 10
+    assert len(kept) <= MOST_OWN + 1
+    assert sum(map(sum, kept.values())) <= (MOST_OWN + 1) * KEPT * MOST_REJECTED_BYTES
+
+
+def test_packs_of_four_floods_and_of_several_devices_for_each_code_leave_room_in_the_stream():
+    codes = 13
+    assert (MOST_OWN + codes) * REJECTED.most_per_subject * MOST_REJECTED_BYTES < 0.8 * REJECTED.max_bytes
+
+
+def test_a_device_may_have_its_own_packs_when_those_of_another_are_a_week_old():
+    own, week_s = OwnPacks(), REJECTED.max_age_s
+    assert [own.allows(f"D{number}", float(number)) for number in range(6)] == [True] * 4 + [False] * 2
+    assert own.allows("D0", 10.0)
+    assert not own.allows("D4", week_s + 0.9)
+    assert own.allows("D4", week_s + 1.0)
+    assert not own.allows("D1", week_s + 1.5)
 
 
 figures = st.one_of(st.none(), st.integers(-(10**15), 10**15), st.floats(-1e15, 1e15))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 
 ADA = Caller(user="ada", role="admin")
@@ -82,7 +83,7 @@ async def test_a_switch_to_a_broker_that_is_away_returns_to_the_old_one_and_says
         with pytest.raises(RpcError, match="refused") as caught:
             await switch(bus, "mock")
         assert (caught.value.problem.status, caught.value.problem.code) == (502, 5106)
-        await until(ingest.connected, 60.0)
+        await until(ingest.connected, within_s=60.0)
         with pytest.raises(RpcError) as caught:
             await switch(bus, "nothing")
         assert caught.value.problem.status == 404

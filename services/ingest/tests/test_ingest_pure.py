@@ -1,25 +1,26 @@
 """The small pure parts of ingest: back-off, reason codes, ids, digests, the rejection log, profiles, outbox rules."""
 
+import json
 import tracemalloc
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 from kaiser_common.contract.errors import Code
-from kaiser_common.contract.schemas.event import OutboxMessage
+from kaiser_common.contract.schemas.event import OutboxMessage, RejectedMessage
 from kaiser_ingest.consumers import pipeline
-from kaiser_ingest.consumers.outbox import is_expired
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.domain.admission import admit
 from kaiser_ingest.domain.identities import DeliveryIds
 from kaiser_ingest.domain.incoming import Incoming
+from kaiser_ingest.domain.lateness import is_expired
 from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.validate import Rejection, _cached, validate
 from kaiser_ingest.jobs.alive import digests
 from kaiser_ingest.mqtt.profiles import Profile, password_of
 from kaiser_ingest.settings import IngestSettings
+from msgspec.structs import replace
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
@@ -175,6 +176,20 @@ def test_a_rejection_is_stored_byte_for_byte() -> None:
     assert b'"payload_base64":"/wA="' in outgoing.body
 
 
+@pytest.mark.parametrize("rejection", [BAD, replace(BAD, field=None, esp_id=None, detail='"tänk" \\ \x1f\u2028')])
+def test_the_line_of_a_rejection_is_what_its_model_would_write(rejection: Rejection) -> None:
+    body = to_rejected(rejection, TOPIC, NOW, "d").body
+    read = RejectedMessage.model_validate_json(body)
+    assert read.model_dump(exclude_none=True) == json.loads(body)
+    assert (read.code, read.message, read.field, read.esp_id) == (
+        rejection.code,
+        rejection.detail,
+        rejection.field,
+        rejection.esp_id,
+    )
+    assert (read.topic, read.received_at, read.delivery) == (TOPIC, NOW, "d")
+
+
 @pytest.mark.parametrize(
     ("topic", "payload", "refused"),
     [
@@ -279,6 +294,40 @@ def test_the_broker_of_machines_is_never_emptied_as_a_sandbox(
         return
     with pytest.raises(ValidationError, match="is a sandbox, which is emptied"):
         IngestSettings()
+
+
+@pytest.mark.parametrize(
+    ("dialects", "more", "fault"),
+    [
+        ('["esp"]', {"KAISER_TOPICS_DIALECTS": '["factory", "esp"]'}, None),
+        ('["factory"]', {"KAISER_TOPICS_DIALECTS": '["esp"]'}, "built from its topics"),
+        ('["esp"]', {"KAISER_MQTT_PROFILES": '{"b": {"host": "b", "dialects": ["factory"]}}'}, "at every broker"),
+        ('["esp"]', {"KAISER_OBSERVE": '["kaiser/*"]'}, "takes \\* literally"),
+        ('["esp"]', {"KAISER_OBSERVE": '["#"]', "KAISER_MQTT_PROFILES": '{"My Broker": {"host": "b"}}'}, "1 to 16"),
+        ('["esp"]', {"KAISER_MQTT_PROFILE": "none"}, "there is no profile"),
+    ],
+)
+def test_dialects_and_what_is_kept_of_them_fit_together(
+    monkeypatch: pytest.MonkeyPatch, dialects: str, more: dict[str, str], fault: str | None
+) -> None:
+    for name, value in {"KAISER_MQTT_DIALECTS": dialects, **more}.items():
+        monkeypatch.setenv(name, value)
+    if fault is None:
+        settings = IngestSettings()
+        assert set(settings.observed()) == settings.device_filters("live")
+        return
+    with pytest.raises(ValidationError, match=fault):
+        IngestSettings()
+
+
+def test_recorded_messages_of_devices_are_read_at_the_sandbox_of_an_ingest_of_the_factory_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAISER_MQTT_DIALECTS", '["factory"]')
+    monkeypatch.setenv("KAISER_SANDBOX_HOST", "sandbox")
+    settings = IngestSettings()
+    assert settings.device_filters("live") == frozenset()
+    assert "kaiser/+/esp/+/sensor/+/data" in settings.device_filters("replay")
 
 
 def test_every_setting_of_ingest_is_documented() -> None:

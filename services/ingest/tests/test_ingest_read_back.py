@@ -1,9 +1,13 @@
-"""An ingest that is killed between a pack and its PUBACKs: the next one leaves out what the pack holds."""
+"""The next holder of the lease leaves out what the last packs hold, of which the broker has no PUBACK."""
 
 import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+
+import pytest
+from kaiser_ingest.store.read_back import places_before
+from leases import end_lease
 
 ESP_IDS = [f"ESP_{number:04}" for number in range(10)]
 
@@ -11,6 +15,55 @@ ESP_IDS = [f"ESP_{number:04}" for number in range(10)]
 def without_a_clock(esp_id: str, number: int) -> bytes:
     fields = {"ts": 0, "esp_id": esp_id, "gpio": 34, "sensor_type": "ph", "raw": number, "raw_mode": True}
     return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize("served", ["its own site", "all sites"])
+async def test_nothing_is_stored_again_that_the_last_packs_of_its_sites_and_shards_hold(
+    served: str, world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    """The holder before was killed; since then the ingest of another site has published a hundred packs."""
+    await world.approve(ESP_IDS)
+    shards, lines = 40, 5
+    known = shards * lines
+    async with world.client() as client:
+        jetstream = client.jetstream()
+        for shard in range(shards):
+            pack = [make_reading(ESP_IDS[shard % 10], shard * lines + line) for line in range(lines)]
+            await jetstream.publish(f"esp.sensor.data.{world.site}.{shard}", b"\n".join(pack))
+        for number in range(100):
+            await jetstream.publish("esp.sensor.data.elsewhere.0", make_reading("ESP_ELSEWHERE", number))
+    before = await world.last_sequence("SENSORS")
+    ingest = world.ingest(**({"KAISER_MQTT_KAISER_IDS": '["+"]'} if served == "all sites" else {}))
+    await until(ingest.connected)
+    device = await world.device()
+    for number in range(known + 1):
+        esp_id = ESP_IDS[number // lines % 10]
+        await device.publish(number, world.topic(esp_id, "sensor/34/data"), make_reading(esp_id, number))
+
+    async def all_are_finished() -> bool:
+        return bool(ingest.total("kaiser_ingest_messages_total") == known + 1 and ingest.accounts_balance())
+
+    await until(all_are_finished)
+    assert ingest.total("kaiser_ingest_in_flight_messages") == 0, "each is acknowledged to the broker"
+    assert await world.last_sequence("SENSORS") == before + 1
+    assert [body["raw"] for _, body in await world.stored("SENSORS")][-1] == known, "what is new is stored"
+    await device.close()
+
+
+@pytest.mark.parametrize(
+    ("lasts", "places"),
+    [
+        ([], []),
+        ([0], []),
+        ([3], [1, 2, 3]),
+        ([40], list(range(25, 41))),
+        ([40, 30], list(range(15, 41))),
+        ([100, 20], [*range(5, 21), *range(85, 101)]),
+        (range(16, 16 * 101, 16), list(range(577, 1601))),
+    ],
+)
+def test_the_places_up_to_the_last_packs_are_read_and_at_most_a_thousand(lasts: list[int], places: list[int]) -> None:
+    assert places_before(lasts) == places
 
 
 async def test_no_reading_is_stored_twice_when_ingest_is_killed_with_and_without_the_devices_clock(
@@ -27,6 +80,7 @@ async def test_no_reading_is_stored_twice_when_ingest_is_killed_with_and_without
             await device.publish(number, world.topic(esp_id, "sensor/34/data"), payload)
             if number % 300 == 200:
                 ingest.kill()
+                end_lease(world.bus.nats_address, f"ingest.{world.site}")
         ingest.start()
         await until(ingest.connected)
     await device.all_acknowledged()

@@ -319,6 +319,21 @@ def test_a_bad_batch_is_rejected_whole(change: dict[str, Any], expected: int) ->
     assert code(f"{ESP}/sensor/batch", {"ts": 1, "esp_id": "ESP_0A1B2C3D", "sensors": [], **change}) == expected
 
 
+def test_an_empty_batch_is_rejected_and_not_silently_gone() -> None:
+    assert code(f"{ESP}/sensor/batch", {"ts": 1, "esp_id": "ESP_0A1B2C3D", "sensors": []}) == 5207
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [(None, None), ("Normal", "normal"), ("clearing", "clearing"), ("EMERGENCY", "active"), (3, "active")],
+)
+def test_only_the_word_normal_of_an_actuator_says_that_it_is_in_no_emergency(word: Any, state: str | None) -> None:
+    accepted = outcome(f"{ESP}/actuator/5/status", {**STATUS, "emergency": word})
+    assert isinstance(accepted, Accepted)
+    assert accepted.message.model_dump()["emergency"] == state
+    assert ("emergency" in accepted.odd) is (word in ("EMERGENCY", 3))
+
+
 @pytest.mark.parametrize(
     ("sent", "state", "value"),
     [
@@ -330,7 +345,7 @@ def test_a_bad_batch_is_rejected_whole(change: dict[str, Any], expected: int) ->
 )
 def test_an_actuator_status_is_normalised(sent: dict[str, Any], state: bool, value: float) -> None:
     found = message(f"{ESP}/actuator/5/status", {**STATUS, **sent})
-    assert (found["state"], found["value"], found["emergency"]) == (state, value, "normal")
+    assert (found["state"], found["value"], found["emergency"]) == (state, value, None)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_logic.domain.conditions import View, all_of, any_of, evaluate, negated
@@ -36,17 +36,17 @@ class Bench:
         self.wake_at: int | None = None
 
     def read(self, at_s: float, value: float | None, quality: str = "good", gpio: int = 4) -> bool | None:
-        ms = int(at_s * 1000)
+        ms = round(at_s * 1000)
         self.view.readings.note(RuleInput("ESP_A", gpio, "temperature", ms, value, quality), ms)
         return self.at(at_s)
 
     def at(self, at_s: float) -> bool | None:
-        found = evaluate(self.conditions, self.memory, self.view, int(at_s * 1000))
+        found = evaluate(self.conditions, self.memory, self.view, round(at_s * 1000))
         self.memory, self.wake_at = found.memory, found.wake_at
         return found.result
 
     def why(self, at_s: float) -> list[tuple[str, bool | None, str]]:
-        found = evaluate(self.conditions, self.memory, self.view, int(at_s * 1000), explain=True)
+        found = evaluate(self.conditions, self.memory, self.view, round(at_s * 1000), explain=True)
         return [(report.path, report.result, report.detail) for report in found.reports]
 
 
@@ -211,6 +211,7 @@ STEPS = st.lists(
 )
 
 
+@example([(0, 10.0, "good"), (16_077, 10.0, "good"), (0, 10.0, "bad")])
 @given(STEPS)
 def test_for_s_agrees_with_a_look_at_the_whole_past(steps):
     """True exactly when every usable reading of the last 10 s, and the one in force before them, is below 30."""

@@ -14,7 +14,7 @@ CALLER = Caller(user="ada", role="viewer")
 
 @pytest.fixture
 def api():
-    return LogicApi(None, None, lambda request: None, lambda: 0, 10)  # type: ignore[arg-type]
+    return LogicApi(None, None, lambda request: None, None, lambda: 0, 10)  # type: ignore[arg-type]
 
 
 def encoded(*key) -> str:

@@ -26,9 +26,9 @@ class Clock:
 
     def read(self, value: float | None, quality: str = "good", esp_id: str = "ESP_A", ts_s: float | None = None) -> str:
         self.seq += 1
-        ts = int((self.now_s if ts_s is None else ts_s) * 1000)
+        ts = round((self.now_s if ts_s is None else ts_s) * 1000)
         reading = RuleInput(esp_id, 34, "soil_moisture", ts, value, quality, self.seq)
-        verdict, effects = self.engine.on_reading(reading, int(self.now_s * 1000))
+        verdict, effects = self.engine.on_reading(reading, round(self.now_s * 1000))
         self._take(effects)
         return verdict
 
@@ -36,7 +36,7 @@ class Clock:
         """Let time pass, calling the engine when it wants to be."""
         while (wake := self.engine.next_wake) is not None and wake <= at_s * 1000:
             self.now_s = max(self.now_s, wake / 1000)
-            self._take(self.engine.on_time(int(self.now_s * 1000)))
+            self._take(self.engine.on_time(round(self.now_s * 1000)))
         self.now_s = at_s
         return self
 
@@ -51,7 +51,7 @@ class Clock:
     def _end(self, firing: Firing) -> None:
         if self.outcome != "running":
             running = firing.running.execution_id
-            now_ms = int(self.now_s * 1000)
+            now_ms = round(self.now_s * 1000)
             self._take(self.engine.on_ended(firing.rule.rule_id, running, self.outcome, now_ms))
 
 
@@ -314,13 +314,13 @@ def test_a_rule_put_again_unchanged_does_nothing(clock, make_rule):
 
 def restarted(c: Clock, *rules) -> Clock:
     """The same engine in a new process: states through JSON, no readings."""
-    engine = Engine(c.engine.limits, Readings(60_000), int(c.now_s * 1000), 0)
+    engine = Engine(c.engine.limits, Readings(60_000), round(c.now_s * 1000), 0)
     engine.states = {rule_id: from_json(to_json(state)) for rule_id, state in c.engine.states.items()}
     for rule in rules:
-        assert engine.put_rule(rule, int(c.now_s * 1000)) == []
+        assert engine.put_rule(rule, round(c.now_s * 1000)) == []
     again = Clock(engine)
     again.now_s, again.seq, again.log = c.now_s, c.seq, c.log
-    again._take(engine.start(int(c.now_s * 1000)))
+    again._take(engine.start(round(c.now_s * 1000)))
     return again
 
 

@@ -15,10 +15,10 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_logic.domain.state import RuleState, from_json, to_json
 from kaiser_logic.handlers import answer
 from kaiser_logic.jobs.evaluation import EvaluationHolder
-from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.store.rule_cache import RuleBook
+from kaiser_logic.store.rule_cache import RuleCache
 from kaiser_logic.store.states import Fenced, StateStore
 from logic_world import World, until_async
 from prometheus_client import REGISTRY
@@ -114,13 +114,13 @@ async def evaluate(stack: AsyncExitStack, world: World) -> None:
     bus = await stack.enter_async_context(connect(settings, "logic"))
     pool = await stack.enter_async_context(open_pool(settings, "logic"))
     webhooks = await stack.enter_async_context(Webhooks.open([], 1.0))
-    book, telling = RuleBook(bus), Telling(bus)
+    rule_cache, publisher = RuleCache(bus), EventPublisher(bus)
     new_broker = partial(Broker, bus, Service("logic"), settings)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(book.keep())
-        tasks.create_task(telling.run())
-        await book.ready()
-        await EvaluationHolder(bus, pool, book, telling, webhooks, new_broker, answer, settings).evaluate()
+        tasks.create_task(rule_cache.keep())
+        tasks.create_task(publisher.run())
+        await rule_cache.ready()
+        await EvaluationHolder(bus, pool, rule_cache, publisher, webhooks, new_broker, answer, settings).evaluate()
 
 
 async def is_served(world: World) -> bool:

@@ -160,7 +160,7 @@ async def test_a_webhook_is_tried_again_with_the_same_key_and_carries_what_happe
 
 
 async def test_a_webhook_that_hangs_holds_up_no_command_and_makes_the_rule_not_back_off(world):
-    hook = Hook(*[0] * 6)
+    hook = Hook(0, 0, *[503] * 4)  # the first try of each hangs; the second and third fail without a wait
     await world.started(logic_webhook_timeout_s=8, logic_webhook_networks=LOOPBACK)
     async with hooked(hook) as action:
         await world.rule(actions=[action, {"type": "sequence", "actions": [action, PUMP]}])

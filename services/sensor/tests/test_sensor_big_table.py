@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, Span, answers, floor
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, RollupProgress, Span, answers, floor
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import charts
@@ -110,7 +110,7 @@ async def test_the_latest_of_all_sensors_never_touches_the_readings(filled, esp_
 async def test_a_days_chart_reads_no_table_from_end_to_end(filled, bucket_s):
     def ask(connection):
         span = (NOW - DAY, NOW)
-        progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
+        progress = RollupProgress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
         return charts.buckets(connection, ("TEST_7", 3, "ph", None), *span, bucket_s, answers(bucket_s), progress)
 
     found = await explained(filled, ask)
@@ -135,7 +135,7 @@ async def test_latest_and_a_days_chart_take_less_than_50_ms(filled, capsys):
 
         def chart(number: int):
             key = (f"TEST_{number * 7 % (SENSORS // 4)}", number % 4, "ph")
-            progress = Progress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
+            progress = RollupProgress(floor(NOW - timedelta(minutes=5), timedelta(minutes=1)))
             return charts.buckets(connection, key, NOW - DAY, NOW, 300, answers(300), progress)
 
         figures = {

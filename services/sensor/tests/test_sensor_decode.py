@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.sensor import Reading as ReadingModel
 from kaiser_sensor.domain.decode import by_model, decode
-from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.reading import SensorReading
 from msgspec.structs import asdict
 from pydantic import ValidationError
 
@@ -24,17 +24,17 @@ FIELDS = {
 }
 
 
-def decoded(body: bytes) -> Reading | str:
+def decoded(body: bytes) -> SensorReading | str:
     packs, unreadable = decode([Delivery("esp.sensor.data.god.ESP_1.4", "", body, None)])
     return packs[0].readings[0] if packs and packs[0].readings else unreadable[0][1]
 
 
 def test_a_reading_has_the_fields_types_and_defaults_of_the_contract():
     model = ReadingModel.model_fields
-    assert list(Reading.__struct_fields__) == list(model)
-    types, of_model = get_type_hints(Reading), get_type_hints(ReadingModel)
+    assert list(SensorReading.__struct_fields__) == list(model)
+    types, of_model = get_type_hints(SensorReading), get_type_hints(ReadingModel)
     assert types == {name: of_model[name] for name in model}
-    assert asdict(Reading(**FIELDS)) == ReadingModel(**FIELDS).model_dump()
+    assert asdict(SensorReading(**FIELDS)) == ReadingModel(**FIELDS).model_dump()
 
 
 @given(

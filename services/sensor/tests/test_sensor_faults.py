@@ -15,6 +15,7 @@ import psycopg
 from kaiser_common.bus.connection import Bus, Outgoing, connect
 from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.settings import CommonSettings
+from waiting import until
 
 OUTAGE_S = float(os.environ.get("KAISER_TEST_OUTAGE_S", "0"))
 """How long PostgreSQL stays away at least; 30 for the long proof."""
@@ -79,14 +80,6 @@ def stored(database: str) -> int:
             return connection.execute("SELECT count(*) FROM sensor.data").fetchone()[0]
     except psycopg.OperationalError:
         return -1
-
-
-async def until(condition, what: str, within_s: float = 90.0):
-    deadline = time.monotonic() + within_s
-    while not (result := await condition() if asyncio.iscoroutinefunction(condition) else condition()):
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        await asyncio.sleep(0.1)
-    return result
 
 
 async def events(bus: Bus) -> int:

@@ -11,13 +11,14 @@ from consuming import eventually, loop_of
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.contract.subjects import SENSOR_STORE, SENSORS, pack_subject
+from kaiser_common.runtime.consume import DeadLetters
 from kaiser_common.runtime.database import open_pool
-from kaiser_common.runtime.outside import DeadLetters
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.consumers import storing
 from kaiser_sensor.consumers.storing import Storing
 from kaiser_sensor.domain.process import Processor
+from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.domain.unwritten import Unwritten, may_wait
 from nats.js.api import ConsumerConfig
 
@@ -64,7 +65,7 @@ def rows(database: str, query: str) -> list[tuple]:
 
 def store_of(bus, pool) -> Storing:
     processor = Processor({}, lambda *_: None)
-    return Storing(bus, pool, lambda reading: processor.process(reading, None), note_rollups=True)
+    return Storing(bus, pool, PackProcessing(lambda reading: processor.process(reading, None)), note_rollups=True)
 
 
 class Running:

@@ -8,7 +8,7 @@ from kaiser_common.migrate import command as migrate
 from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.database import Level, detect_level
 from kaiser_common.runtime.settings import CommonSettings
-from kaiser_sensor.domain.rollups import HOUR, MINUTE, Progress, answers
+from kaiser_sensor.domain.rollups import HOUR, MINUTE, RollupProgress, answers
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import charts, policies
@@ -54,7 +54,7 @@ async def test_tables_made_without_timescaledb_work_on_once_it_is_there(apache_s
             assert await policies.apply(connection, SETTINGS) == []
             await store.insert(connection, [row(NOW - timedelta(hours=2))], note_rollups=True)
             await refresh(connection)
-            progress = Progress(await rollup_store.complete_to(connection, HOUR))
+            progress = RollupProgress(await rollup_store.complete_to(connection, HOUR))
             buckets = await charts.buckets(
                 connection, ("TEST_A", 4, "ph", None), NOW - timedelta(hours=4), NOW, 3600, answers(3600), progress
             )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaiser_sensor.domain.process import Processor, SensorSetup
-from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.reading import SensorReading
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw, by_name, discover
 
 LIBRARIES = discover()
@@ -129,9 +129,9 @@ def test_two_libraries_may_not_claim_one_name():
         by_name([first, Library("b", "x", first.process, aliases=("A",))])
 
 
-def reading(**changes) -> Reading:
+def reading(**changes) -> SensorReading:
     fields = {"kaiser_id": "god", "esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph_sensor", "ts": 1, "received_at": 2}
-    return Reading(**{**fields, "raw": 2048, "raw_mode": True, "quality": "stale", **changes})
+    return SensorReading(**{**fields, "raw": 2048, "raw_mode": True, "quality": "stale", **changes})
 
 
 def processor(*libraries: Library) -> tuple[Processor, list[tuple[str, str]]]:

@@ -10,6 +10,7 @@ import forked
 import nats
 import psycopg
 import pytest
+from waiting import until as until_async
 
 NOW_MS = int(time.time() * 1000)
 READING = {
@@ -114,16 +115,6 @@ async def test_what_the_database_cannot_store_is_rejected_and_the_rest_is_kept(s
     assert message.subject == "rejected.5305.ESP_0A1B2C3D"
 
 
-async def test_the_stream_keeps_sixteen_packs_that_both_consumers_have_acknowledged(sensor, jetstream, database):
-    for number in range(50):
-        await send(jetstream, ts=READING["ts"] + number)
-    until(lambda: rows(database, "SELECT count(*) FROM sensor.data") == [(50,)])
-    deadline = time.monotonic() + 60
-    while (await jetstream.stream_info("SENSORS")).state.messages != 16:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
-
-
 async def test_rollups_follow_without_being_asked(sensor, jetstream, database):
     start = READING["ts"] // 60_000 * 60_000 - 600_000
     for number in range(4):
@@ -142,14 +133,6 @@ async def rejected(jetstream) -> list[int]:
     first = (await jetstream.stream_info("REJECTED")).state.first_seq
     found = [json.loads((await jetstream.get_msg("REJECTED", seq)).data) for seq in range(first, first + count)]
     return [entry["code"] for entry in found]
-
-
-async def until_async(condition, timeout_s: float = 60.0):
-    deadline = time.monotonic() + timeout_s
-    while not (result := await condition()):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
-    return result
 
 
 async def test_what_is_sent_is_stored_or_rejected_and_two_probes_are_two_sensors(sensor, jetstream, database):

@@ -148,7 +148,7 @@ async def test_what_the_version_before_packs_left_is_stored_and_shown_once_and_t
             assert (await bus.jetstream.stream_info("REJECTED")).state.messages == 0
         finally:
             sensor.send_signal(signal.SIGTERM)
-            assert sensor.wait(30) == 0
+            assert sensor.wait(60) == 0
         for name in ("sensor-live", "sensor-store"):
             info = await bus.jetstream.consumer_info("SENSORS", name)
             assert (info.num_pending, info.num_ack_pending) == (0, 0)

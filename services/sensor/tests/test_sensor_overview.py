@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kaiser_common.bus.rpc import Caller, Nothing
+from kaiser_common.bus.rpc import Caller
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
-from kaiser_sensor.api.overview import Overview, days_of, first_hour
+from kaiser_sensor.api.overview import OverviewApi, days_of, first_hour
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import readings as store
 
@@ -46,7 +47,7 @@ async def test_every_sensor_is_there_with_its_name_state_and_day(make_database):
                 " SELECT date_trunc('minute', now()), 'TEST_A', 4, 'ph', '', 7, 9, 8, 7, 2"
                 " WHERE (SELECT relkind FROM pg_class WHERE oid = 'sensor.rollup_1m'::regclass) <> 'v'"
             )
-        overview = Overview(pool, overview_of, lambda: now)
+        overview = OverviewApi(pool, overview_of, lambda: now)
         await overview.look()
         found = await overview.overview(Nothing(), ADA)
     first, second = found.items

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from kaiser_sensor.domain.process import Processor, SensorSetup
-from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.reading import SensorReading
 from kaiser_sensor.libraries import discover
 
 LIBRARIES = discover()
@@ -14,7 +14,7 @@ COMMON = {"kaiser_id": "god", "esp_id": "ESP_1", "gpio": 4, "ts": 1, "received_a
 def processed(configured=False, **fields):
     failures = []
     processor = Processor(LIBRARIES, lambda *failure: failures.append(failure))
-    reading = Reading(**{**COMMON, "quality": "good", "raw_mode": False, **fields})
+    reading = SensorReading(**{**COMMON, "quality": "good", "raw_mode": False, **fields})
     found = processor.process(reading, SensorSetup() if configured else None)
     assert not failures
     return found.value, found.quality

@@ -2,23 +2,28 @@
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from consuming import FAR, FaultyBus, case, consuming, handling, loop_of, publish, rejected, stored
+from consuming import FAR, Consuming, FaultyBus, case, consuming, handling, loop_of, publish, rejected, stored
 from kaiser_common.bus.connection import connect
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.responses import Responses
 from kaiser_sensor.consumers.storing import Storing
 from kaiser_sensor.domain.process import Processor
-from kaiser_sensor.domain.reading import Reading
-from kaiser_sensor.domain.rows import Processed
+from kaiser_sensor.domain.processed import PackProcessing
+from kaiser_sensor.domain.reading import SensorReading
+from kaiser_sensor.domain.rows import ProcessedReading
 from kaiser_sensor.store import measurements as measure_store
 from structlog.testing import capture_logs
+from waiting import until
 
 NOW_MS = int(time.time() * 1000)
 NEIGHBOURS = [("ESP_A", 20.0), ("ESP_B", 21.0)]
@@ -38,11 +43,11 @@ def arrived(messages, packed: bool):
     return [(PACK, b"\n".join(body for _, body in messages))] if packed else messages
 
 
-def process(given: Reading) -> Processed:
+def process(given: SensorReading) -> ProcessedReading:
     return Processor({}, lambda *_: None).process(given, None)
 
 
-def faulty(given: Reading) -> Processed:
+def faulty(given: SensorReading) -> ProcessedReading:
     """As `process`, with a bug."""
     if given.esp_id == "ESP_SEC1":
         raise ZeroDivisionError("a bug of the service")
@@ -89,8 +94,8 @@ async def test_what_is_no_reading_is_rejected_once_and_its_neighbours_are_shown_
     bus, pool, database, poison, packed
 ):
     await publish(bus, arrived([reading("ESP_A"), poison, reading("ESP_B")], packed))
-    storing = Storing(bus, pool, process, note_rollups=True)
-    live = Live(bus, process, lambda _: False)
+    storing = Storing(bus, pool, PackProcessing(process), note_rollups=True)
+    live = Live(bus, PackProcessing(process), lambda _: False)
     with capture_logs() as logs:
         async with (
             consuming(bus, SENSOR_STORE, loop_of(storing)) as stores,
@@ -116,7 +121,7 @@ async def test_sensor_store_rejects_what_it_cannot_store_and_stores_its_neighbou
     bus, pool, database, poison, bug, code, packed
 ):
     await publish(bus, arrived([reading("ESP_A"), poison, reading("ESP_B")], packed))
-    storing = Storing(bus, pool, faulty if bug else process, note_rollups=True)
+    storing = Storing(bus, pool, PackProcessing(faulty if bug else process), note_rollups=True)
     async with consuming(bus, SENSOR_STORE, loop_of(storing)) as loop:
         await loop.settled()
         assert rows(database) == NEIGHBOURS
@@ -131,7 +136,8 @@ async def test_of_many_bad_lines_in_a_pack_each_is_rejected_and_all_others_are_s
     bad = [UNREADABLE["no JSON"], ("", b""), ("", b"7"), reading("ESP_SEC1", gpio=10**12)]
     messages = [*good[:20], *bad[:2], *good[20:40], *bad[2:], *good[40:]]
     await publish(bus, arrived(messages, packed=True))
-    storing, live = Storing(bus, pool, process, note_rollups=True), Live(bus, process, lambda _: False)
+    packs = PackProcessing(process)
+    storing, live = Storing(bus, pool, packs, note_rollups=True), Live(bus, packs, lambda _: False)
     async with (
         consuming(bus, SENSOR_STORE, loop_of(storing)) as stores,
         consuming(bus, SENSOR_LIVE, handling(live.on_readings)) as shows,
@@ -149,10 +155,59 @@ async def test_of_many_bad_lines_in_a_pack_each_is_rejected_and_all_others_are_s
     ]
 
 
+async def test_a_pack_of_a_thousand_lines_that_name_no_device_is_rejected_and_delays_no_other_pack(bus, pool, database):
+    good = [[reading(f"ESP_{pack}_{number:02}") for number in range(20)] for pack in range(3)]
+    packs = [*good[:1], [("", b"{")] * 1000, *good[1:], [reading("ESP_SEC1", gpio=10**12), reading("ESP_Z")]]
+    await publish(bus, [arrived(pack, packed=True)[0] for pack in packs])
+    processing = PackProcessing(process)
+    storing, live = Storing(bus, pool, processing, note_rollups=True), Live(bus, processing, lambda _: False)
+    with capture_logs():
+        async with (
+            consuming(bus, SENSOR_STORE, loop_of(storing)) as stores,
+            consuming(bus, SENSOR_LIVE, handling(live.on_readings)) as shows,
+        ):
+            await stores.settled()
+            await shows.settled()
+            assert (await stores.readiness(), await shows.readiness()) == ("ok", "ok")
+    expected = [(f"ESP_{pack}_{number:02}", 7.0) for pack in range(3) for number in range(20)] + [("ESP_Z", 7.0)]
+    assert rows(database) == expected
+    assert await shown(bus) == expected
+    told = [subject for subject, _ in await rejected(bus)]
+    assert sorted(set(told)) == ["rejected.5407.ESP_SEC1", "rejected.5407._"]
+    assert len(told) == 1001
+
+
+async def reads_nothing(batch: Sequence[Delivery]) -> Unreadable:
+    """As a version that can read no reading."""
+    return [(pack.line(number, line), "bad") for pack in batch for number, line in enumerate(pack.lines())]
+
+
+async def is_refused(batch: Sequence[Delivery]) -> Unreadable:
+    """As a version whose statement the database refuses whatever the reading."""
+    raise psycopg.errors.NumericValueOutOfRange("integer out of range")
+
+
+@pytest.mark.parametrize("handler", [reads_nothing, is_refused])
+async def test_a_version_that_fails_on_all_packs_rejects_one_a_start_and_the_others_wait(bus, handler):
+    packs = [[reading(f"ESP_{pack}_{number:02}") for number in range(80)] for pack in range(3)]
+    await publish(bus, [arrived(pack, packed=True)[0] for pack in packs])
+    for start in (1, 2):
+        with capture_logs():
+            async with consuming(bus, SENSOR_LIVE, handling(handler)) as loop:
+
+                async def halted(loop: Consuming = loop) -> bool:
+                    return "dead_letter_limit" in await loop.readiness()
+
+                await until(halted)
+        assert len(await rejected(bus)) == 80 * start
+        info = await bus.jetstream.consumer_info(SENSOR_LIVE.stream, SENSOR_LIVE.name)
+        assert info.num_pending + info.num_ack_pending == 3 - start
+
+
 async def test_events_are_messages_of_their_devices_where_that_is_asked_and_come_once(bus):
     await publish(bus, arrived([reading("ESP_A"), reading("ESP_B"), reading("ESP_A", gpio=5)], packed=True))
     async with consuming(
-        bus, SENSOR_LIVE, handling(Live(bus, process, lambda _: False, per_device=True).on_readings)
+        bus, SENSOR_LIVE, handling(Live(bus, PackProcessing(process), lambda _: False, per_device=True).on_readings)
     ) as loop:
         await loop.settled()
     events = [(subject, body["gpio"]) for subject, body in await stored(bus, "EVENTS") if "sensor_data" in subject]
@@ -166,7 +221,8 @@ async def test_events_are_messages_of_their_devices_where_that_is_asked_and_come
 @pytest.mark.parametrize("packed", [False, True], ids=["messages", "pack"])
 async def test_sensor_live_rejects_a_reading_on_which_it_has_a_bug_and_shows_its_neighbours(bus, packed):
     await publish(bus, arrived([reading("ESP_A"), reading("ESP_SEC1"), reading("ESP_B")], packed))
-    async with consuming(bus, SENSOR_LIVE, handling(Live(bus, faulty, lambda _: True).on_readings)) as loop:
+    live = Live(bus, PackProcessing(faulty), lambda _: True)
+    async with consuming(bus, SENSOR_LIVE, handling(live.on_readings)) as loop:
         await loop.settled()
         assert await shown(bus) == NEIGHBOURS
         answered = {body["topic"].split("/")[3] for _, body in await stored(bus, "OUTBOX")}

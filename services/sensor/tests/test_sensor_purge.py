@@ -10,11 +10,11 @@ from kaiser_common.bus.connection import Bus, Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_STORE, SENSORS, DurableConsumer
-from kaiser_common.runtime.outside import DeadLetters, Unreadable, take
+from kaiser_common.runtime.consume import DeadLetters, Unreadable, take
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.jobs import purge
-from kaiser_sensor.jobs.purge import keep_purging
+from kaiser_sensor.jobs.purge import PassedFloors, keep_purging
 
 FULL_BYTES = 1_000_000
 
@@ -59,8 +59,8 @@ async def test_what_one_consumer_has_not_acknowledged_stays(bus, monkeypatch):
     stopping, looks = asyncio.Event(), asyncio.Semaphore(0)
     purge_once = purge._purge
 
-    async def look(*arguments) -> int:
-        purged_to = await purge_once(*arguments)
+    async def look(*arguments, **named) -> int:
+        purged_to = await purge_once(*arguments, **named)
         looks.release()
         return purged_to
 
@@ -77,6 +77,47 @@ async def test_what_one_consumer_has_not_acknowledged_stays(bus, monkeypatch):
         assert await held(bus) == len(messages)
         stopping.set()
         live.stop()
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(0.0, 16), (600.0, 100)])
+async def test_what_both_acknowledged_a_moment_ago_stays_and_of_what_is_older_sixteen_packs(
+    bus, monkeypatch, age_s, kept
+):
+    stopping, looks = asyncio.Event(), asyncio.Semaphore(0)
+    purge_once = purge._purge
+
+    async def look(*arguments, **named) -> int:
+        purged_to = await purge_once(*arguments, **named)
+        looks.release()
+        return purged_to
+
+    monkeypatch.setattr(purge, "_EVERY_S", 0.01)
+    monkeypatch.setattr(purge, "_purge", look)
+    monkeypatch.setattr(purge, "KEPT_S", age_s)
+    messages = readings(8)
+    async with (
+        Consumer(bus, SENSOR_LIVE).open() as live,
+        Consumer(bus, SENSOR_STORE).open() as store,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for consumer in (live, store):
+            tasks.create_task(take(consumer, acknowledge, letters(bus)))
+        await bus.publish_batch(messages)
+        for spec in (SENSOR_LIVE, SENSOR_STORE):
+            await acknowledged_by(bus, spec, len(messages))
+        tasks.create_task(keep_purging(bus, stopping))
+        for _ in range(3):
+            await asyncio.wait_for(looks.acquire(), 60)
+        assert await held(bus) == kept
+        stopping.set()
+        live.stop()
+        store.stop()
+
+
+def test_where_both_were_fifteen_seconds_ago_is_known_once_it_was_seen():
+    passed = PassedFloors()
+    looks = [(0.0, 100), (14.5, 200), (15.0, 300), (29.0, 400), (29.5, 500), (100.0, 600), (101.0, 700), (115.0, 800)]
+    assert [passed.note(floor, now_s) for now_s, floor in looks] == [0, 0, 100, 100, 200, 500, 500, 600]
 
 
 async def acknowledge(deliveries: Sequence[Delivery]) -> Unreadable:

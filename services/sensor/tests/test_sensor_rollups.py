@@ -10,7 +10,7 @@ from kaiser_sensor.domain.rollups import (
     EPOCH,
     HOUR,
     MINUTE,
-    Progress,
+    RollupProgress,
     Span,
     answers,
     ceiling,
@@ -110,7 +110,7 @@ def test_a_time_lies_between_the_bounds_of_its_bucket(at_s, seconds):
 @given(st.sampled_from([MINUTE, HOUR]), st.integers(-100, 300), SPANS, st.integers(0, 5))
 def test_the_readings_tell_exactly_what_a_rollup_has_not(rollup, complete_to, waiting, hours):
     asked = widened(span(60, 60 + 60 * hours + 1), HOUR.width)
-    progress = Progress(floor(NOON + complete_to * MINUTES, rollup.width), waiting)
+    progress = RollupProgress(floor(NOON + complete_to * MINUTES, rollup.width), waiting)
     parts = from_readings(asked, rollup, progress)
     assert all(asked.from_at <= part.from_at < part.to_at <= asked.to_at for part in parts)
     buckets = [widened(one, rollup.width) for one in waiting]
@@ -122,4 +122,4 @@ def test_the_readings_tell_exactly_what_a_rollup_has_not(rollup, complete_to, wa
 
 def test_very_many_late_minutes_are_read_as_one():
     waiting = [span(minute, minute + 1) for minute in range(0, 200, 2)]
-    assert from_readings(span(0, 1440), MINUTE, Progress(NOON + 1440 * MINUTES, waiting)) == [span(0, 199)]
+    assert from_readings(span(0, 1440), MINUTE, RollupProgress(NOON + 1440 * MINUTES, waiting)) == [span(0, 199)]

@@ -5,12 +5,12 @@ import json
 import pytest
 from kaiser_common.contract.schemas.event import SensorDataEvent
 from kaiser_common.contract.topics import Kind, build
-from kaiser_sensor.domain.reading import Reading
-from kaiser_sensor.domain.rows import Processed, data_source, to_event
+from kaiser_sensor.domain.reading import SensorReading
+from kaiser_sensor.domain.rows import ProcessedReading, data_source, to_event
 from kaiser_sensor.store.arrays import literal
 
 
-def reading(**changes) -> Reading:
+def reading(**changes) -> SensorReading:
     fields = {
         "kaiser_id": "god",
         "esp_id": "ESP_1",
@@ -20,14 +20,14 @@ def reading(**changes) -> Reading:
         "ts": 1,
         "received_at": 2,
     }
-    return Reading(**{**fields, **changes})
+    return SensorReading(**{**fields, **changes})
 
 
 @pytest.mark.parametrize(
     "processed",
     [
-        Processed(reading(), "ph", None, None, "unknown", "raw"),
-        Processed(
+        ProcessedReading(reading(), "ph", None, None, "unknown", "raw"),
+        ProcessedReading(
             reading(raw=2048, raw_value=7.25, sensor_name='tänk "1"', clock="server"),
             "ph",
             7.0,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from kaiser_common.bus.bucket import BucketWriter, read_bucket
@@ -11,12 +12,19 @@ from kaiser_common.bus.connection import Outgoing, connect
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.rpc import Caller, RpcError
-from kaiser_common.contract.schemas.api.sensors import LatestQuery, MeasurementId, MeasureSensor, SensorConfig
+from kaiser_common.contract.schemas.api.sensors import (
+    LatestQuery,
+    MeasurementId,
+    MeasureSensor,
+    PatchSensor,
+    SensorConfig,
+    SensorPatch,
+)
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.sensor import SensorResponse
 from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET, SENSOR_RESPONSES
+from kaiser_common.runtime.consume import DeadLetters, take
 from kaiser_common.runtime.database import open_pool
-from kaiser_common.runtime.outside import DeadLetters, take
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_sensor.api.configs import ConfigApi
@@ -219,6 +227,37 @@ async def test_configurations_are_in_force_again_after_their_bucket_was_deleted_
         following.cancel()
 
 
+async def test_a_patch_changes_what_it_names_and_an_unconfigured_sensor_goes_on_as_it_did(bus, pool):
+    configs = Configs(bus, {})
+    api = ConfigApi(pool, await BucketWriter.open(bus, SENSOR_CONFIGS_BUCKET), configs)
+    async with pool.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO sensor.data (time, esp_id, gpio, sensor_type, address, value, quality, processing_mode,
+                                     data_source, clock)
+            SELECT %s::timestamptz - number * interval '5 s', 'TEST_A', 4, 'ph', '', 7, 'good', 'device',
+                   'PRODUCTION', 'device'
+            FROM generate_series(1, 10) AS number
+            """,
+            [START],
+        )
+    sensor = {"esp_id": "TEST_A", "gpio": 4, "sensor_type": "ph"}
+
+    async def patch(**settings: Any) -> SensorConfig:
+        return await api.patch(PatchSensor(**sensor, patch=SensorPatch(**settings)), ADA)
+
+    named = await patch(name="Tank 1")
+    assert (named.name, named.interval_s, named.raw_mode, named.active) == ("Tank 1", 5, False, True)
+    slow = await patch(interval_s=60, subzone_id="a")
+    assert (slow.name, slow.interval_s, slow.raw_mode) == ("Tank 1", 60, False)
+    nameless = await patch(name=None)
+    assert (nameless.name, nameless.interval_s, nameless.subzone_id) == (None, 60, "a")
+    [kept] = (await read_bucket(bus, SENSOR_CONFIGS_BUCKET)).values()
+    assert json.loads(kept.value)["interval_s"] == 60
+    other = await api.patch(PatchSensor(esp_id="TEST_B", gpio=4, sensor_type="ph", patch=SensorPatch(name="New")), ADA)
+    assert (other.interval_s, other.raw_mode) == (30, True)
+
+
 class ReadOnly:
     """The pool with each transaction read-only while `on`, as on a standby server: PostgreSQL raises 25006."""
 
@@ -292,3 +331,10 @@ async def test_firmware_without_sensor_commands_is_sent_none(bus, pool):
         kept = await api.read(MeasurementId(request_id=asked.request_id), Caller(user="ada", role="viewer"))
         assert (kept.state, kept.address) == ("pending", address)
     assert (await bus.jetstream.stream_info("OUTBOX")).state.messages == 2
+    outer = json.loads((await bus.jetstream.get_last_msg("OUTBOX", "mqtt.out.god.MOCK_B.sensor")).data)
+    assert outer["topic"] == "kaiser/god/esp/MOCK_B/sensor/4/command"
+    assert json.loads(outer["payload"]) == {
+        "command": "measure",
+        "request_id": asked.request_id,
+        "timeout_ms": 30_000,
+    }

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 from kaiser_common.contract.schemas.api.sensors import SensorConfig
-from kaiser_common.runtime.database import Level, detect_level, drop_days_before
+from kaiser_common.runtime.database import Level, detect_level
+from kaiser_common.runtime.partitions import drop_days_before
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span, answers, floor, widened
 from kaiser_sensor.jobs import upkeep
 from kaiser_sensor.settings import SensorSettings

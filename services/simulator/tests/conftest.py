@@ -14,8 +14,12 @@ import psycopg
 import pytest
 from answering import Method, serve
 from kaiser_common.bus.connection import Bus, connect
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import Device, DeviceId, RegisterDevice
+from kaiser_common.contract.subjects import SIMULATOR_LEASE_BUCKET
+from leases import end_lease
+from waiting import until as wait_until
 
 TESTER = Caller(user="ada", role="operator")
 
@@ -58,6 +62,8 @@ def start(bus_settings, database, free_port) -> Iterator[Callable[..., subproces
     running = []
 
     def start(**environment: str) -> subprocess.Popen[bytes]:
+        if running and running[-1].poll() == -signal.SIGKILL:
+            end_lease(bus_settings.nats_address, "simulator", SIMULATOR_LEASE_BUCKET)
         port = free_port()
         process = forked.Popen(
             ["kaiser-simulator"],
@@ -116,13 +122,5 @@ def ask(bus) -> Callable[..., Any]:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """`until(condition, what)` waits until an awaited condition is true, and gives its answer."""
-
-    async def until(condition: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
-        deadline = time.monotonic() + within_s
-        while not (answer := await condition()):
-            assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-            await asyncio.sleep(0.05)
-        return answer
-
-    return until
+    """`until(condition, what)` waits until a condition is true, and gives its answer."""
+    return wait_until

@@ -7,7 +7,7 @@ from kaiser_common.contract.schemas.api.mock import Faults, Firmware, MockActuat
 from kaiser_common.contract.topics import parse
 from kaiser_simulator.domain import lifecycle
 from kaiser_simulator.domain.actuators import on_auto_off, on_protection
-from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.device import Life, MockDevice, Setup
 from kaiser_simulator.domain.emergencies import pressed, released
 from kaiser_simulator.domain.orders import react
 from kaiser_simulator.domain.payloads import heartbeat
@@ -20,7 +20,7 @@ ID = "MOCK_A"
 FACTORIES = installed_patterns()
 
 
-def device(firmware: Firmware = "a", **life) -> Device:
+def device(firmware: Firmware = "a", **life) -> MockDevice:
     setup = Setup(
         esp_id=ID,
         kaiser_id="god",
@@ -36,7 +36,7 @@ def device(firmware: Firmware = "a", **life) -> Device:
     running = {"running": True, "registered": True, "state": "OPERATIONAL", "booted_at": NOW - 60_000}
     if firmware == "b":
         running |= {"acked": True, "acked_at": NOW, "pending": False, "active_epoch": 1}
-    return Device(setup=setup, life=Life(**{**running, **life}))
+    return MockDevice(setup=setup, life=Life(**{**running, **life}))
 
 
 def measure(device, sensor, now_ms):
@@ -46,7 +46,7 @@ def measure(device, sensor, now_ms):
 class Mock:
     """A mock that is told things, one after the other."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: MockDevice) -> None:
         self.device = device
         self.now = NOW
 
@@ -464,7 +464,7 @@ def test_a_state_survives_the_table(mock):
     mock.command(25, "ON", duration=30)
     mock.tell("actuator/emergency", command="emergency_stop", auth_token=ID)
     text = mock.device.model_dump_json()
-    assert Device.model_validate_json(text) == mock.device
+    assert MockDevice.model_validate_json(text) == mock.device
 
 
 def test_power_off_keeps_the_step_and_power_on_goes_on_with_the_next(mock):

@@ -11,7 +11,7 @@ from kaiser_common.contract.subjects import SIMULATOR
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_simulator.consumers.downlinks import MockDownlinks
-from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.device import Life, MockDevice, Setup
 from kaiser_simulator.domain.world import World
 from kaiser_simulator.patterns import installed_patterns
 from kaiser_simulator.publish import Sender
@@ -29,7 +29,7 @@ class FaultyMocks(Mocks):
         await super().change_all(esp_ids, change, answering=answering)
 
 
-def mock(esp_id: str) -> Device:
+def mock(esp_id: str) -> MockDevice:
     """A mock with a pump, operational."""
     setup = Setup(
         esp_id=esp_id,
@@ -39,7 +39,7 @@ def mock(esp_id: str) -> Device:
         sensors=[],
         actuators=[MockActuator(gpio=25, actuator_type="pump")],
     )
-    return Device(setup=setup, life=Life(running=True, registered=True, state="OPERATIONAL", booted_at=NOW_MS))
+    return MockDevice(setup=setup, life=Life(running=True, registered=True, state="OPERATIONAL", booted_at=NOW_MS))
 
 
 def command(esp_id: str, **fields) -> tuple[str, bytes]:

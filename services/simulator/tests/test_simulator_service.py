@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.declare import apply
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -434,6 +435,7 @@ async def test_a_mock_that_was_stored_before_there_were_generations_is_loaded_as
     life = {"running": False, "state": "BOOT", "sensors": {"4/DS18B20": {"displayed": 7.5, "override": 21.5}}}
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("UPDATE simulator.alembic_version SET version_num = '0001'")
+        connection.execute("DROP TABLE simulator.factories")
         connection.execute(
             "INSERT INTO simulator.mocks (esp_id, setup, life) VALUES ('MOCK_A', %s, %s)",
             (json.dumps(setup), json.dumps(life)),

@@ -7,7 +7,7 @@ import pytest
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.schemas.api.mock import Faults, MockActuator, MockSensor
 from kaiser_simulator.domain import lifecycle
-from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.device import Life, MockDevice, Setup
 from kaiser_simulator.domain.world import MESSAGES_KEPT, World
 from kaiser_simulator.patterns import installed_patterns
 
@@ -21,7 +21,7 @@ def sensor(gpio: int = 4, interval_s: float = 1.0, **fields) -> MockSensor:
     return MockSensor(**{"gpio": gpio, "sensor_type": "ds18b20", "interval_s": interval_s, **pattern, **fields})
 
 
-def device(*sensors: MockSensor, faults: Faults | None = None) -> Device:
+def device(*sensors: MockSensor, faults: Faults | None = None) -> MockDevice:
     setup = Setup(
         esp_id="MOCK_A",
         kaiser_id="god",
@@ -30,20 +30,20 @@ def device(*sensors: MockSensor, faults: Faults | None = None) -> Device:
         sensors=list(sensors) or [sensor()],
         actuators=[MockActuator(gpio=25)],
     )
-    fresh = Device(setup=setup, life=Life(faults=faults or Faults()))
+    fresh = MockDevice(setup=setup, life=Life(faults=faults or Faults()))
     return lifecycle.registered(lifecycle.started(fresh, NOW).device, NOW).device
 
 
 class Run:
     """A world whose time goes by in ticks."""
 
-    def __init__(self, first: Device, run_id: str = "r", now: int = NOW) -> None:
+    def __init__(self, first: MockDevice, run_id: str = "r", now: int = NOW) -> None:
         self.world = World(FACTORIES, run_id)
         self.now = now
         self.world.put(first, now)
 
     @property
-    def mock(self) -> Device:
+    def mock(self) -> MockDevice:
         found = self.world.get("MOCK_A")
         assert found is not None
         return found

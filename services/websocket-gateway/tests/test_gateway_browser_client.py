@@ -46,7 +46,7 @@ async def test_the_client_loses_nothing_over_a_restart_of_the_gateway(gateway, e
     await page.evaluate(
         "([url, token]) => follow(url, async () => token, (frame) => seen.push(frame.seq))", [url, gateway.token()]
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await seen():  # until it is connected
             await events.publish()
             await asyncio.sleep(0.1)

@@ -23,7 +23,7 @@ async def http():
     app = FastAPI(docs_url=None)
     problems.install(app)
     app.router.routes.extend(console_files.routes())
-    app.include_router(described.router())
+    app.include_router(described.router(app.openapi))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console") as client:
         yield client
 

@@ -24,13 +24,14 @@ def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
 def test_an_address_shows_the_same_elsewhere_and_a_spoilt_one_what_can_be_read(ask):
     shown = [
-        {"range": {"spanMs": HOUR_MS, "toMs": None}, "ghost": False, "sensors": [PH]},
-        {"range": {"spanMs": 5000, "toMs": 1_800_000_000_000}, "ghost": True, "sensors": [PROBE, PH]},
+        {"range": {"spanMs": HOUR_MS, "toMs": None}, "ghost": False, "marked": True, "sensors": [PH]},
+        {"range": {"spanMs": 5000, "toMs": 1_800_000_000_000}, "ghost": True, "marked": False, "sensors": [PROBE, PH]},
     ]
     parts = ask(*(["toParts", one] for one in shown))
     assert parts[0] == ["3600000", "ESP_A,34,ph,"]
+    assert parts[1][0] == "5000-1800000000000-before-plain"
     assert ask(*(["fromParts", one, 1] for one in parts)) == shown
-    nothing = {"range": {"spanMs": HOUR_MS, "toMs": None}, "ghost": False, "sensors": []}
+    nothing = {"range": {"spanMs": HOUR_MS, "toMs": None}, "ghost": False, "marked": True, "sensors": []}
     spoilt = [[], ["x"], ["10"], ["99999999999999"], ["3600000", "ESP_A", ",,", "ESP_A,four,ph,"]]
     assert ask(*(["fromParts", one, HOUR_MS] for one in spoilt)) == [nothing] * len(spoilt)
     [many] = ask(["fromParts", ["3600000", *["ESP_A,34,ph,"] * 9], HOUR_MS])
@@ -54,3 +55,49 @@ def test_a_file_has_times_in_utc_and_runs_no_formula(ask):
         "time,sensor,device,zone,unit,mean,lowest,highest,readings",
         """2027-01-15T08:00:00.000Z,"'=cmd, ""x""\",ESP_A,'-east,°C,1.5,-1,2,3""",
     ]
+
+
+def alarm(at: int, kind: str = "limit_hi", **more: Any) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "severity": "warning",
+        "message": "too warm",
+        "last_raised_at": at,
+        "cleared_at": None,
+        **more,
+    }
+
+
+def test_marks_are_alarms_with_their_ends_stops_commands_and_starts_in_the_time_shown(ask):
+    happened = {
+        "alarms": [alarm(1000, cleared_at=4000), alarm(2000, "stop_in_force", severity="critical"), alarm(99)],
+        "histories": [
+            {
+                "name": "Pump 1",
+                "items": [
+                    {"ts": 3000, "kind": "command", "command": "ON", "command_id": "c1", "actor": "ada"},
+                    {"ts": 3001, "kind": "status", "command": None},
+                    {"ts": 3500, "kind": "command", "command": "ON", "command_id": "c1", "actor": "ada"},
+                    {"ts": 9000, "kind": "command", "command": "OFF", "actor": None},
+                ],
+            }
+        ],
+        "services": [
+            {"service": "ingest", "replicas": [{"started_at": 5000, "version": "1.2"}]},
+            {"service": "logic", "replicas": [{"started_at": 5500, "version": "1.2"}]},
+        ],
+    }
+    [found] = ask(["marksOf", happened, [100, 8000]])
+    assert [(one["ts"], one["kind"], one["text"]) for one in found["marks"]] == [
+        (1000, "alarm", "warning: too warm"),
+        (2000, "stop", "critical: too warm"),
+        (3000, "command", "ON to Pump 1 by ada"),
+        (4000, "alarm", "over: too warm"),
+        (5000, "deployment", "Kaiser 1.2 started: ingest, logic"),
+    ]
+    assert found["left"] == 0
+
+
+def test_marks_are_bounded_and_those_left_out_are_counted(ask):
+    [found] = ask(["marksOf", {"alarms": [alarm(at) for at in range(250)]}, [0, 1000]])
+    assert (len(found["marks"]), found["left"], found["marks"][0]["ts"]) == (100, 150, 150)

@@ -18,6 +18,12 @@ PUMP = {"esp_id": "ESP_A", "gpio": 25, "state": False, "value": 0, "reported_at"
         "emergency": "normal", "known": True, "known_until": None}  # fmt: skip
 
 
+REFUSED = {"kind": "command_failed", "severity": "warning", "esp_id": "ESP_A", "gpio": 25, "sensor_type": None,
+           "address": None, "message": "ON failed: refused"}  # fmt: skip
+LIMIT = {**REFUSED, "kind": "limit_hi_hi", "severity": "critical", "gpio": 4, "sensor_type": "ph"}
+DISK = {**REFUSED, "kind": "disk_filling", "severity": "critical", "esp_id": None, "gpio": None}
+
+
 def overview(**lists: Any) -> dict[str, Any]:
     return {"devices": [HEALTHY], "sensors": [SENSOR], "actuators": [PUMP], "stops": [], "missing": [], **lists}
 
@@ -51,6 +57,13 @@ def test_each_trouble_is_named_and_leads_to_its_page(ask):
          [("1 actuator with an error", "warn", ["actuators", "ESP_A", 25])]),
         (overview(actuators=[{**PUMP, "last_error": "refused", "known": False}]), []),
         (overview(stops=[{"esp_id": None, "gpio": None}]), [("1 stop in force", "bad", ["actuators"])]),
+        (overview(alarms=[REFUSED], alarm_kinds={"command_failed": 1}),
+         [("1 command failed", "warn", ["actuators", "ESP_A", 25])]),
+        (overview(alarms=[REFUSED], alarm_kinds={"command_failed": 300}),
+         [("300 commands failed", "warn", ["alarms"])]),
+        (overview(alarms=[LIMIT], alarm_kinds={"limit_hi_hi": 1, "sensor_silent": 4}),
+         [("1 alarm: limit hi hi", "bad", ["sensors", "ESP_A", 4, "ph"])]),
+        (overview(alarms=[DISK], alarm_kinds={"disk_filling": 1}), [("1 alarm: disk filling", "bad", ["alarms"])]),
         (overview(missing=["sensor"], sensors=[]), [("service sensor does not answer", "bad", ["system"])]),
     ]  # fmt: skip
     answers = ask(*(["troublesOf", given, NOW] for given, _ in cases))
@@ -75,6 +88,25 @@ def test_zones_and_tiles_with_trouble_are_in_front(ask):
     assert [one["sensor"]["gpio"] for one in zones[1]["sensors"]] == [2, 1]
 
 
+def test_a_sensor_beyond_a_limit_is_in_front_and_names_the_worst_limit(ask):
+    fine = {**SENSOR, "gpio": 5}
+    warned = {**LIMIT, "kind": "limit_hi", "severity": "warning"}
+    [[zone]] = ask(["zonesOf", overview(sensors=[fine, SENSOR], alarms=[LIMIT, warned]), NOW])
+    assert [(one["sensor"]["gpio"], one["rank"], one["limit"]) for one in zone["sensors"]] == [
+        (4, 2, {"name": "hi-hi", "severity": "critical"}),
+        (5, 0, None),
+    ]
+
+
+def test_an_actuator_whose_last_command_failed_says_so_in_front(ask):
+    other = {**PUMP, "gpio": 26}
+    [[zone]] = ask(["zonesOf", overview(actuators=[other, PUMP], alarms=[REFUSED, LIMIT]), NOW])
+    assert [(one["actuator"]["gpio"], one["failure"]) for one in zone["actuators"]] == [
+        (25, "ON failed: refused"),
+        (26, None),
+    ]
+
+
 def test_events_change_what_they_are_about(ask):
     def event(kind: str, **data: Any) -> dict[str, Any]:
         return {"type": kind, "data": {"esp_id": "ESP_A", "gpio": 4, "sensor_type": "ph", **data}}
@@ -95,8 +127,9 @@ def test_events_change_what_they_are_about(ask):
         ["withEvents", overview(), [on, still_on, went]],
         ["needsReload", overview(), [reading]],
         ["needsReload", overview(), [event("sensor_data", gpio=5, ts=NOW)]],
+        ["needsReload", overview(), [event("alarm", what="raised")]],
     )
-    offline, back, read, silent, same, running, gone, known, unknown = after
+    offline, back, read, silent, same, running, gone, known, unknown, alarmed = after
     assert (offline["devices"][0]["online"], offline["sensors"][0]["state"]) == (False, "offline")
     assert offline["sensors"][0]["known_until"] == NOW - 5000, "its reading is newer than the last heartbeat"
     assert (offline["actuators"][0]["known"], offline["actuators"][0]["known_until"]) == (False, NOW - 7000)
@@ -110,7 +143,7 @@ def test_events_change_what_they_are_about(ask):
     assert (running["actuators"][0]["state"], running["actuators"][0]["on_since"]) == (True, NOW - 8000)
     assert (gone["actuators"][0]["last_state"], gone["actuators"][0]["on_since"]) == (True, NOW - 8000)
     assert gone["actuators"][0]["known"] is False
-    assert (same, known, unknown) == (overview(), False, True)
+    assert (same, known, unknown, alarmed) == (overview(), False, True, True)
 
 
 def test_a_sparkline_breaks_where_nothing_came_and_tells_the_extremes(ask):

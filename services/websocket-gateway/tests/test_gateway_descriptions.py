@@ -1,15 +1,19 @@
 """What the gateway publishes of itself is valid, complete, and true of what it sends."""
 
+import asyncio
 import json
 from pathlib import Path
 
+import httpx
 import jsonschema_rs
 import pytest
+from fastapi import FastAPI
 from kaiser_common.contract.catalogue import BODIES, EVENT_MODELS
 from kaiser_common.contract.schemas.actuator import EmergencyAnswer
 from kaiser_common.contract.schemas.device import Intent, ScanResult, Session
 from kaiser_common.contract.subjects import STREAMS
 from kaiser_common.contract.topics import BUS_KINDS, Kind, is_downlink
+from kaiser_gateway.api import described
 from kaiser_gateway.domain.asyncapi import document
 
 OFFICIAL = json.loads((Path(__file__).parent / "vendor" / "asyncapi-3.0.0.json").read_text())
@@ -61,10 +65,24 @@ def test_every_kind_of_device_message_and_every_stream_is_described():
             assert any(address.startswith(subject.removesuffix(">")) for address in addresses), subject
 
 
+async def test_each_description_is_made_once_however_often_somebody_without_a_token_asks(monkeypatch):
+    made = []
+    monkeypatch.setattr(described, "document", lambda host, secure: made.append("asyncapi") or document(host, secure))
+    app = FastAPI(openapi_url=None)
+    app.include_router(described.router(lambda: made.append("openapi") or {"openapi": "3.1.0"}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ignored") as http:
+        hosts = ("one.example", "two.example", "[::1]:8000")
+        texts = await asyncio.gather(*(http.get("/api/asyncapi", headers={"Host": host}) for host in hosts))
+        assert [text.json()["servers"]["gateway"]["host"] for text in texts] == list(hosts)
+        texts = await asyncio.gather(*(http.get("/api/openapi.json") for _ in range(9)))
+        assert [text.json() for text in texts] == [{"openapi": "3.1.0"}] * 9
+    assert sorted(made) == ["asyncapi", "openapi"]
+
+
 async def test_both_descriptions_are_served_without_a_token(gateway):
     async with gateway.http(None) as http:
-        described = (await http.get("/api/asyncapi")).json()
-        assert described["servers"]["gateway"]["host"] == f"127.0.0.1:{gateway.port}"
+        text = (await http.get("/api/asyncapi")).json()
+        assert text["servers"]["gateway"]["host"] == f"127.0.0.1:{gateway.port}"
         listed = (await http.get("/api/schemas/")).json()
         assert set(listed) == set(EVENT_MODELS)
         for kind, path in listed.items():

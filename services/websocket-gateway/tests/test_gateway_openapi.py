@@ -1,8 +1,13 @@
-"""The OpenAPI document tells a stranger enough: a sentence and an example for whatever is to be filled in."""
+"""The OpenAPI document describes every operation, with an example for each field that is to be filled in."""
+
+import importlib
+import inspect
+import pkgutil
 
 import jsonschema_rs
 import pytest
 from kaiser_common.runtime.service import Service
+from kaiser_gateway import api, handlers
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.tokens import Signer
 from kaiser_gateway.handlers import build_app
@@ -10,12 +15,15 @@ from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.topics import TopicsHub
 
 
 @pytest.fixture(scope="module")
 def document() -> dict:
-    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None))
-    return build_app(Service("trial"), None, Hub(None, 15.0), None, None, guard, GatewaySettings()).openapi()
+    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
+    return build_app(
+        Service("trial"), None, Hub(None, 15.0), TopicsHub(None), None, None, None, guard, GatewaySettings()
+    ).openapi()
 
 
 def operations(document: dict):
@@ -30,6 +38,16 @@ def resolved(document: dict, schema: dict) -> dict:
     if "$ref" in schema:
         return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return schema
+
+
+def test_each_module_of_api_with_a_router_is_in_the_application():
+    modules = [importlib.import_module(f"{api.__name__}.{each.name}") for each in pkgutil.iter_modules(api.__path__)]
+    routers = [module for module in modules if hasattr(module, "router")]
+    usual = [module for module in routers if [*inspect.signature(module.router).parameters] == ["bus", "guard"]]
+    assert {module.__name__ for module in usual} == {module.__name__ for module in handlers.ROUTERS}
+    assert len(usual) >= 15
+    for module in routers:
+        assert module in usual or any(each is module for each in vars(handlers).values()), module.__name__
 
 
 def test_every_operation_has_a_sentence(document):

@@ -5,6 +5,7 @@ import json
 import nats
 import pytest
 from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsPage, Emergencies
+from kaiser_common.contract.schemas.api.alarms import ActiveAlarms
 from kaiser_common.contract.schemas.api.devices import Device, DevicesPage
 from kaiser_common.contract.schemas.api.sensors import OverviewSensor, SensorsOverview
 from kaiser_gateway.api.overview import to_overview
@@ -16,12 +17,13 @@ SENSOR = OverviewSensor(
 PUMP = Actuator(esp_id="ESP_A", gpio=25, state=False)
 
 
-def pages(devices=(DEVICE,), sensors=(SENSOR,), actuators=(PUMP,)):
+def pages(devices=(DEVICE,), sensors=(SENSOR,), actuators=(PUMP,), kinds=None):
     return (
         DevicesPage(items=list(devices)),
         SensorsOverview(items=list(sensors), hours_from=5, total=len(sensors)),
         ActuatorsPage(items=list(actuators)),
         Emergencies(items=[]),
+        ActiveAlarms(items=[], kinds=kinds or {}),
     )
 
 
@@ -37,6 +39,8 @@ def pages(devices=(DEVICE,), sensors=(SENSOR,), actuators=(PUMP,)):
         ({"sensors": [SENSOR.model_copy(update={"quality": "bad"})]}, {"sensors_bad": 1}),
         ({"actuators": [PUMP.model_copy(update={"last_error": "refused"})]}, {"actuators_failed": 1}),
         ({"actuators": [PUMP.model_copy(update={"last_error": "refused", "known": False})]}, {}),
+        ({"kinds": {"command_failed": 2, "sensor_silent": 3}}, {"commands_failed": 2}),
+        ({"kinds": {"limit_hi": 2, "disk_filling": 1, "stop_in_force": 1}}, {"alarms": 3}),
     ],
 )
 def test_what_is_wrong_is_counted(changes, wrong):
@@ -46,14 +50,15 @@ def test_what_is_wrong_is_counted(changes, wrong):
 
 
 def test_more_than_fits_is_told():
-    devices, sensors, actuators, stops = pages()
-    assert not to_overview(1, devices, sensors.model_copy(update={"total": 2}), actuators, stops).complete
-    assert not to_overview(1, devices.model_copy(update={"next_cursor": "x"}), sensors, actuators, stops).complete
+    devices, sensors, *others = pages()
+    assert not to_overview(1, devices, sensors.model_copy(update={"total": 2}), *others).complete
+    assert not to_overview(1, devices.model_copy(update={"next_cursor": "x"}), sensors, *others).complete
 
 
 async def test_a_service_that_is_away_is_named_and_the_others_are_shown(gateway, module_bus):
     client = await nats.connect(module_bus)
-    answers = {"rpc.sensor.overview": pages()[1], "rpc.health.list": pages()[0]}
+    devices, sensors, _, _, alarms = pages(kinds={"limit_hi": 1})
+    answers = {"rpc.sensor.overview": sensors, "rpc.health.list": devices, "rpc.alarm.active": alarms}
 
     async def answer(message):
         await message.respond(json.dumps(answers[message.subject].model_dump(mode="json")).encode())
@@ -66,6 +71,6 @@ async def test_a_service_that_is_away_is_named_and_the_others_are_shown(gateway,
     await client.close()
     assert found.status_code == 200, found.text
     body = found.json()
-    assert body["missing"] == ["actuator"]
+    assert (body["missing"], body["wrong"]["alarms"]) == (["actuator"], 1)
     assert [one["esp_id"] for one in body["devices"]] == ["ESP_A"]
     assert [(one["value"], one["state"]) for one in body["sensors"]] == [(7.0, "known")]

@@ -307,10 +307,17 @@ async def test_a_bug_is_answered_as_a_problem_too():
     assert answer.json()["code"] == 5407
 
 
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    width: int = 0
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     esp_id: str = ""
+    parts: list[Part] | None = None
 
     @model_validator(mode="after")
     def _named(self) -> "Body":
@@ -322,7 +329,13 @@ class Body(BaseModel):
 @pytest.mark.parametrize(
     ("verb", "path", "sent", "kind", "expected"),
     [
-        ("POST", "/", '{"esp_id":"A"', "application/json", (422, 5209, "the body is no JSON: Expecting ',' delimiter")),
+        (
+            "POST",
+            "/",
+            '{"esp_id":"A",\n  "name":}',
+            "application/json",
+            (422, 5209, "the body is not JSON: Expecting value at line 2, column 10"),
+        ),
         (
             "POST",
             "/",
@@ -330,19 +343,45 @@ class Body(BaseModel):
             "text/plain",
             (422, 5206, "the body was not read as JSON: send the header Con"),
         ),
-        ("POST", "/", '{"espid":"A"}', "application/json", (422, 5206, "espid: there is no such field")),
+        (
+            "POST",
+            "/",
+            '{"espid":"A"}',
+            "application/json",
+            (422, 5206, "espid: there is no such field: did you mean esp_id?"),
+        ),
+        ("POST", "/", '{"esp_id":"A","x":1}', "application/json", (422, 5206, "x: there is no such field")),
+        (
+            "POST",
+            "/",
+            '{"parts":[{},{"widht":1}]}',
+            "application/json",
+            (422, 5206, "parts.1.widht: there is no such field: did you mean width?"),
+        ),
         ("POST", "/", "{}", "application/json", (422, 5206, "request: name a device")),
         ("POST", "/x", "{}", "application/json", (404, 5407, "there is no POST /x: /api/docs lists all requests")),
+        ("GET", "/docs", "", "application/json", (404, 5407, "there is no GET /docs: /api/docs lists all requests")),
+        (
+            "GET",
+            "/api/v1/devices",
+            "",
+            "application/json",
+            (404, 5407, "there is no GET /api/v1/devices: did you mean /api/v1/esp/devices? /api/docs lists all re"),
+        ),
         ("DELETE", "/", "", "application/json", (405, 5407, "there is no DELETE /: /api/docs lists all requests")),
     ],
 )
-async def test_a_request_that_is_wrong_is_told_what_is_wrong(verb, path, sent, kind, expected):
-    app = FastAPI()
+async def test_an_answer_to_a_wrong_request_says_what_is_wrong_and_where(verb, path, sent, kind, expected):
+    app = FastAPI(docs_url=None, redoc_url=None)
     problems.install(app)
 
     @app.post("/")
     async def take(body: Body) -> None:
         """Take it."""
+
+    @app.get("/api/v1/esp/devices")
+    async def devices() -> None:
+        """Its path is like another one."""
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.request(verb, path, content=sent, headers={"Content-Type": kind})

@@ -29,9 +29,9 @@ async def test_the_first_administrator_signs_in_and_refreshes(gateway):
 @pytest.mark.parametrize(("username", "password"), [("admin", "wrong"), ("nobody", "correct horse"), ("a\0b", "x")])
 async def test_a_wrong_name_or_password_is_401_as_a_problem(gateway, username, password):
     answer = await sign_in(gateway, password, username)
-    assert answer.status_code == 401
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == 5405
+    assert (answer.json()["code"], answer.json()["detail"]) == (5410, "wrong name or password")
 
 
 async def test_guessing_passwords_is_limited(gateway):
@@ -119,7 +119,7 @@ async def test_an_answer_of_the_owner_is_passed_on_and_knows_the_caller(gateway,
     assert response.json() == {"items": [], "next_cursor": None}
     assert response.headers["X-Request-Id"] == "r1"
     query = {"esp_id": "ESP_A", "address": None, "limit": 10_000, "cursor": None}
-    assert asked == [(query, {"user": "ada", "role": "viewer", "request_id": "r1"})]
+    assert asked == [(query, {"user": "ada", "role": "viewer", "request_id": "r1", "address": "127.0.0.1"})]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,7 @@ async def test_an_answer_of_the_owner_is_passed_on_and_knows_the_caller(gateway,
     [
         ("/api/v1/sensors/data", 5205, "esp_id"),
         ("/api/v1/sensors/data?esp_id=x", 5206, "esp_id"),
+        ("/api/v1/alarms?kind=A", 5206, "kind"),
         ("/api/v1/sensors/data?esp_id=ESP_A&tz=Mars/Olympus", 5206, "tz"),
         ("/api/v1/sensors/data?esp_id=ESP_A&tz=Europe/Berlin", 5206, "tz"),
         ("/api/v1/sensors/data?esp_id=ESP_A&address=28FF", 5206, "address"),
@@ -138,6 +139,7 @@ async def test_bad_input_is_422_and_names_the_field(gateway, path, code, field):
         answer = await http.get(path)
     assert answer.status_code == 422
     assert (answer.json()["code"], answer.json()["field"]) == (code, field)
+    assert "String should match" not in answer.json()["detail"], "a person does not read regular expressions"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,16 @@ async def test_a_misspelt_setting_of_a_sensor_is_refused(gateway):
     async with gateway.http() as http:
         answer = await http.put("/api/v1/sensors/ESP_A/4/ph", json={"intervall_s": 5})
     assert (answer.status_code, answer.json()["field"]) == (422, "intervall_s")
+    assert answer.json()["detail"] == "intervall_s: there is no such field: did you mean interval_s?"
+
+
+async def test_a_misspelt_field_of_a_rule_is_refused_where_it_stands(gateway):
+    condition = {"type": "sensor_threshold", "esp_id": "ESP_A", "gpio": 4, "opertor": ">", "value": 30}
+    rule = {"name": "hot", "conditions": [condition], "actions": [{"type": "notify", "message": "hot"}]}
+    async with gateway.http() as http:
+        answer = await http.post("/api/v1/logic/rules", json=rule)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith("opertor: there is no such field: did you mean operator?")
 
 
 async def test_an_unknown_path_is_a_problem_too(gateway):
@@ -184,6 +196,7 @@ async def test_no_token_is_401(gateway):
     async with gateway.http(None) as http:
         answer = await http.get("/api/v1/esp/devices")
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert answer.json()["code"] == 5409
 
 
 async def test_cors_is_off_by_default(gateway):
@@ -197,12 +210,28 @@ async def test_the_api_documents_itself(gateway):
         document = (await http.get("/api/openapi.json")).json()
         assert (await http.get("/api/docs")).status_code == 200
     assert "/api/v1/sensors/latest" in document["paths"]
+    password = document["components"]["securitySchemes"]["name_and_password"]
+    assert password == {"type": "oauth2", "flows": {"password": {"scopes": {}, "tokenUrl": "/api/v1/auth/token"}}}
+    security = document["paths"]["/api/v1/sensors/latest"]["get"]["security"]
+    assert security == [{"name_and_password": []}, {"access_token": []}], "either of them"
 
 
-async def test_too_many_requests_of_a_token_are_429_with_retry_after(start_gateway):
+async def test_the_form_of_swaggers_authorize_signs_in(gateway):
+    form = {"grant_type": "password", "username": "admin", "password": "correct horse", "scope": ""}
+    async with gateway.http(None) as http:
+        answer = await http.post("/api/v1/auth/token", data=form, headers={"Authorization": "Basic Og=="})
+        token = answer.json()["access_token"]
+        asked = await http.get("/api/v1/auth/users", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, asked.status_code) == (200, 200)
+
+
+async def test_too_many_requests_of_a_user_are_429_with_retry_after_also_with_a_fresh_token(start_gateway):
     gateway = start_gateway(KAISER_REQUEST_PER_SECOND="1")
     async with gateway.http() as http:
         answers = [await http.get("/api/v1/sensors/data") for _ in range(4)]
+        for user, status in (("ada", 429), ("bea", 422)):
+            headers = {"Authorization": f"Bearer {gateway.token(lifetime_s=500, user=user)}"}
+            assert (await http.get("/api/v1/sensors/data", headers=headers)).status_code == status
     assert answers[-1].status_code == 429
     assert answers[-1].json()["code"] == 5404
     assert answers[-1].headers["Retry-After"] == "1"

@@ -180,6 +180,76 @@ async def test_sign_ins_and_changes_of_users_are_logged(gateway, admin, name):
     assert older["items"][0]["id"] < newest["items"][0]["id"]
 
 
+async def test_a_viewer_changes_the_own_password_and_old_tokens_end(gateway, admin, name):
+    await make(admin, name)
+    before, other = await sign_in(gateway, name), await sign_in(gateway, name)
+    async with gateway.http(None) as http:
+        http.headers["Authorization"] = f"Bearer {before['access_token']}"
+        wrong = await http.post("/api/v1/auth/password", json={"current": "wrong", "new": "another sentence"})
+        assert (wrong.status_code, wrong.json()["detail"]) == (403, "the current password is wrong")
+        body = {"current": PASSWORD, "new": "another sentence"}
+        short = await http.post("/api/v1/auth/password", json={**body, "new": "short"})
+        assert short.status_code == 422
+        changed = await http.post("/api/v1/auth/password", json=body)
+    assert (changed.status_code, changed.json()["role"]) == (200, "viewer"), changed.text
+    assert [await status(gateway, one["access_token"]) for one in (before, other, changed.json())] == [401, 401, 422]
+    assert (await refresh(gateway, other["refresh_token"])).status_code == 401
+    assert (await refresh(gateway, changed.json()["refresh_token"])).status_code == 200
+    await sign_in(gateway, name, "another sentence")
+    page = (await admin.get("/api/v1/auth/log?limit=1000")).json()
+    assert (name, "set_password") in [(one["actor"], one["action"]) for one in page["items"] if one["target"] == name]
+
+
+async def test_guessing_the_current_password_with_a_stolen_token_is_limited(gateway, admin, name):
+    await make(admin, name)
+    async with gateway.http(None) as http:
+        http.headers["Authorization"] = f"Bearer {(await sign_in(gateway, name))['access_token']}"
+        body = {"current": "wrong", "new": "another sentence"}
+        answers = [(await http.post("/api/v1/auth/password", json=body)).status_code for _ in range(6)]
+    assert (set(answers[:5]), answers[5]) == ({403}, 429)
+
+
+async def test_sessions_are_listed_and_ended_by_their_user_and_by_administrators(gateway, admin, name):
+    await make(admin, name)
+    await make(admin, f"{name}b")
+    one, other = await sign_in(gateway, name), await sign_in(gateway, name)
+    stranger = await sign_in(gateway, f"{name}b")
+
+    async def listed(token: str, query: str = "") -> list[dict]:
+        async with gateway.http(None) as http:
+            answer = await http.get(f"/api/v1/auth/sessions{query}", headers={"Authorization": f"Bearer {token}"})
+        return answer.json()["items"] if answer.status_code == 200 else [answer.status_code]
+
+    async def end(token: str, session: str) -> int:
+        async with gateway.http(None) as http:
+            bearer = {"Authorization": f"Bearer {token}"}
+            return (await http.delete(f"/api/v1/auth/sessions/{session}", headers=bearer)).status_code
+
+    sessions = await listed(one["access_token"])
+    assert [session["current"] for session in sessions] == [False, True]  # the one used last is in front
+    assert {(session["username"], session["address"]) for session in sessions} == {(name, "127.0.0.1")}
+    assert sessions[0]["agent"].startswith("python-httpx")
+    assert await listed(stranger["access_token"], f"?username={name}") == [403]
+    assert await end(stranger["access_token"], sessions[0]["session"]) == 404
+    assert await end(one["access_token"], sessions[0]["session"]) == 204
+    assert [await status(gateway, each["access_token"]) for each in (one, other)] == [422, 401]
+    assert (await refresh(gateway, other["refresh_token"])).status_code == 401
+    [left] = (await admin.get(f"/api/v1/auth/sessions?username={name}")).json()["items"]
+    assert (await admin.delete(f"/api/v1/auth/sessions/{left['session']}")).status_code == 204
+    assert await status(gateway, one["access_token"]) == 401
+    assert await status(gateway, stranger["access_token"]) == 422
+
+
+async def test_signing_out_ends_access_tokens_too(gateway, admin, name):
+    await make(admin, name)
+    tokens = await sign_in(gateway, name)
+    async with gateway.http(None) as http:
+        await http.post("/api/v1/auth/logout", json={"refresh_token": tokens["refresh_token"]})
+    async with asyncio.timeout(60):
+        while await status(gateway, tokens["access_token"]) != 401:
+            pass
+
+
 @asynccontextmanager
 async def health_with(address: str, *entries: dict):
     """A health service whose audit log has these entries."""
@@ -216,7 +286,13 @@ async def test_an_administrator_sees_them_in_the_audit_log_beside_what_was_done_
         ("ada", "set_user"),
         ("ada", "register_device"),
     ]
-    assert page["items"][0]["after"] == {"address": "127.0.0.1"}
+    assert {one["address"] for one in page["items"][:-1]} == {"127.0.0.1"}
+    changes = [(one["outcome"], one["before"], one["after"]) for one in page["items"][:5] if "user" in one["action"]]
+    assert changes == [
+        ("done", {"role": "operator"}, None),
+        ("done", {"role": "viewer"}, {"role": "operator"}),
+        ("done", None, {"role": "viewer"}),
+    ]
     assert [one["action"] for one in of_operator["items"]] == ["register_device"]
 
 

@@ -9,7 +9,8 @@ import json
 import time
 
 import pytest
-from gateway_readers import cpu_s, memory_mb, open_readers, until
+from gateway_readers import cpu_s, memory_mb, open_readers
+from waiting import until
 
 EVENT = {
     "kaiser_id": "god",

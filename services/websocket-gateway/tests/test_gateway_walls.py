@@ -11,6 +11,7 @@ import time
 import httpx
 import jwt
 import pytest
+from kaiser_common.contract.wording import PATTERN_WORDS
 
 KEY = "test-key-test-key-test-key-test-key-test"
 PUBLIC = {
@@ -34,6 +35,7 @@ ADMIN = {
     ("post", "/api/v1/notifications/channels/{channel_id}/test"),
     ("put", "/api/v1/notifications/routes/{route_id}"),
     ("delete", "/api/v1/notifications/routes/{route_id}"),
+    ("delete", "/api/v1/recordings/{recording_id}"),
 }
 
 
@@ -70,8 +72,14 @@ async def test_every_route_but_the_public_ones_is_401_without_a_valid_token(gate
     assert {one: status for one, status in found.items() if status != 401} == {}
 
 
+QUESTIONS = {("post", "/api/v1/messages/validate")}
+"""They have a body and change nothing, so whoever may read may ask."""
+OWN = {("post", "/api/v1/auth/password"), ("delete", "/api/v1/auth/sessions/{session}")}
+"""They change what is the user's own; test_gateway_sessions.py asserts that another's is left alone."""
+
+
 async def test_a_viewer_writes_nothing(gateway, operations):
-    writes = [one for one in operations if one[0] != "get" and one not in PUBLIC]
+    writes = [one for one in operations if one[0] != "get" and one not in PUBLIC | QUESTIONS | OWN]
     assert len(writes) >= 30
     found = await statuses(gateway, writes, gateway.token("viewer"))
     assert {one: status for one, status in found.items() if status != 403} == {}
@@ -97,7 +105,11 @@ OPERATOR_READS = (
 
 async def test_each_role_is_refused_exactly_what_it_may_not_do(gateway, operations):
     ruled = [one for one in operations if one not in PUBLIC]
-    writes_or_more = {(verb, path) for verb, path in ruled if verb != "get" or path.startswith(OPERATOR_READS)}
+    writes_or_more = {
+        (verb, path)
+        for verb, path in ruled
+        if (verb != "get" and (verb, path) not in QUESTIONS | OWN) or path.startswith(OPERATOR_READS)
+    }
     refused = {"viewer": writes_or_more | ADMIN, "operator": ADMIN, "admin": set()}
     for role, expected in refused.items():
         found = await statuses(gateway, ruled, gateway.token(role))
@@ -115,6 +127,13 @@ def test_every_request_model_refuses_an_unknown_field(document, operations):
             if kind == "application/json" and model.get("additionalProperties", True) is not False:
                 open_models.add(name or f"{verb} {path}")
     assert open_models == CHECKED_BY_FACTORY
+
+
+def test_every_pattern_of_a_request_has_words(document):
+    text = json.dumps({"parameters": document["paths"], "schemas": document["components"]["schemas"]})
+    patterns = {json.loads(f'"{found}"') for found in re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', text)}
+    assert len(patterns) > 10
+    assert {one for one in patterns if one not in PATTERN_WORDS} == set()
 
 
 def part(value: object) -> str:
@@ -311,6 +330,8 @@ async def test_an_odd_message_is_answered_as_an_error(gateway, receive, text):
         assert (await receive(websocket, "error"))["data"]["code"] == 5206
 
 
+OPTIONAL = ("/api/v1/factory/", "/api/v1/messages", "/api/v1/recordings", "/api/v1/replays")
+"""Answered by what a site need not have."""
 HOSTILE = [
     "\0",
     "a\0b",
@@ -328,10 +349,10 @@ HOSTILE = [
 
 async def test_hostile_strings_in_queries_and_paths_are_no_server_error(gateway, document):
     """Every query parameter of every GET and every part of its path; 504: valid, but its service is not there, 503: nor
-    has this site a factory."""
+    need a site have it."""
 
     def absent(path: str) -> tuple[int, ...]:
-        return (503, 504) if path.startswith("/api/v1/factory/") else (504,)
+        return (503, 504) if path.startswith(OPTIONAL) else (504,)
 
     async with gateway.http("admin") as http:
         for path, verbs in document["paths"].items():
@@ -370,3 +391,21 @@ async def test_hostile_bodies_are_no_server_error(gateway, document):
                         body,
                         answer.text,
                     )
+
+
+async def test_half_a_surrogate_pair_is_no_server_error(gateway, document):
+    """Valid JSON, but no text: nothing can be made of it in UTF-8."""
+    half = "\ud800"
+    async with gateway.http("admin") as http:
+        for path, verbs in document["paths"].items():
+            for verb, operation in verbs.items():
+                if "application/json" not in operation.get("requestBody", {}).get("content", {}):
+                    continue
+                name = operation["requestBody"]["content"]["application/json"]["schema"].get("$ref", "")
+                fields = document["components"]["schemas"].get(name.rpartition("/")[2], {}).get("properties", {})
+                bodies = [half, {half: 1}, {"kind": "order", "x": half}, *({field: half} for field in fields)]
+                for body in [*bodies, dict.fromkeys(fields, half)]:
+                    answer = await http.request(
+                        verb, filled(path), content=json.dumps(body), headers={"Content-Type": "application/json"}
+                    )
+                    assert answer.status_code in (400, 401, 404, 409, 422, 503, 504), (verb, path, answer.text)

@@ -8,7 +8,7 @@ from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.contract.subjects import SENSOR_STORE, SENSORS, SERVICES
 from kaiser_doctor import broker, bus, clock, database, machine, passwords, services
 from kaiser_doctor.cli import lines
-from kaiser_doctor.findings import Finding, Level, green, red
+from kaiser_doctor.findings import Finding, Light, green, red
 
 GIB = 1024**3
 GOOD_MOSQUITTO = """
@@ -137,7 +137,7 @@ def test_a_stream_with_too_few_copies_is_red():
 
 def test_a_consumer_of_nobody_is_named_with_the_command_that_removes_it():
     [finding] = bus.of_strangers("DEVICES", {"health", "old"}, {"health"})
-    assert (finding.level, finding.fix) == (Level.RED, "delete it: nats consumer rm DEVICES old")
+    assert (finding.level, finding.fix) == (Light.RED, "delete it: nats consumer rm DEVICES old")
 
 
 @pytest.mark.parametrize(
@@ -248,13 +248,23 @@ def test_services_that_do_not_answer_or_are_not_ready_are_red():
     all_ready = [replica(name) for name in SERVICES]
     assert levels(services.of_replicas(all_ready)) == {"green"}
     found = services.of_replicas([one for one in all_ready if one.service not in ("sensor", "simulator")])
-    assert {finding.about: finding.level for finding in found if finding.level is not Level.GREEN} == {
-        "service sensor": Level.RED,
-        "service simulator": Level.YELLOW,
+    assert {finding.about: finding.level for finding in found if finding.level is not Light.GREEN} == {
+        "service sensor": Light.RED,
+        "service simulator": Light.YELLOW,
     }
     [*_, last] = services.of_replicas([*all_ready, replica("sensor", ready=False, checks={"database": "no answer"})])
-    assert (last.level, last.text) == (Level.RED, "is not ready: database: no answer")
+    assert (last.level, last.text) == (Light.RED, "is not ready: database: no answer")
     assert levels(services.of_replicas([*all_ready, replica("sensor", version="2")])) == {"green", "yellow"}
+
+
+def test_a_second_site_that_speaks_the_factorys_dialect_is_found_and_a_standby_is_none():
+    def speaking(site: str) -> ReplicaStatus:
+        return replica("ingest", checks={f"factory dialect of site {site}": "ok"})
+
+    others = [replica(name) for name in SERVICES if name != "ingest"]
+    assert levels(services.of_replicas([*others, speaking("factory"), speaking("factory")])) == {"green"}
+    found = services.of_replicas([*others, speaking("factory"), speaking("god")])
+    assert [(one.level, one.about) for one in found if one.level != "green"] == [("red", "ingest")]
 
 
 @pytest.mark.parametrize(

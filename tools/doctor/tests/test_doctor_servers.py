@@ -16,14 +16,14 @@ import psycopg
 import pytest
 from kaiser_common.contract.subjects import SERVICES
 from kaiser_doctor import broker, bus, database, passwords, services
-from kaiser_doctor.findings import Finding, Level
+from kaiser_doctor.findings import Finding, Light
 from kaiser_doctor.settings import DoctorSettings, of_stack
 from kaiser_stack import mosquitto as mosquitto_program
 from kaiser_stack import nats as nats_program
 
 
 def reds(findings: list[Finding]) -> dict[str, str]:
-    return {finding.about: finding.text for finding in findings if finding.level is Level.RED}
+    return {finding.about: finding.text for finding in findings if finding.level is Light.RED}
 
 
 @pytest.fixture
@@ -107,12 +107,12 @@ def at(server, **more) -> DoctorSettings:
 
 async def test_a_broker_that_keeps_everything_is_green(mosquitto):
     findings = await broker.look(at(mosquitto, doctor_mosquitto_conf=mosquitto.server.home / "mosquitto.conf"))
-    assert {finding.level for finding in findings} == {Level.GREEN}, findings
+    assert {finding.level for finding in findings} == {Light.GREEN}, findings
 
 
 async def test_natss_own_listener_is_known(nats_mqtt):
     findings = await broker.look(at(nats_mqtt))
-    [warning] = [finding for finding in findings if finding.level is Level.YELLOW]
+    [warning] = [finding for finding in findings if finding.level is Light.YELLOW]
     assert "speaks MQTT 3.1.1, where a message has no expiry" in warning.text
     assert "clean session" in warning.fix
     assert "NATS's own listener: sessions and queues are JetStream's" in {finding.text for finding in findings}
@@ -155,7 +155,7 @@ async def test_a_broker_that_drops_is_red(mosquitto_factory, monkeypatch):
 
 async def test_a_database_of_tests_forgets_and_says_so(make_database):
     found = await database.look(DoctorSettings(database_url=make_database()))
-    texts = {finding.text for finding in found if finding.level is Level.RED}
+    texts = {finding.text for finding in found if finding.level is Light.RED}
     assert any(text.startswith("fsync is off") for text in texts), texts
     assert "every schema is at its service's version" in {finding.text for finding in found}
 
@@ -176,7 +176,7 @@ async def test_a_missing_partition_for_tomorrow_is_told(make_database):
 
     async def told() -> bool:
         findings = await database.look(DoctorSettings(database_url=url))
-        return any(f.level is Level.YELLOW and "sensor.data has no partition for tomorrow" in f.text for f in findings)
+        return any(f.level is Light.YELLOW and "sensor.data has no partition for tomorrow" in f.text for f in findings)
 
     if "timescaledb" in str([finding.text for finding in await database.look(DoctorSettings(database_url=url))]):
         pytest.skip("TimescaleDB makes its chunks by itself")
@@ -195,7 +195,7 @@ async def test_a_role_without_rights_is_told_what_it_cannot_see(postgres_server,
     postgres_server.execute("DROP ROLE IF EXISTS doctor_nobody")
     postgres_server.execute("CREATE ROLE doctor_nobody LOGIN")
     found = await database.look(DoctorSettings(database_url=url.replace("postgres@", "doctor_nobody@", 1)))
-    unseen = {finding.about for finding in found if finding.level is Level.UNSEEN}
+    unseen = {finding.about for finding in found if finding.level is Light.UNSEEN}
     assert {"schema sensor", "schema health"} <= unseen
     assert "schema sensor" not in reds(found)
 

@@ -1,18 +1,15 @@
-"""The stack's small parts: Procfile, secrets, choice of servers, the sender's message, the lint of tracked files."""
+"""The stack's small parts: Procfile, secrets, choice of servers, the lint of tracked files."""
 
-import json
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kaiser_common.contract.topics import filters
-from kaiser_stack import control, demo, misspelt, mosquitto, procfile, secret_files, send, servers, tracked_files
-from kaiser_stack.errors import NotReadyError, SetupError
+from kaiser_deploy import misspelt
+from kaiser_stack import control, mosquitto, procfile, secret_files, servers
+from kaiser_stack.errors import SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING
-from kaiser_stack.ports import LOOPBACK, free_port
 from kaiser_stack.procfile import Entry
-from kaiser_stack.rest import Refused
 from kaiser_stack.settings import load
 
 
@@ -72,34 +69,6 @@ def test_without_mosquitto_and_with_a_nats_of_ones_own_a_broker_is_asked_for(mon
         servers.choose(load({"KAISER_NATS_URL": "nats://nats.example:4222"}))
 
 
-def test_the_sender_sends_a_reading_of_the_contract():
-    reading = send.Reading("god", "ESP_0A1B2C3D", 4, "DS18B20", 21.5)
-    assert send.topic(reading) == "kaiser/god/esp/ESP_0A1B2C3D/sensor/4/data"
-    assert json.loads(send.payload(reading, 1767225600123)) == {
-        "ts": 1767225600123,
-        "esp_id": "ESP_0A1B2C3D",
-        "gpio": 4,
-        "sensor_type": "DS18B20",
-        "raw": 2150,
-        "raw_value": 21.5,
-        "raw_mode": False,
-        "value": 21.5,
-        "quality": "good",
-    }
-
-
-def test_the_sender_says_that_there_is_no_broker():
-    port = free_port()
-    with pytest.raises(NotReadyError, match=f"no MQTT broker at {LOOPBACK}:{port}"):
-        send.send(LOOPBACK, port, send.Reading("god", "ESP_1", 4, "DS18B20", 21.5))
-
-
-def test_the_sender_tells_of_the_acknowledgement(mqtt_broker):
-    said = send.send(mqtt_broker.host, mqtt_broker.port, send.Reading("god", "ESP_1", 4, "DS18B20", 21.5))
-    assert said.startswith("kaiser/god/esp/ESP_1/sensor/4/data\n")
-    assert "acknowledged by the broker" in said
-
-
 @pytest.mark.parametrize("command", [control.stop, control.start])
 def test_a_process_that_is_not_there_is_neither_stopped_nor_started(tmp_path: Path, command):
     run_dir = tmp_path / "run"
@@ -121,56 +90,6 @@ def test_a_misspelt_setting_is_named_with_the_one_that_was_meant():
     assert list(misspelt.notices(environment, set())) == []
 
 
-def test_a_file_of_mocks_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(SetupError, match=r"cannot read .*/nowhere\.yaml: No such file or directory"):
-        demo.read(tmp_path / "nowhere.yaml")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "found"),
-    [
-        ("requirements.lock", "aiomqtt==2.5.1 \\\n    --hash=sha256:00\n", 0),
-        ("requirements.lock", "--index-url somewhere\naiomqtt==2.5.1\n", 1),
-        ("README.md", "see https://" + "registry.npm" + "js.org/x", 1),
-        ("README.md", "see https://docs.nats.io/", 0),
-    ],
-)
-def test_the_address_of_a_registry_is_found(name: str, text: str, found: int, tmp_path: Path):
-    path = tmp_path / name
-    path.write_text(text)
-    assert len(tracked_files.addresses(str(path))) == found
-
-
 def test_nats_takes_every_filter_of_ingest_in_one_session():
     """NATS refuses a subscription (0x80) once the sum over the session's subscriptions is 65,536."""
     assert len(filters()) * MAX_ACK_PENDING < 65_536
-
-
-class OutageOfLogic:
-    """A stack whose logic service answers 503 so many times; notes what it was asked."""
-
-    http_url = "http://here"
-
-    def __init__(self, times: int) -> None:
-        self._times = times
-        self.added: list[str] = []
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        if path.startswith("/api/v1/logic/rules"):
-            self._times -= 1
-            if self._times >= 0:
-                raise Refused(503, "the database does not answer")
-            if method == "POST":
-                self.added.append(body["name"])
-        return {"items": [], "esp_ids": []}
-
-
-def test_the_demo_waits_for_its_rules_after_an_outage_and_fails_without_them(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(demo, "_ASK_EVERY_S", 0.0)
-    content = demo.Demo([], [{"name": "Cool"}, {"name": "Water"}])
-    rest = OutageOfLogic(3)
-    demo.load(rest, content, lambda _: None)
-    assert rest.added == ["Cool", "Water"]
-    monkeypatch.setattr(demo, "_THERE_WITHIN_S", 0.01)
-    with pytest.raises(NotReadyError, match="rules: not taken"):
-        demo.load(OutageOfLogic(1_000_000), content, lambda _: None)

@@ -1,15 +1,16 @@
-"""Tolerant reading of what states carry: order ids, actions, errors, loads, battery.
+"""Reads what machine states carry (order ids, actions, errors, loads, battery, position), and tolerates known oddities.
 
-Each tolerance is an oddity that was found in recordings of the factory; it is counted under its name and never
-rejects a message. Source: docs/factory-dialect.md, "Tolerance".
+Each tolerated oddity was found in recordings of the factory; it is counted by name and never makes a message be
+rejected. Source: docs/factory-dialect.md, "Tolerance".
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from kaiser_common.contract.bounds import INT4_MAX
 
-from kaiser_factory_dialect.fields import MAX_TEXT, Fields
+from kaiser_factory_dialect.fields import MAX_ID, MAX_TEXT, Fields
 from kaiser_factory_dialect.messages import (
     FINAL_ACTIONS,
     ActionState,
@@ -21,7 +22,7 @@ from kaiser_factory_dialect.messages import (
     Position,
 )
 
-_ACTION_WORDS: dict[str, ActionWord] = {
+ACTION_WORDS: dict[str, ActionWord] = {
     "WAITING": "WAITING",
     "INITIALIZING": "INITIALIZING",
     "RUNNING": "RUNNING",
@@ -42,6 +43,8 @@ _FATAL = frozenset({"FATAL", "CRITICAL"})
 def read_order_id(fields: Fields, action_id: str | None) -> str | None:
     """An order's id. None: 0, "0", "", missing, or the id of the action itself (factsheetRequest, INPUT_RGB)."""
     value = fields.values.get("orderId")
+    if type(value) is str and 1 < len(value) <= MAX_ID and value != action_id:
+        return value
     if value in (0, "0") and not isinstance(value, bool):
         fields.odd.append("order_id_zero")
         return None
@@ -59,6 +62,8 @@ def read_order_id(fields: Fields, action_id: str | None) -> str | None:
 def read_update_id(fields: Fields) -> int | None:
     """The number of an order's update; "0" is 0, missing is None."""
     value = fields.values.get("orderUpdateId")
+    if type(value) is int and abs(value) <= INT4_MAX:
+        return value
     if isinstance(value, str) and len(value) <= 10 and value.isascii() and value.isdecimal():
         fields.odd.append("update_id_text")
         return int(value)
@@ -67,11 +72,11 @@ def read_update_id(fields: Fields) -> int | None:
 
 def read_action_word(value: str | None, odd: list[str]) -> ActionWord:
     """The state of an action. A word that is not known is UNKNOWN, which is not final."""
-    if value is not None and (word := _ACTION_WORDS.get(value)) is not None:
+    if value is not None and (word := ACTION_WORDS.get(value)) is not None:
         return word
     odd.append("action_state_odd")
     upper = (value or "").upper()
-    return _ACTION_WORDS.get(upper) or _OTHER_ACTION_WORDS.get(upper) or "UNKNOWN"
+    return ACTION_WORDS.get(upper) or _OTHER_ACTION_WORDS.get(upper) or "UNKNOWN"
 
 
 def read_action(fields: Fields) -> ActionState | None:
@@ -95,6 +100,14 @@ def read_action(fields: Fields) -> ActionState | None:
         device_ts=fields.time("timestamp"),
         metadata=fields.free("metadata"),
     )
+
+
+def read_parameters(fields: Fields) -> dict[str, Any]:
+    """The metadata of an action; VDA 5050 lists them as `actionParameters` of key and value."""
+    if fields.values.get("actionParameters") is None:
+        return fields.free("metadata")
+    found = {one.needed_text("key"): one.values.get("value") for one in fields.objects("actionParameters")}
+    return Fields({"actionParameters": found}, fields.odd, fields).free("actionParameters")
 
 
 def current_of(actions: Iterable[ActionState]) -> ActionState | None:
@@ -162,16 +175,19 @@ def _as_text(fields: Fields, name: str) -> str | None:
     return text
 
 
-def read_loads(fields: Fields) -> tuple[Load, ...] | None:
-    """The workpieces that a state lists under `loads` or `load`; a bay without a type is empty. None: no list."""
+def read_loads(fields: Fields, untyped: bool = False) -> tuple[Load, ...] | None:
+    """The workpieces that a state lists under `loads` or `load`; a bay without a type is empty. None: no list.
+
+    untyped: a VDA 5050 vehicle lists what it carries and may not know the type, which then is UNKNOWN.
+    """
     name = "load" if fields.values.get("loads") is None else "loads"
     if fields.values.get(name) is None:
         return None
     found: list[Load] = []
     for one in fields.objects(name):
-        if not (kind := one.named("loadType", "type")):
+        if not (kind := one.named("loadType", "type") or ("UNKNOWN" if untyped else None)):
             continue
-        if "loadType" not in one.values:
+        if "loadType" not in one.values and not untyped:
             one.odd.append("load_under_type")
         found.append(
             Load(

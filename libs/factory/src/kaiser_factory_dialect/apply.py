@@ -1,4 +1,4 @@
-"""A message to the state of the factory: the table of which kind changes what."""
+"""Applies a message to the state of the factory, through the function for its kind."""
 
 from kaiser_factory_dialect import world_machines as machines
 from kaiser_factory_dialect import world_orders as orders

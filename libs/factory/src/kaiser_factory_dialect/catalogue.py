@@ -1,7 +1,7 @@
-"""The table of the factory's topics: what each carries, who speaks, and whether the broker keeps its last value.
+"""The table of the factory's topics: what each carries, who publishes it, and whether the broker keeps its last value.
 
 Source: recordings of the factory; docs/factory-dialect.md has the same table for people. A topic that no row matches is
-`uncatalogued`: it is kept as it came and never read.
+`uncatalogued`: its messages are kept as received and never parsed.
 """
 
 from collections.abc import Mapping

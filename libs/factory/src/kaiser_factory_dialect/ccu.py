@@ -1,4 +1,4 @@
-"""Reading the messages from and to the central control (CCU): orders, pairing, stock, layout, settings."""
+"""Parses the messages from and to the central control (CCU): orders, pairing, stock, layout, settings."""
 
 from typing import Any
 
@@ -25,7 +25,14 @@ from kaiser_factory_dialect.ccu_messages import (
     StockItem,
 )
 from kaiser_factory_dialect.fields import MAX_ID, Fields, check_free, time_of
-from kaiser_factory_dialect.quick import paired_fields, step_fields
+from kaiser_factory_dialect.quick import (
+    PairedFields,
+    StepFields,
+    paired_fields,
+    pairing_fields,
+    step_fields,
+    steps_fields,
+)
 from kaiser_factory_dialect.topics import FactoryTopic
 
 _ORDER_WORDS: dict[str, OrderWord] = {
@@ -61,25 +68,35 @@ def _order(fields: Fields) -> CcuOrder:
         received=fields.time("receivedAt"),
         started=fields.time("startedAt"),
         stopped=fields.time("stoppedAt"),
-        steps=tuple(_step(n, one) for n, one in enumerate(fields.objects("productionSteps"))),
+        steps=_steps(fields),
     )
+
+
+def _steps(fields: Fields) -> tuple[CcuStep, ...]:
+    if (found := steps_fields(fields.values.get("productionSteps"))) is not None:
+        return tuple([_step_of(n, one, fields.odd) for n, one in enumerate(found)])
+    return tuple(_step(n, one) for n, one in enumerate(fields.objects("productionSteps")))
 
 
 def _step(n: int, fields: Fields) -> CcuStep:
     if (quick := step_fields(fields.values)) is None:
         return slow_step(n, fields)
+    return _step_of(n, quick, fields.odd)
+
+
+def _step_of(n: int, quick: StepFields, odd: list[str]) -> CcuStep:
     return CcuStep(
         n,
         quick.id,
         quick.type,
-        _word_of(quick.state or quick.status, fields.odd),
+        _ORDER_WORDS.get(quick.state or "") or _word_of(quick.state or quick.status, odd),
         quick.command,
         quick.module_type,
         quick.source,
         quick.target,
         quick.serial_number or None,
-        time_of(quick.started_at, fields.odd),
-        time_of(quick.stopped_at, fields.odd),
+        None if quick.started_at is None else time_of(quick.started_at, odd),
+        None if quick.stopped_at is None else time_of(quick.stopped_at, odd),
         quick.dependent_action_id or None,
     )
 
@@ -139,22 +156,29 @@ def read_cancel(topic: FactoryTopic, value: Any, odd: list[str], common: dict[st
 
 def read_pairing(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> Pairing:
     """Read the pairing of the CCU."""
-    modules = tuple(_paired(one) for one in fields.needed_objects("modules"))
-    transports = tuple(_paired(one) for one in fields.objects("transports"))
+    if (found := pairing_fields(fields.values)) is not None:
+        modules, transports = (tuple([_paired_of(one, fields.odd) for one in listed]) for listed in found)
+    else:
+        modules = tuple(_paired(one) for one in fields.needed_objects("modules"))
+        transports = tuple(_paired(one) for one in fields.objects("transports"))
     return Pairing(**common, device_ts=fields.time("timestamp"), modules=modules, transports=transports)
 
 
 def _paired(fields: Fields) -> PairedMachine:
     if (quick := paired_fields(fields.values)) is None:
         return slow_paired(fields)
+    return _paired_of(quick, fields.odd)
+
+
+def _paired_of(quick: PairedFields, odd: list[str]) -> PairedMachine:
     return PairedMachine(
         quick.serial_number,
         quick.sub_type or None,
         quick.available,
         quick.connected,
         quick.assigned,
-        time_of(quick.paired_since, fields.odd),
-        time_of(quick.last_seen, fields.odd),
+        time_of(quick.paired_since, odd),
+        time_of(quick.last_seen, odd),
         quick.ip or None,
         quick.version,
         quick.last_node_id or None,

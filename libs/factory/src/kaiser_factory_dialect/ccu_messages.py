@@ -1,4 +1,4 @@
-"""The messages of the central control (CCU) after reading: one frozen struct for each. Times are ms since 1970."""
+"""The parsed messages of the central control (CCU): one frozen struct for each. Times are ms since 1970."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ OrderWord = Literal["UNKNOWN", "ENQUEUED", "IN_PROGRESS", "FINISHED", "CANCELLED
 FINAL_ORDERS: frozenset[str] = frozenset({"FINISHED", "CANCELLED", "ERROR"})
 
 
-class CcuStep(Struct, frozen=True):
+class CcuStep(Struct, frozen=True, gc=False):
     """One step of an order. n: its place in the plan, which shifts when the plan grows; id is its key."""
 
     n: int
@@ -27,7 +27,7 @@ class CcuStep(Struct, frozen=True):
     depends_on: str | None = None
 
 
-class CcuOrder(Struct, frozen=True):
+class CcuOrder(Struct, frozen=True, gc=False):
     """One order with its plan. Times are by the CCU's clock."""
 
     order_id: str
@@ -65,7 +65,7 @@ class OrderCancel(FactoryMessage, frozen=True, kw_only=True):
     order_ids: tuple[str, ...]
 
 
-class PairedMachine(Struct, frozen=True):
+class PairedMachine(Struct, frozen=True, gc=False):
     """A module or AGV as the CCU knows it. type: of a module (`MILL`); duration in s; battery in %; voltage in V."""
 
     serial: str
@@ -94,7 +94,7 @@ class Pairing(FactoryMessage, frozen=True, kw_only=True):
     transports: tuple[PairedMachine, ...] = ()
 
 
-class StockItem(Struct, frozen=True):
+class StockItem(Struct, frozen=True, gc=False):
     """One bay of a store. An empty bay has neither type, id nor state."""
 
     hbw: str | None
@@ -110,14 +110,14 @@ class FactoryStock(FactoryMessage, frozen=True, kw_only=True):
     items: tuple[StockItem, ...]
 
 
-class LayoutModule(Struct, frozen=True):
+class LayoutModule(Struct, frozen=True, gc=False):
     """A module that stands in the layout."""
 
     serial: str
     type: str | None
 
 
-class LayoutRoad(Struct, frozen=True):
+class LayoutRoad(Struct, frozen=True, gc=False):
     """A road between two nodes. length in mm; direction: the heading on the way from `start` to `end`."""
 
     start: str

@@ -1,4 +1,4 @@
-"""`kaiser-factory check FILE [--expect F]`: walk vectors or a recording through the pure core, without any server."""
+"""`kaiser-factory check FILE [--expect F]`: runs vectors or a recording through the pure functions, with no server."""
 
 import argparse
 import gzip
@@ -42,7 +42,7 @@ def _check(file: Path, expect: Path | None) -> int:
     name, content = _content(file)
     if name.endswith(".json") and is_vectors(value := _json(content)):
         if expect is not None:
-            raise ValueError("vectors say themselves what is expected: --expect is for recordings")
+            raise ValueError("vectors contain what is expected: use --expect only with recordings")
         return _check_vectors(value)
     return _check_recording(parse_file(name, content), expect)
 
@@ -59,7 +59,7 @@ def _check_vectors(value: dict[str, Any]) -> int:
 def _check_recording(recording: Recording, expect: Path | None) -> int:
     expected: dict[str, Any] = {} if expect is None else _json(expect.read_bytes())
     if not isinstance(expected, dict):
-        raise ValueError("an expectation is a JSON object")
+        raise ValueError("an expectation must be a JSON object")
     expected = {name: value for name, value in expected.items() if name != "about"}
     summary = msgspec.to_builtins(summary_of(recording, expected))
     if expect is None:
@@ -85,7 +85,7 @@ def _json(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except msgspec.DecodeError as error:
-        raise ValueError(f"no JSON: {error}") from error
+        raise ValueError(f"not JSON: {error}") from error
 
 
 def _of_database(file: Path) -> Recording:

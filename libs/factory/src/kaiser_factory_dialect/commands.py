@@ -1,4 +1,4 @@
-"""A command that Kaiser sent, as the journal follows it: what it was, and when its answer is late.
+"""A command that Kaiser sent, as the journal tracks it: what it is, and after how long its answer counts as late.
 
 Source: docs/factory-dialect.md, "Journal".
 """
@@ -31,6 +31,7 @@ class FactoryCommand(Struct, frozen=True, kw_only=True):
 
     what: the kind of the message, `free` for one that is not followed. name: of a setting or an instant action.
     duration in s; path: nodes of an AGV's way; module_type: of the module that it goes to, where it is known.
+    last_sequence_id: the place of the path's last node, in an order to a VDA 5050 vehicle.
     """
 
     what: str
@@ -49,6 +50,7 @@ class FactoryCommand(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     order_ids: tuple[str, ...] = ()
     charge: bool | None = None
+    last_sequence_id: int | None = None
 
 
 def command_of(message: FactoryMessage, module_type: str | None = None) -> FactoryCommand:
@@ -77,6 +79,7 @@ def command_of(message: FactoryMessage, module_type: str | None = None) -> Facto
                 action_id=message.final_action_id,
                 action_ids=tuple(node.action_id for node in message.nodes if node.action_id is not None),
                 path=message.path,
+                last_sequence_id=2 * (len(message.path) - 1) if message.source == "vda5050" else None,
             )
         case InstantActions(actions=(action,)):
             return FactoryCommand(

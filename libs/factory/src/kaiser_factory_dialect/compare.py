@@ -1,4 +1,4 @@
-"""Where a value differs from what is expected of it."""
+"""The places where a value differs from the expected one."""
 
 import re
 from typing import Any
@@ -13,7 +13,8 @@ _FORMS = {
 
 
 def differences(expected: Any, found: Any, path: str = "") -> list[str]:
-    """Each place where `found` differs, a line each. Of an object the keys expected are compared, a list wholly."""
+    """Each place where `found` differs, a line each. Of an object only the expected keys are compared, of a list every
+    item."""
     if isinstance(expected, dict) and isinstance(found, dict):
         return [
             line for key, value in expected.items() for line in _of_key(key, value, found, f"{path}.{key}".lstrip("."))

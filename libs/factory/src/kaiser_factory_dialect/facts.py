@@ -1,21 +1,19 @@
-"""The changes that a message made in the state of the factory: the source of events and rows. `at` is ms of receipt."""
+"""The changes that a message made to the state of the factory; source of events and rows. `at` is ms of receipt."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kaiser_factory_dialect.ccu_messages import StockItem
 from kaiser_factory_dialect.messages import ActionState, ConnectionWord
 
 
-@dataclass(frozen=True, slots=True)
-class MachineHeard:
+class MachineHeard(Struct, frozen=True, gc=False):
     """A module or AGV, or the CCU about it, has spoken: its row may be another."""
 
     serial: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class ActionChanged:
+class ActionChanged(Struct, frozen=True, gc=False):
     """The action of a module or AGV is another, or its state. retained: it happened at a time that is not known."""
 
     serial: str
@@ -25,8 +23,7 @@ class ActionChanged:
     retained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionChanged:
+class ConnectionChanged(Struct, frozen=True, gc=False):
     """The connection of a module or AGV is another. before None: it was not known."""
 
     serial: str
@@ -35,8 +32,7 @@ class ConnectionChanged:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReached:
+class NodeReached(Struct, frozen=True, gc=False):
     """An AGV is at another node. length in mm of the road from `before`; None: no road joins the two."""
 
     serial: str
@@ -46,8 +42,7 @@ class NodeReached:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderChanged:
+class OrderChanged(Struct, frozen=True, gc=False):
     """An order of the CCU is new, or its state, plan or progress is another."""
 
     order_id: str
@@ -56,8 +51,7 @@ class OrderChanged:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class StockChanged:
+class StockChanged(Struct, frozen=True, gc=False):
     """A bay of a store holds something else. None: nothing was known of the bay."""
 
     hbw: str
@@ -66,8 +60,7 @@ class StockChanged:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class QualityChecked:
+class QualityChecked(Struct, frozen=True, gc=False):
     """The quality station has looked at a workpiece."""
 
     txt: str | None
@@ -76,8 +69,7 @@ class QualityChecked:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class FactoryReset:
+class FactoryReset(Struct, frozen=True, gc=False):
     """The CCU has forgotten its orders."""
 
     at: int

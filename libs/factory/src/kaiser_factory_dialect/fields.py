@@ -1,4 +1,4 @@
-"""Fields of a decoded object, each with its bounds: a fault is a Rejected that names the field by its path."""
+"""Reads the fields of a decoded object and checks their bounds: a bad value raises Rejected with the field's path."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -94,9 +94,9 @@ class Fields:
         value = self.values.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if type(value) is not int and type(value) is not float:
             raise self.wrong_type(name, "a number")
-        if abs(value) > MAX_SAFE:
+        if not -MAX_SAFE <= value <= MAX_SAFE:
             raise self.out_of_bounds(name, f"beyond {MAX_SAFE}")
         return value
 
@@ -110,7 +110,7 @@ class Fields:
                 raise self.wrong_type(name, "a whole number")
             self.odd.append("whole_number_as_float")
             value = int(value)
-        if abs(value) > limit:
+        if not -limit <= value <= limit:
             raise self.out_of_bounds(name, f"beyond {limit}")
         return value
 
@@ -168,7 +168,8 @@ class Fields:
             return {}
         if not isinstance(value, dict):
             raise self.wrong_type(name, "an object")
-        check_free(value, self.of(name))
+        if not is_within_bounds(value):
+            check_free(value, self.of(name))
         return value
 
     def missing(self, name: str) -> Rejected:
@@ -199,6 +200,25 @@ def as_object(value: Any, odd: list[str]) -> Fields:
     if not isinstance(value, dict):
         raise Rejected(Code.FIELD_TYPE_MISMATCH, "the payload is not an object")
     return Fields(value, odd)
+
+
+def is_within_bounds(values: dict[str, Any], depth: int = MAX_DEPTH) -> bool:
+    """Whether free values are surely small enough to keep; if not, `check_free` decides and names the place."""
+    if depth == 0 or len(values) > MAX_LIST:
+        return False
+    for key, one in values.items():
+        if len(key) > MAX_TEXT:
+            return False
+        match one:
+            case str():
+                if len(one) > MAX_TEXT:
+                    return False
+            case dict():
+                if not is_within_bounds(one, depth - 1):
+                    return False
+            case list():
+                return False
+    return True
 
 
 def check_free(value: Any, path: str, depth: int = MAX_DEPTH) -> None:

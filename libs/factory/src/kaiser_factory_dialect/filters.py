@@ -1,4 +1,4 @@
-"""MQTT topic filters: which topics one matches, which filters another one covers, and the fewest that cover all."""
+"""MQTT topic filters: which topics a filter matches, which filters it covers, and the smallest set that covers all."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The factory that vectors of commands begin with: the default installation, online and idle."""
+"""The state of the factory that test vectors of commands start from: the default installation, online and idle."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from kaiser_common.contract.errors import Rejected
 
 from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.layout import DEFAULT_AGVS, DEFAULT_LAYOUT
-from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.world import Factory
 
 NOW = 1_771_000_000_000
@@ -26,7 +26,7 @@ class CountedIds:
         return f"{self.digits(8)}-0000-4000-8000-{self._count:012x}"
 
     def digits(self, count: int) -> str:
-        """The next number in so many hexadecimal digits."""
+        """The next number, in this many hexadecimal digits."""
         self._count += 1
         return f"{self._count:0{count}x}"[-count:]
 
@@ -84,7 +84,7 @@ def _agv(factory: Factory, serial: str, given: Mapping[str, Any]) -> None:
 
 def _hear(factory: Factory, topic: str, payload: Any) -> None:
     match read(Arrival(topic, msgspec.json.encode(payload), NOW)):
-        case Accepted(message):
+        case FactoryAccepted(message):
             apply(factory, message)
         case Rejected() as rejected:
-            raise ValueError(f"what is given cannot be: {topic}: {rejected}")
+            raise ValueError(f"a given message is invalid: {topic}: {rejected}")

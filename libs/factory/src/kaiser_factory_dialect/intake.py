@@ -1,9 +1,9 @@
-"""Reading that knows the messages before: the broker's repetitions and the bounds on topics and serials."""
+"""Reads messages and remembers earlier ones: ignores retained repetitions, and topics and serials over the limits."""
 
 from dataclasses import dataclass, field
 
 from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
-from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, FactoryIgnored, Verdict, read
 
 MAX_SERIALS = 1000
 MAX_TOPICS = 5000
@@ -24,18 +24,22 @@ class Intake:
     _serials: set[str] = field(default_factory=set)
 
     def take(self, arrival: Arrival) -> Verdict:
-        """The verdict on a message. Ignored `too_many`: one topic or serial more than the bounds allow."""
+        """The verdict on a message. FactoryIgnored `too_many`: one topic or serial more than the bounds allow."""
         topic, digest = hash(arrival.topic), hash(arrival.payload)
         if topic not in self._last and len(self._last) >= self.max_topics:
-            return Ignored("too_many")
+            return FactoryIgnored("too_many")
         same, self._last[topic] = self._last.get(topic) == digest, digest
         verdict = read(arrival, self.interfaces)
-        if arrival.retained and same and not isinstance(verdict, Ignored):
-            return Ignored("retained_same")
-        return verdict if self._has_room(verdict) else Ignored("too_many")
+        if arrival.retained and same and not isinstance(verdict, FactoryIgnored):
+            return FactoryIgnored("retained_same")
+        return verdict if self._has_room(verdict) else FactoryIgnored("too_many")
 
     def _has_room(self, verdict: Verdict) -> bool:
-        if not isinstance(verdict, Accepted) or (serial := verdict.message.serial) is None or serial in self._serials:
+        if (
+            not isinstance(verdict, FactoryAccepted)
+            or (serial := verdict.message.serial) is None
+            or serial in self._serials
+        ):
             return True
         if len(self._serials) >= self.max_serials:
             return False

@@ -1,7 +1,7 @@
-"""The journal of commands: each message of the factory, and time, moves a command towards its end.
+"""The journal of commands: messages from the factory, and the passing of time, move each command towards its end.
 
-Every function gives the entry after it, the same object where nothing happened, so that a caller may store what is
-new and forget the rest. A process that dies loses nothing that it stored: the messages come again and settle the same.
+Every function returns the new entry, or the same object if nothing changed, so the caller stores only what is new. A
+process that dies loses nothing that it had stored: the messages are delivered again and lead to the same result.
 Source: docs/factory-dialect.md, "Journal".
 """
 
@@ -40,7 +40,7 @@ JournalState = Literal[
 OPEN_STATES: frozenset[str] = frozenset({"queued", "sent", "unconfirmed", "accepted"})
 _WAITS: frozenset[str] = frozenset({"sent", "unconfirmed"})
 _MAY_BE_LATE: frozenset[str] = frozenset({"no_answer", "timed_out"})
-_REFUSALS = frozenset({"validationerror", "ordererror", "orderupdateerror"})
+_REFUSALS = frozenset({"validationerror", "ordererror", "orderupdateerror", "norouteerror", "noordertocancel"})
 
 
 class JournalEntry(Struct, frozen=True, kw_only=True):
@@ -181,6 +181,8 @@ def _by_state(entry: JournalEntry, message: MachineState) -> JournalEntry:
     command, at = entry.command, message.ts
     ids = {command.action_id, *command.action_ids}
     held = [one for one in (message.action, *message.actions) if one is not None and one.id in ids]
+    if command.last_sequence_id is not None and message.order_id == command.order_id:
+        return _by_route(entry, held, message)
     if held:
         return _by_actions(entry, held, message)
     if entry.state in {"queued", *_WAITS} and any(_refuses(one, command) for one in message.errors):
@@ -200,15 +202,36 @@ def _by_actions(entry: JournalEntry, held: list[ActionState], message: MachineSt
     return _accept(entry, at)
 
 
+def _by_route(entry: JournalEntry, held: list[ActionState], message: MachineState) -> JournalEntry:
+    """A VDA 5050 vehicle has the order. It keeps the order's id when it is done, or has cancelled it: the nodes that
+    are left tell."""
+    command, at = entry.command, message.ts
+    if any(one.state == "FAILED" for one in held):
+        return _fail(entry, at, next((one.result for one in held if one.state == "FAILED"), None))
+    ended = next((one for one in held if one.id == command.action_id and one.state == "FINISHED"), None)
+    is_there = message.node_id == command.path[-1] and message.node_sequence_id == command.last_sequence_id
+    if message.nodes_left or message.driving:
+        return _accept(entry, at)
+    if is_there:
+        is_done = command.action_id is None or ended is not None
+        return _finish(entry, at, ended.result if ended is not None else None) if is_done else _accept(entry, at)
+    return _fail(entry, at) if message.nodes_left == 0 else _accept(entry, at)
+
+
 def _refuses(error: MachineError, command: FactoryCommand) -> bool:
-    """Whether an error refuses the order: it names both its id and its update."""
+    """Whether an error refuses the order: it names both its id and its update. A VDA 5050 vehicle may name the id
+    alone, and refuses an instant action by its id."""
     kind = error.type.lower()
     about = error.references
+    if kind not in _REFUSALS and not kind.startswith("validation"):
+        return False
+    if command.what == FactoryKind.AGV_INSTANT:
+        return command.action_id is not None and about.get("actionId") == command.action_id
+    names_update = command.last_sequence_id is None or "orderUpdateId" in about
     return (
-        (kind in _REFUSALS or kind.startswith("validation"))
-        and command.order_id is not None
+        command.order_id is not None
         and about.get("orderId") == command.order_id
-        and about.get("orderUpdateId") == str(command.order_update_id)
+        and (not names_update or about.get("orderUpdateId") == str(command.order_update_id))
     )
 
 

@@ -1,4 +1,4 @@
-"""Fields that messages of the factory are known to have, by kind: what is not here is counted as unknown."""
+"""The known fields of each kind of factory message; any other field is counted as unknown."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,11 +11,12 @@ _STATE = _HEADER | {
     *("operatingMode", "information", "batteryState", "lastNodeId", "lastNodeSequenceId", "lastCode", "nodeStates"),
     *("edgeStates", "driving", "waitingForLoadHandling", "agvPosition", "velocity", "safetyState", "zoneSetId"),
     *("distanceSinceLastNode", "newBaseRequest", "instantActionStates", "mobileRobotPosition", "powerSupply", "maps"),
+    *("zoneActionStates", "zoneSets", "plannedPath", "intermediatePath", "zoneRequests", "edgeRequests"),
 }
 _CONNECTION = _HEADER | {"ip", "connectionState"}
 _FACTSHEET = _HEADER | {
     *("typeSpecification", "physicalParameters", "protocolLimits", "localizationParameters", "protocolFeatures"),
-    *("loadSpecification", "agvGeometry"),
+    *("loadSpecification", "agvGeometry", "mobileRobotGeometry", "mobileRobotConfiguration", "vehicleConfig"),
 }
 _INSTANT = _HEADER | {"actions", "instantActions", "host"}
 _REQUEST = frozenset({"type", "timestamp", "orderType", "requestId", "workpieceId", "ts"})

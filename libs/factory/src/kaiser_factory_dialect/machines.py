@@ -1,4 +1,4 @@
-"""Reading the messages from and to modules and AGVs: states, connections, factsheets, orders, instant actions."""
+"""Parses the messages from and to modules and AGVs: states, connections, factsheets, orders, instant actions."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from kaiser_factory_dialect.actions import (
     read_errors,
     read_loads,
     read_order_id,
+    read_parameters,
     read_position,
     read_update_id,
 )
@@ -27,6 +28,7 @@ from kaiser_factory_dialect.messages import (
     OrderEdge,
     OrderNode,
 )
+from kaiser_factory_dialect.quick_states import quick_instants, quick_state
 from kaiser_factory_dialect.topics import FactoryTopic
 
 _CONNECTIONS: dict[str, ConnectionWord] = {
@@ -36,11 +38,19 @@ _CONNECTIONS: dict[str, ConnectionWord] = {
     "CONNECTION_BROKEN": "CONNECTIONBROKEN",
     "HIBERNATING": "OFFLINE",
 }
+_ACTION_LISTS = ("moduleActions", "agvActions", "mobileRobotActions")
 _NO_IP = frozenset({"", "-1"})
 
 
 def read_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> MachineState:
     """State of a module or AGV."""
+    if topic.source != "vda5050" and (found := quick_state(topic, fields, common)) is not None:
+        return found
+    return slow_state(topic, fields, common)
+
+
+def slow_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> MachineState:
+    """A state field by field, which finds the field that is at fault, and reads VDA 5050."""
     check_serial(topic, fields, required=True)
     agv = topic.kind.startswith("agv.")
     if agv and all(
@@ -68,7 +78,7 @@ def read_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> M
         action=action,
         actions=actions,
         errors=read_errors(fields),
-        loads=read_loads(fields),
+        loads=read_loads(fields, untyped=topic.source == "vda5050"),
         paused=fields.boolean("paused"),
         operating_mode=_mode(fields),
         opcua=metadata.text("opcuaState") if metadata is not None else None,
@@ -79,6 +89,7 @@ def read_state(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> M
         battery=read_battery(fields),
         position=read_position(fields),
         e_stop=_emergency_stop(fields),
+        nodes_left=_nodes_left(fields) if topic.source == "vda5050" else None,
     )
 
 
@@ -90,6 +101,11 @@ def _mode(fields: Fields) -> str | None:
 def _emergency_stop(fields: Fields) -> str | None:
     safety = fields.object("safetyState")
     return safety.named("eStop", "activeEmergencyStop") if safety is not None else None
+
+
+def _nodes_left(fields: Fields) -> int | None:
+    nodes = fields.items("nodeStates")
+    return None if nodes is None else len(nodes)
 
 
 def read_connection(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> MachineConnection:
@@ -120,7 +136,7 @@ def read_factsheet(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) 
     if kind is None:
         raise fields.missing("typeSpecification")
     features, loads = fields.object("protocolFeatures"), fields.object("loadSpecification")
-    actions = [] if features is None else [*features.objects("moduleActions"), *features.objects("agvActions")]
+    actions = [] if features is None else [one for name in _ACTION_LISTS for one in features.objects(name)]
     sets = [] if loads is None else list(loads.objects("loadSets"))
     module_class = kind.text("moduleClass")
     return Factsheet(
@@ -184,7 +200,7 @@ def _node(fields: Fields) -> OrderNode:
     name = _first_of(fields, "id", "nodeId")
     if action is None:
         return OrderNode(name)
-    metadata = action.free("metadata")
+    metadata = read_parameters(action)
     return OrderNode(name, _first_of(action, "id", "actionId"), action.named("type", "actionType"), metadata)
 
 
@@ -202,18 +218,25 @@ def _first_of(fields: Fields, name: str, other: str) -> str:
 def read_instant(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> InstantActions:
     """Instant actions. VDA 5050 1.1 names the list `instantActions`, the schema of 2.0 names the type `actionName`."""
     check_serial(topic, fields)
+    if (actions := quick_instants(fields)) is None:
+        actions = slow_instants(topic, fields)
+    return InstantActions(**common, source=topic.source, device_ts=fields.time("timestamp"), actions=actions)
+
+
+def slow_instants(topic: FactoryTopic, fields: Fields) -> tuple[InstantAction, ...]:
+    """Instant actions field by field, which finds the field that is at fault."""
     name = "instantActions" if fields.values.get("actions") is None and topic.source == "vda5050" else "actions"
     actions = tuple(_instant(one) for one in fields.needed_objects(name))
     if not actions:
         raise fields.missing(name)
-    return InstantActions(**common, source=topic.source, device_ts=fields.time("timestamp"), actions=actions)
+    return actions
 
 
 def _instant(fields: Fields) -> InstantAction:
     kind = fields.named("actionType", "actionName")
     if kind is None:
         raise fields.missing("actionType")
-    return InstantAction(fields.needed_text("actionId", MAX_ID), kind, fields.free("metadata"))
+    return InstantAction(fields.needed_text("actionId", MAX_ID), kind, read_parameters(fields))
 
 
 def _needed_order(fields: Fields) -> tuple[str | None, int]:

@@ -1,8 +1,8 @@
-"""The messages of modules, AGVs and TXT controllers after reading: one frozen struct for each.
+"""The parsed messages of modules, AGVs and TXT controllers: one frozen struct for each.
 
-Times are ms since 1970. `ts` is the time at which Kaiser received the message: the order of things, ages and timeouts
-follow it. `device_ts` is the time in the message, by the sender's clock, which may be wrong by days. None: the message
-does not say. Source: docs/factory-dialect.md, "Reading".
+Times are ms since 1970. `ts` is the time at which Kaiser received the message; ordering, ages and timeouts use it.
+`device_ts` is the time in the message, from the sender's clock, which may be wrong by days. A field is None if the
+message does not give it. Source: docs/factory-dialect.md, "Reading".
 """
 
 from typing import Any, Literal
@@ -19,7 +19,7 @@ Picture = bytes
 """The bytes of a picture."""
 
 
-class FactoryMessage(Struct, frozen=True, kw_only=True):
+class FactoryMessage(Struct, frozen=True, kw_only=True, gc=False):
     """The fields that each message of the factory has.
 
     serial: a module or AGV, the number of a TXT, None where the topic names none. own: Kaiser has sent it.
@@ -37,7 +37,7 @@ class FactoryMessage(Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
-class ActionState(Struct, frozen=True):
+class ActionState(Struct, frozen=True, gc=False):
     """One action that a module or AGV reports. id is the key that joins it with steps of orders and with commands."""
 
     id: str
@@ -48,7 +48,7 @@ class ActionState(Struct, frozen=True):
     metadata: dict[str, Any] = {}
 
 
-class MachineError(Struct, frozen=True):
+class MachineError(Struct, frozen=True, gc=False):
     """One error. references: what it is about, such as the order that was refused."""
 
     type: str
@@ -57,7 +57,7 @@ class MachineError(Struct, frozen=True):
     references: dict[str, str | None] = {}
 
 
-class Load(Struct, frozen=True):
+class Load(Struct, frozen=True, gc=False):
     """One workpiece in a bay. position: a bay of the store (`A1`) or of an AGV (`1` left, `2` middle, `3` right)."""
 
     type: str
@@ -66,7 +66,7 @@ class Load(Struct, frozen=True):
     since: int | None = None
 
 
-class Battery(Struct, frozen=True):
+class Battery(Struct, frozen=True, gc=False):
     """percent is 0 to 100; percent_raw is as reported, which may be more or less. voltage in V."""
 
     percent: float | None
@@ -75,7 +75,7 @@ class Battery(Struct, frozen=True):
     charging: bool | None
 
 
-class Position(Struct, frozen=True):
+class Position(Struct, frozen=True, gc=False):
     """Where a VDA 5050 vehicle is: x and y in m, theta in rad, on the map of that name."""
 
     x: float | None
@@ -85,7 +85,10 @@ class Position(Struct, frozen=True):
 
 
 class MachineState(FactoryMessage, frozen=True, kw_only=True):
-    """State of a module or AGV. action: the current one; actions: all that the message lists."""
+    """State of a module or AGV. action: the current one; actions: all that the message lists.
+
+    nodes_left: how many nodes of its order a VDA 5050 vehicle has yet to reach.
+    """
 
     source: StateSource
     header_id: int | None = None
@@ -105,6 +108,7 @@ class MachineState(FactoryMessage, frozen=True, kw_only=True):
     battery: Battery | None = None
     position: Position | None = None
     e_stop: str | None = None
+    nodes_left: int | None = None
 
 
 class MachineConnection(FactoryMessage, frozen=True, kw_only=True):
@@ -140,7 +144,7 @@ class ModuleOrder(FactoryMessage, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-class OrderNode(Struct, frozen=True):
+class OrderNode(Struct, frozen=True, gc=False):
     """One node of an AGV's order, with its action."""
 
     id: str
@@ -149,7 +153,7 @@ class OrderNode(Struct, frozen=True):
     metadata: dict[str, Any] = {}
 
 
-class OrderEdge(Struct, frozen=True):
+class OrderEdge(Struct, frozen=True, gc=False):
     """One edge of an AGV's order. length in mm."""
 
     id: str
@@ -168,7 +172,7 @@ class AgvOrder(FactoryMessage, frozen=True, kw_only=True):
     final_action_id: str | None = None
 
 
-class InstantAction(Struct, frozen=True):
+class InstantAction(Struct, frozen=True, gc=False):
     """One action that does not wait for an order."""
 
     id: str

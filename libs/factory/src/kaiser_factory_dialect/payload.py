@@ -1,4 +1,7 @@
-"""Bytes of a payload to JSON values: strict, since a payload that two readers take differently is no message."""
+"""Decodes the bytes of a payload as JSON, strictly.
+
+A payload that two readers could understand differently is not a valid message.
+"""
 
 import json
 from typing import Any
@@ -28,7 +31,8 @@ def _keys_are_distinct(payload: bytes, value: Any) -> bool:
     The last of two equal keys survives decoding, so encoding loses at least one colon. Counting colons is much
     faster than looking at each key; where they differ for another reason (`\\u003a`), each key is looked at.
     """
-    if msgspec.json.encode(value).count(b":") == payload.count(b":") and b"\\u003" not in payload:
+    is_plain = b"\\" not in payload or b"\\u003" not in payload
+    if is_plain and msgspec.json.encode(value).count(b":") == payload.count(b":"):
         return True
     try:
         json.loads(payload, object_pairs_hook=_refuse_doubles)

@@ -1,7 +1,8 @@
-"""The two longest lists of the CCU in one step: steps of orders, and paired machines.
+"""Decodes the CCU's two longest lists, steps of orders and paired machines, in one step.
 
-They are most of what the CCU sends. msgspec decodes an object without faults in one step. If msgspec refuses it, fall
-back to reading field by field in `ccu`, which decides and names the fault. A test holds that both read the same.
+They are most of what the CCU sends. msgspec decodes a well-formed object in one step. If msgspec refuses it, `ccu`
+reads it field by field, decides whether it is acceptable, and names the fault. A test checks that both give the same
+result.
 """
 
 from collections.abc import Mapping
@@ -10,14 +11,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from kaiser_factory_dialect.fields import MAX_ID, MAX_SAFE, MAX_TEXT
+from kaiser_factory_dialect.fields import MAX_ID, MAX_LIST, MAX_SAFE, MAX_TEXT
 
 _Text = Annotated[str, Meta(max_length=MAX_TEXT)] | None
 _Id = Annotated[str, Meta(max_length=MAX_ID)] | None
 _Number = Annotated[int, Meta(ge=-MAX_SAFE, le=MAX_SAFE)] | None
 
 
-class StepFields(Struct, rename="camel"):
+class StepFields(Struct, rename="camel", gc=False):
     """The fields of a step, times as they came."""
 
     id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
@@ -34,7 +35,7 @@ class StepFields(Struct, rename="camel"):
     dependent_action_id: _Id = None
 
 
-class PairedFields(Struct, rename="camel"):
+class PairedFields(Struct, rename="camel", gc=False):
     """The fields of a paired machine, times as they came, numbers that are whole."""
 
     serial_number: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -56,10 +57,45 @@ class PairedFields(Struct, rename="camel"):
     has_calibration: bool | None = None
 
 
+class PairingFields(Struct, gc=False):
+    """The lists of a pairing."""
+
+    modules: Annotated[list[PairedFields], Meta(max_length=MAX_LIST)]
+    transports: Annotated[list[PairedFields], Meta(max_length=MAX_LIST)] | None = None
+
+
+_NO_SERIAL = "NodeRed"
+
+
+def pairing_fields(values: Mapping[str, Any]) -> tuple[list[PairedFields], list[PairedFields]] | None:
+    """The modules and the transports of a pairing; None: read it field by field."""
+    try:
+        found = msgspec.convert(values, PairingFields)
+    except msgspec.ValidationError:
+        return None
+    transports = found.transports or []
+    return (found.modules, transports) if all(map(_has_serial, (*found.modules, *transports))) else None
+
+
+def _has_serial(found: PairedFields) -> bool:
+    return found.serial_number != _NO_SERIAL and not found.serial_number.endswith("\n")
+
+
 def step_fields(values: Mapping[str, Any]) -> StepFields | None:
     """The fields of a step; None: read it field by field."""
     try:
         return msgspec.convert(values, StepFields)
+    except msgspec.ValidationError:
+        return None
+
+
+_Steps = Annotated[list[StepFields], Meta(max_length=MAX_LIST)]
+
+
+def steps_fields(values: Any) -> list[StepFields] | None:
+    """The steps of an order; None: read them one by one."""
+    try:
+        return msgspec.convert(values, _Steps)
     except msgspec.ValidationError:
         return None
 
@@ -70,4 +106,4 @@ def paired_fields(values: Mapping[str, Any]) -> PairedFields | None:
         found = msgspec.convert(values, PairedFields)
     except msgspec.ValidationError:
         return None
-    return None if found.serial_number == "NodeRed" or found.serial_number.endswith("\n") else found
+    return found if _has_serial(found) else None

@@ -1,14 +1,14 @@
-"""A message as it came to its model, or to the verdict on it. No topic and no bytes raise.
+"""Turns a received message into its model, or into the reason why it has none; no topic or payload raises an error.
 
 Source: docs/factory-dialect.md, "Reading".
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 from kaiser_common.contract.errors import Code, Rejected
+from msgspec import Struct
 
 from kaiser_factory_dialect import ccu, machines, txt
 from kaiser_factory_dialect.catalogue import COMMAND_KINDS, DEFAULT_INTERFACES, LARGE_BYTES, FactoryKind
@@ -16,13 +16,14 @@ from kaiser_factory_dialect.fields import Fields, as_object
 from kaiser_factory_dialect.known import KNOWN_FIELDS
 from kaiser_factory_dialect.messages import FactoryMessage
 from kaiser_factory_dialect.payload import decode
-from kaiser_factory_dialect.topics import FactoryTopic, is_serial, parse
+from kaiser_factory_dialect.topics import FactoryTopic, parse
 
-IgnoreReason = Literal["uncatalogued", "observed", "cleared", "retained_command", "retained_same", "too_many"]
+IgnoreReason = Literal[
+    "uncatalogued", "observed", "cleared", "retained_command", "retained_same", "too_many", "elsewhere"
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True, gc=False):
     """An MQTT message as ingest received it. received_at: ms since 1970. own: ingest has sent it within 60 s."""
 
     topic: str
@@ -35,23 +36,21 @@ class Arrival:
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A message that was read. oddities: what was tolerated; unknown: its first 16 fields that nothing reads."""
+class FactoryAccepted(Struct, frozen=True, gc=False):
+    """A message that was read. oddities: what was tolerated; unknown: its first 16 fields that Kaiser does not read."""
 
     message: FactoryMessage
     oddities: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class FactoryIgnored(Struct, frozen=True, gc=False):
     """A message that is kept as it came and not read."""
 
     reason: IgnoreReason
 
 
-Verdict = Accepted | Ignored | Rejected
+Verdict = FactoryAccepted | FactoryIgnored | Rejected
 
 _OF_OBJECT: dict[FactoryKind, Callable[[FactoryTopic, Fields, dict[str, Any]], FactoryMessage]] = {
     FactoryKind.MODULE_STATE: machines.read_state,
@@ -90,21 +89,21 @@ _MAX_UNKNOWN = 16
 def read(arrival: Arrival, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> Verdict:
     """Read a message without knowledge of any message before it; see `intake` for what depends on them.
 
-    Accepted: its model. Ignored: its reason. Rejected: code, detail and the field that is at fault.
+    FactoryAccepted: its model. FactoryIgnored: its reason. Rejected: code, detail and the field that is at fault.
     """
     topic = parse(arrival.topic, interfaces)
     if topic is None:
-        return Ignored("uncatalogued")
+        return FactoryIgnored("uncatalogued")
     if not arrival.payload:
-        return Ignored("cleared")
+        return FactoryIgnored("cleared")
     if topic.kind is FactoryKind.OBSERVED:
         if len(arrival.payload) > LARGE_BYTES:
             return _too_large(LARGE_BYTES)
-        return Ignored("observed")
+        return FactoryIgnored("observed")
     if arrival.retained and topic.kind in COMMAND_KINDS:
-        return Ignored("retained_command")
-    if len(arrival.payload) > topic.row.limit:
-        return _too_large(topic.row.limit)
+        return FactoryIgnored("retained_command")
+    if len(arrival.payload) > topic.limit:
+        return _too_large(topic.limit)
     try:
         return _read(topic, arrival)
     except Rejected as rejected:
@@ -115,8 +114,8 @@ def _too_large(limit: int) -> Rejected:
     return Rejected(Code.PAYLOAD_TOO_LARGE, f"the payload is larger than {limit} bytes")
 
 
-def _read(topic: FactoryTopic, arrival: Arrival) -> Accepted:
-    if topic.serial is not None and not is_serial(topic.serial):
+def _read(topic: FactoryTopic, arrival: Arrival) -> FactoryAccepted:
+    if not topic.is_well_formed:
         raise Rejected(Code.INVALID_ESP_ID, "the serial in the topic does not match [A-Za-z0-9_.:-]{1,64}", "serial")
     value = decode(arrival.payload)
     odd: list[str] = []
@@ -135,15 +134,15 @@ def _read(topic: FactoryTopic, arrival: Arrival) -> Accepted:
         message = of_object(topic, as_object(value, odd), common)
     else:
         message = _OF_VALUE[topic.kind](topic, value, odd, common)
-    if b"\\u0000" in arrival.payload and _has_nul(msgspec.to_builtins(message)):
-        raise Rejected(Code.VALUE_OUT_OF_RANGE, "a text has the character U+0000")
-    return Accepted(message, tuple(odd), _unknown(topic, value))
+    if b"\\" in arrival.payload and b"\\u0000" in arrival.payload and _has_nul(msgspec.to_builtins(message)):
+        raise Rejected(Code.VALUE_OUT_OF_RANGE, "a text contains the character U+0000")
+    return FactoryAccepted(message, tuple(odd), _unknown(topic, value))
 
 
 def _unknown(topic: FactoryTopic, value: Any) -> tuple[str, ...]:
-    """The names of fields that nothing reads; they show how the factory's software changes."""
+    """The names of fields that Kaiser does not read; they show how the factory's software changes."""
     known = KNOWN_FIELDS.get(topic.kind)
-    if known is None or not isinstance(value, dict) or value.keys() <= known:
+    if known is None or not isinstance(value, dict) or known.issuperset(value):
         return ()
     return tuple(sorted(name[:64] for name in value.keys() - known))[:_MAX_UNKNOWN]
 

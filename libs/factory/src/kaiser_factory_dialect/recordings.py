@@ -1,7 +1,8 @@
-"""Recordings of MQTT messages: the file forms that exist, to and from messages.
+"""Recordings of MQTT messages: reads the known file formats, and writes Kaiser's own.
 
-Forms: a JSON object a line (`.log`, `.jsonl`), whose first line may describe the session; a JSON array of such
-objects, or one (`.json`); rows of an SQLite table, as mappings. Source: docs/factory-dialect.md, "Recordings".
+Formats: one JSON object per line (`.log`, `.jsonl`), where the first line may describe the session; a JSON array of
+such objects, or a single one (`.json`); rows of an SQLite table, as mappings. Source: docs/factory-dialect.md,
+"Recordings".
 """
 
 import base64
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from kaiser_factory_dialect.times import is_naive, read_iso_us, read_time, to_iso_us
 
@@ -20,8 +22,7 @@ FORMAT = "kaiser-session/1"
 _MAX_TOPIC_BYTES = 65_535
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True, gc=False):
     """One message of a recording. at_us: when it was recorded, in µs since 1970."""
 
     topic: str
@@ -40,9 +41,9 @@ class Recorded:
 class Recording:
     """A file of messages in the file's order.
 
-    skipped: number of a line, or of an item, and why (`no JSON`, `no topic`, `topic …`), of the first MAX_SKIPPED;
+    skipped: number of a line, or of an item, and why (`not JSON`, `no topic`, `topic …`), of the first MAX_SKIPPED;
     bad_lines counts all. naive: some time says no zone and was taken as UTC plus the offset given. meta: the session's
-    description as it came.
+    description as it came. last_us: the time of the last message.
     """
 
     messages: list[Recorded] = field(default_factory=list)
@@ -51,6 +52,7 @@ class Recording:
     bad_lines: int = 0
     naive: bool = False
     meta: dict[str, Any] = field(default_factory=dict)
+    last_us: int | None = None
 
     def skip(self, line: int, reason: str) -> None:
         """Count a bad line."""
@@ -58,49 +60,62 @@ class Recording:
         if len(self.skipped) < MAX_SKIPPED:
             self.skipped.append((line, reason))
 
+    def add_line(self, line: bytes, offset_us: int = 0) -> None:
+        """Add the next line of a file. An empty one is left out; a bad one is skipped and listed."""
+        self.lines += 1
+        if not line.strip():
+            return
+        try:
+            value = msgspec.json.decode(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            self.skip(self.lines, "not JSON")
+        else:
+            _add(self, self.lines, value, offset_us)
+
+    def add_row(self, row: Any, offset_us: int = 0) -> None:
+        """Add the next row, or item of an array."""
+        self.lines += 1
+        _add(self, self.lines, row, offset_us)
+
+    def drain(self) -> list[Recorded]:
+        """The messages since the last call, which are forgotten here: a large file is read in parts."""
+        found, self.messages = self.messages, []
+        return found
+
 
 def parse_file(name: str, content: bytes, offset_us: int = 0) -> Recording:
     """The recording of a file, by its name: `.json` is an array or one object, others are lines.
 
-    offset_us is subtracted from times without a zone. ValueError: a `.json` file that is no JSON.
+    offset_us is subtracted from times without a zone. ValueError: a `.json` file that is not JSON.
     """
     if not name.endswith(".json"):
         return parse_lines(content.splitlines(), offset_us)
     try:
         value = msgspec.json.decode(content)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"{name} is no JSON: {error}") from error
+        raise ValueError(f"{name} is not JSON: {error}") from error
     return parse_rows(value if isinstance(value, list) else [value], offset_us)
 
 
 def parse_lines(lines: Iterable[bytes], offset_us: int = 0) -> Recording:
     """The recording of lines. Empty ones are left out; a bad one is skipped and listed."""
     recording = Recording()
-    for number, line in enumerate(lines, start=1):
-        recording.lines = number
-        if not line.strip():
-            continue
-        try:
-            value = msgspec.json.decode(line)
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            recording.skip(number, "no JSON")
-            continue
-        _add(recording, number, value, offset_us)
+    for line in lines:
+        recording.add_line(line, offset_us)
     return recording
 
 
 def parse_rows(rows: Iterable[Any], offset_us: int = 0) -> Recording:
     """The recording of rows, such as those of the table mqtt_messages in the order of its id."""
     recording = Recording()
-    for number, row in enumerate(rows, start=1):
-        recording.lines = number
-        _add(recording, number, row, offset_us)
+    for row in rows:
+        recording.add_row(row, offset_us)
     return recording
 
 
 def _add(recording: Recording, number: int, value: Any, offset_us: int) -> None:
     if isinstance(value, Mapping) and "_kind" in value and "topic" not in value:
-        if not recording.messages:
+        if recording.last_us is None:
             recording.meta = dict(value)
         return
     topic = value.get("topic") if isinstance(value, Mapping) else None
@@ -112,9 +127,9 @@ def _add(recording: Recording, number: int, value: Any, offset_us: int) -> None:
         return
     payload = _payload(value)
     if payload is None:
-        recording.skip(number, "payload_base64 is no base64")
+        recording.skip(number, "payload_base64 is not valid base64")
         return
-    at_us = _time(recording, value, offset_us)
+    at_us = recording.last_us = _time(recording, value, offset_us)
     qos, retained = value.get("qos"), value.get("retain")
     recording.messages.append(Recorded(topic, payload, at_us, int(qos) if qos in (1, 2) else 0, retained in (True, 1)))
 
@@ -124,7 +139,11 @@ def _topic_fault(topic: str) -> str | None:
         return "topic is empty"
     if "+" in topic or "#" in topic:
         return "topic has a wildcard"
-    if "\x00" in topic or len(topic.encode(errors="surrogatepass")) > _MAX_TOPIC_BYTES:
+    try:
+        size = len(topic.encode())
+    except UnicodeEncodeError:
+        return "topic is no valid text"
+    if "\x00" in topic or size > _MAX_TOPIC_BYTES:
         return f"topic has U+0000, or more than {_MAX_TOPIC_BYTES} bytes"
     return None
 
@@ -153,8 +172,8 @@ def _time(recording: Recording, row: Mapping[str, Any], offset_us: int) -> int:
         return at - offset_us
     if (ms := read_time(value)) is not None:
         return ms * 1000
-    if recording.messages:
-        return recording.messages[-1].at_us
+    if recording.last_us is not None:
+        return recording.last_us
     return read_iso_us(str(recording.meta.get("recordingStartedAt"))) or 0
 
 

@@ -1,4 +1,4 @@
-"""Ways of AGVs over the layout: the shortest path, and where the AGV turns on it.
+"""Routes of AGVs across the layout: the shortest path, and where the AGV turns along it.
 
 Source: docs/factory-dialect.md, "Routes".
 """

@@ -1,4 +1,4 @@
-"""A sequence of commands: which step goes now, from how far the steps before have come."""
+"""A sequence of commands: the states of the earlier steps decide which step is sent next."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""A recording walked from an empty factory: what it ends in, in the form of a session's expectation."""
+"""Applies a recording to an empty factory, and returns the final state in the form of a `*.expected.json` file."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from kaiser_common.contract.errors import Rejected
 
 from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.ccu_messages import StockItem
-from kaiser_factory_dialect.facts import ConnectionChanged, Fact, NodeReached
+from kaiser_factory_dialect.facts import ConnectionChanged, Fact, MachineHeard, NodeReached
 from kaiser_factory_dialect.intake import Intake
 from kaiser_factory_dialect.messages import TxtSensor
-from kaiser_factory_dialect.reading import Accepted, Ignored
+from kaiser_factory_dialect.reading import FactoryAccepted, FactoryIgnored
 from kaiser_factory_dialect.recordings import Recorded, Recording
 from kaiser_factory_dialect.snapshot import arrival_of, snapshot_at
 from kaiser_factory_dialect.timeline import StepRow, order_rows, timeline_of
@@ -43,16 +43,17 @@ def walk(messages: list[Recorded]) -> Walk:
     for message in messages:
         found.end = message.at_ms
         match intake.take(arrival_of(message)):
-            case Accepted(read, oddities):
-                found.accepted[read.kind.value] += 1
-                found.oddities.update(oddities)
+            case FactoryAccepted(read, oddities):
+                found.accepted[read.kind] += 1
+                for odd in oddities:
+                    found.oddities[odd] += 1
                 for fact in apply(found.factory, read):
                     _note(found, fact)
                 if isinstance(read, TxtSensor):
                     for reading in readings_of(read, "replay"):
                         found.readings[reading.gpio] += 1
                         found.last_readings[reading.gpio] = reading
-            case Ignored(reason):
+            case FactoryIgnored(reason):
                 found.ignored[reason] += 1
                 if reason == "retained_command":
                     found.retained_commands.add(message.topic)
@@ -63,6 +64,8 @@ def walk(messages: list[Recorded]) -> Walk:
 
 def _note(found: Walk, fact: Fact) -> None:
     match fact:
+        case MachineHeard():
+            pass
         case ConnectionChanged(serial=serial, before=before, after=after, at=at):
             if before == "ONLINE":
                 found.breaks.append((serial, at, None))
@@ -91,7 +94,7 @@ def summary_of(recording: Recording, expected: dict[str, Any]) -> dict[str, Any]
         "messages": len(recording.messages),
         "skipped": skipped_summary(recording, expected.get("skipped", [])),
         "end_ms": now - start,
-        "accepted": dict(found.accepted),
+        "accepted": {str(kind): count for kind, count in found.accepted.items()},
         "rejected": dict(found.rejected),
         "ignored": dict(found.ignored),
         "modules": [_module(one, start) for one in rows(factory, now)],
@@ -116,7 +119,7 @@ def summary_of(recording: Recording, expected: dict[str, Any]) -> dict[str, Any]
 
 
 def skipped_summary(recording: Recording, expected: list[list[Any]]) -> list[list[Any]]:
-    """The bad lines; an expectation gives the beginning of a reason, so no more of it is compared."""
+    """The bad lines; an expectation gives the beginning of a reason, and only that is compared."""
     begins = [str(reason) for _, reason in expected] + [""] * len(recording.skipped)
     return [
         [line, begin if begin and reason.startswith(begin) else reason]

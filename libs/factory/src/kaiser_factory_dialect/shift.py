@@ -1,6 +1,6 @@
-"""Moving the times in a payload by a constant, byte for byte as they are written otherwise.
+"""Moves the times in a payload by a constant; every other byte stays the same.
 
-Durations and the differences between clocks stay, since every time of a recording moves by the same.
+Durations and differences between clocks are preserved, because every time in a recording moves by the same amount.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""How far each clock of the factory is from Kaiser's.
+"""How far each clock of the factory differs from Kaiser's.
 
-The clocks are steady to 0.1 s and wrong by seconds or days. The least difference between receipt and the sender's time,
-over the last messages, is the one with the least delay on the way. Source: docs/factory-dialect.md, "Clocks".
+The clocks are steady to 0.1 s but wrong by seconds or days. Of the last 50 messages of a clock, the smallest difference
+between the time of receipt and the sender's time is used: that message was delayed least on the way. Source:
+docs/factory-dialect.md, "Clocks".
 """
 
 from collections import deque
@@ -42,7 +43,9 @@ class Clocks:
         """Take the time of a message that is not retained."""
         if message.retained or message.device_ts is None or (clock := clock_of(message)) is None:
             return
-        self._differences.setdefault(clock, deque(maxlen=MESSAGES)).append(message.ts - message.device_ts)
+        if (differences := self._differences.get(clock)) is None:
+            differences = self._differences[clock] = deque(maxlen=MESSAGES)
+        differences.append(message.ts - message.device_ts)
 
     def skew_ms(self, clock: str) -> int | None:
         """The difference to add to a clock's time to get Kaiser's; None before the first message."""

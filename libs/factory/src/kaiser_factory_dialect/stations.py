@@ -1,6 +1,7 @@
-"""The stations of a workpiece in the numbers that the factory writes on its NFC tag; pure.
+"""The stations that a workpiece passes, by the numbers that the factory writes on its NFC tag; pure.
 
-The tag itself is not read (its topics are kept on TOPICS alone): a station is known by the step that passed it.
+The tag itself is not read (its messages are only kept on the stream TOPICS): a station counts as passed when the step
+for it has finished.
 """
 
 from collections.abc import Mapping

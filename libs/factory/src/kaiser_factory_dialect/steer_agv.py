@@ -1,4 +1,4 @@
-"""Ways of AGVs: an order to drive from one module to another and dock there."""
+"""Steers AGVs: an order to drive from one module to another and dock there."""
 
 import itertools
 from collections.abc import Mapping
@@ -13,12 +13,21 @@ from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
 from kaiser_factory_dialect.messages import Load
 from kaiser_factory_dialect.routes import roads_of, shortest_path, turn_at
 from kaiser_factory_dialect.steer_checks import Checks, Circumstances, Refusal, refuse_request
-from kaiser_factory_dialect.steer_targets import Draft, modules_of, need_machine, need_module, need_online, whole
+from kaiser_factory_dialect.steer_targets import (
+    Draft,
+    modules_of,
+    need_idle_agv,
+    need_machine,
+    need_module,
+    need_of_factory,
+    need_online,
+    whole,
+)
+from kaiser_factory_dialect.steer_vda5050 import follow_path
 from kaiser_factory_dialect.times import to_iso_ms
 from kaiser_factory_dialect.topics import build
-from kaiser_factory_dialect.view import errors_of, type_of
+from kaiser_factory_dialect.view import type_of
 from kaiser_factory_dialect.world import Factory, Machine
-from kaiser_factory_dialect.world_machines import UNKNOWN_NODE
 
 BAYS = ("1", "2", "3")
 _ROUTES: Mapping[str, tuple[str, str, str]] = {
@@ -31,7 +40,9 @@ _ROUTES: Mapping[str, tuple[str, str, str]] = {
 
 
 def navigate(fields: Fields, factory: Factory, at: Circumstances, checks: Checks) -> list[Draft]:
-    """An order to an AGV to drive from one module to another and dock there."""
+    """An order to an AGV to drive from one module to another and dock there; to a VDA 5050 vehicle along a path."""
+    if fields.values.get("path") is not None:
+        return follow_path(fields, factory, at, checks)
     route, layout = fields.text("route"), factory.layout or DEFAULT_LAYOUT
     if route is not None and route not in _ROUTES:
         refuse_request(Code.FIELD_TYPE_MISMATCH, f"there is no route {route}: {', '.join(_ROUTES)}", "route")
@@ -44,7 +55,8 @@ def navigate(fields: Fields, factory: Factory, at: Circumstances, checks: Checks
     start, end = need_module(factory, checks, start), need_module(factory, checks, end)
     machine = _agv_for(factory, checks, wanted, start)
     need_online(factory, checks, machine)
-    _need_idle_agv(machine, checks, start)
+    need_of_factory(checks, machine, "it takes agv and path, a list of its nodes")
+    need_idle_agv(machine, checks, start)
     path = shortest_path(layout, start, end)
     checks.need(path is not None, "a way", 409, Code.DEPENDENCY_MISSING, f"no way from {start} to {end}")
     assert path is not None
@@ -103,24 +115,12 @@ def _agv_for(factory: Factory, checks: Checks, wanted: str | None, start: str) -
     """The AGV that is wanted, else the one that stands at `start`, else the first by serial."""
     if wanted is not None:
         return need_machine(factory, checks, wanted, agv=True)
-    every = sorted((one for one in factory.machines.values() if one.agv), key=lambda one: one.serial)
+    of_factory = (one for one in factory.machines.values() if one.agv and one.vda5050 is None)
+    every = sorted(of_factory, key=lambda one: one.serial)
     found = next((one for one in every if one.node == start), next(iter(every), None))
     checks.need(found is not None, "an AGV", 404, Code.ESP_DEVICE_NOT_FOUND, "no AGV is known")
     assert found is not None
     return found
-
-
-def _need_idle_agv(machine: Machine, checks: Checks, start: str) -> None:
-    reasons = {
-        "does not know where it is": machine.node in {None, UNKNOWN_NODE},
-        "drives": bool(machine.driving),
-        "waits for its load": bool(machine.waiting_for_load),
-        "is paused": any(machine.paused.values()),
-        "has a fatal error": any(error.level == "FATAL" for error in errors_of(machine)),
-        f"is at {machine.node}, not at {start}": machine.node != start,
-    }
-    why = next((text for text, so in reasons.items() if so), "")
-    checks.need(not why, f"{machine.serial} is idle", 409, Code.DEPENDENCY_MISSING, f"{machine.serial} {why}")
 
 
 def _bay_for(machine: Machine, checks: Checks, load_type: str | None, load_id: str | None, bay: str | None) -> Load:

@@ -1,4 +1,4 @@
-"""The checks of a steering request: its circumstances, the refusal, and the checks that passed before it."""
+"""The circumstances of a steering request, its checks in order, and the refusal by the first check that fails."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from kaiser_common.contract.errors import Code, Rejected
 
+from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
 from kaiser_factory_dialect.txt_readings import EnvironmentKind
 
 PER_MINUTE = 60
@@ -28,7 +29,8 @@ class Circumstances:
     """The caller and time of a request, and the commands that Kaiser has sent before. now: ms since 1970.
 
     order_ids: of each order id of Kaiser's own the next update id; it only grows. last_minute: commands sent in it.
-    unanswered: serials that have not answered an order of Kaiser yet.
+    unanswered: serials that have not answered an order of Kaiser yet. header_ids: of each topic of a VDA 5050 vehicle
+    the number of the next message. interfaces: names of VDA 5050 interfaces.
     """
 
     now: int
@@ -39,6 +41,8 @@ class Circumstances:
     order_ids: Mapping[str, int] = field(default_factory=dict)
     last_minute: int = 0
     unanswered: frozenset[str] = frozenset()
+    header_ids: Mapping[str, int] = field(default_factory=dict)
+    interfaces: tuple[str, ...] = DEFAULT_INTERFACES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Messages to modules: sequences and single commands; instant actions, to AGVs too."""
+"""Messages to modules: sequences, single commands, and instant actions (also to AGVs)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,7 @@ from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.fields import MAX_ID, Fields
 from kaiser_factory_dialect.steer_checks import Checks, Circumstances
 from kaiser_factory_dialect.steer_targets import Draft, need_machine, need_module, need_online, whole
+from kaiser_factory_dialect.steer_vda5050 import instant_of_vehicle
 from kaiser_factory_dialect.times import to_iso_ms
 from kaiser_factory_dialect.topics import build
 from kaiser_factory_dialect.view import availability_of, type_of
@@ -129,6 +130,8 @@ def instant(fields: Fields, factory: Factory, at: Circumstances, checks: Checks)
     serial, kind, metadata = fields.needed_text("serial"), fields.needed_text("type"), fields.free("metadata")
     machine = need_machine(factory, checks, serial)
     need_online(factory, checks, machine)
+    if machine.vda5050 is not None:
+        return instant_of_vehicle(fields, machine, kind, metadata, at, checks)
     known = kind in (_INSTANT_AGV if machine.agv else _instants_of(factory, machine, kind))
     text = NO_STOP if machine.agv and kind in _STOPS else f"{serial} has no instant action {kind}"
     checks.need(known, f"instant action {kind}", 422, Code.INVALID_ACTUATOR_TYPE, text)

@@ -1,4 +1,4 @@
-"""The module or AGV that a request of steering names, and what a request becomes."""
+"""Finds the module or AGV that a steering request names, and checks that it can take the request."""
 
 from typing import Any
 
@@ -8,8 +8,9 @@ from kaiser_factory_dialect.ccu_messages import LayoutModule
 from kaiser_factory_dialect.fields import Fields
 from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
 from kaiser_factory_dialect.steer_checks import Checks
+from kaiser_factory_dialect.view import errors_of
 from kaiser_factory_dialect.world import Factory, Machine
-from kaiser_factory_dialect.world_machines import connection_of
+from kaiser_factory_dialect.world_machines import UNKNOWN_NODE, connection_of
 
 Draft = tuple[str, Any, str | None]
 """Topic, payload, and the action whose FINISHED it waits for."""
@@ -40,12 +41,31 @@ def need_machine(factory: Factory, checks: Checks, serial: str, agv: bool | None
 
 
 def need_online(factory: Factory, checks: Checks, machine: Machine) -> None:
-    """Refusal: the machine is not ONLINE (409), or is a VDA 5050 vehicle, whose orders are others (422)."""
+    """Refusal (409): the machine is not ONLINE."""
     word = connection_of(factory, machine) or "UNKNOWN"
     text = f"{machine.serial} is {word}"
     checks.need(word == "ONLINE", text, 409, Code.ESP_OFFLINE, f"{text}: a command would not reach it")
-    text = f"{machine.serial} is a VDA 5050 vehicle: Kaiser reads these and does not send to them"
-    checks.need(not machine.is_vda5050, "a machine of the factory", 422, Code.INVALID_ACTUATOR_TYPE, text)
+
+
+def need_of_factory(checks: Checks, machine: Machine, instead: str) -> None:
+    """Refusal (422): the machine is a VDA 5050 vehicle, which takes something else instead."""
+    text = f"{machine.serial} is a VDA 5050 vehicle: {instead}"
+    of_factory = machine.vda5050 is None
+    checks.need(of_factory, "a machine of the factory", 422, Code.INVALID_ACTUATOR_TYPE, text)
+
+
+def need_idle_agv(machine: Machine, checks: Checks, start: str) -> None:
+    """Refusal (409): an AGV or vehicle does not stand at `start`, idle."""
+    reasons = {
+        "does not know where it is": machine.node in {None, UNKNOWN_NODE},
+        "drives": bool(machine.driving),
+        "waits for its load": bool(machine.waiting_for_load),
+        "is paused": any(machine.paused.values()),
+        "has a fatal error": any(error.level == "FATAL" for error in errors_of(machine)),
+        f"is at {machine.node}, not at {start}": machine.node != start,
+    }
+    why = next((text for text, so in reasons.items() if so), "")
+    checks.need(not why, f"{machine.serial} is idle", 409, Code.DEPENDENCY_MISSING, f"{machine.serial} {why}")
 
 
 def whole(length: float) -> float:
@@ -56,4 +76,5 @@ def agv_command(fields: Fields, factory: Factory, checks: Checks) -> Machine:
     """The AGV that a command to the CCU names. Refusal: it is not known (404), or not online (409)."""
     machine = need_machine(factory, checks, fields.needed_text("agv"), agv=True)
     need_online(factory, checks, machine)
+    need_of_factory(checks, machine, "the CCU does not know it; send it an instant action")
     return machine

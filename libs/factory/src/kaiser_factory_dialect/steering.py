@@ -1,4 +1,4 @@
-"""Steering: a request to the messages that it becomes, or to the refusal; nothing is sent here.
+"""Steering: turns a request into the messages to send, or into a refusal; nothing is sent here.
 
 Source: docs/factory-dialect.md, "Steering".
 """
@@ -15,9 +15,10 @@ from kaiser_common.contract.errors import Code, Rejected
 from kaiser_factory_dialect import steer_agv, steer_ccu, steer_machines
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.commands import FactoryCommand, command_of
-from kaiser_factory_dialect.fields import Fields
-from kaiser_factory_dialect.lanes import Gate, Outgoing, breach
-from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.fields import MAX_SAFE, Fields
+from kaiser_factory_dialect.lanes import FactoryOutgoing, Gate, breach
+from kaiser_factory_dialect.messages import AgvOrder, FactoryMessage, InstantActions
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.steer_checks import (
     PER_MINUTE,
     Check,
@@ -35,9 +36,9 @@ from kaiser_factory_dialect.world import Factory
 
 @dataclass(frozen=True, slots=True)
 class PlannedMessage:
-    """One message to the factory, QoS 1, never retained. after: the action whose FINISHED it waits for.
+    """One message to the factory, never retained. after: the action whose FINISHED it waits for.
 
-    free: a topic outside the catalogue, which an admin wanted.
+    free: a topic outside the catalogue, which an admin wanted. header_id: of a message to a VDA 5050 vehicle.
     """
 
     topic: str
@@ -45,6 +46,7 @@ class PlannedMessage:
     command: FactoryCommand
     after: str | None = None
     free: bool = False
+    header_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ _BUILDERS: Mapping[str, Callable[[Fields, Factory, Circumstances, Checks], list[
     "sensor_period": steer_ccu.sensor_period,
 }
 
+CLEAR = "clear"
+"""The request whose message is empty and retained; no other is ever retained."""
 _ORDERS = frozenset({FactoryKind.MODULE_ORDER.value, FactoryKind.AGV_ORDER.value})
 
 
@@ -145,20 +149,33 @@ def _drafts(
         refuse_request(Code.FIELD_TYPE_MISMATCH, "commands are never retained: leave out the field retain", "retain")
     if do == "publish":
         return _publish(fields, at, checks)
+    if do == CLEAR:
+        return _clear(fields, at, checks), False
     builder = _BUILDERS.get(do)
     if builder is None:
-        refuse_request(Code.FIELD_TYPE_MISMATCH, f"do must be one of {', '.join(_BUILDERS)}, publish", "do")
+        refuse_request(Code.FIELD_TYPE_MISMATCH, f"do must be one of {', '.join(_BUILDERS)}, publish, clear", "do")
     return builder(fields, factory, at, checks), False
 
 
 def _publish(fields: Fields, at: Circumstances, checks: Checks) -> tuple[list[Draft], bool]:
     """A message as the request has it. An admin may send it to topics that the factory does not listen to (`free`)."""
     topic = fields.needed_text("topic", limit=1024)
+    if fields.integer("qos") not in {None, 0, 1}:
+        raise Rejected(Code.VALUE_OUT_OF_RANGE, "qos is 0 or 1: a command goes out once or never", "qos")
     free = bool(fields.boolean("free")) and at.role == "admin"
-    outgoing = Outgoing("command", topic, "", 0, at.now, free=free)
+    outgoing = FactoryOutgoing("command", topic, "", 0, at.now, free=free)
+    why = breach(outgoing, Gate(at.env_kind, "", 0, at.armed), at.now, at.interfaces)
+    checks.need(why is None, f"topic {topic}", 409, Code.PERMISSION_DENIED, why or "")
+    return [(topic, _payload(fields), None)], free and parse(topic, at.interfaces) is None
+
+
+def _clear(fields: Fields, at: Circumstances, checks: Checks) -> list[Draft]:
+    """An empty retained message, with which the broker deletes what it retains of a topic."""
+    topic = fields.needed_text("topic", limit=1024)
+    outgoing = FactoryOutgoing("command", topic, "", 0, at.now, retain=True, clears=True)
     why = breach(outgoing, Gate(at.env_kind, "", 0, at.armed), at.now)
     checks.need(why is None, f"topic {topic}", 409, Code.PERMISSION_DENIED, why or "")
-    return [(topic, _payload(fields), None)], free and parse(topic) is None
+    return [(topic, b"", None)]
 
 
 def _payload(fields: Fields) -> Any:
@@ -178,11 +195,20 @@ def _message(factory: Factory, at: Circumstances, draft: Draft, free: bool) -> P
     """The message of a draft, read as ingest would read it. Refusal (422): ingest would reject it."""
     topic, value, after = draft
     payload = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    match read(Arrival(topic, payload, at.now)):
+    match read(Arrival(topic, payload, at.now), at.interfaces):
         case Rejected() as rejected:
             raise Refusal(422, rejected.code, rejected.detail, rejected.field)
-        case Accepted(message):
+        case FactoryAccepted(message):
             machine = factory.machines.get(message.serial or "")
             module_type = type_of(factory, machine) if machine is not None else None
-            return PlannedMessage(topic, payload, command_of(message, module_type), after, free)
+            command = command_of(message, module_type)
+            return PlannedMessage(topic, payload, command, after, free, _header_id(message, value))
     return PlannedMessage(topic, payload, FactoryCommand(what="free"), after, free)
+
+
+def _header_id(message: FactoryMessage, value: Any) -> int | None:
+    """The number of a message to a VDA 5050 vehicle; None where it has none, or is for another."""
+    if not isinstance(message, AgvOrder | InstantActions) or message.source != "vda5050":
+        return None
+    found = value.get("headerId") if isinstance(value, dict) else None
+    return found if isinstance(found, int) and 0 <= found < MAX_SAFE else None

@@ -1,4 +1,4 @@
-"""NATS subjects of the factory: the one of each MQTT topic and back, and those of its kinds."""
+"""NATS subjects of the factory: from an MQTT topic to its subject and back, and the subjects of each kind."""
 
 import re
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def topic_of(subject: str) -> tuple[str, str]:
     """The environment and the MQTT topic of a subject of TOPICS. ValueError if the subject is not one of TOPICS."""
     root, env, *tokens = subject.split(".")
     if root != "topic" or not tokens:
-        raise ValueError(f"{subject!r} is no subject of TOPICS")
+        raise ValueError(f"{subject!r} is not a subject of TOPICS")
     return env, "/".join(map(from_token, tokens))
 
 

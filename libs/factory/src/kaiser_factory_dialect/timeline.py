@@ -1,4 +1,4 @@
-"""Orders as people look at them: a row an order, and its steps with the times at which they were received."""
+"""Orders for display: a row for each order, and its steps with the times at which they were received."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""MQTT topics of the factory to and from (kind, serial, source)."""
+"""Parses MQTT topics of the factory into (kind, serial, source) and builds them again."""
 
 import re
 from collections.abc import Iterable
@@ -28,28 +28,28 @@ class FactoryTopic:
     """A topic that is in the catalogue. serial: of a module or AGV, the number of a TXT, None where there is none.
 
     name: the last level, which distinguishes topics of one kind (`reset` of `ccu/set/reset`, `ldr` of a TXT's sensor).
-    version: `v1`, `v2`, `v3` of a VDA 5050 interface, else None. The serial is not validated: see `is_serial`.
+    version: `v1`, `v2`, `v3` of a VDA 5050 interface, else None. is_well_formed: the serial, if there is one, is
+    one. kind, source and limit are the row's.
     """
 
     row: TopicRow
+    kind: FactoryKind
+    source: StateSource
+    limit: int
     serial: str | None = None
     name: str = ""
     version: str | None = None
-
-    @property
-    def kind(self) -> FactoryKind:
-        """The kind of message that the topic carries."""
-        return self.row.kind
-
-    @property
-    def source(self) -> StateSource:
-        """Which of the factory's streams the topic belongs to."""
-        return self.row.source
+    is_well_formed: bool = True
 
 
 def is_serial(text: str) -> bool:
     """Whether a text may be the serial of a module, an AGV or a TXT."""
     return _SERIAL.match(text) is not None and text != _NO_SERIAL
+
+
+def ends_connection(topic: str) -> bool:
+    """Whether NATS, as the sandbox broker, hangs up on a client that publishes to this topic."""
+    return " " in topic or not {"*", ">"}.isdisjoint(topic.split("/"))
 
 
 def parse(topic: str, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> FactoryTopic | None:
@@ -66,11 +66,16 @@ def parse(topic: str, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> Factory
 def _parse(topic: str, interfaces: tuple[str, ...]) -> FactoryTopic | None:
     levels = topic.split("/")
     if (row := OPEN_ROOTS.get(levels[0])) is not None:
-        return FactoryTopic(row)
+        return _topic_of(row)
     for template, row in ROWS_BY_LENGTH.get(len(levels), ()):
         if (found := _match(template, levels, interfaces)) is not None:
-            return FactoryTopic(row, found.get("{s}") or found.get("{n}"), levels[-1], found.get("{v}"))
+            return _topic_of(row, found.get("{s}") or found.get("{n}"), levels[-1], found.get("{v}"))
     return None
+
+
+def _topic_of(row: TopicRow, serial: str | None = None, name: str = "", version: str | None = None) -> FactoryTopic:
+    is_well_formed = serial is None or is_serial(serial)
+    return FactoryTopic(row, row.kind, row.source, row.limit, serial, name, version, is_well_formed)
 
 
 _LONGEST_CACHED = 128

@@ -1,14 +1,15 @@
-"""Reading of what a TXT controller measures: climate, brightness, and pictures of the quality station."""
+"""Parses what a TXT controller measures: climate, brightness, and the quality station's checks with their pictures."""
 
 import base64
 import binascii
 from typing import Any
 
-from kaiser_factory_dialect.fields import MAX_ID, Fields
+from kaiser_factory_dialect.fields import MAX_ID, MAX_SAFE, Fields
 from kaiser_factory_dialect.messages import QualityCheck, TxtSensor
 from kaiser_factory_dialect.topics import FactoryTopic
 
 _NEEDED = {"bme680": ("t", "h", "p", "iaq"), "ldr": ("br", "ldr")}
+_TIMES = frozenset({"ts", "timestamp"})
 _MAX_VALUES = 32
 _MIMES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
@@ -16,17 +17,18 @@ _MIMES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 def read_sensor(topic: FactoryTopic, fields: Fields, common: dict[str, Any]) -> TxtSensor:
     """Values of a sensor: those that are numbers. Rejected (5205): none of those that the sensor is known by."""
     needed = _NEEDED[topic.name]
-    known = {name: value for name in needed if (value := fields.number(name)) is not None}
-    if not known:
+    if all(fields.number(name) is None for name in needed):
         raise fields.missing(needed[0])
-    others = {
+    values = {
         name: value
         for name, value in fields.values.items()
-        if name not in {"ts", "timestamp"} and isinstance(value, int | float) and not isinstance(value, bool)
+        if (type(value) is float or type(value) is int) and name not in _TIMES
     }
-    if len(others) > _MAX_VALUES or any(len(name) > MAX_ID for name in others):
+    if len(values) > _MAX_VALUES or any(len(name) > MAX_ID for name in values):
         raise fields.out_of_bounds("values", f"more than {_MAX_VALUES} values, or a name longer than {MAX_ID}")
-    values = {name: value for name in others if (value := fields.number(name)) is not None}
+    for name, value in values.items():
+        if abs(value) > MAX_SAFE:
+            raise fields.out_of_bounds(name, f"beyond {MAX_SAFE}")
     return TxtSensor(**common, device_ts=fields.time("ts"), sensor=topic.name, values=values)
 
 

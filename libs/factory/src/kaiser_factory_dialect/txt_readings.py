@@ -1,4 +1,5 @@
-"""A TXT's climate and brightness as readings of a device, so that charts and rules need to know no TXT."""
+"""A TXT's climate and brightness as readings of a device, so that charts and rules need no knowledge of TXT
+controllers."""
 
 import re
 from typing import Literal

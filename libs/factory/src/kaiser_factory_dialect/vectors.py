@@ -1,4 +1,4 @@
-"""A file of vectors walked through the pure core: how many of each section pass, and where the others differ.
+"""Runs a file of test vectors through the pure functions: how many of each section pass, and where the others differ.
 
 The sections are messages, commands, views, journal, subjects, covers, shift and imports; the file's own `format` says
 what their keys mean.
@@ -19,7 +19,7 @@ from kaiser_factory_dialect.filters import minimal_cover
 from kaiser_factory_dialect.given import NOW, CountedIds, factory_given
 from kaiser_factory_dialect.intake import Intake
 from kaiser_factory_dialect.journal import JournalEntry, due_at, expire, queue, sent, settle
-from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, FactoryIgnored, read
 from kaiser_factory_dialect.recordings import parse_file
 from kaiser_factory_dialect.session import row_summary, stock_summary
 from kaiser_factory_dialect.shift import shift_times
@@ -79,10 +79,10 @@ def _check_message(vector: Mapping[str, Any]) -> list[str]:
     if "field" in vector:
         wanted["field"] = vector["field"]
     match read(_arrival(vector)):
-        case Accepted(message):
+        case FactoryAccepted(message):
             plain = msgspec.json.decode(wire.encode(message))
             found = {"expect": "accept", "kind": message.kind.value, "normalised": plain}
-        case Ignored(reason):
+        case FactoryIgnored(reason):
             found = {"expect": "ignore", "reason": reason}
         case Rejected() as rejected:
             found = {"expect": "reject", "code": rejected.code.value, "field": rejected.field}
@@ -92,7 +92,7 @@ def _check_message(vector: Mapping[str, Any]) -> list[str]:
 def _check_view(vector: Mapping[str, Any]) -> list[str]:
     factory, intake, now = Factory(), Intake(), vector["at"]
     for one in vector["messages"]:
-        if isinstance(verdict := intake.take(_arrival(one)), Accepted):
+        if isinstance(verdict := intake.take(_arrival(one)), FactoryAccepted):
             apply(factory, verdict.message)
     found = {
         "modules": {row.serial: row_summary(row) for row in rows(factory, now)},
@@ -112,7 +112,7 @@ def _check_journal(vector: Mapping[str, Any]) -> list[str]:
     states = [entry]
     for one in vector["messages"]:
         match read(_arrival(one)):
-            case Accepted(message):
+            case FactoryAccepted(message):
                 entry = _note(states, expire(entry, message.ts))
                 entry = _note(states, settle(entry, message))
             case other:

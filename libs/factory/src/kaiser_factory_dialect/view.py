@@ -1,4 +1,4 @@
-"""Modules and AGVs as people look at them: one row a serial, made of the state at a time.
+"""Modules, AGVs and stores for display: a row for each serial and a map of the bays, made from the state.
 
 Source: docs/factory-dialect.md, "Module overview", which gives the rule of each column.
 """
@@ -131,6 +131,7 @@ def _is_blocked(machine: Machine) -> bool:
         any(error.level == "FATAL" for error in errors_of(machine))
         or any(machine.paused.values())
         or any(mode != "AUTOMATIC" for mode in machine.modes.values())
+        or machine.is_stopped
         or (machine.action is not None and machine.action.state == "FAILED")
         or (machine.agv and (_node(machine) == UNKNOWN_NODE or bool(_charging(machine))))
     )

@@ -1,4 +1,4 @@
-"""Models to and from the JSON on the bus. The kind, which is in the subject too, decides the model."""
+"""Encodes models as JSON for the bus, and decodes them. The kind, which is also in the subject, decides the model."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,11 +1,13 @@
 """The state of the factory in memory: modules, AGVs, orders, stock, layout.
 
-`apply.apply` alone changes it. Its holder feeds it messages in the order of receipt, and may build it again from the
-last message of each topic. Source: docs/factory-dialect.md, "State".
+Only `apply.apply` changes it. Its owner applies messages in the order of receipt, and can rebuild it from the last
+message of each topic. Source: docs/factory-dialect.md, "State".
 """
 
 from collections import deque
 from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from kaiser_factory_dialect.catalogue import FactoryKind, StateSource
 from kaiser_factory_dialect.ccu_messages import (
@@ -38,6 +40,14 @@ QUALITY_KEPT = 200
 REQUESTS_KEPT = 50
 
 
+class VdaAddress(Struct, frozen=True):
+    """Where a VDA 5050 vehicle is spoken to: the levels of its topics before the serial. version: v1, v2 or v3."""
+
+    interface: str
+    version: str
+    manufacturer: str
+
+
 @dataclass(slots=True)
 class Machine:
     """A module or AGV. Which rule fills which field is in `world_machines`; its row is made by `view`."""
@@ -66,13 +76,14 @@ class Machine:
     waiting_for_load: bool | None = None
     position: Position | None = None
     e_stop: str | None = None
+    vda5050: VdaAddress | None = None
     stated: bool = False
     last_seen: int | None = None
 
     @property
-    def is_vda5050(self) -> bool:
-        """Whether it is a vehicle that speaks VDA 5050."""
-        return "vda5050" in self.connections or "vda5050" in self.errors
+    def is_stopped(self) -> bool:
+        """Whether a VDA 5050 vehicle reports that its emergency stop is active."""
+        return self.e_stop not in {None, "NONE"}
 
 
 @dataclass(slots=True)

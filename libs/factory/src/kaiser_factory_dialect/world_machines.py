@@ -19,10 +19,9 @@ from kaiser_factory_dialect.messages import (
     MachineState,
     ModuleOrder,
 )
-from kaiser_factory_dialect.world import MAX_MACHINES, MAX_PROGRESS, Factory, Machine, Progress
+from kaiser_factory_dialect.world import MAX_MACHINES, MAX_PROGRESS, Factory, Machine, Progress, VdaAddress
 
 _RANKS = {"UNKNOWN": 0, "WAITING": 1, "INITIALIZING": 2, "RUNNING": 3, "PAUSED": 3, "FINISHED": 4, "FAILED": 4}
-_WORST: tuple[ConnectionWord, ...] = ("CONNECTIONBROKEN", "OFFLINE", "ONLINE")
 _BEAT_MS = 20_000
 """Modules that send their connection as a heartbeat do it every 15 s."""
 UNKNOWN_NODE = "UNKNOWN"
@@ -31,8 +30,7 @@ UNKNOWN_NODE = "UNKNOWN"
 def apply_state(factory: Factory, message: MachineState) -> list[Fact]:
     """A state: action, order, loads and errors are merged, the rest is the newest."""
     assert message.serial is not None
-    machine = factory.machine(message.serial)
-    machine.agv = machine.agv or message.kind.startswith("agv.")
+    machine = _speaker(factory, message.serial, message)
     machine.stated = True
     _see(machine, message.ts, message.retained)
     for action in (*message.actions, *(() if message.action is None else (message.action,))):
@@ -53,6 +51,15 @@ def apply_state(factory: Factory, message: MachineState) -> list[Fact]:
     if machine.agv:
         facts += _move(factory, machine, message)
     return facts
+
+
+def _speaker(factory: Factory, serial: str, message: MachineState | MachineConnection | Factsheet) -> Machine:
+    """The module or AGV that has published a message about itself."""
+    machine = factory.machine(serial)
+    machine.agv = machine.agv or message.kind.startswith("agv.")
+    if message.source == "vda5050":
+        machine.vda5050 = VdaAddress(*message.topic.split("/")[:3])
+    return machine
 
 
 def _named(factory: Factory, action: ActionState | None) -> ActionState | None:
@@ -156,8 +163,7 @@ def apply_connection(factory: Factory, message: MachineConnection) -> list[Fact]
     """A connection of a module or AGV, or of Node-RED, which is that of every module with a connection topic."""
     if message.serial is None:
         return _node_red(factory, message)
-    machine = factory.machine(message.serial)
-    machine.agv = machine.agv or message.kind.startswith("agv.")
+    machine = _speaker(factory, message.serial, message)
     before = connection_of(factory, machine)
     machine.connections[message.source] = message.connection
     _see(machine, message.ts, message.retained)
@@ -194,7 +200,9 @@ def connection_of(factory: Factory, machine: Machine) -> ConnectionWord | None:
         if not machine.agv and factory.node_red not in {None, "ONLINE"}:
             return "CONNECTIONBROKEN"
         words = machine.connections.values()
-        return next(word for word in _WORST if word in words)
+        if "CONNECTIONBROKEN" in words:
+            return "CONNECTIONBROKEN"
+        return "OFFLINE" if "OFFLINE" in words else "ONLINE"
     if machine.pairing is not None and machine.pairing.connected is not None:
         return "ONLINE" if machine.pairing.connected else "OFFLINE"
     return None
@@ -203,8 +211,7 @@ def connection_of(factory: Factory, machine: Machine) -> ConnectionWord | None:
 def apply_factsheet(factory: Factory, message: Factsheet) -> list[Fact]:
     """A factsheet; Node-RED's stands where the module itself sent none."""
     assert message.serial is not None
-    machine = factory.machine(message.serial)
-    machine.agv = machine.agv or message.kind.startswith("agv.")
+    machine = _speaker(factory, message.serial, message)
     if machine.factsheet is None or message.source != "nodered" or machine.factsheet.source == "nodered":
         machine.factsheet = message
     _see(machine, message.ts, message.retained)
@@ -235,10 +242,12 @@ def apply_pairing(factory: Factory, message: Pairing) -> list[Fact]:
         if serial not in factory.machines and len(factory.machines) >= MAX_MACHINES:
             continue
         machine = factory.machine(serial)
-        before, known = connection_of(factory, machine), machine.pairing
-        machine.pairing, agv = listed.get(serial, (None, False))
-        machine.agv = machine.agv or agv
-        if machine.pairing != known:
+        pairing, agv = listed.get(serial, (None, False))
+        if pairing == machine.pairing and (machine.agv or not agv):
+            continue
+        before = connection_of(factory, machine)
+        if pairing != machine.pairing:
             facts.append(MachineHeard(serial, message.ts))
+        machine.pairing, machine.agv = pairing, machine.agv or agv
         facts += _connection_fact(factory, machine, before, message.ts)
     return facts

@@ -1,1 +1,1 @@
-"""Commands that are tracked to their end, and a safety system that fails safe."""
+"""The service actuator: follows commands to their end, and raises, repeats and clears emergency stops; fails safe."""

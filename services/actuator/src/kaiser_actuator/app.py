@@ -8,6 +8,7 @@ from kaiser_common.bus.mirror import Mirror
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import ACTUATOR, DEVICES_BUCKET, EMERGENCIES_BUCKET
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import now_ms, utc_now
 from kaiser_common.runtime.database import wait_for_schema
 from kaiser_common.runtime.loops import beside
 from kaiser_common.runtime.service import Service, run
@@ -16,7 +17,6 @@ from kaiser_common.runtime.wiring import connections
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.handlers import answer, consume
 from kaiser_actuator.jobs.clears import Clears
-from kaiser_actuator.jobs.clock import now_ms, utc_now
 from kaiser_actuator.jobs.heard import HeardUpTo
 from kaiser_actuator.jobs.retention import keep_retention
 from kaiser_actuator.jobs.sweep import DueSweep

@@ -1,4 +1,4 @@
-"""Metrics of the actuator service, each with its sentence."""
+"""Metrics of the actuator service, each with its help text."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,4 +1,4 @@
-"""One transaction's changes of actuators, collected first, then saved and published before the commit."""
+"""Collects one transaction's changes to actuators, then saves and publishes them before the commit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

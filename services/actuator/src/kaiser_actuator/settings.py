@@ -7,7 +7,7 @@ from pydantic import Field
 class ActuatorServiceSettings(CommonSettings):
     """Settings beside the common ones: the time for a device's answer, limits of commands, retention times."""
 
-    actuator_batch: int = Field(default=500, ge=1, le=10_000, description="Most actuator messages taken at once.")
+    actuator_batch: int = Field(default=500, ge=1, le=10_000, description="Most actuator messages in a batch.")
     command_timeout_s: float = Field(
         default=10.0, gt=0, le=3600, description="Time that a device has to answer a command once it was sent."
     )

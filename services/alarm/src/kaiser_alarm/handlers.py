@@ -1,7 +1,8 @@
 """The table of contents of alarm: which RPC method goes to which function."""
 
+from kaiser_common.contract.methods.alarm import METHODS
 from kaiser_common.runtime.broker import Broker
-from kaiser_common.runtime.wiring import UNREACHABLE
+from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_alarm.api.alarms import AlarmApi
 from kaiser_alarm.api.channels import ChannelApi
@@ -10,22 +11,29 @@ from kaiser_alarm.api.limits import LimitsApi
 
 def answer(broker: Broker, alarms: AlarmApi, limits: LimitsApi, channels: ChannelApi) -> None:
     """Register what the holder of the lease answers. Events are read in order by consumers/events."""
-    rpc = broker.rpc(unavailable=UNREACHABLE)
-    rpc.method("list")(alarms.page)
-    rpc.method("read")(alarms.read)
-    rpc.method("acknowledge", least="operator")(alarms.acknowledge)
-    rpc.method("shelve", least="operator")(alarms.shelve)
-    rpc.method("unshelve", least="operator")(alarms.unshelve)
-    rpc.method("statistics")(alarms.statistics)
-    rpc.method("limits")(limits.page)
-    rpc.method("read_limits")(limits.read)
-    rpc.method("put_limits", least="operator")(limits.put)
-    rpc.method("delete_limits", least="operator")(limits.delete)
-    rpc.method("channels", least="operator")(channels.channels)
-    rpc.method("put_channel", least="admin")(channels.put)
-    rpc.method("delete_channel", least="admin")(channels.delete)
-    rpc.method("test_channel", least="admin")(channels.test)
-    rpc.method("routes", least="operator")(channels.routes)
-    rpc.method("put_route", least="admin")(channels.put_route)
-    rpc.method("delete_route", least="admin")(channels.delete_route)
-    rpc.method("notifications")(channels.notifications)
+    register(
+        broker.rpc(unavailable=UNREACHABLE),
+        METHODS,
+        {
+            "active": alarms.active,
+            "list": alarms.page,
+            "read": alarms.read,
+            "acknowledge": alarms.acknowledge,
+            "shelve": alarms.shelve,
+            "unshelve": alarms.unshelve,
+            "statistics": alarms.statistics,
+            "limits": limits.page,
+            "limits_of": limits.of_sensors,
+            "read_limits": limits.read,
+            "put_limits": limits.put,
+            "delete_limits": limits.delete,
+            "channels": channels.channels,
+            "put_channel": channels.put,
+            "delete_channel": channels.delete,
+            "test_channel": channels.test,
+            "routes": channels.routes,
+            "put_route": channels.put_route,
+            "delete_route": channels.delete_route,
+            "notifications": channels.notifications,
+        },
+    )

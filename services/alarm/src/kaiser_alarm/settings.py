@@ -11,6 +11,9 @@ class AlarmSettings(CommonSettings):
 
     alarm_retention_days: int = Field(default=365, ge=1, description="How long closed alarms and steps are kept.")
     alarm_notify_s: float = Field(default=2.0, gt=0, description="Time between two looks for notifications.")
+    alarm_again_s: float = Field(
+        default=300.0, ge=0, description="Least time until an alarm that is raised again is sent again."
+    )
     alarm_channel_timeout_s: float = Field(default=20.0, gt=0, description="Longest time of one message to a channel.")
     alarm_key: SecretStr = Field(
         default=SecretStr(""), description="Key that encrypts the URLs of channels: 32 bytes in URL-safe base64."

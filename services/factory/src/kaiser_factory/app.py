@@ -1,21 +1,25 @@
-"""The composition root of the service factory."""
+"""Wiring of factory: the live state and the steering of the lease holder; other replicas stand by."""
 
-import asyncio
+import gc
 import sys
 
 from kaiser_common.bus.connection import connect
+from kaiser_common.bus.environment import EnvironmentMirror
+from kaiser_common.bus.lease import Lease
 from kaiser_common.runtime.database import open_pool, ping, wait_for_schema
+from kaiser_common.runtime.loops import beside, leader
 from kaiser_common.runtime.service import Service, run
-from kaiser_common.runtime.status import tell_status
+from kaiser_common.runtime.status import answer_status
 from kaiser_factory_dialect.cli import main as check
 
 from kaiser_factory.handlers import answer, consume
 from kaiser_factory.jobs.holder import Contents, FactoryHolder
 from kaiser_factory.jobs.upkeep import keep_up
 from kaiser_factory.settings import FactorySettings
-from kaiser_factory.store.environment import EnvironmentMirror
 
 _DATABASE_WITHIN_S = 3.0
+_GC_THRESHOLDS = (50_000, 20, 100)
+"""A message leaves no cycles, and the state is large: looking for cycles less often keeps events from waiting."""
 
 
 def main() -> None:
@@ -27,11 +31,11 @@ def main() -> None:
 
 async def work(service: Service, settings: FactorySettings) -> None:
     """Follow the environment in force whenever the lease is held here. The database is needed for the past alone."""
+    gc.set_threshold(*_GC_THRESHOLDS)  # here, because the shell sets its own before
     async with (
         connect(settings, "factory") as bus,
-        tell_status(bus, service),
+        answer_status(bus, service),
         open_pool(settings, "factory", timeout_s=_DATABASE_WITHIN_S) as pool,
-        asyncio.TaskGroup() as tasks,
     ):
         service.check("nats", bus.round_trip)
         service.check("database", lambda: ping(pool), needed=False)
@@ -42,11 +46,5 @@ async def work(service: Service, settings: FactorySettings) -> None:
             await wait_for_schema(pool, "factory")
             await keep_up(pool, settings.factory_retention_days)
 
-        background = [
-            tasks.create_task(environments.keep(), name="environments"),
-            tasks.create_task(upkeep(), name="upkeep"),
-            tasks.create_task(holder.run(), name="holder"),
-        ]
-        await service.stopping.wait()
-        for task in background:
-            task.cancel()
+        async with beside(environments=environments.keep(), upkeep=upkeep()):
+            await leader(service, Lease(bus, "factory"), holder.until)

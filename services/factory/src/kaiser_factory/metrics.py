@@ -1,4 +1,4 @@
-"""Every metric of the service factory with its sentence."""
+"""Metrics of the service factory, each with its help text."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

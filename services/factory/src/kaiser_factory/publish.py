@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.subjects import event_subject
 from kaiser_factory_dialect.subjects import token
 from pydantic import BaseModel
@@ -15,10 +16,15 @@ log = structlog.get_logger()
 _WITHIN_S = 2.0
 
 
-async def events(bus: Bus, found: Iterable[tuple[str, str, BaseModel]]) -> bool:
-    """Publish events (type, key, data) in order. False: NATS did not take them in time; they are dropped, counted."""
+async def events(bus: Bus, found: Iterable[tuple[str, str | None, BaseModel]]) -> bool:
+    """Publish events (type, key, data) in order; key None: about no machine.
+
+    False: NATS did not take them in time; they are dropped, counted.
+    """
     messages = [
-        Outgoing(event_subject(kind, token(key)), data.model_dump_json().encode(), bus.message_id())
+        Outgoing(
+            event_subject(kind, None if key is None else token(key)), data.model_dump_json().encode(), bus.message_id()
+        )
         for kind, key, data in found
     ]
     if not messages:
@@ -30,3 +36,10 @@ async def events(bus: Bus, found: Iterable[tuple[str, str, BaseModel]]) -> bool:
         log.warning("events_dropped", events=len(messages), reason=str(error))
         return False
     return True
+
+
+def silent(serial: str, now: int) -> tuple[str, None, SystemEvent]:
+    """The system event of a module whose heartbeat is missing; it is about no ESP32, so it has no key."""
+    text = f"module {serial} has published nothing for 45 s, though its connection came every 15 s"
+    event = SystemEvent(event="factory_silent", severity="warning", message=text, details={"serial": serial}, ts=now)
+    return ("system_event", None, event)

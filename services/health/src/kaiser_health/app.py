@@ -1,13 +1,14 @@
-"""Wiring of the health service: connections, then what serves, consumes and repeats."""
+"""Wiring of the health service: connections, then the answers to requests, the consumers and the periodic jobs."""
 
-from datetime import UTC, datetime
 from functools import partial
 
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.loops import beside, every
 from kaiser_common.runtime.service import Service, run
 from kaiser_common.runtime.wiring import connections
 
+from kaiser_health.consumers.audits import AuditRecords
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.handlers import answer, consume
 from kaiser_health.jobs.retention import keep_tables
@@ -32,15 +33,10 @@ async def work(service: Service, settings: HealthSettings) -> None:
         late = LateSweep(pool, bus, bucket, settings, utc_now)
         upkeep = partial(keep_tables, pool, utc_now, settings)
         broker = Broker(bus, service, settings)
-        consume(broker, bus, messages, late, settings)
+        consume(broker, bus, messages, AuditRecords(pool), late, settings)
         answer(broker, bus, pool, bucket, settings, utc_now)
         async with (
             broker.serving(),
             beside(sweep=late.run(), upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed")),
         ):
             await service.stopping.wait()
-
-
-def utc_now() -> datetime:
-    """The clock of the service."""
-    return datetime.now(UTC)

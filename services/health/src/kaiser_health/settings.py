@@ -7,7 +7,7 @@ from pydantic import Field
 class HealthSettings(CommonSettings):
     """Beside the common ones: when a device is late, what waits for an answer how long, what is kept how long."""
 
-    health_batch: int = Field(default=1000, ge=1, le=10_000, description="Most device messages taken at once.")
+    health_batch: int = Field(default=1000, ge=1, le=10_000, description="Most device messages in a batch.")
     heartbeat_timeout_s: int = Field(
         default=180, ge=1, description="Silence after which a device is offline; a device may have its own."
     )

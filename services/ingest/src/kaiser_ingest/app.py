@@ -1,19 +1,21 @@
 """Wiring of ingest: the holder of the lease has the MQTT session, its outboxes and its RPC; the rest always runs."""
 
 import gc
+from functools import partial
 
 from kaiser_common.bus.connection import connect
+from kaiser_common.contract.schemas.api.system import FACTORY_CHECK
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.loops import beside, unless_stopped
 from kaiser_common.runtime.service import Service, run
-from kaiser_common.runtime.status import tell_status
+from kaiser_common.runtime.status import answer_status
 from prometheus_client import REGISTRY
 
 from kaiser_ingest.consumers.receiver import receiver_of
-from kaiser_ingest.handlers import answer
+from kaiser_ingest.handlers import contents
 from kaiser_ingest.jobs.alive import Heard
+from kaiser_ingest.jobs.conditions import watch_conditions
 from kaiser_ingest.jobs.holder import SessionHolder
-from kaiser_ingest.jobs.streams import watch_streams
 from kaiser_ingest.jobs.watchdog import watch_age
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
@@ -32,24 +34,26 @@ def main() -> None:
 
 async def work(service: Service, settings: IngestSettings) -> None:
     """Hold the MQTT connection whenever the lease is ours."""
-    async with connect(settings, "ingest") as bus, tell_status(bus, service):
+    async with connect(settings, "ingest") as bus, answer_status(bus, service):
         known, events, heard = KnownDevices(bus), SystemEvents(bus), Heard(bus, settings.ingest_digest_s)
         memory = Memory(bus, "" if settings.has_devices else "factory.")
         receiver = receiver_of(bus, settings, known, memory, events, heard.add, service.tracer)
         pipeline = receiver.pipeline
-        broker = Broker(bus, service, settings)
-        answer(broker, "ingest" if settings.has_devices else "ingest-factory", bus, receiver, known, settings)
-        holder = SessionHolder(bus, receiver, known, memory, events, settings, broker)
+        new_broker = partial(Broker, bus, service, settings)
+        register = partial(contents, bus, receiver, known, memory, events, settings)
+        holder = SessionHolder(bus, receiver, memory, events, settings, new_broker, register)
         REGISTRY.register(pipeline.accounts)
         service.check("nats", bus.round_trip)
         service.check("mqtt", holder.check)
+        if settings.has_factory:
+            service.check(f"{FACTORY_CHECK}{settings.site}", bus.round_trip, needed=False)
         async with beside(
             devices=known.mirror.keep(),
             events=events.run(),
             alive=heard.run(),
             pipeline=pipeline.run(receiver.session.on_stored),
-            streams=watch_streams(bus),
-            watchdog=watch_age(pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events),
+            conditions=watch_conditions(bus, holder, receiver, settings, events),
+            watchdog=watch_age(pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events, settings.source),
         ):
             if await unless_stopped(service, known.ready()):
                 await holder.run(service)

@@ -1,26 +1,106 @@
-"""The table of contents of ingest: which messages and which RPC method go to which function."""
+"""The table of contents of ingest: which function takes which messages, and which answers which RPC method."""
 
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.methods.ingest import METHODS
+from kaiser_common.contract.subjects import INGEST_FACTORY, INGEST_OUTBOX, INGEST_URGENT
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.durable import DurableSubscriber
+from kaiser_common.runtime.wiring import register
 
+from kaiser_ingest.api.messages import MessagesApi
 from kaiser_ingest.api.profiles import ProfilesApi
 from kaiser_ingest.api.rejected import RejectedMessages
+from kaiser_ingest.consumers import factory_exit, outbox
+from kaiser_ingest.consumers.factory_exit import FactoryExit
+from kaiser_ingest.consumers.outbox import Outbox
 from kaiser_ingest.consumers.receiver import Receiver
+from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
+from kaiser_ingest.store.memory import Memory
 
 _DAY_MS = 86_400_000
 
 
-def answer(
-    broker: Broker, name: str, bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings
-) -> None:
+def contents(
+    bus: Bus,
+    receiver: Receiver,
+    known: KnownDevices,
+    memory: Memory,
+    events: SystemEvents,
+    settings: IngestSettings,
+    broker: Broker,
+    stops: StopOrder,
+) -> list[DurableSubscriber]:
+    """Register what the holder of the lease takes and answers; what it sends over MQTT is returned."""
+    answer(broker, bus, receiver, known, settings)
+    return send(broker, bus, receiver, known, memory, events, settings, stops)
+
+
+def send(
+    broker: Broker,
+    bus: Bus,
+    receiver: Receiver,
+    known: KnownDevices,
+    memory: Memory,
+    events: SystemEvents,
+    settings: IngestSettings,
+    stops: StopOrder,
+) -> list[DurableSubscriber]:
+    """Register what the holder of the lease sends over MQTT. Stops and clears have a consumer of their own, which waits
+    for no other; of the rest, what a killed predecessor held comes before what is newer."""
+    subscribers = []
+    for spec in (INGEST_OUTBOX, INGEST_URGENT) if settings.has_devices else ():
+        consumer = Consumer(bus, spec, max_messages=outbox.MAX_MESSAGES, in_order=spec is INGEST_OUTBOX)
+        to_devices = Outbox(
+            bus,
+            consumer,
+            receiver.session,
+            events,
+            stops=stops,
+            memory=memory,
+            generation_of=known.generations.get,
+            is_offline=known.presence.is_offline,
+        )
+        subscribers.append(broker.durable(consumer))
+        subscribers[-1](to_devices.on_messages)
+    if receiver.dialect is not None and receiver.dialect.reads and (environments := receiver.environments) is not None:
+        consumer = Consumer(bus, INGEST_FACTORY, max_messages=factory_exit.MAX_MESSAGES)
+        to_factory = FactoryExit(
+            bus,
+            consumer,
+            receiver.session,
+            events,
+            receiver.dialect,
+            lambda: environments.current,
+            settings.vda5050_interfaces,
+        )
+        subscribers.append(broker.durable(consumer))
+        subscribers[-1](to_factory.on_messages)
+    return subscribers
+
+
+def answer(broker: Broker, bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings) -> None:
     """Register what the holder of the lease answers."""
     rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
-    profiles = ProfilesApi(receiver.session, receiver.environments)
-    rpc = broker.rpc(name=name)
-    rpc.method("rejected_list", least="operator")(rejected.page)
-    rpc.method("rejected_replay", least="operator")(rejected.replay)
-    rpc.method("mqtt_profiles")(profiles.profiles)
-    rpc.method("switch_profile", least="admin")(profiles.switch)
-    rpc.method("environment")(profiles.environment)
+    profiles = ProfilesApi(receiver.session, receiver.environments if settings.has_factory else None)
+    messages = MessagesApi(
+        receiver.dialect, known.sites, settings.vda5050_interfaces, settings.sensor_retention_days * _DAY_MS
+    )
+    register(
+        broker.rpc(name="ingest" if settings.has_devices else "ingest-factory"),
+        METHODS,
+        {
+            "rejected_list": rejected.page,
+            "rejected_replay": rejected.replay,
+            "mqtt_profiles": profiles.profiles,
+            "switch_profile": profiles.switch,
+            "environment": profiles.environment,
+            "check_message": messages.check,
+            "retained": messages.retained,
+            "restart_environment": profiles.restart,
+            "disarm_environment": profiles.disarm,
+        },
+    )

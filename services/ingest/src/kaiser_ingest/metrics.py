@@ -1,8 +1,9 @@
-"""Every metric of ingest with its sentence; the per-message ones are plain numbers, read when they are scraped."""
+"""Every metric of ingest, each with its help text; the per-message ones are plain numbers, read when they are
+scraped."""
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -55,7 +56,9 @@ FACTORY_ODDITIES = Counter(
     "kaiser_ingest_factory_oddities_total", "Oddities that were tolerated in messages of the factory, by name.", ["odd"]
 )
 FACTORY_UNKNOWN_FIELDS = Counter(
-    "kaiser_ingest_factory_unknown_fields_total", "Fields of the factory's messages that nothing reads.", ["kind"]
+    "kaiser_ingest_factory_unknown_fields_total",
+    "Fields of the factory's messages that Kaiser does not read.",
+    ["kind"],
 )
 FACTORY_SENT = Counter(
     "kaiser_ingest_factory_sent_total",
@@ -94,11 +97,12 @@ class Accounts(Collector):
         self._ack_seconds = [0] * (len(ACK_SECONDS_BUCKETS) + 1)
         self._ack_seconds_sum = 0.0
 
-    def acknowledged(self, seconds: Iterable[float]) -> None:
-        """Note the times from receipt until stored of messages."""
-        for each in seconds:
-            self._ack_seconds[bisect_left(ACK_SECONDS_BUCKETS, each)] += 1
-            self._ack_seconds_sum += each
+    def acknowledged(self, at: int, received: Mapping[int, int]) -> None:
+        """Note the time until stored, at `at` (ms), of as many messages as were received at each ms."""
+        for received_at, count in received.items():
+            seconds = (at - received_at) / 1000
+            self._ack_seconds[bisect_left(ACK_SECONDS_BUCKETS, seconds)] += count
+            self._ack_seconds_sum += seconds * count
 
     def in_flight(self) -> Mapping[str, int]:
         """Messages received and not yet stored, by kind."""

@@ -15,10 +15,10 @@ from kaiser_logic.consumers.executions import ExecutionMessages
 from kaiser_logic.handlers import answer, consume
 from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.jobs.retention import keep_retention
-from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.store.rule_cache import RuleBook
+from kaiser_logic.store.rule_cache import RuleCache
 
 _DATABASE_WITHIN_S = 3.0
 """Shorter than a caller waits, so a caller gets a 503 that names the database."""
@@ -36,13 +36,13 @@ async def work(service: Service, settings: LogicSettings) -> None:
         connections(service, settings, database_within_s=_DATABASE_WITHIN_S, with_schema=False) as (bus, pool),
         Webhooks.open(hosts, settings.logic_webhook_timeout_s, networks) as webhooks,
     ):
-        rules, telling = RuleBook(bus), Telling(bus)
+        rules, publisher = RuleCache(bus), EventPublisher(bus)
         evaluation = EvaluationHolder(
-            bus, pool, rules, telling, webhooks, partial(Broker, bus, service, settings), answer, settings
+            bus, pool, rules, publisher, webhooks, partial(Broker, bus, service, settings), answer, settings
         )
         async with beside(
             rules=rules.keep(),
-            events=telling.run(),
+            events=publisher.run(),
             executions=store_executions(service, settings, bus, pool),
             retention=keep_retention(pool, settings.logic_retention_days),
         ):

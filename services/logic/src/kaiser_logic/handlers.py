@@ -1,10 +1,11 @@
-"""The table of contents of logic: which messages and which RPC method go to which function."""
+"""The table of contents of logic: which function takes which messages, and which answers which RPC method."""
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
+from kaiser_common.contract.methods.logic import METHODS
 from kaiser_common.contract.subjects import LOGIC_STORE
 from kaiser_common.runtime.broker import Broker
-from kaiser_common.runtime.wiring import UNREACHABLE
+from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_logic.api.rules import LogicApi
 from kaiser_logic.consumers.executions import ExecutionMessages
@@ -17,11 +18,17 @@ def consume(broker: Broker, bus: Bus, executions: ExecutionMessages) -> None:
 
 def answer(broker: Broker, rules: LogicApi) -> None:
     """Register what the holder of the lease answers."""
-    rpc = broker.rpc(unavailable=UNREACHABLE)
-    rpc.method("list")(rules.page)
-    rpc.method("read")(rules.read)
-    rpc.method("create", least="operator")(rules.create)
-    rpc.method("put", least="operator")(rules.put)
-    rpc.method("delete", least="operator")(rules.delete)
-    rpc.method("test", least="operator")(rules.test)
-    rpc.method("executions")(rules.executions)
+    register(
+        broker.rpc(unavailable=UNREACHABLE),
+        METHODS,
+        {
+            "list": rules.page,
+            "read": rules.read,
+            "create": rules.create,
+            "put": rules.put,
+            "delete": rules.delete,
+            "test": rules.test,
+            "test_settings": rules.test_settings,
+            "executions": rules.executions,
+        },
+    )

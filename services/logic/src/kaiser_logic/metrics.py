@@ -1,4 +1,4 @@
-"""Metrics of the logic service, each with its sentence."""
+"""Metrics of the logic service, each with its help text."""
 
 from kaiser_common.bus.metrics import LATENCY_BUCKETS
 from prometheus_client import Counter, Gauge, Histogram
@@ -20,5 +20,7 @@ FENCED = Counter(
     "kaiser_logic_fenced_total",
     "Times another replica had written a rule's state, after which all state is read again.",
 )
-UNTOLD = Counter("kaiser_logic_untold_total", "Events and executions dropped because too many waited for NATS.")
+UNPUBLISHED = Counter(
+    "kaiser_logic_unpublished_total", "Events and executions dropped because too many waited for NATS."
+)
 STORED = Counter("kaiser_logic_stored_executions_total", "Executions written to the table.")

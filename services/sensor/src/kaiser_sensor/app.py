@@ -9,6 +9,7 @@ from kaiser_common.runtime.wiring import connections
 
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.processing import process_with
+from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.handlers import answer, show, store
 from kaiser_sensor.jobs.purge import keep_purging
 from kaiser_sensor.jobs.storage import StorageContents, store_and_answer
@@ -33,15 +34,15 @@ async def work(service: Service, settings: SensorSettings) -> None:
     log.info("sensor_libraries", types=sorted({library.sensor_type for library in libraries.values()}))
     async with connections(service, settings, with_schema=False) as (bus, pool):
         configs, devices = Configs(bus, libraries), Devices(bus)
-        process = process_with(libraries, configs, devices)
+        packs = PackProcessing(process_with(libraries, configs, devices))
         async with beside(configs=configs.keep(), devices=devices.keep(), purge=keep_purging(bus, service.stopping)):
             await unless_stopped(service, configs.ready(_BUCKETS_WITHIN_S))
             await unless_stopped(service, devices.ready(_BUCKETS_WITHIN_S))
             per_device = settings.events_per_device
             broker = Broker(bus, service, settings)
-            live = Live(bus, process, configs.wants_answer, service.tracer, per_device=per_device)
+            live = Live(bus, packs, configs.wants_answer, service.tracer, per_device=per_device)
             show(broker, bus, live, settings)
             async with broker.serving():
                 if await unless_stopped(service, wait_for_schema(pool, "sensor")):
                     contents = StorageContents(store, answer)
-                    await store_and_answer(service, settings, bus, pool, configs, devices, process, contents)
+                    await store_and_answer(service, settings, bus, pool, configs, devices, packs, contents)

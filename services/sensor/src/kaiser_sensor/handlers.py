@@ -1,14 +1,15 @@
-"""The table of contents of sensor: which messages and which RPC method go to which function."""
+"""The table of contents of sensor: which function takes which messages, and which answers which RPC method."""
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer, Spacing
+from kaiser_common.contract.methods.sensor import METHODS
 from kaiser_common.contract.subjects import SENSOR_LIVE, SENSOR_RESPONSES, SENSOR_STORE
 from kaiser_common.runtime.broker import Broker
-from kaiser_common.runtime.wiring import UNREACHABLE
+from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi
-from kaiser_sensor.api.overview import Overview
+from kaiser_sensor.api.overview import OverviewApi
 from kaiser_sensor.api.readings import SensorApi
 from kaiser_sensor.consumers.live import Live
 from kaiser_sensor.consumers.responses import Responses
@@ -38,18 +39,24 @@ def store(broker: Broker, bus: Bus, storing: Storing, responses: Responses, sett
 
 
 def answer(
-    broker: Broker, readings: SensorApi, overview: Overview, configs: ConfigApi, measurements: MeasureApi
+    broker: Broker, readings: SensorApi, overview: OverviewApi, configs: ConfigApi, measurements: MeasureApi
 ) -> None:
     """Register what sensor answers, once its tables are there."""
-    rpc = broker.rpc(unavailable=UNREACHABLE)
-    rpc.method("latest")(readings.latest)
-    rpc.method("data")(readings.data)
-    rpc.method("buckets")(readings.buckets)
-    rpc.method("completeness")(readings.completeness)
-    rpc.method("overview")(overview.overview)
-    rpc.method("configs")(configs.page)
-    rpc.method("put_config", least="operator")(configs.put)
-    rpc.method("delete_config", least="operator")(configs.delete)
-    rpc.method("config_items")(configs.items)
-    rpc.method("measure", least="operator")(measurements.measure)
-    rpc.method("read_measurement")(measurements.read)
+    register(
+        broker.rpc(unavailable=UNREACHABLE),
+        METHODS,
+        {
+            "latest": readings.latest,
+            "data": readings.data,
+            "buckets": readings.buckets,
+            "completeness": readings.completeness,
+            "overview": overview.overview,
+            "configs": configs.page,
+            "put_config": configs.put,
+            "patch_config": configs.patch,
+            "delete_config": configs.delete,
+            "config_items": configs.items,
+            "measure": measurements.measure,
+            "read_measurement": measurements.read,
+        },
+    )

@@ -1,1 +1,1 @@
-"""The simulator: mock ESP32 devices that speak as real ones do."""
+"""The simulator: mock ESP32 devices and a mock factory that send and receive the same messages as real ones."""

@@ -1,4 +1,4 @@
-"""Metrics of the simulator, each with its sentence."""
+"""Metrics of the simulator, each with its help text."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -10,7 +10,7 @@ SKIPPED = Counter(
     "yet, `late` because a reading's due time had passed.",
     ["reason"],
 )
-HEARD = Counter("kaiser_simulator_heard_messages_total", "Messages to mocks that were received from the bus.")
+RECEIVED = Counter("kaiser_simulator_received_messages_total", "Messages to mocks that were received from the bus.")
 LATENESS = Histogram(
     "kaiser_simulator_lateness_seconds",
     "Delay between a reading's due time and its creation.",

@@ -15,7 +15,7 @@ from kaiser_common.contract.schemas.api.mock import MOST_REPLAY_VALUES, MockSens
 
 GROUP = "kaiser.mock_patterns"
 DECIMALS = 2
-"""A device's integer `raw` is the value times 100, so there are no more."""
+"""Decimal places: a device's integer `raw` is the value times 100."""
 
 Pattern = Callable[[int, int], float]
 """The value at a step (0 is the first) taken at a time (ms since 1970)."""

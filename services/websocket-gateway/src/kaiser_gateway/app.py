@@ -1,4 +1,4 @@
-"""Wiring of the gateway: connections, users, the hub of events, and the public server."""
+"""Wiring of the gateway: connections, users, the hubs of events and messages, and the public server."""
 
 import asyncio
 from contextlib import closing
@@ -8,7 +8,7 @@ from kaiser_common.bus.connection import connect
 from kaiser_common.runtime.database import open_pool, ping
 from kaiser_common.runtime.loops import beside
 from kaiser_common.runtime.service import HttpServer, Service, run
-from kaiser_common.runtime.status import tell_status
+from kaiser_common.runtime.status import answer_status
 
 from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import guard_of, signing_key
@@ -17,9 +17,11 @@ from kaiser_gateway.http.server import http_config, listen
 from kaiser_gateway.jobs.users import keep_users
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.passwords import Passwords
+from kaiser_gateway.store.sessions import Sessions
 from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.topics import TopicsHub
 
 log = structlog.get_logger()
 
@@ -34,24 +36,24 @@ async def work(service: Service, settings: GatewaySettings) -> None:
     key = signing_key(settings)
     async with (
         connect(settings, "websocket-gateway") as bus,
-        tell_status(bus, service),
+        answer_status(bus, service),
         open_pool(settings, "gateway") as pool,
     ):
         with closing(Passwords()) as passwords:
-            users = Users(pool, passwords)
-            served, standings = Served(lambda: users.ready), Standings(users)
+            users, sessions = Users(pool, passwords), Sessions(pool, settings.token_minutes * 60)
+            served, standings = Served(lambda: users.ready), Standings(users, sessions)
             service.check("nats", bus.round_trip)
             service.check("http", served.check)
             service.check("database", lambda: ping(pool), needed=False)
-            hub = Hub(bus, settings.ws_stalled_s, service.tracer, standings.ended)
+            hub, topics = Hub(bus, settings.ws_stalled_s, service.tracer, standings.ended), TopicsHub(bus)
             guard = guard_of(settings, key, standings)
-            app = build_app(service, bus, hub, users, pool, guard, settings)
+            app = build_app(service, bus, hub, topics, users, sessions, pool, guard, settings)
             served.server = server = HttpServer(http_config(app, settings))
             listener = listen(settings)
             async with asyncio.TaskGroup() as tasks:
                 http = tasks.create_task(server.serve(sockets=[listener]), name="http")
                 log.info("listening", address=f"http://{settings.http_host}:{listener.getsockname()[1]}")
-                async with beside(users=keep_users(pool, users, standings, settings)):
+                async with beside(users=keep_users(pool, users, sessions, standings, settings), topics=topics.run()):
                     await hub.run(service.stopping)
                 server.should_exit = True
                 await asyncio.wait([http], timeout=5.0)

@@ -1,5 +1,7 @@
 """The table of contents of the gateway: which router, endpoint and middleware the public application has."""
 
+from functools import cache
+
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from kaiser_common import __version__
@@ -12,19 +14,26 @@ from kaiser_gateway.api import (
     alarms,
     audit,
     commands,
+    compat,
     described,
     devices,
     factory,
     factory_steering,
     logic,
+    message_sending,
+    messages,
     mock,
+    mock_factory,
     notifications,
     overview,
+    recordings,
     rejected,
+    replays,
     sensors,
     sign_in,
     system,
 )
+from kaiser_gateway.api import sessions as sessions_api
 from kaiser_gateway.api import status as status_api
 from kaiser_gateway.api import users as users_api
 from kaiser_gateway.api.system_status import Status
@@ -32,12 +41,16 @@ from kaiser_gateway.http import console_files, health, problems
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.conditional import ConditionalGet
 from kaiser_gateway.http.edge import Edge
-from kaiser_gateway.http.requests import observe
+from kaiser_gateway.http.requests import Observe, StopsFirst
+from kaiser_gateway.http.turns import Turns
 from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.store.sessions import Sessions
 from kaiser_gateway.store.users import Users
+from kaiser_gateway.ws import messages as message_sockets
 from kaiser_gateway.ws import realtime
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.replay import Replays
+from kaiser_gateway.ws.topics import TopicsHub
 
 ROUTERS = (
     overview,
@@ -49,19 +62,25 @@ ROUTERS = (
     alarms,
     notifications,
     mock,
+    mock_factory,
     rejected,
     factory,
     factory_steering,
+    message_sending,
+    recordings,
+    replays,
     system,
 )
-"""One module a resource, each with `router(bus, guard)`."""
+"""One module per resource, each with `router(bus, guard)`."""
 
 
 def build_app(
     service: Service,
     bus: Bus,
     hub: Hub,
+    topics: TopicsHub,
     users: Users,
+    sessions: Sessions,
     pool: DatabasePool,
     guard: Guard,
     settings: GatewaySettings,
@@ -73,24 +92,34 @@ def build_app(
         description="Devices, sensors, actuators and rules of an ESP32 fleet.",
         docs_url=None,  # FastAPI's own page loads from a CDN, which a plant without internet does not reach
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # `described` serves it, made once
         responses=problems.RESPONSES,
+        generate_unique_id_function=lambda route: route.name,  # a name worth having, for clients
     )
     problems.install(app)
+    described_by_routes = app.openapi
+    app.openapi = cache(lambda: problems.with_problems(described_by_routes()))  # type: ignore[method-assign]
     app.router.routes.extend(health.routes(service))
     app.router.routes.extend(console_files.routes())
-    app.include_router(described.router())
+    app.include_router(described.router(app.openapi))
     app.include_router(sign_in.router(users, pool, guard.signer, settings))
     if guard.standings is not None:
         app.include_router(users_api.router(users, pool, guard, guard.standings))
+        app.include_router(sessions_api.router(users, sessions, pool, guard, guard.standings, settings))
     for module in ROUTERS:
         app.include_router(module.router(bus, guard))
+    app.include_router(messages.router(bus, topics, pool, guard, settings))
     app.include_router(audit.router(bus, pool, guard))
     app.include_router(status_api.router(Status(bus, service, hub.behind), guard))
     app.include_router(realtime.router(hub, Replays(bus, hub), guard, settings))
+    app.include_router(message_sockets.router(topics, guard, settings))
     app.add_middleware(ConditionalGet)
+    app.add_middleware(Turns, guard=guard)
     app.add_middleware(Edge, guard=guard, body_s=settings.http_body_s)
-    app.middleware("http")(observe)
+    app.add_middleware(Observe)
+    app.add_middleware(StopsFirst)
+    if settings.compat:
+        compat.add(app, guard)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]

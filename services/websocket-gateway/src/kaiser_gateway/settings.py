@@ -4,12 +4,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
+from kaiser_common.contract.rpc import Role
 from kaiser_common.runtime.settings import CommonSettings
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from kaiser_gateway.domain.oidc import Terms
-from kaiser_gateway.domain.tokens import Role
 
 
 class GatewaySettings(CommonSettings):
@@ -75,6 +75,15 @@ class GatewaySettings(CommonSettings):
     )
     ws_per_user: int = Field(default=20, ge=1, description="Concurrent WebSocket clients of one user.")
     ws_messages: float = Field(default=10.0, gt=0, description="Messages a second that are read from one socket.")
+    ws_viewers: int = Field(
+        default=32, ge=1, description="Concurrent viewers of the message centre; further ones are refused (1013)."
+    )
+    vda5050_interfaces: tuple[str, ...] = Field(
+        default=("uagv",), description="Interface names of VDA 5050 vehicles, JSON, the same as ingest's."
+    )
+    compat: bool = Field(
+        default=False, description="Serve /compat/v1 too, in the forms of AutomationOne's frontend (docs/compat.md)."
+    )
     ws_compression: bool = Field(default=False, description="permessage-deflate; about 0.5 MB a connection.")
 
     @field_validator("trusted_proxies", mode="before")
@@ -86,7 +95,7 @@ class GatewaySettings(CommonSettings):
     @classmethod
     def _networks(cls, proxies: list[str]) -> list[str]:
         for proxy in proxies:
-            ip_network(proxy)  # ValueError names what is no address or network
+            ip_network(proxy)  # ValueError names the text that is not an address or network
         return proxies
 
     def oidc_terms(self) -> Terms | None:

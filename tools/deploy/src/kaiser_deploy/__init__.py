@@ -1,1 +1,1 @@
-"""Secrets, certificates and rights of a Kaiser in containers."""
+"""Kaiser in containers: secrets, certificates, rights, pinned images and `make up`; and the generated documents."""

@@ -1,11 +1,11 @@
-"""The command line: `python -m kaiser_deploy secrets|certs|device`; standard library alone."""
+"""The command line: `python -m kaiser_deploy secrets|certs|device|up`; it uses only the standard library."""
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-from kaiser_deploy import certificates, devices, secret_files
+from kaiser_deploy import certificates, devices, secret_files, up
 
 _HOSTS = ("localhost", "mosquitto", "nats", "127.0.0.1")
 _PEERS = tuple(f"nats-{number}.nats-peers" for number in range(3))
@@ -13,7 +13,7 @@ _PEERS = tuple(f"nats-{number}.nats-peers" for number in range(3))
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 done, 1 it failed."""
+    """Entry point. Exit status: 0 done, 1 it failed, 2 a port is to be set first."""
     arguments = _parser().parse_args()
     folder: Path = arguments.folder
     try:
@@ -29,6 +29,12 @@ def main() -> None:
             case "device":
                 for esp_id in arguments.esp_id:
                     print(_device(folder, esp_id, remove=arguments.remove))
+            case "up":
+                sys.exit(up.up(arguments.arguments))
+    except up.PortTaken as error:
+        for line in str(error).splitlines():
+            print(f"kaiser: {line}", file=sys.stderr)
+        sys.exit(2)
     except subprocess.CalledProcessError as error:
         sys.exit(f"kaiser: openssl failed: {error.stderr.decode(errors='replace').strip()}")
     except (OSError, devices.NoDevice) as error:
@@ -56,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     device = commands.add_parser("device", help="give devices a password at the MQTT broker, and show it")
     device.add_argument("esp_id", nargs="+")
     device.add_argument("--remove", action="store_true", help="take their passwords away")
+    start = commands.add_parser("up", help="check the ports, then start the containers; what fails leaves none")
+    start.add_argument("arguments", nargs="*", help="of docker compose up, after --")
     return parser
 
 

@@ -56,7 +56,7 @@ def _factory() -> list[str]:
 def _machines() -> list[str]:
     topics = sorted(subscriptions())
     return [
-        "# The machines of a factory at this broker share a user: they hear and answer one another, not only Kaiser.",
+        "# The machines of a factory at this broker share a user: they see and answer each other's messages too.",
         "user kaiser-factory",
         *(f"topic readwrite {each}" for each in topics),
     ]

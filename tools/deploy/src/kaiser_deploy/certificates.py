@@ -1,4 +1,4 @@
-"""Makes a certificate authority of one's own and a server's certificate with openssl, and turns TLS on with them."""
+"""Creates private authorities and certificates with openssl, for servers and a NATS cluster, and turns TLS on."""
 
 import subprocess
 from collections.abc import Sequence

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kaiser_common.contract import bounds
-from kaiser_common.contract.catalogue import DOWNLINKS, UPLINKS, Kind, UplinkRow
+from kaiser_common.contract.catalogue import COMMON_CODES, DOWNLINKS, TOPIC_CODES, UPLINKS, Kind, UplinkRow
+from kaiser_common.contract.errors import Code
 from pydantic import BaseModel
 
 _HEAD = """# What devices speak
@@ -15,11 +17,12 @@ Written by `make device-docs` from the catalogue of messages (`kaiser_common.con
 hold this page and ingest to it. There are two firmware generations: **A** (January 2026: every publish at QoS 0, most
 of them retained) and **B** (April 2026: QoS 1, a registration gate). T is `kaiser/{kaiser_id}/esp/{esp_id}`.
 
-A message is rejected only where its identity or its meaning is lost: no JSON object, a required field missing or of
-another type, a topic that is not its own. Any other field that makes no sense is left out, and counted in
-`kaiser_ingest_oddities_total`. A time before 2020 or more than 5 minutes ahead is replaced by the receive time (`clock`
-is `server`, the device's own is kept as `device_ts`). Retained messages, but for wills, are not new: they are counted
-and not taken. `esp_id` and `gpio` in a payload have to be the topic's. Nothing that Kaiser sends holds a `null`.
+A message is rejected only if its identity or its meaning is lost: it is not a JSON object, a required field is missing
+or has the wrong type, or it came on a topic that is not its own. Any other field that makes no sense is left out, and
+counted in `kaiser_ingest_oddities_total`. A time before 2020 or more than 5 minutes ahead is replaced by the receive
+time (`clock` is `server`, the device's own is kept as `device_ts`). Retained messages other than wills are old: they
+are counted and ignored. `esp_id` and `gpio` in a payload have to be the topic's. Nothing that Kaiser sends holds a
+`null`.
 """
 
 
@@ -31,10 +34,12 @@ def page() -> str:
 def _said() -> list[str]:
     lines = [
         "## Device → Kaiser",
-        "QoS by generation; R: retained; –: never sent. `timestamp` is read for ts everywhere.",
+        "QoS by generation; R: retained; –: never sent. `timestamp` is accepted in place of `ts` everywhere. Codes:",
+        f"those with which the message may be rejected. Any message may also be rejected with {_codes(COMMON_CODES)},",
+        f"and a topic that is not in this table with {_codes(TOPIC_CODES)} ([what they mean](errors.md)).",
         "",
-        "| topic | A · B | bus kind | consumer | least payload | model | other names | notes |",
-        "|---|---|---|---|---|---|---|---|",
+        "| topic | A · B | bus kind | consumer | smallest payload | model | other names | codes | notes |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in UPLINKS:
         topic = _short(row.topic) + "".join(f" (older: {_short(each)})" for each in row.older)
@@ -42,7 +47,8 @@ def _said() -> list[str]:
         names = ", ".join(f"{'/'.join(f'`{each}`' for each in others)}: {name}" for name, others in row.aliases.items())
         lines.append(
             f"| {topic} | {row.a} · {row.b} | {_bus_kind(row)} | {', '.join((row.owner, *row.also_read_by))} | {least}"
-            f" | {'–' if row.model is BaseModel else row.model.__name__} | {names} | {row.note} |"
+            f" | {'–' if row.model is BaseModel else row.model.__name__} | {names} | {_codes(row.codes)}"
+            f" | {row.note} |"
         )
     lines += ["", "### Fields", "| model | fields |", "|---|---|"]
     models = {row.model.__name__: row.model for row in UPLINKS if row.becomes != "a count"}
@@ -78,6 +84,10 @@ def _fields(model: type[BaseModel]) -> str:
     skipped = {"kaiser_id", "received_at", "device_ts", "clock", "replayed"}
     names = [name if name in needed else f"{name}?" for name in schema["properties"] if name not in skipped]
     return " ".join(names)
+
+
+def _codes(codes: Iterable[Code]) -> str:
+    return ", ".join(str(code.value) for code in codes) or "–"
 
 
 def _bus_kind(row: UplinkRow) -> str:

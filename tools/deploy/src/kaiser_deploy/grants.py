@@ -1,10 +1,13 @@
-"""Who may publish and subscribe what on the bus: one user a service, derived from `kaiser_common.contract.subjects`."""
+"""Rights to publish and subscribe to subjects of the bus: one user per service, from `kaiser_common.contract`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from kaiser_common.contract.catalogue import events_of
+from kaiser_common.contract.methods.ingest import ONLY_FACTORY
+from kaiser_common.contract.methods.whole import METHODS, calls_of
+from kaiser_common.contract.rpc import GATEWAY
 from kaiser_common.contract.subjects import (
     ACTUATOR,
     DEVICES,
@@ -15,6 +18,7 @@ from kaiser_common.contract.subjects import (
     FACTORY,
     FACTORY_STORE,
     HEALTH,
+    HEALTH_AUDIT,
     INGEST_BUCKET,
     INGEST_FACTORY,
     INGEST_OUTBOX,
@@ -25,6 +29,7 @@ from kaiser_common.contract.subjects import (
     LOGIC_STORE,
     OUTBOX,
     REJECTED,
+    REPLAY_PLACE,
     SENSOR_CONFIGS_BUCKET,
     SENSOR_LIVE,
     SENSOR_RESPONSES,
@@ -38,12 +43,10 @@ from kaiser_common.contract.subjects import (
     Bucket,
     DurableConsumer,
     Stream,
+    audit_subject,
     rpc_subject,
 )
 
-GATEWAY = "websocket-gateway"
-OWN_INGEST = "ingest-factory"
-"""The requests that an ingest answers which speaks the factory's dialect alone; its user is that of every ingest."""
 MIGRATE = "migrate"
 DOCTOR = "doctor"
 SETUP, OF_SENSORS, OF_MOCKS, STOPS = (f"mqtt.out.*.*.{kind}" for kind in ("setup", "sensor", "mock", "stop"))
@@ -53,122 +56,17 @@ COMMANDS = "mqtt.out.*.*.command.*"
 URGENT = "mqtt.urgent.*.*"
 """What overtakes the queue: emergency stops."""
 TO_FACTORY = "mqtt.factory.command.*"
-"""Commands to the factory; the lanes of mocks and replays are others' rights."""
+"""Commands to the factory."""
+OF_MOCK_FACTORY = "mqtt.factory.mock.*"
+"""What the mock factory says; ingest publishes it in environments of kind mock alone."""
+REPLAYED = "mqtt.factory.replay.*"
+"""Messages of replays, which ingest publishes in an environment of kind replay alone."""
 _API = "$JS.API"
 
 CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "health": {
-            "ingest": ("rejected_list", "rejected_replay"),
-            "sensor": ("config_items",),
-            "actuator": ("config_items",),
-        },
-        "logic": {"sensor": ("latest",), "actuator": ("command", "list", "read_command")},
-        "simulator": {"health": ("delete_mock", "register_mock")},
-        "factory": {"health": ("read", "register")},
-        GATEWAY: {
-            "ingest": ("environment", "mqtt_profiles", "rejected_list", "rejected_replay", "switch_profile"),
-            OWN_INGEST: ("environment", "switch_profile"),
-            "factory": (
-                "command",
-                "commands",
-                "coverage",
-                "figures",
-                "flows",
-                "layout",
-                "module",
-                "modules",
-                "orders",
-                "picture",
-                "preview",
-                "quality",
-                "steer",
-                "stock",
-                "timeline",
-                "workpiece",
-            ),
-            "sensor": (
-                "buckets",
-                "completeness",
-                "configs",
-                "data",
-                "delete_config",
-                "latest",
-                "measure",
-                "overview",
-                "put_config",
-                "read_measurement",
-            ),
-            "actuator": (
-                "clear_emergency",
-                "command",
-                "delete",
-                "emergencies",
-                "emergency_stop",
-                "history",
-                "list",
-                "put",
-                "read",
-                "read_command",
-            ),
-            "health": (
-                "approve",
-                "audit",
-                "delete",
-                "history",
-                "list",
-                "patch",
-                "push_command",
-                "push_config",
-                "push_subzone",
-                "push_zone",
-                "read",
-                "register",
-                "reject",
-            ),
-            "logic": ("create", "delete", "executions", "list", "put", "read", "test"),
-            "alarm": (
-                "acknowledge",
-                "channels",
-                "delete_channel",
-                "delete_limits",
-                "delete_route",
-                "limits",
-                "list",
-                "notifications",
-                "put_channel",
-                "put_limits",
-                "put_route",
-                "read",
-                "read_limits",
-                "routes",
-                "shelve",
-                "statistics",
-                "test_channel",
-                "unshelve",
-            ),
-            "simulator": (
-                "actuators",
-                "add_actuator",
-                "add_sensor",
-                "clear_value",
-                "create",
-                "create_many",
-                "delete",
-                "emergency",
-                "faults",
-                "heartbeat",
-                "list",
-                "messages",
-                "read",
-                "remove_actuator",
-                "remove_sensor",
-                "set_values",
-                "start",
-                "state",
-                "stop",
-            ),
-        },
+        caller: {service: tuple(names) for service, names in calls_of(caller).items()}
+        for caller in sorted({caller for row in METHODS for caller in row.callers})
     }
 )
 """Which methods of which service a service asks for, by request and reply. The answer goes to its private inbox."""
@@ -201,11 +99,12 @@ def grants() -> tuple[Grants, ...]:
             keeps_key(LEASE_BUCKET, "ingest.>"),
             keeps_key(INGEST_BUCKET, ">"),
             (f"{_API}.STREAM.INFO.{stream.name}" for stream in STREAMS),
+            [f"{_API}.STREAM.PURGE.{TOPICS.name}"],
             reads(REJECTED),
             # Several filters cannot be named in a subject: those of a device, and of packs of several devices.
             [f"{_API}.CONSUMER.CREATE.{REJECTED.name}.*", f"{_API}.STREAM.MSG.GET.{REJECTED.name}"],
             [f"{_API}.DIRECT.GET.{stream.name}" for stream in (SENSORS, REJECTED)],
-            also=(OWN_INGEST,),
+            also=(ONLY_FACTORY,),
         ),
         _service(
             "sensor",
@@ -222,6 +121,7 @@ def grants() -> tuple[Grants, ...]:
         _service(
             "health",
             consumes(HEALTH),
+            consumes(HEALTH_AUDIT),
             [*events_of("health"), SETUP],
             REJECTED.subjects,
             mirrors(DEVICES_BUCKET),
@@ -265,6 +165,9 @@ def grants() -> tuple[Grants, ...]:
             "simulator",
             consumes(SIMULATOR),
             [OF_MOCKS, f"{_API}.STREAM.INFO.{OUTBOX.name}"],
+            [OF_MOCK_FACTORY, f"{_API}.STREAM.INFO.{TOPICS.name}"],
+            reads(TOPICS),
+            mirrors(INGEST_BUCKET),
             keeps_key(SIMULATOR_LEASE_BUCKET, "simulator"),
         ),
         _service(
@@ -279,8 +182,20 @@ def grants() -> tuple[Grants, ...]:
             keeps_key(LEASE_BUCKET, "factory"),
         ),
         _service(
+            "recorder",
+            reads(TOPICS),
+            [f"{_API}.STREAM.INFO.{stream.name}" for stream in (TOPICS, OUTBOX)],
+            [REPLAYED, REPLAY_PLACE, f"{_API}.DIRECT.GET.{OUTBOX.name}.{REPLAY_PLACE}"],
+            events_of("recorder"),
+            mirrors(INGEST_BUCKET),
+            keeps_key(LEASE_BUCKET, "recorder"),
+        ),
+        _service(
             GATEWAY,
             reads(EVENTS),
+            reads(TOPICS),
+            [f"{_API}.DIRECT.GET.{TOPICS.name}", f"{_API}.STREAM.PURGE.{TOPICS.name}"],
+            mirrors(INGEST_BUCKET),
             [STATUS_SUBJECT, f"{_API}.STREAM.INFO.*", f"{_API}.CONSUMER.INFO.*.*"],
         ),
         Grants(
@@ -311,7 +226,7 @@ def grants() -> tuple[Grants, ...]:
 
 
 def inbox(user: str) -> str:
-    """The subjects on which a user, and nobody else, gets answers; KAISER_NATS_INBOX_PREFIX is `_INBOX.<user>`."""
+    """The subjects on which this user alone gets answers; KAISER_NATS_INBOX_PREFIX is `_INBOX.<user>`."""
     return f"_INBOX.{user}.>"
 
 
@@ -356,8 +271,9 @@ def _service(name: str, *publish: Iterable[str], also: tuple[str, ...] = ()) -> 
     callers = [caller for caller, called in CALLS.items() if name in called]
     answers = [inbox(caller) for caller in sorted({GATEWAY, DOCTOR, *callers})]
     asks = [rpc_subject(service, method) for service, methods in CALLS.get(name, {}).items() for method in methods]
-    # A queue group's name in the grant: replicas share the requests, nobody listens in.
+    # A queue group's name in the grant: replicas share the requests, and no other user receives them.
     served = [f"rpc.{one}.* {one}" for one in (name, *also)] if callers else []
-    # Its own inbox, for the round trip that tells whether the server answers.
-    published = (*(subject for part in publish for subject in part), *asks, *answers, inbox(name))
+    audits = [audit_subject(name)] if any(row.service == name and row.audited for row in METHODS) else []
+    # Its own inbox, for the round trip that shows whether the server answers.
+    published = (*(subject for part in publish for subject in part), *asks, *answers, *audits, inbox(name))
     return Grants(name, published, (inbox(name), STATUS_SUBJECT, *served))

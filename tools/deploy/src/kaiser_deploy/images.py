@@ -1,7 +1,8 @@
-"""`python -m kaiser_deploy.images list|write|renew|check`: the images of others, named once, in deploy/images.toml.
+"""`python -m kaiser_deploy.images list|write|renew|check`: the third-party images, named once, in deploy/images.toml.
 
 `write` puts them where they are used; `renew` asks the registry for the digest of each tag and writes those; `check`
-only compares. A kill leaves each file whole: the old or the new one. Only the standard library, as for the secrets.
+only compares. If the process is killed, each file is complete, either old or new. It uses only the standard library, as
+secret_files.py does.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Mosquitto's password file as text: a line a user, its salted hash (PBKDF2, SHA-512) as mosquitto_passwd writes it."""
+"""Mosquitto's password file as text: one line per user, with the salted hash of mosquitto_passwd (PBKDF2, SHA-512)."""
 
 import base64
 import hashlib

@@ -1,8 +1,8 @@
-"""Makes the secrets of a Kaiser in containers: random, once, in one folder that only its owner may enter.
+"""Makes the secrets for Kaiser in containers: random, made once, in one folder that only its owner may enter.
 
-The files themselves are readable, because compose shows them to containers with the owner and mode that they have
-here, and each container runs under an account of its own. Only the standard library, so that a machine with Docker
-and Python needs nothing else.
+The files themselves are readable by all, because compose mounts them into containers with the owner and mode they have
+here, and each container runs under its own account. Only the standard library, so that a machine with Docker and Python
+needs nothing else.
 """
 
 import os
@@ -23,11 +23,12 @@ BUS_USERS = (
     "alarm",
     "simulator",
     "factory",
+    "recorder",
     "websocket-gateway",
 )
 DATABASE_USERS = (
-    "superuser", "migrate", "sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "gateway",
-    "grafana",
+    "superuser", "migrate", "sensor", "actuator", "health", "logic", "alarm", "simulator", "factory", "recorder",
+    "gateway", "grafana",
 )  # fmt: skip
 MQTT_USERS = ("ingest", "probe", "factory")
 OTHERS = ("mqtt-sandbox", "admin-password", "token-secret", "alarm-key", "grafana-admin")
@@ -44,7 +45,7 @@ def names() -> tuple[str, ...]:
 
 
 def make(folder: Path) -> list[str]:
-    """Make what is missing and write anew what follows from it; the names of the secrets that were made."""
+    """Make the missing secrets and rewrite the files derived from them; the names of the secrets that were made."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     made = [name for name in names() if not (folder / name).is_file()]

@@ -1,1 +1,1 @@
-"""Looks at a running Kaiser and tells what would lose data or fail later, each with its fix."""
+"""Checks a running Kaiser for what would lose data or fail later, and names the fix of each finding."""

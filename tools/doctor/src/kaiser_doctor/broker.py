@@ -21,7 +21,7 @@ _QUEUES = "max_queued_messages 1000000 and a max_queued_bytes that memory allows
 
 
 @dataclass(slots=True)
-class Seen:
+class BrokerView:
     """What a connection showed: `refused` is the reason where there was none."""
 
     refused: str = ""
@@ -30,7 +30,7 @@ class Seen:
 
 
 async def look(settings: DoctorSettings) -> list[Finding]:
-    """Connect as ingest does and as nobody; read $SYS and the configuration file."""
+    """Connect as ingest does and without a name; read $SYS and the configuration file."""
     password = secret_of(settings.mqtt_password, settings.mqtt_password_file)
     seen = await asyncio.to_thread(_connect, settings, settings.mqtt_username, password)
     if seen.refused:
@@ -48,7 +48,7 @@ async def look(settings: DoctorSettings) -> list[Finding]:
     return findings
 
 
-def of_statistics(seen: Seen) -> list[Finding]:
+def of_statistics(seen: BrokerView) -> list[Finding]:
     """What the broker says of itself under $SYS."""
     if not seen.mqtt5:
         text = (
@@ -110,7 +110,7 @@ def of_config(text: str) -> list[Finding]:
 
 
 def of_anonymous(gets_in: bool, host: str) -> list[Finding]:
-    """Whether somebody without a password gets in, and from where."""
+    """Whether a client without a password is accepted, and from where."""
     if not gets_in:
         return [green(_ABOUT, "lets nobody in without a password")]
     if host in LOOPBACK:
@@ -119,7 +119,7 @@ def of_anonymous(gets_in: bool, host: str) -> list[Finding]:
     return [red(_ABOUT, f"lets anybody who reaches {host} in, without a password", fix)]
 
 
-def _connect(settings: DoctorSettings, username: str, password: str) -> Seen:
+def _connect(settings: DoctorSettings, username: str, password: str) -> BrokerView:
     """One connection with MQTT 5, or 3.1.1 where that is refused; it listens to $SYS for a moment."""
     seen = _attempt(settings, username, password, MQTTProtocolVersion.MQTTv5)
     if "protocol version" in seen.refused.lower():
@@ -128,8 +128,8 @@ def _connect(settings: DoctorSettings, username: str, password: str) -> Seen:
     return seen
 
 
-def _attempt(settings: DoctorSettings, username: str, password: str, protocol: MQTTProtocolVersion) -> Seen:
-    seen = Seen(refused=f"no answer within {_ANSWER_S:g} s")
+def _attempt(settings: DoctorSettings, username: str, password: str, protocol: MQTTProtocolVersion) -> BrokerView:
+    seen = BrokerView(refused=f"no answer within {_ANSWER_S:g} s")
     client = paho.Client(CallbackAPIVersion.VERSION2, f"kaiser-doctor-{secrets.token_hex(4)}", protocol=protocol)
     if username:
         client.username_pw_set(username, password)

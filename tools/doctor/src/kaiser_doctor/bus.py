@@ -1,4 +1,4 @@
-"""NATS: is it in time with its disk, is it as declared, does every consumer get on, who gets in."""
+"""NATS: is a message on disk before its acknowledgement, is all as declared, do consumers progress, who can connect."""
 
 import asyncio
 import json
@@ -94,16 +94,10 @@ def of_stream(wanted: dict[str, Any], answer: dict[str, Any] | None) -> list[Fin
     """A stream against its declaration, and how full it is."""
     name = wanted["name"]
     about = f"stream {name}"
-    if answer is None:
-        return [unseen(about, "NATS does not tell us about it", "allow the user $JS.API.STREAM.INFO.>")]
-    if "error" in answer:
-        return [red(about, f"is not there: {answer['error'].get('description', '')}", _MIGRATE)]
-    findings = []
+    if answer is None or "error" in answer:
+        return [_absent(about, answer, "$JS.API.STREAM.INFO.>")]
     current = answer["config"]
-    if differs(current, wanted):
-        names = sorted(key for key, value in wanted.items() if differs(current, {key: value}))
-        told = ", ".join(f"{key} is {current.get(key)!r}, declared {wanted[key]!r}" for key in names)
-        findings.append(red(about, told, _MIGRATE))
+    findings = _unlike(about, current, wanted)
     copies = current.get("num_replicas", 1)
     if copies < wanted["num_replicas"]:
         text = f"has {copies} copies of {wanted['num_replicas']} that KAISER_NATS_REPLICAS asks for"
@@ -117,6 +111,20 @@ def of_stream(wanted: dict[str, Any], answer: dict[str, Any] | None) -> list[Fin
     return findings or [
         green(about, f"as declared, {answer['state']['messages']} messages, {in_bytes(answer['state']['bytes'])}")
     ]
+
+
+def _absent(about: str, answer: dict[str, Any] | None, subject: str) -> Finding:
+    """The finding on a stream or consumer that NATS does not describe."""
+    if answer is None:
+        return unseen(about, "NATS does not tell us about it", f"allow the user {subject}")
+    return red(about, f"is not there: {answer['error'].get('description', '')}", _MIGRATE)
+
+
+def _unlike(about: str, current: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
+    """What of a configuration is not as declared."""
+    names = sorted(key for key, value in wanted.items() if differs(current, {key: value}))
+    text = ", ".join(f"{key} is {current.get(key)!r}, declared {wanted[key]!r}" for key in names)
+    return [red(about, text, _MIGRATE)] if names else []
 
 
 def of_payload(most: int) -> list[Finding]:
@@ -135,16 +143,10 @@ def of_consumer(
     packed: its messages are packs of up to 1,000 readings.
     """
     about = f"consumer {name}"
-    if answer is None:
-        return [unseen(about, "NATS does not tell us about it", "allow the user $JS.API.CONSUMER.INFO.>")]
-    if "error" in answer:
-        return [red(about, f"is not there: {answer['error'].get('description', '')}", _MIGRATE)]
-    findings = []
+    if answer is None or "error" in answer:
+        return [_absent(about, answer, "$JS.API.CONSUMER.INFO.>")]
     current = answer["config"]
-    if differs(current, wanted):
-        names = sorted(key for key, value in wanted.items() if differs(current, {key: value}))
-        told = ", ".join(f"{key} is {current.get(key)!r}, declared {wanted[key]!r}" for key in names)
-        findings.append(red(about, told, _MIGRATE))
+    findings = _unlike(about, current, wanted)
     waits = answer["num_pending"] + answer["num_ack_pending"]
     last = answer.get("ack_floor", {}).get("last_active")
     silent_s = now - datetime.fromisoformat(last or answer["created"]).timestamp()
@@ -161,12 +163,12 @@ def of_consumer(
 
 
 def _is_optional(name: str) -> bool:
-    """Whether a site may do without the consumer: then nobody has to read it as long as nothing waits there."""
+    """Whether a site may do without the consumer: then it may stand still as long as nothing waits for it."""
     return any(service in name.split("-") for service in OPTIONAL_SERVICES)
 
 
 def of_strangers(stream: str, names: set[str], declared: set[str]) -> list[Finding]:
-    """Consumers that nobody declared hold every message of an interest stream for ever."""
+    """An undeclared consumer keeps every message of an interest stream, and the stream fills up."""
     return [
         red(
             f"consumer {name}",
@@ -206,7 +208,7 @@ def of_config(text: str) -> list[Finding]:
 
 
 def of_anonymous(gets_in: bool, host: str) -> list[Finding]:
-    """Whether somebody without a password gets in, and from where."""
+    """Whether a client without a password is accepted, and from where."""
     if not gets_in:
         return [green(_ABOUT, "lets nobody in without a password")]
     if host in LOOPBACK:

@@ -10,10 +10,10 @@ import structlog
 from kaiser_common.runtime.settings import SettingsError
 
 from kaiser_doctor import broker, bus, database, machine, passwords, services
-from kaiser_doctor.findings import Finding, Level
+from kaiser_doctor.findings import Finding, Light
 from kaiser_doctor.settings import DoctorSettings, read
 
-_COLOURS = {Level.GREEN: "32", Level.UNSEEN: "90", Level.YELLOW: "33", Level.RED: "31"}
+_COLOURS = {Light.GREEN: "32", Light.UNSEEN: "90", Light.YELLOW: "33", Light.RED: "31"}
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     findings = asyncio.run(examine(settings))
     for line in lines(findings, quiet=quiet, colour=sys.stdout.isatty()):
         print(line)
-    sys.exit(1 if any(finding.level is Level.RED for finding in findings) else 0)
+    sys.exit(1 if any(finding.level is Light.RED for finding in findings) else 0)
 
 
 async def examine(settings: DoctorSettings) -> list[Finding]:
@@ -51,7 +51,7 @@ def lines(findings: Sequence[Finding], *, quiet: bool = False, colour: bool = Fa
     """The report: a line a finding, its fix below, and the sum."""
     shown = []
     for finding in findings:
-        if quiet and finding.level is Level.GREEN:
+        if quiet and finding.level is Light.GREEN:
             continue
         level = (
             f"\x1b[{_COLOURS[finding.level]}m{finding.level.value:<7}\x1b[0m" if colour else f"{finding.level.value:<7}"
@@ -59,6 +59,6 @@ def lines(findings: Sequence[Finding], *, quiet: bool = False, colour: bool = Fa
         shown.append(f"{level} {finding.about}: {finding.text}")
         if finding.fix:
             shown.append(f"          → {finding.fix}")
-    count = {level: sum(finding.level is level for finding in findings) for level in Level}
+    count = {level: sum(finding.level is level for finding in findings) for level in Light}
     shown.append(", ".join(f"{number} {level.value}" for level, number in count.items()))
     return shown

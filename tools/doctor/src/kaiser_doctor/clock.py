@@ -1,4 +1,4 @@
-"""Clocks: readings carry device times, tokens and leases ours; servers that differ confuse all three."""
+"""Clocks: readings carry device times, tokens and leases ours. If the servers' clocks differ, all three go wrong."""
 
 from kaiser_doctor.findings import Finding, green, red, yellow
 

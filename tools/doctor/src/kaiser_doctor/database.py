@@ -1,10 +1,11 @@
-"""PostgreSQL: does it keep what it commits, is its schema ours, has it room for tomorrow."""
+"""PostgreSQL: is a commit kept, do schemas match the services, is tomorrow's partition there, are connections left."""
 
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+from kaiser_common.contract.errors import line_of
 from kaiser_common.migrate.command import newest_revisions
 from kaiser_common.runtime.database import Level, connection_options, connection_uri, detect_level
 from psycopg import AsyncConnection
@@ -30,7 +31,7 @@ async def look(settings: DoctorSettings) -> list[Finding]:
             connection_uri(settings), autocommit=True, **connection_options(settings, "doctor")
         )
     except psycopg.Error as error:
-        text = f"does not take us: {str(error).splitlines()[0]}"
+        text = f"does not take us: {line_of(error)}"
         return [red(_ABOUT, text, "start it, or set KAISER_DATABASE_URL, _PASSWORD_FILE to what it expects")]
     async with connection:
         return [
@@ -120,7 +121,7 @@ async def _series(connection: Connection) -> list[Finding]:
 
 
 def of_chunks(table: str, interval: timedelta | None) -> list[Finding]:
-    """The chunk interval of a hypertable: it is what is dropped at once, and what an insert has to keep in memory."""
+    """The chunk interval of a hypertable: rows are dropped by chunk, and inserts need a chunk's indexes in memory."""
     fix = f"SELECT set_chunk_time_interval('{table}', INTERVAL '1 day')"
     if interval is None:
         return [red(_ABOUT, f"{table} is no hypertable: old data cannot be dropped", "restore it from a back-up")]
@@ -170,7 +171,7 @@ async def _room(connection: Connection) -> list[Finding]:
 
 
 def of_room(used: int, most: int, idle_slots: list[tuple[str, int]]) -> list[Finding]:
-    """Connections, and replication slots that nobody reads (with the bytes of WAL that each keeps)."""
+    """Connections, and unused replication slots (with the bytes of WAL that each keeps)."""
     findings = [
         red(
             _ABOUT,

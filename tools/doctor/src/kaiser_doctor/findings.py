@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Level(StrEnum):
+class Light(StrEnum):
     """How bad it is."""
 
     GREEN = "green"
@@ -13,14 +13,14 @@ class Level(StrEnum):
     YELLOW = "yellow"
     """It will fail later, or costs something."""
     RED = "red"
-    """Data is being lost, or would be at the next fault; or somebody can get in."""
+    """Data is being lost, or would be at the next fault; or access is open to anyone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing looked at. A fix stands with everything that is not green."""
 
-    level: Level
+    level: Light
     about: str
     text: str
     fix: str = ""
@@ -28,22 +28,22 @@ class Finding:
 
 def green(about: str, text: str) -> Finding:
     """All is well."""
-    return Finding(Level.GREEN, about, text)
+    return Finding(Light.GREEN, about, text)
 
 
 def unseen(about: str, text: str, fix: str) -> Finding:
     """It could not be looked at."""
-    return Finding(Level.UNSEEN, about, text, fix)
+    return Finding(Light.UNSEEN, about, text, fix)
 
 
 def yellow(about: str, text: str, fix: str) -> Finding:
     """It will fail later."""
-    return Finding(Level.YELLOW, about, text, fix)
+    return Finding(Light.YELLOW, about, text, fix)
 
 
 def red(about: str, text: str, fix: str) -> Finding:
     """Data is, or would be, lost."""
-    return Finding(Level.RED, about, text, fix)
+    return Finding(Light.RED, about, text, fix)
 
 
 def in_bytes(count: float) -> str:

@@ -1,4 +1,4 @@
-"""The disk below the state folder, where the native stack keeps everything."""
+"""The disk that holds the state folder, where the native stack keeps everything."""
 
 import shutil
 

@@ -78,7 +78,7 @@ def of_secret(name: str, secret: str, user: str = "") -> list[Finding]:
 
 
 def of_key(secret: str) -> list[Finding]:
-    """The key that signs tokens: whoever guesses it is administrator."""
+    """The key that signs tokens: with a guessed key anyone can be administrator."""
     if secret and (len(secret) < _SHORTEST_KEY or len(set(secret)) < 8):
         return [red("token secret", "can be guessed: 32 random characters at least", "openssl rand -base64 36")]
     return [green("token secret", "is long enough")] if secret else []

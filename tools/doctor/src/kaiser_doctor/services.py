@@ -6,7 +6,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from kaiser_common.bus.connection import Bus, BusUnavailable, connect
-from kaiser_common.contract.schemas.api.system import ReplicaStatus, SystemStatus
+from kaiser_common.contract.schemas.api.system import FACTORY_CHECK, ReplicaStatus, SystemStatus
 from kaiser_common.contract.subjects import SERVICES, STATUS_SUBJECT
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -60,7 +60,7 @@ async def _asked(bus: Bus) -> list[ReplicaStatus]:
 
 
 def _gateway(url: str) -> list[ReplicaStatus] | None:
-    """What the gateway has heard from every process; None when it does not answer."""
+    """The status of every process as the gateway reports it; None if the gateway does not answer."""
     try:
         with urlopen(f"{url}/api/v1/system/status", timeout=5.0) as answer:
             status = SystemStatus.model_validate_json(answer.read())
@@ -70,7 +70,7 @@ def _gateway(url: str) -> list[ReplicaStatus] | None:
 
 
 def of_replicas(replicas: list[ReplicaStatus]) -> list[Finding]:
-    """What the processes say; a service nobody of which answered is down, or not wanted here."""
+    """The findings of each service: one without any answer is down, or not part of this site."""
     findings: list[Finding] = []
     for name in SERVICES:
         of_service = [replica for replica in replicas if replica.service == name]
@@ -86,6 +86,10 @@ def of_replicas(replicas: list[ReplicaStatus]) -> list[Finding]:
                 findings.append(
                     red(f"service {name}", f"is not ready: {why or 'it is stopping'}", "repair what it waits for")
                 )
+    sites = sorted({check for replica in replicas for check in replica.checks if check.startswith(FACTORY_CHECK)})
+    if len(sites) > 1:
+        text = f"more than one speaks the factory's dialect: {', '.join(sites)}"
+        findings.append(red("ingest", text, 'KAISER_MQTT_DIALECTS of all sites but one must be ["esp"]'))
     versions = sorted({replica.version for replica in replicas})
     if len(versions) > 1:
         text = f"{', '.join(versions)} run beside each other"

@@ -1,4 +1,4 @@
-"""The doctor's settings: those of the services it looks at, and where it finds what they do not say."""
+"""The doctor's settings: those of the services it checks, and the addresses and files that those do not name."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The unprivileged account that PostgreSQL runs under when the stack is started by root, which it refuses."""
+"""The unprivileged account for PostgreSQL when root starts the stack: PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -10,7 +10,7 @@ _NAME = "kaiser-postgres"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ServerAccount:
     """A system account by its numbers."""
 
     name: str
@@ -38,14 +38,14 @@ class Account:
         folder.chmod(0o700)
 
 
-def server_account() -> Account | None:
+def server_account() -> ServerAccount | None:
     """None for an ordinary user; for root a system account, made if it is not there (`nobody` where none can be)."""
     if os.geteuid() != 0:
         return None
     for name in (_NAME, "nobody"):
         entry = _entry(name) or _made(name)
         if entry:
-            return Account(name, entry.pw_uid, entry.pw_gid)
+            return ServerAccount(name, entry.pw_uid, entry.pw_gid)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Stopping and starting single processes of a running stack, by pid file and hold file."""
+"""Stops and starts single processes of a running stack by pid and hold files; has a server reread its configuration."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The two ways in which the stack gives up."""
+"""The stack's two errors: the user has something to fix, or something does not answer yet."""
 
 
 class SetupError(Exception):

@@ -1,6 +1,6 @@
-"""Keeps one program running: spawned again whenever it ends, until told to stop.
+"""Keeps one program running: it is started again whenever it ends, until `stop` is called.
 
-A file `<name>.hold` in the run folder keeps a program that has ended from being started again.
+As long as the run folder contains a file `<name>.hold`, a program that has ended is not started again.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Keeper:
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep(self) -> None:
-        """Run the program, again and again, with longer pauses while it ends at once; returns after `stop`."""
+        """Run the program, and again when it ends, after longer pauses if it ends quickly; returns after `stop`."""
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             if self._hold.exists():
@@ -79,7 +79,7 @@ class Keeper:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def stop(self) -> None:
-        """End the program in good order, after 10 s by SIGKILL. A second call ends it at once."""
+        """Stop the program by its stop signal, after 10 s by SIGKILL. A second call sends SIGKILL immediately."""
         hurry = self._stopping.is_set()
         self._stopping.set()
         process = self._process

@@ -1,4 +1,4 @@
-"""The ports on which services serve their metrics: picked, and picked again where another program was faster."""
+"""Picks the ports on which services serve their metrics, and another if another program took the port first."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,7 +36,7 @@ class MetricsPorts:
         before = self.by_service[program.name]
         moved = self._moved(program)
         port = self.by_service[program.name]
-        self._console.notice(f"{program.name}: port {before} was taken meanwhile, its metrics are at {port}")
+        self._console.notice(f"{program.name}: port {before} is in use by another program, its metrics are at {port}")
         return moved
 
     def _moved(self, program: Program) -> Program:

@@ -1,4 +1,4 @@
-"""Mosquitto, the MQTT broker of choice where it is installed."""
+"""Mosquitto, which is used as the MQTT broker if it is installed."""
 
 import getpass
 import os
@@ -22,7 +22,7 @@ listener {port} {host}
 
 persistence true
 persistence_location {home}/
-# What it has acknowledged since it last wrote its file is lost when it is killed; SIGUSR1 has it write at once.
+# A killed Mosquitto loses what it acknowledged since it last wrote its file; SIGUSR1 makes it write immediately.
 autosave_interval 10
 persistent_client_expiration 30d
 
@@ -35,6 +35,8 @@ max_inflight_messages 5000
 # Generation A of the firmware sends everything at QoS 0, which Mosquitto otherwise drops while ingest is away.
 queue_qos0_messages true
 max_packet_size 1048576
+# A reading is sent on at once, whatever TCP has not acknowledged yet.
+set_tcp_nodelay true
 
 sys_interval 5
 log_dest stderr

@@ -1,4 +1,4 @@
-"""Asking an MQTT broker whether it is there, by a CONNECT of the 3.1.1 protocol."""
+"""Checks that an MQTT broker answers, with an MQTT 3.1.1 CONNECT."""
 
 import secrets
 import socket

@@ -1,7 +1,8 @@
-"""Who may say and hear what at the MQTT broker of `make run`: deploy/mosquitto/access.conf, for either broker.
+"""The rights to publish and read topics at the MQTT broker of `make run`.
 
-A device with a password of its own speaks for itself alone. The user `kaiser-device` stands for every device of this
-machine and may say what devices say, under any id; neither may say what Kaiser says.
+They are those of deploy/mosquitto/access.conf, both for Mosquitto and for NATS. A device with its own password may
+publish only under its own id. The user `kaiser-device` stands for every device on this machine and may publish what
+devices publish, under any id. Neither may publish what Kaiser publishes.
 """
 
 import json

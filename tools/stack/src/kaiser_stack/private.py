@@ -1,4 +1,4 @@
-"""A server for one test run: started, killed and started again by hand, with its data in a given folder."""
+"""A server for one test run: the caller starts, kills and restarts it; its data is in a given folder."""
 
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -26,7 +26,7 @@ ServerT = TypeVar("ServerT", bound=Server)
 
 
 class PrivateServer(Generic[ServerT]):
-    """A server under the caller's hand. Whoever starts it stops it; it also dies with the caller (Linux)."""
+    """A server that its caller starts and stops; it also dies with the caller (Linux)."""
 
     def __init__(self, server: ServerT, log: Path) -> None:
         self.server = server
@@ -46,7 +46,7 @@ class PrivateServer(Generic[ServerT]):
         wait_ready(self.server.probe, self._child, self.log, _READY_WITHIN_S)
 
     def stop(self) -> None:
-        """End it in good order; nothing happens when it is not running."""
+        """Stop it by its stop signal; nothing happens if it is not running."""
         if self._child:
             self._child.stop()
             self._child = None

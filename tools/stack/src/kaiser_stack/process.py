@@ -1,8 +1,8 @@
 """One child process: how it is spawned, recorded in a pid file and ended.
 
-A child lives in a process group of its own, so a Ctrl-C reaches only its parent, and on Linux the kernel signals it
-when its parent dies, however that comes about. The pid file says in addition when the process started, which tells a
-left-over child from a stranger that was given the same number.
+A child lives in a process group of its own, so Ctrl-C reaches only its parent; on Linux the kernel signals the child
+when its parent dies, for whatever reason. The pid file also records when the process started, so that a left-over child
+can be distinguished from a later process with the same number.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from kaiser_stack.account import Account
+from kaiser_stack.account import ServerAccount
 from kaiser_stack.errors import NotReadyError, SetupError
 
 _PR_SET_PDEATHSIG = 1
@@ -26,12 +26,12 @@ _LOG_LIMIT_BYTES = 10 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: `account` None means as this user; `stop_signal` asks it to end in good order."""
+    """What to run: `account` None means as this user; `stop_signal` asks it to stop and save its state."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    account: Account | None = None
+    account: ServerAccount | None = None
     stop_signal: signal.Signals = signal.SIGTERM
 
 
@@ -94,13 +94,13 @@ class Child:
         self._process.send_signal(number)
 
     def stop(self, within_s: float = 10.0) -> int:
-        """End it in good order, by SIGKILL if that takes longer than `within_s`."""
+        """Stop it by its stop signal, by SIGKILL if that takes longer than `within_s`."""
         self.signal(self.program.stop_signal)
         status = self.wait(within_s)
         return self.kill() if status is None else status
 
     def kill(self) -> int:
-        """End it at once with SIGKILL, together with its process group."""
+        """End it and its process group with SIGKILL."""
         if self._process.poll() is None:
             signal_group(self.pid, signal.SIGKILL)
         return self._process.wait(10.0)
@@ -155,14 +155,14 @@ def write_pid_file(path: Path, pid: int, stop_signal: signal.Signals) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class PidRecord:
     """A process that runs and that a pid file names."""
 
     pid: int
     stop_signal: signal.Signals
 
 
-def recorded(path: Path) -> Recorded | None:
+def recorded(path: Path) -> PidRecord | None:
     """The process of a pid file; None if there is no such file or the process has ended."""
     try:
         lines = path.read_text().splitlines()
@@ -171,7 +171,7 @@ def recorded(path: Path) -> Recorded | None:
     if len(lines) != 3 or not lines[0].isdecimal() or not lines[2].isdecimal():
         return None
     pid = int(lines[0])
-    return Recorded(pid, signal.Signals(int(lines[2]))) if lines[1] and started_at(pid) == lines[1] else None
+    return PidRecord(pid, signal.Signals(int(lines[2]))) if lines[1] and started_at(pid) == lines[1] else None
 
 
 def end_recorded(folder: Path, within_s: float = 10.0) -> list[str]:

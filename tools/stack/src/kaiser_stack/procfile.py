@@ -1,9 +1,10 @@
-"""The services to run, as the Procfile lists them: `name: command` a line."""
+"""The services to run, as the Procfile lists them: one `name: command` per line."""
 
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaiser_stack.errors import SetupError
@@ -11,10 +12,11 @@ from kaiser_stack.errors import SetupError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A service and its command line."""
+    """A service, its command line, and settings that are its alone."""
 
     name: str
     command: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(text: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""What a stack that is ready tells: a table for people, a file of addresses for programs."""
+"""What a stack reports once it is ready: a table for people, a file of addresses for programs."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""The life of a stack: alone on its state folder, started, kept, stopped.
+"""The life of a stack: takes the lock on its state folder, starts everything, keeps it running, and stops it.
 
-Servers start first and stop last. Ended by SIGKILL, its children get their stop signal from the kernel (Linux), and
-the next start on the same state folder ends whatever is left over by the pid files.
+Servers start first and stop last. If the stack is ended by SIGKILL, the kernel sends its children their stop signals
+(Linux), and the next start on the same state folder uses the pid files to end whatever is left over.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from kaiser_stack import report
 from kaiser_stack.errors import SetupError
 from kaiser_stack.process import end_recorded
 from kaiser_stack.settings import StackSettings
-from kaiser_stack.start import Plan, Started, start
+from kaiser_stack.start import Started, StartPlan, start
 
 _ONE_SIGNAL_S = 0.5
 
 
-def run(plan: Plan) -> None:
+def run(plan: StartPlan) -> None:
     """Run until SIGTERM, SIGHUP or Ctrl-C. SetupError, NotReadyError: it did not start, and nothing is left of it."""
     settings = plan.settings
     os.umask(0o077)  # also of every child: data, logs and configurations are their owner's alone
@@ -54,14 +54,14 @@ def _alone_on(settings: StackSettings) -> Iterator[None]:
         yield
 
 
-async def _run(plan: Plan) -> None:
+async def _run(plan: StartPlan) -> None:
     stop = asyncio.Event()
     started = Started()
     hurried: list[asyncio.Task[None]] = []
     signalled: list[float] = [time.monotonic()]
 
     def on_signal(number: signal.Signals) -> None:
-        """The first signal stops in good order, a later one kills what still runs; a wrapper may send one twice."""
+        """The first signal stops everything, a later one kills what still runs; a wrapper may send one twice."""
         now = time.monotonic()
         if stop.is_set() and now - signalled[-1] < _ONE_SIGNAL_S:
             return
@@ -94,7 +94,7 @@ async def _run(plan: Plan) -> None:
 
 
 async def _stop(started: Started) -> None:
-    """Services all at once, then the servers one after the other, the broker first."""
+    """Stop all services together, then the servers one after the other, the broker first."""
     await asyncio.gather(*(keeper.stop() for keeper in started.services))
     for keeper in started.servers:
         await keeper.stop()

@@ -1,7 +1,7 @@
-"""The sandbox broker: NATS's MQTT listener in a process of its own, where the factory's mocks and replays are played.
+"""The sandbox broker: a separate NATS process with an MQTT listener, where the factory's mocks and replays run.
 
-The users mock and replay have an account each, and accounts share no subject: what is published in one environment is
-heard in no other, and no machine is connected here. Only ingest has the password.
+The users mock and replay have separate accounts, and accounts share no subjects, so what is published in one
+environment is never received in another. No machine connects here: only ingest has the password.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Secrets in the state folder, readable by their owner alone: made once and kept, or written into configurations."""
+"""Secrets in the state folder, readable only by their owner: made once and kept, or written into configurations."""
 
 import os
 import secrets

@@ -32,8 +32,15 @@ class StackSettings:
     token_secret_file: Path | None
     mqtt_dialects: str = ""
     """As ingest takes it: JSON, such as `["esp", "factory"]`."""
+    observe: str = ""
+    topics_dialects: str = ""
     sandbox_host: str = ""
     sandbox_port: int = 0
+
+    @property
+    def keeps_devices(self) -> bool:
+        """Whether messages of devices are kept as they come."""
+        return '"' in self.observe or "esp" in self.topics_dialects
 
     @property
     def needs_sandbox(self) -> bool:
@@ -75,6 +82,8 @@ def load(environment: Mapping[str, str]) -> StackSettings:
         admin_password_file=_path(environment, "KAISER_ADMIN_PASSWORD_FILE"),
         token_secret_file=_path(environment, "KAISER_TOKEN_SECRET_FILE"),
         mqtt_dialects=environment.get("KAISER_MQTT_DIALECTS", ""),
+        observe=environment.get("KAISER_OBSERVE", ""),
+        topics_dialects=environment.get("KAISER_TOPICS_DIALECTS", ""),
         sandbox_host=environment.get("KAISER_SANDBOX_HOST", ""),
         sandbox_port=_port(environment, "KAISER_SANDBOX_PORT", 1884),
     )

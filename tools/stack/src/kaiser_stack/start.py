@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from kaiser_stack import health, procfile, report, secret_files, servers
@@ -22,7 +22,7 @@ _ASK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StartPlan:
     """What a run is to start."""
 
     settings: StackSettings
@@ -38,8 +38,8 @@ class Started:
     servers: list[Keeper] = field(default_factory=list)
 
 
-async def start(plan: Plan, started: Started, tasks: asyncio.TaskGroup) -> None:
-    """Bring everything up and tell where it is. SetupError, NotReadyError: it cannot be brought up."""
+async def start(plan: StartPlan, started: Started, tasks: asyncio.TaskGroup) -> None:
+    """Start everything and print the addresses. SetupError, NotReadyError: it cannot be started."""
     began = time.monotonic()
     chosen = servers.choose(plan.settings)
     servers.require_ports(plan.settings)
@@ -64,19 +64,19 @@ async def start(plan: Plan, started: Started, tasks: asyncio.TaskGroup) -> None:
     )
 
 
-def _installed(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Command lines of the services that are installed; the others are named."""
+def _installed(plan: StartPlan) -> dict[str, procfile.Entry]:
+    """The services that are installed, with the paths of their programs; the others are named."""
     found = {}
     for entry in plan.entries:
         program = procfile.installed(entry.command[0])
         if program:
-            found[entry.name] = (program, *entry.command[1:])
+            found[entry.name] = replace(entry, command=(program, *entry.command[1:]))
         else:
             plan.console.notice(f"{entry.name} is not installed and not started")
     return found
 
 
-async def _start_servers(plan: Plan, chosen: servers.Servers, started: Started, tasks: asyncio.TaskGroup) -> None:
+async def _start_servers(plan: StartPlan, chosen: servers.Servers, started: Started, tasks: asyncio.TaskGroup) -> None:
     if chosen.to_start:
         plan.console.notice(f"starting {', '.join(server.name for server in chosen.to_start)}")
     for server in chosen.to_start:
@@ -106,7 +106,7 @@ def _environment(settings: StackSettings, chosen: servers.Servers) -> dict[str, 
     return environment
 
 
-async def _migrate(plan: Plan, environment: Mapping[str, str], *, needed: bool) -> None:
+async def _migrate(plan: StartPlan, environment: Mapping[str, str], *, needed: bool) -> None:
     """Run kaiser-migrate to its end. NotReadyError with its last words when it fails; it may be run again."""
     command = procfile.installed("kaiser-migrate")
     if not command and needed:
@@ -126,8 +126,8 @@ async def _migrate(plan: Plan, environment: Mapping[str, str], *, needed: bool) 
 
 
 def _start_services(
-    plan: Plan,
-    commands: Mapping[str, tuple[str, ...]],
+    plan: StartPlan,
+    commands: Mapping[str, procfile.Entry],
     environment: Mapping[str, str],
     started: Started,
     tasks: asyncio.TaskGroup,
@@ -136,8 +136,8 @@ def _start_services(
     if commands:
         plan.console.notice(f"starting {', '.join(commands)}")
     picked = MetricsPorts(plan.settings, plan.console)
-    for place, (name, command) in enumerate(commands.items()):
-        program = picked.program(name, command, environment)
+    for place, (name, entry) in enumerate(commands.items()):
+        program = picked.program(name, entry.command, {**environment, **entry.settings})
         instead = partial(picked.instead, program)
         keeper = Keeper(program, plan.settings, plan.console, _shown(plan.console, name, place), instead)
         started.services.append(keeper)

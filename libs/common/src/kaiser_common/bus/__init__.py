@@ -1,1 +1,1 @@
-"""NATS and nothing else: the connection, consumers, request and reply, KV buckets, leases, dead letters."""
+"""Everything about NATS, and only that: connection, consumers, request and reply, KV buckets, leases, dead letters."""

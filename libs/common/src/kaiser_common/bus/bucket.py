@@ -1,4 +1,4 @@
-"""Writing a KV bucket of which this service's table is the truth; others read it through a Mirror."""
+"""Writes a KV bucket from this service's table, which is authoritative; other services read it through a Mirror."""
 
 import asyncio
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Kept:
 
 class BucketWriter:
     """Puts and deletes. Write the table first: killed between the two, `rebuild` at the next start mends the bucket.
-    Deleted and declared again while the service runs: `is_another` says so, and the owner rebuilds it."""
+    If it is deleted and declared again while the service runs, `is_another` is true, and the owner rebuilds it."""
 
     def __init__(self, bus: Bus, bucket: Bucket, kv: KeyValue) -> None:
         self._bus = bus
@@ -90,7 +90,7 @@ class BucketWriter:
 
         Raises nats errors when NATS is away, or does not send the bucket within 10 s.
         """
-        made_at = await self.made_at()  # before it is read: one that is recreated meanwhile is another one afterwards
+        made_at = await self.made_at()  # before the read: a bucket recreated during it differs afterwards
         kept = await read_bucket(self._bus, self._bucket)
         changed = 0
         for key in kept.keys() - wanted.keys():

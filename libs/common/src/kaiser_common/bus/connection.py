@@ -1,20 +1,19 @@
-"""The connection to NATS JetStream, publishing with acknowledgement from disk.
+"""The connection to NATS JetStream, and publishing that waits until the message is acknowledged from disk.
 
-Consuming is in consumer.py and reader.py, the KV mirror in mirror.py, request/reply in rpc.py. A process that is
-killed while it publishes leaves its message either stored or not; the caller has not seen an acknowledgement and
-publishes again.
+Consuming is in consumer.py and reader.py, the KV mirror in mirror.py, requests in rpc.py and their answers in
+requests.py. If a process is killed while it publishes, its message is either stored or not. The message is published
+again later, because the message that caused it was not acknowledged, or the caller got no answer and asks again; under
+the same id it is stored once.
 """
 
 import asyncio
 import json
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, MaxPayloadError
@@ -23,9 +22,8 @@ from nats.js import JetStreamContext
 from nats.nuid import NUID
 
 from kaiser_common.bus import metrics
+from kaiser_common.bus.client import BusUnavailable, close_client, open_client
 from kaiser_common.bus.settings import BusSettings
-
-log = structlog.get_logger()
 
 MAX_BATCH = 1000
 """Messages of an atomic batch at most (ADR-50 of NATS)."""
@@ -36,68 +34,12 @@ _FEW = 10
 """So many messages are on the disk sooner one by one: an atomic batch costs what ten to twenty messages cost."""
 
 _DUPLICATE_IN_BATCH = 10201
-_CONNECT_TIMEOUT_S = 5.0
 _ROUND_TRIP_EVERY_S = 5.0
 _MOST_SILENT = 12
 
 
-class BusUnavailable(Exception):
-    """NATS did not acknowledge in time, or refused for a reason that may pass (stream full, no leader)."""
-
-
 class BusClosed(Exception):
-    """The client gave the connection up for good; the process must end and be started again."""
-
-
-def end_if_cancelled() -> None:
-    """Raise CancelledError if the running task was cancelled: for the top of a loop around a library's own waits.
-
-    `asyncio.wait_for` of Python 3.11 returns the answer where the cancellation meets it in the same turn of the loop
-    (mended in 3.12). Kaiser waits with `asyncio.timeout` and its NATS client sees to it; psycopg's pool and aiomqtt
-    wait so, and a loop around them would never end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-class KaiserClient(Client):
-    """nats-py's client: its requests do not swallow a cancellation (see `end_if_cancelled`), and its `flush` keeps
-    the order, on which nats-py's drains rely.
-
-    Its own `flush` sends a PING past what is still queued, an UNSUB too: a drain could end before the server knew of
-    it, and what came then was lost. A PONG that came after its timeout ended the reader.
-    """
-
-    confirm: Callable[[], Awaitable[None]] | None = None
-    """A round trip behind all that is queued."""
-
-    async def flush(self, timeout: int = 10) -> None:
-        """Wait until the server has read what was queued. NATS away: return, there is nothing to wait for."""
-        if self.confirm is None:
-            await super().flush(timeout)
-            return
-        try:
-            await self.confirm()
-        except BusUnavailable as error:
-            log.debug("flush_unconfirmed", reason=str(error))
-
-    async def request(
-        self,
-        subject: str,
-        payload: bytes = b"",
-        timeout: float = 0.5,
-        old_style: bool = False,
-        headers: dict[str, str] | None = None,
-    ) -> Msg:
-        """As nats-py's; JetStream's API, KV and publishing with acknowledgement come through here too."""
-        task = asyncio.current_task()
-        before = task.cancelling() if task is not None else 0
-        try:
-            return await super().request(subject, payload, timeout, old_style, headers)
-        finally:
-            if task is not None and task.cancelling() > before:
-                raise asyncio.CancelledError
+    """The client has given up the connection; the process must end and be started again."""
 
 
 class Outgoing(NamedTuple):
@@ -245,7 +187,8 @@ class Bus:
         await self.client.subscribe(f"{self._reply_prefix}*", cb=self._on_reply)
 
     async def _watch(self) -> None:
-        """Keep the connection gauge true; BusClosed ends the process when the client has given up, or reads no more.
+        """Keep the connection gauge true; BusClosed ends the process when the client has given up, or has stopped
+        reading.
 
         A client that does not read a server which is away is not connected within two of its own PINGs: over a minute
         of silence on one connection is the client's fault.
@@ -313,7 +256,7 @@ async def connect(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
 
     A lost connection is re-established automatically. If the client closes for good, BusClosed is raised in the body.
     """
-    client = await _open(settings, name)
+    client = await open_client(settings, name)
     bus = Bus(client, name)
     await bus.listen()
     client.confirm = bus.round_trip
@@ -325,78 +268,7 @@ async def connect(settings: BusSettings, name: str) -> AsyncIterator[Bus]:
             watcher.cancel()
     finally:
         metrics.BUS_CONNECTED.set(0)
-        await _close(client)
+        await close_client(client)
 
 
-async def _open(settings: BusSettings, name: str) -> KaiserClient:
-    options = _options(settings, name)
-    wait_s = 0.2
-    while True:
-        client = KaiserClient()
-        try:
-            await client.connect(**options)
-        except (NatsError, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            log.warning("bus_unreachable", url=_without_secret(settings.nats_address), error=reason, retry_s=wait_s)
-            await _close(client)
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, 5.0)
-        else:
-            log.info("bus_connected", url=_without_secret(settings.nats_address))
-            return client
-
-
-async def _close(client: Client) -> None:
-    try:
-        async with asyncio.timeout(5.0):
-            await client.close()
-    # RuntimeError: uvloop's word for a write to a transport that is closed, while the connection is being lost.
-    except (NatsError, OSError, TimeoutError, RuntimeError) as error:
-        log.warning("bus_close_failed", error=str(error) or type(error).__name__)
-
-
-def _options(settings: BusSettings, name: str) -> dict[str, Any]:
-    async def on_error(error: Exception) -> None:
-        log.warning("bus_error", error=str(error) or type(error).__name__)
-
-    async def on_disconnect() -> None:
-        metrics.BUS_CONNECTED.set(0)
-        log.warning("bus_disconnected")
-
-    async def on_reconnect() -> None:
-        metrics.BUS_CONNECTED.set(1)
-        metrics.BUS_RECONNECTS.inc()
-        log.info("bus_reconnected")
-
-    password = settings.nats_password.get_secret_value()
-    if settings.nats_password_file is not None:
-        password = settings.nats_password_file.read_text().strip()
-    options: dict[str, Any] = {
-        "servers": [settings.nats_address],
-        "name": f"kaiser-{name}",
-        "allow_reconnect": True,
-        "max_reconnect_attempts": -1,
-        "reconnect_time_wait": 0.5,
-        "connect_timeout": _CONNECT_TIMEOUT_S,
-        "ping_interval": 10,
-        "max_outstanding_pings": 2,
-        "error_cb": on_error,
-        "disconnected_cb": on_disconnect,
-        "reconnected_cb": on_reconnect,
-    }
-    if settings.nats_inbox_prefix:
-        options["inbox_prefix"] = settings.nats_inbox_prefix
-    if settings.nats_address.startswith("tls://"):
-        options["tls"] = ssl.create_default_context(cafile=settings.nats_tls_ca_file or None)
-    if settings.nats_user:
-        options |= {"user": settings.nats_user, "password": password}
-    return options
-
-
-def _without_secret(url: str) -> str:
-    """The URL as it may be logged."""
-    scheme, _, rest = url.rpartition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
-
-
-__all__ = ["MAX_BATCH", "Bus", "BusClosed", "BusUnavailable", "Outgoing", "connect", "end_if_cancelled"]
+__all__ = ["MAX_BATCH", "Bus", "BusClosed", "BusUnavailable", "Outgoing", "connect"]

@@ -1,4 +1,4 @@
-"""Taking messages from JetStream by a durable consumer, each acknowledged."""
+"""Takes messages from JetStream through a durable consumer; each message is acknowledged."""
 
 import asyncio
 import time
@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.js.api import ConsumerInfo
+from nats.js.errors import APIError
 
 from kaiser_common.bus import metrics
 from kaiser_common.bus.connection import Bus, BusUnavailable
-from kaiser_common.bus.pull import API, SHORT_REPLY, Delivery, Pull, ask, stored_at_ns
+from kaiser_common.bus.pull import SHORT_REPLY, Delivery, Pull, stored_at_ns
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.subjects import DurableConsumer
 
 log = structlog.get_logger()
 
 _LAG_EVERY_S = 5.0
+_ANSWER_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Spacing:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class ConsumerPosition:
     """How far a durable consumer is: messages not yet delivered and not yet acknowledged, and the stream's sequences up
     to which all are delivered and all are acknowledged."""
 
@@ -44,7 +48,8 @@ class Position:
 class Consumer:
     """A durable pull consumer; iterate to get the messages that have arrived, at least one and at most `max_messages`.
 
-    `most_lines`: no further pack is delivered once there are this many lines.
+    `most_lines`: no further pack is delivered once there are this many lines. `in_order`: what a killed predecessor
+    held comes first; until it has come again, after the ack_wait, nothing is handed out.
 
     Delivered messages are reported as in progress until they are acknowledged, so that JetStream does not redeliver
     them during a long wait for the database. Killed in between: JetStream delivers it again after the consumer's
@@ -60,13 +65,16 @@ class Consumer:
         max_messages: int = 1000,
         most_lines: int | None = None,
         spacing: Spacing | None = None,
+        in_order: bool = False,
     ) -> None:
         self._bus = bus
         self.spec = spec
         self._most_lines = most_lines
         self._spacing = spacing
+        self._in_order = in_order
         self._next_at = 0.0
-        self._pull = Pull(bus, spec.stream, spec.name, max_messages)
+        rest_s = spacing.least_s if spacing is not None else 0.0
+        self._pull = Pull(bus, spec.stream, spec.name, max_messages, rest_s)
         self._held: dict[str, None] = {}
         self._stop = asyncio.Event()
         self.name = spec.name
@@ -79,20 +87,30 @@ class Consumer:
     async def open(self) -> AsyncIterator["Consumer"]:
         """Bind to the consumer, waiting until it is declared."""
         await self._declared()
+        if self._in_order:
+            await self._let_predecessor_end()
         try:
             async with self._pull.open(to_the_end=True), asyncio.TaskGroup() as tasks:
                 keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self.spec.name}")
-                lag = tasks.create_task(self._tell_lag(), name=f"lag-{self.spec.name}")
+                lag = tasks.create_task(self._report_lag(), name=f"lag-{self.spec.name}")
                 try:
                     yield self
                 finally:
                     keeper.cancel()
                     lag.cancel()
         finally:
-            await self.nak(self._pull.take(), delay_s=0.1)
+            await self.give_back(delay_s=0.1)
+
+    async def _let_predecessor_end(self) -> None:
+        """Wait until what a killed predecessor held comes again: newer messages must not overtake it."""
+        position = await self.position()
+        if position is None or position.unacknowledged:
+            held = None if position is None else position.unacknowledged
+            log.info("consumer_waits_for_redelivery", consumer=self.name, messages=held)
+            await self.stopped_within(self.spec.ack_wait_s)
 
     async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
-        while not self._stopping:
+        while not self.stopping:
             if not await self._pull.wait(1.0):
                 continue
             if self._pull.gone:
@@ -102,7 +120,7 @@ class Consumer:
                 continue
             await self._wait_spacing()
             batch = self._handed_out()
-            if self._stopping:
+            if self.stopping:
                 await self.nak(batch, delay_s=0.1)
             elif batch:
                 yield batch
@@ -130,28 +148,34 @@ class Consumer:
         return batch
 
     @property
-    def _stopping(self) -> bool:
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
         return self._stop.is_set()
+
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether a message was handed out and neither acknowledged nor given back."""
+        return delivery.reply in self._held
 
     async def check(self) -> None:
         """For /readyz. RuntimeError: the consumer or its stream is not declared, or nothing is processed."""
         if self.trouble:
             raise RuntimeError(self.trouble)
-        answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
-        if "error" in answer:
-            description = answer["error"].get("description", "")
-            raise RuntimeError(f"consumer {self.spec.name} of {self.spec.stream}: {description}; run migrate")
+        try:
+            await self._info()
+        except BusUnavailable as error:
+            raise RuntimeError(f"consumer {self.spec.name} of {self.spec.stream}: {error}; run migrate") from error
 
-    async def position(self) -> Position | None:
+    async def position(self) -> ConsumerPosition | None:
         """How far all replicas together have come; None if the server does not say."""
-        answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
-        if "error" in answer:
+        try:
+            info = await self._info()
+        except BusUnavailable:
             return None
-        return Position(
-            pending=int(answer["num_pending"]),
-            unacknowledged=int(answer["num_ack_pending"]),
-            delivered=int(answer["delivered"]["stream_seq"]),
-            acknowledged=int(answer["ack_floor"]["stream_seq"]),
+        return ConsumerPosition(
+            pending=info.num_pending or 0,
+            unacknowledged=info.num_ack_pending or 0,
+            delivered=info.delivered.stream_seq if info.delivered is not None else 0,
+            acknowledged=info.ack_floor.stream_seq if info.ack_floor is not None else 0,
         )
 
     def oldest_age_s(self, now_s: float) -> float:
@@ -164,17 +188,12 @@ class Consumer:
         return max(0.0, now_s - min(stored_at) / 1e9) if stored_at else 0.0
 
     async def stopped_within(self, seconds: float) -> bool:
-        """Wait until `stop`, at most so long; whether it was called."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            return False
-        return True
+        """Wait for `stop` for at most this time; whether it was called."""
+        return await set_within(self._stop, seconds)
 
     async def give_back(self, *, delay_s: float) -> None:
         """Have what has arrived and was not handed out delivered again after `delay_s`."""
-        await self.nak(self._pull.take(), delay_s=delay_s)
+        await self._send([delivery.reply for delivery in self._pull.take()], _nak(delay_s))
 
     def stop(self) -> None:
         """Fetch nothing more; the iteration ends when the batch at hand is done."""
@@ -182,18 +201,18 @@ class Consumer:
         self._pull.interrupt()
 
     async def ack(self, batch: Iterable[Delivery]) -> None:
-        """Acknowledge. An acknowledgement lost with the connection means a redelivery."""
-        await self._answer(batch, b"")
+        """Acknowledge, but what was acknowledged or given back before. An acknowledgement lost with the connection
+        means a redelivery."""
+        await self._send(self._settled(batch), b"")
 
     async def nak(self, batch: Iterable[Delivery], *, delay_s: float) -> None:
-        """Have messages delivered again after `delay_s` (a delay of 0 would storm)."""
-        await self._answer(batch, b'-NAK {"delay": %d}' % int(max(delay_s, 0.01) * 1e9))
+        """Have messages delivered again after `delay_s` (a delay of 0 would storm), but what was acknowledged or given
+        back before: it may be here again by now, and would come once more."""
+        await self._send(self._settled(batch), _nak(delay_s))
 
-    async def _answer(self, batch: Iterable[Delivery], body: bytes) -> None:
-        replies = [delivery.reply for delivery in batch]
-        for reply in replies:
-            self._held.pop(reply, None)
-        await self._send(replies, body)
+    def _settled(self, batch: Iterable[Delivery]) -> list[str]:
+        """The replies of the messages that were held; none is held any more."""
+        return [delivery.reply for delivery in batch if self._held.pop(delivery.reply, "not held") is None]
 
     async def _send(self, replies: Sequence[str], body: bytes) -> None:
         try:
@@ -207,36 +226,52 @@ class Consumer:
             await asyncio.sleep(self.spec.ack_wait_s / 3)
             await self._send([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
 
-    async def _tell_lag(self) -> None:
+    async def _report_lag(self) -> None:
         """Set the gauges of the lag every few seconds, also while nothing is taken; without an answer they stay."""
         oldest = metrics.BUS_OLDEST.labels(self.spec.name)
         pending = metrics.BUS_PENDING.labels(self.spec.name)
         unacknowledged = metrics.BUS_UNACKNOWLEDGED.labels(self.spec.name)
         while True:
-            answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
+            position = await self.position()
             oldest.set(self.oldest_age_s(time.time()))
-            if "error" not in answer:
-                pending.set(int(answer["num_pending"]))
-                unacknowledged.set(int(answer["num_ack_pending"]))
+            if position is not None:
+                pending.set(position.pending)
+                unacknowledged.set(position.unacknowledged)
             await asyncio.sleep(_LAG_EVERY_S)
 
     async def _declared(self) -> None:
         """Wait until the consumer exists, with a log line every few seconds."""
         wait_s = 0.2
-        while not self._stopping:
-            answer = await ask(self._bus, f"{API}.INFO.{self.spec.stream}.{self.spec.name}", {})
-            if "error" not in answer:
+        while not self.stopping:
+            try:
+                await self._info()
+            except BusUnavailable as error:
+                log.warning(
+                    "consumer_missing",
+                    stream=self.spec.stream,
+                    consumer=self.spec.name,
+                    reason=str(error),
+                    hint="run migrate",
+                )
+            else:
                 return
-            reason = answer["error"].get("description", "")
-            log.warning(
-                "consumer_missing",
-                stream=self.spec.stream,
-                consumer=self.spec.name,
-                reason=reason,
-                hint="run migrate",
-            )
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, 5.0)
+
+    async def _info(self) -> ConsumerInfo:
+        """What JetStream says of it. BusUnavailable: nothing, or that there is none; the text is the reason."""
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                info: ConsumerInfo = await self._bus.jetstream.consumer_info(self.spec.stream, self.spec.name)
+        except APIError as error:
+            raise BusUnavailable(error.description or "refused") from error
+        except (NatsError, OSError, TimeoutError) as error:
+            raise BusUnavailable(str(error) or type(error).__name__) from error
+        return info
+
+
+def _nak(delay_s: float) -> bytes:
+    return b'-NAK {"delay": %d}' % int(max(delay_s, 0.01) * 1e9)
 
 
 def _redelivered(batch: Sequence[Delivery]) -> int:

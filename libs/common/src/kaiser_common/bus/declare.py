@@ -51,6 +51,7 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "max_msgs_per_subject": stream.most_per_subject or -1,
         "duplicate_window": int(stream.duplicate_window_s * 1e9),
         "allow_atomic": stream.atomic,
+        "allow_rollup_hdrs": stream.rollup,
         "allow_direct": True,
         "max_consumers": stream.max_consumers,
         "consumer_limits": _consumer_limits(stream.unused_s),
@@ -140,7 +141,8 @@ def differs(current: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 
 async def _ask(bus: Bus, method: str, request: dict[str, Any]) -> dict[str, Any]:
-    """A JetStream API call, repeated while JetStream is starting."""
+    """A JetStream API call, repeated while JetStream is starting. Not nats-py's: a field of the server's configuration
+    that it does not know would be lost by an update."""
     body = json.dumps(request).encode() if request else b""
     while True:
         try:

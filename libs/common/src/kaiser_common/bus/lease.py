@@ -16,7 +16,7 @@ from kaiser_common.contract.subjects import LEASE_BUCKET, Bucket
 log = structlog.get_logger()
 
 MARGIN_S = 1.0
-"""The holder lets go so long before the lease can expire: time to end what only a holder may do."""
+"""The holder gives up this long before the lease can expire: time to end what only a holder may do."""
 _ASK_EVERY_S = 0.5
 
 

@@ -1,10 +1,11 @@
-"""Metrics that more than one service has, each with its sentence; a service declares its own beside its code."""
+"""Metrics that more than one service has, each with its help text; a service declares its own beside its code."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
 """Upper bounds in seconds, dense where the goals lie (20 ms to a frame, 50 ms to a row)."""
 
+BUILD = Gauge("kaiser_build_info", "1, with the version and the name of the service.", ["service", "version"])
 STAGE_SECONDS = Histogram(
     "kaiser_stage_seconds",
     "Time a message took from ingest's receipt to the end of a stage.",

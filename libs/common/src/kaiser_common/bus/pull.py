@@ -1,8 +1,11 @@
 """Messages as JetStream delivers them to a consumer, and the pull request that brings them.
 
-One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs
-one request in half a minute; under load the batches grow. (FastStream's batch pull waits out its whole timeout, and
-nats-py's `fetch` costs a task a message: docs/decisions/0001.) Consumers are in consumer.py and reader.py.
+One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs one
+request in half a minute; under load the batches grow. A reader that can wait a little takes several messages at a time
+instead (`rest_s`), because each delivery costs the server and the process about 0.1 ms.
+
+FastStream's batch pull waits out its whole timeout, and nats-py's `fetch` starts a task for each message
+(docs/decisions/0001). Consumers are in consumer.py and reader.py.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.pack import count, split
 from kaiser_common.contract.subjects import is_packed
 
@@ -30,7 +34,11 @@ SHORT_REPLY = 9
 _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 2.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
+_LINGERING = {"expires": int(_EXPIRES_S * 1e9), "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9)}
+_NO_WAIT = {"no_wait": True}
 _ACK_REPLY = "$JS.ACK."
+_PLACES_APART = 7919
+"""A prime, so that looks at packs of one length begin at each place of a step in turn."""
 
 
 class Delivery:
@@ -63,6 +71,19 @@ class Delivery:
         """One of its lines; `number` counts within what this has."""
         return Delivery(self.subject, self.reply, body, self._headers, (self.first_line or 0) + number)
 
+    def some(self, most: int) -> list["Delivery"]:
+        """Some of its lines, at most so many, from all over it: for a look that must not depend on its size. Other
+        ones of the next message."""
+        if self.count == 1:
+            return [self]
+        step = max(1, len(self.body) // most)
+        found: dict[int, Delivery] = {}
+        for place in range(self.stream_sequence * _PLACES_APART % step, len(self.body), step)[:most]:
+            begin, end = self.body.rfind(b"\n", 0, place) + 1, self.body.find(b"\n", place)
+            line = self.body[begin : end if end >= 0 else None]
+            found[begin] = Delivery(self.subject, self.reply, line, self._headers, self.first_line)
+        return list(found.values())
+
     def halves(self) -> tuple["Delivery", "Delivery"]:
         """Its lines in two parts. NotAPack as `lines`."""
         lines = self.lines()
@@ -88,16 +109,17 @@ class Delivery:
         return int(self._field(-4))
 
     @property
-    def origin(self) -> str:
-        """Stream sequence and time: together they name this message alone, also after the stream was recreated.
-
-        Of some lines of a pack the number of the first one follows.
-        """
+    def message(self) -> str:
+        """Stream sequence and time: together they name this message alone, also after the stream was recreated."""
         fields = self.reply.split(".")
         if len(fields) != SHORT_REPLY:
             del fields[-1]
-        whole = f"{fields[-4]}-{fields[-2]}"
-        return whole if self.first_line is None else f"{whole}-{self.first_line}"
+        return f"{fields[-4]}-{fields[-2]}"
+
+    @property
+    def origin(self) -> str:
+        """The name of the message; of some lines of a pack the number of the first one follows."""
+        return self.message if self.first_line is None else f"{self.message}-{self.first_line}"
 
     @property
     def consumer_sequence(self) -> int:
@@ -130,12 +152,21 @@ def _field(reply: str, index: int) -> str:
 
 
 class Pull:
-    """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`."""
+    """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`.
 
-    def __init__(self, bus: Bus, stream: str, consumer: str, max_messages: int) -> None:
+    `rest_s`: ask for one message, no sooner than this after the request before, then at once for those waiting behind
+    it, and hand them out together. A message after a quiet moment is still handed out the moment it arrives. While
+    half of `max_messages` wait on the server, it asks as without a rest.
+    """
+
+    def __init__(self, bus: Bus, stream: str, consumer: str, max_messages: int, rest_s: float = 0.0) -> None:
         self._bus = bus
         self._next = f"{API}.MSG.NEXT.{stream}.{consumer}"
         self._max = max_messages
+        self._rest_s = rest_s
+        self._rested_at = 0.0
+        self._first_alone = False
+        self._waiting = 0
         self._inbox = bus.client.new_inbox()
         self._asked = 0
         self._heard_at = time.monotonic()
@@ -165,11 +196,7 @@ class Pull:
         if self.arrived or self.gone:
             return True
         self._wake.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
+        await set_within(self._wake, timeout_s)
         return bool(self.arrived) or self.gone
 
     def interrupt(self) -> None:
@@ -198,27 +225,38 @@ class Pull:
         room = self._max - self._asked - len(self.arrived)
         if 2 * room < self._max:
             return
-        request = {
-            "batch": room,
-            "expires": int(_EXPIRES_S * 1e9),
-            "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9),
-        }
-        self._asked += room  # before the write, in which the first answers may arrive already
+        self._first_alone = bool(self._rest_s) and 2 * self._waiting < self._max
+        if not self._first_alone:
+            await self._ask(room, _LINGERING)
+        elif not self._asked and not self.arrived:
+            await asyncio.sleep(self._rested_at - time.monotonic())
+            self._rested_at = time.monotonic() + self._rest_s
+            await self._ask(1, _LINGERING)
+
+    async def _ask(self, count: int, until: Mapping[str, Any]) -> None:
+        self._asked += count  # before the write, in which the first answers may arrive already
         try:
-            await self._bus.send(self._next, json.dumps(request).encode(), self._inbox)
+            await self._bus.send(self._next, json.dumps({"batch": count, **until}).encode(), self._inbox)
         except (BusUnavailable, NatsError):
             self._asked = 0  # not connected: no request is open
             await asyncio.sleep(0.1)
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at = time.monotonic()
-        if message.reply.startswith(_ACK_REPLY):
-            self._asked -= 1
-            self.arrived.append(Delivery(message.subject, message.reply, message.data, message.headers))
-            self._wake.set()
-        else:
+        if not message.reply.startswith(_ACK_REPLY):
             headers = message.headers or {}
             self._on_status(headers.get("Status", ""), headers)
+            return
+        self._asked = max(0, self._asked - 1)
+        delivery = Delivery(message.subject, message.reply, message.data, message.headers)
+        self.arrived.append(delivery)
+        if self._rest_s:
+            self._waiting = delivery.pending
+            if self._first_alone and not self._asked and len(self.arrived) == 1 and self._waiting:
+                await self._ask(min(self._waiting, self._max - 1), _NO_WAIT)
+            if self._first_alone and self._asked > 0:
+                return  # the rest of them is on its way
+        self._wake.set()
 
     def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
         if status == "100":  # idle heartbeat
@@ -234,7 +272,10 @@ class Pull:
 
 
 async def ask(bus: Bus, subject: str, request: dict[str, Any], timeout_s: float = 3.0) -> dict[str, Any]:
-    """A JetStream API call; a missing answer comes back as an error too."""
+    """A JetStream API call whose answer is needed as it is. A missing answer comes back as an error too.
+
+    nats-py's own calls cut the nanoseconds off the time of a stream's creation, by which a stream is known again.
+    """
     try:
         answer = await bus.client.request(subject, json.dumps(request).encode(), timeout=timeout_s)
     except (NatsError, OSError, TimeoutError) as error:

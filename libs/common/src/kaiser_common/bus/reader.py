@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ log = structlog.get_logger()
 class OrderedReader:
     """Reads a stream in order from a point on, without acknowledgement; starts itself again after any gap.
 
-    Iterate to get what has arrived. Kept by an ephemeral consumer that the server drops after a minute unused.
+    Iterate to get what has arrived. Kept by an ephemeral consumer that the server drops once it is unused for a time.
     """
 
     def __init__(
@@ -25,15 +26,26 @@ class OrderedReader:
         filters: Sequence[str],
         *,
         start_sequence: int | None = None,
+        start_at: datetime | None = None,
         last_per_subject: bool = False,
         max_messages: int = 1000,
+        unused_s: float = 60.0,
+        rest_s: float = 0.0,
     ) -> None:
+        """start_at: without a sequence, from the first message that was stored at this time or later.
+
+        unused_s: how long the server keeps the consumer of a reader that has ended; a stream has a limit of consumers.
+        rest_s: how long a message may wait for others, so that they are handed out together.
+        """
         self._bus = bus
         self._stream = stream
+        self._start_at = start_at
         self._filters = list(filters)
         self._last_per_subject = last_per_subject
         self._next_sequence = start_sequence
         self._max = max_messages
+        self._unused_s = unused_s
+        self._rest_s = rest_s
         self._created = ""
         self._stopping = False
         self.restarts = 0
@@ -52,7 +64,7 @@ class OrderedReader:
                 await asyncio.sleep(0.5)
                 continue
             self.pending_at_start = int(info.get("num_pending", 0))
-            pull = Pull(self._bus, self._stream, info["name"], self._max)
+            pull = Pull(self._bus, self._stream, info["name"], self._max, self._rest_s)
             async with pull.open():
                 if not self.pending_at_start:
                     yield []
@@ -67,7 +79,7 @@ class OrderedReader:
         while not self._stopping and not pull.gone:
             arrived = await pull.wait(1.0)
             if self._bus.client.stats["reconnects"] != reconnects:
-                return  # the server may have lost the consumer, or the stream begun anew
+                return  # the server may have lost the consumer, or the stream may have been recreated
             if not arrived:
                 continue
             batch = []
@@ -88,7 +100,7 @@ class OrderedReader:
         stream = await ask(self._bus, f"$JS.API.STREAM.INFO.{self._stream}", {})
         created = str(stream.get("created", ""))
         if created and self._created and created != self._created:
-            log.warning("stream_began_anew", stream=self._stream, next_before=self._next_sequence)
+            log.warning("stream_recreated", stream=self._stream, next_before=self._next_sequence)
             self._next_sequence = 1
         self._created = created or self._created
 
@@ -102,7 +114,7 @@ class OrderedReader:
             "ack_policy": "none",
             "mem_storage": True,
             "num_replicas": 1,
-            "inactive_threshold": int(60e9),
+            "inactive_threshold": int(self._unused_s * 1e9),
         }
         if len(self._filters) == 1:
             # In the subject too, so that a user's rights can be narrowed to it: the server compares the two.
@@ -112,6 +124,9 @@ class OrderedReader:
             config["filter_subjects"] = self._filters
         if self._last_per_subject:
             config["deliver_policy"] = "last_per_subject"
+        elif self._next_sequence is None and self._start_at is not None:
+            at = self._start_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            config |= {"deliver_policy": "by_start_time", "opt_start_time": at}
         elif self._next_sequence is None:
             config["deliver_policy"] = "new"
         else:

@@ -1,26 +1,28 @@
-"""Answering requests: FastStream's subscriber for `rpc.<service>.*`, bounded, with a lane that never waits.
+"""Answers requests: FastStream's subscriber for `rpc.<service>.*`, with a limit on how many run at a time.
 
-Killed: requests that run are not answered; their callers time out. Stopped: no request that reached NATS before is
-lost. Those that are here or on their way are answered, within seconds (`RpcSubscriber.stop`).
+At most 64 requests run at a time. For methods such as an emergency stop there are 64 further places, so they do not
+wait behind the others.
+
+If the process is killed, the requests that it was working on are not answered and their callers time out. If it is
+stopped (`RpcSubscriber.stop`), it answers the requests that have reached NATS by then. If NATS is away or too slow,
+requests that arrive after 3 s are refused with 503. Requests that still run another 5 s later are cancelled.
 """
 
 import asyncio
 import inspect
+import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_type_hints
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, get_type_hints
 
 import structlog
-from faststream import AckPolicy, PublishCommand, StreamMessage
-from faststream._internal.endpoint.publisher import PublisherProto
-from faststream._internal.endpoint.subscriber.call_item import CallsCollection
+from faststream import Response, StreamMessage
 from faststream.nats import ConsumerConfig
 from faststream.nats.configs import NatsBrokerConfig
-from faststream.nats.subscriber.config import NatsSubscriberConfig, NatsSubscriberSpecificationConfig
+from faststream.nats.subscriber.config import NatsSubscriberSpecificationConfig
 from faststream.nats.subscriber.specification import NatsSubscriberSpecification
-from faststream.nats.subscriber.usecases import LogicSubscriber
+from faststream.nats.subscriber.usecases import CoreSubscriber
 from faststream.specification.schema import Message, Operation, SubscriberSpec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -28,7 +30,9 @@ from nats.errors import Error as NatsError
 from pydantic import BaseModel, ValidationError
 
 from kaiser_common.bus import metrics
+from kaiser_common.bus.calls import Calls, subscriber_config
 from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.bus.right_of_way import RightOfWay
 from kaiser_common.bus.rpc import (
     CALLER,
     DEADLINE,
@@ -45,7 +49,8 @@ from kaiser_common.bus.rpc import (
     may,
     unprocessable,
 )
-from kaiser_common.contract.schemas.nul import field_with_nul
+from kaiser_common.contract.rpc import Role
+from kaiser_common.contract.schemas.text_checks import field_with_nul
 from kaiser_common.contract.subjects import rpc_subject
 
 log = structlog.get_logger()
@@ -56,27 +61,34 @@ _DRAIN_WITHIN_S = 3.0
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
-Role = Literal["viewer", "operator", "admin"]
 Answering = Callable[[RequestT, Caller], Awaitable[AnswerT]]
 """Answers a request; it raises RpcError to refuse."""
 
 
+class Wrapped(Protocol):
+    """A handler as FastStream keeps it once it is registered."""
+
+    async def call_wrapped(self, message: StreamMessage[Any]) -> Any:
+        """Decode the message and call the handler."""
+
+
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """A method of a service: its subject, the models of its request and its answer, the least role of a caller."""
+    """A method of a service: its subject, the models of its request and its answer, the least role of a caller, and
+    its handler."""
 
     subject: str
     request: type[BaseModel]
     answer: type[BaseModel]
     least: Role
     purpose: str
+    handler: Wrapped
 
 
 class Request(NamedTuple):
     """A request that may be answered: its method, and on whose behalf it is made."""
 
-    message: Msg
-    method: str
+    method: MethodRow
     caller: Caller
 
 
@@ -103,46 +115,53 @@ class RpcSpecification(NatsSubscriberSpecification):
         }
 
 
-class RpcSubscriber(LogicSubscriber[Request]):
+class RpcSubscriber(CoreSubscriber):
     """Answers the requests to one service; replicas share the work as a queue group.
 
     At most 64 requests run concurrently; further ones get a 503 immediately, except for the methods in `always`, of
-    which another 64 may run (an emergency stop does not wait behind commands). A request whose caller has stopped
+    which another 64 may run (an emergency stop does not wait behind commands), and which have the right of way over the
+    steps of the others. A request whose caller has stopped
     waiting (its deadline, by the clocks of both machines) is refused with 504 and code 5403, except for `always`: a
     stop is never too late. `unavailable` lists the exceptions that mean an outage: they become a 503 with code 5402.
 
-    Extension points of FastStream: a subclass of its NATS subscriber (`_create_subscription`, `stop`), a filter for
-    each handler, a parser, a decoder, and the publisher of the answer (`_make_response_publisher`).
+    A subclass of FastStream's subscriber of a subject: `consume`, `process_message` and `stop` are our own. The
+    method's handler is looked up by name, and no middleware of FastStream runs around it.
     """
 
     def __init__(
         self,
         bus: Bus,
-        config: NatsBrokerConfig,
+        frame: NatsBrokerConfig,
         service: str,
         *,
         unavailable: tuple[type[Exception], ...] = (),
         always: frozenset[str] = frozenset(),
     ) -> None:
         subject = rpc_subject(service, "ANY").removesuffix("ANY") + "*"
-        calls = CallsCollection[Request]()
-        own = NatsSubscriberConfig(
-            subject=subject, sub_config=ConsumerConfig(), _outer_config=config, _ack_policy=AckPolicy.MANUAL
-        )
-        own.parser, own.decoder = self._parse, self._decode
+        calls = cast("Any", Calls())
         shown = NatsSubscriberSpecificationConfig(
             subject=subject, queue=service, title_=None, description_=None, include_in_schema=True
         )
-        described = RpcSpecification(config, shown, calls)
+        described = RpcSpecification(frame, shown, calls)
         self._methods = described.methods = dict[str, MethodRow]()
-        super().__init__(own, described, calls)
+        super().__init__(subscriber_config(frame, subject, ConsumerConfig()), described, calls, queue=service)
         self._bus = bus
         self._service = service
-        self._queue = service
         self._unavailable: tuple[type[Exception], ...] = (*unavailable, BusUnavailable)
         self._always = always
-        self._running: set[asyncio.Task[None]] = set()
+        self._way = RightOfWay()
+        self._answering: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def bus(self) -> Bus:
+        """The connection that requests come by."""
+        return self._bus
+
+    @property
+    def unavailable(self) -> tuple[type[Exception], ...]:
+        """The exceptions that list an outage."""
+        return self._unavailable
 
     @property
     def methods(self) -> Mapping[str, MethodRow]:
@@ -159,15 +178,15 @@ class RpcSubscriber(LogicSubscriber[Request]):
             request = hints[next(iter(inspect.signature(handler).parameters))]
             purpose = " ".join((inspect.getdoc(handler) or "").split("\n\n")[0].split())
             subject = rpc_subject(self._service, name)
-            self._methods[name] = MethodRow(subject, request, hints["return"], least, purpose)
-            self(handler, filter=partial(_is_for, name))
+            self._methods[name] = MethodRow(subject, request, hints["return"], least, purpose, self(handler))
             return handler
 
         return register
 
-    async def _create_subscription(self) -> None:
+    async def start(self) -> None:
+        """Subscribe; requests are answered from here on."""
         self._closed = False
-        self.subscription = await self.connection.subscribe(self._subject, queue=self._queue, cb=self._on_request)
+        await super().start()
 
     async def stop(self) -> None:
         """Take no further request and answer those that NATS has handed out already, for at most some seconds.
@@ -176,12 +195,12 @@ class RpcSubscriber(LogicSubscriber[Request]):
         its lease takes no request for longer than three seconds.
         """
         subscription, self.subscription = self.subscription, None
-        if isinstance(subscription, Subscription):
+        if subscription is not None:
             await self._drain(subscription)
         self._closed = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=_END_WITHIN_S)
-        for task in self._running:
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=_END_WITHIN_S)
+        for task in self._answering:
             task.cancel()
         await super().stop()
 
@@ -196,17 +215,26 @@ class RpcSubscriber(LogicSubscriber[Request]):
         except NatsError as error:
             log.debug("unsubscribe_failed", error=str(error))
 
-    async def _on_request(self, message: Msg) -> None:
-        name = message.subject.rpartition(".")[2]
+    async def consume(self, msg: Msg) -> None:
+        """Take a request, unless there are too many: a task answers it, so that the next one can be taken."""
+        name = msg.subject.rpartition(".")[2]
         if self._closed:
-            await self._refuse(message, RpcError(503, UNAVAILABLE, f"service {self._service} is stopping, try again"))
+            await self._refuse(msg, RpcError(503, UNAVAILABLE, f"service {self._service} is stopping, try again"))
             return
-        if len(self._running) >= (2 * _AT_ONCE if name in self._always else _AT_ONCE):
-            await self._refuse(message, RpcError(503, UNAVAILABLE, f"service {self._service} is busy, try again"))
+        if len(self._answering) >= (2 * _AT_ONCE if name in self._always else _AT_ONCE):
+            await self._refuse(msg, RpcError(503, UNAVAILABLE, f"service {self._service} is busy, try again"))
             return
-        task = asyncio.create_task(self._answer(message, name), name=message.subject)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        work = self._answer_first(msg, name) if name in self._always else self._answer_behind(msg, name)
+        task = asyncio.create_task(work, name=msg.subject)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer_first(self, message: Msg, name: str) -> None:
+        with self._way.urgent():
+            await self._answer(message, name)
+
+    async def _answer_behind(self, message: Msg, name: str) -> None:
+        await self._way.giving_way(self._answer(message, name))
 
     async def _answer(self, message: Msg, name: str) -> None:
         """Answer a request, or send its caller the reason of a refusal or failure."""
@@ -214,7 +242,7 @@ class RpcSubscriber(LogicSubscriber[Request]):
         result = "ok"
         service = self._service
         try:
-            await self.process_message(self._admitted(message, name))
+            await self._bus.client.publish(message.reply, await self._answer_of(message))
         except CallerMissing as error:
             result = "refused"
             metrics.RPC_WITHOUT_CALLER.labels(name if name in self.methods else "unknown").inc()
@@ -232,7 +260,7 @@ class RpcSubscriber(LogicSubscriber[Request]):
             await self._refuse(
                 message, RpcError(503, UNAVAILABLE, f"service {service} cannot reach a dependency, try again later")
             )
-        # The border of one caller's request: a bug in answering it must be told to that caller and to the operator, and
+        # The border of one caller's request: a bug in answering it is reported to that caller and to the operator. It
         # must not end the process, or one bad request repeated would keep, say, emergency stops from being served.
         except Exception as error:
             result = "failed"
@@ -244,34 +272,46 @@ class RpcSubscriber(LogicSubscriber[Request]):
             if name in self.methods:
                 metrics.RPC_SECONDS.labels(name, result).observe(time.perf_counter() - started)
 
-    def _admitted(self, message: Msg, name: str) -> Request:
+    async def process_message(self, msg: Msg) -> Response:
+        """Have the method's handler answer. ValidationError, RpcError: the request is refused.
+
+        FastStream's own asks the filter of each handler in turn, inside contexts and middlewares that nothing here
+        uses: more CPU than the rest of an answer's own (docs/decisions/1403).
+        """
+        request = self._admitted(msg)
+        message = StreamMessage(request, msg.data, reply_to=msg.reply, correlation_id=request.method.subject)
+        message.set_decoder(_decoded)
+        return Response(await request.method.handler.call_wrapped(message))
+
+    def _admitted(self, message: Msg) -> Request:
         """The request, if its caller is known, still waits and may ask for it. Raises RpcError."""
         caller = caller_of(self._service, message)
+        name = message.subject.rpartition(".")[2]
         if is_late(caller, time.time_ns() // 1_000_000) and name not in self._always:
             detail = f"the request reached service {self._service} after its caller had stopped waiting"
             raise RpcError(504, TIMEOUT, detail)
-        method = self.methods.get(name)
+        method = self._methods.get(name)
         if method is None:
             raise RpcError(404, FAILED, f"service {self._service} has no method {name!r}")
         if not may(caller, method.least):
             detail = f"{name} requires the role {method.least}; {caller.user} has the role {caller.role}"
             raise RpcError(403, DENIED, detail)
-        return Request(message, name, caller)
+        return Request(method, caller)
 
-    async def _parse(self, request: Request) -> StreamMessage[Request]:
-        message = request.message
-        return StreamMessage(request, message.data, reply_to=message.reply, correlation_id=request.method)
-
-    async def _decode(self, message: StreamMessage[Request]) -> tuple[BaseModel, Caller]:
-        """The arguments of the handler. ValidationError, RpcError: the request is not what the method needs."""
-        request = message.raw_message
-        decoded = self.methods[request.method].request.model_validate_json(message.body or b"{}")
-        if (field := field_with_nul(decoded, message.body)) is not None:
-            raise RpcError(422, OUT_OF_RANGE, f"{field} contains the character U+0000", field)
-        return decoded, request.caller
-
-    def _make_response_publisher(self, message: StreamMessage[Any]) -> Iterable["AnswerPublisher"]:
-        return (AnswerPublisher(self._bus, message.reply_to),)
+    async def _answer_of(self, message: Msg) -> bytes:
+        """The answer. A page that is larger than the bus carries is made again of half as many items. RpcError 422: an
+        answer, or a single item, is larger."""
+        most = self._bus.client.max_payload
+        while True:
+            answer = (await self.process_message(message)).body
+            text = bytes(answer.model_dump_json().encode())
+            if len(text) <= most:
+                return text
+            smaller = _half(message) if "next_cursor" in type(answer).model_fields else None
+            if smaller is None:
+                detail = f"the answer has {len(text)} bytes, the bus carries {most}: ask for fewer items"
+                raise RpcError(422, OUT_OF_RANGE, detail, "limit")
+            message = smaller
 
     async def _refuse(self, message: Msg, error: RpcError) -> None:
         try:
@@ -280,47 +320,23 @@ class RpcSubscriber(LogicSubscriber[Request]):
         except NatsError as failure:
             log.warning("answer_lost", subject=message.subject, error=str(failure))
 
-    async def get_one(self, *, timeout: float = 5.0) -> NoReturn:
-        """Of FastStream's interface; a service never takes a single request."""
-        raise NotImplementedError
 
-    def __aiter__(self) -> AsyncIterator[StreamMessage[Request]]:
-        """Of FastStream's interface; a service never iterates over requests."""
-        raise NotImplementedError
-
-
-class AnswerPublisher(PublisherProto[PublishCommand]):
-    """Publishes what a handler answered, unless it is larger than the bus carries (422): FastStream calls it."""
-
-    def __init__(self, bus: Bus, reply: str) -> None:
-        self._bus = bus
-        self._reply = reply
-
-    async def publish(self, message: Any, /, *, correlation_id: str | None = None) -> None:
-        """Publish an answer."""
-        text = message.model_dump_json().encode()
-        if len(text) > self._bus.client.max_payload:
-            most = self._bus.client.max_payload
-            detail = f"the answer has {len(text)} bytes, the bus carries {most}: ask for fewer items"
-            raise RpcError(422, OUT_OF_RANGE, detail, "limit")
-        await self._bus.client.publish(self._reply, text)
-
-    async def _publish(self, cmd: PublishCommand, *, _extra_middlewares: Iterable[Any]) -> None:
-        async def send(command: PublishCommand) -> None:
-            await self.publish(command.body)
-
-        call: Callable[[PublishCommand], Awaitable[None]] = send
-        for middleware in _extra_middlewares:
-            call = partial(middleware, call)
-        await call(cmd)
-
-    async def request(self, message: Any, /, *, correlation_id: str | None = None) -> NoReturn:
-        """Of FastStream's interface; an answer asks nothing."""
-        raise NotImplementedError
+def _half(message: Msg) -> Msg | None:
+    """A request for a page of half as many items; None where it says no number or asks for one."""
+    body = json.loads(message.data)
+    limit = body.get("limit")
+    if not isinstance(limit, int) or limit < 2:
+        return None
+    return replace(message, data=json.dumps({**body, "limit": limit // 2}).encode())
 
 
-async def _is_for(name: str, message: StreamMessage[Request]) -> bool:
-    return message.raw_message.method == name
+async def _decoded(message: StreamMessage[Request]) -> tuple[BaseModel, Caller]:
+    """The arguments of the handler. ValidationError, RpcError: the request is not what the method needs."""
+    request = message.raw_message
+    decoded = request.method.request.model_validate_json(message.body or b"{}")
+    if (field := field_with_nul(decoded, message.body)) is not None:
+        raise RpcError(422, OUT_OF_RANGE, f"{field} contains the character U+0000", field)
+    return decoded, request.caller
 
 
 def caller_of(service: str, message: Msg) -> Caller:

@@ -1,37 +1,40 @@
-"""Asking another service over NATS, with typed requests, answers and problems. Answering is in requests.py."""
+"""Asks another service over NATS, with typed requests, answers and problems. Answering is in requests.py."""
 
-import re
 import time
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 import structlog
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import RANKS, Problem, Role
 from kaiser_common.contract.subjects import rpc_subject
+from kaiser_common.contract.wording import first_of, reason_of
 
 log = structlog.get_logger()
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
+ItemT_co = TypeVar("ItemT_co", covariant=True)
 
 PROBLEM = "Kaiser-Problem"
 CALLER = "Kaiser-Caller"
-_OWN = re.compile(r"^(Value|Assertion) error, ")
-"""What pydantic writes before the text of an error of our own."""
 DEADLINE = "Kaiser-Deadline"
-MISSING_FIELD, TYPE_MISMATCH, OUT_OF_RANGE, UNAVAILABLE, TIMEOUT, FAILED = 5205, 5206, 5207, 5402, 5403, 5407
-DENIED, NO_CALLER = 5405, 5408
-_RANKS = {"viewer": 1, "operator": 2, "admin": 3}
+MISSING_FIELD, TYPE_MISMATCH = Code.MISSING_REQUIRED_FIELD, Code.FIELD_TYPE_MISMATCH
+OUT_OF_RANGE, UNAVAILABLE, TIMEOUT = Code.VALUE_OUT_OF_RANGE, Code.DEPENDENCY_MISSING, Code.OPERATION_TIMEOUT
+FAILED, DENIED, NO_CALLER = Code.PROCESSING_FAILED, Code.PERMISSION_DENIED, Code.CALLER_MISSING
 
 
 class Caller(BaseModel):
     """The user or service on whose behalf a request is made; owners write it to their audit log. A request without one
     is refused.
 
-    user: a person, or the service that asks on its own account. role: viewer, operator or admin; a service's own is the
+    user: a person, or the service that asks on its own account. address: of the client from which a person asks; a
+    service has none. role: viewer, operator or admin; a service's own is the
     least that a person would need for the same. deadline_ms: when the caller stops waiting (ms since 1970), None if
     unknown. The owner must not act on the request after it.
     """
@@ -41,22 +44,8 @@ class Caller(BaseModel):
     user: str = Field(min_length=1, max_length=200)
     role: str = Field(min_length=1, max_length=32)
     request_id: str = ""
+    address: str = Field(default="", max_length=64)
     deadline_ms: int | None = Field(default=None, exclude=True)
-
-
-class Nothing(BaseModel):
-    """A request or an answer without content."""
-
-
-class Problem(BaseModel):
-    """Why a request failed, as RFC 9457 needs it. `status` as in HTTP, `code` from the error codes."""
-
-    model_config = ConfigDict(frozen=True)
-
-    status: int
-    code: int
-    detail: str
-    field: str | None = None
 
 
 class RpcError(Exception):
@@ -76,7 +65,7 @@ class NotRunning(RpcError):
 
 
 class CallerMissing(RpcError):
-    """A request names no caller (403, 5408): an owner acts on nobody's behalf."""
+    """A request names no caller (403, 5408): an owner acts only for a named caller."""
 
     def __init__(self, service: str) -> None:
         super().__init__(
@@ -94,15 +83,18 @@ async def call(
     caller: Caller,
     timeout_s: float = 5.0,
 ) -> AnswerT:
-    """Ask the owning service. Raises RpcError, also (504, 5403) when nobody answers within `timeout_s`, of which
-    NotRunning where no process is there to answer, and (502, 5407) when the answer is no `answer`, as of another
-    version."""
+    """Ask the owning service. Raises RpcError, also (422, 5209) for text that is no Unicode, (504, 5403) without an
+    answer within `timeout_s`, of which NotRunning where no process is there to answer, and (502, 5407) when the answer
+    is no `answer`, as of another version."""
     deadline_ms = time.time_ns() // 1_000_000 + int(timeout_s * 1000)
     headers = {CALLER: caller.model_dump_json(), DEADLINE: str(deadline_ms)}
     try:
-        reply = await bus.client.request(
-            rpc_subject(service, method), request.model_dump_json().encode(), timeout=timeout_s, headers=headers
-        )
+        body = request.model_dump_json().encode()
+    except PydanticSerializationError as error:
+        text = "the request has text that is no Unicode: half a surrogate pair"
+        raise RpcError(422, Code.JSON_PARSE_ERROR, text) from error
+    try:
+        reply = await bus.client.request(rpc_subject(service, method), body, timeout=timeout_s, headers=headers)
     except MaxPayloadError as error:
         raise RpcError(413, OUT_OF_RANGE, f"the request to {service} is larger than the bus allows") from error
     except NoRespondersError as error:
@@ -119,9 +111,31 @@ async def call(
         raise RpcError(502, FAILED, f"service {service} sent an answer that cannot be read") from error
 
 
-def may(caller: Caller, least: str) -> bool:
+class ListPage(Protocol[ItemT_co]):
+    """A page of a list."""
+
+    @property
+    def items(self) -> Sequence[ItemT_co]: ...
+    @property
+    def next_cursor(self) -> str | None: ...
+
+
+async def all_pages(ask: Callable[[str | None], Awaitable[ListPage[ItemT_co]]], most: int) -> list[ItemT_co]:
+    """The items of the first `most` pages of a list. `ask` asks for the page behind a cursor; its errors are raised."""
+    found: list[ItemT_co] = []
+    cursor: str | None = None
+    for _ in range(most):
+        page = await ask(cursor)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found
+
+
+def may(caller: Caller, least: Role) -> bool:
     """Whether a caller's role suffices; a role that is unknown suffices for nothing."""
-    return _RANKS.get(caller.role, 0) >= _RANKS[least]
+    return caller.role in RANKS and RANKS[caller.role] >= RANKS[least]
 
 
 def is_late(caller: Caller, now_ms: int) -> bool:
@@ -131,12 +145,7 @@ def is_late(caller: Caller, now_ms: int) -> bool:
 
 def unprocessable(error: ValidationError) -> RpcError:
     """The refusal of a request that its model refuses (422), with the first field that is wrong."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    first = first_of(error.errors(include_url=False, include_input=False))
     field = ".".join(str(part) for part in first["loc"]) or None
     code = MISSING_FIELD if first["type"] == "missing" else TYPE_MISMATCH
     return RpcError(422, code, f"{field or 'request'}: {reason_of(first)}", field)
-
-
-def reason_of(error: Mapping[str, Any]) -> str:
-    """The reason of one of pydantic's errors, as text for the caller."""
-    return "there is no such field" if error["type"] == "extra_forbidden" else _OWN.sub("", error["msg"])

@@ -1,7 +1,8 @@
-"""The bounds of each field of a device's message, stated once: ingest validates by them, models and tables take them.
+"""The bounds of each field of a device's message, defined once: for the checks in ingest, the models and the tables.
 
-Whatever lies within these bounds fits an int4 column where it is an integer, and an index row where it is part of a
-key (PostgreSQL refuses index rows over 2,704 bytes). docs/devices.md lists them.
+An integer within these bounds fits the column that stores it (int4; int8 or timestamptz for times; `runtime_ms` is not
+stored), and a part of a key fits an index row (PostgreSQL refuses index rows over 2,704 bytes). docs/devices.md lists
+them.
 """
 
 from typing import Annotated, Any

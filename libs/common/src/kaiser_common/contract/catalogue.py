@@ -1,9 +1,9 @@
 """The catalogue: every message of devices and of the bus, declared once; pure.
 
-Topics, parsers, decoders, broker and bus rights, AsyncAPI, JSON Schemas and docs/devices.md are derived from these rows
-or held to them by tests (tests/test_catalogue.py). A message more is its model, its row and its handler
-(docs/adding-a-message.md). Firmware generations: A is of January 2026 (PubSubClient: every publish at QoS 0, most of
-them retained), B of April 2026 (ESP-IDF client: QoS 1, a registration gate, correlation ids).
+Topics, parsers, decoders, broker and bus rights, AsyncAPI, JSON Schemas and docs/devices.md are derived from these
+rows, or are compared with them by tests (tests/test_catalogue.py). To add a message, write its model, its row and its
+handler (docs/adding-a-message.md). Firmware generations: A is from January 2026 (PubSubClient: every publish at QoS 0,
+most of them retained), B from April 2026 (ESP-IDF client: QoS 1, a registration gate, correlation ids).
 """
 
 from collections.abc import Mapping
@@ -15,8 +15,10 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from kaiser_common.contract.bounds import MAX_BATCH_ITEMS
+from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas import actuator, device, event, factory, sensor
 from kaiser_common.contract.schemas.api.logic import Execution
+from kaiser_common.contract.schemas.audit import AuditRecord
 
 
 class Kind(StrEnum):
@@ -62,13 +64,27 @@ class Kind(StrEnum):
     SERVER_STATUS = "downlink.server.status"
 
 
+COMMON_CODES = (
+    Code.ESP_DEVICE_NOT_FOUND,
+    Code.FIELD_TYPE_MISMATCH,
+    Code.JSON_PARSE_ERROR,
+    Code.PAYLOAD_TOO_LARGE,
+    Code.TOPIC_MISMATCH,
+    Code.INTEGRITY_ERROR,
+    Code.PROCESSING_FAILED,
+)
+"""With these any message of a device may be rejected, with the last two by the service that reads it."""
+TOPIC_CODES = (Code.INVALID_ESP_ID, Code.INVALID_GPIO, Code.UNKNOWN_TOPIC)
+"""With these a message is rejected whose topic is no row's."""
+
+
 @dataclass(frozen=True, slots=True)
 class UplinkRow:
     """A message that devices send. topic: with {k}, {esp}, {gpio}; older: topics of earlier firmware for the same.
 
     model: the body on the bus, under `esp.<bus_kind>.…`. owner: the service that answers for it; also_read_by: others
     with a consumer of it. a, b: QoS of each generation, R where retained, – where it never sends it. required: an
-    example of the least that is accepted.
+    example of the least that is accepted. codes: with which it may be rejected, beside COMMON_CODES.
     aliases: other names under which a field is read. becomes: what of it is on the bus.
     """
 
@@ -85,21 +101,26 @@ class UplinkRow:
     also_read_by: tuple[str, ...] = ()
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     becomes: Literal["a message", "readings", "a count"] = "a message"
+    codes: tuple[Code, ...] = (Code.MISSING_REQUIRED_FIELD, Code.VALUE_OUT_OF_RANGE)
 
 
 @dataclass(frozen=True, slots=True)
 class DownlinkRow:
     """A message that Kaiser sends to devices at QoS 1, retained if it is server/status. sender: the service that makes
-    it. a, b: what the firmware of each generation does with it. mocks_read: ingest hands it to mocks."""
+    it. lane: the kind of OUTBOX subject that it may come on, None if ingest makes it itself. a, b: what the firmware of
+    each generation does with it. mocks_read: ingest hands it to mocks. most_bytes: of topic and payload, so that both
+    generations take it."""
 
     kind: Kind
     topic: str
     model: type[BaseModel]
     sender: str
+    lane: Literal["command", "stop", "setup", "sensor"] | None
     a: str
     b: str
     note: str = ""
     mocks_read: bool = True
+    most_bytes: int = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +152,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "1",
         {"ts": 0, "gpio": 4, "sensor_type": "ph", "raw": 1, "raw_mode": True},
         note="`raw_value` for raw; A prints negative DS18B20 counts as uint32",
+        codes=(Code.INVALID_SENSOR_TYPE, Code.MISSING_REQUIRED_FIELD, Code.VALUE_OUT_OF_RANGE, Code.DUPLICATE_ENTRY),
     ),
     UplinkRow(
         Kind.SENSOR_BATCH,
@@ -142,6 +164,13 @@ UPLINKS: tuple[UplinkRow, ...] = (
         {"ts": 0, "esp_id": "ESP_1", "sensors": [{"gpio": 4, "sensor_type": "ph", "value": 1}]},
         note=f"a reading of each item, at most {MAX_BATCH_ITEMS}; `raw` for value; without a value raw_mode is true",
         becomes="readings",
+        codes=(
+            Code.INVALID_GPIO,
+            Code.INVALID_SENSOR_TYPE,
+            Code.MISSING_REQUIRED_FIELD,
+            Code.VALUE_OUT_OF_RANGE,
+            Code.DUPLICATE_ENTRY,
+        ),
     ),
     UplinkRow(
         Kind.SENSOR_RESPONSE,
@@ -162,6 +191,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         {"gpio": 4, "actuator_type": "pump", "state": True, "value": 1},
         note="state also on/off; `pwm` 0…255 for value 0…1; on change and every 30 s",
         aliases={"actuator_type": ("type",)},
+        codes=(Code.INVALID_ACTUATOR_TYPE, Code.MISSING_REQUIRED_FIELD, Code.VALUE_OUT_OF_RANGE),
     ),
     UplinkRow(
         Kind.ACTUATOR_RESPONSE,
@@ -191,6 +221,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "0R",
         "1",
         {"status": "emergency_cleared"},
+        note="timestamp is milliseconds since the start",
     ),
     UplinkRow(
         Kind.EMERGENCY_ERROR,
@@ -237,6 +268,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
             "sensor_count": ("active_sensors",),
             "actuator_count": ("active_actuators",),
         },
+        codes=(Code.VALUE_OUT_OF_RANGE,),
     ),
     UplinkRow(
         Kind.HEARTBEAT_METRICS,
@@ -252,6 +284,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
             "sensor_count": ("active_sensors",),
             "actuator_count": ("active_actuators",),
         },
+        codes=(Code.VALUE_OUT_OF_RANGE,),
     ),
     UplinkRow(
         Kind.WILL,
@@ -282,6 +315,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "0",
         {},
         note="ts is seconds since the start",
+        codes=(),
     ),
     UplinkRow(
         Kind.SYSTEM_RESPONSE,
@@ -346,6 +380,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         {},
         note="counted, not published",
         becomes="a count",
+        codes=(),
     ),
     UplinkRow(
         Kind.CONFIG_RESPONSE,
@@ -387,6 +422,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "–",
         {"esp_id": "ESP_1"},
         note="deprecated",
+        codes=(Code.INVALID_ESP_ID, Code.MISSING_REQUIRED_FIELD, Code.VALUE_OUT_OF_RANGE),
     ),
 )
 """What devices send. Where topics overlap, the one without a gpio is meant."""
@@ -397,31 +433,38 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/{k}/esp/{esp}/actuator/{gpio}/command",
         actuator.ActuatorCommand,
         "actuator",
+        "command",
         "obeys",
         "obeys once registered and approved",
+        most_bytes=511,
     ),
     DownlinkRow(
         Kind.EMERGENCY,
         "kaiser/{k}/esp/{esp}/actuator/emergency",
-        actuator.Emergency,
+        actuator.EmergencyCommand,
         "actuator",
+        "stop",
         "requires its auth_token (default: its esp_id)",
         "requires a token if one is stored; production builds always",
         note="a clear is refused within 5 s of the stop",
+        most_bytes=255,
     ),
     DownlinkRow(
         Kind.BROADCAST_EMERGENCY,
         "kaiser/broadcast/emergency",
         actuator.BroadcastEmergency,
         "actuator",
+        "stop",
         "stops on any message",
         "stops; production builds require a token",
         note="nothing but a stop is ever sent here",
+        most_bytes=255,
     ),
     DownlinkRow(
         Kind.SENSOR_COMMAND,
         "kaiser/{k}/esp/{esp}/sensor/{gpio}/command",
         sensor.SensorCommand,
+        "sensor",
         "sensor",
         "does not read it",
         "measures",
@@ -431,7 +474,8 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/{k}/esp/{esp}/config",
         device.DeviceConfig,
         "health",
-        "at most 2,048 bytes with its topic (XIAO 1,024); an empty list is an error",
+        "setup",
+        "at most 2,041 bytes of topic and payload (XIAO 1,017); an empty list is an error",
         "at most 4,351 bytes; requires correlation_id",
         note="defaults and empty lists are left out",
     ),
@@ -440,28 +484,42 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/{k}/esp/{esp}/zone/assign",
         device.ZoneAssign,
         "health",
+        "setup",
         "ignores an empty zone_id; its next heartbeat confirms",
         'accepts "" for none',
     ),
-    DownlinkRow(Kind.SUBZONE_ASSIGN, "kaiser/{k}/esp/{esp}/subzone/assign", device.Subzone, "health", "obeys", "obeys"),
-    DownlinkRow(Kind.SUBZONE_REMOVE, "kaiser/{k}/esp/{esp}/subzone/remove", device.Subzone, "health", "obeys", "obeys"),
     DownlinkRow(
-        Kind.SUBZONE_SAFE, "kaiser/{k}/esp/{esp}/subzone/safe", device.Subzone, "health", "does not read it", "obeys"
+        Kind.SUBZONE_ASSIGN, "kaiser/{k}/esp/{esp}/subzone/assign", device.Subzone, "health", "setup", "obeys", "obeys"
+    ),
+    DownlinkRow(
+        Kind.SUBZONE_REMOVE, "kaiser/{k}/esp/{esp}/subzone/remove", device.Subzone, "health", "setup", "obeys", "obeys"
+    ),
+    DownlinkRow(
+        Kind.SUBZONE_SAFE,
+        "kaiser/{k}/esp/{esp}/subzone/safe",
+        device.Subzone,
+        "health",
+        "setup",
+        "does not read it",
+        "obeys",
     ),
     DownlinkRow(
         Kind.SYSTEM_COMMAND,
         "kaiser/{k}/esp/{esp}/system/command",
         device.SystemCommand,
         "health",
+        "setup",
         "accepts factory_reset (with confirm true)",
         "accepts status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,"
         " onewire/scan, factory_reset (with confirm true)",
+        most_bytes=255,
     ),
     DownlinkRow(
         Kind.HEARTBEAT_ACK,
         "kaiser/{k}/esp/{esp}/system/heartbeat/ack",
         device.HeartbeatAck,
         "health",
+        "setup",
         "ignores it",
         "sends no reading without one, safe state after 120 s",
     ),
@@ -469,6 +527,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         Kind.PROCESSED,
         "kaiser/{k}/esp/{esp}/sensor/{gpio}/processed",
         sensor.Processed,
+        "sensor",
         "sensor",
         "does not read it",
         "does not read it",
@@ -480,6 +539,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         "kaiser/{k}/server/status",
         device.ServerStatus,
         "ingest",
+        None,
         "does not read it",
         "puts every actuator to its default at `offline`",
         note="retained; the will has a delay of 30 s",
@@ -497,12 +557,13 @@ EVENTS: tuple[EventRow, ...] = (
     EventRow("config_response", event.ConfigResponseEvent, ("health",)),
     EventRow("zone_assignment", event.ZoneAssignmentEvent, ("health",)),
     EventRow("logic_execution", event.LogicExecutionEvent, ("logic",)),
-    EventRow("system_event", event.SystemEvent, ("ingest", "sensor", "health", "actuator", "logic")),
+    EventRow("system_event", event.SystemEvent, ("ingest", "sensor", "health", "actuator", "logic", "factory")),
     EventRow("factory_module", factory.FactoryModule, ("factory",)),
     EventRow("factory_order", factory.FactoryOrder, ("factory",)),
     EventRow("factory_stock", factory.FactoryStore, ("factory",)),
     EventRow("factory_command", factory.FactoryCommandEntry, ("factory",)),
     EventRow("factory_environment", factory.FactoryEnvironment, ("factory",)),
+    EventRow("factory_replay", factory.FactoryReplay, ("recorder",)),
     EventRow("alarm", event.AlarmEvent, ("alarm",)),
 )
 """What frontends and rules see."""
@@ -537,6 +598,12 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
         "A message that ingest publishes to the factory",
     ),
     BusMessageRow(
+        "replay_place",
+        "mqtt.place.replay",
+        factory.ReplayPlace,
+        "How far a replay is on OUTBOX",
+    ),
+    BusMessageRow(
         "factory_receipt",
         "factory.{env}.sent.{command_id}",
         factory.FactoryReceipt,
@@ -546,6 +613,7 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
     BusMessageRow(
         "execution", "logic.execution.{rule_id}", Execution, "An execution of a rule, until it is in the table"
     ),
+    BusMessageRow("audit", "audit.{service}", AuditRecord, "A change that somebody made, until it is in the audit log"),
 )
 """What goes over the bus beside messages of devices and events. Requests and replies: `handlers.py` of each service."""
 

@@ -1,6 +1,7 @@
-"""The pack: what arrived together, as one message of the bus, one JSON object a line; pure.
+"""The pack: one bus message for everything that arrived together, one JSON object per line; pure.
 
-A pack of one line is byte for byte the single message of earlier versions, so those are packs too.
+A pack of one line is byte for byte the same as the single message of earlier versions, so old messages can be read as
+packs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,7 @@ def encode(lines: Sequence[bytes]) -> bytes:
 
 
 def count_header(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
-    """The header of a pack with the number of its lines, for subscribers that need no more."""
+    """The header of a pack with the number of its lines, for subscribers that need only that."""
     return (("Kaiser-Count", str(len(lines))),)
 
 

@@ -13,7 +13,7 @@ NO_DEVICE = "_"
 
 SERVICES = ("ingest", "sensor", "actuator", "health", "logic", "alarm", "simulator", "websocket-gateway")
 """Every service that each installation has, by the name that it runs under."""
-OPTIONAL_SERVICES = ("factory",)
+OPTIONAL_SERVICES = ("factory", "recorder")
 """Services of installations that have what they are for."""
 
 STATUS_SUBJECT = "rpc.status"
@@ -28,9 +28,10 @@ _FORBIDDEN = frozenset(" \t\r\n.*>")
 class Stream:
     """A JetStream stream. Sizes in bytes, ages in seconds; None means no limit.
 
-    most_per_subject: of one subject only so many are kept, the newest.
+    most_per_subject: the number of newest messages kept of one subject. rollup: a message may replace all messages that
+    its subject has.
     max_consumers: the server refuses more, so that a user who may read a stream cannot fill NATS's memory with readers.
-    unused_s: after so long without a reader the server drops a consumer; None where durable consumers must stay.
+    unused_s: the server drops a consumer after this time without a reader; None where durable consumers must stay.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Stream:
     max_age_s: float | None = None
     duplicate_window_s: float = 120.0
     atomic: bool = True
+    rollup: bool = False
     most_per_subject: int | None = None
     max_consumers: int = 32
     unused_s: float | None = None
@@ -78,7 +80,10 @@ class Bucket:
 SENSORS = Stream("SENSORS", ("esp.sensor.data.>",), "limits", "file", 8 * GIB, "new")
 """What both consumers have acknowledged is purged in bulk by the sensor service (docs/decisions/0002)."""
 KEPT_PACKS = 16
-"""So many of the last packs of SENSORS are never purged: the next holder of ingest's lease reads them."""
+"""So many of the last packs of SENSORS are never purged: the next holder of ingest's lease reads its own of them."""
+KEPT_S = 15.0
+"""What both consumers have acknowledged stays so long on SENSORS, unless it is half full: where several ingests share
+it, the last packs of one that was killed are not among the last of all. Three times the age of a lease."""
 DEVICES = Stream(
     "DEVICES",
     ("esp.sensor.response.>", "esp.actuator.>", "esp.system.>", "esp.config.>", "esp.zone.>", "esp.downlink.>"),
@@ -88,8 +93,18 @@ DEVICES = Stream(
     "new",
 )
 OUTBOX = Stream(
-    "OUTBOX", ("mqtt.out.>", "mqtt.urgent.>", "mqtt.factory.>"), "workqueue", "file", GIB, "new", max_age_s=DAY_S
+    "OUTBOX",
+    ("mqtt.out.>", "mqtt.urgent.>", "mqtt.factory.>", "mqtt.place.>"),
+    "workqueue",
+    "file",
+    GIB,
+    "new",
+    max_age_s=DAY_S,
+    rollup=True,
 )
+REPLAY_PLACE = "mqtt.place.replay"
+"""How far the messages of a replay are on OUTBOX: stored with them or not at all, each place instead of the one before.
+No consumer takes it."""
 EVENTS = Stream(
     "EVENTS", ("event.>",), "limits", "file", 256 * MIB, "old", max_age_s=600.0, max_consumers=4096, unused_s=300.0
 )
@@ -108,11 +123,14 @@ REJECTED = Stream(
     unused_s=300.0,
 )
 """A subject is one code of one device, so a device that floods pushes out its own rejections alone: 2,000 packs of
-24 KiB under each of the 13 codes that a device can cause take 0.6 GiB. A flood by many devices at once goes into packs
-of several devices (SEVERAL), of which 2,000 of each code are kept too."""
+24 KiB under each of the 13 codes that a device can cause take 0.6 GiB. ingest writes packs of four devices and codes in
+a week; further floods go into packs of several devices (SEVERAL), of which 2,000 of each code are kept too."""
 
 EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 64 * MIB, "old", max_age_s=7 * DAY_S)
 """What rules did, until it is in logic's table (docs/decisions/0602)."""
+
+AUDIT = Stream("AUDIT", ("audit.>",), "workqueue", "file", 256 * MIB, "new")
+"""Changes that people made, until they are in health's table (docs/decisions/1805)."""
 
 FACTORY = Stream("FACTORY", ("factory.>",), "interest", "file", 2 * GIB, "new")
 """Messages of the factory that were read, and the broker's receipts of commands (libs/factory has their subjects)."""
@@ -129,12 +147,13 @@ TOPICS = Stream(
 )
 """Every message of the factory as it came; a subject is a topic. A busy topic pushes out its own messages alone."""
 
-STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS, FACTORY, TOPICS)
+STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS, AUDIT, FACTORY, TOPICS)
 
 SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",), max_ack_pending=1024)
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",), max_ack_pending=1024)
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
+HEALTH_AUDIT = DurableConsumer(AUDIT.name, "health-audit", ("audit.>",))
 ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>", "esp.config.response.>"))
 SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
@@ -148,6 +167,7 @@ CONSUMERS = (
     SENSOR_STORE,
     SENSOR_RESPONSES,
     HEALTH,
+    HEALTH_AUDIT,
     ACTUATOR,
     SIMULATOR,
     INGEST_OUTBOX,
@@ -237,9 +257,15 @@ def urgent_subject(kaiser_id: str, esp_id: str) -> str:
     return f"mqtt.urgent.{_token(kaiser_id)}.{_token(esp_id)}"
 
 
+@lru_cache(maxsize=1024)
 def pack_subject(kaiser_id: str, shard: str = "0") -> str:
     """Subject of a pack of readings of one site."""
     return f"esp.sensor.data.{_token(kaiser_id)}.{_token(shard)}"
+
+
+def site_in(subject: str) -> str:
+    """The site in the subject of a pack of readings, also of a single reading of a version before packs."""
+    return subject.split(".")[3]
 
 
 def event_pack_subject(shard: str = "0") -> str:
@@ -259,6 +285,7 @@ def event_subject(event_type: str, esp_id: str | None = None) -> str:
     return f"event.{_token(event_type)}.{_token(esp_id or NO_DEVICE)}"
 
 
+@lru_cache(maxsize=16_384)
 def rejected_subject(code: int, esp_id: str | None = None) -> str:
     """Subject of a rejected message."""
     return f"rejected.{code}.{_token(esp_id or NO_DEVICE)}"
@@ -267,6 +294,11 @@ def rejected_subject(code: int, esp_id: str | None = None) -> str:
 def execution_subject(rule_id: str) -> str:
     """Subject of what a rule did, on its way to the table."""
     return f"logic.execution.{_token(rule_id)}"
+
+
+def audit_subject(service: str) -> str:
+    """Subject of a change that a service made for somebody, on its way to the audit log."""
+    return f"audit.{_token(service)}"
 
 
 def rpc_subject(service: str, method: str) -> str:

@@ -1,4 +1,4 @@
-"""MQTT topics to and from (kind, kaiser_id, esp_id, gpio), as the catalogue has them."""
+"""Parses MQTT topics into (kind, kaiser_id, esp_id, gpio) and builds them, by the catalogue; ingest's topic filters."""
 
 import re
 from collections.abc import Mapping

@@ -20,14 +20,15 @@ from psycopg import sql
 
 from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.declare import apply
+from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import connection_options, connection_uri
-from kaiser_common.runtime.service import set_up_logging
+from kaiser_common.runtime.logs import set_up_logging
 from kaiser_common.runtime.settings import CommonSettings, SettingsError, load
 
 log = structlog.get_logger()
 
 LOCK = 0x6B616973  # "kais"
-"""The advisory lock that whoever migrates holds."""
+"""The advisory lock that a migrating process holds."""
 _WAIT_S = 60.0
 
 
@@ -97,7 +98,7 @@ def _connect(settings: CommonSettings) -> psycopg.Connection[tuple[object, ...]]
         try:
             return psycopg.connect(connection_uri(settings), **connection_options(settings, "migrate"))
         except psycopg.OperationalError as error:
-            reason = str(error).splitlines()[0]
+            reason = line_of(error)
             if time.monotonic() > deadline:
                 raise MigrationFailed(f"the database does not answer: {reason}; set KAISER_DATABASE_URL") from error
             log.warning("database_unreachable", error=reason)
@@ -116,7 +117,7 @@ def _create_timescaledb(connection: psycopg.Connection[tuple[object, ...]]) -> N
             connection.execute("CREATE EXTENSION timescaledb")
         log.info("timescaledb_created")
     except psycopg.Error as error:
-        log.warning("timescaledb_not_created", error=str(error).splitlines()[0])
+        log.warning("timescaledb_not_created", error=line_of(error))
 
 
 def _alembic_config(settings: CommonSettings, schema: str, package: str, owner: str | None) -> Config:

@@ -1,4 +1,4 @@
-"""AsyncAPI 3.0 documents: what FastStream's generator leaves out, and several made one; pure."""
+"""AsyncAPI 3.0 documents: adds the answers that FastStream's generator leaves out, and merges documents; pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

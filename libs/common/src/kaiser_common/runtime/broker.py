@@ -1,7 +1,7 @@
-"""FastStream's broker of a service: where handlers.py registers which message and which RPC method goes where.
+"""A service's FastStream broker: handlers.py registers with it which function handles each message and each RPC method.
 
-The connection is the Bus's, so FastStream neither opens nor closes one, and declares nothing. FastStream's own
-subscribers are not used: they wait, or lose (docs/decisions/1403).
+It uses the connection of the Bus, so FastStream neither opens nor closes one, and declares nothing. FastStream's own
+subscribers are not used, because they add delay or lose messages (docs/decisions/1403).
 """
 
 import asyncio
@@ -21,18 +21,26 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.requests import RpcSubscriber
 from kaiser_common.runtime.asyncapi import with_replies
+from kaiser_common.runtime.consume import DeadLetters, Taking
 from kaiser_common.runtime.durable import DurableSubscriber
-from kaiser_common.runtime.outside import DeadLetters, Taking
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 
 
-class Broker(NatsBroker):
-    """The handlers of a service, or of a part of it that starts and ends by itself, as with a lease.
+class Silent:
+    """Takes FastStream's own log lines, one or two a message, and writes none: our loops log what they do."""
 
-    Extension points of FastStream: a subclass of its NATS broker (`_connect`, `stop`), and the registration of a
-    subscriber of one's own (`Registrator.subscriber`). `apply_types` is off: the subscribers decode, and hand the
-    handler what it takes.
+    logger = None
+
+    def log(self, level: int, msg: Any, /, **_: Any) -> None:
+        """Nothing."""
+
+
+class Broker(NatsBroker):
+    """The handlers of a service, or of a part of it with a start and an end of its own, as with a lease.
+
+    A subclass of FastStream's NATS broker: `connect` and `stop` are our own, and subscribers of our own are registered
+    (`Registrator.subscriber`). `apply_types` is off: the subscribers decode, and hand the handler what it takes.
     """
 
     def __init__(self, bus: Bus, service: Service, settings: CommonSettings) -> None:
@@ -79,8 +87,8 @@ class Broker(NatsBroker):
     async def serving(self) -> AsyncIterator[None]:
         """Answer and consume while the block runs; at its end finish what is at hand.
 
-        Block cancelled, as when a lease is lost: consuming ends at once, and what was taken is delivered again. What a
-        loop raises cancels the block and is raised, in an ExceptionGroup: no task dies unseen.
+        Block cancelled, as when a lease is lost: consuming ends immediately, and messages taken are delivered again.
+        An error in a loop cancels the block and is raised, in an ExceptionGroup: no task dies unseen.
         """
         async with asyncio.TaskGroup() as self._tasks:
             self._service.documents.append(self.document)
@@ -107,7 +115,9 @@ class Broker(NatsBroker):
         assert self._tasks is not None, "only while running"
         return self._tasks.create_task(work, name=name)
 
-    async def _connect(self) -> Client:
+    async def connect(self) -> Client:
+        """Use the connection of the Bus. FastStream calls this at the start."""
+        self._shared.logger.logger = cast("Any", Silent())
         self.config.broker_config.connect(self._bus.client)
         return self._bus.client
 

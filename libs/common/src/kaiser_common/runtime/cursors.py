@@ -1,4 +1,4 @@
-"""Cursors of pages: opaque marks after the last item of a page; pure."""
+"""Page cursors: an opaque text that marks where a page ended; pure."""
 
 import base64
 import binascii

@@ -1,29 +1,30 @@
 """Messages of a durable consumer: FastStream's subscriber around our pull consumer and our consume loop.
 
-Handed over is what has arrived, acknowledged after the handler, by the rules of `outside.take`: what the database or
-NATS is away for waits, what a handler fails on is isolated and rejected, a bug is no reason to lose the others.
-Killed, and stopped: as `outside.take` and `bus.consumer.Consumer` say.
+The handler gets whatever has arrived; it is acknowledged after the handler returns, by the rules of `consume.take`:
+while the database or NATS is away, messages wait; a message on which the handler fails is isolated and rejected, so a
+bug on one does not lose the others. `consume.take` and `bus.consumer.Consumer` describe what happens when the process
+is killed or stopped.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from typing import Any, NoReturn, Unpack
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Unpack, cast
 
-from faststream import AckPolicy, StreamMessage
-from faststream._internal.endpoint.subscriber.call_item import CallsCollection
-from faststream.nats import ConsumerConfig
+from faststream import StreamMessage
+from faststream.nats import ConsumerConfig, JStream, PullSub
 from faststream.nats.configs import NatsBrokerConfig
-from faststream.nats.subscriber.config import NatsSubscriberConfig, NatsSubscriberSpecificationConfig
+from faststream.nats.subscriber.config import NatsSubscriberSpecificationConfig
 from faststream.nats.subscriber.specification import NatsSubscriberSpecification
-from faststream.nats.subscriber.usecases import LogicSubscriber
+from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber, LogicSubscriber
 from faststream.specification.schema import Message, Operation, SubscriberSpec
 from pydantic import BaseModel
 
+from kaiser_common.bus.calls import Calls, subscriber_config
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import BODIES, BUS_MESSAGES, EVENT_MODELS
 from kaiser_common.contract.subjects import DurableConsumer
-from kaiser_common.runtime.outside import DeadLetters, Taking, Unreadable, take
+from kaiser_common.runtime.consume import DeadLetters, Taking, Unreadable, take
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 """Starts a task whose failure ends the work that the broker is part of."""
@@ -53,54 +54,53 @@ class DurableSpecification(NatsSubscriberSpecification):
         }
 
 
-class DurableSubscriber(LogicSubscriber[Sequence[Delivery]]):
+class DurableSubscriber(BatchPullStreamSubscriber):
     """Takes the messages of a durable consumer, which the migrate step declares (FastStream's `declare=False`).
 
-    Extension points of FastStream: a subclass of its NATS subscriber (`_create_subscription`, `stop`) with a parser
-    and a decoder of its own, AckPolicy.MANUAL. The handler gets the batch as it arrived, and returns what of it cannot
-    be read.
+    A subclass of FastStream's subscriber of batches: `start` and `stop` are our own, with our consume loop between
+    them. The handler gets the batch as it arrived, and returns what of it cannot be read.
     """
 
     def __init__(
         self,
-        config: NatsBrokerConfig,
+        frame: NatsBrokerConfig,
         consumer: Consumer,
         letters: DeadLetters,
         spawn: Spawn,
         **taking: Unpack[Taking],
     ) -> None:
         spec = consumer.spec
-        calls = CallsCollection[Sequence[Delivery]]()
-        own = NatsSubscriberConfig(
-            subject="",
-            sub_config=ConsumerConfig(durable_name=spec.name, filter_subjects=list(spec.filters)),
-            _outer_config=config,
-            no_reply=True,
-            _ack_policy=AckPolicy.MANUAL,
+        calls = cast("Any", Calls())
+        own = subscriber_config(
+            frame, "", ConsumerConfig(durable_name=spec.name, filter_subjects=list(spec.filters)), no_reply=True
         )
-        own.parser, own.decoder = _as_message, _as_it_is
         shown = NatsSubscriberSpecificationConfig(
             subject="", queue=None, filter_subjects=list(spec.filters), title_=None, description_=None
         )
-        described = DurableSpecification(config, shown, calls)
+        described = DurableSpecification(frame, shown, calls)
         described.durable = spec
-        super().__init__(own, described, calls)
+        stream = JStream(spec.stream, declare=False)
+        super().__init__(own, described, calls, stream=stream, pull_sub=PullSub(batch=True))
+        self.add_call(parser_=_as_message, decoder_=_as_it_is, dependencies_=())
         self.consumer = consumer
         self._letters = letters
         self._spawn = spawn
         self._taking = taking
         self._work: asyncio.Task[None] | None = None
 
-    async def _create_subscription(self) -> None:
+    async def start(self) -> None:
+        """Begin to take messages, in a task."""
+        await super(LogicSubscriber, self).start()  # not FastStream's own loop, which would wait
         self._work = self._spawn(self._take(), f"consume-{self.consumer.name}")
+        self.running = True
 
     async def _take(self) -> None:
         async with self.consumer.open() as consumer:
             await take(consumer, self._process, self._letters, **self._taking)
 
     async def _process(self, batch: Sequence[Delivery]) -> Unreadable:
-        """Have FastStream call the handler. What it raises, the loop judges."""
-        response = await self.process_message(batch)
+        """Have FastStream call the handler. The consume loop judges what the handler raises."""
+        response = await self.process_message(cast("Any", batch))
         unreadable: Unreadable = response.body or ()
         return unreadable
 
@@ -112,20 +112,9 @@ class DurableSubscriber(LogicSubscriber[Sequence[Delivery]]):
         await super().stop()
 
     def cancel(self) -> None:
-        """Take nothing more, at once; what was taken and not acknowledged is delivered again."""
+        """Stop taking messages immediately; those taken and not acknowledged are delivered again."""
         if self._work is not None:
             self._work.cancel()
-
-    def _make_response_publisher(self, message: StreamMessage[Any]) -> Iterable[Any]:
-        return ()
-
-    async def get_one(self, *, timeout: float = 5.0) -> NoReturn:
-        """Of FastStream's interface; messages come in batches."""
-        raise NotImplementedError
-
-    def __aiter__(self) -> AsyncIterator[StreamMessage[Sequence[Delivery]]]:
-        """Of FastStream's interface; messages come in batches."""
-        raise NotImplementedError
 
 
 def messages_of(consumer: DurableConsumer) -> dict[str, type[BaseModel]]:

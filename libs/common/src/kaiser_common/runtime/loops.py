@@ -1,5 +1,8 @@
-"""The loops that services share: a step every so often, a step until it succeeds, jobs beside a block, a task until the
-service is stopped, work while the lease is ours."""
+"""The loops that services share.
+
+They repeat a step at an interval or until it succeeds, run jobs while a block runs, wait for a task until the service
+is stopped, and work while this process holds the lease.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -8,15 +11,14 @@ from typing import Any, NoReturn
 
 import structlog
 
-from kaiser_common.bus.connection import end_if_cancelled
 from kaiser_common.bus.lease import Grant, Lease
-from kaiser_common.runtime.outside import OUTSIDE, reason_of
 from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.verdicts import OUTAGES, reason_of
 
 log = structlog.get_logger()
 
 _RETRY_S = 5.0
-_AWAY: tuple[type[Exception], ...] = (*OUTSIDE, OSError)
+_AWAY: tuple[type[Exception], ...] = (*OUTAGES, OSError)
 """What a database or bus that is away raises; a timeout is an OSError."""
 
 
@@ -41,7 +43,6 @@ async def every(
     """
     await asyncio.sleep(delay_s)
     while True:
-        end_if_cancelled()
         try:
             await step()
         except _AWAY as error:
@@ -55,7 +56,6 @@ async def every(
 async def until_done(step: Callable[[], Awaitable[object]], postponed: str, *, retry_s: float = 1.0) -> None:
     """Call `step` once. Database or bus away: the event `postponed` is logged, and the step comes again."""
     while True:
-        end_if_cancelled()
         try:
             await step()
         except _AWAY as error:

@@ -1,4 +1,4 @@
-"""The shell that each service starts in: logging, signals, internal HTTP, exit codes.
+"""The shell that each service starts in: signals, checks, internal HTTP, exit codes.
 
 SIGTERM or Ctrl-C sets `Service.stopping`; the work then stops fetching, finishes what is in flight and returns; after
 10 s it is cancelled. If a process is killed instead, nothing is lost: messages that it had not acknowledged are
@@ -7,7 +7,6 @@ delivered again.
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -20,15 +19,17 @@ from typing import Any, NoReturn, TypeVar
 import structlog
 import uvicorn
 import uvloop
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kaiser_common import __version__
-from kaiser_common.contract.schemas.api.system import LastError, ReplicaStatus
+from kaiser_common.bus.metrics import BUILD
+from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.runtime.asyncapi import merged
+from kaiser_common.runtime.logs import ErrorMemory, set_up_logging
 from kaiser_common.runtime.settings import CommonSettings, SettingsError, in_force, load
 from kaiser_common.runtime.tracing import Tracer, open_tracer
 
@@ -37,9 +38,6 @@ SettingsT = TypeVar("SettingsT", bound=CommonSettings)
 STOP_WITHIN_S = 10.0
 _CHECK_WITHIN_S = 2.0
 _STATUS_WITHIN_S = 0.8
-_ERROR_CHARACTERS = 300
-
-BUILD = Gauge("kaiser_build_info", "1, with the version and the name of the service.", ["service", "version"])
 
 
 class HttpServer(uvicorn.Server):
@@ -50,27 +48,10 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-class ErrorMemory:
-    """Remembers the newest log line of level error; a processor of structlog."""
-
-    def __init__(self) -> None:
-        self.last: LastError | None = None
-
-    def __call__(self, _: object, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        if level in ("error", "critical"):
-            text = next((str(event[field]) for field in ("error", "reason", "detail") if event.get(field)), None)
-            self.last = LastError(
-                event=str(event.get("event", "")),
-                at=int(time.time() * 1000),
-                message=text[:_ERROR_CHARACTERS] if text else None,
-            )
-        return event
-
-
 class Service:
     """The objects that the runtime gives to a service's work."""
 
-    def __init__(self, name: str, errors: "ErrorMemory | None" = None, tracer: Tracer | None = None) -> None:
+    def __init__(self, name: str, errors: ErrorMemory | None = None, tracer: Tracer | None = None) -> None:
         self.name = name
         self.tracer = tracer
         """None while tracing is off."""
@@ -309,41 +290,3 @@ def internal_routes(service: Service) -> list[Route]:
         Route("/metrics", metrics),
         Route("/asyncapi", asyncapi),
     ]
-
-
-def set_up_logging(name: str, level: str, form: str, errors: ErrorMemory | None = None) -> None:
-    """Structured logs on standard output: one line an event, for people (console) or machines (json)."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _named(name),
-        errors or ErrorMemory(),
-    ]
-    if form == "json":
-        last: list[structlog.typing.Processor] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        last = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stdout.isatty(), pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
-    structlog.configure(
-        processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s [%(levelname)s] {name} %(name)s: %(message)s")
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # says the same at each try; we say it once
-
-
-def _named(name: str) -> structlog.typing.Processor:
-    def add(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        event["service"] = name
-        return event
-
-    return add

@@ -1,7 +1,8 @@
-"""SQLAlchemy Core statements on a psycopg connection: compiled once a form, run in the transaction that is open there.
+"""Runs SQLAlchemy Core statements on a psycopg connection, in its open transaction.
 
-Values go to psycopg as they are, so a jsonb column takes a `Jsonb`; rows come back by psycopg's row factories, and what
-fails raises psycopg's own exceptions (docs/decisions/0003).
+Statements that differ only in their values are compiled once. Values go to psycopg as they are, so a jsonb column takes
+a `Jsonb`; rows come back through psycopg's row factories, and failures raise psycopg's own exceptions
+(docs/decisions/0003).
 """
 
 from collections.abc import Iterable, Mapping

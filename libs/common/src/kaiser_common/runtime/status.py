@@ -1,4 +1,4 @@
-"""Each process answers for itself: the question for the status of the system, over NATS."""
+"""Answers the request for the system's status over NATS: each process answers for itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ _STATUS_AT_ONCE = 8
 
 
 @asynccontextmanager
-async def tell_status(bus: Bus, service: Service) -> AsyncIterator[None]:
+async def answer_status(bus: Bus, service: Service) -> AsyncIterator[None]:
     """Answer every request for the status of the system while the context is open, at most 8 concurrently."""
     running: set[asyncio.Task[None]] = set()
 
@@ -27,7 +27,7 @@ async def tell_status(bus: Bus, service: Service) -> AsyncIterator[None]:
         try:
             await bus.client.publish(message.reply, status.model_dump_json().encode())
         except NatsError as error:
-            log.debug("status_not_told", error=str(error))
+            log.debug("status_not_sent", error=str(error))
 
     async def on_question(message: Msg) -> None:
         if message.reply and len(running) < _STATUS_AT_ONCE:

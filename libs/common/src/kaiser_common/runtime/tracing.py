@@ -1,7 +1,8 @@
-"""Traces of sampled messages by OpenTelemetry: where each was for how long, from MQTT to database and WebSocket.
+"""OpenTelemetry traces of sampled messages: how long each spent at every stage, from MQTT to database and WebSocket.
 
-Off unless KAISER_OTLP_URL is set; then nothing of OpenTelemetry is imported and no message carries a header more. Spans
-go out by a thread of their own with a queue of 2,048: a receiver that is slow or away costs spans, never messages.
+Off unless KAISER_OTLP_URL is set; while it is off, OpenTelemetry is not imported and no message carries an extra
+header. A separate thread sends the spans from a queue of 2,048: if the receiver is slow or away, spans are lost, never
+messages.
 """
 
 import logging

@@ -1,1 +1,1 @@
-"""Requests in: the RPC methods of actuator, one file a resource."""
+"""Requests in: the RPC methods of actuator, one file per resource."""

@@ -1,4 +1,4 @@
-"""Commands to actuators: checked, stored, published to the OUTBOX, and their state."""
+"""Checks, stores and publishes commands to actuators (OUTBOX), and answers requests about their state."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -8,8 +8,16 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import soon
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
-from kaiser_common.contract.schemas.api.actuators import CommandId, CommandRequest, CommandStatus, SendCommand
+from kaiser_common.contract.rpc import Nothing
+from kaiser_common.contract.schemas.api.actuators import (
+    CommandId,
+    CommandRequest,
+    CommandStatus,
+    FailedCommands,
+    SendCommand,
+)
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator import metrics
@@ -24,13 +32,14 @@ from kaiser_actuator.domain.admission import (
     value_of,
 )
 from kaiser_actuator.domain.commands import CommandRecord
-from kaiser_actuator.domain.outgoing import to_ms
 from kaiser_actuator.domain.unit import Unit, admitted
 from kaiser_actuator.publish import Step, command_entry, conclude
-from kaiser_actuator.store import Connection, actuators, emergencies
+from kaiser_actuator.store import Connection, actuators, command_records, emergencies
 from kaiser_actuator.store.stops import Stops
 
 _MINUTE = timedelta(minutes=1)
+_MOST_FAILED = 1000
+"""Failed commands of an answer; they are 0.5 MB."""
 
 
 class CommandApi:
@@ -66,10 +75,18 @@ class CommandApi:
     async def read(self, request: CommandId, caller: Caller) -> CommandStatus:
         """How a command stands."""
         async with self._pool.connection() as connection:
-            command = await actuators.command_by_id(connection, request.command_id)
+            command = await command_records.by_id(connection, request.command_id)
         if command is None:
             raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no command {request.command_id}", "command_id")
         return to_status(command)
+
+    async def failed(self, request: Nothing, caller: Caller) -> FailedCommands:
+        """The actuators whose last command did not succeed."""
+        async with self._pool.connection() as connection:
+            found = await command_records.last_failed(connection, _MOST_FAILED + 1)
+        return FailedCommands(
+            items=[to_status(each) for each in found[:_MOST_FAILED]], complete=len(found) <= _MOST_FAILED
+        )
 
     async def _send(self, request: SendCommand, caller: Caller) -> CommandRecord:
         off = request.request.command == "OFF"
@@ -102,7 +119,7 @@ class CommandApi:
         """The command that had the same idempotency key. RpcError 409 where it asked for something else."""
         if request.idempotency_key is None:
             return None
-        before = await actuators.command_by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
+        before = await command_records.by_key(connection, request.esp_id, request.gpio, request.idempotency_key)
         if before is not None and not _asks_the_same(before, request.request):
             raise RpcError(
                 409,
@@ -117,7 +134,7 @@ class CommandApi:
     ) -> Unit:
         recent, stops = 0, dict(self._stops)
         if request.request.command != "OFF":  # which neither of them keeps from being sent
-            recent = await actuators.recent_commands(connection, request.esp_id, request.gpio, now - _MINUTE)
+            recent = await command_records.count_since(connection, request.esp_id, request.gpio, now - _MINUTE)
             stops = {**await emergencies.covering(connection, request.esp_id, request.gpio), **stops}
         siblings = [each for each in units if each.gpio != request.gpio]
         return check_command(unit, siblings, request.request, stops, recent, self._per_minute)
@@ -167,9 +184,9 @@ def to_status(command: CommandRecord) -> CommandStatus:
         issued_by=command.issued_by,
         state=command.state,
         state_reason=command.state_reason,
-        queued_at=to_ms(command.queued_at),
-        sent_at=to_ms(command.sent_at) if command.sent_at else None,
-        ended_at=to_ms(command.ended_at) if command.ended_at else None,
-        expires_at=to_ms(command.expires_at),
+        queued_at=ms_of(command.queued_at),
+        sent_at=ms_of(command.sent_at) if command.sent_at else None,
+        ended_at=ms_of(command.ended_at) if command.ended_at else None,
+        expires_at=ms_of(command.expires_at),
         message=command.message,
     )

@@ -1,4 +1,4 @@
-"""Emergency stops by operators: out first, written down after."""
+"""Emergency stops by operators: sent first, recorded afterwards."""
 
 import asyncio
 import time
@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
-from kaiser_common.contract.errors import Code
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code, line_of
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import ClearEmergency, Clearing, Emergencies, Emergency, EmergencyStop
-from kaiser_common.contract.subjects import DEVICES
-from kaiser_common.runtime.outside import OUTSIDE
-from nats.errors import Error as NatsError
+from kaiser_common.runtime.verdicts import OUTAGES
 
 from kaiser_actuator.domain.emergencies import BY_DEVICE, key_of
 from kaiser_actuator.domain.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
@@ -25,7 +24,7 @@ _RECORD_WITHIN_S = 1.4
 _RECORDS_AT_ONCE = 32
 _GIVE_UP_S = 30.0
 _LOOK_EVERY_S = 0.02
-_NOT_NOW: tuple[type[Exception], ...] = (*OUTSIDE, TimeoutError)
+_NOT_NOW: tuple[type[Exception], ...] = (*OUTAGES, TimeoutError)
 
 
 class EmergencyApi:
@@ -66,7 +65,7 @@ class EmergencyApi:
         return self._in_force(await self._record(stop))
 
     async def _record(self, stop: Emergency) -> int:
-        """Write it down in a task of its own: a connection that hangs cannot be hurried, so nobody waits for it longer.
+        """Write it down in a task of its own: a connection that hangs cannot be interrupted, so no caller waits for it.
         What is not written is written by `EmergencyLedger.align`; over 32 such tasks none is begun."""
         if len(self._recording) >= _RECORDS_AT_ONCE:
             return 0
@@ -85,11 +84,11 @@ class EmergencyApi:
             async with asyncio.timeout(_GIVE_UP_S):
                 return await self._ledger.record(stop)
         except _NOT_NOW as error:
-            log.error("emergency_not_recorded_yet", error=(str(error) or type(error).__name__).splitlines()[0])
+            log.error("emergency_not_recorded_yet", error=line_of(error))
         try:
             await self._stops.follow(stop)
         except _NOT_NOW as error:
-            log.error("emergency_not_repeated", error=(str(error) or type(error).__name__).splitlines()[0])
+            log.error("emergency_not_repeated", error=line_of(error))
         return 0
 
     async def clear(self, request: ClearEmergency, caller: Caller) -> Emergencies:
@@ -130,7 +129,7 @@ class EmergencyApi:
         """End a stop that no device has to confirm. If a device stopped one actuator on its own and nothing else holds
         the device, a clear is sent to it, because the firmware holds that actuator too."""
         stop = held.stop
-        await self._ledger.note_cleared(stop, clearing.by, clearing.reason, await self._last_sequence())
+        await self._ledger.note_cleared(stop, clearing.by, clearing.reason)
         if await self._stops.apply(change) is None:
             raise _newer(self._stops.get(change.key))
         esp_id = stop.esp_id or ""
@@ -162,14 +161,6 @@ class EmergencyApi:
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _last_sequence(self) -> int | None:
-        """Where the stream of device messages ends; None while it cannot be asked."""
-        try:
-            return (await self._bus.jetstream.stream_info(DEVICES.name)).state.last_seq
-        except (NatsError, TimeoutError) as error:
-            log.warning("stream_not_asked", stream=DEVICES.name, error=str(error) or type(error).__name__)
-            return None
-
     async def list_stops(self, request: Nothing, caller: Caller) -> Emergencies:
         """The stops in force."""
         return self._in_force()
@@ -181,10 +172,10 @@ class EmergencyApi:
 
 def _newer(since: Emergency | None) -> RpcError:
     if since is None:
-        return RpcError(409, Code.PERMISSION_DENIED, "another request cleared this stop at the same time", "ids")
+        return RpcError(409, Code.STATE_CHANGED, "another request cleared this stop at the same time", "ids")
     return RpcError(
         409,
-        Code.PERMISSION_DENIED,
+        Code.STATE_CHANGED,
         f"{since.raised_by} raised another stop since ({since.emergency_id}): {since.reason}",
         "ids",
     )
@@ -194,4 +185,4 @@ def _nothing_to_clear(key: str, wider: Emergency | None) -> RpcError:
     if wider is None:
         return RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no stop of {key} is in force")
     what = key_of(wider.esp_id, wider.gpio)
-    return RpcError(409, Code.PERMISSION_DENIED, f"the stop in force is a stop of {what}: clear that one")
+    return RpcError(409, Code.STATE_CHANGED, f"the stop in force is a stop of {what}: clear that one")

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from kaiser_common.bus.mirror import soon
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorKey,
@@ -18,12 +19,11 @@ from kaiser_common.contract.schemas.api.actuators import (
 )
 from kaiser_common.contract.schemas.api.devices import DeviceId
 from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator.domain.admission import check_device, is_approved
-from kaiser_actuator.domain.decode import time_of
 from kaiser_actuator.domain.emergencies import covering
-from kaiser_actuator.domain.outgoing import to_ms
 from kaiser_actuator.domain.unit import Unit
 from kaiser_actuator.store import actuators, history
 from kaiser_actuator.store.actuators import Key
@@ -83,7 +83,7 @@ class ActuatorRegistryApi:
         async with self._pool.connection() as connection:
             units = await actuators.lock(connection, [(request.esp_id, request.gpio)])
             if any(unit.open for unit in units.values()):
-                raise RpcError(409, Code.PERMISSION_DENIED, "a command of this actuator is still open", "gpio")
+                raise RpcError(409, Code.STATE_CHANGED, "a command of this actuator is still open", "gpio")
             if not await actuators.delete(connection, request.esp_id, request.gpio):
                 raise _unknown(request)
         return Nothing()
@@ -120,9 +120,9 @@ class ActuatorRegistryApi:
             registered=unit.registered,
             state=unit.state,
             last_state=unit.last_state,
-            on_since=to_ms(unit.on_since) if unit.state and unit.on_since else None,
+            on_since=ms_of(unit.on_since) if unit.state and unit.on_since else None,
             value=unit.value,
-            reported_at=to_ms(unit.reported_at) if unit.reported_at else None,
+            reported_at=ms_of(unit.reported_at) if unit.reported_at else None,
             last_error=unit.last_error,
             emergency="normal" if stop is None else "active",
             emergency_reason=stop.reason if stop else None,
@@ -135,7 +135,7 @@ class ActuatorRegistryApi:
 def known_until(unit: Unit, device: DeviceRecord | None) -> int | None:
     """The time (ms) until which the state of an offline device's actuator was known: the device's last message or the
     report of the state, whichever is later. None: never."""
-    reported_at = to_ms(unit.reported_at) if unit.reported_at else None
+    reported_at = ms_of(unit.reported_at) if unit.reported_at else None
     offline_since = None if device is None else device.offline_since
     return None if reported_at is None else max(reported_at, offline_since or 0)
 

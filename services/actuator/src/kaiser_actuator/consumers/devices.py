@@ -5,17 +5,19 @@ from datetime import datetime, timedelta
 
 import structlog
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.events import system_event
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.times import ms_of, time_of
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import Unreadable
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.commands import CommandAnswer
-from kaiser_actuator.domain.decode import ActuatorBatch, Message, Sent, decode, time_of
+from kaiser_actuator.domain.decode import ActuatorBatch, Message, Sent, decode
 from kaiser_actuator.domain.emergencies import (
     BY_DEVICE,
     CLEAR_REFUSED,
@@ -73,12 +75,9 @@ class ActuatorMessages:
         for message, sequence in batch.messages:
             if isinstance(message, Sent):
                 continue
-            state, in_stop = (
-                (message.state, message.emergency == "active") if isinstance(message, ActuatorStatus) else (None, None)
-            )
-            self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state, in_stop=in_stop)
+            self._hear(message)
             if isinstance(message, ActuatorAlert) and message.alert_type in CRITICAL:
-                await self._stop_for(message, sequence)
+                await self.on_alert(message, sequence)
         now = self._clock()
         async with self._pool.connection() as connection:
             step = await self._begin(connection, batch, now)
@@ -89,9 +88,18 @@ class ActuatorMessages:
         await self._take_answers(batch)
         return batch.unreadable
 
+    def _hear(self, message: Message) -> None:
+        """Note the device's site and, of a status, whether the actuator is on and in an emergency."""
+        state: bool | None = None
+        in_stop: bool | None = None
+        if isinstance(message, ActuatorStatus):
+            state = message.state
+            in_stop = None if message.emergency is None else message.emergency == "active"
+        self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state, in_stop=in_stop)
+
     async def _take_answers(self, batch: ActuatorBatch) -> None:
         """A device that says it is clear, or reports `normal`, ends the clear under way; one that refused a stop is
-        switched off pin by pin. A replayed message says nothing of now."""
+        switched off pin by pin. A replayed message says nothing about the current state."""
         said: dict[str, tuple[int, int]] = {}
         for message, sequence in batch.messages:
             if isinstance(message, ActuatorStatus) and message.emergency == "normal" and not message.replayed:
@@ -121,7 +129,7 @@ class ActuatorMessages:
         async with self._pool.connection() as connection:
             pins = await actuators.pins(connection, answer.esp_id)
         await self._stops.switch_off(held[0].stop, pins, f"refused-{answer.received_at}")
-        event = outgoing.system_event(
+        event = system_event(
             "emergency_refused",
             f"stop refused by device {answer.esp_id}: {why}; OFF is sent to each of its actuators",
             answer.received_at,
@@ -132,17 +140,14 @@ class ActuatorMessages:
         )
         await self._bus.publish_batch([event])
 
-    async def _stop_for(self, alert: ActuatorAlert, sequence: int) -> None:
+    async def on_alert(self, alert: ActuatorAlert, sequence: int) -> None:
         """A device stopped an actuator or everything on its own: it stays stopped until a person clears it. An alert
-        before the last clear in the stream is the echo of an ended stop. An alert under a stop, one that reports a stop
-        in force, and a replayed one add nothing.
+        before the device's word that it is clear, in the stream, is the echo of an ended stop. An alert under a stop,
+        one that reports a stop in force, and a replayed one add nothing; one under a stop that is being cleared does
+        unless it answers a stop that the device was sent (`Stops.is_echo`).
         """
         esp_id, gpio = target_of_alert(alert.esp_id, alert.gpio)
-        if (
-            alert.replayed
-            or IN_STOP_STATE in (alert.message or "")
-            or covering(self._stops, alert.esp_id, alert.gpio) is not None
-        ):
+        if alert.replayed or IN_STOP_STATE in (alert.message or "") or self._stops.is_echo(alert, sequence):
             return
         emergency_id = f"alert-{alert.esp_id}-{alert.gpio}-{alert.received_at}"
         async with self._pool.connection() as connection:
@@ -181,10 +186,10 @@ class ActuatorMessages:
             log.warning("actuator_unknown", esp_id=esp_id, gpio=gpio)
             text = f"{esp_id} has an actuator on gpio {gpio} that is not registered"
             step.events.append(
-                outgoing.system_event(
+                system_event(
                     "actuator_unknown",
                     text,
-                    outgoing.to_ms(now),
+                    ms_of(now),
                     event_id=f"actuator-unknown-{esp_id}-{gpio}-{missing[esp_id, gpio].received_at}",
                     esp_id=esp_id,
                     severity="warning",
@@ -218,7 +223,7 @@ class ActuatorMessages:
             log.error("stopped_actuator_is_on", esp_id=esp_id, gpio=gpio, stop=key_of(stop.esp_id, stop.gpio))
             own = stop.model_copy(update={"esp_id": esp_id, "gpio": gpio})
             await self._stops.tell(own, "defied")
-            text = f"gpio {gpio} reports on although it is stopped: told to stop again"
+            text = f"gpio {gpio} reports on although it is stopped: the stop is sent again"
             event = outgoing.own_alert_event(
                 status.kaiser_id, esp_id, gpio, "safety_violation", text, status.received_at
             )

@@ -1,4 +1,4 @@
-"""Where a device is reached, also one that the registry does not have."""
+"""The address of a device (site, id, emergency token), even if the device is not in the registry."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,12 +1,13 @@
-"""The checks before a command is sent, in the order in which they are reported; pure."""
+"""The checks that a command must pass before it is sent; the first one that fails is reported; pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from kaiser_common.bus.rpc import Caller, RpcError, is_late
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.actuators import CommandRequest, Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.times import ms_of, time_of
 
 from kaiser_actuator.domain.emergencies import covering
 from kaiser_actuator.domain.unit import Unit
@@ -50,11 +51,11 @@ def check_command(
         )
     if not unit.settings.active:
         raise RpcError(
-            409, Code.PERMISSION_DENIED, "this actuator is inactive and accepts only OFF: activate it first", "gpio"
+            409, Code.ACTUATOR_INACTIVE, "this actuator is inactive and accepts only OFF: activate it first", "gpio"
         )
     stop = covering(stops, unit.esp_id, unit.gpio)
     if stop is not None:
-        raise RpcError(LOCKED, Code.PERMISSION_DENIED, f"stopped by {stop.raised_by}: {stop.reason}; clear it first")
+        raise RpcError(LOCKED, Code.EMERGENCY_STOPPED, f"stopped by {stop.raised_by}: {stop.reason}; clear it first")
     _check_range(unit, request)
     blocking = [
         each.gpio
@@ -63,7 +64,7 @@ def check_command(
     ]
     if blocking:
         which = ", ".join(str(gpio) for gpio in sorted(blocking))
-        raise RpcError(409, Code.PERMISSION_DENIED, f"interlock: gpio {which} must be reported off first", "gpio")
+        raise RpcError(409, Code.INTERLOCKED, f"interlock: gpio {which} must be reported off first", "gpio")
     if recent >= per_minute:
         raise RpcError(
             429, Code.RATE_LIMIT_EXCEEDED, f"more than {per_minute} commands a minute for one actuator, try again later"
@@ -97,7 +98,7 @@ def duration_of(unit: Unit, request: CommandRequest) -> int:
 def check_in_time(request: CommandRequest, caller: Caller, now: datetime) -> None:
     """RpcError 504 (5403) once the caller has stopped waiting: for the caller the command has failed. OFF is never too
     late."""
-    if request.command != "OFF" and is_late(caller, int(now.timestamp() * 1000)):
+    if request.command != "OFF" and is_late(caller, ms_of(now)):
         raise RpcError(
             504,
             Code.OPERATION_TIMEOUT,
@@ -112,7 +113,7 @@ def expiry_of(request: CommandRequest, now: datetime, timeout: timedelta, deadli
         return now + timedelta(seconds=request.expires_s)
     if deadline_ms is None or request.command == "OFF":
         return now + timeout
-    return min(now + timeout, datetime.fromtimestamp(deadline_ms / 1000, UTC))
+    return min(now + timeout, time_of(deadline_ms))
 
 
 def _check_range(unit: Unit, request: CommandRequest) -> None:

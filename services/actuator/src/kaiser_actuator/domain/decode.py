@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import bodies_of
 from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.contract.schemas.device import ConfigResponse
 from kaiser_common.contract.schemas.event import Receipt
+from kaiser_common.contract.times import time_of
 from pydantic import BaseModel, ValidationError
 
 _SENT = "actuator.sent"
@@ -72,8 +73,3 @@ def decode(deliveries: Sequence[Delivery]) -> ActuatorBatch:
 def _names_a_command(tokens: Sequence[str]) -> bool:
     """Whether a receipt's subject is esp.actuator.sent.{kaiser_id}.{esp_id}.{gpio}.{command_id}."""
     return len(tokens) == 7 and tokens[5].isdecimal() and len(tokens[5]) <= _LONGEST_GPIO
-
-
-def time_of(at_ms: int) -> datetime:
-    """An aware time of ms since 1970."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -1,13 +1,14 @@
-"""The effect of presses, clears and device answers on the stops in force; pure, and the only place that decides it.
+"""The only place that decides how presses, clears and device answers change the stops in force; pure.
 
-The board is the KV bucket as a replica knows it: by target the newest press, with the revision that a change of it must
-name. Every press is a new value with an id of its own; a clear changes or deletes exactly the revision that it saw, so
-that a press in between makes it fail.
+The board is this replica's copy of the KV bucket: for each target the newest press (a request to stop) and its
+revision, which a change must name. Every press is a new value with its own id. A clear changes or deletes exactly the
+revision that it saw, so it fails if there was a press in between.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import Clearing, Emergency
 
 from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of
@@ -15,9 +16,13 @@ from kaiser_actuator.domain.emergencies import EVERYTHING, covering, key_of
 REFUSES_MS = 5_000
 """So long after a stop the firmware refuses a clear (alert verification_failed)."""
 CONFIRMS_MS = 15_000
-"""So long a device has to confirm a clear that was sent to it."""
+"""The time that a device has to confirm a clear that was sent to it."""
+ECHO_MS = REFUSES_MS
+"""The answer to a stop that has ended since comes within this time: a later alert counts as the device's own."""
+OBEYED = "emergency_stop"
+"""The type of the alert with which the firmware says that it has stopped, for whatever reason."""
 REPEAT_MS = 5_000
-"""A clear is sent again so often until it is confirmed: firmware A subscribes at QoS 0."""
+"""A clear is sent again this many times until it is confirmed: firmware A subscribes at QoS 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class SendClear:
-    """Send a clear to a device; `attempt` tells repetitions apart: the number of `REPEAT_MS` since 1970, which no
+    """Send a clear to a device; `attempt` distinguishes repetitions: the number of `REPEAT_MS` since 1970, which no
     restart resets, because NATS drops an id that it has seen."""
 
     held: Held
@@ -92,7 +97,7 @@ class Due:
 
 
 def press(stop: Emergency) -> Put:
-    """A stop replaces whatever the bucket has for its target: it never fails because of somebody else."""
+    """A stop replaces whatever the bucket has for its target: it never fails because of another change."""
     return Put(key_of(stop.esp_id, stop.gpio), stop, None)
 
 
@@ -173,6 +178,17 @@ def number_of(held: Held) -> int:
 def ready_at(stop: Emergency, told: Mapping[str, int]) -> int:
     """From when a device takes a clear of its stop, ms."""
     return max(stop.raised_at, told.get(stop.esp_id or "", 0)) + REFUSES_MS
+
+
+def adds_nothing(covering: Emergency | None, answers: int | None, alert: ActuatorAlert) -> bool:
+    """Whether an alert of a device only repeats the stop that covers it, or one that has just ended. It does not if
+    that stop is being cleared and the alert answers no stop that was sent: the clear knows nothing of the alert.
+
+    answers: when the stop was sent that the alert answers (`Echoes`), ms; None if no stop explains it.
+    """
+    if covering is not None and covering.clearing is None:
+        return True
+    return answers is not None and (covering is not None or alert.received_at < answers + ECHO_MS)
 
 
 def stops_of(board: Board) -> dict[str, Emergency]:

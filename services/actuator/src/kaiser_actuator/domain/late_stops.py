@@ -1,11 +1,12 @@
-"""Devices that are stopped without a stop in force, and get a clear; pure. If a replica sends a stop again while
-another replica ends it, the device may receive the clear first and the stop last. It is then stopped although no stop
-is in force, and no clear would be sent, because there is nothing to clear. After sending, each replica therefore checks
-whether the stop has ended, and sends that device a clear. Killed in between: the device stays stopped, which is the
-safe side, until the next stop of it is cleared.
+"""Finds devices that are still stopped although no stop is in force, so that they get a clear; pure.
 
-A device that stopped on its own is the same case once a person has cleared the locks of its actuators: the firmware
-accepts no clear within 5 s of its stop, and a clear may be lost.
+If one replica sends a stop again while another ends it, the device may receive the clear first and the stop last. It is
+then stopped although no stop is in force, and nothing would send a clear, because there is nothing to clear. So after
+sending a stop each replica checks whether it has ended, and if it has, a clear is due. Killed in between: the device
+stays stopped, which is the safe side, until its next stop is cleared.
+
+The same holds for a device that stopped on its own, once a person has unlocked its actuators: the firmware accepts no
+clear within 5 s of its stop, and a clear may be lost.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from kaiser_actuator.domain.emergencies import BY_DEVICE, EVERYTHING
 from kaiser_actuator.domain.emergency_core import CONFIRMS_MS, REFUSES_MS, REPEAT_MS, Board
 
 _SKEW_MS = 5_000
-"""So far the clocks of two replicas may be apart; a device that was told a little earlier gets a clear in vain."""
+"""The clocks of two replicas may differ by this much; a device stopped just before gets a needless clear."""
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class LateStops:
     def due(self, board: Board, now_ms: int) -> list[LateStop]:
         """The devices to send a clear now: from 5 s after the stop, when the firmware accepts it, three times, because
         QoS 0 may lose it. A device with a stop in force is removed: that stop has its own clear. So is a device that
-        stopped on its own again after it was freed."""
+        stopped on its own since, after it was freed or sent the stop."""
         due = []
         for late in [*self._late.values()]:
             if (
@@ -94,9 +95,8 @@ def _is_held(board: Board, esp_id: str) -> bool:
 
 
 def _stopped_again(board: Board, late: LateStop) -> bool:
-    return late.freed_at is not None and any(
-        held.stop.esp_id == late.esp_id
-        and held.stop.raised_by.startswith(BY_DEVICE)
-        and held.stop.raised_at >= late.freed_at
+    since = late.sent_at if late.freed_at is None else late.freed_at
+    return any(
+        held.stop.esp_id == late.esp_id and held.stop.raised_by.startswith(BY_DEVICE) and held.stop.raised_at >= since
         for held in board.values()
     )

@@ -1,9 +1,10 @@
 """Events and MQTT messages of the actuator service, built from what happened; pure."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from kaiser_common.bus.connection import Outgoing
+from kaiser_common.bus.events import to_event
 from kaiser_common.contract.schemas import actuator as wire
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.schemas.event import (
@@ -11,27 +12,27 @@ from kaiser_common.contract.schemas.event import (
     ActuatorResponseEvent,
     ActuatorStatusEvent,
     OutboxMessage,
-    SystemEvent,
 )
 from kaiser_common.contract.subjects import (
     command_subject,
-    event_subject,
     outbox_subject,
     receipt_subject,
     urgent_subject,
 )
+from kaiser_common.contract.times import ms_of
 from kaiser_common.contract.topics import BROADCAST, Kind, build
 from pydantic import BaseModel
 
 from kaiser_actuator.domain.addresses import Address
 from kaiser_actuator.domain.commands import CommandRecord
 
-Severity = Literal["info", "warning", "error", "critical"]
 _EVERYBODY = "all"
 EMERGENCY_BYTES, COMMAND_BYTES = 255, 511
 """Most bytes of topic and payload that every firmware takes of an emergency and of a command to an actuator."""
 _REASON, _ISSUED_BY, _CORRELATION = 64, 64, 40
-"""Most characters (of issued_by bytes) of these texts in what goes to a device."""
+"""Most bytes of these texts in a message to a device."""
+_MOST_ESCAPED = 6
+"""Bytes that JSON takes at most for one byte of a text: `\\u0001`."""
 _STOP_EXPIRES_MS = 3_600_000
 """A stop that no broker took for an hour: the device is sent it again when it comes online."""
 _BEHIND_EXPIRES_MS = 4_000
@@ -42,19 +43,18 @@ CLEAR_EXPIRES_MS = 15_000
 def command_message(command: CommandRecord) -> Outgoing:
     """A command on its way to its device."""
     topic = build(Kind.ACTUATOR_COMMAND, command.kaiser_id, command.esp_id, command.gpio)
+    body = wire.ActuatorCommand(
+        command=command.command,
+        value=command.value,
+        duration=command.duration_s,
+        timestamp=int(command.queued_at.timestamp()),
+        correlation_id=command.command_id,
+        issued_by=_within(command.issued_by, _ISSUED_BY),
+    )
     message = OutboxMessage(
         topic=topic,
-        payload=_command_payload(
-            wire.ActuatorCommand(
-                command=command.command,
-                value=command.value,
-                duration=command.duration_s,
-                timestamp=int(command.queued_at.timestamp()),
-                correlation_id=command.command_id,
-                issued_by=_within(command.issued_by, _ISSUED_BY),
-            )
-        ),
-        expires_at=to_ms(command.expires_at),
+        payload=_fitted(topic, body, COMMAND_BYTES, "issued_by"),
+        expires_at=ms_of(command.expires_at),
         receipt=receipt_subject(command.kaiser_id, command.esp_id, command.gpio, command.command_id),
     )
     return Outgoing(
@@ -72,11 +72,12 @@ def off_message(
         command="OFF",
         value=0.0,
         timestamp=now_ms // 1000,
-        correlation_id=f"stop-{stop.emergency_id}"[:_CORRELATION],
+        correlation_id=_within(f"stop-{stop.emergency_id}", _CORRELATION),
         issued_by=_within(stop.raised_by, _ISSUED_BY),
     )
     topic = build(Kind.ACTUATOR_COMMAND, address.kaiser_id, address.esp_id, gpio)
-    message = OutboxMessage(topic=topic, payload=_command_payload(body), expires_at=now_ms + _STOP_EXPIRES_MS)
+    payload = _fitted(topic, body, COMMAND_BYTES, "issued_by")
+    message = OutboxMessage(topic=topic, payload=payload, expires_at=now_ms + _STOP_EXPIRES_MS)
     names = (address.kaiser_id, address.esp_id)
     subject = urgent_subject(*names) if urgent else command_subject(*names, gpio)
     lane = "urgent" if urgent else "behind"
@@ -97,10 +98,12 @@ def clear_message(address: Address, stop: Emergency, reason: str, now_ms: int, o
 def broadcast_message(stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True) -> Outgoing:
     """A stop of everything, to all devices with one message. Nothing else goes on this topic: firmware A stops at
     whatever it reads there."""
-    body = wire.BroadcastEmergency(reason=stop.reason[:_REASON], issued_by=stop.raised_by[:_ISSUED_BY])
+    topic = build(Kind.BROADCAST_EMERGENCY, "")
+    reason, issued_by = _within(stop.reason, _REASON), _within(stop.raised_by, _ISSUED_BY)
+    body = wire.BroadcastEmergency(reason=reason, issued_by=issued_by)
     message = OutboxMessage(
-        topic=build(Kind.BROADCAST_EMERGENCY, ""),
-        payload=body.model_dump_json(),
+        topic=topic,
+        payload=_fitted(topic, body, EMERGENCY_BYTES, "reason", "issued_by"),
         expires_at=now_ms + (_STOP_EXPIRES_MS if urgent else _BEHIND_EXPIRES_MS),
         number=stop.number,
     )
@@ -124,10 +127,15 @@ def _emergency(
     topic = build(Kind.EMERGENCY, address.kaiser_id, address.esp_id)
     clears = command == "clear_emergency"
     expires_ms = CLEAR_EXPIRES_MS if clears else _STOP_EXPIRES_MS if urgent else _BEHIND_EXPIRES_MS
-    correlation_id = f"{stop.emergency_id}-{occasion}"[-_CORRELATION:]
+    body = wire.EmergencyCommand(
+        command=command,
+        auth_token=address.token,
+        reason=_within(reason, _REASON),
+        correlation_id=f"{stop.emergency_id}-{occasion}".encode()[-_CORRELATION:].decode(errors="ignore"),
+    )
     message = OutboxMessage(
         topic=topic,
-        payload=emergency_payload(topic, command, address.token, reason, correlation_id),
+        payload=_emergency_payload(topic, body),
         expires_at=now_ms + expires_ms,
         only_newest=clears,
         number=number,
@@ -140,34 +148,34 @@ def _emergency(
     return Outgoing(subject, message.model_dump_json().encode(), msg_id)
 
 
-def emergency_payload(
-    topic: str,
-    command: Literal["emergency_stop", "clear_emergency"],
-    token: str,
-    reason: str,
-    correlation_id: str,
-) -> str:
-    """The payload of a device's emergency: topic and payload in 255 bytes, or the firmware drops the message.
+def _emergency_payload(topic: str, body: wire.EmergencyCommand) -> str:
+    """The payload of a device's emergency. A stop is never refused for its size: the reason is cut, and where an empty
+    one does not fit either, beside the longest ids and a long token, the correlation_id is left out."""
+    payload = _fitted(topic, body, EMERGENCY_BYTES, "reason")
+    if _size(topic, payload) <= EMERGENCY_BYTES:
+        return payload
+    return _fitted(topic, body.model_copy(update={"correlation_id": None}), EMERGENCY_BYTES, "reason")
 
-    What does not fit of the reason is cut; a stop is never refused for its size.
-    """
-    wanted = reason[:_REASON]
-    while True:
-        body = wire.Emergency(command=command, auth_token=token, reason=wanted, correlation_id=correlation_id)
-        payload = body.model_dump_json(exclude_none=True)
-        too_long = len(topic.encode()) + len(payload.encode()) - EMERGENCY_BYTES
-        if too_long <= 0 or not wanted:
-            return payload
-        wanted = wanted[: max(0, len(wanted) - max(1, too_long // 4))]
+
+def _fitted(topic: str, body: BaseModel, most_bytes: int, *texts: str) -> str:
+    """The payload of a message to a device. While topic and payload have more bytes than the firmware takes, these
+    texts of it are cut, the first one first."""
+    payload = body.model_dump_json(exclude_none=True)
+    for name in texts:
+        while (over := _size(topic, payload) - most_bytes) > 0 and (text := getattr(body, name)):
+            fewer = max(1, over // _MOST_ESCAPED)
+            body = body.model_copy(update={name: _within(text, max(0, len(text.encode()) - fewer))})
+            payload = body.model_dump_json(exclude_none=True)
+    return payload
+
+
+def _size(topic: str, payload: str) -> int:
+    return len(topic.encode()) + len(payload.encode())
 
 
 def _within(text: str, most_bytes: int) -> str:
-    """A text cut to so many bytes of UTF-8."""
+    """A text cut to this many bytes of UTF-8."""
     return text.encode()[:most_bytes].decode(errors="ignore")
-
-
-def _command_payload(body: wire.ActuatorCommand) -> str:
-    return body.model_dump_json(exclude_none=True)
 
 
 def status_event(status: wire.ActuatorStatus) -> Outgoing:
@@ -187,7 +195,7 @@ def status_event(status: wire.ActuatorStatus) -> Outgoing:
         topic=build(Kind.ACTUATOR_STATUS, status.kaiser_id, status.esp_id, status.gpio),
     )
     msg_id = f"astatus-{status.esp_id}-{status.gpio}-{status.ts}-{status.received_at}"
-    return _event("actuator_status", status.esp_id, event, msg_id)
+    return to_event("actuator_status", status.esp_id, event, msg_id)
 
 
 def command_event(command: CommandRecord, at: datetime, *, from_device: bool = False) -> Outgoing:
@@ -202,10 +210,10 @@ def command_event(command: CommandRecord, at: datetime, *, from_device: bool = F
         state=command.state,
         value=command.value,
         message=command.message or command.state_reason,
-        ts=to_ms(command.ended_at or at),
+        ts=ms_of(command.ended_at or at),
         topic=_response_topic(command.kaiser_id, command.esp_id, command.gpio) if from_device else None,
     )
-    return _event("actuator_response", command.esp_id, event, f"command-{command.command_id}-{command.state}")
+    return to_event("actuator_response", command.esp_id, event, f"command-{command.command_id}-{command.state}")
 
 
 def unmatched_response_event(response: wire.ActuatorResponse) -> Outgoing:
@@ -222,7 +230,7 @@ def unmatched_response_event(response: wire.ActuatorResponse) -> Outgoing:
         topic=_response_topic(response.kaiser_id, response.esp_id, response.gpio),
     )
     msg_id = f"aresponse-{response.esp_id}-{response.gpio}-{response.ts}-{response.received_at}"
-    return _event("actuator_response", response.esp_id, event, msg_id)
+    return to_event("actuator_response", response.esp_id, event, msg_id)
 
 
 def alert_event(alert: wire.ActuatorAlert, *, critical: bool) -> Outgoing:
@@ -238,7 +246,7 @@ def alert_event(alert: wire.ActuatorAlert, *, critical: bool) -> Outgoing:
         topic=build(Kind.ACTUATOR_ALERT, alert.kaiser_id, alert.esp_id, alert.gpio),
     )
     msg_id = f"aalert-{alert.esp_id}-{alert.gpio}-{alert.alert_type}-{alert.ts}-{alert.received_at}"
-    return _event("actuator_alert", alert.esp_id, event, msg_id)
+    return to_event("actuator_alert", alert.esp_id, event, msg_id)
 
 
 def own_alert_event(
@@ -254,35 +262,8 @@ def own_alert_event(
         message=message,
         ts=at_ms,
     )
-    return _event("actuator_alert", esp_id, event, f"own-alert-{esp_id}-{gpio}-{alert_type}-{at_ms}")
-
-
-def system_event(
-    event: str,
-    message: str,
-    at_ms: int,
-    *,
-    event_id: str,
-    esp_id: str | None = None,
-    severity: Severity = "info",
-    code: int | None = None,
-    details: dict[str, Any] | None = None,
-) -> Outgoing:
-    """A system_event. `event_id` names the fact, so that publishing it again is harmless."""
-    body = SystemEvent(
-        event=event, severity=severity, message=message, esp_id=esp_id, code=code, details=details or {}, ts=at_ms
-    )
-    return _event("system_event", esp_id, body, event_id)
-
-
-def to_ms(at: datetime) -> int:
-    """A time in ms since 1970."""
-    return round(at.timestamp() * 1000)
+    return to_event("actuator_alert", esp_id, event, f"own-alert-{esp_id}-{gpio}-{alert_type}-{at_ms}")
 
 
 def _response_topic(kaiser_id: str, esp_id: str, gpio: int) -> str:
     return build(Kind.ACTUATOR_RESPONSE, kaiser_id, esp_id, gpio)
-
-
-def _event(kind: str, esp_id: str | None, body: BaseModel, msg_id: str) -> Outgoing:
-    return Outgoing(event_subject(kind, esp_id), body.model_dump_json(exclude_none=True).encode(), msg_id)

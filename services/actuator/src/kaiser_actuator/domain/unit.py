@@ -1,4 +1,4 @@
-"""One actuator as the service knows it, and what follows from what happens to it, pure."""
+"""The state of one actuator, and how each event changes it; pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class Unit:
     on_since: datetime | None = None
     state: bool | None = None
     last_state: bool | None = None
-    """What was reported last, also once nobody knows whether it still holds."""
+    """The last reported state, kept even when the present state is unknown."""
     value: float | None = None
     reported_at: datetime | None = None
     last_error: str | None = None

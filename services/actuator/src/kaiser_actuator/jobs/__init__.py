@@ -1,1 +1,1 @@
-"""Jobs of actuator that are started by time."""
+"""Jobs of actuator that are started by a timer."""

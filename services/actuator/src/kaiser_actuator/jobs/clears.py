@@ -89,7 +89,8 @@ class Clears:
         await self._stops.send_again(esp_id, "cleared")
 
     def is_finished(self, emergency_id: str, esp_id: str | None) -> bool:
-        """Whether a clear has come to its end, well or not. Of everything: of each device that is online."""
+        """Whether a clear has ended, successfully or not. For a clear of everything: whether it has at each device
+        online."""
         if esp_id is not None:
             held = self._stops.held(esp_id)
             return held is None or held.clearing is None or held.stop.emergency_id != emergency_id
@@ -122,7 +123,7 @@ class Clears:
     async def _everything_cleared(self, change: Delete, before: Held, tracked: set[str]) -> None:
         """Each device with actuators has a stop of its own by now; the others are sent a clear that needs no answer."""
         assert before.clearing is not None
-        await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason, None)
+        await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason)
         if await self._stops.apply(change) is None:
             return  # somebody stopped everything again
         board = self._stops.board()

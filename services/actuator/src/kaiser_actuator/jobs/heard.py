@@ -1,9 +1,9 @@
-"""Up to when all that devices said is noted: an answer that nobody has read yet ends its command all the same."""
+"""Finds the time up to which device messages are processed, so that no command expires before its answer is read."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from kaiser_common.bus.consumer import Position
+from kaiser_common.bus.consumer import ConsumerPosition
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -11,7 +11,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 class HeardUpTo:
     """Follows the durable consumer, whichever replica reads it. Killed: a new one knows as soon as it has asked."""
 
-    def __init__(self, position: Callable[[], Awaitable[Position | None]]) -> None:
+    def __init__(self, position: Callable[[], Awaitable[ConsumerPosition | None]]) -> None:
         self._position = position
         self._up_to = _NEVER
         self._mark: tuple[datetime, int] | None = None

@@ -1,10 +1,11 @@
-"""Partitions of the coming days, and rows that are older than their retention, every hour."""
+"""Every hour creates the partitions of the coming days and drops rows that are older than their retention."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from kaiser_common.runtime.database import DatabasePool, drop_days_before, drop_rows_before, make_day_partitions
+from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import every
+from kaiser_common.runtime.partitions import drop_days_before, drop_rows_before, make_day_partitions
 
 from kaiser_actuator.settings import ActuatorServiceSettings
 
@@ -12,7 +13,7 @@ _EVERY_S = 3600.0
 
 
 async def keep_retention(pool: DatabasePool, settings: ActuatorServiceSettings, clock: Callable[[], datetime]) -> None:
-    """Make partitions and drop old rows until cancelled. Killed meanwhile: the next start goes on."""
+    """Make partitions and drop old rows until cancelled. Killed in the middle: the next start continues."""
 
     async def once() -> None:
         now = clock()

@@ -1,21 +1,23 @@
-"""The periodic work on actuators: commands expire, durations end, devices come back, tables and bucket are compared."""
+"""Expires commands, ends durations, sends returning devices stops and commands, compares tables with the bucket."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import OUTSIDE, reason_of
+from kaiser_common.runtime.verdicts import OUTAGES, reason_of
 
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.commands import CommandRecord
-from kaiser_actuator.domain.unit import Unit, admitted, on_time
+from kaiser_actuator.domain.unit import RUNTIME, Unit, admitted, on_time
 from kaiser_actuator.publish import Step, conclude
-from kaiser_actuator.store import Connection, actuators
+from kaiser_actuator.store import Connection, actuators, command_records
 from kaiser_actuator.store.actuators import Key
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
@@ -25,11 +27,15 @@ log = structlog.get_logger()
 _ALIGN_EVERY_S = 5.0
 _GATHER_S = 0.02
 """Least time between two looks: the first device that comes online is not kept waiting, a fleet is taken in few."""
+_SUBSCRIBED_AFTER = timedelta(seconds=2)
+"""The firmware sends its first heartbeat and subscribes after it, in small packets that TCP may hold back; the broker
+drops what comes in between. So a device that came online hears its stops a second time, and the commands that waited
+for it then."""
 GUARD = "duration guard"
 
 
 class DueSweep:
-    """Looks every so often for what is due. Killed: another replica or the next start finds the same."""
+    """Looks periodically for what is due. Killed: another replica or the next start finds the same."""
 
     def __init__(
         self,
@@ -53,9 +59,11 @@ class DueSweep:
         self._came_online: set[str] = set()
         self._online: dict[str, int] = {}
         """The boot of each device that is online."""
+        self._subscribing: dict[str, datetime] = {}
+        """When each device that came online is sent its stops the second time."""
         self._woken: set[str] = set()
         self._lost: dict[str, datetime] = {}
-        """Devices that went away or restarted since the tables were brought in line; at most one entry a device."""
+        """Devices that went away or restarted since the tables were brought in line; at most one entry per device."""
         self._wake = asyncio.Event()
         self._align_at: datetime | None = None
 
@@ -73,6 +81,7 @@ class DueSweep:
             self._lost[esp_id] = self._clock()
         if device is None or goes:
             self._online.pop(esp_id, None)
+            self._subscribing.pop(esp_id, None)
         elif comes:
             self._online[esp_id] = device.boot
             self._came_online.add(esp_id)
@@ -81,27 +90,27 @@ class DueSweep:
     async def run(self, every_s: float) -> None:
         """Look until cancelled. Database or NATS away: everything waits for the next look."""
         while True:
-            end_if_cancelled()
             self._wake.clear()  # before the look: who comes online during it is looked at in the next
             try:
                 await self.once()
-            except OUTSIDE as error:
+            except OUTAGES as error:
                 log.warning("sweep_postponed", reason=reason_of(error))
             await asyncio.sleep(_GATHER_S)
-            try:
-                async with asyncio.timeout(every_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await set_within(self._wake, every_s)
 
     async def once(self) -> None:
         """One look. Stops go first: they need no database."""
         now = self._clock()
+        await self._stops.raise_again()
         came = sorted(self._came_online)
         for esp_id in came:
             await self._stops.send_again(esp_id, "online")
             self._came_online.discard(esp_id)
+            self._subscribing[esp_id] = now + _SUBSCRIBED_AFTER
             self._woken.add(esp_id)
+        for esp_id in [esp_id for esp_id, at in self._subscribing.items() if at <= now]:
+            await self._stops.send_again(esp_id, "subscribed")
+            del self._subscribing[esp_id]
         if self._align_at is None or now >= self._align_at:
             await self._ledger.align()
             self._align_at = now + timedelta(seconds=_ALIGN_EVERY_S)
@@ -124,7 +133,9 @@ class DueSweep:
     async def _what_is_due(self, now: datetime) -> None:
         heard = await self._heard(now)
         async with self._pool.connection() as connection:
-            waiting = [esp_id for esp_id in await actuators.waiting_devices(connection) if self._is_online(esp_id)]
+            waiting = [
+                esp_id for esp_id in await command_records.waiting_devices(connection) if self._takes_commands(esp_id)
+            ]
             step = Step(await actuators.lock_due(connection, now, heard, waiting))
             if not step.before:
                 return
@@ -138,11 +149,14 @@ class DueSweep:
         step.units[key] = unit
         if off_is_due:
             await self._switch_off(connection, step, unit, now)
-        if online:
+        if off_is_due or self._takes_commands(key[0]):
             step.dispatch(key, now)
 
     async def _switch_off(self, connection: Connection, step: Step, unit: Unit, now: datetime) -> None:
-        """The duration has ended and the device has not reported off: send OFF and notify the operator."""
+        """The duration or the maximum run time is over and the device has not reported off: send OFF and notify the
+        operator."""
+        has_duration = unit.guard is not None and unit.guard.command_id != RUNTIME
+        over = "duration" if has_duration else "maximum run time"
         command = CommandRecord(
             command_id=self._bus.message_id(),
             esp_id=unit.esp_id,
@@ -154,17 +168,19 @@ class DueSweep:
             issued_by=GUARD,
             queued_at=now,
             expires_at=now + self._timeout,
-            reason="its duration is over and no off was reported",
+            reason=f"its {over} is over and no off was reported",
         )
         step.units[unit.key] = admitted(unit, command)
         metrics.GUARD_OFFS.inc()
         log.error("duration_overrun", esp_id=unit.esp_id, gpio=unit.gpio)
-        text = f"gpio {unit.gpio} was not reported off after its duration: OFF sent"
+        text = f"gpio {unit.gpio} was not reported off after its {over}: OFF sent"
         step.events.append(
-            outgoing.own_alert_event(
-                command.kaiser_id, unit.esp_id, unit.gpio, "runtime_protection", text, outgoing.to_ms(now)
-            )
+            outgoing.own_alert_event(command.kaiser_id, unit.esp_id, unit.gpio, "runtime_protection", text, ms_of(now))
         )
+
+    def _takes_commands(self, esp_id: str) -> bool:
+        """Whether a device is online and has had the time to subscribe."""
+        return self._is_online(esp_id) and esp_id not in self._subscribing
 
     def _is_online(self, esp_id: str) -> bool:
         device = self._devices.get(esp_id)

@@ -7,16 +7,15 @@ from typing import Any
 
 from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE, ActuatorSettings
 from kaiser_common.runtime.statements import equal, execute, fetch_all, fetch_one, row_of
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.commands import CommandRecord
 from kaiser_actuator.domain.unit import GUARD_WAITS, DurationGuard, Unit
-from kaiser_actuator.store import Connection, tables
+from kaiser_actuator.store import Connection, command_records, tables
 
 Key = tuple[str, int]
 OTHER = "other"
@@ -30,10 +29,6 @@ _COLUMNS = (
 """In the order in which `_to_unit` takes them."""
 _UNIT = ", ".join(f"a.{name}" for name in _COLUMNS)
 _SELECT: Select[Any] = select(*(_a[name] for name in _COLUMNS))
-_COMMAND = """
-    command_id, esp_id, gpio, kaiser_id, command, value, duration_s, issued_by, queued_at, expires_at, state, reason,
-    idempotency_key, body_hash, state_reason, dispatched_at, sent_at, ended_at, message
-"""
 
 
 async def lock(connection: Connection, keys: Iterable[Key]) -> dict[Key, Unit]:
@@ -78,7 +73,7 @@ async def lock_covered(connection: Connection, esp_id: str | None, gpio: int | N
 async def lock_due(
     connection: Connection, now: datetime, heard: datetime, online: Sequence[str], at_most: int = 500
 ) -> dict[Key, Unit]:
-    """Lock and read actuators with due work: a deadline is over (of a sent command, by `heard`), a guard is due, or a
+    """Lock and read actuators with due work: a deadline is over (a sent command's by `heard`), a guard is due, or a
     command waits for a device that is online now. Rows that another replica holds are skipped."""
     cursor = await connection.execute(
         """
@@ -139,14 +134,6 @@ async def wake_guards(connection: Connection, esp_ids: Sequence[str], now: datet
     )
 
 
-async def waiting_devices(connection: Connection) -> list[str]:
-    """Devices for which a command waits that was not given to the OUTBOX yet."""
-    cursor = await connection.execute(
-        "SELECT DISTINCT esp_id FROM actuator.commands WHERE state = 'queued' AND dispatched_at IS NULL"
-    )
-    return [row[0] for row in await cursor.fetchall()]
-
-
 async def add_unregistered(connection: Connection, found: Sequence[tuple[str, int, str, str]]) -> list[Key]:
     """Add actuators that devices reported, (esp_id, gpio, kaiser_id, actuator_type) each; those that were not there."""
     found = [
@@ -165,39 +152,6 @@ async def add_unregistered(connection: Connection, found: Sequence[tuple[str, in
     return [(row[0], row[1]) for row in await cursor.fetchall()]
 
 
-async def _add_command(connection: Connection, command: CommandRecord, timeout: timedelta) -> None:
-    await connection.execute(
-        """
-        INSERT INTO actuator.commands (command_id, esp_id, gpio, kaiser_id, command, value, duration_s, reason,
-            issued_by, idempotency_key, body_hash, state, state_reason, message, queued_at, expires_at, dispatched_at,
-            sent_at, ended_at, deadline_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
-        """,
-        (
-            command.command_id,
-            command.esp_id,
-            command.gpio,
-            command.kaiser_id,
-            command.command,
-            command.value,
-            command.duration_s,
-            command.reason,
-            command.issued_by,
-            command.idempotency_key,
-            command.body_hash,
-            command.state,
-            command.state_reason,
-            command.message,
-            command.queued_at,
-            command.expires_at,
-            command.dispatched_at,
-            command.sent_at,
-            command.ended_at,
-            commands.deadline(command, timeout),
-        ),
-    )
-
-
 async def save(connection: Connection, before: Unit, after: Unit, timeout: timedelta) -> None:
     """Write what changed of an actuator and its commands; one that was not there before is stored."""
     if _columns(before) != _columns(after):
@@ -213,72 +167,15 @@ async def save(connection: Connection, before: Unit, after: Unit, timeout: timed
     known = {each.command_id: each for each in before.open}
     for command in (*after.open, *after.ended):
         if command.command_id not in known:
-            await _add_command(connection, command, timeout)
-            continue
-        if known[command.command_id] == command:
-            continue
-        await connection.execute(
-            """
-            UPDATE actuator.commands SET state = %s, state_reason = %s, message = %s, dispatched_at = %s, sent_at = %s,
-                ended_at = %s, deadline_at = %s
-            WHERE command_id = %s
-            """,
-            (
-                command.state,
-                command.state_reason,
-                command.message,
-                command.dispatched_at,
-                command.sent_at,
-                command.ended_at,
-                commands.deadline(command, timeout),
-                command.command_id,
-            ),
-        )
-
-
-async def command_by_id(connection: Connection, command_id: str) -> CommandRecord | None:
-    """One command."""
-    async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:
-        await cursor.execute(f"SELECT {_COMMAND} FROM actuator.commands WHERE command_id = %s", (command_id,))
-        return await cursor.fetchone()
-
-
-async def command_by_key(connection: Connection, esp_id: str, gpio: int, idempotency_key: str) -> CommandRecord | None:
-    """The command that was sent with an idempotency key."""
-    async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:
-        await cursor.execute(
-            f"SELECT {_COMMAND} FROM actuator.commands WHERE esp_id = %s AND gpio = %s AND idempotency_key = %s",
-            (esp_id, gpio, idempotency_key),
-        )
-        return await cursor.fetchone()
-
-
-async def recent_commands(connection: Connection, esp_id: str, gpio: int, since: datetime) -> int:
-    """How many commands an actuator got since a time; OFF is not counted."""
-    cursor = await connection.execute(
-        "SELECT count(*) FROM actuator.commands"
-        " WHERE esp_id = %s AND gpio = %s AND queued_at > %s AND command <> 'OFF'",
-        (esp_id, gpio, since),
-    )
-    row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+            await command_records.add(connection, command, timeout)
+        elif known[command.command_id] != command:
+            await command_records.update(connection, command, timeout)
 
 
 async def _with_commands(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[Key, Unit]:
     if not rows:
         return {}
-    async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:
-        await cursor.execute(
-            f"""
-            SELECT {_COMMAND} FROM actuator.commands
-            JOIN unnest(%s::text[], %s::int[]) AS w (esp_id, gpio) USING (esp_id, gpio)
-            WHERE state IN ('queued', 'sent') ORDER BY number
-            """,
-            ([row[0] for row in rows], [row[1] for row in rows]),
-        )
-        open_commands: dict[Key, list[CommandRecord]] = {}
-        for command in await cursor.fetchall():
-            open_commands.setdefault((command.esp_id, command.gpio), []).append(command)
+    open_commands = await command_records.open_of(connection, [(row[0], row[1]) for row in rows])
     return {(row[0], row[1]): _to_unit(row, open_commands.get((row[0], row[1]), [])) for row in rows}
 
 

@@ -1,9 +1,10 @@
 """The SQL of emergency stops: who raised and cleared them, why and when."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, LiteralString
 
 from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.times import time_of
 
 from kaiser_actuator.domain.emergencies import key_of
 from kaiser_actuator.store import Connection
@@ -24,7 +25,7 @@ async def add(connection: Connection, stop: Emergency) -> bool:
             stop.gpio,
             stop.reason,
             stop.raised_by,
-            datetime.fromtimestamp(stop.raised_at / 1000, UTC),
+            time_of(stop.raised_at),
             stop.number,
         ),
     )
@@ -33,11 +34,11 @@ async def add(connection: Connection, stop: Emergency) -> bool:
 
 
 async def clear(
-    connection: Connection, stop: Emergency, cleared_by: str, reason: str, at: datetime, sequence: int | None
+    connection: Connection, stop: Emergency, cleared_by: str, reason: str, at: datetime, sequence: int
 ) -> int:
     """Note that a stop is over, and older ones of its target; how many were in force. A newer press stays.
 
-    `sequence`: the place in the stream DEVICES up to which alerts are echoes of it.
+    `sequence`: the place in the stream DEVICES up to which alerts are echoes of it, 0 for none.
     """
     cursor = await connection.execute(
         """

@@ -1,20 +1,19 @@
-"""The record of emergency stops in the tables: stored, their commands cancelled, published; kept in line with the
-bucket."""
+"""Records emergency stops in the tables: stores each stop, cancels the open commands under it, publishes it, and keeps
+the tables in line with the bucket."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.bus.events import system_event
 from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.contract.topics import WHOLE_DEVICE_GPIO
 from kaiser_common.runtime.database import DatabasePool
 
-from kaiser_actuator.domain import outgoing
-from kaiser_actuator.domain.decode import time_of
 from kaiser_actuator.domain.emergencies import key_of
 from kaiser_actuator.domain.emergency_core import Delete, Held, Put
-from kaiser_actuator.domain.outgoing import to_ms
 from kaiser_actuator.domain.unit import on_stop
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import actuators, emergencies, history
@@ -81,9 +80,10 @@ class EmergencyLedger:
         async with self._pool.connection() as connection:
             await history.add(connection, [_entry(stop, self._clock(), "cleared", by, reason)])
 
-    async def note_cleared(self, stop: Emergency, by: str, reason: str, sequence: int | None) -> None:
-        """Keep who cleared a stop and why, before the bucket forgets it. `sequence`: up to which place in the stream
-        DEVICES alerts are echoes of it."""
+    async def note_cleared(self, stop: Emergency, by: str, reason: str, sequence: int = 0) -> None:
+        """Keep who cleared a stop and why, before the bucket forgets it. `sequence`: the place in the stream DEVICES at
+        which the device says that it is clear, so that its alerts before that are echoes. 0 where no device says so: an
+        alert that is not read yet is then news, also to the person who cleared."""
         now = self._clock()
         async with self._pool.connection() as connection:
             await emergencies.add(connection, stop)  # one that the database was away for
@@ -117,7 +117,7 @@ class EmergencyLedger:
                 await self._stops.apply(Put(key, stop.model_copy(update={"number": None}), 0))
 
     async def _end(self, held: Held, key: str) -> None:
-        """End a stop that is cleared in the table. Its device may have been sent it again meanwhile, as where it
+        """End a stop that is cleared in the table. Its device may have been sent it again in between, as where it
         confirmed its clear just after the 15 s: it gets a clear once more."""
         ended = await self._stops.apply(Delete(key, held.revision))
         if ended is not None and held.stop.esp_id is not None and held.stop.gpio is None:
@@ -126,7 +126,7 @@ class EmergencyLedger:
 
 def _raised_event(stop: Emergency) -> Outgoing:
     what = "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
-    return outgoing.system_event(
+    return system_event(
         "emergency_stop",
         f"{what} is stopped: {stop.reason}",
         stop.raised_at,
@@ -139,10 +139,10 @@ def _raised_event(stop: Emergency) -> Outgoing:
 
 def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outgoing:
     what = "everything" if stop.esp_id is None else key_of(stop.esp_id, stop.gpio)
-    return outgoing.system_event(
+    return system_event(
         "emergency_cleared",
         f"{what} may be switched on again: {reason}",
-        to_ms(now),
+        ms_of(now),
         event_id=f"emergency-{stop.emergency_id}-cleared",
         esp_id=stop.esp_id,
         severity="warning",
@@ -151,10 +151,10 @@ def _cleared_event(stop: Emergency, by: str, reason: str, now: datetime) -> Outg
 
 
 def _not_cleared_event(stop: Emergency, text: str, now: datetime) -> Outgoing:
-    return outgoing.system_event(
+    return system_event(
         "emergency_not_cleared",
         f"{text}: its stop stays in force",
-        to_ms(now),
+        ms_of(now),
         event_id=f"emergency-{stop.emergency_id}-{stop.number}-not-cleared",
         esp_id=stop.esp_id,
         severity="critical",
@@ -163,13 +163,13 @@ def _not_cleared_event(stop: Emergency, text: str, now: datetime) -> Outgoing:
 
 
 def _entry(stop: Emergency, now: datetime, what: str, actor: str, reason: str) -> HistoryEntry:
-    at = time_of(stop.raised_at) if what == "raised" else time_of(to_ms(now))
+    at = time_of(stop.raised_at) if what == "raised" else time_of(ms_of(now))
     return HistoryEntry(
         at,
         stop.esp_id or "",
         WHOLE_DEVICE_GPIO if stop.gpio is None else stop.gpio,
         "emergency",
-        f"{stop.emergency_id}-{what}" if what in ("raised", "cleared") else f"{stop.emergency_id}-{what}-{to_ms(now)}",
+        f"{stop.emergency_id}-{what}" if what in ("raised", "cleared") else f"{stop.emergency_id}-{what}-{ms_of(now)}",
         state=False if what == "raised" else None,
         message=f"{what}: {reason}",
         actor=actor,

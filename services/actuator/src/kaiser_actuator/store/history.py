@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from kaiser_common.contract.schemas.api.actuators import HistoryItem
-from kaiser_common.runtime.database import copy_upsert
 from kaiser_common.runtime.statements import fetch_all, row_of, to_ms
+from kaiser_common.runtime.upsert import copy_upsert
 from psycopg.rows import class_row
 from sqlalchemy import Select, select, tuple_
 

@@ -1,4 +1,4 @@
-"""The one sequence that numbers stops and clears: the revisions of the bucket of stops, on a base that grows."""
+"""Numbers stops and clears in one growing sequence: the revision in the bucket of stops, plus a base that grows."""
 
 from datetime import datetime
 

@@ -8,6 +8,7 @@ import structlog
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
 from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import OUTBOX, commands_filter
@@ -16,8 +17,20 @@ from nats.errors import Error as NatsError
 from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.addresses import Addresses
-from kaiser_actuator.domain.emergencies import key_of
-from kaiser_actuator.domain.emergency_core import Board, Delete, Held, Put, SendClear, holds, press, stamped
+from kaiser_actuator.domain.echoes import Echoes
+from kaiser_actuator.domain.emergencies import covering, key_of
+from kaiser_actuator.domain.emergency_core import (
+    OBEYED,
+    Board,
+    Delete,
+    Held,
+    Put,
+    SendClear,
+    adds_nothing,
+    holds,
+    press,
+    stamped,
+)
 from kaiser_actuator.domain.late_stops import LateStops
 from kaiser_actuator.store.numbers import Numbers
 
@@ -49,18 +62,21 @@ class Stops(Mapping[str, Emergency]):
     ) -> None:
         self.addresses = Addresses(devices)
         self.told: dict[str, int] = {}
-        """When a stop was last sent to a device, ms; one entry a device."""
+        """When a stop was last sent to a device, ms; one entry per device."""
         self._bus = bus
         self._bucket = bucket
         self._mirror = mirror
         self._now_ms = now_ms
         self._numbers = numbers
         self._late = LateStops()
+        self._echoes = Echoes()
         self._on: set[tuple[str, int]] = set()
         self._in_stop: set[tuple[str, int]] = set()
         """Actuators that were last reported in an emergency; empty after a start until they report."""
         self._raising: dict[str, Emergency] = {}
         """Stops that are not safe in the bucket yet; they refuse commands here all the same."""
+        self._failed: dict[str, Emergency] = {}
+        """Stops whose press failed, until `raise_again` has finished it."""
         self._own: dict[str, Held] = {}
         self._gone: dict[str, int] = {}
         """Our changes, until the mirror has them: values, and revisions that were deleted."""
@@ -102,34 +118,49 @@ class Stops(Mapping[str, Emergency]):
         elif state is False:
             self._on.discard((esp_id, gpio))
 
+    def is_echo(self, alert: ActuatorAlert, sequence: int) -> bool:
+        """Whether an alert of a device repeats a stop that is in force or has just ended. sequence: its place in the
+        stream. Ask for each alert, once or more: each takes the place of one answer."""
+        stop = covering(self, alert.esp_id, alert.gpio)
+        if stop is not None:
+            self._echoes.in_force(stop)
+        answers = self._echoes.explained_by(alert, sequence) if alert.alert_type == OBEYED else None
+        return adds_nothing(stop, answers, alert)
+
     async def raise_(self, stop: Emergency) -> Emergency:
         """Stop: in the bucket, which gives it its number, and on the OUTBOX's urgent lane; both on disk when this
         returns. A bucket that is slow delays no stop: it then goes out without a number first.
 
-        BusUnavailable, NatsError, TimeoutError: it may not be safe on disk, ask again; this replica refuses commands
-        meanwhile.
+        BusUnavailable, NatsError: it may not be safe on disk, ask again; until then this replica refuses commands, and
+        raises the stop itself once NATS takes it (`raise_again`).
         """
         started = time.perf_counter()
         key = key_of(stop.esp_id, stop.gpio)
         self._raising[key] = stop
-        storing = asyncio.ensure_future(self.apply(press(stop)))
+        is_told = False
         try:
-            await asyncio.wait({storing}, timeout=_SEND_AFTER_S)
-            if not storing.done() or storing.exception() is not None:
-                await self.tell(stop, "early")
-            async with asyncio.timeout(_STORE_WITHIN_S):
-                held = await storing
+            raised = await self._store(key, stop)
+            await self.tell(raised, "raised")
+            is_told = True
         finally:
-            storing.cancel()
-        raised = held.stop if held is not None else stop
-        self._raising.pop(key, None)
-        await self.tell(raised, "raised")
+            if not is_told:
+                self._failed[key] = stop
+        self._failed.pop(key, None)
         metrics.STOP_SECONDS.observe(time.perf_counter() - started)
         log.warning("emergency_raised", key=key, by=stop.raised_by, reason=stop.reason)
         return raised
 
+    async def raise_again(self) -> None:
+        """Finish the presses that failed: every replica has them then, and a clear can end them. Raises as `raise_`."""
+        for key, stop in [*self._failed.items()]:
+            if self._raising.get(key) == stop:
+                await self.raise_(stop)
+            elif (held := self.held(key)) is not None and key not in self._raising:  # the bucket has it
+                await self.tell(held.stop, "raised")
+                self._failed.pop(key, None)
+
     async def apply(self, change: Put | Delete) -> Held | None:
-        """Change the bucket; what it holds then, of a deletion what it held; None if somebody changed it before."""
+        """Change the bucket. Returns its new value, or of a deletion the old one; None if it was changed before."""
         before = self.held(change.key)
         if isinstance(change, Delete):
             if not await self._bucket.delete_revision(change.key, change.expect):
@@ -152,6 +183,21 @@ class Stops(Mapping[str, Emergency]):
         metrics.EMERGENCIES.set(len(self))
         return held
 
+    async def _store(self, key: str, stop: Emergency) -> Emergency:
+        storing = asyncio.ensure_future(self.apply(press(stop)))
+        try:
+            await asyncio.wait({storing}, timeout=_SEND_AFTER_S)
+            if not storing.done() or storing.exception() is not None:
+                await self.tell(stop, "early")
+            async with asyncio.timeout(_STORE_WITHIN_S):
+                held = await storing
+        except TimeoutError as error:
+            raise BusUnavailable(f"the stop of {key} may not be stored: NATS does not answer") from error
+        finally:
+            storing.cancel()
+        self._is_safe(key, stop.emergency_id)
+        return stop if held is None else held.stop
+
     async def tell(self, stop: Emergency, why: str) -> None:
         """Send a stop ahead of all that waits, to a device that the registry does not have too."""
         if stop.esp_id is None:  # reaches all before the first device's own message is built
@@ -163,7 +209,7 @@ class Stops(Mapping[str, Emergency]):
         metrics.STOPS.labels(why).inc()
 
     async def follow(self, stop: Emergency) -> None:
-        """Purge once more, for what was admitted meanwhile, and send the stop again behind all that ingest may hold."""
+        """Purge commands admitted in between, and send the stop again behind all messages that ingest may hold."""
         await self.purge(stop)
         broadcast = [self._broadcast(stop, "behind", urgent=False)] if stop.esp_id is None else []
         await self._bus.publish_batch([*broadcast, *self._messages(stop, "behind", urgent=False)])
@@ -202,7 +248,7 @@ class Stops(Mapping[str, Emergency]):
         if await self._numbers.changed(self._bucket):
             self._own.clear()
             self._gone.clear()
-            log.warning("emergencies_bucket_is_another_one")
+            log.warning("emergencies_bucket_recreated")
 
     @property
     def read_up_to(self) -> int:
@@ -221,8 +267,8 @@ class Stops(Mapping[str, Emergency]):
         )
 
     async def release(self, held: Held, esp_ids: list[str]) -> None:
-        """Send a clear that nobody waits for to those of these devices that nothing holds. A mirror that has not read
-        `held` after two seconds: ingest drops the clear, a device stays stopped until the next one."""
+        """Send a clear, without waiting for its answer, to those of these devices that no stop holds. A mirror that has
+        not read `held` after two seconds: ingest drops the clear, a device stays stopped until the next one."""
         for _ in range(_LAG_LOOKS):
             if self.read_up_to >= held.revision:
                 break
@@ -261,7 +307,9 @@ class Stops(Mapping[str, Emergency]):
 
     def _broadcast(self, stop: Emergency, why: str, *, urgent: bool) -> Outgoing:
         now_ms = self._now_ms()
-        return outgoing.broadcast_message(stop, now_ms, f"{why}-{now_ms}", urgent=urgent)
+        message = outgoing.broadcast_message(stop, now_ms, f"{why}-{now_ms}", urgent=urgent)
+        self._echoes.sent(None, message.msg_id, stop.emergency_id, now_ms)
+        return message
 
     def _messages(self, stop: Emergency, why: str, *, urgent: bool) -> list[Outgoing]:
         """The messages of a stop beside the broadcast: one to each device on its own topic, because firmware B refuses
@@ -282,10 +330,21 @@ class Stops(Mapping[str, Emergency]):
         if stop.gpio is not None:
             return outgoing.off_message(address, stop.gpio, stop, now_ms, occasion, urgent=urgent)
         self.told[esp_id] = now_ms
-        return outgoing.stop_message(address, stop, now_ms, occasion, urgent=urgent)
+        message = outgoing.stop_message(address, stop, now_ms, occasion, urgent=urgent)
+        self._echoes.sent(esp_id, message.msg_id, stop.emergency_id, now_ms)
+        return message
+
+    def _is_safe(self, key: str, emergency_id: str) -> None:
+        """The bucket has a stop that was being raised."""
+        if key in self._raising and self._raising[key].emergency_id == emergency_id:
+            del self._raising[key]
 
     def _on_change(self, key: str, held: Held | None) -> None:
         revision = self._mirror.revision(key)
+        if held is not None:
+            self._is_safe(key, held.stop.emergency_id)
+        elif key not in self._raising:
+            self._failed.pop(key, None)
         if held is not None and held.clearing is not None:
             self._late.clear_asked(key, held.clearing.asked_at)
         elif held is None and "." not in key and key not in self._gone:

@@ -1,16 +1,16 @@
-"""The schema `actuator`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds them together.
+"""The tables of the schema `actuator`, stated once; `tests/test_tables.py` compares the migrations with them.
 
-`history` is a hypertable with chunks of that length where TimescaleDB is there, else partitioned by day.
+`history` is a hypertable with chunks of one day where TimescaleDB is installed, else it is partitioned by day.
 """
 
 from datetime import timedelta
 
+from kaiser_common.runtime.columns import TIME, ZERO
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     Identity,
     Index,
@@ -25,8 +25,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="actuator")
 
-_TIME = DateTime(timezone=True)
-_ZERO = text("0")
 
 actuators = Table(
     "actuators",
@@ -38,13 +36,13 @@ actuators = Table(
     Column("settings", JSONB, nullable=False),
     Column("state", Boolean),
     Column("value", Double),
-    Column("reported_at", _TIME),
+    Column("reported_at", TIME),
     Column("last_error", Text),
     Column("guard_command_id", Text),
-    Column("guard_since", _TIME),
-    Column("guard_due_at", _TIME),
-    Column("guard_tries", Integer, nullable=False, server_default=_ZERO),
-    Column("on_since", _TIME),
+    Column("guard_since", TIME),
+    Column("guard_due_at", TIME),
+    Column("guard_tries", Integer, nullable=False, server_default=ZERO),
+    Column("on_since", TIME),
     Column("last_state", Boolean),
     postgresql_with={"fillfactor": 50},
 )
@@ -67,12 +65,12 @@ commands = Table(
     Column("state", Text, nullable=False),
     Column("state_reason", Text),
     Column("message", Text),
-    Column("queued_at", _TIME, nullable=False),
-    Column("dispatched_at", _TIME),
-    Column("sent_at", _TIME),
-    Column("ended_at", _TIME),
-    Column("expires_at", _TIME, nullable=False),
-    Column("deadline_at", _TIME, nullable=False),
+    Column("queued_at", TIME, nullable=False),
+    Column("dispatched_at", TIME),
+    Column("sent_at", TIME),
+    Column("ended_at", TIME),
+    Column("expires_at", TIME, nullable=False),
+    Column("deadline_at", TIME, nullable=False),
     Column("body_hash", Text),
     CheckConstraint(
         "state IN ('queued', 'sent', 'acknowledged', 'failed', 'expired', 'cancelled')", name="commands_state_check"
@@ -107,10 +105,10 @@ emergencies = Table(
     Column("gpio", Integer),
     Column("reason", Text, nullable=False),
     Column("raised_by", Text, nullable=False),
-    Column("raised_at", _TIME, nullable=False),
+    Column("raised_at", TIME, nullable=False),
     Column("cleared_by", Text),
     Column("clear_reason", Text),
-    Column("cleared_at", _TIME),
+    Column("cleared_at", TIME),
     Column("number", BigInteger),
     Column("cleared_seq", BigInteger),
 )
@@ -120,7 +118,7 @@ Index("emergencies_cleared", emergencies.c.cleared_at, postgresql_where=emergenc
 history = Table(
     "history",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("esp_id", Text, nullable=False),
     Column("gpio", Integer, nullable=False),
     Column("kind", Text, nullable=False),

@@ -1,13 +1,16 @@
 """Answers requests about alarms."""
 
+from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.alarms import (
     AcknowledgeAlarm,
+    ActiveAlarms,
     Alarm,
     AlarmKey,
     AlarmsPage,
@@ -17,6 +20,7 @@ from kaiser_common.contract.schemas.api.alarms import (
     ShelveAlarm,
     StatisticsQuery,
 )
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
@@ -26,6 +30,8 @@ from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.conditions import is_momentary
 from kaiser_alarm.store import alarms
 
+_MOST_ACTIVE = 200
+
 FoundT = TypeVar("FoundT")
 
 
@@ -33,17 +39,30 @@ class AlarmApi:
     """A change is committed before it is answered; on_steps is called after the commit."""
 
     def __init__(
-        self, pool: DatabasePool, board: Board, on_steps: Callable[[], None], clock_ms: Callable[[], int]
+        self,
+        pool: DatabasePool,
+        board: Board,
+        is_loaded: Callable[[], bool],
+        on_steps: Callable[[], None],
+        clock_ms: Callable[[], int],
     ) -> None:
+        self._is_loaded = is_loaded
         self._pool = pool
         self._board = board
         self._on_steps = on_steps
         self._clock_ms = clock_ms
 
+    async def active(self, request: Nothing, caller: Caller) -> ActiveAlarms:
+        """What is wrong now, from memory."""
+        if not self._is_loaded():
+            raise RpcError(503, Code.DEPENDENCY_MISSING, "the alarms are not loaded yet")
+        found = self._board.active(self._clock_ms())
+        return ActiveAlarms(items=found[:_MOST_ACTIVE], kinds=Counter(each.kind for each in found))
+
     async def page(self, query: AlarmsQuery, caller: Caller) -> AlarmsPage:
         """A page of alarms."""
         async with self._pool.connection() as connection:
-            found = await alarms.page(connection, query, _time(self._clock_ms()))
+            found = await alarms.page(connection, query, time_of(self._clock_ms()))
         items = found[: query.limit]
         more = len(found) > query.limit
         return AlarmsPage(items=items, next_cursor=to_cursor(items[-1].raised_at, items[-1].alarm_id) if more else None)
@@ -55,7 +74,7 @@ class AlarmApi:
             return AlarmWithSteps(alarm=alarm, steps=await alarms.steps_of(connection, request.alarm_id))
 
     async def acknowledge(self, request: AcknowledgeAlarm, caller: Caller) -> Alarm:
-        """Acknowledge an alarm. 409: somebody has done so."""
+        """Acknowledge an alarm. 409: it is acknowledged already."""
 
         def step(alarm: Alarm, now: int) -> life.LifeStep:
             done = life.acknowledged(alarm, now, caller.user, request.note, momentary=is_momentary(alarm.kind))
@@ -90,7 +109,7 @@ class AlarmApi:
 
     async def statistics(self, query: StatisticsQuery, caller: Caller) -> AlarmStatistics:
         """Open alarms by severity, and the kinds of the last days."""
-        now = _time(self._clock_ms())
+        now = time_of(self._clock_ms())
         async with self._pool.connection() as connection:
             return await alarms.statistics(connection, now, now - timedelta(days=query.days))
 
@@ -109,7 +128,3 @@ def _found(alarm: FoundT | None, alarm_id: str) -> FoundT:
     if alarm is None:
         raise RpcError(404, Code.VALUE_OUT_OF_RANGE, f"no alarm {alarm_id}", "alarm_id")
     return alarm
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,11 +1,12 @@
 """Answers requests about channels, routes and notifications."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.notifications import (
     Channel,
     ChannelKey,
@@ -19,6 +20,7 @@ from kaiser_common.contract.schemas.api.notifications import (
     RouteKey,
     Routes,
 )
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
@@ -99,11 +101,11 @@ class ChannelApi:
             return Routes(routes=await channels.routes(connection))
 
     async def put_route(self, request: PutRoute, caller: Caller) -> Route:
-        """Set a route. 422: it names a channel or a time zone that does not exist, or half of the quiet hours."""
+        """Set a route. 422: it names a channel or a time zone that does not exist, or half of some hours, or hours that
+        are empty."""
         route = request.route
-        if (route.quiet_from is None) != (route.quiet_to is None):
-            text = "quiet_from and quiet_to are given together"
-            raise RpcError(422, Code.MISSING_REQUIRED_FIELD, text, "quiet_from, quiet_to")
+        _check_hours("quiet", route.quiet_from, route.quiet_to)
+        _check_hours("active", route.active_from, route.active_to)
         try:
             ZoneInfo(route.time_zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -134,7 +136,17 @@ class ChannelApi:
         return Notifications(items=items, next_cursor=to_cursor(items[-1].created_at, items[-1].key) if more else None)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock_ms() / 1000, UTC)
+        return time_of(self._clock_ms())
+
+
+def _check_hours(name: str, since: str | None, until: str | None) -> None:
+    fields = f"{name}_from, {name}_to"
+    if (since is None) != (until is None):
+        text = f"{name}_from and {name}_to are given together"
+        raise RpcError(422, Code.MISSING_REQUIRED_FIELD, text, fields)
+    if since is not None and since == until:
+        text = f"{name}_from and {name}_to are both {since}: leave both out for the whole day"
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, text, fields)
 
 
 def _found(channel: Channel | None, what: str) -> Channel:

@@ -1,11 +1,19 @@
 """Answers requests about limits of sensors."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
-from kaiser_common.contract.schemas.api.alarms import LimitsKey, LimitsPage, LimitsQuery, PutLimits, SensorLimits
+from kaiser_common.contract.rpc import Nothing
+from kaiser_common.contract.schemas.api.alarms import (
+    LimitsKey,
+    LimitsOfSensors,
+    LimitsPage,
+    LimitsQuery,
+    PutLimits,
+    SensorLimits,
+)
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
@@ -43,6 +51,11 @@ class LimitsApi:
         more = len(found) > query.limit
         return LimitsPage(items=items, next_cursor=to_cursor(*sensor_of(items[-1].sensor)) if more else None)
 
+    async def of_sensors(self, request: LimitsOfSensors, caller: Caller) -> LimitsPage:
+        """The limits of up to 1,000 sensors; those without limits are left out."""
+        async with self._pool.connection() as connection:
+            return LimitsPage(items=await limits.of_sensors(connection, request.sensors))
+
     async def read(self, request: LimitsKey, caller: Caller) -> SensorLimits:
         """The limits of a sensor. 404: it has none."""
         async with self._pool.connection() as connection:
@@ -52,7 +65,7 @@ class LimitsApi:
         """Set the limits of a sensor as a whole. 422 names the fields that contradict each other."""
         if (wrong := contradiction(request.limits)) is not None:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, wrong.text, wrong.fields)
-        now = datetime.fromtimestamp(self._clock_ms() / 1000, UTC)
+        now = time_of(self._clock_ms())
         async with self._pool.connection() as connection:
             before = await limits.read(connection, request.sensor)
             await limits.put(connection, request, caller.user, now)

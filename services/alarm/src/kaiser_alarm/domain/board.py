@@ -1,7 +1,8 @@
-"""The alarms that are not closed, in memory: so that most events need no look into the database; pure.
+"""The alarms that are not closed, in memory, so that most events need no database query; pure.
 
-The table decides. Findings that pass the board are applied to the locked rows, and the board takes the steps after the
-commit. A board that is out of date passes too much or is loaded again (ReadElsewhere).
+The table decides. The board lets through the findings that may change an alarm; these are applied to the locked rows,
+and the board takes over the steps after the commit. A board that is out of date lets too much through, or is loaded
+again (ReadElsewhere).
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from kaiser_common.contract.schemas.api.alarms import Alarm
 
-from kaiser_alarm.domain.life import Finding, Key, LifeStep, Raise, is_active, raised
+from kaiser_alarm.domain.life import RANK, Finding, Key, LifeStep, Raise, is_active, is_shelved, raised
 
 _OF_SENSORS = ("sensor_", "limit_")
 
@@ -41,6 +42,11 @@ class Board:
         for step in steps:
             alarm = step.alarm
             self._put(Key(alarm.kind, alarm.source), None if alarm.state == "closed" else alarm)
+
+    def active(self, now: int) -> list[Alarm]:
+        """The alarms whose condition holds and that are not shelved, the worst first, then the newest."""
+        found = [each for each in self.alarms.values() if is_active(each) and not is_shelved(each, now)]
+        return sorted(found, key=lambda each: (-RANK[each.severity], -each.last_raised_at, each.alarm_id))
 
     def relevant(self, findings: Iterable[Found]) -> list[Found]:
         """The findings that may change an alarm, in order."""

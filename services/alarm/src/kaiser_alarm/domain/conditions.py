@@ -14,9 +14,16 @@ from kaiser_common.contract.schemas.event import (
     ActuatorResponseEvent,
     AlarmSeverity,
     ConfigResponseEvent,
-    EspHealthEvent,
     LogicExecutionEvent,
     SystemEvent,
+)
+from kaiser_common.contract.standing import (
+    DISK_FILLING,
+    OVER,
+    REJECTIONS_MANY,
+    STORE_PAUSED,
+    STREAM_FILLING,
+    over_of,
 )
 
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
@@ -25,6 +32,7 @@ _SEVERITY: Mapping[str, AlarmSeverity] = MappingProxyType(
     {"critical": "critical", "error": "warning", "warning": "warning", "info": "info"}
 )
 _WHOLE_DEVICE = 255
+COMMAND_FAILED = "command_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,15 @@ def _rule(event: SystemEvent) -> str:
     return str(event.details.get("rule_id", ""))[:64]
 
 
+def _rule_alarm(event: SystemEvent) -> str:
+    return str(event.details.get("name", ""))[:64]
+
+
+def _part(event: SystemEvent) -> str:
+    """The part of Kaiser, or the stream, that an event is about."""
+    return str(event.details.get("source", ""))[:64]
+
+
 BEGINS: Mapping[str, _Begins] = MappingProxyType(
     {
         "device_offline": _Begins("device_offline", "warning"),
@@ -63,13 +80,18 @@ BEGINS: Mapping[str, _Begins] = MappingProxyType(
         "clock_behind": _Begins("clock_behind", "warning", momentary=True),
         "unreadable_alert": _Begins("unreadable_alert", "critical", momentary=True),
         "device_error": _Begins("device_error", None, _device_error, momentary=True),
-        "ingest_stalled": _Begins("store_paused", "critical"),
-        "mqtt_breaker_open": _Begins("broker_unreachable", "critical"),
+        "ingest_stalled": _Begins(STORE_PAUSED, "critical", _part),
+        STORE_PAUSED: _Begins(STORE_PAUSED, "critical", _part),
+        STREAM_FILLING: _Begins(STREAM_FILLING, "critical", _part),
+        DISK_FILLING: _Begins(DISK_FILLING, "critical", _part),
+        REJECTIONS_MANY: _Begins(REJECTIONS_MANY, "warning", _part),
+        "mqtt_breaker_open": _Begins("broker_unreachable", "critical", _part),
         "mqtt_session_lost": _Begins("broker_session_lost", "warning", momentary=True),
         "mqtt_session_taken_over": _Begins("broker_session_taken_over", "critical", momentary=True),
         "mqtt_profile_switch_failed": _Begins("broker_switch_failed", "warning", momentary=True),
         "mqtt_message_undeliverable": _Begins("message_undeliverable", "warning", momentary=True),
         "rule_notification": _Begins("rule_notification", None, _rule, momentary=True),
+        "rule_alarm_raised": _Begins("rule_alarm", None, _rule_alarm),
         "rule_loop_suspected": _Begins("rule_loop", "warning", _rule, momentary=True),
     }
 )
@@ -79,15 +101,19 @@ ENDS: Mapping[str, tuple[str, Callable[[SystemEvent], str]]] = MappingProxyType(
     {
         "device_online": ("device_offline", lambda event: event.esp_id or ""),
         "emergency_cleared": ("stop_in_force", _target),
-        "ingest_goes_on": ("store_paused", lambda event: ""),
-        "mqtt_breaker_closed": ("broker_unreachable", lambda event: ""),
+        "rule_alarm_cleared": ("rule_alarm", _rule_alarm),
+        "rule_withdrawn": ("rule_failed", _rule),
+        "ingest_goes_on": (STORE_PAUSED, _part),
+        "mqtt_breaker_closed": ("broker_unreachable", _part),
     }
 )
 """By the name of the system_event: the kind that it ends, and of which source."""
 
+OF_PARTS = frozenset({STORE_PAUSED, STREAM_FILLING, DISK_FILLING, REJECTIONS_MANY, "broker_unreachable"})
+"""Conditions of Kaiser's own parts, which publish their state again every five minutes."""
 _FAILED_PUSH = frozenset({"failed", "timeout", "partial"})
 _NEVER = frozenset({"emergency_stop"})
-"""Alert types that another condition covers: a device that obeys a stop says so for each of its actuators."""
+"""Alert types that another condition covers: a device that obeys a stop sends an alert for each of its actuators."""
 
 
 def of_system_event(event: SystemEvent) -> Iterator[Finding]:
@@ -95,6 +121,9 @@ def of_system_event(event: SystemEvent) -> Iterator[Finding]:
     if (ends := ENDS.get(event.event)) is not None:
         kind, source = ends
         yield Clear(Key(kind, source(event)), event.ts)
+        return
+    if event.event == OVER:
+        yield from (Clear(Key(*key), event.ts) for key in over_of(event) if key.kind in OF_PARTS)
         return
     begins = BEGINS.get(event.event)
     if begins is None:
@@ -113,23 +142,20 @@ def of_system_event(event: SystemEvent) -> Iterator[Finding]:
     )
 
 
-def of_health(event: EspHealthEvent) -> Iterator[Finding]:
-    """A device that sends messages is not offline."""
-    if event.status == "online":
-        yield Clear(Key("device_offline", event.esp_id), event.ts)
-
-
 def of_response(event: ActuatorResponseEvent) -> Iterator[Finding]:
     """A command of ours that failed; the next one of the same actuator that succeeds ends it."""
     if event.command_id is None:
         return
-    key = Key("command_failed", f"{event.esp_id}/{event.gpio}")
     if event.success:
-        yield Clear(key, event.ts)
+        yield Clear(Key(COMMAND_FAILED, f"{event.esp_id}/{event.gpio}"), event.ts)
         return
-    text = f"{event.command} on gpio {event.gpio} of {event.esp_id} failed"
-    text = f"{text}: {event.message}" if event.message else text
-    yield Raise(key, "warning", text, event.ts, esp_id=event.esp_id, gpio=event.gpio)
+    yield command_failed(event.esp_id, event.gpio, event.command, event.message, event.ts)
+
+
+def command_failed(esp_id: str, gpio: int, command: str, reason: str | None, at: int) -> Raise:
+    """A command of an actuator did not succeed."""
+    text = f"{command} on gpio {gpio} of {esp_id} failed" + (f": {reason}" if reason else "")
+    return Raise(Key(COMMAND_FAILED, f"{esp_id}/{gpio}"), "warning", text, at, esp_id=esp_id, gpio=gpio)
 
 
 def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
@@ -179,7 +205,7 @@ _WITH_END = frozenset(
     {
         "sensor_silent",
         "sensor_fault",
-        "command_failed",
+        COMMAND_FAILED,
         "config_failed",
         "rule_failed",
         "no_channel",
@@ -188,6 +214,7 @@ _WITH_END = frozenset(
         "limit_hi",
         "limit_lo",
         "limit_lo_lo",
+        *OF_PARTS,
         *(kind for kind, _ in ENDS.values()),
     }
 )

@@ -1,9 +1,9 @@
 """The life of an alarm, pure: raised, acknowledged, cleared, shelved, closed. Times are ms since 1970.
 
-An alarm is identified by its condition: kind and source. Of a condition at most one alarm is not closed, so whatever
-is reported again while it holds changes nothing. An alarm is closed once it is both cleared and acknowledged, in either
-order; a condition that begins after that is a new alarm. `info` needs no acknowledgement. Of a momentary condition
-nothing reports the end, so its acknowledgement closes it.
+An alarm is identified by its condition: kind and source. A condition has at most one alarm that is not closed, so
+reporting the condition again while it holds changes nothing. An alarm is closed once it is both cleared and
+acknowledged, in either order; a condition that begins after that is a new alarm. `info` needs no acknowledgement.
+Nothing reports the end of a momentary condition, so its acknowledgement closes the alarm.
 
 States follow ISA-18.2 in plain words: raised (unacknowledged), acknowledged, cleared (returned to normal,
 unacknowledged), closed (normal). Shelving is beside the state: it silences an alarm until a time.
@@ -18,7 +18,7 @@ from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmStep
 
 MAX_MESSAGE = 500
-_RANK = {"info": 0, "warning": 1, "critical": 2}
+RANK = {"info": 0, "warning": 1, "critical": 2}
 
 
 class Key(NamedTuple):
@@ -45,7 +45,7 @@ class Raise:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """A condition holds no more."""
+    """A condition has ended."""
 
     key: Key
     at: int
@@ -102,7 +102,7 @@ def raised(alarm: Alarm | None, found: Raise, origin: str) -> LifeStep | None:
             last_raised_at=found.at,
         )
         return LifeStep("raised", found.at, fresh)
-    worse = _RANK[found.severity] > _RANK[alarm.severity]
+    worse = RANK[found.severity] > RANK[alarm.severity]
     if is_active(alarm) and not worse:
         return None
     again = replace_alarm(
@@ -129,7 +129,7 @@ def cleared(alarm: Alarm | None, at: int) -> LifeStep | None:
 
 
 def acknowledged(alarm: Alarm, at: int, by: str, note: str, *, momentary: bool) -> LifeStep | None:
-    """Somebody knows of an alarm; None where somebody has acknowledged it already."""
+    """Acknowledge an alarm; None if it is acknowledged already."""
     if alarm.state in ("acknowledged", "closed"):
         return None
     known = {"acknowledged_at": at, "acknowledged_by": by}
@@ -140,12 +140,12 @@ def acknowledged(alarm: Alarm, at: int, by: str, note: str, *, momentary: bool) 
 
 
 def shelved(alarm: Alarm, at: int, by: str, until: int, note: str) -> LifeStep:
-    """Silence an alarm until a time; once more: until another time."""
+    """Shelve an alarm until a time; one that is shelved already is shelved until the new time."""
     return LifeStep("shelved", at, replace_alarm(alarm, shelved_until=until, shelved_by=by), by, note or None)
 
 
 def unshelved(alarm: Alarm, at: int, by: str | None) -> LifeStep | None:
-    """End the silence of an alarm: by somebody, or because its time is over (by None)."""
+    """End the shelving of an alarm: by a user, or because its time is over (by None)."""
     if alarm.shelved_until is None:
         return None
     return LifeStep("unshelved", at, replace_alarm(alarm, shelved_until=None, shelved_by=None), by)

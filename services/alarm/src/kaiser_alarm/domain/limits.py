@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from kaiser_common.contract.schemas.api.alarms import LimitsBody
+from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_common.contract.schemas.event import AlarmSeverity
+from pydantic import ValidationError
 
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
 
@@ -101,6 +103,22 @@ class LimitWatch:
         )
 
 
+def limits_of(config: SensorConfig) -> LimitsBody | None:
+    """The thresholds of a configuration as limits; None: it has none, or such as limits must not be."""
+    thresholds = config.thresholds
+    if thresholds is None or not thresholds.model_dump(exclude_none=True):
+        return None
+    try:
+        return LimitsBody(
+            hi_hi=thresholds.critical_high,
+            hi=thresholds.warning_high,
+            lo=thresholds.warning_low,
+            lo_lo=thresholds.critical_low,
+        )
+    except ValidationError:
+        return None
+
+
 def key_of(sensor: Sensor, level: Level) -> Key:
     """The condition of a level."""
     return Key(f"limit_{level}", sensor.source)
@@ -113,7 +131,7 @@ def _is_beyond(level: Level, value: float, limit: float, hysteresis: float = 0.0
 
 
 def dropped(sensor: Sensor, before: LimitsBody | None, after: LimitsBody | None) -> list[Key]:
-    """The conditions of the levels that were set and are set no more."""
+    """The conditions of the levels that were set before and are not set now."""
     if before is None:
         return []
     return [

@@ -1,23 +1,27 @@
-"""Which alarm is told where and when, pure. Times are ms since 1970.
+"""Which alarm is sent to which channel and when, pure. Times are ms since 1970.
 
-A route names channels, and which alarms go there: severities, zones, a time after the raising, quiet hours, a period of
-repetition. A notification is due by the state of the alarm now, not by the event that led there: whoever looks later,
-after a kill or after quiet hours, finds the same ones due. Its key names the alarm, how often it was raised, its
-severity, the channel and the number of the repetition, so the same notification is stored once.
+A route names channels and the alarms that go there: severities, zones, a delay, quiet hours, the hours and days in
+which it works, an interval of repetition. Whether a notification is due depends on the present state of the alarm,
+not on the event that led there. So the same notifications are due after a kill or after quiet hours. The key of a
+notification names the alarm, how often it was raised, its severity, the channel and the number of the repetition, so
+the same notification is stored once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.notifications import Route
+from kaiser_common.contract.times import time_of
 
 from kaiser_alarm.domain.life import is_shelved
 
 MOST_APART = 5
 """So many notifications of a channel that are due at once are sent one by one; more are one summary."""
+MOST_A_MINUTE = 15
+"""After this many messages to a channel within a minute, alarms of a kind that they named wait until they are older."""
 _KINDS_IN_SUMMARY = 40
 _EXAMPLES = 3
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
@@ -34,13 +38,13 @@ class DueNotification(NamedTuple):
 def due(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> Iterator[DueNotification]:
     """The notifications of an alarm that should have been sent by now, the newest of each channel.
 
-    Nobody is told of an alarm that is acknowledged, cleared or shelved.
+    An alarm that is acknowledged, cleared or shelved is not sent.
     """
     if alarm.state != "raised" or is_shelved(alarm, now):
         return
     newest: dict[str, int] = {}
     for route in routes:
-        if not _takes(route, alarm, zone) or is_quiet(route, now):
+        if not _takes(route, alarm, zone) or is_quiet(route, now) or not is_active(route, now):
             continue
         late = now - alarm.last_raised_at - route.after_s * 1000
         if late < 0:
@@ -55,6 +59,28 @@ def due(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> It
         yield DueNotification(key, channel_id, alarm)
 
 
+class RecentMessages(NamedTuple):
+    """What a channel was sent lately. messages: of the last minute; kinds: (severity, kind) that these named; again:
+    (alarm_id, severity) of alarms told within a longer time, in which their being raised again is no news."""
+
+    messages: int = 0
+    kinds: frozenset[tuple[str, str]] = frozenset()
+    again: frozenset[tuple[str, str]] = frozenset()
+
+
+def worth_now(one: DueNotification, recent: RecentMessages) -> bool:
+    """Whether a notification is stored now. An alarm that has to wait stays due, so it is sent later if it still
+    stands.
+
+    A flapping condition is sent once in a while, not each time; a flood becomes a few messages a minute. Neither holds
+    up another condition, or a worse severity.
+    """
+    alarm = one.alarm
+    if alarm.times > 1 and (alarm.alarm_id, alarm.severity) in recent.again:
+        return False
+    return recent.messages < MOST_A_MINUTE or (alarm.severity, alarm.kind) not in recent.kinds
+
+
 def _takes(route: Route, alarm: Alarm, zone: str | None) -> bool:
     return route.enabled and alarm.severity in route.severities and (not route.zones or (zone or "") in route.zones)
 
@@ -63,11 +89,31 @@ def is_quiet(route: Route, now: int) -> bool:
     """Whether it is in the quiet hours of a route, which may go over midnight; by the clock of its time zone."""
     if route.quiet_from is None or route.quiet_to is None:
         return False
-    local = datetime.fromtimestamp(now / 1000, UTC).astimezone(ZoneInfo(route.time_zone))
-    clock = f"{local:%H:%M}"
-    if route.quiet_from <= route.quiet_to:
-        return route.quiet_from <= clock < route.quiet_to
-    return clock >= route.quiet_from or clock < route.quiet_to
+    return _within(route.quiet_from, route.quiet_to, f"{_local(route, now):%H:%M}")
+
+
+def is_active(route: Route, now: int) -> bool:
+    """Whether a route works now: by its hours, which may go over midnight, and by the day on which these began. Without
+    hours a day is from midnight to midnight."""
+    local = _local(route, now)
+    clock, day = f"{local:%H:%M}", local.weekday()
+    if route.active_from is not None and route.active_to is not None:
+        if not _within(route.active_from, route.active_to, clock):
+            return False
+        if route.active_from > route.active_to and clock < route.active_to:
+            day = (day - 1) % 7
+    return not route.days_of_week or day in route.days_of_week
+
+
+def _local(route: Route, now: int) -> datetime:
+    return time_of(now).astimezone(ZoneInfo(route.time_zone))
+
+
+def _within(since: str, until: str, clock: str) -> bool:
+    """Whether the clock shows `since` or later and not yet `until`, which may be on the next day."""
+    if since <= until:
+        return since <= clock < until
+    return clock >= since or clock < until
 
 
 class Text(NamedTuple):
@@ -78,8 +124,8 @@ class Text(NamedTuple):
 
 
 def text_of(alarm: Alarm, key: str) -> Text:
-    """One alarm in words. The reference tells a repeated delivery from a new one."""
-    raised = datetime.fromtimestamp(alarm.last_raised_at / 1000, UTC)
+    """One alarm in words. The reference distinguishes a repeated delivery from a new one."""
+    raised = time_of(alarm.last_raised_at)
     again = f", for the {alarm.times}th time" if alarm.times > 1 else ""
     return Text(
         f"{alarm.severity}: {alarm.message[:120]}",
@@ -108,7 +154,7 @@ def _line(severity: str, kind: str, found: Sequence[Alarm]) -> str:
 
 
 def retry_after_s(tries: int) -> int | None:
-    """Seconds to wait after a failed try; None: it is given up."""
+    """Seconds to wait after a failed attempt; None: no further attempt."""
     waits = (5, 30, 120, 600, 1800)
     return waits[tries - 1] if tries <= len(waits) else None
 

@@ -1,1 +1,1 @@
-"""Jobs of alarm that are started by time, and the work of the lease holder."""
+"""Jobs of alarm that are started by a timer, and the work of the lease holder."""

@@ -1,15 +1,16 @@
 """The work of the lease holder: it reads events, answers requests and publishes steps; other replicas stand by."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import DEVICES_BUCKET
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import beside, every, until_done
 
@@ -17,9 +18,12 @@ from kaiser_alarm.api.alarms import AlarmApi
 from kaiser_alarm.api.channels import ChannelApi
 from kaiser_alarm.api.limits import LimitsApi
 from kaiser_alarm.consumers.events import EventReading
+from kaiser_alarm.consumers.owners import OwnerReading
 from kaiser_alarm.domain.board import Board
 from kaiser_alarm.domain.readings import Watch
+from kaiser_alarm.jobs.away import DatabaseWatch
 from kaiser_alarm.jobs.notify import Notifying
+from kaiser_alarm.jobs.registry import RegistryLook
 from kaiser_alarm.jobs.retention import drop_old
 from kaiser_alarm.jobs.shelves import look_at_shelves
 from kaiser_alarm.publish.channels import ChannelSender
@@ -28,6 +32,8 @@ from kaiser_alarm.settings import AlarmSettings
 from kaiser_alarm.store.sealing import Sealing, key_of
 
 _SHELVES_EVERY_S = 5.0
+_DATABASE_EVERY_S = 5.0
+_REGISTRY_EVERY_S = 10.0
 _UPKEEP_EVERY_S = 3600.0
 _PUBLISH_AT_LEAST_EVERY_S = 5.0
 
@@ -56,27 +62,32 @@ class AlarmHolder:
     async def until(self, stop: asyncio.Event) -> None:
         """Work until the event is set."""
         board, watch, on_steps = Board(), Watch(), self._unpublished.set
-        devices: Mirror[DeviceRecord] = Mirror(self._bus, DEVICES_BUCKET, DeviceRecord.model_validate_json)
+        devices: Mirror[DeviceRecord] = devices_of(self._bus)
         sender = ChannelSender(self._settings.alarm_channel_timeout_s)
         sealing = cache(lambda: Sealing(key_of(self._settings)))
-        notifying = Notifying(self._pool, board, sender, sealing, zones_of(devices), on_steps, now_ms)
+        again_s = self._settings.alarm_again_s
+        notifying = Notifying(self._pool, board, sender, sealing, zones_of(devices), on_steps, now_ms, again_s)
         events = EventReading(self._pool, self._bus, board, watch, on_steps)
+        away = DatabaseWatch(self._pool, self._bus, board, notifying.ways, sender, sealing, on_steps, now_ms)
         shelves = partial(look_at_shelves, self._pool, board, on_steps, now_ms)
         upkeep = partial(drop_old, self._pool, self._settings.alarm_retention_days)
         broker = self._new_broker()
         self._answer(
             broker,
-            AlarmApi(self._pool, board, on_steps, now_ms),
+            AlarmApi(self._pool, board, events.loaded.is_set, on_steps, now_ms),
             LimitsApi(self._pool, board, watch, on_steps, now_ms),
             ChannelApi(self._pool, sender, sealing, now_ms),
         )
         async with (
             beside(
                 events=events.run(),
+                owners=OwnerReading(self._bus, events, board, watch).run(),
                 publish=self._publish(),
                 devices=devices.keep(),
                 notify=self._notify(events, notifying),
+                away=self._watch_database(events, away),
                 shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
+                registry=self._compare(events, board, devices),
                 upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
             ),
             broker.serving(),
@@ -91,11 +102,7 @@ class AlarmHolder:
         while True:
             self._unpublished.clear()
             await until_done(partial(publish_steps, self._pool, self._bus), "steps_not_published")
-            try:
-                async with asyncio.timeout(_PUBLISH_AT_LEAST_EVERY_S):
-                    await self._unpublished.wait()
-            except TimeoutError:
-                continue
+            await set_within(self._unpublished, _PUBLISH_AT_LEAST_EVERY_S)
 
     async def _notify(self, events: EventReading, notifying: Notifying) -> None:
         """Notify once the alarms are known."""
@@ -103,17 +110,34 @@ class AlarmHolder:
         every_s = self._settings.alarm_notify_s
         await every(every_s, notifying.look, "notifications_postponed", delay_s=every_s, retry_s=1.0)
 
+    async def _watch_database(self, events: EventReading, away: DatabaseWatch) -> None:
+        """Watch the database, once it has been there."""
+        await events.loaded.wait()
+        await every(_DATABASE_EVERY_S, away.look, "database_not_watched")
+
+    async def _compare(self, events: EventReading, board: Board, devices: Mirror[DeviceRecord]) -> None:
+        """Compare alarms with the registry, once both are known."""
+        await events.loaded.wait()
+        await until_done(devices.ready, "devices_not_read")
+        registry = RegistryLook(events, board, devices, partial(is_removed, devices), now_ms)
+        await every(_REGISTRY_EVERY_S, registry.look, "registry_not_compared")
+
+
+def devices_of(bus: Bus) -> Mirror[DeviceRecord]:
+    """The registry of devices, which keeps the revisions of deleted ones."""
+    return Mirror(bus, DEVICES_BUCKET, DeviceRecord.model_validate_json, stamp=lambda record, _: record)
+
+
+def is_removed(devices: Mirror[DeviceRecord], esp_id: str) -> bool:
+    """Whether a device was removed from the registry; False for one that was never in it."""
+    return esp_id not in devices and devices.revision(esp_id) > 0
+
 
 def zones_of(devices: Mapping[str, DeviceRecord]) -> Callable[[str], str | None]:
-    """What tells the zone of a device."""
+    """A function that returns a device's zone; None if it has none, or is unknown."""
 
     def zone_of(esp_id: str) -> str | None:
         record = devices.get(esp_id)
         return None if record is None else record.zone_id
 
     return zone_of
-
-
-def now_ms() -> int:
-    """The clock of the service, in ms since 1970."""
-    return time.time_ns() // 1_000_000

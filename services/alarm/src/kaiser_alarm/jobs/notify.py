@@ -1,9 +1,9 @@
 """Sends notifications of open alarms: finds the ones that are due, stores them, sends what is stored.
 
-A notification is stored under its key before it is sent and ended after it, so it is sent at least once: killed between
-the sending and the end, the message is sent again, with the same reference. At most 200 messages are looked at in a
-step, and a summary names each kind of alarm. A message that its channel does not take is tried again five times within
-43 minutes; then it has failed.
+A notification is stored under its key before it is sent, and marked as ended afterwards, so it is sent at least once:
+killed between sending and marking, the message is sent again, with the same reference. A step handles at most 200
+messages, and a summary names each kind of alarm. A message that its channel does not accept is retried five times
+within 43 minutes; then it has failed.
 
 Two conditions are this module's own: `no_channel`, while an alarm is raised and no route leads to a channel that is
 enabled, and `delivery_failed`, from the first failed try of a channel until it takes a message.
@@ -11,12 +11,14 @@ enabled, and `delivery_failed`, from the first failed try of a channel until it 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import blake2b
 
 import structlog
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.notifications import Route
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_alarm import metrics
@@ -25,12 +27,14 @@ from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied
 from kaiser_alarm.domain.routing import (
     MOST_APART,
     DueNotification,
+    RecentMessages,
     Text,
     by_channel,
     due,
     retry_after_s,
     summary_of,
     text_of,
+    worth_now,
 )
 from kaiser_alarm.publish.channels import ChannelSender
 from kaiser_alarm.store import Connection, alarms, channels, notifications
@@ -41,7 +45,16 @@ log = structlog.get_logger()
 
 _MESSAGES_AT_ONCE = 200
 _AT_ONCE = 4
+_MINUTE = timedelta(minutes=1)
 NO_CHANNEL = Key("no_channel", "")
+
+
+@dataclass(slots=True)
+class Ways:
+    """The routes that lead to an enabled channel, and the encrypted URLs of channels, as they were read last."""
+
+    routes: Sequence[Route] = ()
+    urls: Mapping[str, str] = field(default_factory=dict)
 
 
 class Notifying:
@@ -56,7 +69,9 @@ class Notifying:
         zone_of: Callable[[str], str | None],
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
+        again_s: float,
     ) -> None:
+        self._again = timedelta(seconds=again_s)
         self._pool = pool
         self._board = board
         self._sender = sender
@@ -64,6 +79,8 @@ class Notifying:
         self._zone_of = zone_of
         self._on_steps = on_steps
         self._clock_ms = clock_ms
+        self._finding = asyncio.Lock()
+        self.ways = Ways()
 
     async def look(self) -> None:
         """Store what is due, then send what is stored and whose time has come.
@@ -73,7 +90,7 @@ class Notifying:
         """
         await self._plan()
         async with self._pool.connection() as connection:
-            waiting = await notifications.waiting(connection, _time(self._clock_ms()), _MESSAGES_AT_ONCE)
+            waiting = await notifications.waiting(connection, time_of(self._clock_ms()), _MESSAGES_AT_ONCE)
         free = asyncio.Semaphore(_AT_ONCE)
         ended = await asyncio.gather(*(self._deliver(bundle, free) for bundle in waiting), return_exceptions=True)
         for result in ended:
@@ -85,6 +102,7 @@ class Notifying:
         async with self._pool.connection() as connection:
             enabled = {one.channel_id for one in await channels.read_all(connection) if one.enabled}
             routes = _usable(await channels.routes(connection), enabled)
+            self.ways.routes, self.ways.urls = routes, await channels.encrypted_urls(connection)
             found = [
                 one
                 for alarm in self._board.alarms.values()
@@ -92,12 +110,17 @@ class Notifying:
                 if alarm.source != one.channel_id or alarm.kind != "delivery_failed"
             ]
             fresh = await notifications.unknown(connection, {one.key for one in found})
-            for channel_id, news in by_channel(one for one in found if one.key in fresh).items():
+            new = [one for one in found if one.key in fresh]
+            flapping = {one.alarm.alarm_id for one in new if one.alarm.times > 1}
+            at = time_of(now)
+            lately = await notifications.recent_messages(connection, flapping, at - _MINUTE, at - self._again)
+            worth = (one for one in new if worth_now(one, lately.get(one.channel_id, RecentMessages())))
+            for channel_id, news in by_channel(worth).items():
                 await self._store(connection, channel_id, news, now)
         await self._note_channels(bool(routes), now)
 
     async def _store(self, connection: Connection, channel_id: str, news: Sequence[DueNotification], now: int) -> None:
-        at = _time(now)
+        at = time_of(now)
         if len(news) <= MOST_APART:
             for one in news:
                 await notifications.add(connection, [one], one.key, at, is_summary=False)
@@ -121,14 +144,16 @@ class Notifying:
             await self._find(Raise(NO_CHANNEL, "warning", text, now))
 
     async def _find(self, finding: Finding) -> None:
-        """Raise or clear an alarm of this module's own."""
-        relevant = self._board.relevant([(finding, f"own-{finding.at}")])
-        if not relevant:
-            return
-        async with self._pool.connection() as connection:
-            steps = applied(await alarms.locked(connection, [finding.key]), relevant)
-            await alarms.note_steps(connection, steps)
-        self._board.take(steps)
+        """Raise or clear an alarm of this module's own, one after the other: several messages to a channel may fail at
+        once, and there is no row yet that could be locked."""
+        async with self._finding:
+            relevant = self._board.relevant([(finding, f"own-{finding.at}")])
+            if not relevant:
+                return
+            async with self._pool.connection() as connection:
+                steps = applied(await alarms.locked(connection, [finding.key]), relevant)
+                await alarms.note_steps(connection, steps)
+            self._board.take(steps)
         if steps:
             metrics.STEPS.labels(steps[0].what).inc()
             self._on_steps()
@@ -137,7 +162,7 @@ class Notifying:
         async with free:
             async with self._pool.connection() as connection:
                 sealed = await channels.encrypted_url(connection, bundle.channel_id)
-                told = [alarm for each in bundle.alarm_ids if (alarm := await alarms.read(connection, each))]
+                told = await alarms.read_several(connection, bundle.alarm_ids)
             if sealed is None or not told:
                 await self._end(bundle, "dropped", "the channel or the alarm is gone")
                 return
@@ -163,14 +188,14 @@ class Notifying:
             await self._end(bundle, "failed", failure)
         else:
             async with self._pool.connection() as connection:
-                until = _time(now) + timedelta(seconds=wait_s)
+                until = time_of(now) + timedelta(seconds=wait_s)
                 await notifications.postpone(connection, bundle.bundle, until, failure)
-                await channels.note_result(connection, bundle.channel_id, failure, _time(now))
+                await channels.note_result(connection, bundle.channel_id, failure, time_of(now))
         text = f"channel {bundle.channel_id} takes no messages: {failure}"
         await self._find(Raise(key, "critical", text, now))
 
     async def _end(self, bundle: Bundle, state: str, error: str | None) -> None:
-        now = _time(self._clock_ms())
+        now = time_of(self._clock_ms())
         async with self._pool.connection() as connection:
             await notifications.end(connection, bundle.bundle, state, now, error)
             if state != "dropped":
@@ -192,7 +217,3 @@ def _usable(routes: Sequence[Route], enabled: set[str]) -> list[Route]:
 
 def _text(bundle: Bundle, told: Sequence[Alarm]) -> Text:
     return summary_of(told, bundle.bundle) if bundle.is_summary else text_of(told[0], bundle.bundle)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from kaiser_common.runtime.database import DatabasePool, drop_rows_before
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.partitions import drop_rows_before
 
 
 async def drop_old(pool: DatabasePool, retention_days: int) -> None:
-    """Drop what is old. Killed meanwhile: the next start goes on."""
+    """Drop what is old. Killed in the middle: the next start continues."""
     before = datetime.now(UTC) - timedelta(days=retention_days)
     async with pool.connection() as connection:
         await drop_rows_before(connection, "alarm.alarms", "closed_at", before)

@@ -30,6 +30,8 @@ async def publish_steps(pool: DatabasePool, bus: Bus) -> None:
         async with pool.connection() as connection:
             await alarms.note_published(connection, [number for number, _ in waiting])
         metrics.PUBLISHED.inc(len(waiting))
+        if len(waiting) < _AT_ONCE:
+            return
 
 
 def to_outgoing(event: AlarmEvent) -> Outgoing:

@@ -1,4 +1,4 @@
-"""SQL of alarm: functions of a connection."""
+"""The SQL of alarm (functions that take a connection), requests to the owners of states, encryption of channel URLs."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """The SQL of alarms and their steps."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.api.alarms import (
@@ -12,6 +12,7 @@ from kaiser_common.contract.schemas.api.alarms import (
     AlarmStatistics,
 )
 from kaiser_common.contract.schemas.event import AlarmEvent
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import parse_cursor
 from kaiser_common.runtime.statements import equal, fetch_all, fetch_one, from_ms, to_ms
 from psycopg.rows import class_row, tuple_row
@@ -59,6 +60,14 @@ async def read(connection: Connection, alarm_id: str, *, lock: bool = False) -> 
     """One alarm."""
     statement = _SELECT.where(_c.alarm_id == alarm_id)
     return await fetch_one(connection, class_row(Alarm), statement.with_for_update() if lock else statement)
+
+
+async def read_several(connection: Connection, alarm_ids: Sequence[str]) -> list[Alarm]:
+    """Alarms, in the order of their ids; those that are not there are left out."""
+    async with connection.cursor(row_factory=class_row(Alarm)) as cursor:
+        statement = f"SELECT {_SELECTED} FROM alarm.alarms WHERE alarm_id = ANY(%s) ORDER BY alarm_id"
+        await cursor.execute(statement, (list(alarm_ids),))
+        return await cursor.fetchall()
 
 
 async def note_steps(connection: Connection, steps: Sequence[LifeStep]) -> None:
@@ -193,4 +202,4 @@ def _row(alarm: Alarm) -> dict[str, Any]:
 
 
 def _time(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    return None if ms is None else time_of(ms)

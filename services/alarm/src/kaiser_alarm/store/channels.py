@@ -35,6 +35,12 @@ async def encrypted_url(connection: Connection, channel_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+async def encrypted_urls(connection: Connection) -> dict[str, str]:
+    """The URL of each channel, encrypted."""
+    cursor = await connection.execute("SELECT channel_id, url FROM alarm.channels")
+    return dict(await cursor.fetchall())
+
+
 async def put(
     connection: Connection, channel_id: str, channel: ChannelBody, kind: str, url: str, by: str, now: datetime
 ) -> None:

@@ -1,12 +1,13 @@
-"""The SQL of limits, and of how far the events are read."""
+"""The SQL of limits, of the position up to which events are read, and of the owners that are still to be asked."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.api.alarms import LimitsBody, LimitsKey, LimitsQuery, PutLimits, SensorLimits
 from kaiser_common.contract.schemas.sensor import type_of
 from kaiser_common.runtime.cursors import parse_cursor
-from kaiser_common.runtime.statements import equal, execute, fetch_all, fetch_one, row_of, to_ms
+from kaiser_common.runtime.statements import among, equal, execute, fetch_all, fetch_one, row_of, to_ms
 from psycopg.rows import tuple_row
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -34,6 +35,23 @@ async def read(connection: Connection, key: LimitsKey) -> SensorLimits | None:
     """The limits of a sensor."""
     row = await fetch_one(connection, tuple_row, _SELECT.where(tuple_(*_KEY) == row_of(*sensor_of(key))))
     return None if row is None else _limits(row)
+
+
+async def of_sensors(connection: Connection, keys: Sequence[LimitsKey]) -> list[SensorLimits]:
+    """The limits of sensors; those without limits are left out."""
+    wanted = {sensor_of(key) for key in keys}
+    of_devices = among(_c.esp_id, sorted({sensor.esp_id for sensor in wanted}))
+    found = await fetch_all(connection, tuple_row, _SELECT.where(of_devices).order_by(*_KEY))
+    return [each for each in map(_limits, found) if sensor_of(each.sensor) in wanted]
+
+
+async def put_where_missing(connection: Connection, found: Mapping[Sensor, LimitsBody], by: str, now: datetime) -> None:
+    """Set limits of sensors that have none."""
+    for sensor, body in found.items():
+        add = insert(tables.limits).values(
+            {**sensor._asdict(), **body.model_dump(), "changed_at": now, "changed_by": by}
+        )
+        await execute(connection, add.on_conflict_do_nothing(index_elements=list(_KEY)))
 
 
 async def page(connection: Connection, query: LimitsQuery) -> list[SensorLimits]:
@@ -83,6 +101,19 @@ async def move_position(
         )
     if cursor.rowcount != 1:
         raise ReadElsewhere(f"another process has read {stream} on from {before}")
+
+
+async def owed(connection: Connection, stream: str) -> set[str]:
+    """The owners whose current state must still be asked."""
+    cursor = await connection.execute("SELECT owed FROM alarm.position WHERE stream = %s", (stream,))
+    row = await cursor.fetchone()
+    return set() if row is None else set(row[0].split())
+
+
+async def owe(connection: Connection, stream: str, owners: Iterable[str]) -> None:
+    """Note whose current state must be asked; stored, so that a restart asks too."""
+    wanted = " ".join(sorted(owners))
+    await connection.execute("UPDATE alarm.position SET owed = %s WHERE stream = %s", (wanted, stream))
 
 
 def sensor_of(key: LimitsKey) -> Sensor:

@@ -8,7 +8,7 @@ from kaiser_common.contract.schemas.api.notifications import AlarmNotification, 
 from kaiser_common.runtime.cursors import parse_cursor
 from psycopg.rows import class_row
 
-from kaiser_alarm.domain.routing import DueNotification
+from kaiser_alarm.domain.routing import DueNotification, RecentMessages
 from kaiser_alarm.store import Connection
 
 _SHOWN = ", ".join(
@@ -18,7 +18,7 @@ _SHOWN = ", ".join(
 
 
 class Bundle(NamedTuple):
-    """What one message to a channel tells: notifications with their alarms."""
+    """The content of one message to a channel: notifications with their alarms."""
 
     bundle: str
     channel_id: str
@@ -34,10 +34,46 @@ async def unknown(connection: Connection, keys: Collection[str]) -> set[str]:
     return set(keys) - {key for (key,) in await cursor.fetchall()}
 
 
+async def recent_messages(
+    connection: Connection, flapping: Collection[str], minute_ago: datetime, again_since: datetime
+) -> dict[str, RecentMessages]:
+    """The messages that each channel was sent lately. flapping: the alarms that were raised again. The severity is the
+    third part of a key."""
+    cursor = await connection.execute(
+        """
+        SELECT channel_id, count(DISTINCT bundle), array_agg(DISTINCT split_part(key, '-', 3) || ' ' || kind)
+        FROM alarm.notifications JOIN alarm.alarms USING (alarm_id) WHERE created_at > %s GROUP BY channel_id
+        """,
+        (minute_ago,),
+    )
+    found = {
+        channel_id: RecentMessages(messages, frozenset(_two(each) for each in kinds))
+        for channel_id, messages, kinds in await cursor.fetchall()
+    }
+    if not flapping:
+        return found
+    cursor = await connection.execute(
+        """
+        SELECT channel_id, array_agg(DISTINCT alarm_id || ' ' || split_part(key, '-', 3))
+        FROM alarm.notifications WHERE alarm_id = ANY(%s) AND created_at > %s GROUP BY channel_id
+        """,
+        (list(flapping), again_since),
+    )
+    for channel_id, told in await cursor.fetchall():
+        again = frozenset(_two(each) for each in told)
+        found[channel_id] = found.get(channel_id, RecentMessages())._replace(again=again)
+    return found
+
+
+def _two(text: str) -> tuple[str, str]:
+    first, _, second = text.partition(" ")
+    return first, second
+
+
 async def add(
     connection: Connection, due: Sequence[DueNotification], bundle: str, now: datetime, *, is_summary: bool
 ) -> None:
-    """Store notifications that one message will tell. What is stored already stays as it is."""
+    """Store the notifications of one message. Notifications already stored are left unchanged."""
     async with connection.cursor() as cursor:
         await cursor.executemany(
             "INSERT INTO alarm.notifications"

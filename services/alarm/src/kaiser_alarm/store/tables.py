@@ -1,11 +1,11 @@
-"""The schema `alarm`, as the migrations lead to it: its one statement; `tests/test_tables.py` compares them."""
+"""The tables of the schema `alarm`, stated once; `tests/test_tables.py` compares the migrations with them."""
 
+from kaiser_common.runtime.columns import TIME
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     Identity,
     Index,
@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="alarm")
 
-_TIME = DateTime(timezone=True)
 
 alarms = Table(
     "alarms",
@@ -38,13 +37,13 @@ alarms = Table(
     Column("address", Text),
     Column("times", Integer, nullable=False),
     Column("step", Integer, nullable=False),
-    Column("raised_at", _TIME, nullable=False),
-    Column("last_raised_at", _TIME, nullable=False),
-    Column("acknowledged_at", _TIME),
+    Column("raised_at", TIME, nullable=False),
+    Column("last_raised_at", TIME, nullable=False),
+    Column("acknowledged_at", TIME),
     Column("acknowledged_by", Text),
-    Column("cleared_at", _TIME),
-    Column("closed_at", _TIME),
-    Column("shelved_until", _TIME),
+    Column("cleared_at", TIME),
+    Column("closed_at", TIME),
+    Column("shelved_until", TIME),
     Column("shelved_by", Text),
     CheckConstraint("severity IN ('critical', 'warning', 'info')", name="alarms_severity_check"),
     CheckConstraint("state IN ('raised', 'acknowledged', 'cleared', 'closed')", name="alarms_state_check"),
@@ -61,7 +60,7 @@ steps = Table(
     Column("alarm_id", Text, nullable=False),
     Column("step", Integer, nullable=False),
     Column("what", Text, nullable=False),
-    Column("at", _TIME, nullable=False),
+    Column("at", TIME, nullable=False),
     Column("by", Text),
     Column("note", Text),
     Column("alarm", JSONB, nullable=False),
@@ -84,7 +83,7 @@ limits = Table(
     Column("lo_lo", Double),
     Column("hysteresis", Double, nullable=False, server_default=text("0")),
     Column("delay_s", Integer, nullable=False, server_default=text("0")),
-    Column("changed_at", _TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
     Column("changed_by", Text, nullable=False),
     PrimaryKeyConstraint("esp_id", "gpio", "sensor_type", "address"),
 )
@@ -95,6 +94,7 @@ position = Table(
     Column("stream", Text, primary_key=True),
     Column("created", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
+    Column("owed", Text, nullable=False, server_default=text("''")),
 )
 
 channels = Table(
@@ -105,10 +105,10 @@ channels = Table(
     Column("kind", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
-    Column("changed_at", _TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
     Column("changed_by", Text, nullable=False),
-    Column("last_sent_at", _TIME),
-    Column("last_failed_at", _TIME),
+    Column("last_sent_at", TIME),
+    Column("last_failed_at", TIME),
     Column("last_error", Text),
 )
 
@@ -117,7 +117,7 @@ routes = Table(
     metadata,
     Column("route_id", Text, primary_key=True),
     Column("route", JSONB, nullable=False),
-    Column("changed_at", _TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
     Column("changed_by", Text, nullable=False),
 )
 
@@ -131,9 +131,9 @@ notifications = Table(
     Column("is_summary", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("tries", Integer, nullable=False, server_default=text("0")),
-    Column("next_try_at", _TIME, nullable=False),
-    Column("created_at", _TIME, nullable=False),
-    Column("ended_at", _TIME),
+    Column("next_try_at", TIME, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("ended_at", TIME),
     Column("error", Text),
     CheckConstraint("state IN ('waiting', 'sent', 'failed', 'dropped')", name="notifications_state_check"),
 )

@@ -1,1 +1,1 @@
-"""Requests in: one module a resource."""
+"""Requests in: one module per resource."""

@@ -1,7 +1,6 @@
-"""Requests about what was: orders, workpieces, quality and figures, out of the tables."""
+"""Answers requests about the past: orders, workpieces, quality and figures, from the tables."""
 
 import base64
-import time
 from collections.abc import Callable
 
 from kaiser_common.bus.rpc import Caller, RpcError
@@ -21,13 +20,14 @@ from kaiser_common.contract.schemas.api.factory import (
     WorkpieceId,
 )
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.times import time_of
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_factory_dialect.view import type_of
 
 from kaiser_factory.domain.figures import figures
 from kaiser_factory.domain.live import FactoryState
-from kaiser_factory.domain.rows import time_of
 from kaiser_factory.domain.workpieces import checked_between, stations
 from kaiser_factory.store import reading
 
@@ -51,7 +51,7 @@ class PastApi:
             at, order_id = parse_cursor(query.cursor, int, str)
             before = (int(at), str(order_id))
         async with self._pool.connection() as connection:
-            found = await reading.orders(connection, self._env(), query.state, before, query.limit, _now_ms())
+            found = await reading.orders(connection, self._env(), query.state, before, query.limit, now_ms())
         more = len(found) == query.limit
         cursor = to_cursor(found[-1][0], found[-1][1].order_id) if more else None
         return FactoryOrdersPage(items=[order for _, order in found], next_cursor=cursor)
@@ -59,7 +59,7 @@ class PastApi:
     async def timeline(self, request: FactoryOrderId, _: Caller) -> FactoryTimeline:
         """An order with its steps; 404 where it is not known."""
         async with self._pool.connection() as connection:
-            found = await reading.timeline(connection, self._env(), request.order_id, _now_ms())
+            found = await reading.timeline(connection, self._env(), request.order_id, now_ms())
         if found is None:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no order {request.order_id}", "order_id")
         return found
@@ -68,7 +68,7 @@ class PastApi:
         """A workpiece; 404 where nothing is known of it."""
         env = self._env()
         async with self._pool.connection() as connection:
-            orders = await reading.of_workpiece(connection, env, request.workpiece_id, _now_ms())
+            orders = await reading.of_workpiece(connection, env, request.workpiece_id, now_ms())
             stock = await reading.stock_of_workpiece(connection, env, request.workpiece_id)
             checks = [
                 check
@@ -104,6 +104,7 @@ class PastApi:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from must be before to, by at most 31 days", "to")
         factory = self._live().factory
         checkers = frozenset(s for s, machine in factory.machines.items() if type_of(factory, machine) == "AIQS")
+        config = factory.config.durations if factory.config is not None else {}
         env, start, end = self._env(), time_of(query.from_ms), time_of(query.to_ms)
         async with self._pool.connection() as connection:
             return figures(
@@ -116,11 +117,8 @@ class PastApi:
                 checks=await reading.checks(connection, env, start, end),
                 checkers=checkers,
                 ends=await reading.ends(connection, env, start, end),
+                planned_s=config,
             )
 
     def _env(self) -> str:
         return self._environment().env
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,10 +1,10 @@
-"""Requests about what is now: answered from the live state in memory, also while the database is away."""
+"""Answers requests about the present from the live state in memory, also while the database is away."""
 
-import time
 from collections.abc import Callable
 
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.factory import (
     FactoryCoverage,
     FactoryFlows,
@@ -16,6 +16,7 @@ from kaiser_common.contract.schemas.api.factory import (
     SerialQuery,
 )
 from kaiser_common.contract.schemas.factory import FactoryModule
+from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect.catalogue import FactoryKind
 from kaiser_factory_dialect.layout import DEFAULT_LAYOUT
 
@@ -33,19 +34,19 @@ class StateApi:
         live = self._live()
         environment = live.environment
         return FactoryModules(
-            env=environment.env, kind=environment.kind, epoch=environment.epoch, items=live.rows(_now_ms())
+            env=environment.env, kind=environment.kind, epoch=environment.epoch, items=live.rows(now_ms())
         )
 
     async def module(self, query: SerialQuery, _: Caller) -> FactoryModule:
         """One module or AGV; 404 (5001) where it is not known."""
         try:
-            return self._live().row(query.serial, _now_ms())
+            return self._live().row(query.serial, now_ms())
         except KeyError as error:
             raise RpcError(404, Code.ESP_DEVICE_NOT_FOUND, f"there is no {query.serial}", "serial") from error
 
     async def stock(self, _: Nothing, __: Caller) -> FactoryStores:
         """The bays of every store."""
-        return FactoryStores(items=self._live().stores(_now_ms()))
+        return FactoryStores(items=self._live().stores(now_ms()))
 
     async def layout(self, _: Nothing, __: Caller) -> FactoryLayoutAnswer:
         """The layout, or the default installation until one is received."""
@@ -67,7 +68,7 @@ class StateApi:
         return FactoryFlows(flows={} if flows is None else {name: list(one) for name, one in flows.flows.items()})
 
     async def coverage(self, _: Nothing, __: Caller) -> FactoryCoverage:
-        """The received kinds of the catalogue, the tolerated oddities, and the fields that nothing reads."""
+        """The received kinds of the catalogue, the tolerated oddities, and the fields that Kaiser does not read."""
         found = self._live().coverage
         kinds = {kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED}
         return FactoryCoverage(
@@ -76,7 +77,3 @@ class StateApi:
             oddities=dict(found.oddities),
             unknown={kind: dict(names) for kind, names in found.unknown.items()},
         )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

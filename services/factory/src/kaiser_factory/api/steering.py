@@ -1,4 +1,4 @@
-"""Requests to steer: planned against the live state, committed to the journal, then sent.
+"""Steering requests: planned against the live state, committed to the journal, then sent.
 
 The order is: checks, one transaction that gives out the update ids and writes the commands, OUTBOX. Killed between the
 commit and the OUTBOX: the command expires in the journal and was never sent.
@@ -23,14 +23,17 @@ from kaiser_common.contract.schemas.api.factory import (
     SteerRequest,
 )
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry, FactoryEnvironment
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_factory_dialect.journal import queue
 from kaiser_factory_dialect.steer_checks import Circumstances, SteerRole
+from kaiser_factory_dialect.steer_vda5050 import header_topics
 from kaiser_factory_dialect.steering import Plan, plan
 
-from kaiser_factory.consumers.journal import Journal, now_ms
+from kaiser_factory.consumers.journal import Journal
 from kaiser_factory.domain.live import FactoryState
+from kaiser_factory.store import Connection
 from kaiser_factory.store import commands as store
 from kaiser_factory.store.commands import Command
 from kaiser_factory.store.entries import entry_of
@@ -58,7 +61,9 @@ class SteeringApi:
         pool: DatabasePool,
         journal: Journal,
         live: Callable[[], FactoryState],
+        interfaces: tuple[str, ...],
     ) -> None:
+        self._interfaces = interfaces
         self._pool = pool
         self._journal = journal
         self._live = live
@@ -102,7 +107,7 @@ class SteeringApi:
             made = self._commands(found, request.request, key, caller)
             await store.insert(connection, made)
         self._journal.add(made)
-        await self._journal.tell(made)
+        await self._journal.publish(made)
         await self._journal.send([each for each in made if each.entry is not None])
         return SteerAnswer(commands=[entry_of(each) for each in made])
 
@@ -136,7 +141,7 @@ class SteeringApi:
     def _environment(self) -> FactoryEnvironment:
         return self._journal.environment
 
-    async def _plan(self, connection: store.Connection, request: Mapping[str, Any], caller: Caller) -> Plan:
+    async def _plan(self, connection: Connection, request: Mapping[str, Any], caller: Caller) -> Plan:
         live, environment = self._live(), self._environment()
         if (live.environment.env, live.environment.epoch) != (environment.env, environment.epoch):
             raise RpcError(503, Code.BROKER_UNAVAILABLE, "the environment is being switched, try again")
@@ -145,6 +150,7 @@ class SteeringApi:
         order_ids = await store.next_update_ids(
             connection, environment.env, [named] if isinstance(named, str) and "\0" not in named else []
         )
+        vehicles = header_topics(live.factory, request.get("agv") or request.get("serial"))
         circumstances = Circumstances(
             now=now,
             fresh=RandomIds(),
@@ -154,6 +160,8 @@ class SteeringApi:
             order_ids=order_ids,
             last_minute=await store.last_minute(connection, environment.env, now),
             unanswered=self._journal.unanswered(),
+            header_ids=await store.next_header_ids(connection, environment.env, vehicles),
+            interfaces=self._interfaces,
         )
         return plan(request, live.factory, circumstances)
 
@@ -177,6 +185,7 @@ class SteeringApi:
                 after=one.after,
                 sequence_id=sequence_id,
                 entry=None if one.after is not None else queue(one.command, now),
+                header_id=one.header_id,
             )
             for number, one in enumerate(found.messages)
         ]

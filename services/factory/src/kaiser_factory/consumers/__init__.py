@@ -1,1 +1,1 @@
-"""Messages in: one module a reader."""
+"""Messages in: one module per reader."""

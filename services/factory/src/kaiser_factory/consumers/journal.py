@@ -1,11 +1,10 @@
-"""The journal at work: messages, receipts and time move commands, and a step's end sends the next one.
+"""Keeps the command journal: messages, receipts and time change the state of commands; a step's end sends the next.
 
-What is open is held in memory as the table has it: it changes after the commit alone. Killed at any point: the table is
-read again, and the messages that were not acknowledged settle the same.
+Open commands are held in memory as the table has them, and change there only after the commit. Killed at any point: the
+table is read again, and the messages that were not acknowledged lead to the same result.
 """
 
 import base64
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
+from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect.journal import (
     JournalEntry,
     abandon,
@@ -28,8 +28,9 @@ from kaiser_factory_dialect.subjects import outbox_subject
 from msgspec.structs import replace as replace_fields
 
 from kaiser_factory import metrics, publish
+from kaiser_factory.store import Connection
 from kaiser_factory.store import commands as store
-from kaiser_factory.store.commands import Command, Connection
+from kaiser_factory.store.commands import Command
 from kaiser_factory.store.entries import entry_of
 
 log = structlog.get_logger()
@@ -37,7 +38,8 @@ log = structlog.get_logger()
 _LATE_KEPT = 500
 _ORDERS = frozenset({"module.order", "agv.order"})
 STEP_WITHIN_MS = 60_000
-"""A step follows the one before within this time or never: after a longer outage nobody expects a machine to move."""
+"""A step follows the one before within this time or never: after a longer outage no person expects a machine to
+move."""
 _SEND_WITHIN_S = 3.0
 _MAY_BE_LATE = frozenset({"no_answer", "timed_out"})
 
@@ -52,9 +54,9 @@ class Journal:
         self._late: dict[str, Command] = {}
         self._waiting: dict[str, list[Command]] = {}
 
-    async def load(self, connection: Connection) -> None:
-        """Load the open commands. Those of another environment or epoch are abandoned. A command that nothing answers
-        has ended with "sent", and stays unchanged."""
+    async def load(self, connection: Connection) -> list[Command]:
+        """Load the open commands. Those of another environment or epoch are abandoned; they are returned, to be
+        published after the commit. A command that nothing answers has ended with "sent", and stays unchanged."""
         self._open, self._late, self._waiting = {}, {}, {}
         left: list[Command] = []
         now = now_ms()
@@ -68,6 +70,7 @@ class Journal:
             else:
                 self._open[command.command_id] = command
         await store.move(connection, left)
+        return left
 
     def unanswered(self) -> frozenset[str]:
         """Serials that were sent an order of which they have said nothing yet."""
@@ -111,7 +114,7 @@ class Journal:
 
     def _following(self, moved: Sequence[Command]) -> list[Command]:
         """The steps of sequences that go now, and those that never will: the one before did not finish, or that became
-        known so late that nobody expects the machine to move."""
+        known so late that no person expects the machine to move."""
         now = now_ms()
         found: list[Command] = []
         for command in moved:
@@ -150,10 +153,10 @@ class Journal:
                     self._late[command.command_id] = command
                     while len(self._late) > _LATE_KEPT:
                         del self._late[next(iter(self._late))]
-        await self.tell(moved)
+        await self.publish(moved)
         await self.send(due)
 
-    async def tell(self, commands: Sequence[Command]) -> None:
+    async def publish(self, commands: Sequence[Command]) -> None:
         """Publish how commands stand."""
         await publish.events(self._bus, [("factory_command", each.command_id, entry_of(each)) for each in commands])
 
@@ -166,6 +169,8 @@ class Journal:
                 env=command.env,
                 epoch=command.epoch,
                 queued_at=command.queued_at,
+                qos=command.qos,
+                retain=command.clears,
                 free=command.free,
                 command_id=command.command_id,
             )
@@ -201,8 +206,3 @@ def _abandoned(command: Command, now: int) -> Command:
     if command.entry is None:
         return replace(command, abandoned=True)
     return command.moved(abandon(command.entry, now))
-
-
-def now_ms() -> int:
-    """Now, in ms since 1970."""
-    return time.time_ns() // 1_000_000

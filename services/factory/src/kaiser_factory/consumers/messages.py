@@ -1,7 +1,7 @@
-"""FACTORY to the tables and the journal: one transaction a batch, acknowledged after the commit.
+"""Stores the messages of FACTORY in tables and journal: one transaction per batch, acknowledged after the commit.
 
-Database away: the messages wait on FACTORY, and the screens go on (consumers/topics.py). After a failure what was noted
-of earlier messages is read again from the tables, so a batch that comes twice is stored once.
+Database away: the messages wait on FACTORY, and the live screens continue (consumers/topics.py). After a failure the
+memory of earlier messages is read again from the tables, so a batch that is delivered twice is stored once.
 """
 
 import asyncio
@@ -9,19 +9,22 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
-from kaiser_common.bus.consumer import Position
+from kaiser_common.bus.consumer import ConsumerPosition
 from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.errors import line_of
 from kaiser_common.contract.schemas.factory import FactoryReceipt
+from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import Unreadable
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.ccu_messages import FactoryLayout
 from kaiser_factory_dialect.messages import FactoryMessage
 from kaiser_factory_dialect.subjects import from_token
 from pydantic import ValidationError
 
 from kaiser_factory import metrics
-from kaiser_factory.consumers.journal import Journal, now_ms
+from kaiser_factory.consumers.journal import Journal
 from kaiser_factory.domain.rows import Past, Rows, rows_of
 from kaiser_factory.store import commands, past, writing
 from kaiser_factory.store.commands import JournalStale
@@ -37,7 +40,11 @@ class MessageStore:
     The journal is moved by a batch or by the clock, one at a time: each decides on what the other has committed.
     """
 
-    def __init__(self, pool: DatabasePool, journal: Journal) -> None:
+    def __init__(
+        self, pool: DatabasePool, journal: Journal, layout: Callable[[], FactoryLayout | None] = lambda: None
+    ) -> None:
+        """layout: that of the live state, for the lengths of roads; None: none was received."""
+        self._layout = layout
         self._pool = pool
         self._journal = journal
         self._pasts: dict[str, Past] = {}
@@ -55,10 +62,11 @@ class MessageStore:
             try:
                 found = read(delivery)
             except (ValidationError, msgspec.MsgspecError, ValueError) as error:
-                unreadable.append((delivery, str(error).splitlines()[0]))
+                unreadable.append((delivery, line_of(error)))
                 continue
             if isinstance(found, FactoryMessage):
-                messages.setdefault(found.env, []).append(found)
+                if not self._is_of_before(found):
+                    messages.setdefault(found.env, []).append(found)
             else:
                 receipts.append(found)
         settling = [each for each in messages.get(env, ()) if each.epoch == self._journal.environment.epoch]
@@ -68,6 +76,11 @@ class MessageStore:
         for each in rows:
             _count(each)
         return unreadable
+
+    def _is_of_before(self, message: FactoryMessage) -> bool:
+        """Whether a message is of a mock factory or a replay that the one in force has replaced."""
+        now = self._journal.environment
+        return now.kind != "live" and message.env == now.env and message.epoch != now.epoch
 
     async def _settle(
         self,
@@ -91,7 +104,7 @@ class MessageStore:
         async with self._pool.connection() as connection:
             await self._journal.load(connection)
 
-    async def expire(self, position: Callable[[], Awaitable[Position | None]]) -> None:
+    async def expire(self, position: Callable[[], Awaitable[ConsumerPosition | None]]) -> None:
         """End what had its time, by the clock. While messages wait on FACTORY, of which one may say otherwise, by the
         time of the newest that was stored. position: how far the durable consumer is."""
         async with self._turn:
@@ -115,6 +128,8 @@ class MessageStore:
             for env, of_env in messages.items():
                 if env not in pasts:
                     pasts[env] = await past.load(connection, env)
+                if env == self._journal.environment.env:
+                    pasts[env].factory.layout = self._layout()
                 found = rows_of(env, of_env, pasts[env])
                 await writing.write(connection, found, pasts[env])
                 rows.append(found)
@@ -123,7 +138,7 @@ class MessageStore:
         return rows
 
 
-def _is_at_the_end(position: Position | None) -> bool:
+def _is_at_the_end(position: ConsumerPosition | None) -> bool:
     """Whether every message on the stream is stored and acknowledged; no answer says nothing."""
     return position is not None and position.pending == 0 and position.unacknowledged == 0
 
@@ -134,7 +149,7 @@ def read(delivery: Delivery) -> FactoryMessage | tuple[str, FactoryReceipt]:
     if len(tokens) == 4 and tokens[2] == _RECEIPT:
         return from_token(tokens[3]), FactoryReceipt.model_validate_json(delivery.body)
     if len(tokens) != 5:
-        raise ValueError(f"{delivery.subject[:128]} is no subject of FACTORY")
+        raise ValueError(f"{delivery.subject[:128]} is not a subject of FACTORY")
     return wire.decode(FactoryKind(f"{tokens[2]}.{tokens[3]}"), delivery.body)
 
 

@@ -1,11 +1,10 @@
-"""TOPICS to the live state: the last value of each topic, then every message; no database is needed.
+"""Builds the live state from TOPICS: the last value of each topic first, then every message; needs no database.
 
-Killed, or NATS unavailable: the state is rebuilt from the last values. It contains all changes made meanwhile, but no
+Killed, or NATS unavailable: the state is rebuilt from the last values. It contains all changes made in between, but no
 events are published for them; a viewer gets the rows as they are then.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 from kaiser_common.bus.connection import Bus
@@ -13,13 +12,16 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import TOPICS
-from kaiser_factory_dialect.reading import Arrival
-from kaiser_factory_dialect.subjects import topic_of
+from kaiser_common.runtime.clock import now_ms
+from kaiser_factory_dialect.kept_messages import head_of, stored_arrival
 
 from kaiser_factory import metrics, publish
 from kaiser_factory.domain.live import VALUES, Changes, FactoryState
 
 log = structlog.get_logger()
+
+_UNUSED_S = 1.0
+"""TOPICS has 32 consumers at most, and a start may look for the last value of more topics than that."""
 
 
 class TopicsReader:
@@ -58,29 +60,27 @@ class TopicsReader:
                 await self._publish(live, changes)
 
     async def _take(self, live: FactoryState, delivery: Delivery, changes: Changes, *, first: bool) -> None:
-        headers = delivery.headers
-        verdict = headers.get("Kaiser-Verdict", "")
-        if self._is_of_before(headers.get("Kaiser-Epoch", "")):
+        head = head_of(delivery)
+        if self._is_of_before(head.epoch):
             return
-        if first and verdict not in VALUES:
+        if first and head.word not in VALUES:
             last = await self._last_value(delivery)
             if last is None:
                 return
-            delivery, headers = last, last.headers
-            verdict = headers["Kaiser-Verdict"]
-        live.take(arrival_of(delivery, headers), verdict, changes, first=first)
+            delivery, head = last, head_of(last)
+        live.take(stored_arrival(delivery, head), head.word, changes, first=first)
 
-    def _is_of_before(self, epoch: str) -> bool:
+    def _is_of_before(self, epoch: int) -> bool:
         """A mock factory and a replay begin with an empty state: only messages of the epoch in force count there."""
-        return self._environment.kind != "live" and epoch != str(self._environment.epoch)
+        return self._environment.kind != "live" and epoch != self._environment.epoch
 
     async def _last_value(self, rejected: Delivery) -> Delivery | None:
         """The newest message of a topic that was read, where its last one was not; None: none is kept."""
-        reader = OrderedReader(self._bus, TOPICS.name, [rejected.subject], start_sequence=1)
+        reader = OrderedReader(self._bus, TOPICS.name, [rejected.subject], start_sequence=1, unused_s=_UNUSED_S)
         found: Delivery | None = None
         async for batch in reader:
             for each in batch:
-                if each.headers.get("Kaiser-Verdict") in VALUES:
+                if head_of(each).word in VALUES:
                     found = each
             if not batch or batch[-1].pending == 0:
                 reader.stop()
@@ -88,27 +88,8 @@ class TopicsReader:
         return found
 
     async def _publish(self, live: FactoryState, changes: Changes) -> None:
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         if not await publish.events(self._bus, live.news(changes, now)):
             live.forget_published()
         elif changes.received_at:
-            metrics.EVENT_SECONDS.observe(max(0, time.time_ns() // 1_000_000 - changes.received_at) / 1000)
-
-
-def arrival_of(delivery: Delivery, headers: Mapping[str, str]) -> Arrival:
-    """A message of TOPICS as ingest received it."""
-    env, topic = topic_of(delivery.subject)
-    return Arrival(
-        topic=topic,
-        payload=delivery.body,
-        received_at=_number(headers.get("Kaiser-Received-At", "")) // 1_000_000 or delivery.timestamp_ns // 1_000_000,
-        qos=_number(headers.get("Mqtt-Qos", "")),
-        retained=headers.get("Mqtt-Retain") == "1",
-        env=env,
-        epoch=_number(headers.get("Kaiser-Epoch", "")),
-        own=headers.get("Kaiser-Own") == "1",
-    )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+            metrics.EVENT_SECONDS.observe(max(0, now_ms() - changes.received_at) / 1000)

@@ -1,4 +1,4 @@
-"""Which reported states of actions are new: a module repeats them, on two streams; pure."""
+"""Finds the new reports of an action's state: a module sends each several times, on two topics; pure."""
 
 from collections import deque
 from dataclasses import dataclass, field

@@ -1,8 +1,9 @@
-"""The state of the factory as it is fed from TOPICS: first the last value of each topic, then each message."""
+"""The live state of the factory, built from TOPICS: first the last value of each topic, then each message."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kaiser_common.contract.schemas.factory import (
     FactoryAction,
@@ -26,14 +27,15 @@ from kaiser_factory_dialect.facts import (
     OrderChanged,
     StockChanged,
 )
-from kaiser_factory_dialect.reading import Accepted, Arrival, read
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 from kaiser_factory_dialect.timeline import OrderRow, order_row
 from kaiser_factory_dialect.view import MachineRow, row, stock_of
 from kaiser_factory_dialect.world import Factory
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 SEEN_EVERY_MS = 5_000
-"""A row whose time of last receipt alone is another is published at most so often."""
+"""Shortest time between two publications of a row of which only the time of the last receipt changes."""
 VALUES = frozenset({*(kind.value for kind in FactoryKind if kind is not FactoryKind.OBSERVED), "retained_same"})
 """Verdicts of messages that were read."""
 
@@ -51,7 +53,7 @@ class Changes:
 
 @dataclass(slots=True)
 class Coverage:
-    """The received kinds, the tolerated oddities, and the fields that nothing reads."""
+    """The received kinds, the tolerated oddities, and the fields that Kaiser does not read."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     oddities: Counter[str] = field(default_factory=Counter)
@@ -72,14 +74,14 @@ class FactoryState:
         self.txts: set[str] = set()
         """The TXTs that measure, at most 16: a device is registered for each."""
         self._interfaces = interfaces
-        self._published: dict[str, FactoryModule] = {}
+        self._published: dict[str, _Published] = {}
 
     def take(self, arrival: Arrival, verdict: str, changes: Changes, *, first: bool = False) -> None:
         """Apply a message of TOPICS. first: it is the last value of its topic from before."""
         if verdict not in VALUES or (verdict == "retained_same" and not first):
             return
         found = read(arrival, self._interfaces)
-        if not isinstance(found, Accepted):
+        if not isinstance(found, FactoryAccepted):
             return
         kind = found.message.kind.value
         self.coverage.kinds[kind] += 1
@@ -143,19 +145,39 @@ class FactoryState:
         return events
 
     def forget_published(self) -> None:
-        """Publish every row again: an event was lost, or somebody may have missed it."""
+        """Publish every row again: an event was lost, or a client may have missed it."""
         self._published.clear()
 
     def _changed(self, serial: str, now: int) -> FactoryModule | None:
         """The row of a module or AGV, if it is to be published."""
-        module, before = self.row(serial, now), self._published.get(serial)
-        if before is not None:
-            seen = {"last_seen": before.last_seen, "ts": before.ts, "skew_ms": before.skew_ms}
-            same = module.model_copy(update=seen) == before
-            if same and (module.last_seen == before.last_seen or now - before.ts < SEEN_EVERY_MS):
+        found, before = row(self.factory, self.factory.machines[serial], now), self._published.get(serial)
+        is_due = before is None or (
+            found.last_seen != before.module.last_seen and now - before.module.ts >= SEEN_EVERY_MS
+        )
+        if before is not None and not is_due and _but_for_seen(found, before.row, self.environment) == before.row:
+            return None
+        module = module_of(found, self.environment, now)
+        if before is not None and not is_due:
+            seen = {"last_seen": before.module.last_seen, "ts": before.module.ts, "skew_ms": before.module.skew_ms}
+            if module.model_copy(update=seen) == before.module:
+                self._published[serial] = _Published(found, before.module)
                 return None
-        self._published[serial] = module
+        self._published[serial] = _Published(found, module)
         return module
+
+
+class _Published(NamedTuple):
+    """What was last published of a module or AGV, and its newest row that says the same."""
+
+    row: MachineRow
+    module: FactoryModule
+
+
+def _but_for_seen(found: MachineRow, before: MachineRow, environment: FactoryEnvironment) -> MachineRow:
+    """The row as if it had been seen when the one before was, unless that is a change: it has been stale."""
+    if _is_stale(found, environment) != _is_stale(before, environment):
+        return found
+    return replace(found, last_seen=before.last_seen, skew_ms=before.skew_ms)
 
 
 _OF_ALL = frozenset({FactoryKind.CCU_PAIRING, FactoryKind.CCU_LAYOUT, FactoryKind.NODERED_STATUS})
@@ -174,6 +196,11 @@ def _note(fact: Fact, changes: Changes) -> None:
             changes.all_serials = True
         case _:
             pass
+
+
+def _is_stale(found: MachineRow, environment: FactoryEnvironment) -> bool:
+    """Whether it has sent nothing since the environment was entered."""
+    return found.last_seen is None or found.last_seen < environment.since
 
 
 def module_of(found: MachineRow, environment: FactoryEnvironment, now: int) -> FactoryModule:
@@ -203,7 +230,7 @@ def module_of(found: MachineRow, environment: FactoryEnvironment, now: int) -> F
         at=found.at,
         last_seen=found.last_seen,
         skew_ms=found.skew_ms,
-        stale=found.last_seen is None or found.last_seen < environment.since,
+        stale=_is_stale(found, environment),
         ts=now,
     )
 

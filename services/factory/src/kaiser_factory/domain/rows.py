@@ -1,11 +1,12 @@
-"""Messages of the factory to rows: what each table gets of a batch; pure but for what was noted before."""
+"""Turns a batch of factory messages into the rows of each table; pure except for its memory of earlier messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
+from kaiser_common.contract.times import time_of
 from kaiser_factory_dialect.apply import apply
 from kaiser_factory_dialect.ccu_messages import CcuGlobal, CcuOrders, FactoryStock, OrderRequest, StockItem
 from kaiser_factory_dialect.facts import FactoryReset, OrderChanged
@@ -60,7 +61,7 @@ class Past:
     def __init__(self) -> None:
         self.actions = ActionLog()
         self.factory = Factory()
-        """Orders, requests and clocks alone; the rest of the state is the live one's."""
+        """Orders, requests, clocks and the layout alone; the rest of the state is the live one's."""
         self.connections: dict[tuple[str, str], str] = {}
         self.nodes: dict[str, str] = {}
 
@@ -126,15 +127,10 @@ def _add_state(rows: Rows, message: MachineState, at: datetime, past: Past) -> N
     before, after = past.nodes.get(serial), message.node_id
     if after is not None and after != before:
         past.nodes[serial] = after
-        road = road_between(None, before, after) if before is not None else None
+        road = road_between(past.factory.layout, before, after) if before is not None else None
         rows.transitions.append(
             (at, rows.env, serial, "node", after, "", None, None, road.length if road is not None else None)
         )
-
-
-def time_of(ts: int) -> datetime:
-    """A time in ms as PostgreSQL takes it."""
-    return datetime.fromtimestamp(ts / 1000, UTC)
 
 
 def record_of(record: OrderRecord) -> str:

@@ -1,1 +1,1 @@
-"""Jobs that are started by time, one module per job."""
+"""Jobs that are started by a timer, one module per job, and the work of the lease holder (holder.py)."""

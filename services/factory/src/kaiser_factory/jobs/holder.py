@@ -10,16 +10,18 @@ from typing import NamedTuple
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
-from kaiser_common.bus.lease import Lease
+from kaiser_common.bus.environment import EnvironmentMirror
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import FACTORY_STORE
 from kaiser_common.runtime.broker import Broker
-from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool, wait_for_schema
+from kaiser_common.runtime.database import DatabasePool, wait_for_schema
+from kaiser_common.runtime.loops import beside, every, until_done
 from kaiser_common.runtime.service import Service
+from kaiser_factory_dialect.ccu_messages import FactoryLayout
 
-from kaiser_factory import publish
+from kaiser_factory import metrics, publish
 from kaiser_factory.api.past import PastApi
 from kaiser_factory.api.state import StateApi
 from kaiser_factory.api.steering import SteeringApi
@@ -30,13 +32,15 @@ from kaiser_factory.domain.live import FactoryState
 from kaiser_factory.jobs.samples import Sampling
 from kaiser_factory.jobs.txt_devices import TxtDevices
 from kaiser_factory.settings import FactorySettings
-from kaiser_factory.store.environment import EnvironmentMirror
+from kaiser_factory.store.beginning import begin
+from kaiser_factory.store.commands import Command
 
 log = structlog.get_logger()
 
 _EXPIRE_EVERY_S = 0.5
 _RETRY_S = 1.0
-_BATCH = 500
+_BATCH = 200
+"""Messages stored together: the live state waits while their rows are made."""
 
 
 class Contents(NamedTuple):
@@ -47,7 +51,7 @@ class Contents(NamedTuple):
 
 
 class FactoryHolder:
-    """Takes the lease, works while it is held, and again."""
+    """Works while the lease is held, in the environment in force."""
 
     def __init__(
         self,
@@ -64,26 +68,11 @@ class FactoryHolder:
         self._environments = environments
         self._service = service
         self._settings = settings
-        self._lease = Lease(bus, "factory")
 
-    async def run(self) -> None:
-        """Until cancelled; then the lease is given back."""
-        while True:
-            grant = await self._lease.acquire()
-            try:
-                keeping = asyncio.create_task(self._lease.keep(grant), name="lease")
-                working = asyncio.create_task(self._follow(), name="environments")
-                try:
-                    await asyncio.wait([keeping, working], return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for task in (keeping, working):
-                        task.cancel()
-                    await asyncio.wait([keeping, working])
-                if not working.cancelled():
-                    working.result()
-                log.error("lease_lost", next="waiting for the lease")
-            finally:
-                await self._lease.release(grant)
+    async def until(self, stop: asyncio.Event) -> None:
+        """Work until the event is set."""
+        async with beside(environments=self._follow()):
+            await stop.wait()
 
     async def _follow(self) -> None:
         """Work in the environment in force and change with it, until cancelled."""
@@ -128,7 +117,7 @@ class Work:
         self._settings = settings
         self._live: FactoryState | None = None
         self._journal = Journal(bus, environment)
-        self._storing = MessageStore(pool, self._journal)
+        self._storing = MessageStore(pool, self._journal, self._layout)
 
     async def run(self) -> None:
         """Answer, follow and store until cancelled."""
@@ -137,7 +126,7 @@ class Work:
             answering,
             StateApi(self._ready),
             PastApi(self._pool, lambda: self._environment, self._ready),
-            SteeringApi(self._pool, self._journal, self._ready),
+            SteeringApi(self._pool, self._journal, self._ready, self._settings.vda5050_interfaces),
         )
         reader = TopicsReader(self._bus, self._environment, self._settings.vda5050_interfaces, self._on_live)
         async with (
@@ -151,6 +140,9 @@ class Work:
 
     def _on_live(self, live: FactoryState) -> None:
         self._live = live
+
+    def _layout(self) -> FactoryLayout | None:
+        return None if self._live is None else self._live.factory.layout
 
     def _ready(self) -> FactoryState:
         if self._live is None:
@@ -167,22 +159,20 @@ class Work:
             await self._expire(consumer)
 
     async def _load(self) -> None:
-        """Take the journal up; the database away: again in a second."""
-        while True:
-            try:
-                async with self._pool.connection() as connection:
-                    await self._journal.load(connection)
-            except UNAVAILABLE as error:
-                log.warning("journal_not_loaded", error=str(error).splitlines()[0])
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
+        """Clear what an earlier mock factory or replay has left, and take the journal up."""
+        left: list[Command] = []
+
+        async def step() -> None:
+            await begin(self._pool, self._environment)
+            async with self._pool.connection() as connection:
+                left[:] = await self._journal.load(connection)
+
+        await until_done(step, "journal_not_loaded", retry_s=_RETRY_S)
+        metrics.COMMAND_ENDS.labels("abandoned").inc(len(left))
+        await self._journal.publish(left)
 
     async def _expire(self, consumer: Consumer) -> None:
-        while True:
-            await asyncio.sleep(_EXPIRE_EVERY_S)
-            try:
-                await self._storing.expire(consumer.position)
-            except UNAVAILABLE as error:
-                log.warning("journal_postponed", error=str(error).splitlines()[0])
-                await asyncio.sleep(_RETRY_S)
+        async def step() -> None:
+            await self._storing.expire(consumer.position)
+
+        await every(_EXPIRE_EVERY_S, step, "journal_postponed", delay_s=_EXPIRE_EVERY_S, retry_s=_RETRY_S)

@@ -1,1 +1,7 @@
-"""The SQL of the schema `factory`, and what is read from KV."""
+"""The SQL of the schema `factory`."""
+
+from typing import Any
+
+from psycopg import AsyncConnection
+
+Connection = AsyncConnection[Any]

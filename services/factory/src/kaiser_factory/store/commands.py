@@ -1,25 +1,22 @@
-"""The SQL of the command journal: the one writer of `factory.commands` and `factory.order_ids`."""
+"""The SQL of the command journal: the only writer of `factory.commands`, `factory.order_ids`, `factory.header_ids`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.statements import among, equal, execute_many, fetch_all, fetch_one, row_of
 from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.journal import JournalEntry
-from psycopg import AsyncConnection
+from kaiser_factory_dialect.steering import CLEAR
 from psycopg.errors import SerializationFailure
 from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import Select, bindparam, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as insert_into
 
-from kaiser_factory.domain.rows import time_of
-from kaiser_factory.store import tables
-
-Connection = AsyncConnection[Any]
+from kaiser_factory.store import Connection, tables
 
 _STEERING = 0x6661_6374
 """The advisory lock under which update ids are given out and commands counted."""
@@ -37,6 +34,12 @@ _USE_UP = _USE_UP.on_conflict_do_update(
     set_={"next": func.greatest(tables.order_ids.c.next, _USE_UP.excluded.next)},
 )
 
+_USE_HEADER = insert_into(tables.header_ids).values({name: bindparam(name) for name in ("env", "topic", "next")})
+_USE_HEADER = _USE_HEADER.on_conflict_do_update(
+    index_elements=["env", "topic"],
+    set_={"next": func.greatest(tables.header_ids.c.next, _USE_HEADER.excluded.next)},
+)
+
 
 class JournalStale(SerializationFailure):
     """Another process has moved a command since it was read: this one no longer has the lease. Like every lost race of
@@ -47,7 +50,8 @@ class JournalStale(SerializationFailure):
 class Command:
     """A row of the journal. entry None: a step of a sequence that waits for the one before it.
 
-    stored: its state as this process last saw it in the table; None: it is not written yet.
+    stored: its state as this process last saw it in the table; None: it is not written yet. header_id: of a new one
+    to a VDA 5050 vehicle; the table has it in the payload alone.
     """
 
     command_id: str
@@ -67,12 +71,23 @@ class Command:
     entry: JournalEntry | None = None
     abandoned: bool = False
     stored: str | None = None
+    header_id: int | None = None
 
     @property
     def state(self) -> str:
         if self.entry is not None:
             return self.entry.state
         return "abandoned" if self.abandoned else "waiting"
+
+    @property
+    def clears(self) -> bool:
+        """Whether it is the empty retained message that deletes what the broker retains."""
+        return self.request.get("do") == CLEAR and not self.payload
+
+    @property
+    def qos(self) -> Literal[0, 1]:
+        """0 where a message was to be sent so; everything else goes out with QoS 1."""
+        return 0 if self.request.get("do") == "publish" and self.request.get("qos") == 0 else 1
 
     def moved(self, entry: JournalEntry) -> "Command":
         """The same command with another entry."""
@@ -101,6 +116,13 @@ async def next_update_ids(connection: Connection, env: str, order_ids: Iterable[
     return dict(await fetch_all(connection, tuple_row, statement))
 
 
+async def next_header_ids(connection: Connection, env: str, topics: Iterable[str]) -> dict[str, int]:
+    """The number of the next message on each of these topics of VDA 5050 vehicles that was sent to before."""
+    c = tables.header_ids.c
+    statement = select(c.topic, c.next).where(c.env == env, among(c.topic, topics))
+    return dict(await fetch_all(connection, tuple_row, statement))
+
+
 async def last_minute(connection: Connection, env: str, now: int) -> int:
     """How many commands were queued in the minute before `now`."""
     statement = select(func.count()).where(_c.env == env, _c.queued_at > time_of(now - 60_000), _c.state != "waiting")
@@ -108,7 +130,7 @@ async def last_minute(connection: Connection, env: str, now: int) -> int:
 
 
 async def insert(connection: Connection, commands: Sequence[Command]) -> None:
-    """Write new commands, and use up their update ids for good."""
+    """Write new commands. Their update ids and header ids are never used again."""
     await execute_many(connection, _INSERT, [_row(each) for each in commands])
     numbered = [
         {"env": each.env, "order_id": each.command.order_id, "next": each.command.order_update_id + 1}
@@ -117,6 +139,13 @@ async def insert(connection: Connection, commands: Sequence[Command]) -> None:
     ]
     if numbered:
         await execute_many(connection, _USE_UP, numbered)
+    headed = [
+        {"env": each.env, "topic": each.topic, "next": each.header_id + 1}
+        for each in commands
+        if each.header_id is not None
+    ]
+    if headed:
+        await execute_many(connection, _USE_HEADER, headed)
 
 
 async def move(connection: Connection, commands: Sequence[Command]) -> None:
@@ -210,7 +239,7 @@ def _command(row: Sequence[Any]) -> Command:
         topic=topic,
         payload=bytes(payload),
         command=msgspec.convert(request["command"], FactoryCommand),
-        queued_at=_ms(at),
+        queued_at=ms_of(at),
         free=free,
         after=after,
         sequence_id=sequence_id,
@@ -218,7 +247,3 @@ def _command(row: Sequence[Any]) -> Command:
         abandoned=state == "abandoned" and entry is None,
         stored=state,
     )
-
-
-def _ms(at: datetime) -> int:
-    return round(at.astimezone(UTC).timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""A command of the journal as events and answers have it; pure."""
+"""Turns a command of the journal into the entry that events and answers carry; pure."""
 
 import msgspec
 from kaiser_common.contract.schemas.factory import FactoryCommandEntry

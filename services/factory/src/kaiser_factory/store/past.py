@@ -1,16 +1,13 @@
-"""Reads the memory of earlier messages from the tables when the service starts to store."""
-
-from typing import Any
+"""Loads the last actions, nodes, connections and orders from the tables before the service begins to store."""
 
 import structlog
 from msgspec import ValidationError
-from psycopg import AsyncConnection
 
 from kaiser_factory.domain.rows import Past, record_from
+from kaiser_factory.store import Connection
 
 log = structlog.get_logger()
 
-Connection = AsyncConnection[Any]
 
 _ORDERS = 1000
 

@@ -1,22 +1,23 @@
 """The queries of orders, workpieces, quality and figures; nothing is written here."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.api.factory import FactoryStep, FactoryTimeline, QualityItem, StockChange
 from kaiser_common.contract.schemas.factory import FactoryOrder
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.statements import among, equal, fetch_all, fetch_one, row_of
+from kaiser_factory_dialect.ccu_messages import FINAL_ORDERS
 from kaiser_factory_dialect.timeline import order_row, timeline_of
 from kaiser_factory_dialect.world import Factory, Progress
-from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from sqlalchemy import select, tuple_
 
-from kaiser_factory.domain.rows import record_from, time_of
-from kaiser_factory.store import tables
-
-Connection = AsyncConnection[Any]
+from kaiser_factory.domain.drives import PARTS, DriveTransition, parts_of
+from kaiser_factory.domain.figures import AgvTime
+from kaiser_factory.domain.rows import record_from
+from kaiser_factory.store import Connection, tables
 
 _orders = tables.orders.c
 _ORDER = (_orders.order_id, _orders.state, _orders.skew_ms, _orders.changed_at, _orders.record)
@@ -37,7 +38,7 @@ async def orders(
         statement = statement.where(tuple_(_orders.first_seen_at, _orders.order_id) < row_of(time_of(at), order_id))
     statement = statement.order_by(_orders.first_seen_at.desc(), _orders.order_id.desc()).limit(limit)
     found = await fetch_all(connection, tuple_row, statement)
-    return [(ms(first), _order(env, rest, now)) for first, *rest in found]
+    return [(ms_of(first), _order(env, rest, now)) for first, *rest in found]
 
 
 async def timeline(connection: Connection, env: str, order_id: str, now: int) -> FactoryTimeline | None:
@@ -60,7 +61,7 @@ async def stock_of_workpiece(connection: Connection, env: str, workpiece_id: str
     statement = select(c.hbw, c.location, c.time, c.type, c.workpiece_id, c.state)
     statement = statement.where(c.env == env, c.workpiece_id == workpiece_id).order_by(c.time).limit(200)
     return [
-        StockChange(hbw=hbw, location=location, at=ms(at), type=kind, workpiece_id=one, state=state)
+        StockChange(hbw=hbw, location=location, at=ms_of(at), type=kind, workpiece_id=one, state=state)
         for hbw, location, at, kind, one, state in await fetch_all(connection, tuple_row, statement)
     ]
 
@@ -85,7 +86,7 @@ def _quality_item(row: Sequence[Any]) -> QualityItem:
     quality_id, at, txt, num, result, classification, mime, size, kept = row
     return QualityItem(
         quality_id=quality_id,
-        at=ms(at),
+        at=ms_of(at),
         txt=txt,
         num=num,
         result=result,
@@ -147,22 +148,22 @@ async def checks(connection: Connection, env: str, start: datetime, end: datetim
     return (0, 0) if row is None else (row[0], row[1])
 
 
-async def samples(
-    connection: Connection, env: str, start: datetime, end: datetime
-) -> list[tuple[str, datetime, bool | None, bool | None]]:
-    """Samples of AGVs in a window: serial, time, driving, charging."""
+async def samples(connection: Connection, env: str, start: datetime, end: datetime) -> list[AgvTime]:
+    """Samples of AGVs in a window, by serial and time."""
     cursor = await connection.execute(
-        "SELECT serial, time, driving, charging FROM factory.samples WHERE env = %s AND time >= %s AND time < %s"
-        " ORDER BY serial, time LIMIT 500000",
+        "SELECT serial, time, driving, waiting, charging, battery_percent FROM factory.samples"
+        " WHERE env = %s AND time >= %s AND time < %s ORDER BY serial, time LIMIT 500000",
         (env, start, end),
     )
-    return await cursor.fetchall()
+    return [AgvTime(*row) for row in await cursor.fetchall()]
 
 
-async def ends(connection: Connection, env: str, start: datetime, end: datetime) -> list[tuple[str, int | None]]:
-    """Orders that came to an end in a window: state and lead time in ms."""
+async def ends(
+    connection: Connection, env: str, start: datetime, end: datetime
+) -> list[tuple[str, str | None, int | None]]:
+    """Orders that came to an end in a window: state, type, and lead time in ms."""
     cursor = await connection.execute(
-        "SELECT state, lead_ms FROM factory.orders WHERE env = %s AND changed_at >= %s AND changed_at < %s"
+        "SELECT state, type, lead_ms FROM factory.orders WHERE env = %s AND changed_at >= %s AND changed_at < %s"
         " AND state IN ('FINISHED', 'ERROR', 'CANCELLED') LIMIT 100000",
         (env, start, end),
     )
@@ -192,9 +193,13 @@ async def _timeline(connection: Connection, env: str, row: Sequence[Any], now: i
         factory.progress[action_id] = Progress(
             serial, agv, command, _ms_or_none(running_at), _ms_or_none(finished_at), result
         )
+    agvs = sorted({one.serial for one in factory.progress.values() if one.agv})
+    until = row[3] if record.order.state in FINAL_ORDERS else time_of(now)
+    drives = parts_of(await _drives(connection, env, agvs, time_of(record.first_seen), until)) if agvs else {}
     steps = []
     for one in timeline_of(factory, record.order):
         fields = {name: getattr(one, name) for name in one.__struct_fields__}
+        fields["parts"] = drives.get(one.id, [])
         for name in ("started", "stopped"):
             if fields[name] is not None and skew is not None:
                 fields[name] += skew
@@ -202,10 +207,23 @@ async def _timeline(connection: Connection, env: str, row: Sequence[Any], now: i
     return FactoryTimeline(order=_order(env, row, now), steps=steps)
 
 
-def ms(at: datetime) -> int:
-    """A time of PostgreSQL in ms."""
-    return round(at.astimezone(UTC).timestamp() * 1000)
+async def _drives(
+    connection: Connection, env: str, agvs: Sequence[str], start: datetime, end: datetime
+) -> list[DriveTransition]:
+    """What AGVs did at nodes in a span, by AGV and time."""
+    cursor = await connection.execute(
+        """
+        SELECT serial, time, value, action_id, command FROM factory.transitions
+        WHERE env = %s AND what = 'action' AND serial = ANY(%s) AND time >= %s AND time <= %s AND command = ANY(%s)
+        ORDER BY serial, time LIMIT 20000
+        """,
+        (env, list(agvs), start, end, sorted(PARTS)),
+    )
+    return [
+        DriveTransition(serial, ms_of(at), state, action_id, command)
+        for serial, at, state, action_id, command in await cursor.fetchall()
+    ]
 
 
 def _ms_or_none(at: datetime | None) -> int | None:
-    return None if at is None else ms(at)
+    return None if at is None else ms_of(at)

@@ -1,17 +1,17 @@
-"""The schema `factory`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds them together.
+"""The tables of the schema `factory`, stated once; `tests/test_tables.py` compares the migrations with them.
 
-`transitions` and `samples` are hypertables with chunks of that length where TimescaleDB is there, else partitioned by
-month.
+`transitions` and `samples` are hypertables with chunks of seven days where TimescaleDB is installed, else they are
+partitioned by month.
 """
 
 from datetime import timedelta
 
+from kaiser_common.runtime.columns import NO, NO_TEXT, TIME
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     Identity,
     Index,
@@ -28,19 +28,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="factory")
 
-_TIME = DateTime(timezone=True)
-_NO = text("false")
-_NONE = text("''")
 
 transitions = Table(
     "transitions",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("env", Text, nullable=False),
     Column("serial", Text, nullable=False),
     Column("what", Text, nullable=False),
     Column("value", Text, nullable=False),
-    Column("action_id", Text, nullable=False, server_default=_NONE),
+    Column("action_id", Text, nullable=False, server_default=NO_TEXT),
     Column("command", Text),
     Column("result", Text),
     Column("length_mm", Double),
@@ -53,7 +50,7 @@ transitions = Table(
 samples = Table(
     "samples",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("env", Text, nullable=False),
     Column("serial", Text, nullable=False),
     Column("battery_percent", Double),
@@ -61,6 +58,7 @@ samples = Table(
     Column("charging", Boolean),
     Column("driving", Boolean),
     Column("node", Text),
+    Column("waiting", Boolean),
     PrimaryKeyConstraint("env", "serial", "time"),
     postgresql_partition_by="RANGE (time)",
     info={"chunk": timedelta(days=7)},
@@ -76,11 +74,11 @@ orders = Table(
     Column("state", Text, nullable=False),
     Column("workpiece_id", Text),
     Column("request_id", Text),
-    Column("started_at", _TIME),
-    Column("stopped_at", _TIME),
+    Column("started_at", TIME),
+    Column("stopped_at", TIME),
     Column("lead_ms", BigInteger),
-    Column("first_seen_at", _TIME, nullable=False),
-    Column("changed_at", _TIME, nullable=False),
+    Column("first_seen_at", TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
     Column("skew_ms", BigInteger),
     Column("record", JSONB, nullable=False),
 )
@@ -95,10 +93,10 @@ steps = Table(
     Column("serial", Text, nullable=False),
     Column("agv", Boolean, nullable=False),
     Column("command", Text),
-    Column("running_at", _TIME),
-    Column("finished_at", _TIME),
+    Column("running_at", TIME),
+    Column("finished_at", TIME),
     Column("result", Text),
-    Column("changed_at", _TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
 )
 Index("steps_by_time", steps.c.changed_at)
 
@@ -111,7 +109,7 @@ stock = Table(
     Column("type", Text),
     Column("workpiece_id", Text),
     Column("state", Text),
-    Column("changed_at", _TIME, nullable=False),
+    Column("changed_at", TIME, nullable=False),
 )
 
 stock_changes = Table(
@@ -120,7 +118,7 @@ stock_changes = Table(
     Column("env", Text, primary_key=True),
     Column("hbw", Text, primary_key=True),
     Column("location", Text, primary_key=True),
-    Column("time", _TIME, primary_key=True),
+    Column("time", TIME, primary_key=True),
     Column("type", Text),
     Column("workpiece_id", Text),
     Column("state", Text),
@@ -132,7 +130,7 @@ quality = Table(
     metadata,
     Column("quality_id", BigInteger, Identity(always=True), primary_key=True),
     Column("env", Text, nullable=False),
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("txt", Text, nullable=False),
     Column("num", Integer),
     Column("result", Text, nullable=False),
@@ -151,6 +149,21 @@ order_ids = Table(
     Column("next", BigInteger, nullable=False),
 )
 
+header_ids = Table(
+    "header_ids",
+    metadata,
+    Column("env", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+begun = Table(
+    "begun",
+    metadata,
+    Column("env", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)
+
 commands = Table(
     "commands",
     metadata,
@@ -163,11 +176,11 @@ commands = Table(
     Column("request", JSONB, nullable=False),
     Column("topic", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
-    Column("free", Boolean, nullable=False, server_default=_NO),
+    Column("free", Boolean, nullable=False, server_default=NO),
     Column("after_action_id", Text),
     Column("sequence_id", Text),
     Column("state", Text, nullable=False),
-    Column("queued_at", _TIME, nullable=False),
+    Column("queued_at", TIME, nullable=False),
     Column("serial", Text),
     Column("entry", JSONB),
     UniqueConstraint("env", "request_key", "step", name="commands_env_request_key_step_key"),

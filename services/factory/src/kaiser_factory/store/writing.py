@@ -1,15 +1,14 @@
-"""Rows of messages into the tables, in one transaction of the caller's; the same message twice changes nothing."""
+"""Writes rows of messages in the caller's transaction; writing a message twice changes nothing."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from kaiser_common.contract.times import time_of
 from kaiser_factory_dialect.ccu_messages import FINAL_ORDERS
 from kaiser_factory_dialect.timeline import order_row
-from psycopg import AsyncConnection
 
-from kaiser_factory.domain.rows import Past, Rows, record_of, time_of
-
-Connection = AsyncConnection[Any]
+from kaiser_factory.domain.rows import Past, Rows, record_of
+from kaiser_factory.store import Connection
 
 _PICTURES_KEPT = 200
 

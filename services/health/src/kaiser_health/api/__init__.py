@@ -1,1 +1,1 @@
-"""Requests in: the RPC methods of health, one file a resource."""
+"""Requests in: the RPC methods of health, one file per resource."""

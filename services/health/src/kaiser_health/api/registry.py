@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import TypeVar
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import (
     ApprovedDevice,
     ApproveDevice,
@@ -22,11 +23,12 @@ from kaiser_common.contract.schemas.api.devices import (
     PatchDevice,
     RegisterDevice,
 )
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel
 
 from kaiser_health.api.replay import Replayed, replay
-from kaiser_health.domain.decode import Clock, time_of
+from kaiser_health.domain.decode import Clock
 from kaiser_health.store import audit, presence, registry
 from kaiser_health.store.bucket import DevicesBucket
 from kaiser_health.store.registry import Registered
@@ -119,7 +121,7 @@ class DeviceRegistryApi:
         return HealthHistory(
             items=[
                 HealthBucket(
-                    ts=int(row[0].timestamp() * 1000),
+                    ts=ms_of(row[0]),
                     heartbeats=row[1],
                     uptime=row[2],
                     heap_free=row[3],
@@ -151,7 +153,7 @@ class DeviceRegistryApi:
 
 
 def within(rows: list[RowT], most_bytes: int) -> list[RowT]:
-    """As many of the first rows as take so many bytes in JSON, but at least one."""
+    """The first rows that fit into this many bytes of JSON, but at least one."""
     size = 0
     for place, row in enumerate(rows):
         size += len(row.model_dump_json().encode())

@@ -1,4 +1,4 @@
-"""Has ingest take in what it rejected of a device before the device was approved."""
+"""Asks ingest to replay the messages of a device that were rejected before it was approved."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ _WITHIN_S = 45.0
 """Shorter than the gateway waits for the approval."""
 _PAGE = 1000
 _AT_MOST = REJECTED.most_per_subject or 2000
-"""REJECTED keeps no more of a device and code."""
+"""REJECTED keeps this many messages of a device and code."""
 _KNOWN_WITHIN = 20
 _ASK_EVERY_S = 0.1
 _BAD_STILL = (404, 422)

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import structlog
 from kaiser_common.contract.schemas.device import Intent, ScanResult
+from kaiser_common.contract.times import time_of
 
 from kaiser_health.domain import events
-from kaiser_health.domain.decode import DeviceBatch, time_of
+from kaiser_health.domain.decode import DeviceBatch
 from kaiser_health.domain.downlink import SCAN
 from kaiser_health.domain.pushes import Push, answered, match
 from kaiser_health.publish import DeviceChanges

@@ -6,21 +6,22 @@ from hashlib import blake2b
 
 import structlog
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.events import system_event
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.device import DeviceError, Will
+from kaiser_common.contract.times import ms_of, time_of
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import Unreadable
 
 from kaiser_health import metrics
 from kaiser_health.consumers.answers import note_answers
 from kaiser_health.consumers.heartbeats import Heartbeats
-from kaiser_health.domain import events
-from kaiser_health.domain.decode import Clock, DeviceBatch, decode, time_of
+from kaiser_health.domain.decode import Clock, DeviceBatch, decode
 from kaiser_health.domain.device_codes import meaning
 from kaiser_health.domain.pending import PendingLimit
 from kaiser_health.domain.presence import Transition, new_pending
 from kaiser_health.domain.reports import report_event
-from kaiser_health.publish import DeviceChanges
+from kaiser_health.publish import DeviceChanges, publish_owed
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store import Connection, presence
 from kaiser_health.store.bucket import DevicesBucket
@@ -31,7 +32,8 @@ log = structlog.get_logger()
 
 class DeviceMessages:
     """Processes the messages of the durable consumer `health`. Effects are published, then committed, then
-    acknowledged: a batch that comes again publishes the same message ids and changes nothing in the tables."""
+    acknowledged: a batch that comes again publishes the same message ids and changes nothing in the tables. Events of a
+    batch that brings a device online or takes it offline are committed first."""
 
     def __init__(
         self, pool: DatabasePool, bus: Bus, bucket: DevicesBucket, settings: HealthSettings, clock: Clock
@@ -61,6 +63,8 @@ class DeviceMessages:
             await note_answers(connection, batch, now, changes)
             await changes.publish(connection, self._bus, self._bucket)
         self._heartbeats.remember(reported)
+        if changes.owes:
+            await publish_owed(self._pool, self._bus)
         return batch.unreadable
 
     async def _note_heard(
@@ -103,7 +107,7 @@ class DeviceMessages:
             log.info("device_pending", esp_id=esp_id)
             text = f"{esp_id} is unknown and waits for approval"
             event_id = f"device_pending-{esp_id}-{heard[esp_id].timestamp()}"
-            changes.events.append(events.system_event("device_pending", text, now, esp_id=esp_id, event_id=event_id))
+            changes.events.append(system_event("device_pending", text, ms_of(now), esp_id=esp_id, event_id=event_id))
             changes.records.add(esp_id)
 
 
@@ -138,10 +142,10 @@ async def _note_error(connection: Connection, error: DeviceError, changes: Devic
         return
     metrics.DEVICE_ERRORS.labels(error.severity).inc()
     changes.events.append(
-        events.system_event(
+        system_event(
             "device_error",
             f"{error.esp_id}: {meaning(error.error_code, error.category)}: {error.message}",
-            time_of(error.received_at),
+            error.received_at,
             esp_id=error.esp_id,
             severity=error.severity,
             code=error.error_code,

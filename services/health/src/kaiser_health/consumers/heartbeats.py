@@ -1,4 +1,4 @@
-"""Heartbeats and announced sessions: figures, zones that they confirm, acknowledgements, esp_health."""
+"""Stores the figures of heartbeats and sessions, ends zone pushes they confirm, acknowledges, publishes esp_health."""
 
 import json
 from collections import OrderedDict
@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 import structlog
 from kaiser_common.contract.schemas.device import Heartbeat, Session
+from kaiser_common.contract.times import time_of
 
 from kaiser_health import metrics
 from kaiser_health.domain import events, outbox
-from kaiser_health.domain.decode import time_of, zone_confirmed
+from kaiser_health.domain.decode import zone_confirmed
 from kaiser_health.domain.presence import generation_of
 from kaiser_health.domain.pushes import answered
 from kaiser_health.publish import DeviceChanges
@@ -70,6 +71,8 @@ class Heartbeats:
         newest = {heartbeat.esp_id: heartbeat for heartbeat in sorted(heartbeats, key=lambda each: not each.metrics)}
         approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
         await _note_figures(connection, approved, newest, now, changes)
+        pending = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "pending"]
+        await presence.note_pending_figures(connection, [to_beat(heartbeat) for heartbeat in pending])
         of_b = {beat.esp_id for beat in heartbeats if beat.boot_sequence_id and beat.esp_id in known}
         before_approval = [each for each in of_b if known[each].state != "approved" and known[each].generation == "A"]
         changes.records.update(await presence.note_generation_b(connection, before_approval))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import bodies_of
@@ -20,6 +20,7 @@ from kaiser_common.contract.schemas.device import (
     Will,
     ZoneAck,
 )
+from kaiser_common.contract.times import time_of
 from pydantic import BaseModel, ValidationError
 
 from kaiser_health.domain.downlink import SCAN
@@ -160,11 +161,6 @@ def zone_confirmed(push: Push, heartbeat: Heartbeat) -> DeviceAnswer | None:
         return None
     text = "confirmed by a heartbeat"
     return DeviceAnswer(push.esp_id, "zone", "applied", push.push_id, text, [], time_of(heartbeat.received_at), zone_id)
-
-
-def time_of(at_ms: int) -> datetime:
-    """An aware time of ms since 1970."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 AFTER_A_WILL = timedelta(microseconds=1)

@@ -1,6 +1,6 @@
 """Meanings of the error codes that devices report about themselves.
 
-Source: the contract's examples. A code that is not listed speaks through the device's own message.
+Source: the contract's examples. A code that is not listed is shown as its number; the device's own message explains it.
 """
 
 MEANINGS: dict[int, str] = {1002: "GPIO conflict: the pin is in use already"}

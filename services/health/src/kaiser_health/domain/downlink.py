@@ -66,7 +66,7 @@ def config_payload(config: DeviceConfig) -> dict[str, Any]:
 
 
 def check_command(generation: Generation, command: str, confirm: bool) -> None:
-    """RpcError 422 (5204) for a command that the device's firmware does not know, or a reset nobody confirmed."""
+    """RpcError 422 (5204) for a command that the device's firmware does not know, or a reset without confirmation."""
     known = COMMANDS[generation]
     if command not in known:
         text = f"firmware generation {generation} does not know {command!r}: it knows {', '.join(known)}"

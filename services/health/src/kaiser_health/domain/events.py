@@ -6,16 +6,15 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from kaiser_common.bus.connection import Outgoing
+from kaiser_common.bus.events import system_event, to_event
 from kaiser_common.contract.schemas.device import Heartbeat, Intent, ScanResult
 from kaiser_common.contract.schemas.event import (
     ConfigResponseEvent,
     EspHealthEvent,
-    SystemEvent,
     ZoneAssignmentEvent,
 )
-from kaiser_common.contract.subjects import event_subject
+from kaiser_common.contract.times import ms_of
 from kaiser_common.contract.topics import Kind, build
-from pydantic import BaseModel
 
 from kaiser_health.domain.downlink import SET_TOKEN
 from kaiser_health.domain.presence import Transition
@@ -37,7 +36,7 @@ def transition_event(transition: Transition, now: datetime) -> Outgoing:
     return system_event(
         name,
         f"{transition.esp_id} {reasons[transition.reason]}",
-        now,
+        ms_of(now),
         esp_id=transition.esp_id,
         severity="info" if transition.online else "warning",
         details={"reason": transition.reason, "last_seen": _ms(transition.last_seen_at)},
@@ -71,9 +70,9 @@ def health_event(
         ts=_ms(now),
         topic=build(Kind.HEARTBEAT, kaiser_id, esp_id) if heartbeat else None,
     )
-    # The fact's own time, not ours: told again after a failed commit it has the same id.
+    # The time of the fact and not of now: published again after a failed commit, it has the same id.
     fact = f"beat-{heartbeat.received_at}" if heartbeat else f"seen-{event.last_seen}"
-    return _event("esp_health", esp_id, event, f"health-{esp_id}-{fact}-{online}")
+    return to_event("esp_health", esp_id, event, f"health-{esp_id}-{fact}-{online}")
 
 
 def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingProxyType({})) -> Outgoing:
@@ -89,7 +88,7 @@ def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingPro
             failures=list(push.failures),
             ts=_ms(now),
         )
-        return _event("config_response", push.esp_id, config, event_id)
+        return to_event("config_response", push.esp_id, config, event_id)
     if push.kind == "zone":
         zone_id = push.payload.get("zone_id") or None
         status = _ZONE_STATUS[push.state]
@@ -102,7 +101,7 @@ def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingPro
             message=push.message,
             ts=_ms(now),
         )
-        return _event("zone_assignment", push.esp_id, zone, event_id)
+        return to_event("zone_assignment", push.esp_id, zone, event_id)
     command: str | None
     if push.kind == "subzone":
         name, command = "subzone", f"{push.payload['action']} {push.payload['subzone_id']}"
@@ -111,7 +110,7 @@ def push_event(push: Push, now: datetime, answer: Mapping[str, Any] = MappingPro
     return system_event(
         name,
         f"{command} of {push.esp_id}: {push.state}",
-        now,
+        ms_of(now),
         esp_id=push.esp_id,
         severity="info" if push.state in ("pending", "applied") else "warning",
         details={
@@ -130,7 +129,7 @@ def reboot_event(esp_id: str, heartbeat: Heartbeat, now: datetime) -> Outgoing:
     return system_event(
         "device_rebooted",
         f"{esp_id} has restarted" + (f" ({heartbeat.reset_reason})" if heartbeat.reset_reason else ""),
-        now,
+        ms_of(now),
         esp_id=esp_id,
         severity="warning",
         details={"uptime": heartbeat.uptime, "reset_reason": heartbeat.reset_reason},
@@ -146,7 +145,7 @@ def scan_event(scan: ScanResult, push_id: str | None, now: datetime) -> Outgoing
     return system_event(
         "onewire_scan",
         f"{scan.esp_id} found {len(scan.devices)} one-wire devices",
-        now,
+        ms_of(now),
         esp_id=scan.esp_id,
         details={
             "gpio": scan.gpio,
@@ -165,7 +164,7 @@ def intent_event(intent: Intent, now: datetime) -> Outgoing:
     return system_event(
         "device_lifecycle" if intent.lifecycle else "intent_outcome",
         f"{intent.esp_id} {intent.flow or 'intent'} {intent.outcome}{reason}",
-        now,
+        ms_of(now),
         esp_id=intent.esp_id,
         severity="warning" if failed else "info",
         details={"correlation_id": intent.correlation_id, "code": intent.code, "outcome": intent.outcome},
@@ -173,33 +172,5 @@ def intent_event(intent: Intent, now: datetime) -> Outgoing:
     )
 
 
-def system_event(
-    event: str,
-    message: str,
-    now: datetime,
-    *,
-    event_id: str,
-    esp_id: str | None = None,
-    severity: Literal["info", "warning", "error", "critical"] = "info",
-    code: int | None = None,
-    details: dict[str, Any] | None = None,
-) -> Outgoing:
-    """A system_event. `event_id` names the fact, so that publishing it again is harmless."""
-    body = SystemEvent(
-        event=event,
-        severity=severity,
-        message=message,
-        esp_id=esp_id,
-        code=code,
-        details=details or {},
-        ts=_ms(now),
-    )
-    return _event("system_event", esp_id, body, event_id)
-
-
-def _event(kind: str, esp_id: str | None, body: BaseModel, msg_id: str) -> Outgoing:
-    return Outgoing(event_subject(kind, esp_id), body.model_dump_json(exclude_none=True).encode(), msg_id)
-
-
 def _ms(at: datetime | None) -> int:
-    return int(at.timestamp() * 1000) if at else 0
+    return ms_of(at) if at else 0

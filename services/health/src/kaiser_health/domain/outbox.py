@@ -8,6 +8,7 @@ from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.schemas.device import Heartbeat, HeartbeatAck, Session, Subzone, ZoneAssign
 from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.subjects import outbox_subject
+from kaiser_common.contract.times import ms_of
 from kaiser_common.contract.topics import Kind, build
 
 from kaiser_health.domain.downlink import to_json
@@ -34,7 +35,7 @@ def acknowledgement(
         server_time=int(now.timestamp()),
     )
     topic = build(Kind.HEARTBEAT_ACK, site, heard.esp_id)
-    message = OutboxMessage(topic=topic, payload=ack.model_dump_json(), expires_at=_ms(now) + _ACK_EXPIRES_MS)
+    message = OutboxMessage(topic=topic, payload=ack.model_dump_json(), expires_at=ms_of(now) + _ACK_EXPIRES_MS)
     kind = "session" if isinstance(heard, Session) else "ack"
     return Outgoing(
         outbox_subject(site, heard.esp_id, "setup"),
@@ -48,7 +49,7 @@ def push_message(push: Push, now: datetime, expires_s: float) -> Outgoing:
     message = OutboxMessage(
         topic=topic_of(push),
         payload=payload_of(push),
-        expires_at=_ms(now) + int(expires_s * 1000),
+        expires_at=ms_of(now) + int(expires_s * 1000),
     )
     return Outgoing(
         outbox_subject(push.kaiser_id, push.esp_id, "setup"),
@@ -79,7 +80,3 @@ def payload_of(push: Push) -> str:
         case "command":
             command = {name: value for name, value in push.payload.items() if value}
             return to_json({**command, **correlation})
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""When a device counts as online, pure: the times are arguments."""
+"""Decides on wills, restarts, new pending devices and firmware generations; pure, the times are arguments."""
 
 from dataclasses import dataclass
 from datetime import datetime

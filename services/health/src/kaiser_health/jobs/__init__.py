@@ -1,1 +1,1 @@
-"""Jobs of health that are started by time."""
+"""Jobs of health that are started by a timer."""

@@ -1,8 +1,9 @@
-"""Partitions of the coming days, and rows that are older than their retention, every hour."""
+"""Every hour creates the partitions of the coming days and drops rows that are older than their retention."""
 
 from datetime import datetime, timedelta
 
-from kaiser_common.runtime.database import DatabasePool, drop_days_before, drop_rows_before, make_day_partitions
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.partitions import drop_days_before, drop_rows_before, make_day_partitions
 
 from kaiser_health.domain.decode import Clock
 from kaiser_health.settings import HealthSettings
@@ -18,7 +19,7 @@ async def keep_tables(pool: DatabasePool, clock: Clock, settings: HealthSettings
 
 
 async def drop_old(connection: Connection, now: datetime, settings: HealthSettings) -> None:
-    """Drop old heartbeats, errors, ended pushes and audit entries. Killed meanwhile: the next start drops them."""
+    """Drop old heartbeats, errors, ended pushes and audit entries. Killed: the next start drops the rest."""
     figures_before = now - timedelta(days=settings.heartbeat_retention_days)
     actions_before = now - timedelta(days=settings.audit_retention_days)
     await drop_days_before(connection, "health.heartbeats", figures_before)

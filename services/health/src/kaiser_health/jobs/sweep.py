@@ -1,4 +1,4 @@
-"""Devices that are late and pushes without an answer, every few seconds."""
+"""Every few seconds publishes owed events, takes late devices offline, retries or ends pushes, repairs the bucket."""
 
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from kaiser_health import metrics
 from kaiser_health.domain import outbox
 from kaiser_health.domain.decode import Clock
 from kaiser_health.domain.pushes import Push, overdue
-from kaiser_health.publish import DeviceChanges
+from kaiser_health.publish import DeviceChanges, publish_owed
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store import Connection, presence, pushes, registry
 from kaiser_health.store.bucket import DevicesBucket
@@ -40,7 +40,9 @@ class LateSweep:
         self.listening_since = self._clock()
 
     async def sweep(self) -> None:
-        """Find devices that are late and pushes without an answer; one transaction."""
+        """Publish what a killed process owed, then find devices that are late and pushes without an answer; one
+        transaction."""
+        await publish_owed(self._pool, self._bus)
         now = self._clock()
         changes = DeviceChanges()
         async with self._pool.connection() as connection:
@@ -52,6 +54,8 @@ class LateSweep:
             await changes.publish(connection, self._bus, self._bucket)
             await self._bucket.mend(connection)
             _count(await registry.counts(connection))
+        if changes.owes:
+            await publish_owed(self._pool, self._bus)
 
     async def _push_again(self, connection: Connection, push: Push, now: datetime, changes: DeviceChanges) -> None:
         timeout = timedelta(seconds=self._settings.push_timeout_s)

@@ -1,4 +1,4 @@
-"""SQL and KV of health: functions of a connection, and the bucket `devices`."""
+"""The SQL of health, as functions that take a connection, and its KV bucket `devices`."""
 
 from typing import Any
 

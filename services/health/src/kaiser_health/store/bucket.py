@@ -82,11 +82,11 @@ class DevicesBucket:
                 await self.rebuild(await registry.all_devices(connection))
                 self._stale = False
         except (NatsError, TimeoutError) as error:
-            log.warning("bucket_not_mended_yet", reason=str(error) or type(error).__name__, hint="run migrate")
+            log.warning("bucket_repair_postponed", reason=str(error) or type(error).__name__, hint="run migrate")
 
     def _late(self, esp_id: str, error: Exception) -> None:
         self._stale = True
-        log.warning("device_told_late", esp_id=esp_id, error=str(error) or type(error).__name__)
+        log.warning("device_notified_late", esp_id=esp_id, error=str(error) or type(error).__name__)
 
     async def rebuild(self, devices: Iterable[Registered]) -> int:
         """Make the bucket say what the table says; the number of keys that had to change."""

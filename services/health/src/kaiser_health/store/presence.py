@@ -1,10 +1,10 @@
-"""The SQL of presence: devices that sent messages, late devices, wills, new devices."""
+"""The SQL of presence and reports: devices that sent messages, late or new ones, wills, sites, figures, errors."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from kaiser_common.runtime.database import copy_upsert
+from kaiser_common.runtime.upsert import copy_upsert
 
 from kaiser_health.domain.presence import Transition, has_rebooted, will_counts
 from kaiser_health.store import Connection
@@ -49,13 +49,13 @@ class Known(NamedTuple):
     was_online: bool
     last_seen_at: datetime | None
     generation: Literal["A", "B"]
-    """As it was before what was heard now."""
+    """The device's state before these messages."""
 
 
 async def note_heard(
     connection: Connection, heard: Mapping[str, datetime], now: datetime, timeout_s: int
 ) -> dict[str, Known]:
-    """Note when devices were last heard; approved ones heard within their timeout are online from now on.
+    """Note when devices last sent something; approved ones that did within their timeout are online from now on.
 
     Messages received before a will may be reported after it (the digest is published every few seconds): they bring no
     device back online. It is one statement; rows are locked in the order of their ids, so that replicas cannot
@@ -136,10 +136,28 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Li
     again is older than what is kept, and finds nothing new.
     """
     ordered = sorted(beats, key=lambda beat: beat.seen_at)
+    lives = await _note_lives(connection, ordered)
+    await _keep_newest(connection, ordered)
+    await copy_upsert(
+        connection,
+        "health.heartbeats",
+        _HEARTBEAT_COLUMNS,
+        [(b.seen_at, b.esp_id, b.uptime, b.heap_free, b.wifi_rssi, b.sensor_count, b.actuator_count) for b in ordered],
+    )
+    return lives
+
+
+async def note_pending_figures(connection: Connection, beats: Iterable[Beat]) -> None:
+    """Keep the figures of the newest heartbeat of devices that wait for approval; they have no history yet."""
+    await _keep_newest(connection, sorted(beats, key=lambda beat: beat.seen_at))
+
+
+async def _keep_newest(connection: Connection, ordered: Sequence[Beat]) -> None:
     newest: dict[str, Beat] = {}
     for beat in ordered:
         newest[beat.esp_id] = _merged(newest.get(beat.esp_id), beat)
-    lives = await _note_lives(connection, ordered)
+    if not newest:
+        return
     columns = zip(*(newest[esp_id][:8] for esp_id in sorted(newest)), strict=True)
     await connection.execute(
         """
@@ -151,17 +169,10 @@ async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[Li
         FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[],
                     %s::text[])
             AS b (esp_id, seen_at, uptime, heap_free, wifi_rssi, sensor_count, actuator_count, firmware_version)
-        WHERE d.esp_id = b.esp_id AND d.beat_at <= b.seen_at
+        WHERE d.esp_id = b.esp_id AND (d.beat_at IS NULL OR d.beat_at <= b.seen_at)
         """,
         [list(column) for column in columns],
     )
-    await copy_upsert(
-        connection,
-        "health.heartbeats",
-        _HEARTBEAT_COLUMNS,
-        [(b.seen_at, b.esp_id, b.uptime, b.heap_free, b.wifi_rssi, b.sensor_count, b.actuator_count) for b in ordered],
-    )
-    return lives
 
 
 def _merged(before: Beat | None, beat: Beat) -> Beat:

@@ -1,4 +1,4 @@
-"""The SQL of the registry: one writer of `health.devices`."""
+"""The SQL of the registry, `health.devices`, without presence, figures and pending devices (store/presence.py)."""
 
 from collections.abc import Collection
 from typing import Any

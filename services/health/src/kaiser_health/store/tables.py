@@ -1,16 +1,16 @@
-"""The schema `health`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds the two together.
+"""The tables of the schema `health`, stated once; `tests/test_tables.py` compares the migrations with them.
 
-`heartbeats` is a hypertable with chunks of that length where TimescaleDB is there, else partitioned by day.
+`heartbeats` is a hypertable with chunks of one day where TimescaleDB is installed, else it is partitioned by day.
 """
 
 from datetime import timedelta
 
+from kaiser_common.runtime.columns import NO, NO_ITEMS, NO_TEXT, NOW, TIME
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Identity,
     Index,
     Integer,
@@ -24,10 +24,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="health")
 
-_TIME = DateTime(timezone=True)
-_NO = text("false")
-_NOW = text("now()")
-_EMPTY = text("'{}'")
 
 devices = Table(
     "devices",
@@ -37,28 +33,28 @@ devices = Table(
     Column("name", Text),
     Column("hardware_type", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("online", Boolean, nullable=False, server_default=_NO),
+    Column("online", Boolean, nullable=False, server_default=NO),
     Column("zone_id", Text),
     Column("firmware_version", Text),
     Column("ip", Text),
-    Column("metadata", JSONB, nullable=False, server_default=_EMPTY),
+    Column("metadata", JSONB, nullable=False, server_default=NO_ITEMS),
     Column("uptime_s", BigInteger),
     Column("heap_free", BigInteger),
     Column("wifi_rssi", Integer),
     Column("sensor_count", Integer),
     Column("actuator_count", Integer),
-    Column("last_seen_at", _TIME),
-    Column("created_at", _TIME, nullable=False, server_default=_NOW),
-    Column("approved_at", _TIME),
+    Column("last_seen_at", TIME),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("approved_at", TIME),
     Column("heartbeat_timeout_s", Integer),
-    Column("will_at", _TIME),
-    Column("kaiser_id_fixed", Boolean, nullable=False, server_default=_NO),
+    Column("will_at", TIME),
+    Column("kaiser_id_fixed", Boolean, nullable=False, server_default=NO),
     Column("generation", Text, nullable=False, server_default=text("'A'")),
     Column("boot", Integer, nullable=False, server_default=text("0")),
     Column("boot_sequence_id", Text),
-    Column("beat_at", _TIME),
+    Column("beat_at", TIME),
     Column("emergency_token", Text),
-    Column("details", JSONB, nullable=False, server_default=_EMPTY),
+    Column("details", JSONB, nullable=False, server_default=NO_ITEMS),
     CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="devices_state_check"),
     CheckConstraint("heartbeat_timeout_s > 0", name="devices_heartbeat_timeout_s_check"),
     CheckConstraint("generation IN ('A', 'B')", name="devices_generation_check"),
@@ -71,7 +67,7 @@ Index("devices_online", devices.c.last_seen_at, postgresql_where=devices.c.onlin
 heartbeats = Table(
     "heartbeats",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("esp_id", Text, nullable=False),
     Column("uptime_s", BigInteger),
     Column("heap_free", BigInteger),
@@ -93,12 +89,12 @@ pushes = Table(
     Column("payload", JSONB, nullable=False),
     Column("state", Text, nullable=False),
     Column("tries", Integer, nullable=False),
-    Column("next_try_at", _TIME, nullable=False),
+    Column("next_try_at", TIME, nullable=False),
     Column("message", Text),
     Column("failures", JSONB, nullable=False, server_default=text("'[]'")),
-    Column("created_at", _TIME, nullable=False),
-    Column("ended_at", _TIME),
-    Column("answers", JSONB, nullable=False, server_default=_EMPTY),
+    Column("created_at", TIME, nullable=False),
+    Column("ended_at", TIME),
+    Column("answers", JSONB, nullable=False, server_default=NO_ITEMS),
     CheckConstraint("kind IN ('config', 'zone', 'subzone', 'command')", name="pushes_kind_check"),
     CheckConstraint("state IN ('pending', 'applied', 'partial', 'failed', 'timeout')", name="pushes_state_check"),
 )
@@ -109,7 +105,7 @@ device_errors = Table(
     "device_errors",
     metadata,
     Column("esp_id", Text, primary_key=True),
-    Column("ts", _TIME, primary_key=True),
+    Column("ts", TIME, primary_key=True),
     Column("error_code", Integer, primary_key=True, autoincrement=False),
     Column("severity", Text, nullable=False),
     Column("category", Text),
@@ -117,11 +113,20 @@ device_errors = Table(
     Column("text_digest", Text, primary_key=True, server_default=text("''")),
 )
 
+owed_events = Table(
+    "owed_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("at", _TIME, nullable=False, server_default=_NOW),
+    Column("at", TIME, nullable=False, server_default=NOW),
     Column("actor", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("request_id", Text, nullable=False),
@@ -129,6 +134,12 @@ audit_log = Table(
     Column("target", Text, nullable=False),
     Column("before", JSONB),
     Column("after", JSONB),
+    Column("key", Text),
+    Column("service", Text, nullable=False, server_default=text("'health'")),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
+    Column("outcome", Text, nullable=False, server_default=text("'done'")),
+    Column("detail", Text, nullable=False, server_default=NO_TEXT),
 )
+Index("audit_log_key", audit_log.c.key, unique=True)
 Index("audit_log_target", audit_log.c.target, audit_log.c.id)
 Index("audit_log_at", audit_log.c.at)

@@ -1,1 +1,1 @@
-"""Answers requests, one file a resource."""
+"""Answers requests, one file per resource."""

@@ -1,6 +1,7 @@
-"""Rejected messages as the API sees them: listed newest first, and replayed as if they had just been received.
+"""Rejected messages as the API sees them: listed newest first, and replayed.
 
-A message of REJECTED has one rejection or a pack of them, one a line; `seq` is the number of a line (pack.seq_of).
+A replay validates the message again, with its original receive time, and publishes the valid part, marked as replayed.
+A message of REJECTED has one rejection or a pack of them, one per line; `seq` is the number of a line (pack.seq_of).
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from kaiser_common.contract.schemas.api.rejected import (
 )
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.subjects import REJECTED, SEVERAL
+from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect.subjects import token
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
@@ -76,7 +78,7 @@ class RejectedMessages:
         return RejectedPage(items=items, next_cursor=str(cursor) if full or high >= first else None)
 
     async def replay(self, request: ReplayRequest, _: Caller) -> ReplayAnswer:
-        """Validate a rejected message again, as of its receive time, and publish what is good in it now.
+        """Validate a rejected message again, with its original receive time, and publish what is valid in it now.
 
         The result is marked as replayed, so that an old alert stops nothing now. A message that a service rejected from
         the bus was valid: it is published to the bus unchanged. RpcError 404 and 422.
@@ -93,7 +95,7 @@ class RejectedMessages:
                 raise RpcError(422, again.code, f"rejected again: {again.detail}", again.field)
             await self._bus.publish_batch([again], deadline_s=3.0)
             return ReplayAnswer(seq=request.seq, published=1, rejected=0)
-        oldest_ms = time.time_ns() // 1_000_000 - self._retention_ms
+        oldest_ms = now_ms() - self._retention_ms
         outcomes = admit(validate(message.topic, payload, message.received_at), self._registered, oldest_ms, payload)
         accepted = [each for each in outcomes if isinstance(each, Accepted)]
         rejections = [each for each in outcomes if isinstance(each, Rejection)]

@@ -1,15 +1,16 @@
 """OUTBOX to the factory's broker: commands at most once, messages of the mock factory and of replays in order.
 
-Each message passes the guard of its lane (kaiser_factory_dialect.lanes). A command is acknowledged on the bus, and
-said to be unconfirmed, before it is written to the socket: whatever process is killed at whatever point, no command is
-written twice, and none is written after its 10 s. Killed between: the journal has it as unconfirmed until the factory
-answers. Messages of the lanes mock and replay are acknowledged after the PUBACK, so these may come twice.
+Each message passes the guard of its lane (kaiser_factory_dialect.lanes). A command is acknowledged on the bus and
+reported as unconfirmed before it is written to the socket. So whichever process is killed, and whenever, no command is
+written twice, and none is written after its 10 s. Killed in between: the journal shows the command as unconfirmed until
+the factory answers. Messages of the lanes mock and replay are acknowledged after the PUBACK, so they may be published
+twice. If the handler fails with an unexpected error, the consume loop calls it again with the same batch, and it skips
+the messages that are already settled, so no command is written twice.
 """
 
 import asyncio
 import base64
 import binascii
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -18,28 +19,30 @@ import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.contract.errors import Code
+from kaiser_common.contract.errors import Code, line_of
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
-from kaiser_common.contract.subjects import INGEST_FACTORY
-from kaiser_common.runtime.service import Service
+from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_factory_dialect.commands import SEND_WITHIN_MS
-from kaiser_factory_dialect.lanes import Gate, Lane, Outgoing, breach, too_late
+from kaiser_factory_dialect.lanes import FactoryOutgoing, Gate, Lane, breach, too_late
 from kaiser_factory_dialect.subjects import receipt_subject
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from kaiser_ingest import metrics
-from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.consumers.session import MqttSession
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
-from kaiser_ingest.mqtt.client import ConnectionLost, Publication
+from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import MqttConnection
 from kaiser_ingest.publish import SystemEvents
 
 log = structlog.get_logger()
 
-_MAX_MESSAGES = 200
+MAX_MESSAGES = 200
+"""Messages that wait here at most."""
+
 _LOOK_EVERY_S = 0.5
 _ANSWERS_WITHIN_S = 1.0
 _PUBACK_WITHIN_S = 10.0
@@ -66,98 +69,76 @@ class _Ready:
         return self.message.command_id or f"outbox-{self.delivery.stream_sequence}"
 
 
+@dataclass(frozen=True, slots=True)
+class _NoMessage:
+    """What is known of a delivery that holds no message."""
+
+    topic: str
+    code: Code
+    text: str
+
+
 class FactoryExit:
     """Publishes what the consumer `ingest-factory` delivers."""
 
     def __init__(
         self,
         bus: Bus,
-        session: Session,
+        consumer: Consumer,
+        session: MqttSession,
         events: SystemEvents,
         dialect: FactoryDialect,
         environment_of: Callable[[], FactoryEnvironment | None],
         interfaces: tuple[str, ...],
     ) -> None:
         self._bus = bus
+        self._consumer = consumer
         self._session = session
         self._events = events
         self._dialect = dialect
         self._environment_of = environment_of
         self._interfaces = interfaces
-        self._stopping = asyncio.Event()
-        self._consumer: Consumer | None = None
         self._in_vain = (0, 0)  # a message (stream sequence) and how often it was written without an answer
 
-    def stop(self) -> None:
-        """Take nothing more; what was not sent goes back."""
-        self._stopping.set()
-        if self._consumer is not None:
-            self._consumer.stop()
-
-    async def run(self, service: Service) -> None:
-        """Publish what arrives until `stop`; meanwhile the consumer is a check of /readyz."""
-        waiting = Consumer(self._bus, INGEST_FACTORY, max_messages=_MAX_MESSAGES)
-        with service.checking(f"consumer {waiting.name}", waiting.check):
-            async with waiting.open() as consumer:
-                self._consumer = consumer
-                async for batch in consumer:
-                    await self._deliver(consumer, batch)
-
-    async def _deliver(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
-        """Publish a batch in order: each command separately, adjacent messages of another lane together."""
-        waiting = list(batch)
-        while waiting and not self._stopping.is_set():
-            read = await self._read(consumer, waiting[0])
+    async def on_messages(self, batch: Sequence[Delivery]) -> Unreadable:
+        """Publish a batch in order: each command separately, adjacent messages of another lane together. Each message
+        is settled when this returns: it is sent, rejected, or goes back because the consumer is stopped."""
+        waiting = [each for each in batch if self._consumer.holds(each)]
+        while waiting and not self._consumer.stopping:
+            read = await self._read(waiting[0])
             if read is None:
                 waiting.pop(0)
             elif read.lane == "command":
-                await self._command(consumer, read)
+                await self._command(read)
                 waiting.pop(0)
             else:
-                together = [read, *await self._same_lane(consumer, waiting[1:], read.lane)]
-                done = await self._publish(consumer, together)
+                together = [read, *_same_lane(waiting[1:], read.lane)]
+                done = await self._publish(together)
                 waiting = waiting[done:]
-        await consumer.nak(waiting, delay_s=0.1)
+        await self._consumer.nak(waiting, delay_s=0.1)
+        return ()
 
-    async def _same_lane(self, consumer: Consumer, waiting: Iterable[Delivery], lane: Lane) -> list[_Ready]:
-        """The messages that follow on the lane."""
-        found: list[_Ready] = []
-        for delivery in waiting:
-            if lane_of(delivery.subject) != lane:
-                break
-            read = await self._read(consumer, delivery)
-            if read is None:
-                break
-            found.append(read)
-        return found
-
-    async def _read(self, consumer: Consumer, delivery: Delivery) -> _Ready | None:
+    async def _read(self, delivery: Delivery) -> _Ready | None:
         """The message; None: it is no message, which is rejected."""
-        lane = lane_of(delivery.subject)
-        try:
-            message = FactoryOutbox.model_validate_json(delivery.body)
-            payload = base64.b64decode(message.payload_base64, validate=True)
-        except (ValidationError, binascii.Error, ValueError) as error:
-            await self._reject(consumer, delivery, "", Code.PAYLOAD_SERIALIZATION_FAILED, str(error).splitlines()[0])
-            return None
-        if lane is None:
-            await self._reject(consumer, delivery, message.topic, Code.TOPIC_MISMATCH, "no lane of the factory")
-            return None
-        return _Ready(delivery, lane, message, payload)
+        read = _parse(delivery)
+        if isinstance(read, _Ready):
+            return read
+        await self._reject(delivery, read.topic, read.code, read.text)
+        return None
 
-    async def _command(self, consumer: Consumer, ready: _Ready) -> None:
+    async def _command(self, ready: _Ready) -> None:
         """Write a command once, within its time, or never."""
-        connection = await self._connection_in_time(consumer, ready)
+        connection = await self._connection_in_time(ready)
         if connection is None:
             return
-        if not await self._is_taken_over(consumer, ready):
+        if not await self._is_taken_over(ready):
             return  # nothing was written; it comes again, or its time is out
-        self._dialect.note_sent(ready.message.topic, ready.payload, _now_ms())
-        if (why := self._why_not(ready, _now_ms())) is not None:
-            await self._refuse(None, ready, why)
+        self._dialect.note_sent(ready.message.topic, ready.payload, now_ms())
+        if (why := self._why_not(ready, now_ms())) is not None:
+            await self._refuse(ready, why)
             return
         try:
-            code = await connection.publish(_publication(ready, _now_ms()), _PUBACK_WITHIN_S)
+            code = await connection.publish(_publication(ready, now_ms()), _PUBACK_WITHIN_S)
         except (ConnectionLost, TimeoutError) as error:
             log.warning(
                 "factory_command_unconfirmed", topic=ready.message.topic[:128], reason=str(error) or "no PUBACK"
@@ -165,40 +146,40 @@ class FactoryExit:
             metrics.FACTORY_SENT.labels("command", "unconfirmed").inc()
             return
         if code >= reason_codes.FAILURE_FROM:
-            await self._refuse(None, ready, f"the broker refused it: {reason_codes.reason_text(code)}")
+            await self._refuse(ready, f"the broker refused it: {reason_codes.reason_text(code)}")
             return
         metrics.FACTORY_SENT.labels("command", "sent").inc()
         await self._say(ready, "sent")
 
-    async def _connection_in_time(self, consumer: Consumer, ready: _Ready) -> MqttConnection | None:
+    async def _connection_in_time(self, ready: _Ready) -> MqttConnection | None:
         """A connection whose broker answers, for a command that may be written now. None: it may not, or we stop.
 
         Without a connection it is not known which environment comes next: until then only its age counts.
         """
-        while not self._stopping.is_set():
+        while not self._consumer.stopping:
             connection = await self._session.connection(_LOOK_EVERY_S)
-            now_ms = _now_ms()
-            why = too_late(ready.message.queued_at, now_ms) if connection is None else self._why_not(ready, now_ms)
+            now = now_ms()
+            why = too_late(ready.message.queued_at, now) if connection is None else self._why_not(ready, now)
             if why is not None:
-                await self._refuse(consumer, ready, why)
+                await self._refuse(ready, why)
                 return None
             if connection is not None and await _answers(connection):
                 return connection
-        await consumer.nak([ready.delivery], delay_s=0.1)
+        await self._consumer.nak([ready.delivery], delay_s=0.1)
         return None
 
-    async def _is_taken_over(self, consumer: Consumer, ready: _Ready) -> bool:
+    async def _is_taken_over(self, ready: _Ready) -> bool:
         """Acknowledge on the bus, and wait until it has that; then say that the command is about to be written."""
         try:
             await self._bus.client.request(ready.delivery.reply, b"+ACK", timeout=_ACK_WITHIN_S)
         except (NatsError, OSError, TimeoutError) as error:
             log.warning("factory_command_not_taken", topic=ready.message.topic[:128], reason=str(error))
-            await consumer.nak([ready.delivery], delay_s=0.5)
+            await self._consumer.nak([ready.delivery], delay_s=0.5)
             return False
-        await consumer.ack([ready.delivery])  # so that it is not reported in progress any more
+        await self._consumer.ack([ready.delivery])  # so that it is not reported in progress any more
         return await self._say(ready, "unconfirmed")
 
-    async def _publish(self, consumer: Consumer, together: Sequence[_Ready]) -> int:
+    async def _publish(self, together: Sequence[_Ready]) -> int:
         """Publish messages of one lane in order; how many of them are done with.
 
         From the connection on nothing is waited for until all are written: they are judged in its environment.
@@ -208,16 +189,16 @@ class FactoryExit:
             return 0
         allowed: list[_Ready] = []
         for ready in together:
-            if (why := self._why_not(ready, _now_ms())) is not None:
+            if (why := self._why_not(ready, now_ms())) is not None:
                 if allowed:
                     break
-                await self._refuse(consumer, ready, why)
+                await self._refuse(ready, why)
                 return 1
             allowed.append(ready)
         futures: list[asyncio.Future[int]] = []
         try:
             for ready in allowed:
-                self._dialect.note_sent(ready.message.topic, ready.payload, _now_ms())
+                self._dialect.note_sent(ready.message.topic, ready.payload, now_ms())
                 futures.append(connection.send(_publication(ready, None)))
         except ConnectionLost as error:
             log.debug("factory_connection_lost", reason=str(error))
@@ -228,17 +209,17 @@ class FactoryExit:
             if not future.done() or future.cancelled() or future.exception() is not None:
                 break
             if future.result() >= reason_codes.FAILURE_FROM:
-                await self._refuse(consumer, ready, reason_codes.reason_text(future.result()))
+                await self._refuse(ready, reason_codes.reason_text(future.result()))
             else:
                 metrics.FACTORY_SENT.labels(ready.lane, "sent").inc()
-                await consumer.ack([ready.delivery])
+                await self._consumer.ack([ready.delivery])
             done += 1
         if done == 0 and futures and self._is_hopeless(allowed[0].delivery):
             text = f"no PUBACK in {_MAX_ATTEMPTS} attempts"
-            await self._reject(consumer, allowed[0].delivery, allowed[0].message.topic, Code.RETRY_EXHAUSTED, text)
+            await self._reject(allowed[0].delivery, allowed[0].message.topic, Code.RETRY_EXHAUSTED, text)
             return 1
         if done < len(allowed):
-            await self._sleep(_RETRY_S)
+            await self._consumer.stopped_within(_RETRY_S)
         return done
 
     def _is_hopeless(self, delivery: Delivery) -> bool:
@@ -254,7 +235,7 @@ class FactoryExit:
         if environment is None:
             return "no environment is entered"
         message = ready.message
-        outgoing = Outgoing(
+        outgoing = FactoryOutgoing(
             ready.lane,
             message.topic,
             message.env,
@@ -262,30 +243,31 @@ class FactoryExit:
             message.queued_at,
             message.retain,
             message.free,
+            clears=_clears(ready),
         )
         gate = Gate(environment.kind, environment.env, environment.epoch, environment.armed)
         return breach(outgoing, gate, now_ms, self._interfaces)
 
-    async def _refuse(self, consumer: Consumer | None, ready: _Ready, why: str) -> None:
-        """Reject a message, with an event, and say so to the journal. consumer None: it is acknowledged already."""
+    async def _refuse(self, ready: _Ready, why: str) -> None:
+        """Reject a message, publish an event, and report it to the journal."""
         message, environment = ready.message, self._environment_of()
-        late = ready.lane == "command" and _now_ms() - message.queued_at > SEND_WITHIN_MS
+        late = ready.lane == "command" and now_ms() - message.queued_at > SEND_WITHIN_MS
         left = environment is not None and (message.env, message.epoch) != (environment.env, environment.epoch)
         outcome: ReceiptOutcome = "expired" if late else "refused"
         metrics.FACTORY_SENT.labels(ready.lane, outcome).inc()
         event = "factory_command_abandoned" if late or left else "factory_lane_breach"
         severity: Literal["warning", "critical"] = "warning" if late or left else "critical"
         text = f"a message for {message.topic[:128]} was not sent: {why}"
-        self._events.tell(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128])
+        self._events.report(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128])
         await self._say(ready, outcome, why)
-        await self._reject(consumer, ready.delivery, message.topic, Code.PERMISSION_DENIED, why)
+        await self._reject(ready.delivery, message.topic, Code.PERMISSION_DENIED, why)
 
     async def _say(self, ready: _Ready, outcome: ReceiptOutcome, detail: str | None = None) -> bool:
         """Publish how the publication of a command stands; False where NATS does not take it."""
         command_id = ready.message.command_id
         if command_id is None:
             return True
-        receipt = FactoryReceipt(outcome=outcome, at=_now_ms(), detail=detail)
+        receipt = FactoryReceipt(outcome=outcome, at=now_ms(), detail=detail)
         subject = receipt_subject(ready.message.env, command_id)
         try:
             body = receipt.model_dump_json(exclude_none=True).encode()
@@ -295,14 +277,14 @@ class FactoryExit:
             return False
         return True
 
-    async def _reject(self, consumer: Consumer | None, delivery: Delivery, topic: str, code: Code, text: str) -> None:
+    async def _reject(self, delivery: Delivery, topic: str, code: Code, text: str) -> None:
         """Store a message in REJECTED, then take it out of the outbox. NATS away: it comes again."""
         rejected = RejectedMessage(
             topic=topic[:1024],
             payload_base64=base64.b64encode(delivery.body[: 16 * 1024]).decode(),
             code=code,
             message=text,
-            received_at=_now_ms(),
+            received_at=now_ms(),
         )
         log.warning("factory_message_rejected", code=int(code), detail=text, topic=topic[:128])
         try:
@@ -310,19 +292,33 @@ class FactoryExit:
             await self._bus.publish(f"rejected.{int(code)}._", body, f"outbox.{delivery.stream_sequence}")
         except BusUnavailable as error:
             log.warning("outbox_rejection_not_stored", reason=str(error))
-            if consumer is not None:
-                await consumer.nak([delivery], delay_s=5.0)
+            await self._consumer.nak([delivery], delay_s=5.0)
             return
-        if consumer is not None:
-            await consumer.ack([delivery])
+        await self._consumer.ack([delivery])
 
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, or return earlier at a stop."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
+
+def _same_lane(waiting: Iterable[Delivery], lane: Lane) -> list[_Ready]:
+    """The messages that follow on the lane, up to one that cannot be read: that one is rejected in its turn."""
+    found: list[_Ready] = []
+    for delivery in waiting:
+        read = _parse(delivery)
+        if not isinstance(read, _Ready) or read.lane != lane:
+            break
+        found.append(read)
+    return found
+
+
+def _parse(delivery: Delivery) -> _Ready | _NoMessage:
+    """The message that a delivery holds, or why it holds none."""
+    try:
+        message = FactoryOutbox.model_validate_json(delivery.body)
+        payload = base64.b64decode(message.payload_base64, validate=True)
+    except (ValidationError, binascii.Error, ValueError) as error:
+        return _NoMessage("", Code.PAYLOAD_SERIALIZATION_FAILED, line_of(error))
+    lane = lane_of(delivery.subject)
+    if lane is None:
+        return _NoMessage(message.topic, Code.TOPIC_MISMATCH, "no lane of the factory")
+    return _Ready(delivery, lane, message, payload)
 
 
 async def _answers(connection: MqttConnection) -> bool:
@@ -339,12 +335,15 @@ def lane_of(subject: str) -> Lane | None:
     return cast(Lane, tokens[2]) if len(tokens) == _TOKENS and tokens[2] in _LANES else None
 
 
-def _publication(ready: _Ready, now_ms: int | None) -> Publication:
+def _publication(ready: _Ready, now_ms: int | None) -> MqttPublication:
     """The MQTT message. now_ms: of a command, whose rest of its time the broker may keep it (MQTT 5)."""
     message = ready.message
     expiry_s = None if now_ms is None else max(1, (message.queued_at + SEND_WITHIN_MS - now_ms) // 1000)
-    return Publication(message.topic, ready.payload, 1, message.retain and ready.lane != "command", expiry_s)
+    retain = message.retain and (ready.lane != "command" or _clears(ready))
+    qos = message.qos if ready.lane == "command" else 1  # so that nothing of a replay or a mock factory is lost
+    return MqttPublication(message.topic, ready.payload, qos, retain, expiry_s)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _clears(ready: _Ready) -> bool:
+    """Whether the broker is to delete what it retains of the topic."""
+    return ready.lane == "command" and ready.message.retain and not ready.payload

@@ -1,4 +1,4 @@
-"""The receiver: a session and its pipeline, with the factory's dialect if the broker has a factory."""
+"""The receiver: a session and its pipeline, with the factory's dialect if the broker has a factory or is observed."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,9 +7,9 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_ingest.consumers.pipeline import Pipeline
-from kaiser_ingest.consumers.session import Session
+from kaiser_ingest.consumers.session import MqttSession
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
-from kaiser_ingest.publish import SystemEvents, tell_wrong_clock
+from kaiser_ingest.publish import SystemEvents, report_wrong_clock
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
 from kaiser_ingest.store.environments import Environments
@@ -24,7 +24,7 @@ OnHeard = Callable[[dict[tuple[str, str], int]], None]
 class Receiver(NamedTuple):
     """A message goes session → pipeline → bus; the session acknowledges what the pipeline gives back as stored."""
 
-    session: Session
+    session: MqttSession
     pipeline: Pipeline
     dialect: FactoryDialect | None
     environments: Environments | None
@@ -41,15 +41,17 @@ def receiver_of(
 ) -> Receiver:
     """A receiver that is not connected yet."""
     dialect, environments = None, None
-    if settings.has_factory:
+    if settings.has_factory or settings.observed():
         dialect = FactoryDialect(
             settings.vda5050_interfaces,
-            settings.observe,
-            settings.device_filters(),
-            lambda event, text, topic: events.tell(event, "warning", text, topic=topic[:128]),
+            settings.observed(),
+            settings.device_filters(settings.mqtt_profile),
+            lambda event, text, topic: events.report(event, "warning", text, topic=topic[:128]),
             settings.site,
+            reads=settings.has_factory,
+            keeps_factory="factory" in settings.topics_dialects,
         )
-        environments = Environments(bus)
+        environments = Environments(bus, settings.site, leads=settings.has_factory)
 
     def note_heard(devices: dict[tuple[str, str], int]) -> None:
         known.presence.heard(esp_id for _, esp_id in devices)
@@ -63,8 +65,10 @@ def receiver_of(
         qos0_limit=settings.ingest_qos0_limit,
         shards=settings.shards,
         on_heard=note_heard,
-        on_wrong_clock=lambda wrong: tell_wrong_clock(events, wrong),
+        on_wrong_clock=lambda wrong: report_wrong_clock(events, wrong),
         tracer=tracer,
         factory=dialect,
     )
-    return Receiver(Session(settings, pipeline, memory, events, dialect, environments), pipeline, dialect, environments)
+    return Receiver(
+        MqttSession(settings, pipeline, memory, events, dialect, environments), pipeline, dialect, environments
+    )

@@ -1,6 +1,6 @@
-"""The life of one MQTT session over all its connections: connect, count as up, serve, and connect again.
+"""Keeps one MQTT session across all its connections: connects, serves, and connects again after a loss.
 
-Killed at any point it has acknowledged nothing that is not stored; the broker keeps the session and sends the will.
+Killed at any point: every message that it acknowledged is stored. The broker keeps the session and publishes the will.
 """
 
 import asyncio
@@ -8,54 +8,43 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from enum import StrEnum
 from typing import Literal
 
 import structlog
-from kaiser_common.bus.connection import end_if_cancelled
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.device import ServerStatus
 from kaiser_common.contract.topics import Kind, build
 
 from kaiser_ingest import metrics
+from kaiser_ingest.consumers.attempts import ConnectAttempts
+from kaiser_ingest.consumers.entering import EnvironmentEntry
 from kaiser_ingest.consumers.pipeline import DROPPED_TOPIC, Pipeline
 from kaiser_ingest.domain import backoff, reason_codes
 from kaiser_ingest.domain.factory_dialect import KEPT_PACKET_BYTES, FactoryDialect
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import Closed, ConnectionLost, Publication
+from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt.packets import MAX_KEPT_BYTES
 from kaiser_ingest.mqtt.profiles import Profile
-from kaiser_ingest.mqtt.sandbox import empty
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.store.environments import Environments, EnvironmentUnknown
+from kaiser_ingest.store.environments import Environments
 from kaiser_ingest.store.memory import Memory
 
 log = structlog.get_logger()
 
 PROBE_TIMEOUT_S = 5.0
 DRAIN_S = 5.0
-_KICKS = 2
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 """Most bytes of payloads received and not yet stored, before the socket is not read any more."""
-
-
-class Loss(StrEnum):
-    """Why there is no connection: the bounded label of the metric."""
-
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    CLOSED = "closed"
-    TAKEN_OVER = "taken_over"
-    LEFT = "left"
 
 
 class SwitchFailed(Exception):
     """The broker of the new profile did not come up; the old profile is active again."""
 
 
-class Session:
+class MqttSession:
     """Holds the MQTT connection: `run` keeps it, others wait for it with `connection`."""
 
     def __init__(
@@ -69,26 +58,38 @@ class Session:
     ) -> None:
         self._settings = settings
         self._factory = factory
-        self._environments = environments
+        self._attempts = ConnectAttempts(events, settings.source)
+        self._entry = EnvironmentEntry(factory, environments, memory, events)
+        self._kept_bytes = MAX_KEPT_BYTES if factory is None else KEPT_PACKET_BYTES
         self._memory = memory
         self._events = events
         self._pipeline = pipeline
-        self._wanted = factory.wanted() if factory is not None else settings.device_filters()
         self.profiles: Mapping[str, Profile] = settings.profiles()
         self.active = settings.mqtt_profile
-        self.last_error = "not connected yet"
-        self.failures = 0
         self.connected_since: int | None = None
         """ms since 1970; None while there is no connection."""
         self.session_present: bool | None = None
-        self._mqtt5: dict[str, bool] = {}
-        self._kicks = 0
         self._current: MqttConnection | None = None
         self._generation = 0
         self._paused = False
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
         self._switching = asyncio.Lock()
+
+    @property
+    def failures(self) -> int:
+        """Failures to connect in a row."""
+        return self._attempts.failures
+
+    @property
+    def last_error(self) -> str:
+        """Why there was no connection the last time that there was none."""
+        return self._attempts.last_error
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the connection is up: subscribed, its probe acknowledged."""
+        return self._up.is_set()
 
     async def check(self) -> None:
         """Readiness: raises ConnectionLost while there is no connection."""
@@ -97,12 +98,7 @@ class Session:
 
     async def connection(self, timeout_s: float) -> MqttConnection | None:
         """The connection once it is up, or None if it is not within this time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._up.wait()
-        except TimeoutError:
-            return None
-        return self._current
+        return self._current if await set_within(self._up, timeout_s) else None
 
     def client_id(self) -> str:
         """The client id at the broker of the active profile."""
@@ -115,7 +111,6 @@ class Session:
             self.active = remembered
         try:
             while True:
-                end_if_cancelled()
                 started = time.monotonic()
                 flapping = False
                 try:
@@ -124,7 +119,6 @@ class Session:
                     self._failed(error)
                 else:
                     flapping = await self._serve(connection)
-                end_if_cancelled()
                 await self._wait(started, flapping)
         finally:
             self.abort()
@@ -133,9 +127,9 @@ class Session:
         """Process all received messages, send DISCONNECT and wait for it.
 
         will: under MQTT 5 the will stays in force. A standby, or this process once it is started again, has its delay
-        to go on with the session before devices hear that the server is offline: firmware B then puts every actuator to
-        its default. Under 3.1.1 devices are informed now. silent: another session on this broker follows immediately.
-        told: this broker is left for good.
+        to go on with the session before devices are informed that the server is offline: firmware B then puts every
+        actuator to its default. Under 3.1.1 devices are informed now. silent: another session on this broker follows
+        immediately. told: this broker is left for good.
         """
         connection = self._current
         if connection is None or not self._up.is_set():
@@ -146,11 +140,11 @@ class Session:
         connection.resume()  # the PUBACK of the status must be read; what else arrives is not acknowledged
         keeps_will = manner == "will" and connection.mqtt5
         if manner != "silent" and not keeps_will:
-            await self._tell_offline(connection, reason)
+            await self._publish_offline(connection, reason)
         await connection.disconnect(with_will=keeps_will)
         log.info("mqtt_disconnected", reason=reason, drained=drained)
 
-    async def _tell_offline(self, connection: MqttConnection, reason: str) -> None:
+    async def _publish_offline(self, connection: MqttConnection, reason: str) -> None:
         try:
             await connection.publish(self._status("offline", reason), 2.0)
         except (ConnectionLost, TimeoutError) as error:
@@ -177,18 +171,31 @@ class Session:
             if await self.connection(self._settings.mqtt_switch_s) is not None:
                 await self._memory.remember_profile(name)
                 metrics.PROFILE_SWITCHES.labels("done").inc()
-                self._events.tell("mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", old=old)
+                self._events.report("mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", old=old)
+                self._entry.report()
                 return
             reason = self.last_error
             await self._leave_for(old)
             metrics.PROFILE_SWITCHES.labels("failed").inc()
-            self._events.tell(
+            self._events.report(
                 "mqtt_profile_switch_failed",
                 "error",
                 f"profile {name} could not be connected, back to {old}: {reason}",
                 code=Code.BROKER_UNAVAILABLE,
             )
             raise SwitchFailed(reason)
+
+    async def restart(self, name: str) -> None:
+        """Enter the environment of the active profile once more, as a new epoch. SwitchFailed: another one is active,
+        or its broker does not come up; then it is entered once that does."""
+        async with self._switching:
+            if name != self.active:
+                raise SwitchFailed(f"profile {self.active} is active")
+            self._entry.begin_anew()
+            await self._leave_for(name)
+            if await self.connection(self._settings.mqtt_switch_s) is None:
+                raise SwitchFailed(self.last_error)
+            self._entry.report()
 
     def on_messages(self, messages: Sequence[Incoming]) -> None:
         """Take what the connection received; over the window the socket is not read any more."""
@@ -224,7 +231,7 @@ class Session:
             "profile switch", "told" if old.address != new.address else "will" if same_session else "silent"
         )
         self.active = name
-        self.failures = 0
+        self._attempts.forget()
         self._hurry.set()
 
     async def _come_up(self, name: str) -> MqttConnection:
@@ -232,18 +239,21 @@ class Session:
         profile = self.profiles[name]
         self._generation += 1
         self._paused = False
-        emptied = await self._enter(name, profile)
+        mqtt5 = self._attempts.speaks_mqtt5(name)
+        client_id = profile.client_id or f"kaiser-ingest-{self._settings.site}"
+        filters = self._settings.device_filters(name)
+        emptied = await self._entry.enter(name, profile, client_id, self._generation, filters, mqtt5=mqtt5)
         connection = MqttConnection(
             profile,
-            client_id=profile.client_id or f"kaiser-ingest-{self._settings.site}",
-            mqtt5=self._mqtt5.get(name, True),
+            client_id=client_id,
+            mqtt5=mqtt5,
             generation=self._generation,
             will=self._status("offline", "unexpected_disconnect"),
             keepalive_s=self._settings.mqtt_keepalive_s,
             session_expiry_s=self._settings.mqtt_session_expiry_s,
             will_delay_s=self._settings.mqtt_will_delay_s,
             receive_maximum=self._settings.ingest_window,
-            kept_bytes=MAX_KEPT_BYTES if self._factory is None else KEPT_PACKET_BYTES,
+            kept_bytes=self._kept_bytes,
             on_messages=self.on_messages,
         )
         self._current = connection
@@ -258,39 +268,24 @@ class Session:
             except ConnectionLost as error:
                 raise ConnectFailed(f"the connection was lost immediately: {error}") from error
             undo.pop_all()
-        end_if_cancelled()
         if name != self.active:
             await connection.disconnect()
             raise ConnectFailed("the profile was switched in the meantime")
         self._is_up(connection, name, session_present, expected=known_filters is not None and not emptied)
         return connection
 
-    async def _enter(self, name: str, profile: Profile) -> bool:
-        """Enter the environment of this profile before any message of its broker can come; whether its sandbox was
-        emptied for that. Raises ConnectFailed."""
-        if self._factory is None or self._environments is None:
-            return False
-        try:
-            entered = await self._environments.enter(name, profile.kind_of(name), profile.address)
-        except EnvironmentUnknown as error:
-            raise ConnectFailed(f"cannot enter the environment {name}: {error}") from error
-        self._factory.enter(entered, self._generation)
-        if not profile.sandbox or await self._memory.emptied(name) == entered.epoch:
-            return False
-        client_id = profile.client_id or f"kaiser-ingest-{self._settings.site}"
-        await empty(profile, client_id, mqtt5=self._mqtt5.get(name, True))
-        await self._memory.remember_emptied(name, entered.epoch)
-        return True
-
     async def _subscribe(self, connection: MqttConnection, name: str, known: frozenset[str] | None) -> None:
         """Subscribe to what is wanted, drop what an earlier version subscribed."""
-        surplus = sorted((known or frozenset()) - self._wanted)
+        wanted = self._settings.device_filters(name)
+        if self._factory is not None:
+            wanted = self._factory.wanted(wanted)
+        surplus = sorted((known or frozenset()) - wanted)
         if surplus:
             await connection.unsubscribe(surplus)
             log.info("filters_dropped", filters=surplus)
-        await connection.subscribe(sorted(self._wanted))
-        if known != self._wanted:
-            await self._memory.remember_filters(name, self._wanted)
+        await connection.subscribe(sorted(wanted))
+        if known != wanted:
+            await self._memory.remember_filters(name, wanted)
 
     async def _probe(self, connection: MqttConnection) -> None:
         """The retained status is the probe: a connection counts once the broker has acknowledged a QoS 1 publish."""
@@ -307,15 +302,7 @@ class Session:
         metrics.SESSION_PRESENT.set(session_present)
         self.session_present = session_present
         self.connected_since = time.time_ns() // 1_000_000
-        if expected and not session_present:
-            metrics.SESSIONS_LOST.inc()
-            log.error("mqtt_session_lost", profile=name, hint="the broker forgot our session and what it had queued")
-            self._events.tell(
-                "mqtt_session_lost", "error", "the MQTT broker lost the session: messages that it had queued are gone"
-            )
-        if backoff.breaker_is_open(self.failures):
-            self._events.tell("mqtt_breaker_closed", "info", "the MQTT broker is back")
-        metrics.BREAKER_OPEN.set(0)
+        self._attempts.came_up(session_lost=expected and not session_present, profile=name)
         metrics.CONNECTED.set(1)
         self._up.set()
         log.info(
@@ -338,10 +325,9 @@ class Session:
         self._pipeline.forget(connection.generation)
         self._current = None
         if left:
-            self.failures = 0
-            metrics.RECONNECTS.labels(Loss.LEFT.value).inc()
+            self._attempts.left()
             return False
-        return self._lost(closed, time.monotonic() - since)
+        return self._attempts.lost(closed, time.monotonic() - since)
 
     async def _watch_broker(self, connection: MqttConnection) -> None:
         """Subscribe to Mosquitto's count of dropped messages; Mosquitto forgets a count that does not change within a
@@ -353,64 +339,10 @@ class Session:
         else:
             log.info("broker_statistics_refused", topic=DROPPED_TOPIC)
 
-    def _lost(self, closed: Closed, lasted_s: float) -> bool:
-        unstable = lasted_s < backoff.STABLE_AFTER_S
-        # MQTT 3.1.1 has no reason, and that of MQTT 5 is lost where our acknowledgements meet the closed socket
-        self._kicks = self._kicks + 1 if unstable and closed.code is None else 0
-        taken_over = closed.code == reason_codes.SESSION_TAKEN_OVER or self._kicks >= _KICKS
-        self.failures = backoff.failures_after_loss(self.failures, lasted_s)
-        self.last_error = closed.text
-        metrics.RECONNECTS.labels((Loss.TAKEN_OVER if taken_over else Loss.CLOSED).value).inc()
-        if taken_over:
-            log.error("mqtt_session_taken_over", code=int(Code.SESSION_TAKEN_OVER), reason=closed.text)
-            self._events.tell(
-                "mqtt_session_taken_over",
-                "critical",
-                "another MQTT client uses the client id of ingest",
-                code=Code.SESSION_TAKEN_OVER,
-            )
-        else:
-            log.warning("mqtt_lost", code=int(Code.CONNECTION_LOST), reason=closed.text, lasted_s=round(lasted_s, 1))
-        self._watch_breaker()
-        return unstable or taken_over
-
     def _failed(self, error: ConnectFailed) -> None:
-        """Account for an attempt that failed; a broker that does not speak MQTT 5 is asked with 3.1.1 next."""
-        name = self.active
         self._current = None
-        self.last_error = str(error)
-        protocol_refused = error.code in reason_codes.UNSUPPORTED_PROTOCOL or error.code is None
-        if self._mqtt5.get(name, True) and error.code in reason_codes.UNSUPPORTED_PROTOCOL:
-            self._mqtt5[name] = False
+        if self._attempts.failed(error, self.active, self.profiles[self.active].address):
             self._hurry.set()
-            log.info("mqtt5_refused", broker=self.profiles[name].address, next="3.1.1")
-            return
-        if not self._mqtt5.get(name, True) and protocol_refused:
-            self._mqtt5[name] = True
-        self.failures += 1
-        refused = error.code is not None
-        metrics.RECONNECTS.labels((Loss.REFUSED if refused else Loss.UNREACHABLE).value).inc()
-        authentication = error.code in reason_codes.AUTHENTICATION
-        log.warning(
-            "mqtt_unreachable",
-            broker=self.profiles[name].address,
-            profile=name,
-            code=int(Code.AUTHENTICATION_FAILED if authentication else Code.BROKER_UNAVAILABLE),
-            reason=str(error),
-            failures=self.failures,
-        )
-        self._watch_breaker()
-
-    def _watch_breaker(self) -> None:
-        if self.failures == backoff.BREAKER_FAILURES:
-            metrics.BREAKER_OPEN.set(1)
-            log.error("mqtt_breaker_open", code=int(Code.CIRCUIT_OPEN), reason=self.last_error, next="one try a minute")
-            self._events.tell(
-                "mqtt_breaker_open",
-                "critical",
-                f"the MQTT broker cannot be used, one try a minute: {self.last_error}",
-                code=Code.CIRCUIT_OPEN,
-            )
 
     async def _wait(self, started: float, flapping: bool) -> None:
         """Wait before the next attempt; a switch of the profile cuts it short."""
@@ -418,15 +350,11 @@ class Session:
             return
         floor_s = self._settings.mqtt_flapping_s if flapping else 0.0
         wait_s = backoff.wait_s(self.failures, random.random(), time.monotonic() - started, floor_s)
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._hurry.wait()
-        except TimeoutError:
-            return
-        self._hurry.clear()
+        if await set_within(self._hurry, wait_s):
+            self._hurry.clear()
 
-    def _status(self, status: Literal["online", "offline"], reason: str | None) -> Publication:
+    def _status(self, status: Literal["online", "offline"], reason: str | None) -> MqttPublication:
         payload = ServerStatus(status=status, timestamp=int(time.time()), reason=reason)
-        return Publication(
+        return MqttPublication(
             build(Kind.SERVER_STATUS, self._settings.site), payload.model_dump_json(exclude_none=True).encode(), 1, True
         )

@@ -1,4 +1,4 @@
-"""Status, responses and alerts of actuators, answers to stops: JSON of any generation to the one message; pure."""
+"""Parses actuator status, responses and alerts, and answers to stops: JSON of any generation to one model; pure."""
 
 import re
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from kaiser_common.contract.topics import Kind, Topic
 from kaiser_ingest.domain.fields import (
     Fields,
     Odd,
+    Time,
     boolean,
     cut,
     mismatch,
@@ -43,10 +44,13 @@ _ANSWERS: MappingProxyType[Kind, Any] = MappingProxyType(
     }
 )
 """Of each topic of answers to a stop: what it is, and the field that it must have."""
+_MILLIS_END = 2**32
+"""The firmware's count of milliseconds since its start begins again at 0 here, after 49.7 days."""
 
 
 def actuator_status(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> actuator.ActuatorStatus:
-    """actuator.status: state as bool or on/off, value 0…1 or pwm 0…255."""
+    """actuator.status: state as bool or on/off, value 0…1 or pwm 0…255. An emergency state that is none of the known
+    ones counts as `active`, and a status without one stays without: neither ends a stop."""
     return actuator.ActuatorStatus(
         **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms, gpio_required=True),
         actuator_type=_actuator_type(fields, odd),
@@ -55,7 +59,7 @@ def actuator_status(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd)
         last_command=optional_text(fields, "last_command", odd),
         runtime_ms=optional_integer(fields, odd, "runtime_ms", low=0, high=MAX_RUNTIME_MS),
         error=optional_message(fields, "error", odd),
-        emergency=optional_choice(fields, "emergency", _EMERGENCY_STATES, "normal", odd),
+        emergency=optional_choice(fields, "emergency", _EMERGENCY_STATES, None, odd, otherwise="active"),
     )
 
 
@@ -92,7 +96,7 @@ def emergency_answer(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd
     answer, required = _ANSWERS[topic.kind]
     present(fields, required)
     return actuator.EmergencyAnswer(
-        **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
+        **identity(topic, fields, _answered_at(topic, fields, received_at_ms, odd), received_at_ms),
         answer=answer,
         status=optional_text(fields, "status", odd),
         error=optional_text(fields, "error", odd),
@@ -103,6 +107,16 @@ def emergency_answer(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd
         correlation_id=optional_identifier(fields, "correlation_id", odd),
         gpio_count=optional_integer(fields, odd, "gpio_count", low=0, high=MAX_COUNT),
     )
+
+
+def _answered_at(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> Time:
+    """When an answer was given. That a stop is cleared is dated in ms since the device's start, which after 18 days
+    would look like a date in s: the receive time stands in for it."""
+    time = optional_ts(fields, received_at_ms, odd)
+    given: Any = fields.get("timestamp")
+    if topic.kind is not Kind.EMERGENCY_RESPONSE or fields.get("ts") is not None or type(given) not in (int, float):
+        return time
+    return Time(received_at_ms, "server", round(given)) if 0 <= given < _MILLIS_END else time
 
 
 def _actuator_type(fields: Fields, odd: Odd) -> str:

@@ -21,6 +21,8 @@ def admit(outcomes: tuple[Outcome, ...], registered: Registered, oldest_ms: int,
     5001 where its device is not registered and approved, 5211 where it speaks under another site than the registered
     one: then the message is rejected as a whole. 5207 for a reading from before oldest_ms, alone.
     """
+    if len(outcomes) == 1 and type(outcomes[0]) is Rejection:
+        return outcomes
     for outcome in outcomes:
         if type(outcome) is Accepted and not is_downlink(outcome.kind):
             refused = _refused(outcome, registered, payload)

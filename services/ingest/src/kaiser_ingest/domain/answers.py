@@ -1,4 +1,4 @@
-"""Device answers to configurations, zones and system commands: JSON of any generation to messages; pure."""
+"""Parses answers to configurations, zones and system commands: JSON of any generation to one model each; pure."""
 
 from typing import Any, get_args
 
@@ -88,7 +88,7 @@ def zone_ack(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> dev
 
 
 def _failures(fields: Fields, odd: Odd) -> list[device.ConfigFailure]:
-    """The items of a configuration that the device refused, at most 64; what is no item is left out."""
+    """The items of a configuration that the device refused, at most 64; anything else is left out."""
     items = fields.get("failures")
     older = items is None
     if older:

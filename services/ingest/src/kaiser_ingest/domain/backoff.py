@@ -3,9 +3,9 @@
 BASE_S = 1.0
 LONGEST_S = 60.0
 STABLE_AFTER_S = 10.0
-"""A connection that lasted so long was a good one: its loss is a first failure."""
+"""A connection that lasted this long was a good one: its loss is a first failure."""
 BREAKER_FAILURES = 10
-"""So many failures in a row open the breaker."""
+"""The number of failures in a row that opens the breaker."""
 
 
 def breaker_is_open(failures: int) -> bool:

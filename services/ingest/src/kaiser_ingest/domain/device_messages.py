@@ -1,4 +1,4 @@
-"""The parser of each kind of device message: its own, or `plain`, which reads it as its model says."""
+"""The table of parsers, by kind of device message: a parser of its own, or `plain`, which reads it by its model."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -50,7 +50,7 @@ _OWN: Mapping[Kind, Parser] = MappingProxyType(
         Kind.SUBZONE_ACK: zone_ack,
     }
 )
-"""Parsers of messages whose meaning is more than their fields."""
+"""Parsers for messages that need more than reading their fields by the model."""
 
 PARSERS: Mapping[Kind, Parser] = MappingProxyType(
     {row.kind: _OWN.get(row.kind) or partial(plain, row) for row in UPLINKS if row.becomes == "a message"}

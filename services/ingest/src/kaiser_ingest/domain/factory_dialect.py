@@ -1,24 +1,27 @@
-"""The factory's dialect in the pipeline: a received message to what FACTORY, TOPICS and REJECTED get of it.
+"""The factory's dialect in the pipeline: what each received message adds to FACTORY, TOPICS and REJECTED.
 
-Nothing is kept over a restart: what the broker retains is accepted once more and fills in what is known already.
+Nothing is kept across a restart: the broker's retained messages are accepted once more, and so restore the memory of
+what was known.
 """
 
 import base64
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from urllib.parse import quote
+from typing import Final
 
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.errors import Code, Rejected
+from kaiser_common.contract.schemas.api.messages import RetainedTopic
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.schemas.sensor import Reading
 from kaiser_factory_dialect import wire
 from kaiser_factory_dialect.catalogue import LARGE_BYTES, SMALL_BYTES
 from kaiser_factory_dialect.filters import covers, minimal_cover, subscriptions
-from kaiser_factory_dialect.intake import Intake
+from kaiser_factory_dialect.intake import MAX_TOPICS, Intake
+from kaiser_factory_dialect.kept_messages import headers_of, quoted_topic
 from kaiser_factory_dialect.messages import FactoryMessage, TxtSensor
-from kaiser_factory_dialect.reading import Accepted, Arrival, Ignored, Verdict
+from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, FactoryIgnored, Verdict
 from kaiser_factory_dialect.subjects import factory_subject, token, topic_subject
 from kaiser_factory_dialect.topics import LONGEST_TOPIC, parse
 from kaiser_factory_dialect.txt_readings import readings_of
@@ -27,6 +30,7 @@ from pydantic_core import to_json
 from kaiser_ingest import metrics
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import MAX_KEPT_BYTES, MAX_TOPIC_CHARACTERS, content_id
+from kaiser_ingest.domain.retained import RetainedMessages
 from kaiser_ingest.metrics import Result
 
 KEPT_PACKET_BYTES = 1024 * 1024
@@ -37,8 +41,9 @@ _EPOCHS_KEPT = 4
 _HOUR_MS = 3_600_000
 _MOST_WARNINGS = 1000
 _DEVICES = b"kaiser/"
-_PLAIN = "/:@!$&'()*,;=+ #<>[]{}|^`\"\\?"
-"""What stands in the header of a topic as it is, beside letters and digits; other bytes are %XX."""
+_MOST_TAKEN = 16_384
+_ELSEWHERE: Final = "elsewhere"
+"""Why a message of the factory is ignored that another ingest keeps."""
 
 Warn = Callable[[str, str, str], None]
 """Called with the name of a system event, its sentence and the topic."""
@@ -68,31 +73,49 @@ class FactoryDialect:
         device_filters: Iterable[str],
         warn: Warn,
         site: str = "god",
+        *,
+        reads: bool = True,
+        keeps_factory: bool = True,
     ) -> None:
-        """site: the kaiser_id under which TXTs are devices."""
+        """site: the kaiser_id under which TXTs are devices. reads: whether this ingest speaks the factory's dialect; if
+        not, only what is observed is kept on TOPICS, and none of it is read. keeps_factory: false where another ingest
+        keeps the factory's topics, so that they are not there twice."""
         self._site = site
+        self.reads = reads
         self._interfaces = interfaces
         self._device_filters = tuple(device_filters)
+        self._taken: dict[bytes, bool] = {}
+        self._left_out = () if keeps_factory else subscriptions(interfaces)
         self._observes_devices = any(
             covers(each, "kaiser/x") or each.startswith(("kaiser/", "+/")) or each == "#" for each in observe
         )
-        self.filters = subscriptions(interfaces, observe)
+        self._observe = tuple(observe)
+        self._observed: dict[tuple[str, str], tuple[str, str]] = {}
+        self.filters = subscriptions(interfaces, observe) if reads else minimal_cover(observe)
         self._warn = warn
         self._warned: dict[tuple[str, str], int] = {}
         self._connections: dict[int, tuple[FactoryEnvironment, Intake]] = {}
         self._sent: dict[int, int] = {}
+        self._retained = RetainedMessages(interfaces)
 
-    def wanted(self) -> frozenset[str]:
+    def wanted(self, device_filters: Iterable[str]) -> frozenset[str]:
         """The filters to subscribe: the smallest set that covers the devices' and the factory's (MQTT 5 delivers a copy
         for each filter that matches)."""
-        return frozenset(minimal_cover((*self._device_filters, *self.filters)))
+        return frozenset(minimal_cover((*device_filters, *self.filters)))
 
-    def enter(self, environment: FactoryEnvironment, generation: int) -> None:
-        """Messages of this connection belong to this environment; another epoch begins with an empty memory."""
+    def enter(self, environment: FactoryEnvironment, generation: int, device_filters: Iterable[str]) -> None:
+        """Messages of this connection belong to this environment; another epoch begins with an empty memory.
+
+        device_filters: of the devices that are served at its broker."""
+        self._device_filters = tuple(device_filters)
+        self._taken.clear()
         newest = next(reversed(self._connections.values()), None)
         known = newest is not None and (newest[0].env, newest[0].epoch) == (environment.env, environment.epoch)
         intake = newest[1] if newest is not None and known else Intake(self._interfaces)
         self._connections[generation] = (environment, intake)
+        if not known:
+            self._observed.clear()
+        self._retained = RetainedMessages(self._interfaces)  # the broker sends all of them again
         while len(self._connections) > _EPOCHS_KEPT:
             del self._connections[next(iter(self._connections))]
 
@@ -102,8 +125,53 @@ class FactoryDialect:
             return True
         if not self._observes_devices:
             return not self._device_filters
+        known = self._taken.get(topic)
+        return self._looks(topic) if known is None else known
+
+    def _looks(self, topic: bytes) -> bool:
+        """Whether a message of devices is taken; remembered, because devices repeat their topics."""
         text = topic.decode(errors="backslashreplace")
-        return not any(covers(each, text) for each in self._device_filters)
+        found = not any(covers(each, text) for each in self._device_filters)
+        if len(topic) <= LONGEST_TOPIC:
+            if len(self._taken) >= _MOST_TAKEN:
+                self._taken.clear()
+            self._taken[topic] = found
+        return found
+
+    @property
+    def observes_devices(self) -> bool:
+        """Whether messages of devices that are served here may be kept on TOPICS too."""
+        return self._observes_devices
+
+    def keep(self, message: Incoming, topic: str, word: str, delivery_id: str) -> Outgoing | None:
+        """A message of a device for TOPICS, where KAISER_OBSERVE names its topic. word: the verdict on it.
+
+        None: it is not wanted, or it is of a topic more than MAX_TOPICS.
+        """
+        environment, _ = self._of(message)
+        forms = self._observed.get((environment.env, topic))
+        if forms is None:
+            if len(topic) > LONGEST_TOPIC or not any(covers(each, topic) for each in self._observe):
+                return None
+            forms = self._observe_topic(environment.env, topic, message.received_at_ms)
+            if forms is None:
+                return None
+        arrival = Arrival(
+            topic,
+            message.payload,
+            message.received_at_ms,
+            message.qos,
+            message.retained,
+            environment.env,
+            environment.epoch,
+        )
+        if message.retained:
+            self._retained.note(arrival)
+        return _outgoing(arrival, word, delivery_id, forms)
+
+    def retained(self) -> Iterable[RetainedTopic]:
+        """What the broker retains, commands first."""
+        return self._retained.items()
 
     def note_sent(self, topic: str, payload: bytes, now_ms: int) -> None:
         """Kaiser sends this: the same message within 60 s is its own."""
@@ -126,13 +194,15 @@ class FactoryDialect:
             environment.epoch,
             own,
         )
-        verdict = intake.take(arrival)
+        verdict = intake.take(arrival) if self.reads else self._unread(arrival)
+        if not _is_not_kept(topic, verdict):
+            self._retained.note(arrival)
         identity = delivery_id
         if message.retained:
             identity = f"ret.{environment.epoch}.{content_id(message.topic, message.payload)}"
         kept = None if _is_not_kept(topic, verdict) else _as_it_came(arrival, verdict, identity)
         match verdict:
-            case Accepted(read, oddities, unknown):
+            case FactoryAccepted(read, oddities, unknown):
                 for odd in oddities:
                     metrics.FACTORY_ODDITIES.labels(odd).inc()
                 if unknown:
@@ -141,7 +211,7 @@ class FactoryDialect:
                 metrics.FACTORY_MESSAGES.labels(read.kind.value, Result.PUBLISHED.value).inc()
                 outgoing = Outgoing(subject, wire.encode(read), identity)
                 return Taken(Result.PUBLISHED, outgoing, self._readings(read, environment), kept)
-            case Ignored(reason):
+            case FactoryIgnored(reason):
                 self._warn_of(reason, topic, message.received_at_ms)
                 metrics.FACTORY_MESSAGES.labels(_kind_of(topic, self._interfaces), Result.IGNORED.value).inc()
                 return Taken(Result.IGNORED, as_it_came=kept, reason=reason)
@@ -149,6 +219,25 @@ class FactoryDialect:
                 metrics.FACTORY_MESSAGES.labels(_kind_of(topic, self._interfaces), Result.REJECTED.value).inc()
                 outgoing = _to_rejected(rejected, arrival, self._interfaces, identity)
                 return Taken(Result.REJECTED, as_it_came=kept, rejected=outgoing, code=rejected.code)
+
+    def _unread(self, arrival: Arrival) -> FactoryIgnored:
+        """The verdict on a message of no device where the factory does not speak."""
+        if any(covers(each, arrival.topic) for each in self._left_out):
+            return FactoryIgnored(_ELSEWHERE)
+        known = (arrival.env, arrival.topic) in self._observed
+        if known or self._observe_topic(arrival.env, arrival.topic, arrival.received_at) is not None:
+            return FactoryIgnored("observed")
+        return FactoryIgnored("too_many")
+
+    def _observe_topic(self, env: str, topic: str, now_ms: int) -> tuple[str, str] | None:
+        """The subject and the header of an observed topic, from now on known; None: it is one more than MAX_TOPICS,
+        which a system event says."""
+        if len(self._observed) >= MAX_TOPICS:
+            self._warn_of("too_many", topic, now_ms)
+            return None
+        forms = topic_subject(env, topic), quoted_topic(topic)
+        self._observed[env, topic] = forms
+        return forms
 
     def _readings(self, message: FactoryMessage, environment: FactoryEnvironment) -> tuple[Reading, ...]:
         """Climate and brightness of a TXT as readings of its device, at the time of their receipt."""
@@ -195,32 +284,30 @@ class FactoryDialect:
 
 def _is_not_kept(topic: str, verdict: Verdict) -> bool:
     """Whether TOPICS does not get a message: a subject for each of any number of topics would fill NATS's memory."""
-    return len(topic) > LONGEST_TOPIC or (isinstance(verdict, Ignored) and verdict.reason == "too_many")
+    left_out = isinstance(verdict, FactoryIgnored) and verdict.reason in {"too_many", _ELSEWHERE}
+    return len(topic) > LONGEST_TOPIC or left_out
 
 
 def _as_it_came(arrival: Arrival, verdict: Verdict, identity: str) -> Outgoing:
     """The message for TOPICS; of one that is too large to be read the first 64 KiB."""
     match verdict:
-        case Accepted(message):
+        case FactoryAccepted(message):
             word = message.kind.value
-        case Ignored(reason):
+        case FactoryIgnored(reason):
             word = reason
         case Rejected() as rejected:
             word = str(int(rejected.code))
-    headers = [
-        ("Mqtt-Topic", quote(arrival.topic, safe=_PLAIN, errors="replace")),
-        ("Mqtt-Qos", str(arrival.qos)),
-        ("Mqtt-Retain", str(int(arrival.retained))),
-        ("Kaiser-Received-At", str(arrival.received_at * 1_000_000)),
-        ("Kaiser-Verdict", word),
-        ("Kaiser-Epoch", str(arrival.epoch)),
-        ("Kaiser-Own", str(int(arrival.own))),
-    ]
-    payload = arrival.payload
+    return _outgoing(arrival, word, identity)
+
+
+def _outgoing(arrival: Arrival, word: str, identity: str, forms: tuple[str, str] | None = None) -> Outgoing:
+    """A message for TOPICS with the word for its verdict: a kind, a reason or a code. forms: the subject and the header
+    of its topic, where they are known."""
+    subject, quoted = forms or (topic_subject(arrival.env, arrival.topic), quoted_topic(arrival.topic))
+    payload, whole_bytes = arrival.payload, None
     if len(payload) > LARGE_BYTES:
-        headers.append(("Kaiser-Length", str(len(payload))))
-        payload = payload[:SMALL_BYTES]
-    return Outgoing(topic_subject(arrival.env, arrival.topic), payload, identity, headers=tuple(headers))
+        payload, whole_bytes = payload[:SMALL_BYTES], len(payload)
+    return Outgoing(subject, payload, identity, headers=headers_of(arrival, quoted, word, whole_bytes))
 
 
 def _to_rejected(rejected: Rejected, arrival: Arrival, interfaces: tuple[str, ...], identity: str) -> Outgoing:

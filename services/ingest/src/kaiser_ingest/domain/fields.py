@@ -1,8 +1,8 @@
 """Fields of a device's JSON object, in two sorts: those without which the message means nothing, and all others.
 
 A required field raises Rejected with its code where it is missing or wrong. An optional one that makes no sense is left
-out, and its name is added to `odd`: the message stands. A field that is null counts as absent. Unknown fields are never
-looked at.
+out, and its name is added to `odd`: the message stands. A field that is null counts as absent. The functions here never
+look at unknown fields.
 """
 
 from collections.abc import Mapping

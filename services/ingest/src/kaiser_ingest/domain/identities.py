@@ -1,4 +1,4 @@
-"""Ids that make a repeated publish harmless: of MQTT deliveries, and which were stored lately; pure."""
+"""Ids of MQTT deliveries, and ids of readings stored recently, so that publishing again is harmless; pure."""
 
 from collections.abc import Callable, Iterable
 

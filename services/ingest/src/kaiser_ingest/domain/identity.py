@@ -55,8 +55,10 @@ def sensor_type(fields: Fields) -> str:
     return name
 
 
-def optional_choice(fields: Fields, name: str, choices: frozenset[str], default: str, odd: Odd) -> Any:
-    """One of these words in any case; the default where it is absent or another one."""
+def optional_choice(
+    fields: Fields, name: str, choices: frozenset[str], default: str | None, odd: Odd, otherwise: str
+) -> Any:
+    """One of these words in any case; the default where it is absent, `otherwise` where it is none of them."""
     value = fields.get(name)
     if value is None:
         return default
@@ -64,4 +66,4 @@ def optional_choice(fields: Fields, name: str, choices: frozenset[str], default:
     if type(word) is str and word in choices:
         return word
     odd.append(name)
-    return default
+    return otherwise

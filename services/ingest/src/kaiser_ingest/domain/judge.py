@@ -1,5 +1,6 @@
-"""The check at the single exit to the broker: each message must match the subject on which it arrived; pure. NATS
-grants rights by subject, so a subject must state the effect of its message. The matrix:
+"""The check at the only exit to devices: each message must match the subject on which it arrived; pure.
+
+NATS grants rights by subject, so a subject must state the effect of its message. Allowed are:
 
 - `mqtt.out.SITE.DEVICE.setup`: configuration, zones, system commands, acknowledgements.
 - `mqtt.out.SITE.DEVICE.sensor`: sensor commands, processed values.
@@ -9,47 +10,29 @@ grants rights by subject, so a subject must state the effect of its message. The
 - `mqtt.urgent.SITE.DEVICE`: an emergency stop or a clear; OFF for an actuator.
 - `mqtt.out.broadcast.all.stop`, `mqtt.urgent.broadcast.all`: the emergency stop of everything.
 
-Up to version 0.1 a subject had no kind: `mqtt.out.SITE.DEVICE` for all but commands, `mqtt.out.SITE.DEVICE.GPIO` for
-those. What waits there still leaves; nobody has the right to add to it.
+Up to version 0.1 subjects had no kind: `mqtt.out.SITE.DEVICE.GPIO` for commands, `mqtt.out.SITE.DEVICE` for everything
+else. Messages that still wait there are sent; nobody has the right to publish new ones there.
 """
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from kaiser_common.contract.catalogue import DOWNLINKS
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, is_kaiser_id, parse
 
-MAX_BYTES = {
-    Kind.ACTUATOR_COMMAND: 511,
-    Kind.EMERGENCY: 255,
-    Kind.BROADCAST_EMERGENCY: 255,
-    Kind.SYSTEM_COMMAND: 255,
-}
+MAX_BYTES = {row.kind: row.most_bytes for row in DOWNLINKS}
 """Most bytes of topic and payload that both firmware generations take."""
 MAX_CONFIG_BYTES = {"A": 2_048, "B": 4_351}
 """Of a configuration, by the device's generation."""
-MAX_OTHER_BYTES = 2_048
 
 _EVERYBODY = "all"
 _MOCK = "MOCK_"
 _RECEIPT = "esp.actuator.sent"
 _STOP, _MOCK_SAYS = "stop", "mock"
-_KINDS = {
-    "setup": {
-        Kind.CONFIG,
-        Kind.ZONE_ASSIGN,
-        Kind.SUBZONE_ASSIGN,
-        Kind.SUBZONE_REMOVE,
-        Kind.SUBZONE_SAFE,
-        Kind.SYSTEM_COMMAND,
-        Kind.HEARTBEAT_ACK,
-    },
-    "sensor": {Kind.SENSOR_COMMAND, Kind.PROCESSED},
-    _STOP: {Kind.EMERGENCY, Kind.BROADCAST_EMERGENCY},
-    _MOCK_SAYS: set[Kind](),
-}
+_KINDS = {lane: {row.kind for row in DOWNLINKS if row.lane == lane} for lane in ("setup", "sensor", _STOP, _MOCK_SAYS)}
 """What each kind of subject carries to devices."""
 
 
@@ -234,10 +217,10 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _most_bytes(kind: Kind, generation: str | None) -> int:
     if kind is Kind.CONFIG:
         return MAX_CONFIG_BYTES.get(generation or "A", MAX_CONFIG_BYTES["A"])
-    return MAX_BYTES.get(kind, MAX_OTHER_BYTES)
+    return MAX_BYTES[kind]

@@ -1,12 +1,15 @@
-"""From received messages to bus messages: subject, body and an id that makes a duplicate harmless; pure."""
+"""Turns received messages into bus messages: subject, body and an id that makes a duplicate harmless; pure."""
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
+import msgspec
 from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.errors import Code
 from kaiser_common.contract.pack import bounded, count_header, encode, shard_of
-from kaiser_common.contract.schemas.event import RejectedMessage, SystemEvent
+from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.schemas.sensor import Reading
 from kaiser_common.contract.subjects import (
     SEVERAL,
@@ -30,7 +33,7 @@ MAX_KEPT_BYTES = 16 * 1024
 MOST_REJECTED_BYTES = 24 * 1024
 """Bytes of a pack of rejections: REJECTED keeps a number of packs of each device and code."""
 MANY_OF_ONE = 8
-"""So many rejections of a device and code in a batch are packs of that device."""
+"""So many rejections of a device and code in a batch are packs, of that device if it may have its own (OwnPacks)."""
 _FEW_OF_ALL = 10
 """So many others of a batch are messages by themselves; of more than that, packs of several devices are made."""
 
@@ -83,30 +86,38 @@ def to_packs(readings: Iterable[Outgoing], new_id: Callable[[], str]) -> list[Ou
     return packs
 
 
-def to_rejected_packs(rejections: Sequence[Outgoing], new_id: Callable[[], str]) -> list[Outgoing]:
+def to_rejected_packs(
+    rejections: Sequence[Outgoing], new_id: Callable[[], str], has_own: Callable[[str], bool]
+) -> list[Outgoing]:
     """Rejections as messages of REJECTED: a few as single messages, with the ids of their deliveries, and floods as
     packs.
 
-    A pack has lines of one device and code, or of several devices and one code. Packs come last, so that the next
-    holder of the lease finds them at the end of the stream.
+    A pack has lines of one device and code, where `has_own` says so of their subject, or of several devices and one
+    code. Packs come last, so that the next holder of the lease finds them at the end of the stream.
     """
     of_one: dict[str, list[Outgoing]] = {}
     for each in rejections:
         of_one.setdefault(each.subject, []).append(each)
     few = [each for together in of_one.values() if len(together) < MANY_OF_ONE for each in together]
-    packed = [(subject, together) for subject, together in of_one.items() if len(together) >= MANY_OF_ONE]
+    packed: dict[str, list[Outgoing]] = {}
+    for subject, together in of_one.items():
+        if len(together) >= MANY_OF_ONE:
+            packed.setdefault(subject if has_own(subject) else _of_several(subject), []).extend(together)
     if len(few) > _FEW_OF_ALL:
-        of_several: dict[str, list[Outgoing]] = {}
         for each in few:
-            of_several.setdefault(f"{each.subject.rpartition('.')[0]}.{SEVERAL}", []).append(each)
+            packed.setdefault(_of_several(each.subject), []).append(each)
         few = []
-        packed += of_several.items()
     packs = [
         Outgoing(subject, encode(lines), new_id(), headers=count_header(lines))
-        for subject, together in packed
+        for subject, together in packed.items()
         for lines in bounded((each.body for each in together), most_bytes=MOST_REJECTED_BYTES)
     ]
     return few + packs
+
+
+def _of_several(subject: str) -> str:
+    """The subject of packs of several devices that have the code of this one."""
+    return f"{subject.rpartition('.')[0]}.{SEVERAL}"
 
 
 def unreadable_alert(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
@@ -139,19 +150,44 @@ def _alert_event(
 
 def to_rejected(rejection: Rejection, topic: str, received_at_ms: int, delivery_id: str) -> Outgoing:
     """The message for REJECTED."""
-    body = RejectedMessage(
-        topic=topic[:MAX_TOPIC_CHARACTERS],
-        payload_base64=base64.b64encode(rejection.payload[:MAX_KEPT_BYTES]).decode(),
-        code=rejection.code,
-        message=rejection.detail,
-        field=rejection.field,
-        esp_id=rejection.esp_id,
-        received_at=received_at_ms,
-        delivery=delivery_id,
+    line = _RejectedLine(
+        topic[:MAX_TOPIC_CHARACTERS],
+        base64.b64encode(rejection.payload[:MAX_KEPT_BYTES]).decode(),
+        rejection.code,
+        rejection.detail,
+        received_at_ms,
+        delivery_id,
+        rejection.field,
+        rejection.esp_id,
     )
-    return Outgoing(rejected_subject(rejection.code, rejection.esp_id), to_json(body, exclude_none=True), delivery_id)
+    return Outgoing(rejected_subject(rejection.code, rejection.esp_id), _encode(line), delivery_id)
+
+
+class _RejectedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A `RejectedMessage` without fields that are None; a test compares it with the model, which is far slower."""
+
+    topic: str
+    payload_base64: str
+    code: Code
+    message: str
+    received_at: int
+    delivery: str
+    field: str | None = None
+    esp_id: str | None = None
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def content_id(topic: bytes, payload: bytes) -> str:
     """An id of a message's content."""
-    return blake2b(payload, key=blake2b(topic, digest_size=32).digest(), digest_size=15).hexdigest()
+    key = _cached_key(topic) if len(topic) <= _LONGEST_CACHED else _key(topic)
+    return blake2b(payload, key=key, digest_size=15).hexdigest()
+
+
+def _key(topic: bytes) -> bytes:
+    return blake2b(topic, digest_size=32).digest()
+
+
+_LONGEST_CACHED = 128
+_cached_key = lru_cache(maxsize=16_384)(_key)

@@ -1,8 +1,8 @@
-"""Reads a message as its model says, for the kinds that have no parser of their own; pure.
+"""Parses a message by its model alone, for the kinds that have no parser of their own; pure.
 
-Names, types and bounds are the model's, other names are the row's in the catalogue. A required field that is missing or
-wrong rejects the message; an optional one is left out. A float in place of an integer is rounded, a text that is too
-long is cut.
+The model gives field names, types and bounds; the kind's row in the catalogue gives aliases. A required field that is
+missing or wrong rejects the message; an optional one is left out. A float in place of an integer is rounded, a text
+that is too long is cut.
 """
 
 from math import isfinite

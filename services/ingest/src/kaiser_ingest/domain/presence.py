@@ -1,4 +1,4 @@
-"""Which devices are offline, as the single exit sees it: the registry says so, and no message came since; pure."""
+"""Which devices are offline, as ingest sees it: offline in the registry, and no message received since; pure."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Log lines about rejected messages: in ten seconds one for each device, and 50 for each code."""
+"""Limits the log lines about rejected messages: in ten seconds at most one per device and at most 50 per error code."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""Messages of the bus that a service rejected, on their way to it again; pure."""
+"""Turns a bus message that a service rejected into the message that the service reads again; pure."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Readings, alone and in batches, and answers to sensor commands: JSON of any generation to the one message; pure."""
+"""Parses readings, single and in batches, and answers to sensor commands: JSON of any generation to one model; pure."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -65,8 +65,8 @@ def readings(
     items = present(fields, "sensors")
     if type(items) is not list:
         raise mismatch("sensors", items, "an array")
-    if len(items) > MAX_BATCH_ITEMS:
-        raise out_of_range("sensors", items, f"at most {MAX_BATCH_ITEMS} readings")
+    if not 1 <= len(items) <= MAX_BATCH_ITEMS:
+        raise out_of_range("sensors", items, f"1…{MAX_BATCH_ITEMS} readings")
     return _readings(topic, items, time, received_at_ms, odd)
 
 

@@ -1,11 +1,11 @@
-"""Which stops are newer than what waits: no clear goes out behind a newer stop, and no command either; pure.
+"""The order of stops: no clear and no command is sent after a newer stop; pure.
 
 Stops and clears carry numbers from one growing sequence (actuator's); commands have none, so their place in the OUTBOX
-stream is compared with that of the stop. A stop counts from when ingest has taken it, written or not. Numbers are kept
-over restarts (`dump`, `load`): ingest stores them after the broker has a stop and before it acknowledges it to NATS.
-Killed in between, the stop comes again and is written again, behind whatever was cleared meanwhile. Where NATS does
-not take the numbers, that is logged and the stop acknowledged: a stop that came again would undo a clear. Places need
-not be kept: actuator purges the commands of a stopped device from the stream.
+stream is compared with that of the stop. A stop counts as soon as ingest has received it, even before it is written to
+the broker. Numbers survive restarts (`dump`, `load`): ingest stores them once the broker has the stop and before
+acknowledging the stop to NATS. Killed in between: the stop is delivered and written again, even if it was cleared
+meanwhile. If NATS does not store the numbers, that is logged and the stop is acknowledged nevertheless: a redelivered
+stop would undo a clear. Places need not be kept: actuator purges the commands of a stopped device from the stream.
 """
 
 import json

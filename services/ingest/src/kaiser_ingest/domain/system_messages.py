@@ -1,4 +1,4 @@
-"""Messages of devices about themselves: heartbeats, wills, sessions, intents, errors, diagnostics; from JSON; pure."""
+"""Parses devices' messages about themselves: heartbeats, wills, sessions, intents, scan results, errors; pure."""
 
 from typing import Any, get_args
 

@@ -1,4 +1,4 @@
-"""Which alerts of devices that are not let in become events: some, for anybody can make up an id; pure."""
+"""Which alerts of unknown devices become events: only some, because anyone can invent an id; pure."""
 
 from collections import OrderedDict
 from collections.abc import Collection
@@ -9,7 +9,7 @@ _REMEMBERED = 1_000
 
 
 class UnknownAlerts:
-    """One event a device and hour, of the last 1,000 devices; 30 a minute of all. The rejections count them all.
+    """One event per device and hour, of the last 1,000 devices; 30 a minute of all. The rejections count them all.
 
     An event counts once it is stored (`published`), so that one that could not be stored is published when its alert
     comes again. A clock that was set back holds none back for longer than these times.

@@ -1,7 +1,8 @@
-"""The usual form of a reading, taken to its line in one call; any other form is for `validate`; pure.
+"""The fast path for readings in the usual form: one call turns such a payload into its line for the bus; pure.
 
-That is how both firmware generations and most others write one, and it takes a fifth of the time. It gives no verdict:
-whatever is not usual in any way goes the general way, which gives the same line for what is.
+Both firmware generations and most other devices write readings in this form, and the fast path takes a fifth of the
+time. It never rejects: a payload that differs in any way goes to `validate`, which would produce the same line for a
+usual one.
 """
 
 import re
@@ -88,10 +89,11 @@ _encode = msgspec.json.Encoder().encode
 def usual_reading(topic: bytes, payload: bytes, received_at_ms: int) -> UsualReading | None:
     """The reading, or None: then `validate` decides what the message is.
 
-    A payload without a backslash and with as many colons as keys has no escape, no nested object and no key twice.
+    A payload without a backslash and with as many colons as keys that are not null has no escape, no nested object, no
+    null and no key twice.
     """
     place = _place(topic) if len(topic) <= _LONGEST_TOPIC else None
-    if place is None or b"\\" in payload or b"null" in payload or len(payload) > MAX_PAYLOAD_BYTES:
+    if place is None or b"\\" in payload or len(payload) > MAX_PAYLOAD_BYTES:
         return None
     try:
         found = _decode(payload)
@@ -111,7 +113,7 @@ def usual_reading(topic: bytes, payload: bytes, received_at_ms: int) -> UsualRea
         or (raw is not None and not -MAX_NUMBER <= raw < _SIGNED_BELOW)
         or (raw_value is not None and not -MAX_NUMBER <= raw_value <= MAX_NUMBER)
         or (value is not None and not -MAX_NUMBER <= value <= MAX_NUMBER)
-        or _TYPE_NAME.match(kind) is None
+        or not _is_type_name(kind)
     ):
         return None
     line = _Line(
@@ -135,6 +137,12 @@ def usual_reading(topic: bytes, payload: bytes, received_at_ms: int) -> UsualRea
     )
     identity = f"{esp_id}.{gpio}.{kind}.{ts}.{raw}:{raw_value}:{value}"
     return UsualReading(place.kaiser_id, esp_id, ts, identity, _encode(line))
+
+
+@lru_cache(maxsize=1_024)
+def _is_type_name(text: str) -> bool:
+    """At most some KiB a text: a payload is no longer."""
+    return _TYPE_NAME.match(text) is not None
 
 
 @lru_cache(maxsize=16_384)

@@ -1,14 +1,14 @@
 """Validation of what MQTT delivers: a topic and bytes in, outcomes out (docs/devices.md); pure."""
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.device import Downlink
-from kaiser_common.contract.schemas.nul import field_with_nul
 from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.schemas.text_checks import field_with_nul
 from kaiser_common.contract.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink, is_esp_id, parse
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
@@ -35,8 +35,7 @@ class Accepted(NamedTuple):
     odd: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     """A bad message with its reason. payload: what a replay would validate again; kind: None for no topic of ours."""
 
     code: Code
@@ -47,8 +46,7 @@ class Rejection:
     kind: Kind | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(msgspec.Struct, frozen=True):
     """A message that is neither wanted nor wrong."""
 
     reason: str
@@ -68,7 +66,7 @@ _WILL_TAKEN_BACK = (Ignored("will taken back"),)
 
 
 def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = False) -> tuple[Outcome, ...]:
-    """The outcomes of one MQTT message: one, or one a reading of a batch. Never raises, whatever the input."""
+    """The outcomes of one MQTT message: one, or one per reading of a batch. Never raises, whatever the input."""
     esp_id: str | None = None
     kind: Kind | None = None
     odd: Odd = []
@@ -108,13 +106,26 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
     return (Accepted(bus_kind, place.kaiser_id, place.esp_id, place.gpio, message, tuple(odd)),)
 
 
+def word_of(outcomes: tuple[Outcome, ...]) -> str:
+    """The verdict on a message in a word: the code of the first rejection, else its kind, else why it was ignored."""
+    for outcome in outcomes:
+        if isinstance(outcome, Rejection):
+            return str(int(outcome.code))
+    match outcomes:
+        case (Accepted(kind=kind), *_):
+            return kind.value
+        case (Ignored(reason=reason), *_):
+            return reason
+    return "empty"
+
+
 def _parse(topic: str) -> Topic:
     """The topic taken apart; long ones, which a device may make up without end, are not kept in memory."""
     return _cached(topic) if len(topic) <= _LONGEST_CACHED else parse(topic)
 
 
 def _json_object(payload: bytes) -> dict[str, Any]:
-    """The object in a payload. Rejected 5209 for what is no JSON (NaN, double keys, bad UTF-8 too), 5206 for no object.
+    """The object in a payload. Rejected 5209 if it is not JSON (NaN, double keys, bad UTF-8 too), 5206 if no object.
 
     A payload with exactly as many colons as the object has keys has no double key and no nested object: only
     others are looked at again, key by key.

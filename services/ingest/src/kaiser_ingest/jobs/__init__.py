@@ -1,1 +1,1 @@
-"""Jobs that are started by time or by the lease, one file per job."""
+"""Jobs that are started by a timer or by the lease, one file per job."""

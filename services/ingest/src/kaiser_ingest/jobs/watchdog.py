@@ -1,4 +1,4 @@
-"""The alarm for messages that are received and never stored: all looks healthy while later ones wait behind them."""
+"""Reports messages that were received and are not stored after some time, because later ones wait behind them."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 _LOOK_EVERY_S = 1.0
 
 
-async def watch_age(oldest_age_s: Callable[[], float], alarm_s: float, events: SystemEvents) -> None:
+async def watch_age(oldest_age_s: Callable[[], float], alarm_s: float, events: SystemEvents, source: str) -> None:
     """Report once when the oldest message is older than the alarm, and once when that is over; until cancelled."""
     alarmed = False
     while True:
@@ -21,13 +21,14 @@ async def watch_age(oldest_age_s: Callable[[], float], alarm_s: float, events: S
         age_s = oldest_age_s()
         if age_s > alarm_s and not alarmed:
             log.error("messages_not_stored", oldest_s=round(age_s, 1), hint="is NATS up, is a stream full?")
-            events.tell(
+            events.report(
                 "ingest_stalled",
                 "critical",
                 f"no received message could be stored for {age_s:.0f} s",
                 code=Code.DEPENDENCY_MISSING,
+                source=source,
             )
         elif alarmed and age_s <= alarm_s:
             log.info("messages_stored_again")
-            events.tell("ingest_goes_on", "info", "received messages are stored again")
+            events.report("ingest_goes_on", "info", "received messages are stored again", source=source)
         alarmed = age_s > alarm_s

@@ -8,15 +8,17 @@ the PUBACK's reason and the DISCONNECT's reason are kept. aiomqtt 3 has these.
 import asyncio
 import socket
 import ssl
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import aiomqtt
 import paho.mqtt.client as paho
+from kaiser_common.bus.waiting import cancellable
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -53,7 +55,7 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class MqttPublication:
     """A message of ours for the broker."""
 
     topic: str
@@ -70,6 +72,16 @@ def _expiring(seconds: int) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.MessageExpiryInterval = seconds
     return properties
+
+
+def _acknowledge_segments(raw: socket.socket) -> None:
+    """Have TCP acknowledge now what no packet of ours will answer, such as a PUBACK or a QoS 0 message.
+
+    Linux delays that acknowledgement for up to 200 ms, and the broker holds back its next small packet until it comes
+    (RFC 896): a device's reading.
+    """
+    if sys.platform == "linux":
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 class _Tap:
@@ -207,18 +219,26 @@ class MqttClient(aiomqtt.Client):
         done, _ = await asyncio.wait([answered], timeout=timeout_s)
         return bool(done) and answered.result()
 
-    def send(self, message: Publication) -> asyncio.Future[int]:
-        """Send a QoS 1 message; the future gives the PUBACK's reason code. Raises ConnectionLost."""
+    def send(self, message: MqttPublication) -> asyncio.Future[int]:
+        """Send a message; the future gives the PUBACK's reason code, of QoS 0 success. Raises ConnectionLost."""
         acknowledged: asyncio.Future[int] = self._loop.create_future()
         information = self._client.publish(
             message.topic, message.payload, message.qos, message.retain, self._publish_properties(message)
         )
         if information.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_QUEUE_SIZE):
             raise ConnectionLost(paho.error_string(information.rc))
-        self.unacknowledged[information.mid] = acknowledged
+        if message.qos:
+            self.unacknowledged[information.mid] = acknowledged
+        else:
+            acknowledged.set_result(0)
         return acknowledged
 
-    def _publish_properties(self, message: Publication) -> Properties | None:
+    async def _wait_for(self, fut: Awaitable[Any], timeout: float | None) -> Any:
+        """As aiomqtt's, which connecting, subscribing and disconnecting wait by."""
+        with cancellable():
+            return await super()._wait_for(fut, timeout)
+
+    def _publish_properties(self, message: MqttPublication) -> Properties | None:
         if message.expiry_s is None or self._client.protocol != paho.MQTTv5:
             return None
         return _expiring(message.expiry_s)
@@ -305,6 +325,8 @@ class MqttClient(aiomqtt.Client):
             self.closed_as = Closed(f"malformed packet: {error}", None)
             self._end()
             return
+        if not any(message.qos for message in messages):
+            _acknowledge_segments(tap.raw)
         if self._splitter.control:
             tap.waiting += self._splitter.control
             self._splitter.control.clear()

@@ -8,12 +8,13 @@ from typing import Any
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from kaiser_factory_dialect.topics import ends_connection
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import Closed, ConnectionLost, MqttClient, Publication
+from kaiser_ingest.mqtt.client import Closed, ConnectionLost, MqttClient, MqttPublication
 from kaiser_ingest.mqtt.packets import PacketSplitter
 from kaiser_ingest.mqtt.profiles import Profile, password_of, tls_context_of
 
@@ -41,7 +42,7 @@ class MqttConnection:
         client_id: str,
         mqtt5: bool,
         generation: int,
-        will: Publication,
+        will: MqttPublication,
         keepalive_s: int,
         session_expiry_s: int,
         will_delay_s: int,
@@ -111,19 +112,20 @@ class MqttConnection:
         except aiomqtt.MqttError as error:
             raise ConnectFailed(f"UNSUBSCRIBE failed: {error}") from error
 
-    async def publish(self, message: Publication, timeout_s: float) -> int:
+    async def publish(self, message: MqttPublication, timeout_s: float) -> int:
         """Publish and wait for the PUBACK's reason code. Raises ConnectionLost, TimeoutError."""
         async with asyncio.timeout(timeout_s):
             return await self.send(message)
 
-    def send(self, message: Publication, places: asyncio.Semaphore | None = None) -> asyncio.Future[int]:
-        """Publish at QoS 1; the future gives the PUBACK's reason code or raises ConnectionLost, as this does.
+    def send(self, message: MqttPublication, places: asyncio.Semaphore | None = None) -> asyncio.Future[int]:
+        """Publish; the future gives the PUBACK's reason code (QoS 0: success) or raises ConnectionLost, as this does.
 
         A packet that the broker would hang up on is answered here, as a broker would. places: where `place` took one,
         which is released with the answer.
         """
         try:
-            answer = self._open().send(message) if self._takes(message) else _too_large()
+            refused = self._refused(message)
+            answer = self._open().send(message) if refused is None else _answered(refused)
         except ConnectionLost:
             if places is not None:
                 places.release()
@@ -149,10 +151,13 @@ class MqttConnection:
         """Whether the broker answers a ping that is sent now. Raises ConnectionLost where there is no connection."""
         return await self._open().answers(timeout_s)
 
-    def _takes(self, message: Publication) -> bool:
-        """False if the broker has said that it hangs up on a packet so large."""
+    def _refused(self, message: MqttPublication) -> int | None:
+        """The reason code of a packet on which the broker would hang up: it has said so of one so large, and NATS,
+        which speaks MQTT 3.1.1 alone, does so on some topics."""
         most = self._open().broker_maximum_packet
-        return most is None or len(message.topic.encode()) + len(message.payload) + _PUBLISH_OVERHEAD <= most
+        if most is not None and len(message.topic.encode()) + len(message.payload) + _PUBLISH_OVERHEAD > most:
+            return reason_codes.PACKET_TOO_LARGE
+        return reason_codes.TOPIC_NAME_INVALID if not self.mqtt5 and ends_connection(message.topic) else None
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Send PUBACKs in this order, as one write; nothing once the connection has ended."""
@@ -238,9 +243,9 @@ class MqttConnection:
         return properties
 
 
-def _too_large() -> asyncio.Future[int]:
+def _answered(code: int) -> asyncio.Future[int]:
     answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    answer.set_result(reason_codes.PACKET_TOO_LARGE)
+    answer.set_result(code)
     return answer
 
 

@@ -1,17 +1,20 @@
-"""Broker profiles: where a broker is, and how to be let in."""
+"""Broker profiles: the address of a broker, and the credentials for it."""
 
 import ssl
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from kaiser_common.contract.schemas.factory import EnvironmentKind
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+Dialect = Literal["esp", "factory"]
 
 
 class Profile(BaseModel):
     """One MQTT broker. An empty client_id means kaiser-ingest-<site>. kind: of the factory's environment there.
 
-    sandbox: the broker is Kaiser's alone, and is emptied each time its environment is entered.
+    sandbox: the broker is Kaiser's alone, and is emptied each time its environment is entered. dialects: what is spoken
+    there; None: what KAISER_MQTT_DIALECTS says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +31,7 @@ class Profile(BaseModel):
     client_id: str = ""
     kind: EnvironmentKind | None = None
     sandbox: bool = False
+    dialects: tuple[Dialect, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _check_sandbox(self) -> Self:

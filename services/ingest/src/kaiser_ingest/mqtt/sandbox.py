@@ -1,4 +1,4 @@
-"""Empties the sandbox broker: nothing of an environment that was left may show in the one that begins.
+"""Empties the sandbox broker, so that nothing of the previous environment shows in the next one.
 
 Killed in the middle: the next process finds that this epoch was not begun with an empty broker, and empties it.
 """
@@ -7,10 +7,11 @@ import asyncio
 from contextlib import ExitStack
 
 import structlog
+from kaiser_common.bus.waiting import set_within
 
 from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.incoming import Incoming
-from kaiser_ingest.mqtt.client import ConnectionLost, Publication
+from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import ConnectFailed, MqttConnection
 from kaiser_ingest.mqtt.profiles import Profile
 
@@ -48,7 +49,7 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
         client_id=client_id,
         mqtt5=mqtt5,
         generation=0,
-        will=Publication("kaiser/sandbox", b"", 0, False),
+        will=MqttPublication("kaiser/sandbox", b"", 0, False),
         keepalive_s=30,
         session_expiry_s=0,
         will_delay_s=0,
@@ -62,11 +63,11 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
         await connection.connect()
         if not await connection.subscribe_if_allowed("#"):
             raise ConnectFailed("the sandbox cannot be emptied: the broker refuses the filter #")
-        while await _is_set(heard, _QUIET_S):
+        while await set_within(heard, _QUIET_S):
             heard.clear()
         topics = sorted(one.decode(errors="replace") for one in retained)
         codes = await asyncio.gather(
-            *(connection.publish(Publication(topic, b"", 1, True), _WITHIN_S) for topic in topics)
+            *(connection.publish(MqttPublication(topic, b"", 1, True), _WITHIN_S) for topic in topics)
         )
         if any(code >= reason_codes.FAILURE_FROM for code in codes):
             raise ConnectFailed("the sandbox refuses to remove retained messages")
@@ -74,12 +75,3 @@ async def _round(profile: Profile, client_id: str, *, mqtt5: bool) -> int:
         undo.pop_all()
     log.info("sandbox_emptied", retained=len(topics))
     return len(topics)
-
-
-async def _is_set(event: asyncio.Event, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -1,5 +1,5 @@
-"""The state that ingest shares across restarts and replicas in KV: the active profile, the filters of each session, and
-the numbers of the emergency stops that were sent."""
+"""The state that ingest shares across restarts and replicas in KV: the active profile, the filters of each session, the
+epoch for which each sandbox was emptied, and the numbers of the emergency stops that were sent."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ class Memory:
         except KeyNotFoundError:
             return None
         except (NatsError, OSError, TimeoutError) as error:
-            log.warning("memory_unreadable", key=key, reason=str(error) or type(error).__name__)
+            log.warning("session_state_unreadable", key=key, reason=str(error) or type(error).__name__)
             return None
 
     async def _put(self, key: str, value: bytes) -> None:
@@ -77,4 +77,4 @@ class Memory:
                 bucket = await self._bus.jetstream.key_value(INGEST_BUCKET.name)
                 await bucket.put(self._prefix + key, value)
         except (NatsError, OSError, TimeoutError) as error:
-            log.warning("memory_not_written", key=key, reason=str(error) or type(error).__name__)
+            log.warning("session_state_not_written", key=key, reason=str(error) or type(error).__name__)

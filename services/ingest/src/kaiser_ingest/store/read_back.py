@@ -5,46 +5,86 @@ delivers them again, with the same content.
 """
 
 import asyncio
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.contract.subjects import KEPT_PACKS, REJECTED, SENSORS, Stream
+from kaiser_common.contract.subjects import KEPT_PACKS, REJECTED, SENSORS, Stream, site_in
 from nats.errors import Error as NatsError
+from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 log = structlog.get_logger()
 
 _WITHIN_S = 3.0
 LAST_REJECTED = 192
-"""A batch has no more packs of rejections: of 1,000 messages and 1 MiB."""
+"""A batch has at most this many packs of rejections: it has at most 1,000 messages and 1 MiB."""
+_MOST_PACKS = 1024
+"""So many packs are read at most, the newest ones: a batch of ingest has a pack for each site and shard."""
+ALL_SITES = "+"
 
 
-async def last_packs(bus: Bus) -> list[bytes]:
-    """The bodies of the last 16 packs of readings, oldest first. NATS does not give them within 3 s: none of them,
-    logged; then some events may be shown twice, and no row is doubled."""
-    return await _last(bus, SENSORS, KEPT_PACKS)
+async def last_packs(bus: Bus, sites: Collection[str]) -> list[bytes]:
+    """The bodies of the last packs of readings of these sites ("+": of all), oldest first: of each site and shard the
+    last one, and which of theirs are in the 15 places before it. A batch is one atomic batch of JetStream or at most
+    ten packs sent at once, so this has all of the last one, even if others publish on the stream.
+
+    NATS does not give them within 3 s: none of them, logged; then some events may be shown twice, and no row is
+    doubled.
+    """
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            info = await bus.jetstream.stream_info(SENSORS.name, subjects_filter=SENSORS.subjects[0])
+            subjects = [each for each in info.state.subjects or {} if ALL_SITES in sites or site_in(each) in sites]
+            lasts = await asyncio.gather(*(_last_place(bus, each) for each in islice(subjects, _MOST_PACKS)))
+            messages = await _messages(bus, SENSORS, places_before(lasts))
+            ours = set(subjects)
+            return [message.data or b"" for message in messages if message.subject in ours]
+    except (NatsError, OSError, TimeoutError) as error:
+        return _none(SENSORS, error)
 
 
 async def last_rejections(bus: Bus) -> list[bytes]:
     """The bodies of the last messages of REJECTED, oldest first. NATS does not give them within 3 s: none of them,
     logged; then some rejections may be kept twice."""
-    return await _last(bus, REJECTED, LAST_REJECTED)
-
-
-async def _last(bus: Bus, stream: Stream, count: int) -> list[bytes]:
     try:
         async with asyncio.timeout(_WITHIN_S):
-            last = (await bus.jetstream.stream_info(stream.name)).state.last_seq
-            places = range(max(1, last - count + 1), last + 1)
-            return [body for body in await asyncio.gather(*(_body(bus, stream, place) for place in places)) if body]
+            last = (await bus.jetstream.stream_info(REJECTED.name)).state.last_seq
+            places = range(max(1, last - LAST_REJECTED + 1), last + 1)
+            return [message.data or b"" for message in await _messages(bus, REJECTED, places)]
     except (NatsError, OSError, TimeoutError) as error:
-        log.warning("packs_not_read_back", stream=stream.name, reason=str(error) or type(error).__name__)
-        return []
+        return _none(REJECTED, error)
 
 
-async def _body(bus: Bus, stream: Stream, sequence: int) -> bytes:
-    """The body of a pack, empty where it was purged."""
+def places_before(lasts: Iterable[int]) -> list[int]:
+    """The 16 places up to each of these, in order, without those below 1; at most 1,024 of them, the last ones."""
+    places = {place for last in lasts for place in range(max(1, last - KEPT_PACKS + 1), last + 1)}
+    return sorted(places)[-_MOST_PACKS:]
+
+
+def _none(stream: Stream, error: Exception) -> list[bytes]:
+    log.warning("packs_not_read_back", stream=stream.name, reason=str(error) or type(error).__name__)
+    return []
+
+
+async def _last_place(bus: Bus, subject: str) -> int:
+    """Where the last message of a subject is; 0 if it was purged meanwhile."""
     try:
-        return (await bus.jetstream.get_msg(stream.name, sequence, direct=True)).data or b""
+        # with a seq, if only 0, nats-py asks on the subject that ingest may use for messages by their places too
+        return (await bus.jetstream.get_msg(SENSORS.name, 0, subject, direct=True)).seq or 0
     except NotFoundError:
-        return b""
+        return 0
+
+
+async def _messages(bus: Bus, stream: Stream, places: Iterable[int]) -> list[RawStreamMsg]:
+    """The messages at these places, in order, without those that were purged."""
+    found = await asyncio.gather(*(_message(bus, stream, place) for place in places))
+    return [message for message in found if message is not None]
+
+
+async def _message(bus: Bus, stream: Stream, place: int) -> RawStreamMsg | None:
+    try:
+        return await bus.jetstream.get_msg(stream.name, place, direct=True)
+    except NotFoundError:
+        return None

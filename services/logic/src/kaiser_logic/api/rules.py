@@ -2,14 +2,15 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
 from kaiser_common.bus.bucket import BucketWriter
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.logic import (
     CreateRule,
     ExecutionsPage,
@@ -21,10 +22,12 @@ from kaiser_common.contract.schemas.api.logic import (
     RulesQuery,
     TestResult,
     TestRule,
+    TestSettings,
 )
 from kaiser_common.contract.schemas.api.rules import RuleSettings
-from kaiser_common.contract.schemas.api.sensors import LATEST_MS
+from kaiser_common.contract.schemas.api.times import BEFORE_2100_MS
 from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET
+from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import every
@@ -47,12 +50,14 @@ class LogicApi:
         pool: DatabasePool,
         bus: Bus,
         test: Callable[[TestRule], TestResult | None],
+        test_settings: Callable[[TestSettings], Awaitable[TestResult]],
         clock: Callable[[], int],
         rules_max: int,
     ) -> None:
         self._pool = pool
         self._bus = bus
         self._test = test
+        self._test_settings = test_settings
         self._clock = clock
         self._rules_max = rules_max
         self._changing = asyncio.Lock()
@@ -135,14 +140,18 @@ class LogicApi:
             raise _missing(request.rule_id)
         return result
 
+    async def test_settings(self, request: TestSettings, caller: Caller) -> TestResult:
+        """A dry run of a rule that is not stored, with given or current values: nothing is sent."""
+        return await self._test_settings(request)
+
     async def executions(self, query: ExecutionsQuery, caller: Caller) -> ExecutionsPage:
         """A page of executions, newest first."""
         before = None
         if query.cursor:
             at_ms, execution_id = parse_cursor(query.cursor, float, str)
-            if not 0 <= float(at_ms) <= LATEST_MS:
+            if not 0 <= float(at_ms) <= BEFORE_2100_MS:
                 raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "The cursor's time is out of range.", "cursor")
-            before = (rules.to_cursor_time(int(at_ms)), str(execution_id))
+            before = (time_of(int(at_ms)), str(execution_id))
         async with self._pool.connection() as connection:
             items = await rules.executions(connection, query, before)
         more = len(items) == query.limit
@@ -168,12 +177,12 @@ class LogicApi:
             self._to_mend = False
 
     async def _others(self, connection: Connection, rule: Rule) -> list[Rule]:
-        """Every other rule, nobody else changing them meanwhile. RpcError 422 where the rule closes a loop."""
+        """Every other rule, locked against changes. RpcError 422 where the rule closes a loop."""
         await rules.lock_rules(connection)
         others = [other for other in await self._every(connection) if other.rule_id != rule.rule_id]
         names = find_loop(rule, others)
         if names is not None:
-            text = f"these rules would set each other off for ever: {' → '.join(names)}"
+            text = f"these rules would trigger each other without end: {' → '.join(names)}"
             raise RpcError(422, Code.CONFIG_PAYLOAD_INVALID, text, "conditions")
         return others
 

@@ -1,38 +1,43 @@
 """Feeds the engine with events and time while this process holds the lease."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
-from kaiser_common.contract.schemas.api.logic import Rule, TestResult, TestRule
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.bus.waiting import set_within
+from kaiser_common.contract.pack import seq_of
+from kaiser_common.contract.schemas.api.logic import Rule, TestResult, TestRule, TestSettings
 from kaiser_common.contract.schemas.event import ActuatorResponseEvent
 from kaiser_common.contract.subjects import EVENTS, is_packed
+from kaiser_common.runtime.clock import now_ms
 
 from kaiser_logic import metrics
-from kaiser_logic.domain.decode import FILTERS, decode, readings_of
-from kaiser_logic.domain.dry_run import dry_run
+from kaiser_logic.domain.decode import FILTERS, alarm_of, decode, readings_of
+from kaiser_logic.domain.dry_run import dry_run, recalled, unstored
 from kaiser_logic.domain.engine import Effect, Engine
+from kaiser_logic.domain.events import rule_alarm_cleared, rule_withdrawn
 from kaiser_logic.domain.readings import Readings, RuleInput
-from kaiser_logic.domain.rules import Limits
+from kaiser_logic.domain.rules import Limits, raised_names, sensors
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.jobs.executor import Executor, ExecutorLimits
 from kaiser_logic.publish.commands import Commands
-from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.store import latest
-from kaiser_logic.store.rule_cache import RuleBook
-from kaiser_logic.store.state_writer import Saving
+from kaiser_logic.store import alarms, latest
+from kaiser_logic.store.rule_cache import RuleCache
+from kaiser_logic.store.state_writer import StateWriter
 from kaiser_logic.store.states import StateStore
 
 log = structlog.get_logger()
 
 _CAUGHT_UP_WITHIN_S = 10.0
 _LOOK_EVERY_S = 1.0
+_LIST_AGAIN_S = 2.0
 _MOST_UNREAD = 256
 """Messages that wait to be evaluated at most; packs of the largest size are 128 MB."""
 
@@ -47,10 +52,12 @@ class Evaluator:
     readings from the events since the checkpoint and from the sensor service.
     """
 
-    def __init__(self, bus: Bus, book: RuleBook, telling: Telling, webhooks: Webhooks, settings: LogicSettings) -> None:
+    def __init__(
+        self, bus: Bus, rule_cache: RuleCache, publisher: EventPublisher, webhooks: Webhooks, settings: LogicSettings
+    ) -> None:
         self._bus = bus
-        self._book = book
-        self._telling = telling
+        self._rule_cache = rule_cache
+        self._publisher = publisher
         self._webhooks = webhooks
         self._settings = settings
         self._commands = Commands(bus, settings.logic_command_wait_s)
@@ -63,27 +70,28 @@ class Evaluator:
         self.engine = Engine(_limits(settings), readings, now_ms(), grace_ms, self._latest_ms)
         self._executor: Executor | None = None
         self._news = asyncio.Event()
+        self._listing = asyncio.Event()
         self._removed: list[str] = []
 
     async def run(self, store: StateStore) -> None:
         """Evaluate until cancelled. Fenced: another process evaluates too; begin again with a new Evaluator."""
         states, seq = await store.load()
-        saving = Saving(self.engine, store)
-        saving.seen_seq = seq or 0
+        writer = StateWriter(self.engine, store)
+        writer.seen_seq = seq or 0
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._executor = Executor(
                     tasks,
                     self.engine,
-                    saving,
+                    writer,
                     self._commands,
                     self._webhooks,
-                    self._telling,
+                    self._publisher,
                     now_ms,
                     ExecutorLimits(self._settings.logic_executions_at_once, int(self._settings.logic_resume_s * 1000)),
                     self._wake_in_time,
                 )
-                begun = await self._take_over(states, saving)
+                begun = await self._take_over(states, writer)
                 reader = OrderedReader(
                     self._bus,
                     EVENTS.name,
@@ -91,47 +99,53 @@ class Evaluator:
                     start_sequence=None if seq is None else seq + 1,
                     max_messages=_MOST_UNREAD,
                 )
-                tasks.create_task(self._read(reader, saving), name="events")
+                tasks.create_task(self._read(reader, writer), name="events")
                 tasks.create_task(self._watch_clock(), name="clock")
-                tasks.create_task(saving.run(), name="saving")
-                await self._start(tasks, saving, self._executor, begun)
+                tasks.create_task(writer.run(), name="writer")
+                await self._start(tasks, writer, self._executor, begun)
         finally:
-            self._book.listener = None
-            await saving.finish()
+            self._rule_cache.listener = None
+            await writer.finish()
 
     def test(self, request: TestRule) -> TestResult | None:
         """A dry run; None when the rule is not there."""
         rule = self.engine.rules.get(request.rule_id)
         return None if rule is None else dry_run(self.engine, rule, request.request, now_ms())
 
-    async def _take_over(self, states: dict[str, RuleState], saving: Saving) -> list[Begun]:
+    async def test_settings(self, request: TestSettings) -> TestResult:
+        """A dry run of a rule that is not stored; what its sensors showed last is asked for."""
+        now = now_ms()
+        rule = unstored(request.settings, now)
+        places = {place for place, _, _ in sensors(rule)}
+        known = await latest.latest(self._bus, sorted({esp_id for esp_id, _ in places}))
+        readings = recalled(known, places, now, int(self._settings.logic_late_s * 1000), self._latest_ms)
+        return dry_run(self.engine, rule, request.request, now, readings)
+
+    async def _take_over(self, states: dict[str, RuleState], writer: StateWriter) -> list[Begun]:
         """Take rules and states; what was running when the process before this one ended."""
         now = now_ms()
-        self.engine.states = {rule_id: state for rule_id, state in states.items() if rule_id in self._book.rules}
+        self.engine.states = {rule_id: state for rule_id, state in states.items() if rule_id in self._rule_cache.rules}
         begun: list[Begun] = []
-        for rule in self._book.rules.values():
+        for rule in self._rule_cache.rules.values():
             state = self.engine.states.get(rule.rule_id)
             if state is not None and state.running is not None:
                 begun.append((rule, state.running, state.version == rule.version and rule.enabled))
             self.engine.put_rule(rule, now)
-        self._book.listener = self._on_rule
-        for rule_id in sorted(states.keys() - self._book.rules.keys()):
-            await saving.forget(rule_id)
-        metrics.RULES.set(sum(rule.enabled for rule in self._book.rules.values()))
+        self._rule_cache.listener = self._on_rule
+        for rule_id in sorted(states.keys() - self._rule_cache.rules.keys()):
+            await writer.forget(rule_id)
+        metrics.RULES.set(sum(rule.enabled for rule in self._rule_cache.rules.values()))
         return begun
 
     async def _start(
-        self, tasks: asyncio.TaskGroup, saving: Saving, executor: Executor, begun: Sequence[Begun]
+        self, tasks: asyncio.TaskGroup, writer: StateWriter, executor: Executor, begun: Sequence[Begun]
     ) -> None:
         """Once events are read (they report the results of commands), continue running executions, and evaluate every
         rule once with the stored readings and the events since."""
         readings = self.engine.view.readings
         readings.fresh.clear()
         known = await latest.latest(self._bus, readings.devices)
-        try:
-            async with asyncio.timeout(_CAUGHT_UP_WITHIN_S):
-                await self._caught_up.wait()
-        except TimeoutError:
+        if not await set_within(self._caught_up, _CAUGHT_UP_WITHIN_S):
             log.warning("events_not_read_yet", within_s=_CAUGHT_UP_WITHIN_S)
         for rule, running, unchanged in begun:
             state = self.engine.states.get(rule.rule_id)
@@ -140,13 +154,14 @@ class Evaluator:
             if unchanged:
                 executor.resume(rule, running)
             else:
-                executor.interrupt(rule, running, "the rule was changed meanwhile")
+                executor.interrupt(rule, running, "the rule was changed while it ran")
         self.engine.recall(known, now_ms(), self._latest_ms)
         self._act(self.engine.start(now_ms()))
         log.info("rules_in_force", rules=len(self.engine.rules), latest=len(known))
-        tasks.create_task(self._follow(saving), name="follow")
+        tasks.create_task(self._follow(writer), name="follow")
+        tasks.create_task(self._list_alarms(), name="alarms")
 
-    async def _read(self, reader: OrderedReader, saving: Saving) -> None:
+    async def _read(self, reader: OrderedReader, writer: StateWriter) -> None:
         """Hand each event to the engine, in order, until cancelled."""
         restarts, left = 0, -1
         async for batch in reader:
@@ -155,7 +170,7 @@ class Evaluator:
                 self.engine.listen_again(now_ms())
             self.on_events(batch)
             if batch:
-                saving.seen_seq = batch[-1].stream_sequence
+                writer.seen_seq = batch[-1].stream_sequence
             if not self._caught_up.is_set():
                 left = reader.pending_at_start - len(batch) if left < 0 else left - len(batch)
                 if left <= 0:
@@ -172,6 +187,9 @@ class Evaluator:
                         self._on_reading(reading)
                 continue
             _, kind, esp_id = delivery.subject.split(".", 2)
+            if kind == "alarm":
+                self._on_alarm(delivery)
+                continue
             if kind != "actuator_response" and not readings.of_device(esp_id):
                 continue
             message = decode(delivery)
@@ -186,6 +204,27 @@ class Evaluator:
         metrics.READINGS.labels(verdict).inc()
         self._act(effects)
 
+    def _on_alarm(self, delivery: Delivery) -> None:
+        alarm = alarm_of(delivery)
+        if alarm is not None:
+            self._act(self.engine.on_alarm(alarm, seq_of(delivery.stream_sequence), now_ms()))
+
+    async def _list_alarms(self) -> None:
+        """List the open alarms of kinds that a rule names for the first time, and of all kinds after a gap in the
+        events. The service alarm away: a kind that was not listed yet is not known, and is asked for again."""
+        known = self.engine.view.alarms
+        while True:
+            for kind in sorted(known.unlisted):
+                known.begin_list(kind)
+                try:
+                    found = await alarms.open_alarms(self._bus, kind)
+                except RpcError as error:
+                    log.info("alarms_not_listed", kind=kind, reason=error.problem.detail)
+                    break
+                self._act(self.engine.on_alarms_listed(kind, found, now_ms()))
+            self._listing.clear()
+            await set_within(self._listing, _LIST_AGAIN_S)
+
     async def _watch_clock(self) -> None:
         """Evaluate rules whose time has come, a few at a time so that readings get their turn."""
         while True:
@@ -197,11 +236,7 @@ class Evaluator:
                 continue
             self._wake.clear()
             self._asleep_until = now_ms() + int(wait_s * 1000)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            await set_within(self._wake, wait_s)
 
     def _wake_in_time(self) -> None:
         """Wake the clock if something is due before its next wake-up."""
@@ -223,17 +258,28 @@ class Evaluator:
         if known is not None and running is not None and self._executor is not None:
             reason = "the rule was removed" if rule is None else "the rule was changed"
             self._executor.interrupt(known, running, reason)
+        if known is not None and known.enabled:
+            self._clear_alarms_of(known)
+            if rule is None or not rule.enabled:
+                self._publisher.publish(rule_withdrawn(known, now_ms()))
         metrics.RULES.set(sum(one.enabled for one in self.engine.rules.values()))
         self._news.set()
+        self._listing.set()
 
-    async def _follow(self, saving: Saving) -> None:
+    def _clear_alarms_of(self, before: Rule) -> None:
+        """Clear the alarms that no enabled rule raises any more: nothing else would end them."""
+        still = {name for rule in self.engine.rules.values() if rule.enabled for name in raised_names(rule)}
+        for name in sorted(raised_names(before) - still):
+            self._publisher.publish(rule_alarm_cleared(before, name, now_ms()))
+
+    async def _follow(self, writer: StateWriter) -> None:
         """After changes of rules: ask for what new sensors showed last, delete the states of removed rules."""
         readings = self.engine.view.readings
         while True:
             await self._news.wait()
             self._news.clear()
             while self._removed:
-                await saving.forget(self._removed.pop())
+                await writer.forget(self._removed.pop())
             fresh, readings.fresh = readings.fresh, set()
             known = await latest.latest(self._bus, sorted(fresh))
             self._act(self.engine.recall(known, now_ms(), self._latest_ms))
@@ -241,11 +287,6 @@ class Evaluator:
     def _act(self, effects: list[Effect]) -> None:
         if self._executor is not None:
             self._executor.take(effects)
-
-
-def now_ms() -> int:
-    """The clock of the service, in ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def _limits(settings: LogicSettings) -> Limits:

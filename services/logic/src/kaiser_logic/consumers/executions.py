@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.api.logic import Execution
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import Unreadable
 from pydantic import ValidationError
 
 from kaiser_logic import metrics

@@ -1,5 +1,7 @@
-"""Evaluates a rule's conditions with three values: without a usable reading a condition is unknown. Pure. Unknown never
-fires a rule and does not end a true condition: timers continue, and the rule waits for a usable reading.
+"""Evaluates a rule's conditions in three-valued logic: true, false, or unknown without a usable reading; pure.
+
+An unknown condition never fires a rule and does not end a true one: timers continue, and the rule waits for a usable
+reading.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 
 from kaiser_common.contract.schemas.api.logic import ConditionReport
 from kaiser_common.contract.schemas.api.rules import (
+    AlarmCondition,
     Compound,
     Condition,
     Hysteresis,
@@ -16,6 +19,7 @@ from kaiser_common.contract.schemas.api.rules import (
     TimeWindow,
 )
 
+from kaiser_logic.domain.alarms import Alarms
 from kaiser_logic.domain.readings import Newest, Readings
 from kaiser_logic.domain.state import ConditionMemory
 from kaiser_logic.domain.windows import contains, look_again_at
@@ -38,6 +42,7 @@ class View:
     listening_since: int = 0
     grace_ms: int = 0
     known_ms: int = ALWAYS_MS
+    alarms: Alarms = field(default_factory=Alarms)
 
 
 @dataclass(slots=True)
@@ -159,6 +164,9 @@ def _evaluate(
             on = on if result is None else result
             limits = _hysteresis_limits(condition, on)
             detail = _sensor_detail(condition, newest, value, limits) + _ambiguity(condition, view) if explain else ""
+        case AlarmCondition():
+            result = view.alarms.holds(condition)
+            detail = _alarm_detail(condition, result)
         case TimeWindow():
             result = contains(condition, now_ms)
             found.wake(look_again_at(condition, now_ms))
@@ -244,6 +252,14 @@ def _sensor_detail(condition: OfSensor, newest: Newest | None, value: float | No
     if value is None:
         return f"{_name(condition)}: its newest reading is too old, wants {limits}"
     return f"{_name(condition)} is {value:g}, wants {limits}"
+
+
+def _alarm_detail(condition: AlarmCondition, result: Known) -> str:
+    of = f" of {condition.source}" if condition.source is not None else ""
+    on = f" on {condition.esp_id}" if condition.esp_id is not None else ""
+    worse = f", {condition.severity} or worse," if condition.severity is not None else ""
+    found = {None: "its alarms are not known yet", True: "there is one", False: "there is none"}[result]
+    return f"an alarm {condition.kind}{of}{on}{worse} {condition.state}: {found}"
 
 
 def _limits(condition: SensorThreshold) -> str:

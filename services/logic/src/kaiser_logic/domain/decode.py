@@ -1,4 +1,4 @@
-"""From events of the bus to readings and ends of commands, pure."""
+"""Decodes events from the bus into readings, results of commands and steps of alarms; pure."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,14 +6,20 @@ import msgspec
 import structlog
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.pack import NotAPack, seq_of
-from kaiser_common.contract.schemas.event import ActuatorResponseEvent, ActuatorStatusEvent, SensorDataEvent
+from kaiser_common.contract.schemas.event import (
+    ActuatorResponseEvent,
+    ActuatorStatusEvent,
+    AlarmEvent,
+    SensorDataEvent,
+)
 from pydantic import ValidationError
 
+from kaiser_logic.domain.alarms import AlarmInput
 from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 
 log = structlog.get_logger()
 
-FILTERS = ("event.sensor_data.>", "event.actuator_status.>", "event.actuator_response.>")
+FILTERS = ("event.sensor_data.>", "event.actuator_status.>", "event.actuator_response.>", "event.alarm.*")
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -78,6 +84,16 @@ def decode(delivery: Delivery) -> RuleInput | ActuatorResponseEvent | None:
     except ValidationError as error:
         _unreadable(delivery, _reason(error))
         return None
+
+
+def alarm_of(delivery: Delivery) -> AlarmInput | None:
+    """A step of an alarm; None if it is unreadable (a fault of one of our services, logged)."""
+    try:
+        event = AlarmEvent.model_validate_json(delivery.body)
+    except ValidationError as error:
+        _unreadable(delivery, _reason(error))
+        return None
+    return AlarmInput(event.alarm_id, event.step, event.kind, event.source, event.severity, event.state, event.esp_id)
 
 
 def _reading(event: _Line | SensorDataEvent, seq: int) -> RuleInput:

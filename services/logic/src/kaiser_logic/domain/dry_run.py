@@ -1,22 +1,34 @@
 """The dry run of a rule with given or current values, with reasons; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from kaiser_common.contract.schemas.api.logic import Rule, TestRequest, TestResult
-from kaiser_common.contract.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Sequence
+from kaiser_common.contract.schemas.api.rules import (
+    Action,
+    ActuatorAction,
+    AlarmAction,
+    Delay,
+    Notification,
+    RuleSettings,
+    Sequence,
+)
 
 from kaiser_logic.domain.conditions import ALWAYS_MS, Evaluation, View, evaluate
 from kaiser_logic.domain.engine import Engine
-from kaiser_logic.domain.readings import ANY, RuleInput
+from kaiser_logic.domain.readings import ANY, Place, Readings, RuleInput
 from kaiser_logic.domain.state import ConditionMemory, RuleState
 
 
-def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> TestResult:
-    """Evaluate with what the rule remembers now; nothing is changed and nothing is sent."""
+def dry_run(
+    engine: Engine, rule: Rule, request: TestRequest, now_ms: int, readings: Readings | None = None
+) -> TestResult:
+    """Evaluate with what the rule remembers now; nothing is changed and nothing is sent. readings: in place of those
+    that the engine watches."""
     at_ms = now_ms if request.at is None else request.at
     state = engine.states.get(rule.rule_id) or RuleState(version=rule.version)
-    found = _evaluated(engine.view, rule, state.memory, request, at_ms)
+    view = engine.view if readings is None else replace(engine.view, readings=readings)
+    found = _evaluated(view, rule, state.memory, request, at_ms)
     why = engine.blocked(rule, state, at_ms)
     if found.result is not True:
         reason = _not_true(found)
@@ -38,6 +50,23 @@ def dry_run(engine: Engine, rule: Rule, request: TestRequest, now_ms: int) -> Te
         conditions=found.reports,
         actions=[describe(action) for action in rule.actions],
     )
+
+
+def unstored(settings: RuleSettings, now_ms: int) -> Rule:
+    """A rule of these settings that no store has; its id is empty."""
+    return Rule.model_validate(
+        {**settings.model_dump(mode="json"), "rule_id": "", "created_at": now_ms, "updated_at": now_ms}
+    )
+
+
+def recalled(known: Iterable[RuleInput], places: Iterable[Place], now_ms: int, late_ms: int, known_ms: int) -> Readings:
+    """The newest stored readings of places, as rules would see them. A value older than known_ms is unknown."""
+    readings = Readings(late_ms)
+    for place in places:
+        readings.watch(place)
+    for reading in known:
+        readings.recall(reading, now_ms, known_ms)
+    return readings
 
 
 def _evaluated(
@@ -66,7 +95,7 @@ def _evaluated(
 
 
 def _not_true(found: Evaluation) -> str:
-    wanted = "are false" if found.result is False else "cannot be told"
+    wanted = "are false" if found.result is False else "are not known"
     for report in found.reports:
         if report.result is found.result and report.type != "compound":
             return f"the conditions {wanted}: {report.path} {report.detail}"
@@ -82,7 +111,9 @@ def describe(action: Action) -> str:
             return f"{action.command}{value} to {action.esp_id} gpio {action.gpio}{duration}"
         case Notification():
             webhook = f" and POST it to {action.webhook_url.host}" if action.webhook_url else ""
-            return f"tell {action.message!r} as {action.severity}{webhook}"
+            return f"notify of {action.message!r} as {action.severity}{webhook}"
+        case AlarmAction():
+            return f"{action.do} the alarm {action.name}" + (f" ({action.severity})" if action.do == "raise" else "")
         case Delay():
             return f"wait {action.seconds:g} s"
         case Sequence():

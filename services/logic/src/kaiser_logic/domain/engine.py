@@ -1,4 +1,5 @@
-"""All rules with what they remember: from readings and time to firings. No I/O; time is an argument (ms)."""
+"""The rule engine: readings and time in, firings out; it holds the state of every rule. No I/O; time is an argument
+(ms)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -7,10 +8,11 @@ from typing import Any
 from kaiser_common.contract.schemas.api.logic import ConditionReport, Rule
 from kaiser_common.contract.schemas.sensor import type_of
 
+from kaiser_logic.domain.alarms import AlarmInput
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
 from kaiser_logic.domain.index import RuleIndex
 from kaiser_logic.domain.readings import Place, Readings, RuleInput, Verdict
-from kaiser_logic.domain.rules import Blocked, Limits, blocked, failed, fired, is_recorded, sensors
+from kaiser_logic.domain.rules import Blocked, Limits, alarm_kinds, blocked, failed, fired, is_recorded, sensors
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.domain.wakes import Wakes
 
@@ -67,7 +69,7 @@ class Engine:
     def put_rule(self, rule: Rule, now_ms: int) -> list[Effect]:
         """Take a rule, new or changed, in force immediately. A changed rule loses the memory of its conditions, but not
         the time when it last fired."""
-        freed, places = self._forget(rule.rule_id)
+        freed, places, kinds = self._forget(rule.rule_id)
         state = self.states.setdefault(rule.rule_id, RuleState(version=rule.version))
         if state.version != rule.version:
             state.version, state.memory, state.armed, state.told = rule.version, {}, True, None
@@ -79,19 +81,21 @@ class Engine:
             self._index.hold(rule, state.holds, 0)
             for place, _, _ in sensors(rule):
                 self.view.readings.watch(place)
+            for kind in alarm_kinds(rule):
+                self.view.alarms.watch(kind)
         else:
             state.holds = []
-        self._unwatch(places)
+        self._unwatch(places, kinds)
         considered = freed | ({rule.rule_id} if rule.enabled else set())
         return self._consider(considered, {"kind": "rule"}, 0, now_ms) if self.started else []
 
     def remove_rule(self, rule_id: str, now_ms: int) -> list[Effect]:
         """Forget a rule."""
-        freed, places = self._forget(rule_id)
+        freed, places, kinds = self._forget(rule_id)
         self.rules.pop(rule_id, None)
         self.states.pop(rule_id, None)
         self.changed.discard(rule_id)
-        self._unwatch(places)
+        self._unwatch(places, kinds)
         return self._consider(freed, {"kind": "released"}, 0, now_ms) if self.started else []
 
     def start(self, now_ms: int) -> list[Effect]:
@@ -100,8 +104,9 @@ class Engine:
         return self._consider(self.rules, {"kind": "start"}, 0, now_ms)
 
     def listen_again(self, now_ms: int) -> None:
-        """The bus was away: silence counts from now on."""
+        """The bus was away: silence counts from now on, and alarms are to be listed again."""
         self.view = replace(self.view, listening_since=now_ms)
+        self.view.alarms.list_again()
 
     # What happens
 
@@ -123,6 +128,26 @@ class Engine:
             trigger["address"] = reading.address
         return verdict, self._consider(named, trigger, reading.seq, now_ms)
 
+    def on_alarm(self, alarm: AlarmInput, seq: int, now_ms: int) -> list[Effect]:
+        """Take a step of an alarm and evaluate the rules that name its kind."""
+        if not self.view.alarms.note(alarm):
+            return []
+        trigger = {
+            "kind": "alarm",
+            "alarm": alarm.kind,
+            "source": alarm.source,
+            "severity": alarm.severity,
+            "state": alarm.state,
+        }
+        if alarm.esp_id is not None:
+            trigger["esp_id"] = alarm.esp_id
+        return self._consider(self._index.of_alarm(alarm.kind), trigger, seq, now_ms)
+
+    def on_alarms_listed(self, kind: str, alarms: Iterable[AlarmInput], now_ms: int) -> list[Effect]:
+        """Take the open alarms of a kind, and evaluate the rules that name it."""
+        self.view.alarms.listed(kind, alarms)
+        return self._consider(self._index.of_alarm(kind), {"kind": "start"}, 0, now_ms) if self.started else []
+
     def recall(self, readings: Iterable[RuleInput], now_ms: int, oldest_ms: int) -> list[Effect]:
         """Take readings that were stored earlier; a value older than oldest_ms is not known."""
         named: set[str] = set()
@@ -132,7 +157,7 @@ class Engine:
         return self._consider(named, {"kind": "start"}, 0, now_ms) if self.started else []
 
     def on_time(self, now_ms: int, at_most: int = 50) -> list[Effect]:
-        """Evaluate the rules whose time has come, at most so many: then `next_wake` is in the past still."""
+        """Evaluate the rules whose time has come, at most `at_most`; if more are due, `next_wake` stays in the past."""
         due = self._wakes.due(now_ms, at_most)
         return self._consider(due, {"kind": "timer"}, 0, now_ms) if due and self.started else []
 
@@ -262,8 +287,8 @@ class Engine:
         return now_ms + int(rule.cooldown_s * 1000) if rule.mode == "level" else None
 
     def _described(self, rule: Rule, trigger: dict[str, Any]) -> dict[str, Any]:
-        """A trigger that is no reading, with the value of the first sensor of the rule that has one."""
-        if trigger["kind"] == "reading":
+        """A trigger that is no reading or alarm, with the value of the first sensor of the rule that has one."""
+        if trigger["kind"] in ("reading", "alarm"):
             return trigger
         for place, sensor_type, address in sorted(sensors(rule), key=str):
             newest = self.view.readings.of(place, sensor_type, address)
@@ -274,17 +299,21 @@ class Engine:
                 return {**trigger, **sensor, "value": newest.value, "ts": newest.ts}
         return trigger
 
-    def _forget(self, rule_id: str) -> tuple[set[str], set[Place]]:
-        """Take a rule out of the index; the rules that wait for an actuator of it, and where its sensors are."""
+    def _forget(self, rule_id: str) -> tuple[set[str], set[Place], set[str]]:
+        """Take a rule out of the index; the rules that wait for an actuator of it, where its sensors are, and the kinds
+        of its alarms."""
         self._wakes.set(rule_id, None)
         known, state = self.rules.get(rule_id), self.states.get(rule_id)
         freed = self._index.release(rule_id, state.holds) if state else set()
         if known is None:
-            return freed, set()
+            return freed, set(), set()
         self._index.remove(known)
-        return freed, {place for place, _, _ in sensors(known)}
+        return freed, {place for place, _, _ in sensors(known)}, alarm_kinds(known)
 
-    def _unwatch(self, places: Iterable[Place]) -> None:
+    def _unwatch(self, places: Iterable[Place], kinds: Iterable[str]) -> None:
+        for kind in kinds:
+            if not self._index.of_alarm(kind):
+                self.view.alarms.unwatch(kind)
         for place in places:
             if not self._index.names(place):
                 self.view.readings.unwatch(place)

@@ -1,16 +1,17 @@
 """Events and records of the logic service, built from what happened; pure."""
 
-from typing import Any, Literal
+from typing import Any
 
 from kaiser_common.bus.connection import Outgoing
+from kaiser_common.bus.events import system_event, to_event
 from kaiser_common.contract.schemas.api.logic import ActionResult, Execution, Outcome, Rule
-from kaiser_common.contract.schemas.event import LogicExecutionEvent, SystemEvent
-from kaiser_common.contract.subjects import event_subject, execution_subject
+from kaiser_common.contract.schemas.api.rules import AlarmAction
+from kaiser_common.contract.schemas.device import Severity
+from kaiser_common.contract.schemas.event import LogicExecutionEvent
+from kaiser_common.contract.subjects import execution_subject
 
 from kaiser_logic.domain.engine import Suppressed
 from kaiser_logic.domain.state import Running
-
-Severity = Literal["info", "warning", "error", "critical"]
 
 
 def execution(
@@ -72,15 +73,59 @@ def event(done: Execution) -> Outgoing:
         duration_ms=done.duration_ms,
         ts=done.started_at if done.ended_at is None else done.ended_at,
     )
-    return _event("logic_execution", esp_id, body.model_dump_json(exclude_none=True), f"logic-{done.execution_id}")
+    return to_event("logic_execution", esp_id, body, f"logic-{done.execution_id}")
 
 
 def notification(rule: Rule, running: Running, path: str, message: str, severity: Severity, now_ms: int) -> Outgoing:
     """The system_event of a notification."""
     details = {"rule_id": rule.rule_id, "rule_name": rule.name, "execution_id": running.execution_id}
     return system_event(
-        "rule_notification", message, now_ms, severity, f"logic-{running.execution_id}-{path}", running.trigger, details
+        "rule_notification",
+        message,
+        now_ms,
+        severity=severity,
+        event_id=f"logic-{running.execution_id}-{path}",
+        esp_id=running.trigger.get("esp_id"),
+        details=details,
     )
+
+
+def rule_alarm(rule: Rule, running: Running, path: str, action: AlarmAction, now_ms: int) -> Outgoing:
+    """The system_event that raises or clears the alarm of a name."""
+    name = "rule_alarm_raised" if action.do == "raise" else "rule_alarm_cleared"
+    message = action.message or f"rule {rule.name!r} clears the alarm {action.name}"
+    details = {
+        "name": action.name,
+        "rule_id": rule.rule_id,
+        "rule_name": rule.name,
+        "execution_id": running.execution_id,
+    }
+    severity = action.severity if action.do == "raise" else "info"
+    return system_event(
+        name,
+        message,
+        now_ms,
+        severity=severity,
+        event_id=f"logic-{running.execution_id}-{path}",
+        esp_id=running.trigger.get("esp_id"),
+        details=details,
+    )
+
+
+def rule_alarm_cleared(rule: Rule, name: str, now_ms: int) -> Outgoing:
+    """The system_event that clears an alarm that no rule raises any more."""
+    message = f"rule {rule.name!r}, which raised the alarm {name}, is changed, disabled or removed"
+    details = {"name": name, "rule_id": rule.rule_id, "rule_name": rule.name}
+    event_id = f"logic-unraised-{rule.rule_id}-{rule.version}-{name}-{now_ms}"
+    return system_event("rule_alarm_cleared", message, now_ms, event_id=event_id, details=details)
+
+
+def rule_withdrawn(rule: Rule, now_ms: int) -> Outgoing:
+    """The system_event of a rule that is disabled or removed: it can neither fire nor fail any more."""
+    message = f"rule {rule.name!r} is disabled or removed"
+    details = {"rule_id": rule.rule_id, "rule_name": rule.name}
+    event_id = f"logic-withdrawn-{rule.rule_id}-{rule.version}-{now_ms}"
+    return system_event("rule_withdrawn", message, now_ms, event_id=event_id, details=details)
 
 
 def loop_suspected(suppressed: Suppressed) -> Outgoing:
@@ -90,10 +135,10 @@ def loop_suspected(suppressed: Suppressed) -> Outgoing:
         "rule_loop_suspected",
         f"rule {rule.name!r}: {suppressed.why.text}",
         suppressed.at,
-        "error",
-        f"loop-{suppressed.execution_id}",
-        suppressed.trigger,
-        {"rule_id": rule.rule_id, "rule_name": rule.name, "until": suppressed.why.until},
+        severity="error",
+        event_id=f"loop-{suppressed.execution_id}",
+        esp_id=suppressed.trigger.get("esp_id"),
+        details={"rule_id": rule.rule_id, "rule_name": rule.name, "until": suppressed.why.until},
     )
 
 
@@ -110,29 +155,9 @@ def webhook_body(rule: Rule, running: Running, message: str, severity: Severity,
     }
 
 
-def system_event(
-    name: str,
-    message: str,
-    now_ms: int,
-    severity: Severity,
-    event_id: str,
-    trigger: dict[str, Any],
-    details: dict[str, Any],
-) -> Outgoing:
-    """A system_event under the device of the trigger; event_id names the fact, so that publishing it again is
-    harmless."""
-    esp_id = trigger.get("esp_id")
-    body = SystemEvent(event=name, severity=severity, message=message, esp_id=esp_id, details=details, ts=now_ms)
-    return _event("system_event", esp_id, body.model_dump_json(exclude_none=True), event_id)
-
-
 def first_failure(results: list[ActionResult]) -> str | None:
     """The first failure among results, in words."""
     for result in results:
         if result.state == "failed":
             return f"action {result.path}: {result.detail}"
     return None
-
-
-def _event(kind: str, esp_id: str | None, body: str, message_id: str) -> Outgoing:
-    return Outgoing(event_subject(kind, esp_id), body.encode(), message_id)

@@ -1,4 +1,4 @@
-"""Which rules a sensor concerns, which rules command an actuator, and which rule holds it; pure."""
+"""Finds the rules that name a sensor or a kind of alarm, the rules that command an actuator, and its holders; pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Any
 from kaiser_common.contract.schemas.api.logic import Rule
 
 from kaiser_logic.domain.readings import Place
-from kaiser_logic.domain.rules import ActuatorHolder, actuators, sensors
+from kaiser_logic.domain.rules import ActuatorHolder, actuators, alarm_kinds, sensors
 from kaiser_logic.domain.state import Hold
 
 
@@ -16,6 +16,7 @@ class RuleIndex:
 
     def __init__(self) -> None:
         self._by_sensor: dict[Place, set[tuple[str | None, str]]] = defaultdict(set)
+        self._by_alarm: dict[str, set[str]] = defaultdict(set)
         self._by_actuator: dict[Place, set[str]] = defaultdict(set)
         self._holders: dict[Place, dict[str, ActuatorHolder]] = defaultdict(dict)
 
@@ -23,6 +24,8 @@ class RuleIndex:
         """Take a rule in."""
         for place, sensor_type, _ in sensors(rule):
             self._by_sensor[place].add((sensor_type, rule.rule_id))
+        for kind in alarm_kinds(rule):
+            self._by_alarm[kind].add(rule.rule_id)
         for place in actuators(rule):
             self._by_actuator[place].add(rule.rule_id)
 
@@ -30,6 +33,8 @@ class RuleIndex:
         """Take a rule out."""
         for place, sensor_type, _ in sensors(rule):
             _drop(self._by_sensor, place, (sensor_type, rule.rule_id))
+        for kind in alarm_kinds(rule):
+            _drop(self._by_alarm, kind, rule.rule_id)
         for place in actuators(rule):
             _drop(self._by_actuator, place, rule.rule_id)
 
@@ -41,6 +46,10 @@ class RuleIndex:
         """The rules that name a sensor of this type (lower case; None of any) there."""
         named = self._by_sensor.get(place, ())
         return {rule_id for sensor_type, rule_id in named if kind is None or sensor_type in (None, kind)}
+
+    def of_alarm(self, kind: str) -> set[str]:
+        """The rules that name a kind of alarm."""
+        return set(self._by_alarm.get(kind, ()))
 
     def holders_of(self, rule: Rule) -> dict[Place, list[ActuatorHolder]]:
         """The holders of the actuators that a rule commands."""
@@ -65,7 +74,7 @@ class RuleIndex:
         return freed - {rule_id}
 
 
-def _drop(index: dict[Place, Any], place: Place, what: Any) -> None:
+def _drop(index: dict[Any, Any], place: Any, what: Any) -> None:
     if place in index:
         index[place].discard(what)
         if not index[place]:

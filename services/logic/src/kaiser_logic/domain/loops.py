@@ -1,20 +1,26 @@
 """Finds, when a rule is saved, rules that would trigger each other endlessly; pure.
 
 A rule reads an actuator's state as a sensor of type `actuator`. There is an edge from rule A to rule B if a command of
-A can make a condition of B true; a cycle of edges is a loop. A loop through the physical process (a heater and a
-thermometer) cannot be seen here: the limit at run time stops it.
+A, or an alarm that A raises or clears, can make a condition of B true; a cycle of edges is a loop. A loop through the
+physical process (a heater and a thermometer), or through an alarm that another service raises (a command that fails),
+cannot be seen here: the limit at run time stops it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from kaiser_common.contract.schemas.api.logic import Rule
 from kaiser_common.contract.schemas.api.rules import (
+    RULE_ALARM,
     ActuatorAction,
+    AlarmAction,
+    AlarmCondition,
     Compound,
     Condition,
     Hysteresis,
+    Notification,
     OfSensor,
-    RuleSettings,
     SensorThreshold,
     Stale,
 )
@@ -44,14 +50,63 @@ def find_loop(rule: Rule, others: Iterable[Rule]) -> list[str] | None:
     return None
 
 
-def sets_off(rule: RuleSettings, other: RuleSettings) -> bool:
-    """Whether a command of one rule can bring a condition of another about."""
+_BRINGS: Mapping[tuple[str, bool], frozenset[str]] = MappingProxyType(
+    {
+        ("raise", True): frozenset({"standing", "raised"}),
+        ("raise", False): frozenset({"acknowledged", "cleared"}),
+        ("clear", True): frozenset({"cleared"}),
+        ("clear", False): frozenset({"standing", "raised", "acknowledged"}),
+    }
+)
+"""By what is done to an alarm, and what a condition on its state can turn to by it: the states."""
+_RANK: Mapping[str, int] = MappingProxyType({"info": 0, "warning": 1, "error": 1, "critical": 2})
+
+
+class AlarmChange(NamedTuple):
+    """What a rule does to an alarm. severity: of one that is raised."""
+
+    do: str
+    kind: str
+    source: str
+    severity: str
+
+
+def alarm_changes(rule: Rule) -> Iterator[AlarmChange]:
+    """What a rule's actions do to alarms: a notification from `warning` on raises one of the rule."""
+    for action in flat(rule):
+        if isinstance(action, AlarmAction):
+            yield AlarmChange(action.do, RULE_ALARM, action.name, action.severity)
+        elif isinstance(action, Notification) and action.severity != "info":
+            yield AlarmChange("raise", "rule_notification", rule.rule_id, action.severity)
+
+
+def sets_off(rule: Rule, other: Rule) -> bool:
+    """Whether a command of one rule, or what it does to an alarm, can bring a condition of another about."""
+    if any(
+        alarm_can_bring_about(condition, change, True)
+        for change in alarm_changes(rule)
+        for condition in other.conditions
+    ):
+        return True
     return any(
         can_bring_about(condition, (action.esp_id, action.gpio), values_of(action), True)
         for action in flat(rule)
         if isinstance(action, ActuatorAction)
         for condition in other.conditions
     )
+
+
+def alarm_can_bring_about(condition: Condition, change: AlarmChange, wanted: bool) -> bool:
+    """Whether a change of an alarm can turn a condition to `wanted`. Its device is not known before: any may be it."""
+    if isinstance(condition, Compound):
+        wanted = wanted is not (condition.operator == "NOT")
+        return any(alarm_can_bring_about(one, change, wanted) for one in condition.conditions)
+    if not isinstance(condition, AlarmCondition) or condition.kind != change.kind:
+        return False
+    if condition.source not in (None, change.source) or condition.state not in _BRINGS[change.do, wanted]:
+        return False
+    is_milder = change.do == "raise" and wanted and _RANK[change.severity] < _RANK[condition.severity or "info"]
+    return not is_milder
 
 
 def values_of(action: ActuatorAction) -> list[float]:

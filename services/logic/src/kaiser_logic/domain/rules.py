@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kaiser_common.contract.schemas.api.logic import Rule
-from kaiser_common.contract.schemas.api.rules import ActuatorAction, Delay, OfSensor, RuleSettings, Sequence, leaves
+from kaiser_common.contract.schemas.api.rules import (
+    ActuatorAction,
+    AlarmAction,
+    AlarmCondition,
+    Delay,
+    OfSensor,
+    RuleSettings,
+    Sequence,
+    leaves,
+)
 from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.readings import Place
@@ -147,3 +156,15 @@ def sensors(rule: RuleSettings) -> set[tuple[Place, str | None, str | None]]:
         for leaf in leaves(condition)
         if isinstance(leaf, OfSensor)
     }
+
+
+def alarm_kinds(rule: RuleSettings) -> set[str]:
+    """The kinds of alarms that a rule's conditions name."""
+    return {
+        leaf.kind for condition in rule.conditions for leaf in leaves(condition) if isinstance(leaf, AlarmCondition)
+    }
+
+
+def raised_names(rule: RuleSettings) -> set[str]:
+    """The names of the alarms that a rule raises."""
+    return {action.name for action in flat(rule) if isinstance(action, AlarmAction) and action.do == "raise"}

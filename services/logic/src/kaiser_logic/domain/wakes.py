@@ -1,4 +1,4 @@
-"""When each rule wants to be looked at without a reading; pure."""
+"""When each rule must be evaluated even if no reading arrives; pure."""
 
 import heapq
 
@@ -22,11 +22,11 @@ class Wakes:
     def next(self) -> int | None:
         """The earliest time."""
         while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
-            heapq.heappop(self._heap)  # replaced meanwhile
+            heapq.heappop(self._heap)  # replaced since
         return self._heap[0][0] if self._heap else None
 
     def due(self, now_ms: int, at_most: int) -> list[str]:
-        """Take the rules whose time has come, the earliest first, at most so many."""
+        """Take the rules whose time has come, the earliest first, at most `at_most`."""
         found: list[str] = []
         while len(found) < at_most and (at_ms := self.next) is not None and at_ms <= now_ms:
             _, rule_id = heapq.heappop(self._heap)

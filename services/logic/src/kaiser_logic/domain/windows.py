@@ -1,21 +1,22 @@
 """Time windows by a wall clock, pure.
 
-A window is what the clock on the wall of its time zone shows. Where a clock is put forward, times that it skips are
-never shown: a window that starts in the gap starts at its end, one that lies within it is left out that day. Where a
-clock is put back, an hour is shown twice and belongs to the window twice.
+A window is given in local time of its time zone. When clocks go forward, the skipped times do not exist: a window that
+starts in the gap starts at the end of the gap, and a window that lies within the gap does not occur that day. When
+clocks go back, an hour occurs twice, and both belong to the window.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from kaiser_common.contract.schemas.api.rules import TimeWindow
+from kaiser_common.contract.times import ms_of, time_of
 
 _HALF_HOUR_MS = 1_800_000
 
 
 def contains(window: TimeWindow, now_ms: int) -> bool:
     """Whether the window is open."""
-    local = _at(now_ms).astimezone(ZoneInfo(window.timezone))
+    local = time_of(now_ms).astimezone(ZoneInfo(window.timezone))
     shown = local.time()
     start, end = window.start_time, window.end_time
     if start < end:
@@ -31,9 +32,9 @@ def look_again_at(window: TimeWindow, now_ms: int) -> int:
     Clocks are put forward and back on the half hour of UTC everywhere, so it need not be known when that is.
     """
     zone = ZoneInfo(window.timezone)
-    today = _at(now_ms).astimezone(zone).date()
+    today = time_of(now_ms).astimezone(zone).date()
     bounds = [
-        _ms(datetime.combine(day, shown, zone).replace(fold=fold))
+        ms_of(datetime.combine(day, shown, zone).replace(fold=fold))
         for day in (today, today + timedelta(days=1))
         for shown in _shown(window)
         for fold in (0, 1)
@@ -48,11 +49,3 @@ def _shown(window: TimeWindow) -> tuple[time, time]:
 
 def _on(window: TimeWindow, day: date) -> bool:
     return window.days_of_week is None or day.weekday() in window.days_of_week
-
-
-def _at(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -1,1 +1,1 @@
-"""The work of the lease holder, executions of rules, and jobs that are started by time."""
+"""The work of the lease holder, executions of rules, and jobs that are started by a timer."""

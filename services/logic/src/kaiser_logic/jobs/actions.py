@@ -7,21 +7,23 @@ from typing import Any
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, CommandStatus
 from kaiser_common.contract.schemas.api.logic import ActionResult, Rule
-from kaiser_common.contract.schemas.api.rules import Action, ActuatorAction, Delay, Notification, Step
+from kaiser_common.contract.schemas.api.rules import Action, ActuatorAction, AlarmAction, Delay, Notification, Step
 from kaiser_common.contract.schemas.api.rules import Sequence as StepSequence
 
 from kaiser_logic import metrics
-from kaiser_logic.domain.events import notification, webhook_body
+from kaiser_logic.domain.events import notification, rule_alarm, webhook_body
 from kaiser_logic.domain.state import Running
 from kaiser_logic.publish.commands import SUCCESS, Commands
-from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
+
+_PUBLISHED_WITHIN_S = 5.0
 
 Clock = Callable[[], int]
 """Now in ms since 1970."""
 
 
-class Performing:
+class ActionRunner:
     """Performs a rule's actions and notes each result in `running`, under the action's path.
 
     A command at the top is sent and its end waited for after the last action; within a sequence its end is waited for
@@ -35,7 +37,7 @@ class Performing:
         running: Running,
         commands: Commands,
         webhooks: Webhooks,
-        telling: Telling,
+        publisher: EventPublisher,
         clock: Clock,
         progress: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
@@ -43,7 +45,7 @@ class Performing:
         self._running = running
         self._commands = commands
         self._webhooks = webhooks
-        self._telling = telling
+        self._publisher = publisher
         self._clock = clock
         self._progress = progress
         """Writes `running` to where a restart finds it."""
@@ -93,6 +95,8 @@ class Performing:
                 await self._command(path, step)
             case Notification():
                 self._notify(path, step)
+            case AlarmAction():
+                await self._alarm(path, step)
             case Delay():
                 await self._delay(path, step)
 
@@ -112,11 +116,19 @@ class Performing:
 
     def _notify(self, path: str, action: Notification) -> None:
         now_ms = self._clock()
-        self._telling.tell(notification(self._rule, self._running, path, action.message, action.severity, now_ms))
+        self._publisher.publish(notification(self._rule, self._running, path, action.message, action.severity, now_ms))
         if action.webhook_url is None:
             self._note(_result(path, action, "done", None))
         else:
             self._later[path] = self._post(path, action, now_ms)
+
+    async def _alarm(self, path: str, action: AlarmAction) -> None:
+        """NATS away: the result is a failure, and the event is published once it is back."""
+        event = rule_alarm(self._rule, self._running, path, action, self._clock())
+        if await self._publisher.publish_within(event, within_s=_PUBLISHED_WITHIN_S):
+            self._note(_result(path, action, "done", None))
+        else:
+            self._note(_result(path, action, "failed", "the bus has not taken it yet"))
 
     async def _post(self, path: str, action: Notification, now_ms: int) -> ActionResult:
         assert action.webhook_url is not None
@@ -153,11 +165,11 @@ def _of_command(path: str, action: ActuatorAction, status: CommandStatus, *, end
     state, detail = "done", status.message
     if status.state in OPEN_STATES:
         if ended:
-            state, detail = "failed", f"the command is {status.state} still, its end was not told in time"
+            state, detail = "failed", f"the command is still {status.state}: no answer came in time"
     elif status.state not in SUCCESS:
         state, detail = (
             "failed",
-            f"the command {status.state}: {status.message or status.state_reason or 'no reason told'}",
+            f"the command {status.state}: {status.message or status.state_reason or 'no reason given'}",
         )
     return _result(path, action, state, detail).model_copy(
         update={"command_id": status.command_id, "command_state": status.state}

@@ -6,16 +6,17 @@ from collections.abc import Callable
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import beside
 
 from kaiser_logic import metrics
 from kaiser_logic.api.rules import LogicApi
-from kaiser_logic.consumers.evaluator import Evaluator, now_ms
-from kaiser_logic.publish.events import Telling
+from kaiser_logic.consumers.evaluator import Evaluator
+from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
-from kaiser_logic.store.rule_cache import RuleBook
+from kaiser_logic.store.rule_cache import RuleCache
 from kaiser_logic.store.states import UNREACHABLE, Fenced, StateStore
 
 log = structlog.get_logger()
@@ -30,8 +31,8 @@ class EvaluationHolder:
         self,
         bus: Bus,
         pool: DatabasePool,
-        book: RuleBook,
-        telling: Telling,
+        rule_cache: RuleCache,
+        publisher: EventPublisher,
         webhooks: Webhooks,
         new_broker: Callable[[], Broker],
         answer: Callable[[Broker, LogicApi], None],
@@ -39,8 +40,8 @@ class EvaluationHolder:
     ) -> None:
         self._bus = bus
         self._pool = pool
-        self._book = book
-        self._telling = telling
+        self._rule_cache = rule_cache
+        self._publisher = publisher
         self._webhooks = webhooks
         self._settings = settings
         self._new_broker = new_broker
@@ -53,7 +54,7 @@ class EvaluationHolder:
             await stop.wait()
 
     async def evaluate(self) -> None:
-        """Evaluate, and answer meanwhile; after another replica has written a state, begin again with what it wrote.
+        """Evaluate and answer requests; after another replica has written a state, begin again with what it wrote.
 
         Each time in a task of its own: of a group that waits for its tasks when one fails, Python 3.11 leaves the task
         around it marked as cancelled.
@@ -75,8 +76,10 @@ class EvaluationHolder:
             await asyncio.sleep(_RETRY_S)
 
     async def _evaluate_once(self) -> None:
-        evaluator = Evaluator(self._bus, self._book, self._telling, self._webhooks, self._settings)
-        api = LogicApi(self._pool, self._bus, evaluator.test, now_ms, self._settings.logic_rules_max)
+        evaluator = Evaluator(self._bus, self._rule_cache, self._publisher, self._webhooks, self._settings)
+        api = LogicApi(
+            self._pool, self._bus, evaluator.test, evaluator.test_settings, now_ms, self._settings.logic_rules_max
+        )
         states = await StateStore.open(self._bus)
         broker = self._new_broker()
         self._answer(broker, api)

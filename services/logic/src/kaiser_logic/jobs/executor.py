@@ -11,15 +11,15 @@ from kaiser_logic import metrics
 from kaiser_logic.domain import events
 from kaiser_logic.domain.engine import Effect, Engine, Suppressed
 from kaiser_logic.domain.state import Running
-from kaiser_logic.jobs.actions import Clock, Performing, commands_failed
+from kaiser_logic.jobs.actions import ActionRunner, Clock, commands_failed
 from kaiser_logic.publish.commands import Commands
-from kaiser_logic.publish.events import Telling
+from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
-from kaiser_logic.store.state_writer import Saving
+from kaiser_logic.store.state_writer import StateWriter
 
 log = structlog.get_logger()
 
-_TOLD_WITHIN_S = 5.0
+_PUBLISHED_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,20 @@ class Executor:
         self,
         tasks: asyncio.TaskGroup,
         engine: Engine,
-        saving: Saving,
+        writer: StateWriter,
         commands: Commands,
         webhooks: Webhooks,
-        telling: Telling,
+        publisher: EventPublisher,
         clock: Clock,
         limits: ExecutorLimits,
         on_change: Callable[[], None],
     ) -> None:
         self._tasks = tasks
         self._engine = engine
-        self._saving = saving
+        self._writer = writer
         self._commands = commands
         self._webhooks = webhooks
-        self._telling = telling
+        self._publisher = publisher
         self._clock = clock
         self._limits = limits
         self._on_change = on_change
@@ -92,44 +92,44 @@ class Executor:
 
     async def _run(self, rule: Rule, running: Running, resumed: bool) -> None:
         if not resumed:
-            await self._saving.claim(rule.rule_id)
+            await self._writer.claim(rule.rule_id)
             late_ms = self._clock() - running.started_at
             if late_ms > self._limits.resume_ms:
                 await self._finish(rule, running, "interrupted", f"it could not be claimed for {late_ms / 1000:g} s")
                 return
             if any(action.type in ("delay", "sequence") for action in rule.actions):
-                self._telling.tell(
+                self._publisher.publish(
                     events.record(events.execution(rule.name, rule.rule_id, running, "running", None, None))
                 )
-        performing = Performing(
+        runner = ActionRunner(
             rule,
             running,
             self._commands,
             self._webhooks,
-            self._telling,
+            self._publisher,
             self._clock,
             lambda: self._progress(rule.rule_id),
         )
-        await performing.run()
+        await runner.run()
         reason = events.first_failure(running.results)
         await self._finish(rule, running, "failed" if reason else "succeeded", reason)
-        await self._saving.try_to_save(rule.rule_id)
+        await self._writer.try_to_save(rule.rule_id)
 
     async def _progress(self, rule_id: str) -> None:
         """Write how far an execution is; NATS away: it goes on when it is back."""
         self._engine.changed.add(rule_id)
-        await self._saving.claim(rule_id)
+        await self._writer.claim(rule_id)
 
     async def _finish(self, rule: Rule, running: Running, outcome: Outcome, reason: str | None) -> None:
         """Record the end, and only then forget that it runs: killed in between, the next start records it again."""
         done = events.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
-        await self._telling.told(events.record(done), events.event(done), within_s=_TOLD_WITHIN_S)
+        await self._publisher.publish_within(events.record(done), events.event(done), within_s=_PUBLISHED_WITHIN_S)
         self._ended(rule, running, outcome, commands_failed(running.results))
 
     def _end(self, rule: Rule, running: Running, outcome: Outcome, reason: str, *, backs_off: bool) -> None:
         """As _finish, where nothing can be waited for."""
         done = events.execution(rule.name, rule.rule_id, running, outcome, reason, self._clock())
-        self._telling.tell(events.record(done), events.event(done))
+        self._publisher.publish(events.record(done), events.event(done))
         self._ended(rule, running, outcome, backs_off)
 
     def _ended(self, rule: Rule, running: Running, outcome: Outcome, backs_off: bool) -> None:
@@ -145,7 +145,7 @@ class Executor:
         metrics.EXECUTIONS.labels("suppressed").inc()
         metrics.SUPPRESSED.labels(suppressed.why.reason).inc()
         done = events.suppression(suppressed)
-        self._telling.tell(events.record(done), events.event(done))
+        self._publisher.publish(events.record(done), events.event(done))
         if suppressed.why.reason == "loop":
             log.warning("rule_loop_suspected", rule_id=suppressed.rule.rule_id, until=suppressed.why.until)
-            self._telling.tell(events.loop_suspected(suppressed))
+            self._publisher.publish(events.loop_suspected(suppressed))

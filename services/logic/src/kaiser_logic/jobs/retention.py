@@ -2,14 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
-from kaiser_common.runtime.database import DatabasePool, drop_rows_before, wait_for_schema
+from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import every
+from kaiser_common.runtime.partitions import drop_rows_before
 
 _EVERY_S = 3600.0
 
 
 async def keep_retention(pool: DatabasePool, retention_days: int) -> None:
-    """Drop old executions until cancelled, once the schema is there. Killed meanwhile: the next start goes on."""
+    """Drop old executions until cancelled, once the schema is there. Killed: the next start goes on."""
 
     async def drop_old() -> None:
         before = datetime.now(UTC) - timedelta(days=retention_days)

@@ -1,7 +1,10 @@
-"""Where webhooks may go: addresses are checked after they were resolved, and the one that was checked is connected to.
+"""Decides which addresses webhooks may reach.
 
-Looked at: Advocate (for requests, unmaintained) and httpx's own means. A transport that replaces the host by the
-checked address and names the host for TLS (`sni_hostname`) needs public API only, so there is no new dependency.
+A host is resolved, its addresses are checked, and the connection goes to the address that was checked.
+
+Considered: Advocate (made for requests, unmaintained) and what httpx offers. A transport that replaces the host with
+the checked address and passes the host name for TLS (`sni_hostname`) uses only httpx's public API, so no dependency is
+added.
 """
 
 import asyncio

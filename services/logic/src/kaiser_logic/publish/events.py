@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus.waiting import set_within
 
 from kaiser_logic import metrics
 
@@ -14,7 +15,7 @@ _MOST_WAITING = 10_000
 _RETRY_S = 1.0
 
 
-class Telling:
+class EventPublisher:
     """Publishes events in order. If more than 10,000 wait, the newest is dropped and counted. Killed: waiting events
     are lost; an execution whose end was not published is continued by the next start and published then."""
 
@@ -22,28 +23,23 @@ class Telling:
         self._bus = bus
         self._waiting: asyncio.Queue[tuple[Outgoing, asyncio.Event | None]] = asyncio.Queue(_MOST_WAITING)
 
-    def tell(self, *messages: Outgoing) -> None:
+    def publish(self, *messages: Outgoing) -> None:
         """Have messages published."""
         for message in messages:
             self._put(message, None)
 
-    async def told(self, *messages: Outgoing, within_s: float) -> bool:
+    async def publish_within(self, *messages: Outgoing, within_s: float) -> bool:
         """Have messages published and wait until the last is stored; False when it was not within the time."""
         stored = asyncio.Event()
         for message in messages:
             self._put(message, stored if message is messages[-1] else None)
-        try:
-            async with asyncio.timeout(within_s):
-                await stored.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await set_within(stored, within_s)
 
     def _put(self, message: Outgoing, stored: asyncio.Event | None) -> None:
         try:
             self._waiting.put_nowait((message, stored))
         except asyncio.QueueFull:
-            metrics.UNTOLD.inc()
+            metrics.UNPUBLISHED.inc()
 
     async def run(self) -> None:
         """Publish queued events until cancelled."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.bus.rpc import Caller, RpcError, all_pages, call
 from kaiser_common.contract.schemas.api.actuators import ActuatorsPage, ActuatorsQuery
 from kaiser_common.contract.schemas.api.sensors import LatestQuery, ReadingsPage
 
@@ -41,43 +41,33 @@ async def latest(bus: Bus, devices: Sequence[str]) -> list[RuleInput]:
 
 
 async def _sensors(bus: Bus, esp_id: str | None) -> list[RuleInput]:
-    found: list[RuleInput] = []
-    cursor: str | None = None
-    for _ in range(_MOST_PAGES):
+    async def ask(cursor: str | None) -> ReadingsPage:
         query = LatestQuery(esp_id=esp_id, cursor=cursor)
-        page = await call(bus, "sensor", "latest", query, ReadingsPage, caller=LOGIC, timeout_s=_WITHIN_S)
-        found += [
-            RuleInput(
-                item.esp_id,
-                item.gpio,
-                item.sensor_type,
-                item.ts,
-                item.value,
-                item.quality,
-                address=item.address,
-                received_at=item.received_at,
-                device_ts=item.device_ts,
-            )
-            for item in page.items
-        ]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return found
+        return await call(bus, "sensor", "latest", query, ReadingsPage, caller=LOGIC, timeout_s=_WITHIN_S)
+
+    return [
+        RuleInput(
+            item.esp_id,
+            item.gpio,
+            item.sensor_type,
+            item.ts,
+            item.value,
+            item.quality,
+            address=item.address,
+            received_at=item.received_at,
+            device_ts=item.device_ts,
+        )
+        for item in await all_pages(ask, _MOST_PAGES)
+    ]
 
 
 async def _actuators(bus: Bus, esp_id: str | None) -> list[RuleInput]:
-    found: list[RuleInput] = []
-    cursor: str | None = None
-    for _ in range(_MOST_PAGES):
+    async def ask(cursor: str | None) -> ActuatorsPage:
         query = ActuatorsQuery(esp_id=esp_id, limit=1000, cursor=cursor)
-        page = await call(bus, "actuator", "list", query, ActuatorsPage, caller=LOGIC, timeout_s=_WITHIN_S)
-        found += [
-            RuleInput(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
-            for item in page.items
-            if item.reported_at is not None and item.state is not None  # None: it was stopped, or its device was away
-        ]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    return found
+        return await call(bus, "actuator", "list", query, ActuatorsPage, caller=LOGIC, timeout_s=_WITHIN_S)
+
+    return [
+        RuleInput(item.esp_id, item.gpio, ACTUATOR, item.reported_at, item.value if item.state else 0.0, "good")
+        for item in await all_pages(ask, _MOST_PAGES)
+        if item.reported_at is not None and item.state is not None  # None: it was stopped, or its device was away
+    ]

@@ -1,4 +1,4 @@
-"""The rules in force, followed from their bucket, so that they go on while the database is away."""
+"""The rules in force, kept current from their bucket, so that rules keep working while the database is away."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET
 log = structlog.get_logger()
 
 
-class RuleBook:
+class RuleCache:
     """Every rule by id, disabled ones too. `listener(rule_id, rule)` is called at each change, None for a removal."""
 
     def __init__(self, bus: Bus) -> None:
@@ -44,5 +44,5 @@ class RuleBook:
 
 
 def decode(body: bytes) -> Rule:
-    """A rule as the bucket has it. Fields of a newer version are skipped; ValidationError for what is no rule."""
+    """A rule as the bucket has it. Fields of a newer version are skipped; ValidationError if it is not a rule."""
     return Rule.model_validate_json(body, extra="ignore")

@@ -1,7 +1,7 @@
 """The SQL of rules and executions."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.api.logic import Execution, ExecutionsQuery, Rule, RulesQuery
@@ -168,8 +168,3 @@ def _devices(settings: RuleSettings) -> set[str]:
 def _execution_row(execution: Execution) -> dict[str, Any]:
     row = execution.model_dump(mode="json")
     return {**row, **{name: Jsonb(row[name]) for name in ("trigger", "decisions", "actions")}}
-
-
-def to_cursor_time(ms: int) -> datetime:
-    """The time of a cursor."""
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -18,7 +18,7 @@ _RETRY_S = 0.5
 _UNSAVED: tuple[type[Exception], ...] = (*UNREACHABLE, Fenced)
 
 
-class Saving:
+class StateWriter:
     """At most 16 writes wait for NATS. Killed: unwritten changes are evaluated again from the checkpoint."""
 
     def __init__(self, engine: Engine, store: StateStore) -> None:
@@ -47,7 +47,7 @@ class Saving:
             self._written[rule_id] = body
 
     async def claim(self, rule_id: str) -> None:
-        """Write a state that says that the rule fires, however long NATS is away. Fenced: somebody else fired it."""
+        """Write a state that says that the rule fires, however long NATS is away. Fenced: another process fired it."""
         while True:
             try:
                 await self.save(rule_id)

@@ -5,6 +5,7 @@ import json
 import structlog
 from kaiser_common.bus.bucket import Kept, read_bucket
 from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.errors import line_of
 from kaiser_common.contract.subjects import EVENTS, LOGIC_STATE_BUCKET
 from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
@@ -59,10 +60,11 @@ class StateStore:
         try:
             states[rule_id] = from_json(kept.value or b"{}")
         except ValidationError as error:
-            log.error("rule_state_unreadable", rule_id=rule_id, error=str(error).splitlines()[0])
+            log.error("rule_state_unreadable", rule_id=rule_id, error=line_of(error))
 
     async def save(self, rule_id: str, body: bytes) -> None:
-        """Write a state. Fenced when somebody else has; nats errors when it could not be found out: write it again."""
+        """Write a state. Raises Fenced if another process has written it. Raises a NATS error if it is unknown whether
+        the write was stored; the caller must write again."""
         key = f"rule.{rule_id}"
         known = self._revisions.get(rule_id, 0)
         try:

@@ -1,11 +1,11 @@
-"""The schema `logic`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds them together."""
+"""The tables of the schema `logic`, stated once; `tests/test_tables.py` compares the migrations with them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text
+from kaiser_common.runtime.columns import TIME
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="logic")
 
-_TIME = DateTime(timezone=True)
 
 rules = Table(
     "rules",
@@ -16,8 +16,8 @@ rules = Table(
     Column("devices", ARRAY(Text), nullable=False),
     Column("settings", JSONB, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("created_at", _TIME, nullable=False),
-    Column("updated_at", _TIME, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
     Column("updated_by", Text, nullable=False),
 )
 Index("rules_name", rules.c.name, rules.c.rule_id)
@@ -33,8 +33,8 @@ executions = Table(
     Column("trigger", JSONB, nullable=False),
     Column("decisions", JSONB, nullable=False),
     Column("actions", JSONB, nullable=False),
-    Column("started_at", _TIME, nullable=False),
-    Column("ended_at", _TIME),
+    Column("started_at", TIME, nullable=False),
+    Column("ended_at", TIME),
     Column("duration_ms", BigInteger),
 )
 Index("executions_time", executions.c.started_at.desc(), executions.c.execution_id.desc())

@@ -5,16 +5,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from kaiser_common.bus.bucket import BucketWriter
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import DeviceId
-from kaiser_common.contract.schemas.api.sensors import ConfigsPage, ConfigsQuery, SensorConfig, SensorKey
+from kaiser_common.contract.schemas.api.sensors import (
+    ConfigsPage,
+    ConfigsQuery,
+    PatchSensor,
+    SensorConfig,
+    SensorKey,
+    ThresholdsModel,
+)
 from kaiser_common.contract.schemas.device import DeviceConfig, SensorItem
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
+from kaiser_sensor.domain.settings import changed, unconfigured
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store.config_mirror import Configs, Key, bucket_key
+from kaiser_sensor.store.newest import seen
 
 _OF_ONE_DEVICE = 1000
 
@@ -37,13 +48,29 @@ class ConfigApi:
         return ConfigsPage(items=items, next_cursor=to_cursor(*_key(items[-1])) if more else None)
 
     async def put(self, request: SensorConfig, caller: Caller) -> SensorConfig:
-        """Configure a sensor, under its canonical type; in force in every replica within a second."""
-        config = request.model_copy(update={"sensor_type": self._configs.canonical(request.sensor_type)})
+        """Configure a sensor, under its canonical type; in force in every replica within a second. Its thresholds are
+        alarm limits, which the service alarm keeps."""
+        canonical = self._configs.canonical(request.sensor_type)
+        config = request.model_copy(update={"sensor_type": canonical, "thresholds": ThresholdsModel()})
         async with self._changing:
             async with self._pool.connection() as connection:
                 await config_store.put(connection, config)
             await self._bucket.put(bucket_key(_key(config)), config.model_dump_json().encode())
         return config
+
+    async def patch(self, request: PatchSensor, caller: Caller) -> SensorConfig:
+        """Change the settings that are given, and no others. A sensor that is not configured begins with what it does
+        already: its own interval, raw or processed values."""
+        key = (request.esp_id, request.gpio, self._configs.canonical(request.sensor_type), request.address)
+        async with self._changing:
+            async with self._pool.connection() as connection:
+                config = changed(await self._before(connection, key), request.patch)
+                await config_store.put(connection, config)
+            await self._bucket.put(bucket_key(key), config.model_dump_json().encode())
+        return config
+
+    async def _before(self, connection: Connection, key: Key) -> SensorConfig:
+        return await config_store.locked(connection, key) or unconfigured(key, await seen(connection, key))
 
     async def delete(self, request: SensorKey, caller: Caller) -> Nothing:
         """Delete a sensor's configuration: its raw readings are no longer processed. 404 if there is none."""

@@ -11,6 +11,7 @@ from kaiser_common.contract.schemas.api.sensors import Measurement, MeasurementI
 from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.schemas.sensor import SensorCommand
 from kaiser_common.contract.subjects import outbox_subject
+from kaiser_common.contract.times import ms_of
 from kaiser_common.contract.topics import Kind, build
 from kaiser_common.runtime.database import DatabasePool
 
@@ -46,10 +47,11 @@ class MeasureApi:
             await measure_store.ask(
                 connection, request_id, request.esp_id, request.gpio, caller.user, now, request.address
             )
+        timeout_ms = max(1, self._timeout // timedelta(milliseconds=1))
         message = OutboxMessage(
             topic=build(Kind.SENSOR_COMMAND, device.kaiser_id, request.esp_id, request.gpio),
-            payload=SensorCommand(request_id=request_id).model_dump_json(),
-            expires_at=_ms(now + self._timeout),
+            payload=SensorCommand(request_id=request_id, timeout_ms=timeout_ms).model_dump_json(),
+            expires_at=ms_of(now + self._timeout),
         )
         subject = outbox_subject(device.kaiser_id, request.esp_id, "sensor")
         await self._bus.publish(subject, message.model_dump_json().encode(), request_id)
@@ -77,11 +79,7 @@ def to_measurement(asked: measure_store.Asked, now: datetime, timeout: timedelta
         gpio=gpio,
         address=address,
         state=state,
-        requested_at=_ms(requested_at),
-        answered_at=None if answered_at is None else _ms(answered_at),
+        requested_at=ms_of(requested_at),
+        answered_at=None if answered_at is None else ms_of(answered_at),
         message=message,
     )
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from kaiser_common.bus.rpc import Caller, Nothing
+from kaiser_common.bus.rpc import Caller
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.sensors import OverviewSensor, SensorsOverview
+from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.domain.known import judge
 from kaiser_sensor.domain.rollups import floor
 from kaiser_sensor.store import overview as overview_store
-from kaiser_sensor.store.overview import Key, Seen
+from kaiser_sensor.store.overview import Key, SensorSeen
 
 HOURS = 24
 MOST = 5000
@@ -32,7 +34,7 @@ class Day:
         self.means: list[float | None] = [None] * HOURS
 
 
-class Overview:
+class OverviewApi:
     """Run `look` every minute or so: until the first look sensors have no figures by the hour."""
 
     def __init__(
@@ -61,8 +63,8 @@ class Overview:
             return self._view(seen, total)
         return await asyncio.to_thread(self._view, seen, total)
 
-    def _view(self, seen: Iterable[Seen], total: int) -> SensorsOverview:
-        now_ms = _ms(self._now())
+    def _view(self, seen: Iterable[SensorSeen], total: int) -> SensorsOverview:
+        now_ms = ms_of(self._now())
         days, hours_from = self._days, self._hours_from
         return SensorsOverview.model_construct(
             items=[
@@ -70,7 +72,7 @@ class Overview:
                       self._offline_since(one.esp_id))
                 for one in seen
             ],
-            hours_from=_ms(hours_from),
+            hours_from=ms_of(hours_from),
             total=total,
         )  # fmt: skip
 
@@ -93,7 +95,7 @@ def days_of(
     return days
 
 
-def _item(seen: Seen, day: Day | None, now_ms: int, offline_since_ms: int | None) -> OverviewSensor:
+def _item(seen: SensorSeen, day: Day | None, now_ms: int, offline_since_ms: int | None) -> OverviewSensor:
     received_ms = seen.ts if seen.received_at is None else seen.received_at
     state, known_until = judge(received_ms, seen.interval_s, now_ms, offline_since_ms)
     fields = {**seen._asdict(), "state": state, "known_until": known_until}
@@ -105,7 +107,3 @@ def _item(seen: Seen, day: Day | None, now_ms: int, offline_since_ms: int | None
 def _short(figure: float) -> float:
     """As many digits as a small chart can show."""
     return float(f"{figure:.5g}")
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -8,7 +8,6 @@ from typing import Any
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.sensors import (
-    Bucket,
     BucketsPage,
     BucketsQuery,
     Completeness,
@@ -17,7 +16,9 @@ from kaiser_common.contract.schemas.api.sensors import (
     LatestQuery,
     ReadingsPage,
     ReadingsQuery,
+    TimeBucket,
 )
+from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
@@ -72,12 +73,12 @@ class SensorApi:
                 limit=query.limit,
             )
             intervals = await interval_store.intervals(connection, sorted({row[1] for row, _, _ in found}))
-        now_ms = _ms(datetime.now(UTC))
+        now_ms = ms_of(datetime.now(UTC))
 
         def known(row: Row, received_at: int | None) -> dict[str, Any]:
             key = (row[1], row[2], row[3], str(row[ADDRESS]))
             interval_s = intervals.get(key, UNLEARNED_S)
-            received_ms = _ms(row[0]) if received_at is None else received_at
+            received_ms = ms_of(row[0]) if received_at is None else received_at
             found = judge(received_ms, interval_s, now_ms, self._offline_since(row[1]))
             return {**found._asdict(), "interval_s": interval_s, "zone_id": self._zone_of(row[1])}
 
@@ -120,7 +121,7 @@ class SensorApi:
             rows = await charts.buckets(connection, key, from_at, to_at, query.bucket_s, rollup, progress)
         return BucketsPage(
             items=[
-                Bucket(ts=_ms(start), count=count, min=least, max=most, avg=mean, last=last)
+                TimeBucket(ts=ms_of(start), count=count, min=least, max=most, avg=mean, last=last)
                 for start, count, least, most, mean, last in rows
             ]
         )
@@ -177,7 +178,7 @@ async def _page(
 
 
 def within(rows: Sequence[LatestRow], most_bytes: int) -> Sequence[LatestRow]:
-    """As many of the first rows as take so many bytes in JSON, but at least one."""
+    """The first rows that fit into this many bytes of JSON, but at least one."""
     size = 0
     for place, (row, _, _) in enumerate(rows):
         size += _ITEM_BYTES + sum(len(text.encode()) for text in row if isinstance(text, str))
@@ -190,7 +191,7 @@ def to_page(rows: Sequence[LatestRow], next_cursor: str | None = None, known: Kn
     """Rows as the API gives them."""
     items = [
         {
-            **dict(zip(_FIELDS, (_ms(row[0]), *row[1:]), strict=True)),
+            **dict(zip(_FIELDS, (ms_of(row[0]), *row[1:]), strict=True)),
             "received_at": received_at,
             "device_ts": device_ts,
             **known(row, received_at),
@@ -220,12 +221,8 @@ def _latest_cursor(row: Row) -> str:
 def _span(from_ms: int | None, to_ms: int | None) -> tuple[datetime, datetime]:
     """The time asked for, by default the day before its end; its end is a day from now, for clocks that are ahead."""
     now = datetime.now(UTC)
-    to_at = now + timedelta(days=1) if to_ms is None else datetime.fromtimestamp(to_ms / 1000, UTC)
-    from_at = min(now, to_at) - timedelta(days=1) if from_ms is None else datetime.fromtimestamp(from_ms / 1000, UTC)
+    to_at = now + timedelta(days=1) if to_ms is None else time_of(to_ms)
+    from_at = min(now, to_at) - timedelta(days=1) if from_ms is None else time_of(from_ms)
     if from_at >= to_at:
         raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "from must be before to", "from")
     return from_at, to_at
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)

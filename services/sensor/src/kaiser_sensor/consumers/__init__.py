@@ -1,1 +1,1 @@
-"""Takes messages of the bus, one file a consumer."""
+"""Takes messages from the bus, one file per consumer."""

@@ -11,14 +11,14 @@ from kaiser_common.contract.schemas.event import OutboxMessage
 from kaiser_common.contract.schemas.sensor import Processed as ProcessedPayload
 from kaiser_common.contract.subjects import event_pack_subject, event_subject, outbox_subject, shard_in
 from kaiser_common.contract.topics import Kind, build
-from kaiser_common.runtime.outside import Unreadable
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_sensor import metrics
-from kaiser_sensor.domain.decode import Pack, decode
-from kaiser_sensor.domain.process import Process
-from kaiser_sensor.domain.reading import Reading
-from kaiser_sensor.domain.rows import Processed, to_event
+from kaiser_sensor.domain.decode import Pack
+from kaiser_sensor.domain.processed import PackProcessing
+from kaiser_sensor.domain.reading import SensorReading
+from kaiser_sensor.domain.rows import ProcessedReading, to_event
 
 _ANSWER_EXPIRES_MS = 30_000
 
@@ -29,15 +29,15 @@ class Live:
     def __init__(
         self,
         bus: Bus,
-        process: Process,
-        wants_answer: Callable[[Reading], bool],
+        packs: PackProcessing,
+        wants_answer: Callable[[SensorReading], bool],
         tracer: Tracer | None = None,
         *,
         per_device: bool = False,
     ) -> None:
-        """per_device: one message an event, on a subject of its device, for subscribers on NATS that filter by it."""
+        """per_device: one message per event, on a subject of its device, for subscribers on NATS that filter by it."""
         self._bus = bus
-        self._process = process
+        self._packs = packs
         self._wants_answer = wants_answer
         self._tracer = tracer
         self._per_device = per_device
@@ -45,8 +45,7 @@ class Live:
 
     async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
         """Publish the events of a batch; what of it is no reading. NATS refuses: it comes again in a second."""
-        packs, unreadable = decode(batch)
-        processed = [(pack, [self._process(reading) for reading in pack.readings]) for pack in packs if pack.readings]
+        processed, unreadable = self._packs.take(batch)
         await self._bus.publish_batch([event for each in processed for event in self._events(*each)], ordered=False)
         answers = [
             to_device(one, pack, index)
@@ -64,7 +63,7 @@ class Live:
         metrics.UNREADABLE.inc(len(unreadable))
         return unreadable
 
-    def _events(self, pack: Pack, processed: Sequence[Processed]) -> Iterator[Outgoing]:
+    def _events(self, pack: Pack, processed: Sequence[ProcessedReading]) -> Iterator[Outgoing]:
         """The events of a pack as one pack, so that a redelivery is one duplicate; as two where they are too long."""
         delivery = pack.delivery
         subject = event_pack_subject(shard_in(delivery.subject))
@@ -80,7 +79,7 @@ class Live:
             yield Outgoing(subject, encode(part), name, traceparent, count_header(part))
 
 
-def to_device(processed: Processed, pack: Pack, index: int) -> Outgoing:
+def to_device(processed: ProcessedReading, pack: Pack, index: int) -> Outgoing:
     """The processed value for a device that displays it; of no use after half a minute."""
     reading = processed.reading
     payload = ProcessedPayload(

@@ -9,8 +9,8 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.event import SystemEvent
 from kaiser_common.contract.schemas.sensor import SensorResponse
 from kaiser_common.contract.subjects import event_subject
+from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import Unreadable
 from pydantic import ValidationError
 
 from kaiser_sensor import metrics

@@ -1,8 +1,9 @@
 """The storing consumer: readings go to the database in batches and are acknowledged after the commit.
 
-`sensor.latest` is written once a second at most: a reading after a quiet moment in the transaction of its data, the
-others of that second together in the transaction of a later batch, or in one of their own when nothing comes. A pack
-is acknowledged once both tables have it, so after a crash what `latest` lacks is delivered again.
+`sensor.latest` is written at most once a second. The first reading after a quiet moment is written there in the
+transaction that stores it; the other readings of that second follow together in the transaction of a later batch, or in
+one of their own if no batch comes. A pack is acknowledged once both tables have it, so after a crash the readings that
+`latest` lacks are delivered again.
 """
 
 import asyncio
@@ -12,21 +13,23 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
+from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.dead_letters import reject
 from kaiser_common.bus.metrics import STAGE_SECONDS
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.bus.quarantine import reject
 from kaiser_common.contract.errors import Code
+from kaiser_common.runtime.consume import Taking, Unreadable
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.outside import OUTSIDE, Taking, Unreadable, reason_of
 from kaiser_common.runtime.tracing import Tracer
+from kaiser_common.runtime.verdicts import OUTAGES, reason_of
 
 from kaiser_sensor import metrics
-from kaiser_sensor.domain.decode import Pack, decode
-from kaiser_sensor.domain.process import Process
+from kaiser_sensor.domain.decode import Pack
+from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.domain.rows import Row, to_row
 from kaiser_sensor.domain.unwritten import Arrival, Unwritten, may_wait
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store import readings as store
 
 log = structlog.get_logger()
@@ -48,7 +51,7 @@ class Storing:
         self,
         bus: Bus,
         pool: DatabasePool,
-        process: Process,
+        packs: PackProcessing,
         *,
         note_rollups: bool,
         tracer: Tracer | None = None,
@@ -59,22 +62,37 @@ class Storing:
         self._next_latest_at = 0.0
         self._writing = asyncio.Lock()
         self._pool = pool
-        self._process = process
+        self._packs = packs
         self._note_rollups = note_rollups
         self._tracer = tracer
         self._seconds = STAGE_SECONDS.labels("bus_to_db")
+        self._paused_at: float | None = None
 
     def taking(self, consumer: Consumer) -> Taking:
         """How readings are taken. With the database away nothing more is fetched, the stream keeps it."""
         return Taking(
-            postponed=lambda: metrics.STORE_PAUSED.set(1),
-            resumed=lambda: metrics.STORE_PAUSED.set(0),
+            postponed=self._postponed,
+            resumed=self._resumed,
             rejected=metrics.REJECTED.inc,
             retry_s=_RETRY_S,
             hold=True,
             keeps_unreadable=False,  # the live consumer rejects it
             acknowledge=partial(self._acknowledge, consumer),
         )
+
+    @property
+    def paused_s(self) -> float:
+        """For how many seconds nothing could be stored; 0 while it can."""
+        return 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
+
+    def _postponed(self) -> None:
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+        metrics.STORE_PAUSED.set(1)
+
+    def _resumed(self) -> None:
+        self._paused_at = None
+        metrics.STORE_PAUSED.set(0)
 
     @asynccontextmanager
     async def keeping_latest(self, consumer: Consumer) -> AsyncIterator[None]:
@@ -85,7 +103,7 @@ class Storing:
             keeper.cancel()
         try:
             await self._write_latest(consumer)
-        except OUTSIDE as error:
+        except OUTAGES as error:
             log.warning("latest_left_to_the_next", messages=len(self._stored), reason=reason_of(error))
             await consumer.nak(self._stored, delay_s=_RETRY_S)
 
@@ -93,12 +111,11 @@ class Storing:
         """Write `latest` where no batch comes to do it, until cancelled. Database away: the next look does it."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            end_if_cancelled()
             if time.monotonic() < self._next_latest_at:
                 continue
             try:
                 await self._write_latest(consumer)
-            except OUTSIDE as error:
+            except OUTAGES as error:
                 log.warning("latest_postponed", messages=len(self._stored), reason=reason_of(error))
 
     async def _write_latest(self, consumer: Consumer) -> None:
@@ -122,18 +139,18 @@ class Storing:
 
     async def on_readings(self, batch: Sequence[Delivery]) -> Unreadable:
         """Store a batch in one transaction; what of it is no reading."""
-        packs, unreadable = decode(batch)
-        readings = [reading for pack in packs for reading in pack.readings]
-        if not readings:
+        packs, unreadable = self._packs.take(batch)
+        processed = [one for pack in packs for one in pack.readings]
+        if not processed:
             return unreadable
-        rows = [to_row(self._process(reading)) for reading in readings]
-        arrivals = [(reading.received_at / 1000, reading.device_ts) for reading in readings]
+        rows = [to_row(one) for one in processed]
+        arrivals = [(one.reading.received_at / 1000, one.reading.device_ts) for one in processed]
         stored = await self._store(rows, arrivals)
         if stored.different:
-            await self._reject_different(_lines(packs, stored.different))
+            await self._reject_different(_lines([each.pack for each in packs], stored.different))
         metrics.STORED.inc(stored.new)
         metrics.REPEATED.inc(len(rows) - stored.new - len(stored.different))
-        self._seconds.observe(max(0.0, time.time() - readings[0].received_at / 1000))
+        self._seconds.observe(max(0.0, time.time() - processed[0].reading.received_at / 1000))
         if self._tracer is not None:
             self._tracer.note("store", batch)
         return unreadable
@@ -160,7 +177,7 @@ class Storing:
         return stored
 
     async def _store_data(
-        self, connection: store.Connection, rows: Sequence[Row], arrivals: Sequence[Arrival]
+        self, connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival]
     ) -> store.Stored:
         """Many rows by COPY, unless one is there already, as after a redelivery; few take longer that way."""
         if len(rows) >= _MANY and await store.copy_new(connection, rows, note_rollups=self._note_rollups):

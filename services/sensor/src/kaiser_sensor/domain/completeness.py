@@ -10,7 +10,7 @@ def day_span(day: date) -> tuple[datetime, datetime]:
 
 
 def expected_readings(day: date, interval: timedelta, now: datetime) -> int:
-    """One reading an interval, of the running day only up to now; 0 of a day to come."""
+    """One reading per interval; of the current day only up to now; 0 for a day in the future."""
     start, end = day_span(day)
     return max(timedelta(), min(end, now) - start) // interval
 

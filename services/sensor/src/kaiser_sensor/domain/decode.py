@@ -9,17 +9,17 @@ from kaiser_common.contract.pack import NotAPack
 from kaiser_common.contract.schemas.sensor import Reading as ReadingModel
 from pydantic import ValidationError
 
-from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.reading import SensorReading
 
-_to_readings = msgspec.json.Decoder(Reading).decode_lines
-_to_reading = msgspec.json.Decoder(Reading).decode
+_to_readings = msgspec.json.Decoder(SensorReading).decode_lines
+_to_reading = msgspec.json.Decoder(SensorReading).decode
 
 
 class Pack(NamedTuple):
     """The readings of a message, and the number of each one's line."""
 
     delivery: Delivery
-    readings: Sequence[Reading]
+    readings: Sequence[SensorReading]
     numbers: Sequence[int]
 
     def line(self, index: int) -> Delivery:
@@ -55,7 +55,7 @@ def decode(batch: Sequence[Delivery]) -> Decoded:
 
 
 def _one_by_one(delivery: Delivery, lines: Sequence[bytes], unreadable: list[tuple[Delivery, str]]) -> Pack:
-    readings: list[Reading] = []
+    readings: list[SensorReading] = []
     numbers: list[int] = []
     for number, line in enumerate(lines):
         try:
@@ -72,13 +72,13 @@ def _line(delivery: Delivery, lines: Sequence[bytes], number: int) -> Delivery:
     return delivery if len(lines) == 1 else delivery.line(number, lines[number])
 
 
-def _reading(line: bytes) -> Reading:
+def _reading(line: bytes) -> SensorReading:
     try:
         return _to_reading(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return by_model(line)
 
 
-def by_model(body: bytes) -> Reading:
+def by_model(body: bytes) -> SensorReading:
     """A reading with other types ("4" as a gpio). ValidationError if it is not a reading."""
-    return Reading(**ReadingModel.model_validate_json(body).model_dump())
+    return SensorReading(**ReadingModel.model_validate_json(body).model_dump())

@@ -11,7 +11,7 @@ MISSED = 3
 """Intervals without a reading after which a sensor is silent."""
 
 MOST_GAPS = 50
-"""The interval of a sensor is the median of so many gaps between its newest readings."""
+"""The interval of a sensor is the median of this many gaps between its newest readings."""
 
 LEAST_GAPS = 3
 SHORTEST_S = 5.0
@@ -23,7 +23,7 @@ UNLEARNED_S = 300.0
 
 
 HEARD_WITHIN_MS = 90_000
-"""How far the registry's time at which a device was last heard may lie behind its newest reading: heartbeats come every
+"""How far the registry's time of a device's last message may lie behind its newest reading: heartbeats come every
 60 s. A reading that came later than that says that the device is back."""
 
 

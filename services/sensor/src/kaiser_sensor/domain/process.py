@@ -1,4 +1,4 @@
-"""From a reading to its physical value; a library that fails marks its reading and stops nothing else."""
+"""Computes the physical value of a reading; if a library fails, its reading is marked and no other is affected."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kaiser_sensor.domain.plausible import judge
-from kaiser_sensor.domain.reading import Reading
-from kaiser_sensor.domain.rows import DataSource, Processed
+from kaiser_sensor.domain.reading import SensorReading
+from kaiser_sensor.domain.rows import DataSource, ProcessedReading
 from kaiser_sensor.libraries import Calibration, Context, Library, Outcome, Raw
 
 LONGEST_S = 0.05
@@ -15,8 +15,8 @@ LONGEST_S = 0.05
 when the library returns: Python code cannot be stopped half way, so one that never returns stops the service."""
 
 
-Process = Callable[[Reading], Processed]
-"""A reading with what became of it; pure but for the configurations in force."""
+Process = Callable[[SensorReading], ProcessedReading]
+"""Processes a reading by its sensor library; pure but for the configurations in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Processor:
     libraries: Mapping[str, Library]
     on_failure: Callable[[str, str], None]
 
-    def process(self, reading: Reading, setup: SensorSetup | None, source: DataSource = "PRODUCTION") -> Processed:
+    def process(
+        self, reading: SensorReading, setup: SensorSetup | None, source: DataSource = "PRODUCTION"
+    ) -> ProcessedReading:
         """The processed reading. raw_mode false keeps the device's value; an unknown or unconfigured sensor passes.
 
         A figure that is no measurement is in error or bad in any mode (`plausible`).
@@ -45,12 +47,12 @@ class Processor:
             value = reading.value if reading.value is not None else reading.raw_value
             judged = judge(reading, library, value, reading.quality)
             mode: Literal["raw", "device"] = "raw" if reading.raw_mode else "device"
-            return Processed(reading, sensor_type, judged.value, reading.unit, judged.quality, mode, source)
+            return ProcessedReading(reading, sensor_type, judged.value, reading.unit, judged.quality, mode, source)
         outcome = self._run(library, reading, setup)
         judged = judge(reading, library, outcome.value, outcome.quality)
-        return Processed(reading, sensor_type, judged.value, outcome.unit, judged.quality, "library", source)
+        return ProcessedReading(reading, sensor_type, judged.value, outcome.unit, judged.quality, "library", source)
 
-    def _run(self, library: Library, reading: Reading, setup: SensorSetup) -> Outcome:
+    def _run(self, library: Library, reading: SensorReading, setup: SensorSetup) -> Outcome:
         raw = Raw(count=reading.raw, physical=reading.raw_value)
         started = time.perf_counter()
         # The border to code of anybody: whatever it raises concerns this one reading.

@@ -1,4 +1,4 @@
-"""Which rollup answers a question, and which parts of it new readings made out of date; pure."""
+"""Which rollup answers a query, and which of its buckets new readings make out of date; pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RollupProgress:
     """How far a rollup is: it has what lies before `complete_to`, but for what came late and waits for a refresh."""
 
     complete_to: datetime
@@ -70,7 +70,7 @@ def answers(bucket_s: int) -> Rollup | None:
     return None
 
 
-def from_readings(asked: Span, rollup: Rollup, progress: Progress) -> list[Span]:
+def from_readings(asked: Span, rollup: Rollup, progress: RollupProgress) -> list[Span]:
     """The parts of a query that the rollup does not cover yet, in whole buckets."""
     end = min(max(progress.complete_to, asked.from_at), asked.to_at)
     missing = [Span(end, asked.to_at)]

@@ -1,15 +1,16 @@
-"""From readings to table rows and events, pure."""
+"""Turns readings into table rows and events; pure."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 from kaiser_common.contract.schemas import Clock
 from kaiser_common.contract.schemas.sensor import Quality
+from kaiser_common.contract.times import time_of
 from kaiser_common.contract.topics import TEMPLATES, Kind
 
-from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.reading import SensorReading
 
 DataSource = Literal["PRODUCTION", "MOCK", "TEST", "SIMULATION"]
 
@@ -62,10 +63,10 @@ _TOPIC = TEMPLATES[Kind.SENSOR_DATA].format(k="%s", esp="%s", gpio="%s")
 _SOURCES: dict[str, DataSource] = {"MOCK": "MOCK", "TEST": "TEST", "SIM": "SIMULATION"}
 
 
-class Processed(NamedTuple):
+class ProcessedReading(msgspec.Struct, frozen=True):
     """A reading with its processed value. `mode`: how the value was computed; `source`: the kind of device."""
 
-    reading: Reading
+    reading: SensorReading
     sensor_type: str
     value: float | None
     unit: str | None
@@ -84,11 +85,11 @@ def data_source(esp_id: str, hardware_type: str | None) -> DataSource:
     return "PRODUCTION"
 
 
-def to_row(processed: Processed) -> Row:
+def to_row(processed: ProcessedReading) -> Row:
     """The row of a processed reading, in the order of COLUMNS."""
     reading = processed.reading
     return (
-        datetime.fromtimestamp(reading.ts / 1000, UTC),
+        time_of(reading.ts),
         reading.esp_id,
         reading.gpio,
         processed.sensor_type,
@@ -104,7 +105,7 @@ def to_row(processed: Processed) -> Row:
     )
 
 
-def to_event(processed: Processed) -> bytes:
+def to_event(processed: ProcessedReading) -> bytes:
     """The body of the event of a processed reading: a `SensorDataEvent` without fields that are None."""
     reading = processed.reading
     kaiser_id, esp_id, gpio = reading.kaiser_id, reading.esp_id, reading.gpio

@@ -23,7 +23,7 @@ class Unwritten:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many sensors wait that they are to be written now."""
+        """Whether enough sensors wait to be written now."""
         return len(self._found) >= _MOST_SENSORS
 
     def add(self, rows: Sequence[Row], arrivals: Sequence[Arrival]) -> None:

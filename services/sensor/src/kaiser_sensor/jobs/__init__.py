@@ -1,1 +1,1 @@
-"""Jobs that are started by time, one file per job."""
+"""Jobs that are started by a timer, one file per job."""

@@ -1,14 +1,16 @@
-"""Purges from SENSORS what both consumers have acknowledged, but for the last packs (docs/decisions/0002)."""
+"""Purges from SENSORS what both consumers acknowledged 15 s ago, but for the last packs (docs/decisions/0002)."""
 
 import asyncio
 import time
+from collections import deque
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.contract.subjects import KEPT_PACKS, SENSOR_LIVE, SENSOR_STORE, SENSORS
+from kaiser_common.bus.waiting import set_within
+from kaiser_common.contract.subjects import KEPT_PACKS, KEPT_S, SENSOR_LIVE, SENSOR_STORE, SENSORS
 from nats.errors import Error as NatsError
 
-from kaiser_sensor.jobs.stream_state import acknowledged, ask, filled
+from kaiser_sensor.jobs.stream_state import acknowledged, filled
 
 log = structlog.get_logger()
 
@@ -18,26 +20,39 @@ _HURRY_FOR_S = 10.0
 _FILLED = 0.5
 
 
+class PassedFloors:
+    """Up to where both consumers had acknowledged, as it was at the looks of the last 15 s: a look takes 0.2 s at
+    least, so these are at most 76."""
+
+    def __init__(self) -> None:
+        self._floors: deque[tuple[float, int]] = deque()
+        self._passed = 0
+
+    def note(self, floor: int, now_s: float) -> int:
+        """Note where it is now; returns where it was 15 s ago or before, 0 while that is not known."""
+        self._floors.append((now_s, floor))
+        while self._floors and self._floors[0][0] <= now_s - KEPT_S:
+            _, self._passed = self._floors.popleft()
+        return self._passed
+
+
 async def keep_purging(bus: Bus, stopping: asyncio.Event) -> None:
     """Purge every two seconds until stopped; five times a second while the stream is or was just half full, because a
-    full stream accepts the broker's backlog only as fast as it is purged. NATS unavailable: tried again; the stream
-    only keeps more meanwhile. Replicas may purge at the same time, and a kill in between costs nothing: the purge names
-    a sequence, not a count.
+    full stream accepts the broker's backlog only as fast as it is purged; nothing is kept for its age then. NATS
+    unavailable: tried again; the stream only keeps more meanwhile. Replicas may purge at the same time, and a kill in
+    between costs nothing: the purge names a sequence, not a count.
     """
     purged_to = 0
+    passed = PassedFloors()
     hurry_until = 0.0
     while not stopping.is_set():
         try:
             if await _is_filled(bus):
                 hurry_until = time.monotonic() + _HURRY_FOR_S
-            purged_to = await _purge(bus, purged_to)
+            purged_to = await _purge(bus, purged_to, passed, in_hurry=time.monotonic() < hurry_until)
         except (NatsError, TimeoutError) as error:
             log.warning("purge_postponed", stream=SENSORS.name, error=str(error) or type(error).__name__)
-        try:
-            async with asyncio.timeout(_HURRY_S if time.monotonic() < hurry_until else _EVERY_S):
-                await stopping.wait()
-        except TimeoutError:
-            continue
+        await set_within(stopping, _HURRY_S if time.monotonic() < hurry_until else _EVERY_S)
 
 
 async def _is_filled(bus: Bus) -> bool:
@@ -49,9 +64,10 @@ async def _is_filled(bus: Bus) -> bool:
         return False
 
 
-async def _purge(bus: Bus, purged_to: int) -> int:
-    floor = min([await acknowledged(bus, consumer) for consumer in (SENSOR_LIVE, SENSOR_STORE)]) - KEPT_PACKS
+async def _purge(bus: Bus, purged_to: int, passed: PassedFloors, *, in_hurry: bool) -> int:
+    floor = min([await acknowledged(bus, consumer) for consumer in (SENSOR_LIVE, SENSOR_STORE)])
+    before = passed.note(floor, time.monotonic())
+    floor = (floor if in_hurry else min(floor, before)) - KEPT_PACKS
     if floor > purged_to:
-        # "seq" is the first to keep.
-        await ask(bus, f"STREAM.PURGE.{SENSORS.name}", {"seq": floor + 1})
+        await bus.jetstream.purge_stream(SENSORS.name, seq=floor + 1)  # the first to keep
     return max(floor, 0)

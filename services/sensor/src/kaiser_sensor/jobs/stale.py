@@ -1,4 +1,4 @@
-"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` a silence."""
+"""Learns how often sensors send, and reports those that fell silent: one event of quality `stale` per silence."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,6 +8,7 @@ from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.event import SensorDataEvent
 from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject
+from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
@@ -75,7 +76,7 @@ def to_outgoing(silent: Silent, device: DeviceRecord) -> Outgoing:
     """The event that the value of a sensor's newest reading is stale; ts is that reading's."""
     row, known_until = silent
     at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock, address = row
-    ts = round(at.timestamp() * 1000)
+    ts = ms_of(at)
     event = SensorDataEvent(
         kaiser_id=device.kaiser_id,
         esp_id=esp_id,

@@ -11,20 +11,21 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.consumer import Consumer
 from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET
 from kaiser_common.runtime.broker import Broker
+from kaiser_common.runtime.clock import utc_now
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import beside, every, unless_stopped, until_done
 from kaiser_common.runtime.service import Service
 
 from kaiser_sensor.api.configs import ConfigApi
 from kaiser_sensor.api.measurements import MeasureApi
-from kaiser_sensor.api.overview import Overview
+from kaiser_sensor.api.overview import OverviewApi
 from kaiser_sensor.api.readings import SensorApi
 from kaiser_sensor.consumers.responses import Responses
 from kaiser_sensor.consumers.storing import Storing
-from kaiser_sensor.domain.process import Process
-from kaiser_sensor.jobs.clock import utc_now
+from kaiser_sensor.domain.processed import PackProcessing
 from kaiser_sensor.jobs.stale import Staleness
 from kaiser_sensor.jobs.state_counts import StateCounts
+from kaiser_sensor.jobs.store_state import StoreState
 from kaiser_sensor.jobs.upkeep import Upkeep
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store.config_mirror import Configs
@@ -33,13 +34,14 @@ from kaiser_sensor.store.devices import Devices
 _MEND_EVERY_S = 5.0
 _UPKEEP_EVERY_S = 3600.0
 _OVERVIEW_EVERY_S = 60.0
+_STORE_STATE_EVERY_S = 5.0
 
 
 class StorageContents(NamedTuple):
     """The part of the table of contents that needs the database (handlers.py), which stands above this room."""
 
     store: Callable[[Broker, Bus, Storing, Responses, SensorSettings], Consumer]
-    answer: Callable[[Broker, SensorApi, Overview, ConfigApi, MeasureApi], None]
+    answer: Callable[[Broker, SensorApi, OverviewApi, ConfigApi, MeasureApi], None]
 
 
 async def store_and_answer(
@@ -49,7 +51,7 @@ async def store_and_answer(
     pool: DatabasePool,
     configs: Configs,
     devices: Devices,
-    process: Process,
+    packs: PackProcessing,
     contents: StorageContents,
 ) -> None:
     """Make ready what storing needs, then store, answer and keep the tables until the service is stopped."""
@@ -65,7 +67,7 @@ async def store_and_answer(
     if not await unless_stopped(service, until_done(prepare, "start_postponed")):
         return
     [config_api] = prepared
-    overview = Overview(pool, devices.offline_since, utc_now)
+    overview = OverviewApi(pool, devices.offline_since, utc_now)
     oldest = upkeep.oldest if upkeep.keeps_rollups else None
     broker = Broker(bus, service, settings)
     contents.answer(
@@ -75,11 +77,11 @@ async def store_and_answer(
         config_api,
         MeasureApi(bus, pool, devices, timedelta(seconds=settings.sensor_measure_timeout_s), utc_now),
     )
-    storing = Storing(bus, pool, process, note_rollups=upkeep.keeps_rollups, tracer=service.tracer)
+    storing = Storing(bus, pool, packs, note_rollups=upkeep.keeps_rollups, tracer=service.tracer)
     consumer = contents.store(broker, bus, storing, Responses(bus, pool, utc_now), settings)
     async with (
         storing.keeping_latest(consumer),
-        beside(**rounds(settings, upkeep, config_api, overview, bus, pool, devices)),
+        beside(**rounds(settings, upkeep, config_api, overview, bus, pool, devices, storing)),
         broker.serving(),
     ):
         await service.stopping.wait()
@@ -89,20 +91,23 @@ def rounds(
     settings: SensorSettings,
     upkeep: Upkeep,
     config_api: ConfigApi,
-    overview: Overview,
+    overview: OverviewApi,
     bus: Bus,
     pool: DatabasePool,
     devices: Devices,
+    storing: Storing,
 ) -> dict[str, Coroutine[Any, Any, Any]]:
     """The periodic rounds beside storing, by name."""
     counts = StateCounts(pool, devices.offline_since, utc_now)
     stale = Staleness(bus, pool, devices, utc_now)
+    state = StoreState(bus, lambda: storing.paused_s)
     stale_s = settings.sensor_stale_check_s
     found = {
         "tables": every(_UPKEEP_EVERY_S, upkeep.keep_tables, "upkeep_postponed"),
         "days": every(_UPKEEP_EVERY_S, upkeep.check_days, "checks_postponed"),
-        "mend": every(_MEND_EVERY_S, config_api.mend, "bucket_not_mended_yet"),
+        "mend": every(_MEND_EVERY_S, config_api.mend, "bucket_repair_postponed"),
         "overview": every(_OVERVIEW_EVERY_S, overview.look, "overview_postponed"),
+        "state": every(_STORE_STATE_EVERY_S, state.look, "store_state_postponed"),
         "counts": every(stale_s, counts.count, "sensors_not_counted"),
         "stale": every(stale_s, stale.look, "staleness_postponed", interrupted=stale.interrupted),
     }

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 
 import structlog
-from kaiser_common.runtime.database import (
-    DatabasePool,
-    detect_level,
+from kaiser_common.runtime.database import DatabasePool, detect_level
+from kaiser_common.runtime.partitions import (
     drop_days_before,
     drop_rows_before,
     make_day_partitions,
@@ -21,11 +20,10 @@ from kaiser_sensor import metrics
 from kaiser_sensor.domain.completeness import day_span
 from kaiser_sensor.domain.rollups import HOUR, MINUTE, Span
 from kaiser_sensor.settings import SensorSettings
-from kaiser_sensor.store import day_checks, old_keys, policies
+from kaiser_sensor.store import Connection, day_checks, old_keys, policies
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store.day_checks import DayCheck
-from kaiser_sensor.store.rollups import Connection
 
 log = structlog.get_logger()
 

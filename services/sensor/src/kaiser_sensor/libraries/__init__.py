@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
+import msgspec
 from kaiser_common.contract.schemas.sensor import Quality
 
 GROUP = "kaiser.sensor_libraries"
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(msgspec.Struct, frozen=True):
     """The measurement: `count` from the converter or register, `physical` if the device converted it."""
 
     count: float | None
@@ -41,8 +41,7 @@ class Context:
     interval_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """A physical value with its unit and quality; value None if there is none. `detail` gives the reason if it is not
     good."""
 
@@ -61,7 +60,7 @@ class Library:
     process: Callable[[Raw, Calibration, Context], Outcome]
     aliases: tuple[str, ...] = ()
     fault: Callable[[Raw], Quality | None] | None = None
-    """The quality of what this sensor gives when it measured nothing (`error`, `bad`), whoever scaled it; else None."""
+    """`error` or `bad` for a value that this sensor gives when it measured nothing, on any scale; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def linear(raw: float, calibration: Calibration) -> float:
 def adc_fault(count: float) -> str | None:
     """Why a 12-bit converter's count says nothing: a broken wire or a short shows as the end of its range."""
     if not 0 <= count <= 4095:
-        return f"{count:g} is no 12-bit count"
+        return f"{count:g} is not a 12-bit count"
     return "the converter is at the end of its range" if count in (0, 4095) else None
 
 

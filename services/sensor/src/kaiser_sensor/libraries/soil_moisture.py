@@ -1,7 +1,7 @@
 """Soil moisture of a capacitive probe behind a 12-bit converter, in % between dry and wet.
 
-Source: two measurements of one's own: the count in dry air (0 %) and in water (100 %); without them 3200 and 1400,
-typical of capacitive probes v1.2 at 3.3 V.
+Source: two measurements that the operator makes with the probe: the count in dry air (0 %) and in water (100 %);
+without them 3200 and 1400, which are typical of capacitive probes v1.2 at 3.3 V.
 """
 
 from kaiser_common.contract.schemas.sensor import SENSOR_ALIASES

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kaiser_common.runtime.statements import equal, fetch_all
-from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from sqlalchemy import (
     ARRAY,
@@ -30,10 +29,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.selectable import TableValuedAlias
 
-from kaiser_sensor.domain.rollups import Progress, Rollup, Span, from_readings, widened
-from kaiser_sensor.store import tables
-
-Connection = AsyncConnection[Any]
+from kaiser_sensor.domain.rollups import Rollup, RollupProgress, Span, from_readings, widened
+from kaiser_sensor.store import Connection, tables
 
 Key = tuple[str, int, str | None, str | None]
 """esp_id, gpio, sensor_type, address; None: any."""
@@ -48,7 +45,7 @@ async def buckets(
     to_at: datetime,
     bucket_s: int,
     rollup: Rollup | None,
-    progress: Progress | None,
+    progress: RollupProgress | None,
 ) -> list[tuple[datetime, int, float | None, float | None, float | None, float | None]]:
     """One sensor's values by bucket, empty buckets included: start, count, min, max, avg, last.
 

@@ -1,4 +1,4 @@
-"""Sensor configurations as every replica knows them: read from the KV bucket `sensor_configs`, kept current."""
+"""Sensor configurations, read from the KV bucket `sensor_configs` and kept current in every replica."""
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
@@ -6,7 +6,7 @@ from kaiser_common.contract.schemas.api.sensors import SensorConfig
 from kaiser_common.contract.subjects import SENSOR_CONFIGS_BUCKET
 
 from kaiser_sensor.domain.process import SensorSetup
-from kaiser_sensor.domain.reading import Reading
+from kaiser_sensor.domain.reading import SensorReading
 from kaiser_sensor.libraries import Calibration, Context, Library
 
 Key = tuple[str, int, str, str]
@@ -61,19 +61,19 @@ class Configs:
         """Wait until it was read once. TimeoutError."""
         await self._mirror.ready(timeout_s)
 
-    def setup_of(self, reading: Reading) -> SensorSetup | None:
+    def setup_of(self, reading: SensorReading) -> SensorSetup | None:
         """The settings for the sensor of a reading; None if it is not configured."""
         key = self.key_of(reading)
         return self._setups.get(key) or (self._setups.get((*key[:3], "")) if key[3] else None)
 
-    def wants_answer(self, reading: Reading) -> bool:
+    def wants_answer(self, reading: SensorReading) -> bool:
         """Whether the processed value goes back to the device."""
         if not self._answering:
             return False
         key = self.key_of(reading)
         return (key if key in self._setups else (*key[:3], "")) in self._answering
 
-    def key_of(self, reading: Reading) -> Key:
+    def key_of(self, reading: SensorReading) -> Key:
         """The sensor of a reading, under its canonical type."""
         return (reading.esp_id, reading.gpio, self.canonical(reading.sensor_type), reading.address)
 

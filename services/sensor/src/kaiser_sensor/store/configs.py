@@ -4,15 +4,13 @@ from typing import Any
 
 from kaiser_common.contract.schemas.api.sensors import ConfigsQuery, SensorConfig, SensorKey
 from kaiser_common.runtime.statements import equal, execute, fetch_all, row_of
-from psycopg import AsyncConnection
 from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store.tables import configs
-
-Connection = AsyncConnection[Any]
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
@@ -37,6 +35,13 @@ async def put(connection: Connection, config: SensorConfig) -> None:
     )
     changed = {"config": add.excluded.config, "updated_at": func.now()}
     await execute(connection, add.on_conflict_do_update(index_elements=list(_KEY), set_=changed))
+
+
+async def locked(connection: Connection, key: Key) -> SensorConfig | None:
+    """A configuration, locked until the transaction ends; None where there is none."""
+    statement = select(_c.config).where(*equal(dict(zip(_KEY, key, strict=True)))).with_for_update()
+    found = await fetch_all(connection, scalar_row, statement)
+    return read_config(found[0]) if found else None
 
 
 async def delete(connection: Connection, key: SensorKey) -> bool:

@@ -1,4 +1,4 @@
-"""The SQL of what is checked of each day: that rollups count what was stored, and how many of the readings came."""
+"""The SQL of the checks of a day: whether rollups count every stored reading, and how many readings arrived."""
 
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_sensor.domain.completeness import day_span
-from kaiser_sensor.store.rollups import Connection
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store.tables import day_checks
 
 COMPLETE = 0.99

@@ -1,4 +1,4 @@
-"""Devices as sensor knows them: the KV bucket `devices`, and where the readings of each come from."""
+"""The devices of the KV bucket `devices`, and the data source of each one's readings."""
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror

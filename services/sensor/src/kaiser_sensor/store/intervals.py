@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from kaiser_sensor.domain.known import MOST_GAPS, UNLEARNED_S
-
-Connection = AsyncConnection[Any]
+from kaiser_sensor.store import Connection
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
@@ -30,7 +26,8 @@ WATCHED = """
         ON (learned.esp_id, learned.gpio, learned.sensor_type, learned.address)
          = (latest.esp_id, latest.gpio, latest.sensor_type, latest.address)
 """
-"""Each sensor's newest reading with its configuration, the one of its own address first, and what was learned."""
+"""Each sensor's newest reading, with its configuration (preferring one for its own address) and its learned
+interval."""
 
 INTERVAL_S = f"coalesce(configured.interval_s, learned.interval_s, {UNLEARNED_S})"
 
@@ -90,7 +87,7 @@ async def intervals(connection: Connection, esp_ids: Sequence[str]) -> dict[Key,
 
 
 async def silent_by_device(connection: Connection, now: datetime, missed: int) -> list[tuple[str, int, int]]:
-    """Of each device: how many sensors it has that are watched, and how many of them are silent."""
+    """For each device: the number of watched sensors, and how many of those are silent."""
     cursor = await connection.execute(
         f"""
         SELECT latest.esp_id, count(*), count(*) FILTER (

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from kaiser_common.contract.schemas.sensor import SensorResponse
 from kaiser_common.runtime.statements import execute, fetch_one
-from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from sqlalchemy import select
 
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store.tables import measurements
-
-Connection = AsyncConnection[Any]
 
 Asked = tuple[str, str, int, datetime, datetime | None, bool | None, str | None, str]
 """request_id, esp_id, gpio, requested_at, answered_at, success, message, address."""

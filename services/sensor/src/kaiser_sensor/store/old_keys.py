@@ -1,12 +1,12 @@
-"""Takes away the keys without an address that the version before this one needs (docs/decisions/0304)."""
+"""Drops the primary keys without the column `address`, which only the previous version needs (docs/decisions/0304)."""
 
-from kaiser_sensor.store.rollups import Connection
+from kaiser_sensor.store import Connection
 
 _TABLES = ("data", "latest", "configs", "stale", "rollup_1m", "rollup_1h")
 
 
 async def drop(connection: Connection) -> list[str]:
-    """Drop what is left of them; the tables concerned. From then on a process of the version before stores nothing.
+    """Drop those that are left; returns their tables. From then on a process of the previous version stores nothing.
 
     Killed in between: its transaction ends, and the next start does it.
     """

@@ -1,20 +1,18 @@
 """The SQL of the overview: every sensor with its newest reading, and a day's figures by the hour."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store.intervals import INTERVAL_S, WATCHED
-
-Connection = AsyncConnection[Any]
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
 
 
-class Seen(NamedTuple):
+class SensorSeen(NamedTuple):
     """A sensor with its newest reading; times in ms."""
 
     esp_id: str
@@ -31,9 +29,9 @@ class Seen(NamedTuple):
     interval_s: float
 
 
-async def newest(connection: Connection, limit: int) -> tuple[list[Seen], int]:
+async def newest(connection: Connection, limit: int) -> tuple[list[SensorSeen], int]:
     """Sensors in the order of their keys, and how many there are."""
-    async with connection.cursor(row_factory=class_row(Seen)) as cursor:
+    async with connection.cursor(row_factory=class_row(SensorSeen)) as cursor:
         await cursor.execute(
             f"""
             SELECT latest.esp_id, latest.gpio, latest.sensor_type, latest.address, configured.name,

@@ -1,4 +1,4 @@
-"""The policies of TimescaleDB's community edition: refresh, compression and retention, by the settings."""
+"""Sets the policies of TimescaleDB's community edition (refresh, compression, retention) as the settings say."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kaiser_common.runtime.database import Level, detect_level
 
 from kaiser_sensor.settings import SensorSettings
-from kaiser_sensor.store.rollups import Connection
+from kaiser_sensor.store import Connection
 
 _AGGREGATES = ("rollup_1m_by_address", "rollup_1h_by_address")
 _OLD_AGGREGATES = ("rollup_1m_before", "rollup_1h_before")

@@ -1,24 +1,20 @@
-"""The SQL of the sensor service: one writer of `sensor.data` and `sensor.latest`."""
+"""The SQL of readings: the only writer of `sensor.data` and `sensor.latest`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import psycopg
 from kaiser_common.runtime.statements import equal, fetch_all, row_of, to_ms
-from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 from sqlalchemy import select, tuple_
 
 from kaiser_sensor.domain.rollups import MINUTE, touched
 from kaiser_sensor.domain.rows import COLUMNS, Row, SensorKey
 from kaiser_sensor.domain.unwritten import Arrival
+from kaiser_sensor.store import Connection, tables
 from kaiser_sensor.store import rollups as rollup_store
-from kaiser_sensor.store import tables
 from kaiser_sensor.store.arrays import columns, literal
-
-Connection = AsyncConnection[Any]
 
 ReadingKey = tuple[datetime, int, str, str]
 """time, gpio, sensor_type, address."""
@@ -68,7 +64,7 @@ _DIFFERENT = f"""
            AND kept.processing_mode <> 'library' AND came.processing_mode <> 'library')
     ORDER BY number
 """
-"""A value made by a library may differ for the same reading: a calibration was changed meanwhile."""
+"""A value made by a library may differ for the same reading: the calibration was changed in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +155,7 @@ async def latest(
 
 
 async def drop_replaced(connection: Connection) -> int:
-    """Forget the newest readings of before addresses were kept whose sensors have come again with an address."""
+    """Delete newest readings from before addresses were kept, if their sensors have since sent with an address."""
     cursor = await connection.execute(
         """
         DELETE FROM sensor.latest AS old WHERE address = '' AND received_at IS NULL AND EXISTS (

@@ -1,17 +1,14 @@
-"""The SQL that keeps rollups where the database does not do it itself."""
+"""The SQL that maintains rollups on databases without continuous aggregates."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from kaiser_sensor.domain.rollups import (
     EPOCH,
     HOUR,
     MINUTE,
-    Progress,
     Rollup,
+    RollupProgress,
     Span,
     ceiling,
     floor,
@@ -19,18 +16,17 @@ from kaiser_sensor.domain.rollups import (
     sliced,
     widened,
 )
-
-Connection = AsyncConnection[Any]
+from kaiser_sensor.store import Connection
 
 UPKEEP = 0x6B736E73
 """The advisory lock of whichever replica does the upkeep; it ends with its transaction, so with its process too."""
 
 SETTLED = timedelta(seconds=15)
-"""A span is refreshed so long after its end: what is on its way then is stored, and each minute is read once."""
+"""A span is refreshed this long after its end: late messages are stored by then, and each minute is read once."""
 
 _SPANS_AT_ONCE = 1000
 _SLICES_AT_ONCE = 60
-"""So a transaction stays short when there is much to do, such as all readings of before there were rollups."""
+"""So a transaction stays short when there is much to do, such as all readings from before there were rollups."""
 _AT_MOST = "5min"
 """Time of one statement; upkeep reads more than a request does."""
 
@@ -130,7 +126,9 @@ async def refresh(connection: Connection, rollup: Rollup, now: datetime, oldest:
     return len(due) == _SPANS_AT_ONCE or bool(later)
 
 
-async def progress(connection: Connection, rollup: Rollup, esp_id: str, asked: Span, oldest: datetime) -> Progress:
+async def progress(
+    connection: Connection, rollup: Rollup, esp_id: str, asked: Span, oldest: datetime
+) -> RollupProgress:
     """How far a rollup kept by the service is with a device's part of what is asked; `oldest` as in `refresh`."""
     end = await complete_to(connection, rollup)
     cursor = await connection.execute(
@@ -147,7 +145,7 @@ async def progress(connection: Connection, rollup: Rollup, esp_id: str, asked: S
             "esp_id": esp_id,
         },
     )
-    return Progress(end, [Span(*row) for row in await cursor.fetchall()])
+    return RollupProgress(end, [Span(*row) for row in await cursor.fetchall()])
 
 
 async def complete_to(connection: Connection, rollup: Rollup) -> datetime:

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-
-from psycopg import AsyncConnection
 
 from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
+from kaiser_sensor.store import Connection
 from kaiser_sensor.store.intervals import INTERVAL_S, WATCHED
-
-Connection = AsyncConnection[Any]
 
 _NAMES = ", ".join(f"latest.{column}" for column in COLUMNS)
 

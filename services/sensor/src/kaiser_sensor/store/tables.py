@@ -1,19 +1,20 @@
-"""The schema `sensor`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds them together.
+"""The tables of the schema `sensor`, stated once; `tests/test_tables.py` compares the migrations with them.
 
-Tables with a `chunk` are hypertables with chunks of that length where TimescaleDB is there, else partitioned by day or
-month and with an index on time of their own. With TimescaleDB's community licence the rollups are views of continuous
-aggregates. Where the version before this one wrote, tables have an old key too until `old_keys.drop`.
+Tables with a `chunk` are hypertables with chunks of that length where TimescaleDB is installed; otherwise they are
+partitioned by day or month and have their own index on time. With TimescaleDB's community licence the rollups are views
+of continuous aggregates. If the previous version created the tables, they also have its old key until `old_keys.drop`
+removes it.
 """
 
 from datetime import timedelta
 from typing import Any
 
+from kaiser_common.runtime.columns import NO_TEXT, NOW, TIME
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     Date,
-    DateTime,
     Double,
     Identity,
     Index,
@@ -21,15 +22,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="sensor")
 
-_TIME = DateTime(timezone=True)
-_NONE = text("''")
-_NOW = text("now()")
 _ON_TIME: dict[str, Any] = {
     "postgresql_using": "brin",
     "postgresql_with": {"autosummarize": "on"},
@@ -40,7 +37,7 @@ _ON_TIME: dict[str, Any] = {
 data = Table(
     "data",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("esp_id", Text, nullable=False),
     Column("gpio", SmallInteger, nullable=False),
     Column("sensor_type", Text, nullable=False),
@@ -52,7 +49,7 @@ data = Table(
     Column("processing_mode", Text, nullable=False),
     Column("data_source", Text, nullable=False),
     Column("clock", Text, nullable=False),
-    Column("address", Text, nullable=False, server_default=_NONE),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
     postgresql_partition_by="RANGE (time)",
     info={"chunk": timedelta(days=1)},
 )
@@ -62,7 +59,7 @@ Index("data_key", data.c.esp_id, data.c.gpio, data.c.sensor_type, data.c.address
 latest = Table(
     "latest",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("esp_id", Text, nullable=False),
     Column("gpio", SmallInteger, nullable=False),
     Column("sensor_type", Text, nullable=False),
@@ -74,8 +71,8 @@ latest = Table(
     Column("processing_mode", Text, nullable=False),
     Column("data_source", Text, nullable=False),
     Column("clock", Text, nullable=False),
-    Column("address", Text, nullable=False, server_default=_NONE),
-    Column("received_at", _TIME),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
+    Column("received_at", TIME),
     Column("device_ts", BigInteger),
     postgresql_with={"fillfactor": 50},
 )
@@ -88,8 +85,8 @@ configs = Table(
     Column("gpio", SmallInteger, nullable=False),
     Column("sensor_type", Text, nullable=False),
     Column("config", JSONB, nullable=False),
-    Column("updated_at", _TIME, nullable=False, server_default=_NOW),
-    Column("address", Text, nullable=False, server_default=_NONE),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
 )
 Index("configs_key", configs.c.esp_id, configs.c.gpio, configs.c.sensor_type, configs.c.address, unique=True)
 
@@ -99,8 +96,8 @@ rollup_pending = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("rollup", Text, nullable=False),
     Column("esp_id", Text),
-    Column("from_at", _TIME, nullable=False),
-    Column("to_at", _TIME, nullable=False),
+    Column("from_at", TIME, nullable=False),
+    Column("to_at", TIME, nullable=False),
 )
 Index("rollup_pending_due", rollup_pending.c.rollup, rollup_pending.c.from_at, rollup_pending.c.id)
 
@@ -108,7 +105,7 @@ rollup_state = Table(
     "rollup_state",
     metadata,
     Column("rollup", Text, primary_key=True),
-    Column("complete_to", _TIME, nullable=False),
+    Column("complete_to", TIME, nullable=False),
 )
 
 policies = Table(
@@ -122,7 +119,7 @@ day_checks = Table(
     "day_checks",
     metadata,
     Column("day", Date, primary_key=True),
-    Column("checked_at", _TIME, nullable=False),
+    Column("checked_at", TIME, nullable=False),
     Column("raw", BigInteger, nullable=False),
     Column("minutes", BigInteger, nullable=False),
     Column("hours", BigInteger, nullable=False),
@@ -134,7 +131,7 @@ day_checks = Table(
 rollup_1m = Table(
     "rollup_1m",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("esp_id", Text, nullable=False),
     Column("gpio", SmallInteger, nullable=False),
     Column("sensor_type", Text, nullable=False),
@@ -143,7 +140,7 @@ rollup_1m = Table(
     Column("avg", Double),
     Column("last", Double),
     Column("count", BigInteger, nullable=False),
-    Column("address", Text, nullable=False, server_default=_NONE),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
     postgresql_partition_by="RANGE (time)",
     info={"chunk": timedelta(days=7)},
 )
@@ -161,7 +158,7 @@ Index(
 rollup_1h = Table(
     "rollup_1h",
     metadata,
-    Column("time", _TIME, nullable=False),
+    Column("time", TIME, nullable=False),
     Column("esp_id", Text, nullable=False),
     Column("gpio", SmallInteger, nullable=False),
     Column("sensor_type", Text, nullable=False),
@@ -170,7 +167,7 @@ rollup_1h = Table(
     Column("avg", Double),
     Column("last", Double),
     Column("count", BigInteger, nullable=False),
-    Column("address", Text, nullable=False, server_default=_NONE),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
     postgresql_partition_by="RANGE (time)",
     info={"chunk": timedelta(days=30)},
 )
@@ -192,11 +189,11 @@ measurements = Table(
     Column("esp_id", Text, nullable=False),
     Column("gpio", SmallInteger, nullable=False),
     Column("requested_by", Text, nullable=False),
-    Column("requested_at", _TIME, nullable=False),
-    Column("answered_at", _TIME),
+    Column("requested_at", TIME, nullable=False),
+    Column("answered_at", TIME),
     Column("success", Boolean),
     Column("message", Text),
-    Column("address", Text, nullable=False, server_default=_NONE),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
 )
 Index("measurements_requested", measurements.c.requested_at)
 
@@ -206,8 +203,8 @@ stale = Table(
     Column("esp_id", Text, nullable=False),
     Column("gpio", SmallInteger, nullable=False),
     Column("sensor_type", Text, nullable=False),
-    Column("time", _TIME, nullable=False),
-    Column("address", Text, nullable=False, server_default=_NONE),
+    Column("time", TIME, nullable=False),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
 )
 Index("stale_key", stale.c.esp_id, stale.c.gpio, stale.c.sensor_type, stale.c.address, unique=True)
 
@@ -217,7 +214,7 @@ intervals = Table(
     Column("esp_id", Text, primary_key=True),
     Column("gpio", SmallInteger, primary_key=True, autoincrement=False),
     Column("sensor_type", Text, primary_key=True),
-    Column("address", Text, primary_key=True, server_default=_NONE),
+    Column("address", Text, primary_key=True, server_default=NO_TEXT),
     Column("interval_s", Double),
-    Column("learned_at", _TIME, nullable=False),
+    Column("learned_at", TIME, nullable=False),
 )

@@ -1,1 +1,1 @@
-"""Requests in: the RPC methods of the simulator, one file a resource."""
+"""Requests in: the RPC methods of the simulator, one file per resource."""

@@ -4,7 +4,7 @@ from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.mock import Mock
 
-from kaiser_simulator.domain.device import Device
+from kaiser_simulator.domain.device import MockDevice
 from kaiser_simulator.domain.views import to_mock
 from kaiser_simulator.store.changes import Change, Clock, Mocks
 
@@ -16,7 +16,7 @@ class Access:
         self._mocks = mocks
         self._clock = clock
 
-    def found(self, esp_id: str) -> Device:
+    def found(self, esp_id: str) -> MockDevice:
         """The mock. 404 (5001) if there is none."""
         device = self._mocks.world.get(esp_id)
         if device is None:
@@ -29,13 +29,13 @@ class Access:
         await self._mocks.change(esp_id, change)
         return self.view(self.found(esp_id))
 
-    def check(self, device: Device) -> None:
+    def check(self, device: MockDevice) -> None:
         """422 where a sensor's pattern cannot be made."""
         try:
             self._mocks.world.check(device)
         except ValueError as error:
             raise RpcError(422, Code.VALUE_OUT_OF_RANGE, str(error), "variation_pattern") from error
 
-    def view(self, device: Device, *, brief: bool = False) -> Mock:
+    def view(self, device: MockDevice, *, brief: bool = False) -> Mock:
         """The mock as the API shows it; `brief` without its CSVs."""
         return to_mock(device, self._mocks.world.record(device.esp_id), self._clock(), brief=brief)

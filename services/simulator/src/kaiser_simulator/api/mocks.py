@@ -5,8 +5,9 @@ import secrets
 from dataclasses import replace
 
 import structlog
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError
+from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.mock import (
     CreateMock,
     CreateMocks,
@@ -25,7 +26,7 @@ from kaiser_common.contract.schemas.api.mock import (
 from kaiser_simulator.api.access import Access
 from kaiser_simulator.domain import lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction
-from kaiser_simulator.domain.device import Device, Life, Setup, is_connected
+from kaiser_simulator.domain.device import Life, MockDevice, Setup, is_connected
 from kaiser_simulator.domain.emergencies import pressed, released
 from kaiser_simulator.jobs.registrar import NOT_NOW, Registrar
 from kaiser_simulator.store.changes import Clock, Mocks
@@ -116,7 +117,7 @@ class MockApi:
     async def heartbeat(self, request: MockId, caller: Caller) -> Mock:
         """Send a heartbeat now. 409 (5007) without a connection."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             if not is_connected(device):
                 raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} is not connected")
             beat = payloads.heartbeat(device, self._clock())
@@ -127,7 +128,7 @@ class MockApi:
     async def state(self, request: SetState, caller: Caller) -> Mock:
         """Put a running mock in a state."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             if not (device.life.running and device.life.registered):
                 raise RpcError(409, Code.ESP_OFFLINE, f"{device.esp_id} is not running: start it first")
             return lifecycle.with_state(device, request.request.state, request.request.reason, self._clock())
@@ -143,7 +144,7 @@ class MockApi:
     async def emergency(self, request: SetEmergency, caller: Caller) -> Mock:
         """Press the red button at the device, or release it."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             if request.request.action == "clear":
                 return released(device, self._clock())
             return pressed(device, request.request.reason, self._clock())
@@ -155,7 +156,7 @@ class MockApi:
         self._access.found(query.esp_id)
         return MockMessages(items=self._mocks.world.messages(query.esp_id, query.limit))
 
-    def _new(self, request: CreateMock) -> Device:
+    def _new(self, request: CreateMock) -> MockDevice:
         """The mock as it begins. 422 where a pattern cannot be made, or a pin has two uses."""
         used = {actuator.gpio for actuator in request.actuators} & {sensor.gpio for sensor in request.sensors}
         if used:
@@ -171,7 +172,7 @@ class MockApi:
             sensors=[*request.sensors],
             actuators=[*request.actuators],
         )
-        device = Device(setup=setup, life=Life(zone_id=request.zone_id, faults=request.faults))
+        device = MockDevice(setup=setup, life=Life(zone_id=request.zone_id, faults=request.faults))
         self._access.check(device)
         return lifecycle.started(device, self._clock()).device if request.auto_start else device
 

@@ -18,7 +18,7 @@ from kaiser_simulator.api.access import Access
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.actuators import Reaction
 from kaiser_simulator.domain.configuration import with_actuator, with_sensor
-from kaiser_simulator.domain.device import Device, measures, paused, sensor_key
+from kaiser_simulator.domain.device import MockDevice, measures, paused, sensor_key
 from kaiser_simulator.domain.views import to_actuators
 from kaiser_simulator.store.changes import Clock, Mocks
 
@@ -36,7 +36,7 @@ class PartsApi:
     async def add_sensor(self, request: AddSensor, caller: Caller) -> Mock:
         """Add a sensor, or put it in the place of its like."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             if device.actuator(request.sensor.gpio) is not None:
                 raise RpcError(409, Code.DUPLICATE_ENTRY, f"gpio {request.sensor.gpio} has an actuator", "gpio")
             after = with_sensor(device, request.sensor, self._clock()).with_sensor_life(request.sensor, active=True)
@@ -50,7 +50,7 @@ class PartsApi:
     async def remove_sensor(self, request: MockPin, caller: Caller) -> Mock:
         """Remove the sensors at a gpio, or one of them."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             gone = _sensors(device, request)
             kept = {key: life for key, life in device.life.sensors.items() if key not in map(_key, gone)}
             sensors = [sensor for sensor in device.setup.sensors if sensor not in gone]
@@ -62,7 +62,7 @@ class PartsApi:
         """Have sensors measure these values until the override is removed, all or none."""
         values = request.request.values
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             told = []
             for each in values:
                 sensor = _one_sensor(device, each)
@@ -77,7 +77,7 @@ class PartsApi:
     async def clear_value(self, request: MockPin, caller: Caller) -> Mock:
         """Let the sensors at a gpio follow their pattern again."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             for sensor in _sensors(device, request):
                 device = device.with_sensor_life(sensor, override=None, override_quality=None)
             return Reaction(device)
@@ -88,7 +88,7 @@ class PartsApi:
         """Add an actuator, or put it in the place of the one at its gpio."""
         gpio = request.actuator.gpio
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             if device.sensors_at(gpio):
                 raise RpcError(409, Code.DUPLICATE_ENTRY, f"gpio {gpio} has a sensor", "gpio")
             after = with_actuator(device, request.actuator)
@@ -99,7 +99,7 @@ class PartsApi:
     async def remove_actuator(self, request: MockPin, caller: Caller) -> Mock:
         """Remove an actuator."""
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             if device.actuator(request.gpio) is None:
                 raise RpcError(404, Code.INVALID_GPIO, f"no actuator at gpio {request.gpio}", "gpio")
             kept = [actuator for actuator in device.setup.actuators if actuator.gpio != request.gpio]
@@ -117,7 +117,7 @@ def _key(sensor: MockSensor) -> str:
     return sensor_key(sensor.gpio, sensor.sensor_type)
 
 
-def _sensors(device: Device, pin: MockPin) -> list[MockSensor]:
+def _sensors(device: MockDevice, pin: MockPin) -> list[MockSensor]:
     """The sensors that a request names, 404 if there is none."""
     found = device.sensors_at(pin.gpio, pin.sensor_type)
     if not found:
@@ -125,7 +125,7 @@ def _sensors(device: Device, pin: MockPin) -> list[MockSensor]:
     return found
 
 
-def _one_sensor(device: Device, value: SensorValue) -> MockSensor:
+def _one_sensor(device: MockDevice, value: SensorValue) -> MockSensor:
     """The sensor that a value is for; 422 where several share the gpio and no type is named."""
     found = device.sensors_at(value.gpio, value.sensor_type)
     if not found:

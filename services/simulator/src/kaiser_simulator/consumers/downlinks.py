@@ -1,4 +1,4 @@
-"""What MQTT delivered for mocks, from the durable consumer `simulator`."""
+"""Messages that MQTT delivered for mocks, from the durable consumer `simulator`."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Rejected
 from kaiser_common.contract.schemas.device import Downlink
 from kaiser_common.contract.topics import BROADCAST, Topic, parse
-from kaiser_common.runtime.outside import Unreadable
+from kaiser_common.runtime.consume import Unreadable
 from pydantic import ValidationError
 
 from kaiser_simulator import metrics
 from kaiser_simulator.domain.actuators import Reaction
-from kaiser_simulator.domain.device import Device, Publication
+from kaiser_simulator.domain.device import MockDevice, Publication
 from kaiser_simulator.domain.orders import react
 from kaiser_simulator.publish import Sender
 from kaiser_simulator.store.changes import Clock, Mocks
@@ -36,9 +36,9 @@ class MockDownlinks:
     async def on_messages(self, deliveries: Sequence[Delivery]) -> Unreadable:
         """Let each mock react to what it was sent, in order; what cannot be read."""
         heard, unreadable = self._sorted(deliveries)
-        metrics.HEARD.inc(sum(map(len, heard.values())))
+        metrics.RECEIVED.inc(sum(map(len, heard.values())))
 
-        def change(device: Device) -> Reaction:
+        def change(device: MockDevice) -> Reaction:
             return self._react(device, heard[device.esp_id])
 
         await self._mocks.change_all(heard, change, answering=True)
@@ -67,7 +67,7 @@ class MockDownlinks:
                     world.hear(esp_id, downlink.topic, downlink.payload, now_ms)
         return heard, unreadable
 
-    def _react(self, device: Device, heard: Sequence[Heard]) -> Reaction:
+    def _react(self, device: MockDevice, heard: Sequence[Heard]) -> Reaction:
         said: list[Publication] = []
         for topic, payload in heard:
             reaction = react(device, topic, payload, self._clock(), self._mocks.world.measure)

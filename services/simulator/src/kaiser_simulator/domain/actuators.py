@@ -7,7 +7,7 @@ from kaiser_common.contract.schemas.api.mock import MockActuator
 from kaiser_common.contract.topics import Kind
 
 from kaiser_simulator.domain import payloads
-from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, actuators
+from kaiser_simulator.domain.device import ActuatorLife, MockDevice, Publication, actuators
 from kaiser_simulator.domain.firmware import as_string, is_acknowledged, number, text_of, whole
 
 _COMMANDS = ("ON", "OFF", "PWM", "TOGGLE")
@@ -18,11 +18,11 @@ _STOPPED = "Actuator in emergency stop state. Clear emergency first."
 class Reaction:
     """The device afterwards, and what it says, in order."""
 
-    device: Device
+    device: MockDevice
     publications: tuple[Publication, ...] = ()
 
 
-def on_command(device: Device, gpio: int, body: dict[str, Any], now_ms: int) -> Reaction:
+def on_command(device: MockDevice, gpio: int, body: dict[str, Any], now_ms: int) -> Reaction:
     """Carry out an actuator command, or refuse it; either way it is answered. Under a stop nothing moves, not even
     by OFF."""
     actuator = device.actuator(gpio)
@@ -35,7 +35,7 @@ def on_command(device: Device, gpio: int, body: dict[str, Any], now_ms: int) -> 
     return Reaction(device, (status, _response(device, gpio, body, "Command executed", True, now_ms)))
 
 
-def on_auto_off(device: Device, gpio: int, now_ms: int) -> Reaction:
+def on_auto_off(device: MockDevice, gpio: int, now_ms: int) -> Reaction:
     """The duration of a command is over."""
     actuator, life = device.actuator(gpio), device.actuator_life(gpio)
     if actuator is None or life.off_at is None or life.off_at > now_ms:
@@ -44,7 +44,7 @@ def on_auto_off(device: Device, gpio: int, now_ms: int) -> Reaction:
     return Reaction(device, (payloads.actuator_status(device, actuator, now_ms),))
 
 
-def on_protection(device: Device, gpio: int, now_ms: int) -> Reaction:
+def on_protection(device: MockDevice, gpio: int, now_ms: int) -> Reaction:
     """The longest time that an actuator may be on is over: off, with an alert."""
     actuator, life = device.actuator(gpio), device.actuator_life(gpio)
     due_at = None if actuator is None else protected_at(actuator, life)
@@ -57,14 +57,14 @@ def on_protection(device: Device, gpio: int, now_ms: int) -> Reaction:
     return Reaction(device, (alert, payloads.actuator_status(device, actuator, now_ms)))
 
 
-def all_off(device: Device, now_ms: int, last_command: str) -> Device:
+def all_off(device: MockDevice, now_ms: int, last_command: str) -> MockDevice:
     """The device with every actuator off."""
     for actuator, life in list(actuators(device)):
         device = device.with_actuator_life(actuator.gpio, switched_off(life, now_ms, last_command))
     return device
 
 
-def restarted(device: Device, now_ms: int) -> Device:
+def restarted(device: MockDevice, now_ms: int) -> MockDevice:
     """The device's actuators after power came back: each in its default state; a stop does not outlive the power."""
     for actuator, life in list(actuators(device)):
         off = switched_off(life, now_ms, "default")
@@ -82,7 +82,7 @@ def restarted(device: Device, now_ms: int) -> Device:
     )
 
 
-def to_default(device: Device, now_ms: int) -> Reaction:
+def to_default(device: MockDevice, now_ms: int) -> Reaction:
     """Every actuator that no stop holds goes to its default state."""
     for actuator, life in list(actuators(device)):
         if life.emergency or life.state == actuator.default_state:
@@ -113,7 +113,7 @@ def switched_off(life: ActuatorLife, now_ms: int, last_command: str) -> Actuator
     )
 
 
-def _refusal(device: Device, gpio: int, body: dict[str, Any]) -> str | None:
+def _refusal(device: MockDevice, gpio: int, body: dict[str, Any]) -> str | None:
     """Why a command is not carried out, None if it is. In SAFE_MODE and ERROR only switching on is refused."""
     life = device.actuator_life(gpio)
     command = _word(body)
@@ -136,18 +136,20 @@ def _refusal(device: Device, gpio: int, body: dict[str, Any]) -> str | None:
     return None
 
 
-def _words(device: Device, text: str) -> str:
+def _words(device: MockDevice, text: str) -> str:
     """Firmware a gives no reasons."""
     return text if device.setup.firmware == "b" else "Command failed"
 
 
-def _reminder(device: Device, actuator: MockActuator, now_ms: int) -> tuple[Publication, ...]:
+def _reminder(device: MockDevice, actuator: MockActuator, now_ms: int) -> tuple[Publication, ...]:
     """The messages of firmware b beside its refusal of a command under a stop."""
     alert = payloads.actuator_alert(device, actuator.gpio, "emergency_stop", _STOPPED, now_ms)
     return (alert, payloads.actuator_status(device, actuator, now_ms))
 
 
-def _response(device: Device, gpio: int, body: dict[str, Any], message: str, success: bool, now_ms: int) -> Publication:
+def _response(
+    device: MockDevice, gpio: int, body: dict[str, Any], message: str, success: bool, now_ms: int
+) -> Publication:
     """The answer to a command. Firmware a names neither the command's correlation nor who issued it."""
     answer = {
         "esp_id": device.esp_id,

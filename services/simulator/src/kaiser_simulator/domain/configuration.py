@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.actuators import Reaction
-from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, anchored, paused
+from kaiser_simulator.domain.device import ActuatorLife, MockDevice, Publication, anchored, paused
 from kaiser_simulator.domain.firmware import is_acknowledged, text_of
 
 _NUMBERS = {"GPIO_CONFLICT": 1002, "MISSING_FIELD": 4010}
@@ -17,7 +17,7 @@ _B_ACTUATORS = ("pump", "valve", "pwm", "relay")
 _ROM_CODE = 16
 
 
-class Refused(Exception):
+class ItemRefused(Exception):
     """An item that the firmware refuses: its word for the error, and the text."""
 
     def __init__(self, error: str, text: str) -> None:
@@ -26,17 +26,17 @@ class Refused(Exception):
         self.text = text
 
 
-def on_config(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def on_config(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     """Take over what can be taken over, and answer for each scope."""
     return _on_config_a(device, body, now_ms) if device.setup.firmware == "a" else _on_config_b(device, body, now_ms)
 
 
-def answer(device: Device, scope: str, status: str, **more: Any) -> Publication:
+def answer(device: MockDevice, scope: str, status: str, **more: Any) -> Publication:
     """An answer for one scope of a configuration: sensor, actuator, or system for the whole."""
     return payloads.publication(device, Kind.CONFIG_RESPONSE, {"status": status, "type": scope, **more})
 
 
-def with_sensor(device: Device, sensor: MockSensor, now_ms: int) -> Device:
+def with_sensor(device: MockDevice, sensor: MockSensor, now_ms: int) -> MockDevice:
     """The device with a sensor added, or in the place of the one it had; one whose interval stays keeps its moments."""
     known = device.sensors_at(sensor.gpio, sensor.sensor_type)
     if known:
@@ -48,7 +48,7 @@ def with_sensor(device: Device, sensor: MockSensor, now_ms: int) -> Device:
     return anchored(paused(device, known, now_ms).set_up(sensors=sensors), [sensor], now_ms)
 
 
-def with_actuator(device: Device, actuator: MockActuator) -> Device:
+def with_actuator(device: MockDevice, actuator: MockActuator) -> MockDevice:
     """The device with an actuator added, or in the place of the one at its gpio."""
     if device.actuator(actuator.gpio) is None:
         return device.set_up(actuators=[*device.setup.actuators, actuator])
@@ -56,7 +56,7 @@ def with_actuator(device: Device, actuator: MockActuator) -> Device:
     return device.set_up(actuators=actuators)
 
 
-def _on_config_a(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def _on_config_a(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     """Firmware a: an error for each refused item, and for a scope that is missing or empty; success of a scope only
     where every item was taken. No answer names the configuration."""
     said: list[Publication] = []
@@ -76,7 +76,7 @@ def _on_config_a(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
     return Reaction(device.lived(config_id=_config_id(body)), tuple(said))
 
 
-def _on_config_b(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def _on_config_b(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     """Firmware b: nothing without a correlation_id or before it is acknowledged; a partial success of the sensors."""
     correlation_id = text_of(body, "correlation_id", 128)
     if not correlation_id:
@@ -119,28 +119,30 @@ def _config_id(body: dict[str, Any]) -> str | None:
     return text_of(body, "config_id", 128) or None
 
 
-def _taken(device: Device, scope: str, items: list[Any], now_ms: int) -> tuple[Device, list[tuple[Any, Refused]]]:
+def _taken(
+    device: MockDevice, scope: str, items: list[Any], now_ms: int
+) -> tuple[MockDevice, list[tuple[Any, ItemRefused]]]:
     """The device with every item that it takes, and those that it refuses."""
-    refused: list[tuple[Any, Refused]] = []
+    refused: list[tuple[Any, ItemRefused]] = []
     for item in items:
         try:
             if not isinstance(item, dict):
-                raise Refused("TYPE_MISMATCH", "Item is no object")
+                raise ItemRefused("TYPE_MISMATCH", "Item is no object")
             if scope == "sensor":
                 device = _configured_sensor(device, item, now_ms)
             else:
                 device = _configured_actuator(device, item, now_ms)
-        except Refused as error:
+        except ItemRefused as error:
             refused.append((item, error))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
-            refused.append((item, Refused("VALIDATION_FAILED", text)))
+            refused.append((item, ItemRefused("VALIDATION_FAILED", text)))
     return device, refused
 
 
 def _sensors_answered(
-    device: Device, asked: int, refused: list[tuple[Any, Refused]], correlation_id: str
+    device: MockDevice, asked: int, refused: list[tuple[Any, ItemRefused]], correlation_id: str
 ) -> Publication:
     """Firmware b's one answer for all sensors."""
     done = asked - len(refused)
@@ -166,7 +168,7 @@ def _sensors_answered(
     )
 
 
-def _failed(device: Device, scope: str, item: Any, error: Refused, **more: Any) -> Publication:
+def _failed(device: MockDevice, scope: str, item: Any, error: ItemRefused, **more: Any) -> Publication:
     """The answer for one refused item, of firmware a and of the actuators of b."""
     named = {"failed_item": item} if isinstance(item, dict) and item else {}
     return answer(device, scope, "error", count=0, message=error.text, error_code=error.error, **named, **more)
@@ -176,26 +178,28 @@ def _field(item: dict[str, Any], name: str, old: str, what: str) -> str:
     """A text that an item must have, under its name or the older one."""
     value = item.get(name, item.get(old))
     if value is None:
-        raise Refused("MISSING_FIELD", f"{what} config missing required field '{name}'")
+        raise ItemRefused("MISSING_FIELD", f"{what} config missing required field '{name}'")
     if not isinstance(value, str):
-        raise Refused("TYPE_MISMATCH", f"{what} field '{name}' must be a string")
+        raise ItemRefused("TYPE_MISMATCH", f"{what} field '{name}' must be a string")
     return value
 
 
-def _configured_sensor(device: Device, item: dict[str, Any], now_ms: int) -> Device:
-    """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant. Refused, or
-    ValidationError where the item is out of a mock's bounds and could not be loaded again."""
+def _configured_sensor(device: MockDevice, item: dict[str, Any], now_ms: int) -> MockDevice:
+    """The device with a sensor as configured: a known one keeps what it simulates, a new one is constant.
+
+    ItemRefused, or ValidationError where the item is out of a mock's bounds and could not be loaded again.
+    """
     missing = next((name for name in ("gpio", "sensor_type", "sensor_name") if item.get(name) is None), None)
     if missing is not None:
-        raise Refused("MISSING_FIELD", f"Missing required field '{missing}'")
+        raise ItemRefused("MISSING_FIELD", f"Missing required field '{missing}'")
     sensor_type = _field(item, "sensor_type", "sensor_type", "Sensor")
     name = _field(item, "sensor_name", "sensor_name", "Sensor")
     address = text_of(item, "onewire_address", 17)
     if device.setup.firmware == "b" and sensor_type.lower() == "ds18b20" and len(address) != _ROM_CODE:
-        raise Refused("VALIDATION_FAILED", "Sensor validation failed")
+        raise ItemRefused("VALIDATION_FAILED", "Sensor validation failed")
     gpio = item["gpio"]
     if device.actuator(gpio) is not None:
-        raise Refused("GPIO_CONFLICT", f"GPIO {gpio} is in use by an actuator")
+        raise ItemRefused("GPIO_CONFLICT", f"GPIO {gpio} is in use by an actuator")
     known = [each for each in device.sensors_at(gpio) if each.sensor_type.lower() == sensor_type.lower()]
     kept = sensor_type.lower() if device.setup.firmware == "b" else sensor_type
     before = known[0] if known else MockSensor(gpio=gpio, sensor_type=kept)
@@ -207,19 +211,19 @@ def _configured_sensor(device: Device, item: dict[str, Any], now_ms: int) -> Dev
     return with_sensor(device, sensor, now_ms).with_sensor_life(sensor, active=item.get("active") is not False)
 
 
-def _configured_actuator(device: Device, item: dict[str, Any], now_ms: int) -> Device:
+def _configured_actuator(device: MockDevice, item: dict[str, Any], now_ms: int) -> MockDevice:
     """The device with an actuator as configured, in its default state: the firmware makes it new, and a stop that held
-    it is lost. Refused, or ValidationError where it is out of a mock's bounds."""
+    it is lost. ItemRefused, or ValidationError where it is out of a mock's bounds."""
     if item.get("gpio") is None:
-        raise Refused("MISSING_FIELD", "Actuator config missing required field 'gpio'")
+        raise ItemRefused("MISSING_FIELD", "Actuator config missing required field 'gpio'")
     actuator_type = _field(item, "actuator_type", "type", "Actuator")
     name = _field(item, "actuator_name", "name", "Actuator")
     gpio = item["gpio"]
     if device.setup.firmware == "b" and actuator_type not in _B_ACTUATORS:
-        raise Refused("UNKNOWN_ERROR", f"Failed to configure actuator on GPIO {gpio}")
+        raise ItemRefused("UNKNOWN_ERROR", f"Failed to configure actuator on GPIO {gpio}")
     known = device.actuator(gpio)
     if known is None and device.sensors_at(gpio):
-        raise Refused("GPIO_CONFLICT", f"GPIO {gpio} is in use by a sensor")
+        raise ItemRefused("GPIO_CONFLICT", f"GPIO {gpio} is in use by a sensor")
     changed: dict[str, Any] = {"gpio": gpio, "actuator_type": actuator_type, "name": name}
     changed["default_state"] = item.get("default_state") is True
     if item.get("subzone_id"):

@@ -1,4 +1,4 @@
-"""A mock device as data: what the operator set, and what it went through since; what follows from both is pure."""
+"""A mock device as data: the operator's settings, its state since, and what follows from both; pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal
 
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.mock import Faults, Firmware, MockActuator, MockSensor, MockStateName
+from kaiser_common.contract.schemas.api.times import BEFORE_2100_MS
 from kaiser_common.contract.schemas.sensor import Quality
 from pydantic import BaseModel
 
@@ -21,7 +22,7 @@ MOST_ANSWERS = 8
 SPREAD_MS = 5000
 """Sensors of equal interval begin within this time, each at its own moment."""
 
-NEVER_MS = 4_102_444_800_000
+NEVER_MS = BEFORE_2100_MS
 """The anchor of a sensor that stands still."""
 
 
@@ -126,7 +127,7 @@ class Life(BaseModel):
     answers: list[Answer] = []
 
 
-class Device(BaseModel):
+class MockDevice(BaseModel):
     """A mock device."""
 
     model_config = FROZEN
@@ -138,13 +139,13 @@ class Device(BaseModel):
     def esp_id(self) -> str:
         return self.setup.esp_id
 
-    def lived(self, **changes: object) -> "Device":
+    def lived(self, **changes: object) -> "MockDevice":
         """The device after something happened to it."""
-        return Device.model_construct(setup=self.setup, life=self.life.model_copy(update=changes))
+        return MockDevice.model_construct(setup=self.setup, life=self.life.model_copy(update=changes))
 
-    def set_up(self, **changes: object) -> "Device":
+    def set_up(self, **changes: object) -> "MockDevice":
         """The device with another setup."""
-        return Device.model_construct(setup=self.setup.model_copy(update=changes), life=self.life)
+        return MockDevice.model_construct(setup=self.setup.model_copy(update=changes), life=self.life)
 
     def sensor_life(self, sensor: MockSensor) -> SensorLife:
         return self.life.sensors.get(sensor_key(sensor.gpio, sensor.sensor_type), _NEW_SENSOR)
@@ -164,12 +165,12 @@ class Device(BaseModel):
             if sensor.gpio == gpio and (sensor_type is None or sensor.sensor_type == sensor_type)
         ]
 
-    def with_sensor_life(self, sensor: MockSensor, **changes: object) -> "Device":
+    def with_sensor_life(self, sensor: MockSensor, **changes: object) -> "MockDevice":
         """The device after something happened to one sensor."""
         life = self.sensor_life(sensor).model_copy(update=changes)
         return self.lived(sensors={**self.life.sensors, sensor_key(sensor.gpio, sensor.sensor_type): life})
 
-    def with_actuator_life(self, gpio: int, life: ActuatorLife) -> "Device":
+    def with_actuator_life(self, gpio: int, life: ActuatorLife) -> "MockDevice":
         """The device after something happened to one actuator."""
         return self.lived(actuators={**self.life.actuators, gpio: life})
 
@@ -183,18 +184,18 @@ def sensor_key(gpio: int, sensor_type: str) -> str:
     return f"{gpio}/{sensor_type}"
 
 
-def has_booted(device: Device) -> bool:
+def has_booted(device: MockDevice) -> bool:
     """Whether it runs, is known to health, and has come as far as MQTT."""
     life = device.life
     return life.running and life.registered and life.state not in ("BOOT", "WIFI_CONNECTED")
 
 
-def is_connected(device: Device) -> bool:
+def is_connected(device: MockDevice) -> bool:
     """Whether the device is connected to MQTT: it can send and receive."""
     return has_booted(device) and device.life.link_up and not device.life.faults.offline
 
 
-def measures(device: Device) -> bool:
+def measures(device: MockDevice) -> bool:
     """Whether it takes and sends readings."""
     return is_connected(device) and device.life.state in ("OPERATIONAL", "SAFE_MODE")
 
@@ -222,7 +223,7 @@ def seed_of(esp_id: str, gpio: int, sensor_type: str) -> int:
     return int.from_bytes(blake2b(f"{esp_id}/{gpio}/{sensor_type}".encode(), digest_size=8).digest())
 
 
-def anchored(device: Device, sensors: list[MockSensor], now_ms: int) -> Device:
+def anchored(device: MockDevice, sensors: list[MockSensor], now_ms: int) -> MockDevice:
     """The device with these sensors' next steps laid out from now on, each at a moment of its own."""
     lives = dict(device.life.sensors)
     for sensor in sensors:
@@ -233,7 +234,7 @@ def anchored(device: Device, sensors: list[MockSensor], now_ms: int) -> Device:
     return device.lived(sensors=lives)
 
 
-def paused(device: Device, sensors: list[MockSensor], now_ms: int) -> Device:
+def paused(device: MockDevice, sensors: list[MockSensor], now_ms: int) -> MockDevice:
     """The device with these sensors' positions kept: what is anchored next goes on with the step after."""
     lives = dict(device.life.sensors)
     for sensor in sensors:
@@ -245,7 +246,7 @@ def paused(device: Device, sensors: list[MockSensor], now_ms: int) -> Device:
     return device.lived(sensors=lives)
 
 
-def actuators(device: Device) -> Iterator[tuple[MockActuator, ActuatorLife]]:
+def actuators(device: MockDevice) -> Iterator[tuple[MockActuator, ActuatorLife]]:
     """Each actuator with its state."""
     for actuator in device.setup.actuators:
         yield actuator, device.actuator_life(actuator.gpio)

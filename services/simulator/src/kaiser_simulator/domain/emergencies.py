@@ -6,15 +6,15 @@ from kaiser_common.contract.topics import WHOLE_DEVICE_GPIO, Kind
 
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.actuators import Reaction, switched_off
-from kaiser_simulator.domain.device import Device, Publication, actuators
+from kaiser_simulator.domain.device import MockDevice, Publication, actuators
 from kaiser_simulator.domain.firmware import as_string, text_of, token_of
 
 CLEAR_REFUSED_MS = 5000
-"""For so long after a stop the firmware refuses to end it, while it verifies that this is safe."""
+"""For this time after a stop the firmware refuses to end it, while it verifies that this is safe."""
 _BROADCAST_TEXTS = ("command", "action", "auth_token", "reason", "issued_by", "timestamp")
 
 
-def on_emergency(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def on_emergency(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     """A stop or the end of one, for this device. Without its token it is refused with an error; another command than
     these two does nothing."""
     if as_string(body, "auth_token") != token_of(device):
@@ -35,7 +35,7 @@ def on_emergency(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
     return Reaction(device, (payloads.intent(device, "command", body, "rejected", "VALIDATION_FAIL", text, now_ms),))
 
 
-def on_broadcast(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def on_broadcast(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     """A broadcast as generation B takes it, in a production build: a form that contradicts itself stops, any other
     needs the device's token. Generation A stops at anything (`stopped`)."""
     wrong = next((name for name in _BROADCAST_TEXTS if name in body and not isinstance(body[name], str)), None)
@@ -47,7 +47,7 @@ def on_broadcast(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
     return stopped(device, now_ms) if body.get("auth_token") == token_of(device) else Reaction(device)
 
 
-def stopped(device: Device, now_ms: int) -> Reaction:
+def stopped(device: MockDevice, now_ms: int) -> Reaction:
     """Every actuator off and held until a clear or the next boot; an alert each, with generation B a status each."""
     device = _held(device, now_ms)
     said: list[Publication] = []
@@ -58,14 +58,14 @@ def stopped(device: Device, now_ms: int) -> Reaction:
     return Reaction(device, tuple(said))
 
 
-def pressed(device: Device, reason: str, now_ms: int) -> Reaction:
+def pressed(device: MockDevice, reason: str, now_ms: int) -> Reaction:
     """The red button at the device: as a stop, with one alert for the whole device and the reason in it."""
     device = _held(device, now_ms)
     alert = payloads.actuator_alert(device, WHOLE_DEVICE_GPIO, "emergency_stop", reason, now_ms)
     return Reaction(device, (alert, *payloads.statuses(device, now_ms)))
 
 
-def released(device: Device, now_ms: int) -> Reaction:
+def released(device: MockDevice, now_ms: int) -> Reaction:
     """The stop is over: every actuator takes commands again, none starts."""
     for actuator, life in list(actuators(device)):
         device = device.with_actuator_life(actuator.gpio, life.model_copy(update={"emergency": False}))
@@ -73,14 +73,14 @@ def released(device: Device, now_ms: int) -> Reaction:
     return Reaction(device, payloads.statuses(device, now_ms))
 
 
-def _held(device: Device, now_ms: int) -> Device:
+def _held(device: MockDevice, now_ms: int) -> MockDevice:
     for actuator, life in list(actuators(device)):
         off = switched_off(life, now_ms, "emergency_stop")
         device = device.with_actuator_life(actuator.gpio, off.model_copy(update={"emergency": True}))
     return device.lived(emergency=True, stopped_at=now_ms)
 
 
-def _cleared(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def _cleared(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     stopped_at = device.life.stopped_at
     if stopped_at is not None and now_ms < stopped_at + CLEAR_REFUSED_MS:
         text = "Safety verification failed"
@@ -94,7 +94,7 @@ def _cleared(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
     return Reaction(device, tuple(said))
 
 
-def _confirmation(device: Device, kind: Kind, body: dict[str, Any], now_ms: int, **more: Any) -> Publication:
+def _confirmation(device: MockDevice, kind: Kind, body: dict[str, Any], now_ms: int, **more: Any) -> Publication:
     """Generation B's answer to a stop or a clear that it carried out."""
     answer = {
         "ts": payloads.device_ms(device, now_ms),

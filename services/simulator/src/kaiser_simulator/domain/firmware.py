@@ -1,5 +1,7 @@
-"""The messages that the two generations of firmware receive, accept and send; pure. Source: CONTRACT §§2-3,
-docs/devices.md."""
+"""The messages that the two generations of firmware receive, accept and send; pure.
+
+Source: docs/devices.md.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,7 +11,7 @@ from kaiser_common.contract.schemas.api.mock import Firmware
 from kaiser_common.contract.topics import Kind, Topic, build
 from pydantic_core import from_json, to_json
 
-from kaiser_simulator.domain.device import Device
+from kaiser_simulator.domain.device import MockDevice
 
 _A_HEARS = frozenset(
     {
@@ -84,17 +86,17 @@ def qos_of(firmware: Firmware, kind: Kind) -> Literal[0, 1]:
     return 0 if firmware == "a" or kind in _AT_MOST_ONCE else 1
 
 
-def may_say(device: Device, kind: Kind) -> bool:
+def may_say(device: MockDevice, kind: Kind) -> bool:
     """Whether the registration gate of generation B lets this kind out. Generation A has no gate."""
     return is_acknowledged(device) or kind in _B_SAYS_UNACKNOWLEDGED
 
 
-def is_acknowledged(device: Device) -> bool:
+def is_acknowledged(device: MockDevice) -> bool:
     """Whether Kaiser acknowledged a heartbeat since the device connected; always true of generation A."""
     return device.setup.firmware == "a" or device.life.acked
 
 
-def token_of(device: Device) -> str:
+def token_of(device: MockDevice) -> str:
     """The token that an emergency for this device must carry: its own, by default its esp_id."""
     return device.life.token or device.esp_id
 

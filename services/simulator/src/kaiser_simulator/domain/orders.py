@@ -11,7 +11,7 @@ from kaiser_common.contract.topics import Kind, Topic
 from kaiser_simulator.domain import emergencies, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_command, to_default
 from kaiser_simulator.domain.configuration import answer, on_config
-from kaiser_simulator.domain.device import MOST_ANSWERS, Answer, Device, Publication, is_connected, measures
+from kaiser_simulator.domain.device import MOST_ANSWERS, Answer, MockDevice, Publication, is_connected, measures
 from kaiser_simulator.domain.firmware import (
     as_string,
     hears,
@@ -23,7 +23,7 @@ from kaiser_simulator.domain.firmware import (
 )
 from kaiser_simulator.domain.system_commands import on_system_command
 
-Measure = Callable[[Device, MockSensor, int], Publication]
+Measure = Callable[[MockDevice, MockSensor, int], Publication]
 """A reading of a sensor, taken now."""
 
 UNREADABLE_CODE = 4900
@@ -36,7 +36,7 @@ _ZONE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _B_CONFIG_BYTES = 4352
 
 
-def react(device: Device, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
+def react(device: MockDevice, topic: Topic, payload: str, now_ms: int, measure: Measure) -> Reaction:
     """The device's reaction to a message, and its answers. None if it is not connected, does not subscribe to the kind,
     or the message is larger than its buffers. A command that moved something and is delivered again (same correlation
     or request id) gets the same answer and does nothing more: the bus may deliver it twice. Firmware a stops at any
@@ -73,12 +73,12 @@ def is_zone_id(text: str | None) -> bool:
     return text is not None and _ZONE.match(text) is not None
 
 
-def _unreadable(device: Device, topic: Topic, fault: str, now_ms: int) -> Reaction:
+def _unreadable(device: MockDevice, topic: Topic, fault: str, now_ms: int) -> Reaction:
     text = f"cannot read {topic.kind.value}: {fault}"[:200]
     return Reaction(device, (payloads.system_error(device, UNREADABLE_CODE, "warning", text, now_ms),))
 
 
-def _too_large(device: Device, payload: str) -> Publication:
+def _too_large(device: MockDevice, payload: str) -> Publication:
     try:
         correlation_id = text_of(to_object(payload), "correlation_id", 128)
     except ValueError:
@@ -95,28 +95,30 @@ def _key(topic: Topic, body: Mapping[str, Any]) -> str | None:
     return f"{topic.kind.value}.{name}" if name else None
 
 
-def _actuator_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _actuator_command(
+    device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure
+) -> Reaction:
     assert topic.gpio is not None
     return on_command(device, topic.gpio, body, now_ms)
 
 
-def _emergency(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _emergency(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     return emergencies.on_emergency(device, body, now_ms)
 
 
-def _broadcast(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _broadcast(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     return emergencies.on_broadcast(device, body, now_ms)
 
 
-def _config(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _config(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     return on_config(device, body, now_ms)
 
 
-def _system_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _system_command(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     return on_system_command(device, body, now_ms)
 
 
-def _sensor_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _sensor_command(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     """Measure now: the readings of every sensor at the gpio, then the answer. Before it is acknowledged: refused."""
     if not is_acknowledged(device):
         refusal = ("rejected", "REGISTRATION_PENDING", "Sensor command rejected")
@@ -140,7 +142,7 @@ def _sensor_command(device: Device, topic: Topic, body: dict[str, Any], now_ms: 
     return Reaction(device, (*readings, response))
 
 
-def _heartbeat_ack(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _heartbeat_ack(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     """The registration gate opens at an acknowledgement of this session's epoch; then the actuators' states follow."""
     life, epoch = device.life, body.get("handover_epoch")
     is_epoch = isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0
@@ -152,7 +154,7 @@ def _heartbeat_ack(device: Device, topic: Topic, body: dict[str, Any], now_ms: i
     return Reaction(after, () if life.acked else payloads.statuses(after, now_ms))
 
 
-def _zone(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _zone(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     """Into a zone, or out of it with ""; firmware a ignores "". A heartbeat follows the answer."""
     zone_id, is_b = as_string(body, "zone_id"), device.setup.firmware == "b"
     if is_b and zone_id == "null":
@@ -172,7 +174,7 @@ def _zone(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measu
     return Reaction(after, (payloads.publication(after, Kind.ZONE_ACK, ack), payloads.heartbeat(after, now_ms)))
 
 
-def _subzone(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _subzone(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     """Keep or forget which pins are in a subzone. Firmware a gives its time as seconds since the start."""
     is_b, subzone_id = device.setup.firmware == "b", as_string(body, "subzone_id")
     is_good = 0 < len(subzone_id) <= 64
@@ -195,12 +197,12 @@ def _subzone(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, me
     return Reaction(after, (payloads.publication(after, Kind.SUBZONE_ACK, ack),))
 
 
-def _server_status(device: Device, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
+def _server_status(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int, measure: Measure) -> Reaction:
     """Without its server firmware b holds nothing on: every actuator goes to its default."""
     return to_default(device, now_ms) if body.get("status") == "offline" else Reaction(device)
 
 
-_REACTIONS: Mapping[Kind, Callable[[Device, Topic, dict[str, Any], int, Measure], Reaction]] = MappingProxyType(
+_REACTIONS: Mapping[Kind, Callable[[MockDevice, Topic, dict[str, Any], int, Measure], Reaction]] = MappingProxyType(
     {
         Kind.ACTUATOR_COMMAND: _actuator_command,
         Kind.EMERGENCY: _emergency,
@@ -216,4 +218,4 @@ _REACTIONS: Mapping[Kind, Callable[[Device, Topic, dict[str, Any], int, Measure]
         Kind.SERVER_STATUS: _server_status,
     }
 )
-"""Every kind that one of the two generations hears (`firmware.hears`)."""
+"""Every kind that one of the two generations subscribes to (`firmware.hears`)."""

@@ -1,4 +1,4 @@
-"""The payloads of a mock, byte for byte as in docs/devices.md; pure. Times are the device's own clock's."""
+"""The payloads of a mock, byte for byte as in docs/devices.md; pure. Times are those of the device's own clock."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,7 +7,7 @@ from kaiser_common.contract.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.contract.topics import Kind, build
 from pydantic_core import to_json
 
-from kaiser_simulator.domain.device import ActuatorLife, Device, Publication, actuators
+from kaiser_simulator.domain.device import ActuatorLife, MockDevice, Publication, actuators
 from kaiser_simulator.domain.firmware import qos_of, text_of
 
 SESSION_SITE = "god"
@@ -17,14 +17,14 @@ _HEAP_OF_A_SENSOR = 1_200
 _RSSI = -50
 
 
-def device_ms(device: Device, now_ms: int) -> int:
+def device_ms(device: MockDevice, now_ms: int) -> int:
     """The time of the device's clock in ms; 0 if it has no time."""
     faults = device.life.faults
     return 0 if faults.no_clock else max(0, now_ms + round(faults.clock_offset_s * 1000))
 
 
 def publication(
-    device: Device, kind: Kind, body: dict[str, Any], gpio: int | None = None, *, retain: bool = False
+    device: MockDevice, kind: Kind, body: dict[str, Any], gpio: int | None = None, *, retain: bool = False
 ) -> Publication:
     """A message of the device."""
     topic = build(kind, device.setup.kaiser_id, device.esp_id, gpio)
@@ -32,7 +32,7 @@ def publication(
     return Publication(topic, payload, retain, kind is Kind.HEARTBEAT, qos_of(device.setup.firmware, kind))
 
 
-def reading_body(device: Device, sensor: MockSensor, value: float, quality: str, ts_ms: int) -> dict[str, Any]:
+def reading_body(device: MockDevice, sensor: MockSensor, value: float, quality: str, ts_ms: int) -> dict[str, Any]:
     """A reading's payload: `raw` is the value times 100, `raw_value` the value itself."""
     return {
         "ts": ts_ms,
@@ -50,7 +50,7 @@ def reading_body(device: Device, sensor: MockSensor, value: float, quality: str,
     }
 
 
-def heartbeat(device: Device, now_ms: int) -> Publication:
+def heartbeat(device: MockDevice, now_ms: int) -> Publication:
     """The sign of life, also on demand."""
     life = device.life
     uptime_s = max(0, now_ms - life.booted_at) // 1000
@@ -73,7 +73,7 @@ def heartbeat(device: Device, now_ms: int) -> Publication:
     return publication(device, Kind.HEARTBEAT, body)
 
 
-def will(device: Device) -> Publication:
+def will(device: MockDevice) -> Publication:
     """The message that the broker publishes when the connection ends. Its time is that of the boot: CONNECT fixed the
     payload."""
     named = {"esp_id": device.esp_id} if device.setup.firmware == "b" else {}
@@ -82,12 +82,12 @@ def will(device: Device) -> Publication:
     return publication(device, Kind.WILL, body, retain=True)
 
 
-def will_taken_back(device: Device) -> Publication:
+def will_taken_back(device: MockDevice) -> Publication:
     """Has the broker forget the will that it retains: an empty payload, as MQTT has it."""
     return Publication(build(Kind.WILL, device.setup.kaiser_id, device.esp_id), "", retain=True)
 
 
-def actuator_status(device: Device, actuator: MockActuator, now_ms: int) -> Publication:
+def actuator_status(device: MockDevice, actuator: MockActuator, now_ms: int) -> Publication:
     """The state of an actuator."""
     life = device.actuator_life(actuator.gpio)
     body = {
@@ -110,7 +110,7 @@ def runtime_ms(life: ActuatorLife, now_ms: int) -> int:
     return life.runtime_ms if life.on_since is None else max(0, now_ms - life.on_since)
 
 
-def actuator_alert(device: Device, gpio: int, alert_type: str, message: str, now_ms: int) -> Publication:
+def actuator_alert(device: MockDevice, gpio: int, alert_type: str, message: str, now_ms: int) -> Publication:
     """An alert; gpio 255 for the whole device."""
     body = {
         "esp_id": device.esp_id,
@@ -122,7 +122,7 @@ def actuator_alert(device: Device, gpio: int, alert_type: str, message: str, now
     return publication(device, Kind.ACTUATOR_ALERT, body, gpio)
 
 
-def system_error(device: Device, error_code: int, severity: str, message: str, now_ms: int) -> Publication:
+def system_error(device: MockDevice, error_code: int, severity: str, message: str, now_ms: int) -> Publication:
     """An error that the device reports about itself."""
     body = {
         "esp_id": device.esp_id,
@@ -135,7 +135,7 @@ def system_error(device: Device, error_code: int, severity: str, message: str, n
     return publication(device, Kind.SYSTEM_ERROR, body)
 
 
-def hello(device: Device, now_ms: int) -> list[Publication]:
+def hello(device: MockDevice, now_ms: int) -> list[Publication]:
     """The messages of a device after it has connected to MQTT: a heartbeat and the states of its actuators. Firmware b
     opens a session instead, and its actuators' states follow the first acknowledgement."""
     beat = replace(heartbeat(device, now_ms), transient=False)
@@ -153,18 +153,18 @@ def hello(device: Device, now_ms: int) -> list[Publication]:
     return [Publication(build(Kind.SESSION, SESSION_SITE, device.esp_id), to_json(body).decode()), beat]
 
 
-def statuses(device: Device, now_ms: int) -> tuple[Publication, ...]:
+def statuses(device: MockDevice, now_ms: int) -> tuple[Publication, ...]:
     """The state of every actuator."""
     return tuple(actuator_status(device, actuator, now_ms) for actuator, _ in actuators(device))
 
 
-def emergency_error(device: Device, error: str, message: str) -> Publication:
+def emergency_error(device: MockDevice, error: str, message: str) -> Publication:
     """Why the firmware did not carry out an emergency message."""
     return publication(device, Kind.EMERGENCY_ERROR, {"error": error, "message": message})
 
 
 def intent(
-    device: Device, flow: str, body: dict[str, Any], outcome: str, code: str, reason: str, now_ms: int
+    device: MockDevice, flow: str, body: dict[str, Any], outcome: str, code: str, reason: str, now_ms: int
 ) -> Publication:
     """The outcome of a command or a configuration at firmware b."""
     correlation_id = text_of(body, "correlation_id", 128) or f"corr_{now_ms}_1"
@@ -182,7 +182,7 @@ def intent(
     return publication(device, Kind.INTENT, answer)
 
 
-def _of_session(device: Device) -> dict[str, Any]:
+def _of_session(device: MockDevice) -> dict[str, Any]:
     """The fields of a heartbeat of firmware b beside those of firmware a."""
     life = device.life
     return {
@@ -199,5 +199,5 @@ def _of_session(device: Device) -> dict[str, Any]:
     }
 
 
-def _heap_free(device: Device) -> int:
+def _heap_free(device: MockDevice) -> int:
     return max(20_000, _HEAP_FREE - _HEAP_OF_A_SENSOR * (len(device.setup.sensors) + len(device.setup.actuators)))

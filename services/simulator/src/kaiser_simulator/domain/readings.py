@@ -1,4 +1,4 @@
-"""A mock's sensor made ready to measure, and what its device's faults do to a reading; pure."""
+"""Prepares a mock's sensor for measuring, and applies the device's faults to its readings; pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,15 @@ from kaiser_common.contract.schemas.api.mock import MockSensor
 from kaiser_common.contract.topics import Kind, build
 from pydantic_core import to_json
 
-from kaiser_simulator.domain.device import Device, Publication, SensorLife, interval_ms, seed_of, sensor_key, step_at
+from kaiser_simulator.domain.device import (
+    MockDevice,
+    Publication,
+    SensorLife,
+    interval_ms,
+    seed_of,
+    sensor_key,
+    step_at,
+)
 from kaiser_simulator.domain.firmware import qos_of
 from kaiser_simulator.domain.payloads import device_ms, reading_body
 from kaiser_simulator.patterns import Pattern, PatternFactory, compile_pattern, fraction
@@ -32,21 +40,21 @@ class Meter:
         """The measured value: the override if there is one."""
         return self.pattern(step, at_ms) if life.override is None else life.override
 
-    def reading(self, device: Device, life: SensorLife, value: float, at_ms: int) -> Publication:
+    def reading(self, device: MockDevice, life: SensorLife, value: float, at_ms: int) -> Publication:
         """A reading as a healthy device sends it, with the time of the device's clock."""
         quality = life.override_quality or self.sensor.quality
         body = reading_body(device, self.sensor, value, quality, device_ms(device, at_ms))
         qos = qos_of(device.setup.firmware, Kind.SENSOR_DATA)
         return Publication(self.topic, to_json(body).decode(), transient=True, qos=qos)
 
-    def reading_now(self, device: Device, now_ms: int) -> Publication:
+    def reading_now(self, device: MockDevice, now_ms: int) -> Publication:
         """A reading out of turn."""
         life = device.sensor_life(self.sensor)
         value = self.value(life, step_at(life, self.sensor.interval_s, now_ms), now_ms)
         return self.reading(device, life, value, now_ms)
 
 
-def make_meter(factories: Mapping[str, PatternFactory], device: Device, sensor: MockSensor) -> Meter:
+def make_meter(factories: Mapping[str, PatternFactory], device: MockDevice, sensor: MockSensor) -> Meter:
     """The meter of a sensor. ValueError where its pattern cannot be made."""
     seed = seed_of(device.esp_id, sensor.gpio, sensor.sensor_type)
     return Meter(
@@ -59,7 +67,7 @@ def make_meter(factories: Mapping[str, PatternFactory], device: Device, sensor: 
     )
 
 
-def with_faults(meter: Meter, device: Device, step: int, reading: Publication) -> list[Publication]:
+def with_faults(meter: Meter, device: MockDevice, step: int, reading: Publication) -> list[Publication]:
     """A reading after the faults: omitted, unchanged, broken, or duplicated."""
     faults = device.life.faults
     if meter.sensor.gpio in faults.silent:

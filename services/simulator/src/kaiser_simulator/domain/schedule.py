@@ -6,7 +6,7 @@ from kaiser_simulator.domain.actuators import protected_at
 from kaiser_simulator.domain.device import (
     BOOT_STEP_MS,
     BOOTING,
-    Device,
+    MockDevice,
     actuators,
     interval_ms,
     is_connected,
@@ -15,9 +15,9 @@ from kaiser_simulator.domain.device import (
 )
 
 STATUS_EVERY_MS = 30_000
-"""Between two reports of the actuators' states. Source: CONTRACT §2."""
+"""Between two reports of the actuators' states. Source: docs/devices.md."""
 _UNACKNOWLEDGED_MS = 120_000
-"""For so long firmware b goes without an acknowledgement before it goes to its safe state. Source: CONTRACT §3."""
+"""Firmware b goes to its safe state after this time without an acknowledgement. Source: docs/devices.md."""
 
 
 class Job(NamedTuple):
@@ -28,7 +28,7 @@ class Job(NamedTuple):
     of: str | int = ""
 
 
-def jobs(device: Device, now_ms: int) -> dict[Job, int]:
+def jobs(device: MockDevice, now_ms: int) -> dict[Job, int]:
     """All scheduled actions with their time (ms); an overdue action is due immediately, a missed reading never."""
     life, esp_id = device.life, device.esp_id
     if not life.running or not life.registered:
@@ -58,17 +58,17 @@ def jobs(device: Device, now_ms: int) -> dict[Job, int]:
     return found
 
 
-def next_heartbeat(device: Device, now_ms: int) -> int:
+def next_heartbeat(device: MockDevice, now_ms: int) -> int:
     """When the next heartbeat is due after now."""
     return _next(device, interval_ms(device.setup.heartbeat_interval_s), now_ms)
 
 
-def next_statuses(device: Device, now_ms: int) -> int:
+def next_statuses(device: MockDevice, now_ms: int) -> int:
     """When the actuators' states are due after now."""
     return _next(device, STATUS_EVERY_MS, now_ms)
 
 
-def isolated_at(device: Device) -> int | None:
+def isolated_at(device: MockDevice) -> int | None:
     """When firmware b goes to its safe state for want of acknowledgements; None where it does not, or did already.
     Heartbeats rarer than the firmware's are given twice their interval."""
     life = device.life
@@ -77,6 +77,6 @@ def isolated_at(device: Device) -> int | None:
     return life.acked_at + max(_UNACKNOWLEDGED_MS, 2 * interval_ms(device.setup.heartbeat_interval_s))
 
 
-def _next(device: Device, interval: int, now_ms: int) -> int:
+def _next(device: MockDevice, interval: int, now_ms: int) -> int:
     """The next multiple of an interval since the boot."""
     return device.life.booted_at + (max(0, now_ms - device.life.booted_at) // interval + 1) * interval

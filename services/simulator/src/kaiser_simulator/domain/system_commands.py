@@ -6,14 +6,14 @@ from kaiser_common.contract.topics import Kind
 
 from kaiser_simulator.domain import emergencies, lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction
-from kaiser_simulator.domain.device import Device, Publication
+from kaiser_simulator.domain.device import MockDevice, Publication
 from kaiser_simulator.domain.firmware import as_string, is_acknowledged, text_of, whole
 
 _MOST_TOKEN = 64
 _PENDING = "REGISTRATION_PENDING"
 
 
-def on_system_command(device: Device, body: dict[str, Any], now_ms: int) -> Reaction:
+def on_system_command(device: MockDevice, body: dict[str, Any], now_ms: int) -> Reaction:
     """Carry out a system command. Firmware a knows factory_reset alone and does not answer another one."""
     command = as_string(body, "command")
     if device.setup.firmware == "a":
@@ -43,13 +43,13 @@ def on_system_command(device: Device, body: dict[str, Any], now_ms: int) -> Reac
     return Reaction(device, (_answer(device, command, False, now_ms, error="Unknown command"),))
 
 
-def _answer(device: Device, command: str, success: bool, now_ms: int, **fields: Any) -> Publication:
+def _answer(device: MockDevice, command: str, success: bool, now_ms: int, **fields: Any) -> Publication:
     ts = payloads.device_ms(device, now_ms)
     body = {"command": command[:64], "success": success, **fields, "esp_id": device.esp_id, "ts": ts}
     return payloads.publication(device, Kind.SYSTEM_RESPONSE, body)
 
 
-def _figures(device: Device, now_ms: int) -> dict[str, Any]:
+def _figures(device: MockDevice, now_ms: int) -> dict[str, Any]:
     return {
         "state": 8,
         "uptime": max(0, now_ms - device.life.booted_at) // 1000,
@@ -59,7 +59,7 @@ def _figures(device: Device, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _safe_mode(device: Device, command: str, now_ms: int) -> Reaction:
+def _safe_mode(device: MockDevice, command: str, now_ms: int) -> Reaction:
     """Every actuator is stopped, and the device stays in SAFE_MODE until a command ends that."""
     stopped = emergencies.stopped(device, now_ms)
     after = stopped.device.lived(state="SAFE_MODE", state_at=now_ms)
@@ -67,19 +67,19 @@ def _safe_mode(device: Device, command: str, now_ms: int) -> Reaction:
     return Reaction(after, (*stopped.publications, done))
 
 
-def _left_safe_mode(device: Device, command: str, now_ms: int) -> Reaction:
+def _left_safe_mode(device: MockDevice, command: str, now_ms: int) -> Reaction:
     after = emergencies.released(device, now_ms).device.lived(state="OPERATIONAL", state_at=now_ms)
     return Reaction(after, (_answer(after, command, True, now_ms, message="Safe mode left"),))
 
 
-def _scanned(device: Device, command: str, params: dict[str, Any], now_ms: int) -> Reaction:
+def _scanned(device: MockDevice, command: str, params: dict[str, Any], now_ms: int) -> Reaction:
     """A mock's probes have no ROM codes, so a scan finds none."""
     pin = whole(params, "pin", 48) or 4
     found = payloads.publication(device, Kind.SCAN, {"devices": [], "found_count": 0})
     return Reaction(device, (found, _answer(device, command, True, now_ms, found_count=0, pin=pin)))
 
 
-def _factory_reset(device: Device, now_ms: int) -> Reaction:
+def _factory_reset(device: MockDevice, now_ms: int) -> Reaction:
     """Delete the content of the flash: sensors, actuators, zones and token; then the device boots."""
     body = {"status": "factory_reset_initiated", "esp_id": device.esp_id}
     said = payloads.publication(device, Kind.SYSTEM_RESPONSE, body)

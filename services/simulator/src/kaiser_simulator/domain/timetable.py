@@ -1,4 +1,4 @@
-"""When what is due: one heap for all mocks; pure."""
+"""The times at which mocks have something to do: one heap for all mocks; pure."""
 
 import heapq
 from collections.abc import Hashable, Iterator
@@ -50,7 +50,8 @@ class Timetable(Generic[KeyT]):
         return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now: int) -> Iterator[tuple[KeyT, int]]:
-        """Take out what is due by now, the earliest first; what is set meanwhile comes too if it is due."""
+        """Take out what is due by now, the earliest first; what is added during the iteration comes too if it is
+        due."""
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:

@@ -2,13 +2,13 @@
 
 from kaiser_common.contract.schemas.api.mock import Mock, MockActuatorView, MockSensor, MockSensorView
 
-from kaiser_simulator.domain.device import Device, actuators, is_connected, sensor_key
+from kaiser_simulator.domain.device import MockDevice, actuators, is_connected, sensor_key
 from kaiser_simulator.domain.firmware import is_acknowledged
 from kaiser_simulator.domain.payloads import runtime_ms
 from kaiser_simulator.domain.world import Record
 
 
-def to_mock(device: Device, record: Record, now_ms: int, *, brief: bool = False) -> Mock:
+def to_mock(device: MockDevice, record: Record, now_ms: int, *, brief: bool = False) -> Mock:
     """The mock with what it measured and did last."""
     setup, life = device.setup, device.life
     return Mock(
@@ -34,7 +34,7 @@ def to_mock(device: Device, record: Record, now_ms: int, *, brief: bool = False)
     )
 
 
-def to_actuators(device: Device, now_ms: int) -> list[MockActuatorView]:
+def to_actuators(device: MockDevice, now_ms: int) -> list[MockActuatorView]:
     """The actuators of a mock as the device has them."""
     return [
         MockActuatorView.model_construct(
@@ -52,8 +52,8 @@ def to_actuators(device: Device, now_ms: int) -> list[MockActuatorView]:
     ]
 
 
-def _to_sensor(device: Device, sensor: MockSensor, record: Record, brief: bool) -> MockSensorView:
-    """Not validated again: a page has thousands, and readings wait meanwhile."""
+def _to_sensor(device: MockDevice, sensor: MockSensor, record: Record, brief: bool) -> MockSensorView:
+    """Not validated again: a page has thousands, and readings would wait for that."""
     last_ts, last_value = record.last.get(sensor_key(sensor.gpio, sensor.sensor_type), (None, None))
     override = device.sensor_life(sensor).override
     known = {**sensor.__dict__, "replay_csv": None} if brief else sensor.__dict__

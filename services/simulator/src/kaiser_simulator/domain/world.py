@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from kaiser_simulator import metrics
 from kaiser_simulator.domain import lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection
-from kaiser_simulator.domain.device import Device, Publication, is_connected, measures, next_due, sensor_key
+from kaiser_simulator.domain.device import MockDevice, Publication, is_connected, measures, next_due, sensor_key
 from kaiser_simulator.domain.firmware import is_acknowledged, may_say
 from kaiser_simulator.domain.readings import Meter, make_meter, with_faults
 from kaiser_simulator.domain.schedule import Job, jobs, next_heartbeat, next_statuses
@@ -29,7 +29,7 @@ from kaiser_simulator.patterns import PatternFactory
 MESSAGES_KEPT = 50
 MOST_DELAYED = 50_000
 EXPIRES_MS = 60_000
-"""What the broker has not taken after so long is of no use to anybody."""
+"""A message that the broker has not accepted after this time is useless."""
 
 
 @dataclass(slots=True)
@@ -51,14 +51,14 @@ class World:
         self._factories = factories
         self._run_id = run_id
         self._numbers = count(1)
-        self._devices: dict[str, Device] = {}
+        self._devices: dict[str, MockDevice] = {}
         self._meters: dict[str, dict[str, Meter]] = {}
         self._records: dict[str, Record] = {}
         self._timetable: Timetable[Job] = Timetable()
         self._delayed: dict[Job, Publication] = {}
         self._said: list[Outgoing] = []
         self.changed: set[str] = set()
-        """Mocks whose state changed by itself and is not saved yet."""
+        """Mocks whose state changed on its own and is not saved yet."""
         self.blocked = False
         """Whether MQTT takes nothing at the moment: readings and heartbeats are left out."""
 
@@ -68,10 +68,10 @@ class World:
     def __contains__(self, esp_id: str) -> bool:
         return esp_id in self._devices
 
-    def __iter__(self) -> Iterator[Device]:
+    def __iter__(self) -> Iterator[MockDevice]:
         return iter(self._devices.values())
 
-    def get(self, esp_id: str) -> Device | None:
+    def get(self, esp_id: str) -> MockDevice | None:
         """A mock, None if there is none."""
         return self._devices.get(esp_id)
 
@@ -79,12 +79,12 @@ class World:
         """The in-memory record of a mock."""
         return self._records[esp_id]
 
-    def check(self, device: Device) -> None:
+    def check(self, device: MockDevice) -> None:
         """ValueError where a sensor's pattern cannot be made."""
         for sensor in device.setup.sensors:
             make_meter(self._factories, device, sensor)
 
-    def put(self, device: Device, now_ms: int) -> None:
+    def put(self, device: MockDevice, now_ms: int) -> None:
         """Add a mock, or replace its state; its actions are scheduled again."""
         esp_id = device.esp_id
         before = self._devices.get(esp_id)
@@ -120,7 +120,7 @@ class World:
             for at, sent, topic, payload in newest
         ]
 
-    def measure(self, device: Device, sensor: MockSensor, now_ms: int) -> Publication:
+    def measure(self, device: MockDevice, sensor: MockSensor, now_ms: int) -> Publication:
         """A reading of a sensor, out of turn."""
         meter = self._meters[device.esp_id].get(sensor_key(sensor.gpio, sensor.sensor_type))
         if meter is None or meter.sensor is not sensor:
@@ -143,7 +143,7 @@ class World:
             else:
                 self._on_job(device, job, now_ms)
 
-    def say(self, device: Device, publications: Iterable[Publication], now_ms: int, delay_s: float = 0.0) -> None:
+    def say(self, device: MockDevice, publications: Iterable[Publication], now_ms: int, delay_s: float = 0.0) -> None:
         """Send a message of a device, immediately or later; if MOST_DELAYED wait, immediately. Without a connection
         only its will is published."""
         for each in publications:
@@ -159,7 +159,7 @@ class World:
         said, self._said = self._said, []
         return said
 
-    def _make_meters(self, device: Device) -> None:
+    def _make_meters(self, device: MockDevice) -> None:
         before = self._meters.get(device.esp_id, {})
         meters: dict[str, Meter] = {}
         for sensor in device.setup.sensors:
@@ -168,7 +168,7 @@ class World:
             meters[key] = known if known and known.sensor == sensor else make_meter(self._factories, device, sensor)
         self._meters[device.esp_id] = meters
 
-    def _kept(self, device: Device, job: Job, at_ms: int) -> int:
+    def _kept(self, device: MockDevice, job: Job, at_ms: int) -> int:
         """A reading that is due this moment and was not taken yet stays due, if its grid is still the same."""
         listed = self._timetable.get(job)
         if job.kind != "reading" or listed is None or listed >= at_ms:
@@ -177,7 +177,7 @@ class World:
         anchor = device.sensor_life(meter.sensor).anchor_ms
         return listed if listed >= anchor and (listed - anchor) % meter.interval_ms == 0 else at_ms
 
-    def _on_reading(self, device: Device, job: Job, due_ms: int, now_ms: int) -> None:
+    def _on_reading(self, device: MockDevice, job: Job, due_ms: int, now_ms: int) -> None:
         meter = self._meters[device.esp_id][str(job.of)]
         life = device.sensor_life(meter.sensor)
         following = next_due(life, meter.sensor.interval_s, now_ms)
@@ -200,7 +200,7 @@ class World:
             else:
                 self._say_now(device, each, f"{msg_id}.{number}" if number else msg_id, now_ms)
 
-    def _on_job(self, device: Device, job: Job, now_ms: int) -> None:
+    def _on_job(self, device: MockDevice, job: Job, now_ms: int) -> None:
         match job.kind:
             case "heartbeat":
                 self._timetable.set(job, next_heartbeat(device, now_ms))
@@ -224,14 +224,14 @@ class World:
             case _:
                 self._happened(device, on_protection(device, int(job.of), now_ms), now_ms)
 
-    def _happened(self, before: Device, reaction: Reaction, now_ms: int) -> None:
+    def _happened(self, before: MockDevice, reaction: Reaction, now_ms: int) -> None:
         """The mock changed on its own: the change is in force immediately, and saved soon."""
         if reaction.device is not before:
             self.put(reaction.device, now_ms)
             self.changed.add(before.esp_id)
         self.say(reaction.device, reaction.publications, now_ms)
 
-    def _say_now(self, device: Device, each: Publication, msg_id: str, now_ms: int) -> None:
+    def _say_now(self, device: MockDevice, each: Publication, msg_id: str, now_ms: int) -> None:
         if not (is_connected(device) or each.retain):
             return
         place = None if is_acknowledged(device) or not each.payload else parse(each.topic)

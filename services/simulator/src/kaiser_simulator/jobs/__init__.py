@@ -1,1 +1,1 @@
-"""Jobs of the simulator that are started by time."""
+"""Jobs of the simulator that are started by a timer."""

@@ -1,4 +1,4 @@
-"""Watches how full OUTBOX is, every second: mocks stop speaking while nobody carries their messages to MQTT."""
+"""Watches how full OUTBOX is, every second: mocks send nothing while their messages do not reach MQTT."""
 
 import asyncio
 
@@ -38,5 +38,5 @@ async def _held(bus: Bus) -> int | None:
         async with asyncio.timeout(_ASK_WITHIN_S):
             return int((await bus.jetstream.stream_info(OUTBOX.name)).state.messages)
     except (NatsError, OSError, TimeoutError) as error:
-        log.debug("outbox_not_asked", reason=str(error) or type(error).__name__)
+        log.debug("outbox_fill_unknown", reason=str(error) or type(error).__name__)
         return None

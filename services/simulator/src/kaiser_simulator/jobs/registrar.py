@@ -1,17 +1,18 @@
-"""Keeps health's registry in step with the mocks: those made are registered, those deleted are removed."""
+"""Keeps health's registry in step with the mocks: new mocks are registered, deleted ones are removed."""
 
 import asyncio
 
 import structlog
-from kaiser_common.bus.connection import Bus, end_if_cancelled
-from kaiser_common.bus.rpc import Caller, Nothing, RpcError, call
-from kaiser_common.contract.errors import Code
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.rpc import Caller, RpcError, call
+from kaiser_common.contract.errors import Code, line_of
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import Device as RegisteredDevice
 from kaiser_common.contract.schemas.api.devices import DeviceId, RegisterDevice
 from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 
 from kaiser_simulator.domain import lifecycle
-from kaiser_simulator.domain.device import Device
+from kaiser_simulator.domain.device import MockDevice
 from kaiser_simulator.domain.orders import is_zone_id
 from kaiser_simulator.store import mocks
 from kaiser_simulator.store.changes import Clock, Mocks
@@ -40,16 +41,15 @@ class Registrar:
     async def run(self) -> None:
         """Register and remove what is left to do, until cancelled."""
         while True:
-            end_if_cancelled()
             try:
                 await self._round()
             except NOT_NOW as error:
-                self._tell((str(error) or type(error).__name__).splitlines()[0])
+                self._tell(line_of(error))
             else:
                 self._told = ""
             await asyncio.sleep(_EVERY_S)
 
-    async def register(self, device: Device, caller: Caller = _SIMULATOR) -> None:
+    async def register(self, device: MockDevice, caller: Caller = _SIMULATOR) -> None:
         """Have health know a mock, which then boots. One that it knows already is fine. RpcError: not now."""
         request = RegisterDevice(
             esp_id=device.esp_id,
@@ -92,11 +92,11 @@ class Registrar:
         for esp_id in deleted:
             await self.unregister(esp_id)
 
-    async def _try(self, device: Device) -> None:
+    async def _try(self, device: MockDevice) -> None:
         try:
             await self.register(device)
         except NOT_NOW as error:
-            self._tell((str(error) or type(error).__name__).splitlines()[0])
+            self._tell(line_of(error))
 
     def _tell(self, reason: str) -> None:
         """Once for each reason, not every second."""

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 from kaiser_common.bus.connection import BusUnavailable
+from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import UNAVAILABLE
 from kaiser_common.runtime.loops import every
 
@@ -38,4 +39,4 @@ async def save_at_end(mocks: Mocks, sender: Sender) -> None:
             await mocks.save_changed()
             await sender.until_sent(_AT_END_S)
     except _LOST as error:
-        log.warning("last_words_lost", error=(str(error) or type(error).__name__).splitlines()[0])
+        log.warning("final_messages_lost", error=line_of(error))

@@ -1,23 +1,24 @@
-"""Changes to mocks: stored first, then in force, then published; one at a time."""
+"""Changes to mocks, one at a time: stored, then in force, then published; a mock's own changes are in force first."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 
 import structlog
+from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_simulator import metrics
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.actuators import Reaction
-from kaiser_simulator.domain.device import Device, Life, Setup
+from kaiser_simulator.domain.device import Life, MockDevice, Setup
 from kaiser_simulator.domain.world import World
 from kaiser_simulator.publish import Sender
 from kaiser_simulator.store import mocks
 
 log = structlog.get_logger()
 
-Change = Callable[[Device], Reaction]
-"""What becomes of a mock; called again where the mock changed by itself while it was being saved."""
+Change = Callable[[MockDevice], Reaction]
+"""Changes a mock; called again if the mock changed on its own while it was being saved."""
 Clock = Callable[[], int]
 """Now, in ms since 1970; a fake one in tests."""
 
@@ -40,14 +41,14 @@ class Mocks:
             found = await mocks.load(connection)
         for esp_id, setup, life in found:
             try:
-                device = Device(setup=Setup.model_validate(setup), life=Life.model_validate(life))
+                device = MockDevice(setup=Setup.model_validate(setup), life=Life.model_validate(life))
                 self.world.put(device, self._clock())
             except ValueError as error:
-                log.error("mock_unreadable", esp_id=esp_id, error=str(error).splitlines()[0])
+                log.error("mock_unreadable", esp_id=esp_id, error=line_of(error))
             await asyncio.sleep(0)  # thousands take a second, and the lease wants to be renewed
         log.info("mocks_loaded", count=len(self.world))
 
-    async def add(self, devices: list[Device]) -> list[Device]:
+    async def add(self, devices: list[MockDevice]) -> list[MockDevice]:
         """Add those whose id is free, all in one transaction; those that were added."""
         async with self._lock:
             new = [device for device in devices if device.esp_id not in self.world]
@@ -58,7 +59,7 @@ class Mocks:
                 await asyncio.sleep(0)
             return new
 
-    async def change(self, esp_id: str, change: Change) -> Device | None:
+    async def change(self, esp_id: str, change: Change) -> MockDevice | None:
         """Change one mock; its new state, None if there is no such mock."""
         await self.change_all([esp_id], change)
         return self.world.get(esp_id)
@@ -101,7 +102,7 @@ class Mocks:
                     self.world.changed.discard(esp_id)
         metrics.SAVED.labels("time").inc(len(changed))
 
-    async def _save(self, before: dict[str, Device], reactions: dict[str, Reaction]) -> None:
+    async def _save(self, before: dict[str, MockDevice], reactions: dict[str, Reaction]) -> None:
         changed = [reaction.device for esp_id, reaction in reactions.items() if reaction.device is not before[esp_id]]
         if not changed:
             return
@@ -109,10 +110,12 @@ class Mocks:
             await mocks.save(connection, changed)
         metrics.SAVED.labels("order").inc(len(changed))
 
-    def _put(self, before: dict[str, Device], reactions: dict[str, Reaction], answering: bool) -> dict[str, Device]:
-        """Put in force what was saved; the mocks that changed meanwhile, to be done again."""
+    def _put(
+        self, before: dict[str, MockDevice], reactions: dict[str, Reaction], answering: bool
+    ) -> dict[str, MockDevice]:
+        """Put in force what was saved. Returns the mocks that changed in between, to be saved again."""
         now_ms = self._clock()
-        again: dict[str, Device] = {}
+        again: dict[str, MockDevice] = {}
         for esp_id, reaction in reactions.items():
             current = self.world.get(esp_id)
             if current is not before[esp_id]:

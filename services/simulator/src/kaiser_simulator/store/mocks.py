@@ -1,4 +1,4 @@
-"""The SQL of the simulator: one writer of `simulator.mocks`."""
+"""The SQL of mocks: the only writer of `simulator.mocks`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from psycopg.rows import scalar_row, tuple_row
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from kaiser_simulator.domain.device import Device
+from kaiser_simulator.domain.device import MockDevice
 from kaiser_simulator.store import Connection
 from kaiser_simulator.store.tables import mocks
 
@@ -23,7 +23,7 @@ _PUT_LIFE = (
 )
 
 
-async def save(connection: Connection, devices: Iterable[Device]) -> None:
+async def save(connection: Connection, devices: Iterable[MockDevice]) -> None:
     """Write mocks as they are, new ones and known ones."""
     rows = [
         {"esp_id": device.esp_id, "setup": device.setup.model_dump_json(), "life": device.life.model_dump_json()}
@@ -32,7 +32,7 @@ async def save(connection: Connection, devices: Iterable[Device]) -> None:
     await execute_many(connection, _PUT, rows)
 
 
-async def save_life(connection: Connection, devices: Iterable[Device]) -> None:
+async def save_life(connection: Connection, devices: Iterable[MockDevice]) -> None:
     """Write what known mocks went through."""
     rows = [{"of": device.esp_id, "life": device.life.model_dump_json()} for device in devices]
     await execute_many(connection, _PUT_LIFE, rows)

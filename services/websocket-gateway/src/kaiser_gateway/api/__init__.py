@@ -8,5 +8,5 @@ role by `guard.needs("viewer")`, and returns what `call(bus, service, method, re
         return await call(bus, "owner", "read", ThingId(esp_id=esp_id), Thing, caller=caller)
 
 Errors need no code there: RpcError (also 504 with 5403 for a service that is down), bad input and missing rights become
-problem+json in problems.py. Add the module to ROUTERS in app.py.
+problem+json in problems.py. Add a new module to ROUTERS in handlers.py.
 """

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorBody,
@@ -19,19 +20,18 @@ from kaiser_common.contract.schemas.api.actuators import (
     EmergencyStop,
     HistoryPage,
     HistoryQuery,
-    Milliseconds,
     PutActuator,
     SendCommand,
 )
 from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.times import Milliseconds
 
+from kaiser_gateway.api.paths import EspId, Gpio
 from kaiser_gateway.http.auth import Guard
 
 _CLEAR_TIMEOUT_S = 25.0
 """A clear waits up to 5 s until a device takes it and 15 s for its confirmation."""
 
-EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
-Gpio = Annotated[int, Path(ge=0, le=48, examples=[25])]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -61,12 +61,12 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "actuator", "list", query, ActuatorsPage, caller=caller)
 
     @routes.get("/emergencies")
-    async def emergencies(caller: Caller = viewer) -> Emergencies:
+    async def list_emergency_stops(caller: Caller = viewer) -> Emergencies:
         """The emergency stops in force."""
         return await call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=caller)
 
     @routes.post("/emergency_stop")
-    async def emergency_stop(body: EmergencyStop, caller: Caller = urgent) -> Emergencies:
+    async def raise_emergency_stop(body: EmergencyStop, caller: Caller = urgent) -> Emergencies:
         """Stop one actuator, one device, or (no esp_id) everything, now; never held back by the rate limit.
 
         Commands are refused with 423 until it is cleared.
@@ -74,7 +74,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "actuator", "emergency_stop", body, Emergencies, caller=caller)
 
     @routes.post("/clear_emergency")
-    async def clear_emergency(body: ClearEmergency, caller: Caller = operator) -> Emergencies:
+    async def clear_emergency_stop(body: ClearEmergency, caller: Caller = operator) -> Emergencies:
         """Allow commands again; this switches nothing on. One actuator is free immediately. A device must confirm, at
         the earliest 5 s after the stop: the answer waits for it. 409 if another stop was raised since (`ids`), 504
         (5403) if the device did not confirm: its stop stays in force. The stop of everything needs `{"all": true}`.
@@ -84,24 +84,24 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         )
 
     @routes.get("/{esp_id}/{gpio}")
-    async def read(esp_id: EspId, gpio: Gpio, caller: Caller = viewer) -> Actuator:
+    async def read_actuator(esp_id: EspId, gpio: Gpio, caller: Caller = viewer) -> Actuator:
         """One actuator."""
         return await call(bus, "actuator", "read", ActuatorKey(esp_id=esp_id, gpio=gpio), Actuator, caller=caller)
 
     @routes.put("/{esp_id}/{gpio}")
-    async def put(esp_id: EspId, gpio: Gpio, body: ActuatorBody, caller: Caller = operator) -> Actuator:
+    async def configure_actuator(esp_id: EspId, gpio: Gpio, body: ActuatorBody, caller: Caller = operator) -> Actuator:
         """Register an actuator, or change it."""
         settings = ActuatorSettings.model_validate(body.model_dump())
         request = PutActuator(esp_id=esp_id, gpio=gpio, settings=settings)
         return await call(bus, "actuator", "put", request, Actuator, caller=caller)
 
     @routes.delete("/{esp_id}/{gpio}", status_code=204)
-    async def delete(esp_id: EspId, gpio: Gpio, caller: Caller = operator) -> None:
+    async def delete_actuator(esp_id: EspId, gpio: Gpio, caller: Caller = operator) -> None:
         """Forget an actuator's settings; its history stays."""
         await call(bus, "actuator", "delete", ActuatorKey(esp_id=esp_id, gpio=gpio), Nothing, caller=caller)
 
     @routes.get("/{esp_id}/{gpio}/history")
-    async def history(
+    async def list_actuator_history(
         esp_id: EspId,
         gpio: Gpio,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.alarms import (
     ALARM_ID,
     KIND,
@@ -28,13 +29,14 @@ from kaiser_common.contract.schemas.api.alarms import (
     StatisticsQuery,
 )
 from kaiser_common.contract.schemas.api.devices import ESP_ID
-from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address, Milliseconds
+from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address
+from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
+from kaiser_gateway.api.paths import EspId
 from kaiser_gateway.http.auth import Guard
 
 AlarmIdPath = Annotated[str, Path(pattern=ALARM_ID, examples=["4f1c9a7e2b3d5a60"])]
-EspPath = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 GpioPath = Annotated[int, Path(ge=0, le=255, examples=[4])]
 TypePath = Annotated[str, Path(pattern=SENSOR_TYPE, max_length=50, examples=["ds18b20"])]
 AddressQuery = Annotated[Address, Query(description="of a sensor that shares its pin with others of its type")]
@@ -75,7 +77,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "alarm", "list", query, AlarmsPage, caller=caller)
 
     @routes.get("/statistics")
-    async def statistics(days: Annotated[int, Query(ge=1, le=365)] = 7, caller: Caller = viewer) -> AlarmStatistics:
+    async def read_alarm_statistics(
+        days: Annotated[int, Query(ge=1, le=365)] = 7, caller: Caller = viewer
+    ) -> AlarmStatistics:
         """Open alarms by severity, and the kinds of the last days."""
         return await call(bus, "alarm", "statistics", StatisticsQuery(days=days), AlarmStatistics, caller=caller)
 
@@ -92,7 +96,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.get("/limits/{esp_id}/{gpio}/{sensor_type}")
     async def read_limits(
-        esp_id: EspPath, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = viewer
+        esp_id: EspId, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = viewer
     ) -> SensorLimits:
         """The limits of a sensor."""
         key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
@@ -100,7 +104,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.put("/limits/{esp_id}/{gpio}/{sensor_type}")
     async def put_limits(
-        esp_id: EspPath,
+        esp_id: EspId,
         gpio: GpioPath,
         sensor_type: TypePath,
         body: LimitsBody,
@@ -113,34 +117,34 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.delete("/limits/{esp_id}/{gpio}/{sensor_type}", status_code=204)
     async def delete_limits(
-        esp_id: EspPath, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = operator
+        esp_id: EspId, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = operator
     ) -> None:
-        """Remove the limits of a sensor; an alarm of them clears."""
+        """Remove the limits of a sensor; an alarm that they raised is cleared."""
         key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
         await call(bus, "alarm", "delete_limits", key, Nothing, caller=caller)
 
     @routes.get("/{alarm_id}")
-    async def read(alarm_id: AlarmIdPath, caller: Caller = viewer) -> AlarmWithSteps:
+    async def read_alarm(alarm_id: AlarmIdPath, caller: Caller = viewer) -> AlarmWithSteps:
         """An alarm with its steps: what, when, by whom."""
         return await call(bus, "alarm", "read", AlarmKey(alarm_id=alarm_id), AlarmWithSteps, caller=caller)
 
     @routes.post("/{alarm_id}/acknowledge")
-    async def acknowledge(
+    async def acknowledge_alarm(
         alarm_id: AlarmIdPath, body: AcknowledgeBody | None = None, caller: Caller = operator
     ) -> Alarm:
-        """Say that somebody knows. An alarm that is cleared, or whose end nothing reports, is closed by it."""
+        """Acknowledge an alarm. This closes an alarm that is cleared, or whose end nothing reports."""
         request = AcknowledgeAlarm(alarm_id=alarm_id, note=body.note if body else "")
         return await call(bus, "alarm", "acknowledge", request, Alarm, caller=caller)
 
     @routes.post("/{alarm_id}/shelve")
-    async def shelve(alarm_id: AlarmIdPath, body: ShelveBody, caller: Caller = operator) -> Alarm:
-        """Silence an alarm for some time, 60 s to 30 days; it is unshelved automatically."""
+    async def shelve_alarm(alarm_id: AlarmIdPath, body: ShelveBody, caller: Caller = operator) -> Alarm:
+        """Shelve an alarm for 60 s to 30 days; it is unshelved automatically."""
         request = ShelveAlarm(alarm_id=alarm_id, for_s=body.for_s, note=body.note)
         return await call(bus, "alarm", "shelve", request, Alarm, caller=caller)
 
     @routes.post("/{alarm_id}/unshelve")
-    async def unshelve(alarm_id: AlarmIdPath, caller: Caller = operator) -> Alarm:
-        """End the silence of an alarm."""
+    async def unshelve_alarm(alarm_id: AlarmIdPath, caller: Caller = operator) -> Alarm:
+        """Unshelve an alarm."""
         return await call(bus, "alarm", "unshelve", AlarmKey(alarm_id=alarm_id), Alarm, caller=caller)
 
     return routes

@@ -1,4 +1,4 @@
-"""The audit log: what health answers on devices, and for administrators the gateway's own log of users beside it."""
+"""The audit log: changes at all services, kept by health; for administrators also sign-ins and changes of users."""
 
 import json
 from collections import deque
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import GATEWAY
 from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditPage, AuditQuery
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import Field
@@ -19,6 +20,8 @@ from kaiser_gateway.store import access_log
 from kaiser_gateway.store.access_log import LogEntry, Wanted
 
 _MOST_ID = 2**62
+_REFUSED = "_refused"
+"""The end of the actions of the gateway's log that were refused."""
 
 
 class AuditRequest(AuditQuery):
@@ -31,16 +34,16 @@ class AuditRequest(AuditQuery):
 class Place:
     """How far a client has read in both logs: entries of lower ids come next. Written as `health.gateway`."""
 
-    devices: int = _MOST_ID
+    changes: int = _MOST_ID
     users: int = _MOST_ID
 
     @classmethod
     def read(cls, cursor: str | None) -> "Place":
-        devices, _, users = (cursor or "").partition(".")
-        return cls(min(int(devices or _MOST_ID), _MOST_ID), min(int(users or _MOST_ID), _MOST_ID))
+        changes, _, users = (cursor or "").partition(".")
+        return cls(min(int(changes or _MOST_ID), _MOST_ID), min(int(users or _MOST_ID), _MOST_ID))
 
     def __str__(self) -> str:
-        return f"{self.devices}.{self.users}" if self.users < _MOST_ID else str(self.devices)
+        return f"{self.changes}.{self.users}" if self.users < _MOST_ID else str(self.changes)
 
 
 def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
@@ -49,56 +52,68 @@ def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
     operator = guard.needs("operator")
 
     @routes.get("", response_model=AuditPage, responses=CSV_TOO)
-    async def list_entries(
+    async def list_audit_entries(
         query: Annotated[AuditRequest, Query()],
         response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
         caller: Caller = operator,
     ) -> AuditPage | Response:
-        """The audit log, newest first; as JSON, or exported as CSV. An administrator sees sign-ins and changes of
-        users too (`source` users)."""
+        """Changes that people asked for at any service, newest first; as JSON, or exported as CSV, with the cursor of
+        the next page in the header `Kaiser-Next-Cursor`. An administrator sees sign-ins and changes of users too
+        (`service` websocket-gateway)."""
         place = Place.read(query.cursor)
-        asked = AuditQuery(**query.model_dump(exclude={"cursor"}), cursor=place.devices)
+        asked = AuditQuery(**query.model_dump(exclude={"cursor"}), cursor=place.changes)
         page = await call(bus, "health", "audit", asked, AuditPage, caller=caller)
-        if caller.role == "admin":
-            wanted = Wanted(query.actor, query.action, query.target, query.from_ms, query.to_ms)
+        if caller.role == "admin" and query.service in (None, GATEWAY):
+            wanted = Wanted(query.actor, query.action, query.target, query.from_ms, query.to_ms, refused(query))
             found = await access_log.page(pool, place.users, query.limit, wanted)
             page = merge(page, [to_audit_entry(*row) for row in found], place, query.limit)
-        return page if response_format == "json" else Response(to_csv(page), media_type="text/csv")
+        if response_format == "json":
+            return page
+        more = {"Kaiser-Next-Cursor": page.next_cursor} if page.next_cursor else {}
+        return Response(to_csv(page), media_type="text/csv", headers=more)
 
     return routes
 
 
+def refused(query: AuditRequest) -> bool | None:
+    """Of the gateway's log: what was refused, what was done, or (None) both."""
+    return None if query.outcome is None else query.outcome == "refused"
+
+
 def to_audit_entry(number: int, at: int, entry: LogEntry) -> AuditEntry:
-    """An entry of the gateway's log as one of the audit log; the client's address and the detail are in `after`."""
-    after = {"address": entry.address, **({"detail": entry.detail} if entry.detail else {})}
+    """An entry of the gateway's log as one of the audit log."""
     return AuditEntry(
         id=number,
         at=at,
         actor=entry.actor,
         role="",
+        address=entry.address,
         request_id="",
+        service=GATEWAY,
         action=entry.action,
         target=entry.target,
-        after=after,
-        source="users",
+        outcome="refused" if entry.action.endswith(_REFUSED) else "done",
+        detail=entry.detail,
+        before=entry.before,
+        after=entry.after,
     )
 
 
-def merge(devices: AuditPage, users: list[AuditEntry], place: Place, limit: int) -> AuditPage:
+def merge(changes: AuditPage, users: list[AuditEntry], place: Place, limit: int) -> AuditPage:
     """At most `limit` entries of both, newest first. `users` has `limit` entries unless it is at its end.
 
     Health's page may be cut by its size: what lies behind its last entry waits for the next page.
     """
-    of_devices, of_users = deque(devices.items), deque(users)
+    of_changes, of_users = deque(changes.items), deque(users)
     items: list[AuditEntry] = []
-    while len(items) < limit and (of_devices or (of_users and devices.next_cursor is None)):
-        take_user = bool(of_users) and (not of_devices or of_users[0].at > of_devices[0].at)
-        items.append(of_users.popleft() if take_user else of_devices.popleft())
+    while len(items) < limit and (of_changes or (of_users and changes.next_cursor is None)):
+        take_user = bool(of_users) and (not of_changes or of_users[0].at > of_changes[0].at)
+        items.append(of_users.popleft() if take_user else of_changes.popleft())
     after = Place(
-        min([place.devices, *(item.id for item in items if item.source == "devices")]),
-        min([place.users, *(item.id for item in items if item.source == "users")]),
+        min([place.changes, *(item.id for item in items if item.service != GATEWAY)]),
+        min([place.users, *(item.id for item in items if item.service == GATEWAY)]),
     )
-    more = of_devices or of_users or devices.next_cursor is not None or len(users) == limit
+    more = of_changes or of_users or changes.next_cursor is not None or len(users) == limit
     return AuditPage(items=items, next_cursor=str(after) if more else None)
 
 

@@ -16,11 +16,11 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     viewer = guard.needs("viewer")
 
     @routes.get("/{command_id}")
-    async def read(
+    async def read_command(
         command_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["7f3b2c51"])],
         caller: Caller = viewer,
     ) -> CommandStatus:
-        """A command and how it stands."""
+        """A command and its state."""
         request = CommandId(command_id=command_id)
         return await call(bus, "actuator", "read_command", request, CommandStatus, caller=caller)
 

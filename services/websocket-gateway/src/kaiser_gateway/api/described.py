@@ -1,11 +1,19 @@
-"""What Kaiser publishes of itself: the page of its REST API, the AsyncAPI document, the JSON Schema of each event."""
+"""Kaiser's own descriptions: the REST API and its page, the AsyncAPI document, the JSON Schema of each event.
 
+They need no token, so anybody may ask for them often; each is therefore built only once: building one takes 20 ms of
+the process that also carries emergency stops.
+"""
+
+import asyncio
 import base64
 import hashlib
+import json
 import re
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from kaiser_common.contract.catalogue import EVENT_MODELS
@@ -14,6 +22,8 @@ from kaiser_gateway.domain.asyncapi import document
 
 _SWAGGER = "/console/vendor/swagger-ui-5.35.0"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_JSON = "application/json"
+_HOST = "host.of.this.gateway"
 
 
 class SchemaAnswer(JSONResponse):
@@ -22,9 +32,16 @@ class SchemaAnswer(JSONResponse):
     media_type = "application/schema+json"
 
 
-def router() -> APIRouter:
-    """/api/docs, /api/asyncapi and /api/schemas/."""
+def router(openapi: Callable[[], dict[str, Any]]) -> APIRouter:
+    """/api/openapi.json, /api/docs, /api/asyncapi and /api/schemas/. openapi: makes the document of all routes."""
     routes = APIRouter(prefix="/api", tags=["descriptions"])
+    rest_text = _Once(openapi)
+    async_texts = {secure: _Once(partial(document, _HOST, secure)) for secure in (True, False)}
+
+    @routes.get("/openapi.json", include_in_schema=False)
+    async def rest() -> Response:
+        """The REST API as an OpenAPI document."""
+        return Response(await rest_text.get(), media_type=_JSON)
 
     @routes.get("/docs", include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -39,26 +56,50 @@ def router() -> APIRouter:
         answer.headers.update(_headers(bytes(answer.body).decode()))
         return answer
 
-    @routes.get("/asyncapi")
-    async def asyncapi(request: Request) -> dict[str, Any]:
-        """The WebSocket and the bus as an AsyncAPI 3.0 document."""
-        return document(request.url.netloc or "127.0.0.1", request.url.scheme == "https")
+    @routes.get("/asyncapi", response_model=dict[str, Any])
+    async def read_asyncapi(request: Request) -> Response:
+        """WebSocket, bus and MQTT as an AsyncAPI 3.0 document."""
+        host = json.dumps(request.url.netloc or "127.0.0.1").encode()
+        text = await async_texts[request.url.scheme == "https"].get()
+        return Response(text.replace(json.dumps(_HOST).encode(), host, 1), media_type=_JSON)
 
     @routes.get("/schemas/")
-    async def schemas(request: Request) -> dict[str, str]:
+    async def list_event_schemas(request: Request) -> dict[str, str]:
         """Where the JSON Schema of each event type's data is."""
         return {kind: f"/api/schemas/{kind}.json" for kind in EVENT_MODELS}
 
     @routes.get("/schemas/{kind}.json", response_class=SchemaAnswer)
-    async def schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> SchemaAnswer:
+    async def read_event_schema(kind: Annotated[str, Path(examples=["sensor_data"])]) -> SchemaAnswer:
         """The JSON Schema of the data of one event type."""
-        model = EVENT_MODELS.get(kind)
-        if model is None:
+        if kind not in EVENT_MODELS:
             raise HTTPException(404, f"no event type {kind!r}")
-        text = {"$schema": _DIALECT, "$id": f"/api/schemas/{kind}.json", **model.model_json_schema()}
-        return SchemaAnswer(text)
+        return SchemaAnswer(_schema_of(kind))
 
     return routes
+
+
+class _Once:
+    """A document as JSON. The first request makes it, in a thread, so that no frame waits; the others wait for that."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+        self._lock = asyncio.Lock()
+        self._text = b""
+
+    async def get(self) -> bytes:
+        """The text."""
+        async with self._lock:
+            if not self._text:
+                self._text = await asyncio.to_thread(self._render)
+        return self._text
+
+    def _render(self) -> bytes:
+        return json.dumps(self._make(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@cache
+def _schema_of(kind: str) -> dict[str, Any]:
+    return {"$schema": _DIALECT, "$id": f"/api/schemas/{kind}.json", **EVENT_MODELS[kind].model_json_schema()}
 
 
 def _headers(html: str) -> dict[str, str]:

@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import (
-    ESP_ID,
     ApprovedDevice,
     ApproveDevice,
-    CommandRequest,
     ConfigRequest,
     Device,
+    DeviceCommand,
     DeviceId,
     DevicePatch,
     DevicesPage,
@@ -28,13 +28,12 @@ from kaiser_common.contract.schemas.api.devices import (
     SubzoneRequest,
     ZoneRequest,
 )
+from kaiser_common.contract.schemas.api.times import BEFORE_2100_MS
 
+from kaiser_gateway.api.paths import EspId
 from kaiser_gateway.http.auth import Guard
 
-_LATEST_MS = 4_102_444_800_000
-
 SubzoneId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["bed_a"])]
-EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -48,41 +47,41 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "health", "list", query, DevicesPage, caller=caller)
 
     @routes.post("", status_code=201)
-    async def register(body: RegisterDevice, caller: Caller = operator) -> Device:
-        """Register a device; from now on its messages are taken."""
+    async def register_device(body: RegisterDevice, caller: Caller = operator) -> Device:
+        """Register a device; from now on its messages are accepted."""
         return await call(bus, "health", "register", body, Device, caller=caller)
 
     @routes.get("/{esp_id}")
-    async def read(esp_id: EspId, caller: Caller = viewer) -> Device:
+    async def read_device(esp_id: EspId, caller: Caller = viewer) -> Device:
         """One device."""
         return await call(bus, "health", "read", DeviceId(esp_id=esp_id), Device, caller=caller)
 
     @routes.patch("/{esp_id}")
-    async def patch(esp_id: EspId, body: DevicePatch, caller: Caller = operator) -> Device:
+    async def change_device(esp_id: EspId, body: DevicePatch, caller: Caller = operator) -> Device:
         """Change name, hardware type or metadata."""
         return await call(bus, "health", "patch", PatchDevice(esp_id=esp_id, patch=body), Device, caller=caller)
 
     @routes.delete("/{esp_id}", status_code=204)
-    async def delete(esp_id: EspId, caller: Caller = operator) -> None:
+    async def delete_device(esp_id: EspId, caller: Caller = operator) -> None:
         """Remove a device; from now on its messages are rejected. Its data stays stored."""
         await call(bus, "health", "delete", DeviceId(esp_id=esp_id), Nothing, caller=caller)
 
     @routes.post("/{esp_id}/approve")
-    async def approve(esp_id: EspId, replay: bool = False, caller: Caller = operator) -> ApprovedDevice:
-        """Let a pending or rejected device in; `replay` takes in what was rejected of it in the last days."""
+    async def approve_device(esp_id: EspId, replay: bool = False, caller: Caller = operator) -> ApprovedDevice:
+        """Approve a device; `replay` also replays its messages that were rejected in the last days."""
         request = ApproveDevice(esp_id=esp_id, replay=replay)
         return await call(bus, "health", "approve", request, ApprovedDevice, caller=caller, timeout_s=60.0)
 
     @routes.post("/{esp_id}/reject")
-    async def reject(esp_id: EspId, caller: Caller = operator) -> Device:
-        """Keep a device out."""
+    async def reject_device(esp_id: EspId, caller: Caller = operator) -> Device:
+        """Reject a device: from now on its messages are rejected."""
         return await call(bus, "health", "reject", DeviceId(esp_id=esp_id), Device, caller=caller)
 
     @routes.get("/{esp_id}/health")
-    async def history(
+    async def read_device_health(
         esp_id: EspId,
-        from_: Annotated[int | None, Query(alias="from", ge=0, le=_LATEST_MS, description="ms since 1970")] = None,
-        to: Annotated[int | None, Query(ge=0, le=_LATEST_MS, description="ms since 1970, not included")] = None,
+        from_: Annotated[int | None, Query(alias="from", ge=0, le=BEFORE_2100_MS, description="ms since 1970")] = None,
+        to: Annotated[int | None, Query(ge=0, le=BEFORE_2100_MS, description="ms since 1970, not included")] = None,
         bucket_s: Annotated[int, Query(ge=60, le=86_400)] = 3600,
         caller: Caller = viewer,
     ) -> HealthHistory:
@@ -97,14 +96,14 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "health", "push_config", request, PushAnswer, caller=caller, timeout_s=15.0)
 
     @routes.post("/{esp_id}/command", status_code=202)
-    async def push_command(esp_id: EspId, body: CommandRequest, caller: Caller = operator) -> PushAnswer:
+    async def send_device_command(esp_id: EspId, body: DeviceCommand, caller: Caller = operator) -> PushAnswer:
         """Send a system command, once; 409 (5007) when the device is offline."""
         request = PushCommand(esp_id=esp_id, command=body)
         return await call(bus, "health", "push_command", request, PushAnswer, caller=caller)
 
     @routes.post("/{esp_id}/zone", status_code=202)
-    async def push_zone(esp_id: EspId, body: ZoneRequest, caller: Caller = operator) -> PushAnswer:
-        """Assign the device to a zone, or take it out (zone_id null); it comes into force with its acknowledgement."""
+    async def assign_zone(esp_id: EspId, body: ZoneRequest, caller: Caller = operator) -> PushAnswer:
+        """Assign the device to a zone, or take it out (zone_id null); in force once acknowledged."""
         return await call(bus, "health", "push_zone", PushZone(esp_id=esp_id, zone=body), PushAnswer, caller=caller)
 
     @routes.post("/{esp_id}/subzones/{subzone_id}", status_code=202)
@@ -116,14 +115,14 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.delete("/{esp_id}/subzones/{subzone_id}", status_code=202)
     async def remove_subzone(esp_id: EspId, subzone_id: SubzoneId, caller: Caller = operator) -> PushAnswer:
-        """Take the subzone away from the device."""
+        """Remove the subzone from the device."""
         return await _push_subzone(bus, esp_id, subzone_id, "remove", SubzoneRequest(), caller)
 
     @routes.post("/{esp_id}/subzones/{subzone_id}/safe", status_code=202)
     async def make_subzone_safe(
         esp_id: EspId, subzone_id: SubzoneId, body: SubzoneRequest, caller: Caller = operator
     ) -> PushAnswer:
-        """Make the pins of the subzone safe, or let them go again (safe_mode_active)."""
+        """Put the pins of the subzone into their safe state, or release them (safe_mode_active)."""
         return await _push_subzone(bus, esp_id, subzone_id, "safe", body, caller)
 
     return routes

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.factory import (
     SERIAL,
     FactoryCoverage,
@@ -27,7 +28,7 @@ from kaiser_common.contract.schemas.api.factory import (
     Workpiece,
     WorkpieceId,
 )
-from kaiser_common.contract.schemas.api.sensors import Milliseconds
+from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.factory import FactoryModule, FactoryOrder
 
 from kaiser_gateway.http.auth import Guard
@@ -46,61 +47,61 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     viewer = guard.needs("viewer")
 
     @routes.get("/modules")
-    async def modules(caller: Caller = viewer) -> FactoryModules:
+    async def list_factory_modules(caller: Caller = viewer) -> FactoryModules:
         """Every module and AGV as it is now, by serial."""
         return await call(bus, "factory", "modules", Nothing(), FactoryModules, caller=caller)
 
     @routes.get("/modules/{serial}")
-    async def module(serial: SerialPath, caller: Caller = viewer) -> FactoryModule:
+    async def read_factory_module(serial: SerialPath, caller: Caller = viewer) -> FactoryModule:
         """One module or AGV."""
         return await call(bus, "factory", "module", SerialQuery(serial=serial), FactoryModule, caller=caller)
 
     @routes.get("/orders")
-    async def orders(
+    async def list_factory_orders(
         state: Annotated[str | None, Query(pattern=r"^[A-Z_]{1,16}$")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[str | None, Query(max_length=300)] = None,
         caller: Caller = viewer,
     ) -> FactoryOrdersPage:
-        """Orders of the central control, newest first; also those that it has forgotten since."""
+        """Orders of the central control, newest first, including those that it no longer lists."""
         query = FactoryOrdersQuery(state=state, limit=limit, cursor=cursor)
         return await call(bus, "factory", "orders", query, FactoryOrdersPage, caller=caller)
 
     @routes.get("/orders/{order_id}")
-    async def order(order_id: OrderIdPath, caller: Caller = viewer) -> FactoryOrder:
+    async def read_factory_order(order_id: OrderIdPath, caller: Caller = viewer) -> FactoryOrder:
         """One order."""
         request = FactoryOrderId(order_id=order_id)
         return (await call(bus, "factory", "timeline", request, FactoryTimeline, caller=caller)).order
 
     @routes.get("/orders/{order_id}/timeline")
-    async def timeline(order_id: OrderIdPath, caller: Caller = viewer) -> FactoryTimeline:
+    async def read_factory_timeline(order_id: OrderIdPath, caller: Caller = viewer) -> FactoryTimeline:
         """An order with its steps: planned, started, stopped, as received, and the waiting between them."""
         request = FactoryOrderId(order_id=order_id)
         return await call(bus, "factory", "timeline", request, FactoryTimeline, caller=caller)
 
     @routes.get("/workpieces/{workpiece_id}")
-    async def workpiece(workpiece_id: WorkpiecePath, caller: Caller = viewer) -> Workpiece:
+    async def read_workpiece(workpiece_id: WorkpiecePath, caller: Caller = viewer) -> Workpiece:
         """A workpiece: its orders with their steps, and where it was stored."""
         request = WorkpieceId(workpiece_id=workpiece_id)
         return await call(bus, "factory", "workpiece", request, Workpiece, caller=caller)
 
     @routes.get("/stock")
-    async def stock(caller: Caller = viewer) -> FactoryStores:
+    async def read_factory_stock(caller: Caller = viewer) -> FactoryStores:
         """The bays of every store as they are now."""
         return await call(bus, "factory", "stock", Nothing(), FactoryStores, caller=caller)
 
     @routes.get("/layout")
-    async def layout(caller: Caller = viewer) -> FactoryLayoutAnswer:
+    async def read_factory_layout(caller: Caller = viewer) -> FactoryLayoutAnswer:
         """Where modules and intersections are, and the roads between them."""
         return await call(bus, "factory", "layout", Nothing(), FactoryLayoutAnswer, caller=caller)
 
     @routes.get("/flows")
-    async def flows(caller: Caller = viewer) -> FactoryFlows:
+    async def read_factory_flows(caller: Caller = viewer) -> FactoryFlows:
         """The types of module that a workpiece of each type passes."""
         return await call(bus, "factory", "flows", Nothing(), FactoryFlows, caller=caller)
 
     @routes.get("/quality")
-    async def quality(
+    async def list_factory_quality(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[int | None, Query(ge=1, le=2**53)] = None,
         caller: Caller = viewer,
@@ -110,14 +111,14 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "factory", "quality", query, QualityPage, caller=caller)
 
     @routes.get("/quality/{quality_id}/picture", response_class=Response)
-    async def picture(quality_id: QualityPath, caller: Caller = viewer) -> Response:
+    async def read_quality_picture(quality_id: QualityPath, caller: Caller = viewer) -> Response:
         """The picture of a check; those of the last 200 are kept."""
         request = QualityId(quality_id=quality_id)
         found = await call(bus, "factory", "picture", request, QualityPicture, caller=caller)
         return Response(base64.b64decode(found.data_base64), media_type=found.mime)
 
     @routes.get("/figures")
-    async def figures(
+    async def read_factory_figures(
         from_: Annotated[Milliseconds, Query(alias="from", description="ms since 1970")],
         to: Annotated[Milliseconds, Query(description="ms since 1970, not included")],
         caller: Caller = viewer,
@@ -127,8 +128,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "factory", "figures", query, FactoryFigures, caller=caller, timeout_s=_FIGURES_TIMEOUT_S)
 
     @routes.get("/coverage")
-    async def coverage(caller: Caller = viewer) -> FactoryCoverage:
-        """The received kinds of messages, the tolerated oddities, and the fields that nothing reads."""
+    async def read_factory_coverage(caller: Caller = viewer) -> FactoryCoverage:
+        """The received kinds of messages, the tolerated oddities, and the fields that Kaiser does not read."""
         return await call(bus, "factory", "coverage", Nothing(), FactoryCoverage, caller=caller)
 
     return routes

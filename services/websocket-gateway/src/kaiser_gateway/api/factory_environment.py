@@ -1,7 +1,8 @@
-"""The factory's environment, asked of the ingest that speaks its dialect: that of its own broker, else the only one."""
+"""Asks for the factory's environment: `ingest-factory`, at the factory's own broker, if it runs, else `ingest`."""
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, NotRunning, call
+from kaiser_common.bus.rpc import Caller, NotRunning, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 

@@ -39,7 +39,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     viewer, operator, admin = guard.needs("viewer"), guard.needs("operator"), guard.needs("admin")
 
     @routes.get("/commands")
-    async def commands(
+    async def list_factory_commands(
         state: Annotated[str | None, Query(pattern=r"^[a-z_]{1,16}$")] = None,
         serial: Annotated[str | None, Query(pattern=SERIAL)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -51,18 +51,20 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "factory", "commands", query, CommandsPage, caller=caller)
 
     @routes.get("/commands/{command_id}")
-    async def command(command_id: CommandPath, caller: Caller = viewer) -> FactoryCommandEntry:
-        """One command and how far it came."""
+    async def read_factory_command(command_id: CommandPath, caller: Caller = viewer) -> FactoryCommandEntry:
+        """One command and its state."""
         request = FactoryCommandId(command_id=command_id)
         return await call(bus, "factory", "command", request, FactoryCommandEntry, caller=caller)
 
     @routes.post("/steering/preview")
-    async def preview(body: Steering, caller: Caller = operator) -> SteerPlan:
-        """The messages that a request would become, and each check up to the first that fails. Nothing is sent."""
+    async def preview_steering(body: Steering, caller: Caller = operator) -> SteerPlan:
+        """The messages that a request would send, and each check up to the first that fails. Nothing is sent."""
         return await call(bus, "factory", "preview", SteerRequest(request=body), SteerPlan, caller=caller)
 
     @routes.post("/steering", status_code=202)
-    async def steer(body: Steering, idempotency_key: IdempotencyKey = None, caller: Caller = operator) -> SteerAnswer:
+    async def steer_factory(
+        body: Steering, idempotency_key: IdempotencyKey = None, caller: Caller = operator
+    ) -> SteerAnswer:
         """Send a request's messages; the journal and factory_command events report the result of each.
 
         Checked in this order: environment, role, request (422), serial (404), online (409, 5007), command (422, 5204),
@@ -72,13 +74,13 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "factory", "steer", request, SteerAnswer, caller=caller)
 
     @routes.get("/environment")
-    async def environment(caller: Caller = viewer) -> EnvironmentStatus:
+    async def read_environment(caller: Caller = viewer) -> EnvironmentStatus:
         """The environment in force and the connection to its broker."""
         return await environment_of(bus, caller)
 
     @routes.post("/environment")
-    async def switch(body: SwitchProfile, caller: Caller = admin) -> EnvironmentStatus:
-        """Move to another environment; 502 where its broker does not come up: the one before is in force again."""
+    async def switch_environment(body: SwitchProfile, caller: Caller = admin) -> EnvironmentStatus:
+        """Switch to another environment; 502 if its broker does not come up: the previous one is in force again."""
         return await switch_to(bus, body, caller)
 
     return routes

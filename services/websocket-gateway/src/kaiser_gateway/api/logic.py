@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.logic import (
     RULE_ID,
@@ -20,10 +21,12 @@ from kaiser_common.contract.schemas.api.logic import (
     TestRequest,
     TestResult,
     TestRule,
+    TestSettings,
 )
 from kaiser_common.contract.schemas.api.rules import RuleSettings
-from kaiser_common.contract.schemas.api.sensors import Milliseconds
+from kaiser_common.contract.schemas.api.times import Milliseconds
 
+from kaiser_gateway.api.rule_names import check_names
 from kaiser_gateway.http.auth import Guard
 
 RuleIdPath = Annotated[str, Path(pattern=RULE_ID, examples=["4f1c9a7e2b3d5a60"])]
@@ -42,39 +45,49 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=300)] = None,
         caller: Caller = viewer,
     ) -> RulesPage:
-        """Rules by name; of a device those that name it in a condition or an action."""
+        """Rules by name; with esp_id only those that name the device in a condition or an action."""
         query = RulesQuery(enabled=enabled, esp_id=esp_id, limit=limit, cursor=cursor)
         return await call(bus, "logic", "list", query, RulesPage, caller=caller)
 
     @routes.post("/rules", status_code=201)
-    async def create(body: RuleSettings, caller: Caller = operator) -> Rule:
-        """Add a rule, in force immediately. 422 names the rules with which it would form a loop."""
+    async def create_rule(body: RuleSettings, caller: Caller = operator) -> Rule:
+        """Add a rule, in force immediately. 422 names the rules with which it would form a loop, a device that is not
+        registered, or a gpio with several sensors."""
+        await check_names(bus, caller, body)
         return await call(bus, "logic", "create", CreateRule(settings=body), Rule, caller=caller)
 
     @routes.get("/rules/{rule_id}")
-    async def read(rule_id: RuleIdPath, caller: Caller = viewer) -> Rule:
+    async def read_rule(rule_id: RuleIdPath, caller: Caller = viewer) -> Rule:
         """One rule."""
         return await call(bus, "logic", "read", RuleId(rule_id=rule_id), Rule, caller=caller)
 
     @routes.put("/rules/{rule_id}")
-    async def put(rule_id: RuleIdPath, body: RuleSettings, caller: Caller = operator) -> Rule:
-        """Replace a rule, in force immediately; its running execution is ended."""
+    async def put_rule(rule_id: RuleIdPath, body: RuleSettings, caller: Caller = operator) -> Rule:
+        """Replace a rule, in force immediately; its running execution is ended. 422 as for a new one."""
+        await check_names(bus, caller, body)
         return await call(bus, "logic", "put", PutRule(rule_id=rule_id, settings=body), Rule, caller=caller)
 
     @routes.delete("/rules/{rule_id}", status_code=204)
-    async def delete(rule_id: RuleIdPath, caller: Caller = operator) -> None:
-        """Remove a rule; what it is doing is ended, what it did stays recorded."""
+    async def delete_rule(rule_id: RuleIdPath, caller: Caller = operator) -> None:
+        """Remove a rule; its running execution is ended, past executions stay recorded."""
         await call(bus, "logic", "delete", RuleId(rule_id=rule_id), Nothing, caller=caller)
 
+    @routes.post("/test")
+    async def test_unstored_rule(body: TestSettings, caller: Caller = operator) -> TestResult:
+        """Dry run of a rule before it is stored, with the values of now or given ones; nothing is sent. 422 as for a
+        new rule."""
+        await check_names(bus, caller, body.settings)
+        return await call(bus, "logic", "test_settings", body, TestResult, caller=caller)
+
     @routes.post("/rules/{rule_id}/test")
-    async def test(rule_id: RuleIdPath, body: TestRequest | None = None, caller: Caller = operator) -> TestResult:
+    async def test_rule(rule_id: RuleIdPath, body: TestRequest | None = None, caller: Caller = operator) -> TestResult:
         """Dry run: the actions of the rule now, or with given values, with the result of each condition. Nothing is
         sent."""
         request = TestRule(rule_id=rule_id, request=body or TestRequest())
         return await call(bus, "logic", "test", request, TestResult, caller=caller)
 
     @routes.get("/executions")
-    async def executions(
+    async def list_executions(
         rule_id: Annotated[str | None, Query(pattern=RULE_ID)] = None,
         outcome: Outcome | None = None,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,

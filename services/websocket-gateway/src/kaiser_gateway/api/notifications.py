@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.alarms import ALARM_ID
 from kaiser_common.contract.schemas.api.notifications import (
     CHANNEL_ID,
@@ -54,7 +55,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.put("/channels/{channel_id}")
     async def put_channel(channel_id: ChannelPath, body: ChannelBody, caller: Caller = admin) -> Channel:
-        """Set a channel; without `url` its URL stays as it is."""
+        """Set a channel; without `url` its URL is left unchanged."""
         request = PutChannel(channel_id=channel_id, channel=body)
         return await call(bus, "alarm", "put_channel", request, Channel, caller=caller, timeout_s=_TEST_S)
 
@@ -65,7 +66,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/channels/{channel_id}/test")
     async def test_channel(channel_id: ChannelPath, caller: Caller = admin) -> ChannelTested:
-        """Send a test message now, and say how it ended."""
+        """Send a test message now; the answer has its result."""
         key = ChannelKey(channel_id=channel_id)
         return await call(bus, "alarm", "test_channel", key, ChannelTested, caller=caller, timeout_s=_TEST_S)
 

@@ -31,17 +31,17 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         encoding: Encoding = "text",
         caller: Caller = operator,
     ) -> RejectedPage:
-        """Rejected messages of the last seven days, newest first, each with its reason. serial: of a module, AGV or TXT
-        of the factory, instead of esp_id.
+        """Rejected messages of the last seven days, newest first, each with its reason. serial: the one of a module,
+        AGV or TXT of the factory, instead of esp_id.
         """
         query = RejectedQuery(code=code, esp_id=esp_id, serial=serial, before=cursor, limit=limit, encoding=encoding)
         return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)
 
     @routes.post("/{seq}/replay")
-    async def replay(
+    async def replay_rejected(
         seq: Annotated[int, Path(ge=1, le=2**53, examples=[4711])], caller: Caller = operator
     ) -> ReplayAnswer:
-        """Validate a message again, as if it had just come: after its device was registered, say."""
+        """Validate a message again, as if it had just arrived: for example after its device was registered."""
         return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer, caller=caller)
 
     return routes

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import (
-    SENSOR_TYPE,
     Address,
     BucketsPage,
     BucketsQuery,
@@ -23,25 +23,28 @@ from kaiser_common.contract.schemas.api.sensors import (
     Measurement,
     MeasurementId,
     MeasureSensor,
-    Milliseconds,
+    PatchSensor,
     ReadingsPage,
     ReadingsQuery,
     SensorConfig,
     SensorKey,
+    SensorPatch,
     SensorSettingsModel,
+    ThresholdsModel,
 )
+from kaiser_common.contract.schemas.api.times import Milliseconds
+from kaiser_common.contract.topics import MAX_GPIO
 from pydantic import BaseModel
 
+from kaiser_gateway.api.paths import EspId, Gpio, SensorType
+from kaiser_gateway.api.thresholds import put_thresholds, with_thresholds
 from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.problems import CSV_TOO
 
-EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
-Gpio = Annotated[int, Path(ge=0, le=48, examples=[4])]
 OfAddress = Annotated[Address | None, Query(description="of one probe: ROM code or I2C address")]
 AddressOf = Annotated[Address, Query(description="where several probes share the gpio")]
 Cursor = Annotated[str | None, Query(max_length=300)]
-SensorType = Annotated[str, Path(pattern=SENSOR_TYPE, examples=["ph"])]
 
 _BUCKET = re.compile(r"([1-9][0-9]{0,4})(s|m|h|d)\Z")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -52,24 +55,30 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/sensors", tags=["sensors"])
     viewer, operator = guard.needs("viewer"), guard.needs("operator")
 
+    async def configure(config: SensorConfig, caller: Caller) -> SensorConfig:
+        without = config.model_copy(update={"thresholds": ThresholdsModel()})
+        stored = await call(bus, "sensor", "put_config", without, SensorConfig, caller=caller)
+        return await put_thresholds(bus, caller, stored, config.thresholds)
+
     @routes.get("")
-    async def list_configs(
+    async def list_sensors(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Cursor = None,
         caller: Caller = viewer,
     ) -> ConfigsPage:
-        """Configured sensors."""
+        """Configured sensors. Thresholds are their alarm limits; null where the service alarm does not answer."""
         query = ConfigsQuery(esp_id=esp_id, limit=limit, cursor=cursor)
-        return await call(bus, "sensor", "configs", query, ConfigsPage, caller=caller)
+        page = await call(bus, "sensor", "configs", query, ConfigsPage, caller=caller)
+        return page.model_copy(update={"items": await with_thresholds(bus, caller, page.items)})
 
     @routes.post("", status_code=201)
-    async def add_config(body: SensorConfig, caller: Caller = operator) -> SensorConfig:
+    async def add_sensor(body: SensorConfig, caller: Caller = operator) -> SensorConfig:
         """Configure a sensor; in force immediately, also for readings that use another name of the same type."""
-        return await call(bus, "sensor", "put_config", body, SensorConfig, caller=caller)
+        return await configure(body, caller)
 
     @routes.get("/latest")
-    async def latest(
+    async def list_latest_readings(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         address: OfAddress = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
@@ -81,19 +90,19 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "sensor", "latest", query, ReadingsPage, caller=caller, timeout_s=20.0)
 
     @routes.get("/completeness")
-    async def completeness(
+    async def read_completeness(
         esp_id: Annotated[str, Query(pattern=ESP_ID)],
         day: Annotated[date | None, Query(description="UTC, such as 2026-01-31; today by default")] = None,
         caller: Caller = viewer,
     ) -> CompletenessPage:
-        """Of each configured sensor of a device the share of a day's expected readings that came."""
+        """For each configured sensor of a device, the share of the day's expected readings that arrived."""
         query = CompletenessQuery(esp_id=esp_id, day=day)
         return await call(bus, "sensor", "completeness", query, CompletenessPage, caller=caller, timeout_s=20.0)
 
     @routes.get("/data", response_model=ReadingsPage | BucketsPage, responses=CSV_TOO)
-    async def data(
+    async def list_readings(
         esp_id: Annotated[str, Query(pattern=ESP_ID)],
-        gpio: Annotated[int | None, Query(ge=0, le=48)] = None,
+        gpio: Annotated[int | None, Query(ge=0, le=MAX_GPIO)] = None,
         sensor_type: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
         address: OfAddress = None,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
@@ -134,8 +143,10 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return found if response_format == "json" else _csv(found.items)
 
     @routes.post("/{esp_id}/{gpio}/measure", status_code=202)
-    async def measure(esp_id: EspId, gpio: Gpio, address: AddressOf = "", caller: Caller = operator) -> Measurement:
-        """Have a device measure now; its answer shows at measurements/{request_id}, its reading as any other."""
+    async def measure_sensor(
+        esp_id: EspId, gpio: Gpio, address: AddressOf = "", caller: Caller = operator
+    ) -> Measurement:
+        """Ask a device to measure now; its answer appears under measurements/{request_id}."""
         request = MeasureSensor(esp_id=esp_id, gpio=gpio, address=address)
         return await call(bus, "sensor", "measure", request, Measurement, caller=caller)
 
@@ -148,7 +159,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "sensor", "read_measurement", found, Measurement, caller=caller)
 
     @routes.put("/{esp_id}/{gpio}/{sensor_type}")
-    async def put_config(
+    async def configure_sensor(
         esp_id: EspId,
         gpio: Gpio,
         sensor_type: SensorType,
@@ -156,15 +167,34 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         address: AddressOf = "",
         caller: Caller = operator,
     ) -> SensorConfig:
-        """Configure a sensor: calibration, interval, compensation."""
+        """Configure a sensor: calibration, interval, compensation. Thresholds are its alarm limits; null, or left out,
+        they are left unchanged."""
         config = SensorConfig(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address, **body.model_dump())
-        return await call(bus, "sensor", "put_config", config, SensorConfig, caller=caller)
+        return await configure(config, caller)
+
+    @routes.patch("/{esp_id}/{gpio}/{sensor_type}")
+    async def change_sensor(
+        esp_id: EspId,
+        gpio: Gpio,
+        sensor_type: SensorType,
+        body: SensorPatch,
+        address: AddressOf = "",
+        caller: Caller = operator,
+    ) -> SensorConfig:
+        """Change some settings of a sensor; the others stay as they are. A sensor that is not configured keeps the
+        interval in which it sends."""
+        own = {name: getattr(body, name) for name in body.model_fields_set - {"thresholds"}}
+        patch = PatchSensor(
+            esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address, patch=SensorPatch(**own)
+        )
+        stored = await call(bus, "sensor", "patch_config", patch, SensorConfig, caller=caller)
+        return await put_thresholds(bus, caller, stored, body.thresholds)
 
     @routes.delete("/{esp_id}/{gpio}/{sensor_type}", status_code=204)
-    async def delete_config(
+    async def delete_sensor(
         esp_id: EspId, gpio: Gpio, sensor_type: SensorType, address: AddressOf = "", caller: Caller = operator
     ) -> None:
-        """Forget a sensor's configuration: its raw readings pass as they are."""
+        """Remove a sensor's configuration: its raw readings are no longer processed."""
         key = SensorKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
         await call(bus, "sensor", "delete_config", key, Nothing, caller=caller)
 

@@ -2,37 +2,32 @@
 
 import asyncio
 import time
-from typing import Annotated, Literal
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Form, HTTPException, Request
+from kaiser_common.bus.rpc import RpcError
+from kaiser_common.contract.errors import Code
 from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway import metrics
+from kaiser_gateway.api.sessions import client_of
+from kaiser_gateway.api.token_answer import TokenAnswer, to_answer
+from kaiser_gateway.domain.limits import source_of
 from kaiser_gateway.domain.signing_in import SignInLimits
-from kaiser_gateway.domain.tokens import Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.domain.tokens import Identity, NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.auth import too_many
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.access_log import LogEntry, note_alone
 from kaiser_gateway.store.families import Families, Link, Reused
 from kaiser_gateway.store.passwords import Busy
-from kaiser_gateway.store.users import Account, Users
+from kaiser_gateway.store.users import Users
 
 log = structlog.get_logger()
 
 _NOTE_WITHIN_S = 2.0
 _NOT_NOTED: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
-
-
-class TokenAnswer(BaseModel):
-    """An access token for the Authorization header, a refresh token for a new one. expires_in in s."""
-
-    access_token: str
-    refresh_token: str
-    token_type: Literal["bearer"] = "bearer"
-    expires_in: int
-    role: Role
 
 
 class RefreshRequest(BaseModel):
@@ -50,18 +45,6 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
     families = Families(pool)
     refresh_s = settings.refresh_days * 86_400
 
-    def tokens(account: Account, link: Link) -> TokenAnswer:
-        now, name, role = time.time(), account.username, account.role
-        more = {"gen": account.generation}
-        return TokenAnswer(
-            access_token=signer.sign(name, role, "access", now, settings.token_minutes * 60, **more),
-            refresh_token=signer.sign(
-                name, role, "refresh", now, refresh_s, **more, fam=link.family, jti=link.token_id
-            ),
-            expires_in=settings.token_minutes * 60,
-            role=role,
-        )
-
     def identity_of(refresh_token: str) -> Identity:
         try:
             identity = signer.read(refresh_token, "refresh", time.time())
@@ -72,7 +55,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         return identity
 
     @routes.post("/token")
-    async def token(
+    async def sign_in(
         request: Request,
         username: Annotated[str, Form(max_length=100, examples=["admin"])],
         password: Annotated[str, Form(max_length=1000, examples=["correct horse"])],
@@ -80,7 +63,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         """Sign in. 401 for a wrong name or password, 429 after too many failed tries, 503 without the database."""
         _require_ready(users)
         address = _address(request)
-        wait_s = limits.wait_s(username, address, time.monotonic())
+        wait_s = limits.wait_s(username, source_of(address), time.monotonic())
         if wait_s > 0:
             metrics.SIGN_INS.labels("limited").inc()
             raise too_many(wait_s, "failed sign-ins")
@@ -92,16 +75,16 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         metrics.SIGN_INS.labels("ok" if account else "refused").inc()
         if account is None:
             await _note(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))
-            raise HTTPException(401, "wrong name or password", {"WWW-Authenticate": "Bearer"})
-        limits.was_right(username, address)
-        link = await families.begin(account, refresh_s)
+            raise RpcError(401, Code.LOGIN_REFUSED, "wrong name or password")
+        limits.was_right(username, source_of(address))
+        link = await families.begin(account, refresh_s, client_of(request))
         await _note(pool, LogEntry(account.username, "sign_in", account.username, address, f"role {account.role}"))
-        return tokens(account, link)
+        return to_answer(account, link, signer, settings)
 
     @routes.post("/refresh")
-    async def refresh(request: Request, body: RefreshRequest) -> TokenAnswer:
-        """A new pair of tokens, with the role that the user has now. A refresh token that comes a second time is 401
-        and ends its sign-in, as one of the two who used it stole it."""
+    async def refresh_sign_in(request: Request, body: RefreshRequest) -> TokenAnswer:
+        """A new pair of tokens, with the role that the user has now. A refresh token used a second time gets 401
+        and ends its sign-in, because one of its two users stole it."""
         _require_ready(users)
         identity = identity_of(body.refresh_token)
         try:
@@ -109,11 +92,11 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         except Reused as error:
             await _note(pool, LogEntry(identity.user, "refresh_refused", identity.user, _address(request)))
             raise HTTPException(401, str(error)) from error
-        return tokens(account, link)
+        return to_answer(account, link, signer, settings)
 
     @routes.post("/logout", status_code=204)
-    async def logout(request: Request, body: RefreshRequest) -> None:
-        """Sign out: the refresh token and all of its sign-in end. An access token lives on to its end, so forget it."""
+    async def sign_out(request: Request, body: RefreshRequest) -> None:
+        """Sign out: every token of this sign-in ends, access tokens within 2 s."""
         _require_ready(users)
         identity = identity_of(body.refresh_token)
         await families.end(Link(identity.family, identity.token_id))

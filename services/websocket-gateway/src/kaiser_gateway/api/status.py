@@ -14,8 +14,8 @@ def router(status: Status, guard: Guard) -> APIRouter:
     known = guard.knows()
 
     @routes.get("/status")
-    async def read(identity: Identity | None = known) -> SystemStatus:
-        """Every service: up, version, lag, last error; within 2 s, whatever is down. Reasons only with a token."""
+    async def read_system_status(identity: Identity | None = known) -> SystemStatus:
+        """Every service: up, version, lag, last error; within 2 s even if some are down. Reasons only with a token."""
         found = await status.current()
         return found if identity is not None else without_reasons(found)
 

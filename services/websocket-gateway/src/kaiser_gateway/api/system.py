@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.rpc import Caller, Nothing, call
+from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 
 from kaiser_gateway.http.auth import Guard
@@ -17,13 +18,13 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     viewer, admin = guard.needs("viewer"), guard.needs("admin")
 
     @routes.get("/mqtt/profile")
-    async def profiles(caller: Caller = viewer) -> MqttProfiles:
+    async def list_mqtt_profiles(caller: Caller = viewer) -> MqttProfiles:
         """The MQTT broker profiles and the active one."""
         return await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles, caller=caller)
 
     @routes.post("/mqtt/profile")
-    async def switch(body: SwitchProfile, caller: Caller = admin) -> MqttProfiles:
-        """Make another profile the active one; 502 with the reason when its broker does not come up within 30 s."""
+    async def switch_mqtt_profile(body: SwitchProfile, caller: Caller = admin) -> MqttProfiles:
+        """Activate another profile; 502 with the reason if its broker does not come up within 30 s."""
         return await call(
             bus, "ingest", "switch_profile", body, MqttProfiles, caller=caller, timeout_s=_SWITCH_WITHIN_S
         )

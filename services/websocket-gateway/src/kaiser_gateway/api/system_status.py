@@ -1,10 +1,9 @@
-"""How the whole system does: every process is asked over the bus, what waits is asked from JetStream."""
+"""The state of the whole system: every process answers over the bus, and JetStream says how much waits."""
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.contract.schemas.api.system import (
@@ -22,9 +21,11 @@ from kaiser_common.contract.subjects import (
     STREAMS,
     DurableConsumer,
 )
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.service import Service
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js.api import ConsumerInfo, StreamInfo
 from pydantic import ValidationError
 
 _WITHIN_S = 1.2
@@ -32,6 +33,8 @@ _GRACE_S = 0.15
 """Once each service has answered, so much longer is waited for further replicas."""
 _KEPT_S = 1.0
 _MOST_REPLICAS = 500
+
+InfoT = TypeVar("InfoT")
 
 
 class Status:
@@ -59,15 +62,13 @@ class Status:
             asking = tasks.create_task(self._service.status())
             reason = await self._unreachable()
             if reason:
-                return summary(_now_ms(), reason, [await asking], {}, {}, None)
-            replicas, consumers, streams = await asyncio.gather(
-                self._replicas(), self._infos("CONSUMER", CONSUMERS_BY_PATH), self._infos("STREAM", STREAMS_BY_PATH)
-            )
+                return summary(now_ms(), reason, [await asking], {}, {}, None)
+            replicas, consumers, streams = await asyncio.gather(self._replicas(), self._consumers(), self._streams())
             own = await asking
         replicas[_key(own)] = own
         events = streams.get("EVENTS")
-        behind = None if events is None else self._events_behind(int(events["state"]["last_seq"]))
-        return summary(_now_ms(), "ok", replicas.values(), consumers, streams, behind)
+        behind = None if events is None else self._events_behind(events.state.last_seq)
+        return summary(now_ms(), "ok", replicas.values(), consumers, streams, behind)
 
     async def _unreachable(self) -> str:
         try:
@@ -107,30 +108,33 @@ class Status:
             return found
         return found
 
-    async def _infos(self, kind: str, paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """JetStream's description of each, by name; without those it does not describe in time."""
-        answers = await asyncio.gather(*(self._info(f"$JS.API.{kind}.INFO.{path}") for path in paths.values()))
-        return {name: answer for name, answer in zip(paths, answers, strict=True) if answer is not None}
+    async def _consumers(self) -> dict[str, ConsumerInfo]:
+        """JetStream's description of each durable consumer; without those it does not describe in time."""
+        ask = self._bus.jetstream.consumer_info
+        found = await asyncio.gather(*(_in_time(ask, one.stream, one.name) for one in CONSUMERS))
+        return {one.name: info for one, info in zip(CONSUMERS, found, strict=True) if info is not None}
 
-    async def _info(self, subject: str) -> dict[str, Any] | None:
-        try:
-            reply = await self._bus.client.request(subject, b"", timeout=_WITHIN_S)
-        except (NatsError, OSError, TimeoutError):
-            return None
-        answer: dict[str, Any] = json.loads(reply.data)
-        return None if "error" in answer else answer
+    async def _streams(self) -> dict[str, StreamInfo]:
+        """JetStream's description of each stream; without those it does not describe in time."""
+        found = await asyncio.gather(*(_in_time(self._bus.jetstream.stream_info, one.name) for one in STREAMS))
+        return {one.name: info for one, info in zip(STREAMS, found, strict=True) if info is not None}
 
 
-CONSUMERS_BY_PATH = {consumer.name: f"{consumer.stream}.{consumer.name}" for consumer in CONSUMERS}
-STREAMS_BY_PATH = {stream.name: stream.name for stream in STREAMS}
+async def _in_time(ask: Callable[..., Awaitable[InfoT]], *names: str) -> InfoT | None:
+    """The answer; None: none in time, or a refusal."""
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            return await ask(*names)
+    except (NatsError, OSError, TimeoutError):
+        return None
 
 
 def summary(
     at: int,
     bus: str,
     replicas: Iterable[ReplicaStatus],
-    consumers: Mapping[str, Mapping[str, Any]],
-    streams: Mapping[str, Mapping[str, Any]],
+    consumers: Mapping[str, ConsumerInfo],
+    streams: Mapping[str, StreamInfo],
     events_behind: int | None,
 ) -> SystemStatus:
     """The status out of what the processes and JetStream's API answered."""
@@ -152,10 +156,10 @@ def summary(
         streams=[
             StreamStatus(
                 stream=stream.name,
-                messages=int(streams[stream.name]["state"]["messages"]),
-                bytes=int(streams[stream.name]["state"]["bytes"]),
+                messages=streams[stream.name].state.messages,
+                bytes=streams[stream.name].state.bytes,
                 max_bytes=stream.max_bytes,
-                last_seq=int(streams[stream.name]["state"]["last_seq"]),
+                last_seq=streams[stream.name].state.last_seq,
             )
             for stream in STREAMS
             if stream.name in streams
@@ -180,14 +184,14 @@ def _service(
     )
 
 
-def _lag(consumer: DurableConsumer, info: Mapping[str, Any]) -> ConsumerLag:
+def _lag(consumer: DurableConsumer, info: ConsumerInfo) -> ConsumerLag:
     return ConsumerLag(
         consumer=consumer.name,
         stream=consumer.stream,
-        pending=int(info.get("num_pending", 0)),
-        unacknowledged=int(info.get("num_ack_pending", 0)),
-        redelivered=int(info.get("num_redelivered", 0)),
-        delivered=int(info.get("delivered", {}).get("consumer_seq", 0)),
+        pending=info.num_pending or 0,
+        unacknowledged=info.num_ack_pending or 0,
+        redelivered=info.num_redelivered or 0,
+        delivered=info.delivered.consumer_seq if info.delivered is not None else 0,
     )
 
 
@@ -195,12 +199,8 @@ def _key(replica: ReplicaStatus) -> str:
     return f"{replica.service} {replica.replica}"
 
 
-def _now_ms() -> int:
-    return int(time.time() * 1000)
-
-
 def without_reasons(status: SystemStatus) -> SystemStatus:
-    """The status for somebody who has not signed in: no text of errors, which may name hosts and accounts."""
+    """The status without sign-in: without the texts of errors, which may name hosts and accounts."""
     services = [
         service.model_copy(
             update={

@@ -1,14 +1,14 @@
-"""The gateway's own users, by an administrator."""
+"""The gateway's own users, managed by an administrator, and the log of sign-ins."""
 
 from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from kaiser_common.bus.rpc import Caller
+from kaiser_common.contract.rpc import Role
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
-from kaiser_gateway.domain.tokens import Role
 from kaiser_gateway.http.auth import Guard, too_many
 from kaiser_gateway.store import access_log
 from kaiser_gateway.store.access_log import LogEntry
@@ -77,8 +77,8 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         return UsersPage(items=[User(username=one.username, role=one.role) for one in await users.all()])
 
     @routes.put("/users/{username}")
-    async def put(request: Request, username: Username, body: PutUser, caller: Caller = admin) -> User:
-        """Create a user, or change role or password: tokens that are out end within 2 s, sockets are closed."""
+    async def put_user(request: Request, username: Username, body: PutUser, caller: Caller = admin) -> User:
+        """Create a user, or change role or password: existing tokens become invalid within 2 s, sockets are closed."""
         if username == caller.user and body.role != "admin":
             raise HTTPException(409, "you cannot remove your own administrator role")
         password = ", password set" if body.password is not None else ""
@@ -96,8 +96,8 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         return User(username=username, role=body.role)
 
     @routes.delete("/users/{username}", status_code=204)
-    async def delete(request: Request, username: Username, caller: Caller = admin) -> None:
-        """Delete a user: tokens that are out end within 2 s, sockets are closed."""
+    async def delete_user(request: Request, username: Username, caller: Caller = admin) -> None:
+        """Delete a user: existing tokens become invalid within 2 s, sockets are closed."""
         if username == caller.user:
             raise HTTPException(409, "you cannot delete your own account")
         if not await users.delete(username, LogEntry(caller.user, "delete_user", username, _address(request))):
@@ -106,7 +106,7 @@ def router(users: Users, pool: DatabasePool, guard: Guard, standings: Standings)
         log.info("user_deleted", user=username, by=caller.user)
 
     @routes.get("/log")
-    async def log_entries(
+    async def list_access_log(
         cursor: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         caller: Caller = admin,

@@ -2,7 +2,9 @@
 
 import { openAlarms, toastOf } from "./core/alarms.js";
 import { openApi } from "./core/api.js";
+import { openDirectory } from "./core/directory.js";
 import { openEmergencies } from "./core/emergencies.js";
+import { openEnvironment } from "./core/environment.js";
 import { openFeed } from "./core/feed.js";
 import { openFrames } from "./core/frames.js";
 import { openLog } from "./core/log.js";
@@ -16,16 +18,17 @@ import { AppProvider, html, render } from "./ui/html.js";
 import { openToasts } from "./ui/toasts.js";
 
 const session = openSession(sessionStorage);
-const api = openApi(session, openTabs(session));
+const tabs = openTabs(session);
+const api = openApi(session, tabs);
 const feed = openFeed(openFrames());
 const log = openLog(feed);
 const socket = openSocket({ session, api, onEvent: feed.push });
 const toasts = openToasts();
 const sound = openSound(localStorage);
 
-/** Alarms that began are told on every page. */
-function heard(news) {
-  const { text, kind } = toastOf(news);
+/** Every page shows alarms that began. */
+function onAlarms(begun) {
+  const { text, kind } = toastOf(begun);
   toasts.say(text, kind);
   sound.play();
 }
@@ -36,13 +39,16 @@ const app = {
   feed,
   log,
   socket,
+  directory: openDirectory({ api, feed, session }),
   emergencies: openEmergencies({ api, feed }),
-  alarms: openAlarms({ api, feed, heard }),
+  environment: openEnvironment({ api, feed }),
+  alarms: openAlarms({ api, feed, onBegun: onAlarms }),
   sound,
   toasts,
   theme: openTheme(localStorage),
 };
 
+await tabs.greet();
 socket.open();
 const root = document.querySelector("#app");
 root.replaceChildren();

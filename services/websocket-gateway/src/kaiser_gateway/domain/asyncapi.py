@@ -1,15 +1,17 @@
-"""The AsyncAPI 3.0 document: what goes over the WebSocket and over the bus; pure."""
+"""The AsyncAPI 3.0 document of all of Kaiser: the messages on the WebSocket, the bus and MQTT; pure."""
 
+import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from kaiser_common import __version__
-from kaiser_common.contract.catalogue import BODIES, BUS_MESSAGES, EVENT_MODELS, Kind
+from kaiser_common.contract.catalogue import BODIES, BUS_MESSAGES, DOWNLINKS, EVENT_MODELS, Kind
 from kaiser_common.contract.subjects import SEVERAL
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from kaiser_gateway.domain import asyncapi_factory
+from kaiser_gateway.domain import asyncapi_devices, asyncapi_factory, asyncapi_messages, asyncapi_requests
 from kaiser_gateway.domain.envelope import ANSWERS
 from kaiser_gateway.domain.messages import ACTIONS
 
@@ -41,22 +43,14 @@ _PACKED: dict[str, str] = {
 
 def document(host: str, secure: bool) -> dict[str, Any]:
     """The document, for a gateway that is reached at `host`."""
-    models = [*EVENT_MODELS.values(), *BODIES.values(), *(row.model for row in BUS_MESSAGES)]
-    models += [*ACTIONS.values(), *ANSWERS.values()]
-    references, definitions = models_json_schema(
-        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
-    )
-
-    def schema(model: type[BaseModel]) -> dict[str, Any]:
-        return dict(references[model, "validation"])
-
-    channels = {"realtime": _realtime(schema), **_bus_channels(schema), **asyncapi_factory.channels()}
+    described = json.loads(_described())  # a copy for each caller
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Kaiser",
             "version": __version__,
-            "description": "Events of an ESP32 fleet over WebSocket, and every message on the bus (NATS JetStream).",
+            "description": "Events of an ESP32 fleet over WebSocket, every message on the bus (NATS JetStream) and the"
+            " requests that services answer there, and every MQTT message of devices.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -66,16 +60,13 @@ def document(host: str, secure: bool) -> dict[str, Any]:
                 "protocol": "wss" if secure else "ws",
                 "security": [{"$ref": "#/components/securitySchemes/token"}],
             },
-            "bus": {
-                "host": "{host}:4222",
-                "protocol": "nats",
-                "variables": {"host": {"default": "127.0.0.1", "description": "Where NATS runs."}},
-            },
+            "bus": _server("nats", 4222, "Where NATS runs."),
+            "broker": _server("mqtt", 1883, "Where the MQTT broker runs."),
         },
-        "channels": channels,
-        "operations": _operations(channels),
+        "channels": described["channels"],
+        "operations": described["operations"],
         "components": {
-            "schemas": {**definitions["$defs"], **asyncapi_factory.schemas()},
+            "schemas": described["schemas"],
             "securitySchemes": {
                 "token": {
                     "type": "httpApiKey",
@@ -85,6 +76,48 @@ def document(host: str, secure: bool) -> dict[str, Any]:
                 }
             },
         },
+    }
+
+
+def _server(protocol: str, port: int, description: str) -> dict[str, Any]:
+    host = {"default": "127.0.0.1", "description": description}
+    return {"host": f"{{host}}:{port}", "protocol": protocol, "variables": {"host": host}}
+
+
+@lru_cache(maxsize=1)
+def _described() -> str:
+    """Channels, operations and schemas, as JSON: made once, because it takes a good part of a second."""
+    models = [*EVENT_MODELS.values(), *BODIES.values()]
+    models += [*(row.model for row in BUS_MESSAGES), *(row.model for row in DOWNLINKS)]
+    models += [*ACTIONS.values(), *ANSWERS.values(), *asyncapi_requests.MODELS, *asyncapi_messages.MODELS]
+    references, definitions = models_json_schema(
+        [(model, "validation") for model in dict.fromkeys(models)], ref_template="#/components/schemas/{model}"
+    )
+
+    def schema(model: type[BaseModel]) -> dict[str, Any]:
+        return dict(references[model, "validation"])
+
+    sockets = {
+        "realtime": _realtime(schema),
+        asyncapi_messages.CHANNEL: asyncapi_messages.channel(schema, _parameters(["client_id"])),
+    }
+    channels = {**sockets, **_bus_channels(schema), **asyncapi_factory.channels()}
+    operations = _operations(channels) | asyncapi_requests.operations() | asyncapi_devices.operations()
+    channels |= asyncapi_requests.channels(schema) | asyncapi_devices.channels(schema)
+    schemas = _in_asyncapi({**definitions["$defs"], **asyncapi_factory.schemas()})
+    return json.dumps({"channels": channels, "operations": operations, "schemas": schemas})
+
+
+def _in_asyncapi(part: Any) -> Any:
+    """A schema without OpenAPI's discriminators, which AsyncAPI writes in another form; `oneOf` says the same."""
+    if isinstance(part, list):
+        return [_in_asyncapi(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: _in_asyncapi(each)
+        for name, each in part.items()
+        if not (name == "discriminator" and isinstance(each, dict) and "propertyName" in each)
     }
 
 
@@ -185,10 +218,13 @@ def _operations(channels: dict[str, dict[str, Any]]) -> dict[str, Any]:
             "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
         }
 
-    bus = [name for name in channels if name != "realtime"]
+    of_messages = asyncapi_messages.CHANNEL
+    bus = [name for name in channels if name not in {"realtime", of_messages}]
     return {
         "sendEvents": operation("send", "realtime", EVENT_MODELS, "Events that pass the client's filters"),
         "sendAnswers": operation("send", "realtime", ANSWERS, "Answers to a client"),
+        "sendMessages": operation("send", of_messages, asyncapi_messages.FRAMES, "MQTT messages of the factory"),
+        "receivePings": operation("receive", of_messages, asyncapi_messages.SAID, "Pings of viewers"),
         "receiveActions": operation("receive", "realtime", ACTIONS, "Messages that a client may send"),
         **{f"publish_{name}": operation("send", name, [name], "Published by a service") for name in bus},
         **{f"consume_{name}": operation("receive", name, [name], "Read by services") for name in bus},

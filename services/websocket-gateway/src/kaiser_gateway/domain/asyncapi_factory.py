@@ -1,22 +1,14 @@
-"""The factory's part of the AsyncAPI document: its messages on the bus, read and as they came; pure."""
+"""The factory's part of the AsyncAPI document: its messages on the bus, both decoded and as received; pure."""
 
 from typing import Any
 
 import msgspec
 from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.kept_messages import HEADERS
 from kaiser_factory_dialect.wire import MODELS
 
 _BUS = {"$ref": "#/servers/bus"}
 _ENV = {"description": "The environment: the name of the broker profile that was active."}
-_TOPIC_HEADERS = {
-    "Mqtt-Topic": "The topic.",
-    "Mqtt-Qos": "0 or 1.",
-    "Mqtt-Retain": "1 where the broker had kept the message.",
-    "Kaiser-Received-At": "When ingest received it, in ns since 1970.",
-    "Kaiser-Verdict": "The kind where it was read, the error code, or why it was ignored.",
-    "Kaiser-Epoch": "Counts the switches of the environment.",
-    "Kaiser-Own": "1 where Kaiser has sent the same within a minute.",
-}
 
 
 def channels() -> dict[str, dict[str, Any]]:
@@ -31,7 +23,7 @@ def channels() -> dict[str, dict[str, Any]]:
         )
         for kind in MODELS
     }
-    headers = {name: {"type": "string", "description": text} for name, text in _TOPIC_HEADERS.items()}
+    headers = {name: {"type": "string", "description": text} for name, text in HEADERS.items()}
     found["topic"] = _channel(
         "topic.{env}.{levels}",
         "Every message of the factory as received, byte for byte; other bytes than A-Z a-z 0-9 _ - of a level are =XX",

@@ -1,13 +1,26 @@
 """The queue of one client: rate, conflation, priorities and a bound in bytes; pure."""
 
 from collections import deque
+from typing import Any, Protocol
 
-from kaiser_gateway.domain.frames import PRIORITY, Event
+from kaiser_gateway.domain.frames import PRIORITY
 from kaiser_gateway.domain.limits import TokenBucket
 
 _SHARE = 64
 """What an event costs a client beside its bytes: the frame itself is shared."""
 _NO_LIMIT = 1e9
+
+
+class Offered(Protocol):
+    """An event, or a message, with its frame. key: of what only the newest need wait, None: each is independent."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def frame(self) -> bytes: ...
+    def key(self) -> tuple[Any, ...] | None: ...
 
 
 class Overfull(Exception):
@@ -24,15 +37,15 @@ class Outlet:
         self._bucket = TokenBucket.full(rate, now)
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._first: deque[Event] = deque()
-        self._ready: deque[Event] = deque()
-        self._waiting: dict[object, Event] = {}
+        self._first: deque[Offered] = deque()
+        self._ready: deque[Offered] = deque()
+        self._waiting: dict[object, Offered] = {}
         self._conflated = 0
 
     def __len__(self) -> int:
         return len(self._first) + len(self._ready) + len(self._waiting)
 
-    def offer(self, event: Event, now: float) -> None:
+    def offer(self, event: Offered, now: float) -> None:
         """Put an event in. Raises Overfull."""
         self._bytes += _cost(event)
         if event.type in PRIORITY:
@@ -44,7 +57,7 @@ class Outlet:
         if self._bytes > self._max_bytes:
             self._shed()
 
-    def take(self, now: float) -> Event | None:
+    def take(self, now: float) -> Offered | None:
         """The next event, None when nothing may go now."""
         if self._first:
             event = self._first.popleft()
@@ -85,7 +98,7 @@ class Outlet:
         """Let everything that waits go as fast as it is taken."""
         self._bucket = TokenBucket.full(_NO_LIMIT, now)
 
-    def _wait(self, event: Event) -> None:
+    def _wait(self, event: Offered) -> None:
         key = event.key() or event.seq
         older = self._waiting.get(key)
         if older is not None:
@@ -103,5 +116,5 @@ class Outlet:
             raise Overfull(f"{len(self._first)} alerts and system events wait")
 
 
-def _cost(event: Event) -> int:
+def _cost(event: Offered) -> int:
     return len(event.frame) + _SHARE

@@ -1,4 +1,4 @@
-"""CSV for spreadsheets: a text that a spreadsheet would take for a formula is made plain."""
+"""CSV for spreadsheets: a text that a spreadsheet would read as a formula is escaped."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The data of the frames that answer a client, as models for what the gateway publishes of itself."""
+"""The data of the frames that answer a client, as models for the AsyncAPI document."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +21,7 @@ class Pong(BaseModel):
 
 
 class Resumed(BaseModel):
-    """From which seq the replay goes, and how many events since the one asked for are gone for good."""
+    """From which seq the replay goes, and how many events since the requested one are lost."""
 
     model_config = _CONFIG
     from_seq: int = Field(alias="from")

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import structlog
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.contract.pack import NotAPack, seq_of
+from kaiser_common.contract.pack import LINE_NUMBERS, NotAPack, seq_of
 from kaiser_common.contract.subjects import NO_DEVICE, is_packed
 from pydantic_core import from_json, to_json
 
@@ -25,6 +25,7 @@ _STATES: dict[str, tuple[str, ...]] = {
     "factory_order": ("order_id",),
     "factory_stock": ("hbw",),
     "factory_command": ("command_id",),
+    "factory_replay": ("replay_id",),
     "alarm": ("alarm_id",),
 }
 """Types of which only the newest need wait, and the fields that say which are of the same thing."""
@@ -80,6 +81,12 @@ _head = msgspec.json.Decoder(_Head).decode
 def type_of(delivery: Delivery) -> str:
     """The type of a message on EVENTS: `event.{type}.{esp_id}`, of packs `event.{type}.{shard}`."""
     return delivery.subject.split(".", 2)[1]
+
+
+def last_seq_of(delivery: Delivery) -> int:
+    """The seq of the last line of a message. More lines than `seq` numbers have no event: the numbers behind them are
+    those of the next message."""
+    return seq_of(delivery.stream_sequence, min(delivery.count, LINE_NUMBERS) - 1)
 
 
 def events_of(delivery: Delivery, wanted: Callable[[str, str], bool]) -> Iterator[Event]:

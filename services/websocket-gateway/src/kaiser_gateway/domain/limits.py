@@ -1,7 +1,24 @@
-"""Token buckets: how often somebody may do something; the time is an argument."""
+"""Rate limits, and the key that each caller is counted under; the time is an argument."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+
+_HOST_BITS = 64
+
+
+def source_of(address: str) -> str:
+    """Whom an address is counted as. An IPv6 host has a network of 64 bits to itself, so that its limits hold for all
+    of that network; an IPv4 address in its IPv6 form counts as itself; a text that is not an address, as it is."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> _HOST_BITS << _HOST_BITS)}/{_HOST_BITS}"
 
 
 @dataclass(slots=True)

@@ -1,20 +1,19 @@
-"""Tokens of an OpenID Connect issuer: what they must hold, and with which key of the issuer; pure."""
+"""Checks tokens of an OpenID Connect issuer: their claims, and the issuer's key that verifies them; pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
+from kaiser_common.contract.rpc import RANKS, Role
 
 from kaiser_gateway.domain.tokens import (
     LEEWAY_S,
     MOST_CHARACTERS,
-    RANK,
     ROLES,
     UNREADABLE,
     Identity,
     NotAllowed,
-    Role,
     TokenRefused,
     seconds,
 )
@@ -117,7 +116,7 @@ def role_in(claim: Any, names: Mapping[str, Role]) -> Role | None:
     given = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
     known: dict[str, Role] = dict(zip(ROLES, ROLES, strict=True)) | dict(names)
     roles = {known[name] for name in given if isinstance(name, str) and name in known}
-    return max(roles, key=RANK.__getitem__, default=None)
+    return max(roles, key=RANKS.__getitem__, default=None)
 
 
 def _header(token: str) -> dict[str, Any]:

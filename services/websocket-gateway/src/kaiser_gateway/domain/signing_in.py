@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in; the time is an argument."""
+"""Limits of attempts to sign in; the time is an argument."""
 
 from collections import OrderedDict
 

@@ -1,17 +1,15 @@
-"""Access and refresh tokens that are made here with one key (HS256); pure, the time is an argument."""
+"""Access and refresh tokens that the gateway signs with one key (HS256); pure, the time is an argument."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import jwt
+from kaiser_common.contract.rpc import RANKS, Role
 
-Role = Literal["viewer", "operator", "admin"]
 Use = Literal["access", "refresh"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
-RANK: dict[Role, int] = {role: rank for rank, role in enumerate(ROLES)}
-"""A higher rank may do all that a lower one may."""
 
 ISSUER = "kaiser"
 LEEWAY_S = 5
@@ -52,7 +50,7 @@ class Identity:
 
     def may(self, role: Role) -> bool:
         """Whether this identity has the rights of `role`."""
-        return RANK[self.role] >= RANK[role]
+        return RANKS[self.role] >= RANKS[role]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class Signer:
         user, role, generation = claims["sub"], claims.get("role"), claims.get("gen")
         if not isinstance(user, str) or not user:
             raise TokenRefused("the token names no user")
-        if not isinstance(role, str) or role not in RANK:
+        if not isinstance(role, str) or role not in RANKS:
             raise NotAllowed("the token names no role")
         family, token_id = claims.get("fam", ""), claims.get("jti", "")
         if not isinstance(family, str) or not isinstance(token_id, str):

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends, HTTPException, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import OAuth2PasswordBearer
 from kaiser_common.bus.rpc import Caller
+from kaiser_common.contract.rpc import Role
 
 from kaiser_gateway.domain import oidc
 from kaiser_gateway.domain.limits import Limiter
-from kaiser_gateway.domain.tokens import ISSUER, Identity, NotAllowed, Role, Signer, TokenRefused
+from kaiser_gateway.domain.tokens import ISSUER, Identity, NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
+from kaiser_gateway.http.problems import PASSWORD
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.standing import Standings
 
@@ -23,7 +25,7 @@ log = structlog.get_logger()
 _SAY_EVERY_S = 60.0
 _SHORTEST_KEY = 32
 
-_BEARER = HTTPBearer(auto_error=False, description="The access_token of POST /api/v1/auth/token")
+_BEARER = OAuth2PasswordBearer("/api/v1/auth/token", scheme_name=PASSWORD, auto_error=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,10 @@ class Guard:
         """A dependency that gives the Identity of a request, None without a valid token: for what everybody may ask."""
 
         async def identity(
-            credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+            token: Annotated[str | None, Depends(_BEARER)],
         ) -> Identity | None:
             try:
-                return await self.verify(credentials.credentials if credentials else "")
+                return await self.verify(token or "")
             except (TokenRefused, NotAllowed, IssuerUnreachable):
                 return None
 
@@ -79,11 +81,9 @@ class Guard:
         Not limited: for what must never wait, an emergency stop.
         """
 
-        async def caller(
-            request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
-        ) -> Caller:
+        async def caller(request: Request, token: Annotated[str | None, Depends(_BEARER)]) -> Caller:
             try:
-                identity = await self.verify(credentials.credentials if credentials else "")
+                identity = await self.verify(token or "")
                 if role == "admin" and self.standings is not None:
                     await self.standings.require_fresh(identity)
             except TokenRefused as error:
@@ -97,7 +97,8 @@ class Guard:
                 raise too_many(wait_s)
             if not identity.may(role):
                 raise HTTPException(403, f"this requires the role {role}; {identity.user} has the role {identity.role}")
-            return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id)
+            address = request.client.host if request.client else ""
+            return Caller(user=identity.user, role=identity.role, request_id=request.state.request_id, address=address)
 
         return Depends(caller)
 
@@ -128,6 +129,8 @@ def signing_key(settings: GatewaySettings) -> str:
 
 
 def too_many(wait_s: float, what: str = "requests") -> HTTPException:
-    """429 that says of what there were too many, and when to come back."""
+    """429 that says of what there were too many, and when to come back. What waits behind it on its connection is not
+    answered: whoever goes on has to connect again, and addresses may do that so often."""
     seconds = math.ceil(wait_s)
-    return HTTPException(429, f"too many {what}: try again in {seconds} s", {"Retry-After": str(seconds)})
+    headers = {"Retry-After": str(seconds), "Connection": "close"}
+    return HTTPException(429, f"too many {what}: try again in {seconds} s", headers)

@@ -1,4 +1,4 @@
-"""Serves the console: static files, with what the browser may do with them."""
+"""Serves the console: static files, with a Content-Security-Policy."""
 
 from pathlib import Path
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
+import ssl
 import time
-import urllib.request
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
+import httpx
 import structlog
 from kaiser_common import __version__
 
@@ -20,10 +20,10 @@ log = structlog.get_logger()
 
 _FETCH_TIMEOUT_S = 3.0
 _USER_AGENT = f"Kaiser/{__version__}"
-"""Web firewalls refuse Python's own name (Python-urllib)."""
+"""Some web firewalls refuse the default names of HTTP libraries."""
 _MOST_BYTES = 1_000_000
 _FRESH_S = 300.0
-"""Keys are fetched anew after so long, so that one that the issuer took out is refused."""
+"""Keys are fetched again after this time, so that a key that the issuer has withdrawn is refused."""
 _STALE_S = 86_400.0
 """So long keys are used while the issuer does not answer."""
 _PAUSE_S = 5.0
@@ -68,8 +68,8 @@ class Issuer:
             self._tried_at = time.monotonic()
             try:
                 async with asyncio.timeout(2 * _FETCH_TIMEOUT_S):
-                    self._keys = await asyncio.to_thread(_fetch_keys, self.terms)
-            except (URLError, OSError, ValueError, TimeoutError) as error:
+                    self._keys = await _fetch_keys(self.terms)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TimeoutError) as error:
                 metrics.ISSUER_FETCHES.labels("failed").inc()
                 log.warning("issuer_unreachable", issuer=self.terms.issuer, error=str(error) or type(error).__name__)
             else:
@@ -78,18 +78,22 @@ class Issuer:
                 log.info("issuer_keys_read", issuer=self.terms.issuer, keys=len(self._keys))
 
 
-def _fetch_keys(terms: Terms) -> list[dict[str, Any]]:
+async def _fetch_keys(terms: Terms) -> list[dict[str, Any]]:
     """The issuer's keys by OpenID Connect Discovery 1.0. Raises ValueError where an answer is not what it must be."""
-    keys = _get(terms.jwks_url or _key_set_url(terms)).get("keys")
+    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+    async with httpx.AsyncClient(
+        headers=headers, timeout=_FETCH_TIMEOUT_S, verify=ssl.create_default_context(), follow_redirects=True
+    ) as client:
+        keys = (await _get(client, terms.jwks_url or await _key_set_url(client, terms))).get("keys")
     if not isinstance(keys, list):
         raise ValueError("the issuer's key set has no keys")
     return [key for key in keys if isinstance(key, dict)]
 
 
-def _key_set_url(terms: Terms) -> str:
+async def _key_set_url(client: httpx.AsyncClient, terms: Terms) -> str:
     """The key set's address from the discovery document; below the inner address if it is below the public one."""
     public, inner = terms.issuer.rstrip("/"), (terms.inner_url or terms.issuer).rstrip("/")
-    described = _get(f"{inner}/.well-known/openid-configuration")
+    described = await _get(client, f"{inner}/.well-known/openid-configuration")
     named = described.get("issuer")
     if not (terms.is_issuer(named) or (terms.inner_url and str(named).rstrip("/") == inner)):
         raise ValueError(
@@ -100,15 +104,15 @@ def _key_set_url(terms: Terms) -> str:
     return f"{inner}{url.removeprefix(public)}" if url.startswith(f"{public}/") else url
 
 
-def _get(url: str) -> dict[str, Any]:
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"no address of an issuer: {url!r}")
-    asked = urllib.request.Request(url, headers={"User-Agent": _USER_AGENT, "Accept": "application/json"})
-    with urllib.request.urlopen(asked, timeout=_FETCH_TIMEOUT_S) as response:
-        text = response.read(_MOST_BYTES + 1)
-    if len(text) > _MOST_BYTES:
-        raise ValueError(f"{url} answers more than {_MOST_BYTES} bytes")
+async def _get(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+    text = bytearray()
+    async with client.stream("GET", url) as response:
+        response.raise_for_status()
+        async for part in response.aiter_bytes():
+            text += part
+            if len(text) > _MOST_BYTES:
+                raise ValueError(f"{url} answers more than {_MOST_BYTES} bytes")
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise ValueError(f"{url} answers no object")
+        raise ValueError(f"{url} does not answer with an object")
     return found

@@ -1,24 +1,29 @@
-"""The public HTTP server: its port, its limits, and what it believes of a proxy."""
+"""The public HTTP server: its port, its limits, and which proxy headers it trusts."""
 
+import logging
 import socket
 import sys
+import time
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.http.connections import Connections, protocols
 from kaiser_gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
 
 _LINGER_S = 5.0
+_WARN_EVERY_S = 10.0
 _OTHER_CONNECTIONS = 2000
 """Beside the WebSocket clients; further ones are answered 503."""
 
 
 def http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
     """How uvicorn serves the application."""
+    logging.getLogger("uvicorn.error").addFilter(OncePer())
     connections = Connections(settings.http_per_address, settings.trusted_proxies, settings.http_header_s)
     http, websocket = protocols(connections)
     return uvicorn.Config(
@@ -39,6 +44,18 @@ def http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
         timeout_graceful_shutdown=4,
         server_header=False,
     )
+
+
+class OncePer(logging.Filter):
+    """A warning of uvicorn's passes once in ten seconds, however many clients cause it; errors all pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = Limiter(1 / _WARN_EVERY_S, 1, keys=100)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        return record.levelno > logging.WARNING or self._lines.wait_s(str(record.msg), time.monotonic()) == 0
 
 
 def listen(settings: GatewaySettings) -> socket.socket:

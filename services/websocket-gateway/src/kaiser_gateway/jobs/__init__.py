@@ -1,1 +1,1 @@
-"""Jobs of the gateway that are started by time."""
+"""Jobs of the gateway that are started by a timer."""

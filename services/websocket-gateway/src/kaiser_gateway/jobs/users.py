@@ -1,15 +1,17 @@
-"""Users: the first administrator, who still stands, and the log of what they did."""
+"""Users: creates the first administrator, follows changes of users, and drops old entries of their log."""
 
 import asyncio
 from functools import partial
 
 import psycopg
 import structlog
+from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import every
 
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store import access_log
+from kaiser_gateway.store.sessions import Sessions
 from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.store.users import Users
 
@@ -20,10 +22,12 @@ _NOT_YET: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.errors.UndefinedT
 """The database is away, or its migration still under way."""
 
 
-async def keep_users(pool: DatabasePool, users: Users, standings: Standings, settings: GatewaySettings) -> None:
+async def keep_users(
+    pool: DatabasePool, users: Users, sessions: Sessions, standings: Standings, settings: GatewaySettings
+) -> None:
     """Set the first administrator once the database is there, follow the users, drop old entries of the log.
 
-    The gateway serves meanwhile: tokens and emergency stops need no database.
+    The gateway serves requests before that: tokens and emergency stops need no database.
     """
     await wait_for_schema(pool, "gateway")
     while not users.ready:
@@ -32,12 +36,13 @@ async def keep_users(pool: DatabasePool, users: Users, standings: Standings, set
             await _ensure_admin(users, settings)
             users.ready = True
         except _NOT_YET as error:
-            log.warning("users_not_ready", error=str(error).splitlines()[0])
+            log.warning("users_not_ready", error=line_of(error))
             await asyncio.sleep(1.0)
     drop_old = partial(access_log.drop_old, pool)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(standings.follow(), name="standings")
         tasks.create_task(every(_DROP_EVERY_S, drop_old, "log_not_shortened"), name="access-log")
+        tasks.create_task(every(_DROP_EVERY_S, sessions.drop_old, "ended_sessions_not_dropped"), name="sessions")
 
 
 async def _ensure_admin(users: Users, settings: GatewaySettings) -> None:

@@ -1,1 +1,1 @@
-"""Users, their sessions, their standing, and the log of what they did."""
+"""Users, passwords, sessions and standing; the log of sign-ins and user changes; the messages that TOPICS keeps."""

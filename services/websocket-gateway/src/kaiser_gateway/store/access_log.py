@@ -4,10 +4,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kaiser_common.runtime.database import DatabasePool, drop_rows_before
+from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.partitions import drop_rows_before
 from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms, to_ms
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
+from psycopg.types.json import Jsonb
 from sqlalchemy import insert, select
 
 from kaiser_gateway.store.tables import access_log
@@ -17,24 +19,29 @@ KEPT = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """`action` is sign_in, sign_in_refused, refresh_refused, sign_out, set_user or delete_user."""
+    """`action` is sign_in, sign_in_refused, refresh_refused, sign_out, end_session, set_password, set_user,
+    delete_user or clear_messages. before, after: of a changed user."""
 
     actor: str
     action: str
     target: str
     address: str
     detail: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries: of an actor, an action, a target; from `from_ms` to before `to_ms`. None: all."""
+    """Which entries: of an actor, an action, a target; from `from_ms` to before `to_ms`; refused
+    ones, or those that were not. None: all."""
 
     actor: str | None = None
     action: str | None = None
     target: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
+    refused: bool | None = None
 
 
 EVERYTHING = Wanted()
@@ -42,7 +49,11 @@ EVERYTHING = Wanted()
 
 async def note(connection: AsyncConnection[Any], entry: LogEntry) -> None:
     """Write an entry in the transaction of the change that it records."""
-    await execute(connection, insert(access_log).inline().values(asdict(entry)))
+    changed = {
+        name: None if value is None else Jsonb(value)
+        for name, value in (("before", entry.before), ("after", entry.after))
+    }
+    await execute(connection, insert(access_log).inline().values({**asdict(entry), **changed}))
 
 
 async def note_alone(pool: DatabasePool, entry: LogEntry) -> None:
@@ -56,7 +67,7 @@ async def page(
 ) -> list[tuple[int, int, LogEntry]]:
     """Entries below an id, newest first: id, time in ms, entry."""
     c = access_log.c
-    statement = select(c.id, to_ms(c.at), c.actor, c.action, c.target, c.address, c.detail)
+    statement = select(c.id, to_ms(c.at), c.actor, c.action, c.target, c.address, c.detail, c.before, c.after)
     statement = statement.where(*equal({c.actor: wanted.actor, c.action: wanted.action, c.target: wanted.target}))
     if before is not None:
         statement = statement.where(c.id < before)
@@ -64,6 +75,8 @@ async def page(
         statement = statement.where(c.at >= from_ms(wanted.from_ms))
     if wanted.to_ms is not None:
         statement = statement.where(c.at < from_ms(wanted.to_ms))
+    if wanted.refused is not None:
+        statement = statement.where(c.action.like("%_refused") == wanted.refused)
     async with pool.connection() as connection:
         found = await fetch_all(connection, tuple_row, statement.order_by(c.id.desc()).limit(limit))
     return [(row[0], row[1], LogEntry(*row[2:])) for row in found]

@@ -9,6 +9,7 @@ from kaiser_common.runtime.statements import execute, fetch_one
 from psycopg.rows import tuple_row
 from sqlalchemy import ColumnElement, delete, func, insert, literal, or_, select, update
 
+from kaiser_gateway.store.sessions import end_families
 from kaiser_gateway.store.tables import families, users
 from kaiser_gateway.store.users import Account
 
@@ -23,6 +24,14 @@ class Link:
     token_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class SignInClient:
+    """Who signs in: the address, and the program by its own account."""
+
+    address: str = ""
+    agent: str = ""
+
+
 class Reused(Exception):
     """The token was used before, signed out, or its user changed; the family is ended."""
 
@@ -33,7 +42,7 @@ class Families:
     def __init__(self, pool: DatabasePool) -> None:
         self._pool = pool
 
-    async def begin(self, account: Account, lifetime_s: float) -> Link:
+    async def begin(self, account: Account, lifetime_s: float, client: SignInClient) -> Link:
         """The first token of a sign-in."""
         link = Link(secrets.token_urlsafe(12), secrets.token_urlsafe(12))
         c = families.c
@@ -50,6 +59,8 @@ class Families:
                     generation=account.generation,
                     token_id=link.token_id,
                     expires_at=_in(lifetime_s),
+                    address=client.address,
+                    agent=client.agent,
                 ),
             )
         return link
@@ -63,21 +74,21 @@ class Families:
             update(families)
             .where(c.family == link.family, c.token_id == link.token_id, c.username == username)
             .where(users.c.username == c.username, users.c.generation == c.generation, c.expires_at > func.now())
-            .values(token_id=following.token_id, expires_at=_in(lifetime_s))
+            .values(token_id=following.token_id, expires_at=_in(lifetime_s), used_at=func.now())
             .returning(users.c.username, users.c.role, users.c.generation)
         )
         async with self._pool.connection() as connection:
             row = await fetch_one(connection, tuple_row, rotated)
             if row is None:
-                await execute(connection, delete(families).where(c.family == link.family))
+                await end_families(connection, c.family == link.family)
         if row is None:
             raise Reused("the refresh token was used before or its sign-in has ended: sign in again")
         return following, Account(*row)
 
     async def end(self, link: Link) -> None:
-        """Sign out: no token of the family is taken any more."""
+        """Sign out: no token of the family is taken any more; access tokens end within 2 s."""
         async with self._pool.connection() as connection:
-            await execute(connection, delete(families).where(families.c.family == link.family))
+            await end_families(connection, families.c.family == link.family)
 
 
 def _in(seconds: float) -> ColumnElement[datetime]:

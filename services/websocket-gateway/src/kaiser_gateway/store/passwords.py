@@ -1,4 +1,4 @@
-"""Passwords: hashed and checked by argon2id on two threads of their own, whatever else waits for a thread."""
+"""Passwords: hashed and checked by argon2id on two dedicated threads, so that no other work delays them."""
 
 import asyncio
 from collections.abc import Callable

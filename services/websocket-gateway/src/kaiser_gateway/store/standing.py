@@ -1,13 +1,16 @@
-"""Whether a token's user still stands as the token says: looked up every 2 s, kept while the database is away."""
+"""Whether a token's user still exists with the role and generation of the token: looked up every 2 s, kept while the
+database is away."""
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
 from kaiser_common.runtime.database import UNAVAILABLE
 
 from kaiser_gateway.domain.tokens import Identity, TokenRefused
+from kaiser_gateway.store.sessions import Sessions
 from kaiser_gateway.store.users import Account, Users
 
 log = structlog.get_logger()
@@ -18,7 +21,7 @@ _FRESH_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why a token counts no more: the close code of its sockets and a sentence."""
+    """Why a token is no longer valid: the close code of its sockets and a sentence."""
 
     code: int
     reason: str
@@ -27,13 +30,16 @@ class Ended:
 class Standings:
     """The generation of every user. Without a database the last that is known serves; before any, tokens are believed.
 
-    A token of before generations (or made with our key elsewhere) carries none and is refused once users are known.
+    A token from before generations (or made with our key elsewhere) carries none and is refused once users are known.
     """
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, sessions: Sessions) -> None:
         self._users = users
+        self._sessions = sessions
+        self._ended: Collection[str] = ()
         self._known: dict[str, Account] | None = None
         self._at = 0.0
+        self._reading = asyncio.Lock()
 
     def ended(self, identity: Identity) -> Ended | None:
         """None while the token counts; identities of the OpenID Connect issuer are the issuer's to end."""
@@ -42,6 +48,8 @@ class Standings:
         account = self._known.get(identity.user)
         if account is None:
             return Ended(4001, f"there is no longer a user {identity.user}")
+        if identity.family in self._ended:
+            return Ended(4001, "this session has ended: sign in again")
         if account.generation == identity.generation:
             return None
         if account.role != identity.role:
@@ -55,16 +63,21 @@ class Standings:
         self.require(identity)
 
     def require(self, identity: Identity) -> None:
-        """Raises TokenRefused for a token that counts no more."""
+        """Raises TokenRefused for a token that is no longer valid."""
         ended = self.ended(identity)
         if ended is not None:
             raise TokenRefused(ended.reason)
 
     async def read(self) -> None:
-        """Read the users. Raises what a database that is away raises."""
-        accounts = await self._users.all()
-        self._known = {account.username: account for account in accounts}
-        self._at = time.monotonic()
+        """Read the users and the sessions that ended. Raises what a database that is away raises.
+
+        One at a time: the answer to a question asked before a change must not come in behind the one asked after it,
+        or a user who was just made is refused.
+        """
+        async with self._reading:
+            accounts, self._ended = await self._users.all(), await self._sessions.ended()
+            self._known = {account.username: account for account in accounts}
+            self._at = time.monotonic()
 
     async def follow(self) -> None:
         """Read every 2 s until cancelled."""

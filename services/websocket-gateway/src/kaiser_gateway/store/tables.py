@@ -1,10 +1,10 @@
-"""The schema `gateway`, as the migrations lead to it: its one statement. `tests/test_tables.py` holds them together."""
+"""The tables of the schema `gateway`, stated once; `tests/test_tables.py` compares the migrations with them."""
 
+from kaiser_common.runtime.columns import NO_TEXT, NOW, TIME
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -12,14 +12,11 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
-    text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="gateway")
 
-_TIME = DateTime(timezone=True)
-_NONE = text("''")
-_NOW = text("now()")
 
 generations = Sequence("generations", metadata=metadata)
 
@@ -29,7 +26,7 @@ users = Table(
     Column("username", Text, primary_key=True),
     Column("password_hash", Text, nullable=False),
     Column("role", Text, nullable=False),
-    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("generation", BigInteger, nullable=False, server_default=generations.next_value()),
     CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="users_role_check"),
 )
@@ -41,19 +38,33 @@ families = Table(
     Column("username", Text, ForeignKey("gateway.users.username", ondelete="CASCADE"), nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("token_id", Text, nullable=False),
-    Column("expires_at", _TIME, nullable=False),
+    Column("expires_at", TIME, nullable=False),
+    Column("begun_at", TIME, nullable=False, server_default=NOW),
+    Column("used_at", TIME, nullable=False, server_default=NOW),
+    Column("address", Text, nullable=False, server_default=NO_TEXT),
+    Column("agent", Text, nullable=False, server_default=NO_TEXT),
 )
 Index("families_username", families.c.username, families.c.expires_at)
+
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("family", Text, primary_key=True),
+    Column("ended_at", TIME, nullable=False, server_default=NOW),
+)
+Index("ended_sessions_at", ended_sessions.c.ended_at)
 
 access_log = Table(
     "access_log",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("at", _TIME, nullable=False, server_default=_NOW),
+    Column("at", TIME, nullable=False, server_default=NOW),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("address", Text, nullable=False),
-    Column("detail", Text, nullable=False, server_default=_NONE),
+    Column("detail", Text, nullable=False, server_default=NO_TEXT),
+    Column("before", JSONB),
+    Column("after", JSONB),
 )
 Index("access_log_at", access_log.c.at)

@@ -1,9 +1,10 @@
 """Users: their table, their passwords, and the first administrator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from kaiser_common.contract.rpc import Role
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.statements import execute, fetch_all, fetch_one
 from psycopg import AsyncConnection
@@ -11,7 +12,6 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from kaiser_gateway.domain.tokens import Role
 from kaiser_gateway.store import access_log
 from kaiser_gateway.store.access_log import LogEntry
 from kaiser_gateway.store.passwords import Passwords
@@ -71,6 +71,7 @@ class Users:
         """Create a user or change one; False for a new one without a password. Raises TooManyUsers or Busy."""
         password_hash = None if password is None else await self._passwords.hash(password)
         async with self._pool.connection() as connection:
+            before = await _role(connection, username)
             if password_hash is None:
                 generation = case((_c.role == role, _c.generation), else_=_NEW_GENERATION)
                 changed = update(users).where(_c.username == username).values(role=role, generation=generation)
@@ -81,16 +82,37 @@ class Users:
                 await _refuse_more(connection, username)
                 await _upsert(connection, username, password_hash, role)
             await _keep_or_end_families(connection, username, keep=password_hash is None)
-            await access_log.note(connection, entry)
+            await access_log.note(connection, replace(entry, before=before, after={"role": role}))
         return True
+
+    async def change_password(self, username: str, current: str, new: str, entry: LogEntry) -> Account | None:
+        """The user with a new password and generation; None where the current one is wrong. Raises Busy."""
+        async with self._pool.connection() as connection:
+            found = await _read(connection, username)
+        if found is None or not (await self._passwords.check(found[0], current)).right:
+            return None
+        password_hash = await self._passwords.hash(new)
+        changed = (
+            update(users)
+            .where(_c.username == username, _c.generation == found[1].generation)
+            .values(password_hash=password_hash, generation=_NEW_GENERATION)
+            .returning(_c.username, _c.role, _c.generation)
+        )
+        async with self._pool.connection() as connection:
+            account = await fetch_one(connection, class_row(Account), changed)
+            if account is not None:
+                await _keep_or_end_families(connection, username, keep=False)
+                await access_log.note(connection, entry)
+        return account
 
     async def delete(self, username: str, entry: LogEntry) -> bool:
         """Delete a user and the refresh tokens; False when there was none."""
         async with self._pool.connection() as connection:
-            cursor = await execute(connection, delete(users).where(_c.username == username))
-            if cursor.rowcount != 1:
+            before = await _role(connection, username)
+            if before is None:
                 return False
-            await access_log.note(connection, entry)
+            await execute(connection, delete(users).where(_c.username == username))
+            await access_log.note(connection, replace(entry, before=before))
         return True
 
     async def ensure_admin(self, username: str, password: str) -> None:
@@ -131,6 +153,13 @@ async def _refuse_more(connection: AsyncConnection[Any], username: str) -> None:
     others = await fetch_one(connection, scalar_row, statement)
     if others is not None and others >= MOST_USERS:
         raise TooManyUsers(f"there are {MOST_USERS} users already")
+
+
+async def _role(connection: AsyncConnection[Any], username: str) -> dict[str, Any] | None:
+    """What the log says of a user, whose row is locked until the commit; None if there is none."""
+    statement = select(_c.role).where(_c.username == username).with_for_update()
+    role = await fetch_one(connection, scalar_row, statement)
+    return None if role is None else {"role": role}
 
 
 async def _read(connection: AsyncConnection[Any], username: str) -> tuple[str, Account] | None:

@@ -1,10 +1,11 @@
-"""One WebSocket client: what it wants, what waits for it, and the loop that sends."""
+"""One WebSocket client: its filters, its queue, and the loop that sends."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 import structlog
+from kaiser_common.bus.waiting import set_within
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain.conflation import Outlet, Overfull
@@ -65,8 +66,8 @@ class Client:
         self.paused = True
         return oldest
 
-    def stream_began_anew(self) -> None:
-        """Sequence numbers start again: those of before say nothing."""
+    def stream_recreated(self) -> None:
+        """Sequence numbers start again: earlier ones mean nothing."""
         self.replayed_to = self.skipped_to = 0
 
     def finish(self, now: float, code: int, reason: str) -> None:
@@ -127,12 +128,11 @@ class Client:
                 pending, self._notices = self._notices, []
                 for frame in pending:
                     await self.answer(frame)
-            for _ in range(_BURST):
-                event = self._outlet.take(now)
-                if event is None:
-                    break
+            sent = 0
+            while sent < _BURST and (event := self._outlet.take(now)) is not None:
                 await self.answer(event.frame)
-                metrics.FRAMES.inc()
+                sent += 1
+            metrics.FRAMES.inc(sent)
             if self._last_words is not None and not len(self._outlet) and not self._notices:
                 self.close(*self._last_words)
                 return
@@ -144,11 +144,7 @@ class Client:
             await asyncio.sleep(0)
             return
         self._wake.clear()
-        try:
-            async with asyncio.timeout(wait_s if wait_s is not None else 30.0):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        await set_within(self._wake, wait_s if wait_s is not None else 30.0)
 
     def _note(self, frame: bytes) -> None:
         if len(self._notices) < _BURST:

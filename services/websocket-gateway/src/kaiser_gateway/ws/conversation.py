@@ -1,4 +1,4 @@
-"""One client's conversation: what it says is acted on, events go out, a replay runs beside both."""
+"""The conversation with one client: its messages are carried out, events are sent, and a replay runs beside both."""
 
 import asyncio
 import time
@@ -75,7 +75,7 @@ class Conversation:
                 await self._act(action)
 
     async def _slow_down(self, allowed: TokenBucket) -> None:
-        """Above its rate a client's messages are read more slowly: the socket is not read meanwhile, and fills up."""
+        """Above its rate a client's messages are read more slowly: until then the socket is not read, and fills up."""
         await asyncio.sleep(allowed.reserve(time.monotonic()))
 
     async def _act(self, action: messages.Action) -> None:

@@ -16,7 +16,7 @@ from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain.filters import Filters, Index
-from kaiser_gateway.domain.frames import events_of, type_of
+from kaiser_gateway.domain.frames import events_of, last_seq_of, type_of
 from kaiser_gateway.domain.tokens import Identity
 from kaiser_gateway.store.standing import Ended
 from kaiser_gateway.ws.client import Client
@@ -132,7 +132,7 @@ class Hub:
             for delivery in batch:
                 if seq_of(delivery.stream_sequence) <= self.last_seq:
                     self._begin_anew()
-                self.last_seq = seq_of(delivery.stream_sequence, delivery.count - 1)
+                self.last_seq = last_seq_of(delivery)
                 metrics.EVENTS.labels(type_of(delivery)).inc(delivery.count)
                 if self._index:
                     await self._offer(delivery)
@@ -155,10 +155,10 @@ class Hub:
                 offered, now = 0, time.monotonic()
 
     def _begin_anew(self) -> None:
-        log.warning("events_began_anew", last_seq=self.last_seq)
+        log.warning("events_recreated", last_seq=self.last_seq)
         self._unsent.clear()
         for client in self._clients.values():
-            client.stream_began_anew()
+            client.stream_recreated()
 
     async def _sweep(self) -> None:
         """Each second: close clients that take nothing or whose token has ended, report conflation."""

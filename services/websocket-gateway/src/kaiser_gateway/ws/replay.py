@@ -1,7 +1,6 @@
-"""Sends a client what came after a sequence number and is still kept."""
+"""Sends a client the events after a sequence number that are still kept."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -12,16 +11,17 @@ from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.pack import place_of, seq_of
 from kaiser_common.contract.subjects import EVENTS, event_subject
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain.filters import Filters
-from kaiser_gateway.domain.frames import answer, events_of
+from kaiser_gateway.domain.frames import answer, events_of, last_seq_of
 from kaiser_gateway.ws.client import Client
 from kaiser_gateway.ws.hub import Hub
 
 _TIMEOUT_S = 3.0
 _SILENCE_S = 5.0
-"""Kept events come at once: when none has come for so long, NATS is away."""
+"""Kept events come immediately: if none has come for this time, NATS is unavailable."""
 _AT_ONCE = 16
 _TURN_S = 30.0
 _BATCH = 32
@@ -129,7 +129,7 @@ class Replays:
                         if event.seq > client.replayed_to and client.wants(event):
                             await client.answer(event.frame)
                             client.replayed_to = event.seq
-                    client.replayed_to = max(client.replayed_to, seq_of(delivery.stream_sequence, delivery.count - 1))
+                    client.replayed_to = max(client.replayed_to, last_seq_of(delivery))
                 # No await between this look and the end of the pause: nothing can slip between replay and live.
                 done = not batch or batch[-1].pending == 0
                 if done and client.filters is filters and client.skipped_to <= client.replayed_to:
@@ -150,10 +150,10 @@ class Replays:
 
     async def _kept(self) -> KeptEvents:
         try:
-            reply = await self._bus.client.request(f"$JS.API.STREAM.INFO.{EVENTS.name}", b"", timeout=_TIMEOUT_S)
+            async with asyncio.timeout(_TIMEOUT_S):
+                state = (await self._bus.jetstream.stream_info(EVENTS.name)).state
+        except NotFoundError as error:
+            raise ReplayFailed(f"there is no stream {EVENTS.name}") from error
         except (NatsError, OSError, TimeoutError) as error:
             raise ReplayFailed(f"NATS does not answer: {error or type(error).__name__}") from error
-        state = json.loads(reply.data).get("state")
-        if state is None:
-            raise ReplayFailed(f"there is no stream {EVENTS.name}")
-        return KeptEvents(first=max(1, state["first_seq"]), last=state["last_seq"])
+        return KeptEvents(first=max(1, state.first_seq), last=state.last_seq)

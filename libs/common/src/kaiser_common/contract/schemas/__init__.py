@@ -1,4 +1,4 @@
-"""The base of every message on the bus: models are frozen, ignore unknown fields and name their device."""
+"""The configuration of all models on the bus (frozen, unknown fields ignored), and the base of device messages."""
 
 from typing import Literal
 

@@ -32,7 +32,8 @@ AlertType = Literal[
 
 
 class ActuatorStatus(DeviceMessage):
-    """The state of an actuator as the device reports it. value 0…1 (a pwm of 0…255 is value * 255)."""
+    """The state of an actuator as the device reports it. value 0…1 (a pwm of 0…255 is value * 255). emergency: None if
+    the device says nothing of it, which neither begins nor ends a stop."""
 
     gpio: Gpio
     actuator_type: Annotated[str, Field(max_length=MAX_TYPE_NAME)]
@@ -41,7 +42,7 @@ class ActuatorStatus(DeviceMessage):
     last_command: Word | None = None
     runtime_ms: Annotated[int, Field(ge=0, le=MAX_RUNTIME_MS)] | None = None
     error: Message | None = None
-    emergency: EmergencyState = "normal"
+    emergency: EmergencyState | None = None
 
 
 class ActuatorResponse(DeviceMessage):
@@ -98,7 +99,7 @@ class ActuatorCommand(BaseModel):
     issued_by: str | None = None
 
 
-class Emergency(BaseModel):
+class EmergencyCommand(BaseModel):
     """Payload to one device: stop all its actuators, or end that stop. The firmware reads no other form.
 
     auth_token: the device's own, by default its esp_id; a device refuses another one.

@@ -1,7 +1,7 @@
-"""The messages beside device messages: events for frontends and rules, rejected messages, and messages to MQTT.
+"""Bus messages other than device messages: events for frontends and rules, rejected messages, and messages to MQTT.
 
-The body of an event on the bus is exactly the `data` of its frame, so that the gateway never encodes it again; its
-type is in the subject, its time and sequence are JetStream's.
+The body of an event on the bus is exactly the `data` of its frame, so that the gateway never has to encode it again;
+its type is in the subject, its time and sequence number come from JetStream.
 """
 
 from typing import Any, Literal
@@ -27,6 +27,7 @@ EventType = Literal[
     "factory_stock",
     "factory_command",
     "factory_environment",
+    "factory_replay",
     "alarm",
 ]
 
@@ -69,7 +70,7 @@ class SensorDataEvent(BaseModel):
 
 
 class ActuatorStatusEvent(BaseModel):
-    """The state of an actuator as last reported. value 0…1, ts in ms."""
+    """The state of an actuator as last reported. value 0…1, ts in ms. emergency: left out if the device did not say."""
 
     model_config = FROZEN
 
@@ -79,7 +80,7 @@ class ActuatorStatusEvent(BaseModel):
     actuator_type: str
     state: bool
     value: float
-    emergency: str = "normal"
+    emergency: str | None = None
     last_command: str | None = None
     runtime_ms: int | None = None
     error: str | None = None

@@ -1,6 +1,6 @@
 """The factory on the bus: events for frontends and rules, messages to its broker, and the environment in force.
 
-What the factory itself sent is in libs/factory. Times are ms since 1970.
+The messages that the factory itself sends are in libs/factory. Times are ms since 1970.
 """
 
 from typing import Annotated, Any, Literal
@@ -25,11 +25,14 @@ JournalState = Literal[
     "abandoned",
 ]
 
+ReplayState = Literal["running", "paused", "checking", "done", "stopped", "failed"]
+
 
 class FactoryEnvironment(BaseModel):
     """The environment in force: the broker profile, what kind it is, and how often it was switched (`epoch`).
 
-    armed: of kind replay, commands may go out; it ends with the next switch.
+    armed: of kind replay, commands may go out; it ends with the next switch. site: whose ingest entered it; "" is
+    unknown.
     """
 
     model_config = FROZEN
@@ -40,6 +43,7 @@ class FactoryEnvironment(BaseModel):
     broker: str = ""
     since: int = 0
     armed: bool = False
+    site: str = ""
 
 
 class FactoryOutbox(BaseModel):
@@ -60,6 +64,20 @@ class FactoryOutbox(BaseModel):
     retain: bool = False
     free: bool = False
     command_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+
+
+class ReplayPlace(BaseModel):
+    """How far the messages of a replay are on OUTBOX: of which turn, up to which message, and the counts by then."""
+
+    model_config = FROZEN
+
+    replay_id: str
+    turn: int
+    number: int
+    position_us: int
+    sent: int
+    left_out: int
+    failed: int
 
 
 class FactoryReceipt(BaseModel):
@@ -219,4 +237,43 @@ class FactoryCommandEntry(BaseModel):
     step: int | None = None
     queued_at: int
     sent_at: int | None = None
+    ts: int
+
+
+class FactoryReplay(BaseModel):
+    """A replay of a recording into an environment, and how far it is.
+
+    speed: None is as fast as the broker takes it. position_ms and duration_ms are since the recording's first message;
+    number and total count its messages. turn: how often it began, with a seek or a loop. sent, left_out (commands,
+    where it is not armed), failed (too large, or not to be published) add up to what passed its filters, in all turns.
+    drift_ms: how far it fell behind its speed. shift_ms: what is added to every time in a payload. checking: everything
+    is sent, and the end is compared with what was expected; passed and differences say how that went.
+    """
+
+    model_config = FROZEN
+
+    replay_id: str
+    recording_id: str
+    env: str
+    epoch: int
+    state: ReplayState
+    reason: str | None = None
+    speed: float | None = None
+    loop: bool = False
+    armed: bool = False
+    shift_ms: int = 0
+    turn: int = 1
+    number: int = 0
+    total: int = 0
+    position_ms: int = 0
+    duration_ms: int = 0
+    sent: int = 0
+    left_out: int = 0
+    failed: int = 0
+    drift_ms: int = 0
+    passed: bool | None = None
+    differences: list[str] = []
+    created_at: int
+    created_by: str
+    ended_at: int | None = None
     ts: int

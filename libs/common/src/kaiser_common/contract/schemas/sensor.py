@@ -33,7 +33,7 @@ _ROM_CODE = re.compile(r"[0-9A-F]{16}\Z")
 def normal_address(text: str) -> str | None:
     """A sensor's address in its one form: a one-wire ROM code as 16 upper-case hex digits, an I2C address in decimal.
 
-    "" stays "" (the sensor has none); None for what is no address.
+    "" stays "" (the sensor has none); None where the text is not an address.
     """
     upper = text.strip().upper()
     if not upper or _ROM_CODE.match(upper):
@@ -84,12 +84,13 @@ class SensorResponse(DeviceMessage):
 
 
 class SensorCommand(BaseModel):
-    """Payload to a device: measure now."""
+    """Payload to a device: measure now. timeout_ms: how long its answer is awaited."""
 
     model_config = FROZEN
 
     command: Literal["measure"] = "measure"
     request_id: str
+    timeout_ms: int = Field(ge=1)
 
 
 class Processed(BaseModel):

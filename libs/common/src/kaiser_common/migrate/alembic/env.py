@@ -1,4 +1,4 @@
-"""Alembic's environment for one service's schema; migrate.py passes the connection and the schema."""
+"""Alembic's environment for one service's schema; command.py passes connection parameters, schema, owner and lock."""
 
 import psycopg
 from alembic import context

@@ -24,7 +24,7 @@ _HISTORY = """
 
 
 def upgrade() -> None:
-    """History is a hypertable where TimescaleDB is there, else partitioned by day."""
+    """History is a hypertable where TimescaleDB is installed, else partitioned by day."""
     op.execute(
         """
         CREATE TABLE actuator.actuators (

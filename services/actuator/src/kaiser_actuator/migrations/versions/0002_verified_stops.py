@@ -1,4 +1,4 @@
-"""Numbers of stops, the place of a clear in the stream, the first report of on, the body of an idempotent request."""
+"""Columns for a stop's number, its clear's sequence, the first report of on, and the hash of a request body."""
 
 from alembic import op
 

@@ -31,7 +31,7 @@ _SAMPLES = """
 
 
 def upgrade() -> None:
-    """Time series are hypertables where TimescaleDB is there, else partitioned by month."""
+    """Time series are hypertables where TimescaleDB is installed, else partitioned by month."""
     _series("transitions", _TRANSITIONS)
     _series("samples", _SAMPLES)
     op.execute(

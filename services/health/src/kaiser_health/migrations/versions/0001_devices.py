@@ -7,7 +7,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """One row a device; figures of its last heartbeat beside what the operator set."""
+    """One row per device; figures of its last heartbeat beside what the operator set."""
     op.execute(
         """
         CREATE TABLE health.devices (

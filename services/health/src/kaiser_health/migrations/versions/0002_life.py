@@ -18,7 +18,7 @@ _HEARTBEATS = """
 
 
 def upgrade() -> None:
-    """Time series are hypertables where TimescaleDB is there, else partitioned by day."""
+    """Time series are hypertables where TimescaleDB is installed, else partitioned by day."""
     op.execute("ALTER TABLE health.devices ADD COLUMN heartbeat_timeout_s int CHECK (heartbeat_timeout_s > 0)")
     op.execute("CREATE INDEX devices_online ON health.devices (last_seen_at) WHERE online")
     if _has_timescaledb():

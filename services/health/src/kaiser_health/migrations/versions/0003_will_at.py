@@ -1,4 +1,4 @@
-"""When a will took a device offline: what was heard of it before is no sign of life after."""
+"""The time at which a will took a device offline: messages received before it are no sign of life afterwards."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Both firmware generations: reboots, sites, tokens of their own; pushes whose scopes are answered one by one."""
+"""Both firmware generations: a device's generation, restarts, site, token; configurations answered scope by scope."""
 
 from alembic import op
 

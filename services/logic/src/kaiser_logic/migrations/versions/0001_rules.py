@@ -1,4 +1,4 @@
-"""Rules and what became of them."""
+"""Rules and their executions."""
 
 from alembic import op
 

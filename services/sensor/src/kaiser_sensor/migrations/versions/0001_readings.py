@@ -22,7 +22,7 @@ _COLUMNS = """
 
 
 def upgrade() -> None:
-    """Make `sensor.data` a hypertable of day chunks where TimescaleDB is there, else a table partitioned by day."""
+    """Make `sensor.data` a hypertable of day chunks where TimescaleDB is installed, else a table partitioned by day."""
     if _has_timescaledb():
         op.execute(f"CREATE TABLE sensor.data ({_COLUMNS}, PRIMARY KEY (esp_id, gpio, sensor_type, time))")
         op.execute("SELECT create_hypertable('sensor.data', by_range('time', INTERVAL '1 day'))")

@@ -7,7 +7,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """One row a sensor; sensor_type is the canonical name."""
+    """One row per sensor; sensor_type is the canonical name."""
     op.execute(
         """
         CREATE TABLE sensor.configs (

@@ -7,7 +7,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Continuous aggregates are refreshed here; of tables the service is told which days to refresh."""
+    """Continuous aggregates are refreshed here; for plain tables the service gets the list of days to refresh."""
     found = op.get_bind().exec_driver_sql("SELECT relkind FROM pg_class WHERE oid = 'sensor.rollup_1m'::regclass")
     if found.scalar_one() == "v":
         with op.get_context().autocommit_block():

@@ -1,4 +1,4 @@
-"""Measurements asked for, and the silence that was told."""
+"""Measurements on demand, and the silences that were reported."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """`sensor.stale`: of each sensor the time of the reading after which it was told to be stale."""
+    """`sensor.stale`: of each sensor the time of the reading after which it was reported as stale."""
     op.execute(
         """
         CREATE TABLE sensor.measurements (

@@ -17,10 +17,10 @@ _CONTINUOUS = (
 def upgrade() -> None:
     """Add the column, then a unique index beside the old key, which `old_keys.drop` of the new version takes away.
 
-    Until then the version before works on: it writes the address "" only, which both keys allow. Nothing is rewritten:
-    the column has a constant default, partitions get their index one by one without a lock on writes, and compressed
-    chunks need none. A hypertable's uncompressed chunks are locked against writes while they are indexed; readings
-    wait in the stream meanwhile. Killed half way: it goes on where it was when it is run again.
+    Until then the previous version still works: it writes only the address "", which both keys allow. Nothing is
+    rewritten: the column has a constant default, partitions get their index one by one without a lock on writes, and
+    compressed chunks need none. A hypertable's uncompressed chunks are locked against writes while they are indexed;
+    readings wait in the stream meanwhile. Killed half way: it continues where it was when it is run again.
     """
     aggregates = _relation_kind("rollup_1m") == "v"
     big = ["data"] if aggregates else ["data", "rollup_1m", "rollup_1h"]

@@ -7,7 +7,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """One row a mock: `setup` is what the operator set, `life` what it went through since.
+    """One row per mock: `setup` is what the operator set, `life` what it went through since.
 
     A deleted mock stays as a tombstone until health has taken it out of the registry.
     """

@@ -1,6 +1,7 @@
 /** Requests to Kaiser's REST API, with the session's token; every failure is a Problem. */
 
 const TIMEOUT_MS = 30_000;
+const FILE_TIMEOUT_MS = 3_600_000;
 const AGAIN_MS = 500;
 const UNAUTHORIZED = 401;
 
@@ -16,14 +17,19 @@ export class Problem extends Error {
 export function openApi(session, tabs) {
   let renewal = null;
 
-  async function request(method, path, { query, json, headers, timeoutMs = TIMEOUT_MS } = {}) {
-    const ask = () => send(method, path, { query, json, headers, timeoutMs, token: session.current.get()?.accessToken });
+  async function request(method, path, { query, json: body, headers, timeoutMs = TIMEOUT_MS } = {}) {
+    const ask = () => send(method, path, { query, json: body, headers, timeoutMs, token: session.current.get()?.accessToken });
     let answer = await ask();
     if (answer.status === UNAUTHORIZED && session.current.get()) {
       if (!(await renew())) throw await problemOf(answer);
       answer = await ask();
     }
     if (!answer.ok) throw await problemOf(answer);
+    return answer;
+  }
+
+  async function json(...asked) {
+    const answer = await request(...asked);
     return answer.status === 204 ? null : answer.json();
   }
 
@@ -42,8 +48,8 @@ export function openApi(session, tabs) {
 
   /** New tokens, or null after the end of the session. */
   async function refresh(refreshToken) {
-    const json = { refresh_token: refreshToken };
-    const answer = await send("POST", "/api/v1/auth/refresh", { json, timeoutMs: TIMEOUT_MS });
+    const body = { refresh_token: refreshToken };
+    const answer = await send("POST", "/api/v1/auth/refresh", { json: body, timeoutMs: TIMEOUT_MS });
     if (answer.ok) return answer.json();
     if (answer.status !== UNAUTHORIZED && answer.status !== 422) throw await problemOf(answer);
     session.end("Your session has ended. Please sign in again.");
@@ -57,21 +63,33 @@ export function openApi(session, tabs) {
       if (!answer.ok) throw await problemOf(answer);
       session.begin(username, await answer.json());
     },
+    /** Every session ends with the old password; this tab goes on with the tokens of a new one. */
+    async changePassword(current, next) {
+      const tokens = await json("POST", "/api/v1/auth/password", { json: { current, new: next } });
+      session.begin(session.current.get().user, tokens);
+    },
     /** The session ends here at once; that the gateway ends it too is asked of it once. */
     async signOut() {
-      const json = { refresh_token: session.current.get()?.refreshToken ?? "" };
+      const body = { refresh_token: session.current.get()?.refreshToken ?? "" };
       session.end();
       try {
-        await send("POST", "/api/v1/auth/logout", { json, timeoutMs: TIMEOUT_MS });
+        await send("POST", "/api/v1/auth/logout", { json: body, timeoutMs: TIMEOUT_MS });
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
       }
     },
-    get: (path, query) => request("GET", path, { query }),
-    post: (path, json, options) => request("POST", path, { json, ...options }),
-    put: (path, json) => request("PUT", path, { json }),
-    patch: (path, json) => request("PATCH", path, { json }),
-    delete: (path) => request("DELETE", path),
+    get: (path, query) => json("GET", path, { query }),
+    /** What is no JSON, such as a picture. */
+    blob: async (path, options) => (await request("GET", path, options)).blob(),
+    post: (path, body, options) => json("POST", path, { json: body, ...options }),
+    put: (path, body) => json("PUT", path, { json: body }),
+    patch: (path, body) => json("PATCH", path, { json: body }),
+    delete: (path) => json("DELETE", path),
+    /** Sends a file as the body; `onProgress` gets the share that is sent, 0 to 1. */
+    async upload(path, query, file, onProgress) {
+      await json("GET", "/api/v1/recordings", { query: { limit: 1 } }); // renews a token that has expired
+      return sendFile(path + queryString(query), file, session.current.get()?.accessToken, onProgress);
+    },
   };
 }
 
@@ -94,6 +112,26 @@ async function send(method, url, { query, json, form, headers, token, timeoutMs 
     if (error.name !== "TypeError") throw error;
     throw new Problem({ detail: "The gateway cannot be reached." });
   }
+}
+
+/** fetch does not say how much of a body is sent. */
+function sendFile(url, file, token, onProgress) {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", url);
+    request.responseType = "json";
+    request.timeout = FILE_TIMEOUT_MS;
+    request.setRequestHeader("Authorization", `Bearer ${token}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
+    request.onload = () => {
+      if (request.status < 400) done(request.response);
+      else failed(new Problem({ status: request.status, title: request.statusText, ...request.response }));
+    };
+    request.onerror = () => failed(new Problem({ detail: "The gateway cannot be reached, or refused the file." }));
+    request.ontimeout = () => failed(new Problem({ detail: "The file was not sent in time." }));
+    request.send(file);
+  });
 }
 
 /** A network that changes breaks off what is under way; what only reads may be asked again. */

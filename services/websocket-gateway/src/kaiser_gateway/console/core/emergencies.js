@@ -1,13 +1,13 @@
-/** The emergency stops in force, asked for now and then and whenever an event may tell of one. */
+/** The emergency stops in force, read every now and then and whenever an event may report one. */
 
 import { Problem } from "./api.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
 
 const AT_MOST_EVERY_MS = 1000;
-const TELLING = new Set(["actuator_alert", "system_event"]);
+const ABOUT_STOPS = new Set(["actuator_alert", "system_event"]);
 
-/** `current` holds the stops; what was known stays while nobody answers. */
+/** `current` holds the stops; the last known ones stay while the gateway does not answer. */
 export function openEmergencies({ api, feed }) {
   const current = store([]);
 
@@ -16,12 +16,12 @@ export function openEmergencies({ api, feed }) {
       const { items } = await api.get("/api/v1/actuators/emergencies");
       if (keyOf(items) !== keyOf(current.get())) current.set(items);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error; // the System page and every command tell that it is down
+      if (!(error instanceof Problem)) throw error; // the System page and every command show that it is down
     }
   }
 
   const reloadSoon = spaced(reload, AT_MOST_EVERY_MS);
-  feed.on((batch) => batch.some(({ type }) => TELLING.has(type)) && reloadSoon());
+  feed.on((batch) => batch.some(({ type }) => ABOUT_STOPS.has(type)) && reloadSoon());
   return { current, reload };
 }
 

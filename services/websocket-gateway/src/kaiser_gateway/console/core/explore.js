@@ -1,18 +1,22 @@
 /** What the page Explore shows, as it stands in its address, and as a file; pure. */
 
+import { sensorName } from "./names.js";
+
 export const MOST_SENSORS = 6;
+export const MOST_MARKS = 100;
+const ONE_DEPLOYMENT_MS = 120_000;
 const LONGEST_MS = 2 * 366 * 86_400_000;
 const CELL_OF_A_FORMULA = /^[=+\-@\t\r]/;
 
-/** {range, ghost, sensors} → parts of an address; sensors are [{esp_id, gpio, sensor_type, address}]. */
-export const toParts = ({ range, ghost, sensors }) => [
-  `${range.spanMs}${range.toMs === null ? "" : `-${range.toMs}`}${ghost ? "-before" : ""}`,
+/** {range, ghost, marked, sensors} → parts of an address; sensors are [{esp_id, gpio, sensor_type, address}]. */
+export const toParts = ({ range, ghost, marked = true, sensors }) => [
+  `${range.spanMs}${range.toMs === null ? "" : `-${range.toMs}`}${ghost ? "-before" : ""}${marked ? "" : "-plain"}`,
   ...sensors.map(({ esp_id: espId, gpio, sensor_type: type, address = "" }) => [espId, gpio, type, address].join(",")),
 ];
 
 /** The same from the parts of an address; what cannot be read of it is left out. */
 export function fromParts([spec = "", ...keys], usualSpanMs) {
-  const [, span, to, ghost] = /^(\d{1,12})(?:-(\d{1,14}))?(-before)?$/.exec(spec) ?? [];
+  const [, span, to, ghost, plain] = /^(\d{1,12})(?:-(\d{1,14}))?(-before)?(-plain)?$/.exec(spec) ?? [];
   const spanMs = Number(span);
   const isSpan = spanMs >= 1000 && spanMs <= LONGEST_MS;
   const sensors = keys.map((key) => key.split(",")).filter(([espId, gpio, type]) => espId && /^\d{1,3}$/.test(gpio) && type)
@@ -20,6 +24,7 @@ export function fromParts([spec = "", ...keys], usualSpanMs) {
   return {
     range: { spanMs: isSpan ? spanMs : usualSpanMs, toMs: isSpan && to ? Number(to) : null },
     ghost: Boolean(ghost),
+    marked: !plain,
     sensors: sensors.slice(0, MOST_SENSORS),
   };
 }
@@ -28,16 +33,52 @@ export function fromParts([spec = "", ...keys], usualSpanMs) {
 export function matching(sensors, text, zones) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return sensors.filter((sensor) => {
-    const said = `${nameOf(sensor)} ${sensor.sensor_type} ${sensor.esp_id} ${zones[sensor.esp_id] ?? ""} ${sensor.unit ?? ""}`;
+    const said = `${sensorName(sensor)} ${sensor.sensor_type} ${sensor.esp_id} ${zones[sensor.esp_id] ?? ""} ${sensor.unit ?? ""}`;
     return words.every((word) => said.toLowerCase().includes(word));
   });
 }
 
-export const nameOf = ({ name, sensor_type: type, gpio, address }) =>
-  name || `${type} on gpio ${gpio}${address ? ` at ${address}` : ""}`;
-
 /** Points moved later by a time: the period before, below the present one. */
 export const shifted = (points, byMs) => points.map((point) => ({ ...point, ts: point.ts + byMs }));
+
+/**
+ * What happened in a time, {marks, left}: [{ts, kind, text}], oldest first, the newest MOST_MARKS of them, and how many
+ * are left out. `alarms` as the API has them; `histories`: [{name, items}] of actuators; `services`: of the status.
+ */
+export function marksOf({ alarms = [], histories = [], services = [] }, [fromMs, toMs]) {
+  const found = [...alarms.flatMap(ofAlarm), ...histories.flatMap(ofHistory), ...ofStarts(services)]
+    .filter(({ ts }) => ts >= fromMs && ts <= toMs)
+    .sort((one, other) => one.ts - other.ts);
+  return { marks: found.slice(-MOST_MARKS), left: Math.max(0, found.length - MOST_MARKS) };
+}
+
+function ofAlarm({ kind, severity, message, last_raised_at: raised, cleared_at: cleared }) {
+  const is = kind === "stop_in_force" ? "stop" : "alarm";
+  const end = cleared ? [{ ts: cleared, kind: is, text: `over: ${message}` }] : [];
+  return [{ ts: raised, kind: is, text: `${severity}: ${message}` }, ...end];
+}
+
+/** A command is in the history once for each state that it had: its first entry is when it was sent. */
+const ofHistory = ({ name, items }) =>
+  [...new Map(items.filter(({ kind }) => kind === "command").sort((one, other) => other.ts - one.ts)
+    .map((item) => [item.command_id ?? item.ts, item])).values()]
+    .map(({ ts, command, actor }) => ({ ts, kind: "command", text: `${command} to ${name}${actor ? ` by ${actor}` : ""}` }));
+
+/** Processes of Kaiser that started within two minutes are one deployment. */
+function ofStarts(services) {
+  const starts = services
+    .flatMap(({ service, replicas }) => replicas.map(({ started_at: ts, version }) => ({ ts, service, version })))
+    .sort((one, other) => one.ts - other.ts);
+  const groups = [];
+  for (const start of starts) {
+    const last = groups.at(-1);
+    if (last && start.ts - last.ts <= ONE_DEPLOYMENT_MS) last.services.add(start.service);
+    else groups.push({ ts: start.ts, version: start.version, services: new Set([start.service]) });
+  }
+  return groups.map(({ ts, version, services: names }) => ({
+    ts, kind: "deployment", text: `Kaiser ${version} started: ${[...names].join(", ")}`,
+  }));
+}
 
 /** A file of what is seen: [{name, zone, esp_id, unit, points}] → CSV with times in UTC (ISO 8601). */
 export function toCsv(series) {

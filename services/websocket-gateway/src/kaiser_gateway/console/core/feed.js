@@ -6,20 +6,20 @@ const MOST_WAITING = 5000;
 export function openFeed(frames) {
   const listeners = new Set();
   let waiting = [];
-  let letGo = 0;
+  let dropped = 0;
 
   function flush() {
     const batch = waiting;
     waiting = [];
-    for (const listener of listeners) listener(batch, letGo);
-    letGo = 0;
+    for (const listener of listeners) listener(batch, dropped);
+    dropped = 0;
   }
 
   return {
     push(event) {
       waiting.push(event);
       if (waiting.length > 2 * MOST_WAITING) {
-        letGo += waiting.length - MOST_WAITING;
+        dropped += waiting.length - MOST_WAITING;
         waiting = waiting.slice(-MOST_WAITING);
       }
       frames.schedule(flush);

@@ -10,6 +10,12 @@ export const EVENT_TYPES = [
   "zone_assignment",
   "logic_execution",
   "system_event",
+  "factory_module",
+  "factory_order",
+  "factory_stock",
+  "factory_command",
+  "factory_environment",
+  "factory_replay",
   "alarm",
 ];
 

@@ -7,6 +7,7 @@ const HOUR_AND_MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minu
 const TIME_IN_SECONDS = new Intl.DateTimeFormat("en-GB", TO_THE_SECOND);
 const DATE_TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 3, useGrouping: false });
+const SIZES = [["GB", 1024 ** 3], ["MB", 1024 ** 2], ["KB", 1024]];
 const STEPS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 
 export const NONE = "–";
@@ -24,6 +25,13 @@ export function axisTime(seconds, step) {
 export const dateTime = (ms) => (ms === null || ms === undefined ? NONE : DATE_TIME.format(ms));
 
 export const number = (value) => (typeof value === "number" ? NUMBER.format(value) : NONE);
+
+/** 1536 → "1.5 KB". */
+export function bytes(value) {
+  if (typeof value !== "number") return NONE;
+  const size = SIZES.find(([, least]) => value >= least) ?? ["B", 1];
+  return `${NUMBER.format(Math.round((value / size[1]) * 10) / 10)} ${size[0]}`;
+}
 
 export const orNone = (value) => (value === null || value === undefined || value === "" ? NONE : String(value));
 
@@ -71,6 +79,12 @@ const SUMMARIES = {
   logic_execution: (data) => `rule ${data.rule_name}: ${data.success ? "done" : data.reason ?? "not done"}`,
   system_event: (data) => `${data.event}: ${data.message}`,
   alarm: (data) => `${data.severity} alarm ${data.what.replace("_", " ")}${data.by ? ` by ${data.by}` : ""}: ${data.message}`,
+  factory_module: (data) => `${data.type ?? data.kind} ${data.serial}: ${data.availability}${data.action ? `, ${data.action.command ?? "?"} ${data.action.state}` : ""}`,
+  factory_order: (data) => `${data.type ?? "?"} order ${data.state}, step ${data.steps_done} of ${data.steps_total}`,
+  factory_stock: (data) => `store ${data.hbw}: ${data.bays.filter(({ type }) => type).length} pieces`,
+  factory_command: (data) => `${data.do} by ${data.user}: ${data.state}`,
+  factory_replay: (data) => `replay of recording ${data.recording_id}: ${data.state}, ${data.number} of ${data.total} messages`,
+  factory_environment: (data) => `environment ${data.env} (${data.kind}) is in force`,
 };
 
 /** An event in one line. */

@@ -1,4 +1,4 @@
-/** Draws at most once a frame, and leaves the page three quarters of the time for whoever uses it. */
+/** Draws at most once a frame, and leaves the page three quarters of the time for the user. */
 
 const SHARE = 3;
 const HIDDEN_MS = 500;

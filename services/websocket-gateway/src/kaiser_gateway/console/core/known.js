@@ -1,7 +1,7 @@
 /** Whether what is shown is known now; pure. */
 
 const MISSED = 3; // intervals without a reading after which a sensor is silent, as the sensor service counts
-const HEARD_WITHIN_MS = 90_000; // a device is heard by its heartbeats, every 60 s; its readings may be that much newer
+const SEEN_WITHIN_MS = 90_000; // a device is seen by its heartbeats, every 60 s; its readings may be that much newer
 
 /**
  * {state: "known"|"silent"|"offline", until}: of a reading as it is listed or came in an event; `until` (ms) is when its
@@ -12,7 +12,7 @@ export function knowledgeOf(reading, offline, nowMs) {
   const receivedAt = Math.min(reading.received_at ?? reading.ts, nowMs);
   if (reading.state === "offline" && offlineAt !== ONLINE) return { state: "offline", until: reading.known_until };
   const silentAt = receivedAt + MISSED * (reading.interval_s ?? Infinity) * 1000;
-  if (offlineAt !== null && offlineAt !== ONLINE && receivedAt <= offlineAt + HEARD_WITHIN_MS) {
+  if (offlineAt !== null && offlineAt !== ONLINE && receivedAt <= offlineAt + SEEN_WITHIN_MS) {
     return { state: "offline", until: Math.min(silentAt, Math.max(receivedAt, offlineAt)) };
   }
   if (reading.state === "silent" || reading.quality === "stale") {
@@ -26,10 +26,10 @@ export const ONLINE = 0;
 
 /** When devices went offline by events `esp_health`; what was noted before is kept where nothing newer came. */
 export function withOffline(offline, events) {
-  const news = events.filter(({ type, data }) => type === "esp_health" && data.status !== "unknown");
-  if (!news.length) return offline;
+  const changes = events.filter(({ type, data }) => type === "esp_health" && data.status !== "unknown");
+  if (!changes.length) return offline;
   const next = new Map(offline);
-  for (const { data } of news) next.set(data.esp_id, data.status === "online" ? ONLINE : data.last_seen ?? data.ts);
+  for (const { data } of changes) next.set(data.esp_id, data.status === "online" ? ONLINE : data.last_seen ?? data.ts);
   return next;
 }
 

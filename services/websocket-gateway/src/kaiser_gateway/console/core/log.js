@@ -16,10 +16,10 @@ export function openLog(feed) {
     view.set({ events: frozen ?? kept, paused: frozen !== null, meanwhile });
   }
 
-  feed.on((batch, letGo) => {
+  feed.on((batch, dropped) => {
     const fresh = batch.slice(-KEPT).map((event) => ({ ...event, number: ++count }));
     kept = [...fresh.reverse(), ...kept].slice(0, KEPT);
-    if (frozen) meanwhile += batch.length + letGo;
+    if (frozen) meanwhile += batch.length + dropped;
     show();
   });
 

@@ -3,7 +3,7 @@
 import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
 
 const BAD = new Set(["bad", "error"]);
-const NOBODY = new Map();
+const NONE = new Map();
 
 export const sensorKey = ({ esp_id: espId, gpio, sensor_type: type, address = "" }) => `${espId}/${gpio}/${type}/${address}`;
 
@@ -31,14 +31,14 @@ export function withEvents(overview, batch) {
   };
 }
 
-/** Whether the events tell of a device or a sensor that the overview does not have, or of what only the server knows. */
+/** Whether the events name a device or a sensor that is not in the overview, or change what only the server knows. */
 export function needsReload(overview, batch) {
   const devices = new Set(overview.devices.map((one) => one.esp_id));
   const sensors = new Set(overview.sensors.map(sensorKey));
   return batch.some(({ type, data }) =>
     (type === "sensor_data" && !sensors.has(sensorKey(data)) && data.quality !== "stale")
     || (type === "esp_health" && !devices.has(data.esp_id))
-    || type === "actuator_alert" || type === "zone_assignment"
+    || type === "actuator_alert" || type === "alarm" || type === "zone_assignment"
     || (type === "system_event" && data.event.startsWith("device_")));
 }
 
@@ -51,7 +51,7 @@ function sensorAfter(sensor, reading, health) {
     after = { ...after, ts, received_at: receivedAt, value, raw, unit: unit ?? after.unit, quality, state: "known", known_until: null };
   }
   if (health?.data.status === "offline") {
-    const { state, until } = knowledgeOf(after, withOffline(NOBODY, [health]), health.data.ts);
+    const { state, until } = knowledgeOf(after, withOffline(NONE, [health]), health.data.ts);
     return { ...after, state, known_until: until };
   }
   return health && after.state === "offline" ? { ...after, state: "known", known_until: null } : after;
@@ -63,16 +63,36 @@ function deviceAfter(device, health) {
 }
 
 /** 0: all is well; the higher, the further in front. */
-const rankOf = ({ state }, quality) => (state === "offline" ? 3 : state === "silent" || BAD.has(quality) ? 2 : 0);
+const rankOf = ({ state }, quality, limit) => (state === "offline" ? 3 : state === "silent" || BAD.has(quality) || limit ? 2 : 0);
 
-/** Every sensor with its `knowledge` now and a `rank`. */
-const judged = (sensors, nowMs) => sensors.map((sensor) => {
-  const knowledge = knowledgeOf(sensor, NOBODY, nowMs);
-  return { sensor, knowledge, rank: rankOf(knowledge, sensor.quality) };
+/** Every sensor with its `knowledge` now, the `limit` that it is beyond (null for none) and a `rank`. */
+const judged = (sensors, nowMs, limits = NONE) => sensors.map((sensor) => {
+  const knowledge = knowledgeOf(sensor, NONE, nowMs);
+  const limit = limits.get(sensorKey(sensor)) ?? null;
+  return { sensor, knowledge, limit, rank: rankOf(knowledge, sensor.quality, limit) };
 });
 
+/** The limit that a sensor is beyond, the worst one, by the key of the sensor: {name, severity}. */
+function limitsBeyond(alarms) {
+  const found = new Map();
+  for (const alarm of alarms.filter(({ kind }) => kind.startsWith("limit_"))) {
+    const key = sensorKey({ ...alarm, address: alarm.address ?? "" });
+    if (!found.has(key)) found.set(key, { name: alarm.kind.replace("limit_", "").replace("_", "-"), severity: alarm.severity });
+  }
+  return found;
+}
+
+/** Alarms that the state of a device, a sensor or a stop shows already. */
+const SHOWN_BY_STATE = new Set(["device_offline", "sensor_silent", "sensor_fault", "stop_in_force"]);
+const COMMAND_FAILED = "command_failed";
+
+/** What went wrong with an actuator's last command, by "esp_id/gpio". */
+const failedCommands = (alarms) => new Map(
+  alarms.filter(({ kind }) => kind === COMMAND_FAILED).map((alarm) => [`${alarm.esp_id}/${alarm.gpio}`, alarm.message]));
+
 /** Zones with their devices, sensors and actuators; what has trouble is in front, else by name. */
-export function zonesOf({ devices, sensors, actuators }, nowMs) {
+export function zonesOf({ devices, sensors, actuators, alarms = [] }, nowMs) {
+  const failed = failedCommands(alarms);
   const zoneOf = new Map(devices.map((device) => [device.esp_id, device.zone_id ?? ""]));
   const zones = new Map();
   const zone = (espId) => {
@@ -86,15 +106,16 @@ export function zonesOf({ devices, sensors, actuators }, nowMs) {
     found.devices.push({ device, rank });
     found.rank = Math.max(found.rank, rank);
   }
-  for (const one of judged(sensors, nowMs)) {
+  for (const one of judged(sensors, nowMs, limitsBeyond(alarms))) {
     const found = zone(one.sensor.esp_id);
     found.sensors.push(one);
     found.rank = Math.max(found.rank, one.rank);
   }
   for (const actuator of actuators) {
-    const rank = actuator.emergency === "active" ? 3 : actuator.last_error || actuator.known === false ? 2 : 0;
+    const failure = failed.get(`${actuator.esp_id}/${actuator.gpio}`) ?? null;
+    const rank = actuator.emergency === "active" ? 3 : actuator.last_error || failure || actuator.known === false ? 2 : 0;
     const found = zone(actuator.esp_id);
-    found.actuators.push({ actuator, rank });
+    found.actuators.push({ actuator, failure, rank });
     found.rank = Math.max(found.rank, rank);
   }
   const inFront = (one, other) => other.rank - one.rank;
@@ -121,10 +142,29 @@ export function troublesOf(overview, nowMs) {
       "sensor with bad values", "sensors with bad values", "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
     counted(actuators.filter((one) => one.known !== false && one.last_error), "actuator with an error", "actuators with an error",
       "warn", ({ esp_id: espId, gpio }) => ["actuators", espId, gpio], ["actuators"]),
+    ...alarmTroubles(overview),
     counted(devices.filter((one) => one.state === "pending"), "device waiting for approval", "devices waiting for approval",
       "info", ({ esp_id: espId }) => ["devices", espId], ["devices"]),
   ];
   return found.filter(Boolean);
+}
+
+/** One part for each kind of alarm that nothing else here names; one alarm leads to its own page, several to the list. */
+function alarmTroubles({ alarms = [], alarm_kinds: kinds = {} }) {
+  return Object.entries(kinds).filter(([kind]) => !SHOWN_BY_STATE.has(kind)).map(([kind, number]) => {
+    const of = alarms.filter((alarm) => alarm.kind === kind);
+    const words = kind === COMMAND_FAILED ? `command${number === 1 ? "" : "s"} failed` : `alarm${number === 1 ? "" : "s"}: ${kind.replaceAll("_", " ")}`;
+    return {
+      text: `${number} ${words}`,
+      kind: of.some(({ severity }) => severity === "critical") ? "bad" : of.every(({ severity }) => severity === "info") ? "info" : "warn",
+      page: number === 1 && of.length === 1 ? alarmPage(of[0]) : ["alarms"],
+    };
+  });
+}
+
+function alarmPage({ kind, esp_id: espId, gpio, sensor_type: type, address }) {
+  if (espId && type) return sensorPage({ esp_id: espId, gpio, sensor_type: type, address });
+  return kind === COMMAND_FAILED ? ["actuators", espId, gpio] : ["alarms"];
 }
 
 export const sensorPage = ({ esp_id: espId, gpio, sensor_type: type, address }) =>

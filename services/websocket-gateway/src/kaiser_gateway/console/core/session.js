@@ -1,4 +1,4 @@
-/** Who is signed in: the tokens of this tab, kept in its sessionStorage, and nowhere else. */
+/** Who is signed in: the tokens, kept in the sessionStorage of each tab that has them (tabs.js), and nowhere else. */
 
 import { store } from "./store.js";
 
@@ -23,6 +23,11 @@ export function openSession(storage) {
     begin(user, tokens) {
       notice.set("");
       keep(ofTokens(user, tokens));
+    },
+    /** The session of another tab. */
+    adopt(session) {
+      notice.set("");
+      keep(session);
     },
     renew(tokens) {
       const { user, refreshToken } = current.get();

@@ -31,7 +31,7 @@ export function openSocket({ session, api, onEvent }) {
   let pauseMs = FIRST_PAUSE_MS;
   let retry = 0;
   let heartbeat = 0;
-  let heard = false;
+  let isAlive = false;
 
   function open() {
     clearTimeout(retry);
@@ -50,12 +50,12 @@ export function openSocket({ session, api, onEvent }) {
     say({ action: "subscribe", filters });
     resumeFrom = firstOpenedAt === null ? null : last;
     if (resumeFrom !== null) say({ action: "resume", after: resumeFrom });
-    heard = true;
+    isAlive = true;
     heartbeat = setInterval(beat, PING_MS);
   }
 
   function onFrame(frame) {
-    heard = true;
+    isAlive = true;
     if (frame.type === "subscribed") {
       firstOpenedAt ??= frame.timestamp;
       if (resumeFrom === null) ready(0);
@@ -85,7 +85,7 @@ export function openSocket({ session, api, onEvent }) {
     onEvent(frame);
   }
 
-  /** By number and time, as the numbers of a stream that began anew say nothing about the old ones. */
+  /** By number and time, because the numbers of a recreated stream say nothing about the old ones. */
   function remember(identity) {
     seen.add(identity);
     if (seen.size > REMEMBERED) seen = new Set([...seen].slice(REMEMBERED / 2));
@@ -118,12 +118,12 @@ export function openSocket({ session, api, onEvent }) {
 
   /** A connection on which nothing came between two pings is dead, whatever the browser believes. */
   function beat() {
-    if (!heard) {
+    if (!isAlive) {
       socket.close();
       onClose({ code: 0, reason: "no answer" });
       return;
     }
-    heard = false;
+    isAlive = false;
     say({ action: "ping" });
   }
 

@@ -1,8 +1,8 @@
-/** Keeps what events set off from being done more often than it is worth. */
+/** Limits how often events set off a task. */
 
 /**
- * A function that runs `task` at once and, as an event may be told just before what it tells is committed, again after
- * `ms`; while it is called, every `ms` and once after the last call.
+ * A function that runs `task` immediately and again after `ms`, because an event may come just before what it reports is
+ * committed. While it is called: every `ms`, and once after the last call.
  */
 export function spaced(task, ms) {
   let isWaiting = false;

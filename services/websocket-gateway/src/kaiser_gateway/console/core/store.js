@@ -1,4 +1,4 @@
-/** A value that tells its listeners when it changes. */
+/** A value that notifies its listeners when it changes. */
 
 /** @returns {{get: function(): *, set: function(*): void, subscribe: function(function): function}} */
 export function store(initial) {

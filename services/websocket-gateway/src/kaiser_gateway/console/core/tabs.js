@@ -1,18 +1,33 @@
-/** One renewal for tabs that share a refresh token, as a duplicated tab does: a token that is used twice ends its session. */
+/**
+ * One session for all tabs of a browser: a new tab gets it from one that is open, a sign-in or sign-out counts for all of
+ * them, and a refresh token is used by one of them alone, because a token that is used twice ends its session.
+ */
 
 const ANSWER_MS = 200;
 const RENEWAL_MS = 20_000;
+const GREETING_MS = 300;
 
 /**
- * Tabs of this origin talk over a channel: {ask}, {busy} and {renewed, tokens} carry the refresh token in question.
+ * Tabs of this origin talk over a channel: {ask}, {busy} and {renewed, tokens} carry the refresh token in question;
+ * {hello} asks for the session, {session, instead} gives it, also in place of one that it follows, {ended} is the refresh token of one that somebody signed out of.
  * Of two that ask at the same time the one with the lower number goes on, the other waits for its tokens.
  */
 export function openTabs(session, channel = new BroadcastChannel("kaiser.session")) {
   const number = Math.random();
   let pending = null;
+  let heard = () => {};
+  let isTold = false; // what another tab said is not said again
 
   channel.onmessage = ({ data }) => {
-    if (data.renewed !== undefined) {
+    if (data.hello) {
+      if (session.current.get()) channel.postMessage({ session: session.current.get() });
+    } else if (data.session) {
+      const mine = session.current.get();
+      if (!mine || mine.refreshToken === data.instead) told(() => session.adopt(data.session));
+      heard();
+    } else if (data.ended !== undefined) {
+      if (session.current.get()?.refreshToken === data.ended) told(() => session.end("The session was ended in another tab."));
+    } else if (data.renewed !== undefined) {
       if (data.tokens && session.current.get()?.refreshToken === data.renewed) session.renew(data.tokens);
       if (pending?.token === data.renewed) pending.settle(data.tokens);
     } else if (data.busy !== undefined) {
@@ -21,6 +36,20 @@ export function openTabs(session, channel = new BroadcastChannel("kaiser.session
       answer(data);
     }
   };
+
+  function told(change) {
+    isTold = true;
+    change();
+    isTold = false;
+  }
+
+  let before = session.current.get();
+  session.current.subscribe((now) => {
+    const isNew = now && (!before || now.renewedFrom === undefined);
+    if (!isTold && isNew) channel.postMessage({ session: now, instead: before?.refreshToken });
+    if (!isTold && !now && before) channel.postMessage({ ended: before.refreshToken });
+    before = now;
+  });
 
   function answer({ ask, from }) {
     const known = session.current.get();
@@ -56,7 +85,16 @@ export function openTabs(session, channel = new BroadcastChannel("kaiser.session
   }
 
   return {
-    /** `ask` gets new tokens from the gateway, or null where it refuses; the tokens, whoever got them. */
+    /** Takes the session of a tab that is open, if there is one; waits for it a moment. */
+    async greet() {
+      if (session.current.get()) return;
+      await new Promise((done) => {
+        heard = done;
+        setTimeout(done, GREETING_MS);
+        channel.postMessage({ hello: true });
+      });
+    },
+    /** `ask` gets new tokens from the gateway, or null if it refuses. Returns the tokens, whichever tab got them. */
     async renew(token, ask) {
       let tokens = null;
       try {

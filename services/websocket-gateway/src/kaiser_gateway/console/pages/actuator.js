@@ -2,8 +2,10 @@
 
 import { path } from "../core/api.js";
 import { actuatorState, dateTime, number, orNone } from "../core/format.js";
+import { actuatorName } from "../core/names.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useStore } from "../ui/hooks.js";
+import { DeviceLink } from "../ui/names.js";
 import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -28,7 +30,7 @@ export function ActuatorPage({ espId, gpio }) {
   });
 
   return html`
-    <${Head} title=${actuator?.name ?? `Actuator on gpio ${gpio}`}><a href=${link("actuators")}>All actuators</a><//>
+    <${Head} title=${actuatorName(actuator ?? { gpio })}><a href=${link("actuators")}>All actuators</a><//>
     <${ListState} loaded=${loaded} count=${1} />
     ${actuator && html`
       <div class="panels">
@@ -47,12 +49,12 @@ export function ActuatorPage({ espId, gpio }) {
 
 const facts = (actuator) => [
   ["State", html`<${StateBadge} actuator=${actuator} />`],
-  ["Device", html`<a href=${link("devices", actuator.esp_id)}>${actuator.esp_id}</a>`],
+  ["Device", html`<${DeviceLink} espId=${actuator.esp_id} />`],
   ["Gpio", actuator.gpio],
   ["Type", actuator.actuator_type],
   ["Reported", dateTime(actuator.reported_at)],
   ["On since", dateTime(actuator.on_since)],
-  ["Stopped because", orNone(actuator.emergency_reason)],
+  ["Reason for its end", orNone(actuator.emergency_reason)],
   ["Last error", orNone(actuator.last_error)],
 ];
 

@@ -20,9 +20,9 @@ const isKnown = ({ known, state }) => known !== false && state !== null;
 
 /** The state, how long it has been on (with `nowMs`), or what was known last. */
 export function StateBadge({ actuator, nowMs = null }) {
-  if (actuator.emergency === "active") return html`<${Badge} kind="bad">stopped<//>${whatWasKnown(actuator)}`;
+  if (actuator.emergency === "active") return html`<${Badge} kind="bad">stopped<//>${lastReport(actuator)}`;
   if (!isKnown(actuator)) {
-    return html`<${Badge} kind="warn">not known<//>${whatWasKnown(actuator)}`;
+    return html`<${Badge} kind="warn">not known<//>${lastReport(actuator)}`;
   }
   const kind = actuator.state ? "good" : "idle";
   return html`<${Badge} kind=${kind}>${actuatorState(actuator)}<//>${onFor(actuator, nowMs)}`;
@@ -33,13 +33,13 @@ function onFor({ state, on_since: since }, nowMs) {
   return html` <span class="quiet">for ${duration(Math.max(0, Math.round((nowMs - since) / 1000)))}</span>`;
 }
 
-function whatWasReported({ state, last_state: reported = null, value, known_until: until }) {
+function reportText({ state, last_state: reported = null, value, known_until: until }) {
   const last = state ?? reported;
   if (last !== null) return lastKnown(actuatorState({ state: last, value }), until);
   return until ? `not known since ${dateTime(until)}` : "no state was reported yet";
 }
 
-function whatWasKnown(actuator) {
+function lastReport(actuator) {
   if (isKnown(actuator)) return null;
-  return html`<span class="quiet block">${whatWasReported(actuator)}</span>`;
+  return html`<span class="quiet block">${reportText(actuator)}</span>`;
 }

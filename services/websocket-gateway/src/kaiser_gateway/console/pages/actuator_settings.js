@@ -30,7 +30,7 @@ export function ActuatorSettings({ actuator, onDone }) {
     ${isRemoving && html`
       <${Dialog} title="Forget the settings of this actuator?" onClose=${() => setRemoving(false)}>
         <${Form} onSubmit=${remove} submit="Forget" state=${removing} danger>
-          <p>Its limits and interlocks are lost; its history stays. From then on it takes OFF only.</p>
+          <p>Its limits and interlocks are lost; its history stays. From then on it accepts only OFF.</p>
         <//>
       <//>`}`;
 }
@@ -61,11 +61,11 @@ const Fields = ({ settings, problem }) => html`
     <${TextField} label="Type" name="actuator_type" required maxlength="40" value=${settings.actuator_type}
       problem=${problem} hint="pump, valve, relay, pwm, …" />
     <${TextField} label="Subzone" name="subzone_id" maxlength="64" value=${settings.subzone_id ?? ""} problem=${problem} />
-    <${NumberField} label="Longest time on in s (0: no limit)" name="max_runtime_s" min="0" max="604800" step="1" required
+    <${NumberField} label="Maximum run time in s (0: no limit)" name="max_runtime_s" min="0" max="604800" step="1" required
       value=${settings.max_runtime_s} problem=${problem} />
-    <${NumberField} label="Least share of PWM (0 to 1)" name="min_value" min="0" max="1" required
+    <${NumberField} label="Minimum PWM value (0 to 1)" name="min_value" min="0" max="1" required
       value=${settings.min_value} problem=${problem} />
-    <${NumberField} label="Greatest share of PWM (0 to 1)" name="max_value" min="0" max="1" required
+    <${NumberField} label="Maximum PWM value (0 to 1)" name="max_value" min="0" max="1" required
       value=${settings.max_value} problem=${problem} />
     <${TextField} label="Interlocks" name="interlocks" value=${settings.interlocks.join(", ")} problem=${problem}
       pattern="[0-9, ]*" hint="gpios that must be off before this is switched on: 25, 26" />

@@ -1,9 +1,11 @@
 /** Actuators: the state of each, live, and commands; one actuator has a page of its own. */
 
 import { ago } from "../core/format.js";
+import { actuatorName, whereOf } from "../core/names.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow, useStore } from "../ui/hooks.js";
+import { DeviceLink, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -29,27 +31,28 @@ function ActuatorList() {
     const next = await api.get("/api/v1/actuators", { limit: LIMIT, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
+  const directory = useDirectory();
   const now = useNow();
 
   useEvents((batch) => {
-    const news = batch.filter(({ type }) => type === "actuator_status" || type === "esp_health");
-    if (news.length) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withEvents(one, news)) }));
+    const changes = batch.filter(({ type }) => type === "actuator_status" || type === "esp_health");
+    if (changes.length) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withEvents(one, changes)) }));
     if (batch.some(({ type }) => type === "actuator_alert")) loaded.reloadSoon();
   });
 
   const shown = (loaded.data?.items ?? []).filter((one) =>
-    `${keyOf(one)} ${one.name ?? ""} ${one.actuator_type}`.toLowerCase().includes(text.toLowerCase()));
+    `${keyOf(one)} ${one.name ?? ""} ${one.actuator_type} ${whereOf(directory, one.esp_id)}`.toLowerCase().includes(text.toLowerCase()));
   return html`
     <${Head} title="Actuators">
       ${session.may("operator") && html`
         <button type="button" class="primary" onClick=${() => setAdding(true)}>Set up an actuator</button>`}
     <//>
     <div class="filter-fields">
-      <${Field} label="Search device, name or type" name="text">
+      <${Field} label="Search name, zone, device or type" name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>
     </div>
-    <${ListState} loaded=${loaded} count=${shown.length} empty="No actuator fits. One that a device reports shows up here." />
+    <${ListState} loaded=${loaded} count=${shown.length} empty="No actuator matches. An actuator that a device reports appears here." />
     <${Table} label="Actuators" rows=${shown} keyOf=${keyOf} groupOf=${(one) => one.zone_id} columns=${columns(now)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${AddActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
@@ -59,10 +62,10 @@ const columns = (now) => [
   {
     name: "Actuator",
     cell: (one) => html`
-      <a href=${link("actuators", one.esp_id, one.gpio)}>${one.name ?? `${one.actuator_type} on gpio ${one.gpio}`}</a>
+      <a href=${link("actuators", one.esp_id, one.gpio)}>${actuatorName(one)}</a>
       ${one.name && html`<span class="quiet block">${one.actuator_type} on gpio ${one.gpio}</span>`}`,
   },
-  { name: "Device", cell: (one) => html`<a href=${link("devices", one.esp_id)}>${one.esp_id}</a>` },
+  { name: "Device", cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` },
   {
     name: "State",
     cell: (one) => html`

@@ -26,7 +26,7 @@ export function AlarmDialog({ alarm, onClose }) {
         ["Cleared", alarm.cleared_at ? dateTime(alarm.cleared_at) : "not yet"],
       ]} />
       <h3>Steps</h3>
-      <${ListState} loaded=${loaded} count=${steps.length} empty="No step is kept." />
+      <${ListState} loaded=${loaded} count=${steps.length} empty="No steps are kept." />
       <ul class="reports">
         ${steps.map((step) => html`
           <li key=${step.step}><strong>${step.what.replace("_", " ")}</strong> ${dateTime(step.at)}
@@ -65,7 +65,7 @@ function LimitsDialog({ sensor, unit, onClose }) {
   const { api } = useApp();
   const { esp_id: espId, gpio, sensor_type: type, address } = sensor;
   const url = path`/api/v1/alarms/limits/${espId}/${gpio}/${type}` + (address && `?address=${encodeURIComponent(address)}`);
-  const loaded = useLoaded(() => api.get(url).catch(nothingWhere(NO_LIMITS)), [url]);
+  const loaded = useLoaded(() => api.get(url).catch(noLimitsIf(NO_LIMITS)), [url]);
   return html`
     <${Dialog} title=${`Alarm limits of ${type} on gpio ${gpio}`} onClose=${onClose}>
       <${ListState} loaded=${loaded} count=${1} />
@@ -73,7 +73,7 @@ function LimitsDialog({ sensor, unit, onClose }) {
     <//>`;
 }
 
-const nothingWhere = (status) => (problem) => {
+const noLimitsIf = (status) => (problem) => {
   if (problem.status !== status) throw problem;
   return { limits: {} };
 };

@@ -4,8 +4,8 @@ import { path } from "../core/api.js";
 import { ago, dateTime } from "../core/format.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { DeviceLink, SensorLink } from "../ui/names.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
-import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { AlarmDialog, ShelveDialog } from "./alarm_parts.js";
 
@@ -29,7 +29,7 @@ export function Alarms() {
   });
   useEvents((batch) => batch.some(({ type }) => type === "alarm") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
-  const empty = shown === "open" ? "Nothing is wrong: no alarm is open." : "There was no alarm yet.";
+  const empty = shown === "open" ? "Nothing is wrong: no alarm is open." : "There have been no alarms yet.";
   return html`
     <${Head} title="Alarms">
       <label>Show <select value=${shown} onChange=${(event) => setShown(event.currentTarget.value)}>
@@ -69,8 +69,8 @@ const columns = ({ now, reload, choose, shelve, may }) => [
 function Where({ alarm }) {
   const { esp_id: espId, gpio, sensor_type: type, address, source } = alarm;
   if (!espId) return source || "Kaiser";
-  if (!type) return html`<a href=${link("devices", espId)}>${espId}</a>${gpio === null || gpio === undefined ? "" : `, gpio ${gpio}`}`;
-  return html`<a href=${link("sensors", espId, String(gpio), type, ...(address ? [address] : []))}>${espId}, ${type}</a>`;
+  if (!type) return html`<${DeviceLink} espId=${espId} />${gpio === null || gpio === undefined ? "" : `, gpio ${gpio}`}`;
+  return html`<${SensorLink} sensor=${{ esp_id: espId, gpio, sensor_type: type, address: address ?? "" }} />`;
 }
 
 function State({ alarm, now }) {

@@ -2,10 +2,13 @@
 
 import { path } from "../core/api.js";
 import { randomId } from "../core/ids.js";
+import { actuatorText } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
+import { Duration } from "../ui/duration.js";
 import { CheckField, Form, NumberField, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 import { Badge, ProblemNotice } from "../ui/parts.js";
 
 const COMMANDS = [["ON", "On…"], ["OFF", "Off…"], ["PWM", "Share…"], ["TOGGLE", "Toggle…"]];
@@ -13,18 +16,21 @@ const STATE_KINDS = { acknowledged: "good", queued: "info", sent: "info", failed
 const OPEN_STATES = new Set(["queued", "sent"]);
 const ASK_AGAIN_MS = 2000;
 
-const nameOf = ({ name, actuator_type: type, gpio, esp_id: espId }) => `${name ?? type} (${espId}, gpio ${gpio})`;
+const USUAL_S = [10, 60, 600, 3600];
+const AT_FIRST_S = 60;
+const LONGEST_S = 604_800;
 
 export function CommandButtons({ actuator }) {
   const { session } = useApp();
   const [asked, setAsked] = useState(null);
   const [sent, setSent] = useState(null);
+  const directory = useDirectory();
   if (!session.may("operator")) return null;
   const allowed = actuator.registered ? COMMANDS : COMMANDS.filter(([command]) => command === "OFF");
   return html`
     <span class="command-buttons">
       ${allowed.map(([command, text]) => html`
-        <button type="button" key=${command} aria-label=${`${text} ${nameOf(actuator)}`} onClick=${() => setAsked(command)}>
+        <button type="button" key=${command} aria-label=${`${text} ${actuatorText(directory, actuator)}`} onClick=${() => setAsked(command)}>
           ${text}</button>`)}
     </span>
     ${sent && html`<${CommandState} key=${sent.command_id} sent=${sent} />`}
@@ -34,9 +40,12 @@ export function CommandButtons({ actuator }) {
 
 function CommandDialog({ actuator, command, onSent, onClose }) {
   const { api } = useApp();
+  const directory = useDirectory();
   const idempotencyKey = useRef(randomId());
-  const [send, state] = useAction(async ({ percent, ...fields }) => {
+  const [durationS, setDuration] = useState(command === "OFF" ? null : AT_FIRST_S);
+  const [send, state] = useAction(async ({ percent, ...others }) => {
     const value = percent === undefined ? null : percent / 100;
+    const fields = { ...others, duration_s: durationS };
     const headers = { "Idempotency-Key": idempotencyKey.current };
     const url = path`/api/v1/actuators/${actuator.esp_id}/${actuator.gpio}/command`;
     onSent(await api.post(url, given({ command, value, ...fields }), { headers }));
@@ -45,14 +54,14 @@ function CommandDialog({ actuator, command, onSent, onClose }) {
   const { problem } = state;
   return html`
     <${Dialog} title=${`Send ${command}?`} onClose=${onClose}>
-      <p>To <strong>${nameOf(actuator)}</strong>. The device moves something real.</p>
+      <p>To <strong>${actuatorText(directory, actuator)}</strong>. The device moves something real.</p>
       <${Form} onSubmit=${send} submit=${`Send ${command}`} state=${state}>
         ${command === "PWM" && html`
           <${NumberField} label="Share in %" name="percent" min="0" max="100" required problem=${problem}
             value=${Math.round((actuator.value ?? 0) * 100)} />`}
         ${command !== "OFF" && html`
-          <${NumberField} label="For how many s (0: until further notice)" name="duration_s" min="0" max="604800" step="1"
-            value="0" problem=${problem} />`}
+          <${Duration} label="For" usual=${USUAL_S} zero="until further notice" value=${durationS} most=${LONGEST_S} required
+            onChange=${setDuration} />`}
         <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" problem=${problem} />
         <${CheckField} label="If the device is offline, keep the command for it, an hour at most" name="queue" />
       <//>

@@ -6,10 +6,12 @@ import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 import { Empty, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Chart } from "../ui/chart.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
+import { DeviceParts } from "./parts_of_device.js";
 
 /** The system commands without parameters that each firmware generation knows. */
 const COMMANDS = {
@@ -31,25 +33,27 @@ export function DevicePage({ espId }) {
   useEvents((batch) => {
     const mine = batch.filter(({ data }) => data.esp_id === espId);
     const health = new Map(mine.filter(({ type }) => type === "esp_health").map(({ data }) => [espId, data]));
-    const told = mine.filter(({ type }) => ANSWERS.has(type));
+    const answered = mine.filter(({ type }) => ANSWERS.has(type));
     if (health.size) loaded.setData((old) => withHealth(old, health));
-    if (told.length) {
-      setAnswers((old) => [...told.reverse(), ...old].slice(0, ANSWERS_KEPT));
+    if (answered.length) {
+      setAnswers((old) => [...answered.reverse(), ...old].slice(0, ANSWERS_KEPT));
       loaded.reloadSoon();
     }
   });
 
   return html`
-    <${Head} title=${espId}>
+    <${Head} title=${device?.name || espId}>
       <a href=${link("devices")}>All devices</a>
+      ${session.may("operator") && html`<a href=${link("connect", espId)}>Its program</a>`}
       ${device && html`<${Decision} device=${device} onDone=${loaded.reload} />`}
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${device && html`
       <div class="panels">
         <${Panel} title="State"><${Facts} facts=${facts(device, now)} /><//>
-        <${Panel} title="What it answered" class="answers">
-          ${answers.length === 0 && html`<${Empty}>Answers to what is sent show up here.<//>`}
+        <${DeviceParts} espId=${espId} />
+        <${Panel} title="Its answer" class="answers">
+          ${answers.length === 0 && html`<${Empty}>Answers to sent messages appear here.<//>`}
           <ul>${answers.map((event) => html`
             <li key=${event.seq}><span class="quiet">${timeOfDay(event.timestamp)}</span> ${summary(event)}</li>`)}</ul>
         <//>
@@ -63,8 +67,9 @@ export function DevicePage({ espId }) {
 
 const facts = (device, now) => [
   ["Status", html`<${DeviceBadge} device=${device} />`],
+  ["Id", device.esp_id],
   ["Name", orNone(device.name)],
-  ["Zone", orNone(device.zone_id)],
+  ["Zone", device.zone_id ? html`<a href=${link("zones", device.zone_id)}>${device.zone_id}</a>` : null],
   ["Site", device.kaiser_id],
   ["Last seen", ago(device.last_seen, now)],
   ["Running for", duration(device.uptime)],
@@ -84,7 +89,7 @@ function SendPanel({ device }) {
   const url = path`/api/v1/esp/devices/${device.esp_id}/`;
   const [push, pushing] = useAction(async () => {
     await api.post(url + "config", {}, { timeoutMs: 20_000 });
-    toasts.say("The configuration was sent; the answer shows up on this page.", "info");
+    toasts.say("The configuration was sent; the answer appears on this page.", "info");
   });
   const [send, sending] = useAction(async () => {
     await api.post(url + "command", { command: asked, ...(asked === "factory_reset" && { confirm: true }) });
@@ -111,27 +116,30 @@ function SendPanel({ device }) {
 
 function ZonePanel({ device }) {
   const { api, toasts } = useApp();
+  const { zones } = useDirectory();
   const [assign, state] = useAction(async ({ zone_id, zone_name }) => {
     await api.post(path`/api/v1/esp/devices/${device.esp_id}/zone`, { zone_id, ...given({ zone_name }) });
-    toasts.say("The zone was sent; it is in force once the device has acknowledged it.", "info");
+    toasts.say("The zone was sent; it takes effect when the device acknowledges it.", "info");
   });
   return html`
     <${Panel} title="Zone">
       <${Form} onSubmit=${assign} submit="Assign" state=${state}>
-        <${TextField} label="Zone id (empty: out of its zone)" name="zone_id" maxlength="64" value=${device.zone_id ?? ""}
-          problem=${state.problem} />
+        <${TextField} label="Zone id (empty: no zone)" name="zone_id" maxlength="64" value=${device.zone_id ?? ""}
+          list="zones" hint="one of the list, or a new one" problem=${state.problem} />
+        <datalist id="zones">${zones.map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>
         <${TextField} label="Zone name" name="zone_name" maxlength="100" problem=${state.problem} />
       <//>
     <//>`;
 }
 
 function SettingsPanel({ device, onDone }) {
-  const { api, toasts } = useApp();
+  const { api, directory, toasts } = useApp();
   const [isDeleting, setDeleting] = useState(false);
   const url = path`/api/v1/esp/devices/${device.esp_id}`;
   const [save, saving] = useAction(async (fields) => {
     await api.patch(url, given(fields));
     toasts.say("Saved.");
+    directory.reload();
     onDone();
   });
   const [remove, removing] = useAction(async () => {

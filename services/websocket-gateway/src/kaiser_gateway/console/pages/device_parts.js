@@ -9,11 +9,11 @@ import { Badge } from "../ui/parts.js";
 
 /** The device as its last esp_health event has it. */
 export function withHealth(device, health) {
-  const news = health.get(device.esp_id);
-  if (!news) return device;
-  const { last_seen, wifi_rssi, heap_free, uptime, firmware_version, sensor_count, actuator_count } = news;
+  const event = health.get(device.esp_id);
+  if (!event) return device;
+  const { last_seen, wifi_rssi, heap_free, uptime, firmware_version, sensor_count, actuator_count } = event;
   const figures = given({ last_seen, wifi_rssi, heap_free, uptime, firmware_version, sensor_count, actuator_count });
-  return { ...device, ...figures, online: news.status === "online" };
+  return { ...device, ...figures, online: event.status === "online" };
 }
 
 export function DeviceBadge({ device }) {
@@ -52,8 +52,8 @@ function DecisionDialog({ asked, device, decide, onClose }) {
     <${Dialog} title=${`${isApproval ? "Approve" : "Reject"} ${device.esp_id}`} onClose=${onClose}>
       <${Form} onSubmit=${run} submit=${isApproval ? "Approve" : "Reject"} state=${state} danger=${!isApproval}>
         ${isApproval
-          ? html`<${CheckField} label="Also take in what was rejected of it in the last days" name="replay" />`
-          : html`<p>Its messages go on being rejected. It can be approved later.</p>`}
+          ? html`<${CheckField} label="Also replay its messages that were rejected in the last days" name="replay" />`
+          : html`<p>Its messages stay rejected. It can be approved later.</p>`}
       <//>
     <//>`;
 }

@@ -1,6 +1,6 @@
 /** Devices: the registry, live; one device has a page of its own. */
 
-import { ago, orNone } from "../core/format.js";
+import { NONE, ago, orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -39,7 +39,8 @@ function DeviceList() {
   return html`
     <${Head} title="Devices">
       ${session.may("operator") && html`
-        <button type="button" class="primary" onClick=${() => setAdding(true)}>Register a device</button>`}
+        <a class="button primary" href=${link("connect")}>Connect a device</a>
+        <button type="button" onClick=${() => setAdding(true)}>Register a device</button>`}
     <//>
     <div class="filter-fields">
       <${SelectField} label="Show" name="state" options=${STATES} value=${wanted.state}
@@ -64,11 +65,11 @@ const columns = (now, reload) => [
   {
     name: "Device",
     cell: (device) => html`
-      <a href=${link("devices", device.esp_id)}>${device.esp_id}</a>
-      ${device.name && html`<span class="quiet block">${device.name}</span>`}`,
+      <a href=${link("devices", device.esp_id)}>${device.name || device.esp_id}</a>
+      ${device.name && html`<span class="quiet block">${device.esp_id}</span>`}`,
   },
   { name: "Status", cell: (device) => html`<${DeviceBadge} device=${device} />` },
-  { name: "Zone", cell: (device) => orNone(device.zone_id) },
+  { name: "Zone", cell: ({ zone_id: zoneId }) => (zoneId ? html`<a href=${link("zones", zoneId)}>${zoneId}</a>` : NONE) },
   { name: "Last seen", cell: (device) => ago(device.last_seen, now) },
   { name: "Signal", cell: (device) => (device.wifi_rssi === null ? "–" : `${device.wifi_rssi} dBm`) },
   { name: "Firmware", cell: (device) => orNone(device.firmware_version) },

@@ -1,14 +1,17 @@
 /** The dry run of a rule: what would happen with these values; nothing is sent. */
 
+import { sensorText } from "../core/names.js";
 import { Form, NumberField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 import { Badge } from "../ui/parts.js";
 import { Conditions } from "./executions.js";
 
 export function DryRun({ rule, url }) {
   const { api } = useApp();
   const [result, setResult] = useState(null);
+  const directory = useDirectory();
   const sensors = sensorsOf(rule.conditions);
   const [run, state] = useAction(async ({ held_s: heldS, ...fields }) => {
     const values = sensors.map((sensor, index) => ({ ...sensor, value: fields[`value_${index}`] }));
@@ -18,8 +21,8 @@ export function DryRun({ rule, url }) {
   return html`
     <${Form} onSubmit=${run} submit="Try it" state=${state}>
       <div class="field-grid">
-        ${sensors.map(({ esp_id: espId, gpio, sensor_type: type, address }, index) => html`
-          <${NumberField} key=${index} label=${`Suppose ${type ?? "the value"} of ${espId}, gpio ${gpio}${address ? ` at ${address}` : ""}`}
+        ${sensors.map((sensor, index) => html`
+          <${NumberField} key=${index} label=${`Suppose ${sensorText(directory, sensor)}`}
             name=${`value_${index}`} hint="empty: as it is now" problem=${state.problem} />`)}
         <${NumberField} label="for so many s already" name="held_s" min="0" value="0" problem=${state.problem} />
       </div>
@@ -27,7 +30,7 @@ export function DryRun({ rule, url }) {
     ${result && html`<${Result} result=${result} />`}`;
 }
 
-const Result = ({ result }) => html`
+export const Result = ({ result }) => html`
   <div class="dry-run" role="status">
     <p>
       <${Badge} kind=${result.would_fire ? "good" : "idle"}>${result.would_fire ? "it would fire" : "it would not fire"}<//>

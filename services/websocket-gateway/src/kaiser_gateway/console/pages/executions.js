@@ -4,6 +4,7 @@ import { dateTime, number, orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { DeviceName } from "../ui/names.js";
 import { Badge, Facts, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 
@@ -53,7 +54,7 @@ function ExecutionDialog({ execution, onClose }) {
       <h3>Actions</h3>
       <ul class="reports">
         ${execution.actions.map((action) => html`
-          <li key=${action.path}><strong>${action.type}</strong> ${action.state} ${action.esp_id ?? ""} ${action.command ?? ""}
+          <li key=${action.path}><strong>${action.type}</strong> ${action.state} ${action.esp_id && html`<${DeviceName} espId=${action.esp_id} />`} ${action.command ?? ""}
             ${" "}<span class="quiet">${action.detail ?? ""}</span></li>`)}
       </ul>
       <h3>Trigger</h3>

@@ -1,7 +1,10 @@
 /** Explore: several sensors in one chart, with the period before; its address shows the same elsewhere. */
 
+import { path } from "../core/api.js";
 import { sensorKey } from "../core/overview.js";
-import { MOST_SENSORS, fromParts, matching, nameOf, shifted, toCsv, toParts } from "../core/explore.js";
+import { MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
+import { dateTime } from "../core/format.js";
+import { sensorName } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
 import { CheckField, Field } from "../ui/form.js";
@@ -16,12 +19,15 @@ const LOOK_AGAIN_EVERY_MS = 30_000;
 const MOVES_EVERY_MS = 5000;
 const MOST_FOUND = 12;
 const MOST_UNITS = 2;
+const MOST_ACTUATORS = 8;
+const MOST_OF_ONE = 200;
+const NO_MARKS = [];
 const GONE_AFTER_MS = 60_000;
 
 export function Explore({ parts }) {
   const { api } = useApp();
   const [shown, setShown] = useState(() => fromParts(parts, SPANS[1][1]));
-  const { range, ghost, sensors } = shown;
+  const { range, ghost, marked, sensors } = shown;
   const [before, setBefore] = useState([]);
   const known = useLoaded(() => api.get("/api/v1/overview"), []);
   const now = useNow(MOVES_EVERY_MS);
@@ -38,6 +44,11 @@ export function Explore({ parts }) {
   const axis = edges(range, now);
   const series = useMemo(
     () => drawn(loaded.data ?? [], byKey, zones, axis, range.spanMs), [loaded.data, byKey, zones, ...axis]);
+  const happened = useLoaded(() => (marked && sensors.length && known.data ? happenedTo(api, sensors, known.data, range) : null),
+    [toParts(shown).join(), known.data]);
+  useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && happened.reload());
+  const { marks, left } = useMemo(
+    () => (marked && happened.data ? marksOf(happened.data, axis) : { marks: NO_MARKS, left: 0 }), [happened.data, marked, ...axis]);
   const lines = useMemo(() => series.flatMap((one) => one.lines), [series]);
 
   function choose(next) {
@@ -51,14 +62,14 @@ export function Explore({ parts }) {
   }
   const add = (sensor) => setShown({ ...shown, sensors: [...sensors, sensor].slice(-MOST_SENSORS) });
   const remove = (sensor) => setShown({ ...shown, sensors: sensors.filter((one) => one !== sensor) });
-  const name = (sensor) => nameOf(byKey.get(sensorKey(sensor)) ?? sensor);
+  const name = (sensor) => sensorName(byKey.get(sensorKey(sensor)) ?? sensor);
 
   return html`
     <${Head} title="Explore">
       <button type="button" disabled=${!series.length} onClick=${() => save("kaiser.csv", new Blob([toCsv(series)], { type: "text/csv" }))}>CSV</button>
       <button type="button" disabled=${!series.length} onClick=${savePicture}>PNG</button>
     <//>
-    <${ProblemNotice} problem=${known.problem ?? loaded.problem} onRetry=${() => { known.reload(); loaded.reload(); }} />
+    <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
     <${Panel} title="Sensors">
       <${Picker} sensors=${known.data?.sensors ?? []} zones=${zones} chosen=${sensors} onAdd=${add} />
       <div class="chips">
@@ -71,15 +82,57 @@ export function Explore({ parts }) {
       <${RangeButtons} range=${range} onChange=${choose} onBack=${before.length ? back : null} />
       <${CheckField} label="Show the period before, too" name="ghost" checked=${ghost}
         onChange=${({ target }) => setShown({ ...shown, ghost: target.checked })} />
+      <${CheckField} label="Mark alarms, stops, commands and starts of Kaiser" name="marked" checked=${marked}
+        onChange=${({ target }) => setShown({ ...shown, marked: target.checked })} />
       ${series.some(({ isLeftOut }) => isLeftOut) && html`
         <p class="notice notice-warn">A chart has room for two units; sensors with a third one are left out.</p>`}
       ${sensors.length === 0 ? html`<${Empty}>Choose a sensor above.<//>` : html`
         <div class="explored">
-          <${Chart} label="Values of the chosen sensors" lines=${lines} shown=${axis} onBack=${back}
+          <${Chart} label="Values of the chosen sensors" lines=${lines} shown=${axis} marks=${marks} onBack=${back}
             onZoom=${(fromMs, toMs) => choose(rangeOf(fromMs, toMs, Date.now()))}
             words=${series.map((one) => html`<span class="block" key=${one.key}>${one.name}: ${inWords(one.points, one.unit)}</span>`)} />
-        </div>`}
+        </div>
+        ${marked && html`<${Marks} marks=${marks} left=${left} />`}`}
     <//>`;
+}
+
+/** What the numbered lines of the chart are. */
+function Marks({ marks, left }) {
+  if (!marks.length) return html`<p class="quiet">There is nothing to mark in this time.</p>`;
+  return html`
+    <details class="marks" open>
+      <summary>What happened in this time</summary>
+      ${left > 0 && html`<p class="quiet">${left} earlier marks are left out.</p>`}
+      <ol>
+        ${marks.map(({ ts, kind, text }, index) => html`
+          <li key=${`${ts} ${index}`}>${dateTime(ts)} <strong>${kind}</strong> ${text}</li>`)}
+      </ol>
+    </details>`;
+}
+
+/** Alarms of the sensors' devices and of the whole site, commands to actuators of these devices or their zones, and when
+ * Kaiser's services started: of the time chosen. */
+async function happenedTo(api, sensors, known, range) {
+  const [from, to] = edges(range, Date.now()).map(Math.round);
+  const devices = [...new Set(sensors.map(({ esp_id: espId }) => espId))];
+  const zoneOf = new Map(known.devices.map((one) => [one.esp_id, one.zone_id]));
+  const zones = new Set(devices.map((espId) => zoneOf.get(espId)).filter(Boolean));
+  const actuators = known.actuators
+    .filter(({ esp_id: espId }) => devices.includes(espId) || zones.has(zoneOf.get(espId))).slice(0, MOST_ACTUATORS);
+  const alarms = (query) => api.get("/api/v1/alarms", { shown: "all", from, to: to + 1, limit: MOST_OF_ONE, ...query });
+  const history = async ({ esp_id: espId, gpio, name }) => {
+    const query = { from, to: to + 1, limit: MOST_OF_ONE };
+    const { items } = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
+    return { name: name || `gpio ${gpio} of ${espId}`, items };
+  };
+  const [site, ofDevices, histories, status] = await Promise.all([
+    alarms({ severity: "critical" }),
+    Promise.all(devices.map((espId) => alarms({ esp_id: espId }))),
+    Promise.all(actuators.map(history)),
+    api.get("/api/v1/system/status"),
+  ]);
+  const ofSite = site.items.filter((alarm) => !alarm.esp_id);
+  return { alarms: [...ofSite, ...ofDevices.flatMap(({ items }) => items)], histories, services: status.services };
 }
 
 function Picker({ sensors, zones, chosen, onAdd }) {
@@ -91,10 +144,10 @@ function Picker({ sensors, zones, chosen, onAdd }) {
     <${Field} label="Search name, type, zone or device" name="text">
       <input type="search" name="text" onInput=${({ target }) => setText(target.value)} />
     <//>
-    <div class="chips" role="group" aria-label="Sensors that fit">
+    <div class="chips" role="group" aria-label="Matching sensors">
       ${found.slice(0, MOST_FOUND).map((sensor) => html`
         <button type="button" class="chip" key=${sensorKey(sensor)} onClick=${() => pick(sensor)}>
-          + ${nameOf(sensor)} <span class="quiet">${[zones[sensor.esp_id], sensor.esp_id].filter(Boolean).join(", ")}</span>
+          + ${sensorName(sensor)} <span class="quiet">${[zones[sensor.esp_id], sensor.esp_id].filter(Boolean).join(", ")}</span>
         </button>`)}
     </div>
     ${found.length > MOST_FOUND && html`<p class="quiet">${found.length - MOST_FOUND} more fit; search for them.</p>`}`;
@@ -117,7 +170,7 @@ function drawn(loaded, byKey, zones, axis, spanMs) {
     const isLeftOut = !units.has(unit);
     const intervalMs = known ? known.interval_s * 1000 : null;
     const points = within(now.points, ...axis, now.bucketMs);
-    const name = `${nameOf(known ?? sensor)} (${sensor.esp_id})`;
+    const name = `${sensorName(known ?? sensor)} (${sensor.esp_id})`;
     const line = (text, found, bucketMs, isGhost) =>
       ({ name: text, unit, colour: `--line-${index + 1}`, ghost: isGhost, columns: columnsOf(found, intervalMs, bucketMs) });
     const lines = isLeftOut ? [] : [line(name, points, now.bucketMs, false)];

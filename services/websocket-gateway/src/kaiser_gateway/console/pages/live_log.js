@@ -3,13 +3,16 @@
 import { NONE, summary, timeOfDay } from "../core/format.js";
 import { EVENT_TYPES, admits, isTopicFilter } from "../core/filters.js";
 import { KEPT } from "../core/log.js";
+import { deviceName } from "../core/names.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
 import { useNarrow, useStore } from "../ui/hooks.js";
 import { LongList } from "../ui/long_list.js";
+import { useDirectory } from "../ui/names.js";
 import { Badge, Empty, Head } from "../ui/parts.js";
 
 const KINDS = { actuator_alert: "bad", system_event: "warn", sensor_data: "info", esp_health: "good" };
+const MOST_OFFERED = 200;
 const ALL = { types: [], esp_ids: [], topics: [] };
 
 export function LiveLog() {
@@ -18,10 +21,11 @@ export function LiveLog() {
   const [filters, setFilters] = useState(ALL);
   const [chosen, setChosen] = useState(null);
   const isNarrow = useNarrow();
+  const directory = useDirectory();
   const shown = useMemo(() => events.filter((event) => admits(filters, event)), [events, filters]);
 
   const draw = (event) => html`
-    <${Row} key=${event.number} event=${event} isChosen=${event.number === chosen?.number} onChoose=${setChosen} />`;
+    <${Row} key=${event.number} event=${event} name=${deviceName(directory, event.data.esp_id)} isChosen=${event.number === chosen?.number} onChoose=${setChosen} />`;
 
   useEffect(() => {
     socket.subscribe(filters);
@@ -30,7 +34,7 @@ export function LiveLog() {
 
   return html`
     <${Head} title="Live log">
-      <span class="quiet" role="status">${paused ? `Paused, ${meanwhile} came meanwhile` : `${shown.length} shown`}</span>
+      <span class="quiet" role="status">${paused ? `Paused, ${meanwhile} new` : `${shown.length} shown`}</span>
       <button type="button" class="primary" aria-pressed=${String(paused)} onClick=${paused ? log.resume : log.pause}>
         ${paused ? "Resume" : "Pause"}
       </button>
@@ -46,14 +50,14 @@ export function LiveLog() {
 }
 
 /** Taken at the press, not at the release: meanwhile another event may have moved under the pointer. */
-function Row({ event, isChosen, onChoose }) {
+function Row({ event, name, isChosen, onChoose }) {
   const choose = () => onChoose(event);
   return html`
     <li>
       <button type="button" class="log-row" aria-pressed=${String(isChosen)} onPointerDown=${choose} onClick=${choose}>
         <span class="log-time">${timeOfDay(event.timestamp)}</span>
         <${Badge} kind=${KINDS[event.type]}>${event.type}<//>
-        <span class="log-device">${event.data.esp_id ?? NONE}</span>
+        <span class="log-device" title=${event.data.esp_id}>${name ?? NONE}</span>
         <span class="log-summary">${summary(event)}</span>
         <span class="log-topic topic">${event.data.topic}</span>
       </button>
@@ -71,6 +75,16 @@ function Detail({ event, onClose }) {
       ${event.data.topic && html`<p class="topic">${event.data.topic}</p>`}
       <pre tabindex="0" aria-label="The event as JSON">${JSON.stringify(frame, null, 2)}</pre>
     </section>`;
+}
+
+/** Ids with their names, offered where an id is typed. */
+function KnownDevices() {
+  const { devices } = useDirectory();
+  const named = [...devices.values()].slice(0, MOST_OFFERED);
+  return html`
+    <datalist id="known-devices">
+      ${named.map(({ esp_id: espId, name }) => html`<option key=${espId} value=${espId}>${name ?? espId}</option>`)}
+    </datalist>`;
 }
 
 function Filters({ filters, isNarrow, onChange }) {
@@ -99,9 +113,10 @@ function Filters({ filters, isNarrow, onChange }) {
       </fieldset>
       <div class="filter-fields">
         <${Field} label="Device" name="device">
-          <input type="search" placeholder="ESP_0A1B2C3D" name="device" maxlength="40"
+          <input type="search" placeholder="ESP_0A1B2C3D" name="device" maxlength="40" list="known-devices"
             onChange=${({ target }) => onChange({ ...filters, esp_ids: target.value ? [target.value.trim()] : [] })} />
         <//>
+        <${KnownDevices} />
         <${Field} label="MQTT topic" name="topic" hint=${isWrong ? null : "+ is one level, # the rest"}>
           <input type="search" placeholder="kaiser/+/esp/+/sensor/#" name="topic" maxlength="256" spellcheck="false"
             aria-invalid=${String(isWrong)} onChange=${({ target }) => changeTopic(target.value.trim())} />

@@ -1,4 +1,4 @@
-/** One mock device: its sensors with their overrides, its actuators, its faults, what it sent and heard. */
+/** One mock device: its sensors with their overrides, its actuators, its faults, what it sent and received. */
 
 import { path } from "../core/api.js";
 import { actuatorState, ago, duration, number, orNone, pretty, timeOfDay } from "../core/format.js";
@@ -74,12 +74,12 @@ function Controls({ mock, url, onDone }) {
   });
   return html`
     <${Form} onSubmit=${setState} submit="Set" state=${setting}>
-      <${SelectField} label="Put it in state" name="state" options=${STATES} value="OPERATIONAL" />
+      <${SelectField} label="Set its state" name="state" options=${STATES} value="OPERATIONAL" />
     <//>
     <${Form} onSubmit=${() => act("heartbeat")} submit="Send a heartbeat now" state=${acting} />
     <div class="buttons">
       <button type="button" onClick=${() => act("emergency", { action: isStopped ? "clear" : "stop_all" })}>
-        ${isStopped ? "Let go of its red button" : "Press its red button"}</button>
+        ${isStopped ? "Release its red button" : "Press its red button"}</button>
       <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>Remove…</button>
     </div>
     ${isRemoving && html`
@@ -151,7 +151,7 @@ function OverrideDialog({ sensor, url, onDone, onClose }) {
       <${Form} onSubmit=${override} submit="Override" state=${state}>
         <${NumberField} label=${`Value in ${sensor.unit || "its unit"}`} name="value" required problem=${state.problem}
           value=${sensor.override ?? sensor.last_value ?? sensor.base_value} />
-        <${CheckField} label="Send a reading at once" name="publish" checked />
+        <${CheckField} label="Send a reading now" name="publish" checked />
       <//>
     <//>`;
 }
@@ -189,7 +189,7 @@ function Messages({ url }) {
   return html`
     <${Panel} title="Last messages" class="wide-panel">
       <${Form} onSubmit=${loaded.reload} submit="Look again" state=${IDLE} />
-      <${ListState} loaded=${loaded} count=${messages.length} empty="It has neither sent nor heard anything yet." />
+      <${ListState} loaded=${loaded} count=${messages.length} empty="It has sent and received no messages yet." />
       ${messages.map(({ at, direction, topic, payload }, index) => html`
         <details class="message" key=${index}>
           <summary>${timeOfDay(at / 1000)} ${direction} <span class="topic">${topic}</span></summary>

@@ -24,13 +24,13 @@ export function MockFaults({ faults, url, onDone }) {
             problem=${problem} />
           <${NumberField} label="Sent twice (0 to 1)" name="duplicate" min="0" max="1" required value=${faults.duplicate}
             problem=${problem} />
-          <${NumberField} label="Clock off by … s" name="clock_offset_s" required value=${faults.clock_offset_s}
+          <${NumberField} label="Clock wrong by … s" name="clock_offset_s" required value=${faults.clock_offset_s}
             problem=${problem} />
           <${NumberField} label="Late by … s" name="late_s" min="0" max="3600" required value=${faults.late_s}
             problem=${problem} />
-          <${NumberField} label="Comes and goes every … s" name="flapping_s" min="0" max="3600" required
+          <${NumberField} label="Goes offline and online every … s" name="flapping_s" min="0" max="3600" required
             value=${faults.flapping_s} problem=${problem} />
-          <${NumberField} label="Answers later by … s" name="slow_response_s" min="0" max="600" required
+          <${NumberField} label="Answers … s late" name="slow_response_s" min="0" max="600" required
             value=${faults.slow_response_s} problem=${problem} />
           <${TextField} label="Silent sensors" name="silent" pattern="[0-9, ]*" value=${faults.silent.join(", ")}
             hint="gpios: 4, 5" problem=${problem} />

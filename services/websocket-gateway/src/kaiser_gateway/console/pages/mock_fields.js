@@ -18,6 +18,6 @@ export const SensorFields = ({ problem }) => html`
 export const ActuatorFields = ({ problem, prefix = "" }) => html`
   <${NumberField} label="Gpio" name=${`${prefix}gpio`} min="0" max="48" step="1" required value="25" problem=${problem} />
   <${TextField} label="Actuator type" name=${`${prefix}actuator_type`} required maxlength="40" value="pump" problem=${problem} />
-  <${NumberField} label="Longest time on in s (0: no limit)" name=${`${prefix}max_runtime_s`} min="0" max="604800" step="1"
+  <${NumberField} label="Maximum run time in s (0: no limit)" name=${`${prefix}max_runtime_s`} min="0" max="604800" step="1"
     required value="0" problem=${problem} />
   <${CheckField} label="On by default" name=${`${prefix}default_state`} />`;

@@ -85,7 +85,7 @@ function CreateDialog({ onDone, onClose }) {
         ${withActuator && html`
           <fieldset class="field-grid"><legend>An actuator</legend>
             <${ActuatorFields} problem=${problem} prefix="actuator_" /></fieldset>`}
-        <${CheckField} label="Start it at once" name="auto_start" checked />
+        <${CheckField} label="Start it now" name="auto_start" checked />
       <//>
     <//>`;
 }

@@ -1,6 +1,7 @@
 /** Overview: what is wrong now, and every zone with its sensors and actuators. */
 
 import { lastKnown, number, sensorValue } from "../core/format.js";
+import { actuatorName, sensorName } from "../core/names.js";
 import { needsReload, sensorKey, sensorPage, sparkline, troublesOf, withEvents, zonesOf } from "../core/overview.js";
 import { html, useApp, useMemo, useRef } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
@@ -39,8 +40,8 @@ export function OverviewPage() {
     <${ListState} loaded=${loaded} count=${1} />
     ${overview && html`<${Truth} overview=${overview} now=${now} />`}
     ${overview && !overview.devices.length && !overview.missing.length && html`
-      <${Empty}>No device is known yet. One that speaks for the first time shows up here, to be approved.<//>`}
-    ${overview && !overview.complete && html`<p class="quiet">There are more devices than fit here; the lists have all.</p>`}
+      <${Empty}>No device is known yet. A device that sends its first message appears here for approval.<//>`}
+    ${overview && !overview.complete && html`<p class="quiet">There are more devices than fit here; the lists have all of them.</p>`}
     ${zones.map((zone) => html`<${Zone} key=${zone.name} zone=${zone} now=${now} />`)}`;
 }
 
@@ -76,13 +77,14 @@ function Zone({ zone, now }) {
         </p>`}
       <ul class="tiles">
         ${zone.sensors.map((one) => tileOf(one))}
-        ${zone.actuators.map(({ actuator, rank }) => html`
+        ${zone.actuators.map(({ actuator, failure, rank }) => html`
           <li key=${`${actuator.esp_id}/${actuator.gpio}`}>
             <a class=${`tile ${rank ? "tile-warn" : ""}`} href=${link("actuators", actuator.esp_id, actuator.gpio)}>
-              <span class="tile-name">${actuator.name ?? `${actuator.actuator_type} on gpio ${actuator.gpio}`}</span>
+              <span class="tile-name">${actuatorName(actuator)}</span>
               <span class="tile-name quiet">${actuator.esp_id}</span>
               <span><${StateBadge} actuator=${actuator} nowMs=${now} /></span>
               ${actuator.last_error && html`<span class="field-problem">${actuator.last_error}</span>`}
+              ${failure && html`<span class="field-problem">${failure}</span>`}
             </a>
           </li>`)}
       </ul>
@@ -92,18 +94,18 @@ function Zone({ zone, now }) {
 const tiles = new WeakMap();
 
 /** The tile of a sensor; the one drawn before where nothing of it changed, which costs nothing to draw. */
-function tileOf({ sensor, knowledge, rank }) {
-  const state = `${knowledge.state} ${knowledge.until}`;
+function tileOf({ sensor, knowledge, limit, rank }) {
+  const state = `${knowledge.state} ${knowledge.until} ${limit?.name}`;
   const before = tiles.get(sensor);
   if (before?.state === state) return before.tile;
-  const tile = html`<li key=${sensorKey(sensor)}><${SensorTile} sensor=${sensor} knowledge=${knowledge} rank=${rank} /></li>`;
+  const tile = html`<li key=${sensorKey(sensor)}><${SensorTile} sensor=${sensor} knowledge=${knowledge} limit=${limit} rank=${rank} /></li>`;
   tiles.set(sensor, { state, tile });
   return tile;
 }
 
-function SensorTile({ sensor, knowledge, rank }) {
+function SensorTile({ sensor, knowledge, limit, rank }) {
   const isKnown = knowledge.state === "known";
-  const name = sensor.name ?? `${sensor.sensor_type} on gpio ${sensor.gpio}`;
+  const name = sensorName(sensor);
   const day = sparkline(sensor, WIDTH, HEIGHT);
   const range = `${short(day.lowest)} to ${short(day.highest)} ${sensor.unit ?? ""}`.trim();
   return html`
@@ -111,7 +113,8 @@ function SensorTile({ sensor, knowledge, rank }) {
       <span class="tile-name">${name}</span>
       <span class="tile-value">
         ${isKnown && html`<strong>${sensorValue(sensor)}</strong>`}
-        ${(!isKnown || rank > 0) && html`<${QualityBadge} quality=${sensor.quality} knowledge=${knowledge} />`}
+        ${limit && html`<${Badge} kind=${limit.severity === "critical" ? "bad" : "warn"}>${limit.name}<//>`}
+        ${(!isKnown || (rank > 0 && !limit)) && html`<${QualityBadge} quality=${sensor.quality} knowledge=${knowledge} />`}
         ${day.lowest !== null && html`<${Spark} day=${day} />`}
       </span>
       ${!isKnown && html`<span class="quiet">${lastKnown(sensorValue(sensor), knowledge.until)}</span>`}

@@ -13,6 +13,7 @@ import { RuleForm } from "./rule_form.js";
 import { NEW_RULE, settingsOf } from "./rule_fields.js";
 
 const PATH = "/api/v1/logic/rules";
+const PATH_OF_TEST = "/api/v1/logic/test";
 
 export function RulePage({ ruleId }) {
   const { api, session, toasts } = useApp();
@@ -29,10 +30,13 @@ export function RulePage({ ruleId }) {
     else loaded.reload();
   }
 
+  const tryIt = (draft) => api.post(PATH_OF_TEST, { settings: settingsOf(draft) });
+
   return html`
     <${Head} title=${isNew ? "New rule" : rule?.name ?? "Rule"}><a href=${link("rules")}>All rules</a><//>
     <${ListState} loaded=${loaded} count=${1} />
-    ${rule && session.may("operator") && html`<${Panel} title="Edit"><${RuleForm} rule=${rule} onSave=${save} /><//>`}
+    ${rule && session.may("operator") && html`
+      <${Panel} title="Edit"><${RuleForm} rule=${rule} onSave=${save} onTry=${isNew ? tryIt : null} /><//>`}
     ${rule && !session.may("operator") && html`
       <${Panel} title="Settings">
         <pre tabindex="0" aria-label="The rule as JSON">${JSON.stringify(settingsOf(rule), null, 2)}</pre>
@@ -56,6 +60,6 @@ function RemoveButton({ rule, url }) {
     <p><button type="button" class="danger-outline" onClick=${() => setOpen(true)}>Remove the rule…</button></p>
     ${isOpen && html`
       <${Dialog} title=${`Remove ${rule.name}?`} onClose=${() => setOpen(false)}>
-        <${Form} onSubmit=${remove} submit="Remove" state=${state} danger><p>It does nothing from then on.</p><//>
+        <${Form} onSubmit=${remove} submit="Remove" state=${state} danger><p>It will not fire any more.</p><//>
       <//>`}`;
 }

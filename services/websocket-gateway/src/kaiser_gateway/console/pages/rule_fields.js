@@ -1,16 +1,22 @@
 /** What a rule consists of: the fields of each kind of condition and action, as data; and a rule's settings, cleaned. */
 
-const SENSOR = [
-  { name: "esp_id", label: "Device", kind: "text", required: true },
-  { name: "gpio", label: "Gpio", kind: "number", required: true, min: 0, max: 48, step: 1 },
-  { name: "sensor_type", label: "Sensor type (empty: any)", kind: "text" },
-  { name: "address", label: "Address (empty: any)", kind: "text" },
-];
-const HELD = { name: "for_s", label: "for at least … s", kind: "number", min: 0 };
+const SENSOR = [{ name: "sensor", label: "Sensor", kind: "sensor", names: ["esp_id", "gpio", "sensor_type", "address"] }];
+const ACTUATOR = { name: "actuator", label: "Actuator", kind: "actuator", names: ["esp_id", "gpio"] };
+const HELD = { name: "for_s", label: "for at least", kind: "duration", usual: [10, 60, 300], zero: "no time", least: 0 };
 
 const OPERATORS = [["AND", "all"], ["OR", "at least one"], ["NOT", "not"]];
 
+const SEVERITIES = [["", "any severity"], "info", "warning", "critical"];
+const ALARM_STATES = [
+  ["standing", "standing (raised or acknowledged)"],
+  ["raised", "raised, not acknowledged"],
+  ["acknowledged", "acknowledged, still standing"],
+  ["cleared", "cleared, not acknowledged"],
+];
+const ALARM_ACTIONS = [["raise", "raise"], ["clear", "clear"]];
+
 const isBetween = ({ operator }) => operator === "between";
+const raises = ({ do: what }) => what === "raise";
 const isPwm = ({ command }) => command === "PWM";
 
 export const CONDITIONS = {
@@ -51,8 +57,20 @@ export const CONDITIONS = {
   },
   stale: {
     text: "a sensor is silent",
-    fields: [...SENSOR, { name: "after_s", label: "for … s", kind: "number", required: true, min: 1 }],
+    fields: [...SENSOR, { name: "after_s", label: "for", kind: "duration", usual: [60, 300, 900, 3600], required: true, least: 1 }],
     start: { after_s: 300 },
+  },
+  alarm: {
+    text: "an alarm",
+    fields: [
+      { name: "kind", label: "Kind of alarm", kind: "text", required: true, pattern: "[a-z][a-z0-9_]*" },
+      { name: "source", label: "Source (empty: any)", kind: "text" },
+      { name: "esp_id", label: "Device (empty: any)", kind: "text" },
+      { name: "severity", label: "At least", kind: "select", options: SEVERITIES },
+      { name: "state", label: "is", kind: "select", options: ALARM_STATES },
+      HELD,
+    ],
+    start: { kind: "device_offline", severity: null, state: "standing" },
   },
   compound: {
     text: "all, one, or none of …",
@@ -66,12 +84,15 @@ export const STEPS = {
   actuator_command: {
     text: "command an actuator",
     fields: [
-      ...SENSOR.slice(0, 2),
+      ACTUATOR,
       { name: "command", label: "Command", kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
       { name: "value", label: "Share (0 to 1)", kind: "number", required: true, min: 0, max: 1, when: isPwm },
-      { name: "duration_s", label: "for … s (0: until further notice)", kind: "number", min: 0, step: 1 },
+      {
+        name: "duration_s", label: "for", kind: "duration", usual: [10, 60, 600, 3600], zero: "until further notice",
+        required: true, when: (one) => one.command !== "OFF",
+      },
     ],
-    start: { command: "ON", duration_s: 0 },
+    start: { command: "ON", duration_s: 60 },
   },
   notification: {
     text: "notify",
@@ -82,9 +103,19 @@ export const STEPS = {
     ],
     start: { severity: "info" },
   },
+  alarm: {
+    text: "raise or clear an alarm",
+    fields: [
+      { name: "do", label: "Do", kind: "select", options: ALARM_ACTIONS },
+      { name: "name", label: "Name of the alarm", kind: "text", pattern: "[a-z0-9][a-z0-9_\\-]*", placeholder: "made from the rule" },
+      { name: "severity", label: "Severity", kind: "select", options: ["info", "warning", "critical"], when: raises },
+      { name: "message", label: "Message", kind: "text", when: raises, placeholder: "made from the rule" },
+    ],
+    start: { do: "raise", severity: "warning" },
+  },
   delay: {
     text: "wait",
-    fields: [{ name: "seconds", label: "Seconds", kind: "number", required: true, min: 0, max: 3600 }],
+    fields: [{ name: "seconds", label: "for", kind: "duration", usual: [10, 60, 300], required: true, least: 0, most: 3600 }],
     start: { seconds: 10 },
   },
 };
@@ -99,7 +130,7 @@ export const ACTIONS = {
   },
 };
 
-const OF_A_RULE = ["name", "description", "enabled", "priority", "mode", "cooldown_s", "max_executions_per_hour"];
+const SETTINGS = ["name", "description", "enabled", "priority", "mode", "cooldown_s", "max_executions_per_hour"];
 
 /** A rule that is being begun. */
 export const NEW_RULE = {
@@ -109,14 +140,14 @@ export const NEW_RULE = {
   priority: 50,
   mode: "edge",
   conditions: [{ type: "sensor_threshold", ...CONDITIONS.sensor_threshold.start }],
-  actions: [{ type: "actuator_command", ...STEPS.actuator_command.start }],
+  actions: [{ type: "alarm", ...STEPS.alarm.start }],
   cooldown_s: 0,
   max_executions_per_hour: null,
 };
 
 /** What of a rule is set by an operator, without fields that belong to another choice, such as min of `>`. */
 export function settingsOf(rule) {
-  const settings = Object.fromEntries(OF_A_RULE.map((name) => [name, rule[name]]));
+  const settings = Object.fromEntries(SETTINGS.map((name) => [name, rule[name]]));
   return {
     ...settings,
     conditions: rule.conditions.map((one) => cleaned(one, CONDITIONS)),
@@ -126,8 +157,9 @@ export function settingsOf(rule) {
 
 function cleaned(one, kinds) {
   const { fields, parts } = kinds[one.type];
-  const kept = fields.filter(({ name, when = () => true }) => when(one) && one[name] !== null && one[name] !== undefined);
-  const found = Object.fromEntries(kept.map(({ name }) => [name, one[name]]));
+  const names = fields.filter(({ when = () => true }) => when(one)).flatMap(({ name, names: several = [name] }) => several);
+  const kept = names.filter((name) => one[name] !== null && one[name] !== undefined && one[name] !== "");
+  const found = Object.fromEntries(kept.map((name) => [name, one[name]]));
   const inner = parts ? { [parts]: one[parts].map((part) => cleaned(part, kinds)) } : {};
   return { type: one.type, ...found, ...inner };
 }

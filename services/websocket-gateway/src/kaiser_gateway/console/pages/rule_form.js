@@ -1,17 +1,28 @@
 /** The form of a rule. */
 
+import { withNames } from "../core/rule_words.js";
+import { Duration } from "../ui/duration.js";
 import { Field, Form } from "../ui/form.js";
 import { html, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
+import { Result } from "./dry_run.js";
 import { ACTIONS, CONDITIONS, STEPS } from "./rule_fields.js";
 import { PartsEditor } from "./rule_parts.js";
 
 const MODES = { edge: "once, when the conditions become true", level: "again and again while they are true" };
 
-/** `onSave` gets the rule as it was edited. */
-export function RuleForm({ rule, onSave }) {
+/** `onSave` gets the rule as it was edited. `onTry`: a rule is saved only once it was tried as it stands; null: at once. */
+export function RuleForm({ rule, onSave, onTry = null }) {
+  const directory = useDirectory();
   const [draft, setDraft] = useState(rule);
-  const [save, state] = useAction(() => onSave(draft));
+  const [tried, setTried] = useState(null);
+  const named = withNames(draft, directory);
+  const isTried = onTry === null || tried?.of === meaningOf(draft);
+  const [save, state] = useAction(async () => {
+    if (isTried) await onSave(named);
+    else setTried({ of: meaningOf(draft), result: await onTry(named) });
+  });
   const change = (name, value) => setDraft((old) => ({ ...old, [name]: value }));
   const text = (name) => ({ value: draft[name] ?? "", onInput: ({ target }) => change(name, target.value || null) });
   const figure = (name) => ({
@@ -20,10 +31,10 @@ export function RuleForm({ rule, onSave }) {
     onInput: ({ target }) => change(name, target.value === "" ? null : Number(target.value)),
   });
   return html`
-    <${Form} onSubmit=${save} submit="Save" state=${state}>
+    <${Form} onSubmit=${save} submit=${isTried ? "Save" : "Try it"} state=${state}>
       <div class="field-grid">
         <${Field} label="Name" name="name" problem=${state.problem}>
-          <input required maxlength="100" ...${text("name")} />
+          <input maxlength="100" placeholder=${named.name} ...${text("name")} />
         <//>
         <${Field} label="Description" name="description" problem=${state.problem}>
           <input maxlength="500" ...${text("description")} />
@@ -44,9 +55,8 @@ export function RuleForm({ rule, onSave }) {
               <option key=${mode} value=${mode} selected=${mode === draft.mode}>${meaning}</option>`)}
           </select>
         <//>
-        <${Field} label="with a pause of at least … s" name="cooldown_s" problem=${state.problem}>
-          <input required min="0" step="any" ...${figure("cooldown_s")} />
-        <//>
+        <${Duration} label="with a pause of at least" usual=${[60, 600, 3600]} zero="no pause" value=${draft.cooldown_s}
+          required onChange=${(seconds) => change("cooldown_s", seconds)} />
         <${Field} label="at most … times an hour" name="max_executions_per_hour" problem=${state.problem}>
           <input min="1" max="360" ...${figure("max_executions_per_hour")} />
         <//>
@@ -54,5 +64,10 @@ export function RuleForm({ rule, onSave }) {
           <input required min="0" max="1000" ...${figure("priority")} />
         <//>
       </div>
+      ${!isTried && html`<p class="quiet">A new rule is tried before it is saved: nothing is sent.</p>`}
+      ${onTry !== null && isTried && html`<${Result} result=${tried.result} />`}
     <//>`;
 }
+
+/** What a dry run depends on; not the names. */
+const meaningOf = ({ conditions, actions, mode }) => JSON.stringify([conditions, actions, mode]);

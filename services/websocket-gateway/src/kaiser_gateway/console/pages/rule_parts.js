@@ -1,9 +1,10 @@
 /** The editor of conditions and actions: a list of cards, which may hold lists. */
 
+import { Chips, DAYS } from "../ui/chips.js";
+import { Duration } from "../ui/duration.js";
 import { Field } from "../ui/form.js";
 import { html } from "../ui/html.js";
-
-const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+import { PartPicker } from "./rule_pickers.js";
 
 /** `items`: conditions or actions; `kinds` says what there is: see rule_fields.js. */
 export function PartsEditor({ title, items, kinds, innerKinds = kinds, onChange }) {
@@ -34,9 +35,10 @@ function PartEditor({ item, kinds, innerKinds, onChange }) {
             <option key=${type} value=${type} selected=${type === item.type}>${text}</option>`)}
         </select>
       <//>
-      ${shown.map((field) => html`
-        <${PartField} key=${field.name} field=${field} value=${item[field.name]}
-          onChange=${(value) => change(field.name, value)} />`)}
+      ${shown.map((field) => (field.names
+        ? html`<${PartPicker} key=${field.name} field=${field} item=${item} onChange=${(named) => onChange({ ...item, ...named })} />`
+        : html`<${PartField} key=${field.name} field=${field} value=${item[field.name]}
+            onChange=${(value) => change(field.name, value)} />`))}
     </div>
     ${parts && html`
       <${PartsEditor} title="Of these" items=${item[parts]} kinds=${innerKinds} onChange=${(next) => change(parts, next)} />`}`;
@@ -44,7 +46,12 @@ function PartEditor({ item, kinds, innerKinds, onChange }) {
 
 function PartField({ field, value, onChange }) {
   const { name, label, kind, options, when, ...input } = field;
-  if (kind === "days") return html`<${Days} value=${value} onChange=${onChange} />`;
+  if (kind === "duration") return html`<${Duration} label=${label} value=${value} onChange=${onChange} ...${input} />`;
+  if (kind === "days") {
+    return html`
+      <${Chips} legend="On (none chosen: every day)" options=${DAYS} chosen=${value ?? []}
+        onChange=${(days) => onChange(days.length ? days : null)} />`;
+  }
   if (kind === "check") {
     return html`
       <label class="check">
@@ -68,23 +75,4 @@ function option(one, value) {
 function inputValue(kind, text) {
   if (text.trim() === "") return null;
   return kind === "number" ? Number(text) : text;
-}
-
-/** 0 Monday … 6 Sunday; none chosen means every day. */
-function Days({ value, onChange }) {
-  const chosen = value ?? [];
-
-  function toggle(day) {
-    const next = chosen.includes(day) ? chosen.filter((one) => one !== day) : [...chosen, day].sort();
-    onChange(next.length ? next : null);
-  }
-
-  return html`
-    <fieldset class="chips">
-      <legend>On (none chosen: every day)</legend>
-      ${DAYS.map((name, day) => html`
-        <label class="chip" key=${name}>
-          <input type="checkbox" checked=${chosen.includes(day)} onChange=${() => toggle(day)} /> ${name}
-        </label>`)}
-    </fieldset>`;
 }

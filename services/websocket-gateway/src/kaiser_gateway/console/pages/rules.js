@@ -1,9 +1,11 @@
-/** Rules: which there are, how they stand, and what became of them. */
+/** Rules: the list, their state, and their executions. */
 
 import { path } from "../core/api.js";
 import { dateTime } from "../core/format.js";
+import { actionsText, ruleText } from "../core/rule_words.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 import { Badge, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -26,23 +28,24 @@ function RuleList() {
   });
   useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reloadSoon());
   const rules = loaded.data?.items ?? [];
+  const directory = useDirectory();
   return html`
     <${Head} title="Rules">
       ${session.may("operator") && html`<a class="button primary" href=${link("rules", "new")}>New rule</a>`}
     <//>
     <${ListState} loaded=${loaded} count=${rules.length} empty="There is no rule. A rule watches sensors and switches
       actuators when its conditions become true." />
-    <${Table} label="Rules" rows=${rules} keyOf=${(rule) => rule.rule_id} columns=${columns(loaded.reload)} />
+    <${Table} label="Rules" rows=${rules} keyOf=${(rule) => rule.rule_id} columns=${columns(loaded.reload, directory)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     <${Panel} title="What rules did"><${Executions} /><//>`;
 }
 
-const columns = (reload) => [
+const columns = (reload, directory) => [
   {
     name: "Rule",
     cell: (rule) => html`
       <a href=${link("rules", rule.rule_id)}>${rule.name}</a>
-      ${rule.description && html`<span class="quiet block">${rule.description}</span>`}`,
+      <span class="quiet block">${rule.description || `${ruleText(rule, directory)}: ${actionsText(rule, directory)}`}</span>`,
   },
   {
     name: "State",

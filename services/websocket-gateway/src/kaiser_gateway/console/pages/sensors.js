@@ -2,9 +2,12 @@
 
 import { ago, number, orNone } from "../core/format.js";
 import { knowledgeOf, withOffline } from "../core/known.js";
+import { sensorName, whereOf } from "../core/names.js";
+import { sensorKey } from "../core/overview.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { DeviceLink, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
@@ -29,25 +32,28 @@ function SensorList() {
   const [text, setText] = useState("");
   const loaded = useLoaded(() => api.get("/api/v1/sensors/latest"), []);
   const [offline, setOffline] = useState(() => new Map());
+  const directory = useDirectory();
   const now = useNow();
-  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload); // for what was told before this page was there, and stored after
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload); // for what was reported before this page was there, and stored after
 
   useEvents((batch) => {
-    const news = new Map(batch.filter(({ type }) => type === "sensor_data").map(({ data }) => [keyOf(data), data]));
+    const readings = new Map(batch.filter(({ type }) => type === "sensor_data").map(({ data }) => [keyOf(data), data]));
     setOffline((old) => withOffline(old, batch));
-    if (news.size) loaded.setData(({ items }) => ({ items: withNews(items, news) }));
+    if (readings.size) loaded.setData(({ items }) => ({ items: withReadings(items, readings) }));
   });
 
-  const found = (loaded.data?.items ?? []).filter((reading) => keyOf(reading).toLowerCase().includes(text.toLowerCase()));
+  const named = (reading) => ({ ...reading, name: directory.sensors.get(sensorKey(reading))?.name });
+  const said = (reading) => `${keyOf(reading)} ${reading.name ?? ""} ${whereOf(directory, reading.esp_id)}`.toLowerCase();
+  const found = (loaded.data?.items ?? []).map(named).filter((reading) => said(reading).includes(text.toLowerCase()));
   const shown = found.slice(0, MOST_SHOWN);
   return html`
     <${Head} title="Sensors" />
     <div class="filter-fields">
-      <${Field} label="Search device, gpio or type" name="text">
+      <${Field} label="Search name, zone, device or type" name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>
     </div>
-    <${ListState} loaded=${loaded} count=${found.length} empty="No reading is stored that fits." />
+    <${ListState} loaded=${loaded} count=${found.length} empty="No stored reading matches." />
     <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} groupOf=${zoneOf}
       columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
     ${found.length > shown.length && html`
@@ -55,10 +61,10 @@ function SensorList() {
 }
 
 /** The list with newer readings in their places, and with sensors that were not there yet at its end. */
-function withNews(items, news) {
+function withReadings(items, readings) {
   const known = new Set(items.map(keyOf));
-  const changed = items.map((item) => newer(item, news.get(keyOf(item))));
-  return [...changed, ...[...news.values()].filter((reading) => !known.has(keyOf(reading)))];
+  const changed = items.map((item) => newer(item, readings.get(keyOf(item))));
+  return [...changed, ...[...readings.values()].filter((reading) => !known.has(keyOf(reading)))];
 }
 
 /** By when they were received: a clock that was ahead does not hide what comes after. */
@@ -76,10 +82,10 @@ const columns = (now, known) => [
   {
     name: "Sensor",
     cell: (reading) => html`
-      <a href=${linkTo(reading)}>
-        ${reading.sensor_type} <span class="quiet">on gpio ${reading.gpio}${reading.address && ` at ${reading.address}`}</span></a>`,
+      <a href=${linkTo(reading)}>${sensorName(reading)}</a>
+      ${reading.name && html`<span class="quiet block">${sensorName({ ...reading, name: "" })}</span>`}`,
   },
-  { name: "Device", cell: (reading) => html`<a href=${link("devices", reading.esp_id)}>${reading.esp_id}</a>` },
+  { name: "Device", cell: (reading) => html`<${DeviceLink} espId=${reading.esp_id} />` },
   { name: "Value", cell: (reading) => valueText(reading, known(reading)), class: "figure" },
   { name: "Raw", cell: (reading) => number(reading.raw), class: "figure" },
   { name: "Quality", cell: (reading) => html`<${QualityBadge} quality=${orNone(reading.quality)} knowledge=${known(reading)} />` },

@@ -1,4 +1,4 @@
-/** The banner that tells of a lost connection, and the word when it is back. */
+/** The banner that says that the connection is lost, and the notice when it is back. */
 
 import { html, useApp, useEffect, useRef } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";

@@ -1,16 +1,25 @@
 /** The emergency stop: always at hand, what is stopped now, and its clearing. */
 
 import { dateTime } from "../core/format.js";
+import { actuatorText, deviceName } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { useAction, useEvery, useStore } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 
 const ASK_EVERY_MS = 15_000;
 const CLEAR_TIMEOUT_MS = 30_000;
 
-const textOf = ({ esp_id: espId, gpio }) =>
-  espId ? (gpio === null || gpio === undefined ? `device ${espId}` : `${espId}, gpio ${gpio}`) : "everything";
+/** A function that names what a stop is of. */
+function useTargetText() {
+  const directory = useDirectory();
+  return ({ esp_id: espId, gpio }) => {
+    if (!espId) return "everything";
+    const isDevice = gpio === null || gpio === undefined;
+    return isDevice ? `device ${deviceName(directory, espId)}` : actuatorText(directory, { esp_id: espId, gpio });
+  };
+}
 
 const standOf = ({ clearing, not_cleared: notCleared }) =>
   clearing ? ` – ${clearing.by} is clearing it` : notCleared ? ` – not cleared: ${notCleared}` : "";
@@ -28,6 +37,7 @@ export function StopButton({ target = {}, label = "EMERGENCY STOP" }) {
 
 function StopDialog({ target, onClose }) {
   const { api, emergencies, toasts } = useApp();
+  const textOf = useTargetText();
   const [stop, state] = useAction(async ({ reason }) => {
     await api.post("/api/v1/actuators/emergency_stop", given({ ...target, reason }));
     toasts.say(`Stopped: ${textOf(target)}.`, "bad");
@@ -48,6 +58,7 @@ function StopDialog({ target, onClose }) {
 export function EmergencyBar() {
   const { session, emergencies } = useApp();
   const [clearing, setClearing] = useState(null);
+  const textOf = useTargetText();
   const inForce = useStore(emergencies.current);
   useEvery(ASK_EVERY_MS, emergencies.reload);
   useEffect(() => {
@@ -74,6 +85,7 @@ export function EmergencyBar() {
 function ClearDialog({ emergency, onClose }) {
   const { api, emergencies, toasts } = useApp();
   const { esp_id, gpio } = emergency;
+  const textOf = useTargetText();
   const [clear, state] = useAction(async ({ reason }) => {
     const target = esp_id ? { esp_id, gpio } : { all: true };
     const body = given({ ...target, ids: [emergency.emergency_id], reason });

@@ -1,36 +1,66 @@
 /** The pages, and the way to them. */
 
 import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { useStore } from "../ui/hooks.js";
 import { link } from "../ui/route.js";
 import { OverviewPage } from "../pages/overview.js";
 import { Alarms } from "../pages/alarms.js";
+import { NotificationsPage } from "../pages/notifications.js";
 import { LiveLog } from "../pages/live_log.js";
+import { Connect } from "../pages/connect.js";
 import { Devices } from "../pages/devices.js";
 import { Sensors } from "../pages/sensors.js";
+import { Zones } from "../pages/zones.js";
 import { Actuators } from "../pages/actuators.js";
 import { Explore } from "../pages/explore.js";
+import { FactoryPage } from "../pages/factory.js";
+import { Orders } from "../pages/factory_orders.js";
+import { Steering } from "../pages/factory_steering.js";
+import { WorkpiecePage } from "../pages/factory_workpiece.js";
 import { Rules } from "../pages/rules.js";
+import { Messages } from "../pages/messages.js";
 import { Mocks } from "../pages/mocks.js";
+import { Recordings } from "../pages/recordings.js";
+import { Audit } from "../pages/audit.js";
+import { Users } from "../pages/users.js";
+import { Account } from "../pages/account.js";
 import { Rejected } from "../pages/rejected.js";
 import { System } from "../pages/system.js";
 
-/** `role`: the least role that may see the page. */
+/**
+ * `role`: the least role that may see the page. `needs`: "factory" is listed where Kaiser has one, "link" is not listed
+ * at all.
+ */
 export const PAGES = [
   { name: "overview", title: "Overview", role: "viewer", Page: OverviewPage },
   { name: "alarms", title: "Alarms", role: "viewer", Page: Alarms },
+  { name: "notifications", title: "Notifications", role: "operator", Page: NotificationsPage },
   { name: "log", title: "Live log", role: "viewer", Page: LiveLog },
+  { name: "zones", title: "Zones", role: "viewer", Page: Zones },
   { name: "devices", title: "Devices", role: "viewer", Page: Devices },
+  { name: "connect", title: "Connect a device", role: "operator", Page: Connect, needs: "link" },
   { name: "sensors", title: "Sensors", role: "viewer", Page: Sensors },
   { name: "actuators", title: "Actuators", role: "viewer", Page: Actuators },
   { name: "explore", title: "Explore", role: "viewer", Page: Explore },
+  { name: "factory", title: "Factory", role: "viewer", Page: FactoryPage, needs: "factory" },
+  { name: "orders", title: "Orders", role: "viewer", Page: Orders, needs: "factory" },
+  { name: "steering", title: "Steering", role: "operator", Page: Steering, needs: "factory" },
+  { name: "workpiece", title: "Workpiece", role: "viewer", Page: WorkpiecePage, needs: "link" },
   { name: "rules", title: "Rules", role: "viewer", Page: Rules },
+  { name: "messages", title: "Messages", role: "viewer", Page: Messages },
   { name: "mocks", title: "Mock devices", role: "operator", Page: Mocks },
+  { name: "recordings", title: "Recordings", role: "viewer", Page: Recordings },
+  { name: "audit", title: "Audit", role: "operator", Page: Audit },
   { name: "rejected", title: "Rejected", role: "operator", Page: Rejected },
+  { name: "users", title: "Users", role: "admin", Page: Users },
+  { name: "account", title: "Password and sessions", role: "viewer", Page: Account, needs: "link" },
   { name: "system", title: "System", role: "viewer", Page: System },
 ];
 
 export function Navigation({ current }) {
-  const { session } = useApp();
+  const { session, environment } = useApp();
+  const hasFactory = useStore(environment.current) !== null;
+  const isListed = ({ role, needs }) => session.may(role) && (!needs || (needs === "factory" && hasFactory));
   const [isOpen, setOpen] = useState(false);
   useEffect(() => setOpen(false), [current]);
   return html`
@@ -40,7 +70,7 @@ export function Navigation({ current }) {
         <span aria-hidden="true">☰</span> ${PAGES.find((page) => page.name === current)?.title ?? "Pages"}
       </button>
       <ul id="pages" class=${isOpen ? "open" : ""}>
-        ${PAGES.filter((page) => session.may(page.role)).map((page) => html`
+        ${PAGES.filter(isListed).map((page) => html`
           <li key=${page.name}>
             <a href=${link(page.name)} aria-current=${page.name === current ? "page" : undefined}
               onClick=${() => setOpen(false)}>${page.title}</a>

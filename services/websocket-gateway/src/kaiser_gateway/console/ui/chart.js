@@ -7,17 +7,21 @@ import { followFingers } from "./fingers.js";
 import { html, useEffect, useRef } from "./html.js";
 
 const HEIGHT_PX = 280;
+const NO_MARKS = [];
+const MARK_COLOURS = { alarm: "--warn", stop: "--bad", command: "--accent", deployment: "--quiet" };
+const BETWEEN_NUMBERS_PX = 18;
 const PER_LINE = 3; // columns: mean, lowest, highest
 
 /**
  * `lines`: [{name, unit, colour?, ghost?, columns: [times in s, means, lowest, highest]}], null where there is a gap.
- * `shown`: [fromMs, toMs]. `onZoom(fromMs, toMs)` after a drag or a gesture, `onBack()` after a double-click.
+ * `shown`: [fromMs, toMs]. `marks`: [{ts, kind}], each a numbered line from top to bottom. `onZoom(fromMs, toMs)` after
+ * a drag or a gesture, `onBack()` after a double-click.
  */
-export function Chart({ label, lines, shown, words, onZoom, onBack }) {
+export function Chart({ label, lines, shown, words, marks = NO_MARKS, onZoom, onBack }) {
   const holder = useRef(null);
   const plot = useRef(null);
   const current = useRef({});
-  current.current = { shown, onZoom, onBack };
+  current.current = { shown, marks, onZoom, onBack };
   const shape = lines.map(({ name, unit, ghost }) => `${name} ${unit} ${ghost}`).join("\n");
 
   useEffect(() => {
@@ -33,7 +37,7 @@ export function Chart({ label, lines, shown, words, onZoom, onBack }) {
     };
   }, [shape]);
 
-  useEffect(() => plot.current.setData(aligned(lines)), [lines, shown[0], shown[1]]);
+  useEffect(() => plot.current.setData(aligned(lines)), [lines, marks, shown[0], shown[1]]);
 
   return html`
     <figure class="chart">
@@ -76,7 +80,10 @@ function optionsOf(lines, width, current) {
       { ...axis, values: timeLabels, space: 70 },
       ...units.map((unit, index) => ({ ...axis, scale: scaleOf(unit), side: index ? 1 : 3, size: 64, grid: { ...grid, show: index === 0 } })),
     ],
-    hooks: { setSelect: [(plot) => selected(plot, current.current.onZoom)] },
+    hooks: {
+      draw: [(plot) => drawMarks(plot, current.current.marks)],
+      setSelect: [(plot) => selected(plot, current.current.onZoom)],
+    },
   };
 }
 
@@ -106,6 +113,31 @@ function cssColour(name, alpha = 1) {
   const { color } = getComputedStyle(probe);
   probe.remove();
   return color;
+}
+
+/** A dashed line at each mark, with its number where there is room: numbers begin with 1, as the list of marks does. */
+function drawMarks(plot, marks) {
+  const { ctx, bbox } = plot;
+  const ratio = devicePixelRatio;
+  let free = -Infinity;
+  ctx.save();
+  ctx.lineWidth = ratio;
+  ctx.font = `${11 * ratio}px sans-serif`;
+  ctx.textAlign = "center";
+  marks.forEach(({ ts, kind }, index) => {
+    const x = Math.round(plot.valToPos(ts / 1000, "x", true));
+    if (x < bbox.left || x > bbox.left + bbox.width) return;
+    ctx.strokeStyle = ctx.fillStyle = cssColour(MARK_COLOURS[kind]);
+    ctx.setLineDash([4 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top + 14 * ratio);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    if (x < free) return;
+    ctx.fillText(String(index + 1), x, bbox.top + 10 * ratio);
+    free = x + BETWEEN_NUMBERS_PX * ratio;
+  });
+  ctx.restore();
 }
 
 function selected(plot, onZoom) {

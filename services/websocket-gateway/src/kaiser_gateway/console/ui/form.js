@@ -15,7 +15,7 @@ export function Field({ label, name, hint, problem, children }) {
     </label>`;
 }
 
-/** `value` is what stands there at first: drawing the page anew leaves alone what was typed since. */
+/** `value` is the first value: drawing the page again keeps what was typed since. */
 export function TextField({ label, name, hint, problem, value, ...input }) {
   return html`
     <${Field} ...${{ label, name, hint, problem }}>

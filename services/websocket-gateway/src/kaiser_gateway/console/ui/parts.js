@@ -5,7 +5,7 @@ import { html } from "./html.js";
 
 const MARKS = { good: "●", bad: "▲", warn: "◆", idle: "○", info: "■" };
 
-/** A state in words with a mark of its own shape, so that colour alone tells nothing. */
+/** A state in words with a mark of its own shape, so that colour is not the only sign. */
 export const Badge = ({ kind = "idle", children }) =>
   html`<span class="badge badge-${kind}"><span aria-hidden="true">${MARKS[kind]}</span> ${children}</span>`;
 
@@ -26,7 +26,7 @@ function titleOf({ status, code }) {
   if (code === 5403) return "A service is not answering.";
   if (status === 0) return "No connection.";
   if (status === 403) return "Not allowed.";
-  return "That did not work.";
+  return "The request failed.";
 }
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;

@@ -1,6 +1,6 @@
 """Generations of users, families of refresh tokens, and the log of sign-ins and user changes.
 
-Users who are there get a generation each; tokens of before carry none and are refused, so people sign in once more.
+Each existing user gets a generation. Earlier tokens carry none and are refused, so people have to sign in again.
 """
 
 from alembic import op

@@ -1,1 +1,1 @@
-"""Requests and answers of the REST API, which are those of the RPC behind it."""
+"""The models of requests and answers of the REST API; the RPC methods behind it use the same models."""

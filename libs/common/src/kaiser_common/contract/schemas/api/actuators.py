@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.times import Milliseconds
 
 ACTUATOR_TYPE = r"^[A-Za-z0-9_.-]{1,40}$"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
@@ -15,8 +16,6 @@ CommandStateName = Literal["queued", "sent", "acknowledged", "failed", "expired"
 OPEN_STATES: tuple[CommandStateName, ...] = ("queued", "sent")
 
 Gpio = Annotated[int, Field(ge=0, le=48)]
-_LATEST_MS = 4_102_444_800_000
-Milliseconds = Annotated[int, Field(ge=0, le=_LATEST_MS)]
 
 
 class ActuatorSettings(BaseModel):
@@ -178,6 +177,16 @@ class CommandStatus(BaseModel):
     ended_at: int | None = None
     expires_at: int | None = None
     message: str | None = None
+
+
+class FailedCommands(BaseModel):
+    """The last ended command of each actuator that has one which did not succeed, the newest first. complete: False
+    where there are more than fit."""
+
+    model_config = FROZEN
+
+    items: list[CommandStatus]
+    complete: bool = True
 
 
 class HistoryQuery(ActuatorKey):

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_common.contract.bounds import MAX_NUMBER
 from kaiser_common.contract.schemas.api.devices import ESP_ID
-from kaiser_common.contract.schemas.api.sensors import Address, Milliseconds
+from kaiser_common.contract.schemas.api.sensors import Address
+from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState, AlarmStep
 
 _FROZEN = ConfigDict(frozen=True)
@@ -98,6 +99,14 @@ class AlarmsPage(BaseModel):
 
     items: list[Alarm]
     next_cursor: str | None = None
+
+
+class ActiveAlarms(BaseModel):
+    """The alarms whose condition holds and that are not shelved: the worst 200, the newest first among equals, and how
+    many there are of each kind."""
+
+    items: list[Alarm]
+    kinds: dict[str, int]
 
 
 class AlarmKey(BaseModel):
@@ -207,6 +216,14 @@ class LimitsQuery(BaseModel):
     cursor: str | None = Field(default=None, max_length=300)
 
 
+class LimitsOfSensors(BaseModel):
+    """Which sensors' limits are asked for."""
+
+    model_config = _FROZEN
+
+    sensors: list[LimitsKey] = Field(max_length=1000)
+
+
 class LimitsPage(BaseModel):
     """Limits by sensor."""
 
@@ -227,7 +244,7 @@ class AlarmKindCount(BaseModel):
 
 
 class AlarmStatistics(BaseModel):
-    """Open alarms by severity, those that nobody has acknowledged, and the kinds of the last days.
+    """Open alarms by severity, the unacknowledged ones, and the kinds of the last days.
 
     critical, warning and info are raised or acknowledged and not shelved. unacknowledged: raised or cleared, not
     shelved; what the badge of the console counts.

@@ -1,4 +1,4 @@
-"""Devices in the API: the registry."""
+"""Devices in the API: the registry, health over time, messages to a device, and the audit log."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kaiser_common.contract.schemas import FROZEN
+from kaiser_common.contract.schemas.api.times import Milliseconds
+from kaiser_common.contract.schemas.audit import AuditOutcome
 from kaiser_common.contract.schemas.device import ActuatorItem, SensorItem
 
 DeviceState = Literal["pending", "approved", "rejected"]
@@ -80,7 +82,9 @@ class RegisterDevice(BaseModel):
 
     esp_id: str = Field(pattern=ESP_ID)
     kaiser_id: str | None = Field(
-        default=None, pattern=KAISER_ID, description="Its site; left out, the one that it first speaks under."
+        default=None,
+        pattern=KAISER_ID,
+        description="Its site; if left out, the one under which its first message comes.",
     )
     name: str | None = Field(default=None, max_length=100)
     hardware_type: str = Field(default="ESP32_WROOM", pattern=r"^[A-Za-z0-9_-]{1,40}$")
@@ -145,8 +149,8 @@ class HealthQuery(BaseModel):
     model_config = FROZEN
 
     esp_id: str
-    from_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
-    to_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
+    from_ms: Milliseconds | None = None
+    to_ms: Milliseconds | None = None
     bucket_s: int = Field(default=3600, ge=60, le=86_400)
 
 
@@ -193,7 +197,7 @@ class PushConfig(BaseModel):
     config: ConfigRequest
 
 
-class CommandRequest(BaseModel):
+class DeviceCommand(BaseModel):
     """A system command. Which ones there are depends on the firmware: generation A knows factory_reset alone,
     B also status, diagnostics, get_config, safe_mode, exit_safe_mode, set_log_level, set_emergency_token,
     onewire/scan. factory_reset requires confirm: true."""
@@ -211,7 +215,7 @@ class PushCommand(BaseModel):
     model_config = FROZEN
 
     esp_id: str
-    command: CommandRequest
+    command: DeviceCommand
 
 
 class ZoneRequest(BaseModel):
@@ -267,8 +271,11 @@ class PushAnswer(BaseModel):
 
 
 class AuditEntry(BaseModel):
-    """One entry of the audit log. at in ms; an id counts within its source: `users` are sign-ins and changes of users,
-    which the gateway keeps."""
+    """A change that somebody asked for. at in ms; address: of the client, empty of what a device or service did.
+    service: the one that owns what is changed; an id counts within the gateway (sign-ins and users) and within all
+    others.
+    outcome: `begun` where it is not known how the change ended. before, after: what they have is what is changed.
+    """
 
     model_config = FROZEN
 
@@ -276,12 +283,15 @@ class AuditEntry(BaseModel):
     at: int
     actor: str
     role: str
+    address: str = ""
     request_id: str
+    service: str = "health"
     action: str
     target: str
+    outcome: AuditOutcome = "done"
+    detail: str = ""
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
-    source: Literal["devices", "users"] = "devices"
 
 
 class AuditQuery(BaseModel):
@@ -290,10 +300,12 @@ class AuditQuery(BaseModel):
     model_config = FROZEN
 
     actor: str | None = Field(default=None, max_length=100)
+    service: str | None = Field(default=None, max_length=100)
     action: str | None = Field(default=None, max_length=100)
-    target: str | None = Field(default=None, max_length=100)
-    from_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
-    to_ms: int | None = Field(default=None, ge=0, le=4_102_444_800_000)
+    target: str | None = Field(default=None, max_length=300)
+    outcome: AuditOutcome | None = None
+    from_ms: Milliseconds | None = None
+    to_ms: Milliseconds | None = None
     cursor: int | None = Field(default=None, ge=1, le=2**62)
     limit: int = Field(default=100, ge=1, le=1000)
 

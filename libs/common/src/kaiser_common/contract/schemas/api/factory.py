@@ -34,6 +34,18 @@ class EnvironmentStatus(BaseModel):
     profiles: list[str] = []
 
 
+class RestartEnvironment(BaseModel):
+    """Enter an environment of kind mock or replay once more, as a new epoch: a sandbox is emptied, the factory's state
+    begins empty. env, epoch: those in force, as the caller knows them. arm: the name of the environment once more, to
+    let commands go out in a replay until it is disarmed."""
+
+    model_config = FROZEN
+
+    env: str
+    epoch: int
+    arm: str | None = Field(default=None, max_length=64)
+
+
 class SerialQuery(BaseModel):
     """One module or AGV."""
 
@@ -81,9 +93,20 @@ class FactoryOrderId(BaseModel):
     order_id: str = Field(min_length=1, max_length=128)
 
 
+class DrivePart(BaseModel):
+    """A part of an AGV's way: to a node, and what it does there. command: PASS, TURN or DOCK. Times as received."""
+
+    model_config = FROZEN
+
+    command: str
+    started: int
+    stopped: int
+
+
 class FactoryStep(BaseModel):
     """A step of an order. started and stopped: by the central control's clock, corrected as those of the order;
-    running_at and finished_at: as Kaiser received them. waiting_ms: since the step before it stopped."""
+    running_at and finished_at: as Kaiser received them. waiting_ms: since the step before it stopped. parts: of a way
+    of an AGV, those that are done."""
 
     model_config = FROZEN
 
@@ -102,6 +125,7 @@ class FactoryStep(BaseModel):
     running_at: int | None = None
     finished_at: int | None = None
     result: str | None = None
+    parts: list[DrivePart] = []
 
 
 class FactoryTimeline(BaseModel):
@@ -274,7 +298,8 @@ class MachineFigures(BaseModel):
     """Figures of a module or AGV over a window; shares are 0 to 1, None where nothing is known.
 
     availability: share in which it was not blocked. performance: fastest-tenth duration of each command / actual.
-    quality: share of checks that passed, 1 where nothing is checked. oee: their product.
+    quality: share of checks that passed, 1 where nothing is checked. oee: their product. driving, waiting (for its
+    load), charging: shares of an AGV. battery_percent_per_h: how its battery has changed since it last charged.
     """
 
     model_config = FROZEN
@@ -287,7 +312,21 @@ class MachineFigures(BaseModel):
     actions: int = 0
     metres: float | None = None
     driving: float | None = None
+    waiting: float | None = None
     charging: float | None = None
+    battery_percent_per_h: float | None = None
+
+
+class LeadTimes(BaseModel):
+    """Lead times in ms of the finished orders of a type. planned_ms: as the central control's configuration has it."""
+
+    model_config = FROZEN
+
+    type: str
+    orders: int
+    lead_ms_p50: float | None = None
+    lead_ms_p90: float | None = None
+    planned_ms: int | None = None
 
 
 class FactoryFigures(BaseModel):
@@ -303,10 +342,11 @@ class FactoryFigures(BaseModel):
     yield_share: float | None = None
     lead_ms_p50: float | None = None
     lead_ms_p90: float | None = None
+    types: list[LeadTimes] = []
 
 
 class FactoryCoverage(BaseModel):
-    """Counts since the service took over: messages by kind, oddities, and fields that nothing reads."""
+    """Counts since the service took over: messages by kind, oddities, and fields that Kaiser does not read."""
 
     model_config = FROZEN
 

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 from kaiser_common.contract.bounds import Instant
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.actuators import CommandStateName
-from kaiser_common.contract.schemas.api.rules import EspId, Gpio, Number, RuleSettings
-from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address, Milliseconds
+from kaiser_common.contract.schemas.api.rules import EXAMPLE, EspId, Gpio, Number, RuleSettings
+from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
+from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import Quality
 
 RULE_ID = r"^[a-z0-9]{1,32}$"
@@ -89,7 +90,7 @@ class TestValue(BaseModel):
 class TestRequest(BaseModel):
     """A dry run with these values, and the current ones of all other sensors.
 
-    at: at what time (ms), now by default. held_s: as if the given values had been there for so long.
+    at: at what time (ms), now by default. held_s: as if the given values had held for this time.
     """
 
     model_config = {
@@ -113,6 +114,16 @@ class TestRule(RuleId):
     request: TestRequest = TestRequest()
 
 
+class TestSettings(BaseModel):
+    """A dry run of a rule that is not stored: its settings, and the values to suppose."""
+
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"settings": EXAMPLE}]}}
+    __test__ = False
+
+    settings: RuleSettings
+    request: TestRequest = TestRequest()
+
+
 class ConditionReport(BaseModel):
     """How a condition stands; None is not known (no usable reading). path: its place, such as `1.0`."""
 
@@ -125,7 +136,7 @@ class ConditionReport(BaseModel):
 
 
 class TestResult(BaseModel):
-    """The result of a dry run, with reasons. Nothing was sent."""
+    """The result of a dry run, with reasons. Nothing was sent. rule_id: empty for a rule that is not stored."""
 
     model_config = FROZEN
     __test__ = False

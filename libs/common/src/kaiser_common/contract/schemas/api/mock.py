@@ -103,7 +103,8 @@ class MockSensorBody(MockSensor):
 
 
 class MockActuator(BaseModel):
-    """A simulated actuator. max_runtime_s: runtime protection switches it off after so long on, 0 never."""
+    """A simulated actuator. max_runtime_s: runtime protection switches it off after it was on for this time, 0
+    never."""
 
     model_config = {**FROZEN, "json_schema_extra": {"examples": [{"gpio": 25, "actuator_type": "pump"}]}}
 

@@ -73,8 +73,10 @@ class ChannelTested(BaseModel):
 
 class RouteBody(BaseModel):
     """Which alarms go to which channels. zones: empty for all. quiet_from, quiet_to: hours of `time_zone` without a
-    message, also over midnight; what is raised then and still stands is sent at their end. repeat_s: again and again
-    until somebody acknowledges, 0 once. after_s: only what nobody has acknowledged for so long (escalation)."""
+    message, also over midnight; what is raised then and still stands is sent at their end. active_from, active_to: the
+    route works in these hours only; days_of_week: and on these days only, 0 Monday … 6 Sunday, the day on which the
+    hours begin. repeat_s: again and again until somebody acknowledges, 0 once. after_s: only what nobody has
+    acknowledged for this time (escalation)."""
 
     model_config = {
         **_STRICT,
@@ -86,6 +88,11 @@ class RouteBody(BaseModel):
     zones: list[Annotated[str, Field(max_length=64)]] = Field(default=[], max_length=100)
     quiet_from: ClockTime | None = None
     quiet_to: ClockTime | None = None
+    active_from: ClockTime | None = None
+    active_to: ClockTime | None = None
+    days_of_week: list[Annotated[int, Field(ge=0, le=6)]] = Field(
+        default=[], max_length=7, description="none: every day"
+    )
     time_zone: str = Field(default="UTC", max_length=64)
     repeat_s: Annotated[int, Field(ge=60, le=604_800)] | Literal[0] = 0
     after_s: int = Field(default=0, ge=0, le=604_800)

@@ -8,13 +8,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, HttpUrl, model_validator
 
 from kaiser_common.contract.schemas.actuator import Command
+from kaiser_common.contract.schemas.api.alarms import KIND
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
+from kaiser_common.contract.schemas.event import AlarmSeverity
 
 MAX_DEPTH = 5
 MAX_CONDITIONS = 50
 MAX_ACTIONS = 50
 _WEEK_S = 604_800
+ALARM_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+RULE_ALARM = "rule_alarm"
+"""The kind of the alarms that rules raise; their source is the name that a rule gives."""
 
 EspId = Annotated[str, Field(pattern=ESP_ID)]
 Gpio = Annotated[int, Field(ge=0, le=48)]
@@ -144,6 +149,24 @@ class Stale(OfSensor):
     for_s: Held = 0.0
 
 
+class AlarmCondition(BaseModel):
+    """At least one alarm of a kind is in a state; of a source, a device, and at least so severe, where these are given.
+
+    state: `standing` while what raised it holds; `raised` and `acknowledged` are the parts of that before and after
+    somebody acknowledged it; `cleared` once it holds no more, until somebody acknowledges.
+    """
+
+    model_config = STRICT
+
+    type: Literal["alarm"]
+    kind: str = Field(pattern=KIND, examples=["stop_in_force"])
+    source: str | None = Field(default=None, max_length=200, description="as the alarm has it; None for any")
+    esp_id: EspId | None = None
+    severity: AlarmSeverity | None = Field(default=None, description="of this or a worse one; None for any")
+    state: Literal["standing", "raised", "acknowledged", "cleared"] = "standing"
+    for_s: Held = 0.0
+
+
 class Compound(BaseModel):
     """AND: all, OR: at least one, NOT: its one condition is false."""
 
@@ -161,11 +184,13 @@ class Compound(BaseModel):
         return self
 
 
-Condition = Annotated[SensorThreshold | Hysteresis | TimeWindow | Stale | Compound, Field(discriminator="type")]
+Condition = Annotated[
+    SensorThreshold | Hysteresis | TimeWindow | Stale | AlarmCondition | Compound, Field(discriminator="type")
+]
 
 
 class ActuatorAction(BaseModel):
-    """A command for an actuator. value 0…1 for PWM; duration_s: off again after so long, 0 until further notice."""
+    """A command for an actuator. value 0…1 for PWM; duration_s: off again after this time, 0 until further notice."""
 
     model_config = STRICT
 
@@ -194,6 +219,24 @@ class Notification(BaseModel):
     webhook_url: HttpUrl | None = None
 
 
+class AlarmAction(BaseModel):
+    """Raises or clears the alarm `rule_alarm` of a name; rules that give the same name mean the same alarm."""
+
+    model_config = STRICT
+
+    type: Literal["alarm"]
+    do: Literal["raise", "clear"]
+    name: str = Field(pattern=ALARM_NAME, examples=["bed-1-dry"])
+    severity: AlarmSeverity = "warning"
+    message: str = Field(default="", max_length=500)
+
+    @model_validator(mode="after")
+    def _raising_says_what_is_wrong(self) -> Self:
+        if self.do == "raise" and not self.message:
+            raise ValueError("raise needs a message")
+        return self
+
+
 class Delay(BaseModel):
     """Waits before the next action."""
 
@@ -203,7 +246,7 @@ class Delay(BaseModel):
     seconds: float = Field(gt=0, le=3600)
 
 
-Step = Annotated[ActuatorAction | Notification | Delay, Field(discriminator="type")]
+Step = Annotated[ActuatorAction | Notification | AlarmAction | Delay, Field(discriminator="type")]
 
 
 class Sequence(BaseModel):
@@ -217,11 +260,40 @@ class Sequence(BaseModel):
     abort_on_failure: bool = True
 
 
-Action = Annotated[ActuatorAction | Notification | Delay | Sequence, Field(discriminator="type")]
+Action = Annotated[ActuatorAction | Notification | AlarmAction | Delay | Sequence, Field(discriminator="type")]
 
 
 def _as_list(given: Any) -> Any:
     return [given] if isinstance(given, dict) else given
+
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Water bed 1",
+    "conditions": [
+        {
+            "type": "sensor_threshold",
+            "esp_id": "ESP_0A1B2C3D",
+            "gpio": 34,
+            "sensor_type": "soil_moisture",
+            "operator": "<",
+            "value": 30,
+            "for_s": 10,
+        },
+        {"type": "time_window", "start": "06:00", "end": "20:00", "timezone": "Europe/Berlin"},
+    ],
+    "actions": [
+        {
+            "type": "actuator_command",
+            "esp_id": "ESP_0A1B2C3E",
+            "gpio": 25,
+            "command": "ON",
+            "duration_s": 60,
+        }
+    ],
+    "mode": "level",
+    "cooldown_s": 600,
+}
+"""A rule, for the documentation of the API."""
 
 
 class RuleSettings(BaseModel):
@@ -233,36 +305,7 @@ class RuleSettings(BaseModel):
 
     model_config = {
         **STRICT,
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "name": "Water bed 1",
-                    "conditions": [
-                        {
-                            "type": "sensor_threshold",
-                            "esp_id": "ESP_0A1B2C3D",
-                            "gpio": 34,
-                            "sensor_type": "soil_moisture",
-                            "operator": "<",
-                            "value": 30,
-                            "for_s": 10,
-                        },
-                        {"type": "time_window", "start": "06:00", "end": "20:00", "timezone": "Europe/Berlin"},
-                    ],
-                    "actions": [
-                        {
-                            "type": "actuator_command",
-                            "esp_id": "ESP_0A1B2C3E",
-                            "gpio": 25,
-                            "command": "ON",
-                            "duration_s": 60,
-                        }
-                    ],
-                    "mode": "level",
-                    "cooldown_s": 600,
-                }
-            ]
-        },
+        "json_schema_extra": {"examples": [EXAMPLE]},
     }
 
     name: str = Field(min_length=1, max_length=100)
@@ -290,7 +333,7 @@ class RuleSettings(BaseModel):
         return self
 
 
-def leaves(condition: Condition) -> Iterator[SensorThreshold | Hysteresis | TimeWindow | Stale]:
+def leaves(condition: Condition) -> Iterator[SensorThreshold | Hysteresis | TimeWindow | Stale | AlarmCondition]:
     """The conditions that are no compounds."""
     if isinstance(condition, Compound):
         for one in condition.conditions:

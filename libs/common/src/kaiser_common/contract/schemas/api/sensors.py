@@ -1,20 +1,29 @@
-"""Sensors in the API: configurations, readings, and the newest reading of each sensor."""
+"""Sensors in the API: configurations, readings, newest readings, completeness of a day, measurements on request."""
 
 from datetime import date
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import SensorState, normal_address
 
 SENSOR_TYPE = r"^[A-Za-z0-9_-]{1,64}$"
 """What can stand in a key of a bucket."""
 
 STRICT = ConfigDict(frozen=True, extra="forbid")
-"""Of what people write: a misspelt field is refused. What is stored is read with `extra="ignore"`."""
+"""For what people write: a misspelt field is refused. Stored data is read with `extra="ignore"`."""
 
 
 def _address(text: str) -> str:
@@ -26,11 +35,6 @@ def _address(text: str) -> str:
 
 Address = Annotated[str, Field(max_length=16, examples=["28FF641E8D3C0C79"]), AfterValidator(_address)]
 """A sensor's address, normalised; "" for a sensor that has none."""
-
-LATEST_MS = 4_102_444_800_000
-Milliseconds = Annotated[int, Field(ge=0, le=LATEST_MS)]
-"""A time in ms since 1970, before 2100."""
-
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -53,8 +57,8 @@ class CalibrationModel(BaseModel):
 
 
 class ThresholdsModel(BaseModel):
-    """Values from which a sensor's value deserves a look (warning) or action (critical); frontends show them, rules
-    are what acts. Those that are given must rise in this order."""
+    """The alarm limits of a sensor by other names: critical_high is hi_hi, warning_high hi, warning_low lo and
+    critical_low lo_lo. Those that are given must rise in this order. The service alarm keeps them."""
 
     model_config = STRICT
 
@@ -77,7 +81,8 @@ class ThresholdsModel(BaseModel):
 
 class SensorSettingsModel(BaseModel):
     """The settings of a sensor. interval_s: expected time between two readings; after three without a reading it is
-    stale."""
+    stale. thresholds: the sensor's alarm limits; null when they are set leaves them as they are, and when they are read
+    means that the service alarm did not answer."""
 
     model_config = {
         **STRICT,
@@ -100,7 +105,7 @@ class SensorSettingsModel(BaseModel):
     interval_s: int = Field(default=30, ge=1, le=86_400)
     temperature_c: float | None = Field(default=None, ge=-55, le=125, description="of the medium, for compensation")
     calibration: CalibrationModel = CalibrationModel()
-    thresholds: ThresholdsModel = ThresholdsModel()
+    thresholds: ThresholdsModel | None = None
     publish_processed: bool = Field(default=False, description="send the processed value back to the device")
 
 
@@ -130,6 +135,16 @@ class SensorConfig(SensorSettingsModel):
     address: Address = ""
 
 
+class SensorPatch(SensorSettingsModel):
+    """Settings of a sensor to change; one that is left out stays as it is. It is written with what was given alone."""
+
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"name": "Tank 1"}]}}
+
+    @model_serializer(mode="wrap")
+    def _what_was_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
+
+
 class SensorKey(BaseModel):
     """Which sensor."""
 
@@ -139,6 +154,12 @@ class SensorKey(BaseModel):
     gpio: int
     sensor_type: str
     address: Address = ""
+
+
+class PatchSensor(SensorKey):
+    """A sensor, and which of its settings to change."""
+
+    patch: SensorPatch
 
 
 class ConfigsQuery(BaseModel):
@@ -279,7 +300,7 @@ class BucketsQuery(BaseModel):
     bucket_s: int = Field(ge=1, le=31_536_000)
 
 
-class Bucket(BaseModel):
+class TimeBucket(BaseModel):
     """A bucket; count 0 and no figures where nothing came. ts in ms, its start."""
 
     model_config = FROZEN
@@ -297,7 +318,7 @@ class BucketsPage(BaseModel):
 
     model_config = FROZEN
 
-    items: list[Bucket]
+    items: list[TimeBucket]
     next_cursor: str | None = None
 
 

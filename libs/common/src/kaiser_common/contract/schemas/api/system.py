@@ -1,4 +1,4 @@
-"""The system as a whole in the API: how every service does, and the MQTT broker profiles."""
+"""The system as a whole in the API: the state of every service and stream, and the MQTT broker profiles."""
 
 from typing import Literal
 
@@ -37,6 +37,10 @@ class LastError(BaseModel):
     event: str
     at: int
     message: str | None = None
+
+
+FACTORY_CHECK = "factory dialect of site "
+"""Begins the name of a check that an ingest with the factory's dialect has: its site follows."""
 
 
 class ReplicaStatus(BaseModel):

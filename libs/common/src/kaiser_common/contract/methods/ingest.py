@@ -1,0 +1,48 @@
+"""Requests to ingest: rejected messages, broker profiles, the environment of the factory, verdicts on messages."""
+
+from functools import partial
+
+from kaiser_common.contract.rpc import GATEWAY, Audited, Nothing, RpcMethod
+from kaiser_common.contract.schemas.api.factory import EnvironmentStatus, RestartEnvironment
+from kaiser_common.contract.schemas.api.messages import CheckedMessage, CheckMessage, RetainedTopics
+from kaiser_common.contract.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+
+ONLY_FACTORY = "ingest-factory"
+"""The name under which an ingest is asked that speaks the factory's dialect alone."""
+
+_method = partial(RpcMethod, "ingest")
+
+METHODS: tuple[RpcMethod, ...] = (
+    _method("rejected_list", RejectedQuery, RejectedPage, least="operator", callers=("health", GATEWAY)),
+    _method(
+        "rejected_replay",
+        ReplayRequest,
+        ReplayAnswer,
+        least="operator",
+        callers=("health", GATEWAY),
+        audited=Audited("replay_rejected", ("seq",)),
+    ),
+    _method("mqtt_profiles", Nothing, MqttProfiles),
+    _method(
+        "switch_profile",
+        SwitchProfile,
+        MqttProfiles,
+        least="admin",
+        also=(ONLY_FACTORY,),
+        audited=Audited("switch_profile", ("profile",), before="mqtt_profiles"),
+    ),
+    _method("environment", Nothing, EnvironmentStatus, also=(ONLY_FACTORY,)),
+    _method("check_message", CheckMessage, CheckedMessage, also=(ONLY_FACTORY,)),
+    _method("retained", Nothing, RetainedTopics, also=(ONLY_FACTORY,)),
+    _method(
+        "restart_environment",
+        RestartEnvironment,
+        FactoryEnvironment,
+        least="operator",
+        callers=("recorder",),
+        also=(ONLY_FACTORY,),
+    ),
+    _method("disarm_environment", Nothing, Nothing, least="operator", callers=("recorder",), also=(ONLY_FACTORY,)),
+)

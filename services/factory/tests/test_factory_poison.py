@@ -1,0 +1,66 @@
+"""The consumer `factory-store`: a message on which it fails is rejected, its neighbours are stored."""
+
+import psycopg
+import pytest
+from consuming import FAR, consuming, handling, publish, rejected
+from kaiser_common.bus.connection import connect
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.subjects import FACTORY_STORE
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
+from kaiser_factory.consumers.journal import Journal
+from kaiser_factory.consumers.messages import MessageStore
+from kaiser_factory.store import writing
+from kaiser_factory_dialect import wire
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.messages import MachineConnection
+from pydantic import SecretStr
+
+NOW_MS = 1_767_225_600_000
+ENVIRONMENT = FactoryEnvironment(env="live", kind="live", epoch=3)
+
+
+def connected(token: str, **fields: object) -> tuple[str, bytes]:
+    """A module that says that it is connected, as ingest publishes it."""
+    stated = {"kind": FactoryKind.MODULE_CONNECTION, "topic": "t", "ts": NOW_MS, "epoch": 3, "serial": token}
+    message = MachineConnection(**(stated | {"source": "device", "connection": "ONLINE"} | fields))  # type: ignore[arg-type]
+    return f"factory.live.module.connection.{token}", wire.encode(message)
+
+
+@pytest.mark.parametrize(
+    ("poison", "code"),
+    [
+        (connected("BUG"), 5407),
+        (("factory.live.module.connection.BAD", b"{not json"), 5407),
+        (("factory.live.module.dance.BAD", b"{}"), 5407),
+        (("factory.live.sent.=Z", b"{}"), 5407),
+        (connected("BAD", ts=FAR), 5407),
+        (connected("BAD", serial="\0"), 5305),
+    ],
+    ids=["bug", "no JSON", "unknown kind", "receipt of nothing", "far time", "text that no column takes"],
+)
+async def test_factory_store_rejects_poison_and_stores_its_neighbours(
+    bus_settings: CommonSettings, database: str, monkeypatch: pytest.MonkeyPatch, poison: tuple[str, bytes], code: int
+) -> None:
+    write = writing.write
+
+    async def faulty(connection, rows, past) -> None:
+        if any(each[2] == "BUG" for each in rows.transitions):
+            raise ZeroDivisionError("a bug of the service")
+        await write(connection, rows, past)
+
+    monkeypatch.setattr(writing, "write", faulty)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE factory.transitions")
+    with_database = bus_settings.model_copy(update={"database_url": SecretStr(database)})
+    async with connect(bus_settings, "tests") as bus, open_pool(with_database, "factory", timeout_s=60.0) as pool:
+        await publish(bus, [connected("S1"), poison, connected("S2")])
+        store = MessageStore(pool, Journal(bus, ENVIRONMENT))
+        async with consuming(bus, FACTORY_STORE, handling(store.on_messages)) as loop:
+            await loop.settled()
+            with psycopg.connect(database) as connection:
+                stored = connection.execute("SELECT serial, value FROM factory.transitions ORDER BY 1").fetchall()
+            assert stored == [("S1", "ONLINE"), ("S2", "ONLINE")]
+            [(subject, came_on)] = await rejected(bus)
+            assert (subject.split(".")[1], came_on) == (str(code), poison[0])
+            assert await loop.readiness() == "ok"

@@ -1,0 +1,50 @@
+"""Which messages are an event of a module: those that change its row, and, every 5 s, that it was heard."""
+
+import json
+from typing import Any
+
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_factory.domain.live import Changes, FactoryState
+from kaiser_factory_dialect.reading import Arrival
+
+NOW = 1_771_000_000_000
+
+
+class Heard:
+    """The state of a factory, and the events that messages at some ms after NOW make."""
+
+    def __init__(self, since: int = 0) -> None:
+        self.state = FactoryState(FactoryEnvironment(env="live", kind="live", epoch=1, since=since), ("uagv",))
+
+    def take(self, at: int, *, retained: bool = False, **fields: Any) -> list[Any]:
+        payload = {"serialNumber": "S1", "errors": [], "actionState": None, **fields}
+        arrival = Arrival("module/v1/ff/S1/state", json.dumps(payload).encode(), NOW + at, 1, retained)
+        changes = Changes()
+        self.state.take(arrival, "module.state", changes)
+        return [module for _, _, module in self.state.news(changes, NOW + at)]
+
+
+def action(state: str, at: str) -> dict[str, Any]:
+    return {"id": "a1", "command": "PICK", "state": state, "timestamp": at}
+
+
+def test_the_same_state_again_is_told_every_5_s_alone():
+    heard = Heard()
+    assert [len(heard.take(at)) for at in (0, 1000, 4999, 5000, 6000, 9999, 10_000)] == [1, 0, 0, 1, 0, 0, 1]
+    assert heard.take(15_000)[0].last_seen == NOW + 15_000
+
+
+def test_another_state_is_told_at_once_and_another_time_of_the_same_action_is_not():
+    heard = Heard()
+    heard.take(0, actionState=action("RUNNING", "2026-02-02T04:10:00Z"))
+    assert heard.take(100, actionState=action("RUNNING", "2026-02-02T04:10:01Z")) == []
+    assert heard.take(150, actionState=action("RUNNING", "2026-02-02T04:10:01Z")) == []
+    [module] = heard.take(200, actionState=action("FINISHED", "2026-02-02T04:10:02Z"))
+    assert (module.action.state, module.last_seen) == ("FINISHED", NOW + 200)
+
+
+def test_a_module_that_was_stale_is_told_when_it_is_heard():
+    heard = Heard(since=NOW + 500)
+    assert [module.stale for module in heard.take(0, retained=True)] == [True]
+    assert [module.stale for module in heard.take(100)] == []
+    assert [module.stale for module in heard.take(600)] == [False]

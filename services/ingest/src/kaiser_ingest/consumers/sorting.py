@@ -1,0 +1,253 @@
+"""Turns received messages into bus messages: each is validated and admitted, then accepted, rejected or ignored.
+
+Nothing waits here. The memory of what was stored lately is lost with the process; `remember` restores it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.pack import shard_of
+from kaiser_common.contract.schemas import DeviceMessage
+from kaiser_common.contract.schemas.sensor import Reading
+from kaiser_common.contract.subjects import pack_subject
+from kaiser_common.contract.topics import Kind, is_downlink, is_esp_id
+from kaiser_common.runtime.tracing import Tracer, traceparent_of
+
+from kaiser_ingest.domain.admission import Registered, admit
+from kaiser_ingest.domain.clocks import ClockWatch, ServerTimes, WrongClock
+from kaiser_ingest.domain.factory_dialect import FactoryDialect, Taken
+from kaiser_ingest.domain.identities import DeliveryIds, RecentIds
+from kaiser_ingest.domain.incoming import Incoming
+from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_rejected, unknown_alert, unreadable_alert
+from kaiser_ingest.domain.rejection_log import RejectionLog
+from kaiser_ingest.domain.stored import rejected_deliveries, stored_readings
+from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
+from kaiser_ingest.domain.usual import UsualReading, usual_reading
+from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate, word_of
+from kaiser_ingest.metrics import Result
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+_UNKNOWN = ""
+"""The site of a device that is not registered: none has this name."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """The results of a batch of messages."""
+
+    sensors: dict[str, Outgoing] = field(default_factory=dict)
+    devices: dict[str, Outgoing] = field(default_factory=dict)
+    factory: dict[str, Outgoing] = field(default_factory=dict)
+    topics: dict[str, Outgoing] = field(default_factory=dict)
+    rejected: dict[str, Outgoing] = field(default_factory=dict)
+    events: dict[str, Outgoing] = field(default_factory=dict)
+    unknown_alerts: dict[str, int] = field(default_factory=dict)
+    """Devices that are not let in whose alerts become events, each with the receive time (ms)."""
+    results: list[Result] = field(default_factory=list)
+    codes: list[Code] = field(default_factory=list)
+    odd: list[tuple[str, str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    heard: dict[tuple[str, str], int] = field(default_factory=dict)
+    spans: list["Span"] = field(default_factory=list)
+    comes_again: bool = False
+    """Some of its messages are QoS 1, so the broker delivers them again unless they are acknowledged."""
+
+
+class Sorter:
+    """Sorts received messages into batches, and knows what was stored lately: a repeated one is not stored again."""
+
+    def __init__(
+        self,
+        registered: Registered,
+        new_id: Callable[[], str],
+        *,
+        retention_ms: int,
+        shards: int,
+        on_wrong_clock: Callable[[WrongClock], None],
+        tracer: Tracer | None,
+        factory: FactoryDialect | None,
+    ) -> None:
+        self._factory = factory
+        self._observer = factory if factory is not None and factory.observes_devices else None
+        self._registered = registered
+        self._retention_ms = retention_ms
+        self._shards = shards
+        self._on_wrong_clock = on_wrong_clock
+        self._tracer = tracer
+        self._delivery_ids = DeliveryIds(new_id)
+        self._stored_ids = RecentIds()
+        self._rejected_ids = RecentIds()
+        self._server_times = ServerTimes()
+        self._clock_watch = ClockWatch()
+        self._unknown_alerts = UnknownAlerts()
+        self._log = RejectionLog()
+
+    def remember(self, packs: Iterable[bytes], rejections: Iterable[bytes]) -> None:
+        """Know the last packs and rejections that were stored: the broker may deliver some of their messages again."""
+        self._rejected_ids.add(rejected_deliveries(rejections))
+        for reading in stored_readings(packs):
+            self._stored_ids.add([reading_id(reading)])
+            if reading.clock != "device":
+                self._server_times.note(reading)
+
+    def stored(self, batch: Batch) -> None:
+        """Know that a batch is stored."""
+        self._stored_ids.add(batch.sensors)
+        self._stored_ids.add(batch.devices)
+        self._stored_ids.add(batch.topics)
+        self._rejected_ids.add(batch.rejected)
+        self._unknown_alerts.published(batch.unknown_alerts)
+
+    def prepare(self, messages: Sequence[Incoming]) -> Batch:
+        """What is stored of these messages: as each is accepted, rejected or ignored, in their order."""
+        batch = Batch(comes_again=any(message.qos for message in messages))
+        for message in messages:
+            if self._factory is not None and self._factory.takes(message.topic):
+                taken = self._factory.take(message, decoded(message.topic), self._id(message, 0))
+                self._sort_factory(taken, message, batch)
+                continue
+            oldest_ms = message.received_at_ms - self._retention_ms
+            if not message.retained:
+                usual = usual_reading(message.topic, message.payload, message.received_at_ms)
+                if usual is not None and self._admits(usual, oldest_ms):
+                    self._take_usual(usual, message, batch)
+                    if self._observer is not None:
+                        self._observe(self._observer, message, Kind.SENSOR_DATA.value, batch)
+                    continue
+            topic = decoded(message.topic)
+            outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
+            outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
+            self._sort(outcomes, message, topic, batch)
+            if self._observer is not None:
+                self._observe(self._observer, message, word_of(outcomes), batch)
+        return batch
+
+    def _observe(self, observer: FactoryDialect, message: Incoming, word: str, batch: Batch) -> None:
+        """Keep a message of a device as it came, in addition to the message made from it."""
+        kept = observer.keep(message, decoded(message.topic), word, self._id(message, 0))
+        if kept is not None and kept.msg_id not in self._stored_ids:
+            batch.topics.setdefault(kept.msg_id, kept)
+
+    def _admits(self, usual: UsualReading, oldest_ms: int) -> bool:
+        """Whether `admit` would let it pass; if not, that gives the verdict."""
+        site = self._registered.get(usual.esp_id, _UNKNOWN)
+        return (site is None or site == usual.kaiser_id) and usual.ts >= oldest_ms
+
+    def _take_usual(self, usual: UsualReading, message: Incoming, batch: Batch) -> None:
+        outgoing = Outgoing(
+            pack_subject(usual.kaiser_id, shard_of(usual.esp_id, self._shards)), usual.line, usual.identity
+        )
+        if self._tracer is not None:
+            outgoing = self._traced(self._tracer, outgoing, message, batch)
+        if usual.identity not in self._stored_ids:
+            batch.sensors.setdefault(usual.identity, outgoing)
+        batch.heard[usual.kaiser_id, usual.esp_id] = message.received_at_ms
+        batch.results.append(Result.PUBLISHED)
+
+    def _sort(self, outcomes: Sequence[Outcome], message: Incoming, topic: str, batch: Batch) -> None:
+        """Put the outcomes of one message where they belong."""
+        result = Result.IGNORED
+        for index, outcome in enumerate(outcomes):
+            if type(outcome) is Accepted:
+                result = Result.PUBLISHED
+                self._take_accepted(outcome, message, index, batch)
+            elif type(outcome) is Rejection:
+                if result is Result.IGNORED:
+                    result = Result.REJECTED
+                self._take_rejection(outcome, topic, message, index, batch)
+            elif type(outcome) is Ignored:
+                batch.ignored.append(outcome.reason)
+        if not outcomes:
+            batch.ignored.append("empty")
+        batch.results.append(result)
+
+    def _sort_factory(self, taken: Taken, message: Incoming, batch: Batch) -> None:
+        """Add a message of the factory to the batch, as accepted, rejected or ignored.
+
+        Its readings follow the rule of every device: those of one that is not registered and approved are left out.
+        """
+        for outgoing, part in (
+            (taken.message, batch.factory),
+            (taken.as_it_came, batch.topics),
+            (taken.rejected, batch.rejected),
+        ):
+            ids = self._rejected_ids if part is batch.rejected else self._stored_ids
+            if outgoing is not None and outgoing.msg_id not in ids:
+                part.setdefault(outgoing.msg_id, outgoing)
+        for reading in taken.readings:
+            if reading.esp_id in self._registered:
+                unique = self._server_times.of(reading)
+                accepted = Accepted(Kind.SENSOR_DATA, unique.kaiser_id, unique.esp_id, unique.gpio, unique)
+                outgoing = to_outgoing(accepted, self._id(message, 0), self._shards)
+                if outgoing.msg_id not in self._stored_ids:
+                    batch.sensors.setdefault(outgoing.msg_id, outgoing)
+                batch.heard[reading.kaiser_id, reading.esp_id] = message.received_at_ms
+        if taken.code is not None:
+            batch.codes.append(taken.code)
+        if taken.reason is not None:
+            batch.ignored.append(taken.reason)
+        batch.results.append(taken.result)
+
+    def _take_accepted(self, accepted: Accepted, message: Incoming, index: int, batch: Batch) -> None:
+        """Put a good message on its way, unless it was stored just now, and note what is odd about it."""
+        content = accepted.message
+        kind = accepted.kind
+        if type(content) is Reading:
+            if content.clock == "device":
+                outgoing, part = to_outgoing(accepted, "", self._shards), batch.sensors
+            else:
+                unique = accepted._replace(message=self._server_times.of(content))
+                outgoing, part = to_outgoing(unique, self._id(message, index), self._shards), batch.sensors
+        else:
+            outgoing, part = to_outgoing(accepted, self._id(message, index)), batch.devices
+        if self._tracer is not None:
+            outgoing = self._traced(self._tracer, outgoing, message, batch)
+        if outgoing.msg_id not in self._stored_ids:
+            part.setdefault(outgoing.msg_id, outgoing)
+        if accepted.odd:
+            batch.odd.extend((kind.value, name) for name in accepted.odd)
+        if not is_downlink(kind):
+            if kind is not Kind.WILL:
+                batch.heard[accepted.kaiser_id, accepted.esp_id] = message.received_at_ms
+            if isinstance(content, DeviceMessage) and (wrong := self._clock_watch.note(content)) is not None:
+                self._on_wrong_clock(wrong)
+
+    def _take_rejection(self, rejection: Rejection, topic: str, message: Incoming, index: int, batch: Batch) -> None:
+        """Keep a bad message with its reason; that an alert was among them is an event."""
+        identity = self._id(message, index)
+        outgoing = to_rejected(rejection, topic, message.received_at_ms, identity)
+        if outgoing.msg_id not in self._rejected_ids:
+            batch.rejected[outgoing.msg_id] = outgoing
+        batch.codes.append(rejection.code)
+        if rejection.kind is Kind.ACTUATOR_ALERT and rejection.esp_id is not None and is_esp_id(rejection.esp_id):
+            known, received_at = rejection.esp_id in self._registered, message.received_at_ms
+            if known or self._unknown_alerts.allows(rejection.esp_id, received_at, batch.unknown_alerts):
+                if not known:
+                    batch.unknown_alerts[rejection.esp_id] = received_at
+                event_of = unreadable_alert if known else unknown_alert
+                event = event_of(rejection, topic, received_at, identity)
+                batch.events[event.msg_id] = event
+        self._log.add(rejection, topic, time.monotonic())
+
+    def _traced(self, tracer: Tracer, outgoing: Outgoing, message: Incoming, batch: Batch) -> Outgoing:
+        """The same message, of some with a trace that begins at its receipt."""
+        if not tracer.samples():
+            return outgoing
+        span = tracer.begin("ingest", message.received_at_ms * 1_000_000, message.topic.decode(errors="replace"))
+        batch.spans.append(span)
+        return outgoing._replace(traceparent=traceparent_of(span))
+
+    def _id(self, message: Incoming, index: int) -> str:
+        identity = self._delivery_ids.of(message)
+        return identity if index == 0 else f"{identity}.{index}"
+
+
+def decoded(topic: bytes) -> str:
+    """A topic as text; a topic that is not UTF-8 becomes an unknown one."""
+    return topic.decode(errors="backslashreplace")

@@ -1,0 +1,100 @@
+"""Reports conditions that ingest knows of: streams and the disk that fill, and a large share of rejections.
+
+Only the holder of the lease reports; a standby sets its metrics. Killed: the next holder reports all conditions at its
+first look.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+from kaiser_common.bus.connection import Bus
+from kaiser_common.contract.standing import (
+    DISK_FILLING,
+    REJECTIONS_MANY,
+    STANDING,
+    STORE_PAUSED,
+    STREAM_FILLING,
+    Bounds,
+    ConditionKey,
+    Seen,
+    StandingWatch,
+)
+from kaiser_common.runtime.clock import now_ms
+
+from kaiser_ingest.consumers.receiver import Receiver
+from kaiser_ingest.domain.rejection_share import RejectionWindow
+from kaiser_ingest.jobs.holder import SessionHolder
+from kaiser_ingest.jobs.streams import StreamFills
+from kaiser_ingest.metrics import Result
+from kaiser_ingest.publish import SystemEvents
+from kaiser_ingest.settings import IngestSettings
+
+log = structlog.get_logger()
+
+_EVERY_S = 10.0
+_ENDED_BELOW = 0.03
+"""How much of the disk must be free beyond the limit before it counts as enough."""
+
+
+async def watch_conditions(
+    bus: Bus, holder: SessionHolder, receiver: Receiver, settings: IngestSettings, events: SystemEvents
+) -> None:
+    """Look every ten seconds until cancelled."""
+    fills, window = StreamFills(bus), RejectionWindow()
+    watch = StandingWatch(bounds_of(settings))
+    accounts = receiver.pipeline.accounts
+    while True:
+        seen = streams_seen(await fills.look())
+        finished = accounts.finished
+        rejected = sum(number for (_, result), number in finished.items() if result is Result.REJECTED)
+        published = sum(number for (_, result), number in finished.items() if result is Result.PUBLISHED)
+        share = window.look(time.monotonic(), rejected, rejected + published)
+        message = f"{share.rejected} of {share.messages} messages of the last five minutes were rejected"
+        seen[ConditionKey(REJECTIONS_MANY, settings.source)] = Seen(share.share, message)
+        if settings.ingest_disk_free > 0:
+            seen |= await asyncio.to_thread(disk_seen, settings.state_dir)
+        if holder.is_holding:
+            is_stored = receiver.pipeline.oldest_age_s() <= settings.ingest_ack_age_alarm_s
+            ended = [ConditionKey(STORE_PAUSED, settings.source)] if is_stored else []
+            ended += [ConditionKey("broker_unreachable", settings.source)] if receiver.session.is_up else []
+            for event in watch.events(seen, time.monotonic(), now_ms(), ended=ended):
+                log.info("condition_reported", condition=event.event, message=event.message)
+                events.put(event)
+        else:
+            watch.forget()
+        await asyncio.sleep(_EVERY_S)
+
+
+def bounds_of(settings: IngestSettings) -> Mapping[str, Bounds]:
+    """The bounds in force; that of the disk is a setting."""
+    used = 1.0 - settings.ingest_disk_free
+    return {**STANDING, DISK_FILLING: replace(STANDING[DISK_FILLING], over=used, under=used - _ENDED_BELOW)}
+
+
+def streams_seen(fills: Mapping[str, float]) -> dict[ConditionKey, Seen]:
+    """The fill of each stream."""
+    return {
+        ConditionKey(STREAM_FILLING, name): Seen(fill, f"stream {name} is {fill:.0%} full; full, it refuses messages")
+        for name, fill in fills.items()
+    }
+
+
+def disk_seen(folder: Path) -> dict[ConditionKey, Seen]:
+    """The use of the disk that the folder is, or will be, on; nothing if it cannot be read."""
+    place = next((each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()), None)
+    if place is None:
+        return {}
+    try:
+        usage = shutil.disk_usage(place)
+    except OSError as error:
+        log.warning("disk_not_seen", folder=str(place), error=str(error))
+        return {}
+    room = usage.used + usage.free
+    used = usage.used / room if room else 0.0
+    message = f"the disk of ingest is {used:.0%} full: {usage.free / 1e9:.1f} GB are left"
+    return {ConditionKey(DISK_FILLING): Seen(used, message)}

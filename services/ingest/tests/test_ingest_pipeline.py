@@ -1,0 +1,81 @@
+"""The pipeline between MQTT and the bus under a clock that jumps: when what arrives is published."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+from jumping import JumpingLoop
+from kaiser_common.bus.connection import Outgoing
+from kaiser_common.contract.pack import count
+from kaiser_ingest.consumers import pipeline
+from kaiser_ingest.consumers.pipeline import Pipeline
+from kaiser_ingest.domain.incoming import Incoming
+
+NOW_MS = 1_795_000_000_000
+MOST = 600
+
+
+class Bus:
+    """Stores what is published at once, and knows when (ms) and how many readings."""
+
+    def __init__(self, loop: JumpingLoop) -> None:
+        self._loop = loop
+        self._ids = 0
+        self.published: list[tuple[int, int]] = []
+
+    def message_id(self) -> str:
+        self._ids += 1
+        return f"id{self._ids}"
+
+    async def publish_batch(self, messages: Sequence[Outgoing], *, deadline_s: float, ordered: bool) -> None:
+        self.published += [(round(self._loop.time() * 1000), count(message.body)) for message in messages]
+
+
+def reading(number: int) -> Incoming:
+    payload = b'{"ts":%d,"gpio":4,"sensor_type":"ph","raw":%d,"raw_mode":true}' % (NOW_MS + number, number)
+    return Incoming(b"kaiser/god/esp/ESP_A/sensor/4/data", payload, number + 1, 1, False, False, 0, NOW_MS)
+
+
+async def published(bus: Bus, arrivals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """When what is published, where so many readings arrive at these times (ms)."""
+    line = Pipeline(
+        bus,  # type: ignore[arg-type]
+        {"ESP_A": None},
+        retention_ms=10**12,
+        batch_size=MOST,
+        qos0_limit=100,
+        on_heard=lambda _: None,
+    )
+    running = asyncio.create_task(line.run(lambda _: None))
+    number, at_ms = 0, 0
+    for arrives_ms, together in arrivals:
+        await asyncio.sleep((arrives_ms - at_ms) / 1000)
+        line.offer([reading(number + each) for each in range(together)])
+        number, at_ms = number + together, arrives_ms
+    await asyncio.sleep(1.0)
+    running.cancel()
+    return bus.published
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "expected"),
+    [
+        pytest.param([(1000, 1)], [(1000, 1)], id="a lone reading waits for nothing"),
+        pytest.param([(1000, 1), (1001, 1), (1003, 1)], [(1000, 1), (1005, 2)], id="the next ones are together"),
+        pytest.param([(1000, 1), (1007, 1)], [(1000, 1), (1007, 1)], id="what comes after the time waits for nothing"),
+        pytest.param([(0, 1), (1, 1), (6, 1), (11, 1)], [(0, 1), (5, 1), (10, 1), (15, 1)], id="between any two"),
+        pytest.param([(1000, 499), (1001, 1)], [(1000, 499), (1005, 1)], id="after 499 it waits"),
+        pytest.param([(1000, 500), (1001, 1)], [(1000, 500), (1001, 1)], id="after 500 the next follows at once"),
+        pytest.param([(1000, 1201)], [(1000, 600), (1000, 600), (1000, 1)], id="and after the largest"),
+    ],
+)
+def test_between_two_batches_are_five_ms_unless_the_first_is_large_and_a_lone_reading_waits_for_nothing(
+    arrivals: list[tuple[int, int]], expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = JumpingLoop()
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(monotonic=loop.time, time=lambda: NOW_MS / 1000))
+    try:
+        assert loop.run_until_complete(published(Bus(loop), arrivals)) == expected
+    finally:
+        loop.close()

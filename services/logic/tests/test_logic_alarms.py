@@ -1,0 +1,389 @@
+"""Rules on alarms: what is known of them, when a rule fires, what it raises and clears, and that no loop runs on."""
+
+import itertools
+
+import pytest
+from answering import Method, serve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from kaiser_common.bus.declare import apply
+from kaiser_common.contract.rpc import Nothing
+from kaiser_common.contract.schemas.api.alarms import Alarm, AlarmsPage, AlarmsQuery
+from kaiser_common.contract.schemas.api.logic import PutRule, Rule, RuleId
+from kaiser_common.contract.schemas.api.rules import AlarmCondition, RuleSettings
+from kaiser_common.contract.schemas.event import AlarmEvent
+from kaiser_common.contract.subjects import event_subject
+from kaiser_logic.domain.alarms import AlarmInput, Alarms
+from kaiser_logic.domain.engine import Firing
+from kaiser_logic.domain.loops import find_loop
+from kaiser_logic.domain.rules import Limits
+from logic_world import PUMP, TELL, until_async
+from pydantic import ValidationError
+
+OFFLINE = {"type": "alarm", "kind": "device_offline"}
+
+
+def condition(**fields):
+    return AlarmCondition.model_validate({**OFFLINE, **fields})
+
+
+def alarm(step=1, state="raised", source="ESP_A", alarm_id="a", severity="warning", kind="device_offline"):
+    return AlarmInput(alarm_id, step, kind, source, severity, state, source[:5])
+
+
+def known(*alarms, kind="device_offline"):
+    found = Alarms()
+    found.watch(kind)
+    found.begin_list(kind)
+    found.listed(kind, alarms)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "severity", "expected"),
+    [
+        ({}, "raised", "warning", True),
+        ({}, "acknowledged", "warning", True),
+        ({}, "cleared", "warning", False),
+        ({"state": "raised"}, "acknowledged", "warning", False),
+        ({"state": "acknowledged"}, "acknowledged", "warning", True),
+        ({"state": "cleared"}, "cleared", "warning", True),
+        ({"severity": "critical"}, "raised", "warning", False),
+        ({"severity": "warning"}, "raised", "critical", True),
+        ({"source": "ESP_A"}, "raised", "warning", True),
+        ({"source": "ESP_B"}, "raised", "warning", False),
+        ({"esp_id": "ESP_A"}, "raised", "warning", True),
+        ({"esp_id": "ESP_B"}, "raised", "warning", False),
+        ({"esp_id": "ESP_A", "source": "ESP_B"}, "raised", "warning", False),
+    ],
+)
+def test_a_condition_is_about_the_alarms_of_its_kind(fields, state, severity, expected):
+    assert known(alarm(state=state, severity=severity)).holds(condition(**fields)) is expected
+
+
+def test_alarms_are_not_known_before_they_were_listed_and_events_count_while_they_are():
+    found = Alarms()
+    found.watch("device_offline")
+    assert found.note(alarm())
+    assert found.holds(condition()) is None
+    found.begin_list("device_offline")
+    assert found.note(alarm(step=2, state="closed"))
+    found.listed("device_offline", [alarm(step=1)])  # the answer is older than the event
+    assert found.holds(condition()) is False
+    assert found.unlisted == set()
+    assert not Alarms().note(alarm())
+
+
+SOURCES = ["ESP_A", "ESP_B"]
+
+
+class Interleaved(RuleBasedStateMachine):
+    """The alarms as the owner has them, against what is known from lists and events in any order: events come in order,
+    may come again, and some are lost; then the alarms are listed again."""
+
+    @initialize()
+    def begin(self):
+        self.owner: dict[str, AlarmInput] = {}
+        self.numbers = itertools.count()
+        self.events: list[AlarmInput] = []
+        self.read = 0
+        self.lost = False
+        self.listing: list[AlarmInput] | None = None
+        self.seen = Alarms()
+        self.seen.watch("device_offline")
+
+    @rule(source=st.sampled_from(SOURCES), state=st.sampled_from(["raised", "acknowledged", "cleared", "closed"]))
+    def change(self, source, state):
+        before = self.owner.get(source)
+        if before is None:
+            if state != "raised":
+                return
+            after = alarm(1, "raised", source, f"a{next(self.numbers)}")
+        else:
+            after = before._replace(step=before.step + 1, state=state)
+        if state == "closed":
+            del self.owner[source]
+        else:
+            self.owner[source] = after
+        self.events.append(after)
+
+    @rule(count=st.integers(1, 5))
+    def deliver(self, count):
+        for event in self.events[self.read : self.read + count]:
+            self.seen.note(event)
+        self.read = min(len(self.events), self.read + count)
+
+    @rule(back=st.integers(1, 5))
+    def deliver_again(self, back):
+        for event in self.events[max(0, self.read - back) : self.read]:
+            self.seen.note(event)
+
+    @rule(count=st.integers(1, 3))
+    def lose(self, count):
+        if self.read < len(self.events):
+            self.read = min(len(self.events), self.read + count)
+            self.lost = True
+            self.listing = None
+            self.seen.list_again()
+
+    @rule()
+    def ask(self):
+        if self.seen.unlisted:
+            self.seen.begin_list("device_offline")
+            self.listing, self.lost = list(self.owner.values()), False
+
+    @rule()
+    def answer(self):
+        if self.listing is not None:
+            self.seen.listed("device_offline", self.listing)
+            self.listing = None
+
+    @invariant()
+    def what_is_known_is_what_the_owner_has_once_all_events_are_read(self):
+        if self.lost or self.listing is not None or self.seen.unlisted or self.read < len(self.events):
+            return
+        for source in SOURCES:
+            there = self.owner.get(source)
+            for state in ("raised", "acknowledged", "cleared"):
+                expected = there is not None and there.state == state
+                assert self.seen.holds(condition(source=source, state=state)) is expected
+                assert self.seen.holds(condition(esp_id=source, state=state)) is expected
+        assert self.seen.holds(condition()) is any(
+            one.state in ("raised", "acknowledged") for one in self.owner.values()
+        )
+
+
+Interleaved.TestCase.settings = settings(max_examples=50, stateful_step_count=40, derandomize=True, deadline=None)
+TestInterleaved = Interleaved.TestCase
+
+
+def listed(engine, *alarms, kind="device_offline", now=0):
+    engine.view.alarms.begin_list(kind)
+    return engine.on_alarms_listed(kind, alarms, now)
+
+
+def names(effects):
+    return [effect.rule.name for effect in effects if isinstance(effect, Firing)]
+
+
+def end(engine, effects, now):
+    for effect in effects:
+        engine.on_ended(effect.rule.rule_id, effect.running.execution_id, "succeeded", now)
+
+
+def test_a_rule_waits_until_alarms_are_known_and_fires_once_each_time_one_is_raised(make_rule, make_engine):
+    engine = make_engine(make_rule(conditions=[OFFLINE]))
+    assert engine.on_alarm(alarm(), 1, 1000) == []
+    effects = listed(engine, alarm(), now=2000)
+    assert names(effects) == ["water"]
+    end(engine, effects, 2500)
+    assert engine.on_alarm(alarm(2, "acknowledged"), 2, 3000) == []
+    assert engine.on_alarm(alarm(3, "closed"), 3, 4000) == []
+    effects = engine.on_alarm(alarm(1, alarm_id="b"), 4, 5000)
+    assert names(effects) == ["water"]
+    [firing] = effects
+    assert firing.running.trigger == {
+        "kind": "alarm",
+        "alarm": "device_offline",
+        "source": "ESP_A",
+        "severity": "warning",
+        "state": "raised",
+        "esp_id": "ESP_A",
+    }
+    assert firing.running.decisions[0].detail == "an alarm device_offline standing: there is one"
+
+
+@pytest.mark.parametrize(
+    ("state", "fires_at"),
+    [("raised", "raised"), ("acknowledged", "acknowledged"), ("cleared", "cleared")],
+)
+def test_raised_acknowledged_and_cleared_each_may_be_the_trigger(make_rule, make_engine, state, fires_at):
+    engine = make_engine(make_rule(conditions=[{**OFFLINE, "state": state}]))
+    listed(engine)
+    order = ["raised", "acknowledged"] if state == "acknowledged" else ["raised", "cleared"]
+    fired = [step for number, step in enumerate(order, 1) if engine.on_alarm(alarm(number, step), number, number)]
+    assert fired == [fires_at]
+
+
+def test_not_standing_fires_when_the_alarm_ends(make_rule, make_engine):
+    negated = {"type": "compound", "operator": "NOT", "conditions": [OFFLINE]}
+    engine = make_engine(make_rule(conditions=[negated]))
+    assert listed(engine, alarm()) == []
+    assert names(engine.on_alarm(alarm(2, "cleared"), 2, 1000)) == ["water"]
+
+
+def raising(name, do="raise", **more):
+    return {"type": "alarm", "do": do, "name": name, **({"message": "m"} if do == "raise" else {}), **more}
+
+
+def on(name, state="standing"):
+    return {"type": "alarm", "kind": "rule_alarm", "source": name, "state": state}
+
+
+def not_(inner):
+    return {"type": "compound", "operator": "NOT", "conditions": [inner]}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "action", "loops"),
+    [
+        ([on("x")], raising("x"), True),
+        ([on("y")], raising("x"), False),
+        ([on(None)], raising("x"), True),
+        ([on("x", "cleared")], raising("x"), False),
+        ([on("x", "cleared")], raising("x", "clear"), True),
+        ([not_(on("x"))], raising("x"), False),
+        ([not_(on("x"))], raising("x", "clear"), True),
+        ([not_(on("x", "cleared"))], raising("x"), True),
+        ([{**on("x"), "severity": "critical"}], raising("x"), False),
+        ([{**on("x"), "severity": "critical"}], raising("x", severity="critical"), True),
+        ([{"type": "alarm", "kind": "rule_notification"}], {**TELL, "severity": "warning"}, True),
+        ([{"type": "alarm", "kind": "rule_notification"}], TELL, False),
+        ([{"type": "alarm", "kind": "rule_notification", "source": "other"}], {**TELL, "severity": "error"}, False),
+    ],
+)
+def test_a_rule_whose_alarm_sets_it_off_is_a_loop(make_rule, conditions, action, loops):
+    assert find_loop(make_rule("one", conditions=conditions, actions=[action]), []) == (
+        ["one", "one"] if loops else None
+    )
+
+
+def test_a_loop_through_alarms_of_two_rules_is_named(make_rule):
+    first = make_rule("first", conditions=[on("a")], actions=[raising("b")])
+    second = make_rule("second", conditions=[on("b")], actions=[{"type": "sequence", "actions": [raising("a")]}])
+    assert find_loop(first, [second]) == ["first", "second", "first"]
+
+
+class Owner:
+    """What the service alarm makes of what rules do, and its events back to the engine."""
+
+    def __init__(self, engine, alarms):
+        self.engine = engine
+        self.open = {one.source: one for one in alarms}
+        self.numbers = itertools.count(100)
+        self.fired = 0
+        self.seq = 0
+
+    def run(self, effects, now, most):
+        waiting = list(effects)
+        while waiting and self.fired < most:
+            effect = waiting.pop(0)
+            if not isinstance(effect, Firing):
+                continue
+            self.fired += 1
+            for action in effect.rule.actions:
+                waiting += self.act(action, now)
+            running = effect.running.execution_id
+            waiting += self.engine.on_ended(effect.rule.rule_id, running, "succeeded", now)
+
+    def act(self, action, now):
+        before = self.open.get(action.name)
+        if action.do == "raise":
+            if before is not None and before.state in ("raised", "acknowledged"):
+                return []
+            after = (
+                alarm(1, "raised", action.name, f"n{next(self.numbers)}", kind="rule_alarm")
+                if before is None
+                else before._replace(step=before.step + 1, state="raised")
+            )
+        elif before is None or before.state == "cleared":
+            return []
+        else:
+            state = "cleared" if before.state == "raised" else "closed"
+            after = before._replace(step=before.step + 1, state=state)
+        self.open[action.name] = after
+        if after.state == "closed":
+            del self.open[action.name]
+        self.seq += 1
+        return self.engine.on_alarm(after, self.seq, now)
+
+
+_NAMES = st.sampled_from(["a", "b"])
+_CONDITION = st.builds(on, st.one_of(_NAMES, st.none()), st.sampled_from(["standing", "raised", "cleared"]))
+_RULE = st.tuples(
+    st.one_of(_CONDITION, _CONDITION.map(not_)), st.builds(raising, _NAMES, st.sampled_from(["raise", "clear"]))
+)
+
+
+@settings(
+    max_examples=120,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # they are factories without a state
+)
+@given(st.lists(_RULE, min_size=1, max_size=4), st.sets(_NAMES))
+def test_rules_without_a_loop_come_to_rest_and_with_one_the_limit_at_run_time_stops_them(
+    make_rule, make_engine, parts, there
+):
+    rules = [make_rule(f"r{number}", conditions=[one], actions=[action]) for number, (one, action) in enumerate(parts)]
+    engine = make_engine(*rules, limits=Limits(loop_fires=5))
+    standing = [alarm(1, "raised", name, f"i{name}", kind="rule_alarm") for name in sorted(there)]
+    owner = Owner(engine, standing)
+    owner.run(listed(engine, *standing, kind="rule_alarm", now=1000), 1000, 1000)
+    if any(find_loop(one, rules) for one in rules):
+        assert owner.fired <= 5 * len(rules)
+    else:
+        assert owner.fired <= 2 ** len(rules)
+        assert all(state.paused_until is None for state in engine.states.values())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"conditions": [{"type": "alarm"}]},
+        {"conditions": [{**OFFLINE, "kind": "Device Offline"}]},
+        {"conditions": [{**OFFLINE, "state": "closed"}]},
+        {"conditions": [{**OFFLINE, "stat": "raised"}]},
+        {"actions": [{"type": "alarm", "do": "raise", "name": "x"}]},
+        {"actions": [raising("Bed 1")]},
+        {"actions": [raising("x", severity="error")]},
+    ],
+)
+def test_a_wrong_condition_or_action_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        RuleSettings.model_validate({"name": "r", "conditions": [OFFLINE], "actions": [PUMP], **wrong})
+
+
+def event_of(one: AlarmInput) -> tuple[str, bytes]:
+    body = AlarmEvent(
+        **one._asdict(), what="raised", message="m", raised_at=1, last_raised_at=1, ts=1
+    ).model_dump_json()
+    return event_subject("alarm", one.esp_id), body.encode()
+
+
+async def test_the_service_lists_alarms_once_it_can_fires_on_events_and_raises_and_clears(world):
+    await apply(world.bus)
+    await world.started()
+    by_rule = {
+        "conditions": [{**OFFLINE, "source": "ESP_A"}],
+        "actions": [PUMP, raising("bed-1", severity="critical")],
+    }
+    rule_ = await world.rule("on offline", **by_rule)
+    await world.bus.publish(*event_of(alarm(1, "raised", "ESP_B")))
+    there: list[Alarm] = []
+
+    async def page(query: AlarmsQuery, _):
+        assert query.kind == "device_offline"
+        return AlarmsPage(items=there)
+
+    async with serve(world.bus, "alarm", {"list": Method(AlarmsQuery, page)}):
+        there.append(Alarm(**alarm()._asdict(), message="m", raised_at=1, last_raised_at=1))
+        [done] = await world.ended(1)
+        assert (done.outcome, done.trigger["kind"]) == ("succeeded", "start")
+        assert [(one.type, one.state) for one in done.actions] == [("actuator_command", "done"), ("alarm", "done")]
+        await world.bus.publish(*event_of(alarm(2, "closed")))
+        await world.bus.publish(*event_of(alarm(1, "raised", alarm_id="b")))
+        newest, _ = await world.ended(2)
+        assert (newest.trigger["kind"], newest.trigger["source"]) == ("alarm", "ESP_A")
+        raised = [one for one in await world.events("system_event") if one["event"] == "rule_alarm_raised"]
+        assert [(one["severity"], one["details"]["name"]) for one in raised] == [("critical", "bed-1")] * 2
+        changed = RuleSettings.model_validate({"name": "r", "conditions": [OFFLINE], "actions": [PUMP]})
+        await world.ask("put", PutRule(rule_id=rule_.rule_id, settings=changed), Rule)
+
+        async def cleared():
+            events = await world.events("system_event")
+            return [one["details"]["name"] for one in events if one["event"] == "rule_alarm_cleared"] == ["bed-1"]
+
+        await until_async(cleared, "the alarm that no rule raises any more is cleared")
+        await world.ask("delete", RuleId(rule_id=rule_.rule_id), Nothing)

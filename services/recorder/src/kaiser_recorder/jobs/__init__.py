@@ -1,0 +1,1 @@
+"""Jobs: reading an imported file, and the work of the lease holder."""

@@ -1,0 +1,42 @@
+/** What a change changed, from an entry of the audit log; pure. */
+
+const HOUR_MS = 3_600_000;
+
+/** Choices of time: name and ms; 0 for all that is kept. */
+export const TIMES = [["day", "the last day", 24 * HOUR_MS], ["week", "the last week", 168 * HOUR_MS], ["all", "a year", 0]];
+
+/** [{name, before, after}]: the fields that differ, by their path; a side that has none of it is undefined. */
+export function differences(before, after) {
+  const [was, is] = [flat(before), flat(after)];
+  const names = [...new Set([...was.keys(), ...is.keys()])];
+  return names
+    .filter((name) => JSON.stringify(was.get(name)) !== JSON.stringify(is.get(name)))
+    .map((name) => ({ name, before: was.get(name), after: is.get(name) }));
+}
+
+/** One line of a table: "interval_s 30 → 5, name – → Bed 1", at most `most` fields of it. */
+export function inShort(entry, most = 3) {
+  const found = differences(entry.before, entry.after);
+  const texts = found.slice(0, most).map(({ name, before, after }) => `${name} ${textOf(before)} → ${textOf(after)}`);
+  return texts.join(", ") + (found.length > most ? `, and ${found.length - most} more` : "");
+}
+
+export const textOf = (value) => (value === undefined || value === null || value === "" ? "–" : String(typeof value === "object" ? JSON.stringify(value) : value));
+
+/** set_limits → "set limits". */
+export const actionOf = (action) => action.replaceAll("_", " ");
+
+/** What is asked for: the fields of the form, and from when on. */
+export function queryOf({ time, ...fields }, nowMs) {
+  const [, , spanMs] = TIMES.find(([name]) => name === time) ?? TIMES[0];
+  return { ...fields, from_ms: spanMs ? nowMs - spanMs : null };
+}
+
+function flat(value, path = "", found = new Map()) {
+  for (const [name, part] of Object.entries(value ?? {})) {
+    const own = path ? `${path}.${name}` : name;
+    if (part !== null && typeof part === "object" && !Array.isArray(part)) flat(part, own, found);
+    else found.set(own, part);
+  }
+  return found;
+}

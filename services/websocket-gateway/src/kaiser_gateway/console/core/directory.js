@@ -1,0 +1,43 @@
+/** What every page needs to name things: the overview, read when a page first names something and when names change. */
+
+import { Problem } from "./api.js";
+import { EMPTY, toDirectory } from "./names.js";
+import { spaced } from "./spaced.js";
+import { store } from "./store.js";
+
+const AT_MOST_EVERY_MS = 2000;
+const OLD_AFTER_MS = 60_000;
+
+/** `current` holds the directory (names.js); what was known stays while a service is down. */
+export function openDirectory({ api, feed, session }) {
+  const current = store(EMPTY);
+  let readAt = -Infinity;
+
+  async function reload() {
+    if (!session.current.get()) return;
+    readAt = Date.now();
+    try {
+      const overview = await api.get("/api/v1/overview");
+      if (session.current.get()) current.set(toDirectory(overview));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // names are missing: ids stand in their place
+    }
+  }
+
+  const reloadSoon = spaced(reload, AT_MOST_EVERY_MS);
+  feed.on((batch) => readAt > 0 && batch.some(namesChanged) && reloadSoon());
+  session.current.subscribe((signedIn) => {
+    if (signedIn) return;
+    readAt = -Infinity;
+    current.set(EMPTY);
+  });
+  return {
+    current,
+    reload,
+    /** A page names something. */
+    wanted: () => Date.now() - readAt > OLD_AFTER_MS && reload(),
+  };
+}
+
+const namesChanged = ({ type, data }) =>
+  type === "zone_assignment" || (type === "system_event" && data.event.startsWith("device_"));

@@ -1,0 +1,84 @@
+/** Names of devices, sensors, actuators and zones, in place of ids and gpios; pure. */
+
+import { actuatorState, sensorValue } from "./format.js";
+import { knowledgeOf } from "./known.js";
+import { sensorKey } from "./overview.js";
+
+export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], isLoaded: false };
+const NONE_OFFLINE = new Map();
+
+/** What an overview has, by key: {devices, sensors, actuators, zones, isLoaded}. */
+export function toDirectory({ devices, sensors, actuators }) {
+  return {
+    devices: new Map(devices.map((one) => [one.esp_id, one])),
+    sensors: new Map(sensors.map((one) => [sensorKey(one), one])),
+    actuators: new Map(actuators.map((one) => [actuatorKey(one), one])),
+    zones: [...new Set(devices.map((one) => one.zone_id).filter(Boolean))].sort((one, other) => one.localeCompare(other)),
+    isLoaded: true,
+  };
+}
+
+export const actuatorKey = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
+
+export const deviceName = ({ devices }, espId) => devices.get(espId)?.name || espId;
+
+/** The configured name, else type and gpio. */
+export const sensorName = ({ name, sensor_type: type, gpio, address }) =>
+  name || `${type || "sensor"} on gpio ${gpio}${address ? ` at ${address}` : ""}`;
+
+export const actuatorName = ({ name, actuator_type: type, gpio }) => name || `${type || "actuator"} on gpio ${gpio}`;
+
+/** Where a thing is: "north, Greenhouse 1". */
+export const whereOf = (directory, espId) =>
+  [directory.devices.get(espId)?.zone_id, deviceName(directory, espId)].filter(Boolean).join(", ");
+
+/** A sensor of a rule: the known one, also where the rule gives neither type nor address and only one fits. */
+export function sensorOf({ sensors }, { esp_id: espId, gpio, sensor_type: type, address }) {
+  const exact = type && sensors.get(sensorKey({ esp_id: espId, gpio, sensor_type: type, address: address ?? "" }));
+  if (exact) return exact;
+  const fit = [...sensors.values()].filter((one) => one.esp_id === espId && one.gpio === gpio
+    && (!type || one.sensor_type === type) && (!address || one.address === address));
+  return fit.length === 1 ? fit[0] : null;
+}
+
+/** A sensor in one text: "East air (north, Greenhouse 1)". */
+export const sensorText = (directory, sensor) =>
+  `${sensorName(sensorOf(directory, sensor) ?? sensor)} (${whereOf(directory, sensor.esp_id)})`;
+
+export const actuatorText = (directory, actuator) =>
+  `${actuatorName(directory.actuators.get(actuatorKey(actuator)) ?? actuator)} (${whereOf(directory, actuator.esp_id)})`;
+
+/** What a picker of sensors offers: [{key, name, where, value, sensor}]. */
+export function sensorChoices(directory, nowMs) {
+  return [...directory.sensors.values()].map((one) => ({
+    key: sensorKey(one),
+    name: sensorName(one),
+    where: whereOf(directory, one.esp_id),
+    value: knowledgeOf(one, NONE_OFFLINE, nowMs).state === "known" ? sensorValue(one) : "not known now",
+    words: `${one.sensor_type} ${one.esp_id}`,
+    sensor: { esp_id: one.esp_id, gpio: one.gpio, sensor_type: one.sensor_type, ...(one.address && { address: one.address }) },
+  })).sort(byName);
+}
+
+/** What a picker of actuators offers. */
+export function actuatorChoices(directory) {
+  return [...directory.actuators.values()].map((one) => ({
+    key: actuatorKey(one),
+    name: actuatorName(one),
+    where: whereOf(directory, one.esp_id),
+    value: one.known === false ? "not known now" : actuatorState(one),
+    words: `${one.actuator_type} ${one.esp_id}`,
+    actuator: { esp_id: one.esp_id, gpio: one.gpio },
+  })).sort(byName);
+}
+
+const byName = (one, other) => one.name.localeCompare(other.name) || one.where.localeCompare(other.where);
+
+/** The choices in which each word of a text stands: in the name, the place, the type or the id. */
+export function fitting(choices, text) {
+  const wanted = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return choices.filter(({ name, where, words = "" }) => {
+    const said = `${name} ${where} ${words}`.toLowerCase();
+    return wanted.every((word) => said.includes(word));
+  });
+}

@@ -1,0 +1,113 @@
+/** Factory: the map with its AGVs, every module and AGV as it is now, and the store. */
+
+import { ago, dateTime, number, orNone } from "../core/format.js";
+import { AVAILABLE, CONNECTED, withModules, withStores } from "../core/factory.js";
+import { html, useApp } from "../ui/html.js";
+import { useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
+import { Badge, Head, ListState, Panel } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { Table } from "../ui/table.js";
+import { FiguresPanel } from "./factory_figures.js";
+import { FactoryMap } from "./factory_map.js";
+import { StockGrid } from "./factory_stock.js";
+
+const LOOK_AGAIN_EVERY_MS = 30_000;
+
+export function FactoryPage() {
+  const { api, environment } = useApp();
+  const found = useStore(environment.current);
+  const place = `${found?.env} ${found?.epoch}`;
+  const loaded = useLoaded(async () => {
+    const [modules, stock, layout] = await Promise.all([
+      api.get("/api/v1/factory/modules"), api.get("/api/v1/factory/stock"), api.get("/api/v1/factory/layout"),
+    ]);
+    return { modules: modules.items, stock: stock.items, layout };
+  }, [place]);
+  const now = useNow();
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload);
+  useEvents((batch) => {
+    const mine = batch.filter(({ data }) => data.env === undefined || data.env === found?.env);
+    if (!mine.some(({ type }) => type === "factory_module" || type === "factory_stock")) return;
+    loaded.setData((data) => ({
+      ...data, modules: withModules(data.modules, mine), stock: withStores(data.stock, mine),
+    }));
+  });
+  const { modules = [], stock = [], layout } = loaded.data ?? {};
+  return html`
+    <${Head} title="Factory">
+      ${found && html`<span>Environment <strong>${found.env}</strong>, ${found.kind}; broker ${found.broker}</span>`}
+    <//>
+    <${ListState} loaded=${loaded} count=${modules.length}
+      empty="No message of the factory has been received yet. To start a mock factory: make demo FILE=demo/factory.yaml" />
+    ${layout && html`
+      <div class="factory-top">
+        <${Panel} title=${layout.fallback ? "Map (default installation: no layout was received)" : "Map"}>
+          <${FactoryMap} layout=${layout} rows=${modules} />
+        <//>
+        <${Panel} title="Store">
+          ${stock.map((one) => html`<${StockGrid} key=${one.hbw} stock=${one} />`)}
+          ${!stock.length && html`<p class="quiet">No stock has been reported.</p>`}
+        <//>
+      </div>`}
+    <div class="machines">
+      <${Table} label="Modules and AGVs" rows=${modules} keyOf=${({ serial }) => serial} columns=${columns(now)} />
+    </div>
+    ${modules.length > 0 && html`<${FiguresPanel} rows=${modules} place=${place} />`}`;
+}
+
+const columns = (now) => [
+  {
+    name: "Serial",
+    cell: ({ serial, type, kind }) => html`<strong>${type ?? kind.toUpperCase()}</strong>
+      <span class="quiet block">${serial}</span>`,
+  },
+  {
+    name: "Connection",
+    cell: ({ connection, silent, stale, paired }) => html`
+      <${Badge} kind=${CONNECTED[connection] ?? "idle"}>${connection}<//>
+      ${silent && html`<span class="field-problem block">silent</span>`}
+      ${stale && html`<span class="quiet block">as it was before the switch</span>`}
+      ${paired === false && html`<span class="quiet block">not paired</span>`}`,
+  },
+  {
+    name: "Availability",
+    cell: ({ availability, assigned }) => html`
+      <${Badge} kind=${AVAILABLE[availability] ?? "idle"}>${availability}<//>
+      ${assigned && html`<span class="quiet block">assigned</span>`}`,
+  },
+  {
+    name: "Action",
+    cell: ({ action, order_id: order }) => html`
+      ${action ? `${action.command ?? "?"} ${action.state}` : "–"}
+      ${action?.result && html`<span class="quiet block">${action.result}</span>`}
+      ${order && html`<a class="block" href=${link("orders", order)}>its order</a>`}`,
+  },
+  { name: "Load", cell: (row) => loadsOf(row) },
+  { name: "Where", cell: ({ node, at, driving }) => (node ? `${driving ? "driving, last at" : "at"} ${at ?? node}` : "–") },
+  { name: "Battery", cell: (row) => batteryOf(row), class: "figure" },
+  {
+    name: "Errors",
+    cell: ({ errors }) => (errors.length
+      ? errors.map(({ type, level, message }) => html`
+        <span class="block" key=${type}><${Badge} kind=${level === "FATAL" ? "bad" : "warn"}>${type}<//> ${message ?? ""}</span>`)
+      : "–"),
+  },
+  {
+    name: "Last message",
+    cell: ({ last_seen: seen, skew_ms: skew }) => html`
+      ${ago(seen, now)}<span class="for-screen-readers"> (${dateTime(seen)})</span>
+      ${Math.abs(skew ?? 0) > 2000 && html`<span class="quiet block">its clock: ${number(-skew / 1000)} s off</span>`}`,
+  },
+];
+
+function loadsOf({ type, loads }) {
+  if (!loads.length) return "–";
+  if (type === "HBW") return `${loads.length} pieces`;
+  return loads.map(({ position, type: kind, id }) => html`
+    <span class="block" key=${position}>${position ? `${position}: ` : ""}${kind} <span class="quiet">${orNone(id)}</span></span>`);
+}
+
+function batteryOf({ battery_percent: percent, battery_voltage: voltage, charging }) {
+  if (percent === null || percent === undefined) return "–";
+  return `${number(percent)} %, ${number(voltage)} V${charging ? ", charging" : ""}`;
+}

@@ -1,0 +1,88 @@
+/** A workpiece: where it has been, its checks of quality with their pictures, its orders. */
+
+import { path } from "../core/api.js";
+import { dateTime, orNone } from "../core/format.js";
+import { ORDER } from "../core/factory.js";
+import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
+import { useEvents, useLoaded } from "../ui/hooks.js";
+import { Badge, Empty, Head, ListState, Panel } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { Problem } from "../core/api.js";
+
+export function WorkpiecePage({ parts: [id] }) {
+  return html`
+    <${Head} title="Workpiece"><a href=${link("orders")}>All orders</a><//>
+    ${id ? html`<${WorkpiecePanel} id=${id} />` : html`<${Empty}>No workpiece is named.<//>`}`;
+}
+
+export function WorkpiecePanel({ id }) {
+  const { api } = useApp();
+  const loaded = useLoaded(() => api.get(path`/api/v1/factory/workpieces/${id}`), [id]);
+  useEvents((batch) => batch.some(({ type, data }) => type === "factory_order" && data.workpiece_id === id) && loaded.reloadSoon());
+  const piece = loaded.data;
+  return html`
+    <${Panel} title=${`Workpiece ${id}`}>
+      <${ListState} loaded=${loaded} count=${1} />
+      ${piece && html`
+        <div class="workpiece">
+          <div>
+            <h3>Stations</h3>
+            <ol class="stations">
+              ${piece.stations.map(({ code, what, at, serial, result }) => html`
+                <li key=${`${code} ${at}`}><strong>${what}</strong> <span class="quiet">${code}</span>
+                  <span class="quiet block">${dateTime(at)}, ${orNone(serial)}${result ? `, ${result}` : ""}</span></li>`)}
+            </ol>
+            ${!piece.stations.length && html`<p class="quiet">It has passed no station yet.</p>`}
+          </div>
+          <div>
+            <h3>Checks of quality</h3>
+            ${piece.quality.map((check) => html`<${Check} key=${check.quality_id} check=${check} />`)}
+            ${!piece.quality.length && html`<p class="quiet">It has not been checked yet.</p>`}
+          </div>
+          <div>
+            <h3>Orders</h3>
+            <ul class="stations">
+              ${piece.orders.map(({ order }) => html`
+                <li key=${order.order_id}><a href=${link("orders", order.order_id)}>${orNone(order.order_type).toLowerCase()}</a>
+                  <${Badge} kind=${ORDER[order.state] ?? "idle"}>${order.state}<//></li>`)}
+            </ul>
+          </div>
+        </div>`}
+    <//>`;
+}
+
+function Check({ check }) {
+  const kind = check.result === "PASSED" ? "good" : "bad";
+  return html`
+    <figure class="check-of-quality">
+      ${check.has_picture && html`<${Picture} id=${check.quality_id} text=${`Picture of the check: ${check.result}`} />`}
+      <figcaption><${Badge} kind=${kind}>${check.result}<//> ${orNone(check.classification)}
+        <span class="quiet block">${dateTime(check.at)}</span></figcaption>
+    </figure>`;
+}
+
+/** A picture needs the session's token, which an <img> does not send: it is fetched and drawn. */
+function Picture({ id, text }) {
+  const { api } = useApp();
+  const canvas = useRef(null);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    let isShown = true;
+    draw(api, id, () => (isShown ? canvas.current : null)).catch((error) => {
+      if (!(error instanceof Problem) && error.name !== "InvalidStateError") throw error;
+      if (isShown) setFailed(true);
+    });
+    return () => { isShown = false; };
+  }, [id]);
+  if (failed) return html`<p class="quiet">The picture cannot be shown.</p>`;
+  return html`<canvas ref=${canvas} role="img" aria-label=${text} width="96" height="96"></canvas>`;
+}
+
+async function draw(api, id, canvasNow) {
+  const image = await createImageBitmap(await api.blob(path`/api/v1/factory/quality/${id}/picture`));
+  const canvas = canvasNow();
+  if (!canvas) return;
+  Object.assign(canvas, { width: image.width, height: image.height });
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  canvas.dataset.drawn = "yes";
+}

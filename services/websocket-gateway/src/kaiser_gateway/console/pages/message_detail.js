@@ -1,0 +1,106 @@
+/** One message in full: read or raw, what changed since the one before, its picture, and what can be done with it. */
+
+import { path } from "../core/api.js";
+import { dateTime } from "../core/format.js";
+import { mosquittoPub, verdictOf } from "../core/message_list.js";
+import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
+import { useLoaded } from "../ui/hooks.js";
+import { Facts, ProblemNotice } from "../ui/parts.js";
+
+const VIEWS = [["pretty", "Read"], ["raw", "Raw"], ["diff", "Changes"]];
+
+export function MessageDetail({ item, onEdit, onClose }) {
+  const { api, toasts } = useApp();
+  const [view, setView] = useState("pretty");
+  const loaded = useLoaded(() => api.get(path`/api/v1/messages/${item.seq}`), [item.seq]);
+  const message = loaded.data;
+
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(mosquittoPub(message));
+      toasts.say("Copied. Put the broker's address in place of BROKER.");
+    } catch {
+      setView("command"); // no clipboard over plain HTTP: to be copied by hand
+    }
+  }
+
+  return html`
+    <section class="log-detail panel" aria-label="The chosen message">
+      <div class="dialog-head">
+        <h2 class="topic">${item.topic}</h2>
+        <button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button>
+      </div>
+      <${Facts} facts=${[
+        ["Received", dateTime(item.received_at)],
+        ["Verdict", verdictOf(item)],
+        ["Size", `${item.size} bytes`],
+        ["QoS", `${item.qos}${item.retained ? ", retained" : ""}`],
+        ["Sequence", item.seq],
+        ["Sent by", item.own ? "Kaiser" : "not Kaiser"],
+      ]} />
+      <div class="buttons">
+        ${VIEWS.map(([name, text]) => html`
+          <button type="button" key=${name} aria-pressed=${String(view === name)} onClick=${() => setView(name)}>${text}</button>`)}
+        <button type="button" disabled=${!message} onClick=${copy}>Copy as mosquitto_pub</button>
+        ${onEdit && html`
+          <button type="button" disabled=${!message} onClick=${() => onEdit(draftOf(message))}>Edit and send…</button>`}
+      </div>
+      <${ProblemNotice} problem=${loaded.problem} onRetry=${loaded.reload} />
+      ${message?.mime && html`<${Picture} message=${message} />`}
+      ${view === "diff" ? html`<${Diff} seq=${item.seq} />` : message && html`<${Text} message=${message} view=${view} />`}
+      ${message?.cut && html`<p class="quiet">The message is too large to be kept whole: this is its beginning.</p>`}
+    </section>`;
+}
+
+const draftOf = ({ topic, pretty, payload }) => ({ topic, text: pretty ?? payload ?? "" });
+
+function Text({ message, view }) {
+  const raw = message.payload ?? message.payload_base64 ?? "";
+  const text = view === "command" ? mosquittoPub(message) : view === "pretty" ? message.pretty ?? raw : raw;
+  return html`<pre tabindex="0" aria-label=${view === "command" ? "The command" : "The payload"}>${text}</pre>`;
+}
+
+function Diff({ seq }) {
+  const { api } = useApp();
+  const loaded = useLoaded(() => api.get(path`/api/v1/messages/${seq}/diff`), [seq]);
+  const diff = loaded.data;
+  if (!diff) return html`<${ProblemNotice} problem=${loaded.problem} onRetry=${loaded.reload} />`;
+  if (diff.before === null) return html`<p class="empty">No earlier message of this topic is kept.</p>`;
+  if (!diff.readable) return html`<p class="empty">One of the two is not JSON, so they cannot be compared.</p>`;
+  if (diff.changes.length === 0) return html`<p class="empty">The same as message ${diff.before}.</p>`;
+  return html`
+    <ul class="changes" aria-label=${`Changes since message ${diff.before}`}>
+      ${diff.changes.map(({ path: place, op, old, new: value }) => html`
+        <li key=${place} class="change-${op}">
+          <span class="topic">${place}</span>
+          ${op !== "add" && html` <del>${JSON.stringify(old)}</del>`}
+          ${op !== "remove" && html` <ins>${JSON.stringify(value)}</ins>`}
+        </li>`)}
+    </ul>
+    ${!diff.complete && html`<p class="quiet">There are more differences than are shown.</p>`}`;
+}
+
+/** Drawn on a canvas from its bytes: the page may load no picture but its own files. */
+function Picture({ message }) {
+  const canvas = useRef(null);
+  const [isBroken, setBroken] = useState(false);
+  useEffect(() => {
+    let isHere = true;
+    createImageBitmap(new Blob([bytesOf(message)], { type: message.mime })).then(
+      (image) => {
+        if (!isHere) return;
+        Object.assign(canvas.current, { width: image.width, height: image.height });
+        canvas.current.getContext("2d").drawImage(image, 0, 0);
+      },
+      () => isHere && setBroken(true),
+    );
+    return () => { isHere = false; };
+  }, [message.seq]);
+  if (isBroken) return html`<p class="empty">Its picture cannot be drawn.</p>`;
+  return html`<canvas class="picture" ref=${canvas} role="img" aria-label="The picture of the message"></canvas>`;
+}
+
+function bytesOf({ payload, payload_base64: encoded }) {
+  const text = encoded ?? JSON.parse(payload).data.split(",")[1];
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}

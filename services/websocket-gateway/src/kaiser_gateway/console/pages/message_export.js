@@ -1,0 +1,30 @@
+/** What is shown as a file: a recording in Kaiser's form. Payloads that are too large for the list are asked for. */
+
+import { path } from "../core/api.js";
+import { recordingOf } from "../core/message_list.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction } from "../ui/hooks.js";
+import { ProblemNotice } from "../ui/parts.js";
+
+export function ExportButton({ items, env }) {
+  const { api } = useApp();
+  const [save, state] = useAction(async () => {
+    const whole = [];
+    for (const item of [...items].sort((one, other) => one.seq - other.seq)) {
+      const isWhole = item.payload !== undefined || item.payload_base64 !== undefined;
+      whole.push(isWhole ? item : await api.get(path`/api/v1/messages/${item.seq}`));
+    }
+    download(recordingOf(whole, env), `messages-${env}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.log`);
+  });
+  return html`
+    <button type="button" disabled=${items.length === 0 || state.isBusy} onClick=${save}>Export</button>
+    <${ProblemNotice} problem=${state.problem} />`;
+}
+
+function download(text, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}

@@ -1,0 +1,110 @@
+/** Edit a message, see what ingest and the checks would say, send it, and follow it to its end. */
+
+import { randomId } from "../core/ids.js";
+import { Dialog } from "../ui/dialog.js";
+import { CheckField, Field, SelectField, given } from "../ui/form.js";
+import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
+import { useAction, useLoaded } from "../ui/hooks.js";
+import { Badge, ProblemNotice } from "../ui/parts.js";
+import { JournalEntry } from "./message_journal.js";
+
+const QOS = [["1", "1: the broker acknowledges it"], ["0", "0: the broker acknowledges nothing"]];
+
+/** `env`, `epoch`: the environment in force; what was previewed in another one has to be looked at again. */
+export function SendDialog({ draft, env, epoch, onClose }) {
+  const { api, session } = useApp();
+  const [message, setMessage] = useState({ topic: draft.topic ?? "", text: draft.text ?? "", qos: 1, free: false });
+  const [preview, setPreview] = useState(null);
+  const [sent, setSent] = useState(null);
+  const key = useRef(randomId());
+  const templates = useLoaded(() => api.get("/api/v1/messages/templates"), []);
+
+  useEffect(() => setPreview(null), [env, epoch]);
+
+  /** What is changed has to be looked at again before it may go. */
+  function change(fields) {
+    setMessage({ ...message, ...fields });
+    setPreview(null);
+    setSent(null);
+    key.current = randomId();
+  }
+
+  function take(name) {
+    const found = templates.data?.templates.find((one) => one.name === name);
+    if (found) change({ topic: found.topic, text: JSON.stringify(found.payload, null, 2) });
+  }
+
+  const [look, looking] = useAction(async () => {
+    const { topic, qos, free } = message;
+    const payload = { payload_base64: base64Of(message.text) };
+    const [verdict, plan] = await Promise.all([
+      api.post("/api/v1/messages/validate", { topic, ...payload }),
+      api.post("/api/v1/factory/steering/preview", given({ do: "publish", topic, ...payload, qos, free: free || null })),
+    ]);
+    setPreview({ verdict, checks: plan.checks });
+  });
+  const [send, sending] = useAction(async () => {
+    const { topic, text, qos, free } = message;
+    const headers = { "Idempotency-Key": key.current };
+    const body = { topic, payload_base64: base64Of(text), qos, free };
+    const { commands } = await api.post("/api/v1/messages", body, { headers });
+    setSent(commands[0]);
+  });
+  const mayGo = preview?.checks.every(({ ok }) => ok) && preview.verdict.verdict !== "reject" && !sent;
+  return html`
+    <${Dialog} title=${`Send a message to ${env ?? "the factory"}`} onClose=${onClose} wide>
+      <div class="form">
+        <${Field} label="Template" name="template">
+          <select name="template" onChange=${({ target }) => take(target.value)}>
+            <option value="">–</option>
+            ${(templates.data?.templates ?? []).map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}
+          </select>
+        <//>
+        <${Field} label="Topic" name="topic" problem=${looking.problem}>
+          <input type="text" name="topic" maxlength="1024" spellcheck="false" autocomplete="off" value=${message.topic}
+            onInput=${({ target }) => change({ topic: target.value })} />
+        <//>
+        <${Field} label="Payload" name="payload" problem=${looking.problem}>
+          <textarea name="payload" rows="12" class="topic" spellcheck="false" value=${message.text}
+            onInput=${({ target }) => change({ text: target.value })}></textarea>
+        <//>
+        <${SelectField} label="QoS" name="qos" options=${QOS} value="1" hint="Either goes out once, and never again"
+          onChange=${({ target }) => change({ qos: Number(target.value) })} />
+        ${session.may("admin") && html`
+          <${CheckField} label="Allow topics that the factory does not subscribe to" name="free"
+            onChange=${({ target }) => change({ free: target.checked })} />`}
+        <${ProblemNotice} problem=${looking.problem ?? sending.problem ?? templates.problem} />
+        ${preview && html`<${Preview} preview=${preview} />`}
+        ${sent && html`<${JournalEntry} key=${sent.command_id} sent=${sent} />`}
+        <div class="buttons">
+          <button type="button" class=${mayGo ? "" : "primary"} disabled=${looking.isBusy || !message.topic}
+            onClick=${look}>Preview</button>
+          <button type="button" class="danger" disabled=${!mayGo || sending.isBusy} onClick=${send}>Send</button>
+        </div>
+        <p class="quiet">It goes out once, never retained. Machines may move.</p>
+      </div>
+    <//>`;
+}
+
+const VERDICTS = { accept: ["good", "ingest reads it"], reject: ["bad", "ingest would reject it"], ignore: ["warn", "ingest would not read it"] };
+
+function Preview({ preview: { verdict, checks } }) {
+  const [kind, text] = VERDICTS[verdict.verdict];
+  return html`
+    <ul class="checks" aria-label="Checks">
+      <li>
+        <${Badge} kind=${kind}>${text}<//> ${verdict.kind ?? ""}
+        ${verdict.code && html` <strong>${verdict.code}</strong>`}
+        ${verdict.field && html` in <span class="topic">${verdict.field}</span>`} ${verdict.reason ?? ""}
+        ${verdict.warnings.map((warning) => html` <span class="quiet" key=${warning}>${warning}</span>`)}
+      </li>
+      ${checks.map(({ ok, text: said, code }) => html`
+        <li key=${said}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? "passes" : "refused"}<//> ${said}
+          ${code && html` <span class="quiet">(code ${code})</span>`}</li>`)}
+    </ul>`;
+}
+
+/** The bytes of a text in UTF-8: what is edited goes out as it is written, also where it is no JSON. */
+function base64Of(text) {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
+}

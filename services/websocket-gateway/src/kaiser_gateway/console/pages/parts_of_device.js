@@ -1,0 +1,72 @@
+/** The sensors and actuators of a device, or of a zone: each with its value now and a link. */
+
+import { ago } from "../core/format.js";
+import { knowledgeOf, withOffline } from "../core/known.js";
+import { actuatorName, sensorName } from "../core/names.js";
+import { sensorKey, sensorPage, withEvents } from "../core/overview.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { DeviceLink } from "../ui/names.js";
+import { ListState, Panel } from "../ui/parts.js";
+import { link } from "../ui/route.js";
+import { Table } from "../ui/table.js";
+import { StateBadge } from "./actuator_parts.js";
+import { CommandButtons } from "./command.js";
+import { QualityBadge, valueText } from "./quality.js";
+
+const LOOK_AGAIN_EVERY_MS = 30_000;
+
+/** Two panels. Of the devices for which `isOf(device)` holds; `withDevice`: a column says which one. */
+export function PartsOf({ isOf, withDevice = false }) {
+  const { api } = useApp();
+  const loaded = useLoaded(() => api.get("/api/v1/overview"), []);
+  const [offline, setOffline] = useState(() => new Map());
+  const now = useNow();
+  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload);
+  useEvents((batch) => {
+    setOffline((old) => withOffline(old, batch));
+    loaded.setData((overview) => withEvents(overview, batch));
+  });
+  const { devices = [], sensors = [], actuators = [] } = loaded.data ?? {};
+  const ids = new Set(devices.filter(isOf).map((one) => one.esp_id));
+  const mySensors = sensors.filter((one) => ids.has(one.esp_id));
+  const myActuators = actuators.filter((one) => ids.has(one.esp_id));
+  const of = (columns) => (withDevice ? [columns[0], OF_DEVICE, ...columns.slice(1)] : columns);
+  return html`
+    <${Panel} title="Sensors" class="wide-panel">
+      <${ListState} loaded=${loaded} count=${mySensors.length} empty="No sensor has sent yet." />
+      <${Table} label="Sensors" rows=${mySensors} keyOf=${sensorKey} columns=${of(sensorColumns(now, offline))} />
+    <//>
+    <${Panel} title="Actuators" class="wide-panel">
+      <${ListState} loaded=${{ ...loaded, problem: null }} count=${myActuators.length} empty="No actuator is known." />
+      <${Table} label="Actuators" rows=${myActuators} keyOf=${(one) => one.gpio + one.esp_id} columns=${of(actuatorColumns(now))} />
+    <//>`;
+}
+
+export const DeviceParts = ({ espId }) => html`<${PartsOf} isOf=${(device) => device.esp_id === espId} />`;
+
+const OF_DEVICE = { name: "Device", cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` };
+
+const sensorColumns = (now, offline) => [
+  {
+    name: "Sensor",
+    cell: (one) => html`
+      <a href=${link(...sensorPage(one))}>${sensorName(one)}</a>
+      ${one.name && html`<span class="quiet block">${sensorName({ ...one, name: "" })}</span>`}`,
+  },
+  { name: "Value", cell: (one) => valueText(one, knowledgeOf(one, offline, now)), class: "figure" },
+  { name: "Quality", cell: (one) => html`<${QualityBadge} quality=${one.quality} knowledge=${knowledgeOf(one, offline, now)} />` },
+  { name: "Taken", cell: (one) => ago(one.ts, now) },
+];
+
+const actuatorColumns = (now) => [
+  {
+    name: "Actuator",
+    cell: (one) => html`
+      <a href=${link("actuators", one.esp_id, one.gpio)}>${actuatorName(one)}</a>
+      ${one.name && html`<span class="quiet block">${actuatorName({ ...one, name: "" })}</span>`}`,
+  },
+  { name: "State", cell: (one) => html`<${StateBadge} actuator=${one} nowMs=${now} />` },
+  { name: "Reported", cell: (one) => ago(one.reported_at, now) },
+  { name: "Command", cell: (one) => html`<${CommandButtons} actuator=${one} />`, class: "actions" },
+];

@@ -1,0 +1,83 @@
+/** The newest replay: how far it is, and its controls. */
+
+import { path } from "../core/api.js";
+import { dateTime, duration, number } from "../core/format.js";
+import { html, useApp, useEffect, useState } from "../ui/html.js";
+import { useAction, useEvents, useEvery } from "../ui/hooks.js";
+import { Badge, Facts, Panel, ProblemNotice } from "../ui/parts.js";
+import { SPEEDS, speedOf } from "./replay_dialog.js";
+
+const ASK_EVERY_MS = 3000;
+const KINDS = { running: "info", paused: "warn", checking: "info", done: "good", stopped: "idle", failed: "bad" };
+const STEP_MS = 1000;
+
+const seconds = (ms) => duration(ms / 1000);
+
+export function ReplayPanel({ replay: first, name }) {
+  const { api, session } = useApp();
+  const [replay, setReplay] = useState(first);
+  const isOpen = !replay.ended_at;
+  const take = (next) => setReplay((old) => (next.ts >= old.ts ? next : old));
+  useEvents((batch) => {
+    const news = batch.filter(({ type, data }) => type === "factory_replay" && data.replay_id === replay.replay_id);
+    if (news.length) take(news.at(-1).data);
+  });
+  useEvery(ASK_EVERY_MS, async () => isOpen && ask(path`/api/v1/replays/${replay.replay_id}`));
+  const [ask] = useAction(async (url) => take(await api.get(url)));
+  const [control, state] = useAction(async (body) =>
+    take(await api.post(path`/api/v1/replays/${replay.replay_id}/control`, body)));
+  return html`
+    <${Panel} title=${`${isOpen ? "Replay" : "Last replay"}${name ? ` of ${name}` : ""}`} class="wide-panel replay">
+      <p>
+        <${Badge} kind=${KINDS[replay.state]}>${replay.state}<//>
+        ${replay.passed === true && html` <${Badge} kind="good">the end is the one expected<//>`}
+        ${replay.passed === false && html` <${Badge} kind="bad">the end is not the one expected<//>`}
+        ${replay.reason && html` <span>${replay.reason}</span>`}
+      </p>
+      <${Progress} replay=${replay} />
+      ${isOpen && session.may("operator") && html`<${Controls} replay=${replay} control=${control} isBusy=${state.isBusy} />`}
+      <${ProblemNotice} problem=${state.problem} />
+      <${Facts} facts=${[
+        ["Sent", number(replay.sent)],
+        ["Commands left out", number(replay.left_out)],
+        ["Failed", number(replay.failed)],
+        ["Behind schedule", seconds(replay.drift_ms)],
+        ["Environment", `${replay.env}${replay.armed ? ", armed" : ""}`],
+        ["Begun", dateTime(replay.created_at)],
+        ["By", replay.created_by],
+      ]} />
+      ${replay.differences?.length > 0 && html`
+        <ul class="skipped" tabindex="0" aria-label="Differences">${replay.differences.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
+    <//>`;
+}
+
+const Progress = ({ replay }) => html`
+  <label class="field">
+    <span class="field-label">${seconds(replay.position_ms)} of ${seconds(replay.duration_ms)},
+      ${` ${number(replay.number)} of ${number(replay.total)} messages`}</span>
+    <progress max=${replay.total} value=${replay.number}></progress>
+  </label>`;
+
+function Controls({ replay, control, isBusy }) {
+  const [place, setPlace] = useState(null);
+  const isPaused = replay.state === "paused";
+  useEffect(() => setPlace(null), [replay.turn]);
+  function seek() {
+    if (place !== null) control({ do: "seek", to_ms: place });
+  }
+  return html`
+    <div class="buttons replay-controls" role="group" aria-label="Control the replay">
+      <button type="button" class="primary" disabled=${isBusy || replay.state === "checking"}
+        onClick=${() => control({ do: isPaused ? "resume" : "pause" })}>${isPaused ? "Resume" : "Pause"}</button>
+      <button type="button" disabled=${isBusy || !isPaused} onClick=${() => control({ do: "step" })}>Step</button>
+      <button type="button" class="danger-outline" disabled=${isBusy} onClick=${() => control({ do: "stop" })}>Stop</button>
+      <label>Speed <select value=${replay.speed === null || replay.speed === undefined ? "max" : String(replay.speed)} disabled=${isBusy}
+        onChange=${({ currentTarget }) => control({ do: "speed", speed: speedOf(currentTarget.value) })}>
+        ${SPEEDS.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}
+      </select></label>
+      <label class="replay-place">Go to ${place === null ? "" : seconds(place)}
+        <input type="range" min="0" max=${replay.duration_ms} step=${STEP_MS} value=${place ?? replay.position_ms}
+          onInput=${({ currentTarget }) => setPlace(Number(currentTarget.value))} onChange=${seek} />
+      </label>
+    </div>`;
+}

@@ -1,0 +1,58 @@
+/** Which sensor or actuator a part of a rule is about: chosen by name with its value, or typed where it has not sent yet. */
+
+import { actuatorChoices, actuatorKey, actuatorText, sensorChoices, sensorOf, sensorText } from "../core/names.js";
+import { sensorKey } from "../core/overview.js";
+import { NumberField, TextField } from "../ui/form.js";
+import { html } from "../ui/html.js";
+import { useNow } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
+import { Picker } from "../ui/picker.js";
+
+/** `field`: of rule_fields.js with kind "sensor" or "actuator". `onChange` gets what names it: esp_id, gpio and so on. */
+export function PartPicker({ field, item, onChange }) {
+  return field.kind === "sensor"
+    ? html`<${SensorPicker} ...${{ field, item, onChange }} />` : html`<${ActuatorPicker} ...${{ field, item, onChange }} />`;
+}
+
+function SensorPicker({ field, item, onChange }) {
+  const directory = useDirectory();
+  const now = useNow();
+  const known = item.esp_id ? sensorOf(directory, item) : null;
+  const chosen = item.esp_id ? (known ? sensorKey(known) : "typed") : null;
+  return html`
+    <div class="picker-place">
+      <${Picker} label=${field.label} choices=${sensorChoices(directory, now)} chosen=${chosen}
+        chosenText=${item.esp_id ? sensorText(directory, item) : ""} empty="No sensor has sent yet."
+        onChoose=${({ sensor }) => onChange({ sensor_type: null, address: null, ...sensor })} />
+      <${Typed} summary="A sensor that has not sent yet…" item=${item} onChange=${onChange} withType />
+    </div>`;
+}
+
+function ActuatorPicker({ field, item, onChange }) {
+  const directory = useDirectory();
+  const chosen = item.esp_id ? actuatorKey(item) : null;
+  return html`
+    <div class="picker-place">
+      <${Picker} label=${field.label} choices=${actuatorChoices(directory)} chosen=${chosen}
+        chosenText=${item.esp_id ? actuatorText(directory, item) : ""} empty="No actuator is known."
+        onChoose=${({ actuator }) => onChange(actuator)} />
+      <${Typed} summary="An actuator that is not known yet…" item=${item} onChange=${onChange} />
+    </div>`;
+}
+
+/** For what is not in the list. */
+function Typed({ summary, item, onChange, withType = false }) {
+  const typed = (name) => ({ value: item[name] ?? "", onChange: ({ target }) => onChange({ [name]: target.value.trim() || null }) });
+  return html`
+    <details class="typed">
+      <summary>${summary}</summary>
+      <div class="field-grid">
+        <${TextField} label="Device id" maxlength="32" ...${typed("esp_id")} />
+        <${NumberField} label="Gpio" min="0" max="48" step="1" value=${item.gpio ?? ""}
+          onChange=${({ target }) => onChange({ gpio: target.value === "" ? null : Number(target.value) })} />
+        ${withType && html`
+          <${TextField} label="Sensor type" maxlength="64" ...${typed("sensor_type")} />
+          <${TextField} label="Address, if it has one" maxlength="18" ...${typed("address")} />`}
+      </div>
+    </details>`;
+}

@@ -1,0 +1,53 @@
+/** The sessions of a user: when and where each began, and its end. */
+
+import { path } from "../core/api.js";
+import { ago, dateTime, orNone } from "../core/format.js";
+import { html, useApp } from "../ui/html.js";
+import { useAction, useLoaded, useNow } from "../ui/hooks.js";
+import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
+import { Table } from "../ui/table.js";
+
+const PATH = "/api/v1/auth/sessions";
+
+/** `username`: of another user, which an administrator may ask for; null: the own ones. */
+export function SessionList({ username = null }) {
+  const { api, toasts } = useApp();
+  const loaded = useLoaded(() => api.get(PATH, { username }), [username]);
+  const now = useNow();
+  const [end, state] = useAction(async (session) => {
+    await api.delete(path`/api/v1/auth/sessions/${session}`);
+    toasts.say("The session has ended.");
+    loaded.reload();
+  });
+  const sessions = loaded.data?.items ?? [];
+  return html`
+    <${ListState} loaded=${loaded} count=${sessions.length} empty="There is no session." />
+    <${ProblemNotice} problem=${state.problem} />
+    <${Table} label="Sessions" rows=${sessions} keyOf=${({ session }) => session} columns=${columns(now, end, state.isBusy)} />`;
+}
+
+const columns = (now, end, isBusy) => [
+  {
+    name: "Program",
+    cell: ({ agent, current }) => html`${programOf(agent)} ${current && html`<${Badge} kind="good">this one<//>`}`,
+  },
+  { name: "Address", cell: ({ address }) => orNone(address) },
+  { name: "Since", cell: ({ begun_at: at }) => dateTime(at) },
+  { name: "Last renewed", cell: ({ used_at: at }) => ago(at, now) },
+  {
+    name: "End",
+    class: "actions",
+    cell: ({ session, current, address }) => (current ? null : html`
+      <button type="button" disabled=${isBusy} aria-label=${`End the session from ${address}`} onClick=${() => end(session)}>End</button>`),
+  },
+];
+
+const BROWSERS = [["Edg/", "Edge"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"]];
+const SYSTEMS = ["Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux"];
+
+/** "Firefox on Linux", else what the program says of itself. */
+function programOf(agent) {
+  const browser = BROWSERS.find(([mark]) => agent.includes(mark))?.[1];
+  const system = SYSTEMS.find((name) => agent.includes(name));
+  return browser ? [browser, system].filter(Boolean).join(" on ") : orNone(agent);
+}

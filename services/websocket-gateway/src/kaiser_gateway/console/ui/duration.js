@@ -1,0 +1,43 @@
+/** A duration: usual ones as buttons, any other as a number with its unit. */
+
+import { UNITS, durationText, unitOf } from "../core/durations.js";
+import { html, useState } from "./html.js";
+
+/**
+ * `value`: in s, null for none. `usual`: durations in s. `zero`: what 0 means, such as "until further notice"; without it
+ * 0 is not offered.
+ */
+export function Duration({ label, value, onChange, usual, zero = null, required = false, least = 0, most = null, hint, problem = null }) {
+  const [size, setSize] = useState(() => unitOf(value ?? 0)[1]);
+  const offered = [...(zero ? [[0, zero]] : []), ...usual.map((seconds) => [seconds, durationText(seconds)])];
+
+  function choose(seconds) {
+    setSize(unitOf(seconds)[1]);
+    onChange(seconds);
+  }
+
+  return html`
+    <fieldset class="duration">
+      <legend>${label}</legend>
+      <div class="duration-figure">
+        <input type="number" step="any" inputmode="decimal" min=${least / size} max=${most === null ? undefined : most / size}
+          aria-label=${`${label}: figure`} required=${required && !(zero && value === 0)}
+          value=${value === null || value === undefined || (zero && value === 0) ? "" : value / size}
+          onInput=${({ target }) => onChange(target.value === "" ? null : Number(target.value) * size)} />
+        <select aria-label=${`${label}: unit`} onChange=${({ target }) => {
+          const next = Number(target.value);
+          if (value) onChange((value / size) * next);
+          setSize(next);
+        }}>
+          ${UNITS.map(([unit, each]) => html`<option key=${unit} value=${each} selected=${each === size}>${unit}</option>`)}
+        </select>
+      </div>
+      <div class="chips">
+        ${offered.map(([seconds, text]) => html`
+          <button type="button" class="chip" key=${seconds} aria-label=${`${label}: ${text}`} aria-pressed=${String(value === seconds)}
+            onClick=${() => choose(seconds)}>${text}</button>`)}
+      </div>
+      ${hint && html`<span class="quiet">${hint}</span>`}
+      ${problem && html`<span class="field-problem">${problem}</span>`}
+    </fieldset>`;
+}

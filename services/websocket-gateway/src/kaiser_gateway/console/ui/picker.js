@@ -1,0 +1,68 @@
+/** A choice of one from a list that is searched by typing; each entry with its name, its place and its value now. */
+
+import { fitting } from "../core/names.js";
+import { html, useState } from "./html.js";
+
+const MOST_SHOWN = 8;
+let count = 0;
+
+/**
+ * `choices`: [{key, name, where, value, words?}]. `chosen`: the key, null for none. `chosenText`: of a choice that is not
+ * in the list. The list is open while nothing is chosen.
+ */
+export function Picker({ label, choices, chosen, chosenText = "", onChoose, empty }) {
+  const [id] = useState(() => `picker-${++count}`);
+  const [isOpen, setOpen] = useState(false);
+  const known = choices.find(({ key }) => key === chosen);
+  if (!isOpen && chosen !== null) {
+    const text = known ? known.name : chosenText;
+    return html`
+      <div class="field">
+        <span class="field-label" id=${id}>${label}</span>
+        <button type="button" class="picked" aria-label=${`${label}: ${text}, choose another`} onClick=${() => setOpen(true)}>
+          <span>${text}</span> ${known && html`<span class="quiet">${known.where}</span><strong>${known.value}</strong>`}
+        </button>
+      </div>`;
+  }
+  const choose = (choice) => {
+    onChoose(choice);
+    setOpen(false);
+  };
+  const close = chosen === null ? null : () => setOpen(false);
+  return html`<${Search} ...${{ id, label, choices, chosen, choose, close, empty }} />`;
+}
+
+function Search({ id, label, choices, chosen, choose, close, empty }) {
+  const [text, setText] = useState("");
+  const [place, setPlace] = useState(0);
+  const found = fitting(choices, text);
+  const shown = found.slice(0, MOST_SHOWN);
+  const at = Math.min(place, shown.length - 1);
+
+  function pressed(event) {
+    const moves = { ArrowDown: 1, ArrowUp: -1 };
+    if (event.key in moves) setPlace(Math.max(0, Math.min(shown.length - 1, at + moves[event.key])));
+    else if (event.key === "Enter" && shown[at]) choose(shown[at]);
+    else if (event.key === "Escape" && close) close();
+    else if (event.key !== "Enter") return;
+    event.preventDefault();
+  }
+
+  return html`
+    <div class="field picker">
+      <label class="field-label" for=${id}>${label}</label>
+      <input id=${id} type="search" role="combobox" autocomplete="off" placeholder="Search name, zone or type"
+        aria-expanded=${String(shown.length > 0)} aria-controls=${`${id}-list`} aria-autocomplete="list"
+        aria-activedescendant=${shown.length ? `${id}-${at}` : undefined} onKeyDown=${pressed}
+        onInput=${({ target }) => { setText(target.value); setPlace(0); }} />
+      <ul id=${`${id}-list`} role="listbox" aria-label=${label}>
+        ${shown.map((choice, index) => html`
+          <li key=${choice.key} id=${`${id}-${index}`} role="option" class=${index === at ? "at" : ""}
+            aria-selected=${String(choice.key === chosen)} onClick=${() => choose(choice)}>
+            <span>${choice.name}</span> <span class="quiet">${choice.where}</span> <strong>${choice.value}</strong>
+          </li>`)}
+      </ul>
+      ${shown.length === 0 && html`<span class="quiet">${choices.length ? "Nothing fits." : empty}</span>`}
+      ${found.length > shown.length && html`<span class="quiet">${found.length - shown.length} more: type what you look for.</span>`}
+    </div>`;
+}

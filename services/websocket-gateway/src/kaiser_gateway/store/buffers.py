@@ -1,0 +1,202 @@
+"""The buffer of each topic, which is the stream TOPICS: pages of it, single messages, counts, and clearing."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.pull import ask
+from kaiser_common.bus.waiting import cancellable
+from kaiser_common.contract.subjects import TOPICS
+from kaiser_factory_dialect.subjects import topic_of, topic_subject
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from kaiser_gateway.domain.kept import TopicMessage, kept_of
+
+LOOK_BACK_S = 3.0
+_ASK_S = 3.0
+_FIRST_S = 10.0
+"""How long the first part of a page may take: it must get somewhere."""
+_FIRST_WINDOW, _GROWS = 2000, 4
+_SILENCE_S = 5.0
+_AT_ONCE = 500
+_BYTES_AT_ONCE = 4 * 1024 * 1024
+_DIRECT_GET = f"$JS.API.DIRECT.GET.{TOPICS.name}"
+_PURGES_AT_ONCE = 16
+
+
+class BuffersUnavailable(Exception):
+    """TOPICS cannot be read now; the text gives the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many messages of each topic are kept, and the sequence up to which that counts."""
+
+    held: Mapping[str, int]
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages, the newest first. before: where an older page begins; None: nothing is older."""
+
+    messages: Sequence[TopicMessage]
+    before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectMessage:
+    """A message as `DIRECT.GET` answers with it."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+    stream_sequence: int
+    timestamp_ns: int = 0
+
+
+class Buffers:
+    """Reads TOPICS. Nothing is kept here."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def counts(self, env: str) -> Counts:
+        """The counts of an environment. Raises BuffersUnavailable."""
+        state = await self._state({"subjects_filter": f"topic.{env}.>"})
+        held = {topic_of(subject)[1]: int(count) for subject, count in (state.get("subjects") or {}).items()}
+        return Counts(held, int(state["last_seq"]))
+
+    async def message(self, env: str, seq: int) -> TopicMessage | None:
+        """A message of an environment with its whole payload. None: it is not kept. Raises BuffersUnavailable."""
+        request = json.dumps({"seq": seq}).encode()
+        try:
+            found = await self._bus.client.request(_DIRECT_GET, request, timeout=_ASK_S)
+        except (NatsError, OSError, TimeoutError) as error:
+            raise BuffersUnavailable(f"NATS does not answer: {error or type(error).__name__}") from error
+        headers = found.headers or {}
+        subject = headers.get("Nats-Subject", "")
+        if not subject.startswith(f"topic.{env}."):
+            return None
+        return kept_of(DirectMessage(subject, found.data, headers, seq))
+
+    async def before(self, env: str, message: TopicMessage) -> TopicMessage | None:
+        """The message before another one on its topic, with its whole payload. Raises BuffersUnavailable."""
+        subject = topic_subject(env, message.topic)
+        page = await self.page(subject, lambda _: True, message.seq, 1, _FIRST_S)
+        return await self.message(env, page.messages[0].seq) if page.messages else None
+
+    async def page(
+        self,
+        subject: str,
+        wanted: Callable[[TopicMessage], bool],
+        before: int | None,
+        limit: int,
+        within_s: float = LOOK_BACK_S,
+    ) -> Page:
+        """The newest `limit` wanted messages of a subject filter before a sequence, looking back for `within_s`.
+
+        The stream is read forwards in windows that end at the point reached: the first is small, each is larger than
+        the one before. Raises BuffersUnavailable.
+        """
+        state = await self._state({})
+        first, end = int(state["first_seq"]), int(state["last_seq"]) + 1
+        end = end if before is None else min(before, end)
+        deadline, window = time.monotonic() + within_s, _FIRST_WINDOW
+        found: list[TopicMessage] = []
+        while end > first and len(found) < limit:
+            left_s = _FIRST_S if window == _FIRST_WINDOW else deadline - time.monotonic()
+            start = max(first, end - window)
+            inside: deque[TopicMessage] = deque(maxlen=limit - len(found))
+            try:
+                async with asyncio.timeout(max(0.0, left_s)):
+                    async with aclosing(self._between(subject, start, end)) as messages:
+                        async for stored in messages:
+                            message = kept_of(stored)
+                            if wanted(message):
+                                inside.append(message.shown())
+            except TimeoutError as error:
+                if window == _FIRST_WINDOW:
+                    raise BuffersUnavailable(f"TOPICS was not read within {_FIRST_S:g} s") from error
+                break
+            found += reversed(inside)
+            end = inside[0].seq if len(inside) == inside.maxlen else start
+            window *= _GROWS
+        return Page(found, end if end > first else None)
+
+    async def clear(self, env: str, counts: Counts, wanted: Callable[[str], bool]) -> tuple[int, int]:
+        """Delete all messages of the wanted topics but the last of each; how many topics and messages that were.
+
+        The last one is left because services build their state from it. Raises BuffersUnavailable.
+        """
+        due = iter([topic for topic, held in counts.held.items() if held > 1 and wanted(topic)])
+        done: list[int] = []
+
+        async def purge() -> None:
+            for topic in due:
+                done.append(await self._purge(topic_subject(env, topic)))
+
+        await asyncio.gather(*(purge() for _ in range(_PURGES_AT_ONCE)))
+        return len(done), sum(done)
+
+    async def since(self, subject: str, start: int, end: int) -> AsyncIterator[TopicMessage]:
+        """The messages of a subject filter from a sequence to another, not included, without large payloads.
+
+        Raises BuffersUnavailable when nothing comes for 5 s.
+        """
+        async with aclosing(self._between(subject, start, end)) as messages:
+            async for message in messages:
+                yield kept_of(message).shown()
+
+    async def _purge(self, subject: str) -> int:
+        request = {"filter": subject, "keep": 1}
+        answer = await ask(self._bus, f"$JS.API.STREAM.PURGE.{TOPICS.name}", request, _ASK_S)
+        if not answer.get("success"):
+            raise BuffersUnavailable(f"NATS did not purge: {answer.get('error', {}).get('description', '')}")
+        return int(answer.get("purged", 0))
+
+    async def _between(self, subject: str, start: int, end: int) -> AsyncGenerator[DirectMessage, None]:
+        """The messages of a subject filter from a sequence to another, which is not included.
+
+        Asked for in batches, without a consumer: a stream has a limit of these, and pages are many.
+        """
+        inbox = self._bus.client.new_inbox()
+        subscription = await self._bus.client.subscribe(inbox)
+        try:
+            while start < end:
+                request = {"seq": start, "next_by_subj": subject, "batch": _AT_ONCE, "max_bytes": _BYTES_AT_ONCE}
+                await self._bus.client.publish(_DIRECT_GET, json.dumps(request).encode(), reply=inbox)
+                start = end
+                async for found in _batch(subscription):
+                    if found.stream_sequence >= end:
+                        return
+                    start = found.stream_sequence + 1
+                    yield found
+        except (NatsError, OSError) as error:
+            raise BuffersUnavailable(f"NATS does not answer: {error or type(error).__name__}") from error
+        finally:
+            await subscription.unsubscribe()
+
+    async def _state(self, request: dict[str, str]) -> dict[str, Any]:
+        answer = await ask(self._bus, f"$JS.API.STREAM.INFO.{TOPICS.name}", request, _ASK_S)
+        if "state" not in answer:
+            raise BuffersUnavailable(f"NATS does not answer: {answer.get('error', {}).get('description', '')}")
+        return dict(answer["state"])
+
+
+async def _batch(subscription: Subscription) -> AsyncIterator[DirectMessage]:
+    """The messages of one batch; an answer with a status ends it."""
+    while True:
+        with cancellable():
+            found = await subscription.next_msg(timeout=_SILENCE_S)
+        headers = found.headers or {}
+        if "Nats-Sequence" not in headers:
+            return
+        yield DirectMessage(headers["Nats-Subject"], found.data, headers, int(headers["Nats-Sequence"]))

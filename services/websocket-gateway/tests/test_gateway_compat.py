@@ -1,0 +1,197 @@
+"""AutomationOne's words and forms, without a server: the WebSocket, ids, times, pages, rules."""
+
+import json
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from kaiser_common.runtime.service import Service
+from kaiser_gateway.domain.compat import common, devices, frames, rules
+from kaiser_gateway.domain.limits import Limiter
+from kaiser_gateway.domain.tokens import Signer
+from kaiser_gateway.handlers import build_app
+from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.settings import GatewaySettings
+from kaiser_gateway.store.standing import Standings
+from kaiser_gateway.ws.hub import Hub
+from kaiser_gateway.ws.topics import TopicsHub
+
+NOTHING = {"action": "unsubscribe", "filters": None}
+EVERYTHING = {"action": "subscribe", "filters": {}}
+
+
+def application(compat: bool) -> FastAPI:
+    guard = Guard(Signer("k" * 40), Limiter(1, 1), None, Standings(None, None))
+    return build_app(
+        Service("trial"),
+        None,
+        Hub(None, 15.0),
+        TopicsHub(None),
+        None,
+        None,
+        None,
+        guard,
+        GatewaySettings(compat=compat),
+    )
+
+
+@pytest.mark.parametrize(("compat", "status"), [(True, 200), (False, 404)])
+async def test_the_router_is_off_by_default_and_in_no_description(compat: bool, status: int):
+    app = application(compat)
+    assert not GatewaySettings().compat
+    assert [path for path in app.openapi()["paths"] if path.startswith("/compat")] == []
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ignored") as http:
+        assert (await http.get("/compat/v1/auth/status")).status_code == status
+
+
+async def test_an_id_cannot_leave_its_place_in_the_path():
+    transport = httpx.ASGITransport(application(True))
+    async with httpx.AsyncClient(transport=transport, base_url="http://ignored") as http:
+        for esp_id in ("ESP_1%3Flimit=1", "%2E%2E", "ESP_1%23", "ESP%201"):
+            for path in (f"esp/devices/{esp_id}", f"debug/mock-esp/{esp_id}", f"logic/rules/{esp_id}"):
+                assert (await http.get(f"/compat/v1/{path}")).status_code in (404, 422), path
+
+
+def subscribed(**filters: object) -> dict:
+    said = frames.said(json.dumps({"action": "subscribe", "filters": filters}))
+    return json.loads(said or "null")
+
+
+def test_unknown_types_of_a_filter_are_left_out():
+    wanted = subscribed(types=["sensor_data", "device_discovered", "notification_new"], topicPattern="kaiser/#")
+    assert wanted["filters"]["types"] == ["sensor_data"]
+    assert wanted["filters"]["topics"] == ["kaiser/#"]
+    assert subscribed(types=["device_discovered"]) == NOTHING
+    assert subscribed(topicPattern="not#a#filter")["filters"]["topics"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"action": "unsubscribe", "filters": None}, EVERYTHING),
+        ({"action": "unsubscribe"}, EVERYTHING),
+        ({"action": "ping"}, {"action": "ping"}),
+        ({"action": "client_stage", "stage": "t7_ws_arrival"}, None),
+    ],
+)
+def test_what_the_frontend_says_in_kaiser_s_words(said: dict, meant: dict | None):
+    assert json.loads(frames.said(json.dumps(said)) or "null") == meant
+
+
+def told(kind: str, data: dict) -> list[dict]:
+    frame = json.dumps({"type": kind, "timestamp": 12.5, "seq": 3, "data": {"esp_id": "ESP_1", "ts": 12_000, **data}})
+    found = [json.loads(text) for text in frames.told(frame)]
+    assert all((one["type"], one["timestamp"]) == (kind, 12.5) for one in found)
+    return [one["data"] for one in found]
+
+
+@pytest.mark.parametrize(
+    ("state", "value", "text"), [(True, 1.0, "on"), (False, 0.0, "off"), (True, 0.4, "pwm"), (True, 0.0, "on")]
+)
+def test_the_state_of_an_actuator_is_a_word(state: bool, value: float, text: str):
+    (data,) = told("actuator_status", {"gpio": 25, "state": state, "value": value})
+    assert (data["state"], data["timestamp"], data["device_id"]) == (text, 12, "ESP_1")
+
+
+def test_a_reading_names_its_device_and_its_address():
+    (rom,) = told("sensor_data", {"gpio": 4, "address": "28FF641E8D3C0C79", "value": 21.5})
+    (i2c,) = told("sensor_data", {"gpio": 21, "address": "68", "value": 21.5})
+    assert (rom["onewire_address"], rom["i2c_address"]) == ("28FF641E8D3C0C79", None)
+    assert (i2c["onewire_address"], i2c["i2c_address"]) == (None, 68)
+
+
+def test_a_push_under_way_has_no_word_and_its_end_has():
+    assert told("config_response", {"status": "pending"}) == []
+    (good,) = told("config_response", {"status": "applied", "config_id": "c1"})
+    assert (good["status"], good["config_type"], good["error_code"]) == ("success", "sensor", None)
+    failures = [{"type": "actuator", "gpio": 5, "error": "VALIDATION_FAILED"}]
+    (bad,) = told("config_response", {"status": "failed", "failures": failures})
+    assert (bad["status"], bad["config_type"], bad["error_code"]) == ("error", "actuator", "VALIDATION_FAILED")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("pending", []), ("assigned", ["zone_assigned"]), ("removed", ["zone_removed"]), ("timeout", ["error"])],
+)
+def test_an_assignment_to_a_zone_in_its_words(status: str, words: list[str]):
+    assert [one["status"] for one in told("zone_assignment", {"status": status, "zone_id": "north"})] == words
+
+
+def test_a_rule_that_fired_is_told_once_for_each_action():
+    actions = [{"type": "actuator_command", "state": "done"}, {"type": "delay", "state": "failed", "detail": "why"}]
+    found = told("logic_execution", {"rule_id": "r", "rule_name": "Water", "actions": actions})
+    assert [(one["success"], one["message"]) for one in found] == [(True, "Water fired"), (False, "why")]
+
+
+def test_a_device_s_last_contact_is_an_iso_time():
+    (data,) = told("esp_health", {"status": "online", "last_seen": 1_767_225_600_123})
+    assert data["last_seen"] == "2026-01-01T00:00:00.123Z"
+
+
+def test_alarms_and_the_factory_are_not_told():
+    assert told("alarm", {"alarm_id": "a"}) == told("factory_module", {"serial": "s"}) == []
+
+
+def test_a_page_of_a_list_has_its_totals():
+    page = common.paged([{"n": number} for number in range(7)], 2, 3)
+    assert [one["n"] for one in page["data"]] == [3, 4, 5]
+    assert page["pagination"] == {"page": 2, "page_size": 3, "total": 7, "total_items": 7, "total_pages": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "ours"), [("ESP_MOCK_AB12", "MOCK_AB12"), ("MOCK_AB12", "MOCK_AB12"), ("ESP_AB12", "ESP_AB12")]
+)
+def test_the_id_of_a_mock(given: str, ours: str):
+    assert devices.mock_id(given) == ours
+
+
+def test_a_problem_is_read_by_both_frontends():
+    found = common.problem({"detail": "it is offline", "code": 5007})
+    assert (found["detail"], found["error"]["message"]) == ("it is offline", "it is offline")
+
+
+def test_a_rule_in_both_forms():
+    ours = {
+        "rule_id": "r1",
+        "name": "Water",
+        "description": None,
+        "enabled": True,
+        "priority": 50,
+        "mode": "level",
+        "conditions": [
+            {"type": "sensor_threshold", "esp_id": "ESP_1", "gpio": 4, "operator": "<", "value": 30.0, "for_s": 0.0},
+            {"type": "time_window", "start": "06:30", "end": "20:00", "days_of_week": [0, 6], "timezone": "UTC"},
+        ],
+        "actions": [
+            {
+                "type": "actuator_command",
+                "esp_id": "ESP_2",
+                "gpio": 25,
+                "command": "ON",
+                "value": None,
+                "duration_s": 60,
+            }
+        ],
+        "cooldown_s": 600.0,
+        "max_executions_per_hour": None,
+        "version": 3,
+        "created_at": 0,
+        "updated_at": 0,
+        "last_executed_at": 1_767_225_600_000,
+        "last_outcome": "succeeded",
+    }
+    theirs = rules.rule(ours)
+    assert theirs["conditions"][0] == {
+        "type": "sensor_threshold",
+        "esp_id": "ESP_1",
+        "gpio": 4,
+        "operator": "<",
+        "value": 30.0,
+    }
+    assert theirs["conditions"][1] == {"type": "time_window", "start_hour": 6, "end_hour": 20, "days_of_week": [0, 1]}
+    assert theirs["actions"][0]["duration"] == 60
+    assert (theirs["id"], theirs["cooldown_seconds"]) == ("r1", 600.0)
+    assert theirs["last_triggered"] == "2026-01-01T00:00:00.000Z"
+    changed = rules.changed(ours, {"cooldown_seconds": 60, "conditions": [], "enabled": False})
+    assert (changed["cooldown_s"], changed["enabled"], changed["conditions"]) == (60, False, ours["conditions"])
+    assert "rule_id" not in changed

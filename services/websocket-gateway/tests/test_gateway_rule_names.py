@@ -1,0 +1,70 @@
+"""What a rule names, and whether it is there and clear, as tables."""
+
+import pytest
+from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_gateway.domain.rule_names import KnownSensor, Named, ambiguous, named, unknown_device
+
+HOT = {"type": "sensor", "esp_id": "ESP_A", "gpio": 4, "operator": ">", "value": 30}
+ALARM = {"type": "alarm", "kind": "device_offline", "esp_id": "ESP_B"}
+PUMP = {"type": "actuator", "esp_id": "ESP_C", "gpio": 25, "command": "ON"}
+TELL = {"type": "notification", "message": "m"}
+
+
+def test_every_device_that_a_rule_names_is_found_with_its_field():
+    rule = RuleSettings(
+        name="r",
+        conditions=[
+            HOT,
+            {"type": "compound", "operator": "OR", "conditions": [ALARM, {**HOT, "esp_id": "ESP_D"}]},
+            {"type": "alarm", "kind": "stop_in_force"},
+        ],
+        actions=[TELL, {"type": "sequence", "actions": [TELL, PUMP]}],
+    )
+    assert [(one.field, one.esp_id, one.sensor is not None) for one in named(rule)] == [
+        ("conditions.0", "ESP_A", True),
+        ("conditions.1.conditions.0", "ESP_B", False),
+        ("conditions.1.conditions.1", "ESP_D", True),
+        ("actions.1.actions.1", "ESP_C", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sensors", "words"),
+    [
+        ({}, [], None),
+        ({}, [KnownSensor(4, "ds18b20")], None),
+        ({}, [KnownSensor(4, "sht31_temp"), KnownSensor(5, "sht31_humidity")], None),
+        (
+            {},
+            [KnownSensor(4, "sht31_temp"), KnownSensor(4, "sht31_humidity")],
+            "gpio 4 of ESP_A has 2 sensors: give sensor_type sht31_humidity or sht31_temp",
+        ),
+        ({"sensor_type": "humidity"}, [KnownSensor(4, "sht31_temp"), KnownSensor(4, "sht31_humidity")], None),
+        (
+            {"sensor_type": "ds18b20"},
+            [KnownSensor(4, "ds18b20", "28FF641E8D3C0C79"), KnownSensor(4, "DS18B20", "28FF641E8D3C0C80")],
+            "gpio 4 of ESP_A has 2 sensors: give address 28FF641E8D3C0C79 or 28FF641E8D3C0C80",
+        ),
+        (
+            {"sensor_type": "ds18b20", "address": "28FF641E8D3C0C79"},
+            [KnownSensor(4, "ds18b20", "28FF641E8D3C0C79"), KnownSensor(4, "ds18b20", "28FF641E8D3C0C80")],
+            None,
+        ),
+    ],
+)
+def test_a_condition_that_several_sensors_fit_is_ambiguous(wanted, sensors, words):
+    [one] = named(RuleSettings(name="r", conditions=[{**HOT, **wanted}], actions=[TELL]))
+    assert ambiguous(one, {"ESP_A": sensors}) == words
+
+
+def test_a_condition_about_no_sensor_is_never_ambiguous():
+    assert ambiguous(Named("conditions.0", "ESP_A"), {"ESP_A": [KnownSensor(4, "a"), KnownSensor(4, "b")]}) is None
+
+
+def test_an_unknown_device_is_told_with_the_nearest_one():
+    known = ["MOCK_CLIMATE_EAST", "MOCK_BED_1"]
+    assert (
+        unknown_device("MOCK_CLIMATE_EST", known)
+        == "MOCK_CLIMATE_EST is not registered; did you mean MOCK_CLIMATE_EAST?"
+    )
+    assert unknown_device("ESP_0A1B2C3D", known) == "ESP_0A1B2C3D is not registered"

@@ -1,0 +1,131 @@
+"""An emergency stop passes the limits of connections and bodies that others have used up; pure, without a server."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from kaiser_gateway.http.connections import Connections, protocols
+from kaiser_gateway.http.edge import Edge
+from kaiser_gateway.http.requests import STOP
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+STOPS = f"POST {STOP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+WITHOUT_TOKEN = STOPS.replace(b"Authorization: Bearer t\r\n", b"")
+LISTS = b"GET /api/v1/actuators HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n"
+MIB = 1024 * 1024
+
+
+class Wire(asyncio.Transport):
+    """A connection from one address; what the server writes."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 4711), "sockname": ("192.0.2.9", 8000)})
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        """Nothing."""
+
+    def resume_reading(self) -> None:
+        """Nothing."""
+
+
+async def answered(scope, receive, send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+class Server:
+    def __init__(self, connections: Connections) -> None:
+        self.http, _ = protocols(connections)
+        self.config = Config(answered, log_config=None, lifespan="off")
+        self.config.load()
+        self.state = ServerState()
+
+    def connect(self):
+        protocol = self.http(config=self.config, server_state=self.state, app_state={})
+        wire = Wire()
+        protocol.connection_made(wire)
+        return protocol, wire
+
+    async def say(self, protocol, wire: Wire, data: bytes = b"") -> bytes:
+        """The first line of what is answered to these bytes."""
+        before = len(wire.written)
+        if data:
+            protocol.data_received(data)
+        async with asyncio.timeout(60):
+            while len(wire.written) == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        return wire.written[before:].partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"), [(STOPS, b"HTTP/1.1 200 OK"), (WITHOUT_TOKEN, b"HTTP/1.1 429 T"), (LISTS, b"HTTP/1.1 429 T")]
+)
+async def test_an_address_with_all_its_connections_gets_one_more_for_a_stop_alone(data, status):
+    server = Server(Connections(1, [], 10.0))
+    first = server.connect()
+    second = server.connect()
+    assert (await server.say(*second, data)).startswith(status)
+    if data == STOPS:
+        assert (await server.say(*second, LISTS)).startswith(b"HTTP/1.1 429 T"), "and nothing else on it"
+    assert second[1].closed
+    assert (await server.say(*first, LISTS)) == b"HTTP/1.1 200 OK"
+
+
+async def test_connections_beyond_the_limit_have_a_bound_and_are_not_silent_for_long():
+    server = Server(Connections(1, [], 0.05))
+    server.connect()
+    beyond = [server.connect() for _ in range(32)]
+    _, refused = server.connect()
+    assert refused.written.startswith(b"HTTP/1.1 429 T")
+    assert (await server.say(*beyond[0])).startswith(b"HTTP/1.1 429 T"), "it was silent"
+    assert beyond[0][1].closed
+    for protocol, _ in beyond:
+        protocol.connection_lost(None)
+    assert (await server.say(*server.connect(), STOPS)) == b"HTTP/1.1 200 OK", "there is room again"
+
+
+async def test_a_small_body_passes_whatever_its_user_has_under_way():
+    class Guard:
+        async def verify(self, token):
+            return SimpleNamespace(external=False, user="bea")
+
+    edge, statuses = Edge(answered, Guard(), 60.0), []
+
+    async def post(size: int, *, whole: bool) -> None:
+        parts = [{"type": "http.request", "body": b" " * size, "more_body": not whole}]
+
+        async def receive():
+            return parts.pop() if parts else await asyncio.Event().wait()
+
+        async def send(message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        headers = [(b"content-length", str(size + (not whole)).encode()), (b"authorization", b"Bearer t")]
+        scope = {"type": "http", "method": "POST", "path": STOP, "headers": headers, "query_string": b"", "state": {}}
+        async with asyncio.timeout(60):
+            await edge({**scope, "server": ("x", 1), "client": ("192.0.2.1", 1), "scheme": "http"}, receive, send)
+
+    unfinished = [asyncio.create_task(post(MIB - 1, whole=False)) for _ in range(17)]
+    while statuses != [429]:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await post(2, whole=True)
+    assert statuses == [429, 200]
+    for task in unfinished:
+        task.cancel()

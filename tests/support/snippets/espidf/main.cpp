@@ -1,0 +1,3 @@
+#include "program.c"
+
+int main() { kaiser_start(); }

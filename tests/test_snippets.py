@@ -1,0 +1,108 @@
+"""The programs that the console proposes for a device run, and ingest takes what they send.
+
+Arduino and ESP-IDF are compiled and run with stand-ins for their libraries, MicroPython runs under CPython; ESPHome's
+configuration is checked by ESPHome where it is installed, its lambda and Tasmota's rules are only read.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_module import called, node
+from kaiser_ingest.domain.validate import Accepted, validate
+from snippets_run import compiled, formatted, interpreted, substituted
+
+NOW = 1_767_225_700_000
+DEVICE = {
+    "espId": "ESP_0A1B2C3D",
+    "kaiserId": "god",
+    "broker": "192.168.1.10",
+    "port": 1883,
+    "user": "ESP_0A1B2C3D",
+    "password": 'se"cret\\',
+    "gpio": 4,
+    "sensorType": "ds18b20",
+    "unit": "°C",
+}
+TOPIC = "kaiser/god/esp/ESP_0A1B2C3D"
+
+
+@pytest.fixture
+def program(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., str]:
+    """`program(system, **changes)`: the program of a system for the device."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda system, **changes: called("snippets.js", [["snippet", system, {**DEVICE, **changes}]], tmp_path)[0]
+
+
+def accepted(lines: list[str]) -> list[Any]:
+    """The messages of the published lines, as ingest reads them."""
+    found = []
+    for line in lines:
+        topic, payload = line.split("\t")
+        if topic not in ("server", "client", "will"):
+            [one] = validate(topic, payload.encode(), NOW)
+            assert isinstance(one, Accepted), (line, one)
+            found.append(one.message)
+    return found
+
+
+def readings(messages: list[Any]) -> list[tuple[str, int, str, float, str]]:
+    return [
+        (one.esp_id, one.gpio, one.sensor_type, one.raw_value, one.unit)
+        for one in messages
+        if hasattr(one, "sensor_type")
+    ]
+
+
+READING = ("ESP_0A1B2C3D", 4, "ds18b20", 21.5, "°C")
+
+
+@pytest.mark.parametrize("system", ["arduino", "espidf", "micropython"])
+def test_a_program_connects_and_sends_readings_and_heartbeats_that_are_taken(
+    system: str, program: Callable[..., str], missing: Callable[..., Any], tmp_path: Path
+):
+    if system != "micropython" and shutil.which("g++") is None:
+        missing("g++", "g++ is not installed")
+    for changes, client in (({}, 'ESP_0A1B2C3D ESP_0A1B2C3D se"cret\\'), ({"user": ""}, "ESP_0A1B2C3D - -")):
+        text = program(system, **changes)
+        lines = interpreted(text, tmp_path) if system == "micropython" else compiled(system, text, tmp_path)
+        assert "server\t192.168.1.10:1883" in lines
+        assert f"client\t{client}" in lines
+        [will] = [line for line in lines if line.startswith("will\t")]
+        topic, payload = will.removeprefix("will\t").split(" ", 1)
+        [last] = validate(topic, payload.encode(), NOW)
+        assert isinstance(last, Accepted)
+        messages = accepted(lines)
+        assert readings(messages) == [READING, READING]
+        [beat] = [one for one in messages if hasattr(one, "heap_free")]
+        assert beat.heap_free == 201_344
+
+
+def test_what_esphome_and_tasmota_publish_is_taken(program: Callable[..., str]):
+    assert readings(accepted(formatted(program("esphome"), 21.5))) == [READING]
+    assert readings(accepted(substituted(program("tasmota"), "21.5"))) == [READING]
+
+
+def test_esphome_finds_its_configuration_valid(
+    program: Callable[..., str], missing: Callable[..., Any], tmp_path: Path
+):
+    esphome = shutil.which("esphome")
+    if esphome is None:
+        missing("esphome", "esphome is not installed")
+    for number, changes in enumerate(({}, {"user": ""})):
+        path = tmp_path / f"kaiser{number}.yaml"
+        path.write_text(program("esphome", **changes))
+        done = subprocess.run([str(esphome), "config", path], capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert TOPIC in done.stdout
+
+
+def test_a_proposed_id_is_one_that_kaiser_takes(program: Callable[..., str], tmp_path: Path):
+    program("tasmota")
+    [made] = called("snippets.js", [["newId"]], tmp_path)
+    [one] = validate(f"kaiser/god/esp/{made}/system/heartbeat", b"{}", NOW)
+    assert isinstance(one, Accepted)

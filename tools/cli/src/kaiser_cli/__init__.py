@@ -1,0 +1,1 @@
+"""The `kaiser` command line."""

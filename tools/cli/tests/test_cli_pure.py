@@ -1,0 +1,168 @@
+"""What the command line does without a server."""
+
+import json
+import stat
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from kaiser_cli import output, servers, times
+from kaiser_cli.commands.watch import line_of
+from kaiser_cli.main import cli
+from kaiser_client import Tokens, Watched
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+NOWHERE = "http://127.0.0.1:9"
+
+
+def run(*words: str, folder: Path | None = None, **environment: str) -> Result:
+    variables = {"KAISER_URL": None, "XDG_CONFIG_HOME": str(folder) if folder else "/nonexistent", **environment}
+    return CliRunner().invoke(cli, list(words), env=variables, prog_name="kaiser")
+
+
+def signed_in(folder: Path, url: str, expires_at: float) -> None:
+    tokens = Tokens(access_token="a", refresh_token="r", expires_at=expires_at, role="admin")
+    path = servers.file_of({"XDG_CONFIG_HOME": str(folder)})
+    with servers.locked(path):
+        known = servers.KnownServer(url=url, name="plant", user="grace", tokens=tokens)
+        servers.write(path, servers.KnownServers().with_server(known, current=True))
+
+
+def every_command(group: click.Group, *before: str) -> list[tuple[tuple[str, ...], click.Command]]:
+    found = []
+    for name, command in group.commands.items():
+        found.append(((*before, name), command))
+        if isinstance(command, click.Group):
+            found += every_command(command, *before, name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), every_command(cli), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_every_command_has_examples_and_prints_json(words: tuple[str, ...], command: click.Command):
+    shown = run(*words, "--help")
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"kaiser {' '.join(words)}" in shown.output
+    names = {name for parameter in command.params for name in parameter.opts}
+    assert words == ("completion",) or {"--json", "--server"} <= names
+
+
+def test_a_misspelt_command_names_the_nearest():
+    shown = run("devcies")
+    assert shown.exit_code == 2
+    assert "devices" in shown.stderr
+
+
+def test_a_misspelt_option_names_the_nearest():
+    shown = run("watch", "--devise", "ESP_1")
+    assert shown.exit_code == 2
+    assert "--device" in shown.stderr
+
+
+@pytest.mark.parametrize("words", [("stop",), ("clear",), ("stop", "ESP_1", "--all")])
+def test_a_stop_or_clear_of_everything_must_be_asked_for(words: tuple[str, ...], tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, time.time() + 3600)
+    shown = run(*words, folder=tmp_path)
+    assert shown.exit_code == 2
+    assert "--all" in shown.stderr
+
+
+def test_without_a_sign_in_the_command_for_it_is_named(tmp_path: Path):
+    shown = run("devices", "--server", NOWHERE, folder=tmp_path)
+    assert shown.exit_code == 4
+    assert f"kaiser login {NOWHERE}" in shown.stderr
+
+
+def test_a_server_that_is_away_has_a_status_of_its_own(tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, time.time() + 3600)
+    shown = run("devices", folder=tmp_path)
+    assert shown.exit_code == 5
+    assert f"{NOWHERE} cannot be reached" in shown.stderr
+
+
+def test_an_unknown_name_of_a_server_lists_the_known_ones(tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, time.time() + 3600)
+    shown = run("devices", "--server", "palnt", folder=tmp_path)
+    assert shown.exit_code == 2
+    assert "plant" in shown.stderr
+
+
+def test_tokens_are_in_a_file_that_only_its_owner_may_read(tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, 1.0)
+    path = tmp_path / "kaiser" / "servers.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    listed = json.loads(run("servers", "--json", folder=tmp_path).output)
+    assert listed == {
+        "url": NOWHERE,
+        "name": "plant",
+        "user": "grace",
+        "role": "admin",
+        "current": True,
+        "expires_at": 1000,
+    }
+
+
+def test_a_damaged_file_says_what_to_do(tmp_path: Path):
+    signed_in(tmp_path, NOWHERE, 1.0)
+    (tmp_path / "kaiser" / "servers.json").write_text("{")
+    shown = run("devices", folder=tmp_path)
+    assert shown.exit_code == 2
+    assert "sign in again" in shown.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_script(shell: str):
+    shown = run("completion", shell)
+    assert shown.exit_code == 0
+    assert "_KAISER_COMPLETE" in shown.output
+    assert f"{shell}_complete" in shown.output
+
+
+def test_a_shell_is_offered_commands():
+    words = {"_KAISER_COMPLETE": "bash_complete", "COMP_WORDS": "kaiser de", "COMP_CWORD": "1"}
+    shown = run(**words)
+    assert "plain,devices" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("7d", 604_800), ("5", 5), ("1.5h", 5400)]
+)
+def test_a_duration_as_people_write_it(text: str, seconds: float):
+    assert times.duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("-2h", "2026-01-31T10:00:00+00:00"),
+        ("now", "2026-01-31T12:00:00+00:00"),
+        ("2026-01-30T06:00:00+01:00", "2026-01-30T05:00:00+00:00"),
+    ],
+)
+def test_a_time_as_people_write_it(text: str, iso: str):
+    assert times.instant_at(text, NOW) == datetime.fromisoformat(iso).timestamp() * 1000
+
+
+@pytest.mark.parametrize("text", ["soon", "-soon", "3 weeks", ""])
+def test_a_time_that_is_none_says_how_to_write_one(text: str):
+    with pytest.raises(click.BadParameter, match="write"):
+        times.instant_at(text, NOW)
+
+
+def test_a_cell_steers_no_terminal_and_is_no_longer_than_its_column():
+    assert output.cell("a\x1b[31mb\n") == "a�[31mb�"
+    assert output.cell("x" * 100) == "x" * 59 + "…"
+    assert [output.cell(value) for value in (None, True, 21.50, [1, 2])] == ["–", "yes", "21.5", "1, 2"]
+
+
+def test_an_event_on_one_line():
+    reading = {"esp_id": "ESP_1", "gpio": 4, "sensor_type": "ds18b20", "value": 21.5, "unit": "°C", "quality": "good"}
+    line = line_of(Watched("sensor_data", 0.0, 1, reading))
+    assert line.split()[0] == "1970-01-01"
+    assert line.split()[2:] == ["sensor_data", "ESP_1", "gpio", "4", "ds18b20", "21.5", "°C", "good"]

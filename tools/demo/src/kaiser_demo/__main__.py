@@ -1,0 +1,5 @@
+"""`python -m kaiser_demo`."""
+
+from kaiser_demo.cli import main
+
+main()
