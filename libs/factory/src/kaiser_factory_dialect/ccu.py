@@ -1,5 +1,6 @@
 """Parses the messages from and to the central control (CCU): orders, pairing, stock, layout, settings."""
 
+from sys import intern
 from typing import Any
 
 from kaiser_common.contract.errors import Code, Rejected
@@ -88,17 +89,22 @@ def _step_of(n: int, quick: StepFields, odd: list[str]) -> CcuStep:
     return CcuStep(
         n,
         quick.id,
-        quick.type,
+        _once(quick.type),
         _ORDER_WORDS.get(quick.state or "") or _word_of(quick.state or quick.status, odd),
-        quick.command,
-        quick.module_type,
-        quick.source,
-        quick.target,
-        quick.serial_number or None,
+        _once(quick.command),
+        _once(quick.module_type),
+        _once(quick.source),
+        _once(quick.target),
+        _once(quick.serial_number or None),
         None if quick.started_at is None else time_of(quick.started_at, odd),
         None if quick.stopped_at is None else time_of(quick.stopped_at, odd),
         quick.dependent_action_id or None,
     )
+
+
+def _once(word: str | None) -> str | None:
+    """A word that many steps have, in memory once."""
+    return None if word is None else intern(word)
 
 
 def slow_step(n: int, fields: Fields) -> CcuStep:

@@ -134,6 +134,8 @@ class MessageStore:
                 await writing.write(connection, found, pasts[env])
                 rows.append(found)
             await commands.move(connection, moved)
+        for each in rows:
+            pasts[each.env].shorten(each.orders.values())
         self._pasts = pasts
         return rows
 

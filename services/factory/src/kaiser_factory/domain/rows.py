@@ -1,6 +1,6 @@
 """Turns a batch of factory messages into the rows of each table; pure except for its memory of earlier messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,12 @@ class Past:
         """Orders, requests, clocks and the layout alone; the rest of the state is the live one's."""
         self.connections: dict[tuple[str, str], str] = {}
         self.nodes: dict[str, str] = {}
+
+    def shorten(self, orders: Iterable[OrderRecord]) -> None:
+        """Drop the steps of orders that came to their end: nothing changes these any more, and the tables have them."""
+        for record in orders:
+            if record.settled:
+                record.order = msgspec.structs.replace(record.order, steps=())
 
 
 def rows_of(env: str, messages: Sequence[FactoryMessage], past: Past) -> Rows:

@@ -55,4 +55,5 @@ async def load(connection: Connection, env: str) -> Past:
             past.factory.orders[order_id] = record_from(record)
         except ValidationError as error:
             log.error("order_unreadable", order_id=order_id, error=str(error))
+    past.shorten(past.factory.orders.values())
     return past
