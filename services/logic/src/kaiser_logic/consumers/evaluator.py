@@ -68,6 +68,7 @@ class Evaluator:
         self._latest_ms = int(settings.logic_latest_s * 1000)
         grace_ms = int(settings.logic_grace_s * 1000)
         self.engine = Engine(_limits(settings), readings, now_ms(), grace_ms, self._latest_ms)
+        self.engine.catching_up = True
         self._executor: Executor | None = None
         self._news = asyncio.Event()
         self._listing = asyncio.Event()
@@ -147,7 +148,7 @@ class Evaluator:
         known = await latest.latest(self._bus, readings.devices)
         if not await set_within(self._caught_up, _CAUGHT_UP_WITHIN_S):
             log.warning("events_not_read_yet", within_s=_CAUGHT_UP_WITHIN_S)
-        for rule, running, unchanged in begun:
+        for rule, running, unchanged in sorted(begun, key=lambda one: one[1].order):
             state = self.engine.states.get(rule.rule_id)
             if state is None or state.running is not running:
                 continue  # the rule was changed or removed a moment ago, and that has ended it
@@ -174,8 +175,15 @@ class Evaluator:
             if not self._caught_up.is_set():
                 left = reader.pending_at_start - len(batch) if left < 0 else left - len(batch)
                 if left <= 0:
-                    self._caught_up.set()
+                    self._all_read()
             await asyncio.sleep(0)  # let executions run between batches
+
+    def _all_read(self) -> None:
+        """The events from before this process took over are read: rules may fire by what comes now."""
+        self.engine.catching_up = False
+        self._caught_up.set()
+        if self.engine.started:  # it took longer than `_start` waited
+            self._act(self.engine.start(now_ms()))
 
     def on_events(self, batch: Sequence[Delivery]) -> None:
         """Evaluate the rules that these events concern."""

@@ -12,8 +12,19 @@ from kaiser_logic.domain.alarms import AlarmInput
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
 from kaiser_logic.domain.index import RuleIndex
 from kaiser_logic.domain.readings import Place, Readings, RuleInput, Verdict
-from kaiser_logic.domain.rules import Blocked, Limits, alarm_kinds, blocked, failed, fired, is_recorded, sensors
+from kaiser_logic.domain.rules import (
+    Blocked,
+    Limits,
+    alarm_kinds,
+    blocked,
+    failed,
+    fired,
+    is_recorded,
+    prompt_targets,
+    sensors,
+)
 from kaiser_logic.domain.state import RuleState, Running
+from kaiser_logic.domain.turns import Turns
 from kaiser_logic.domain.wakes import Wakes
 
 _TELL_EVERY_MS = 10_000
@@ -45,6 +56,9 @@ Effect = Firing | Suppressed
 class Engine:
     """Call `start` once rules, states and first readings are there; before that no rule fires. `changed` names the
     rules whose state must be written. After any call `next_wake` is the next time at which something may be due.
+
+    catching_up: events are from before this process took over. They change what rules remember, and fire none: a later
+    one may have been acted on already, or has made them out of date. Call `start` when they are read.
     """
 
     def __init__(
@@ -61,6 +75,11 @@ class Engine:
         self.states: dict[str, RuleState] = {}
         self.changed: set[str] = set()
         self.started = False
+        self.catching_up = False
+        self.turns = Turns()
+        self._seq = 0
+        """Up to which event everything is known."""
+        self._order = 0
         self._index = RuleIndex()
         self._wakes = Wakes()
 
@@ -76,6 +95,9 @@ class Engine:
             state.holds = []
             self.changed.add(rule.rule_id)
         self.rules[rule.rule_id] = rule
+        if not self.started:
+            self._order = max(self._order, state.order)
+            self.turns.note(prompt_targets(rule), state.order)
         if rule.enabled:
             self._index.add(rule)
             self._index.hold(rule, state.holds, 0)
@@ -99,7 +121,7 @@ class Engine:
         return self._consider(freed, {"kind": "released"}, 0, now_ms) if self.started else []
 
     def start(self, now_ms: int) -> list[Effect]:
-        """Evaluate every rule once with what is known."""
+        """Evaluate every rule once with what is known; once more if it was called before all was read."""
         self.started = True
         return self._consider(self.rules, {"kind": "start"}, 0, now_ms)
 
@@ -112,6 +134,7 @@ class Engine:
 
     def on_reading(self, reading: RuleInput, now_ms: int) -> tuple[Verdict, list[Effect]]:
         """Take a reading and evaluate the rules that name its sensor."""
+        self._note_seq(reading.seq)
         verdict = self.view.readings.note(reading, now_ms)
         if verdict != "taken":
             return verdict, []
@@ -130,6 +153,7 @@ class Engine:
 
     def on_alarm(self, alarm: AlarmInput, seq: int, now_ms: int) -> list[Effect]:
         """Take a step of an alarm and evaluate the rules that name its kind."""
+        self._note_seq(seq)
         if not self.view.alarms.note(alarm):
             return []
         trigger = {
@@ -208,7 +232,7 @@ class Engine:
         state = self.states[rule.rule_id]
         if seq and seq <= state.seq:
             return set()  # an event that this state has seen already, read again after a restart
-        state.seq = max(state.seq, seq)
+        state.seq = max(state.seq, self._seq)
         past = state.memory
         found = evaluate(rule.conditions, past, self.view, now_ms)
         if found.memory != past:
@@ -217,7 +241,7 @@ class Engine:
         wake_at, freed = found.wake_at, set()
         if found.result is False:
             freed = self._disarm(rule, state)
-        elif found.result and (state.armed or rule.mode == "level"):
+        elif found.result and self._may_fire(seq) and (state.armed or rule.mode == "level"):
             why = self.blocked(rule, state, now_ms)
             if why is None:
                 effects.append(self._fire(rule, state, past, trigger, now_ms))
@@ -229,6 +253,17 @@ class Engine:
                 wake_at = until if wake_at is None else min(wake_at, until)
         self._wakes.set(rule.rule_id, wake_at)
         return freed
+
+    def _note_seq(self, seq: int) -> None:
+        """Events come in order: a lower number than before is of a stream that was created again."""
+        if 0 < seq < self._seq:
+            for state in self.states.values():
+                state.seq = 0
+            self._seq = seq
+        self._seq = max(self._seq, seq)
+
+    def _may_fire(self, seq: int) -> bool:
+        return self.started and not (seq and self.catching_up)
 
     def _disarm(self, rule: Rule, state: RuleState) -> set[str]:
         """The conditions are false: the rule may fire again, and what it holds while they are true comes free."""
@@ -251,7 +286,10 @@ class Engine:
         execution_id = f"{rule.rule_id}-{now_ms}"
         self._index.release(rule.rule_id, state.holds)
         fired(rule, state, self.limits, now_ms)
-        state.running = Running(execution_id, now_ms, now_ms, self._described(rule, trigger), decisions)
+        self._order += 1
+        state.order = self._order
+        trigger = self._described(rule, trigger)
+        state.running = Running(execution_id, now_ms, now_ms, trigger, decisions, order=self._order)
         self._index.hold(rule, state.holds, now_ms)
         self.changed.add(rule.rule_id)
         return Firing(rule, state.running)

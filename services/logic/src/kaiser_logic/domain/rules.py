@@ -19,6 +19,7 @@ from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.readings import Place
 from kaiser_logic.domain.state import HOUR_MS, MINUTE_MS, Hold, RuleState
+from kaiser_logic.domain.turns import Target
 
 Reason = Literal["running", "loop", "backoff", "cooldown", "hourly_limit", "conflict"]
 
@@ -141,6 +142,22 @@ def flat(rule: RuleSettings) -> Iterator[object]:
             yield from action.actions
         else:
             yield action
+
+
+def prompt_targets(rule: RuleSettings) -> set[Target]:
+    """What a rule acts on without a delay, so by the values that it fired by."""
+    found: set[Target] = set()
+    for action in flat(rule):
+        if isinstance(action, Delay):
+            break
+        if isinstance(action, ActuatorAction | AlarmAction):
+            found.add(target_of(action))
+    return found
+
+
+def target_of(action: ActuatorAction | AlarmAction) -> Target:
+    """What an action acts on."""
+    return action.name if isinstance(action, AlarmAction) else (action.esp_id, action.gpio)
 
 
 def actuators(rule: RuleSettings) -> set[Place]:

@@ -42,6 +42,8 @@ class Running:
     decisions: list[ConditionReport]
     results: list[ActionResult] = field(default_factory=list)
     wait_until: int | None = None
+    order: int = 0
+    """The number of its firing among those of all rules."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class RuleState:
 
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
     told: the suppression recorded for this period of true conditions; told_last, told_at: the newest of all.
-    Times in ms.
+    order: the number of its last firing among those of all rules. Times in ms.
     """
 
     version: int = 0
@@ -68,6 +70,7 @@ class RuleState:
     told_last: str | None = None
     told_at: int = 0
     holds: list[Hold] = field(default_factory=list)
+    order: int = 0
     running: Running | None = None
 
     @property

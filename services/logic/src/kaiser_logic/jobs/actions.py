@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from kaiser_common.bus.rpc import RpcError
@@ -12,7 +13,9 @@ from kaiser_common.contract.schemas.api.rules import Sequence as StepSequence
 
 from kaiser_logic import metrics
 from kaiser_logic.domain.events import notification, rule_alarm, webhook_body
+from kaiser_logic.domain.rules import target_of
 from kaiser_logic.domain.state import Running
+from kaiser_logic.domain.turns import Target
 from kaiser_logic.publish.commands import SUCCESS, Commands
 from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
@@ -28,7 +31,8 @@ class ActionRunner:
 
     A command at the top is sent and its end waited for after the last action; within a sequence its end is waited for
     before the next step. What `running` has a result for already (after a restart) is not done again; a command whose
-    result was not noted is sent again under the same key, so it moves nothing twice.
+    result was not noted is sent again under the same key, so it moves nothing twice. An actuator or alarm that a rule
+    which fired later has acted on is left alone, except after a delay: that was meant for a later time.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class ActionRunner:
         publisher: EventPublisher,
         clock: Clock,
         progress: Callable[[], Coroutine[Any, Any, None]],
+        may_act: Callable[[Target], bool],
     ) -> None:
         self._rule = rule
         self._running = running
@@ -49,6 +54,9 @@ class ActionRunner:
         self._clock = clock
         self._progress = progress
         """Writes `running` to where a restart finds it."""
+        self._may_act = may_act
+        """Whether no rule that fired later has acted on a target; asked right before acting on it."""
+        self._is_delayed = False
         self._results = {result.path: result for result in running.results}
         self._later: dict[str, Coroutine[Any, Any, ActionResult]] = {}
         """What is waited for at the end: ends of commands, webhooks."""
@@ -86,6 +94,7 @@ class ActionRunner:
                 failed_at = place
 
     async def _step(self, path: str, step: Step) -> None:
+        self._is_delayed = self._is_delayed or isinstance(step, Delay)
         done = self._results.get(path)
         if done is not None and not _is_open(done):
             return
@@ -101,10 +110,14 @@ class ActionRunner:
                 await self._delay(path, step)
 
     async def _command(self, path: str, action: ActuatorAction) -> None:
+        is_current = partial(self._is_current, action)
         try:
-            status = await self._commands.send(self._rule, self._running.execution_id, path, action)
+            status = await self._commands.send(self._rule, self._running.execution_id, path, action, is_current)
         except RpcError as error:
             self._note(_result(path, action, "failed", error.problem.detail))
+            return
+        if status is None:
+            self._leave_out(path, action)
             return
         metrics.COMMAND_SECONDS.observe((self._clock() - self._running.started_at) / 1000)
         self._note(_of_command(path, action, status))
@@ -124,6 +137,9 @@ class ActionRunner:
 
     async def _alarm(self, path: str, action: AlarmAction) -> None:
         """NATS away: the result is a failure, and the event is published once it is back."""
+        if not self._is_current(action):
+            self._leave_out(path, action)
+            return
         event = rule_alarm(self._rule, self._running, path, action, self._clock())
         if await self._publisher.publish_within(event, within_s=_PUBLISHED_WITHIN_S):
             self._note(_result(path, action, "done", None))
@@ -145,6 +161,14 @@ class ActionRunner:
         self._running.wait_until = None
         self._note(_result(path, action, "done", None))
         await self._progress()
+
+    def _is_current(self, action: ActuatorAction | AlarmAction) -> bool:
+        return self._is_delayed or self._may_act(target_of(action))
+
+    def _leave_out(self, path: str, action: ActuatorAction | AlarmAction) -> None:
+        """A command that was accepted before a restart keeps its result."""
+        if path not in self._results:
+            self._note(_result(path, action, "skipped", "a rule that fired later has acted on it"))
 
     def _note(self, result: ActionResult) -> None:
         self._results[result.path] = result

@@ -109,6 +109,7 @@ class Executor:
             self._publisher,
             self._clock,
             lambda: self._progress(rule.rule_id),
+            lambda target: self._engine.turns.take(target, running.order),
         )
         await runner.run()
         reason = events.first_failure(running.results)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError, call
@@ -38,8 +39,11 @@ class Commands:
         self._ended: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
-    async def send(self, rule: Rule, execution_id: str, path: str, action: ActuatorAction) -> CommandStatus:
-        """Send a command. RpcError: refused, or the actuator service did not answer in several tries."""
+    async def send(
+        self, rule: Rule, execution_id: str, path: str, action: ActuatorAction, is_current: Callable[[], bool]
+    ) -> CommandStatus | None:
+        """Send a command. None: it is out of date, which is asked before each try. RpcError: refused, or the actuator
+        service did not answer in several tries."""
         request = SendCommand(
             esp_id=action.esp_id,
             gpio=action.gpio,
@@ -55,6 +59,8 @@ class Commands:
         for wait_s in (*_TRY_AGAIN, None):
             try:
                 async with self._free:
+                    if not is_current():
+                        return None
                     return await call(self._bus, "actuator", "command", request, CommandStatus, caller=caller)
             except RpcError as error:
                 if error.problem.status not in _BUSY or wait_s is None:
