@@ -276,7 +276,8 @@ def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(
         sensor = (condition["esp_id"], condition["gpio"], condition["sensor_type"])
         assert sensor == (esp_id, 4, "ds18b20")
         assert (condition["operator"], condition["value"], condition["for_s"]) == (">", 30, 60)
-        assert (action["type"], action["do"], action["message"]) == ("alarm", "raise", name)
+        raised = (action["type"], action["do"], action["message"], action["clear_when_false"])
+        assert raised == ("alarm", "raise", name, True)
         at_once = {**written(rule), "conditions": [{**condition, "for_s": 0}]}
         rest.put(f"/api/v1/logic/rules/{rule_id}", json=at_once).raise_for_status()
     _is_tried_and_fires(operator, console_stack, rule_id, esp_id, name, place)
@@ -296,7 +297,10 @@ def _is_tried_and_fires(operator: Person, stack: Stack, rule_id: str, esp_id: st
     operator.row(name).get_by_role("button", name="Show…").click()
     expect(operator.dialog()).to_contain_text("alarm")
     page.keyboard.press("Escape")
-    expect(operator.open("alarms").row(name)).to_contain_text("rule alarm")
+    alarm = operator.open("alarms").row(name)
+    expect(alarm).to_contain_text("rule alarm")
+    stack.publish([reading(esp_id, 4, now_ms(), 25.0)])
+    expect(alarm).to_contain_text("cleared")
     with stack.sign_in() as rest:
         rest.delete(f"/api/v1/logic/rules/{rule_id}").raise_for_status()
 

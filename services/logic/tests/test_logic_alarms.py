@@ -1,6 +1,7 @@
 """Rules on alarms: what is known of them, when a rule fires, what it raises and clears, and that no loop runs on."""
 
 import itertools
+from collections.abc import Awaitable
 
 import pytest
 from answering import Method, serve
@@ -15,9 +16,12 @@ from kaiser_common.contract.schemas.api.rules import AlarmCondition, RuleSetting
 from kaiser_common.contract.schemas.event import AlarmEvent
 from kaiser_common.contract.subjects import event_subject
 from kaiser_logic.domain.alarms import AlarmInput, Alarms
-from kaiser_logic.domain.engine import Firing
+from kaiser_logic.domain.effects import Firing, Over
+from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.loops import find_loop
+from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
+from kaiser_logic.domain.state import from_json, to_json
 from logic_world import PUMP, TELL, until_async
 from pydantic import ValidationError
 
@@ -235,6 +239,7 @@ def not_(inner):
         ([on("x", "cleared")], raising("x", "clear"), True),
         ([not_(on("x"))], raising("x"), False),
         ([not_(on("x"))], raising("x", "clear"), True),
+        ([not_(on("x"))], raising("x", clear_when_false=True), True),
         ([not_(on("x", "cleared"))], raising("x"), True),
         ([{**on("x"), "severity": "critical"}], raising("x"), False),
         ([{**on("x"), "severity": "critical"}], raising("x", severity="critical"), True),
@@ -253,6 +258,82 @@ def test_a_loop_through_alarms_of_two_rules_is_named(make_rule):
     first = make_rule("first", conditions=[on("a")], actions=[raising("b")])
     second = make_rule("second", conditions=[on("b")], actions=[{"type": "sequence", "actions": [raising("a")]}])
     assert find_loop(first, [second]) == ["first", "second", "first"]
+
+
+def until_false(name="x", **more):
+    return raising(name, clear_when_false=True, **more)
+
+
+def over(effects):
+    return [(effect.rule.name, effect.names) for effect in effects if isinstance(effect, Over)]
+
+
+def read(engine, value, at, esp_id="ESP_A"):
+    return engine.on_reading(RuleInput(esp_id, 34, "soil_moisture", at, value, "good", at), at)[1]
+
+
+def test_an_alarm_that_clears_when_false_is_over_once_the_conditions_are_false(make_rule, make_engine):
+    engine = make_engine(make_rule(actions=[until_false()]), make_rule("two", actions=[raising("y")]))
+    end(engine, read(engine, 20.0, 1), 1)
+    assert over(read(engine, 25.0, 2)) == []
+    [ended] = read(engine, 40.0, 3)
+    assert over([ended]) == [("water", ("x",))]
+    assert over(read(engine, 41.0, 4)) == []  # it is being cleared
+    engine.on_cleared(ended, False, 5)
+    assert engine.next_wake == 1005
+    [ended] = engine.on_time(1005)
+    engine.on_cleared(ended, True, 1006)
+    assert read(engine, 42.0, 1007) == []
+
+
+def test_while_it_is_raised_and_its_value_is_not_known_an_alarm_stands(make_rule, make_engine):
+    engine = make_engine(make_rule(actions=[until_false()]))
+    effects = read(engine, 20.0, 1)
+    assert read(engine, 40.0, 2) == []  # its execution has not ended
+    [firing] = effects
+    assert over(engine.on_ended("water", firing.running.execution_id, "succeeded", 3)) == [("water", ("x",))]
+    engine = make_engine(make_rule(actions=[until_false()]))
+    end(engine, read(engine, 20.0, 1), 1)
+    _, effects = engine.on_reading(RuleInput("ESP_A", 34, "soil_moisture", 2, None, "error", 2), 2)
+    assert effects == []
+
+
+def test_an_alarm_of_two_rules_is_over_when_both_are(make_rule, make_engine):
+    other = {"type": "sensor", "esp_id": "ESP_B", "gpio": 34, "operator": "<", "value": 30}
+    engine = make_engine(
+        make_rule("one", actions=[until_false(), until_false("y")]),
+        make_rule("two", conditions=[other], actions=[until_false()]),
+    )
+    end(engine, read(engine, 20.0, 1), 1)
+    end(engine, read(engine, 20.0, 2, "ESP_B"), 2)
+    [ended] = read(engine, 40.0, 3)
+    assert over([ended]) == [("one", ("y",))]
+    engine.on_cleared(ended, True, 3)
+    assert over(read(engine, 40.0, 4, "ESP_B")) == [("two", ("x",))]
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_a_restart_clears_what_was_not_cleared_before_it(make_rule, make_engine, is_cleared):
+    rule_ = make_rule(actions=[until_false()])
+    before = make_engine(rule_)
+    end(before, read(before, 20.0, 1), 1)
+    if is_cleared:
+        [ended] = read(before, 40.0, 2)
+        before.on_cleared(ended, True, 2)
+    engine = Engine(Limits(), Readings(60_000), 3, 0)
+    engine.states = {rule_id: from_json(to_json(state)) for rule_id, state in before.states.items()}
+    engine.put_rule(rule_, 3)
+    engine.catching_up = True
+    assert read(engine, 40.0, 3) == []
+    engine.catching_up = False
+    assert over(engine.start(4)) == ([] if is_cleared else [("water", ("x",))])
+
+
+def test_a_rule_that_is_changed_to_clear_when_false_clears_what_it_raised_before(make_rule, make_engine):
+    engine = make_engine(make_rule(actions=[raising("x")]))
+    end(engine, read(engine, 20.0, 1), 1)
+    assert read(engine, 40.0, 2) == []
+    assert over(engine.put_rule(make_rule(actions=[until_false()], version=2), 3)) == [("water", ("x",))]
 
 
 class Owner:
@@ -338,6 +419,7 @@ def test_rules_without_a_loop_come_to_rest_and_with_one_the_limit_at_run_time_st
         {"actions": [{"type": "alarm", "do": "raise", "name": "x"}]},
         {"actions": [raising("Bed 1")]},
         {"actions": [raising("x", severity="error")]},
+        {"actions": [raising("x", "clear", clear_when_false=True)]},
     ],
 )
 def test_a_wrong_condition_or_action_is_refused(wrong):
@@ -387,3 +469,33 @@ async def test_the_service_lists_alarms_once_it_can_fires_on_events_and_raises_a
 
         await until_async(cleared, "the alarm that no rule raises any more is cleared")
         await world.ask("delete", RuleId(rule_id=rule_.rule_id), Nothing)
+
+
+async def test_the_service_clears_an_alarm_when_its_conditions_are_false_also_over_a_kill(world):
+    process = await world.started()
+    await world.rule(actions=[raising("x", clear_when_false=True)])
+
+    async def said() -> list[str]:
+        events = await world.events("system_event")
+        return [one["event"].removeprefix("rule_alarm_") for one in events if "rule_alarm_" in one["event"]]
+
+    async def raise_and_clear() -> None:
+        before = len(await said())
+        await world.read(20)
+        await until_async(lambda: _is(said(), before + 1), "the alarm is raised")
+        await world.read(40)
+        await until_async(lambda: _is(said(), before + 2), "the alarm is cleared")
+
+    await raise_and_clear()
+    await raise_and_clear()
+    await world.read(20)
+    await world.ended(3)
+    process.end()
+    await world.read(40)
+    await world.started()
+    await until_async(lambda: _is(said(), 6), "the alarm is cleared after a restart")
+    assert await said() == ["raised", "cleared"] * 3
+
+
+async def _is(said: Awaitable[list[str]], count: int) -> bool:
+    return len(await said) >= count

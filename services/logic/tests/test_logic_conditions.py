@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_logic.domain.conditions import View, all_of, any_of, evaluate, negated
-from kaiser_logic.domain.engine import Firing
+from kaiser_logic.domain.effects import Firing
 from kaiser_logic.domain.readings import Readings, RuleInput
 
 NOTIFY = {"type": "notification", "message": "m"}

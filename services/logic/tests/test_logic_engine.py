@@ -5,7 +5,8 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_logic.domain.engine import Engine, Firing, Suppressed
+from kaiser_logic.domain.effects import Firing, Suppressed
+from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import ACTUATOR, Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import from_json, to_json

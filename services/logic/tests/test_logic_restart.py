@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kaiser_common.contract.schemas.api.actuators import SendCommand
 from kaiser_common.contract.subjects import LOGIC_STATE_BUCKET
-from kaiser_logic.domain.engine import Engine, Firing
+from kaiser_logic.domain.effects import Firing
+from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import from_json, to_json

@@ -18,7 +18,8 @@ from kaiser_common.runtime.clock import now_ms
 from kaiser_logic import metrics
 from kaiser_logic.domain.decode import FILTERS, alarm_of, decode, readings_of
 from kaiser_logic.domain.dry_run import dry_run, recalled, unstored
-from kaiser_logic.domain.engine import Effect, Engine
+from kaiser_logic.domain.effects import Effect
+from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.events import rule_alarm_cleared, rule_withdrawn
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits, raised_names, sensors

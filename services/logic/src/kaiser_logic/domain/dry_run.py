@@ -113,7 +113,9 @@ def describe(action: Action) -> str:
             webhook = f" and POST it to {action.webhook_url.host}" if action.webhook_url else ""
             return f"notify of {action.message!r} as {action.severity}{webhook}"
         case AlarmAction():
-            return f"{action.do} the alarm {action.name}" + (f" ({action.severity})" if action.do == "raise" else "")
+            ending = " until the conditions are false" if action.clear_when_false else ""
+            severity = f" ({action.severity})" if action.do == "raise" else ""
+            return f"{action.do} the alarm {action.name}{severity}{ending}"
         case Delay():
             return f"wait {action.seconds:g} s"
         case Sequence():

@@ -2,14 +2,15 @@
 (ms)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from kaiser_common.contract.schemas.api.logic import ConditionReport, Rule
+from kaiser_common.contract.schemas.api.logic import Rule
 from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_logic.domain.alarms import AlarmInput
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
+from kaiser_logic.domain.effects import Effect, Firing, Over, Suppressed
 from kaiser_logic.domain.index import RuleIndex
 from kaiser_logic.domain.readings import Place, Readings, RuleInput, Verdict
 from kaiser_logic.domain.rules import (
@@ -21,6 +22,7 @@ from kaiser_logic.domain.rules import (
     fired,
     is_recorded,
     prompt_targets,
+    self_clearing,
     sensors,
 )
 from kaiser_logic.domain.state import RuleState, Running
@@ -28,29 +30,7 @@ from kaiser_logic.domain.turns import Turns
 from kaiser_logic.domain.wakes import Wakes
 
 _TELL_EVERY_MS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """A rule that fires. Its state is to be written before anything is done: that is its claim."""
-
-    rule: Rule
-    running: Running
-
-
-@dataclass(frozen=True, slots=True)
-class Suppressed:
-    """A rule that was kept from firing, to be recorded."""
-
-    rule: Rule
-    execution_id: str
-    at: int
-    why: Blocked
-    trigger: dict[str, Any]
-    decisions: list[ConditionReport]
-
-
-Effect = Firing | Suppressed
+_CLEAR_AGAIN_MS = 1_000
 
 
 class Engine:
@@ -77,6 +57,7 @@ class Engine:
         self.started = False
         self.catching_up = False
         self.turns = Turns()
+        self._clearing: set[str] = set()
         self._seq = 0
         """Up to which event everything is known."""
         self._order = 0
@@ -93,6 +74,7 @@ class Engine:
         if state.version != rule.version:
             state.version, state.memory, state.armed, state.told = rule.version, {}, True, None
             state.holds = []
+            state.raised = state.order > 0 and bool(self_clearing(rule))
             self.changed.add(rule.rule_id)
         self.rules[rule.rule_id] = rule
         if not self.started:
@@ -113,6 +95,7 @@ class Engine:
 
     def remove_rule(self, rule_id: str, now_ms: int) -> list[Effect]:
         """Forget a rule."""
+        self._clearing.discard(rule_id)
         freed, places, kinds = self._forget(rule_id)
         self.rules.pop(rule_id, None)
         self.states.pop(rule_id, None)
@@ -208,6 +191,19 @@ class Engine:
             state.armed, state.holds = True, []
         return self._consider(considered & self.rules.keys(), {"kind": "ended"}, 0, now_ms)
 
+    def on_cleared(self, over: Over, done: bool, now_ms: int) -> None:
+        """The alarms of a rule were cleared; if not, this is tried again soon."""
+        rule_id = over.rule.rule_id
+        self._clearing.discard(rule_id)
+        state = self.states.get(rule_id)
+        if state is None or state.order != over.order:
+            return
+        if done:
+            state.raised = False
+            self.changed.add(rule_id)
+        else:
+            self._wakes.set(rule_id, now_ms + _CLEAR_AGAIN_MS)
+
     def blocked(self, rule: Rule, state: RuleState, now_ms: int) -> Blocked | None:
         """The reason that prevents a rule from firing now."""
         return blocked(rule, state, self._index.holders_of(rule), self.limits, now_ms)
@@ -241,6 +237,8 @@ class Engine:
         wake_at, freed = found.wake_at, set()
         if found.result is False:
             freed = self._disarm(rule, state)
+            if state.raised and self._may_fire(seq):
+                effects += self._over(rule, state)
         elif found.result and self._may_fire(seq) and (state.armed or rule.mode == "level"):
             why = self.blocked(rule, state, now_ms)
             if why is None:
@@ -253,6 +251,19 @@ class Engine:
                 wake_at = until if wake_at is None else min(wake_at, until)
         self._wakes.set(rule.rule_id, wake_at)
         return freed
+
+    def _over(self, rule: Rule, state: RuleState) -> list[Over]:
+        """The alarms that a rule no longer raises; not those that another rule still does."""
+        if state.running is not None or rule.rule_id in self._clearing or state.last_fired_at is None:
+            return []
+        others = {
+            name
+            for other in self.rules.values()
+            if other.enabled and other.rule_id != rule.rule_id and self.states[other.rule_id].raised
+            for name in self_clearing(other)
+        }
+        self._clearing.add(rule.rule_id)
+        return [Over(rule, tuple(sorted(self_clearing(rule) - others)), state.order, state.last_fired_at)]
 
     def _note_seq(self, seq: int) -> None:
         """Events come in order: a lower number than before is of a stream that was created again."""

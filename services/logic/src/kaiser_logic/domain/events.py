@@ -10,7 +10,7 @@ from kaiser_common.contract.schemas.device import Severity
 from kaiser_common.contract.schemas.event import LogicExecutionEvent
 from kaiser_common.contract.subjects import execution_subject
 
-from kaiser_logic.domain.engine import Suppressed
+from kaiser_logic.domain.effects import Suppressed
 from kaiser_logic.domain.state import Running
 
 
@@ -117,6 +117,14 @@ def rule_alarm_cleared(rule: Rule, name: str, now_ms: int) -> Outgoing:
     message = f"rule {rule.name!r}, which raised the alarm {name}, is changed, disabled or removed"
     details = {"name": name, "rule_id": rule.rule_id, "rule_name": rule.name}
     event_id = f"logic-unraised-{rule.rule_id}-{rule.version}-{name}-{now_ms}"
+    return system_event("rule_alarm_cleared", message, now_ms, event_id=event_id, details=details)
+
+
+def rule_alarm_over(rule: Rule, name: str, fired_at: int, now_ms: int) -> Outgoing:
+    """The system_event that clears an alarm because the conditions that raised it, at fired_at, are false again."""
+    message = f"the conditions of rule {rule.name!r} are false again"
+    details = {"name": name, "rule_id": rule.rule_id, "rule_name": rule.name}
+    event_id = f"logic-over-{rule.rule_id}-{fired_at}-{name}"
     return system_event("rule_alarm_cleared", message, now_ms, event_id=event_id, details=details)
 
 

@@ -76,6 +76,8 @@ def alarm_changes(rule: Rule) -> Iterator[AlarmChange]:
     for action in flat(rule):
         if isinstance(action, AlarmAction):
             yield AlarmChange(action.do, RULE_ALARM, action.name, action.severity)
+            if action.clear_when_false:
+                yield AlarmChange("clear", RULE_ALARM, action.name, action.severity)
         elif isinstance(action, Notification) and action.severity != "info":
             yield AlarmChange("raise", "rule_notification", rule.rule_id, action.severity)
 

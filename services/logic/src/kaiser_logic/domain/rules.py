@@ -111,6 +111,7 @@ def fired(rule: Rule, state: RuleState, limits: Limits, now_ms: int) -> None:
     state.armed = rule.mode == "level"
     state.told = None
     state.holds = holds(rule, now_ms)
+    state.raised = bool(self_clearing(rule))
 
 
 def failed(state: RuleState, limits: Limits, now_ms: int) -> None:
@@ -180,6 +181,11 @@ def alarm_kinds(rule: RuleSettings) -> set[str]:
     return {
         leaf.kind for condition in rule.conditions for leaf in leaves(condition) if isinstance(leaf, AlarmCondition)
     }
+
+
+def self_clearing(rule: RuleSettings) -> set[str]:
+    """The names of the alarms that a rule raises, and that are over when its conditions are false."""
+    return {action.name for action in flat(rule) if isinstance(action, AlarmAction) and action.clear_when_false}
 
 
 def raised_names(rule: RuleSettings) -> set[str]:

@@ -53,7 +53,8 @@ class RuleState:
 
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
     told: the suppression recorded for this period of true conditions; told_last, told_at: the newest of all.
-    order: the number of its last firing among those of all rules. Times in ms.
+    order: the number of its last firing among those of all rules. raised: it has raised an alarm that is to be cleared
+    when its conditions are false. Times in ms.
     """
 
     version: int = 0
@@ -71,6 +72,7 @@ class RuleState:
     told_at: int = 0
     holds: list[Hold] = field(default_factory=list)
     order: int = 0
+    raised: bool = False
     running: Running | None = None
 
     @property

@@ -9,7 +9,8 @@ from kaiser_common.contract.schemas.api.logic import Outcome, Rule
 
 from kaiser_logic import metrics
 from kaiser_logic.domain import events
-from kaiser_logic.domain.engine import Effect, Engine, Suppressed
+from kaiser_logic.domain.effects import Effect, Over, Suppressed
+from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.state import Running
 from kaiser_logic.jobs.actions import ActionRunner, Clock, commands_failed
 from kaiser_logic.publish.commands import Commands
@@ -62,6 +63,8 @@ class Executor:
         for effect in effects:
             if isinstance(effect, Suppressed):
                 self._record_suppression(effect)
+            elif isinstance(effect, Over):
+                self._tasks.create_task(self._clear(effect), name=f"clear-{effect.rule.rule_id}")
             elif len(self._running) < self._limits.most:
                 self._start(effect.rule, effect.running, resumed=False)
             else:
@@ -141,6 +144,15 @@ class Executor:
         ended = "failed" if backs_off else "interrupted" if outcome == "interrupted" else "succeeded"
         effects = self._engine.on_ended(rule.rule_id, running.execution_id, ended, self._clock())
         self.take(effects)
+
+    async def _clear(self, over: Over) -> None:
+        """Publish that the alarms of a rule are over, and only then forget that it raised them: killed in between, the
+        next start publishes it again, under the same id."""
+        names = [name for name in over.names if self._engine.turns.take(name, over.order)]
+        messages = [events.rule_alarm_over(over.rule, name, over.fired_at, self._clock()) for name in names]
+        done = not messages or await self._publisher.publish_within(*messages, within_s=_PUBLISHED_WITHIN_S)
+        self._engine.on_cleared(over, done, self._clock())
+        self._on_change()
 
     def _record_suppression(self, suppressed: Suppressed) -> None:
         metrics.EXECUTIONS.labels("suppressed").inc()

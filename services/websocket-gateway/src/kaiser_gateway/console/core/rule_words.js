@@ -57,10 +57,15 @@ function actionText(one, directory) {
     const target = known ? actuatorName(known) : `gpio ${one.gpio} of ${deviceName(directory, one.esp_id)}`;
     return `${one.command} to ${target}${one.duration_s ? ` for ${durationText(one.duration_s)}` : ""}`;
   }
-  if (one.type === "alarm") return one.do === "raise" ? `raise a ${one.severity} alarm` : `clear the alarm ${one.name ?? ""}`.trim();
+  if (one.type === "alarm") return alarmText(one);
   if (one.type === "notification") return `notify: ${one.message ?? ""}`;
   if (one.type === "delay") return `wait ${durationText(one.seconds ?? 0)}`;
   return one.actions.map((each) => actionText(each, directory)).join(", then ");
+}
+
+function alarmText({ do: what, name, severity, clear_when_false: ends }) {
+  if (what !== "raise") return `clear the alarm ${name ?? ""}`.trim();
+  return ends ? `raise a ${severity} alarm until that is over` : `raise a ${severity} alarm`;
 }
 
 /** A name as alarms have it: "East over 30 °C" → "east-over-30-c". */

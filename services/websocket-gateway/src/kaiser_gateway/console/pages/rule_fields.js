@@ -110,8 +110,9 @@ export const STEPS = {
       { name: "name", label: "Name of the alarm", kind: "text", pattern: "[a-z0-9][a-z0-9_\\-]*", placeholder: "made from the rule" },
       { name: "severity", label: "Severity", kind: "select", options: ["info", "warning", "critical"], when: raises },
       { name: "message", label: "Message", kind: "text", when: raises, placeholder: "made from the rule" },
+      { name: "clear_when_false", label: "Clear it when the conditions are false again", kind: "check", when: raises },
     ],
-    start: { do: "raise", severity: "warning" },
+    start: { do: "raise", severity: "warning", clear_when_false: true },
   },
   delay: {
     text: "wait",

@@ -220,7 +220,10 @@ class Notification(BaseModel):
 
 
 class AlarmAction(BaseModel):
-    """Raises or clears the alarm `rule_alarm` of a name; rules that give the same name mean the same alarm."""
+    """Raises or clears the alarm `rule_alarm` of a name; rules that give the same name mean the same alarm.
+
+    clear_when_false: of one that is raised; without it the alarm stands until a rule clears it.
+    """
 
     model_config = STRICT
 
@@ -229,11 +232,14 @@ class AlarmAction(BaseModel):
     name: str = Field(pattern=ALARM_NAME, examples=["bed-1-dry"])
     severity: AlarmSeverity = "warning"
     message: str = Field(default="", max_length=500)
+    clear_when_false: bool = Field(default=False, description="cleared once the conditions of the rule are false again")
 
     @model_validator(mode="after")
     def _raising_says_what_is_wrong(self) -> Self:
         if self.do == "raise" and not self.message:
             raise ValueError("raise needs a message")
+        if self.do == "clear" and self.clear_when_false:
+            raise ValueError("clear_when_false belongs to raise")
         return self
 
 
