@@ -5,6 +5,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -21,6 +22,12 @@ class FakeIssuer:
         self.published: list[str] = []
         self.requests: list[str] = []
         self.agents: list[str] = []
+        self.tokens: dict[str, Any] = {}
+        """What its token endpoint answers."""
+        self.token_status = 200
+        self.user_info: dict[str, Any] = {}
+        self.posts: list[tuple[str, dict[str, str], str]] = []
+        """Path, form and Authorization of each POST."""
         self.public = ""
         """What it calls itself, where that is not its address."""
         self.server: ThreadingHTTPServer | None = None
@@ -43,6 +50,16 @@ class FakeIssuer:
                 issuer.agents.append(agent)
                 body = json.dumps(issuer._answer(self.path)).encode()
                 self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                form = {name: values[0] for name, values in parse_qs(text).items()}
+                issuer.posts.append((self.path, form, self.headers.get("Authorization", "")))
+                body = json.dumps(issuer.tokens).encode()
+                self.send_response(issuer.token_status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -102,5 +119,15 @@ class FakeIssuer:
     def _answer(self, path: str) -> dict[str, Any]:
         if path.endswith("/openid-configuration"):
             name = (self.public or self.url).rstrip("/")
-            return {"issuer": self.public or self.url, "jwks_uri": f"{name}/keys"}
+            endpoints = {
+                "authorization_endpoint": "authorize",
+                "token_endpoint": "token",
+                "userinfo_endpoint": "me",
+                "revocation_endpoint": "revoke",
+                "end_session_endpoint": "end",
+            }
+            addresses = {endpoint: f"{name}/{path}" for endpoint, path in endpoints.items()}
+            return {"issuer": self.public or self.url, "jwks_uri": f"{name}/keys", **addresses}
+        if path == "/me":
+            return self.user_info
         return {"keys": [self.jwk(kid) for kid in self.published]}

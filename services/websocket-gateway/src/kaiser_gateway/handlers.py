@@ -25,12 +25,14 @@ from kaiser_gateway.api import (
     mock,
     mock_factory,
     notifications,
+    oidc,
     overview,
     recordings,
     rejected,
     replays,
     sensors,
     sign_in,
+    site,
     system,
 )
 from kaiser_gateway.api import sessions as sessions_api
@@ -41,6 +43,7 @@ from kaiser_gateway.http import console_files, health, problems
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.conditional import ConditionalGet
 from kaiser_gateway.http.edge import Edge
+from kaiser_gateway.http.oidc_client import OidcClient
 from kaiser_gateway.http.requests import Observe, StopsFirst
 from kaiser_gateway.http.turns import Turns
 from kaiser_gateway.settings import GatewaySettings
@@ -102,7 +105,9 @@ def build_app(
     app.router.routes.extend(health.routes(service))
     app.router.routes.extend(console_files.routes())
     app.include_router(described.router(app.openapi))
+    app.include_router(site.router(settings))
     app.include_router(sign_in.router(users, pool, guard.signer, settings))
+    app.include_router(oidc.router(_client_of(guard, settings), sessions, pool, guard, settings))
     if guard.standings is not None:
         app.include_router(users_api.router(users, pool, guard, guard.standings))
         app.include_router(sessions_api.router(users, sessions, pool, guard, guard.standings, settings))
@@ -125,3 +130,8 @@ def build_app(
             CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
         )
     return app
+
+
+def _client_of(guard: Guard, settings: GatewaySettings) -> OidcClient | None:
+    client = settings.oidc_client()
+    return OidcClient(guard.issuer, client) if client is not None and guard.issuer is not None else None

@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from kaiser_common.contract.rpc import Role
 from kaiser_common.runtime.settings import CommonSettings
@@ -10,6 +11,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from kaiser_gateway.domain.oidc import Terms
+from kaiser_gateway.domain.oidc_flow import ConsoleClient
+from kaiser_gateway.domain.time_zones import zone_problem
 
 
 class GatewaySettings(CommonSettings):
@@ -63,6 +66,23 @@ class GatewaySettings(CommonSettings):
         description="Address at which the gateway reaches the issuer, where its public name leads elsewhere.",
     )
     oidc_jwks_url: str = Field(default="", description="Address of the issuer's key set; empty: found by discovery.")
+    oidc_client_id: str = Field(
+        default="", description="The console's client id at the issuer: its sign-in page offers the issuer; empty: not."
+    )
+    oidc_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="Secret of that client; empty: a public client, which has PKCE alone."
+    )
+    oidc_client_secret_file: Path | None = Field(default=None, description="File that holds that secret.")
+    oidc_scope: str = Field(
+        default="openid profile", description="Scopes that the console asks for; openid must be among them."
+    )
+    oidc_name: str = Field(
+        default="", max_length=40, description="Name of the issuer on the sign-in page; empty: the host of its address."
+    )
+    time_zone: str = Field(
+        default="",
+        description="Time zone of the site for the console, such as Europe/Berlin; empty: that of each browser.",
+    )
     cors_origins: list[str] = Field(default=[], description="Origins that browsers may call from; none by default.")
     ws_rate: float = Field(default=10.0, gt=0, description="Frames a second to a WebSocket client by default.")
     ws_max_rate: float = Field(default=5000.0, gt=0, description="Highest ?rate= that a client may ask for.")
@@ -97,6 +117,31 @@ class GatewaySettings(CommonSettings):
         for proxy in proxies:
             ip_network(proxy)  # ValueError names the text that is not an address or network
         return proxies
+
+    @field_validator("oidc_scope")
+    @classmethod
+    def _openid(cls, scope: str) -> str:
+        if "openid" not in scope.split():
+            raise ValueError("the scope openid is missing")
+        return scope
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        problem = zone_problem(name)
+        if problem:
+            raise ValueError(problem)
+        return name
+
+    def oidc_client(self) -> ConsoleClient | None:
+        """The console as a client of the issuer; None where people cannot sign in there."""
+        if not (self.oidc_issuer and self.oidc_client_id):
+            return None
+        secret = self.oidc_client_secret.get_secret_value()
+        if not secret and self.oidc_client_secret_file is not None:
+            secret = self.oidc_client_secret_file.read_text().strip()
+        name = self.oidc_name or urlsplit(self.oidc_issuer).hostname or self.oidc_issuer
+        return ConsoleClient(self.oidc_client_id, name, secret, self.oidc_scope)
 
     def oidc_terms(self) -> Terms | None:
         """The requirements for the issuer's tokens; None without an issuer."""

@@ -196,7 +196,11 @@ ERRORS: tuple[CodeRow, ...] = (
     ),
     CodeRow(Code.CALLER_MISSING, "A request on the bus does not name its caller.", (403,)),
     CodeRow(Code.NOT_SIGNED_IN, "The token is missing, not valid or expired: sign in, or renew it.", (401,)),
-    CodeRow(Code.LOGIN_REFUSED, "The name or password (401), or the current password (403), is wrong.", (401, 403)),
+    CodeRow(
+        Code.LOGIN_REFUSED,
+        "The name or password (401) or the current password (403) is wrong, or the issuer refused the sign-in.",
+        (401, 403),
+    ),
     CodeRow(Code.EMERGENCY_STOPPED, "An emergency stop is in force: clear it first.", (423,)),
     CodeRow(Code.INTERLOCKED, "An actuator that must be off is on, or may be.", (409,)),
     CodeRow(Code.ACTUATOR_INACTIVE, "The actuator is inactive and accepts only OFF.", (409,)),

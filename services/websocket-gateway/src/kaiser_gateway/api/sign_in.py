@@ -1,14 +1,12 @@
 """Sign-in, refresh and sign-out."""
 
-import asyncio
 import time
 from typing import Annotated
 
-import structlog
 from fastapi import APIRouter, Form, HTTPException, Request
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.errors import Code
-from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
+from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_gateway import metrics
@@ -19,15 +17,10 @@ from kaiser_gateway.domain.signing_in import SignInLimits
 from kaiser_gateway.domain.tokens import Identity, NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.auth import too_many
 from kaiser_gateway.settings import GatewaySettings
-from kaiser_gateway.store.access_log import LogEntry, note_alone
+from kaiser_gateway.store.access_log import LogEntry, note_soon
 from kaiser_gateway.store.families import Families, Link, Reused
 from kaiser_gateway.store.passwords import Busy
 from kaiser_gateway.store.users import Users
-
-log = structlog.get_logger()
-
-_NOTE_WITHIN_S = 2.0
-_NOT_NOTED: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
 
 class RefreshRequest(BaseModel):
@@ -74,11 +67,11 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
             raise too_many(1.0, "sign-ins at the same time") from error
         metrics.SIGN_INS.labels("ok" if account else "refused").inc()
         if account is None:
-            await _note(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))
+            await note_soon(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))
             raise RpcError(401, Code.LOGIN_REFUSED, "wrong name or password")
         limits.was_right(username, source_of(address))
         link = await families.begin(account, refresh_s, client_of(request))
-        await _note(pool, LogEntry(account.username, "sign_in", account.username, address, f"role {account.role}"))
+        await note_soon(pool, LogEntry(account.username, "sign_in", account.username, address, f"role {account.role}"))
         return to_answer(account, link, signer, settings)
 
     @routes.post("/refresh")
@@ -90,7 +83,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         try:
             link, account = await families.rotate(Link(identity.family, identity.token_id), identity.user, refresh_s)
         except Reused as error:
-            await _note(pool, LogEntry(identity.user, "refresh_refused", identity.user, _address(request)))
+            await note_soon(pool, LogEntry(identity.user, "refresh_refused", identity.user, _address(request)))
             raise HTTPException(401, str(error)) from error
         return to_answer(account, link, signer, settings)
 
@@ -100,7 +93,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         _require_ready(users)
         identity = identity_of(body.refresh_token)
         await families.end(Link(identity.family, identity.token_id))
-        await _note(pool, LogEntry(identity.user, "sign_out", identity.user, _address(request)))
+        await note_soon(pool, LogEntry(identity.user, "sign_out", identity.user, _address(request)))
 
     return routes
 
@@ -118,12 +111,3 @@ def _address(request: Request) -> str:
 
 def _text(username: str) -> str:
     return username.replace("\0", "")[:100]
-
-
-async def _note(pool: DatabasePool, entry: LogEntry) -> None:
-    """Write to the access log; a database that does not take it holds no sign-in up for more than 2 s."""
-    try:
-        async with asyncio.timeout(_NOTE_WITHIN_S):
-            await note_alone(pool, entry)
-    except _NOT_NOTED as error:
-        log.warning("access_not_logged", action=entry.action, error=str(error) or type(error).__name__)

@@ -1,21 +1,26 @@
 /** The console's composition root: builds its parts and draws the page. */
 
 import { openAlarms, toastOf } from "./core/alarms.js";
-import { openApi } from "./core/api.js";
+import { fetchSite, openApi } from "./core/api.js";
 import { openDirectory } from "./core/directory.js";
 import { openEmergencies } from "./core/emergencies.js";
+import { openExternal } from "./core/external.js";
 import { openEnvironment } from "./core/environment.js";
 import { openFeed } from "./core/feed.js";
 import { openFrames } from "./core/frames.js";
 import { openLog } from "./core/log.js";
 import { openSession } from "./core/session.js";
 import { openSocket } from "./core/socket.js";
+import { openTimes } from "./core/times.js";
 import { openTabs } from "./core/tabs.js";
 import { openSound } from "./shell/alarms.js";
 import { openTheme } from "./shell/theme.js";
 import { Shell } from "./shell/shell.js";
 import { AppProvider, html, render } from "./ui/html.js";
 import { openToasts } from "./ui/toasts.js";
+
+const site = await fetchSite();
+openTimes(site.time_zone);
 
 const session = openSession(sessionStorage);
 const tabs = openTabs(session);
@@ -34,6 +39,8 @@ function onAlarms(begun) {
 }
 
 const app = {
+  site,
+  external: openExternal({ api, session, storage: sessionStorage, place: location, history }),
   session,
   api,
   feed,
@@ -48,6 +55,7 @@ const app = {
   theme: openTheme(localStorage),
 };
 
+await app.external.finish();
 await tabs.greet();
 socket.open();
 const root = document.querySelector("#app");

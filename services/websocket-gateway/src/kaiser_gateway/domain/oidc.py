@@ -66,6 +66,14 @@ def issuer_of(token: str) -> str:
     return issuer if isinstance(issuer, str) else ""
 
 
+def subject_of(token: str) -> str:
+    """The subject of a token that was verified before; empty where it cannot be read."""
+    try:
+        return str(jwt.decode_complete(token, options={"verify_signature": False})["payload"].get("sub", ""))
+    except UNREADABLE:
+        return ""
+
+
 def key_of(token: str, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The key of the issuer's set that a token names and that fits its algorithm; None if there is none (yet). A token
     without a key id uses the only key of its type. Raises TokenRefused for an algorithm that is not accepted.
@@ -80,9 +88,14 @@ def key_of(token: str, keys: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
     """The user of a token. Raises TokenRefused, or NotAllowed if its role claim has none of our roles."""
+    return identity_of(claims_of(token, key, terms, now), terms)
+
+
+def claims_of(token: str, key: dict[str, Any], terms: Terms, now: float) -> dict[str, Any]:
+    """The claims of a token that the issuer has signed for the audience, and that is valid now. Raises TokenRefused."""
     algorithm = str(_header(token).get("alg"))
     try:
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             token,
             jwt.PyJWK(key, algorithm=algorithm),
             algorithms=[algorithm],
@@ -102,13 +115,18 @@ def read(token: str, key: dict[str, Any], terms: Terms, now: float) -> Identity:
         raise TokenRefused("the token has expired")
     if not_before - LEEWAY_S > now:
         raise TokenRefused("the token is not valid yet")
+    return claims
+
+
+def identity_of(claims: Mapping[str, Any], terms: Terms) -> Identity:
+    """The user that verified claims name. Raises TokenRefused or NotAllowed."""
     user = _claim(claims, terms.user_claim)
     if not isinstance(user, str) or not user:
         raise TokenRefused(f"the token has no claim {terms.user_claim}")
     role = role_in(_claim(claims, terms.role_claim), terms.roles)
     if role is None:
         raise NotAllowed(f"the token of {user} grants no role in its claim {terms.role_claim}")
-    return Identity(user, role, expires_at, external=True)
+    return Identity(user, role, seconds(claims, "exp"), external=True)
 
 
 def role_in(claim: Any, names: Mapping[str, Role]) -> Role | None:

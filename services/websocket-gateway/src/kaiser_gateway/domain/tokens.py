@@ -37,7 +37,8 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller. expires_at in seconds since the epoch; `external` for a user of the OpenID Connect issuer."""
+    """The caller. expires_at in seconds since the epoch; `external` for a user of the OpenID Connect issuer, by one of
+    its tokens or by one of ours after a sign-in there."""
 
     user: str
     role: Role
@@ -62,7 +63,7 @@ class Signer:
     def sign(self, user: str, role: Role, use: Use, now: float, lifetime_s: float, **more: str | int) -> str:
         """A token that is valid from `now` (seconds since the epoch) for `lifetime_s`.
 
-        `more`: gen (the user's generation) and, of a refresh token, fam and jti.
+        `more`: gen (the user's generation) and fam, of a refresh token jti, of a user of the issuer ext (1).
         """
         claims = {"iss": ISSUER, "sub": user, "role": role, "use": use, "iat": int(now), "exp": int(now + lifetime_s)}
         return jwt.encode({**claims, **more}, self.key, algorithm="HS256")
@@ -97,7 +98,13 @@ class Signer:
         if not isinstance(family, str) or not isinstance(token_id, str):
             raise TokenRefused("the token's fam or jti is not a text")
         return Identity(
-            user, role, expires_at, generation if type(generation) is int else None, family=family, token_id=token_id
+            user,
+            role,
+            expires_at,
+            generation if type(generation) is int else None,
+            external=claims.get("ext") == 1,
+            family=family,
+            token_id=token_id,
         )
 
 

@@ -125,6 +125,9 @@ def signing_key(settings: GatewaySettings) -> str:
     if settings.oidc_issuer and not settings.oidc_audience:
         log.error("setting_missing", set="KAISER_OIDC_AUDIENCE", needs="the audience of the issuer's tokens")
         sys.exit(2)
+    if settings.oidc_client_id and not settings.oidc_issuer:
+        log.error("setting_missing", set="KAISER_OIDC_ISSUER", needs="the issuer of KAISER_OIDC_CLIENT_ID")
+        sys.exit(2)
     return key
 
 

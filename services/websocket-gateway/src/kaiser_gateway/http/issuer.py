@@ -1,27 +1,21 @@
 """The OpenID Connect issuer's keys: found by discovery, kept, fetched again when a token names a new one."""
 
 import asyncio
-import json
-import ssl
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import structlog
-from kaiser_common import __version__
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain import oidc
 from kaiser_gateway.domain.oidc import Terms
 from kaiser_gateway.domain.tokens import Identity, TokenRefused
+from kaiser_gateway.http.discovery import FAILED, TIMEOUT_S, ask, describe, http_client, reached_at
 
 log = structlog.get_logger()
 
-_FETCH_TIMEOUT_S = 3.0
-_USER_AGENT = f"Kaiser/{__version__}"
-"""Some web firewalls refuse the default names of HTTP libraries."""
-_MOST_BYTES = 1_000_000
 _FRESH_S = 300.0
 """Keys are fetched again after this time, so that a key that the issuer has withdrawn is refused."""
 _STALE_S = 86_400.0
@@ -48,6 +42,14 @@ class Issuer:
 
     async def verify(self, token: str) -> Identity:
         """The user of a token. Raises TokenRefused, NotAllowed or IssuerUnreachable."""
+        return oidc.read(token, await self._key_of(token), self.terms, time.time())
+
+    async def claims_of(self, token: str, audience: str) -> dict[str, Any]:
+        """The verified claims of a token for an audience. Raises TokenRefused or IssuerUnreachable."""
+        terms = replace(self.terms, audience=audience)
+        return oidc.claims_of(token, await self._key_of(token), terms, time.time())
+
+    async def _key_of(self, token: str) -> dict[str, Any]:
         key = oidc.key_of(token, self._keys)
         if key is None or self._age_s() > _FRESH_S:
             await self._refresh()
@@ -56,7 +58,7 @@ class Issuer:
             raise IssuerUnreachable(f"{self.terms.issuer} has not given its keys")
         if key is None:
             raise TokenRefused("the token names no key of the issuer")
-        return oidc.read(token, key, self.terms, time.time())
+        return key
 
     def _age_s(self) -> float:
         return float("inf") if self._fetched_at is None else time.monotonic() - self._fetched_at
@@ -67,9 +69,9 @@ class Issuer:
                 return
             self._tried_at = time.monotonic()
             try:
-                async with asyncio.timeout(2 * _FETCH_TIMEOUT_S):
+                async with asyncio.timeout(2 * TIMEOUT_S):
                     self._keys = await _fetch_keys(self.terms)
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, TimeoutError) as error:
+            except FAILED as error:
                 metrics.ISSUER_FETCHES.labels("failed").inc()
                 log.warning("issuer_unreachable", issuer=self.terms.issuer, error=str(error) or type(error).__name__)
             else:
@@ -79,40 +81,10 @@ class Issuer:
 
 
 async def _fetch_keys(terms: Terms) -> list[dict[str, Any]]:
-    """The issuer's keys by OpenID Connect Discovery 1.0. Raises ValueError where an answer is not what it must be."""
-    headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
-    async with httpx.AsyncClient(
-        headers=headers, timeout=_FETCH_TIMEOUT_S, verify=ssl.create_default_context(), follow_redirects=True
-    ) as client:
-        keys = (await _get(client, terms.jwks_url or await _key_set_url(client, terms))).get("keys")
+    """The issuer's keys. Raises ValueError where an answer is not what it must be."""
+    async with http_client() as client:
+        url = terms.jwks_url or reached_at(terms, str((await describe(client, terms)).get("jwks_uri")))
+        keys = (await ask(client, "GET", url)).get("keys")
     if not isinstance(keys, list):
         raise ValueError("the issuer's key set has no keys")
     return [key for key in keys if isinstance(key, dict)]
-
-
-async def _key_set_url(client: httpx.AsyncClient, terms: Terms) -> str:
-    """The key set's address from the discovery document; below the inner address if it is below the public one."""
-    public, inner = terms.issuer.rstrip("/"), (terms.inner_url or terms.issuer).rstrip("/")
-    described = await _get(client, f"{inner}/.well-known/openid-configuration")
-    named = described.get("issuer")
-    if not (terms.is_issuer(named) or (terms.inner_url and str(named).rstrip("/") == inner)):
-        raise ValueError(
-            f"the issuer calls itself {str(named)[:200]!r}, KAISER_OIDC_ISSUER is {terms.issuer!r}:"
-            " set it to that name, and KAISER_OIDC_INNER_URL to the address at which the gateway reaches it"
-        )
-    url = str(described.get("jwks_uri"))
-    return f"{inner}{url.removeprefix(public)}" if url.startswith(f"{public}/") else url
-
-
-async def _get(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
-    text = bytearray()
-    async with client.stream("GET", url) as response:
-        response.raise_for_status()
-        async for part in response.aiter_bytes():
-            text += part
-            if len(text) > _MOST_BYTES:
-                raise ValueError(f"{url} answers more than {_MOST_BYTES} bytes")
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"{url} does not answer with an object")
-    return found

@@ -1,10 +1,12 @@
 """The log of sign-ins and user changes: who, what, about whom, from which address; kept for a year."""
 
+import asyncio
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kaiser_common.runtime.database import DatabasePool
+import structlog
+from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 from kaiser_common.runtime.partitions import drop_rows_before
 from kaiser_common.runtime.statements import equal, execute, fetch_all, from_ms, to_ms
 from psycopg import AsyncConnection
@@ -14,7 +16,11 @@ from sqlalchemy import insert, select
 
 from kaiser_gateway.store.tables import access_log
 
+log = structlog.get_logger()
+
 KEPT = timedelta(days=365)
+_NOTE_WITHIN_S = 2.0
+_NOT_NOTED: tuple[type[Exception], ...] = (TimeoutError, *UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,15 @@ async def note_alone(pool: DatabasePool, entry: LogEntry) -> None:
     """Write an entry in a transaction of its own."""
     async with pool.connection() as connection:
         await note(connection, entry)
+
+
+async def note_soon(pool: DatabasePool, entry: LogEntry) -> None:
+    """The same; a database that does not take it delays a sign-in by 2 s at most, and the entry is only logged."""
+    try:
+        async with asyncio.timeout(_NOTE_WITHIN_S):
+            await note_alone(pool, entry)
+    except _NOT_NOTED as error:
+        log.warning("access_not_logged", action=entry.action, error=str(error) or type(error).__name__)
 
 
 async def page(

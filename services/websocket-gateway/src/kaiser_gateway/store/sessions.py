@@ -66,6 +66,11 @@ class Sessions:
             await access_log.note(connection, entry)
         return True
 
+    async def end_external(self, family: str) -> None:
+        """End a session of a user of the issuer, of which nothing is kept here but its end."""
+        async with self._pool.connection() as connection:
+            await execute(connection, insert(ended_sessions).values(family=family).on_conflict_do_nothing())
+
     async def ended(self) -> Collection[str]:
         """Sessions that ended so lately that access tokens of them may not have expired."""
         c = ended_sessions.c

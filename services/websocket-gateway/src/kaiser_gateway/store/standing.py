@@ -27,6 +27,9 @@ class Ended:
     reason: str
 
 
+_SIGNED_OUT = Ended(4001, "this session has ended: sign in again")
+
+
 class Standings:
     """The generation of every user. Without a database the last that is known serves; before any, tokens are believed.
 
@@ -42,19 +45,26 @@ class Standings:
         self._reading = asyncio.Lock()
 
     def ended(self, identity: Identity) -> Ended | None:
-        """None while the token counts; identities of the OpenID Connect issuer are the issuer's to end."""
-        if identity.external or self._known is None:
+        """None while the token counts. A user of the OpenID Connect issuer is the issuer's to end, but a session of the
+        console that was signed out of has ended here too."""
+        if identity.external:
+            return _SIGNED_OUT if identity.family and identity.family in self._ended else None
+        if self._known is None:
             return None
         account = self._known.get(identity.user)
         if account is None:
             return Ended(4001, f"there is no longer a user {identity.user}")
         if identity.family in self._ended:
-            return Ended(4001, "this session has ended: sign in again")
+            return _SIGNED_OUT
         if account.generation == identity.generation:
             return None
         if account.role != identity.role:
             return Ended(4003, "the user's role has changed: sign in again")
         return Ended(4001, "the user's password or role has changed: sign in again")
+
+    def is_ended(self, family: str) -> bool:
+        """Whether somebody has signed out of a session lately."""
+        return family in self._ended
 
     async def require_fresh(self, identity: Identity) -> None:
         """For administrators' routes: at most 5 s old. Raises TokenRefused, or what a database that is away raises."""

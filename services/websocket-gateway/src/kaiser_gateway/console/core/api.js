@@ -4,6 +4,7 @@ const TIMEOUT_MS = 30_000;
 const FILE_TIMEOUT_MS = 3_600_000;
 const AGAIN_MS = 500;
 const UNAUTHORIZED = 401;
+const ENDS_SESSION = [UNAUTHORIZED, 403, 422]; // answers to a refresh token after which there is no session
 
 /** Why a request failed: the members of RFC 9457 with Kaiser's code; status 0 when no answer came. */
 export class Problem extends Error {
@@ -49,9 +50,10 @@ export function openApi(session, tabs) {
   /** New tokens, or null after the end of the session. */
   async function refresh(refreshToken) {
     const body = { refresh_token: refreshToken };
-    const answer = await send("POST", "/api/v1/auth/refresh", { json: body, timeoutMs: TIMEOUT_MS });
+    const path = session.current.get()?.external ? "/api/v1/auth/oidc/refresh" : "/api/v1/auth/refresh";
+    const answer = await send("POST", path, { json: body, timeoutMs: TIMEOUT_MS });
     if (answer.ok) return answer.json();
-    if (answer.status !== UNAUTHORIZED && answer.status !== 422) throw await problemOf(answer);
+    if (!ENDS_SESSION.includes(answer.status)) throw await problemOf(answer);
     session.end("Your session has ended. Please sign in again.");
     return null;
   }
@@ -68,14 +70,32 @@ export function openApi(session, tabs) {
       const tokens = await json("POST", "/api/v1/auth/password", { json: { current, new: next } });
       session.begin(session.current.get().user, tokens);
     },
-    /** The session ends here at once; that the gateway ends it too is asked of it once. */
+    /** {url, flow}: the issuer's page, and what `finishExternal` needs. */
+    async beginExternal(home) {
+      const answer = await send("POST", "/api/v1/auth/oidc/begin", { json: { redirect_uri: home }, timeoutMs: TIMEOUT_MS });
+      if (!answer.ok) throw await problemOf(answer);
+      return answer.json();
+    },
+    async finishExternal(body) {
+      const answer = await send("POST", "/api/v1/auth/oidc/finish", { json: body, timeoutMs: TIMEOUT_MS });
+      if (!answer.ok) throw await problemOf(answer);
+      const tokens = await answer.json();
+      session.begin(tokens.username, tokens);
+    },
+    /** The session ends here at once; that the gateway ends it too is asked of it once. The address at which a user of the
+     *  issuer signs out there, or null. */
     async signOut() {
-      const body = { refresh_token: session.current.get()?.refreshToken ?? "" };
+      const { refreshToken = "", external = false } = session.current.get() ?? {};
       session.end();
+      const [path, more] = external
+        ? ["/api/v1/auth/oidc/logout", { redirect_uri: `${location.origin}/` }]
+        : ["/api/v1/auth/logout", {}];
       try {
-        await send("POST", "/api/v1/auth/logout", { json: body, timeoutMs: TIMEOUT_MS });
+        const answer = await send("POST", path, { json: { refresh_token: refreshToken, ...more }, timeoutMs: TIMEOUT_MS });
+        return external && answer.ok ? (await answer.json()).url : null;
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
+        return null;
       }
     },
     get: (path, query) => json("GET", path, { query }),
@@ -91,6 +111,13 @@ export function openApi(session, tabs) {
       return sendFile(path + queryString(query), file, session.current.get()?.accessToken, onProgress);
     },
   };
+}
+
+/** {time_zone, sign_in}: what is told before anybody is signed in. */
+export async function fetchSite() {
+  const answer = await send("GET", "/api/v1/site", { timeoutMs: TIMEOUT_MS });
+  if (!answer.ok) throw await problemOf(answer);
+  return answer.json();
 }
 
 /** A path of the API; every part is encoded, so that an id cannot lead elsewhere. */

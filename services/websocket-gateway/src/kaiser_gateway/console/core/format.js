@@ -1,28 +1,12 @@
-/** How times, figures and events read; pure. */
+/** How figures, durations and events read; times are in times.js. */
 
-const TO_THE_SECOND = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
-const TIME = new Intl.DateTimeFormat("en-GB", { ...TO_THE_SECOND, fractionalSecondDigits: 3 });
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const HOUR_AND_MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const TIME_IN_SECONDS = new Intl.DateTimeFormat("en-GB", TO_THE_SECOND);
-const DATE_TIME = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 3, useGrouping: false });
+import { dateTime } from "./times.js";
+
+const NUMBER = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 3, useGrouping: false });
 const SIZES = [["GB", 1024 ** 3], ["MB", 1024 ** 2], ["KB", 1024]];
 const STEPS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 
 export const NONE = "–";
-
-/** A time of day from seconds since 1970. */
-export const timeOfDay = (seconds) => TIME.format(seconds * 1000);
-
-/** A label of a time axis on which labels are `step` seconds apart. */
-export function axisTime(seconds, step) {
-  const format = step >= 86_400 ? DAY : step >= 60 ? HOUR_AND_MINUTE : TIME_IN_SECONDS;
-  return format.format(seconds * 1000);
-}
-
-/** Date and time from milliseconds since 1970. */
-export const dateTime = (ms) => (ms === null || ms === undefined ? NONE : DATE_TIME.format(ms));
 
 export const number = (value) => (typeof value === "number" ? NUMBER.format(value) : NONE);
 

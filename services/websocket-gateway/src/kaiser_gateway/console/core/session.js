@@ -5,8 +5,8 @@ import { store } from "./store.js";
 const KEY = "kaiser.session";
 const RANK = { viewer: 0, operator: 1, admin: 2 };
 
-/** `current` holds {user, role, accessToken, refreshToken, renewedFrom, tokens}, or null; renewedFrom is the refresh token
- *  of before, and tokens the gateway's answer, for tabs that still have that one (tabs.js); `notice` says why the last session ended. */
+/** `current` holds {user, role, external, accessToken, refreshToken, renewedFrom, tokens}, or null; external: of a user of the
+ *  OpenID Connect issuer; renewedFrom is the refresh token of before, and tokens the gateway's answer, for tabs that still have that one (tabs.js); `notice` says why the last session ended. */
 export function openSession(storage) {
   const current = store(read(storage));
   const notice = store("");
@@ -45,7 +45,8 @@ export function openSession(storage) {
 }
 
 function ofTokens(user, tokens) {
-  return { user, role: tokens.role, accessToken: tokens.access_token, refreshToken: tokens.refresh_token, tokens };
+  const external = tokens.username !== undefined;
+  return { user, role: tokens.role, external, accessToken: tokens.access_token, refreshToken: tokens.refresh_token, tokens };
 }
 
 function read(storage) {

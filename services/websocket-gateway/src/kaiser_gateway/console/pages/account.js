@@ -7,12 +7,18 @@ import { Head, Panel } from "../ui/parts.js";
 import { SessionList } from "./session_list.js";
 
 export function Account() {
+  const { session, site } = useApp();
   const [changes, setChanges] = useState(0);
+  const isExternal = session.current.get()?.external;
   return html`
     <${Head} title="Password and sessions" />
     <div class="panels">
-      <${Panel} title="Password"><${PasswordForm} key=${changes} onDone=${() => setChanges(changes + 1)} /><//>
-      <${Panel} title="Sessions" class="wide-panel"><${SessionList} key=${changes} /><//>
+      <${Panel} title="Password">
+        ${isExternal
+          ? html`<p>${`You signed in with ${site.sign_in?.name ?? "an issuer"}: your password and your sessions are kept there.`}</p>`
+          : html`<${PasswordForm} key=${changes} onDone=${() => setChanges(changes + 1)} />`}
+      <//>
+      ${!isExternal && html`<${Panel} title="Sessions" class="wide-panel"><${SessionList} key=${changes} /><//>`}
     </div>`;
 }
 

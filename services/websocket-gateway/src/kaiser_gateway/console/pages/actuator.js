@@ -1,7 +1,7 @@
 /** One actuator: its state, commands, stop, settings and history. */
 
 import { path } from "../core/api.js";
-import { actuatorState, dateTime, number, orNone } from "../core/format.js";
+import { actuatorState, number, orNone } from "../core/format.js";
 import { actuatorName } from "../core/names.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useStore } from "../ui/hooks.js";
@@ -13,6 +13,7 @@ import { StopButton } from "../shell/emergency.js";
 import { StateBadge, withEvents } from "./actuator_parts.js";
 import { ActuatorSettings } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
+import { when } from "../ui/time.js";
 
 const WEEK_MS = 7 * 86_400_000;
 
@@ -52,8 +53,8 @@ const facts = (actuator) => [
   ["Device", html`<${DeviceLink} espId=${actuator.esp_id} />`],
   ["Gpio", actuator.gpio],
   ["Type", actuator.actuator_type],
-  ["Reported", dateTime(actuator.reported_at)],
-  ["On since", dateTime(actuator.on_since)],
+  ["Reported", when(actuator.reported_at)],
+  ["On since", when(actuator.on_since)],
   ["Reason for its end", orNone(actuator.emergency_reason)],
   ["Last error", orNone(actuator.last_error)],
 ];
@@ -78,7 +79,7 @@ function History({ url, espId, gpio }) {
 }
 
 const HISTORY = [
-  { name: "When", cell: ({ ts }) => dateTime(ts) },
+  { name: "When", cell: ({ ts }) => when(ts) },
   { name: "What", cell: ({ kind }) => kind },
   { name: "Detail", cell: (item) => detailOf(item) },
   { name: "Message", cell: ({ message }) => orNone(message) },

@@ -1,6 +1,7 @@
 /** The state of an actuator, live. */
 
-import { actuatorState, dateTime, duration, lastKnown } from "../core/format.js";
+import { actuatorState, duration, lastKnown } from "../core/format.js";
+import { dateTime } from "../core/times.js";
 import { actuatorAfter, actuatorReported } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";

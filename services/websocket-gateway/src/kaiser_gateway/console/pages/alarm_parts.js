@@ -1,12 +1,13 @@
 /** Dialogs of alarms: their steps, shelving, and the limits of a sensor. */
 
 import { path } from "../core/api.js";
-import { dateTime, orNone } from "../core/format.js";
+import { orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Facts, ListState } from "../ui/parts.js";
+import { when } from "../ui/time.js";
 
 const NO_LIMITS = 404;
 const SPANS = [["3600", "1 hour"], ["28800", "8 hours"], ["86400", "1 day"], ["604800", "7 days"]];
@@ -22,14 +23,14 @@ export function AlarmDialog({ alarm, onClose }) {
         ["Kind", alarm.kind],
         ["Source", alarm.source || "Kaiser"],
         ["Severity", alarm.severity],
-        ["First raised", dateTime(alarm.raised_at)],
-        ["Cleared", alarm.cleared_at ? dateTime(alarm.cleared_at) : "not yet"],
+        ["First raised", when(alarm.raised_at)],
+        ["Cleared", alarm.cleared_at ? when(alarm.cleared_at) : "not yet"],
       ]} />
       <h3>Steps</h3>
       <${ListState} loaded=${loaded} count=${steps.length} empty="No steps are kept." />
       <ul class="reports">
         ${steps.map((step) => html`
-          <li key=${step.step}><strong>${step.what.replace("_", " ")}</strong> ${dateTime(step.at)}
+          <li key=${step.step}><strong>${step.what.replace("_", " ")}</strong> ${when(step.at)}
             ${step.by ? ` by ${step.by}` : ""} <span class="quiet">${step.note ?? ""}</span></li>`)}
       </ul>
     <//>`;
@@ -106,7 +107,7 @@ function LimitsForm({ url, found, unit, onClose }) {
         <${NumberField} label=${`Clears when back by${of}`} name="hysteresis" min="0" value=${limits.hysteresis ?? 0} problem=${problem} />
         <${NumberField} label="Only after s outside" name="delay_s" min="0" max="86400" step="1" value=${limits.delay_s ?? 0} problem=${problem} />
       </div>
-      ${by && html`<p class="quiet">Set by ${by}, ${dateTime(at)}.</p>`}
+      ${by && html`<p class="quiet">Set by ${by}, ${when(at)}.</p>`}
     <//>
     ${by && html`
       <button type="button" class="danger-outline" disabled=${removing.isBusy} onClick=${() => remove()}>Remove the limits</button>`}`;

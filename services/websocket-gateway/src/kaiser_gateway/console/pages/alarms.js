@@ -1,13 +1,14 @@
 /** Alarms: what is wrong now, who knows of it, and what was wrong before. */
 
 import { path } from "../core/api.js";
-import { ago, dateTime } from "../core/format.js";
+import { ago } from "../core/format.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
 import { DeviceLink, SensorLink } from "../ui/names.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { AlarmDialog, ShelveDialog } from "./alarm_parts.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/alarms";
 const KINDS = { critical: "bad", warning: "warn", info: "info" };
@@ -54,7 +55,7 @@ const columns = ({ now, reload, choose, shelve, may }) => [
     cell: (alarm) => html`${alarm.message}<span class="quiet block">${alarm.kind.replaceAll("_", " ")}${alarm.times > 1 ? `, ${alarm.times} times` : ""}</span>`,
   },
   { name: "Where", cell: (alarm) => html`<${Where} alarm=${alarm} />` },
-  { name: "Raised", cell: ({ last_raised_at: at }) => html`${dateTime(at)}<span class="quiet block">${ago(at, now)}</span>` },
+  { name: "Raised", cell: ({ last_raised_at: at }) => html`${when(at)}<span class="quiet block">${ago(at, now)}</span>` },
   { name: "State", cell: (alarm) => html`<${State} alarm=${alarm} now=${now} />` },
   {
     name: "Do",
@@ -78,7 +79,7 @@ function State({ alarm, now }) {
   return html`
     <${Badge} kind=${STATES[state]}>${state}<//>
     ${by && html`<span class="quiet block">acknowledged by ${by}</span>`}
-    ${until > now && html`<span class="quiet block">shelved by ${shelvedBy} until ${dateTime(until)}</span>`}`;
+    ${until > now && html`<span class="quiet block">shelved by ${shelvedBy} until ${when(until)}</span>`}`;
 }
 
 function Acknowledge({ alarm, onDone }) {

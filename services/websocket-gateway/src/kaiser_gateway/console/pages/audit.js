@@ -1,13 +1,14 @@
 /** Who changed what, when, from where; before and after. */
 
 import { actionOf, differences, inShort, queryOf, textOf, TIMES } from "../core/audit.js";
-import { dateTime, orNone } from "../core/format.js";
+import { orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/audit";
 const OUTCOMES = { done: "good", refused: "warn", failed: "bad", begun: "idle" };
@@ -51,7 +52,7 @@ export function Audit() {
 }
 
 const columns = (choose) => [
-  { name: "When", cell: (one) => dateTime(one.at) },
+  { name: "When", cell: (one) => when(one.at) },
   { name: "Who", cell: (one) => html`<strong>${one.actor}</strong> <span class="quiet">${one.address}</span>` },
   { name: "What", cell: (one) => html`${actionOf(one.action)} <span class="topic">${one.target}</span>` },
   { name: "Outcome", cell: (one) => html`<${Badge} kind=${OUTCOMES[one.outcome] ?? "idle"}>${one.outcome}<//>` },
@@ -65,7 +66,7 @@ function EntryDialog({ entry, onClose }) {
       <${Facts} facts=${[
         ["Who", `${entry.actor}${entry.role ? `, ${entry.role}` : ""}`],
         ["From", orNone(entry.address)],
-        ["When", dateTime(entry.at)],
+        ["When", when(entry.at)],
         ["Service", entry.service],
         ["Outcome", html`<${Badge} kind=${OUTCOMES[entry.outcome] ?? "idle"}>${entry.outcome}<//>`],
         ["Detail", orNone(entry.detail)],

@@ -1,7 +1,8 @@
 /** Waits for the first message of a device, and says what came of it. */
 
 import { path } from "../core/api.js";
-import { dateTime, sensorValue } from "../core/format.js";
+import { sensorValue } from "../core/format.js";
+import { dateTime } from "../core/times.js";
 import { sensorPage } from "../core/overview.js";
 import { adviceFor } from "../core/snippets.js";
 import { standOf } from "../core/waiting.js";
@@ -9,6 +10,7 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
+import { when } from "../ui/time.js";
 
 const LOOK_EVERY_MS = 1000;
 const NEWEST = 50;
@@ -49,7 +51,7 @@ const SHOWN = {
     <${Facts} facts=${[
       ["Topic", html`<span class="topic">${rejected.topic}</span>`],
       ["Field", rejected.field],
-      ["Received", dateTime(rejected.received_at)],
+      ["Received", when(rejected.received_at)],
     ]} />
     <pre tabindex="0" aria-label="The rejected payload">${rejected.payload}</pre>`,
 };

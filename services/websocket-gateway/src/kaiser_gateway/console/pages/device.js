@@ -1,7 +1,8 @@
 /** One device: its figures, its settings, and what can be sent to it. */
 
 import { path } from "../core/api.js";
-import { ago, dateTime, duration, number, orNone, summary, timeOfDay } from "../core/format.js";
+import { ago, duration, number, orNone, summary } from "../core/format.js";
+import { timeOfDay } from "../core/times.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";
@@ -12,6 +13,7 @@ import { link } from "../ui/route.js";
 import { Chart } from "../ui/chart.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
 import { DeviceParts } from "./parts_of_device.js";
+import { when } from "../ui/time.js";
 
 /** The system commands without parameters that each firmware generation knows. */
 const COMMANDS = {
@@ -80,7 +82,7 @@ const facts = (device, now) => [
   ["Firmware", `${orNone(device.firmware_version)}, generation ${device.generation}`],
   ["Restarts seen", number(device.boot)],
   ["Address", orNone(device.ip)],
-  ["Registered", dateTime(device.created_at)],
+  ["Registered", when(device.created_at)],
 ];
 
 function SendPanel({ device }) {

@@ -1,12 +1,13 @@
 /** What rules did, or were kept from. */
 
-import { dateTime, number, orNone } from "../core/format.js";
+import { number, orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
 import { Badge, Facts, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/logic/executions";
 const OUTCOMES = { succeeded: "good", failed: "bad", running: "info", suppressed: "idle", interrupted: "warn" };
@@ -33,7 +34,7 @@ export function Executions({ ruleId = null }) {
 }
 
 const columns = (choose) => [
-  { name: "When", cell: (one) => dateTime(one.started_at) },
+  { name: "When", cell: (one) => when(one.started_at) },
   { name: "Rule", cell: (one) => one.rule_name },
   { name: "Outcome", cell: (one) => html`<${OutcomeBadge} outcome=${one.outcome} />` },
   { name: "Why", cell: (one) => orNone(one.reason) },
@@ -47,8 +48,8 @@ function ExecutionDialog({ execution, onClose }) {
       <${Facts} facts=${[
         ["Outcome", html`<${OutcomeBadge} outcome=${execution.outcome} />`],
         ["Why", orNone(execution.reason)],
-        ["Started", dateTime(execution.started_at)],
-        ["Ended", dateTime(execution.ended_at)],
+        ["Started", when(execution.started_at)],
+        ["Ended", when(execution.ended_at)],
       ]} />
       <${Conditions} conditions=${execution.decisions} />
       <h3>Actions</h3>

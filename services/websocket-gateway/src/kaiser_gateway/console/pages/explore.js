@@ -3,7 +3,6 @@
 import { path } from "../core/api.js";
 import { sensorKey } from "../core/overview.js";
 import { MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
-import { dateTime } from "../core/format.js";
 import { sensorName } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
@@ -14,6 +13,7 @@ import { Empty, Head, Panel, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { historyOf, inWords } from "./history.js";
 import { RangeButtons, SPANS } from "./range.js";
+import { when } from "../ui/time.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 const MOVES_EVERY_MS = 5000;
@@ -105,7 +105,7 @@ function Marks({ marks, left }) {
       ${left > 0 && html`<p class="quiet">${left} earlier marks are left out.</p>`}
       <ol>
         ${marks.map(({ ts, kind, text }, index) => html`
-          <li key=${`${ts} ${index}`}>${dateTime(ts)} <strong>${kind}</strong> ${text}</li>`)}
+          <li key=${`${ts} ${index}`}>${when(ts)} <strong>${kind}</strong> ${text}</li>`)}
       </ol>
     </details>`;
 }

@@ -1,6 +1,7 @@
 /** Factory: the map with its AGVs, every module and AGV as it is now, and the store. */
 
-import { ago, dateTime, number, orNone } from "../core/format.js";
+import { ago, number, orNone } from "../core/format.js";
+import { dateTime } from "../core/times.js";
 import { AVAILABLE, CONNECTED, withModules, withStores } from "../core/factory.js";
 import { html, useApp } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";

@@ -1,9 +1,10 @@
 /** Gantt charts of orders: a bar for each step, and before it how long the step waited. */
 
-import { dateTime, duration, orNone } from "../core/format.js";
+import { duration, orNone } from "../core/format.js";
 import { ORDER, partsOf, stepName, stepSeconds } from "../core/factory.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
+import { when } from "../ui/time.js";
 
 /** The steps of an order below each other, each in words beside its bar. */
 export const GanttSteps = ({ chart, now }) => html`
@@ -17,7 +18,7 @@ export const GanttSteps = ({ chart, now }) => html`
         <span class="gantt-state"><${Badge} kind=${ORDER[bar.step.state] ?? "idle"}>${bar.step.state}<//></span>
       </li>`)}
   </ol>
-  <p class="quiet gantt-axis"><span>${dateTime(chart.fromMs)}</span><span>${dateTime(chart.toMs)}</span></p>
+  <p class="quiet gantt-axis"><span>${when(chart.fromMs)}</span><span>${when(chart.toMs)}</span></p>
   <p class="quiet"><span class="gantt-key gantt-key-wait" aria-hidden="true"></span> waiting
     <span class="gantt-key gantt-finished" aria-hidden="true"></span> done
     <span class="gantt-key gantt-in_progress" aria-hidden="true"></span> running

@@ -1,7 +1,8 @@
 /** Orders: every order of the factory, and the last ones on one axis; one order with its steps and its workpiece. */
 
 import { path } from "../core/api.js";
-import { dateTime, duration, orNone } from "../core/format.js";
+import { duration, orNone } from "../core/format.js";
+import { dateTime } from "../core/times.js";
 import { ORDER, ganttOf, spanOf, stepName, stepSeconds, timeOf, waitedSeconds, withOrders } from "../core/factory.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
@@ -10,6 +11,7 @@ import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { GanttSteps, GanttTrack } from "./factory_gantt.js";
 import { WorkpiecePanel } from "./factory_workpiece.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/factory/orders";
 const TOGETHER = 6;
@@ -67,7 +69,7 @@ const columns = (now) => [
       ${replaces && html`<a class="block" href=${link("orders", replaces)}>replaces a failed one</a>`}`,
   },
   { name: "Steps", cell: ({ steps_done: done, steps_total: total }) => `${done} of ${total}`, class: "figure" },
-  { name: "Received", cell: (order) => dateTime(timeOf(order)) },
+  { name: "Received", cell: (order) => when(timeOf(order)) },
   {
     name: "Took",
     cell: ({ lead_ms: lead, started, stopped }) =>
@@ -100,7 +102,7 @@ function Together({ orders, now }) {
             <${GanttTrack} bars=${ganttOf(timeline, now, span).bars} />
           </li>`)}
       </ol>
-      <p class="quiet gantt-axis"><span>${dateTime(span[0])}</span><span>${dateTime(span[1])}</span></p>
+      <p class="quiet gantt-axis"><span>${when(span[0])}</span><span>${when(span[1])}</span></p>
     <//>`;
 }
 
@@ -132,8 +134,8 @@ const factsOf = (order, steps) => [
   ["Id", order.order_id],
   ["Kind", `${orNone(order.order_type).toLowerCase()} of ${orNone(order.type)}`],
   ["Requested", `${dateTime(order.requested)}${order.corrected ? " (clock corrected)" : ""}`],
-  ["Started", dateTime(order.started)],
-  ["Ended", dateTime(order.stopped)],
+  ["Started", when(order.started)],
+  ["Ended", when(order.stopped)],
   ["Took", order.lead_ms ? duration(order.lead_ms / 1000) : "–"],
   ["Waited between steps", duration(waitedSeconds(steps))],
   ["Longest step", longestOf(steps)],

@@ -1,6 +1,6 @@
 /** Steering: what is to be done, what would be sent, and how each command ends. */
 
-import { dateTime, orNone } from "../core/format.js";
+import { orNone } from "../core/format.js";
 import { JOURNAL, OPEN_COMMANDS, withCommands } from "../core/factory.js";
 import { randomId } from "../core/ids.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
@@ -9,6 +9,7 @@ import { useAction, useEvents, useEvery, useLoaded, useStore } from "../ui/hooks
 import { Badge, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
+import { when } from "../ui/time.js";
 
 const ROUTES = ["DPS-HBW", "HBW-DPS", "RED-Prod", "BLUE-Prod", "WHITE-Prod"];
 const COLOURS = ["WHITE", "RED", "BLUE"];
@@ -202,7 +203,7 @@ function Journal({ sent }) {
 }
 
 const COLUMNS = [
-  { name: "Sent", cell: ({ queued_at: at }) => dateTime(at) },
+  { name: "Sent", cell: ({ queued_at: at }) => when(at) },
   {
     name: "What",
     cell: ({ do: deed, topic, step }) => html`${deed}${step === null || step === undefined ? "" : `, step ${step + 1}`}

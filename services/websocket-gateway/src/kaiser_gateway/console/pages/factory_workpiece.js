@@ -1,13 +1,14 @@
 /** A workpiece: where it has been, its checks of quality with their pictures, its orders. */
 
 import { path } from "../core/api.js";
-import { dateTime, orNone } from "../core/format.js";
+import { orNone } from "../core/format.js";
 import { ORDER } from "../core/factory.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useEvents, useLoaded } from "../ui/hooks.js";
 import { Badge, Empty, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Problem } from "../core/api.js";
+import { when } from "../ui/time.js";
 
 export function WorkpiecePage({ parts: [id] }) {
   return html`
@@ -30,7 +31,7 @@ export function WorkpiecePanel({ id }) {
             <ol class="stations">
               ${piece.stations.map(({ code, what, at, serial, result }) => html`
                 <li key=${`${code} ${at}`}><strong>${what}</strong> <span class="quiet">${code}</span>
-                  <span class="quiet block">${dateTime(at)}, ${orNone(serial)}${result ? `, ${result}` : ""}</span></li>`)}
+                  <span class="quiet block">${when(at)}, ${orNone(serial)}${result ? `, ${result}` : ""}</span></li>`)}
             </ol>
             ${!piece.stations.length && html`<p class="quiet">It has passed no station yet.</p>`}
           </div>
@@ -57,7 +58,7 @@ function Check({ check }) {
     <figure class="check-of-quality">
       ${check.has_picture && html`<${Picture} id=${check.quality_id} text=${`Picture of the check: ${check.result}`} />`}
       <figcaption><${Badge} kind=${kind}>${check.result}<//> ${orNone(check.classification)}
-        <span class="quiet block">${dateTime(check.at)}</span></figcaption>
+        <span class="quiet block">${when(check.at)}</span></figcaption>
     </figure>`;
 }
 

@@ -1,6 +1,7 @@
 /** Live log: every event as it comes. */
 
-import { NONE, summary, timeOfDay } from "../core/format.js";
+import { NONE, summary } from "../core/format.js";
+import { timeOfDay, utc } from "../core/times.js";
 import { EVENT_TYPES, admits, isTopicFilter } from "../core/filters.js";
 import { KEPT } from "../core/log.js";
 import { deviceName } from "../core/names.js";
@@ -55,7 +56,7 @@ function Row({ event, name, isChosen, onChoose }) {
   return html`
     <li>
       <button type="button" class="log-row" aria-pressed=${String(isChosen)} onPointerDown=${choose} onClick=${choose}>
-        <span class="log-time">${timeOfDay(event.timestamp)}</span>
+        <span class="log-time" title=${utc(event.timestamp * 1000)}>${timeOfDay(event.timestamp)}</span>
         <${Badge} kind=${KINDS[event.type]}>${event.type}<//>
         <span class="log-device" title=${event.data.esp_id}>${name ?? NONE}</span>
         <span class="log-summary">${summary(event)}</span>

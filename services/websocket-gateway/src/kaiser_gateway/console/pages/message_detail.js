@@ -1,11 +1,11 @@
 /** One message in full: read or raw, what changed since the one before, its picture, and what can be done with it. */
 
 import { path } from "../core/api.js";
-import { dateTime } from "../core/format.js";
 import { mosquittoPub, verdictOf } from "../core/message_list.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useLoaded } from "../ui/hooks.js";
 import { Facts, ProblemNotice } from "../ui/parts.js";
+import { when } from "../ui/time.js";
 
 const VIEWS = [["pretty", "Read"], ["raw", "Raw"], ["diff", "Changes"]];
 
@@ -31,7 +31,7 @@ export function MessageDetail({ item, onEdit, onClose }) {
         <button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button>
       </div>
       <${Facts} facts=${[
-        ["Received", dateTime(item.received_at)],
+        ["Received", when(item.received_at)],
         ["Verdict", verdictOf(item)],
         ["Size", `${item.size} bytes`],
         ["QoS", `${item.qos}${item.retained ? ", retained" : ""}`],

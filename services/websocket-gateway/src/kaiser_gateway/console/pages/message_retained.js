@@ -1,12 +1,12 @@
 /** What the broker retains: commands first, as they fire again whenever their receiver connects. */
 
-import { dateTime } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { JournalEntry } from "./message_journal.js";
+import { when } from "../ui/time.js";
 
 export function RetainedDialog({ onClose }) {
   const { api, session } = useApp();
@@ -25,7 +25,7 @@ export function RetainedDialog({ onClose }) {
       <${Table} label="Retained messages, commands first" rows=${items} keyOf=${(item) => item.topic} columns=${[
         { name: "Topic", cell: (item) => html`<span class="topic">${item.topic}</span>` },
         { name: "What", cell: (item) => (item.command ? html`<${Badge} kind="bad">a command<//>` : "a value") },
-        { name: "Received", cell: (item) => dateTime(item.received_at) },
+        { name: "Received", cell: (item) => when(item.received_at) },
         { name: "Bytes", class: "figure", cell: (item) => item.size },
         {
           name: "Do",

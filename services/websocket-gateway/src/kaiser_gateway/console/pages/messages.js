@@ -1,6 +1,7 @@
 /** Messages: every topic with its last message, the newest messages, one of them in full, and sending. */
 
-import { ago, timeOfDay } from "../core/format.js";
+import { ago } from "../core/format.js";
+import { timeOfDay } from "../core/times.js";
 import { KEPT, age, brief, filterFault, has, verdictOf } from "../core/message_list.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";

@@ -1,7 +1,8 @@
 /** One mock device: its sensors with their overrides, its actuators, its faults, what it sent and received. */
 
 import { path } from "../core/api.js";
-import { actuatorState, ago, duration, number, orNone, pretty, timeOfDay } from "../core/format.js";
+import { actuatorState, ago, duration, number, orNone, pretty } from "../core/format.js";
+import { timeOfDay } from "../core/times.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";

@@ -1,7 +1,7 @@
 /** Notifications: the channels to people, the routes that say which alarm goes where, and what was sent. */
 
 import { path } from "../core/api.js";
-import { ago, dateTime } from "../core/format.js";
+import { ago } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -10,6 +10,7 @@ import { Badge, Head, ListState, Panel } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { ChannelDialog } from "./channel_dialog.js";
 import { RouteDialog, inWords } from "./route_dialog.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/notifications";
 const RECENT = 20;
@@ -126,7 +127,7 @@ const routeColumns = ({ may, choose, remove }) => [
 const sentColumns = (now) => [
   { name: "Channel", cell: (one) => one.channel_id },
   { name: "Result", cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${one.state}<//>${one.error && html`<span class="quiet block">${one.error}</span>`}` },
-  { name: "Created", cell: (one) => html`${dateTime(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}</span>` },
+  { name: "Created", cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}</span>` },
   { name: "Reference", cell: (one) => html`<span class="quiet">${one.key}</span>` },
 ];
 

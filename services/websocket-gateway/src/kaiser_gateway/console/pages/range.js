@@ -1,6 +1,7 @@
 /** The choice of the time that a chart shows, without a mouse too. */
 
 import { edges, moved, rangeOf, scaled } from "../core/series.js";
+import { ofField, toField, zoneName } from "../core/times.js";
 import { html, useState } from "../ui/html.js";
 
 const MINUTE_MS = 60_000;
@@ -37,22 +38,17 @@ function FreeRange({ range, onChange }) {
   const [problem, setProblem] = useState(null);
   function submitted(event) {
     event.preventDefault();
-    const [from, to] = ["from", "to"].map((name) => new Date(event.target.elements[name].value).getTime());
+    const [from, to] = ["from", "to"].map((name) => ofField(event.target.elements[name].value));
     if (!(from < to)) return setProblem("The start must be before the end.");
     setProblem(null);
     onChange(rangeOf(from, to, Date.now()));
   }
   return html`
     <form class="free-range" onSubmit=${submitted}>
-      <label>From <input type="datetime-local" name="from" step="1" required defaultValue=${forField(fromMs)} /></label>
-      <label>To <input type="datetime-local" name="to" step="1" required defaultValue=${forField(toMs)} /></label>
+      <label>From <input type="datetime-local" name="from" step="1" required defaultValue=${toField(fromMs)} /></label>
+      <label>To <input type="datetime-local" name="to" step="1" required defaultValue=${toField(toMs)} /></label>
+      <span class="quiet">${zoneName()}</span>
       <button type="submit">Show</button>
       ${problem && html`<span class="field-problem" role="alert">${problem}</span>`}
     </form>`;
-}
-
-/** A time as such a field has it: local, without a zone. */
-function forField(ms) {
-  const local = new Date(ms - new Date(ms).getTimezoneOffset() * MINUTE_MS);
-  return local.toISOString().slice(0, 19);
 }

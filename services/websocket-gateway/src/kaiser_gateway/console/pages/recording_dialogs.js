@@ -1,12 +1,13 @@
 /** Dialogs of recordings: begin one, import a file, look at one, delete one. */
 
 import { path } from "../core/api.js";
-import { bytes, dateTime, number, orNone } from "../core/format.js";
+import { bytes, number, orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Facts, ListState } from "../ui/parts.js";
+import { when } from "../ui/time.js";
 
 const LEVELS = [
   ["5", "5, everything of the factory"],
@@ -87,8 +88,8 @@ export function DetailsDialog({ recording, onClose }) {
         ["Id", one.recording_id],
         ["From", one.source === "live" ? `environment ${one.env}` : "a file"],
         ["Topics", one.filters.join(", ") || "all of the file"],
-        ["First message", dateTime(one.first_at)],
-        ["Last message", dateTime(one.last_at)],
+        ["First message", when(one.first_at)],
+        ["Last message", when(one.last_at)],
         ["Messages", number(one.messages)],
         ["Size", bytes(one.bytes)],
         ["Missing at most", number(one.missing)],

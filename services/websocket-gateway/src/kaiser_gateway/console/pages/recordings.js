@@ -1,7 +1,7 @@
 /** Recordings: what is recorded, imported and replayed. */
 
 import { path } from "../core/api.js";
-import { ago, bytes, dateTime, duration, number } from "../core/format.js";
+import { ago, bytes, duration, number } from "../core/format.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
@@ -9,6 +9,7 @@ import { MoreButton, Table } from "../ui/table.js";
 import { DeleteDialog, DetailsDialog, ImportDialog, RecordDialog } from "./recording_dialogs.js";
 import { ReplayDialog } from "./replay_dialog.js";
 import { ReplayPanel } from "./replay_panel.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/recordings";
 const ASK_EVERY_MS = 2000;
@@ -67,7 +68,7 @@ const columns = ({ now, may, open, reload }) => [
   { name: "Span", cell: (one) => (one.first_at === null || one.first_at === undefined ? "–" : duration((one.last_at - one.first_at) / 1000)), class: "figure" },
   {
     name: "Made",
-    cell: (one) => html`${dateTime(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}, ${one.created_by}</span>`,
+    cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}, ${one.created_by}</span>`,
   },
   { name: "Do", class: "actions", cell: (one) => html`<${Actions} recording=${one} may=${may} open=${open} reload=${reload} />` },
 ];

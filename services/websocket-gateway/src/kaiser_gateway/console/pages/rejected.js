@@ -1,7 +1,7 @@
 /** Rejected messages: why, what was in them, and a way to take them in after all. */
 
 import { path } from "../core/api.js";
-import { NONE, dateTime, orNone, pretty } from "../core/format.js";
+import { NONE, orNone, pretty } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -10,6 +10,7 @@ import { DeviceName } from "../ui/names.js";
 import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { RejectedGroups } from "./rejected_groups.js";
+import { when } from "../ui/time.js";
 
 const NEWEST = 500;
 
@@ -50,7 +51,7 @@ export function Rejected() {
 }
 
 const columns = (choose) => [
-  { name: "When", cell: (message) => dateTime(message.received_at) },
+  { name: "When", cell: (message) => when(message.received_at) },
   { name: "Why", cell: ({ code, message }) => html`<strong>${code}</strong> ${message}` },
   { name: "Device", cell: ({ esp_id: espId }) => (espId ? html`<${DeviceName} espId=${espId} />` : NONE) },
   { name: "Topic", cell: (message) => html`<span class="topic">${message.topic}</span>` },
@@ -74,7 +75,7 @@ function MessageDialog({ message, onClose }) {
         ["Why", message.message],
         ["Field", orNone(message.field)],
         ["Topic", html`<span class="topic">${message.topic}</span>`],
-        ["Received", dateTime(message.received_at)],
+        ["Received", when(message.received_at)],
         ["Payload as", message.encoding],
       ]} />
       <pre tabindex="0" aria-label="The payload">${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>

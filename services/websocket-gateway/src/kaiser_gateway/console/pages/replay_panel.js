@@ -1,11 +1,12 @@
 /** The newest replay: how far it is, and its controls. */
 
 import { path } from "../core/api.js";
-import { dateTime, duration, number } from "../core/format.js";
+import { duration, number } from "../core/format.js";
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery } from "../ui/hooks.js";
 import { Badge, Facts, Panel, ProblemNotice } from "../ui/parts.js";
 import { SPEEDS, speedOf } from "./replay_dialog.js";
+import { when } from "../ui/time.js";
 
 const ASK_EVERY_MS = 3000;
 const KINDS = { running: "info", paused: "warn", checking: "info", done: "good", stopped: "idle", failed: "bad" };
@@ -43,7 +44,7 @@ export function ReplayPanel({ replay: first, name }) {
         ["Failed", number(replay.failed)],
         ["Behind schedule", seconds(replay.drift_ms)],
         ["Environment", `${replay.env}${replay.armed ? ", armed" : ""}`],
-        ["Begun", dateTime(replay.created_at)],
+        ["Begun", when(replay.created_at)],
         ["By", replay.created_by],
       ]} />
       ${replay.differences?.length > 0 && html`

@@ -6,9 +6,9 @@ import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
+import { zoneName } from "../core/times.js";
 
 const SEVERITIES = ["critical", "warning", "info"].map((each) => [each, each]);
-const OWN_TIME_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
 
 /** `shown`: the route to change, null for a new one; `channels`: all that there are. */
 export function RouteDialog({ shown, channels, onDone, onClose }) {
@@ -56,7 +56,7 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
         <div class="field-grid">
           ${clock("Works from (empty: the whole day)", "active_from")} ${clock("Works until", "active_to")}
           ${clock("Quiet from (empty: never)", "quiet_from")} ${clock("Quiet until", "quiet_to")}
-          <${TextField} label="Time zone" name="time_zone" required value=${shown?.time_zone ?? OWN_TIME_ZONE} problem=${problem} />
+          <${TextField} label="Time zone" name="time_zone" required value=${shown?.time_zone ?? zoneName()} problem=${problem} />
         </div>
         <${Chips} legend="On days (none chosen: every day)" options=${DAYS} chosen=${days} onChange=${setDays} />
         <${CheckField} label="Enabled" name="enabled" checked=${shown?.enabled ?? true} />

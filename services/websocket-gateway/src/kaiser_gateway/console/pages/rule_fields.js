@@ -1,5 +1,7 @@
 /** What a rule consists of: the fields of each kind of condition and action, as data; and a rule's settings, cleaned. */
 
+import { zoneName } from "../core/times.js";
+
 const SENSOR = [{ name: "sensor", label: "Sensor", kind: "sensor", names: ["esp_id", "gpio", "sensor_type", "address"] }];
 const ACTUATOR = { name: "actuator", label: "Actuator", kind: "actuator", names: ["esp_id", "gpio"] };
 const HELD = { name: "for_s", label: "for at least", kind: "duration", usual: [10, 60, 300], zero: "no time", least: 0 };
@@ -53,7 +55,7 @@ export const CONDITIONS = {
       { name: "timezone", label: "Time zone", kind: "text", required: true },
       HELD,
     ],
-    start: { start: "06:00", end: "20:00", timezone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC" },
+    start: { start: "06:00", end: "20:00", timezone: zoneName() },
   },
   stale: {
     text: "a sensor is silent",

@@ -1,7 +1,6 @@
 /** Rules: the list, their state, and their executions. */
 
 import { path } from "../core/api.js";
-import { dateTime } from "../core/format.js";
 import { actionsText, ruleText } from "../core/rule_words.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
@@ -12,6 +11,7 @@ import { MoreButton, Table } from "../ui/table.js";
 import { Executions, OutcomeBadge } from "./executions.js";
 import { RulePage } from "./rule.js";
 import { settingsOf } from "./rule_fields.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/logic/rules";
 
@@ -55,7 +55,7 @@ const columns = (reload, directory) => [
   {
     name: "Last did",
     cell: ({ last_outcome: outcome, last_executed_at: at }) =>
-      (outcome ? html`<${OutcomeBadge} outcome=${outcome} /> ${dateTime(at)}` : "never"),
+      (outcome ? html`<${OutcomeBadge} outcome=${outcome} /> ${when(at)}` : "never"),
   },
   { name: "Switch", class: "actions", cell: (rule) => html`<${Switch} rule=${rule} onDone=${reload} />` },
 ];

@@ -1,11 +1,12 @@
 /** The sessions of a user: when and where each began, and its end. */
 
 import { path } from "../core/api.js";
-import { ago, dateTime, orNone } from "../core/format.js";
+import { ago, orNone } from "../core/format.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useLoaded, useNow } from "../ui/hooks.js";
 import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
+import { when } from "../ui/time.js";
 
 const PATH = "/api/v1/auth/sessions";
 
@@ -32,7 +33,7 @@ const columns = (now, end, isBusy) => [
     cell: ({ agent, current }) => html`${programOf(agent)} ${current && html`<${Badge} kind="good">this one<//>`}`,
   },
   { name: "Address", cell: ({ address }) => orNone(address) },
-  { name: "Since", cell: ({ begun_at: at }) => dateTime(at) },
+  { name: "Since", cell: ({ begun_at: at }) => when(at) },
   { name: "Last renewed", cell: ({ used_at: at }) => ago(at, now) },
   {
     name: "End",

@@ -1,11 +1,12 @@
-/** Sign-in. */
+/** Sign-in: by name and password, or at the issuer that is set up. */
 
 import { Form, Field, TextField } from "../ui/form.js";
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useAction, useStore } from "../ui/hooks.js";
+import { ProblemNotice } from "../ui/parts.js";
 
 export function SignIn() {
-  const { api, session } = useApp();
+  const { api, session, site } = useApp();
   const [signIn, state] = useAction(({ username, password }) => api.signIn(username ?? "", password ?? ""));
   const notice = useStore(session.notice);
   useEffect(() => {
@@ -15,11 +16,23 @@ export function SignIn() {
     <main class="sign-in">
       <h1>Kaiser</h1>
       ${notice && html`<p class="notice notice-warn" role="status">${notice}</p>`}
+      ${site.sign_in && html`<${IssuerButton} name=${site.sign_in.name} />`}
       <${Form} onSubmit=${signIn} submit="Sign in" state=${state}>
-        <${TextField} label="Name" name="username" autocomplete="username" required autofocus />
+        <${TextField} label="Name" name="username" autocomplete="username" required autofocus=${!site.sign_in} />
         <${Field} label="Password" name="password">
           <input type="password" name="password" autocomplete="current-password" required />
         <//>
       <//>
     </main>`;
+}
+
+function IssuerButton({ name }) {
+  const { external } = useApp();
+  const [begin, state] = useAction(() => external.begin());
+  return html`
+    <div class="buttons issuer">
+      <button type="button" class="primary" disabled=${state.isBusy} onClick=${() => begin()}>${`Sign in with ${name}`}</button>
+    </div>
+    <${ProblemNotice} problem=${state.problem} />
+    <p class="quiet">or with a name of this installation</p>`;
 }

@@ -1,10 +1,11 @@
 /** System: how each service does, what waits for it, and how much goes through. */
 
-import { dateTime, duration, number, orNone } from "../core/format.js";
+import { duration, number, orNone } from "../core/format.js";
 import { html, useApp, useRef } from "../ui/html.js";
 import { useEvery, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
+import { when } from "../ui/time.js";
 
 const ASK_EVERY_MS = 5000;
 const MIB = 1_048_576;
@@ -26,7 +27,7 @@ export function System() {
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${status && html`
-      <p class="quiet">As of ${dateTime(status.at)}; asked every ${ASK_EVERY_MS / 1000} s. Bus: ${status.bus}.</p>
+      <p class="quiet">As of ${when(status.at)}; asked every ${ASK_EVERY_MS / 1000} s. Bus: ${status.bus}.</p>
       <${Table} label="Services" rows=${status.services} keyOf=${({ service }) => service} columns=${SERVICES} />
       <div class="panels">
         <${Panel} title="Consumers of the bus" class="wide-panel">
@@ -74,7 +75,7 @@ const SERVICES = [
   { name: "Last error", cell: ({ last_error: error }) => (error ? errorText(error) : "–") },
 ];
 
-const errorText = ({ event, at, message }) => html`${event} <span class="quiet">${dateTime(at)} ${message ?? ""}</span>`;
+const errorText = ({ event, at, message }) => html`${event} <span class="quiet">${when(at)} ${message ?? ""}</span>`;
 
 function Replica({ replica }) {
   const wrong = Object.entries(replica.checks).filter(([, state]) => state !== "ok");

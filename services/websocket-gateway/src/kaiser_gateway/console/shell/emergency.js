@@ -1,6 +1,6 @@
 /** The emergency stop: always at hand, what is stopped now, and its clearing. */
 
-import { dateTime } from "../core/format.js";
+import { dateTime } from "../core/times.js";
 import { actuatorText, deviceName } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form, TextField, given } from "../ui/form.js";

@@ -2,6 +2,7 @@
 
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";
+import { zoneName } from "../core/times.js";
 import { link } from "../ui/route.js";
 import { OverviewPage } from "../pages/overview.js";
 import { Alarms } from "../pages/alarms.js";
@@ -76,5 +77,6 @@ export function Navigation({ current }) {
               onClick=${() => setOpen(false)}>${page.title}</a>
           </li>`)}
       </ul>
+      <p class="quiet times">${`Times: ${zoneName()}`}</p>
     </nav>`;
 }

@@ -23,6 +23,12 @@ export function TopBar() {
   const chosen = useStore(theme.current);
   const isLoud = useStore(sound.current) === "on";
   const next = THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
+
+  async function signOut() {
+    const elsewhere = await api.signOut();
+    if (elsewhere) location.assign(elsewhere);
+  }
+
   return html`
     <header class=${headClass(useStore(environment.current))}>
       <a class="brand" href="#/overview">Kaiser</a>
@@ -39,7 +45,7 @@ export function TopBar() {
           <button type="button" onClick=${() => sound.choose(isLoud ? "off" : "on")}>Alarm sound: ${isLoud ? "on" : "off"}</button>
           <a href=${link("account")}>Password and sessions</a>
           <a href="/api/docs">REST documentation</a>
-          <button type="button" onClick=${() => api.signOut()}>Sign out</button>
+          <button type="button" onClick=${signOut}>Sign out</button>
         </div>
       </details>
     </header>`;

@@ -1,7 +1,8 @@
 /** A line chart over time with a band from lowest to highest; its axis is the time asked for, whatever came in it. */
 
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
-import { axisTime, dateTime, number } from "../core/format.js";
+import { number } from "../core/format.js";
+import { axisTime, dateTime, zoneName } from "../core/times.js";
 import { alone } from "../core/series.js";
 import { followFingers } from "./fingers.js";
 import { html, useEffect, useRef } from "./html.js";
@@ -63,6 +64,7 @@ function optionsOf(lines, width, current) {
   return {
     width,
     height: HEIGHT_PX,
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zoneName()),
     cursor: {
       drag: { x: true, y: false, setScale: false },
       bind: { dblclick: () => () => current.current.onBack?.() },

@@ -13,5 +13,5 @@ const App = createContext(null);
 
 export const AppProvider = App.Provider;
 
-/** What main.js built: {session, api, feed, log, socket, directory, emergencies, environment, alarms, sound, toasts, theme}. */
+/** What main.js built: {site, external, session, api, feed, log, socket, directory, emergencies, environment, alarms, sound, toasts, theme}. */
 export const useApp = () => useContext(App);
