@@ -45,12 +45,17 @@ class Person:
     requests without an answer."""
 
     def __init__(
-        self, browser: Browser, stack: Stack, width: int = 1440, colours: Literal["light", "dark"] = "light"
+        self,
+        browser: Browser,
+        stack: Stack,
+        width: int = 1440,
+        colours: Literal["light", "dark"] = "light",
+        language: str = "en-GB",
     ) -> None:
         self.stack = stack
         self.url = stack.addresses["http_url"].replace("127.0.0.1", HOST)
         self._context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=colours, reduced_motion="reduce"
+            viewport={"width": width, "height": 900}, color_scheme=colours, reduced_motion="reduce", locale=language
         )
         self._context.set_default_timeout(WITHIN_MS)
         self.page: Page = self._context.new_page()

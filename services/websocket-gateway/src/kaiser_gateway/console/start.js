@@ -3,6 +3,8 @@
 const AGAIN_MS = 2000;
 
 try {
+  const { openTexts } = await import("./core/texts.js");
+  await openTexts(localStorage, navigator.languages, document.documentElement);
   await import("./main.js");
 } catch (error) {
   console.warn("the console was not loaded whole:", error);

@@ -3,6 +3,7 @@
 import { Problem } from "./api.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
+import { t } from "./texts.js";
 
 const AT_MOST_EVERY_MS = 1000;
 const BEGINS = new Set(["raised", "raised_again"]);
@@ -38,9 +39,9 @@ export function openAlarms({ api, feed, onBegun }) {
 /** What a toast says of alarms that began together. */
 export function toastOf(alarms) {
   const [first] = alarms;
-  const text = `Alarm: ${first.message}`;
+  const text = t("alarms.alarm", { message: first.message });
   return {
-    text: alarms.length > 1 ? `${text} (and ${alarms.length - 1} more)` : text,
+    text: alarms.length > 1 ? t("alarms.and_more", { text, it: alarms.length - 1 }) : text,
     kind: alarms.some(({ severity }) => severity === "critical") ? "bad" : "warn",
   };
 }

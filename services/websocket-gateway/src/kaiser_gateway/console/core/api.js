@@ -1,5 +1,7 @@
 /** Requests to Kaiser's REST API, with the session's token; every failure is a Problem. */
 
+import { t } from "./texts.js";
+
 const TIMEOUT_MS = 30_000;
 const FILE_TIMEOUT_MS = 3_600_000;
 const AGAIN_MS = 500;
@@ -54,7 +56,7 @@ export function openApi(session, tabs) {
     const answer = await send("POST", path, { json: body, timeoutMs: TIMEOUT_MS });
     if (answer.ok) return answer.json();
     if (!ENDS_SESSION.includes(answer.status)) throw await problemOf(answer);
-    session.end("Your session has ended. Please sign in again.");
+    session.end(t("api.your_session_has_ended_please"));
     return null;
   }
 
@@ -135,9 +137,9 @@ async function send(method, url, { query, json, form, headers, token, timeoutMs 
   try {
     return await (method === "GET" ? askTwice(ask) : ask());
   } catch (error) {
-    if (error.name === "TimeoutError") throw new Problem({ detail: `No answer came within ${timeoutMs / 1000} s.` });
+    if (error.name === "TimeoutError") throw new Problem({ detail: t("api.no_answer_came_within_s", { it: timeoutMs / 1000 }) });
     if (error.name !== "TypeError") throw error;
-    throw new Problem({ detail: "The gateway cannot be reached." });
+    throw new Problem({ detail: t("api.the_gateway_cannot_be_reached_2") });
   }
 }
 
@@ -155,8 +157,8 @@ function sendFile(url, file, token, onProgress) {
       if (request.status < 400) done(request.response);
       else failed(new Problem({ status: request.status, title: request.statusText, ...request.response }));
     };
-    request.onerror = () => failed(new Problem({ detail: "The gateway cannot be reached, or refused the file." }));
-    request.ontimeout = () => failed(new Problem({ detail: "The file was not sent in time." }));
+    request.onerror = () => failed(new Problem({ detail: t("api.the_gateway_cannot_be_reached") }));
+    request.ontimeout = () => failed(new Problem({ detail: t("api.the_file_was_not_sent") }));
     request.send(file);
   });
 }

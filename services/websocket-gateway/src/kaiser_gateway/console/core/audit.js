@@ -1,9 +1,11 @@
 /** What a change changed, from an entry of the audit log; pure. */
 
+import { t } from "./texts.js";
+
 const HOUR_MS = 3_600_000;
 
 /** Choices of time: name and ms; 0 for all that is kept. */
-export const TIMES = [["day", "the last day", 24 * HOUR_MS], ["week", "the last week", 168 * HOUR_MS], ["all", "a year", 0]];
+export const TIMES = [["day", t("common.the_last_day"), 24 * HOUR_MS], ["week", t("audit.the_last_week"), 168 * HOUR_MS], ["all", t("audit.a_year"), 0]];
 
 /** [{name, before, after}]: the fields that differ, by their path; a side that has none of it is undefined. */
 export function differences(before, after) {
@@ -18,7 +20,7 @@ export function differences(before, after) {
 export function inShort(entry, most = 3) {
   const found = differences(entry.before, entry.after);
   const texts = found.slice(0, most).map(({ name, before, after }) => `${name} ${textOf(before)} → ${textOf(after)}`);
-  return texts.join(", ") + (found.length > most ? `, and ${found.length - most} more` : "");
+  return texts.join(", ") + (found.length > most ? t("audit.and_more", { it: found.length - most }) : "");
 }
 
 export const textOf = (value) => (value === undefined || value === null || value === "" ? "–" : String(typeof value === "object" ? JSON.stringify(value) : value));

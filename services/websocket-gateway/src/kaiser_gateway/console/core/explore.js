@@ -1,6 +1,7 @@
 /** What the page Explore shows, as it stands in its address, and as a file; pure. */
 
 import { sensorName } from "./names.js";
+import { t } from "./texts.js";
 
 export const MOST_SENSORS = 6;
 export const MOST_MARKS = 100;
@@ -62,7 +63,7 @@ function ofAlarm({ kind, severity, message, last_raised_at: raised, cleared_at: 
 const ofHistory = ({ name, items }) =>
   [...new Map(items.filter(({ kind }) => kind === "command").sort((one, other) => other.ts - one.ts)
     .map((item) => [item.command_id ?? item.ts, item])).values()]
-    .map(({ ts, command, actor }) => ({ ts, kind: "command", text: `${command} to ${name}${actor ? ` by ${actor}` : ""}` }));
+    .map(({ ts, command, actor }) => ({ ts, kind: "command", text: t("explore.to", { command, name, it: actor ? t("common.by", { actor }) : "" }) }));
 
 /** Processes of Kaiser that started within two minutes are one deployment. */
 function ofStarts(services) {
@@ -76,7 +77,7 @@ function ofStarts(services) {
     else groups.push({ ts: start.ts, version: start.version, services: new Set([start.service]) });
   }
   return groups.map(({ ts, version, services: names }) => ({
-    ts, kind: "deployment", text: `Kaiser ${version} started: ${[...names].join(", ")}`,
+    ts, kind: "deployment", text: t("explore.kaiser_started", { version, it: [...names].join(", ") }),
   }));
 }
 

@@ -1,6 +1,7 @@
 /** Sign-in at an OpenID Connect issuer: leads there, and takes the answer with which it leads back. */
 
 import { Problem } from "./api.js";
+import { t } from "./texts.js";
 
 const KEY = "kaiser.sign-in";
 
@@ -28,14 +29,14 @@ export function openExternal({ api, session, storage, place, history }) {
       storage.removeItem(KEY);
       history.replaceState(null, "", `${place.pathname}${begun?.hash ?? ""}`);
       const { state, code, iss, error, text } = answer;
-      if (!begun) return session.notice.set("This sign-in was not begun in this tab. Please sign in again.");
-      if (error === "access_denied") return session.notice.set("The sign-in was cancelled.");
-      if (error) return session.notice.set(`The issuer refused the sign-in: ${text}`);
+      if (!begun) return session.notice.set(t("external.this_sign_in_was_not"));
+      if (error === "access_denied") return session.notice.set(t("external.the_sign_in_was_cancelled"));
+      if (error) return session.notice.set(t("external.the_issuer_refused_the_sign", { text }));
       try {
         await api.finishExternal({ flow: begun.flow, state, code, ...(iss ? { iss } : {}) });
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
-        session.notice.set(`The sign-in failed: ${problem.message}`);
+        session.notice.set(t("external.the_sign_in_failed", { message: problem.message }));
       }
     },
   };

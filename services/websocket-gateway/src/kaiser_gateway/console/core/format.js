@@ -1,8 +1,9 @@
 /** How figures, durations and events read; times are in times.js. */
 
+import { locale, t } from "./texts.js";
 import { dateTime } from "./times.js";
 
-const NUMBER = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 3, useGrouping: false });
+const NUMBER = new Intl.NumberFormat(locale(), { maximumFractionDigits: 3, useGrouping: false });
 const SIZES = [["GB", 1024 ** 3], ["MB", 1024 ** 2], ["KB", 1024]];
 const STEPS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 
@@ -33,42 +34,42 @@ export function duration(seconds) {
 
 /** How long ago, from milliseconds since 1970. */
 export function ago(ms, nowMs) {
-  if (ms === null || ms === undefined) return "never";
+  if (ms === null || ms === undefined) return t("common.never");
   const seconds = Math.round((nowMs - ms) / 1000);
-  return seconds < 2 ? "just now" : `${duration(seconds)} ago`;
+  return seconds < 2 ? t("format.just_now") : t("format.ago", { seconds: duration(seconds) });
 }
 
 export const sensorValue = ({ value, unit, raw }) =>
-  value === null || value === undefined ? `raw ${number(raw)}` : `${number(value)} ${unit ?? ""}`.trim();
+  value === null || value === undefined ? t("format.raw", { raw: number(raw) }) : `${number(value)} ${unit ?? ""}`.trim();
 
 /** on, off, or on at a share: value 0…1 of a PWM output. */
 export function actuatorState({ state, value }) {
-  if (state === null || state === undefined) return "unknown";
+  if (state === null || state === undefined) return t("format.unknown");
   const isPartial = typeof value === "number" && value > 0 && value < 1;
-  return state && isPartial ? `on, ${Math.round(value * 100)} %` : state ? "on" : "off";
+  return state && isPartial ? t("format.on_2", { it: Math.round(value * 100) }) : state ? t("format.on") : t("format.off");
 }
 
 /** What was known last and since when it is not: "last known off, not known since 28 Nov 2026, 14:03:12". */
 export const lastKnown = (text, untilMs) =>
-  `last known ${text}, not known since ${untilMs ? dateTime(untilMs) : "then"}`;
+  t("format.last_known_not_known_since", { text, it: untilMs ? dateTime(untilMs) : t("format.then") });
 
 const SUMMARIES = {
-  sensor_data: (data) => `gpio ${data.gpio} ${data.sensor_type}${data.address ? ` ${data.address}` : ""}: ${sensorValue(data)}, ${data.quality}`,
-  actuator_status: (data) => `gpio ${data.gpio} ${data.actuator_type} is ${actuatorState(data)}`,
-  actuator_response: (data) => `gpio ${data.gpio} ${data.command}: ${data.state ?? (data.success ? "done" : "failed")}`,
-  actuator_alert: (data) => `gpio ${data.gpio} ${data.alert_type}: ${data.message ?? ""}`,
-  esp_health: (data) => `${data.status}, ${number(data.heap_free)} B free, ${number(data.wifi_rssi)} dBm`,
-  config_response: (data) => `configuration ${data.status}: ${data.message ?? ""}`,
-  zone_assignment: (data) => `zone ${orNone(data.zone_id)} ${data.status}`,
-  logic_execution: (data) => `rule ${data.rule_name}: ${data.success ? "done" : data.reason ?? "not done"}`,
+  sensor_data: (data) => t("format.gpio_2", { gpio: data.gpio, sensor_type: data.sensor_type, it: data.address ? ` ${data.address}` : "", data: sensorValue(data), quality: data.quality }),
+  actuator_status: (data) => t("format.gpio_is", { gpio: data.gpio, actuator_type: data.actuator_type, data: actuatorState(data) }),
+  actuator_response: (data) => t("format.gpio_3", { gpio: data.gpio, command: data.command, it: data.state ?? (data.success ? t("common.done") : t("common.failed")) }),
+  actuator_alert: (data) => t("format.gpio", { gpio: data.gpio, alert_type: data.alert_type, it: data.message ?? "" }),
+  esp_health: (data) => t("format.b_free_dbm", { status: data.status, heap_free: number(data.heap_free), wifi_rssi: number(data.wifi_rssi) }),
+  config_response: (data) => t("format.configuration", { status: data.status, it: data.message ?? "" }),
+  zone_assignment: (data) => t("format.zone", { zone_id: orNone(data.zone_id), status: data.status }),
+  logic_execution: (data) => t("format.rule", { rule_name: data.rule_name, it: data.success ? t("common.done") : data.reason ?? t("format.not_done") }),
   system_event: (data) => `${data.event}: ${data.message}`,
-  alarm: (data) => `${data.severity} alarm ${data.what.replace("_", " ")}${data.by ? ` by ${data.by}` : ""}: ${data.message}`,
+  alarm: (data) => t("format.alarm", { severity: data.severity, it: data.what.replace("_", " "), it2: data.by ? t("common.by_2", { by: data.by }) : "", message: data.message }),
   factory_module: (data) => `${data.type ?? data.kind} ${data.serial}: ${data.availability}${data.action ? `, ${data.action.command ?? "?"} ${data.action.state}` : ""}`,
-  factory_order: (data) => `${data.type ?? "?"} order ${data.state}, step ${data.steps_done} of ${data.steps_total}`,
-  factory_stock: (data) => `store ${data.hbw}: ${data.bays.filter(({ type }) => type).length} pieces`,
-  factory_command: (data) => `${data.do} by ${data.user}: ${data.state}`,
-  factory_replay: (data) => `replay of recording ${data.recording_id}: ${data.state}, ${data.number} of ${data.total} messages`,
-  factory_environment: (data) => `environment ${data.env} (${data.kind}) is in force`,
+  factory_order: (data) => t("format.order_step_of", { it: data.type ?? "?", state: data.state, steps_done: data.steps_done, steps_total: data.steps_total }),
+  factory_stock: (data) => t("format.store_pieces", { hbw: data.hbw, it: data.bays.filter(({ type }) => type).length }),
+  factory_command: (data) => t("format.by", { do: data.do, user: data.user, state: data.state }),
+  factory_replay: (data) => t("format.replay_of_recording_of_messages", { recording_id: data.recording_id, state: data.state, number: data.number, total: data.total }),
+  factory_environment: (data) => t("format.environment_is_in_force", { env: data.env, kind: data.kind }),
 };
 
 /** An event in one line. */

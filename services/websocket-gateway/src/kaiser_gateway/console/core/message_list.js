@@ -1,5 +1,7 @@
 /** The message centre without a page: topics with their last message, the newest messages, and their texts; pure. */
 
+import { t } from "./texts.js";
+
 export const KEPT = 1000;
 const FRESH_MS = 5000;
 const RECENT_MS = 60_000;
@@ -71,7 +73,7 @@ function addRows(branch, depth, closed, rows) {
   if (depth >= 0) {
     const isClosed = closed.has(branch.path);
     const { name, path, item } = branch;
-    rows.push({ name: name === "" ? "(empty level)" : name, path, depth, item, isBranch: branch.children.size > 0, isClosed, topics: 0 });
+    rows.push({ name: name === "" ? t("message_list.empty_level") : name, path, depth, item, isBranch: branch.children.size > 0, isClosed, topics: 0 });
   }
   let count = branch.item ? 1 : 0;
   const hidden = depth >= 0 && closed.has(branch.path);
@@ -94,12 +96,12 @@ export function has(item, search) {
 export function brief(item) {
   if (item.payload === "") return "(empty)";
   if (item.payload) return item.payload.slice(0, SHOWN_CHARACTERS).replace(/\s+/g, " ");
-  return item.payload_base64 ? `no text, ${item.size} bytes` : `${item.size} bytes, not shown here`;
+  return item.payload_base64 ? t("message_list.no_text_bytes", { size: item.size }) : t("message_list.bytes_not_shown_here", { size: item.size });
 }
 
 /** The verdict of ingest in words. */
 export function verdictOf({ verdict, kind, reason, code }) {
-  if (verdict === "reject") return `rejected, ${code}`;
+  if (verdict === "reject") return t("message_list.rejected", { code });
   return verdict === "accept" ? kind : `ignored: ${reason}`;
 }
 
@@ -129,10 +131,10 @@ export function recordingOf(messages, env) {
 /** What is wrong with a topic filter, as a hint; an empty text is no fault. */
 export function filterFault(text) {
   if (text === "") return "";
-  if (text.includes("*")) return "A broker takes * literally: use + for one level, # for all that follow.";
+  if (text.includes("*")) return t("message_list.a_broker_takes_literally_use");
   const levels = text.split("/");
   if (levels.some((level, at) => level.includes("#") && (level !== "#" || at < levels.length - 1))) {
     return "# stands alone in the last level.";
   }
-  return levels.some((level) => level.includes("+") && level !== "+") ? "+ stands alone in its level." : "";
+  return levels.some((level) => level.includes("+") && level !== "+") ? t("message_list.stands_alone_in_its_level") : "";
 }

@@ -1,6 +1,7 @@
 /** The WebSocket of the message centre: connects while a page is open, and resumes after what the page has. */
 
 import { randomId } from "./ids.js";
+import { t } from "./texts.js";
 
 const RATE = 1000;
 const FIRST_PAUSE_MS = 250;
@@ -54,10 +55,10 @@ export function openMessageSocket({ session, api, onFrame, onPhase, placeOf }) {
     drop();
     if (!query || !session.current.get()) return;
     if (code === WRONG_FILTER || (code === FORBIDDEN && !(await renewed()))) {
-      onPhase({ phase: "refused", reason: reason || `closed with ${code}` });
+      onPhase({ phase: "refused", reason: reason || t("common.closed_with", { code }) });
       return;
     }
-    onPhase({ phase: "connecting", reason: reason || "connection lost" });
+    onPhase({ phase: "connecting", reason: reason || t("common.connection_lost") });
     retry = setTimeout(connect, code === TOKEN_REFUSED && (await renewed()) ? 0 : pauseMs * (0.75 + Math.random() / 2));
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
   }
@@ -74,7 +75,7 @@ export function openMessageSocket({ session, api, onFrame, onPhase, placeOf }) {
   function beat() {
     if (!heard) {
       socket?.close();
-      closed({ code: 0, reason: "no answer" });
+      closed({ code: 0, reason: t("common.no_answer") });
       return;
     }
     heard = false;

@@ -3,6 +3,7 @@
 import { actuatorState, sensorValue } from "./format.js";
 import { knowledgeOf } from "./known.js";
 import { sensorKey } from "./overview.js";
+import { t } from "./texts.js";
 
 export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], isLoaded: false };
 const NONE_OFFLINE = new Map();
@@ -24,9 +25,9 @@ export const deviceName = ({ devices }, espId) => devices.get(espId)?.name || es
 
 /** The configured name, else type and gpio. */
 export const sensorName = ({ name, sensor_type: type, gpio, address }) =>
-  name || `${type || "sensor"} on gpio ${gpio}${address ? ` at ${address}` : ""}`;
+  name || t("names.on_gpio", { it: type || t("names.sensor"), gpio, it2: address ? t("names.at", { address }) : "" });
 
-export const actuatorName = ({ name, actuator_type: type, gpio }) => name || `${type || "actuator"} on gpio ${gpio}`;
+export const actuatorName = ({ name, actuator_type: type, gpio }) => name || t("common.on_gpio", { it: type || t("names.actuator"), gpio });
 
 /** Where a thing is: "north, Greenhouse 1". */
 export const whereOf = (directory, espId) =>
@@ -54,7 +55,7 @@ export function sensorChoices(directory, nowMs) {
     key: sensorKey(one),
     name: sensorName(one),
     where: whereOf(directory, one.esp_id),
-    value: knowledgeOf(one, NONE_OFFLINE, nowMs).state === "known" ? sensorValue(one) : "not known now",
+    value: knowledgeOf(one, NONE_OFFLINE, nowMs).state === "known" ? sensorValue(one) : t("names.not_known_now"),
     words: `${one.sensor_type} ${one.esp_id}`,
     sensor: { esp_id: one.esp_id, gpio: one.gpio, sensor_type: one.sensor_type, ...(one.address && { address: one.address }) },
   })).sort(byName);
@@ -66,7 +67,7 @@ export function actuatorChoices(directory) {
     key: actuatorKey(one),
     name: actuatorName(one),
     where: whereOf(directory, one.esp_id),
-    value: one.known === false ? "not known now" : actuatorState(one),
+    value: one.known === false ? t("names.not_known_now") : actuatorState(one),
     words: `${one.actuator_type} ${one.esp_id}`,
     actuator: { esp_id: one.esp_id, gpio: one.gpio },
   })).sort(byName);

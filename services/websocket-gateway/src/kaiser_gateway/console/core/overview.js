@@ -1,6 +1,7 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
 import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
+import { t } from "./texts.js";
 
 const BAD = new Set(["bad", "error"]);
 const NONE = new Map();
@@ -131,19 +132,19 @@ export function troublesOf(overview, nowMs) {
   const { devices, sensors, actuators, stops, missing } = overview;
   const silent = judged(sensors, nowMs);
   const found = [
-    ...missing.map((name) => ({ text: `service ${name} does not answer`, kind: "bad", page: ["system"] })),
-    counted(stops, "stop in force", "stops in force", "bad", ({ esp_id: espId, gpio }) =>
+    ...missing.map((name) => ({ text: t("overview.service_does_not_answer", { name }), kind: "bad", page: ["system"] })),
+    counted(stops, t("overview.stop_in_force"), t("overview.stops_in_force"), "bad", ({ esp_id: espId, gpio }) =>
       (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : ["actuators"]), ["actuators"]),
-    counted(devices.filter((one) => one.state === "approved" && !one.online), "device offline", "devices offline", "bad",
+    counted(devices.filter((one) => one.state === "approved" && !one.online), t("overview.device_offline"), t("overview.devices_offline"), "bad",
       ({ esp_id: espId }) => ["devices", espId], ["devices"]),
-    counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), "sensor silent", "sensors silent", "warn",
+    counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), t("overview.sensor_silent"), t("overview.sensors_silent"), "warn",
       ({ sensor }) => sensorPage(sensor), ["sensors"]),
     counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "known" && BAD.has(sensor.quality)),
-      "sensor with bad values", "sensors with bad values", "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
-    counted(actuators.filter((one) => one.known !== false && one.last_error), "actuator with an error", "actuators with an error",
+      t("overview.sensor_with_bad_values"), t("overview.sensors_with_bad_values"), "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
+    counted(actuators.filter((one) => one.known !== false && one.last_error), t("overview.actuator_with_an_error"), t("overview.actuators_with_an_error"),
       "warn", ({ esp_id: espId, gpio }) => ["actuators", espId, gpio], ["actuators"]),
     ...alarmTroubles(overview),
-    counted(devices.filter((one) => one.state === "pending"), "device waiting for approval", "devices waiting for approval",
+    counted(devices.filter((one) => one.state === "pending"), t("overview.device_waiting_for_approval"), t("overview.devices_waiting_for_approval"),
       "info", ({ esp_id: espId }) => ["devices", espId], ["devices"]),
   ];
   return found.filter(Boolean);
@@ -153,7 +154,7 @@ export function troublesOf(overview, nowMs) {
 function alarmTroubles({ alarms = [], alarm_kinds: kinds = {} }) {
   return Object.entries(kinds).filter(([kind]) => !SHOWN_BY_STATE.has(kind)).map(([kind, number]) => {
     const of = alarms.filter((alarm) => alarm.kind === kind);
-    const words = kind === COMMAND_FAILED ? `command${number === 1 ? "" : "s"} failed` : `alarm${number === 1 ? "" : "s"}: ${kind.replaceAll("_", " ")}`;
+    const words = kind === COMMAND_FAILED ? t("overview.commands_failed", { n: number }) : t("overview.alarms_of_kind", { n: number, kind: kind.replaceAll("_", " ") });
     return {
       text: `${number} ${words}`,
       kind: of.some(({ severity }) => severity === "critical") ? "bad" : of.every(({ severity }) => severity === "info") ? "info" : "warn",

@@ -1,5 +1,7 @@
 /** Rejected messages by their cause; pure. */
 
+import { t } from "./texts.js";
+
 const OF_A_DEVICE = /^(ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}$/;
 
 /**
@@ -27,4 +29,4 @@ export function groupsOf(messages) {
 export const canRegister = ({ code, espId }) => code === 5001 && OF_A_DEVICE.test(espId ?? "");
 
 /** "Replayed: 7; still rejected: 2." */
-export const replayed = ({ taken, rejected }) => `Replayed: ${taken}; still rejected: ${rejected}.`;
+export const replayed = ({ taken, rejected }) => t("common.replayed_still_rejected", { taken, rejected });

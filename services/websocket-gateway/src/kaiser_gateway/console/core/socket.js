@@ -2,6 +2,7 @@
 
 import { randomId } from "./ids.js";
 import { store } from "./store.js";
+import { t } from "./texts.js";
 
 const RATE = 2000;
 const FIRST_PAUSE_MS = 250;
@@ -100,10 +101,10 @@ export function openSocket({ session, api, onEvent }) {
     drop();
     if (!session.current.get()) return;
     if (code === REPLACED || (code === FORBIDDEN && !(await renewed()))) {  // renewed: with the user's new role
-      state.set({ phase: "refused", reason: reason || `closed with ${code}` });
+      state.set({ phase: "refused", reason: reason || t("common.closed_with", { code }) });
       return;
     }
-    state.set({ phase: "connecting", reason: "connection lost" });
+    state.set({ phase: "connecting", reason: t("common.connection_lost") });
     retry = setTimeout(open, code === TOKEN_REFUSED && (await renewed()) ? 0 : pauseMs * (0.75 + Math.random() / 2));
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
   }
@@ -120,7 +121,7 @@ export function openSocket({ session, api, onEvent }) {
   function beat() {
     if (!isAlive) {
       socket.close();
-      onClose({ code: 0, reason: "no answer" });
+      onClose({ code: 0, reason: t("common.no_answer") });
       return;
     }
     isAlive = false;

@@ -3,6 +3,8 @@
  * them, and a refresh token is used by one of them alone, because a token that is used twice ends its session.
  */
 
+import { t } from "./texts.js";
+
 const ANSWER_MS = 200;
 const RENEWAL_MS = 20_000;
 const GREETING_MS = 300;
@@ -26,7 +28,7 @@ export function openTabs(session, channel = new BroadcastChannel("kaiser.session
       if (!mine || mine.refreshToken === data.instead) told(() => session.adopt(data.session));
       heard();
     } else if (data.ended !== undefined) {
-      if (session.current.get()?.refreshToken === data.ended) told(() => session.end("The session was ended in another tab."));
+      if (session.current.get()?.refreshToken === data.ended) told(() => session.end(t("tabs.the_session_was_ended_in")));
     } else if (data.renewed !== undefined) {
       if (data.tokens && session.current.get()?.refreshToken === data.renewed) session.renew(data.tokens);
       if (pending?.token === data.renewed) pending.settle(data.tokens);

@@ -1,4 +1,6 @@
-/** Times as people read them: in the time zone of the site, which is named. */
+/** Times as people read them: in the time zone of the site, which is named, and in the language of the console. */
+
+import { locale } from "./texts.js";
 
 const NONE = "–";
 const TO_THE_SECOND = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
@@ -27,7 +29,7 @@ export function openTimes(name) {
 export const zoneName = () => zone;
 
 function format(kind, date) {
-  if (!formats.has(kind)) formats.set(kind, new Intl.DateTimeFormat("en-GB", { ...KINDS[kind], timeZone: zone }));
+  if (!formats.has(kind)) formats.set(kind, new Intl.DateTimeFormat(locale(), { ...KINDS[kind], timeZone: zone }));
   return formats.get(kind).format(date);
 }
 

@@ -14,6 +14,7 @@ import { StateBadge, withEvents } from "./actuator_parts.js";
 import { ActuatorSettings } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 const WEEK_MS = 7 * 86_400_000;
 
@@ -31,17 +32,17 @@ export function ActuatorPage({ espId, gpio }) {
   });
 
   return html`
-    <${Head} title=${actuatorName(actuator ?? { gpio })}><a href=${link("actuators")}>All actuators</a><//>
+    <${Head} title=${actuatorName(actuator ?? { gpio })}><a href=${link("actuators")}>${t("actuator.all_actuators")}</a><//>
     <${ListState} loaded=${loaded} count=${1} />
     ${actuator && html`
       <div class="panels">
-        <${Panel} title="State"><${Facts} facts=${facts(actuator)} /><//>
+        <${Panel} title=${t("common.state")}><${Facts} facts=${facts(actuator)} /><//>
         ${session.may("operator") && html`
-          <${Panel} title="Command">
+          <${Panel} title=${t("common.command")}>
             <${CommandButtons} actuator=${actuator} />
-            <p><${StopButton} target=${{ esp_id: espId, gpio }} label="Stop this actuator…" /></p>
+            <p><${StopButton} target=${{ esp_id: espId, gpio }} label=${t("actuator.stop_this_actuator")} /></p>
           <//>
-          <${Panel} title="Settings" class="wide-panel">
+          <${Panel} title=${t("common.settings")} class="wide-panel">
             <${ActuatorSettings} actuator=${actuator} onDone=${loaded.reload} />
           <//>`}
         <${History} url=${url} espId=${espId} gpio=${gpio} />
@@ -49,14 +50,14 @@ export function ActuatorPage({ espId, gpio }) {
 }
 
 const facts = (actuator) => [
-  ["State", html`<${StateBadge} actuator=${actuator} />`],
-  ["Device", html`<${DeviceLink} espId=${actuator.esp_id} />`],
+  [t("common.state"), html`<${StateBadge} actuator=${actuator} />`],
+  [t("common.device"), html`<${DeviceLink} espId=${actuator.esp_id} />`],
   ["Gpio", actuator.gpio],
-  ["Type", actuator.actuator_type],
-  ["Reported", when(actuator.reported_at)],
-  ["On since", when(actuator.on_since)],
-  ["Reason for its end", orNone(actuator.emergency_reason)],
-  ["Last error", orNone(actuator.last_error)],
+  [t("common.type"), actuator.actuator_type],
+  [t("common.reported"), when(actuator.reported_at)],
+  [t("actuator.on_since"), when(actuator.on_since)],
+  [t("actuator.reason_for_its_end"), orNone(actuator.emergency_reason)],
+  [t("common.last_error"), orNone(actuator.last_error)],
 ];
 
 function History({ url, espId, gpio }) {
@@ -71,19 +72,19 @@ function History({ url, espId, gpio }) {
     type.startsWith("actuator_") && data.esp_id === espId && data.gpio === gpio) && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
   return html`
-    <${Panel} title="History, last 7 days" class="wide-panel">
-      <${ListState} loaded=${loaded} count=${items.length} empty="Nothing happened to it in the last 7 days." />
-      <${Table} label="History" rows=${items} columns=${HISTORY} keyOf=${(item) => JSON.stringify(item)} />
+    <${Panel} title=${t("actuator.history_last_7_days")} class="wide-panel">
+      <${ListState} loaded=${loaded} count=${items.length} empty=${t("actuator.nothing_happened_to_it_in")} />
+      <${Table} label=${t("common.history")} rows=${items} columns=${HISTORY} keyOf=${(item) => JSON.stringify(item)} />
       <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     <//>`;
 }
 
 const HISTORY = [
-  { name: "When", cell: ({ ts }) => when(ts) },
-  { name: "What", cell: ({ kind }) => kind },
-  { name: "Detail", cell: (item) => detailOf(item) },
-  { name: "Message", cell: ({ message }) => orNone(message) },
-  { name: "By", cell: ({ actor }) => orNone(actor) },
+  { name: t("common.when"), cell: ({ ts }) => when(ts) },
+  { name: t("common.what"), cell: ({ kind }) => kind },
+  { name: t("common.detail"), cell: (item) => detailOf(item) },
+  { name: t("common.message"), cell: ({ message }) => orNone(message) },
+  { name: t("common.by_3"), cell: ({ actor }) => orNone(actor) },
 ];
 
 function detailOf({ kind, command, success, alert_type: alertType, ...rest }) {

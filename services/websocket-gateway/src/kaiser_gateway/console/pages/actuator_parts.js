@@ -5,6 +5,7 @@ import { dateTime } from "../core/times.js";
 import { actuatorAfter, actuatorReported } from "../core/known.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
+import { t, tx } from "../core/texts.js";
 
 /** The actuator after a batch of events. A report says that its device is online. */
 export function withEvents(actuator, batch) {
@@ -21,9 +22,9 @@ const isKnown = ({ known, state }) => known !== false && state !== null;
 
 /** The state, how long it has been on (with `nowMs`), or what was known last. */
 export function StateBadge({ actuator, nowMs = null }) {
-  if (actuator.emergency === "active") return html`<${Badge} kind="bad">stopped<//>${lastReport(actuator)}`;
+  if (actuator.emergency === "active") return html`<${Badge} kind="bad">${t("common.stopped")}<//>${lastReport(actuator)}`;
   if (!isKnown(actuator)) {
-    return html`<${Badge} kind="warn">not known<//>${lastReport(actuator)}`;
+    return html`<${Badge} kind="warn">${t("common.not_known")}<//>${lastReport(actuator)}`;
   }
   const kind = actuator.state ? "good" : "idle";
   return html`<${Badge} kind=${kind}>${actuatorState(actuator)}<//>${onFor(actuator, nowMs)}`;
@@ -31,13 +32,13 @@ export function StateBadge({ actuator, nowMs = null }) {
 
 function onFor({ state, on_since: since }, nowMs) {
   if (!state || !since || nowMs === null) return null;
-  return html` <span class="quiet">for ${duration(Math.max(0, Math.round((nowMs - since) / 1000)))}</span>`;
+  return html` <span class="quiet">${tx("actuator_parts.for", { it: duration(Math.max(0, Math.round((nowMs - since) / 1000))) })}</span>`;
 }
 
 function reportText({ state, last_state: reported = null, value, known_until: until }) {
   const last = state ?? reported;
   if (last !== null) return lastKnown(actuatorState({ state: last, value }), until);
-  return until ? `not known since ${dateTime(until)}` : "no state was reported yet";
+  return until ? t("actuator_parts.not_known_since", { until: dateTime(until) }) : t("actuator_parts.no_state_was_reported_yet");
 }
 
 function lastReport(actuator) {

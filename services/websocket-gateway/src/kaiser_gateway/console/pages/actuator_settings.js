@@ -5,6 +5,7 @@ import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
+import { t } from "../core/texts.js";
 
 const DEFAULTS = { actuator_type: "relay", max_runtime_s: 0, min_value: 0, max_value: 1, interlocks: [], active: true };
 
@@ -14,23 +15,23 @@ export function ActuatorSettings({ actuator, onDone }) {
   const url = path`/api/v1/actuators/${actuator.esp_id}/${actuator.gpio}`;
   const [save, state] = useAction(async (fields) => {
     await api.put(url, settingsOf(fields));
-    toasts.say("Saved.");
+    toasts.say(t("common.saved"));
     onDone();
   });
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
-    toasts.say("Its settings are forgotten.");
+    toasts.say(t("actuator_settings.its_settings_are_forgotten"));
     setRemoving(false);
     onDone();
   });
   return html`
-    <${Form} onSubmit=${save} submit="Save" state=${state}><${Fields} settings=${actuator} problem=${state.problem} /><//>
+    <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}><${Fields} settings=${actuator} problem=${state.problem} /><//>
     ${actuator.registered && html`
-      <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>Forget the settings…</button>`}
+      <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>${t("common.forget_the_settings")}</button>`}
     ${isRemoving && html`
-      <${Dialog} title="Forget the settings of this actuator?" onClose=${() => setRemoving(false)}>
-        <${Form} onSubmit=${remove} submit="Forget" state=${removing} danger>
-          <p>Its limits and interlocks are lost; its history stays. From then on it accepts only OFF.</p>
+      <${Dialog} title=${t("actuator_settings.forget_the_settings_of_this")} onClose=${() => setRemoving(false)}>
+        <${Form} onSubmit=${remove} submit=${t("common.forget")} state=${removing} danger>
+          <p>${t("actuator_settings.its_limits_and_interlocks_are")}</p>
         <//>
       <//>`}`;
 }
@@ -39,15 +40,15 @@ export function AddActuatorDialog({ onDone, onClose }) {
   const { api, toasts } = useApp();
   const [add, state] = useAction(async ({ esp_id: espId, gpio, ...fields }) => {
     await api.put(path`/api/v1/actuators/${espId}/${gpio}`, settingsOf(fields));
-    toasts.say(`Gpio ${gpio} of ${espId} is set up.`);
+    toasts.say(t("actuator_settings.gpio_of_is_set_up", { gpio, device: espId }));
     onDone();
     onClose();
   });
   return html`
-    <${Dialog} title="Set up an actuator" onClose=${onClose} wide>
-      <${Form} onSubmit=${add} submit="Set up" state=${state}>
+    <${Dialog} title=${t("common.set_up_an_actuator")} onClose=${onClose} wide>
+      <${Form} onSubmit=${add} submit=${t("actuator_settings.set_up")} state=${state}>
         <div class="field-grid">
-          <${TextField} label="Device id" name="esp_id" required maxlength="32" problem=${state.problem} />
+          <${TextField} label=${t("common.device_id")} name="esp_id" required maxlength="32" problem=${state.problem} />
           <${NumberField} label="Gpio" name="gpio" required min="0" max="48" step="1" problem=${state.problem} />
         </div>
         <${Fields} settings=${DEFAULTS} problem=${state.problem} />
@@ -57,23 +58,23 @@ export function AddActuatorDialog({ onDone, onClose }) {
 
 const Fields = ({ settings, problem }) => html`
   <div class="field-grid">
-    <${TextField} label="Name" name="name" maxlength="100" value=${settings.name ?? ""} problem=${problem} />
-    <${TextField} label="Type" name="actuator_type" required maxlength="40" value=${settings.actuator_type}
-      problem=${problem} hint="pump, valve, relay, pwm, …" />
-    <${TextField} label="Subzone" name="subzone_id" maxlength="64" value=${settings.subzone_id ?? ""} problem=${problem} />
-    <${NumberField} label="Maximum run time in s (0: no limit)" name="max_runtime_s" min="0" max="604800" step="1" required
+    <${TextField} label=${t("common.name")} name="name" maxlength="100" value=${settings.name ?? ""} problem=${problem} />
+    <${TextField} label=${t("common.type")} name="actuator_type" required maxlength="40" value=${settings.actuator_type}
+      problem=${problem} hint=${t("actuator_settings.pump_valve_relay_pwm")} />
+    <${TextField} label=${t("common.subzone")} name="subzone_id" maxlength="64" value=${settings.subzone_id ?? ""} problem=${problem} />
+    <${NumberField} label=${t("common.maximum_run_time_in_s")} name="max_runtime_s" min="0" max="604800" step="1" required
       value=${settings.max_runtime_s} problem=${problem} />
-    <${NumberField} label="Minimum PWM value (0 to 1)" name="min_value" min="0" max="1" required
+    <${NumberField} label=${t("actuator_settings.minimum_pwm_value_0_to")} name="min_value" min="0" max="1" required
       value=${settings.min_value} problem=${problem} />
-    <${NumberField} label="Maximum PWM value (0 to 1)" name="max_value" min="0" max="1" required
+    <${NumberField} label=${t("actuator_settings.maximum_pwm_value_0_to")} name="max_value" min="0" max="1" required
       value=${settings.max_value} problem=${problem} />
-    <${TextField} label="Interlocks" name="interlocks" value=${settings.interlocks.join(", ")} problem=${problem}
-      pattern="[0-9, ]*" hint="gpios that must be off before this is switched on: 25, 26" />
+    <${TextField} label=${t("actuator_settings.interlocks")} name="interlocks" value=${settings.interlocks.join(", ")} problem=${problem}
+      pattern="[0-9, ]*" hint=${t("actuator_settings.gpios_that_must_be_off")} />
   </div>
-  <${CheckField} label="Active" name="active" checked=${settings.active} />
-  <${CheckField} label="Inverted" name="inverted" checked=${settings.inverted} />
-  <${CheckField} label="Critical" name="critical" checked=${settings.critical} />
-  <${CheckField} label="On by default" name="default_state" checked=${settings.default_state} />`;
+  <${CheckField} label=${t("common.active")} name="active" checked=${settings.active} />
+  <${CheckField} label=${t("actuator_settings.inverted")} name="inverted" checked=${settings.inverted} />
+  <${CheckField} label=${t("actuator_settings.critical")} name="critical" checked=${settings.critical} />
+  <${CheckField} label=${t("common.on_by_default")} name="default_state" checked=${settings.default_state} />`;
 
 /** The body of a PUT. */
 function settingsOf({ interlocks, ...fields }) {

@@ -13,6 +13,7 @@ import { ActuatorPage } from "./actuator.js";
 import { StateBadge, withEvents } from "./actuator_parts.js";
 import { AddActuatorDialog } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
+import { t, tx } from "../core/texts.js";
 
 const LIMIT = 200;
 
@@ -43,35 +44,35 @@ function ActuatorList() {
   const shown = (loaded.data?.items ?? []).filter((one) =>
     `${keyOf(one)} ${one.name ?? ""} ${one.actuator_type} ${whereOf(directory, one.esp_id)}`.toLowerCase().includes(text.toLowerCase()));
   return html`
-    <${Head} title="Actuators">
+    <${Head} title=${t("common.actuators")}>
       ${session.may("operator") && html`
-        <button type="button" class="primary" onClick=${() => setAdding(true)}>Set up an actuator</button>`}
+        <button type="button" class="primary" onClick=${() => setAdding(true)}>${t("common.set_up_an_actuator")}</button>`}
     <//>
     <div class="filter-fields">
-      <${Field} label="Search name, zone, device or type" name="text">
+      <${Field} label=${t("common.search_name_zone_device_or")} name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>
     </div>
-    <${ListState} loaded=${loaded} count=${shown.length} empty="No actuator matches. An actuator that a device reports appears here." />
-    <${Table} label="Actuators" rows=${shown} keyOf=${keyOf} groupOf=${(one) => one.zone_id} columns=${columns(now)} />
+    <${ListState} loaded=${loaded} count=${shown.length} empty=${t("actuators.no_actuator_matches_an_actuator")} />
+    <${Table} label=${t("common.actuators")} rows=${shown} keyOf=${keyOf} groupOf=${(one) => one.zone_id} columns=${columns(now)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${AddActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
 }
 
 const columns = (now) => [
   {
-    name: "Actuator",
+    name: t("common.actuator"),
     cell: (one) => html`
       <a href=${link("actuators", one.esp_id, one.gpio)}>${actuatorName(one)}</a>
-      ${one.name && html`<span class="quiet block">${one.actuator_type} on gpio ${one.gpio}</span>`}`,
+      ${one.name && html`<span class="quiet block">${tx("common.on_gpio_2", { actuator_type: one.actuator_type, gpio: one.gpio })}</span>`}`,
   },
-  { name: "Device", cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` },
+  { name: t("common.device"), cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` },
   {
-    name: "State",
+    name: t("common.state"),
     cell: (one) => html`
-      <${StateBadge} actuator=${one} nowMs=${now} /> ${!one.registered && html`<span class="quiet block">not set up: OFF only</span>`}
+      <${StateBadge} actuator=${one} nowMs=${now} /> ${!one.registered && html`<span class="quiet block">${t("actuators.not_set_up_off_only")}</span>`}
       ${one.last_error && html`<span class="field-problem block">${one.last_error}</span>`}`,
   },
-  { name: "Reported", cell: (one) => ago(one.reported_at, now) },
-  { name: "Command", cell: (one) => html`<${CommandButtons} actuator=${one} />`, class: "actions" },
+  { name: t("common.reported"), cell: (one) => ago(one.reported_at, now) },
+  { name: t("common.command"), cell: (one) => html`<${CommandButtons} actuator=${one} />`, class: "actions" },
 ];

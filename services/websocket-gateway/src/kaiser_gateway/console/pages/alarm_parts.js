@@ -8,9 +8,10 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Facts, ListState } from "../ui/parts.js";
 import { when } from "../ui/time.js";
+import { t, tx, word } from "../core/texts.js";
 
 const NO_LIMITS = 404;
-const SPANS = [["3600", "1 hour"], ["28800", "8 hours"], ["86400", "1 day"], ["604800", "7 days"]];
+const SPANS = [["3600", t("alarm_parts.1_hour")], ["28800", t("alarm_parts.8_hours")], ["86400", t("common.1_day")], ["604800", t("common.7_days")]];
 const LIMITS = ["hi_hi", "hi", "lo", "lo_lo"];
 
 export function AlarmDialog({ alarm, onClose }) {
@@ -20,18 +21,18 @@ export function AlarmDialog({ alarm, onClose }) {
   return html`
     <${Dialog} title=${alarm.message} onClose=${onClose} wide>
       <${Facts} facts=${[
-        ["Kind", alarm.kind],
-        ["Source", alarm.source || "Kaiser"],
-        ["Severity", alarm.severity],
-        ["First raised", when(alarm.raised_at)],
-        ["Cleared", alarm.cleared_at ? when(alarm.cleared_at) : "not yet"],
+        [t("common.kind"), alarm.kind],
+        [t("alarm_parts.source"), alarm.source || "Kaiser"],
+        [t("common.severity"), word(alarm.severity)],
+        [t("alarm_parts.first_raised"), when(alarm.raised_at)],
+        [t("alarm_parts.cleared"), alarm.cleared_at ? when(alarm.cleared_at) : t("alarm_parts.not_yet")],
       ]} />
-      <h3>Steps</h3>
-      <${ListState} loaded=${loaded} count=${steps.length} empty="No steps are kept." />
+      <h3>${t("common.steps")}</h3>
+      <${ListState} loaded=${loaded} count=${steps.length} empty=${t("alarm_parts.no_steps_are_kept")} />
       <ul class="reports">
         ${steps.map((step) => html`
-          <li key=${step.step}><strong>${step.what.replace("_", " ")}</strong> ${when(step.at)}
-            ${step.by ? ` by ${step.by}` : ""} <span class="quiet">${step.note ?? ""}</span></li>`)}
+          <li key=${step.step}><strong>${word(step.what.replace("_", " "))}</strong> ${when(step.at)}
+            ${step.by ? t("common.by_2", { by: step.by }) : ""} <span class="quiet">${step.note ?? ""}</span></li>`)}
       </ul>
     <//>`;
 }
@@ -45,11 +46,11 @@ export function ShelveDialog({ alarm, onDone, onClose }) {
     onClose();
   });
   return html`
-    <${Dialog} title="Shelve this alarm" onClose=${onClose}>
+    <${Dialog} title=${t("alarm_parts.shelve_this_alarm")} onClose=${onClose}>
       <p>${alarm.message}</p>
-      <${Form} onSubmit=${shelve} submit="Shelve" state=${state}>
-        <${SelectField} label="Silent for" name="for_s" options=${SPANS} />
-        <${TextField} label="Why (may be left empty)" name="note" maxlength="500" />
+      <${Form} onSubmit=${shelve} submit=${t("alarm_parts.shelve")} state=${state}>
+        <${SelectField} label=${t("alarm_parts.silent_for")} name="for_s" options=${SPANS} />
+        <${TextField} label=${t("alarm_parts.why_may_be_left_empty")} name="note" maxlength="500" />
       <//>
     <//>`;
 }
@@ -58,7 +59,7 @@ export function ShelveDialog({ alarm, onDone, onClose }) {
 export function LimitsButton({ sensor, unit }) {
   const [isOpen, setOpen] = useState(false);
   return html`
-    <button type="button" onClick=${() => setOpen(true)}>Alarm limits…</button>
+    <button type="button" onClick=${() => setOpen(true)}>${t("alarm_parts.alarm_limits")}</button>
     ${isOpen && html`<${LimitsDialog} sensor=${sensor} unit=${unit} onClose=${() => setOpen(false)} />`}`;
 }
 
@@ -68,7 +69,7 @@ function LimitsDialog({ sensor, unit, onClose }) {
   const url = path`/api/v1/alarms/limits/${espId}/${gpio}/${type}` + (address && `?address=${encodeURIComponent(address)}`);
   const loaded = useLoaded(() => api.get(url).catch(noLimitsIf(NO_LIMITS)), [url]);
   return html`
-    <${Dialog} title=${`Alarm limits of ${type} on gpio ${gpio}`} onClose=${onClose}>
+    <${Dialog} title=${t("alarm_parts.alarm_limits_of_on_gpio", { type, gpio })} onClose=${onClose}>
       <${ListState} loaded=${loaded} count=${1} />
       ${loaded.data && html`<${LimitsForm} url=${url} found=${loaded.data} unit=${unit} onClose=${onClose} />`}
     <//>`;
@@ -84,31 +85,31 @@ function LimitsForm({ url, found, unit, onClose }) {
   const { limits, changed_by: by, changed_at: at } = found;
   const [save, state] = useAction(async (fields) => {
     await api.put(url, { ...fields, hysteresis: fields.hysteresis ?? 0, delay_s: fields.delay_s ?? 0 });
-    toasts.say("Saved; in force from the next reading on.");
+    toasts.say(t("common.saved_in_force_from_the"));
     onClose();
   });
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
-    toasts.say("The limits are removed.");
+    toasts.say(t("alarm_parts.the_limits_are_removed"));
     onClose();
   });
   const problem = state.problem && { ...state.problem, message: state.problem.message, field: (state.problem.field ?? "").replaceAll(", ", ".") };
-  const of = unit ? ` in ${unit}` : "";
+  const of = unit ? t("alarm_parts.in", { unit }) : "";
   if (!session.may("operator")) {
     return html`<${Facts} facts=${LIMITS.map((name) => [name, orNone(limits[name])])} />`;
   }
   return html`
-    <${Form} onSubmit=${save} submit="Save" state=${state}>
+    <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}>
       <div class="field-grid">
-        <${NumberField} label=${`Critical over${of}`} name="hi_hi" value=${limits.hi_hi ?? ""} problem=${problem} hint="hi_hi" />
-        <${NumberField} label=${`Warning over${of}`} name="hi" value=${limits.hi ?? ""} problem=${problem} hint="hi" />
-        <${NumberField} label=${`Warning under${of}`} name="lo" value=${limits.lo ?? ""} problem=${problem} hint="lo" />
-        <${NumberField} label=${`Critical under${of}`} name="lo_lo" value=${limits.lo_lo ?? ""} problem=${problem} hint="lo_lo" />
-        <${NumberField} label=${`Clears when back by${of}`} name="hysteresis" min="0" value=${limits.hysteresis ?? 0} problem=${problem} />
-        <${NumberField} label="Only after s outside" name="delay_s" min="0" max="86400" step="1" value=${limits.delay_s ?? 0} problem=${problem} />
+        <${NumberField} label=${t("alarm_parts.critical_over", { of })} name="hi_hi" value=${limits.hi_hi ?? ""} problem=${problem} hint="hi_hi" />
+        <${NumberField} label=${t("alarm_parts.warning_over", { of })} name="hi" value=${limits.hi ?? ""} problem=${problem} hint="hi" />
+        <${NumberField} label=${t("alarm_parts.warning_under", { of })} name="lo" value=${limits.lo ?? ""} problem=${problem} hint="lo" />
+        <${NumberField} label=${t("alarm_parts.critical_under", { of })} name="lo_lo" value=${limits.lo_lo ?? ""} problem=${problem} hint="lo_lo" />
+        <${NumberField} label=${t("alarm_parts.clears_when_back_by", { of })} name="hysteresis" min="0" value=${limits.hysteresis ?? 0} problem=${problem} />
+        <${NumberField} label=${t("alarm_parts.only_after_s_outside")} name="delay_s" min="0" max="86400" step="1" value=${limits.delay_s ?? 0} problem=${problem} />
       </div>
-      ${by && html`<p class="quiet">Set by ${by}, ${when(at)}.</p>`}
+      ${by && html`<p class="quiet">${tx("alarm_parts.set_by", { by, at: when(at) })}</p>`}
     <//>
     ${by && html`
-      <button type="button" class="danger-outline" disabled=${removing.isBusy} onClick=${() => remove()}>Remove the limits</button>`}`;
+      <button type="button" class="danger-outline" disabled=${removing.isBusy} onClick=${() => remove()}>${t("alarm_parts.remove_the_limits")}</button>`}`;
 }

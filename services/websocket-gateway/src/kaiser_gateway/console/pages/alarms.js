@@ -9,11 +9,12 @@ import { Badge, Head, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { AlarmDialog, ShelveDialog } from "./alarm_parts.js";
 import { when } from "../ui/time.js";
+import { t, tx, word } from "../core/texts.js";
 
 const PATH = "/api/v1/alarms";
 const KINDS = { critical: "bad", warning: "warn", info: "info" };
 const STATES = { raised: "bad", acknowledged: "info", cleared: "good", closed: "idle" };
-const ANY = "any severity";
+const ANY = t("common.any_severity");
 
 export function Alarms() {
   const { api, session } = useApp();
@@ -30,18 +31,18 @@ export function Alarms() {
   });
   useEvents((batch) => batch.some(({ type }) => type === "alarm") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
-  const empty = shown === "open" ? "Nothing is wrong: no alarm is open." : "There have been no alarms yet.";
+  const empty = shown === "open" ? t("alarms.nothing_is_wrong_no_alarm") : t("alarms.there_have_been_no_alarms");
   return html`
-    <${Head} title="Alarms">
-      <label>Show <select value=${shown} onChange=${(event) => setShown(event.currentTarget.value)}>
-        <option value="open">open alarms</option><option value="closed">history</option>
+    <${Head} title=${t("common.alarms")}>
+      <label>${t("common.show_3")} <select value=${shown} onChange=${(event) => setShown(event.currentTarget.value)}>
+        <option value="open">${t("alarms.open_alarms")}</option><option value="closed">${t("alarms.history")}</option>
       </select></label>
-      <label class="for-severity">Of <select value=${severity} onChange=${(event) => setSeverity(event.currentTarget.value)}>
-        ${[ANY, "critical", "warning", "info"].map((each) => html`<option key=${each}>${each}</option>`)}
+      <label class="for-severity">${t("common.of")} <select value=${severity} onChange=${(event) => setSeverity(event.currentTarget.value)}>
+        ${[ANY, "critical", "warning", "info"].map((each) => html`<option key=${each} value=${each}>${word(each)}</option>`)}
       </select></label>
     <//>
     <${ListState} loaded=${loaded} count=${items.length} empty=${empty} />
-    <${Table} label="Alarms, newest first" rows=${items} keyOf=${(alarm) => alarm.alarm_id}
+    <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id}
       columns=${columns({ now, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${() => setChosen(null)} />`}
@@ -49,37 +50,37 @@ export function Alarms() {
 }
 
 const columns = ({ now, reload, choose, shelve, may }) => [
-  { name: "Severity", cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${severity}<//>` },
+  { name: t("common.severity"), cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${word(severity)}<//>` },
   {
-    name: "What",
-    cell: (alarm) => html`${alarm.message}<span class="quiet block">${alarm.kind.replaceAll("_", " ")}${alarm.times > 1 ? `, ${alarm.times} times` : ""}</span>`,
+    name: t("common.what"),
+    cell: (alarm) => html`${alarm.message}<span class="quiet block">${alarm.kind.replaceAll("_", " ")}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
   },
-  { name: "Where", cell: (alarm) => html`<${Where} alarm=${alarm} />` },
-  { name: "Raised", cell: ({ last_raised_at: at }) => html`${when(at)}<span class="quiet block">${ago(at, now)}</span>` },
-  { name: "State", cell: (alarm) => html`<${State} alarm=${alarm} now=${now} />` },
+  { name: t("common.where"), cell: (alarm) => html`<${Where} alarm=${alarm} />` },
+  { name: t("alarms.raised"), cell: ({ last_raised_at: at }) => html`${when(at)}<span class="quiet block">${ago(at, now)}</span>` },
+  { name: t("common.state"), cell: (alarm) => html`<${State} alarm=${alarm} now=${now} />` },
   {
-    name: "Do",
+    name: t("common.do"),
     class: "actions",
     cell: (alarm) => html`
       ${may && html`<${Acknowledge} alarm=${alarm} onDone=${reload} />`}
       ${may && alarm.state !== "closed" && html`<${Shelve} alarm=${alarm} now=${now} shelve=${shelve} onDone=${reload} />`}
-      <button type="button" aria-label=${`Show ${alarm.message}`} onClick=${() => choose(alarm)}>Show…</button>`,
+      <button type="button" aria-label=${t("common.show_2", { message: alarm.message })} onClick=${() => choose(alarm)}>${t("common.show")}</button>`,
   },
 ];
 
 function Where({ alarm }) {
   const { esp_id: espId, gpio, sensor_type: type, address, source } = alarm;
   if (!espId) return source || "Kaiser";
-  if (!type) return html`<${DeviceLink} espId=${espId} />${gpio === null || gpio === undefined ? "" : `, gpio ${gpio}`}`;
+  if (!type) return html`<${DeviceLink} espId=${espId} />${gpio === null || gpio === undefined ? "" : t("alarms.gpio", { gpio })}`;
   return html`<${SensorLink} sensor=${{ esp_id: espId, gpio, sensor_type: type, address: address ?? "" }} />`;
 }
 
 function State({ alarm, now }) {
   const { state, acknowledged_by: by, shelved_until: until, shelved_by: shelvedBy } = alarm;
   return html`
-    <${Badge} kind=${STATES[state]}>${state}<//>
-    ${by && html`<span class="quiet block">acknowledged by ${by}</span>`}
-    ${until > now && html`<span class="quiet block">shelved by ${shelvedBy} until ${when(until)}</span>`}`;
+    <${Badge} kind=${STATES[state]}>${word(state)}<//>
+    ${by && html`<span class="quiet block">${tx("alarms.acknowledged_by", { by })}</span>`}
+    ${until > now && html`<span class="quiet block">${tx("alarms.shelved_by_until", { shelvedBy, until: when(until) })}</span>`}`;
 }
 
 function Acknowledge({ alarm, onDone }) {
@@ -91,8 +92,8 @@ function Acknowledge({ alarm, onDone }) {
   });
   if (alarm.state !== "raised" && alarm.state !== "cleared") return null;
   return html`
-    <button type="button" class="primary" disabled=${isBusy} aria-label=${`Acknowledge ${alarm.message}`}
-      onClick=${() => run()}>Acknowledge</button>
+    <button type="button" class="primary" disabled=${isBusy} aria-label=${t("alarms.acknowledge_2", { message: alarm.message })}
+      onClick=${() => run()}>${t("alarms.acknowledge")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }
 
@@ -104,9 +105,9 @@ function Shelve({ alarm, now, shelve, onDone }) {
     onDone();
   });
   if (!(alarm.shelved_until > now)) {
-    return html`<button type="button" aria-label=${`Shelve ${alarm.message}`} onClick=${() => shelve(alarm)}>Shelve…</button>`;
+    return html`<button type="button" aria-label=${t("alarms.shelve_2", { message: alarm.message })} onClick=${() => shelve(alarm)}>${t("alarms.shelve")}</button>`;
   }
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${`Unshelve ${alarm.message}`} onClick=${() => run()}>Unshelve</button>
+    <button type="button" disabled=${isBusy} aria-label=${t("alarms.unshelve_2", { message: alarm.message })} onClick=${() => run()}>${t("alarms.unshelve")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

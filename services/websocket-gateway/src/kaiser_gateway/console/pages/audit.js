@@ -9,6 +9,7 @@ import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 const PATH = "/api/v1/audit";
 const OUTCOMES = { done: "good", refused: "warn", failed: "bad", begun: "idle" };
@@ -29,55 +30,55 @@ export function Audit() {
   });
   const entries = loaded.data?.items ?? [];
   return html`
-    <${Head} title="Audit">
+    <${Head} title=${t("common.audit")}>
       <button type="button" disabled=${!entries.length || saveState.isBusy} onClick=${save}>CSV</button>
-      <button type="button" onClick=${loaded.reload}>Look again</button>
+      <button type="button" onClick=${loaded.reload}>${t("common.look_again")}</button>
     <//>
-    <${Form} onSubmit=${(fields) => setWanted(queryOf(fields, Date.now()))} submit="Show"
+    <${Form} onSubmit=${(fields) => setWanted(queryOf(fields, Date.now()))} submit=${t("common.show_3")}
       state=${{ problem: saveState.problem, isBusy: loaded.isLoading }}>
       <div class="filter-fields">
-        <${TextField} label="Who" name="actor" maxlength="100" problem=${loaded.problem} />
-        <${TextField} label="Target" name="target" maxlength="300" problem=${loaded.problem} />
-        <${TextField} label="Action" name="action" maxlength="100" placeholder="set_limits" problem=${loaded.problem} />
-        <${SelectField} label="Service" name="service" options=${[["", "all"], ...SERVICES]} value="" problem=${loaded.problem} />
-        <${SelectField} label="Outcome" name="outcome" options=${[["", "all"], ...Object.keys(OUTCOMES)]} value="" problem=${loaded.problem} />
-        <${SelectField} label="Time" name="time" options=${TIMES} value="day" />
+        <${TextField} label=${t("audit.who")} name="actor" maxlength="100" problem=${loaded.problem} />
+        <${TextField} label=${t("audit.target")} name="target" maxlength="300" problem=${loaded.problem} />
+        <${TextField} label=${t("common.action")} name="action" maxlength="100" placeholder="set_limits" problem=${loaded.problem} />
+        <${SelectField} label=${t("common.service")} name="service" options=${[["", "all"], ...SERVICES]} value="" problem=${loaded.problem} />
+        <${SelectField} label=${t("common.outcome")} name="outcome" options=${[["", "all"], ...Object.keys(OUTCOMES)]} value="" problem=${loaded.problem} />
+        <${SelectField} label=${t("audit.time")} name="time" options=${TIMES} value="day" />
       </div>
     <//>
-    <${ListState} loaded=${loaded} count=${entries.length} empty="Nobody changed anything of this in that time." />
-    <${Table} label="Changes, newest first" rows=${entries} keyOf=${(one) => `${one.service === "websocket-gateway"} ${one.id}`}
+    <${ListState} loaded=${loaded} count=${entries.length} empty=${t("audit.nobody_changed_anything_of_this")} />
+    <${Table} label=${t("audit.changes_newest_first")} rows=${entries} keyOf=${(one) => `${one.service === "websocket-gateway"} ${one.id}`}
       columns=${columns(setChosen)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${EntryDialog} entry=${chosen} onClose=${() => setChosen(null)} />`}`;
 }
 
 const columns = (choose) => [
-  { name: "When", cell: (one) => when(one.at) },
-  { name: "Who", cell: (one) => html`<strong>${one.actor}</strong> <span class="quiet">${one.address}</span>` },
-  { name: "What", cell: (one) => html`${actionOf(one.action)} <span class="topic">${one.target}</span>` },
-  { name: "Outcome", cell: (one) => html`<${Badge} kind=${OUTCOMES[one.outcome] ?? "idle"}>${one.outcome}<//>` },
-  { name: "Change", cell: (one) => orNone(inShort(one) || one.detail) },
-  { name: "Look", class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>Show…</button>` },
+  { name: t("common.when"), cell: (one) => when(one.at) },
+  { name: t("audit.who"), cell: (one) => html`<strong>${one.actor}</strong> <span class="quiet">${one.address}</span>` },
+  { name: t("common.what"), cell: (one) => html`${actionOf(one.action)} <span class="topic">${one.target}</span>` },
+  { name: t("common.outcome"), cell: (one) => html`<${Badge} kind=${OUTCOMES[one.outcome] ?? "idle"}>${one.outcome}<//>` },
+  { name: t("audit.change"), cell: (one) => orNone(inShort(one) || one.detail) },
+  { name: t("common.look"), class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>${t("common.show")}</button>` },
 ];
 
 function EntryDialog({ entry, onClose }) {
   return html`
     <${Dialog} title=${`${actionOf(entry.action)} ${entry.target}`} onClose=${onClose} wide>
       <${Facts} facts=${[
-        ["Who", `${entry.actor}${entry.role ? `, ${entry.role}` : ""}`],
-        ["From", orNone(entry.address)],
-        ["When", when(entry.at)],
-        ["Service", entry.service],
-        ["Outcome", html`<${Badge} kind=${OUTCOMES[entry.outcome] ?? "idle"}>${entry.outcome}<//>`],
-        ["Detail", orNone(entry.detail)],
-        ["Request", orNone(entry.request_id)],
+        [t("audit.who"), `${entry.actor}${entry.role ? `, ${entry.role}` : ""}`],
+        [t("audit.from"), orNone(entry.address)],
+        [t("common.when"), when(entry.at)],
+        [t("common.service"), entry.service],
+        [t("common.outcome"), html`<${Badge} kind=${OUTCOMES[entry.outcome] ?? "idle"}>${entry.outcome}<//>`],
+        [t("common.detail"), orNone(entry.detail)],
+        [t("audit.request"), orNone(entry.request_id)],
       ]} />
       ${entry.outcome === "begun" && html`
-        <p class="quiet">It is not known how it ended: the service was killed, or is still at it.</p>`}
-      <${Table} label="What changed" rows=${differences(entry.before, entry.after)} keyOf=${({ name }) => name} columns=${[
-        { name: "Field", cell: ({ name }) => name },
-        { name: "Before", cell: ({ before }) => textOf(before) },
-        { name: "After", cell: ({ after }) => textOf(after) },
+        <p class="quiet">${t("audit.it_is_not_known_how")}</p>`}
+      <${Table} label=${t("audit.what_changed")} rows=${differences(entry.before, entry.after)} keyOf=${({ name }) => name} columns=${[
+        { name: t("common.field"), cell: ({ name }) => name },
+        { name: t("audit.before"), cell: ({ before }) => textOf(before) },
+        { name: t("audit.after"), cell: ({ after }) => textOf(after) },
       ]} />
     <//>`;
 }

@@ -10,8 +10,9 @@ import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, ProblemNotice } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
-const COMMANDS = [["ON", "On…"], ["OFF", "Off…"], ["PWM", "Share…"], ["TOGGLE", "Toggle…"]];
+const COMMANDS = [["ON", t("command.on")], ["OFF", t("command.off")], ["PWM", t("command.share")], ["TOGGLE", t("command.toggle")]];
 const STATE_KINDS = { acknowledged: "good", queued: "info", sent: "info", failed: "bad", expired: "warn", cancelled: "warn" };
 const OPEN_STATES = new Set(["queued", "sent"]);
 const ASK_AGAIN_MS = 2000;
@@ -53,17 +54,17 @@ function CommandDialog({ actuator, command, onSent, onClose }) {
   });
   const { problem } = state;
   return html`
-    <${Dialog} title=${`Send ${command}?`} onClose=${onClose}>
-      <p>To <strong>${actuatorText(directory, actuator)}</strong>. The device moves something real.</p>
-      <${Form} onSubmit=${send} submit=${`Send ${command}`} state=${state}>
+    <${Dialog} title=${t("command.send", { command })} onClose=${onClose}>
+      <p>${t("common.to")} <strong>${actuatorText(directory, actuator)}</strong>${t("command.the_device_moves_something_real")}</p>
+      <${Form} onSubmit=${send} submit=${t("common.send", { command })} state=${state}>
         ${command === "PWM" && html`
-          <${NumberField} label="Share in %" name="percent" min="0" max="100" required problem=${problem}
+          <${NumberField} label=${t("command.share_in")} name="percent" min="0" max="100" required problem=${problem}
             value=${Math.round((actuator.value ?? 0) * 100)} />`}
         ${command !== "OFF" && html`
-          <${Duration} label="For" usual=${USUAL_S} zero="until further notice" value=${durationS} most=${LONGEST_S} required
+          <${Duration} label=${t("command.for")} usual=${USUAL_S} zero=${t("common.until_further_notice")} value=${durationS} most=${LONGEST_S} required
             onChange=${setDuration} />`}
-        <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" problem=${problem} />
-        <${CheckField} label="If the device is offline, keep the command for it, an hour at most" name="queue" />
+        <${TextField} label=${t("common.reason_may_be_left_empty")} name="reason" maxlength="200" problem=${problem} />
+        <${CheckField} label=${t("command.if_the_device_is_offline")} name="queue" />
       <//>
     <//>`;
 }

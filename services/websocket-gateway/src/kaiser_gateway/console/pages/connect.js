@@ -9,11 +9,12 @@ import { Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { ConnectProgram } from "./connect_program.js";
 import { FirstMessage } from "./connect_first.js";
+import { t, tx } from "../core/texts.js";
 
 export function Connect({ parts: [espId] }) {
   return html`
-    <${Head} title="Connect a device"><a href=${link("devices")}>All devices</a><//>
-    ${espId ? html`<${Steps} espId=${espId} />` : html`<${Panel} title="1. Its id"><${RegisterForm} /><//>`}`;
+    <${Head} title=${t("common.connect_a_device")}><a href=${link("devices")}>${t("common.all_devices")}</a><//>
+    ${espId ? html`<${Steps} espId=${espId} />` : html`<${Panel} title=${t("connect.1_its_id")}><${RegisterForm} /><//>`}`;
 }
 
 function RegisterForm() {
@@ -27,11 +28,11 @@ function RegisterForm() {
   });
   const { problem } = state;
   return html`
-    <${Form} onSubmit=${register} submit="Register" state=${state}>
-      <${TextField} label="Device id" name="esp_id" required maxlength="32" value=${proposed} problem=${problem}
-        hint="a new one is proposed; ESP_, then capital letters, digits and _" />
-      <${TextField} label="Name" name="name" maxlength="100" placeholder="Greenhouse by the river" problem=${problem} />
-      <${TextField} label="Zone" name="zone_id" maxlength="64" list="zones" problem=${problem} />
+    <${Form} onSubmit=${register} submit=${t("common.register")} state=${state}>
+      <${TextField} label=${t("common.device_id")} name="esp_id" required maxlength="32" value=${proposed} problem=${problem}
+        hint=${t("connect.a_new_one_is_proposed")} />
+      <${TextField} label=${t("common.name")} name="name" maxlength="100" placeholder=${t("connect.greenhouse_by_the_river")} problem=${problem} />
+      <${TextField} label=${t("common.zone")} name="zone_id" maxlength="64" list="zones" problem=${problem} />
       <datalist id="zones">${zones.map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>
     <//>`;
 }
@@ -43,10 +44,9 @@ function Steps({ espId }) {
   return html`
     <${ListState} loaded=${loaded} count=${1} />
     ${device && html`
-      <${Panel} title="1. Its id">
-        <p><strong>${espId}</strong> ${device.name} is registered.
-          ${" "}<a href=${link("devices", espId)}>Its page</a></p>
+      <${Panel} title=${t("connect.1_its_id")}>
+        <p><strong>${espId}</strong> ${tx("connect.is_registered", { name: device.name, it: " " })}<a href=${link("devices", espId)}>${t("connect.its_page")}</a></p>
       <//>
-      <${Panel} title="2. Its program"><${ConnectProgram} device=${device} /><//>
-      <${Panel} title="3. Its first message"><${FirstMessage} espId=${espId} /><//>`}`;
+      <${Panel} title=${t("connect.2_its_program")}><${ConnectProgram} device=${device} /><//>
+      <${Panel} title=${t("connect.3_its_first_message")}><${FirstMessage} espId=${espId} /><//>`}`;
 }

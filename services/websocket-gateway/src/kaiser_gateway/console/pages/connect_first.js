@@ -11,6 +11,7 @@ import { useEvents, useEvery, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const LOOK_EVERY_MS = 1000;
 const NEWEST = 50;
@@ -37,21 +38,20 @@ export function FirstMessage({ espId }) {
 
 const SHOWN = {
   waiting: () => html`
-    <p><${Badge} kind="idle">waiting<//> for the first message.</p>
-    <p class="quiet">If nothing comes, look at the address of the broker, its user and password, and compare the topic level by
-      level: a broker drops what is not one of the device's topics, and nothing of that arrives here.</p>`,
-  seen: () => html`<p><${Badge} kind="info">online<//> A heartbeat came; waiting for the first reading.</p>`,
+    <p><${Badge} kind="idle">${t("common.waiting")}<//> ${t("connect_first.for_the_first_message")}</p>
+    <p class="quiet">${t("connect_first.if_nothing_comes_look_at")}</p>`,
+  seen: () => html`<p><${Badge} kind="info">${t("common.online")}<//> ${t("connect_first.a_heartbeat_came_waiting_for")}</p>`,
   stored: ({ reading }) => html`
-    <p><${Badge} kind="good">stored<//> <strong>${sensorValue(reading)}</strong>
-      ${` of ${reading.sensor_type} on gpio ${reading.gpio}, ${dateTime(reading.ts)}. `}
-      <a href=${link(...sensorPage(reading))}>Give it a name</a></p>`,
+    <p><${Badge} kind="good">${t("connect_first.stored")}<//> <strong>${sensorValue(reading)}</strong>
+      ${t("connect_first.of_on_gpio", { sensor_type: reading.sensor_type, gpio: reading.gpio, ts: dateTime(reading.ts) })}
+      <a href=${link(...sensorPage(reading))}>${t("connect_first.give_it_a_name")}</a></p>`,
   rejected: ({ rejected }) => html`
-    <p><${Badge} kind="bad">rejected<//> <strong>${rejected.message}</strong> <span class="quiet">(code ${rejected.code})</span></p>
+    <p><${Badge} kind="bad">${t("common.rejected_2")}<//> <strong>${rejected.message}</strong> <span class="quiet">${tx("common.code", { code: rejected.code })}</span></p>
     <p>${adviceFor(rejected.code)}</p>
     <${Facts} facts=${[
-      ["Topic", html`<span class="topic">${rejected.topic}</span>`],
-      ["Field", rejected.field],
-      ["Received", when(rejected.received_at)],
+      [t("common.topic"), html`<span class="topic">${rejected.topic}</span>`],
+      [t("common.field"), rejected.field],
+      [t("common.received"), when(rejected.received_at)],
     ]} />
-    <pre tabindex="0" aria-label="The rejected payload">${rejected.payload}</pre>`,
+    <pre tabindex="0" aria-label=${t("connect_first.the_rejected_payload")}>${rejected.payload}</pre>`,
 };

@@ -5,6 +5,7 @@ import { Field, NumberField, SelectField } from "../ui/form.js";
 import { html, useState } from "../ui/html.js";
 import { QrCode } from "../ui/qr.js";
 import { CopyButton } from "../ui/copy.js";
+import { t } from "../core/texts.js";
 
 const BROKER_KEY = "kaiser.broker";
 const TYPES = [["ds18b20", "ds18b20", "°C"], ["sht31_temp", "sht31_temp", "°C"], ["sht31_humidity", "sht31_humidity", "%"],
@@ -25,19 +26,19 @@ export function ConnectProgram({ device }) {
   const text = snippet(system, { espId: device.esp_id, kaiserId: device.kaiser_id, sensorType, unit, ...settings });
   return html`
     <div class="field-grid">
-      <${Field} label="Broker address" hint="as the device reaches it, not 127.0.0.1"><input ...${typed("broker")} maxlength="253" /><//>
-      <${NumberField} label="Port" min="1" max="65535" step="1" ...${figure("port")} />
-      <${Field} label="User at the broker" hint=${`empty where it asks for none, else ${device.esp_id}`}><input ...${typed("user")} maxlength="64" /><//>
-      <${Field} label="Password at the broker" hint="made by the administrator of the broker: make device ESP=…; it stays on this page">
+      <${Field} label=${t("connect_program.broker_address")} hint=${t("connect_program.as_the_device_reaches_it")}><input ...${typed("broker")} maxlength="253" /><//>
+      <${NumberField} label=${t("connect_program.port")} min="1" max="65535" step="1" ...${figure("port")} />
+      <${Field} label=${t("connect_program.user_at_the_broker")} hint=${t("connect_program.empty_where_it_asks_for", { device: device.esp_id })}><input ...${typed("user")} maxlength="64" /><//>
+      <${Field} label=${t("connect_program.password_at_the_broker")} hint=${t("connect_program.made_by_the_administrator_of")}>
         <input autocomplete="off" ...${typed("password")} maxlength="100" /><//>
-      <${SelectField} label="Sensor" options=${TYPES} value=${settings.type} onChange=${({ target }) => change("type", target.value)} />
+      <${SelectField} label=${t("common.sensor")} options=${TYPES} value=${settings.type} onChange=${({ target }) => change("type", target.value)} />
       <${NumberField} label="Gpio" min="0" max="48" step="1" ...${figure("gpio")} />
-      <${SelectField} label="Program for" options=${SNIPPETS} value=${system} onChange=${({ target }) => setSystem(target.value)} />
+      <${SelectField} label=${t("connect_program.program_for")} options=${SNIPPETS} value=${system} onChange=${({ target }) => setSystem(target.value)} />
     </div>
-    <pre tabindex="0" class="snippet" aria-label="The program">${text}</pre>
+    <pre tabindex="0" class="snippet" aria-label=${t("connect_program.the_program")}>${text}</pre>
     <div class="buttons"><${CopyButton} text=${text} /></div>
     <details class="qr">
-      <summary>On the phone</summary>
-      <${QrCode} text=${location.href} label="The address of this page as a QR code" />
+      <summary>${t("connect_program.on_the_phone")}</summary>
+      <${QrCode} text=${location.href} label=${t("connect_program.the_address_of_this_page")} />
     </details>`;
 }

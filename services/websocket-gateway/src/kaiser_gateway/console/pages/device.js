@@ -14,6 +14,7 @@ import { Chart } from "../ui/chart.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
 import { DeviceParts } from "./parts_of_device.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 /** The system commands without parameters that each firmware generation knows. */
 const COMMANDS = {
@@ -45,17 +46,17 @@ export function DevicePage({ espId }) {
 
   return html`
     <${Head} title=${device?.name || espId}>
-      <a href=${link("devices")}>All devices</a>
-      ${session.may("operator") && html`<a href=${link("connect", espId)}>Its program</a>`}
+      <a href=${link("devices")}>${t("common.all_devices")}</a>
+      ${session.may("operator") && html`<a href=${link("connect", espId)}>${t("device.its_program")}</a>`}
       ${device && html`<${Decision} device=${device} onDone=${loaded.reload} />`}
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${device && html`
       <div class="panels">
-        <${Panel} title="State"><${Facts} facts=${facts(device, now)} /><//>
+        <${Panel} title=${t("common.state")}><${Facts} facts=${facts(device, now)} /><//>
         <${DeviceParts} espId=${espId} />
-        <${Panel} title="Its answer" class="answers">
-          ${answers.length === 0 && html`<${Empty}>Answers to sent messages appear here.<//>`}
+        <${Panel} title=${t("device.its_answer")} class="answers">
+          ${answers.length === 0 && html`<${Empty}>${t("device.answers_to_sent_messages_appear")}<//>`}
           <ul>${answers.map((event) => html`
             <li key=${event.seq}><span class="quiet">${timeOfDay(event.timestamp)}</span> ${summary(event)}</li>`)}</ul>
         <//>
@@ -68,21 +69,21 @@ export function DevicePage({ espId }) {
 }
 
 const facts = (device, now) => [
-  ["Status", html`<${DeviceBadge} device=${device} />`],
-  ["Id", device.esp_id],
-  ["Name", orNone(device.name)],
-  ["Zone", device.zone_id ? html`<a href=${link("zones", device.zone_id)}>${device.zone_id}</a>` : null],
-  ["Site", device.kaiser_id],
-  ["Last seen", ago(device.last_seen, now)],
-  ["Running for", duration(device.uptime)],
-  ["Free memory", device.heap_free === null ? null : `${number(device.heap_free)} B`],
-  ["Signal", device.wifi_rssi === null ? null : `${device.wifi_rssi} dBm`],
-  ["Sensors, actuators", `${orNone(device.sensor_count)}, ${orNone(device.actuator_count)}`],
-  ["Hardware", device.hardware_type],
-  ["Firmware", `${orNone(device.firmware_version)}, generation ${device.generation}`],
-  ["Restarts seen", number(device.boot)],
-  ["Address", orNone(device.ip)],
-  ["Registered", when(device.created_at)],
+  [t("common.status"), html`<${DeviceBadge} device=${device} />`],
+  [t("common.id"), device.esp_id],
+  [t("common.name"), orNone(device.name)],
+  [t("common.zone"), device.zone_id ? html`<a href=${link("zones", device.zone_id)}>${device.zone_id}</a>` : null],
+  [t("device.site"), device.kaiser_id],
+  [t("common.last_seen"), ago(device.last_seen, now)],
+  [t("common.running_for"), duration(device.uptime)],
+  [t("device.free_memory_2"), device.heap_free === null ? null : `${number(device.heap_free)} B`],
+  [t("common.signal"), device.wifi_rssi === null ? null : `${device.wifi_rssi} dBm`],
+  [t("device.sensors_actuators"), `${orNone(device.sensor_count)}, ${orNone(device.actuator_count)}`],
+  [t("common.hardware"), device.hardware_type],
+  [t("common.firmware"), t("device.generation", { firmware_version: orNone(device.firmware_version), generation: device.generation })],
+  [t("device.restarts_seen"), number(device.boot)],
+  [t("common.address"), orNone(device.ip)],
+  [t("device.registered"), when(device.created_at)],
 ];
 
 function SendPanel({ device }) {
@@ -91,26 +92,25 @@ function SendPanel({ device }) {
   const url = path`/api/v1/esp/devices/${device.esp_id}/`;
   const [push, pushing] = useAction(async () => {
     await api.post(url + "config", {}, { timeoutMs: 20_000 });
-    toasts.say("The configuration was sent; the answer appears on this page.", "info");
+    toasts.say(t("device.the_configuration_was_sent_the"), "info");
   });
   const [send, sending] = useAction(async () => {
     await api.post(url + "command", { command: asked, ...(asked === "factory_reset" && { confirm: true }) });
-    toasts.say(`${asked} was sent.`, "info");
+    toasts.say(t("device.was_sent", { asked }), "info");
     setAsked(null);
   });
   return html`
-    <${Panel} title="Send">
-      <${Form} onSubmit=${push} submit="Push configuration" state=${pushing}>
-        <p>Sends the device its sensors and actuators as they are set up here.</p>
+    <${Panel} title=${t("common.send_3")}>
+      <${Form} onSubmit=${push} submit=${t("device.push_configuration")} state=${pushing}>
+        <p>${t("device.sends_the_device_its_sensors")}</p>
       <//>
-      <${Form} onSubmit=${({ command }) => setAsked(command)} submit="Send command…" state=${{ problem: null, isBusy: false }}>
-        <${SelectField} label="System command" name="command" options=${COMMANDS[device.generation]} />
+      <${Form} onSubmit=${({ command }) => setAsked(command)} submit=${t("device.send_command")} state=${{ problem: null, isBusy: false }}>
+        <${SelectField} label=${t("device.system_command")} name="command" options=${COMMANDS[device.generation]} />
       <//>
       ${asked && html`
-        <${Dialog} title=${`Send ${asked} to ${device.esp_id}?`} onClose=${() => setAsked(null)}>
-          <${Form} onSubmit=${send} submit=${`Send ${asked}`} state=${sending} danger=${!HARMLESS.has(asked)}>
-            <p>It is sent once; a device that is offline does not get it later.
-              ${asked === "factory_reset" && " The device forgets its network, its configuration and its zone."}</p>
+        <${Dialog} title=${t("device.send_to", { asked, device: device.esp_id })} onClose=${() => setAsked(null)}>
+          <${Form} onSubmit=${send} submit=${t("common.send_2", { asked })} state=${sending} danger=${!HARMLESS.has(asked)}>
+            <p>${tx("device.it_is_sent_once_a", { it: asked === "factory_reset" && t("device.the_device_forgets_its_network") })}</p>
           <//>
         <//>`}
     <//>`;
@@ -121,15 +121,15 @@ function ZonePanel({ device }) {
   const { zones } = useDirectory();
   const [assign, state] = useAction(async ({ zone_id, zone_name }) => {
     await api.post(path`/api/v1/esp/devices/${device.esp_id}/zone`, { zone_id, ...given({ zone_name }) });
-    toasts.say("The zone was sent; it takes effect when the device acknowledges it.", "info");
+    toasts.say(t("device.the_zone_was_sent_it"), "info");
   });
   return html`
-    <${Panel} title="Zone">
-      <${Form} onSubmit=${assign} submit="Assign" state=${state}>
-        <${TextField} label="Zone id (empty: no zone)" name="zone_id" maxlength="64" value=${device.zone_id ?? ""}
-          list="zones" hint="one of the list, or a new one" problem=${state.problem} />
+    <${Panel} title=${t("common.zone")}>
+      <${Form} onSubmit=${assign} submit=${t("device.assign")} state=${state}>
+        <${TextField} label=${t("device.zone_id_empty_no_zone")} name="zone_id" maxlength="64" value=${device.zone_id ?? ""}
+          list="zones" hint=${t("device.one_of_the_list_or")} problem=${state.problem} />
         <datalist id="zones">${zones.map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>
-        <${TextField} label="Zone name" name="zone_name" maxlength="100" problem=${state.problem} />
+        <${TextField} label=${t("device.zone_name")} name="zone_name" maxlength="100" problem=${state.problem} />
       <//>
     <//>`;
 }
@@ -140,30 +140,30 @@ function SettingsPanel({ device, onDone }) {
   const url = path`/api/v1/esp/devices/${device.esp_id}`;
   const [save, saving] = useAction(async (fields) => {
     await api.patch(url, given(fields));
-    toasts.say("Saved.");
+    toasts.say(t("common.saved"));
     directory.reload();
     onDone();
   });
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
-    toasts.say(`${device.esp_id} is removed.`);
+    toasts.say(t("common.is_removed", { device: device.esp_id }));
     location.hash = link("devices");
   });
   return html`
-    <${Panel} title="Settings">
-      <${Form} onSubmit=${save} submit="Save" state=${saving}>
-        <${TextField} label="Name" name="name" maxlength="100" value=${device.name ?? ""} problem=${saving.problem} />
-        <${TextField} label="Hardware" name="hardware_type" maxlength="40" value=${device.hardware_type}
+    <${Panel} title=${t("common.settings")}>
+      <${Form} onSubmit=${save} submit=${t("common.save")} state=${saving}>
+        <${TextField} label=${t("common.name")} name="name" maxlength="100" value=${device.name ?? ""} problem=${saving.problem} />
+        <${TextField} label=${t("common.hardware")} name="hardware_type" maxlength="40" value=${device.hardware_type}
           problem=${saving.problem} />
-        <${NumberField} label="Heartbeat timeout in s" name="heartbeat_timeout_s" min="1" max="86400" step="1"
+        <${NumberField} label=${t("device.heartbeat_timeout_in_s")} name="heartbeat_timeout_s" min="1" max="86400" step="1"
           value=${device.heartbeat_timeout_s ?? ""} problem=${saving.problem} />
       <//>
-      <button type="button" class="danger-outline" onClick=${() => setDeleting(true)}>Remove the device…</button>
+      <button type="button" class="danger-outline" onClick=${() => setDeleting(true)}>${t("device.remove_the_device")}</button>
       ${isDeleting && html`
-        <${Dialog} title=${`Remove ${device.esp_id}?`} onClose=${() => setDeleting(false)}>
-          <${Form} onSubmit=${remove} submit="Remove" state=${removing} danger>
-            <p>From then on its messages are rejected. What it sent stays stored.</p>
-            <${CheckField} label="Yes, remove it" name="sure" required />
+        <${Dialog} title=${t("common.remove_2", { device: device.esp_id })} onClose=${() => setDeleting(false)}>
+          <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${removing} danger>
+            <p>${t("device.from_then_on_its_messages")}</p>
+            <${CheckField} label=${t("device.yes_remove_it")} name="sure" required />
           <//>
         <//>`}
     <//>`;
@@ -177,13 +177,13 @@ function HealthPanel({ espId }) {
   const buckets = loaded.data?.items ?? [];
   const lines = useMemo(() => {
     const free = buckets.map(({ heap_free: bytes }) => (bytes === null ? null : bytes / 1024));
-    return [{ name: "free memory", unit: "KiB", columns: [buckets.map(({ ts }) => ts / 1000), free, free, free] }];
+    return [{ name: t("device.free_memory"), unit: "KiB", columns: [buckets.map(({ ts }) => ts / 1000), free, free, free] }];
   }, [loaded.data]);
-  const words = buckets.length === 1 ? "1 point" : `${buckets.length} points`;
+  const words = buckets.length === 1 ? t("common.1_point") : t("common.points", { length: buckets.length });
   return html`
-    <${Panel} title="Free memory, last day" class="wide-panel">
-      <${ListState} loaded=${loaded} count=${buckets.length} empty="No heartbeat came in the last day." />
+    <${Panel} title=${t("device.free_memory_last_day")} class="wide-panel">
+      <${ListState} loaded=${loaded} count=${buckets.length} empty=${t("device.no_heartbeat_came_in_the")} />
       ${buckets.length > 0 && html`
-        <${Chart} label="Free memory in KiB over the last day" lines=${lines} shown=${shown} words=${words} />`}
+        <${Chart} label=${t("device.free_memory_in_kib_over")} lines=${lines} shown=${shown} words=${words} />`}
     <//>`;
 }

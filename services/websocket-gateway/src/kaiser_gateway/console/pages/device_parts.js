@@ -6,6 +6,7 @@ import { CheckField, Form, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { Badge } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
 /** The device as its last esp_health event has it. */
 export function withHealth(device, health) {
@@ -17,9 +18,9 @@ export function withHealth(device, health) {
 }
 
 export function DeviceBadge({ device }) {
-  if (device.state === "pending") return html`<${Badge} kind="warn">pending approval<//>`;
-  if (device.state === "rejected") return html`<${Badge} kind="bad">rejected<//>`;
-  return device.online ? html`<${Badge} kind="good">online<//>` : html`<${Badge}>offline<//>`;
+  if (device.state === "pending") return html`<${Badge} kind="warn">${t("common.pending_approval")}<//>`;
+  if (device.state === "rejected") return html`<${Badge} kind="bad">${t("common.rejected_2")}<//>`;
+  return device.online ? html`<${Badge} kind="good">${t("common.online")}<//>` : html`<${Badge}>${t("device_parts.offline")}<//>`;
 }
 
 /** Let a pending device in, or keep it out. */
@@ -31,29 +32,29 @@ export function Decision({ device, onDone }) {
 
   async function decide(decision, { replay = false } = {}) {
     const answer = await api.post(path`/api/v1/esp/devices/${device.esp_id}/` + decision + (replay ? "?replay=true" : ""));
-    toasts.say(decision === "approve" ? approved(answer) : `${device.esp_id} is kept out.`);
+    toasts.say(decision === "approve" ? approved(answer) : t("device_parts.is_kept_out", { device: device.esp_id }));
     close();
     onDone();
   }
 
   return html`
-    <button type="button" onClick=${() => setAsked("approve")}>Approve…</button>
-    ${device.state === "pending" && html`<button type="button" onClick=${() => setAsked("reject")}>Reject…</button>`}
+    <button type="button" onClick=${() => setAsked("approve")}>${t("device_parts.approve_2")}</button>
+    ${device.state === "pending" && html`<button type="button" onClick=${() => setAsked("reject")}>${t("device_parts.reject_2")}</button>`}
     ${asked && html`<${DecisionDialog} ...${{ asked, device, decide }} onClose=${close} />`}`;
 }
 
 const approved = ({ esp_id: espId, replayed }) =>
-  replayed ? `${espId} is approved; ${replayed} of its messages were taken in.` : `${espId} is approved.`;
+  replayed ? t("device_parts.is_approved_of_its_messages", { device: espId, replayed }) : t("device_parts.is_approved", { device: espId });
 
 function DecisionDialog({ asked, device, decide, onClose }) {
   const [run, state] = useAction((fields) => decide(asked, fields));
   const isApproval = asked === "approve";
   return html`
-    <${Dialog} title=${`${isApproval ? "Approve" : "Reject"} ${device.esp_id}`} onClose=${onClose}>
-      <${Form} onSubmit=${run} submit=${isApproval ? "Approve" : "Reject"} state=${state} danger=${!isApproval}>
+    <${Dialog} title=${`${isApproval ? t("device_parts.approve") : t("device_parts.reject")} ${device.esp_id}`} onClose=${onClose}>
+      <${Form} onSubmit=${run} submit=${isApproval ? t("device_parts.approve") : t("device_parts.reject")} state=${state} danger=${!isApproval}>
         ${isApproval
-          ? html`<${CheckField} label="Also replay its messages that were rejected in the last days" name="replay" />`
-          : html`<p>Its messages stay rejected. It can be approved later.</p>`}
+          ? html`<${CheckField} label=${t("device_parts.also_replay_its_messages_that")} name="replay" />`
+          : html`<p>${t("device_parts.its_messages_stay_rejected_it")}</p>`}
       <//>
     <//>`;
 }

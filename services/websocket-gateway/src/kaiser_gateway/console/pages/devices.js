@@ -10,8 +10,9 @@ import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { DevicePage } from "./device.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
+import { t, word } from "../core/texts.js";
 
-const STATES = [["", "all"], ["approved", "approved"], ["pending", "pending approval"], ["rejected", "rejected"]];
+const STATES = [["", word("all")], ["approved", word("approved")], ["pending", t("common.pending_approval")], ["rejected", word("rejected")]];
 
 export function Devices({ parts: [espId] }) {
   return espId ? html`<${DevicePage} espId=${espId} />` : html`<${DeviceList} />`;
@@ -37,22 +38,21 @@ function DeviceList() {
   });
 
   return html`
-    <${Head} title="Devices">
+    <${Head} title=${t("common.devices")}>
       ${session.may("operator") && html`
-        <a class="button primary" href=${link("connect")}>Connect a device</a>
-        <button type="button" onClick=${() => setAdding(true)}>Register a device</button>`}
+        <a class="button primary" href=${link("connect")}>${t("common.connect_a_device")}</a>
+        <button type="button" onClick=${() => setAdding(true)}>${t("devices.register_a_device")}</button>`}
     <//>
     <div class="filter-fields">
-      <${SelectField} label="Show" name="state" options=${STATES} value=${wanted.state}
+      <${SelectField} label=${t("common.show_3")} name="state" options=${STATES} value=${wanted.state}
         onChange=${({ target }) => setWanted({ ...wanted, state: target.value })} />
-      <${Field} label="Search id or name" name="text">
+      <${Field} label=${t("devices.search_id_or_name")} name="text">
         <input type="search" name="text" maxlength="100"
           onInput=${({ target }) => setWanted({ ...wanted, text: target.value.trim() })} />
       <//>
     </div>
-    <${ListState} loaded=${loaded} count=${devices.length} empty="No device is registered that fits. A device that
-      speaks for the first time shows up here, to be approved." />
-    <${Table} label="Devices" rows=${devices} keyOf=${(device) => device.esp_id} groupOf=${(device) => device.zone_id}
+    <${ListState} loaded=${loaded} count=${devices.length} empty=${t("devices.no_device_is_registered_that")} />
+    <${Table} label=${t("common.devices")} rows=${devices} keyOf=${(device) => device.esp_id} groupOf=${(device) => device.zone_id}
       columns=${columns(now, loaded.reload)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${RegisterDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
@@ -63,37 +63,37 @@ const isAboutTheRegistry = ({ type, data }) =>
 
 const columns = (now, reload) => [
   {
-    name: "Device",
+    name: t("common.device"),
     cell: (device) => html`
       <a href=${link("devices", device.esp_id)}>${device.name || device.esp_id}</a>
       ${device.name && html`<span class="quiet block">${device.esp_id}</span>`}`,
   },
-  { name: "Status", cell: (device) => html`<${DeviceBadge} device=${device} />` },
-  { name: "Zone", cell: ({ zone_id: zoneId }) => (zoneId ? html`<a href=${link("zones", zoneId)}>${zoneId}</a>` : NONE) },
-  { name: "Last seen", cell: (device) => ago(device.last_seen, now) },
-  { name: "Signal", cell: (device) => (device.wifi_rssi === null ? "–" : `${device.wifi_rssi} dBm`) },
-  { name: "Firmware", cell: (device) => orNone(device.firmware_version) },
-  { name: "Decide", cell: (device) => html`<${Decision} device=${device} onDone=${reload} />`, class: "actions" },
+  { name: t("common.status"), cell: (device) => html`<${DeviceBadge} device=${device} />` },
+  { name: t("common.zone"), cell: ({ zone_id: zoneId }) => (zoneId ? html`<a href=${link("zones", zoneId)}>${zoneId}</a>` : NONE) },
+  { name: t("common.last_seen"), cell: (device) => ago(device.last_seen, now) },
+  { name: t("common.signal"), cell: (device) => (device.wifi_rssi === null ? "–" : `${device.wifi_rssi} dBm`) },
+  { name: t("common.firmware"), cell: (device) => orNone(device.firmware_version) },
+  { name: t("devices.decide"), cell: (device) => html`<${Decision} device=${device} onDone=${reload} />`, class: "actions" },
 ];
 
 function RegisterDialog({ onDone, onClose }) {
   const { api, toasts } = useApp();
   const [register, state] = useAction(async (fields) => {
     const device = await api.post("/api/v1/esp/devices", given(fields));
-    toasts.say(`${device.esp_id} is registered.`);
+    toasts.say(t("common.is_registered", { device: device.esp_id }));
     onDone();
     onClose();
   });
   const { problem } = state;
   return html`
-    <${Dialog} title="Register a device" onClose=${onClose}>
-      <${Form} onSubmit=${register} submit="Register" state=${state}>
-        <${TextField} label="Device id" name="esp_id" required maxlength="32" problem=${problem}
-          hint="ESP_, MOCK_, SIM_ or TEST_, then capital letters, digits and _" />
-        <${TextField} label="Name" name="name" maxlength="100" problem=${problem} />
-        <${TextField} label="Hardware" name="hardware_type" maxlength="40" placeholder="ESP32_WROOM" problem=${problem} />
-        <${TextField} label="Site (kaiser id)" name="kaiser_id" maxlength="32" placeholder="god" problem=${problem} />
-        <${TextField} label="Zone" name="zone_id" maxlength="64" problem=${problem} />
+    <${Dialog} title=${t("devices.register_a_device")} onClose=${onClose}>
+      <${Form} onSubmit=${register} submit=${t("common.register")} state=${state}>
+        <${TextField} label=${t("common.device_id")} name="esp_id" required maxlength="32" problem=${problem}
+          hint=${t("devices.esp_mock_sim_or_test")} />
+        <${TextField} label=${t("common.name")} name="name" maxlength="100" problem=${problem} />
+        <${TextField} label=${t("common.hardware")} name="hardware_type" maxlength="40" placeholder="ESP32_WROOM" problem=${problem} />
+        <${TextField} label=${t("devices.site_kaiser_id")} name="kaiser_id" maxlength="32" placeholder="god" problem=${problem} />
+        <${TextField} label=${t("common.zone")} name="zone_id" maxlength="64" problem=${problem} />
       <//>
     <//>`;
 }

@@ -7,6 +7,7 @@ import { useAction } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge } from "../ui/parts.js";
 import { Conditions } from "./executions.js";
+import { t } from "../core/texts.js";
 
 export function DryRun({ rule, url }) {
   const { api } = useApp();
@@ -19,12 +20,12 @@ export function DryRun({ rule, url }) {
     setResult(await api.post(`${url}/test`, body));
   });
   return html`
-    <${Form} onSubmit=${run} submit="Try it" state=${state}>
+    <${Form} onSubmit=${run} submit=${t("common.try_it")} state=${state}>
       <div class="field-grid">
         ${sensors.map((sensor, index) => html`
-          <${NumberField} key=${index} label=${`Suppose ${sensorText(directory, sensor)}`}
-            name=${`value_${index}`} hint="empty: as it is now" problem=${state.problem} />`)}
-        <${NumberField} label="for so many s already" name="held_s" min="0" value="0" problem=${state.problem} />
+          <${NumberField} key=${index} label=${t("dry_run.suppose", { it: sensorText(directory, sensor) })}
+            name=${`value_${index}`} hint=${t("dry_run.empty_as_it_is_now")} problem=${state.problem} />`)}
+        <${NumberField} label=${t("dry_run.for_so_many_s_already")} name="held_s" min="0" value="0" problem=${state.problem} />
       </div>
     <//>
     ${result && html`<${Result} result=${result} />`}`;
@@ -33,12 +34,12 @@ export function DryRun({ rule, url }) {
 export const Result = ({ result }) => html`
   <div class="dry-run" role="status">
     <p>
-      <${Badge} kind=${result.would_fire ? "good" : "idle"}>${result.would_fire ? "it would fire" : "it would not fire"}<//>
+      <${Badge} kind=${result.would_fire ? "good" : "idle"}>${result.would_fire ? t("dry_run.it_would_fire") : t("dry_run.it_would_not_fire")}<//>
       ${" "}${result.reason}
     </p>
     <${Conditions} conditions=${result.conditions} />
     ${result.actions.length > 0 && html`
-      <h3>Then</h3><ul class="reports">${result.actions.map((text, index) => html`<li key=${index}>${text}</li>`)}</ul>`}
+      <h3>${t("dry_run.then")}</h3><ul class="reports">${result.actions.map((text, index) => html`<li key=${index}>${text}</li>`)}</ul>`}
   </div>`;
 
 /** The sensors that the conditions name, each once. */

@@ -8,6 +8,7 @@ import { DeviceName } from "../ui/names.js";
 import { Badge, Facts, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 const PATH = "/api/v1/logic/executions";
 const OUTCOMES = { succeeded: "good", failed: "bad", running: "info", suppressed: "idle", interrupted: "warn" };
@@ -27,47 +28,47 @@ export function Executions({ ruleId = null }) {
   useEvents((batch) => batch.some(({ type }) => type === "logic_execution") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
   return html`
-    <${ListState} loaded=${loaded} count=${items.length} empty="Nothing yet." />
-    <${Table} label="Executions, newest first" rows=${items} keyOf=${(one) => one.execution_id} columns=${columns(setChosen)} />
+    <${ListState} loaded=${loaded} count=${items.length} empty=${t("executions.nothing_yet")} />
+    <${Table} label=${t("executions.executions_newest_first")} rows=${items} keyOf=${(one) => one.execution_id} columns=${columns(setChosen)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${ExecutionDialog} execution=${chosen} onClose=${() => setChosen(null)} />`}`;
 }
 
 const columns = (choose) => [
-  { name: "When", cell: (one) => when(one.started_at) },
-  { name: "Rule", cell: (one) => one.rule_name },
-  { name: "Outcome", cell: (one) => html`<${OutcomeBadge} outcome=${one.outcome} />` },
-  { name: "Why", cell: (one) => orNone(one.reason) },
-  { name: "Took", cell: (one) => (one.duration_ms === null ? "–" : `${number(one.duration_ms)} ms`), class: "figure" },
-  { name: "Look", class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>Show…</button>` },
+  { name: t("common.when"), cell: (one) => when(one.started_at) },
+  { name: t("common.rule"), cell: (one) => one.rule_name },
+  { name: t("common.outcome"), cell: (one) => html`<${OutcomeBadge} outcome=${one.outcome} />` },
+  { name: t("common.why"), cell: (one) => orNone(one.reason) },
+  { name: t("common.took"), cell: (one) => (one.duration_ms === null ? "–" : t("executions.ms", { duration_ms: number(one.duration_ms) })), class: "figure" },
+  { name: t("common.look"), class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>${t("common.show")}</button>` },
 ];
 
 function ExecutionDialog({ execution, onClose }) {
   return html`
     <${Dialog} title=${execution.rule_name} onClose=${onClose} wide>
       <${Facts} facts=${[
-        ["Outcome", html`<${OutcomeBadge} outcome=${execution.outcome} />`],
-        ["Why", orNone(execution.reason)],
-        ["Started", when(execution.started_at)],
-        ["Ended", when(execution.ended_at)],
+        [t("common.outcome"), html`<${OutcomeBadge} outcome=${execution.outcome} />`],
+        [t("common.why"), orNone(execution.reason)],
+        [t("common.started"), when(execution.started_at)],
+        [t("common.ended"), when(execution.ended_at)],
       ]} />
       <${Conditions} conditions=${execution.decisions} />
-      <h3>Actions</h3>
+      <h3>${t("common.actions")}</h3>
       <ul class="reports">
         ${execution.actions.map((action) => html`
           <li key=${action.path}><strong>${action.type}</strong> ${action.state} ${action.esp_id && html`<${DeviceName} espId=${action.esp_id} />`} ${action.command ?? ""}
             ${" "}<span class="quiet">${action.detail ?? ""}</span></li>`)}
       </ul>
-      <h3>Trigger</h3>
-      <pre tabindex="0" aria-label="The trigger">${JSON.stringify(execution.trigger, null, 2)}</pre>
+      <h3>${t("executions.trigger")}</h3>
+      <pre tabindex="0" aria-label=${t("executions.the_trigger")}>${JSON.stringify(execution.trigger, null, 2)}</pre>
     <//>`;
 }
 
-const RESULTS = new Map([[true, "true"], [false, "false"], [null, "not known"]]);
+const RESULTS = new Map([[true, "true"], [false, "false"], [null, t("common.not_known")]]);
 
 /** How each condition stood. */
 export const Conditions = ({ conditions }) => html`
-  <h3>Conditions</h3>
+  <h3>${t("executions.conditions")}</h3>
   <ul class="reports">
     ${conditions.map(({ path, type, result, detail }) => html`
       <li key=${path}><strong>${RESULTS.get(result)}</strong> ${type} <span class="quiet">${detail}</span></li>`)}

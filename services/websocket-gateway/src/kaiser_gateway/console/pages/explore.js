@@ -14,6 +14,7 @@ import { link } from "../ui/route.js";
 import { historyOf, inWords } from "./history.js";
 import { RangeButtons, SPANS } from "./range.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 const MOVES_EVERY_MS = 5000;
@@ -65,30 +66,30 @@ export function Explore({ parts }) {
   const name = (sensor) => sensorName(byKey.get(sensorKey(sensor)) ?? sensor);
 
   return html`
-    <${Head} title="Explore">
+    <${Head} title=${t("common.explore")}>
       <button type="button" disabled=${!series.length} onClick=${() => save("kaiser.csv", new Blob([toCsv(series)], { type: "text/csv" }))}>CSV</button>
       <button type="button" disabled=${!series.length} onClick=${savePicture}>PNG</button>
     <//>
     <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
-    <${Panel} title="Sensors">
+    <${Panel} title=${t("common.sensors")}>
       <${Picker} sensors=${known.data?.sensors ?? []} zones=${zones} chosen=${sensors} onAdd=${add} />
       <div class="chips">
         ${sensors.map((sensor) => html`
-          <button type="button" class="chip" key=${sensorKey(sensor)} title="Remove it from the chart"
+          <button type="button" class="chip" key=${sensorKey(sensor)} title=${t("explore.remove_it_from_the_chart")}
             onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${sensor.esp_id}</span> <span aria-hidden="true">✕</span></button>`)}
       </div>
     <//>
-    <${Panel} title="Chart">
+    <${Panel} title=${t("explore.chart")}>
       <${RangeButtons} range=${range} onChange=${choose} onBack=${before.length ? back : null} />
-      <${CheckField} label="Show the period before, too" name="ghost" checked=${ghost}
+      <${CheckField} label=${t("explore.show_the_period_before_too")} name="ghost" checked=${ghost}
         onChange=${({ target }) => setShown({ ...shown, ghost: target.checked })} />
-      <${CheckField} label="Mark alarms, stops, commands and starts of Kaiser" name="marked" checked=${marked}
+      <${CheckField} label=${t("explore.mark_alarms_stops_commands_and")} name="marked" checked=${marked}
         onChange=${({ target }) => setShown({ ...shown, marked: target.checked })} />
       ${series.some(({ isLeftOut }) => isLeftOut) && html`
-        <p class="notice notice-warn">A chart has room for two units; sensors with a third one are left out.</p>`}
-      ${sensors.length === 0 ? html`<${Empty}>Choose a sensor above.<//>` : html`
+        <p class="notice notice-warn">${t("explore.a_chart_has_room_for")}</p>`}
+      ${sensors.length === 0 ? html`<${Empty}>${t("explore.choose_a_sensor_above")}<//>` : html`
         <div class="explored">
-          <${Chart} label="Values of the chosen sensors" lines=${lines} shown=${axis} marks=${marks} onBack=${back}
+          <${Chart} label=${t("explore.values_of_the_chosen_sensors")} lines=${lines} shown=${axis} marks=${marks} onBack=${back}
             onZoom=${(fromMs, toMs) => choose(rangeOf(fromMs, toMs, Date.now()))}
             words=${series.map((one) => html`<span class="block" key=${one.key}>${one.name}: ${inWords(one.points, one.unit)}</span>`)} />
         </div>
@@ -98,11 +99,11 @@ export function Explore({ parts }) {
 
 /** What the numbered lines of the chart are. */
 function Marks({ marks, left }) {
-  if (!marks.length) return html`<p class="quiet">There is nothing to mark in this time.</p>`;
+  if (!marks.length) return html`<p class="quiet">${t("explore.there_is_nothing_to_mark")}</p>`;
   return html`
     <details class="marks" open>
-      <summary>What happened in this time</summary>
-      ${left > 0 && html`<p class="quiet">${left} earlier marks are left out.</p>`}
+      <summary>${t("explore.what_happened_in_this_time")}</summary>
+      ${left > 0 && html`<p class="quiet">${tx("explore.earlier_marks_are_left_out", { left })}</p>`}
       <ol>
         ${marks.map(({ ts, kind, text }, index) => html`
           <li key=${`${ts} ${index}`}>${when(ts)} <strong>${kind}</strong> ${text}</li>`)}
@@ -123,7 +124,7 @@ async function happenedTo(api, sensors, known, range) {
   const history = async ({ esp_id: espId, gpio, name }) => {
     const query = { from, to: to + 1, limit: MOST_OF_ONE };
     const { items } = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
-    return { name: name || `gpio ${gpio} of ${espId}`, items };
+    return { name: name || t("explore.gpio_of", { gpio, device: espId }), items };
   };
   const [site, ofDevices, histories, status] = await Promise.all([
     alarms({ severity: "critical" }),
@@ -141,16 +142,16 @@ function Picker({ sensors, zones, chosen, onAdd }) {
   const found = matching(sensors, text, zones).filter((sensor) => !taken.has(sensorKey(sensor)));
   const pick = ({ esp_id, gpio, sensor_type, address }) => onAdd({ esp_id, gpio, sensor_type, address });
   return html`
-    <${Field} label="Search name, type, zone or device" name="text">
+    <${Field} label=${t("explore.search_name_type_zone_or")} name="text">
       <input type="search" name="text" onInput=${({ target }) => setText(target.value)} />
     <//>
-    <div class="chips" role="group" aria-label="Matching sensors">
+    <div class="chips" role="group" aria-label=${t("explore.matching_sensors")}>
       ${found.slice(0, MOST_FOUND).map((sensor) => html`
         <button type="button" class="chip" key=${sensorKey(sensor)} onClick=${() => pick(sensor)}>
           + ${sensorName(sensor)} <span class="quiet">${[zones[sensor.esp_id], sensor.esp_id].filter(Boolean).join(", ")}</span>
         </button>`)}
     </div>
-    ${found.length > MOST_FOUND && html`<p class="quiet">${found.length - MOST_FOUND} more fit; search for them.</p>`}`;
+    ${found.length > MOST_FOUND && html`<p class="quiet">${tx("explore.more_fit_search_for_them", { it: found.length - MOST_FOUND })}</p>`}`;
 }
 
 /** {sensor, now, before}: the points of the time chosen and, where it is asked for, of the period before. */
@@ -174,7 +175,7 @@ function drawn(loaded, byKey, zones, axis, spanMs) {
     const line = (text, found, bucketMs, isGhost) =>
       ({ name: text, unit, colour: `--line-${index + 1}`, ghost: isGhost, columns: columnsOf(found, intervalMs, bucketMs) });
     const lines = isLeftOut ? [] : [line(name, points, now.bucketMs, false)];
-    if (before && !isLeftOut) lines.push(line(`${name}, before`, shifted(before.points, spanMs), before.bucketMs, true));
+    if (before && !isLeftOut) lines.push(line(t("explore.before", { name }), shifted(before.points, spanMs), before.bucketMs, true));
     return { key: sensorKey(sensor), name, zone: zones[sensor.esp_id] ?? "", esp_id: sensor.esp_id, unit, points, lines, isLeftOut };
   });
 }

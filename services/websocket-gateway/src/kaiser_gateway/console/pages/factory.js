@@ -11,6 +11,7 @@ import { Table } from "../ui/table.js";
 import { FiguresPanel } from "./factory_figures.js";
 import { FactoryMap } from "./factory_map.js";
 import { StockGrid } from "./factory_stock.js";
+import { t, tx } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 
@@ -35,80 +36,80 @@ export function FactoryPage() {
   });
   const { modules = [], stock = [], layout } = loaded.data ?? {};
   return html`
-    <${Head} title="Factory">
-      ${found && html`<span>Environment <strong>${found.env}</strong>, ${found.kind}; broker ${found.broker}</span>`}
+    <${Head} title=${t("common.factory")}>
+      ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>${tx("factory.broker", { kind: found.kind, broker: found.broker })}</span>`}
     <//>
     <${ListState} loaded=${loaded} count=${modules.length}
-      empty="No message of the factory has been received yet. To start a mock factory: make demo FILE=demo/factory.yaml" />
+      empty=${t("factory.no_message_of_the_factory")} />
     ${layout && html`
       <div class="factory-top">
-        <${Panel} title=${layout.fallback ? "Map (default installation: no layout was received)" : "Map"}>
+        <${Panel} title=${layout.fallback ? t("factory.map_default_installation_no_layout") : t("factory.map")}>
           <${FactoryMap} layout=${layout} rows=${modules} />
         <//>
-        <${Panel} title="Store">
+        <${Panel} title=${t("factory.store")}>
           ${stock.map((one) => html`<${StockGrid} key=${one.hbw} stock=${one} />`)}
-          ${!stock.length && html`<p class="quiet">No stock has been reported.</p>`}
+          ${!stock.length && html`<p class="quiet">${t("factory.no_stock_has_been_reported")}</p>`}
         <//>
       </div>`}
     <div class="machines">
-      <${Table} label="Modules and AGVs" rows=${modules} keyOf=${({ serial }) => serial} columns=${columns(now)} />
+      <${Table} label=${t("factory.modules_and_agvs")} rows=${modules} keyOf=${({ serial }) => serial} columns=${columns(now)} />
     </div>
     ${modules.length > 0 && html`<${FiguresPanel} rows=${modules} place=${place} />`}`;
 }
 
 const columns = (now) => [
   {
-    name: "Serial",
+    name: t("common.serial"),
     cell: ({ serial, type, kind }) => html`<strong>${type ?? kind.toUpperCase()}</strong>
       <span class="quiet block">${serial}</span>`,
   },
   {
-    name: "Connection",
+    name: t("factory.connection"),
     cell: ({ connection, silent, stale, paired }) => html`
       <${Badge} kind=${CONNECTED[connection] ?? "idle"}>${connection}<//>
-      ${silent && html`<span class="field-problem block">silent</span>`}
-      ${stale && html`<span class="quiet block">as it was before the switch</span>`}
-      ${paired === false && html`<span class="quiet block">not paired</span>`}`,
+      ${silent && html`<span class="field-problem block">${t("factory.silent")}</span>`}
+      ${stale && html`<span class="quiet block">${t("factory.as_it_was_before_the")}</span>`}
+      ${paired === false && html`<span class="quiet block">${t("factory.not_paired")}</span>`}`,
   },
   {
-    name: "Availability",
+    name: t("common.availability"),
     cell: ({ availability, assigned }) => html`
       <${Badge} kind=${AVAILABLE[availability] ?? "idle"}>${availability}<//>
-      ${assigned && html`<span class="quiet block">assigned</span>`}`,
+      ${assigned && html`<span class="quiet block">${t("factory.assigned")}</span>`}`,
   },
   {
-    name: "Action",
+    name: t("common.action"),
     cell: ({ action, order_id: order }) => html`
       ${action ? `${action.command ?? "?"} ${action.state}` : "–"}
       ${action?.result && html`<span class="quiet block">${action.result}</span>`}
-      ${order && html`<a class="block" href=${link("orders", order)}>its order</a>`}`,
+      ${order && html`<a class="block" href=${link("orders", order)}>${t("factory.its_order")}</a>`}`,
   },
-  { name: "Load", cell: (row) => loadsOf(row) },
-  { name: "Where", cell: ({ node, at, driving }) => (node ? `${driving ? "driving, last at" : "at"} ${at ?? node}` : "–") },
-  { name: "Battery", cell: (row) => batteryOf(row), class: "figure" },
+  { name: t("factory.load"), cell: (row) => loadsOf(row) },
+  { name: t("common.where"), cell: ({ node, at, driving }) => (node ? `${driving ? t("common.driving_last_at") : "at"} ${at ?? node}` : "–") },
+  { name: t("common.battery"), cell: (row) => batteryOf(row), class: "figure" },
   {
-    name: "Errors",
+    name: t("factory.errors"),
     cell: ({ errors }) => (errors.length
       ? errors.map(({ type, level, message }) => html`
         <span class="block" key=${type}><${Badge} kind=${level === "FATAL" ? "bad" : "warn"}>${type}<//> ${message ?? ""}</span>`)
       : "–"),
   },
   {
-    name: "Last message",
+    name: t("common.last_message"),
     cell: ({ last_seen: seen, skew_ms: skew }) => html`
       ${ago(seen, now)}<span class="for-screen-readers"> (${dateTime(seen)})</span>
-      ${Math.abs(skew ?? 0) > 2000 && html`<span class="quiet block">its clock: ${number(-skew / 1000)} s off</span>`}`,
+      ${Math.abs(skew ?? 0) > 2000 && html`<span class="quiet block">${tx("factory.its_clock_s_off", { it: number(-skew / 1000) })}</span>`}`,
   },
 ];
 
 function loadsOf({ type, loads }) {
   if (!loads.length) return "–";
-  if (type === "HBW") return `${loads.length} pieces`;
+  if (type === "HBW") return t("factory.pieces", { length: loads.length });
   return loads.map(({ position, type: kind, id }) => html`
     <span class="block" key=${position}>${position ? `${position}: ` : ""}${kind} <span class="quiet">${orNone(id)}</span></span>`);
 }
 
 function batteryOf({ battery_percent: percent, battery_voltage: voltage, charging }) {
   if (percent === null || percent === undefined) return "–";
-  return `${number(percent)} %, ${number(voltage)} V${charging ? ", charging" : ""}`;
+  return `${number(percent)} %, ${number(voltage)} V${charging ? t("factory.charging") : ""}`;
 }

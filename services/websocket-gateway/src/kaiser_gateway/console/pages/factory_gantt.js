@@ -5,10 +5,11 @@ import { ORDER, partsOf, stepName, stepSeconds } from "../core/factory.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 /** The steps of an order below each other, each in words beside its bar. */
 export const GanttSteps = ({ chart, now }) => html`
-  <ol class="gantt gantt-steps" aria-label="Steps">
+  <ol class="gantt gantt-steps" aria-label=${t("common.steps")}>
     ${chart.bars.map((bar) => html`
       <li key=${bar.step.id}>
         <span class="gantt-name">${stepName(bar.step)}
@@ -19,14 +20,14 @@ export const GanttSteps = ({ chart, now }) => html`
       </li>`)}
   </ol>
   <p class="quiet gantt-axis"><span>${when(chart.fromMs)}</span><span>${when(chart.toMs)}</span></p>
-  <p class="quiet"><span class="gantt-key gantt-key-wait" aria-hidden="true"></span> waiting
-    <span class="gantt-key gantt-finished" aria-hidden="true"></span> done
-    <span class="gantt-key gantt-in_progress" aria-hidden="true"></span> running
-    <span class="gantt-key gantt-error" aria-hidden="true"></span> failed
+  <p class="quiet"><span class="gantt-key gantt-key-wait" aria-hidden="true"></span> ${t("common.waiting")}
+    <span class="gantt-key gantt-finished" aria-hidden="true"></span> ${t("common.done")}
+    <span class="gantt-key gantt-in_progress" aria-hidden="true"></span> ${t("factory_gantt.running")}
+    <span class="gantt-key gantt-error" aria-hidden="true"></span> ${t("factory_gantt.failed")}
     ${chart.bars.some(({ parts }) => parts.length) && html`
-      <span class="gantt-key gantt-part-pass" aria-hidden="true"></span> to a node and on
-      <span class="gantt-key gantt-part-turn" aria-hidden="true"></span> to a node and turning
-      <span class="gantt-key gantt-part-dock" aria-hidden="true"></span> docking`}</p>`;
+      <span class="gantt-key gantt-part-pass" aria-hidden="true"></span> ${t("factory_gantt.to_a_node_and_on")}
+      <span class="gantt-key gantt-part-turn" aria-hidden="true"></span> ${t("factory_gantt.to_a_node_and_turning")}
+      <span class="gantt-key gantt-part-dock" aria-hidden="true"></span> ${t("factory_gantt.docking")}`}</p>`;
 
 /** Bars on one line; what they mean stands in words beside them. */
 export const GanttTrack = ({ bars }) => html`
@@ -42,8 +43,8 @@ export const GanttTrack = ({ bars }) => html`
 
 function inWords(step, now) {
   const seconds = stepSeconds(step, now);
-  if (seconds === null) return step.serial ? orNone(step.serial) : "not begun";
-  const waited = step.waiting_ms > 500 ? `, after waiting ${duration(step.waiting_ms / 1000)}` : "";
+  if (seconds === null) return step.serial ? orNone(step.serial) : t("factory_gantt.not_begun");
+  const waited = step.waiting_ms > 500 ? t("factory_gantt.after_waiting", { it: duration(step.waiting_ms / 1000) }) : "";
   const result = step.result ? `, ${step.result}` : "";
-  return `${duration(seconds)}${step.stopped ? "" : " so far"}${waited}${step.serial ? `, ${step.serial}` : ""}${result}`;
+  return `${duration(seconds)}${step.stopped ? "" : t("factory_gantt.so_far")}${waited}${step.serial ? `, ${step.serial}` : ""}${result}`;
 }

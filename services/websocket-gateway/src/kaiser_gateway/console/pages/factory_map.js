@@ -2,6 +2,7 @@
 
 import { agvsOn, placesOf } from "../core/factory.js";
 import { html, useMemo } from "../ui/html.js";
+import { t } from "../core/texts.js";
 
 const MODULE = { width: 160, height: 92 };
 const ENDED = new Set(["FINISHED", "FAILED"]);
@@ -11,10 +12,10 @@ export function FactoryMap({ layout, rows }) {
   const places = useMemo(() => placesOf(layout), [layout]);
   const known = new Map(rows.map((row) => [row.serial, row]));
   const agvs = agvsOn(places, rows);
-  const said = agvs.map(({ row }) => `${row.serial} ${row.driving ? "driving, last at" : "at"} ${nameOf(places, row.node)}`);
+  const said = agvs.map(({ row }) => `${row.serial} ${row.driving ? t("common.driving_last_at") : "at"} ${nameOf(places, row.node)}`);
   return html`
     <svg class="factory-map" viewBox=${places.box.join(" ")} role="img"
-      aria-label=${`Map of the factory. ${said.join("; ") || "No AGV is on it."}`}>
+      aria-label=${t("factory_map.map_of_the_factory", { it: said.join("; ") || t("factory_map.no_agv_is_on_it") })}>
       ${places.roads.map(({ start, end }) => {
         const [one, other] = [places.nodes.get(start), places.nodes.get(end)];
         return html`<line key=${`${start} ${end}`} class="road" x1=${one.x} y1=${one.y} x2=${other.x} y2=${other.y} />`;

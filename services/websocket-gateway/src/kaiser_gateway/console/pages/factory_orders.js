@@ -12,11 +12,12 @@ import { MoreButton, Table } from "../ui/table.js";
 import { GanttSteps, GanttTrack } from "./factory_gantt.js";
 import { WorkpiecePanel } from "./factory_workpiece.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const PATH = "/api/v1/factory/orders";
 const TOGETHER = 6;
 const MOVES_EVERY_MS = 2000;
-const ALL = "all states";
+const ALL = t("factory_orders.all_states");
 const STATES = [ALL, "ENQUEUED", "IN_PROGRESS", "FINISHED", "ERROR", "CANCELLED"];
 
 export const Orders = ({ parts }) => (parts.length ? html`<${OneOrder} id=${parts[0]} />` : html`<${OrderList} />`);
@@ -39,14 +40,14 @@ function OrderList() {
   });
   const orders = loaded.data?.items ?? [];
   return html`
-    <${Head} title="Orders">
-      <label>Show <select value=${state} onChange=${(event) => setState(event.currentTarget.value)}>
+    <${Head} title=${t("common.orders")}>
+      <label>${t("common.show_3")} <select value=${state} onChange=${(event) => setState(event.currentTarget.value)}>
         ${STATES.map((each) => html`<option key=${each}>${each}</option>`)}
       </select></label>
     <//>
-    <${ListState} loaded=${loaded} count=${orders.length} empty="There is no such order." />
+    <${ListState} loaded=${loaded} count=${orders.length} empty=${t("factory_orders.there_is_no_such_order")} />
     ${orders.length > 0 && html`<${Together} orders=${orders.filter((order) => order.started !== null).slice(0, TOGETHER)} now=${now} />`}
-    <${Table} label="Orders, newest first" rows=${orders} keyOf=${({ order_id: id }) => id} columns=${columns(now)} />
+    <${Table} label=${t("factory_orders.orders_newest_first")} rows=${orders} keyOf=${({ order_id: id }) => id} columns=${columns(now)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />`;
 }
 
@@ -54,30 +55,30 @@ const shortId = (id) => (id.length > 12 ? `${id.slice(0, 8)}…` : id);
 
 const columns = (now) => [
   {
-    name: "Order",
+    name: t("common.order"),
     cell: ({ order_id: id, type, order_type: orderType }) => html`
-      <a href=${link("orders", id)} aria-label=${`Order ${id}`}>${shortId(id)}</a>
-      <span class="quiet block">${orNone(orderType).toLowerCase()} of ${orNone(type)}</span>`,
+      <a href=${link("orders", id)} aria-label=${t("factory_orders.order", { id })}>${shortId(id)}</a>
+      <span class="quiet block">${tx("factory_orders.of_3", { orderType: orNone(orderType).toLowerCase(), type: orNone(type) })}</span>`,
   },
   {
-    name: "State",
+    name: t("common.state"),
     cell: ({ state, reason, lost, missing_since: missing, replaces }) => html`
       <${Badge} kind=${ORDER[state] ?? "idle"}>${state}<//>
       ${reason && html`<span class="quiet block">${reason}</span>`}
-      ${lost ? html`<span class="field-problem block">lost: the central control has forgotten it</span>`
-        : missing && html`<span class="quiet block">neither active nor completed</span>`}
-      ${replaces && html`<a class="block" href=${link("orders", replaces)}>replaces a failed one</a>`}`,
+      ${lost ? html`<span class="field-problem block">${t("factory_orders.lost_the_central_control_has")}</span>`
+        : missing && html`<span class="quiet block">${t("factory_orders.neither_active_nor_completed")}</span>`}
+      ${replaces && html`<a class="block" href=${link("orders", replaces)}>${t("factory_orders.replaces_a_failed_one")}</a>`}`,
   },
-  { name: "Steps", cell: ({ steps_done: done, steps_total: total }) => `${done} of ${total}`, class: "figure" },
-  { name: "Received", cell: (order) => when(timeOf(order)) },
+  { name: t("common.steps"), cell: ({ steps_done: done, steps_total: total }) => t("factory_orders.of_2", { done, total }), class: "figure" },
+  { name: t("common.received"), cell: (order) => when(timeOf(order)) },
   {
-    name: "Took",
+    name: t("common.took"),
     cell: ({ lead_ms: lead, started, stopped }) =>
-      (lead ? duration(lead / 1000) : started && !stopped ? `${duration((now - started) / 1000)} so far` : "–"),
+      (lead ? duration(lead / 1000) : started && !stopped ? t("factory_orders.so_far", { it: duration((now - started) / 1000) }) : "–"),
     class: "figure",
   },
   {
-    name: "Workpiece",
+    name: t("common.workpiece"),
     cell: ({ workpiece_id: id }) => (id ? html`<a href=${link("workpiece", id)}>${id}</a>` : "–"),
   },
 ];
@@ -93,7 +94,7 @@ function Together({ orders, now }) {
   if (!timelines.length) return null;
   const span = spanOf(timelines, now);
   return html`
-    <${Panel} title="The last orders together">
+    <${Panel} title=${t("factory_orders.the_last_orders_together")}>
       <ol class="gantt">
         ${timelines.map((timeline) => html`
           <li key=${timeline.order.order_id}>
@@ -115,30 +116,30 @@ function OneOrder({ id }) {
   useEvery(MOVES_EVERY_MS * 5, () => isOpen && loaded.reload());
   const { order, steps = [] } = loaded.data ?? {};
   return html`
-    <${Head} title=${`Order ${shortId(id)}`}>
+    <${Head} title=${t("factory_orders.order", { id: shortId(id) })}>
       ${order && html`<${Badge} kind=${ORDER[order.state] ?? "idle"}>${order.state}<//>`}
-      <a href=${link("orders")}>All orders</a>
+      <a href=${link("orders")}>${t("common.all_orders")}</a>
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${order && html`
-      <${Panel} title="What it is">
+      <${Panel} title=${t("factory_orders.what_it_is")}>
         <${Facts} facts=${factsOf(order, steps)} />
       <//>
-      <${Panel} title="Timeline">
+      <${Panel} title=${t("factory_orders.timeline")}>
         <${GanttSteps} chart=${ganttOf(loaded.data, now)} now=${now} />
       <//>
       ${order.workpiece_id && html`<${WorkpiecePanel} id=${order.workpiece_id} />`}`}`;
 }
 
 const factsOf = (order, steps) => [
-  ["Id", order.order_id],
-  ["Kind", `${orNone(order.order_type).toLowerCase()} of ${orNone(order.type)}`],
-  ["Requested", `${dateTime(order.requested)}${order.corrected ? " (clock corrected)" : ""}`],
-  ["Started", when(order.started)],
-  ["Ended", when(order.stopped)],
-  ["Took", order.lead_ms ? duration(order.lead_ms / 1000) : "–"],
-  ["Waited between steps", duration(waitedSeconds(steps))],
-  ["Longest step", longestOf(steps)],
+  [t("common.id"), order.order_id],
+  [t("common.kind"), t("factory_orders.of", { order_type: orNone(order.order_type).toLowerCase(), type: orNone(order.type) })],
+  [t("factory_orders.requested"), `${dateTime(order.requested)}${order.corrected ? t("factory_orders.clock_corrected") : ""}`],
+  [t("common.started"), when(order.started)],
+  [t("common.ended"), when(order.stopped)],
+  [t("common.took"), order.lead_ms ? duration(order.lead_ms / 1000) : "–"],
+  [t("factory_orders.waited_between_steps"), duration(waitedSeconds(steps))],
+  [t("factory_orders.longest_step"), longestOf(steps)],
 ];
 
 function longestOf(steps) {

@@ -10,12 +10,13 @@ import { Badge, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const ROUTES = ["DPS-HBW", "HBW-DPS", "RED-Prod", "BLUE-Prod", "WHITE-Prod"];
 const COLOURS = ["WHITE", "RED", "BLUE"];
 const MOVEMENTS = [
   ["relmove_left", "left"], ["relmove_right", "right"], ["relmove_up", "up"], ["relmove_down", "down"],
-  ["home", "to its middle"], ["stop", "stop"],
+  ["home", t("factory_steering.to_its_middle")], ["stop", "stop"],
 ];
 const ASK_AGAIN_MS = 3000;
 const LAST = 25;
@@ -23,72 +24,72 @@ const LAST = 25;
 /** What can be done: {title, fields(known), request(values)}; `known`: {modules, agvs, orders}. */
 const DEEDS = {
   order: {
-    title: "Order",
-    hint: "The central control makes a piece, or stores one that lies at the entrance.",
+    title: t("common.order"),
+    hint: t("factory_steering.the_central_control_makes_a"),
     fields: () => html`
-      <${SelectField} label="Colour" name="type" options=${COLOURS} />
-      <${SelectField} label="What" name="order_type" options=${[["PRODUCTION", "production"], ["STORAGE", "storage"]]} />
-      <${TextField} label="Workpiece (to be stored)" name="workpiece_id" maxlength="64" />`,
+      <${SelectField} label=${t("factory_steering.colour")} name="type" options=${COLOURS} />
+      <${SelectField} label=${t("common.what")} name="order_type" options=${[["PRODUCTION", "production"], ["STORAGE", "storage"]]} />
+      <${TextField} label=${t("factory_steering.workpiece_to_be_stored")} name="workpiece_id" maxlength="64" />`,
     request: (values) => given(values),
   },
   navigate: {
-    title: "Route",
-    hint: "An AGV drives from one module to another and docks there.",
+    title: t("common.route"),
+    hint: t("factory_steering.an_agv_drives_from_one"),
     fields: ({ agvs }) => html`
-      <${SelectField} label="Route" name="route" options=${ROUTES} />
-      <${SelectField} label="AGV" name="agv" options=${[["", "the one that stands there"], ...agvs]} />`,
+      <${SelectField} label=${t("common.route")} name="route" options=${ROUTES} />
+      <${SelectField} label="AGV" name="agv" options=${[["", t("factory_steering.the_one_that_stands_there")], ...agvs]} />`,
     request: (values) => given(values),
   },
   sequence: {
-    title: "Sequence",
-    hint: "A module takes a piece, works on it and gives it back: three commands, one after the other.",
+    title: t("common.sequence"),
+    hint: t("factory_steering.a_module_takes_a_piece"),
     fields: ({ working }) => html`
-      <${SelectField} label="Module" name="module" options=${working} />
-      <${SelectField} label="Colour of the piece" name="load_type" options=${COLOURS} />
-      <${TextField} label="Workpiece (may be left empty)" name="workpiece_id" maxlength="64" />`,
+      <${SelectField} label=${t("factory_steering.module")} name="module" options=${working} />
+      <${SelectField} label=${t("factory_steering.colour_of_the_piece")} name="load_type" options=${COLOURS} />
+      <${TextField} label=${t("factory_steering.workpiece_may_be_left_empty")} name="workpiece_id" maxlength="64" />`,
     request: (values) => given(values),
   },
   charge: {
-    title: "Charging",
-    hint: "An AGV goes to the charger, or leaves it.",
+    title: t("common.charging"),
+    hint: t("factory_steering.an_agv_goes_to_the"),
     fields: ({ agvs }) => html`
       <${SelectField} label="AGV" name="agv" options=${agvs} />
-      <${CheckField} label="Charge it" name="charge" checked />`,
+      <${CheckField} label=${t("factory_steering.charge_it")} name="charge" checked />`,
     request: (values) => values,
   },
   park: {
-    title: "Park",
-    hint: "The central control parks the factory. Nothing answers: the map shows where the AGVs go.",
+    title: t("factory_steering.park"),
+    hint: t("factory_steering.the_central_control_parks_the"),
     fields: () => null,
     request: () => ({}),
   },
   pair: {
-    title: "Pair",
-    hint: "The central control takes an AGV into its service.",
+    title: t("factory_steering.pair"),
+    hint: t("factory_steering.the_central_control_takes_an"),
     fields: ({ agvs }) => html`<${SelectField} label="AGV" name="agv" options=${agvs} />`,
     request: (values) => values,
   },
   camera: {
-    title: "Camera",
-    hint: "The camera above the factory turns. Nothing answers: its next picture shows it.",
+    title: t("factory_steering.camera"),
+    hint: t("factory_steering.the_camera_above_the_factory"),
     fields: () => html`
-      <${SelectField} label="Movement" name="cmd" options=${MOVEMENTS} />
-      <${NumberField} label="Degrees" name="degree" value="10" min="1" max="180" step="1"
-        hint="Of up, down, left and right" />`,
+      <${SelectField} label=${t("factory_steering.movement")} name="cmd" options=${MOVEMENTS} />
+      <${NumberField} label=${t("factory_steering.degrees")} name="degree" value="10" min="1" max="180" step="1"
+        hint=${t("factory_steering.of_up_down_left_and")} />`,
     request: ({ cmd, degree }) => (cmd.startsWith("relmove_") ? given({ cmd, degree }) : { cmd }),
   },
   cancel: {
-    title: "Cancel an order",
-    hint: "Only an order that has not begun can be cancelled.",
-    fields: ({ waiting }) => html`<${SelectField} label="Order" name="order_id" options=${waiting} />`,
+    title: t("factory_steering.cancel_an_order"),
+    hint: t("factory_steering.only_an_order_that_has"),
+    fields: ({ waiting }) => html`<${SelectField} label=${t("common.order")} name="order_id" options=${waiting} />`,
     request: ({ order_id: id }) => ({ order_ids: id ? [id] : [] }),
   },
   reset: {
-    title: "Reset",
-    hint: "The central control deletes its orders and, with the store, its contents. This cannot be undone.",
+    title: t("factory_steering.reset"),
+    hint: t("factory_steering.the_central_control_deletes_its"),
     fields: () => html`
-      <${CheckField} label="Delete the store's contents too" name="with_storage" />
-      <${TextField} label="Type RESET to confirm" name="confirm" required />`,
+      <${CheckField} label=${t("factory_steering.delete_the_store_s_contents")} name="with_storage" />
+      <${TextField} label=${t("factory_steering.type_reset_to_confirm")} name="confirm" required />`,
     request: (values) => values,
     danger: true,
   },
@@ -100,10 +101,10 @@ export function Steering() {
   const [sent, setSent] = useState(0);
   const found = useStore(environment.current);
   return html`
-    <${Head} title="Steering">
-      ${found && html`<span>Environment <strong>${found.env}</strong>, ${found.kind}</span>`}
+    <${Head} title=${t("common.steering")}>
+      ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>, ${found.kind}</span>`}
     <//>
-    <div class="buttons" role="group" aria-label="What is to be done">
+    <div class="buttons" role="group" aria-label=${t("factory_steering.what_is_to_be_done")}>
       ${Object.entries(DEEDS).map(([name, { title }]) => html`
         <button type="button" key=${name} aria-pressed=${String(name === deed)} onClick=${() => setDeed(name)}>${title}</button>`)}
     </div>
@@ -127,7 +128,7 @@ function Deed({ name, onSent }) {
       <p>${hint}</p>
       <${ProblemNotice} problem=${known.problem} onRetry=${known.reload} />
       ${known.data && html`
-        <${Form} onSubmit=${preview} submit="Preview" state=${previewState}>
+        <${Form} onSubmit=${preview} submit=${t("common.preview")} state=${previewState}>
           <div class="field-grid">${fields(known.data)}</div>
         <//>`}
       ${plan && html`<${Plan} key=${JSON.stringify(plan.body)} plan=${plan} danger=${danger} onSent=${onSent} />`}
@@ -155,29 +156,29 @@ function Plan({ plan, danger, onSent }) {
     const headers = { "Idempotency-Key": idempotencyKey.current };
     const { commands } = await api.post("/api/v1/factory/steering", plan.body, { headers });
     setSent(true);
-    toasts.say(commands.length === 1 ? "One command is on its way." : `${commands.length} commands are on their way.`);
+    toasts.say(commands.length === 1 ? t("factory_steering.one_command_is_on_its") : t("factory_steering.commands_are_on_their_way", { length: commands.length }));
     onSent();
   });
   const refused = plan.checks.find(({ ok }) => !ok);
   return html`
-    <section class="plan" aria-label="Preview">
-      <h3>What would be sent</h3>
+    <section class="plan" aria-label=${t("common.preview")}>
+      <h3>${t("factory_steering.what_would_be_sent")}</h3>
       ${plan.messages.map(({ topic, payload, after }, index) => html`
         <details class="message" key=${index} open=${plan.messages.length === 1}>
-          <summary><span class="topic">${topic}</span>${after && html` <span class="quiet">after the previous one is finished</span>`}</summary>
+          <summary><span class="topic">${topic}</span>${after && html` <span class="quiet">${t("factory_steering.after_the_previous_one_is")}</span>`}</summary>
           <pre>${JSON.stringify(payload, null, 2)}</pre>
         </details>`)}
-      ${!plan.messages.length && html`<p class="quiet">Nothing: a check refuses the request.</p>`}
-      <h3>Checks</h3>
+      ${!plan.messages.length && html`<p class="quiet">${t("factory_steering.nothing_a_check_refuses_the")}</p>`}
+      <h3>${t("common.checks")}</h3>
       <ul class="checks">
         ${plan.checks.map(({ ok, text, code }) => html`
           <li key=${text}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? "passed" : "refused"}<//> ${text}
-            ${code && html` <span class="quiet">(code ${code})</span>`}</li>`)}
+            ${code && html` <span class="quiet">${tx("common.code", { code })}</span>`}</li>`)}
       </ul>
       <${ProblemNotice} problem=${problem} />
       <div class="buttons">
         <button type="button" class=${danger ? "danger" : "primary"} disabled=${isBusy || isSent || Boolean(refused)}
-          onClick=${() => send()}>${isSent ? "Sent" : "Send"}</button>
+          onClick=${() => send()}>${isSent ? t("factory_steering.sent") : t("common.send_3")}</button>
       </div>
     </section>`;
 }
@@ -196,29 +197,29 @@ function Journal({ sent }) {
   const commands = loaded.data?.items ?? [];
   useEvery(ASK_AGAIN_MS, () => commands.some(({ state }) => OPEN_COMMANDS.has(state)) && loaded.reload());
   return html`
-    <${Panel} title="Journal">
-      <${ListState} loaded=${loaded} count=${commands.length} empty="No command was sent in this environment yet." />
-      <${Table} label="Commands, newest first" rows=${commands} keyOf=${({ command_id: id }) => id} columns=${COLUMNS} />
+    <${Panel} title=${t("factory_steering.journal")}>
+      <${ListState} loaded=${loaded} count=${commands.length} empty=${t("factory_steering.no_command_was_sent_in")} />
+      <${Table} label=${t("factory_steering.commands_newest_first")} rows=${commands} keyOf=${({ command_id: id }) => id} columns=${COLUMNS} />
     <//>`;
 }
 
 const COLUMNS = [
-  { name: "Sent", cell: ({ queued_at: at }) => when(at) },
+  { name: t("factory_steering.sent"), cell: ({ queued_at: at }) => when(at) },
   {
-    name: "What",
-    cell: ({ do: deed, topic, step }) => html`${deed}${step === null || step === undefined ? "" : `, step ${step + 1}`}
+    name: t("common.what"),
+    cell: ({ do: deed, topic, step }) => html`${deed}${step === null || step === undefined ? "" : t("factory_steering.step", { it: step + 1 })}
       <span class="quiet block topic">${topic}</span>`,
   },
   {
-    name: "How it stands",
+    name: t("factory_steering.how_it_stands"),
     cell: ({ state, code, result, late }) => html`
       <${Badge} kind=${JOURNAL[state] ?? "idle"}>${state.replace("_", " ")}<//>
-      ${(result || code) && html`<span class="quiet block">${[result, code && `code ${code}`].filter(Boolean).join(", ")}</span>`}
-      ${late && html`<span class="quiet block">finished too late</span>`}`,
+      ${(result || code) && html`<span class="quiet block">${[result, code && t("factory_steering.code", { code })].filter(Boolean).join(", ")}</span>`}
+      ${late && html`<span class="quiet block">${t("factory_steering.finished_too_late")}</span>`}`,
   },
   {
-    name: "Order",
+    name: t("common.order"),
     cell: ({ order_id: id, do: deed }) => (id && deed === "order" ? html`<a href=${link("orders", id)}>${id}</a>` : orNone(id)),
   },
-  { name: "By", cell: ({ user }) => user },
+  { name: t("common.by_3"), cell: ({ user }) => user },
 ];

@@ -3,6 +3,7 @@
 import { gridOf } from "../core/factory.js";
 import { html } from "../ui/html.js";
 import { link } from "../ui/route.js";
+import { t } from "../core/texts.js";
 
 export function StockGrid({ stock }) {
   const { rows, rest } = gridOf(stock);
@@ -23,6 +24,6 @@ function Bay({ bay: { location, type, id, state } }) {
       ${type ? html`
         <span class="block"><span class=${`piece-mark piece-${type.toLowerCase()}`} aria-hidden="true"></span> ${type}</span>
         ${id && html`<a class="block" href=${link("workpiece", id)}>${id}</a>`}
-        ${state && state !== "RAW" && html`<span class="quiet block">${state}</span>`}` : html`<span class="block quiet">empty</span>`}
+        ${state && state !== "RAW" && html`<span class="quiet block">${state}</span>`}` : html`<span class="block quiet">${t("factory_stock.empty")}</span>`}
     </td>`;
 }

@@ -9,11 +9,12 @@ import { Badge, Empty, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Problem } from "../core/api.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 export function WorkpiecePage({ parts: [id] }) {
   return html`
-    <${Head} title="Workpiece"><a href=${link("orders")}>All orders</a><//>
-    ${id ? html`<${WorkpiecePanel} id=${id} />` : html`<${Empty}>No workpiece is named.<//>`}`;
+    <${Head} title=${t("common.workpiece")}><a href=${link("orders")}>${t("common.all_orders")}</a><//>
+    ${id ? html`<${WorkpiecePanel} id=${id} />` : html`<${Empty}>${t("factory_workpiece.no_workpiece_is_named")}<//>`}`;
 }
 
 export function WorkpiecePanel({ id }) {
@@ -22,26 +23,26 @@ export function WorkpiecePanel({ id }) {
   useEvents((batch) => batch.some(({ type, data }) => type === "factory_order" && data.workpiece_id === id) && loaded.reloadSoon());
   const piece = loaded.data;
   return html`
-    <${Panel} title=${`Workpiece ${id}`}>
+    <${Panel} title=${t("factory_workpiece.workpiece", { id })}>
       <${ListState} loaded=${loaded} count=${1} />
       ${piece && html`
         <div class="workpiece">
           <div>
-            <h3>Stations</h3>
+            <h3>${t("factory_workpiece.stations")}</h3>
             <ol class="stations">
               ${piece.stations.map(({ code, what, at, serial, result }) => html`
                 <li key=${`${code} ${at}`}><strong>${what}</strong> <span class="quiet">${code}</span>
                   <span class="quiet block">${when(at)}, ${orNone(serial)}${result ? `, ${result}` : ""}</span></li>`)}
             </ol>
-            ${!piece.stations.length && html`<p class="quiet">It has passed no station yet.</p>`}
+            ${!piece.stations.length && html`<p class="quiet">${t("factory_workpiece.it_has_passed_no_station")}</p>`}
           </div>
           <div>
-            <h3>Checks of quality</h3>
+            <h3>${t("factory_workpiece.checks_of_quality")}</h3>
             ${piece.quality.map((check) => html`<${Check} key=${check.quality_id} check=${check} />`)}
-            ${!piece.quality.length && html`<p class="quiet">It has not been checked yet.</p>`}
+            ${!piece.quality.length && html`<p class="quiet">${t("factory_workpiece.it_has_not_been_checked")}</p>`}
           </div>
           <div>
-            <h3>Orders</h3>
+            <h3>${t("common.orders")}</h3>
             <ul class="stations">
               ${piece.orders.map(({ order }) => html`
                 <li key=${order.order_id}><a href=${link("orders", order.order_id)}>${orNone(order.order_type).toLowerCase()}</a>
@@ -56,7 +57,7 @@ function Check({ check }) {
   const kind = check.result === "PASSED" ? "good" : "bad";
   return html`
     <figure class="check-of-quality">
-      ${check.has_picture && html`<${Picture} id=${check.quality_id} text=${`Picture of the check: ${check.result}`} />`}
+      ${check.has_picture && html`<${Picture} id=${check.quality_id} text=${t("factory_workpiece.picture_of_the_check", { result: check.result })} />`}
       <figcaption><${Badge} kind=${kind}>${check.result}<//> ${orNone(check.classification)}
         <span class="quiet block">${when(check.at)}</span></figcaption>
     </figure>`;
@@ -75,7 +76,7 @@ function Picture({ id, text }) {
     });
     return () => { isShown = false; };
   }, [id]);
-  if (failed) return html`<p class="quiet">The picture cannot be shown.</p>`;
+  if (failed) return html`<p class="quiet">${t("factory_workpiece.the_picture_cannot_be_shown")}</p>`;
   return html`<canvas ref=${canvas} role="img" aria-label=${text} width="96" height="96"></canvas>`;
 }
 

@@ -7,6 +7,7 @@ import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ProblemNotice } from "../ui/parts.js";
 import { RangeButtons, SPANS } from "./range.js";
+import { t } from "../core/texts.js";
 
 const POINTS = 300;
 const HOUR_MS = 3_600_000;
@@ -71,8 +72,8 @@ export async function historyOf(api, { esp_id, gpio, sensor_type, address }, ran
 
 export function inWords(points, unit = "") {
   const found = extremes(points);
-  if (!found) return "No figures in this time.";
+  if (!found) return t("history.no_figures_in_this_time");
   const text = (value) => `${number(value)} ${unit}`.trim();
-  return `${found.count === 1 ? "1 point" : `${found.count} points`}; lowest ${text(found.lowest)}, `
-    + `highest ${text(found.highest)}, last ${text(found.last)}.`;
+  return t("history.lowest", { it: found.count === 1 ? t("common.1_point") : t("common.points_2", { count: found.count }), lowest: text(found.lowest) })
+    + t("history.highest_last", { highest: text(found.highest), last: text(found.last) });
 }

@@ -11,6 +11,7 @@ import { useNarrow, useStore } from "../ui/hooks.js";
 import { LongList } from "../ui/long_list.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, Empty, Head } from "../ui/parts.js";
+import { t, tx } from "../core/texts.js";
 
 const KINDS = { actuator_alert: "bad", system_event: "warn", sensor_data: "info", esp_health: "good" };
 const MOST_OFFERED = 200;
@@ -34,18 +35,18 @@ export function LiveLog() {
   }, [filters]);
 
   return html`
-    <${Head} title="Live log">
-      <span class="quiet" role="status">${paused ? `Paused, ${meanwhile} new` : `${shown.length} shown`}</span>
+    <${Head} title=${t("common.live_log")}>
+      <span class="quiet" role="status">${paused ? t("common.paused_new", { meanwhile }) : t("live_log.shown", { length: shown.length })}</span>
       <button type="button" class="primary" aria-pressed=${String(paused)} onClick=${paused ? log.resume : log.pause}>
-        ${paused ? "Resume" : "Pause"}
+        ${paused ? t("common.resume") : t("common.pause")}
       </button>
-      <button type="button" onClick=${log.clear}>Clear</button>
+      <button type="button" onClick=${log.clear}>${t("live_log.clear")}</button>
     <//>
     <${Filters} filters=${filters} isNarrow=${isNarrow} onChange=${setFilters} />
     <div class="log ${chosen ? "log-with-detail" : ""}">
       ${shown.length === 0
-        ? html`<${Empty}>No event has come yet that passes the filters. The last ${KEPT} are kept here.<//>`
-        : html`<${LongList} label="Events, newest first" items=${shown} rowRem=${isNarrow ? 4.75 : 2.25} draw=${draw} />`}
+        ? html`<${Empty}>${tx("live_log.no_event_has_come_yet", { KEPT })}<//>`
+        : html`<${LongList} label=${t("live_log.events_newest_first")} items=${shown} rowRem=${isNarrow ? 4.75 : 2.25} draw=${draw} />`}
       ${chosen && html`<${Detail} event=${chosen} onClose=${() => setChosen(null)} />`}
     </div>`;
 }
@@ -68,13 +69,13 @@ function Row({ event, name, isChosen, onChoose }) {
 function Detail({ event, onClose }) {
   const { number, ...frame } = event;
   return html`
-    <section class="log-detail panel" aria-label="The chosen event">
+    <section class="log-detail panel" aria-label=${t("live_log.the_chosen_event")}>
       <div class="dialog-head">
         <h2>${event.type}</h2>
-        <button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button>
+        <button type="button" class="plain" aria-label=${t("common.close")} onClick=${onClose}>✕</button>
       </div>
       ${event.data.topic && html`<p class="topic">${event.data.topic}</p>`}
-      <pre tabindex="0" aria-label="The event as JSON">${JSON.stringify(frame, null, 2)}</pre>
+      <pre tabindex="0" aria-label=${t("live_log.the_event_as_json")}>${JSON.stringify(frame, null, 2)}</pre>
     </section>`;
 }
 
@@ -104,25 +105,24 @@ function Filters({ filters, isNarrow, onChange }) {
 
   return html`
     <details class="filters" open=${!isNarrow}>
-      <summary>Filters</summary>
+      <summary>${t("live_log.filters")}</summary>
       <fieldset class="chips">
-        <legend>Types (none chosen: all)</legend>
+        <legend>${t("live_log.types_none_chosen_all")}</legend>
         ${EVENT_TYPES.map((type) => html`
           <label class="chip" key=${type}>
             <input type="checkbox" checked=${filters.types.includes(type)} onChange=${() => toggle(type)} /> ${type}
           </label>`)}
       </fieldset>
       <div class="filter-fields">
-        <${Field} label="Device" name="device">
+        <${Field} label=${t("common.device")} name="device">
           <input type="search" placeholder="ESP_0A1B2C3D" name="device" maxlength="40" list="known-devices"
             onChange=${({ target }) => onChange({ ...filters, esp_ids: target.value ? [target.value.trim()] : [] })} />
         <//>
         <${KnownDevices} />
-        <${Field} label="MQTT topic" name="topic" hint=${isWrong ? null : "+ is one level, # the rest"}>
+        <${Field} label=${t("live_log.mqtt_topic")} name="topic" hint=${isWrong ? null : t("common.is_one_level_the_rest")}>
           <input type="search" placeholder="kaiser/+/esp/+/sensor/#" name="topic" maxlength="256" spellcheck="false"
             aria-invalid=${String(isWrong)} onChange=${({ target }) => changeTopic(target.value.trim())} />
-          ${isWrong && html`<span class="field-problem">This is no topic filter: # stands alone at the end, + alone in
-            its level.</span>`}
+          ${isWrong && html`<span class="field-problem">${t("live_log.this_is_no_topic_filter")}</span>`}
         <//>
       </div>
     </details>`;

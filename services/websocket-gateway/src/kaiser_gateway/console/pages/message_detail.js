@@ -6,8 +6,9 @@ import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useLoaded } from "../ui/hooks.js";
 import { Facts, ProblemNotice } from "../ui/parts.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
-const VIEWS = [["pretty", "Read"], ["raw", "Raw"], ["diff", "Changes"]];
+const VIEWS = [["pretty", t("message_detail.read")], ["raw", t("common.raw")], ["diff", t("message_detail.changes")]];
 
 export function MessageDetail({ item, onEdit, onClose }) {
   const { api, toasts } = useApp();
@@ -18,37 +19,37 @@ export function MessageDetail({ item, onEdit, onClose }) {
   async function copy() {
     try {
       await navigator.clipboard.writeText(mosquittoPub(message));
-      toasts.say("Copied. Put the broker's address in place of BROKER.");
+      toasts.say(t("message_detail.copied_put_the_broker_s"));
     } catch {
       setView("command"); // no clipboard over plain HTTP: to be copied by hand
     }
   }
 
   return html`
-    <section class="log-detail panel" aria-label="The chosen message">
+    <section class="log-detail panel" aria-label=${t("message_detail.the_chosen_message")}>
       <div class="dialog-head">
         <h2 class="topic">${item.topic}</h2>
-        <button type="button" class="plain" aria-label="Close" onClick=${onClose}>✕</button>
+        <button type="button" class="plain" aria-label=${t("common.close")} onClick=${onClose}>✕</button>
       </div>
       <${Facts} facts=${[
-        ["Received", when(item.received_at)],
-        ["Verdict", verdictOf(item)],
-        ["Size", `${item.size} bytes`],
-        ["QoS", `${item.qos}${item.retained ? ", retained" : ""}`],
-        ["Sequence", item.seq],
-        ["Sent by", item.own ? "Kaiser" : "not Kaiser"],
+        [t("common.received"), when(item.received_at)],
+        [t("message_detail.verdict"), verdictOf(item)],
+        [t("common.size"), t("message_detail.bytes", { size: item.size })],
+        ["QoS", `${item.qos}${item.retained ? t("message_detail.retained") : ""}`],
+        [t("common.sequence"), item.seq],
+        [t("message_detail.sent_by"), item.own ? "Kaiser" : t("message_detail.not_kaiser")],
       ]} />
       <div class="buttons">
         ${VIEWS.map(([name, text]) => html`
           <button type="button" key=${name} aria-pressed=${String(view === name)} onClick=${() => setView(name)}>${text}</button>`)}
-        <button type="button" disabled=${!message} onClick=${copy}>Copy as mosquitto_pub</button>
+        <button type="button" disabled=${!message} onClick=${copy}>${t("message_detail.copy_as_mosquitto_pub")}</button>
         ${onEdit && html`
-          <button type="button" disabled=${!message} onClick=${() => onEdit(draftOf(message))}>Edit and send…</button>`}
+          <button type="button" disabled=${!message} onClick=${() => onEdit(draftOf(message))}>${t("message_detail.edit_and_send")}</button>`}
       </div>
       <${ProblemNotice} problem=${loaded.problem} onRetry=${loaded.reload} />
       ${message?.mime && html`<${Picture} message=${message} />`}
       ${view === "diff" ? html`<${Diff} seq=${item.seq} />` : message && html`<${Text} message=${message} view=${view} />`}
-      ${message?.cut && html`<p class="quiet">The message is too large to be kept whole: this is its beginning.</p>`}
+      ${message?.cut && html`<p class="quiet">${t("message_detail.the_message_is_too_large")}</p>`}
     </section>`;
 }
 
@@ -57,7 +58,7 @@ const draftOf = ({ topic, pretty, payload }) => ({ topic, text: pretty ?? payloa
 function Text({ message, view }) {
   const raw = message.payload ?? message.payload_base64 ?? "";
   const text = view === "command" ? mosquittoPub(message) : view === "pretty" ? message.pretty ?? raw : raw;
-  return html`<pre tabindex="0" aria-label=${view === "command" ? "The command" : "The payload"}>${text}</pre>`;
+  return html`<pre tabindex="0" aria-label=${view === "command" ? t("message_detail.the_command") : t("common.the_payload")}>${text}</pre>`;
 }
 
 function Diff({ seq }) {
@@ -65,11 +66,11 @@ function Diff({ seq }) {
   const loaded = useLoaded(() => api.get(path`/api/v1/messages/${seq}/diff`), [seq]);
   const diff = loaded.data;
   if (!diff) return html`<${ProblemNotice} problem=${loaded.problem} onRetry=${loaded.reload} />`;
-  if (diff.before === null) return html`<p class="empty">No earlier message of this topic is kept.</p>`;
-  if (!diff.readable) return html`<p class="empty">One of the two is not JSON, so they cannot be compared.</p>`;
-  if (diff.changes.length === 0) return html`<p class="empty">The same as message ${diff.before}.</p>`;
+  if (diff.before === null) return html`<p class="empty">${t("message_detail.no_earlier_message_of_this")}</p>`;
+  if (!diff.readable) return html`<p class="empty">${t("message_detail.one_of_the_two_is")}</p>`;
+  if (diff.changes.length === 0) return html`<p class="empty">${tx("message_detail.the_same_as_message", { before: diff.before })}</p>`;
   return html`
-    <ul class="changes" aria-label=${`Changes since message ${diff.before}`}>
+    <ul class="changes" aria-label=${t("message_detail.changes_since_message", { before: diff.before })}>
       ${diff.changes.map(({ path: place, op, old, new: value }) => html`
         <li key=${place} class="change-${op}">
           <span class="topic">${place}</span>
@@ -77,7 +78,7 @@ function Diff({ seq }) {
           ${op !== "remove" && html` <ins>${JSON.stringify(value)}</ins>`}
         </li>`)}
     </ul>
-    ${!diff.complete && html`<p class="quiet">There are more differences than are shown.</p>`}`;
+    ${!diff.complete && html`<p class="quiet">${t("message_detail.there_are_more_differences_than")}</p>`}`;
 }
 
 /** Drawn on a canvas from its bytes: the page may load no picture but its own files. */
@@ -96,8 +97,8 @@ function Picture({ message }) {
     );
     return () => { isHere = false; };
   }, [message.seq]);
-  if (isBroken) return html`<p class="empty">Its picture cannot be drawn.</p>`;
-  return html`<canvas class="picture" ref=${canvas} role="img" aria-label="The picture of the message"></canvas>`;
+  if (isBroken) return html`<p class="empty">${t("message_detail.its_picture_cannot_be_drawn")}</p>`;
+  return html`<canvas class="picture" ref=${canvas} role="img" aria-label=${t("message_detail.the_picture_of_the_message")}></canvas>`;
 }
 
 function bytesOf({ payload, payload_base64: encoded }) {

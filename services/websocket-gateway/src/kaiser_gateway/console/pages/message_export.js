@@ -5,6 +5,7 @@ import { recordingOf } from "../core/message_list.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { ProblemNotice } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
 export function ExportButton({ items, env }) {
   const { api } = useApp();
@@ -17,7 +18,7 @@ export function ExportButton({ items, env }) {
     download(recordingOf(whole, env), `messages-${env}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.log`);
   });
   return html`
-    <button type="button" disabled=${items.length === 0 || state.isBusy} onClick=${save}>Export</button>
+    <button type="button" disabled=${items.length === 0 || state.isBusy} onClick=${save}>${t("common.export")}</button>
     <${ProblemNotice} problem=${state.problem} />`;
 }
 

@@ -4,6 +4,7 @@ import { path } from "../core/api.js";
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useEvents, useLoaded } from "../ui/hooks.js";
 import { Badge, ProblemNotice } from "../ui/parts.js";
+import { tx } from "../core/texts.js";
 
 const KINDS = { finished: "good", sent: "info", accepted: "info", queued: "info", unconfirmed: "warn", abandoned: "warn" };
 const OPEN = new Set(["queued", "unconfirmed", "accepted"]);
@@ -31,7 +32,7 @@ export function JournalEntry({ sent, onEnd = null }) {
     <p class="command-state" role="status">
       <span class="topic">${command.topic}</span> <${Badge} kind=${KINDS[command.state] ?? "bad"}>${command.state}<//>
       ${command.result && html` <span class="quiet">${command.result}</span>`}
-      ${command.code && html` <span class="quiet">(code ${command.code})</span>`}
+      ${command.code && html` <span class="quiet">${tx("common.code", { code: command.code })}</span>`}
     </p>
     <${ProblemNotice} problem=${loaded.problem} />`;
 }

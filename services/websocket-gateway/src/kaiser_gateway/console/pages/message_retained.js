@@ -7,6 +7,7 @@ import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { JournalEntry } from "./message_journal.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 export function RetainedDialog({ onClose }) {
   const { api, session } = useApp();
@@ -18,21 +19,21 @@ export function RetainedDialog({ onClose }) {
     setSent(commands[0]);
   });
   return html`
-    <${Dialog} title="Retained messages" onClose=${onClose} wide>
-      <${ListState} loaded=${loaded} count=${items.length} empty="Kaiser knows of no retained message at the broker." />
+    <${Dialog} title=${t("message_retained.retained_messages")} onClose=${onClose} wide>
+      <${ListState} loaded=${loaded} count=${items.length} empty=${t("message_retained.kaiser_knows_of_no_retained")} />
       <${ProblemNotice} problem=${state.problem} />
       ${sent && html`<${JournalEntry} key=${sent.command_id} sent=${sent} onEnd=${loaded.reload} />`}
-      <${Table} label="Retained messages, commands first" rows=${items} keyOf=${(item) => item.topic} columns=${[
-        { name: "Topic", cell: (item) => html`<span class="topic">${item.topic}</span>` },
-        { name: "What", cell: (item) => (item.command ? html`<${Badge} kind="bad">a command<//>` : "a value") },
-        { name: "Received", cell: (item) => when(item.received_at) },
-        { name: "Bytes", class: "figure", cell: (item) => item.size },
+      <${Table} label=${t("message_retained.retained_messages_commands_first")} rows=${items} keyOf=${(item) => item.topic} columns=${[
+        { name: t("common.topic"), cell: (item) => html`<span class="topic">${item.topic}</span>` },
+        { name: t("common.what"), cell: (item) => (item.command ? html`<${Badge} kind="bad">${t("message_retained.a_command")}<//>` : t("message_retained.a_value")) },
+        { name: t("common.received"), cell: (item) => when(item.received_at) },
+        { name: t("message_retained.bytes"), class: "figure", cell: (item) => item.size },
         {
-          name: "Do",
+          name: t("common.do"),
           class: "actions",
           cell: (item) => session.may("operator") && html`
             <button type="button" class=${item.command ? "danger" : ""} disabled=${state.isBusy}
-              aria-label=${`Remove ${item.topic}`} onClick=${() => remove(item.topic)}>Remove</button>`,
+              aria-label=${t("common.remove_3", { topic: item.topic })} onClick=${() => remove(item.topic)}>${t("common.remove")}</button>`,
         },
       ]} />
     <//>`;

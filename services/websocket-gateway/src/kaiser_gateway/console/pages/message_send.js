@@ -7,8 +7,9 @@ import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, ProblemNotice } from "../ui/parts.js";
 import { JournalEntry } from "./message_journal.js";
+import { t, tx } from "../core/texts.js";
 
-const QOS = [["1", "1: the broker acknowledges it"], ["0", "0: the broker acknowledges nothing"]];
+const QOS = [["1", t("message_send.1_the_broker_acknowledges_it")], ["0", t("message_send.0_the_broker_acknowledges_nothing")]];
 
 /** `env`, `epoch`: the environment in force; what was previewed in another one has to be looked at again. */
 export function SendDialog({ draft, env, epoch, onClose }) {
@@ -52,55 +53,55 @@ export function SendDialog({ draft, env, epoch, onClose }) {
   });
   const mayGo = preview?.checks.every(({ ok }) => ok) && preview.verdict.verdict !== "reject" && !sent;
   return html`
-    <${Dialog} title=${`Send a message to ${env ?? "the factory"}`} onClose=${onClose} wide>
+    <${Dialog} title=${t("message_send.send_a_message_to", { it: env ?? t("message_send.the_factory") })} onClose=${onClose} wide>
       <div class="form">
-        <${Field} label="Template" name="template">
+        <${Field} label=${t("message_send.template")} name="template">
           <select name="template" onChange=${({ target }) => take(target.value)}>
             <option value="">–</option>
             ${(templates.data?.templates ?? []).map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}
           </select>
         <//>
-        <${Field} label="Topic" name="topic" problem=${looking.problem}>
+        <${Field} label=${t("common.topic")} name="topic" problem=${looking.problem}>
           <input type="text" name="topic" maxlength="1024" spellcheck="false" autocomplete="off" value=${message.topic}
             onInput=${({ target }) => change({ topic: target.value })} />
         <//>
-        <${Field} label="Payload" name="payload" problem=${looking.problem}>
+        <${Field} label=${t("common.payload")} name="payload" problem=${looking.problem}>
           <textarea name="payload" rows="12" class="topic" spellcheck="false" value=${message.text}
             onInput=${({ target }) => change({ text: target.value })}></textarea>
         <//>
-        <${SelectField} label="QoS" name="qos" options=${QOS} value="1" hint="Either goes out once, and never again"
+        <${SelectField} label="QoS" name="qos" options=${QOS} value="1" hint=${t("message_send.either_goes_out_once_and")}
           onChange=${({ target }) => change({ qos: Number(target.value) })} />
         ${session.may("admin") && html`
-          <${CheckField} label="Allow topics that the factory does not subscribe to" name="free"
+          <${CheckField} label=${t("message_send.allow_topics_that_the_factory")} name="free"
             onChange=${({ target }) => change({ free: target.checked })} />`}
         <${ProblemNotice} problem=${looking.problem ?? sending.problem ?? templates.problem} />
         ${preview && html`<${Preview} preview=${preview} />`}
         ${sent && html`<${JournalEntry} key=${sent.command_id} sent=${sent} />`}
         <div class="buttons">
           <button type="button" class=${mayGo ? "" : "primary"} disabled=${looking.isBusy || !message.topic}
-            onClick=${look}>Preview</button>
-          <button type="button" class="danger" disabled=${!mayGo || sending.isBusy} onClick=${send}>Send</button>
+            onClick=${look}>${t("common.preview")}</button>
+          <button type="button" class="danger" disabled=${!mayGo || sending.isBusy} onClick=${send}>${t("common.send_3")}</button>
         </div>
-        <p class="quiet">It goes out once, never retained. Machines may move.</p>
+        <p class="quiet">${t("message_send.it_goes_out_once_never")}</p>
       </div>
     <//>`;
 }
 
-const VERDICTS = { accept: ["good", "ingest reads it"], reject: ["bad", "ingest would reject it"], ignore: ["warn", "ingest would not read it"] };
+const VERDICTS = { accept: ["good", t("message_send.ingest_reads_it")], reject: ["bad", t("message_send.ingest_would_reject_it")], ignore: ["warn", t("message_send.ingest_would_not_read_it")] };
 
 function Preview({ preview: { verdict, checks } }) {
   const [kind, text] = VERDICTS[verdict.verdict];
   return html`
-    <ul class="checks" aria-label="Checks">
+    <ul class="checks" aria-label=${t("common.checks")}>
       <li>
         <${Badge} kind=${kind}>${text}<//> ${verdict.kind ?? ""}
         ${verdict.code && html` <strong>${verdict.code}</strong>`}
-        ${verdict.field && html` in <span class="topic">${verdict.field}</span>`} ${verdict.reason ?? ""}
+        ${verdict.field && html` ${t("message_send.in")} <span class="topic">${verdict.field}</span>`} ${verdict.reason ?? ""}
         ${verdict.warnings.map((warning) => html` <span class="quiet" key=${warning}>${warning}</span>`)}
       </li>
       ${checks.map(({ ok, text: said, code }) => html`
         <li key=${said}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? "passes" : "refused"}<//> ${said}
-          ${code && html` <span class="quiet">(code ${code})</span>`}</li>`)}
+          ${code && html` <span class="quiet">${tx("common.code", { code })}</span>`}</li>`)}
     </ul>`;
 }
 

@@ -14,6 +14,7 @@ import { ExportButton } from "./message_export.js";
 import { RetainedDialog } from "./message_retained.js";
 import { SendDialog } from "./message_send.js";
 import { TopicTree } from "./message_tree.js";
+import { t, tx } from "../core/texts.js";
 
 const LEVELS = ["modules", "AGVs", "orders", "system", "extended", "all"];
 const KINDS = { reject: "bad", ignore: "idle", accept: "good" };
@@ -36,28 +37,28 @@ export function Messages() {
   );
   const mayAct = session.may("operator");
   return html`
-    <${Head} title="Messages">
+    <${Head} title=${t("common.messages")}>
       <${Environment} feed=${feed} />
       <span class="quiet" role="status">${saying(feed, shown.length)}</span>
       <button type="button" class="primary" aria-pressed=${String(feed.paused)} onClick=${feed.toggle}>
-        ${feed.paused ? "Resume" : "Pause"}
+        ${feed.paused ? t("common.resume") : t("common.pause")}
       </button>
       <${ExportButton} items=${shown} env=${feed.state.env} />
-      <button type="button" onClick=${() => setRetainedOpen(true)}>Retained…</button>
-      ${mayAct && html`<button type="button" onClick=${() => setDraft({})}>Send…</button>`}
+      <button type="button" onClick=${() => setRetainedOpen(true)}>${t("messages.retained_2")}</button>
+      ${mayAct && html`<button type="button" onClick=${() => setDraft({})}>${t("messages.send")}</button>`}
     <//>
     <${Filters} wanted=${wanted} onWanted=${setWanted} search=${search} onSearch=${setSearch} />
     ${feed.problem && html`<${ProblemNotice} problem=${feed.problem} />`}
     <div class="messages">
       <details class="messages-topics" open=${!isNarrow}>
-        <summary>Topics (${feed.state.topics.size}${feed.state.complete ? "" : ", more are not followed"})</summary>
+        <summary>${tx("messages.topics", { size: feed.state.topics.size, it: feed.state.complete ? "" : t("messages.more_are_not_followed") })}</summary>
         <${TopicTree} topics=${feed.state.topics} search=${search} chosen=${topic} now=${now} isNarrow=${isNarrow}
           onChoose=${setTopic} />
       </details>
       <div class="log ${chosen ? "log-with-detail" : ""}">
         ${shown.length === 0
-          ? html`<${Empty}>No message yet that passes. The last ${KEPT} are kept in this page.<//>`
-          : html`<${LongList} label="Messages, newest first" items=${shown} rowRem=${isNarrow ? 4.75 : 2.25}
+          ? html`<${Empty}>${tx("messages.no_message_yet_that_passes", { KEPT })}<//>`
+          : html`<${LongList} label=${t("messages.messages_newest_first")} items=${shown} rowRem=${isNarrow ? 4.75 : 2.25}
               draw=${(item) => html`<${Row} key=${item.seq} item=${item} now=${now} isChosen=${item.seq === chosen?.seq}
                 onChoose=${setChosen} />`} />`}
         ${chosen && html`
@@ -72,9 +73,9 @@ export function Messages() {
 const isBelow = (branch, topic) => topic === branch || topic.startsWith(`${branch}/`);
 
 function saying({ state, paused, meanwhile, phase, reason }, count) {
-  if (phase !== "open") return reason || "connecting…";
-  if (paused) return `Paused, ${meanwhile} new`;
-  return `${count} shown${state.conflated ? `, ${state.conflated} replaced by newer ones` : ""}`;
+  if (phase !== "open") return reason || t("messages.connecting");
+  if (paused) return t("common.paused_new", { meanwhile });
+  return t("messages.shown", { count, it: state.conflated ? t("messages.replaced_by_newer_ones", { conflated: state.conflated }) : "" });
 }
 
 /** Which environment is in force: nobody should take a mock for the factory. */
@@ -94,8 +95,8 @@ function Row({ item, now, isChosen, onChoose }) {
         <span class="topic message-topic">${item.topic}</span>
         <span class="message-marks">
           ${item.verdict !== "accept" && html`<${Badge} kind=${KINDS[item.verdict]}>${verdictOf(item)}<//>`}
-          ${item.retained && html`<${Badge} kind="info">retained<//>`}
-          ${item.own && html`<${Badge} kind="warn">sent by Kaiser<//>`}
+          ${item.retained && html`<${Badge} kind="info">${t("messages.retained")}<//>`}
+          ${item.own && html`<${Badge} kind="warn">${t("messages.sent_by_kaiser")}<//>`}
         </span>
         <span class="log-summary">${brief(item)}</span>
       </button>
@@ -113,18 +114,18 @@ function Filters({ wanted, onWanted, search, onSearch }) {
 
   return html`
     <div class="filter-fields">
-      <${Field} label=${`Level ${wanted.priority}: ${LEVELS[wanted.priority - 1]}`} name="priority"
-        hint="Each level shows what those below it show, and more">
+      <${Field} label=${t("messages.level", { priority: wanted.priority, it: LEVELS[wanted.priority - 1] })} name="priority"
+        hint=${t("messages.each_level_shows_what_those")}>
         <input type="range" name="priority" min="1" max="6" step="1" value=${wanted.priority}
           aria-valuetext=${`${wanted.priority}, ${LEVELS[wanted.priority - 1]}`}
           onInput=${({ target }) => onWanted({ ...wanted, priority: Number(target.value) })} />
       <//>
-      <${Field} label="Topic filter" name="filter" hint=${fault ? null : "+ is one level, # the rest"}>
+      <${Field} label=${t("messages.topic_filter")} name="filter" hint=${fault ? null : t("common.is_one_level_the_rest")}>
         <input type="search" name="filter" maxlength="256" placeholder="module/v1/+/+/state" spellcheck="false"
           aria-invalid=${String(fault !== "")} onChange=${({ target }) => change(target.value.trim())} />
         ${fault && html`<span class="field-problem" role="alert">${fault}</span>`}
       <//>
-      <${Field} label="Search" name="search" hint="In topic and payload">
+      <${Field} label=${t("messages.search")} name="search" hint=${t("messages.in_topic_and_payload")}>
         <input type="search" name="search" maxlength="200" value=${search}
           onInput=${({ target }) => onSearch(target.value)} />
       <//>

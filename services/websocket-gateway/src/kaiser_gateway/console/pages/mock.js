@@ -13,6 +13,7 @@ import { Table } from "../ui/table.js";
 import { MockFaults } from "./mock_faults.js";
 import { ActuatorFields, SensorFields } from "./mock_fields.js";
 import { MockBadge, StartStop } from "./mock_parts.js";
+import { t, tx } from "../core/texts.js";
 
 const ASK_EVERY_MS = 2000;
 const STATES = ["BOOT", "WIFI_CONNECTED", "MQTT_CONNECTED", "OPERATIONAL", "SAFE_MODE", "ERROR"];
@@ -27,13 +28,13 @@ export function MockPage({ espId }) {
   const mock = loaded.data;
   return html`
     <${Head} title=${espId}>
-      <a href=${link("mocks")}>All mocks</a>
+      <a href=${link("mocks")}>${t("mock.all_mocks")}</a>
       ${mock && html`<${StartStop} mock=${mock} onDone=${loaded.reload} />`}
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${mock && html`
       <div class="panels">
-        <${Panel} title="State">
+        <${Panel} title=${t("common.state")}>
           <${Facts} facts=${facts(mock, now)} />
           <${Controls} mock=${mock} url=${url} onDone=${loaded.reload} />
         <//>
@@ -45,14 +46,14 @@ export function MockPage({ espId }) {
 }
 
 const facts = (mock, now) => [
-  ["State", html`<${MockBadge} mock=${mock} />`],
-  ["Device", html`<a href=${link("devices", mock.esp_id)}>${mock.registered ? "registered" : "not registered yet"}</a>`],
-  ["MQTT", mock.connected ? "connected" : "not connected"],
-  ["Firmware", `generation ${mock.firmware.toUpperCase()}${mock.acknowledged ? "" : ", not acknowledged yet"}`],
-  ["Zone", orNone(mock.zone_id)],
-  ["Running for", duration(mock.uptime_s)],
-  ["Heartbeat", ago(mock.last_heartbeat, now)],
-  ["Messages sent", number(mock.messages_sent)],
+  [t("common.state"), html`<${MockBadge} mock=${mock} />`],
+  [t("common.device"), html`<a href=${link("devices", mock.esp_id)}>${mock.registered ? "registered" : t("mock.not_registered_yet")}</a>`],
+  ["MQTT", mock.connected ? "connected" : t("common.not_connected")],
+  [t("common.firmware"), t("mock.generation", { firmware: mock.firmware.toUpperCase(), it: mock.acknowledged ? "" : t("mock.not_acknowledged_yet") })],
+  [t("common.zone"), orNone(mock.zone_id)],
+  [t("common.running_for"), duration(mock.uptime_s)],
+  [t("common.heartbeat"), ago(mock.last_heartbeat, now)],
+  [t("mock.messages_sent"), number(mock.messages_sent)],
 ];
 
 function Controls({ mock, url, onDone }) {
@@ -65,27 +66,27 @@ function Controls({ mock, url, onDone }) {
   });
   const [act, acting] = useAction(async (what, body) => {
     await api.post(`${url}/${what}`, body);
-    toasts.say(what === "heartbeat" ? "Heartbeat sent." : "Done.");
+    toasts.say(what === "heartbeat" ? t("mock.heartbeat_sent") : t("mock.done"));
     onDone();
   });
   const [remove, removing] = useAction(async () => {
     await api.delete(url);
-    toasts.say(`${mock.esp_id} is removed.`);
+    toasts.say(t("common.is_removed", { device: mock.esp_id }));
     location.hash = link("mocks");
   });
   return html`
-    <${Form} onSubmit=${setState} submit="Set" state=${setting}>
-      <${SelectField} label="Set its state" name="state" options=${STATES} value="OPERATIONAL" />
+    <${Form} onSubmit=${setState} submit=${t("mock.set")} state=${setting}>
+      <${SelectField} label=${t("mock.set_its_state")} name="state" options=${STATES} value="OPERATIONAL" />
     <//>
-    <${Form} onSubmit=${() => act("heartbeat")} submit="Send a heartbeat now" state=${acting} />
+    <${Form} onSubmit=${() => act("heartbeat")} submit=${t("mock.send_a_heartbeat_now")} state=${acting} />
     <div class="buttons">
       <button type="button" onClick=${() => act("emergency", { action: isStopped ? "clear" : "stop_all" })}>
-        ${isStopped ? "Release its red button" : "Press its red button"}</button>
-      <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>Remove…</button>
+        ${isStopped ? t("mock.release_its_red_button") : t("mock.press_its_red_button")}</button>
+      <button type="button" class="danger-outline" onClick=${() => setRemoving(true)}>${t("common.remove_4")}</button>
     </div>
     ${isRemoving && html`
-      <${Dialog} title=${`Remove ${mock.esp_id}?`} onClose=${() => setRemoving(false)}>
-        <${Form} onSubmit=${remove} submit="Remove" state=${removing} danger><p>What it sent stays stored.</p><//>
+      <${Dialog} title=${t("common.remove_2", { device: mock.esp_id })} onClose=${() => setRemoving(false)}>
+        <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${removing} danger><p>${t("mock.what_it_sent_stays_stored")}</p><//>
       <//>`}`;
 }
 
@@ -100,34 +101,34 @@ function Sensors({ mock, url, onDone }) {
   });
   const [release] = useAction(async (sensor) => {
     await api.delete(valueUrl(url, sensor));
-    toasts.say(`Gpio ${sensor.gpio} measures by its pattern again.`);
+    toasts.say(t("mock.gpio_measures_by_its_pattern", { gpio: sensor.gpio }));
     onDone();
   });
   const columns = [
-    { name: "Sensor", cell: ({ sensor_type: type, gpio }) => html`${type} <span class="quiet">on gpio ${gpio}</span>` },
-    { name: "Last value", cell: ({ last_value: value, unit }) => `${number(value)} ${unit}`, class: "figure" },
+    { name: t("common.sensor"), cell: ({ sensor_type: type, gpio }) => html`${type} <span class="quiet">${tx("mock.on_gpio", { gpio })}</span>` },
+    { name: t("mock.last_value"), cell: ({ last_value: value, unit }) => `${number(value)} ${unit}`, class: "figure" },
     {
-      name: "Pattern",
+      name: t("common.pattern"),
       cell: ({ variation_pattern: pattern, variation_range: range, interval_s: seconds }) =>
-        `${pattern} ± ${number(range)}, every ${number(seconds)} s`,
+        t("mock.every_s", { pattern, range: number(range), seconds: number(seconds) }),
     },
     {
-      name: "Override",
+      name: t("mock.override"),
       class: "actions",
       cell: (sensor) => html`
         ${sensor.override !== null && html`<${Badge} kind="warn">${number(sensor.override)}<//>`}
-        <button type="button" onClick=${() => setOverriding(sensor)}>Override…</button>
-        ${sensor.override !== null && html`<button type="button" onClick=${() => release(sensor)}>Release</button>`}`,
+        <button type="button" onClick=${() => setOverriding(sensor)}>${t("mock.override_2")}</button>
+        ${sensor.override !== null && html`<button type="button" onClick=${() => release(sensor)}>${t("mock.release")}</button>`}`,
     },
   ];
   return html`
-    <${Panel} title="Sensors" class="wide-panel">
-      <${Table} label="Sensors of the mock" rows=${mock.sensors} columns=${columns}
+    <${Panel} title=${t("common.sensors")} class="wide-panel">
+      <${Table} label=${t("mock.sensors_of_the_mock")} rows=${mock.sensors} columns=${columns}
         keyOf=${({ gpio, sensor_type: type }) => `${gpio}/${type}`} />
-      <button type="button" onClick=${() => setAdding(true)}>Add a sensor</button>
+      <button type="button" onClick=${() => setAdding(true)}>${t("mock.add_a_sensor")}</button>
       ${isAdding && html`
-        <${Dialog} title="Add a sensor" onClose=${() => setAdding(false)} wide>
-          <${Form} onSubmit=${add} submit="Add" state=${adding}>
+        <${Dialog} title=${t("mock.add_a_sensor")} onClose=${() => setAdding(false)} wide>
+          <${Form} onSubmit=${add} submit=${t("common.add")} state=${adding}>
             <div class="field-grid"><${SensorFields} problem=${adding.problem} /></div>
           <//>
         <//>`}
@@ -143,16 +144,16 @@ function OverrideDialog({ sensor, url, onDone, onClose }) {
   const { api, toasts } = useApp();
   const [override, state] = useAction(async ({ value, publish }) => {
     await api.post(valueUrl(url, sensor), { value, publish });
-    toasts.say(`Gpio ${sensor.gpio} measures ${number(value)} until it is released.`);
+    toasts.say(t("mock.gpio_measures_until_it_is", { gpio: sensor.gpio, value: number(value) }));
     onDone();
     onClose();
   });
   return html`
-    <${Dialog} title=${`Override ${sensor.sensor_type} on gpio ${sensor.gpio}`} onClose=${onClose}>
-      <${Form} onSubmit=${override} submit="Override" state=${state}>
-        <${NumberField} label=${`Value in ${sensor.unit || "its unit"}`} name="value" required problem=${state.problem}
+    <${Dialog} title=${t("mock.override_on_gpio", { sensor_type: sensor.sensor_type, gpio: sensor.gpio })} onClose=${onClose}>
+      <${Form} onSubmit=${override} submit=${t("mock.override")} state=${state}>
+        <${NumberField} label=${t("mock.value_in", { it: sensor.unit || t("mock.its_unit") })} name="value" required problem=${state.problem}
           value=${sensor.override ?? sensor.last_value ?? sensor.base_value} />
-        <${CheckField} label="Send a reading now" name="publish" checked />
+        <${CheckField} label=${t("mock.send_a_reading_now")} name="publish" checked />
       <//>
     <//>`;
 }
@@ -166,21 +167,21 @@ function Actuators({ mock, url, onDone }) {
     onDone();
   });
   return html`
-    <${Panel} title="Actuators" class="wide-panel">
-      <${Table} label="Actuators of the mock" rows=${mock.actuators} columns=${ACTUATORS} keyOf=${({ gpio }) => gpio} />
-      <button type="button" onClick=${() => setAdding(true)}>Add an actuator</button>
+    <${Panel} title=${t("common.actuators")} class="wide-panel">
+      <${Table} label=${t("mock.actuators_of_the_mock")} rows=${mock.actuators} columns=${ACTUATORS} keyOf=${({ gpio }) => gpio} />
+      <button type="button" onClick=${() => setAdding(true)}>${t("mock.add_an_actuator")}</button>
       ${isAdding && html`
-        <${Dialog} title="Add an actuator" onClose=${() => setAdding(false)}>
-          <${Form} onSubmit=${add} submit="Add" state=${adding}><${ActuatorFields} problem=${adding.problem} /><//>
+        <${Dialog} title=${t("mock.add_an_actuator")} onClose=${() => setAdding(false)}>
+          <${Form} onSubmit=${add} submit=${t("common.add")} state=${adding}><${ActuatorFields} problem=${adding.problem} /><//>
         <//>`}
     <//>`;
 }
 
 const ACTUATORS = [
-  { name: "Actuator", cell: ({ actuator_type: type, gpio }) => html`${type} <span class="quiet">on gpio ${gpio}</span>` },
-  { name: "State", cell: (one) => html`<${Badge} kind=${one.state ? "good" : "idle"}>${actuatorState(one)}<//>` },
-  { name: "Last command", cell: ({ last_command: command }) => orNone(command) },
-  { name: "Error", cell: ({ error }) => orNone(error) },
+  { name: t("common.actuator"), cell: ({ actuator_type: type, gpio }) => html`${type} <span class="quiet">${tx("mock.on_gpio", { gpio })}</span>` },
+  { name: t("common.state"), cell: (one) => html`<${Badge} kind=${one.state ? "good" : "idle"}>${actuatorState(one)}<//>` },
+  { name: t("mock.last_command"), cell: ({ last_command: command }) => orNone(command) },
+  { name: t("mock.error"), cell: ({ error }) => orNone(error) },
 ];
 
 function Messages({ url }) {
@@ -188,13 +189,13 @@ function Messages({ url }) {
   const loaded = useLoaded(() => api.get(`${url}/messages`, { limit: 20 }), [url]);
   const messages = loaded.data?.items ?? [];
   return html`
-    <${Panel} title="Last messages" class="wide-panel">
-      <${Form} onSubmit=${loaded.reload} submit="Look again" state=${IDLE} />
-      <${ListState} loaded=${loaded} count=${messages.length} empty="It has sent and received no messages yet." />
+    <${Panel} title=${t("mock.last_messages")} class="wide-panel">
+      <${Form} onSubmit=${loaded.reload} submit=${t("common.look_again")} state=${IDLE} />
+      <${ListState} loaded=${loaded} count=${messages.length} empty=${t("mock.it_has_sent_and_received")} />
       ${messages.map(({ at, direction, topic, payload }, index) => html`
         <details class="message" key=${index}>
           <summary>${timeOfDay(at / 1000)} ${direction} <span class="topic">${topic}</span></summary>
-          <pre tabindex="0" aria-label="Payload">${pretty(payload)}</pre>
+          <pre tabindex="0" aria-label=${t("common.payload")}>${pretty(payload)}</pre>
         </details>`)}
     <//>`;
 }

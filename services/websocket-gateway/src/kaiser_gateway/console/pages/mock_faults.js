@@ -4,36 +4,37 @@ import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { Panel } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
 export function MockFaults({ faults, url, onDone }) {
   const { api, toasts } = useApp();
   const [save, state] = useAction(async (fields) => {
     await api.put(`${url}/faults`, faultsOf(fields));
-    toasts.say("The faults are in force.");
+    toasts.say(t("mock_faults.the_faults_are_in_force"));
     onDone();
   });
   const { problem } = state;
   return html`
-    <${Panel} title="Faults">
-      <${Form} onSubmit=${save} submit="Set faults" state=${state}>
-        <${CheckField} label="Offline, as if the power was cut" name="offline" checked=${faults.offline} />
-        <${CheckField} label="Without a clock" name="no_clock" checked=${faults.no_clock} />
-        <${CheckField} label="Refuses every command" name="refuse_commands" checked=${faults.refuse_commands} />
+    <${Panel} title=${t("mock_faults.faults")}>
+      <${Form} onSubmit=${save} submit=${t("mock_faults.set_faults")} state=${state}>
+        <${CheckField} label=${t("mock_faults.offline_as_if_the_power")} name="offline" checked=${faults.offline} />
+        <${CheckField} label=${t("mock_faults.without_a_clock")} name="no_clock" checked=${faults.no_clock} />
+        <${CheckField} label=${t("mock_faults.refuses_every_command")} name="refuse_commands" checked=${faults.refuse_commands} />
         <div class="field-grid">
-          <${NumberField} label="Broken payloads (0 to 1)" name="garbage" min="0" max="1" required value=${faults.garbage}
+          <${NumberField} label=${t("mock_faults.broken_payloads_0_to_1")} name="garbage" min="0" max="1" required value=${faults.garbage}
             problem=${problem} />
-          <${NumberField} label="Sent twice (0 to 1)" name="duplicate" min="0" max="1" required value=${faults.duplicate}
+          <${NumberField} label=${t("mock_faults.sent_twice_0_to_1")} name="duplicate" min="0" max="1" required value=${faults.duplicate}
             problem=${problem} />
-          <${NumberField} label="Clock wrong by … s" name="clock_offset_s" required value=${faults.clock_offset_s}
+          <${NumberField} label=${t("mock_faults.clock_wrong_by_s")} name="clock_offset_s" required value=${faults.clock_offset_s}
             problem=${problem} />
-          <${NumberField} label="Late by … s" name="late_s" min="0" max="3600" required value=${faults.late_s}
+          <${NumberField} label=${t("mock_faults.late_by_s")} name="late_s" min="0" max="3600" required value=${faults.late_s}
             problem=${problem} />
-          <${NumberField} label="Goes offline and online every … s" name="flapping_s" min="0" max="3600" required
+          <${NumberField} label=${t("mock_faults.goes_offline_and_online_every")} name="flapping_s" min="0" max="3600" required
             value=${faults.flapping_s} problem=${problem} />
-          <${NumberField} label="Answers … s late" name="slow_response_s" min="0" max="600" required
+          <${NumberField} label=${t("mock_faults.answers_s_late")} name="slow_response_s" min="0" max="600" required
             value=${faults.slow_response_s} problem=${problem} />
-          <${TextField} label="Silent sensors" name="silent" pattern="[0-9, ]*" value=${faults.silent.join(", ")}
-            hint="gpios: 4, 5" problem=${problem} />
+          <${TextField} label=${t("mock_faults.silent_sensors")} name="silent" pattern="[0-9, ]*" value=${faults.silent.join(", ")}
+            hint=${t("mock_faults.gpios_4_5")} problem=${problem} />
         </div>
       <//>
     <//>`;

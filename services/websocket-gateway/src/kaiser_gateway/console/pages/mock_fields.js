@@ -2,22 +2,23 @@
 
 import { CheckField, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html } from "../ui/html.js";
+import { t } from "../core/texts.js";
 
 const PATTERNS = ["CONSTANT", "RANDOM", "DRIFT", "SINE"];
 
 export const SensorFields = ({ problem }) => html`
   <${NumberField} label="Gpio" name="gpio" min="0" max="48" step="1" required value="4" problem=${problem} />
-  <${TextField} label="Sensor type" name="sensor_type" required maxlength="64" value="DS18B20" problem=${problem} />
-  <${NumberField} label="Value" name="base_value" required value="22.5" problem=${problem} />
-  <${TextField} label="Unit" name="unit" maxlength="16" value="°C" problem=${problem} />
-  <${NumberField} label="A reading every … s" name="interval_s" min="0.1" max="86400" required value="10" problem=${problem} />
-  <${SelectField} label="Pattern" name="variation_pattern" options=${PATTERNS} problem=${problem} />
-  <${NumberField} label="Range of the pattern, ±" name="variation_range" min="0" required value="1" problem=${problem} />`;
+  <${TextField} label=${t("common.sensor_type")} name="sensor_type" required maxlength="64" value="DS18B20" problem=${problem} />
+  <${NumberField} label=${t("common.value")} name="base_value" required value="22.5" problem=${problem} />
+  <${TextField} label=${t("mock_fields.unit")} name="unit" maxlength="16" value="°C" problem=${problem} />
+  <${NumberField} label=${t("mock_fields.a_reading_every_s")} name="interval_s" min="0.1" max="86400" required value="10" problem=${problem} />
+  <${SelectField} label=${t("common.pattern")} name="variation_pattern" options=${PATTERNS} problem=${problem} />
+  <${NumberField} label=${t("mock_fields.range_of_the_pattern")} name="variation_range" min="0" required value="1" problem=${problem} />`;
 
 /** `prefix` keeps the names apart where a sensor's fields are in the same form. */
 export const ActuatorFields = ({ problem, prefix = "" }) => html`
   <${NumberField} label="Gpio" name=${`${prefix}gpio`} min="0" max="48" step="1" required value="25" problem=${problem} />
-  <${TextField} label="Actuator type" name=${`${prefix}actuator_type`} required maxlength="40" value="pump" problem=${problem} />
-  <${NumberField} label="Maximum run time in s (0: no limit)" name=${`${prefix}max_runtime_s`} min="0" max="604800" step="1"
+  <${TextField} label=${t("mock_fields.actuator_type")} name=${`${prefix}actuator_type`} required maxlength="40" value="pump" problem=${problem} />
+  <${NumberField} label=${t("common.maximum_run_time_in_s")} name=${`${prefix}max_runtime_s`} min="0" max="604800" step="1"
     required value="0" problem=${problem} />
-  <${CheckField} label="On by default" name=${`${prefix}default_state`} />`;
+  <${CheckField} label=${t("common.on_by_default")} name=${`${prefix}default_state`} />`;

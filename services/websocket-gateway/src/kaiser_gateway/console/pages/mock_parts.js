@@ -4,10 +4,11 @@ import { path } from "../core/api.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { Badge } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
 export function MockBadge({ mock }) {
-  if (mock.emergency === "active") return html`<${Badge} kind="bad">emergency<//>`;
-  if (!mock.running) return html`<${Badge}>stopped<//>`;
+  if (mock.emergency === "active") return html`<${Badge} kind="bad">${t("mock_parts.emergency")}<//>`;
+  if (!mock.running) return html`<${Badge}>${t("common.stopped")}<//>`;
   const kind = mock.state === "OPERATIONAL" ? "good" : mock.state === "ERROR" ? "bad" : "warn";
   return html`<${Badge} kind=${kind}>${mock.state}<//>`;
 }
@@ -22,6 +23,6 @@ export function StartStop({ mock, onDone }) {
   });
   return html`
     <button type="button" disabled=${isBusy} aria-label=${`${verb} ${mock.esp_id}`} onClick=${() => run()}>
-      ${verb === "start" ? "Start" : "Stop"}</button>
+      ${verb === "start" ? t("mock_parts.start") : t("mock_parts.stop")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

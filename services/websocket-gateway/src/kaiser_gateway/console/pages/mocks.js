@@ -11,6 +11,7 @@ import { MoreButton, Table } from "../ui/table.js";
 import { MockPage } from "./mock.js";
 import { ActuatorFields, SensorFields } from "./mock_fields.js";
 import { MockBadge, StartStop } from "./mock_parts.js";
+import { t } from "../core/texts.js";
 
 const PATH = "/api/v1/debug/mock-esp";
 const ASK_EVERY_MS = 3000;
@@ -29,12 +30,11 @@ function MockList() {
   useEvery(ASK_EVERY_MS, loaded.reload);
   const mocks = loaded.data?.items ?? [];
   return html`
-    <${Head} title="Mock devices">
-      <button type="button" class="primary" onClick=${() => setAdding(true)}>Create a mock</button>
+    <${Head} title=${t("common.mock_devices")}>
+      <button type="button" class="primary" onClick=${() => setAdding(true)}>${t("mocks.create_a_mock")}</button>
     <//>
-    <${ListState} loaded=${loaded} count=${mocks.length} empty="There is no mock device. A mock goes the same way as a
-      real device: its readings travel over MQTT." />
-    <${Table} label="Mock devices" rows=${mocks} keyOf=${(mock) => mock.esp_id} columns=${columns(now, loaded.reload)} />
+    <${ListState} loaded=${loaded} count=${mocks.length} empty=${t("mocks.there_is_no_mock_device")} />
+    <${Table} label=${t("common.mock_devices")} rows=${mocks} keyOf=${(mock) => mock.esp_id} columns=${columns(now, loaded.reload)} />
     <${MoreButton} cursor=${limit < 1000 && loaded.data?.next_cursor} isBusy=${loaded.isLoading}
       onMore=${() => setLimit(1000)} />
     ${isAdding && html`<${CreateDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
@@ -42,18 +42,18 @@ function MockList() {
 
 const columns = (now, reload) => [
   {
-    name: "Mock",
+    name: t("mocks.mock"),
     cell: (mock) => html`
       <a href=${link("mocks", mock.esp_id)}>${mock.esp_id}</a>
       ${mock.name && html`<span class="quiet block">${mock.name}</span>`}`,
   },
-  { name: "State", cell: (mock) => html`<${MockBadge} mock=${mock} />` },
-  { name: "Firmware", cell: (mock) => mock.firmware.toUpperCase() },
-  { name: "Sensors", cell: (mock) => mock.sensors.length, class: "figure" },
-  { name: "Actuators", cell: (mock) => mock.actuators.length, class: "figure" },
-  { name: "Sent", cell: (mock) => number(mock.messages_sent), class: "figure" },
-  { name: "Heartbeat", cell: (mock) => ago(mock.last_heartbeat, now) },
-  { name: "Switch", cell: (mock) => html`<${StartStop} mock=${mock} onDone=${reload} />`, class: "actions" },
+  { name: t("common.state"), cell: (mock) => html`<${MockBadge} mock=${mock} />` },
+  { name: t("common.firmware"), cell: (mock) => mock.firmware.toUpperCase() },
+  { name: t("common.sensors"), cell: (mock) => mock.sensors.length, class: "figure" },
+  { name: t("common.actuators"), cell: (mock) => mock.actuators.length, class: "figure" },
+  { name: t("mocks.sent"), cell: (mock) => number(mock.messages_sent), class: "figure" },
+  { name: t("common.heartbeat"), cell: (mock) => ago(mock.last_heartbeat, now) },
+  { name: t("mocks.switch"), cell: (mock) => html`<${StartStop} mock=${mock} onDone=${reload} />`, class: "actions" },
 ];
 
 function CreateDialog({ onDone, onClose }) {
@@ -61,31 +61,31 @@ function CreateDialog({ onDone, onClose }) {
   const [withActuator, setWithActuator] = useState(false);
   const [create, state] = useAction(async (fields) => {
     const mock = await api.post(PATH, mockOf(fields));
-    toasts.say(`${mock.esp_id} is created.`);
+    toasts.say(t("mocks.is_created", { device: mock.esp_id }));
     onDone();
     onClose();
   });
   const { problem } = state;
   return html`
-    <${Dialog} title="Create a mock" onClose=${onClose} wide>
-      <${Form} onSubmit=${create} submit="Create" state=${state}>
+    <${Dialog} title=${t("mocks.create_a_mock")} onClose=${onClose} wide>
+      <${Form} onSubmit=${create} submit=${t("mocks.create")} state=${state}>
         <div class="field-grid">
-          <${TextField} label="Id (empty: one is made)" name="esp_id" maxlength="32" placeholder="MOCK_001" problem=${problem} />
-          <${TextField} label="Name" name="name" maxlength="100" problem=${problem} />
-          <${TextField} label="Zone" name="zone_id" maxlength="64" problem=${problem} />
-          <${SelectField} label="Firmware" name="firmware" options=${FIRMWARES} problem=${problem} />
-          <${NumberField} label="Heartbeat every … s" name="heartbeat_interval_s" min="1" max="3600" required value="60"
+          <${TextField} label=${t("mocks.id_empty_one_is_made")} name="esp_id" maxlength="32" placeholder="MOCK_001" problem=${problem} />
+          <${TextField} label=${t("common.name")} name="name" maxlength="100" problem=${problem} />
+          <${TextField} label=${t("common.zone")} name="zone_id" maxlength="64" problem=${problem} />
+          <${SelectField} label=${t("common.firmware")} name="firmware" options=${FIRMWARES} problem=${problem} />
+          <${NumberField} label=${t("mocks.heartbeat_every_s")} name="heartbeat_interval_s" min="1" max="3600" required value="60"
             problem=${problem} />
         </div>
-        <fieldset class="field-grid"><legend>A sensor</legend><${SensorFields} problem=${problem} /></fieldset>
+        <fieldset class="field-grid"><legend>${t("mocks.a_sensor")}</legend><${SensorFields} problem=${problem} /></fieldset>
         <label class="check">
           <input type="checkbox" name="with_actuator" checked=${withActuator}
-            onChange=${({ target }) => setWithActuator(target.checked)} /> <span>With an actuator</span>
+            onChange=${({ target }) => setWithActuator(target.checked)} /> <span>${t("mocks.with_an_actuator")}</span>
         </label>
         ${withActuator && html`
-          <fieldset class="field-grid"><legend>An actuator</legend>
+          <fieldset class="field-grid"><legend>${t("mocks.an_actuator")}</legend>
             <${ActuatorFields} problem=${problem} prefix="actuator_" /></fieldset>`}
-        <${CheckField} label="Start it now" name="auto_start" checked />
+        <${CheckField} label=${t("mocks.start_it_now")} name="auto_start" checked />
       <//>
     <//>`;
 }

@@ -11,6 +11,7 @@ import { Table } from "../ui/table.js";
 import { ChannelDialog } from "./channel_dialog.js";
 import { RouteDialog, inWords } from "./route_dialog.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const PATH = "/api/v1/notifications";
 const RECENT = 20;
@@ -35,25 +36,25 @@ export function NotificationsPage() {
   const close = () => setOpen(null);
   const done = () => { close(); reload(); };
   return html`
-    <${Head} title="Notifications">
-      ${may && html`<button type="button" class="primary" onClick=${() => setOpen({ Kind: ChannelDialog, shown: null })}>Add a channel</button>
-        <button type="button" disabled=${!all.length} onClick=${() => setOpen({ Kind: RouteDialog, shown: null })}>Add a route</button>`}
+    <${Head} title=${t("common.notifications")}>
+      ${may && html`<button type="button" class="primary" onClick=${() => setOpen({ Kind: ChannelDialog, shown: null })}>${t("notifications.add_a_channel")}</button>
+        <button type="button" disabled=${!all.length} onClick=${() => setOpen({ Kind: RouteDialog, shown: null })}>${t("notifications.add_a_route")}</button>`}
     <//>
     ${channels.data && !isReached(all, ways) && routes.data && html`
-      <p class="notice notice-warn">No route leads to an enabled channel: alarms are shown only in the console.</p>`}
-    <${Panel} title="Channels">
-      <${ListState} loaded=${channels} count=${all.length} empty="There is no channel. A channel is a way to reach people: e-mail, a phone, a chat, a webhook." />
-      <${Table} label="Channels" rows=${all} keyOf=${({ channel_id: id }) => id}
+      <p class="notice notice-warn">${t("notifications.no_route_leads_to_an")}</p>`}
+    <${Panel} title=${t("notifications.channels")}>
+      <${ListState} loaded=${channels} count=${all.length} empty=${t("notifications.there_is_no_channel_a")} />
+      <${Table} label=${t("notifications.channels")} rows=${all} keyOf=${({ channel_id: id }) => id}
         columns=${channelColumns({ now, may, reload: channels.reload, choose: (shown) => setOpen({ Kind: ChannelDialog, shown }), remove: (shown) => setOpen({ Kind: RemoveChannel, shown }) })} />
     <//>
-    <${Panel} title="Routes">
-      <${ListState} loaded=${routes} count=${ways.length} empty="There is no route. A route says which alarms go to which channels, and when." />
-      <${Table} label="Routes" rows=${ways} keyOf=${({ route_id: id }) => id}
+    <${Panel} title=${t("notifications.routes")}>
+      <${ListState} loaded=${routes} count=${ways.length} empty=${t("notifications.there_is_no_route_a")} />
+      <${Table} label=${t("notifications.routes")} rows=${ways} keyOf=${({ route_id: id }) => id}
         columns=${routeColumns({ may, choose: (shown) => setOpen({ Kind: RouteDialog, shown }), remove: (shown) => setOpen({ Kind: RemoveRoute, shown }) })} />
     <//>
-    <${Panel} title="The newest notifications">
-      <${ListState} loaded=${sent} count=${sent.data?.items.length ?? 0} empty="Nothing was sent yet." />
-      <${Table} label="Notifications, newest first" rows=${sent.data?.items ?? []} keyOf=${({ key }) => key} columns=${sentColumns(now)} />
+    <${Panel} title=${t("notifications.the_newest_notifications")}>
+      <${ListState} loaded=${sent} count=${sent.data?.items.length ?? 0} empty=${t("notifications.nothing_was_sent_yet")} />
+      <${Table} label=${t("notifications.notifications_newest_first")} rows=${sent.data?.items ?? []} keyOf=${({ key }) => key} columns=${sentColumns(now)} />
     <//>
     ${open && html`<${open.Kind} shown=${open.shown} channels=${all} onDone=${done} onClose=${close} />`}`;
 }
@@ -65,26 +66,26 @@ const isReached = (channels, routes) => {
 };
 
 const channelColumns = ({ now, may, reload, choose, remove }) => [
-  { name: "Channel", cell: (one) => html`${one.name}<span class="quiet block">${one.channel_id}, ${one.kind}</span>` },
-  { name: "State", cell: (one) => html`<${ChannelState} channel=${one} now=${now} />` },
+  { name: t("notifications.channel"), cell: (one) => html`${one.name}<span class="quiet block">${one.channel_id}, ${one.kind}</span>` },
+  { name: t("common.state"), cell: (one) => html`<${ChannelState} channel=${one} now=${now} />` },
   {
-    name: "Do",
+    name: t("common.do"),
     class: "actions",
     cell: (one) => may && html`
       <${TestButton} channel=${one} onDone=${reload} />
-      <button type="button" aria-label=${`Edit ${one.name}`} onClick=${() => choose(one)}>Edit…</button>
-      <button type="button" class="danger-outline" aria-label=${`Remove ${one.name}`} onClick=${() => remove(one)}>Remove…</button>`,
+      <button type="button" aria-label=${t("common.edit_2", { name: one.name })} onClick=${() => choose(one)}>${t("common.edit")}</button>
+      <button type="button" class="danger-outline" aria-label=${t("common.remove_6", { name: one.name })} onClick=${() => remove(one)}>${t("common.remove_4")}</button>`,
   },
 ];
 
 function ChannelState({ channel, now }) {
   const { enabled, last_sent_at: sent, last_failed_at: failed, last_error: error } = channel;
-  if (!enabled) return html`<${Badge}>disabled<//>`;
+  if (!enabled) return html`<${Badge}>${t("notifications.disabled")}<//>`;
   if (failed && failed > (sent ?? 0)) {
-    return html`<${Badge} kind="bad">failed<//><span class="quiet block">${ago(failed, now)}: ${error}</span>`;
+    return html`<${Badge} kind="bad">${t("common.failed")}<//><span class="quiet block">${ago(failed, now)}: ${error}</span>`;
   }
-  if (sent) return html`<${Badge} kind="good">works<//><span class="quiet block">sent ${ago(sent, now)}</span>`;
-  return html`<${Badge} kind="info">not used yet<//>`;
+  if (sent) return html`<${Badge} kind="good">${t("notifications.works")}<//><span class="quiet block">${tx("notifications.sent", { it: ago(sent, now) })}</span>`;
+  return html`<${Badge} kind="info">${t("notifications.not_used_yet")}<//>`;
 }
 
 /** Sends a test message and says beside the button how it ended. */
@@ -97,11 +98,11 @@ function TestButton({ channel, onDone }) {
     onDone();
   });
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${`Test ${channel.name}`} onClick=${() => test()}>Test</button>
+    <button type="button" disabled=${isBusy} aria-label=${t("notifications.test_2", { name: channel.name })} onClick=${() => test()}>${t("notifications.test")}</button>
     <span class="block" role="status">
-      ${isBusy && html`<span class="quiet">sending…</span>`}
+      ${isBusy && html`<span class="quiet">${t("notifications.sending")}</span>`}
       ${result && !isBusy && html`
-        <${Badge} kind=${result.is_sent ? "good" : "bad"}>${result.is_sent ? "the test was sent" : "the test failed"}<//>
+        <${Badge} kind=${result.is_sent ? "good" : "bad"}>${result.is_sent ? t("notifications.the_test_was_sent") : t("notifications.the_test_failed")}<//>
         ${result.error && html` <span class="quiet">${result.error}</span>`}`}
       ${problem && !isBusy && html`<span class="field-problem">${problem.message}</span>`}
     </span>`;
@@ -109,45 +110,45 @@ function TestButton({ channel, onDone }) {
 
 const routeColumns = ({ may, choose, remove }) => [
   {
-    name: "Route",
-    cell: (route) => html`${route.route_id}${!route.enabled && html` <${Badge}>disabled<//>`}
-      <span class="quiet block">to ${route.channels.join(", ")}</span>`,
+    name: t("common.route"),
+    cell: (route) => html`${route.route_id}${!route.enabled && html` <${Badge}>${t("notifications.disabled")}<//>`}
+      <span class="quiet block">${tx("notifications.to", { it: route.channels.join(", ") })}</span>`,
   },
-  { name: "Alarms", cell: (route) => html`${route.severities.join(", ")}<span class="quiet block">${route.zones.length ? `zones ${route.zones.join(", ")}` : "every zone"}</span>` },
-  { name: "When", cell: (route) => inWords(route).map((line) => html`<span class="block" key=${line}>${line}</span>`) },
+  { name: t("common.alarms"), cell: (route) => html`${route.severities.join(", ")}<span class="quiet block">${route.zones.length ? t("notifications.zones", { it: route.zones.join(", ") }) : t("notifications.every_zone")}</span>` },
+  { name: t("common.when"), cell: (route) => inWords(route).map((line) => html`<span class="block" key=${line}>${line}</span>`) },
   {
-    name: "Do",
+    name: t("common.do"),
     class: "actions",
     cell: (route) => may && html`
-      <button type="button" aria-label=${`Edit route ${route.route_id}`} onClick=${() => choose(route)}>Edit…</button>
-      <button type="button" class="danger-outline" aria-label=${`Remove route ${route.route_id}`} onClick=${() => remove(route)}>Remove…</button>`,
+      <button type="button" aria-label=${t("notifications.edit_route", { route_id: route.route_id })} onClick=${() => choose(route)}>${t("common.edit")}</button>
+      <button type="button" class="danger-outline" aria-label=${t("notifications.remove_route", { route_id: route.route_id })} onClick=${() => remove(route)}>${t("common.remove_4")}</button>`,
   },
 ];
 
 const sentColumns = (now) => [
-  { name: "Channel", cell: (one) => one.channel_id },
-  { name: "Result", cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${one.state}<//>${one.error && html`<span class="quiet block">${one.error}</span>`}` },
-  { name: "Created", cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}</span>` },
-  { name: "Reference", cell: (one) => html`<span class="quiet">${one.key}</span>` },
+  { name: t("notifications.channel"), cell: (one) => one.channel_id },
+  { name: t("notifications.result"), cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${one.state}<//>${one.error && html`<span class="quiet block">${one.error}</span>`}` },
+  { name: t("notifications.created"), cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}</span>` },
+  { name: t("notifications.reference"), cell: (one) => html`<span class="quiet">${one.key}</span>` },
 ];
 
 const RemoveChannel = ({ shown, onDone, onClose }) => html`
   <${RemoveDialog} name=${shown.name} url=${path`/api/v1/notifications/channels/${shown.channel_id}`}
-    ...${{ onDone, onClose }}>Its URL is deleted. A channel that a route names cannot be removed.<//>`;
+    ...${{ onDone, onClose }}>${t("notifications.its_url_is_deleted_a")}<//>`;
 
 const RemoveRoute = ({ shown, onDone, onClose }) => html`
-  <${RemoveDialog} name=${`route ${shown.route_id}`} url=${path`/api/v1/notifications/routes/${shown.route_id}`}
-    ...${{ onDone, onClose }}>It will send no more alarms.<//>`;
+  <${RemoveDialog} name=${t("notifications.route", { route_id: shown.route_id })} url=${path`/api/v1/notifications/routes/${shown.route_id}`}
+    ...${{ onDone, onClose }}>${t("notifications.it_will_send_no_more")}<//>`;
 
 function RemoveDialog({ name, url, children, onDone, onClose }) {
   const { api, toasts } = useApp();
   const [remove, state] = useAction(async () => {
     await api.delete(url);
-    toasts.say(`${name} is removed.`);
+    toasts.say(t("common.is_removed_2", { name }));
     onDone();
   });
   return html`
-    <${Dialog} title=${`Remove ${name}?`} onClose=${onClose}>
-      <${Form} onSubmit=${remove} submit="Remove" state=${state} danger><p>${children}</p><//>
+    <${Dialog} title=${t("common.remove_5", { name })} onClose=${onClose}>
+      <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${state} danger><p>${children}</p><//>
     <//>`;
 }

@@ -9,6 +9,7 @@ import { Badge, Empty, Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { StateBadge } from "./actuator_parts.js";
 import { QualityBadge } from "./quality.js";
+import { t, word } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 const DRAWN_EVERY_MS = 1000;
@@ -36,12 +37,12 @@ export function OverviewPage() {
   const overview = loaded.data;
   const zones = useMemo(() => (overview ? zonesOf(overview, now) : []), [overview, now]);
   return html`
-    <${Head} title="Overview" />
+    <${Head} title=${t("common.overview")} />
     <${ListState} loaded=${loaded} count=${1} />
     ${overview && html`<${Truth} overview=${overview} now=${now} />`}
     ${overview && !overview.devices.length && !overview.missing.length && html`
-      <${Empty}>No device is known yet. A device that sends its first message appears here for approval.<//>`}
-    ${overview && !overview.complete && html`<p class="quiet">There are more devices than fit here; the lists have all of them.</p>`}
+      <${Empty}>${t("overview.no_device_is_known_yet")}<//>`}
+    ${overview && !overview.complete && html`<p class="quiet">${t("overview.there_are_more_devices_than")}</p>`}
     ${zones.map((zone) => html`<${Zone} key=${zone.name} zone=${zone} now=${now} />`)}`;
 }
 
@@ -51,7 +52,7 @@ function Truth({ overview, now }) {
   if (!troubles.length) {
     const { devices, sensors } = overview;
     return html`<p class="truth truth-good" role="status">
-      <${Badge} kind="good">All is well<//> ${counted(devices, "device")} online, ${counted(sensors, "sensor")} sending.</p>`;
+      <${Badge} kind="good">${t("common.all_is_well")}<//> ${t("overview.devices", { n: devices.length })} ${t("overview.sensors", { n: sensors.length })}</p>`;
   }
   return html`
     <p class="truth" role="status">
@@ -60,19 +61,18 @@ function Truth({ overview, now }) {
     </p>`;
 }
 
-const counted = (items, name) => `${items.length} ${name}${items.length === 1 ? "" : "s"}`;
 
 function Zone({ zone, now }) {
   const away = zone.devices.filter(({ rank }) => rank > 0);
   return html`
-    <section class="zone" aria-label=${zone.name || "No zone"}>
-      <h2>${zone.name || "No zone"}</h2>
+    <section class="zone" aria-label=${zone.name || t("common.no_zone")}>
+      <h2>${zone.name || t("common.no_zone")}</h2>
       ${away.length > 0 && html`
         <p class="chips">
           ${away.map(({ device }) => html`
             <a class="chip" key=${device.esp_id} href=${link("devices", device.esp_id)}>
               ${device.name ?? device.esp_id}
-              <${Badge} kind=${device.state === "pending" ? "info" : "bad"}>${device.state === "pending" ? "waiting for approval" : "offline"}<//>
+              <${Badge} kind=${device.state === "pending" ? "info" : "bad"}>${device.state === "pending" ? t("overview.waiting_for_approval") : word("offline")}<//>
             </a>`)}
         </p>`}
       <ul class="tiles">
@@ -107,7 +107,7 @@ function SensorTile({ sensor, knowledge, limit, rank }) {
   const isKnown = knowledge.state === "known";
   const name = sensorName(sensor);
   const day = sparkline(sensor, WIDTH, HEIGHT);
-  const range = `${short(day.lowest)} to ${short(day.highest)} ${sensor.unit ?? ""}`.trim();
+  const range = t("overview.to", { lowest: short(day.lowest), highest: short(day.highest), it: sensor.unit ?? "" }).trim();
   return html`
     <a class=${`tile ${rank > 2 ? "tile-bad" : rank ? "tile-warn" : ""}`} href=${link(...sensorPage(sensor))}>
       <span class="tile-name">${name}</span>
@@ -119,7 +119,7 @@ function SensorTile({ sensor, knowledge, limit, rank }) {
       </span>
       ${!isKnown && html`<span class="quiet">${lastKnown(sensorValue(sensor), knowledge.until)}</span>`}
       <span class="tile-name quiet">
-        ${day.lowest !== null && html`<span class="for-screen-readers">in 24 hours </span>${range}, `}${sensor.esp_id}
+        ${day.lowest !== null && html`<span class="for-screen-readers">${t("overview.in_24_hours")} </span>${range}, `}${sensor.esp_id}
       </span>
     </a>`;
 }

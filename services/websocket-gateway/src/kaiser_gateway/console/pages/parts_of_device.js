@@ -13,6 +13,7 @@ import { Table } from "../ui/table.js";
 import { StateBadge } from "./actuator_parts.js";
 import { CommandButtons } from "./command.js";
 import { QualityBadge, valueText } from "./quality.js";
+import { t } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 
@@ -33,40 +34,40 @@ export function PartsOf({ isOf, withDevice = false }) {
   const myActuators = actuators.filter((one) => ids.has(one.esp_id));
   const of = (columns) => (withDevice ? [columns[0], OF_DEVICE, ...columns.slice(1)] : columns);
   return html`
-    <${Panel} title="Sensors" class="wide-panel">
-      <${ListState} loaded=${loaded} count=${mySensors.length} empty="No sensor has sent yet." />
-      <${Table} label="Sensors" rows=${mySensors} keyOf=${sensorKey} columns=${of(sensorColumns(now, offline))} />
+    <${Panel} title=${t("common.sensors")} class="wide-panel">
+      <${ListState} loaded=${loaded} count=${mySensors.length} empty=${t("common.no_sensor_has_sent_yet")} />
+      <${Table} label=${t("common.sensors")} rows=${mySensors} keyOf=${sensorKey} columns=${of(sensorColumns(now, offline))} />
     <//>
-    <${Panel} title="Actuators" class="wide-panel">
-      <${ListState} loaded=${{ ...loaded, problem: null }} count=${myActuators.length} empty="No actuator is known." />
-      <${Table} label="Actuators" rows=${myActuators} keyOf=${(one) => one.gpio + one.esp_id} columns=${of(actuatorColumns(now))} />
+    <${Panel} title=${t("common.actuators")} class="wide-panel">
+      <${ListState} loaded=${{ ...loaded, problem: null }} count=${myActuators.length} empty=${t("common.no_actuator_is_known")} />
+      <${Table} label=${t("common.actuators")} rows=${myActuators} keyOf=${(one) => one.gpio + one.esp_id} columns=${of(actuatorColumns(now))} />
     <//>`;
 }
 
 export const DeviceParts = ({ espId }) => html`<${PartsOf} isOf=${(device) => device.esp_id === espId} />`;
 
-const OF_DEVICE = { name: "Device", cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` };
+const OF_DEVICE = { name: t("common.device"), cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` };
 
 const sensorColumns = (now, offline) => [
   {
-    name: "Sensor",
+    name: t("common.sensor"),
     cell: (one) => html`
       <a href=${link(...sensorPage(one))}>${sensorName(one)}</a>
       ${one.name && html`<span class="quiet block">${sensorName({ ...one, name: "" })}</span>`}`,
   },
-  { name: "Value", cell: (one) => valueText(one, knowledgeOf(one, offline, now)), class: "figure" },
-  { name: "Quality", cell: (one) => html`<${QualityBadge} quality=${one.quality} knowledge=${knowledgeOf(one, offline, now)} />` },
-  { name: "Taken", cell: (one) => ago(one.ts, now) },
+  { name: t("common.value"), cell: (one) => valueText(one, knowledgeOf(one, offline, now)), class: "figure" },
+  { name: t("common.quality"), cell: (one) => html`<${QualityBadge} quality=${one.quality} knowledge=${knowledgeOf(one, offline, now)} />` },
+  { name: t("common.taken"), cell: (one) => ago(one.ts, now) },
 ];
 
 const actuatorColumns = (now) => [
   {
-    name: "Actuator",
+    name: t("common.actuator"),
     cell: (one) => html`
       <a href=${link("actuators", one.esp_id, one.gpio)}>${actuatorName(one)}</a>
       ${one.name && html`<span class="quiet block">${actuatorName({ ...one, name: "" })}</span>`}`,
   },
-  { name: "State", cell: (one) => html`<${StateBadge} actuator=${one} nowMs=${now} />` },
-  { name: "Reported", cell: (one) => ago(one.reported_at, now) },
-  { name: "Command", cell: (one) => html`<${CommandButtons} actuator=${one} />`, class: "actions" },
+  { name: t("common.state"), cell: (one) => html`<${StateBadge} actuator=${one} nowMs=${now} />` },
+  { name: t("common.reported"), cell: (one) => ago(one.reported_at, now) },
+  { name: t("common.command"), cell: (one) => html`<${CommandButtons} actuator=${one} />`, class: "actions" },
 ];

@@ -3,6 +3,7 @@
 import { lastKnown, sensorValue } from "../core/format.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
+import { word } from "../core/texts.js";
 
 const QUALITIES = { excellent: "good", good: "good", fair: "info", poor: "warn", bad: "bad", stale: "warn", error: "bad" };
 const STATES = { silent: "warn", offline: "bad" };
@@ -10,8 +11,8 @@ const STATES = { silent: "warn", offline: "bad" };
 /** `knowledge`: see core/known.js; what is not known has no quality but its state. */
 export const QualityBadge = ({ quality, knowledge }) => {
   const state = knowledge?.state ?? "known";
-  if (state !== "known") return html`<${Badge} kind=${STATES[state]}>${state}<//>`;
-  return html`<${Badge} kind=${QUALITIES[quality] ?? "idle"}>${quality}<//>`;
+  if (state !== "known") return html`<${Badge} kind=${STATES[state]}>${word(state)}<//>`;
+  return html`<${Badge} kind=${QUALITIES[quality] ?? "idle"}>${word(quality)}<//>`;
 };
 
 /** The value, or what it was when it was known. */

@@ -8,36 +8,37 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { Facts, ListState } from "../ui/parts.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const LEVELS = [
-  ["5", "5, everything of the factory"],
-  ["1", "1, modules"],
-  ["2", "2, and AGVs"],
-  ["3", "3, and orders"],
-  ["4", "4, and the rest of the central control"],
-  ["6", "6, all"],
+  ["5", t("recording_dialogs.5_everything_of_the_factory")],
+  ["1", t("recording_dialogs.1_modules")],
+  ["2", t("recording_dialogs.2_and_agvs")],
+  ["3", t("recording_dialogs.3_and_orders")],
+  ["4", t("recording_dialogs.4_and_the_rest_of")],
+  ["6", t("recording_dialogs.6_all")],
 ];
-const BEFORE = [["", "now"], ["-1m", "1 minute ago"], ["-10m", "10 minutes ago"], ["-1h", "1 hour ago"], ["-1d", "1 day ago"]];
+const BEFORE = [["", "now"], ["-1m", t("recording_dialogs.1_minute_ago")], ["-10m", t("recording_dialogs.10_minutes_ago")], ["-1h", t("recording_dialogs.1_hour_ago")], ["-1d", t("recording_dialogs.1_day_ago")]];
 
 export function RecordDialog({ onDone, onClose }) {
   const { api, toasts } = useApp();
   const [record, state] = useAction(async ({ filters, priority, ...fields }) => {
     const chosen = filters ? { filters: filters.split(/[\s,]+/) } : { priority: Number(priority) };
     const { name } = await api.post("/api/v1/recordings", given({ ...fields, ...chosen }));
-    toasts.say(`${name} is being recorded.`);
+    toasts.say(t("recording_dialogs.is_being_recorded", { name }));
     onDone();
     onClose();
   });
   const { problem } = state;
   return html`
-    <${Dialog} title="Record" onClose=${onClose}>
-      <${Form} onSubmit=${record} submit="Record" state=${state}>
-        <${TextField} label="Name" name="name" required maxlength="100" problem=${problem} />
-        <${SelectField} label="From" name="from" options=${BEFORE} problem=${problem}
-          hint="Earlier messages are included as far as they are kept: the last 1,000 of each topic." />
-        <${SelectField} label="Topics" name="priority" options=${LEVELS} problem=${problem} />
-        <${TextField} label="Filters instead (may be left empty)" name="filters" placeholder="module/v1/# ccu/order/+" problem=${problem} />
-        <${TextField} label="Note (may be left empty)" name="note" maxlength="1000" problem=${problem} />
+    <${Dialog} title=${t("recording_dialogs.record")} onClose=${onClose}>
+      <${Form} onSubmit=${record} submit=${t("recording_dialogs.record")} state=${state}>
+        <${TextField} label=${t("common.name")} name="name" required maxlength="100" problem=${problem} />
+        <${SelectField} label=${t("recording_dialogs.from")} name="from" options=${BEFORE} problem=${problem}
+          hint=${t("recording_dialogs.earlier_messages_are_included_as")} />
+        <${SelectField} label=${t("common.topics")} name="priority" options=${LEVELS} problem=${problem} />
+        <${TextField} label=${t("recording_dialogs.filters_instead_may_be_left")} name="filters" placeholder="module/v1/# ccu/order/+" problem=${problem} />
+        <${TextField} label=${t("recording_dialogs.note_may_be_left_empty")} name="note" maxlength="1000" problem=${problem} />
       <//>
     <//>`;
 }
@@ -53,24 +54,24 @@ export function ImportDialog({ onDone, onClose }) {
     } finally {
       setShare(null);
     }
-    toasts.say(`${file.name} has come, and is being read.`);
+    toasts.say(t("recording_dialogs.has_come_and_is_being", { name: file.name }));
     onDone();
     onClose();
   });
   const { problem } = state;
   return html`
-    <${Dialog} title="Import a file" onClose=${onClose}>
-      <${Form} onSubmit=${send} submit=${file ? `Import ${bytes(file.size)}` : "Import"} state=${state}>
-        <${Field} label="File" problem=${problem} name="file" hint="Lines of JSON (.log, .jsonl), an array (.json), each also as .gz, or SQLite (.db); at most 512 MB.">
+    <${Dialog} title=${t("recording_dialogs.import_a_file")} onClose=${onClose}>
+      <${Form} onSubmit=${send} submit=${file ? t("recording_dialogs.import_2", { size: bytes(file.size) }) : t("recording_dialogs.import")} state=${state}>
+        <${Field} label=${t("recording_dialogs.file")} problem=${problem} name="file" hint=${t("recording_dialogs.lines_of_json_log_jsonl")}>
           <input type="file" required onChange=${({ currentTarget }) => setFile(currentTarget.files[0] ?? null)} />
         <//>
-        <${TextField} label="Name (empty: that of the file)" name="name" maxlength="100" problem=${problem} />
-        <${TextField} label="Offset of times without a zone (empty: UTC)" name="tz" placeholder="+01:00"
+        <${TextField} label=${t("recording_dialogs.name_empty_that_of_the")} name="name" maxlength="100" problem=${problem} />
+        <${TextField} label=${t("recording_dialogs.offset_of_times_without_a")} name="tz" placeholder="+01:00"
           pattern="[+\\-][0-2][0-9]:[0-5][0-9]" problem=${problem} />
-        <${TextField} label="Note (may be left empty)" name="note" maxlength="1000" problem=${problem} />
+        <${TextField} label=${t("recording_dialogs.note_may_be_left_empty")} name="note" maxlength="1000" problem=${problem} />
         ${share !== null && html`
           <label class="field">
-            <span class="field-label">Sent: ${Math.round(share * 100)} %</span>
+            <span class="field-label">${tx("recording_dialogs.sent", { it: Math.round(share * 100) })}</span>
             <progress max="1" value=${share}></progress>
           </label>`}
       <//>
@@ -85,21 +86,21 @@ export function DetailsDialog({ recording, onClose }) {
     <${Dialog} title=${one.name} onClose=${onClose} wide>
       <${ListState} loaded=${loaded} count=${1} />
       <${Facts} facts=${[
-        ["Id", one.recording_id],
-        ["From", one.source === "live" ? `environment ${one.env}` : "a file"],
-        ["Topics", one.filters.join(", ") || "all of the file"],
-        ["First message", when(one.first_at)],
-        ["Last message", when(one.last_at)],
-        ["Messages", number(one.messages)],
-        ["Size", bytes(one.bytes)],
-        ["Missing at most", number(one.missing)],
-        ["Note", orNone(one.note)],
-        ["Reason", orNone(one.reason)],
+        [t("common.id"), one.recording_id],
+        [t("recording_dialogs.from"), one.source === "live" ? t("recording_dialogs.environment", { env: one.env }) : t("recording_dialogs.a_file")],
+        [t("common.topics"), one.filters.join(", ") || t("recording_dialogs.all_of_the_file")],
+        [t("recording_dialogs.first_message"), when(one.first_at)],
+        [t("common.last_message"), when(one.last_at)],
+        [t("common.messages"), number(one.messages)],
+        [t("common.size"), bytes(one.bytes)],
+        [t("recording_dialogs.missing_at_most"), number(one.missing)],
+        [t("recording_dialogs.note"), orNone(one.note)],
+        [t("recording_dialogs.reason"), orNone(one.reason)],
       ]} />
-      ${meta && html`<h3>Description in the file</h3><pre tabindex="0">${JSON.stringify(JSON.parse(meta), null, 2)}</pre>`}
+      ${meta && html`<h3>${t("recording_dialogs.description_in_the_file")}</h3><pre tabindex="0">${JSON.stringify(JSON.parse(meta), null, 2)}</pre>`}
       ${skipped.length > 0 && html`
-        <h3>Lines that were skipped: ${one.bad_lines}</h3>
-        <ul class="skipped" tabindex="0">${skipped.map(({ line, reason }) => html`<li key=${line}>line ${line}: ${reason}</li>`)}</ul>`}
+        <h3>${tx("recording_dialogs.lines_that_were_skipped", { bad_lines: one.bad_lines })}</h3>
+        <ul class="skipped" tabindex="0">${skipped.map(({ line, reason }) => html`<li key=${line}>${tx("recording_dialogs.line", { line, reason })}</li>`)}</ul>`}
     <//>`;
 }
 
@@ -107,13 +108,13 @@ export function DeleteDialog({ recording, onDone, onClose }) {
   const { api, toasts } = useApp();
   const [remove, state] = useAction(async () => {
     await api.delete(path`/api/v1/recordings/${recording.recording_id}`);
-    toasts.say(`${recording.name} is deleted.`);
+    toasts.say(t("recording_dialogs.is_deleted", { name: recording.name }));
     onDone();
     onClose();
   });
   return html`
-    <${Dialog} title="Delete a recording" onClose=${onClose}>
-      <p><strong>${recording.name}</strong> with ${number(recording.messages)} messages is deleted for good.</p>
-      <${Form} onSubmit=${remove} submit="Delete it" state=${state} danger />
+    <${Dialog} title=${t("recording_dialogs.delete_a_recording")} onClose=${onClose}>
+      <p><strong>${recording.name}</strong> ${tx("recording_dialogs.with_messages_is_deleted_for", { messages: number(recording.messages) })}</p>
+      <${Form} onSubmit=${remove} submit=${t("recording_dialogs.delete_it")} state=${state} danger />
     <//>`;
 }

@@ -10,6 +10,7 @@ import { DeleteDialog, DetailsDialog, ImportDialog, RecordDialog } from "./recor
 import { ReplayDialog } from "./replay_dialog.js";
 import { ReplayPanel } from "./replay_panel.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const PATH = "/api/v1/recordings";
 const ASK_EVERY_MS = 2000;
@@ -37,16 +38,16 @@ export function Recordings() {
     replays.reload();
   };
   return html`
-    <${Head} title="Recordings">
+    <${Head} title=${t("common.recordings")}>
       ${may && html`
-        <button type="button" class="primary" onClick=${() => setOpen({ what: "record" })}>Record…</button>
-        <button type="button" onClick=${() => setOpen({ what: "import" })}>Import…</button>`}
+        <button type="button" class="primary" onClick=${() => setOpen({ what: "record" })}>${t("recordings.record")}</button>
+        <button type="button" onClick=${() => setOpen({ what: "import" })}>${t("recordings.import")}</button>`}
     <//>
     ${replays.data?.items.map((replay) => html`<${ReplayPanel} key=${replay.replay_id} replay=${replay}
       name=${items.find(({ recording_id: id }) => id === replay.recording_id)?.name} />`)}
-    <${ListState} loaded=${loaded} count=${items.length} empty="There is no recording. Start one, or import a file." />
-    ${loaded.data && html`<p class="quiet">${bytes(loaded.data.bytes)} of ${bytes(loaded.data.bytes_limit)} are used.</p>`}
-    <${Table} label="Recordings, newest first" rows=${items} keyOf=${(one) => one.recording_id}
+    <${ListState} loaded=${loaded} count=${items.length} empty=${t("recordings.there_is_no_recording_start")} />
+    ${loaded.data && html`<p class="quiet">${tx("recordings.of_are_used", { bytes: bytes(loaded.data.bytes), bytes_limit: bytes(loaded.data.bytes_limit) })}</p>`}
+    <${Table} label=${t("recordings.recordings_newest_first")} rows=${items} keyOf=${(one) => one.recording_id}
       columns=${columns({ now, may, open: setOpen, reload: loaded.reload })} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${dialog && html`<${dialog} recording=${open.recording} onDone=${done} onClose=${close} />`}`;
@@ -54,27 +55,27 @@ export function Recordings() {
 
 const columns = ({ now, may, open, reload }) => [
   {
-    name: "Name",
+    name: t("common.name"),
     cell: (one) => html`${one.name}${one.note && html`<span class="quiet block">${one.note}</span>`}`,
   },
   {
-    name: "State",
+    name: t("common.state"),
     cell: (one) => html`
       <${Badge} kind=${KINDS[one.state]}>${one.state}<//>
       ${one.reason && html`<span class="quiet block">${one.reason}</span>`}`,
   },
-  { name: "Messages", cell: (one) => html`${number(one.messages)}<${Flaws} recording=${one} />`, class: "figure" },
-  { name: "Size", cell: (one) => bytes(one.bytes), class: "figure" },
-  { name: "Span", cell: (one) => (one.first_at === null || one.first_at === undefined ? "–" : duration((one.last_at - one.first_at) / 1000)), class: "figure" },
+  { name: t("common.messages"), cell: (one) => html`${number(one.messages)}<${Flaws} recording=${one} />`, class: "figure" },
+  { name: t("common.size"), cell: (one) => bytes(one.bytes), class: "figure" },
+  { name: t("recordings.span"), cell: (one) => (one.first_at === null || one.first_at === undefined ? "–" : duration((one.last_at - one.first_at) / 1000)), class: "figure" },
   {
-    name: "Made",
+    name: t("recordings.made"),
     cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}, ${one.created_by}</span>`,
   },
-  { name: "Do", class: "actions", cell: (one) => html`<${Actions} recording=${one} may=${may} open=${open} reload=${reload} />` },
+  { name: t("common.do"), class: "actions", cell: (one) => html`<${Actions} recording=${one} may=${may} open=${open} reload=${reload} />` },
 ];
 
 function Flaws({ recording: { bad_lines: bad, missing, naive } }) {
-  const flaws = [bad > 0 && `${bad} lines skipped`, missing > 0 && `at most ${missing} missing`, naive && "times without a zone"];
+  const flaws = [bad > 0 && t("recordings.lines_skipped", { bad }), missing > 0 && t("recordings.at_most_missing", { missing }), naive && t("recordings.times_without_a_zone")];
   const said = flaws.filter(Boolean).join(", ");
   return said && html`<span class="quiet block">${said}</span>`;
 }
@@ -88,13 +89,13 @@ function Actions({ recording, may, open, reload }) {
   const { name, state } = recording;
   return html`
     ${may && state === "recording" && html`
-      <button type="button" disabled=${isBusy} aria-label=${`Stop ${name}`} onClick=${() => stop()}>Stop</button>`}
+      <button type="button" disabled=${isBusy} aria-label=${t("recordings.stop_2", { name })} onClick=${() => stop()}>${t("recordings.stop")}</button>`}
     ${may && state === "ready" && html`
-      <button type="button" class="primary" aria-label=${`Replay ${name}`} onClick=${() => open({ what: "replay", recording })}>Replay…</button>`}
+      <button type="button" class="primary" aria-label=${t("common.replay", { name })} onClick=${() => open({ what: "replay", recording })}>${t("recordings.replay")}</button>`}
     ${state === "ready" && html`<${Export} recording=${recording} />`}
-    <button type="button" aria-label=${`Show ${name}`} onClick=${() => open({ what: "details", recording })}>Show…</button>
+    <button type="button" aria-label=${t("common.show_4", { name })} onClick=${() => open({ what: "details", recording })}>${t("common.show")}</button>
     ${session.may("admin") && (state === "ready" || state === "failed") && html`
-      <button type="button" class="danger-outline" aria-label=${`Delete ${name}`} onClick=${() => open({ what: "delete", recording })}>Delete…</button>`}
+      <button type="button" class="danger-outline" aria-label=${t("recordings.delete_2", { name })} onClick=${() => open({ what: "delete", recording })}>${t("recordings.delete")}</button>`}
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }
 
@@ -107,6 +108,6 @@ function Export({ recording }) {
     URL.revokeObjectURL(url);
   });
   return html`
-    <button type="button" disabled=${isBusy} aria-label=${`Export ${recording.name}`} onClick=${() => run()}>Export</button>
+    <button type="button" disabled=${isBusy} aria-label=${t("recordings.export", { name: recording.name })} onClick=${() => run()}>${t("common.export")}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;
 }

@@ -11,6 +11,7 @@ import { Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { RejectedGroups } from "./rejected_groups.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 const NEWEST = 500;
 
@@ -30,35 +31,35 @@ export function Rejected() {
   });
   const messages = loaded.data?.items ?? [];
   return html`
-    <${Head} title="Rejected">
-      <button type="button" onClick=${again}>Look again</button>
+    <${Head} title=${t("common.rejected")}>
+      <button type="button" onClick=${again}>${t("common.look_again")}</button>
     <//>
     ${newest.data?.items.length > 0 && html`
-      <${Panel} title=${`Causes of the newest ${newest.data.items.length}`}>
+      <${Panel} title=${t("rejected.causes_of_the_newest", { length: newest.data.items.length })}>
         <${RejectedGroups} messages=${newest.data.items} onShow=${setWanted} onDone=${again} />
       <//>`}
-    <${Form} onSubmit=${setWanted} submit="Show" state=${{ problem: null, isBusy: loaded.isLoading }}>
+    <${Form} onSubmit=${setWanted} submit=${t("common.show_3")} state=${{ problem: null, isBusy: loaded.isLoading }}>
       <div class="filter-fields">
-        <${NumberField} label="Code" name="code" min="5000" max="5999" step="1" problem=${loaded.problem} />
-        <${TextField} label="Device" name="esp_id" maxlength="32" problem=${loaded.problem} />
+        <${NumberField} label=${t("rejected.code")} name="code" min="5000" max="5999" step="1" problem=${loaded.problem} />
+        <${TextField} label=${t("common.device")} name="esp_id" maxlength="32" problem=${loaded.problem} />
       </div>
     <//>
-    <${ListState} loaded=${loaded} count=${messages.length} empty="Nothing was rejected in the last seven days." />
-    <${Table} label="Rejected messages, newest first" rows=${messages} keyOf=${(message) => message.seq}
+    <${ListState} loaded=${loaded} count=${messages.length} empty=${t("rejected.nothing_was_rejected_in_the")} />
+    <${Table} label=${t("rejected.rejected_messages_newest_first")} rows=${messages} keyOf=${(message) => message.seq}
       columns=${columns(setChosen)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${MessageDialog} message=${chosen} onClose=${() => setChosen(null)} />`}`;
 }
 
 const columns = (choose) => [
-  { name: "When", cell: (message) => when(message.received_at) },
-  { name: "Why", cell: ({ code, message }) => html`<strong>${code}</strong> ${message}` },
-  { name: "Device", cell: ({ esp_id: espId }) => (espId ? html`<${DeviceName} espId=${espId} />` : NONE) },
-  { name: "Topic", cell: (message) => html`<span class="topic">${message.topic}</span>` },
+  { name: t("common.when"), cell: (message) => when(message.received_at) },
+  { name: t("common.why"), cell: ({ code, message }) => html`<strong>${code}</strong> ${message}` },
+  { name: t("common.device"), cell: ({ esp_id: espId }) => (espId ? html`<${DeviceName} espId=${espId} />` : NONE) },
+  { name: t("common.topic"), cell: (message) => html`<span class="topic">${message.topic}</span>` },
   {
-    name: "Look",
+    name: t("common.look"),
     class: "actions",
-    cell: (message) => html`<button type="button" onClick=${() => choose(message)}>Show…</button>`,
+    cell: (message) => html`<button type="button" onClick=${() => choose(message)}>${t("common.show")}</button>`,
   },
 ];
 
@@ -66,21 +67,21 @@ function MessageDialog({ message, onClose }) {
   const { api, toasts } = useApp();
   const [replay, state] = useAction(async () => {
     const { published, rejected } = await api.post(path`/api/v1/rejected/${message.seq}/replay`);
-    toasts.say(`Replayed: ${published}; still rejected: ${rejected}.`, published ? "good" : "warn");
+    toasts.say(t("common.replayed_still_rejected_2", { published, rejected }), published ? "good" : "warn");
     onClose();
   });
   return html`
-    <${Dialog} title=${`Rejected with ${message.code}`} onClose=${onClose} wide>
+    <${Dialog} title=${t("rejected.rejected_with", { code: message.code })} onClose=${onClose} wide>
       <${Facts} facts=${[
-        ["Why", message.message],
-        ["Field", orNone(message.field)],
-        ["Topic", html`<span class="topic">${message.topic}</span>`],
-        ["Received", when(message.received_at)],
-        ["Payload as", message.encoding],
+        [t("common.why"), message.message],
+        [t("common.field"), orNone(message.field)],
+        [t("common.topic"), html`<span class="topic">${message.topic}</span>`],
+        [t("common.received"), when(message.received_at)],
+        [t("rejected.payload_as"), message.encoding],
       ]} />
-      <pre tabindex="0" aria-label="The payload">${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>
-      <${Form} onSubmit=${replay} submit="Replay" state=${state}>
-        <p class="quiet">Replay validates the message again as if it had just arrived, for example after its device was registered.</p>
+      <pre tabindex="0" aria-label=${t("common.the_payload")}>${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>
+      <${Form} onSubmit=${replay} submit=${t("rejected.replay")} state=${state}>
+        <p class="quiet">${t("rejected.replay_validates_the_message_again")}</p>
       <//>
     <//>`;
 }

@@ -9,6 +9,7 @@ import { useAction, useNow } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
 import { ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
+import { t, tx } from "../core/texts.js";
 
 const UNKNOWN_DEVICE = 5001;
 const KNOWN_WITHIN = 25;
@@ -17,20 +18,20 @@ const ASK_AGAIN_MS = 200;
 /** `onShow({code, esp_id})` narrows the list below; `onDone` after something was registered or replayed. */
 export function RejectedGroups({ messages, onShow, onDone }) {
   const now = useNow();
-  return html`<${Table} label="Causes, the most frequent first" rows=${groupsOf(messages)} keyOf=${({ key }) => key}
+  return html`<${Table} label=${t("rejected_groups.causes_the_most_frequent_first")} rows=${groupsOf(messages)} keyOf=${({ key }) => key}
     columns=${columns(now, onShow, onDone)} />`;
 }
 
 const columns = (now, onShow, onDone) => [
   {
-    name: "Cause",
+    name: t("rejected_groups.cause"),
     cell: ({ code, newest }) => html`
       <strong>${code}</strong> ${newest.message}<span class="quiet block">${adviceFor(code)}</span>`,
   },
-  { name: "From", cell: ({ espId, sender }) => (espId ? html`<${DeviceName} espId=${espId} />` : html`<span class="topic">${sender}</span>`) },
-  { name: "Messages", class: "figure", cell: ({ count }) => count },
-  { name: "Last", cell: ({ newest }) => ago(newest.received_at, now) },
-  { name: "Do", class: "actions", cell: (group) => html`<${GroupActions} ...${{ group, onShow, onDone }} />` },
+  { name: t("rejected_groups.from"), cell: ({ espId, sender }) => (espId ? html`<${DeviceName} espId=${espId} />` : html`<span class="topic">${sender}</span>`) },
+  { name: t("common.messages"), class: "figure", cell: ({ count }) => count },
+  { name: t("rejected_groups.last"), cell: ({ newest }) => ago(newest.received_at, now) },
+  { name: t("common.do"), class: "actions", cell: (group) => html`<${GroupActions} ...${{ group, onShow, onDone }} />` },
 ];
 
 function GroupActions({ group, onShow, onDone }) {
@@ -55,16 +56,16 @@ function GroupActions({ group, onShow, onDone }) {
   const [replay, replaying] = useAction(() => replayAll(false));
   const [register, registering] = useAction(async () => {
     await letIn(api, espId);
-    toasts.say(`${espId} is registered.`);
+    toasts.say(t("common.is_registered", { device: espId }));
     await replayAll(true);
   });
   const isBusy = replaying.isBusy || registering.isBusy;
   return html`
-    <button type="button" onClick=${() => onShow({ code, esp_id: espId })}>Show</button>
+    <button type="button" onClick=${() => onShow({ code, esp_id: espId })}>${t("common.show_3")}</button>
     ${canRegister(group) && html`
-      <button type="button" disabled=${isBusy} onClick=${() => register()}>Register ${espId} and replay</button>`}
-    <button type="button" disabled=${isBusy} aria-label=${`Replay all ${count} of ${sender}`} onClick=${() => replay()}>
-      ${left === null ? `Replay all ${count}` : `${left} left`}</button>
+      <button type="button" disabled=${isBusy} onClick=${() => register()}>${tx("rejected_groups.register_and_replay", { device: espId })}</button>`}
+    <button type="button" disabled=${isBusy} aria-label=${t("rejected_groups.replay_all_of", { count, sender })} onClick=${() => replay()}>
+      ${left === null ? t("rejected_groups.replay_all", { count }) : t("rejected_groups.left", { left })}</button>
     <${ProblemNotice} problem=${replaying.problem ?? registering.problem} />`;
 }
 

@@ -6,11 +6,12 @@ import { CheckField, Field, Form, SelectField, TextField, given } from "../ui/fo
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { ListState, ProblemNotice } from "../ui/parts.js";
+import { t, tx } from "../core/texts.js";
 
 const ENVIRONMENT = "/api/v1/factory/environment";
 const SWITCH_TIMEOUT_MS = 90_000;
-export const SPEEDS = [["1", "1 ×, as recorded"], ["0.1", "0.1 ×"], ["2", "2 ×"], ["5", "5 ×"], ["20", "20 ×"], ["100", "100 ×"], ["max", "as fast as possible"]];
-const SHIFTS = [["now", "as if recorded now"], ["none", "as recorded"]];
+export const SPEEDS = [["1", t("replay_dialog.1_as_recorded")], ["0.1", "0.1 ×"], ["2", "2 ×"], ["5", "5 ×"], ["20", "20 ×"], ["100", "100 ×"], ["max", t("replay_dialog.as_fast_as_possible")]];
+const SHIFTS = [["now", t("replay_dialog.as_if_recorded_now")], ["none", t("replay_dialog.as_recorded")]];
 
 /** A speed as the API takes it. */
 export const speedOf = (text) => (text === "max" ? text : Number(text));
@@ -20,7 +21,7 @@ export function ReplayDialog({ recording, onDone, onClose }) {
   const loaded = useLoaded(() => api.get(ENVIRONMENT), []);
   const isReplay = loaded.data?.kind === "replay";
   return html`
-    <${Dialog} title=${`Replay ${recording.name}`} onClose=${onClose}>
+    <${Dialog} title=${t("common.replay", { name: recording.name })} onClose=${onClose}>
       <${ListState} loaded=${loaded} count=${1} />
       ${loaded.data && !isReplay && html`<${Switch} environment=${loaded.data} reload=${loaded.reload} />`}
       ${isReplay && html`<${Begin} recording=${recording} env=${loaded.data.env} onDone=${onDone} onClose=${onClose} />`}
@@ -35,12 +36,11 @@ function Switch({ environment, reload }) {
   });
   const has = environment.profiles.includes("replay");
   return html`
-    <p>Replays run in an environment of kind replay, at a broker to which no machine is connected. The environment in
-      force is <strong>${environment.env}</strong> (${environment.kind}); while it is left, nothing of it is received.</p>
+    <p>${t("replay_dialog.replays_run_in_an_environment")} <strong>${environment.env}</strong> ${tx("replay_dialog.while_it_is_left_nothing", { kind: environment.kind })}</p>
     <${ProblemNotice} problem=${problem} />
     ${has && session.may("admin")
-      ? html`<button type="button" class="primary" disabled=${isBusy} onClick=${() => run()}>Switch to replay</button>`
-      : html`<p>${has ? "An administrator switches it." : "There is no broker profile named replay."}</p>`}`;
+      ? html`<button type="button" class="primary" disabled=${isBusy} onClick=${() => run()}>${t("replay_dialog.switch_to_replay")}</button>`
+      : html`<p>${has ? t("replay_dialog.an_administrator_switches_it") : t("replay_dialog.there_is_no_broker_profile")}</p>`}`;
 }
 
 function Begin({ recording, env, onDone, onClose }) {
@@ -56,19 +56,18 @@ function Begin({ recording, env, onDone, onClose }) {
   });
   const { problem } = state;
   return html`
-    <p>The environment <strong>${env}</strong> is emptied first. The recording takes
-      ${` ${duration((recording.last_at - recording.first_at) / 1000)}`} at 1 ×.</p>
-    <${Form} onSubmit=${begin} submit="Replay" state=${state}>
-      <${SelectField} label="Speed" name="speed" options=${SPEEDS} problem=${problem} />
-      <${SelectField} label="Times" name="shift" options=${SHIFTS} problem=${problem} />
-      <${TextField} label="Topics (empty: all)" name="filter" placeholder="ccu/# fts/#" problem=${problem} />
-      <${TextField} label="Without topics" name="exclude" placeholder="module/v1/+/NodeRed/#" problem=${problem} />
-      <${CheckField} label="Repeat" name="loop" />
-      <${CheckField} label="Paused at first" name="paused" />
-      <${Field} label="Expected end (a JSON file; may be left empty)" name="expect" problem=${problem}>
+    <p>${t("replay_dialog.the_environment")} <strong>${env}</strong> ${tx("replay_dialog.is_emptied_first_the_recording", { it: ` ${duration((recording.last_at - recording.first_at) / 1000)}` })}</p>
+    <${Form} onSubmit=${begin} submit=${t("replay_dialog.replay")} state=${state}>
+      <${SelectField} label=${t("common.speed")} name="speed" options=${SPEEDS} problem=${problem} />
+      <${SelectField} label=${t("replay_dialog.times")} name="shift" options=${SHIFTS} problem=${problem} />
+      <${TextField} label=${t("replay_dialog.topics_empty_all")} name="filter" placeholder="ccu/# fts/#" problem=${problem} />
+      <${TextField} label=${t("replay_dialog.without_topics")} name="exclude" placeholder="module/v1/+/NodeRed/#" problem=${problem} />
+      <${CheckField} label=${t("replay_dialog.repeat")} name="loop" />
+      <${CheckField} label=${t("replay_dialog.paused_at_first")} name="paused" />
+      <${Field} label=${t("replay_dialog.expected_end_a_json_file")} name="expect" problem=${problem}>
         <input type="file" accept=".json" onChange=${({ currentTarget }) => setExpectation(currentTarget.files[0] ?? null)} />
       <//>
-      <${TextField} label="Send commands too: type the name of the environment" name="armed" problem=${problem}
-        hint="If this is empty, commands of the recording are left out." />
+      <${TextField} label=${t("replay_dialog.send_commands_too_type_the")} name="armed" problem=${problem}
+        hint=${t("replay_dialog.if_this_is_empty_commands")} />
     <//>`;
 }

@@ -7,6 +7,7 @@ import { useAction, useEvents, useEvery } from "../ui/hooks.js";
 import { Badge, Facts, Panel, ProblemNotice } from "../ui/parts.js";
 import { SPEEDS, speedOf } from "./replay_dialog.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const ASK_EVERY_MS = 3000;
 const KINDS = { running: "info", paused: "warn", checking: "info", done: "good", stopped: "idle", failed: "bad" };
@@ -28,34 +29,33 @@ export function ReplayPanel({ replay: first, name }) {
   const [control, state] = useAction(async (body) =>
     take(await api.post(path`/api/v1/replays/${replay.replay_id}/control`, body)));
   return html`
-    <${Panel} title=${`${isOpen ? "Replay" : "Last replay"}${name ? ` of ${name}` : ""}`} class="wide-panel replay">
+    <${Panel} title=${`${isOpen ? t("replay_panel.replay") : t("replay_panel.last_replay")}${name ? t("replay_panel.of", { name }) : ""}`} class="wide-panel replay">
       <p>
         <${Badge} kind=${KINDS[replay.state]}>${replay.state}<//>
-        ${replay.passed === true && html` <${Badge} kind="good">the end is the one expected<//>`}
-        ${replay.passed === false && html` <${Badge} kind="bad">the end is not the one expected<//>`}
+        ${replay.passed === true && html` <${Badge} kind="good">${t("replay_panel.the_end_is_the_one")}<//>`}
+        ${replay.passed === false && html` <${Badge} kind="bad">${t("replay_panel.the_end_is_not_the")}<//>`}
         ${replay.reason && html` <span>${replay.reason}</span>`}
       </p>
       <${Progress} replay=${replay} />
       ${isOpen && session.may("operator") && html`<${Controls} replay=${replay} control=${control} isBusy=${state.isBusy} />`}
       <${ProblemNotice} problem=${state.problem} />
       <${Facts} facts=${[
-        ["Sent", number(replay.sent)],
-        ["Commands left out", number(replay.left_out)],
-        ["Failed", number(replay.failed)],
-        ["Behind schedule", seconds(replay.drift_ms)],
-        ["Environment", `${replay.env}${replay.armed ? ", armed" : ""}`],
-        ["Begun", when(replay.created_at)],
-        ["By", replay.created_by],
+        [t("replay_panel.sent"), number(replay.sent)],
+        [t("replay_panel.commands_left_out"), number(replay.left_out)],
+        [t("replay_panel.failed"), number(replay.failed)],
+        [t("replay_panel.behind_schedule"), seconds(replay.drift_ms)],
+        [t("common.environment"), `${replay.env}${replay.armed ? t("replay_panel.armed") : ""}`],
+        [t("replay_panel.begun"), when(replay.created_at)],
+        [t("common.by_3"), replay.created_by],
       ]} />
       ${replay.differences?.length > 0 && html`
-        <ul class="skipped" tabindex="0" aria-label="Differences">${replay.differences.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
+        <ul class="skipped" tabindex="0" aria-label=${t("replay_panel.differences")}>${replay.differences.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
     <//>`;
 }
 
 const Progress = ({ replay }) => html`
   <label class="field">
-    <span class="field-label">${seconds(replay.position_ms)} of ${seconds(replay.duration_ms)},
-      ${` ${number(replay.number)} of ${number(replay.total)} messages`}</span>
+    <span class="field-label">${tx("replay_panel.of_2", { position_ms: seconds(replay.position_ms), duration_ms: seconds(replay.duration_ms), it: t("replay_panel.of_messages", { number: number(replay.number), total: number(replay.total) }) })}</span>
     <progress max=${replay.total} value=${replay.number}></progress>
   </label>`;
 
@@ -67,16 +67,16 @@ function Controls({ replay, control, isBusy }) {
     if (place !== null) control({ do: "seek", to_ms: place });
   }
   return html`
-    <div class="buttons replay-controls" role="group" aria-label="Control the replay">
+    <div class="buttons replay-controls" role="group" aria-label=${t("replay_panel.control_the_replay")}>
       <button type="button" class="primary" disabled=${isBusy || replay.state === "checking"}
-        onClick=${() => control({ do: isPaused ? "resume" : "pause" })}>${isPaused ? "Resume" : "Pause"}</button>
-      <button type="button" disabled=${isBusy || !isPaused} onClick=${() => control({ do: "step" })}>Step</button>
-      <button type="button" class="danger-outline" disabled=${isBusy} onClick=${() => control({ do: "stop" })}>Stop</button>
-      <label>Speed <select value=${replay.speed === null || replay.speed === undefined ? "max" : String(replay.speed)} disabled=${isBusy}
+        onClick=${() => control({ do: isPaused ? "resume" : "pause" })}>${isPaused ? t("common.resume") : t("common.pause")}</button>
+      <button type="button" disabled=${isBusy || !isPaused} onClick=${() => control({ do: "step" })}>${t("replay_panel.step")}</button>
+      <button type="button" class="danger-outline" disabled=${isBusy} onClick=${() => control({ do: "stop" })}>${t("replay_panel.stop")}</button>
+      <label>${t("common.speed")} <select value=${replay.speed === null || replay.speed === undefined ? "max" : String(replay.speed)} disabled=${isBusy}
         onChange=${({ currentTarget }) => control({ do: "speed", speed: speedOf(currentTarget.value) })}>
         ${SPEEDS.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}
       </select></label>
-      <label class="replay-place">Go to ${place === null ? "" : seconds(place)}
+      <label class="replay-place">${tx("replay_panel.go_to", { it: place === null ? "" : seconds(place) })}
         <input type="range" min="0" max=${replay.duration_ms} step=${STEP_MS} value=${place ?? replay.position_ms}
           onInput=${({ currentTarget }) => setPlace(Number(currentTarget.value))} onChange=${seek} />
       </label>

@@ -7,6 +7,7 @@ import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { zoneName } from "../core/times.js";
+import { t } from "../core/texts.js";
 
 const SEVERITIES = ["critical", "warning", "info"].map((each) => [each, each]);
 
@@ -27,7 +28,7 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
       after_s: after ?? 0,
       time_zone: zone ?? "UTC",
     });
-    toasts.say(`Route ${saved.route_id} is saved.`);
+    toasts.say(t("route_dialog.route_is_saved", { route_id: saved.route_id }));
     onDone();
   });
   // The server names pairs of fields ("quiet_from, quiet_to"): both are marked.
@@ -36,30 +37,30 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
   const clock = (label, name) => html`
     <${TextField} label=${label} name=${name} type="time" value=${shown?.[name] ?? ""} problem=${problem} />`;
   return html`
-    <${Dialog} title=${shown ? `Route ${shown.route_id}` : "New route"} onClose=${onClose} wide>
-      <${Form} onSubmit=${save} submit="Save" state=${state}>
+    <${Dialog} title=${shown ? t("route_dialog.route", { route_id: shown.route_id }) : t("route_dialog.new_route")} onClose=${onClose} wide>
+      <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}>
         ${!shown && html`
-          <${TextField} label="Id" name="route_id" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*"
-            hint="lower-case letters, digits, - and _; such as night" problem=${problem} />`}
+          <${TextField} label=${t("common.id")} name="route_id" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*"
+            hint=${t("route_dialog.lower_case_letters_digits_and")} problem=${problem} />`}
         <${Chips} legend="To" options=${channels.map((one) => [one.channel_id, one.name])} chosen=${to} onChange=${setTo}
           problem=${wrong("channels")} />
         <${Chips} legend="Alarms of severity" options=${SEVERITIES} chosen=${severities} onChange=${setSeverities}
           problem=${wrong("severities")} />
-        <${TextField} label="Zones, separated by commas (empty: every zone)" name="zones" value=${(shown?.zones ?? []).join(", ")}
+        <${TextField} label=${t("route_dialog.zones_separated_by_commas_empty")} name="zones" value=${(shown?.zones ?? []).join(", ")}
           problem=${problem} />
         <div class="field-grid">
-          <${NumberField} label="Only after … s without acknowledgement" name="after_s" min="0" max="604800" step="1"
-            value=${shown?.after_s ?? 0} problem=${problem} hint="more than 0: an escalation" />
-          <${NumberField} label="Again every … s until acknowledged" name="repeat_s" min="0" max="604800" step="1"
-            value=${shown?.repeat_s ?? 0} problem=${problem} hint="0: once; at least 60" />
+          <${NumberField} label=${t("route_dialog.only_after_s_without_acknowledgement")} name="after_s" min="0" max="604800" step="1"
+            value=${shown?.after_s ?? 0} problem=${problem} hint=${t("route_dialog.more_than_0_an_escalation")} />
+          <${NumberField} label=${t("route_dialog.again_every_s_until_acknowledged")} name="repeat_s" min="0" max="604800" step="1"
+            value=${shown?.repeat_s ?? 0} problem=${problem} hint=${t("route_dialog.0_once_at_least_60")} />
         </div>
         <div class="field-grid">
-          ${clock("Works from (empty: the whole day)", "active_from")} ${clock("Works until", "active_to")}
-          ${clock("Quiet from (empty: never)", "quiet_from")} ${clock("Quiet until", "quiet_to")}
-          <${TextField} label="Time zone" name="time_zone" required value=${shown?.time_zone ?? zoneName()} problem=${problem} />
+          ${clock(t("route_dialog.works_from_empty_the_whole"), "active_from")} ${clock(t("route_dialog.works_until"), "active_to")}
+          ${clock(t("route_dialog.quiet_from_empty_never"), "quiet_from")} ${clock(t("route_dialog.quiet_until"), "quiet_to")}
+          <${TextField} label=${t("common.time_zone")} name="time_zone" required value=${shown?.time_zone ?? zoneName()} problem=${problem} />
         </div>
         <${Chips} legend="On days (none chosen: every day)" options=${DAYS} chosen=${days} onChange=${setDays} />
-        <${CheckField} label="Enabled" name="enabled" checked=${shown?.enabled ?? true} />
+        <${CheckField} label=${t("common.enabled")} name="enabled" checked=${shown?.enabled ?? true} />
       <//>
     <//>`;
 }
@@ -69,10 +70,10 @@ export function inWords(route) {
   const { active_from: from, active_to: to, quiet_from: quiet, quiet_to: end, days_of_week: days } = route;
   const zone = ` (${route.time_zone})`;
   return [
-    from ? `from ${from} to ${to}${zone}` : "at any time",
-    days.length ? `on ${days.map((day) => DAYS[day][1]).join(", ")}` : null,
-    quiet ? `quiet from ${quiet} to ${end}${zone}` : null,
-    route.after_s ? `after ${route.after_s} s without acknowledgement` : null,
-    route.repeat_s ? `again every ${route.repeat_s} s` : null,
+    from ? t("route_dialog.from_to", { from, to, zone }) : t("route_dialog.at_any_time"),
+    days.length ? t("route_dialog.on", { it: days.map((day) => DAYS[day][1]).join(", ") }) : null,
+    quiet ? t("route_dialog.quiet_from_to", { quiet, end, zone }) : null,
+    route.after_s ? t("route_dialog.after_s_without_acknowledgement", { after_s: route.after_s }) : null,
+    route.repeat_s ? t("route_dialog.again_every_s", { repeat_s: route.repeat_s }) : null,
   ].filter(Boolean);
 }

@@ -11,6 +11,7 @@ import { DryRun } from "./dry_run.js";
 import { Executions } from "./executions.js";
 import { RuleForm } from "./rule_form.js";
 import { NEW_RULE, settingsOf } from "./rule_fields.js";
+import { t } from "../core/texts.js";
 
 const PATH = "/api/v1/logic/rules";
 const PATH_OF_TEST = "/api/v1/logic/test";
@@ -25,7 +26,7 @@ export function RulePage({ ruleId }) {
   async function save(draft) {
     const settings = settingsOf(draft);
     const saved = isNew ? await api.post(PATH, settings) : await api.put(url, settings);
-    toasts.say(`${saved.name} is saved.`);
+    toasts.say(t("common.is_saved", { name: saved.name }));
     if (isNew) location.hash = link("rules", saved.rule_id);
     else loaded.reload();
   }
@@ -33,19 +34,19 @@ export function RulePage({ ruleId }) {
   const tryIt = (draft) => api.post(PATH_OF_TEST, { settings: settingsOf(draft) });
 
   return html`
-    <${Head} title=${isNew ? "New rule" : rule?.name ?? "Rule"}><a href=${link("rules")}>All rules</a><//>
+    <${Head} title=${isNew ? t("common.new_rule") : rule?.name ?? t("common.rule")}><a href=${link("rules")}>${t("rule.all_rules")}</a><//>
     <${ListState} loaded=${loaded} count=${1} />
     ${rule && session.may("operator") && html`
-      <${Panel} title="Edit"><${RuleForm} rule=${rule} onSave=${save} onTry=${isNew ? tryIt : null} /><//>`}
+      <${Panel} title=${t("rule.edit")}><${RuleForm} rule=${rule} onSave=${save} onTry=${isNew ? tryIt : null} /><//>`}
     ${rule && !session.may("operator") && html`
-      <${Panel} title="Settings">
-        <pre tabindex="0" aria-label="The rule as JSON">${JSON.stringify(settingsOf(rule), null, 2)}</pre>
+      <${Panel} title=${t("common.settings")}>
+        <pre tabindex="0" aria-label=${t("rule.the_rule_as_json")}>${JSON.stringify(settingsOf(rule), null, 2)}</pre>
       <//>`}
     ${rule && !isNew && html`
       ${session.may("operator") && html`
-        <${Panel} title="Dry run"><${DryRun} key=${rule.version} rule=${rule} url=${url} /><//>
+        <${Panel} title=${t("rule.dry_run")}><${DryRun} key=${rule.version} rule=${rule} url=${url} /><//>
         <${RemoveButton} rule=${rule} url=${url} />`}
-      <${Panel} title="What it did"><${Executions} ruleId=${ruleId} /><//>`}`;
+      <${Panel} title=${t("rule.what_it_did")}><${Executions} ruleId=${ruleId} /><//>`}`;
 }
 
 function RemoveButton({ rule, url }) {
@@ -53,13 +54,13 @@ function RemoveButton({ rule, url }) {
   const [isOpen, setOpen] = useState(false);
   const [remove, state] = useAction(async () => {
     await api.delete(url);
-    toasts.say(`${rule.name} is removed.`);
+    toasts.say(t("common.is_removed_2", { name: rule.name }));
     location.hash = link("rules");
   });
   return html`
-    <p><button type="button" class="danger-outline" onClick=${() => setOpen(true)}>Remove the rule…</button></p>
+    <p><button type="button" class="danger-outline" onClick=${() => setOpen(true)}>${t("rule.remove_the_rule")}</button></p>
     ${isOpen && html`
-      <${Dialog} title=${`Remove ${rule.name}?`} onClose=${() => setOpen(false)}>
-        <${Form} onSubmit=${remove} submit="Remove" state=${state} danger><p>It will not fire any more.</p><//>
+      <${Dialog} title=${t("common.remove_5", { name: rule.name })} onClose=${() => setOpen(false)}>
+        <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${state} danger><p>${t("rule.it_will_not_fire_any")}</p><//>
       <//>`}`;
 }

@@ -1,19 +1,20 @@
 /** What a rule consists of: the fields of each kind of condition and action, as data; and a rule's settings, cleaned. */
 
 import { zoneName } from "../core/times.js";
+import { t } from "../core/texts.js";
 
-const SENSOR = [{ name: "sensor", label: "Sensor", kind: "sensor", names: ["esp_id", "gpio", "sensor_type", "address"] }];
-const ACTUATOR = { name: "actuator", label: "Actuator", kind: "actuator", names: ["esp_id", "gpio"] };
-const HELD = { name: "for_s", label: "for at least", kind: "duration", usual: [10, 60, 300], zero: "no time", least: 0 };
+const SENSOR = [{ name: "sensor", label: t("common.sensor"), kind: "sensor", names: ["esp_id", "gpio", "sensor_type", "address"] }];
+const ACTUATOR = { name: "actuator", label: t("common.actuator"), kind: "actuator", names: ["esp_id", "gpio"] };
+const HELD = { name: "for_s", label: t("rule_fields.for_at_least"), kind: "duration", usual: [10, 60, 300], zero: t("rule_fields.no_time"), least: 0 };
 
-const OPERATORS = [["AND", "all"], ["OR", "at least one"], ["NOT", "not"]];
+const OPERATORS = [["AND", "all"], ["OR", t("rule_fields.at_least_one")], ["NOT", "not"]];
 
-const SEVERITIES = [["", "any severity"], "info", "warning", "critical"];
+const SEVERITIES = [["", t("common.any_severity")], "info", "warning", "critical"];
 const ALARM_STATES = [
-  ["standing", "standing (raised or acknowledged)"],
-  ["raised", "raised, not acknowledged"],
-  ["acknowledged", "acknowledged, still standing"],
-  ["cleared", "cleared, not acknowledged"],
+  ["standing", t("rule_fields.standing_raised_or_acknowledged")],
+  ["raised", t("rule_fields.raised_not_acknowledged")],
+  ["acknowledged", t("rule_fields.acknowledged_still_standing")],
+  ["cleared", t("rule_fields.cleared_not_acknowledged")],
 ];
 const ALARM_ACTIONS = [["raise", "raise"], ["clear", "clear"]];
 
@@ -23,60 +24,60 @@ const isPwm = ({ command }) => command === "PWM";
 
 export const CONDITIONS = {
   sensor_threshold: {
-    text: "a sensor's value",
+    text: t("rule_fields.a_sensor_s_value"),
     fields: [
       ...SENSOR,
       { name: "operator", label: "is", kind: "select", options: [">", ">=", "<", "<=", "==", "!=", "between"] },
-      { name: "value", label: "Value", kind: "number", required: true, when: (one) => !isBetween(one) },
-      { name: "min", label: "From", kind: "number", required: true, when: isBetween },
-      { name: "max", label: "To", kind: "number", required: true, when: isBetween },
+      { name: "value", label: t("common.value"), kind: "number", required: true, when: (one) => !isBetween(one) },
+      { name: "min", label: t("rule_fields.from"), kind: "number", required: true, when: isBetween },
+      { name: "max", label: t("common.to"), kind: "number", required: true, when: isBetween },
       HELD,
     ],
     start: { operator: ">" },
   },
   hysteresis: {
-    text: "a sensor's value, with hysteresis",
+    text: t("rule_fields.a_sensor_s_value_with"),
     fields: [
       ...SENSOR,
-      { name: "activate_above", label: "true above", kind: "number" },
-      { name: "deactivate_below", label: "until below", kind: "number" },
-      { name: "activate_below", label: "or true below", kind: "number" },
-      { name: "deactivate_above", label: "until above", kind: "number" },
+      { name: "activate_above", label: t("rule_fields.true_above"), kind: "number" },
+      { name: "deactivate_below", label: t("rule_fields.until_below"), kind: "number" },
+      { name: "activate_below", label: t("rule_fields.or_true_below"), kind: "number" },
+      { name: "deactivate_above", label: t("rule_fields.until_above"), kind: "number" },
       HELD,
     ],
     start: {},
   },
   time_window: {
-    text: "the time of day",
+    text: t("rule_fields.the_time_of_day"),
     fields: [
-      { name: "start", label: "From", kind: "text", required: true, pattern: "\\d\\d:\\d\\d" },
-      { name: "end", label: "To", kind: "text", required: true, pattern: "\\d\\d:\\d\\d" },
-      { name: "days_of_week", label: "On", kind: "days" },
-      { name: "timezone", label: "Time zone", kind: "text", required: true },
+      { name: "start", label: t("rule_fields.from"), kind: "text", required: true, pattern: "\\d\\d:\\d\\d" },
+      { name: "end", label: t("common.to"), kind: "text", required: true, pattern: "\\d\\d:\\d\\d" },
+      { name: "days_of_week", label: t("rule_fields.on"), kind: "days" },
+      { name: "timezone", label: t("common.time_zone"), kind: "text", required: true },
       HELD,
     ],
     start: { start: "06:00", end: "20:00", timezone: zoneName() },
   },
   stale: {
-    text: "a sensor is silent",
+    text: t("rule_fields.a_sensor_is_silent"),
     fields: [...SENSOR, { name: "after_s", label: "for", kind: "duration", usual: [60, 300, 900, 3600], required: true, least: 1 }],
     start: { after_s: 300 },
   },
   alarm: {
-    text: "an alarm",
+    text: t("rule_fields.an_alarm"),
     fields: [
-      { name: "kind", label: "Kind of alarm", kind: "text", required: true, pattern: "[a-z][a-z0-9_]*" },
-      { name: "source", label: "Source (empty: any)", kind: "text" },
-      { name: "esp_id", label: "Device (empty: any)", kind: "text" },
-      { name: "severity", label: "At least", kind: "select", options: SEVERITIES },
+      { name: "kind", label: t("rule_fields.kind_of_alarm"), kind: "text", required: true, pattern: "[a-z][a-z0-9_]*" },
+      { name: "source", label: t("rule_fields.source_empty_any"), kind: "text" },
+      { name: "esp_id", label: t("rule_fields.device_empty_any"), kind: "text" },
+      { name: "severity", label: t("rule_fields.at_least"), kind: "select", options: SEVERITIES },
       { name: "state", label: "is", kind: "select", options: ALARM_STATES },
       HELD,
     ],
     start: { kind: "device_offline", severity: null, state: "standing" },
   },
   compound: {
-    text: "all, one, or none of …",
-    fields: [{ name: "operator", label: "Of these", kind: "select", options: OPERATORS }],
+    text: t("rule_fields.all_one_or_none_of"),
+    fields: [{ name: "operator", label: t("common.of_these"), kind: "select", options: OPERATORS }],
     start: { operator: "AND", conditions: [] },
     parts: "conditions",
   },
@@ -84,13 +85,13 @@ export const CONDITIONS = {
 
 export const STEPS = {
   actuator_command: {
-    text: "command an actuator",
+    text: t("rule_fields.command_an_actuator"),
     fields: [
       ACTUATOR,
-      { name: "command", label: "Command", kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
-      { name: "value", label: "Share (0 to 1)", kind: "number", required: true, min: 0, max: 1, when: isPwm },
+      { name: "command", label: t("common.command"), kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
+      { name: "value", label: t("rule_fields.share_0_to_1"), kind: "number", required: true, min: 0, max: 1, when: isPwm },
       {
-        name: "duration_s", label: "for", kind: "duration", usual: [10, 60, 600, 3600], zero: "until further notice",
+        name: "duration_s", label: "for", kind: "duration", usual: [10, 60, 600, 3600], zero: t("common.until_further_notice"),
         required: true, when: (one) => one.command !== "OFF",
       },
     ],
@@ -99,20 +100,20 @@ export const STEPS = {
   notification: {
     text: "notify",
     fields: [
-      { name: "message", label: "Message", kind: "text", required: true },
-      { name: "severity", label: "Severity", kind: "select", options: ["info", "warning", "error", "critical"] },
-      { name: "webhook_url", label: "Webhook (may be left empty)", kind: "url" },
+      { name: "message", label: t("common.message"), kind: "text", required: true },
+      { name: "severity", label: t("common.severity"), kind: "select", options: ["info", "warning", "error", "critical"] },
+      { name: "webhook_url", label: t("rule_fields.webhook_may_be_left_empty"), kind: "url" },
     ],
     start: { severity: "info" },
   },
   alarm: {
-    text: "raise or clear an alarm",
+    text: t("rule_fields.raise_or_clear_an_alarm"),
     fields: [
-      { name: "do", label: "Do", kind: "select", options: ALARM_ACTIONS },
-      { name: "name", label: "Name of the alarm", kind: "text", pattern: "[a-z0-9][a-z0-9_\\-]*", placeholder: "made from the rule" },
-      { name: "severity", label: "Severity", kind: "select", options: ["info", "warning", "critical"], when: raises },
-      { name: "message", label: "Message", kind: "text", when: raises, placeholder: "made from the rule" },
-      { name: "clear_when_false", label: "Clear it when the conditions are false again", kind: "check", when: raises },
+      { name: "do", label: t("common.do"), kind: "select", options: ALARM_ACTIONS },
+      { name: "name", label: t("rule_fields.name_of_the_alarm"), kind: "text", pattern: "[a-z0-9][a-z0-9_\\-]*", placeholder: t("rule_fields.made_from_the_rule") },
+      { name: "severity", label: t("common.severity"), kind: "select", options: ["info", "warning", "critical"], when: raises },
+      { name: "message", label: t("common.message"), kind: "text", when: raises, placeholder: t("rule_fields.made_from_the_rule") },
+      { name: "clear_when_false", label: t("rule_fields.clear_it_when_the_conditions"), kind: "check", when: raises },
     ],
     start: { do: "raise", severity: "warning", clear_when_false: true },
   },
@@ -126,8 +127,8 @@ export const STEPS = {
 export const ACTIONS = {
   ...STEPS,
   sequence: {
-    text: "one after the other …",
-    fields: [{ name: "abort_on_failure", label: "Stop at a failure", kind: "check" }],
+    text: t("rule_fields.one_after_the_other"),
+    fields: [{ name: "abort_on_failure", label: t("rule_fields.stop_at_a_failure"), kind: "check" }],
     start: { abort_on_failure: true, actions: [] },
     parts: "actions",
   },

@@ -5,6 +5,7 @@ import { Duration } from "../ui/duration.js";
 import { Field } from "../ui/form.js";
 import { html } from "../ui/html.js";
 import { PartPicker } from "./rule_pickers.js";
+import { t } from "../core/texts.js";
 
 /** `items`: conditions or actions; `kinds` says what there is: see rule_fields.js. */
 export function PartsEditor({ title, items, kinds, innerKinds = kinds, onChange }) {
@@ -17,9 +18,9 @@ export function PartsEditor({ title, items, kinds, innerKinds = kinds, onChange 
       ${items.map((item, index) => html`
         <div class="part" key=${index}>
           <${PartEditor} item=${item} kinds=${kinds} innerKinds=${innerKinds} onChange=${(next) => replace(index, next)} />
-          <button type="button" aria-label=${`Remove ${kinds[item.type].text}`} onClick=${() => remove(index)}>Remove</button>
+          <button type="button" aria-label=${t("common.remove_7", { it: kinds[item.type].text })} onClick=${() => remove(index)}>${t("common.remove")}</button>
         </div>`)}
-      <button type="button" onClick=${() => onChange([...items, { type: first, ...kinds[first].start }])}>Add</button>
+      <button type="button" onClick=${() => onChange([...items, { type: first, ...kinds[first].start }])}>${t("common.add")}</button>
     </fieldset>`;
 }
 
@@ -29,7 +30,7 @@ function PartEditor({ item, kinds, innerKinds, onChange }) {
   const change = (name, value) => onChange({ ...item, [name]: value });
   return html`
     <div class="field-grid">
-      <${Field} label="Kind">
+      <${Field} label=${t("common.kind")}>
         <select value=${item.type} onChange=${({ target }) => onChange({ type: target.value, ...kinds[target.value].start })}>
           ${Object.entries(kinds).map(([type, { text }]) => html`
             <option key=${type} value=${type} selected=${type === item.type}>${text}</option>`)}
@@ -41,7 +42,7 @@ function PartEditor({ item, kinds, innerKinds, onChange }) {
             onChange=${(value) => change(field.name, value)} />`))}
     </div>
     ${parts && html`
-      <${PartsEditor} title="Of these" items=${item[parts]} kinds=${innerKinds} onChange=${(next) => change(parts, next)} />`}`;
+      <${PartsEditor} title=${t("common.of_these")} items=${item[parts]} kinds=${innerKinds} onChange=${(next) => change(parts, next)} />`}`;
 }
 
 function PartField({ field, value, onChange }) {

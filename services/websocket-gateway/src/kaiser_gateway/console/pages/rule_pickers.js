@@ -7,6 +7,7 @@ import { html } from "../ui/html.js";
 import { useNow } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Picker } from "../ui/picker.js";
+import { t } from "../core/texts.js";
 
 /** `field`: of rule_fields.js with kind "sensor" or "actuator". `onChange` gets what names it: esp_id, gpio and so on. */
 export function PartPicker({ field, item, onChange }) {
@@ -22,7 +23,7 @@ function SensorPicker({ field, item, onChange }) {
   return html`
     <div class="picker-place">
       <${Picker} label=${field.label} choices=${sensorChoices(directory, now)} chosen=${chosen}
-        chosenText=${item.esp_id ? sensorText(directory, item) : ""} empty="No sensor has sent yet."
+        chosenText=${item.esp_id ? sensorText(directory, item) : ""} empty=${t("common.no_sensor_has_sent_yet")}
         onChoose=${({ sensor }) => onChange({ sensor_type: null, address: null, ...sensor })} />
       <${Typed} summary="A sensor that has not sent yet…" item=${item} onChange=${onChange} withType />
     </div>`;
@@ -34,7 +35,7 @@ function ActuatorPicker({ field, item, onChange }) {
   return html`
     <div class="picker-place">
       <${Picker} label=${field.label} choices=${actuatorChoices(directory)} chosen=${chosen}
-        chosenText=${item.esp_id ? actuatorText(directory, item) : ""} empty="No actuator is known."
+        chosenText=${item.esp_id ? actuatorText(directory, item) : ""} empty=${t("common.no_actuator_is_known")}
         onChoose=${({ actuator }) => onChange(actuator)} />
       <${Typed} summary="An actuator that is not known yet…" item=${item} onChange=${onChange} />
     </div>`;
@@ -47,12 +48,12 @@ function Typed({ summary, item, onChange, withType = false }) {
     <details class="typed">
       <summary>${summary}</summary>
       <div class="field-grid">
-        <${TextField} label="Device id" maxlength="32" ...${typed("esp_id")} />
+        <${TextField} label=${t("common.device_id")} maxlength="32" ...${typed("esp_id")} />
         <${NumberField} label="Gpio" min="0" max="48" step="1" value=${item.gpio ?? ""}
           onChange=${({ target }) => onChange({ gpio: target.value === "" ? null : Number(target.value) })} />
         ${withType && html`
-          <${TextField} label="Sensor type" maxlength="64" ...${typed("sensor_type")} />
-          <${TextField} label="Address, if it has one" maxlength="18" ...${typed("address")} />`}
+          <${TextField} label=${t("common.sensor_type")} maxlength="64" ...${typed("sensor_type")} />
+          <${TextField} label=${t("rule_pickers.address_if_it_has_one")} maxlength="18" ...${typed("address")} />`}
       </div>
     </details>`;
 }

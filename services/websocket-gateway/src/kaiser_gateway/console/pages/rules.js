@@ -12,6 +12,7 @@ import { Executions, OutcomeBadge } from "./executions.js";
 import { RulePage } from "./rule.js";
 import { settingsOf } from "./rule_fields.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 const PATH = "/api/v1/logic/rules";
 
@@ -30,34 +31,33 @@ function RuleList() {
   const rules = loaded.data?.items ?? [];
   const directory = useDirectory();
   return html`
-    <${Head} title="Rules">
-      ${session.may("operator") && html`<a class="button primary" href=${link("rules", "new")}>New rule</a>`}
+    <${Head} title=${t("common.rules")}>
+      ${session.may("operator") && html`<a class="button primary" href=${link("rules", "new")}>${t("common.new_rule")}</a>`}
     <//>
-    <${ListState} loaded=${loaded} count=${rules.length} empty="There is no rule. A rule watches sensors and switches
-      actuators when its conditions become true." />
-    <${Table} label="Rules" rows=${rules} keyOf=${(rule) => rule.rule_id} columns=${columns(loaded.reload, directory)} />
+    <${ListState} loaded=${loaded} count=${rules.length} empty=${t("rules.there_is_no_rule_a")} />
+    <${Table} label=${t("common.rules")} rows=${rules} keyOf=${(rule) => rule.rule_id} columns=${columns(loaded.reload, directory)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    <${Panel} title="What rules did"><${Executions} /><//>`;
+    <${Panel} title=${t("rules.what_rules_did")}><${Executions} /><//>`;
 }
 
 const columns = (reload, directory) => [
   {
-    name: "Rule",
+    name: t("common.rule"),
     cell: (rule) => html`
       <a href=${link("rules", rule.rule_id)}>${rule.name}</a>
       <span class="quiet block">${rule.description || `${ruleText(rule, directory)}: ${actionsText(rule, directory)}`}</span>`,
   },
   {
-    name: "State",
+    name: t("common.state"),
     cell: ({ enabled }) => html`<${Badge} kind=${enabled ? "good" : "idle"}>${enabled ? "enabled" : "off"}<//>`,
   },
-  { name: "Priority", cell: (rule) => rule.priority, class: "figure" },
+  { name: t("common.priority"), cell: (rule) => rule.priority, class: "figure" },
   {
-    name: "Last did",
+    name: t("rules.last_did"),
     cell: ({ last_outcome: outcome, last_executed_at: at }) =>
-      (outcome ? html`<${OutcomeBadge} outcome=${outcome} /> ${when(at)}` : "never"),
+      (outcome ? html`<${OutcomeBadge} outcome=${outcome} /> ${when(at)}` : t("common.never")),
   },
-  { name: "Switch", class: "actions", cell: (rule) => html`<${Switch} rule=${rule} onDone=${reload} />` },
+  { name: t("rules.switch"), class: "actions", cell: (rule) => html`<${Switch} rule=${rule} onDone=${reload} />` },
 ];
 
 function Switch({ rule, onDone }) {
@@ -67,7 +67,7 @@ function Switch({ rule, onDone }) {
     onDone();
   });
   if (!session.may("operator")) return null;
-  const verb = rule.enabled ? "Turn off" : "Turn on";
+  const verb = rule.enabled ? t("rules.turn_off") : t("rules.turn_on");
   return html`
     <button type="button" disabled=${isBusy} aria-label=${`${verb} ${rule.name}`} onClick=${() => run()}>${verb}</button>
     ${problem && html`<span class="field-problem block" role="alert">${problem.message}</span>`}`;

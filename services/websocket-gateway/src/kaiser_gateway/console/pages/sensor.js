@@ -13,6 +13,7 @@ import { LimitsButton } from "./alarm_parts.js";
 import { History } from "./history.js";
 import { QualityBadge, valueText } from "./quality.js";
 import { SensorSettings } from "./sensor_settings.js";
+import { t } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 3000;
 
@@ -42,17 +43,17 @@ export function SensorPage({ espId, gpio, sensorType, address }) {
   const sensor = { esp_id: espId, gpio, sensor_type: sensorType, address };
   const name = useDirectory().sensors.get(sensorKey(sensor))?.name;
   return html`
-    <${Head} title=${sensorName({ ...sensor, name })}><a href=${link("sensors")}>All sensors</a><//>
+    <${Head} title=${sensorName({ ...sensor, name })}><a href=${link("sensors")}>${t("sensor.all_sensors")}</a><//>
     <${Facts} facts=${[
-      ["Device", html`<${DeviceLink} espId=${espId} />`],
-      ["Sensor", sensorName(sensor)],
-      ["Value", newest ? html`<strong class="now">${valueText(newest, knowledge)}</strong>` : "no reading yet"],
-      ["Quality", newest && html`<${QualityBadge} quality=${newest.quality} knowledge=${knowledge} />`],
-      ["Taken", newest && ago(newest.ts, now)],
+      [t("common.device"), html`<${DeviceLink} espId=${espId} />`],
+      [t("common.sensor"), sensorName(sensor)],
+      [t("common.value"), newest ? html`<strong class="now">${valueText(newest, knowledge)}</strong>` : t("sensor.no_reading_yet")],
+      [t("common.quality"), newest && html`<${QualityBadge} quality=${newest.quality} knowledge=${knowledge} />`],
+      [t("common.taken"), newest && ago(newest.ts, now)],
     ]} />
-    <${Panel} title="History">
+    <${Panel} title=${t("common.history")}>
       <${History} sensor=${sensor} unit=${newest?.unit ?? ""}
-        intervalMs=${intervalS ? intervalS * 1000 : null} label=${`Values of ${sensorType} on gpio ${gpio} of ${espId}`} />
+        intervalMs=${intervalS ? intervalS * 1000 : null} label=${t("sensor.values_of_on_gpio_of", { sensorType, gpio, device: espId })} />
       <p><${LimitsButton} unit=${newest?.unit ?? ""} sensor=${sensor} /></p>
     <//>
     ${session.may("operator") && html`

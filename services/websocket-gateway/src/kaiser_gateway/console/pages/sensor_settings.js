@@ -8,6 +8,7 @@ import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { ListState, Panel } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
 const USUAL_S = [5, 30, 60, 300];
 
@@ -32,7 +33,7 @@ export function SensorSettings({ espId, gpio, sensorType, address, intervalS }) 
   }, [espId, gpio, sensorType, address]);
   const url = path`/api/v1/sensors/${espId}/${gpio}/${sensorType}` + (address && `?address=${encodeURIComponent(address)}`);
   return html`
-    <${Panel} title="Settings and calibration">
+    <${Panel} title=${t("sensor_settings.settings_and_calibration")}>
       <${ListState} loaded=${loaded} count=${1} />
       ${loaded.data && html`
         <${SettingsForm} config=${loaded.data} url=${url} intervalS=${intervalS} onSaved=${loaded.reload} />`}
@@ -48,53 +49,53 @@ function SettingsForm({ config, url, intervalS, onSaved }) {
   const [save, state] = useAction(async (fields) => {
     const changes = changesOf(config, { ...settingsOf(fields, parameters), interval_s: everyS ?? config.interval_s });
     if (!Object.keys(changes).length) {
-      toasts.say("Nothing was changed.", "info");
+      toasts.say(t("sensor_settings.nothing_was_changed"), "info");
       return;
     }
     await api.patch(url, changes);
-    toasts.say("Saved; in force from the next reading on.");
+    toasts.say(t("common.saved_in_force_from_the"));
     directory.reload();
     onSaved();
   });
   const [forget, forgetting] = useAction(async () => {
     await api.delete(url);
-    toasts.say("The settings are removed; raw readings are no longer processed.");
+    toasts.say(t("sensor_settings.the_settings_are_removed_raw"));
     setForgetting(false);
     onSaved();
   });
   const { problem } = state;
   const point = (index, part) => points[index]?.[part] ?? "";
   return html`
-    <${Form} onSubmit=${save} submit="Save" state=${state}>
+    <${Form} onSubmit=${save} submit=${t("common.save")} state=${state}>
       <div class="field-grid">
-        <${TextField} label="Name" name="name" maxlength="100" value=${config.name ?? ""} problem=${problem} />
-        <${TextField} label="Subzone" name="subzone_id" maxlength="64" value=${config.subzone_id ?? ""} problem=${problem} />
-        <${NumberField} label="Medium in °C" name="temperature_c" min="-55" max="125"
-          value=${config.temperature_c ?? ""} problem=${problem} hint="for compensation" />
+        <${TextField} label=${t("common.name")} name="name" maxlength="100" value=${config.name ?? ""} problem=${problem} />
+        <${TextField} label=${t("common.subzone")} name="subzone_id" maxlength="64" value=${config.subzone_id ?? ""} problem=${problem} />
+        <${NumberField} label=${t("sensor_settings.medium_in_c")} name="temperature_c" min="-55" max="125"
+          value=${config.temperature_c ?? ""} problem=${problem} hint=${t("sensor_settings.for_compensation")} />
       </div>
-      <${Duration} label="A reading every" usual=${USUAL_S} value=${everyS} onChange=${setEvery} least=${1} most=${86_400}
+      <${Duration} label=${t("sensor_settings.a_reading_every")} usual=${USUAL_S} value=${everyS} onChange=${setEvery} least=${1} most=${86_400}
         required=${config.interval_s !== null} hint=${config.interval_s === null && intervalS
-          ? `Left empty, it goes on as it does: about every ${durationText(Math.round(intervalS))}.` : null} />
+          ? t("sensor_settings.left_empty_it_goes_on", { it: durationText(Math.round(intervalS)) }) : null} />
       <fieldset class="field-grid">
-        <legend>Calibration by two points</legend>
-        <${NumberField} label="Raw at point 1" name="raw_1" value=${point(0, 0)} problem=${problem} />
-        <${NumberField} label="Value at point 1" name="value_1" value=${point(0, 1)} problem=${problem} />
-        <${NumberField} label="Raw at point 2" name="raw_2" value=${point(1, 0)} problem=${problem} />
-        <${NumberField} label="Value at point 2" name="value_2" value=${point(1, 1)} problem=${problem} />
-        <${NumberField} label="then times" name="scale" required value=${scale} problem=${problem} />
-        <${NumberField} label="plus" name="offset" required value=${offset} problem=${problem} />
+        <legend>${t("sensor_settings.calibration_by_two_points")}</legend>
+        <${NumberField} label=${t("sensor_settings.raw_at_point_1")} name="raw_1" value=${point(0, 0)} problem=${problem} />
+        <${NumberField} label=${t("sensor_settings.value_at_point_1")} name="value_1" value=${point(0, 1)} problem=${problem} />
+        <${NumberField} label=${t("sensor_settings.raw_at_point_2")} name="raw_2" value=${point(1, 0)} problem=${problem} />
+        <${NumberField} label=${t("sensor_settings.value_at_point_2")} name="value_2" value=${point(1, 1)} problem=${problem} />
+        <${NumberField} label=${t("sensor_settings.then_times")} name="scale" required value=${scale} problem=${problem} />
+        <${NumberField} label=${t("sensor_settings.plus")} name="offset" required value=${offset} problem=${problem} />
       </fieldset>
-      <${CheckField} label="Active" name="active" checked=${config.active} />
-      <${CheckField} label="The device sends raw values, to be processed here" name="raw_mode" checked=${config.raw_mode} />
-      <${CheckField} label="Send the processed value back to the device" name="publish_processed"
+      <${CheckField} label=${t("common.active")} name="active" checked=${config.active} />
+      <${CheckField} label=${t("sensor_settings.the_device_sends_raw_values")} name="raw_mode" checked=${config.raw_mode} />
+      <${CheckField} label=${t("sensor_settings.send_the_processed_value_back")} name="publish_processed"
         checked=${config.publish_processed} />
     <//>
     ${config !== DEFAULTS && html`
-      <button type="button" class="danger-outline" onClick=${() => setForgetting(true)}>Forget the settings…</button>`}
+      <button type="button" class="danger-outline" onClick=${() => setForgetting(true)}>${t("common.forget_the_settings")}</button>`}
     ${isForgetting && html`
-      <${Dialog} title="Forget the settings of this sensor?" onClose=${() => setForgetting(false)}>
-        <${Form} onSubmit=${forget} submit="Forget" state=${forgetting} danger>
-          <p>Its calibration is lost. Its readings stay stored.</p>
+      <${Dialog} title=${t("sensor_settings.forget_the_settings_of_this")} onClose=${() => setForgetting(false)}>
+        <${Form} onSubmit=${forget} submit=${t("common.forget")} state=${forgetting} danger>
+          <p>${t("sensor_settings.its_calibration_is_lost_its")}</p>
         <//>
       <//>`}`;
 }

@@ -13,6 +13,7 @@ import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { QualityBadge, valueText } from "./quality.js";
 import { SensorPage } from "./sensor.js";
+import { t, tx } from "../core/texts.js";
 
 const MOST_SHOWN = 300;
 const LOOK_AGAIN_EVERY_MS = 30_000;
@@ -47,17 +48,17 @@ function SensorList() {
   const found = (loaded.data?.items ?? []).map(named).filter((reading) => said(reading).includes(text.toLowerCase()));
   const shown = found.slice(0, MOST_SHOWN);
   return html`
-    <${Head} title="Sensors" />
+    <${Head} title=${t("common.sensors")} />
     <div class="filter-fields">
-      <${Field} label="Search name, zone, device or type" name="text">
+      <${Field} label=${t("common.search_name_zone_device_or")} name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>
     </div>
-    <${ListState} loaded=${loaded} count=${found.length} empty="No stored reading matches." />
-    <${Table} label="Newest readings" rows=${shown} keyOf=${keyOf} groupOf=${zoneOf}
+    <${ListState} loaded=${loaded} count=${found.length} empty=${t("sensors.no_stored_reading_matches")} />
+    <${Table} label=${t("sensors.newest_readings")} rows=${shown} keyOf=${keyOf} groupOf=${zoneOf}
       columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
     ${found.length > shown.length && html`
-      <p class="quiet">${shown.length} of ${found.length} sensors are shown; search for others.</p>`}`;
+      <p class="quiet">${tx("sensors.of_sensors_are_shown_search", { length: shown.length, length2: found.length })}</p>`}`;
 }
 
 /** The list with newer readings in their places, and with sensors that were not there yet at its end. */
@@ -80,14 +81,14 @@ const linkTo = ({ esp_id: espId, gpio, sensor_type: sensorType, address }) =>
 
 const columns = (now, known) => [
   {
-    name: "Sensor",
+    name: t("common.sensor"),
     cell: (reading) => html`
       <a href=${linkTo(reading)}>${sensorName(reading)}</a>
       ${reading.name && html`<span class="quiet block">${sensorName({ ...reading, name: "" })}</span>`}`,
   },
-  { name: "Device", cell: (reading) => html`<${DeviceLink} espId=${reading.esp_id} />` },
-  { name: "Value", cell: (reading) => valueText(reading, known(reading)), class: "figure" },
-  { name: "Raw", cell: (reading) => number(reading.raw), class: "figure" },
-  { name: "Quality", cell: (reading) => html`<${QualityBadge} quality=${orNone(reading.quality)} knowledge=${known(reading)} />` },
-  { name: "Taken", cell: (reading) => ago(reading.ts, now) },
+  { name: t("common.device"), cell: (reading) => html`<${DeviceLink} espId=${reading.esp_id} />` },
+  { name: t("common.value"), cell: (reading) => valueText(reading, known(reading)), class: "figure" },
+  { name: t("common.raw"), cell: (reading) => number(reading.raw), class: "figure" },
+  { name: t("common.quality"), cell: (reading) => html`<${QualityBadge} quality=${orNone(reading.quality)} knowledge=${known(reading)} />` },
+  { name: t("common.taken"), cell: (reading) => ago(reading.ts, now) },
 ];

@@ -7,6 +7,7 @@ import { useAction, useLoaded, useNow } from "../ui/hooks.js";
 import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
+import { t } from "../core/texts.js";
 
 const PATH = "/api/v1/auth/sessions";
 
@@ -17,29 +18,29 @@ export function SessionList({ username = null }) {
   const now = useNow();
   const [end, state] = useAction(async (session) => {
     await api.delete(path`/api/v1/auth/sessions/${session}`);
-    toasts.say("The session has ended.");
+    toasts.say(t("session_list.the_session_has_ended"));
     loaded.reload();
   });
   const sessions = loaded.data?.items ?? [];
   return html`
-    <${ListState} loaded=${loaded} count=${sessions.length} empty="There is no session." />
+    <${ListState} loaded=${loaded} count=${sessions.length} empty=${t("session_list.there_is_no_session")} />
     <${ProblemNotice} problem=${state.problem} />
-    <${Table} label="Sessions" rows=${sessions} keyOf=${({ session }) => session} columns=${columns(now, end, state.isBusy)} />`;
+    <${Table} label=${t("common.sessions")} rows=${sessions} keyOf=${({ session }) => session} columns=${columns(now, end, state.isBusy)} />`;
 }
 
 const columns = (now, end, isBusy) => [
   {
-    name: "Program",
-    cell: ({ agent, current }) => html`${programOf(agent)} ${current && html`<${Badge} kind="good">this one<//>`}`,
+    name: t("session_list.program"),
+    cell: ({ agent, current }) => html`${programOf(agent)} ${current && html`<${Badge} kind="good">${t("session_list.this_one")}<//>`}`,
   },
-  { name: "Address", cell: ({ address }) => orNone(address) },
-  { name: "Since", cell: ({ begun_at: at }) => when(at) },
-  { name: "Last renewed", cell: ({ used_at: at }) => ago(at, now) },
+  { name: t("common.address"), cell: ({ address }) => orNone(address) },
+  { name: t("session_list.since"), cell: ({ begun_at: at }) => when(at) },
+  { name: t("session_list.last_renewed"), cell: ({ used_at: at }) => ago(at, now) },
   {
-    name: "End",
+    name: t("session_list.end"),
     class: "actions",
     cell: ({ session, current, address }) => (current ? null : html`
-      <button type="button" disabled=${isBusy} aria-label=${`End the session from ${address}`} onClick=${() => end(session)}>End</button>`),
+      <button type="button" disabled=${isBusy} aria-label=${t("session_list.end_the_session_from", { address })} onClick=${() => end(session)}>${t("session_list.end")}</button>`),
   },
 ];
 

@@ -4,22 +4,23 @@ import { Form, Field, TextField } from "../ui/form.js";
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useAction, useStore } from "../ui/hooks.js";
 import { ProblemNotice } from "../ui/parts.js";
+import { t } from "../core/texts.js";
 
 export function SignIn() {
   const { api, session, site } = useApp();
   const [signIn, state] = useAction(({ username, password }) => api.signIn(username ?? "", password ?? ""));
   const notice = useStore(session.notice);
   useEffect(() => {
-    document.title = "Sign in – Kaiser";
+    document.title = t("sign_in.sign_in_kaiser");
   }, []);
   return html`
     <main class="sign-in">
       <h1>Kaiser</h1>
       ${notice && html`<p class="notice notice-warn" role="status">${notice}</p>`}
       ${site.sign_in && html`<${IssuerButton} name=${site.sign_in.name} />`}
-      <${Form} onSubmit=${signIn} submit="Sign in" state=${state}>
-        <${TextField} label="Name" name="username" autocomplete="username" required autofocus=${!site.sign_in} />
-        <${Field} label="Password" name="password">
+      <${Form} onSubmit=${signIn} submit=${t("sign_in.sign_in")} state=${state}>
+        <${TextField} label=${t("common.name")} name="username" autocomplete="username" required autofocus=${!site.sign_in} />
+        <${Field} label=${t("common.password")} name="password">
           <input type="password" name="password" autocomplete="current-password" required />
         <//>
       <//>
@@ -31,8 +32,8 @@ function IssuerButton({ name }) {
   const [begin, state] = useAction(() => external.begin());
   return html`
     <div class="buttons issuer">
-      <button type="button" class="primary" disabled=${state.isBusy} onClick=${() => begin()}>${`Sign in with ${name}`}</button>
+      <button type="button" class="primary" disabled=${state.isBusy} onClick=${() => begin()}>${t("sign_in.sign_in_with", { name })}</button>
     </div>
     <${ProblemNotice} problem=${state.problem} />
-    <p class="quiet">or with a name of this installation</p>`;
+    <p class="quiet">${t("sign_in.or_with_a_name_of")}</p>`;
 }

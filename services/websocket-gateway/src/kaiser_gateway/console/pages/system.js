@@ -6,6 +6,7 @@ import { useEvery, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
+import { t, tx } from "../core/texts.js";
 
 const ASK_EVERY_MS = 5000;
 const MIB = 1_048_576;
@@ -22,20 +23,20 @@ export function System() {
   useEvery(ASK_EVERY_MS, loaded.reload);
   const { status, rates } = loaded.data ?? {};
   return html`
-    <${Head} title="System">
+    <${Head} title=${t("common.system")}>
       ${status && html`<${Badge} kind=${status.status === "ok" ? "good" : "bad"}>${status.status}<//>`}
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${status && html`
-      <p class="quiet">As of ${when(status.at)}; asked every ${ASK_EVERY_MS / 1000} s. Bus: ${status.bus}.</p>
-      <${Table} label="Services" rows=${status.services} keyOf=${({ service }) => service} columns=${SERVICES} />
+      <p class="quiet">${tx("system.as_of_asked_every_s", { at: when(status.at), it: ASK_EVERY_MS / 1000, bus: status.bus })}</p>
+      <${Table} label=${t("system.services")} rows=${status.services} keyOf=${({ service }) => service} columns=${SERVICES} />
       <div class="panels">
-        <${Panel} title="Consumers of the bus" class="wide-panel">
-          <${Table} label="Consumers" rows=${status.services.flatMap(({ consumers }) => consumers)}
+        <${Panel} title=${t("system.consumers_of_the_bus")} class="wide-panel">
+          <${Table} label=${t("system.consumers")} rows=${status.services.flatMap(({ consumers }) => consumers)}
             keyOf=${keyOfConsumer} columns=${consumerColumns(rates)} />
         <//>
-        <${Panel} title="Streams of the bus" class="wide-panel">
-          <${Table} label="Streams" rows=${status.streams} keyOf=${({ stream }) => stream} columns=${streamColumns(rates)} />
+        <${Panel} title=${t("system.streams_of_the_bus")} class="wide-panel">
+          <${Table} label=${t("system.streams")} rows=${status.streams} keyOf=${({ stream }) => stream} columns=${streamColumns(rates)} />
         <//>
         <${Broker} />
       </div>`}`;
@@ -63,16 +64,16 @@ const countsOf = ({ services, streams }) => [
 const perSecond = (rate) => (rate === undefined ? "…" : `${rate < 10 ? rate.toFixed(1) : Math.round(rate)} /s`);
 
 const SERVICES = [
-  { name: "Service", cell: ({ service }) => html`<strong>${service}</strong>` },
+  { name: t("common.service"), cell: ({ service }) => html`<strong>${service}</strong>` },
   {
-    name: "Health",
+    name: t("system.health"),
     cell: ({ up, ready }) =>
-      html`<${Badge} kind=${ready ? "good" : up ? "warn" : "bad"}>${ready ? "ready" : up ? "not ready" : "down"}<//>`,
+      html`<${Badge} kind=${ready ? "good" : up ? "warn" : "bad"}>${ready ? "ready" : up ? t("system.not_ready") : "down"}<//>`,
   },
-  { name: "Waiting", cell: ({ lag }) => number(lag), class: "figure" },
-  { name: "Version", cell: ({ version }) => orNone(version) },
-  { name: "Processes", cell: ({ replicas }) => replicas.map((replica) => html`<${Replica} replica=${replica} />`) },
-  { name: "Last error", cell: ({ last_error: error }) => (error ? errorText(error) : "–") },
+  { name: t("system.waiting"), cell: ({ lag }) => number(lag), class: "figure" },
+  { name: t("system.version"), cell: ({ version }) => orNone(version) },
+  { name: t("system.processes"), cell: ({ replicas }) => replicas.map((replica) => html`<${Replica} replica=${replica} />`) },
+  { name: t("common.last_error"), cell: ({ last_error: error }) => (error ? errorText(error) : "–") },
 ];
 
 const errorText = ({ event, at, message }) => html`${event} <span class="quiet">${when(at)} ${message ?? ""}</span>`;
@@ -81,39 +82,39 @@ function Replica({ replica }) {
   const wrong = Object.entries(replica.checks).filter(([, state]) => state !== "ok");
   const age = (Date.now() - replica.started_at) / 1000;
   return html`
-    <span class="block">${replica.replica} <span class="quiet">up ${duration(age)}</span>
+    <span class="block">${replica.replica} <span class="quiet">${tx("system.up", { age: duration(age) })}</span>
       ${wrong.map(([name, state]) => html`<span class="field-problem block" key=${name}>${name}: ${state}</span>`)}
     </span>`;
 }
 
 const consumerColumns = (rates) => [
-  { name: "Consumer", cell: ({ consumer }) => consumer },
-  { name: "Stream", cell: ({ stream }) => stream },
-  { name: "Throughput", cell: (one) => perSecond(rates.get(keyOfConsumer(one))), class: "figure" },
-  { name: "Waiting", cell: ({ pending }) => number(pending), class: "figure" },
-  { name: "In work", cell: ({ unacknowledged }) => number(unacknowledged), class: "figure" },
-  { name: "Again", cell: ({ redelivered }) => number(redelivered), class: "figure" },
+  { name: t("system.consumer"), cell: ({ consumer }) => consumer },
+  { name: t("system.stream"), cell: ({ stream }) => stream },
+  { name: t("system.throughput"), cell: (one) => perSecond(rates.get(keyOfConsumer(one))), class: "figure" },
+  { name: t("system.waiting"), cell: ({ pending }) => number(pending), class: "figure" },
+  { name: t("system.in_work"), cell: ({ unacknowledged }) => number(unacknowledged), class: "figure" },
+  { name: t("system.again"), cell: ({ redelivered }) => number(redelivered), class: "figure" },
 ];
 
 const streamColumns = (rates) => [
-  { name: "Stream", cell: ({ stream }) => stream },
-  { name: "Throughput", cell: ({ stream }) => perSecond(rates.get(stream)), class: "figure" },
-  { name: "Messages", cell: ({ messages }) => number(messages), class: "figure" },
-  { name: "Size", cell: (one) => sizeOf(one), class: "figure" },
+  { name: t("system.stream"), cell: ({ stream }) => stream },
+  { name: t("system.throughput"), cell: ({ stream }) => perSecond(rates.get(stream)), class: "figure" },
+  { name: t("common.messages"), cell: ({ messages }) => number(messages), class: "figure" },
+  { name: t("common.size"), cell: (one) => sizeOf(one), class: "figure" },
 ];
 
 function sizeOf({ bytes, max_bytes: most }) {
   const used = `${number(bytes / MIB)} MiB`;
-  return most > 0 ? `${used} of ${number(most / MIB)} MiB` : used;
+  return most > 0 ? t("system.of_mib", { used, it: number(most / MIB) }) : used;
 }
 
 function Broker() {
   const { api } = useApp();
   const loaded = useLoaded(() => api.get("/api/v1/system/mqtt/profile"), []);
   return html`
-    <${Panel} title="MQTT broker">
+    <${Panel} title=${t("system.mqtt_broker")}>
       <${ListState} loaded=${loaded} count=${1} />
       ${loaded.data && html`
-        <${Facts} facts=${[["In use", loaded.data.active], ["Profiles", loaded.data.profiles.join(", ")]]} />`}
+        <${Facts} facts=${[[t("system.in_use"), loaded.data.active], [t("system.profiles"), loaded.data.profiles.join(", ")]]} />`}
     <//>`;
 }

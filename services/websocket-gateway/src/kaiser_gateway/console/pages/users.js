@@ -8,8 +8,9 @@ import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { SessionList } from "./session_list.js";
+import { t } from "../core/texts.js";
 
-const ROLES = [["viewer", "viewer: sees"], ["operator", "operator: sees and acts"], ["admin", "admin: and keeps users and channels"]];
+const ROLES = [["viewer", t("users.viewer_sees")], ["operator", t("users.operator_sees_and_acts")], ["admin", t("users.admin_and_keeps_users_and")]];
 const KINDS = { viewer: "idle", operator: "info", admin: "warn" };
 
 export function Users() {
@@ -24,27 +25,27 @@ export function Users() {
     loaded.reload();
   };
   return html`
-    <${Head} title="Users">
-      <button type="button" class="primary" onClick=${() => setOpen({ Content: EditDialog, user: null })}>Add a user</button>
+    <${Head} title=${t("common.users")}>
+      <button type="button" class="primary" onClick=${() => setOpen({ Content: EditDialog, user: null })}>${t("users.add_a_user")}</button>
     <//>
-    <${ListState} loaded=${loaded} count=${users.length} empty="There is no user." />
-    <${Table} label="Users" rows=${users} keyOf=${({ username }) => username} columns=${columns(own, setOpen)} />
+    <${ListState} loaded=${loaded} count=${users.length} empty=${t("users.there_is_no_user")} />
+    <${Table} label=${t("common.users")} rows=${users} keyOf=${({ username }) => username} columns=${columns(own, setOpen)} />
     ${open && html`<${open.Content} user=${open.user} onDone=${done} onClose=${close} />`}`;
 }
 
 const columns = (own, setOpen) => [
-  { name: "Name", cell: ({ username }) => html`${username} ${username === own && html`<span class="quiet">(you)</span>`}` },
-  { name: "Role", cell: ({ role }) => html`<${Badge} kind=${KINDS[role]}>${role}<//>` },
+  { name: t("common.name"), cell: ({ username }) => html`${username} ${username === own && html`<span class="quiet">${t("users.you")}</span>`}` },
+  { name: t("users.role"), cell: ({ role }) => html`<${Badge} kind=${KINDS[role]}>${role}<//>` },
   {
-    name: "Do",
+    name: t("common.do"),
     class: "actions",
     cell: (user) => html`
-      <button type="button" aria-label=${`Edit ${user.username}`} onClick=${() => setOpen({ Content: EditDialog, user })}>Edit…</button>
-      <button type="button" aria-label=${`Sessions of ${user.username}`}
-        onClick=${() => setOpen({ Content: SessionsDialog, user })}>Sessions…</button>
+      <button type="button" aria-label=${t("common.edit_3", { username: user.username })} onClick=${() => setOpen({ Content: EditDialog, user })}>${t("common.edit")}</button>
+      <button type="button" aria-label=${t("users.sessions_of", { username: user.username })}
+        onClick=${() => setOpen({ Content: SessionsDialog, user })}>${t("users.sessions")}</button>
       ${user.username !== own && html`
-        <button type="button" aria-label=${`Remove ${user.username}`}
-          onClick=${() => setOpen({ Content: RemoveDialog, user })}>Remove…</button>`}`,
+        <button type="button" aria-label=${t("common.remove_9", { username: user.username })}
+          onClick=${() => setOpen({ Content: RemoveDialog, user })}>${t("common.remove_4")}</button>`}`,
   },
 ];
 
@@ -53,19 +54,19 @@ function EditDialog({ user, onDone, onClose }) {
   const { api, toasts } = useApp();
   const [save, state] = useAction(async ({ username = user?.username, role, password }) => {
     await api.put(path`/api/v1/auth/users/${username}`, given({ role, password }));
-    toasts.say(`${username} is saved.`);
+    toasts.say(t("common.is_saved_2", { username }));
     onDone();
   });
   const { problem } = state;
   return html`
-    <${Dialog} title=${user ? `Edit ${user.username}` : "Add a user"} onClose=${onClose}>
-      <${Form} onSubmit=${save} submit=${user ? "Save" : "Add"} state=${state}>
+    <${Dialog} title=${user ? t("common.edit_3", { username: user.username }) : t("users.add_a_user")} onClose=${onClose}>
+      <${Form} onSubmit=${save} submit=${user ? t("common.save") : t("common.add")} state=${state}>
         ${!user && html`
-          <${TextField} label="Name" name="username" required maxlength="64" pattern="[A-Za-z0-9_.@\\-]+" problem=${problem}
-            hint="letters, digits and _ . @ -" />`}
-        <${SelectField} label="Role" name="role" options=${ROLES} value=${user?.role ?? "viewer"} problem=${problem} />
-        <${Field} label=${user ? "New password (empty: as it is)" : "Password"} name="password" problem=${problem}
-          hint="8 characters or more; it ends every session of the user">
+          <${TextField} label=${t("common.name")} name="username" required maxlength="64" pattern="[A-Za-z0-9_.@\\-]+" problem=${problem}
+            hint=${t("users.letters_digits_and")} />`}
+        <${SelectField} label=${t("users.role")} name="role" options=${ROLES} value=${user?.role ?? "viewer"} problem=${problem} />
+        <${Field} label=${user ? t("users.new_password_empty_as_it") : t("common.password")} name="password" problem=${problem}
+          hint=${t("users.8_characters_or_more_it")}>
           <input type="password" name="password" autocomplete="new-password" minlength="8" required=${!user} />
         <//>
       <//>
@@ -73,17 +74,17 @@ function EditDialog({ user, onDone, onClose }) {
 }
 
 const SessionsDialog = ({ user, onClose }) => html`
-  <${Dialog} title=${`Sessions of ${user.username}`} onClose=${onClose} wide><${SessionList} username=${user.username} /><//>`;
+  <${Dialog} title=${t("users.sessions_of", { username: user.username })} onClose=${onClose} wide><${SessionList} username=${user.username} /><//>`;
 
 function RemoveDialog({ user, onDone, onClose }) {
   const { api, toasts } = useApp();
   const [remove, state] = useAction(async () => {
     await api.delete(path`/api/v1/auth/users/${user.username}`);
-    toasts.say(`${user.username} is removed.`);
+    toasts.say(t("common.is_removed_3", { username: user.username }));
     onDone();
   });
   return html`
-    <${Dialog} title=${`Remove ${user.username}?`} onClose=${onClose}>
-      <${Form} onSubmit=${remove} submit="Remove" state=${state} danger><p>Every session of the user ends at once.</p><//>
+    <${Dialog} title=${t("common.remove_8", { username: user.username })} onClose=${onClose}>
+      <${Form} onSubmit=${remove} submit=${t("common.remove")} state=${state} danger><p>${t("users.every_session_of_the_user")}</p><//>
     <//>`;
 }

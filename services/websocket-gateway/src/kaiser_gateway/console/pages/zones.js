@@ -9,6 +9,7 @@ import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { DeviceBadge } from "./device_parts.js";
 import { PartsOf } from "./parts_of_device.js";
+import { t } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 10_000;
 
@@ -28,17 +29,17 @@ function ZoneList() {
   const now = useNow();
   const zones = loaded.data ? zonesOf(loaded.data, now).filter(({ name }) => name) : [];
   return html`
-    <${Head} title="Zones" />
-    <${ListState} loaded=${loaded} count=${zones.length} empty="No device is in a zone. The page of a device puts it into one." />
-    <${Table} label="Zones" rows=${zones} keyOf=${({ name }) => name} columns=${columns(loaded.data, now)} />`;
+    <${Head} title=${t("common.zones")} />
+    <${ListState} loaded=${loaded} count=${zones.length} empty=${t("zones.no_device_is_in_a")} />
+    <${Table} label=${t("common.zones")} rows=${zones} keyOf=${({ name }) => name} columns=${columns(loaded.data, now)} />`;
 }
 
 const columns = (overview, now) => [
-  { name: "Zone", cell: ({ name }) => html`<a href=${link("zones", name)}>${name}</a>` },
-  { name: "Now", cell: ({ name }) => html`<${Troubles} overview=${overview} zone=${name} now=${now} />` },
-  { name: "Devices", cell: ({ devices }) => devices.length, class: "figure" },
-  { name: "Sensors", cell: ({ sensors }) => sensors.length, class: "figure" },
-  { name: "Actuators", cell: ({ actuators }) => actuators.length, class: "figure" },
+  { name: t("common.zone"), cell: ({ name }) => html`<a href=${link("zones", name)}>${name}</a>` },
+  { name: t("zones.now"), cell: ({ name }) => html`<${Troubles} overview=${overview} zone=${name} now=${now} />` },
+  { name: t("common.devices"), cell: ({ devices }) => devices.length, class: "figure" },
+  { name: t("common.sensors"), cell: ({ sensors }) => sensors.length, class: "figure" },
+  { name: t("common.actuators"), cell: ({ actuators }) => actuators.length, class: "figure" },
 ];
 
 /** What is wrong in a zone. */
@@ -50,7 +51,7 @@ function Troubles({ overview, zone, now }) {
     devices: mine(devices), sensors: mine(sensors), actuators: mine(actuators), stops: mine(stops), missing: [],
     alarms: mine(alarms), alarm_kinds: counts(mine(alarms)),
   }, now);
-  if (!found.length) return html`<${Badge} kind="good">All is well<//>`;
+  if (!found.length) return html`<${Badge} kind="good">${t("common.all_is_well")}<//>`;
   return found.map(({ text, kind, page }) => html`
     <a key=${text} href=${link(...page)} class="truth-part"><${Badge} kind=${kind}>${text}<//></a>${" "}`);
 }
@@ -66,20 +67,20 @@ function ZonePage({ zone }) {
   const now = useNow();
   const devices = (loaded.data?.devices ?? []).filter((one) => one.zone_id === zone);
   return html`
-    <${Head} title=${zone}><a href=${link("zones")}>All zones</a><//>
+    <${Head} title=${zone}><a href=${link("zones")}>${t("zones.all_zones")}</a><//>
     <${ListState} loaded=${loaded} count=${1} />
-    ${loaded.data && devices.length === 0 && html`<${Empty}>No device is in this zone.<//>`}
+    ${loaded.data && devices.length === 0 && html`<${Empty}>${t("zones.no_device_is_in_this")}<//>`}
     ${devices.length > 0 && html`
       <p><${Troubles} overview=${loaded.data} zone=${zone} now=${now} /></p>
       <div class="panels">
-        <${Panel} title="Devices" class="wide-panel">
-          <${Table} label="Devices" rows=${devices} keyOf=${(one) => one.esp_id} columns=${DEVICE_COLUMNS} />
+        <${Panel} title=${t("common.devices")} class="wide-panel">
+          <${Table} label=${t("common.devices")} rows=${devices} keyOf=${(one) => one.esp_id} columns=${DEVICE_COLUMNS} />
         <//>
         <${PartsOf} isOf=${(device) => device.zone_id === zone} withDevice />
       </div>`}`;
 }
 
 const DEVICE_COLUMNS = [
-  { name: "Device", cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` },
-  { name: "Status", cell: (one) => html`<${DeviceBadge} device=${one} />` },
+  { name: t("common.device"), cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` },
+  { name: t("common.status"), cell: (one) => html`<${DeviceBadge} device=${one} />` },
 ];

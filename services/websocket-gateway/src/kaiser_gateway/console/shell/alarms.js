@@ -4,6 +4,7 @@ import { store } from "../core/store.js";
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useEvery, useStore } from "../ui/hooks.js";
 import { link } from "../ui/route.js";
+import { t } from "../core/texts.js";
 
 const ASK_EVERY_MS = 15_000;
 const KEY = "kaiser.alarm-sound";
@@ -25,10 +26,10 @@ export function AlarmBadge() {
   const number = counts.unacknowledged || standing;
   if (number === 0) return null;
   const kind = counts.unacknowledged ? KINDS[counts.worst] ?? "warn" : "idle";
-  const noun = number === 1 ? "alarm" : "alarms";
+  const noun = t("alarms.noun", { n: number });
   return html`
     <a class="alarm-badge badge-${kind}" href=${link("alarms")}
-      aria-label=${`${number} ${noun}${counts.unacknowledged ? "" : ", acknowledged"}`}>
+      aria-label=${`${number} ${noun}${counts.unacknowledged ? "" : t("alarms.acknowledged")}`}>
       <span aria-hidden="true">▲</span> ${number} <span class="alarm-word">${noun}</span>
     </a>`;
 }

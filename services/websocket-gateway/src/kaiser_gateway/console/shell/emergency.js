@@ -7,6 +7,7 @@ import { Form, TextField, given } from "../ui/form.js";
 import { html, useApp, useEffect, useState } from "../ui/html.js";
 import { useAction, useEvery, useStore } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
+import { t, tx } from "../core/texts.js";
 
 const ASK_EVERY_MS = 15_000;
 const CLEAR_TIMEOUT_MS = 30_000;
@@ -15,17 +16,17 @@ const CLEAR_TIMEOUT_MS = 30_000;
 function useTargetText() {
   const directory = useDirectory();
   return ({ esp_id: espId, gpio }) => {
-    if (!espId) return "everything";
+    if (!espId) return t("emergency.everything");
     const isDevice = gpio === null || gpio === undefined;
-    return isDevice ? `device ${deviceName(directory, espId)}` : actuatorText(directory, { esp_id: espId, gpio });
+    return isDevice ? t("emergency.device", { it: deviceName(directory, espId) }) : actuatorText(directory, { esp_id: espId, gpio });
   };
 }
 
 const standOf = ({ clearing, not_cleared: notCleared }) =>
-  clearing ? ` – ${clearing.by} is clearing it` : notCleared ? ` – not cleared: ${notCleared}` : "";
+  clearing ? t("emergency.is_clearing_it", { by: clearing.by }) : notCleared ? t("emergency.not_cleared", { notCleared }) : "";
 
 /** Stops everything; `target` {esp_id, gpio} narrows it. */
-export function StopButton({ target = {}, label = "EMERGENCY STOP" }) {
+export function StopButton({ target = {}, label = t("emergency.emergency_stop_2") }) {
   const { session } = useApp();
   const [isOpen, setOpen] = useState(false);
   if (!session.may("operator")) return null;
@@ -40,16 +41,15 @@ function StopDialog({ target, onClose }) {
   const textOf = useTargetText();
   const [stop, state] = useAction(async ({ reason }) => {
     await api.post("/api/v1/actuators/emergency_stop", given({ ...target, reason }));
-    toasts.say(`Stopped: ${textOf(target)}.`, "bad");
+    toasts.say(t("emergency.stopped_2", { target: textOf(target) }), "bad");
     emergencies.reload();
     onClose();
   });
   return html`
-    <${Dialog} title="Emergency stop" onClose=${onClose}>
-      <p>This switches off <strong>${textOf(target)}</strong> and cancels open commands. Nothing can be switched on until
-        the stop is cleared.</p>
-      <${Form} onSubmit=${stop} submit=${`Stop ${textOf(target)} now`} state=${state} danger>
-        <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" />
+    <${Dialog} title=${t("emergency.emergency_stop")} onClose=${onClose}>
+      <p>${t("emergency.this_switches_off")} <strong>${textOf(target)}</strong> ${t("emergency.and_cancels_open_commands_nothing")}</p>
+      <${Form} onSubmit=${stop} submit=${t("emergency.stop_now", { target: textOf(target) })} state=${state} danger>
+        <${TextField} label=${t("common.reason_may_be_left_empty")} name="reason" maxlength="200" />
       <//>
     <//>`;
 }
@@ -66,15 +66,15 @@ export function EmergencyBar() {
   }, []);
   if (inForce.length === 0) return null;
   return html`
-    <section class="emergency-bar" aria-label="Emergency stops in force">
+    <section class="emergency-bar" aria-label=${t("emergency.emergency_stops_in_force")}>
       <ul>
         ${inForce.map((emergency) => html`
           <li key=${emergency.emergency_id}>
-            <span><strong>STOPPED: ${textOf(emergency)}</strong> – ${`${emergency.reason} (${emergency.raised_by},`}
+            <span><strong>${tx("emergency.stopped", { emergency: textOf(emergency) })}</strong> – ${`${emergency.reason} (${emergency.raised_by},`}
               ${` ${dateTime(emergency.raised_at)})`}${standOf(emergency)}</span>
             ${session.may("operator") && html`
-              <button type="button" aria-label=${`Clear… ${textOf(emergency)}`} onClick=${() => setClearing(emergency)}>
-                Clear…</button>`}
+              <button type="button" aria-label=${t("emergency.clear_2", { emergency: textOf(emergency) })} onClick=${() => setClearing(emergency)}>
+                ${t("emergency.clear")}</button>`}
           </li>`)}
       </ul>
       ${clearing && html`
@@ -90,16 +90,15 @@ function ClearDialog({ emergency, onClose }) {
     const target = esp_id ? { esp_id, gpio } : { all: true };
     const body = given({ ...target, ids: [emergency.emergency_id], reason });
     await api.post("/api/v1/actuators/clear_emergency", body, { timeoutMs: CLEAR_TIMEOUT_MS });
-    toasts.say(`Cleared: ${textOf(emergency)}.`);
+    toasts.say(t("emergency.cleared", { emergency: textOf(emergency) }));
     emergencies.reload();
     onClose();
   });
   return html`
-    <${Dialog} title="Clear the emergency stop" onClose=${onClose}>
-      <p>Commands to <strong>${textOf(emergency)}</strong> are allowed again once each device has confirmed it, which
-        may take 20 s. Nothing is switched on by this.</p>
-      <${Form} onSubmit=${clear} submit="Clear the stop" state=${state}>
-        <${TextField} label="Reason (may be left empty)" name="reason" maxlength="200" />
+    <${Dialog} title=${t("emergency.clear_the_emergency_stop")} onClose=${onClose}>
+      <p>${t("emergency.commands_to")} <strong>${textOf(emergency)}</strong> ${t("emergency.are_allowed_again_once_each")}</p>
+      <${Form} onSubmit=${clear} submit=${t("emergency.clear_the_stop")} state=${state}>
+        <${TextField} label=${t("common.reason_may_be_left_empty")} name="reason" maxlength="200" />
       <//>
     <//>`;
 }

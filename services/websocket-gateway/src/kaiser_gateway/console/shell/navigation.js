@@ -27,35 +27,36 @@ import { Users } from "../pages/users.js";
 import { Account } from "../pages/account.js";
 import { Rejected } from "../pages/rejected.js";
 import { System } from "../pages/system.js";
+import { t } from "../core/texts.js";
 
 /**
  * `role`: the least role that may see the page. `needs`: "factory" is listed where Kaiser has one, "link" is not listed
  * at all.
  */
 export const PAGES = [
-  { name: "overview", title: "Overview", role: "viewer", Page: OverviewPage },
-  { name: "alarms", title: "Alarms", role: "viewer", Page: Alarms },
-  { name: "notifications", title: "Notifications", role: "operator", Page: NotificationsPage },
-  { name: "log", title: "Live log", role: "viewer", Page: LiveLog },
-  { name: "zones", title: "Zones", role: "viewer", Page: Zones },
-  { name: "devices", title: "Devices", role: "viewer", Page: Devices },
-  { name: "connect", title: "Connect a device", role: "operator", Page: Connect, needs: "link" },
-  { name: "sensors", title: "Sensors", role: "viewer", Page: Sensors },
-  { name: "actuators", title: "Actuators", role: "viewer", Page: Actuators },
-  { name: "explore", title: "Explore", role: "viewer", Page: Explore },
-  { name: "factory", title: "Factory", role: "viewer", Page: FactoryPage, needs: "factory" },
-  { name: "orders", title: "Orders", role: "viewer", Page: Orders, needs: "factory" },
-  { name: "steering", title: "Steering", role: "operator", Page: Steering, needs: "factory" },
-  { name: "workpiece", title: "Workpiece", role: "viewer", Page: WorkpiecePage, needs: "link" },
-  { name: "rules", title: "Rules", role: "viewer", Page: Rules },
-  { name: "messages", title: "Messages", role: "viewer", Page: Messages },
-  { name: "mocks", title: "Mock devices", role: "operator", Page: Mocks },
-  { name: "recordings", title: "Recordings", role: "viewer", Page: Recordings },
-  { name: "audit", title: "Audit", role: "operator", Page: Audit },
-  { name: "rejected", title: "Rejected", role: "operator", Page: Rejected },
-  { name: "users", title: "Users", role: "admin", Page: Users },
-  { name: "account", title: "Password and sessions", role: "viewer", Page: Account, needs: "link" },
-  { name: "system", title: "System", role: "viewer", Page: System },
+  { name: "overview", title: t("common.overview"), role: "viewer", Page: OverviewPage },
+  { name: "alarms", title: t("common.alarms"), role: "viewer", Page: Alarms },
+  { name: "notifications", title: t("common.notifications"), role: "operator", Page: NotificationsPage },
+  { name: "log", title: t("common.live_log"), role: "viewer", Page: LiveLog },
+  { name: "zones", title: t("common.zones"), role: "viewer", Page: Zones },
+  { name: "devices", title: t("common.devices"), role: "viewer", Page: Devices },
+  { name: "connect", title: t("common.connect_a_device"), role: "operator", Page: Connect, needs: "link" },
+  { name: "sensors", title: t("common.sensors"), role: "viewer", Page: Sensors },
+  { name: "actuators", title: t("common.actuators"), role: "viewer", Page: Actuators },
+  { name: "explore", title: t("common.explore"), role: "viewer", Page: Explore },
+  { name: "factory", title: t("common.factory"), role: "viewer", Page: FactoryPage, needs: "factory" },
+  { name: "orders", title: t("common.orders"), role: "viewer", Page: Orders, needs: "factory" },
+  { name: "steering", title: t("common.steering"), role: "operator", Page: Steering, needs: "factory" },
+  { name: "workpiece", title: t("common.workpiece"), role: "viewer", Page: WorkpiecePage, needs: "link" },
+  { name: "rules", title: t("common.rules"), role: "viewer", Page: Rules },
+  { name: "messages", title: t("common.messages"), role: "viewer", Page: Messages },
+  { name: "mocks", title: t("common.mock_devices"), role: "operator", Page: Mocks },
+  { name: "recordings", title: t("common.recordings"), role: "viewer", Page: Recordings },
+  { name: "audit", title: t("common.audit"), role: "operator", Page: Audit },
+  { name: "rejected", title: t("common.rejected"), role: "operator", Page: Rejected },
+  { name: "users", title: t("common.users"), role: "admin", Page: Users },
+  { name: "account", title: t("common.password_and_sessions"), role: "viewer", Page: Account, needs: "link" },
+  { name: "system", title: t("common.system"), role: "viewer", Page: System },
 ];
 
 export function Navigation({ current }) {
@@ -65,10 +66,10 @@ export function Navigation({ current }) {
   const [isOpen, setOpen] = useState(false);
   useEffect(() => setOpen(false), [current]);
   return html`
-    <nav class="navigation" aria-label="Pages">
+    <nav class="navigation" aria-label=${t("navigation.pages")}>
       <button type="button" class="menu-button" aria-expanded=${String(isOpen)} aria-controls="pages"
         onClick=${() => setOpen(!isOpen)}>
-        <span aria-hidden="true">☰</span> ${PAGES.find((page) => page.name === current)?.title ?? "Pages"}
+        <span aria-hidden="true">☰</span> ${PAGES.find((page) => page.name === current)?.title ?? t("navigation.pages")}
       </button>
       <ul id="pages" class=${isOpen ? "open" : ""}>
         ${PAGES.filter(isListed).map((page) => html`
@@ -77,6 +78,6 @@ export function Navigation({ current }) {
               onClick=${() => setOpen(false)}>${page.title}</a>
           </li>`)}
       </ul>
-      <p class="quiet times">${`Times: ${zoneName()}`}</p>
+      <p class="quiet times">${t("navigation.times", { it: zoneName() })}</p>
     </nav>`;
 }

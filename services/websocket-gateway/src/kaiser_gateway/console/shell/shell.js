@@ -10,6 +10,7 @@ import { ConnectionBanner } from "./connection.js";
 import { EmergencyBar } from "./emergency.js";
 import { Navigation, PAGES } from "./navigation.js";
 import { TopBar } from "./top_bar.js";
+import { t, tx } from "../core/texts.js";
 
 export function Shell() {
   const { session } = useApp();
@@ -23,7 +24,7 @@ function Signed() {
   const main = useRef(null);
 
   useEffect(() => {
-    document.title = page ? `${page.title} – Kaiser` : "Kaiser";
+    document.title = page ? t("shell.kaiser", { title: page.title }) : "Kaiser";
     main.current.querySelector("h1")?.focus();
     scrollTo(0, 0);
   }, [name, rest.join("/")]);
@@ -34,7 +35,7 @@ function Signed() {
   }
 
   return html`
-    <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
+    <a class="skip" href="#main" onClick=${skip}>${t("shell.skip_to_the_page")}</a>
     <${TopBar} />
     <${EmergencyBar} />
     <${ConnectionBanner} />
@@ -48,9 +49,9 @@ function Signed() {
 }
 
 function pageOf(page, rest, session) {
-  if (!page) return html`<h1 tabindex="-1">Not found</h1><${Empty}>There is no such page.<//>`;
+  if (!page) return html`<h1 tabindex="-1">${t("shell.not_found")}</h1><${Empty}>${t("shell.there_is_no_such_page")}<//>`;
   if (!session.may(page.role)) {
-    return html`<h1 tabindex="-1">${page.title}</h1><${Empty}>This page needs the role ${page.role}.<//>`;
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty}>${tx("shell.this_page_needs_the_role", { role: page.role })}<//>`;
   }
   return html`<${page.Page} key=${rest.join("/")} parts=${rest} />`;
 }

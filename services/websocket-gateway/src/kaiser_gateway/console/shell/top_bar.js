@@ -8,12 +8,13 @@ import { AlarmBadge } from "./alarms.js";
 import { StopButton } from "./emergency.js";
 import { EnvironmentBadge, headClass } from "./environment.js";
 import { THEMES } from "./theme.js";
+import { t, tx, word } from "../core/texts.js";
 
 const PHASES = {
-  open: ["good", "live"],
-  connecting: ["warn", "connecting"],
-  refused: ["bad", "stopped"],
-  closed: ["idle", "not connected"],
+  open: ["good", t("top_bar.live")],
+  connecting: ["warn", t("top_bar.connecting")],
+  refused: ["bad", t("common.stopped")],
+  closed: ["idle", t("common.not_connected")],
 };
 
 export function TopBar() {
@@ -38,14 +39,14 @@ export function TopBar() {
       <span class="spacer"></span>
       <${StopButton} />
       <details class="account">
-        <summary aria-label=${`Account: ${user}`}><span class="account-name">${user}</span> ⋮</summary>
+        <summary aria-label=${t("top_bar.account", { user })}><span class="account-name">${user}</span> ⋮</summary>
         <div class="account-menu">
-          <p>Signed in as <strong>${user}</strong>, ${role}</p>
-          <button type="button" onClick=${() => theme.choose(next)}>Colours: ${chosen}</button>
-          <button type="button" onClick=${() => sound.choose(isLoud ? "off" : "on")}>Alarm sound: ${isLoud ? "on" : "off"}</button>
-          <a href=${link("account")}>Password and sessions</a>
-          <a href="/api/docs">REST documentation</a>
-          <button type="button" onClick=${signOut}>Sign out</button>
+          <p>${t("top_bar.signed_in_as")} <strong>${user}</strong>, ${role}</p>
+          <button type="button" onClick=${() => theme.choose(next)}>${tx("top_bar.colours", { chosen: word(chosen) })}</button>
+          <button type="button" onClick=${() => sound.choose(isLoud ? "off" : "on")}>${tx("top_bar.alarm_sound", { it: word(isLoud ? "on" : "off") })}</button>
+          <a href=${link("account")}>${t("common.password_and_sessions")}</a>
+          <a href="/api/docs">${t("top_bar.rest_documentation")}</a>
+          <button type="button" onClick=${signOut}>${t("top_bar.sign_out")}</button>
         </div>
       </details>
     </header>`;

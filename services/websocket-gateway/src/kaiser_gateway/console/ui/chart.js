@@ -6,6 +6,7 @@ import { axisTime, dateTime, zoneName } from "../core/times.js";
 import { alone } from "../core/series.js";
 import { followFingers } from "./fingers.js";
 import { html, useEffect, useRef } from "./html.js";
+import { t } from "../core/texts.js";
 
 const HEIGHT_PX = 280;
 const NO_MARKS = [];
@@ -71,7 +72,7 @@ function optionsOf(lines, width, current) {
     },
     scales: { x: { range: () => current.current.shown.map((ms) => ms / 1000) } },
     series: [
-      { label: "time", value: (_, seconds) => dateTime(seconds === null ? null : seconds * 1000) },
+      { label: t("chart.time"), value: (_, seconds) => dateTime(seconds === null ? null : seconds * 1000) },
       ...lines.flatMap((line, index) => seriesOf(line, index, scaleOf(line.unit))),
     ],
     bands: lines.map((line, index) => ({
@@ -99,8 +100,8 @@ function seriesOf(line, index, scale) {
   const edge = (what) => ({ ...common, label: named(what), width: 0, stroke, points: { ...points, show: false, size: 5 } });
   return [
     { ...common, label: named(""), stroke, width: 2, dash: line.ghost ? [6, 4] : undefined },
-    edge("lowest"),
-    edge("highest"),
+    edge(t("chart.lowest")),
+    edge(t("chart.highest")),
   ];
 }
 

@@ -1,6 +1,7 @@
 /** A choice of several, each a chip that is on or off. */
 
 import { html } from "./html.js";
+import { t } from "../core/texts.js";
 
 /** `options`: pairs of value and text. `chosen`: values; `onChange` gets them in the order of the options. */
 export function Chips({ legend, options, chosen, onChange, problem }) {
@@ -21,4 +22,4 @@ export function Chips({ legend, options, chosen, onChange, problem }) {
 }
 
 /** Days of the week, 0 Monday … 6 Sunday; none chosen means every day. */
-export const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map((name, day) => [day, name]);
+export const DAYS = [t("chips.mon"), t("chips.tue"), t("chips.wed"), t("chips.thu"), t("chips.fri"), t("chips.sat"), t("chips.sun")].map((name, day) => [day, name]);

@@ -2,6 +2,7 @@
 
 import { NONE } from "../core/format.js";
 import { html } from "./html.js";
+import { t, tx } from "../core/texts.js";
 
 const MARKS = { good: "●", bad: "▲", warn: "◆", idle: "○", info: "■" };
 
@@ -16,22 +17,22 @@ export function ProblemNotice({ problem, onRetry }) {
     <div class="notice notice-bad" role="alert">
       <p>
         <strong>${titleOf(problem)}</strong> ${problem.message}
-        ${problem.code ? html` <span class="quiet">(code ${problem.code})</span>` : null}
+        ${problem.code ? html` <span class="quiet">${tx("common.code", { code: problem.code })}</span>` : null}
       </p>
-      ${onRetry && html`<button type="button" onClick=${onRetry}>Try again</button>`}
+      ${onRetry && html`<button type="button" onClick=${onRetry}>${t("parts.try_again")}</button>`}
     </div>`;
 }
 
 function titleOf({ status, code }) {
-  if (code === 5403) return "A service is not answering.";
-  if (status === 0) return "No connection.";
-  if (status === 403) return "Not allowed.";
-  return "The request failed.";
+  if (code === 5403) return t("parts.a_service_is_not_answering");
+  if (status === 0) return t("parts.no_connection");
+  if (status === 403) return t("parts.not_allowed");
+  return t("parts.the_request_failed");
 }
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
-const Loading = () => html`<p class="empty" role="status">Loading…</p>`;
+const Loading = () => html`<p class="empty" role="status">${t("parts.loading")}</p>`;
 
 /** Pairs of name and value. */
 export const Facts = ({ facts }) => html`

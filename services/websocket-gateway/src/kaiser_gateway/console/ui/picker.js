@@ -2,6 +2,7 @@
 
 import { fitting } from "../core/names.js";
 import { html, useState } from "./html.js";
+import { t, tx } from "../core/texts.js";
 
 const MOST_SHOWN = 8;
 let count = 0;
@@ -19,7 +20,7 @@ export function Picker({ label, choices, chosen, chosenText = "", onChoose, empt
     return html`
       <div class="field">
         <span class="field-label" id=${id}>${label}</span>
-        <button type="button" class="picked" aria-label=${`${label}: ${text}, choose another`} onClick=${() => setOpen(true)}>
+        <button type="button" class="picked" aria-label=${t("picker.choose_another", { label, text })} onClick=${() => setOpen(true)}>
           <span>${text}</span> ${known && html`<span class="quiet">${known.where}</span><strong>${known.value}</strong>`}
         </button>
       </div>`;
@@ -51,7 +52,7 @@ function Search({ id, label, choices, chosen, choose, close, empty }) {
   return html`
     <div class="field picker">
       <label class="field-label" for=${id}>${label}</label>
-      <input id=${id} type="search" role="combobox" autocomplete="off" placeholder="Search name, zone or type"
+      <input id=${id} type="search" role="combobox" autocomplete="off" placeholder=${t("picker.search_name_zone_or_type")}
         aria-expanded=${String(shown.length > 0)} aria-controls=${`${id}-list`} aria-autocomplete="list"
         aria-activedescendant=${shown.length ? `${id}-${at}` : undefined} onKeyDown=${pressed}
         onInput=${({ target }) => { setText(target.value); setPlace(0); }} />
@@ -62,7 +63,7 @@ function Search({ id, label, choices, chosen, choose, close, empty }) {
             <span>${choice.name}</span> <span class="quiet">${choice.where}</span> <strong>${choice.value}</strong>
           </li>`)}
       </ul>
-      ${shown.length === 0 && html`<span class="quiet">${choices.length ? "Nothing fits." : empty}</span>`}
-      ${found.length > shown.length && html`<span class="quiet">${found.length - shown.length} more: type what you look for.</span>`}
+      ${shown.length === 0 && html`<span class="quiet">${choices.length ? t("picker.nothing_fits") : empty}</span>`}
+      ${found.length > shown.length && html`<span class="quiet">${tx("picker.more_type_what_you_look", { it: found.length - shown.length })}</span>`}
     </div>`;
 }

@@ -2,6 +2,7 @@
 
 import { inGroups } from "../core/groups.js";
 import { html } from "./html.js";
+import { t } from "../core/texts.js";
 
 /**
  * `columns`: [{name, cell(row), class?}]; `keyOf(row)` names a row for drawing. `groupOf(row)`: the heading under which
@@ -18,7 +19,7 @@ export function Table({ label, columns, rows, keyOf, groupOf = null }) {
       ${groups.map((group) => html`
         <tbody key=${group.name}>
           ${isGrouped && html`
-            <tr class="group"><th scope="rowgroup" colspan=${columns.length}>${group.name || "No zone"}</th></tr>`}
+            <tr class="group"><th scope="rowgroup" colspan=${columns.length}>${group.name || t("common.no_zone")}</th></tr>`}
           ${group.rows.map((row) => html`
             <tr key=${keyOf(row)}>
               ${columns.map((column) => html`
@@ -29,4 +30,4 @@ export function Table({ label, columns, rows, keyOf, groupOf = null }) {
 }
 
 export const MoreButton = ({ cursor, isBusy, onMore }) =>
-  cursor ? html`<p><button type="button" disabled=${isBusy} onClick=${onMore}>Load more</button></p>` : null;
+  cursor ? html`<p><button type="button" disabled=${isBusy} onClick=${onMore}>${t("table.load_more")}</button></p>` : null;

@@ -3,6 +3,7 @@
 import { store } from "../core/store.js";
 import { html } from "./html.js";
 import { useStore } from "./hooks.js";
+import { t } from "../core/texts.js";
 
 const SHOWN_MS = 7000;
 const MOST = 4;
@@ -32,7 +33,7 @@ export function Toasts({ toasts }) {
       ${shown.map(({ number, text, kind }) => html`
         <div class="toast toast-${kind}" key=${number}>
           <span>${text}</span>
-          <button type="button" class="plain" aria-label="Dismiss" onClick=${() => toasts.remove(number)}>✕</button>
+          <button type="button" class="plain" aria-label=${t("toasts.dismiss")} onClick=${() => toasts.remove(number)}>✕</button>
         </div>`)}
     </div>`;
 }

@@ -1,0 +1,52 @@
+/** The words of the console, in the language that was chosen: one catalogue a language, `texts/`. */
+
+import en from "./texts/en.js";
+
+export const LANGUAGES = { en: "English", de: "Deutsch" };
+const LOCALES = { en: "en-GB", de: "de-DE" };
+const KEY = "kaiser.language";
+
+let language = "en";
+let texts = en;
+let plurals = new Intl.PluralRules("en");
+
+/** The language that is kept, else the first of the browser's that there is, else English. `kept`: null for none. */
+export function languageOf(kept, wanted) {
+  const known = [kept, ...wanted.map((one) => one.slice(0, 2).toLowerCase())].find((one) => one in LANGUAGES);
+  return known ?? "en";
+}
+
+/** Before anything else of the console is loaded: some of its texts are read then. */
+export async function openTexts(storage, wanted, root) {
+  language = languageOf(storage.getItem(KEY), wanted);
+  if (language !== "en") texts = (await import(`./texts/${language}.js`)).default;
+  plurals = new Intl.PluralRules(language);
+  root.lang = language;
+}
+
+/** Keeps a language; null: that of the browser. The page is to be loaded again. */
+export function keepLanguage(storage, chosen) {
+  if (chosen) storage.setItem(KEY, chosen);
+  else storage.removeItem(KEY);
+}
+
+export const keptLanguage = (storage) => storage.getItem(KEY);
+
+/** For Intl. */
+export const locale = () => LOCALES[language];
+
+/** A text with its values. Where the catalogue has forms, `values.n` chooses one. */
+export const t = (key, values = {}) => pieces(key, values).map((piece, index) => (index % 2 ? values[piece] : piece)).join("");
+
+/** The same as a list, for templates: values may be elements. */
+export const tx = (key, values = {}) => pieces(key, values).map((piece, index) => (index % 2 ? values[piece] : piece));
+
+/** What the gateway calls something, such as a state, in the language of the console; else as it is. */
+export const word = (value) => (`word.${value}` in texts ? texts[`word.${value}`] : value);
+
+/** Text and names of values in turn. */
+function pieces(key, values) {
+  const text = texts[key];
+  if (text === undefined) throw new Error(`no text ${key}`);
+  return (typeof text === "string" ? text : text[plurals.select(values.n)] ?? text.other).split(/\{(\w+)\}/);
+}

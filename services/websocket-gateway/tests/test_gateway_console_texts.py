@@ -1,0 +1,136 @@
+"""The catalogue of the console's texts: both languages have the same keys, and nothing that is shown stands outside."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_module import called, node
+from console_texts import shown_in
+from kaiser_gateway.http import console_files
+
+CONSOLE = Path(console_files.FOLDER)
+SOURCES = sorted(path for room in ("core", "ui", "shell", "pages") for path in CONSOLE.glob(f"{room}/*.js"))
+ENGLISH = {"rule_words.js", "snippets.js"}
+"""Files whose words are English in each language: sentences of rules, and programs for devices."""
+
+MAKERS = {"texts.js", "times.js"}
+"""The catalogue's own functions, and names of formats."""
+
+USED = re.compile(r"\btx?\(\s*\"([\w.]+)\"")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+NAMES = {
+    "A, January 2026", "AGV", "AGVs", "Android", "B, April 2026", "BLUE-Prod", "Bearer {0}", "CSV", "Chrome", "Chrome/",
+    "Content-Type", "Authorization", "ESP32_WROOM", "ESP_0A1B2C3D", "Edg/", "Edge", "Enter", "Escape", "Firefox",
+    "Firefox/", "Gpio", "Idempotency-Key", "InvalidStateError", "Kaiser", "KiB", "Linux", "MOCK_001", "Mac OS", "OEE",
+    "PNG", "QoS", "RED-Prod", "Safari", "Safari/", "Slack", "Telegram", "TimeoutError", "TypeError", "WHITE-Prod",
+    "Webhook", "Windows", "ccu/# fts/#", "god", "hi", "hi_hi", "iPad", "iPhone", "lo", "lo_lo",
+    "module/v1/# ccu/order/+", "module/v1/+/+/state", "module/v1/+/NodeRed/#",
+    "kaiser/+/esp/+/sensor/#", "set_limits", "{0} MiB", "{0} dBm",
+}  # fmt: skip
+"""What is shown as it is: names of programs and products, units, and examples of what is typed."""
+NOT_SHOWN = re.compile(
+    r"^[./#]|://|^kaiser\.|^(gantt-|agv |tile |module module|piece|top-bar |panels|translate\(|echo |mosquitto_pub )"
+    r"|^(color-mix|input, |messages of |\{0\}px |\{0\} wait$)"
+)
+"""Paths, classes, styles, commands of a shell and what stands in files."""
+
+
+@pytest.fixture(scope="module")
+def catalogues(missing: Any) -> dict[str, dict[str, Any]]:
+    """The texts of each language by key."""
+    if node() is None:
+        missing("node", "node is not installed")
+    script = "const load = async (name) => (await import(`./core/texts/${name}.js`)).default;" + (
+        "console.log(JSON.stringify({ en: await load('en'), de: await load('de') }));"
+    )
+    command = [str(node()), "--input-type=module", "-e", script]
+    done = subprocess.run(command, cwd=CONSOLE, capture_output=True, text=True, timeout=120, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def forms(text: Any) -> dict[str, str]:
+    return dict(text) if isinstance(text, dict) else {"other": text}
+
+
+def test_both_languages_have_the_same_keys_forms_and_values(catalogues: dict[str, dict[str, Any]]):
+    english, german = catalogues["en"], catalogues["de"]
+    assert english.keys() == german.keys()
+    for key, text in english.items():
+        assert forms(text).keys() == forms(german[key]).keys(), key
+        for form, words in forms(text).items():
+            assert sorted(PLACEHOLDER.findall(words)) == sorted(PLACEHOLDER.findall(forms(german[key])[form])), key
+
+
+def test_every_text_is_used_and_every_use_has_a_text(catalogues: dict[str, dict[str, Any]]):
+    used = {key for path in SOURCES for key in USED.findall(path.read_text())}
+    assert {key for key in catalogues["en"] if not key.startswith("word.")} == used
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.name not in ENGLISH | MAKERS], ids=lambda path: path.name
+)
+def test_what_people_read_stands_in_the_catalogue(path: Path):
+    source = path.read_text()
+    found = [
+        (source.count("\n", 0, one.start) + 1, one.text)
+        for one in shown_in(source)
+        if one.text.strip() not in NAMES
+        and not NOT_SHOWN.search(one.text)
+        and (one.kind != "string" or re.search(r"[A-Z][a-z]|[a-z,…] [a-z{]|\} [a-z]", one.text))
+    ]
+    assert found == []
+
+
+def test_a_text_outside_the_catalogue_is_found_wherever_it_stands():
+    source = """
+import { t } from "./texts.js";
+const say = () => toasts.say("It is done.");
+const shown = html`<p class="quiet" title="A hint">Two words ${count > 1 && html`<b>${count} more</b>`}</p>
+  <${Field} label=${t("a.key")} value=${`${x}px`} />`;
+const pattern = /[`"]/.test(text) ? `${count} of them` : "plain-class";
+"""
+    texts = [one.text.strip() for one in shown_in(source)]
+    assert [text for text in texts if " " in text] == [
+        "It is done.",
+        "A hint",
+        "{0} more",
+        "Two words {0}",
+        "{0} of them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "wanted", "language"),
+    [
+        (None, ["de-AT", "en"], "de"),
+        (None, ["fr-FR", "de"], "de"),
+        (None, ["en-US"], "en"),
+        (None, ["fr"], "en"),
+        (None, [], "en"),
+        ("en", ["de"], "en"),
+        ("de", ["en"], "de"),
+        ("xx", ["de"], "de"),
+    ],
+)
+def test_the_language_is_the_kept_one_else_the_browsers_else_english(kept, wanted, language, tmp_path: Path):
+    assert called("texts.js", [["languageOf", kept, wanted]], tmp_path) == [language]
+
+
+def test_a_text_has_its_values_and_the_form_of_its_number(tmp_path: Path):
+    calls = [
+        ["t", "overview.devices", {"n": 1}],
+        ["t", "overview.devices", {"n": 0}],
+        ["tx", "alarms.acknowledged_by", {"by": "grace"}],
+        ["word", "good"],
+        ["word", "something new"],
+    ]
+    assert called("texts.js", calls, tmp_path) == [
+        "1 device online,",
+        "0 devices online,",
+        ["acknowledged by ", "grace", ""],
+        "good",
+        "something new",
+    ]

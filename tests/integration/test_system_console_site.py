@@ -1,0 +1,94 @@
+"""The console in German, and in the site's time zone."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Person
+from devices import now_ms
+from harness import Stack, reading
+from playwright.sync_api import Browser, expect
+
+PAGES = [
+    "overview",
+    "alarms",
+    "devices",
+    "sensors",
+    "actuators",
+    "explore",
+    "rules",
+    "mocks",
+    "users",
+    "account",
+    "system",
+]
+TOO_WIDE = "() => document.documentElement.scrollWidth - innerWidth"
+
+
+@pytest.fixture(scope="module")
+def site(server_folder: Path) -> Iterator[Stack]:
+    """A stack in Tokyo, nine hours before UTC the whole year."""
+    stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", KAISER_TIME_ZONE="Asia/Tokyo")
+    try:
+        yield stack.start()
+    finally:
+        stack.stop()
+        stack.remove()
+
+
+@pytest.fixture
+def person(site: Stack, browser: Browser) -> Iterator[Person]:
+    """An operator with a German browser, signed in."""
+    person = Person(browser, site, language="de-DE")
+    person.page.goto(f"{person.url}/#/overview")
+    person.page.get_by_label("Name").fill("admin")
+    person.page.get_by_label("Passwort").fill(site.password())
+    person.button("Anmelden").click()
+    expect(person.page.get_by_role("heading", name="Übersicht")).to_be_visible()
+    yield person
+    person.leave()
+    assert person.troubles == []
+
+
+def test_a_german_browser_gets_german_which_can_be_changed_and_is_kept(person: Person):
+    expect(person.page.locator("html")).to_have_attribute("lang", "de")
+    person.button("NOT-HALT").first.click()
+    expect(person.dialog()).to_contain_text("schaltet alles ab und bricht offene Befehle ab")
+    person.page.keyboard.press("Escape")
+    person.open("account")
+    person.page.get_by_label("Sprache der Konsole").select_option("en")
+    expect(person.page.get_by_role("heading", name="Password and sessions")).to_be_visible()
+    person.page.reload()
+    expect(person.page.get_by_role("navigation")).to_contain_text("Overview")
+    person.page.get_by_label("Language of the console").select_option("")
+    expect(person.page.get_by_role("heading", name="Passwort und Sitzungen")).to_be_visible()
+
+
+def test_times_are_those_of_the_site_and_utc_is_told_to_who_points_at_them(person: Person, site: Stack):
+    [esp_id] = site.register(1)
+    at = now_ms()
+    site.publish([reading(esp_id, 4, at, 21.25)])
+    expect(person.page.get_by_role("navigation")).to_contain_text("Zeiten: Asia/Tokyo")
+    person.open("devices", esp_id)
+    shown = person.page.get_by_role("main").locator("time").first
+    expect(shown).to_contain_text("GMT+9")
+    expect(shown).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"))
+    in_utc, in_tokyo = str(shown.get_attribute("title")), shown.inner_text()
+    hour = (int(in_utc[11:13]) + 9) % 24
+    assert f"{hour:02}:{in_utc[14:19]}" in in_tokyo
+    person.open("sensors", esp_id, "4", "ds18b20")
+    expect(person.page.locator(".chart canvas")).to_be_visible()
+    person.says("21,25 °C")
+
+
+@pytest.mark.parametrize("width", [1440, 360])
+def test_german_fits_on_every_page(person: Person, width: int):
+    person.page.set_viewport_size({"width": width, "height": 900})
+    for name in PAGES:
+        person.open(name)
+        expect(person.page.get_by_text("Wird geladen…")).to_have_count(0)
+        person.screenshot(f"{name}-{width}-de")
+        assert person.page.evaluate(TOO_WIDE) <= 0, name
+        assert person.accessibility() == [], name
