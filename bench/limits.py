@@ -43,7 +43,8 @@ async def publish_jetstream(bed: Bed, count: int) -> float:
         started = time.monotonic()
         for _ in range(count):
             await jetstream.publish_async("bench.1", body, wait_stall=30.0)
-        await asyncio.wait_for(jetstream.publish_async_completed(), 120.0)
+        async with asyncio.timeout(120.0):
+            await jetstream.publish_async_completed()
         took_s = time.monotonic() - started
         stored = (await jetstream.stream_info("BENCH")).state.messages
         await jetstream.delete_stream("BENCH")

@@ -103,7 +103,8 @@ class _Connection(asyncio.Protocol):
     async def more(self) -> None:
         """Wait for something to arrive."""
         self.changed.clear()
-        await asyncio.wait_for(self.changed.wait(), _ALL_WITHIN_S)
+        async with asyncio.timeout(_ALL_WITHIN_S):
+            await self.changed.wait()
 
 
 async def _fast(connection: _Connection, encoded: list[bytes]) -> None:

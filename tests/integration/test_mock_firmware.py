@@ -17,8 +17,8 @@ from kaiser_common.contract.schemas.api.mock import MockActuator, MockSensor
 from kaiser_common.contract.topics import parse
 from kaiser_simulator.domain.device import Life, MockDevice, Publication, Setup
 from kaiser_simulator.domain.firmware import may_say
-from kaiser_simulator.domain.orders import react
 from kaiser_simulator.domain.payloads import statuses
+from kaiser_simulator.domain.reactions import react
 
 ID = "MOCK_A"
 NOW = 1_767_225_600_000

@@ -14,7 +14,7 @@ from kaiser_simulator.domain import lifecycle, payloads
 from kaiser_simulator.domain.actuators import Reaction, on_auto_off, on_protection
 from kaiser_simulator.domain.device import Life, MockDevice, Publication, Setup
 from kaiser_simulator.domain.emergencies import pressed, released
-from kaiser_simulator.domain.orders import react
+from kaiser_simulator.domain.reactions import react
 from kaiser_simulator.domain.readings import garbage, make_meter
 from kaiser_simulator.patterns import installed_patterns
 

@@ -16,7 +16,7 @@ from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.mqtt.client import ConnectionLost
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 from structlog.testing import capture_logs
 
 
@@ -98,7 +98,7 @@ async def session_here(
         events = SystemEvents(bus)
         events.report = lambda event, *_, code=None, **__: told.append((event, code))  # type: ignore[method-assign]
         values = IngestSettings(nats_url=bus_settings.nats_url, mqtt_port=port, site="here", **settings)
-        session = MqttSession(values, _NoPipeline(), Memory(bus), events)  # type: ignore[arg-type]
+        session = MqttSession(values, _NoPipeline(), SessionStore(bus), events)  # type: ignore[arg-type]
         running = asyncio.create_task(session.run())
         yield session, told
         running.cancel()
@@ -184,7 +184,7 @@ async def test_a_session_ends_when_cancelled_whatever_it_waits_for(bus_here: Any
     async with connect(bus_here, "tests") as bus:
         settings = IngestSettings(nats_url=bus_here.nats_url, mqtt_port=free_port(), site="here")
         for delay_ms in range(8):
-            session = MqttSession(settings, _NoPipeline(), Memory(bus), SystemEvents(bus))  # type: ignore[arg-type]
+            session = MqttSession(settings, _NoPipeline(), SessionStore(bus), SystemEvents(bus))  # type: ignore[arg-type]
             running = asyncio.create_task(session.run())
             await asyncio.sleep(delay_ms / 2000)
             running.cancel()

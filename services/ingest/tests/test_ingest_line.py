@@ -16,7 +16,7 @@ from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 _TS_S = 1_767_225_600
 """The time that the messages have, in s."""
@@ -157,7 +157,7 @@ async def test_a_wrong_clock_and_an_alert_that_cannot_be_read_become_events(
     stored: list[Incoming] = []
     async with connect(world.bus, "tests") as bus:
         known, events = KnownDevices(bus), SystemEvents(bus)
-        receiver = receiver_of(bus, settings, known, Memory(bus), events, lambda _: None, None)
+        receiver = receiver_of(bus, settings, known, SessionStore(bus), events, lambda _: None, None)
         pipeline = receiver.pipeline
         async with beside(devices=known.mirror.keep(), events=events.run(), pipeline=pipeline.run(stored.extend)):
             await known.ready()

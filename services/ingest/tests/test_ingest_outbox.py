@@ -22,7 +22,7 @@ from kaiser_ingest.domain.lateness import NewestByTopic
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.mqtt.client import MqttPublication, ordinary_window
 from kaiser_ingest.publish import SystemEvents
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 ESP = "MOCK_0001"
 
@@ -253,7 +253,7 @@ async def test_a_stop_is_never_given_up_and_holds_up_no_other(
             network,  # type: ignore[arg-type]
             SystemEvents(bus),
             stops=StopOrder(),
-            memory=Memory(bus),
+            kept=SessionStore(bus),
             generation_of={}.get,
             is_offline=lambda _: False,
         )
@@ -306,7 +306,7 @@ async def test_a_message_with_a_bug_is_isolated_and_no_other_is_published_twice_
             network,  # type: ignore[arg-type]
             SystemEvents(bus),
             stops=StopOrder(),
-            memory=Memory(bus),
+            kept=SessionStore(bus),
             generation_of=generation_of,
             is_offline=lambda _: False,
         )

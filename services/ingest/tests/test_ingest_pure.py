@@ -17,7 +17,7 @@ from kaiser_ingest.domain.lateness import is_expired
 from kaiser_ingest.domain.outgoing import to_outgoing, to_rejected
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.validate import Rejection, _cached, validate
-from kaiser_ingest.jobs.alive import digests
+from kaiser_ingest.jobs.digest import digests
 from kaiser_ingest.mqtt.profiles import Profile, password_of
 from kaiser_ingest.settings import IngestSettings
 from msgspec.structs import replace

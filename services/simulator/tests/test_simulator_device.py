@@ -9,8 +9,8 @@ from kaiser_simulator.domain import lifecycle
 from kaiser_simulator.domain.actuators import on_auto_off, on_protection
 from kaiser_simulator.domain.device import Life, MockDevice, Setup
 from kaiser_simulator.domain.emergencies import pressed, released
-from kaiser_simulator.domain.orders import react
 from kaiser_simulator.domain.payloads import heartbeat
+from kaiser_simulator.domain.reactions import react
 from kaiser_simulator.domain.readings import make_meter
 from kaiser_simulator.domain.schedule import Job, jobs
 from kaiser_simulator.patterns import installed_patterns

@@ -13,14 +13,14 @@ from prometheus_client import REGISTRY
 
 from kaiser_ingest.consumers.receiver import receiver_of
 from kaiser_ingest.handlers import contents
-from kaiser_ingest.jobs.alive import Heard
 from kaiser_ingest.jobs.conditions import watch_conditions
+from kaiser_ingest.jobs.digest import PresenceDigest
 from kaiser_ingest.jobs.holder import SessionHolder
 from kaiser_ingest.jobs.watchdog import watch_age
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 _GC_THRESHOLDS = (50_000, 20, 100)
 """What a message needs has no cycles and goes by reference count: looking for cycles less often saves 10 % CPU."""
@@ -35,13 +35,13 @@ def main() -> None:
 async def work(service: Service, settings: IngestSettings) -> None:
     """Hold the MQTT connection whenever the lease is ours."""
     async with connect(settings, "ingest") as bus, answer_status(bus, service):
-        known, events, heard = KnownDevices(bus), SystemEvents(bus), Heard(bus, settings.ingest_digest_s)
-        memory = Memory(bus, "" if settings.has_devices else "factory.")
-        receiver = receiver_of(bus, settings, known, memory, events, heard.add, service.tracer)
+        known, events, digest = KnownDevices(bus), SystemEvents(bus), PresenceDigest(bus, settings.ingest_digest_s)
+        kept = SessionStore(bus, "" if settings.has_devices else "factory.")
+        receiver = receiver_of(bus, settings, known, kept, events, digest.add, service.tracer)
         pipeline = receiver.pipeline
         new_broker = partial(Broker, bus, service, settings)
-        register = partial(contents, bus, receiver, known, memory, events, settings)
-        holder = SessionHolder(bus, receiver, memory, events, settings, new_broker, register)
+        register = partial(contents, bus, receiver, known, kept, events, settings)
+        holder = SessionHolder(bus, receiver, kept, events, settings, new_broker, register)
         REGISTRY.register(pipeline.accounts)
         service.check("nats", bus.round_trip)
         service.check("mqtt", holder.check)
@@ -50,7 +50,7 @@ async def work(service: Service, settings: IngestSettings) -> None:
         async with beside(
             devices=known.mirror.keep(),
             events=events.run(),
-            alive=heard.run(),
+            digest=digest.run(),
             pipeline=pipeline.run(receiver.session.on_stored),
             conditions=watch_conditions(bus, holder, receiver, settings, events),
             watchdog=watch_age(pipeline.oldest_age_s, settings.ingest_ack_age_alarm_s, events, settings.source),

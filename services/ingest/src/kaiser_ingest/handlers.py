@@ -19,7 +19,7 @@ from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 _DAY_MS = 86_400_000
 
@@ -28,7 +28,7 @@ def contents(
     bus: Bus,
     receiver: Receiver,
     known: KnownDevices,
-    memory: Memory,
+    kept: SessionStore,
     events: SystemEvents,
     settings: IngestSettings,
     broker: Broker,
@@ -36,7 +36,7 @@ def contents(
 ) -> list[DurableSubscriber]:
     """Register what the holder of the lease takes and answers; what it sends over MQTT is returned."""
     answer(broker, bus, receiver, known, settings)
-    return send(broker, bus, receiver, known, memory, events, settings, stops)
+    return send(broker, bus, receiver, known, kept, events, settings, stops)
 
 
 def send(
@@ -44,7 +44,7 @@ def send(
     bus: Bus,
     receiver: Receiver,
     known: KnownDevices,
-    memory: Memory,
+    kept: SessionStore,
     events: SystemEvents,
     settings: IngestSettings,
     stops: StopOrder,
@@ -60,7 +60,7 @@ def send(
             receiver.session,
             events,
             stops=stops,
-            memory=memory,
+            kept=kept,
             generation_of=known.generations.get,
             is_offline=known.presence.is_offline,
         )

@@ -3,18 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 
-import structlog
 from kaiser_common.bus.connection import MAX_BATCH, Bus, BusUnavailable, Outgoing
+from kaiser_common.runtime.loops import until_done
 
 from kaiser_simulator import metrics
 
-log = structlog.get_logger()
-
 MOST_WAITING = 20_000
 _RETRY_S = 0.5
-_LOOK_EVERY_S = 1.0
-_ASK_WITHIN_S = 2.0
 
 
 class Sender:
@@ -64,14 +61,7 @@ class Sender:
                 self._wake.clear()
                 await self._wake.wait()
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            while True:
-                try:
-                    await self._bus.publish_batch(batch)
-                except BusUnavailable as error:
-                    log.warning("mock_messages_wait", messages=len(batch) + len(self._waiting), reason=str(error))
-                    await asyncio.sleep(_RETRY_S)
-                else:
-                    break
+            await until_done(partial(self._bus.publish_batch, batch), "mock_messages_wait", retry_s=_RETRY_S)
             self._done += len(batch)
             self._progress.set()
             metrics.PUBLISHED.inc(len(batch))

@@ -39,7 +39,15 @@ class Lease:
         self._name = bucket.name
         self._owner = bus.message_id().encode()
         self._bucket: KeyValue | None = None
+        self._grant: Grant | None = None
         self.held_by_another = False
+        self.lost = ""
+        """Why it was lost; empty while it is held."""
+
+    @property
+    def valid_until(self) -> float:
+        """Until when (monotonic) the holder may rely on it; 0 while it is not held."""
+        return self._grant.valid_until if self._grant is not None else 0.0
 
     async def acquire(self) -> Grant:
         """Wait until this process holds the lease, asking twice a second."""
@@ -59,7 +67,7 @@ class Lease:
             else:
                 grant = Grant(revision, self._valid_until(started))
                 if time.monotonic() < grant.valid_until:
-                    self.held_by_another = False
+                    self._grant, self.held_by_another, self.lost = grant, False, ""
                     metrics.LEASE_HELD.set(1)
                     log.info("lease_taken", lease=self._key)
                     return grant
@@ -90,10 +98,12 @@ class Lease:
                 grant.valid_until = self._valid_until(started)
         self.let_go()
         metrics.LEASE_LOST.inc()
-        return reason or "it ran out"
+        self.lost = reason or "it ran out"
+        return self.lost
 
     def let_go(self) -> None:
         """Say that the lease is not held any more."""
+        self._grant = None
         metrics.LEASE_HELD.set(0)
 
     async def release(self, grant: Grant) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from kaiser_common.bus import metrics
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.waiting import set_within
 from kaiser_common.contract.subjects import Bucket
 
 log = structlog.get_logger()
@@ -80,8 +81,8 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
 
     async def ready(self, timeout_s: float = 30.0) -> None:
         """Wait until the bucket has been read once. TimeoutError after `timeout_s`."""
-        async with asyncio.timeout(timeout_s):
-            await self._loaded.wait()
+        if not await set_within(self._loaded, timeout_s):
+            raise TimeoutError(f"{self._stream} was not read within {timeout_s:g} s: is NATS up? run migrate")
 
     async def keep(self) -> None:
         """Read the bucket and follow its changes until cancelled."""

@@ -10,6 +10,7 @@ import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
+from kaiser_common.runtime.loops import every
 from kaiser_factory_dialect import view
 from kaiser_factory_dialect.view import MachineRow
 
@@ -38,11 +39,12 @@ class Sampling:
 
     async def run(self) -> None:
         """Sample until cancelled."""
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            live = self._live()
-            if live is not None:
-                await self._sample(live)
+        await every(_EVERY_S, self._round, "samples_postponed", delay_s=_EVERY_S)
+
+    async def _round(self) -> None:
+        live = self._live()
+        if live is not None:
+            await self._sample(live)
 
     async def _sample(self, live: FactoryState) -> None:
         now = time.time_ns() // 1_000_000

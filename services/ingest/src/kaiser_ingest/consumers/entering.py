@@ -10,18 +10,22 @@ from kaiser_ingest.mqtt.profiles import Profile
 from kaiser_ingest.mqtt.sandbox import empty
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.store.environments import Environments, EnvironmentUnknown
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 
 class EnvironmentEntry:
     """Enters environments; without the factory's dialect it does nothing."""
 
     def __init__(
-        self, factory: FactoryDialect | None, environments: Environments | None, memory: Memory, events: SystemEvents
+        self,
+        factory: FactoryDialect | None,
+        environments: Environments | None,
+        kept: SessionStore,
+        events: SystemEvents,
     ) -> None:
         self._factory = factory
         self._environments = environments
-        self._memory = memory
+        self._kept = kept
         self._events = events
         self._anew = False
 
@@ -50,7 +54,7 @@ class EnvironmentEntry:
             self._factory.enter(entered, generation, device_filters)
             if not self._factory.reads:
                 return False  # the factory's messages are not kept by this ingest, so it does not forget them
-            if (kind == "live" and not profile.sandbox) or await self._memory.emptied(name) == entered.epoch:
+            if (kind == "live" and not profile.sandbox) or await self._kept.emptied(name) == entered.epoch:
                 return False
             if kind != "live":
                 await self._environments.forget_topics(name)
@@ -58,7 +62,7 @@ class EnvironmentEntry:
             raise ConnectFailed(f"cannot enter the environment {name}: {error}") from error
         if profile.sandbox:
             await empty(profile, client_id, mqtt5=mqtt5)
-        await self._memory.remember_emptied(name, entered.epoch)
+        await self._kept.remember_emptied(name, entered.epoch)
         return profile.sandbox
 
     def report(self) -> None:

@@ -38,7 +38,7 @@ from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import MqttConnection
 from kaiser_ingest.publish import SystemEvents
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class Outbox:
         events: SystemEvents,
         *,
         stops: StopOrder,
-        memory: Memory,
+        kept: SessionStore,
         generation_of: Callable[[str], str | None],
         is_offline: Callable[[str], bool],
     ) -> None:
@@ -86,7 +86,7 @@ class Outbox:
         self._session = session
         self._events = events
         self._stops = stops
-        self._memory = memory
+        self._kept = kept
         self._generation_of = generation_of
         self._is_offline = is_offline
         self._urgent = consumer.spec is INGEST_URGENT
@@ -230,7 +230,7 @@ class Outbox:
             metrics.OUTBOX_PUBLISHED.inc(len(done))
             await self._send_receipts(done)
             if any(each.allowed.stops and each.message.number is not None for each in done):
-                await self._memory.remember_stops(self._stops.dump())
+                await self._kept.remember_stops(self._stops.dump())
             await self._consumer.ack([each.delivery for each in done])
         if left:
             metrics.OUTBOX_REPEATED.inc(len(left))

@@ -13,7 +13,7 @@ from kaiser_ingest.publish import SystemEvents, report_wrong_clock
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
 from kaiser_ingest.store.environments import Environments
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 _DAY_MS = 86_400_000
 
@@ -34,7 +34,7 @@ def receiver_of(
     bus: Bus,
     settings: IngestSettings,
     known: KnownDevices,
-    memory: Memory,
+    kept: SessionStore,
     events: SystemEvents,
     on_heard: OnHeard,
     tracer: Tracer | None,
@@ -70,5 +70,5 @@ def receiver_of(
         factory=dialect,
     )
     return Receiver(
-        MqttSession(settings, pipeline, memory, events, dialect, environments), pipeline, dialect, environments
+        MqttSession(settings, pipeline, kept, events, dialect, environments), pipeline, dialect, environments
     )

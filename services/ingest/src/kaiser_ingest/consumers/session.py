@@ -30,7 +30,7 @@ from kaiser_ingest.mqtt.profiles import Profile
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.environments import Environments
-from kaiser_ingest.store.memory import Memory
+from kaiser_ingest.store.session_store import SessionStore
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ class MqttSession:
         self,
         settings: IngestSettings,
         pipeline: Pipeline,
-        memory: Memory,
+        kept: SessionStore,
         events: SystemEvents,
         factory: FactoryDialect | None = None,
         environments: Environments | None = None,
@@ -59,9 +59,9 @@ class MqttSession:
         self._settings = settings
         self._factory = factory
         self._attempts = ConnectAttempts(events, settings.source)
-        self._entry = EnvironmentEntry(factory, environments, memory, events)
+        self._entry = EnvironmentEntry(factory, environments, kept, events)
         self._kept_bytes = MAX_KEPT_BYTES if factory is None else KEPT_PACKET_BYTES
-        self._memory = memory
+        self._kept = kept
         self._events = events
         self._pipeline = pipeline
         self.profiles: Mapping[str, Profile] = settings.profiles()
@@ -106,7 +106,7 @@ class MqttSession:
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
-        remembered = await self._memory.profile()
+        remembered = await self._kept.profile()
         if remembered is not None and remembered in self.profiles:
             self.active = remembered
         try:
@@ -169,7 +169,7 @@ class MqttSession:
             log.info("profile_switch_started", old=old, new=name)
             await self._leave_for(name)
             if await self.connection(self._settings.mqtt_switch_s) is not None:
-                await self._memory.remember_profile(name)
+                await self._kept.remember_profile(name)
                 metrics.PROFILE_SWITCHES.labels("done").inc()
                 self._events.report("mqtt_profile_switched", "info", f"MQTT broker profile {name} is active", old=old)
                 self._entry.report()
@@ -257,7 +257,7 @@ class MqttSession:
             on_messages=self.on_messages,
         )
         self._current = connection
-        known_filters = await self._memory.filters(name)
+        known_filters = await self._kept.filters(name)
         with ExitStack() as undo:
             undo.callback(self._pipeline.forget, connection.generation)
             undo.callback(connection.abort)
@@ -285,7 +285,7 @@ class MqttSession:
             log.info("filters_dropped", filters=surplus)
         await connection.subscribe(sorted(wanted))
         if known != wanted:
-            await self._memory.remember_filters(name, wanted)
+            await self._kept.remember_filters(name, wanted)
 
     async def _probe(self, connection: MqttConnection) -> None:
         """The retained status is the probe: a connection counts once the broker has acknowledged a QoS 1 publish."""

@@ -25,6 +25,7 @@ from kaiser_common.contract.standing import (
     StandingWatch,
 )
 from kaiser_common.runtime.clock import now_ms
+from kaiser_common.runtime.loops import every
 
 from kaiser_ingest.consumers.receiver import Receiver
 from kaiser_ingest.domain.rejection_share import RejectionWindow
@@ -48,7 +49,8 @@ async def watch_conditions(
     fills, window = StreamFills(bus), RejectionWindow()
     watch = StandingWatch(bounds_of(settings))
     accounts = receiver.pipeline.accounts
-    while True:
+
+    async def look() -> None:
         seen = streams_seen(await fills.look())
         finished = accounts.finished
         rejected = sum(number for (_, result), number in finished.items() if result is Result.REJECTED)
@@ -67,7 +69,8 @@ async def watch_conditions(
                 events.put(event)
         else:
             watch.forget()
-        await asyncio.sleep(_EVERY_S)
+
+    await every(_EVERY_S, look, "conditions_not_watched")
 
 
 def bounds_of(settings: IngestSettings) -> Mapping[str, Bounds]:

@@ -5,19 +5,19 @@ from collections.abc import Callable, Sequence
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.lease import Grant, Lease
+from kaiser_common.bus.lease import Lease
 from kaiser_common.contract.subjects import LEASE_BUCKET
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.durable import DurableSubscriber
-from kaiser_common.runtime.loops import until_stopped
+from kaiser_common.runtime.loops import leader
 from kaiser_common.runtime.service import Service
 
 from kaiser_ingest.consumers.receiver import Receiver
 from kaiser_ingest.domain.stop_order import StopOrder
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
-from kaiser_ingest.store.memory import Memory
 from kaiser_ingest.store.read_back import last_packs, last_rejections
+from kaiser_ingest.store.session_store import SessionStore
 
 log = structlog.get_logger()
 
@@ -35,14 +35,14 @@ class SessionHolder:
         self,
         bus: Bus,
         receiver: Receiver,
-        memory: Memory,
+        kept: SessionStore,
         events: SystemEvents,
         settings: IngestSettings,
         new_broker: Callable[[], Broker],
         register: Register,
     ) -> None:
         self._bus = bus
-        self._memory = memory
+        self._kept = kept
         self._session = receiver.session
         self._pipeline = receiver.pipeline
         self._events = events
@@ -59,50 +59,43 @@ class SessionHolder:
             await self._session.check()
 
     async def run(self, service: Service) -> None:
-        """Acquire the lease and hold the session until the lease is lost, repeatedly, until stopped."""
-        while not service.stopping.is_set():
-            acquiring = asyncio.create_task(self._lease.acquire(), name="lease")
-            if not await until_stopped(service, acquiring):
-                acquiring.cancel()
-                return
-            grant = acquiring.result()
-            self.is_holding = True
-            try:
-                await self._hold(service, grant)
-            finally:
-                self.is_holding = False
+        """Hold the session whenever the lease is ours, until stopped."""
+        await leader(service, self._lease, self._hold)
 
-    async def _hold(self, service: Service, grant: Grant) -> None:
+    async def _hold(self, stop: asyncio.Event) -> None:
+        self.is_holding = True
         broker = self._new_broker()
-        exits = self._register(broker, await self._stops())
-        async with broker.serving(), asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(self._lease.keep(grant), name="lease")
-            connecting = tasks.create_task(self._connect(grant), name="session")
-            if await until_stopped(service, keeping):
-                self._session.abort()
-                log.error("lease_lost", reason=keeping.result(), next="disconnected, waiting for the lease")
-                self._events.report(
-                    "ingest_lease_lost", "warning", f"ingest disconnected from MQTT: {keeping.result()}"
-                )
-            else:
-                await self._leave(exits)
-            for exit_ in exits:
-                exit_.cancel()
-            for task in (keeping, connecting):
-                task.cancel()
-        if service.stopping.is_set():
-            await self._lease.release(grant)
+        try:
+            exits = self._register(broker, await self._stops())
+            async with broker.serving(), asyncio.TaskGroup() as tasks:
+                connecting = tasks.create_task(self._connect(), name="session")
+                try:
+                    await stop.wait()
+                    await self._leave(exits)
+                finally:
+                    if self._lease.lost:
+                        self._disconnect()
+                    for exit_ in exits:
+                        exit_.cancel()
+                    connecting.cancel()
+        finally:
+            self.is_holding = False
 
-    async def _connect(self, grant: Grant) -> None:
+    def _disconnect(self) -> None:
+        """At once: the next holder may have the session already."""
+        self._session.abort()
+        self._events.report("ingest_lease_lost", "warning", f"ingest disconnected from MQTT: {self._lease.lost}")
+
+    async def _connect(self) -> None:
         """Hold the session, once what the holder before has stored is known: the broker may deliver it again."""
         packs, rejections = await asyncio.gather(last_packs(self._bus, self._sites), last_rejections(self._bus))
-        self._pipeline.hold(packs, rejections, lambda: grant.valid_until)
+        self._pipeline.hold(packs, rejections, lambda: self._lease.valid_until)
         await self._session.run()
 
     async def _stops(self) -> StopOrder:
         """The stops that went out, as the last holder of the lease stored them."""
         stops = StopOrder()
-        stored = await self._memory.stops()
+        stored = await self._kept.stops()
         try:
             stops.load(stored or b'{"forgotten":0,"stops":{}}')
         except ValueError as error:

@@ -5,6 +5,7 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.subjects import DEVICES_BUCKET
+from kaiser_common.runtime.loops import until_done
 
 from kaiser_ingest.domain.presence import Presence
 
@@ -24,14 +25,8 @@ class KnownDevices:
 
     async def ready(self) -> None:
         """Wait until the registry was read once, with a log line every half minute."""
-        while True:
-            try:
-                await self.mirror.ready(30.0)
-            except TimeoutError:
-                log.warning("devices_not_read_yet", bucket=DEVICES_BUCKET.name, hint="run migrate")
-            else:
-                log.info("devices_read", approved=len(self.sites))
-                return
+        await until_done(self.mirror.ready, "devices_not_read_yet")
+        log.info("devices_read", approved=len(self.sites))
 
     def _changed(self, esp_id: str, record: DeviceRecord | None) -> None:
         self.presence.registered(esp_id, record)

@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
-import structlog
-from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.bus.waiting import set_within
+from kaiser_common.runtime.loops import until_done
 
 from kaiser_logic import metrics
 
-log = structlog.get_logger()
-
 _MOST_WAITING = 10_000
-_RETRY_S = 1.0
 
 
 class EventPublisher:
@@ -58,11 +56,4 @@ class EventPublisher:
         for message in messages:
             streams.setdefault(message.subject.partition(".")[0], []).append(message)
         for part in streams.values():
-            while True:
-                try:
-                    await self._bus.publish_batch(part)
-                except BusUnavailable as error:
-                    log.warning("events_postponed", messages=len(part), error=str(error))
-                    await asyncio.sleep(_RETRY_S)
-                else:
-                    break
+            await until_done(partial(self._bus.publish_batch, part), "events_postponed")

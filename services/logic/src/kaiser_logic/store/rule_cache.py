@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 
-import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.mirror import Mirror
 from kaiser_common.contract.schemas.api.logic import Rule
 from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET
-
-log = structlog.get_logger()
+from kaiser_common.runtime.loops import until_done
 
 
 class RuleCache:
@@ -26,13 +24,7 @@ class RuleCache:
 
     async def ready(self) -> None:
         """Wait until the bucket was read once, with a log line every half minute."""
-        while True:
-            try:
-                await self._mirror.ready(30.0)
-            except TimeoutError:
-                log.warning("rules_not_read_yet", bucket=LOGIC_RULES_BUCKET.name, hint="run migrate")
-            else:
-                return
+        await until_done(self._mirror.ready, "rules_not_read_yet")
 
     def _changed(self, rule_id: str, rule: Rule | None) -> None:
         if rule is None:

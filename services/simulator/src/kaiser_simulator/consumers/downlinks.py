@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from kaiser_simulator import metrics
 from kaiser_simulator.domain.actuators import Reaction
 from kaiser_simulator.domain.device import MockDevice, Publication
-from kaiser_simulator.domain.orders import react
+from kaiser_simulator.domain.reactions import react
 from kaiser_simulator.publish import Sender
 from kaiser_simulator.store.changes import Clock, Mocks
 

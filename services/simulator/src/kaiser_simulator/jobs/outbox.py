@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.contract.subjects import OUTBOX
+from kaiser_common.runtime.loops import every
 from nats.errors import Error as NatsError
 
 from kaiser_simulator import metrics
@@ -22,14 +23,16 @@ async def watch_outbox(bus: Bus, sender: Sender, world: World, limit: int) -> No
 
     A device without a connection drops its readings too; OUTBOX stays free for commands.
     """
-    while True:
+
+    async def look() -> None:
         held = await _held(bus)
         blocked = sender.is_full or (held is None and world.blocked) or (held is not None and held > limit)
         if blocked != world.blocked:
             log.warning("mocks_blocked" if blocked else "mocks_unblocked", outbox=held, limit=limit)
         world.blocked = blocked
         metrics.BLOCKED.set(blocked)
-        await asyncio.sleep(_LOOK_EVERY_S)
+
+    await every(_LOOK_EVERY_S, look, "outbox_not_watched")
 
 
 async def _held(bus: Bus) -> int | None:

@@ -13,7 +13,7 @@ from kaiser_common.runtime.database import UNAVAILABLE, DatabasePool
 
 from kaiser_simulator.domain import lifecycle
 from kaiser_simulator.domain.device import MockDevice
-from kaiser_simulator.domain.orders import is_zone_id
+from kaiser_simulator.domain.reactions import is_zone_id
 from kaiser_simulator.store import mocks
 from kaiser_simulator.store.changes import Clock, Mocks
 

@@ -1,19 +1,16 @@
 """The digest of devices that sent a message, so that any message of a device counts as a sign of life at health."""
 
-import asyncio
 import itertools
 
-import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.contract.schemas.device import AliveDigest
 from kaiser_common.contract.subjects import alive_subject
-
-log = structlog.get_logger()
+from kaiser_common.runtime.loops import every
 
 _MOST_DEVICES_IN_A_DIGEST = 5000
 
 
-class Heard:
+class PresenceDigest:
     """Collects the time of the newest accepted message of each device and publishes it every few seconds. Killed in
     between: the devices of one digest appear a few seconds later, with their next message.
     """
@@ -29,15 +26,16 @@ class Heard:
 
     async def run(self) -> None:
         """Publish a digest in every period in which a device sent a message, until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            devices, self._devices = self._devices, {}
-            try:
-                for subject, digest in digests(devices):
-                    await self._bus.publish(subject, digest.model_dump_json().encode())
-            except BusUnavailable as error:
-                log.warning("digest_delayed", devices=len(devices), reason=str(error))
-                self._devices = devices | self._devices
+        await every(self._every_s, self._publish, "digest_delayed", delay_s=self._every_s)
+
+    async def _publish(self) -> None:
+        devices, self._devices = self._devices, {}
+        try:
+            for subject, digest in digests(devices):
+                await self._bus.publish(subject, digest.model_dump_json().encode())
+        except BusUnavailable:
+            self._devices = devices | self._devices
+            raise
 
 
 def digests(devices: dict[tuple[str, str], int]) -> list[tuple[str, AliveDigest]]:

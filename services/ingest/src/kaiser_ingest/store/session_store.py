@@ -17,7 +17,7 @@ _PROFILE_KEY = "profile"
 _STOPS_KEY = "stops"
 
 
-class Memory:
+class SessionStore:
     """Reads and writes the bucket `ingest`. While NATS is away it knows nothing and says so in the log."""
 
     def __init__(self, bus: Bus, prefix: str = "") -> None:
