@@ -1,6 +1,8 @@
 """Follows which environment of the factory is in force; ingest keeps it in a KV bucket."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
 
 import structlog
 from pydantic import ValidationError
@@ -35,6 +37,23 @@ class EnvironmentMirror:
             if self.current is not None and self.current != known:
                 return self.current
             await self._changed.wait()
+
+    async def work_in_each(self, work: Callable[[FactoryEnvironment], Coroutine[Any, Any, None]]) -> NoReturn:
+        """Work in the environment in force. Another one, or another epoch: the work is cancelled, and begins again in
+        that. Until cancelled; what the work raises is raised."""
+        environment: FactoryEnvironment | None = None
+        while True:
+            environment = await self.another(environment)
+            working = asyncio.create_task(work(environment), name="environment")
+            changing = asyncio.create_task(self.another(environment), name="another")
+            try:
+                await asyncio.wait([working, changing], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (working, changing):
+                    task.cancel()
+                await asyncio.wait([working, changing])
+            if not working.cancelled():
+                working.result()
 
     def _on_change(self, key: str, found: FactoryEnvironment | None) -> None:
         if key == _KEY and found is not None:

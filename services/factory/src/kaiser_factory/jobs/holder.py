@@ -71,28 +71,12 @@ class FactoryHolder:
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until the event is set."""
-        async with beside(environments=self._follow()):
+        async with beside(environments=self._environments.work_in_each(self._work)):
             await stop.wait()
 
-    async def _follow(self) -> None:
-        """Work in the environment in force and change with it, until cancelled."""
-        environment: FactoryEnvironment | None = None
-        while True:
-            environment = await self._environments.another(environment)
-            log.info("factory_environment", env=environment.env, kind=environment.kind, epoch=environment.epoch)
-            await publish.events(self._bus, [("factory_environment", environment.env, environment)])
-            working = asyncio.create_task(self._work(environment), name="environment")
-            changing = asyncio.create_task(self._environments.another(environment), name="another")
-            try:
-                await asyncio.wait([working, changing], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (working, changing):
-                    task.cancel()
-                await asyncio.wait([working, changing])
-            if not working.cancelled():
-                working.result()
-
     async def _work(self, environment: FactoryEnvironment) -> None:
+        log.info("factory_environment", env=environment.env, kind=environment.kind, epoch=environment.epoch)
+        await publish.events(self._bus, [("factory_environment", environment.env, environment)])
         new_broker = partial(Broker, self._bus, self._service, self._settings)
         await Work(self._bus, self._pool, environment, self._settings, self._contents, new_broker).run()
 

@@ -62,20 +62,7 @@ class MockFactoryRunner:
     async def run(self) -> None:
         """Until cancelled."""
         async with beside(environments=self._environments.keep()):
-            environment: FactoryEnvironment | None = None
-            while True:
-                environment = await self._environments.another(environment)
-                following = asyncio.create_task(self._environments.another(environment), name="another")
-                working = asyncio.create_task(self._work(environment), name="mock-factory")
-                try:
-                    await asyncio.wait([following, working], return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    self.running = self.loaded = None
-                    for task in (following, working):
-                        task.cancel()
-                    await asyncio.wait([following, working])
-                if not working.cancelled():
-                    working.result()
+            await self._environments.work_in_each(self._work)
 
     async def create(self, environment: FactoryEnvironment, wanted: CreateMockFactory) -> None:
         """Make the factory of this environment; it runs as soon as it is stored. ValueError: it cannot be so."""
@@ -100,16 +87,19 @@ class MockFactoryRunner:
         """Run the factory that is stored for the environment, and any that is made in its place."""
         if environment.kind != "mock":
             await asyncio.Event().wait()
-        await until_done(lambda: self._load(environment), "mock_factory_not_loaded")
-        self.loaded = environment
-        while True:
-            self._changed.clear()
-            running = self.running
-            if running is None:
-                await self._changed.wait()
-                continue
-            async with beside(mock_factory=running.run()):
-                await self._changed.wait()
+        try:
+            await until_done(lambda: self._load(environment), "mock_factory_not_loaded")
+            self.loaded = environment
+            while True:
+                self._changed.clear()
+                running = self.running
+                if running is None:
+                    await self._changed.wait()
+                    continue
+                async with beside(mock_factory=running.run()):
+                    await self._changed.wait()
+        finally:
+            self.running = self.loaded = None
 
     async def _load(self, environment: FactoryEnvironment) -> None:
         async with self._pool.connection() as connection:
