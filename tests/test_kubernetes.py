@@ -18,7 +18,11 @@ from kubernetes_schemas import must_fit
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy/kubernetes"
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
-OVERLAYS = ("dev", "factory", "prod")
+SIZES = ("scale-10k", "scale-100k")
+"""Examples of docs/scale.md."""
+OVERLAYS = ("dev", "factory", "prod", *SIZES)
+SITES = {"scale-100k": {"ingest-east", "ingest-south", "ingest-west"}}
+"""The processes of further sites."""
 WITHOUT_SCHEMA = {"ScaledObject", "ServiceMonitor", "PrometheusRule"}
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 
@@ -141,7 +145,8 @@ def test_nothing_is_allowed_but_what_is_said(overlay: str):
     reach_broker = selected(overlay, policies["ingest-to-mosquitto"]["spec"]["podSelector"]["matchLabels"])
     assert reach_broker == {"ingest"}
     of_the_factory = {"factory", "recorder"} if overlay == "factory" else set()
-    assert selected(overlay, {"kaiser.io/uses-nats": "true"}) == {*SERVICES, "migrate", *of_the_factory}
+    of_sites = SITES.get(overlay, set())
+    assert selected(overlay, {"kaiser.io/uses-nats": "true"}) == {*SERVICES, "migrate", *of_the_factory, *of_sites}
     assert "kaiser.io/uses-database" not in uses["ingest"]
     for name, pod in pods(overlay).items():
         settings = {variable["name"] for variable in pod["spec"]["containers"][0].get("env", [])}
@@ -201,6 +206,37 @@ def test_production_keeps_three_copies_and_two_of_who_must_not_fail():
     assert config["KAISER_NATS_REPLICAS"] == "3"
     scaled = {"sensor", "websocket-gateway"}
     assert {name for name, each in prod.items() if "replicas" not in each["spec"]} == scaled
+
+
+def environment(overlay: str, name: str) -> dict[str, str]:
+    """The settings of a workload's container, without those of the ConfigMap."""
+    [container] = pods(overlay)[name]["spec"]["containers"]
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+def test_each_site_has_an_ingest_of_its_own_for_its_devices_alone():
+    """One that served another's devices too would publish their readings twice."""
+    assert "KAISER_MQTT_KAISER_IDS" not in environment("scale-10k", "ingest")
+    [common] = [each["data"] for name, each in of_kind("scale-100k", "ConfigMap").items() if name.startswith("kaiser-")]
+    found = {}
+    for name in ("ingest", *sorted(SITES["scale-100k"])):
+        settings = common | environment("scale-100k", name)
+        found[settings["KAISER_SITE"]] = (settings["KAISER_MQTT_KAISER_IDS"], settings["KAISER_MQTT_HOST"])
+    assert found == {
+        "god": ('["god"]', "mosquitto"),
+        "east": ('["east"]', "mqtt.east.example.internal"),
+        "south": ('["south"]', "mqtt.south.example.internal"),
+        "west": ('["west"]', "mqtt.west.example.internal"),
+    }
+
+
+@pytest.mark.parametrize("overlay", SIZES)
+def test_a_size_keeps_three_copies_and_lets_sites_reach_their_brokers(overlay: str):
+    assert of_kind(overlay, "StatefulSet")["nats"]["spec"]["replicas"] == 3
+    reach = {"kaiser.io/broker": "outside"}
+    policies = of_kind(overlay, "NetworkPolicy")
+    assert selected(overlay, reach) == SITES.get(overlay, set())
+    assert ("ingest-to-sites" in policies) == (overlay in SITES)
 
 
 def test_who_scales_names_what_there_is():
