@@ -40,7 +40,7 @@ DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRE
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-long speed faults faults-results bench soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check sbom publish
+.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check sbom publish
 
 .DEFAULT:
 	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
@@ -93,10 +93,13 @@ faults: install ## kill, freeze, fill and cut off everything under load; verdict
 faults-results: install ## one file of the verdicts in .faults, into bench/faults.json
 	@PYTHONPATH=.:tests/support $(BIN)/python -m bench.faults $(ARGS)
 
-bench: install ## how fast it is, into bench/results.json (half an hour): make bench ARGS=--quick
+bench: install ## how fast it is, into bench/results.json (an hour): make bench ARGS=--quick
 	@PYTHONPATH=.:tests/support $(BIN)/python -m bench $(ARGS)
 
-soak: install ## half an hour at 2,000 readings a second: does any process grow? make soak ARGS="--minutes 120"
+figures: install ## draw the tables and charts of docs/performance.md anew from bench/results.json
+	@PYTHONPATH=. $(BIN)/python -m bench.figures
+
+soak: install ## an hour at 5,000 readings a second and the demo factory: does any process grow? make soak ARGS="--minutes 120"
 	@PYTHONPATH=.:tests/support $(BIN)/python -m bench.soak $(ARGS)
 
 lint: install ## check style, types, imports between packages and the lock

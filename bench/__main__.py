@@ -2,26 +2,33 @@
 
 import argparse
 import json
+import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from harness import ROOT
 
-from bench import bars, growth, latency, processes, report
+from bench import acting, bars, growth, latency, processes, report
 from bench.bed import Bed, bed
 from bench.factory import factory
 from bench.limits import limits
 from bench.naive import naive
 from bench.observed import observed
+from bench.peers import peers
+from bench.rest import rest
 from bench.saturation import saturate
 
 FACTORY = "factory"
 """It has a stack of its own, with the factory's dialect on, and no other beside it."""
 OBSERVED = "observed"
 """It has two stacks of its own, one after the other."""
-PARTS = ("saturation", "limits", "latency", "growth", "naive", OBSERVED, FACTORY)
+_ROOM_OF_100_MILLION = 60e9
+REST = "rest"
+"""It starts and stops a stack of its own."""
+PARTS = ("saturation", "limits", "latency", "naive", "peers", "growth", "acting", OBSERVED, FACTORY, REST)
 
 
 def main() -> None:
@@ -53,7 +60,7 @@ def main() -> None:
         results.setdefault("parts", {})[part] = {"at": at, "commit": commit}
         _write(results, arguments.results)
 
-    on_one_bed = [part for part in PARTS if part in arguments.only and part not in {OBSERVED, FACTORY}]
+    on_one_bed = [part for part in PARTS if part in arguments.only and part not in {OBSERVED, FACTORY, REST}]
     if on_one_bed:
         with bed(arguments.broker) as test_bed:
             test_bed.register(1000)
@@ -71,6 +78,10 @@ def main() -> None:
         print(f"bench: {FACTORY}", flush=True)
         results["factory"] = factory("mosquitto", quick=arguments.quick)
         note(FACTORY)
+    if REST in arguments.only:
+        print(f"bench: {REST}", flush=True)
+        results["rest"] = rest(arguments.broker, quick=arguments.quick)
+        note(REST)
     print(report.table(results))
 
 
@@ -99,12 +110,26 @@ def measure(test_bed: Bed, part: str, results: dict[str, Any], *, quick: bool) -
             results["growth"] = {
                 "per_s_by_devices": growth.by_devices(test_bed, [100, 1000] if quick else [100, 1000, 10_000], count),
                 "latency_ms_by_clients": growth.by_clients(
-                    test_bed, [1, 10] if quick else [1, 10, 100], 500, 5.0 if quick else 20.0
+                    test_bed, [1, 10] if quick else [1, 10, 100, 1000], 500, 5.0 if quick else 20.0
                 ),
-                "per_s_by_rows": growth.by_rows(test_bed, [0, 200_000] if quick else [1_000_000, 20_000_000], count),
+                **growth.by_rows(test_bed, [200_000] if quick else rows(), count),
             }
+        case "acting":
+            seconds = 5.0 if quick else 20.0
+            results["acting"] = {
+                "by_rules": acting.by_rules(test_bed, [10, 100] if quick else [10, 100, 1000, 10_000], seconds),
+                "by_alarms": acting.by_alarms(test_bed, [10, 100] if quick else [10, 100, 1000], seconds),
+            }
+        case "peers":
+            results["peers"] = peers(test_bed, 20_000 if quick else 200_000)
         case "naive":
             results["naive_per_s"] = naive(test_bed, 5_000 if quick else 50_000)
+
+
+def rows() -> list[int]:
+    """How many rows are stored before each run: a hundred million where the disk has room for them."""
+    room = shutil.disk_usage(tempfile.gettempdir()).free
+    return [1_000_000, 20_000_000, *([100_000_000] if room > _ROOM_OF_100_MILLION else [])]
 
 
 def _kept(results: Path) -> dict[str, Any]:

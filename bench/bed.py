@@ -21,7 +21,9 @@ _SETTINGS = {
     "KAISER_REQUEST_PER_SECOND": "100000",
     "KAISER_TOKEN_MINUTES": "600",
     "KAISER_LOG_LEVEL": "warning",
-    "KAISER_WS_PER_USER": "1000",
+    "KAISER_WS_PER_USER": "2000",
+    "KAISER_HTTP_PER_ADDRESS": "5000",
+    "KAISER_LOGIC_RULES_MAX": "20000",
 }
 _STORED_WITHIN_S = 300.0
 _TOLD_WITHIN_S = 3.0
@@ -48,9 +50,10 @@ class Bed:
             list(workers.map(post, missing))
         self.devices += missing
 
-    def job(self, count: int, *, devices: int, rate: float = 0.0, prefix: str = "") -> Job:
-        """A run of readings of times that no other run has."""
-        base_ms = max(self._next_ms, int(time.time() * 1000) - 12 * 3_600_000)
+    def job(self, count: int, *, devices: int, rate: float = 0.0, prefix: str = "", now: bool = False) -> Job:
+        """A run of readings of times that no other run has: of half a day ago on, or of now, for what leaves the past
+        alone."""
+        base_ms = max(self._next_ms, int(time.time() * 1000) - (0 if now else 12 * 3_600_000))
         self._next_ms = base_ms + count
         address = self.stack.addresses
         return Job(address["mqtt_host"], address["mqtt_port"], self.devices[:devices], base_ms, count, rate, prefix)

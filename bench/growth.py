@@ -15,6 +15,9 @@ SELECT now() - interval '1 day' - make_interval(secs => number * 0.06),
 FROM generate_series(%s::bigint, %s::bigint) AS number ON CONFLICT DO NOTHING
 """
 """A thousand sensors, a reading a minute, back from yesterday."""
+_SIZE = """
+SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'sensor.data'::regclass
+"""
 _AT_ONCE = 1_000_000
 _RUNS = 3
 _SETTLE_S = 5.0
@@ -37,9 +40,9 @@ def by_clients(bed: Bed, numbers: list[int], rate: float, seconds: float) -> dic
     return {number: at_rate(bed, rate, seconds, clients=number) for number in numbers}
 
 
-def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
-    """Readings a second with so many rows of the last days already in the table."""
-    found = {}
+def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[str, Any]:
+    """Readings a second with so many rows of the last days already in the table; bytes of a row with its indexes."""
+    found: dict[int, int] = {}
     stored = 0
     for number in numbers:
         with bed.connect() as connection:
@@ -49,4 +52,17 @@ def by_rows(bed: Bed, numbers: list[int], count: int) -> dict[int, Any]:
             connection.execute("CHECKPOINT")
         stored = number
         found[number] = saturate(bed, count=count, devices=1000)["per_s"]
-    return found
+    return {"per_s_by_rows": found, "bytes_per_row": round(_size(bed) / _rows(bed))}
+
+
+def _size(bed: Bed) -> int:
+    """Bytes of the table of readings with its indexes: partitions or chunks are tables of their own."""
+    with bed.connect() as connection:
+        found = connection.execute(_SIZE).fetchone()
+    return int(found[0] or 0) if found else 0
+
+
+def _rows(bed: Bed) -> int:
+    with bed.connect() as connection:
+        found = connection.execute("SELECT count(*) FROM sensor.data").fetchone()
+    return int(found[0]) if found else 1

@@ -16,10 +16,12 @@ SAMPLED = 100
 _LAST_FRAMES_S = 1.0
 
 
-def at_rate(bed: Bed, rate: float, seconds: float, *, devices: int = 1000, clients: int = 1) -> dict[str, Any]:
+def at_rate(
+    bed: Bed, rate: float, seconds: float, *, devices: int = 1000, clients: int = 1, now: bool = False
+) -> dict[str, Any]:
     """Percentiles in ms of both ways; `behind` where the line did not keep up with the rate."""
     bed.register(devices)
-    job = bed.job(int(rate * seconds), devices=devices, rate=rate)
+    job = bed.job(int(rate * seconds), devices=devices, rate=rate, now=now)
     watched = bed.devices[: devices : max(1, devices // SAMPLED)]
     with (
         frames.watch(bed.stack.addresses["http_url"], bed.token(), watched, clients) as watching,
@@ -33,16 +35,14 @@ def at_rate(bed: Bed, rate: float, seconds: float, *, devices: int = 1000, clien
         time.sleep(_LAST_FRAMES_S)
         shown = watching.shown()
     due = _due(job, sent["started"])
+    used_s = {name: cpu_after[name].cpu_s - cpu_before[name].cpu_s for name in cpu_before if name in cpu_after}
     return {
         "committed": percentiles([at - due(ts) for ts, at in committed(bed, job)]),
         "frame": percentiles([at - due(ts) for ts, at in shown.items() if job.base_ms <= ts < job.base_ms + job.count]),
         "frames_seen": len(shown),
         "drained_s": round(stored_at - sent["started"] - seconds, 2),
-        "cores_used": round(
-            sum(cpu_after[name].cpu_s - cpu_before[name].cpu_s for name in cpu_before if name in cpu_after)
-            / (stored_at - sent["started"]),
-            2,
-        ),
+        "cores_used": round(sum(used_s.values()) / (stored_at - sent["started"]), 2),
+        "cpu_us_per_reading": {name: round(value / job.count * 1e6, 1) for name, value in used_s.items()},
     }
 
 

@@ -51,6 +51,17 @@ def _lines(results: dict[str, Any]) -> Iterator[str]:
         )
     if "naive_per_s" in results:
         yield f"the naive way         {results['naive_per_s']:>8} readings/s"
+    for name, one in results.get("peers", {}).items():
+        yield f"peer {name:<17}{one['per_s']:>8} readings/s, {one['cpu_us_per_reading']} CPU µs, {one['rss_mb']} MB"
+    for name, found in results.get("acting", {}).items():
+        for number, one in found.items():
+            frame, cpu = one["frame"], one["cpu_us_per_reading"]
+            times = f"frame p50 {frame.get('p50')} p99 {frame.get('p99')} ms"
+            yield f"1,000/s {name} {number}".ljust(28) + f"{times}, logic {cpu['logic']}, alarm {cpu['alarm']} µs"
+    if "rest" in results:
+        one = results["rest"]
+        yield f"start                 first {one['first_start_s']} s, then {one['start_s']} s"
+        yield f"memory at rest        {one['memory_of_services_mb']} MB of services and NATS   (goal 450)"
     if "observed" in results:
         yield from _observed(results["observed"])
     if "factory" in results:
