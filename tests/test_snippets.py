@@ -1,9 +1,11 @@
 """The programs that the console proposes for a device run, and ingest takes what they send.
 
-Arduino and ESP-IDF are compiled and run with stand-ins for their libraries, MicroPython runs under CPython; ESPHome's
-configuration is checked by ESPHome where it is installed, its lambda and Tasmota's rules are only read.
+Arduino and ESP-IDF are compiled and run with stand-ins for their libraries, MicroPython runs in MicroPython (as
+WebAssembly, with stand-ins for network and umqtt) and in CPython, and ESPHome checks its configuration. ESPHome's
+lambda and Tasmota's rules are only read: compiling the one needs a toolchain, and running the other a device.
 """
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,8 +14,9 @@ from typing import Any
 
 import pytest
 from console_module import called, node
+from harness import ROOT
 from kaiser_ingest.domain.validate import Accepted, validate
-from snippets_run import compiled, formatted, interpreted, substituted
+from snippets_run import compiled, formatted, interpreted, on_micropython, substituted
 
 NOW = 1_767_225_700_000
 DEVICE = {
@@ -61,15 +64,27 @@ def readings(messages: list[Any]) -> list[tuple[str, int, str, float, str]]:
 READING = ("ESP_0A1B2C3D", 4, "ds18b20", 21.5, "°C")
 
 
-@pytest.mark.parametrize("system", ["arduino", "espidf", "micropython"])
+def runner_of(system: str, missing: Callable[..., Any]) -> Callable[[str, Path], list[str]]:
+    """Runs the program of a system; skips, or fails, where what it needs is not there."""
+    if system == "cpython":
+        return interpreted
+    if system == "micropython":
+        package = Path(os.environ.get("KAISER_TEST_MICROPYTHON", ROOT / ".venv" / "micropython"))
+        if not (package / "node_modules" / "@micropython").is_dir():
+            missing("micropython", f"@micropython/micropython-webassembly-pyscript is not installed in {package}")
+        return lambda program, folder: on_micropython(program, folder, package)
+    if shutil.which("g++") is None:
+        missing("g++", "g++ is not installed")
+    return lambda program, folder: compiled(system, program, folder)
+
+
+@pytest.mark.parametrize("system", ["arduino", "espidf", "micropython", "cpython"])
 def test_a_program_connects_and_sends_readings_and_heartbeats_that_are_taken(
     system: str, program: Callable[..., str], missing: Callable[..., Any], tmp_path: Path
 ):
-    if system != "micropython" and shutil.which("g++") is None:
-        missing("g++", "g++ is not installed")
+    run = runner_of(system, missing)
     for changes, client in (({}, 'ESP_0A1B2C3D ESP_0A1B2C3D se"cret\\'), ({"user": ""}, "ESP_0A1B2C3D - -")):
-        text = program(system, **changes)
-        lines = interpreted(text, tmp_path) if system == "micropython" else compiled(system, text, tmp_path)
+        lines = run(program("micropython" if system == "cpython" else system, **changes), tmp_path)
         assert "server\t192.168.1.10:1883" in lines
         assert f"client\t{client}" in lines
         [will] = [line for line in lines if line.startswith("will\t")]
@@ -90,9 +105,10 @@ def test_what_esphome_and_tasmota_publish_is_taken(program: Callable[..., str]):
 def test_esphome_finds_its_configuration_valid(
     program: Callable[..., str], missing: Callable[..., Any], tmp_path: Path
 ):
-    esphome = shutil.which("esphome")
+    own = ROOT / ".venv" / "esphome" / "bin" / "esphome"
+    esphome = os.environ.get("KAISER_TEST_ESPHOME") or (str(own) if own.exists() else shutil.which("esphome"))
     if esphome is None:
-        missing("esphome", "esphome is not installed")
+        missing("esphome", f"esphome is not installed, not in {own} either")
     for number, changes in enumerate(({}, {"user": ""})):
         path = tmp_path / f"kaiser{number}.yaml"
         path.write_text(program("esphome", **changes))

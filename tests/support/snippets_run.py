@@ -42,6 +42,15 @@ def interpreted(program: str, folder: Path) -> list[str]:
     return _run([sys.executable, "-c", _CPYTHON, str(STAND_INS / "micropython"), str(path)])
 
 
+def on_micropython(program: str, folder: Path, package: Path) -> list[str]:
+    """What a MicroPython program says in MicroPython itself, compiled to WebAssembly. package: the folder of its npm
+    package."""
+    path = folder / "main.py"
+    path.write_text(program)
+    runner = Path(__file__).with_name("micropython_run.mjs")
+    return _run(["node", str(runner), str(package), str(STAND_INS / "micropython"), str(path)])
+
+
 def substituted(program: str, value: str) -> list[str]:
     """What Tasmota publishes by the rules of a program, as lines of topic, tab, payload."""
     found = re.findall(r"DO Publish (\S+) (\{.*?\}) ENDON", program)
