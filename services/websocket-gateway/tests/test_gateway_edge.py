@@ -5,6 +5,7 @@ import json
 import re
 import socket as sockets
 import time
+from functools import partial
 
 import httpx
 import nats
@@ -435,9 +436,7 @@ async def test_forty_sign_ins_at_once_cost_two_hashes_of_memory_and_hold_up_no_k
 def test_an_address_begins_so_many_connections_and_asks_so_often_and_a_proxy_does_as_it_likes():
     connections = Connections(500, ["10.0.0.0/8"], 1.0)
     for address, all_of_them in (("192.0.2.1", False), ("10.0.0.1", True)):
-        begun = [connections.enter(address) for _ in range(600)]
-        for _ in range(begun.count(True)):
-            connections.leave(address)
+        begun = [connections.may_begin(address) for _ in range(600)]
         asked = [connections.may_ask(address) for _ in range(1500)]
         assert (begun[0], begun[-1], asked[0], asked[-1]) == (True, all_of_them, True, all_of_them)
 
@@ -470,11 +469,13 @@ def test_an_ipv6_host_counts_as_its_network(address, source):
 
 
 def test_a_network_of_64_bits_has_the_connections_of_one_address():
-    connections = Connections(3, [], 1.0)
-    assert [connections.enter(f"2001:db8::{number}") for number in range(1, 6)] == [True, True, True, False, False]
-    connections.leave("2001:db8::1")
-    assert connections.enter("2001:db8::9")
-    assert connections.enter("2001:db8:0:1::1")
+    connections, ended = Connections(3, ["10.0.0.0/8"], 1.0), []
+    for number in range(1, 6):
+        source = connections.source(f"2001:db8::{number}")
+        connections.places.enter(source, partial(ended.append, number), float(number))
+    assert ended == [1, 2]
+    assert connections.source("2001:db8:0:1::1") != source
+    assert connections.source("10.1.2.3") is None, "a trusted proxy"
 
 
 def test_the_settings_of_proxies_are_checked():

@@ -399,6 +399,37 @@ async def test_there_are_as_many_viewers_as_may_be(start_gateway, factory):
         assert closed.value.rcvd.code == 4001
 
 
+async def test_a_user_has_half_of_the_viewers_at_most(start_gateway, factory):
+    gateway = start_gateway(KAISER_WS_VIEWERS="4")
+    await shown(gateway, factory.epoch)
+    async with watch(gateway, "one") as first, watch(gateway, "two") as second:
+        await opening(first)
+        await opening(second)
+        async with watch(gateway, "three") as third:
+            with pytest.raises(ConnectionClosed) as closed:
+                await third.recv()
+            assert closed.value.rcvd.code == 1013
+        async with watch(gateway, "four", token=gateway.token(user="bea")) as of_another:
+            await opening(of_another)
+
+
+async def test_a_message_that_nests_deep_and_its_difference_are_answered_and_stay_small(gateway, factory):
+    """Indented as it is, the last one would have 100 MB."""
+    deep = [b"[" * 900 + b"1," * count + b"1" + b"]" * 900 for count in (1, 30_000)]
+    keys = [
+        b'{"%b":' % (b"k" * 1000) * 40 + b"[" + b",".join(b"%d" % (n + step) for n in range(2000)) for step in (0, 1)
+    ]
+    await factory.say(*[(STATE, each) for each in deep], *[("osf/keys", each + b"]" + b"}" * 40) for each in keys])
+    await shown(gateway, factory.epoch, STATE, "osf/keys")
+    async with gateway.http("viewer") as http:
+        for topic in (STATE, "osf/keys"):
+            seq = (await http.get("/api/v1/messages", params={"topic": topic})).json()["items"][0]["seq"]
+            for path in (f"/api/v1/messages/{seq}", f"/api/v1/messages/{seq}/diff"):
+                answer = await http.get(path)
+                assert answer.status_code == 200, answer.text[:200]
+                assert len(answer.content) < 2_000_000
+
+
 async def test_templates_are_messages_to_begin_with(gateway, factory):
     async with gateway.http("viewer") as http:
         items = (await http.get("/api/v1/messages/templates")).json()["templates"]

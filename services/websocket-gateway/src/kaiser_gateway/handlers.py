@@ -40,6 +40,7 @@ from kaiser_gateway.api import status as status_api
 from kaiser_gateway.api import users as users_api
 from kaiser_gateway.api.system_status import Status
 from kaiser_gateway.http import console_files, health, problems
+from kaiser_gateway.http.admission import Admission
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.conditional import ConditionalGet
 from kaiser_gateway.http.edge import Edge
@@ -123,6 +124,7 @@ def build_app(
     app.add_middleware(Edge, guard=guard, body_s=settings.http_body_s)
     app.add_middleware(Observe)
     app.add_middleware(StopsFirst)
+    app.add_middleware(Admission, guard=guard)
     if settings.compat:
         compat.add(app, guard)
     if settings.cors_origins:

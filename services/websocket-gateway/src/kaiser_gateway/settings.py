@@ -46,7 +46,9 @@ class GatewaySettings(CommonSettings):
         description="Proxies whose X-Forwarded-For is believed: addresses and networks, with commas between.",
     )
     http_per_address: int = Field(
-        default=500, ge=1, description="Concurrent connections from one address; trusted proxies are not limited."
+        default=500,
+        ge=1,
+        description="Concurrent connections from one address without a valid token; trusted proxies are not limited.",
     )
     http_header_s: float = Field(
         default=10.0, gt=0, description="Time in which a request's headers must come; a silent connection ends then."

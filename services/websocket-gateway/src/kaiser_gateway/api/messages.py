@@ -1,5 +1,6 @@
 """The message centre: topics and their messages, read from TOPICS."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Annotated, TypeVar
 
@@ -51,6 +52,8 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
     routes = APIRouter(prefix="/api/v1/messages", tags=["messages"])
     viewer, operator = guard.needs("viewer"), guard.needs("operator")
     interfaces = settings.vda5050_interfaces
+    reading = asyncio.Lock()
+    """A message of a megabyte takes a second to read: in a thread, one at a time, so that stops do not wait for it."""
 
     @routes.get("/topics")
     async def list_topics(
@@ -125,13 +128,17 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
     @routes.get("/{seq}")
     async def read_message(seq: SeqPath, _: Caller = viewer) -> MessageDetails:
         """A message with its whole payload: as text, indented if it is JSON; as base64 if it is not text."""
-        return details_of(await _message(hub, seq))
+        found = await _message(hub, seq)
+        async with reading:  # held by others for as long as they read
+            return await asyncio.to_thread(details_of, found)
 
     @routes.get("/{seq}/diff")
     async def read_message_difference(seq: SeqPath, _: Caller = viewer) -> MessageDiff:
         """The differences between a message and the one before on its topic; lists of objects by their id."""
         index, found = await _index(hub), await _message(hub, seq)
-        return diff_of(found, await _of_nats(hub.buffers.before(index.environment.env, found)))
+        before = await _of_nats(hub.buffers.before(index.environment.env, found))
+        async with reading:
+            return await asyncio.to_thread(diff_of, found, before)
 
     return routes
 

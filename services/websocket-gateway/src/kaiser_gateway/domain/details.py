@@ -13,13 +13,15 @@ from kaiser_gateway.domain.kept import TopicMessage, payload_fields
 _PICTURE = re.compile(r"data:(image/(?:jpeg|png|gif|webp));base64,")
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _NO_JSON = object()
+_LONGEST_INDENTED = 512 * 1024
+_INDENTED = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
 def details_of(message: TopicMessage) -> MessageDetails:
     """A message with its whole payload, as text, pretty, or as the picture that it is or has in its field `data`."""
     value = _decoded(message.payload)
     more = {
-        "pretty": None if value is _NO_JSON else json.dumps(value, indent=2, ensure_ascii=False),
+        "pretty": None if value is _NO_JSON else _indented(value),
         "mime": _mime(message.payload, value),
         "cut": message.size > len(message.payload),
     }
@@ -35,6 +37,22 @@ def diff_of(message: TopicMessage, before: TopicMessage | None) -> MessageDiff:
         return MessageDiff(seq=message.seq, before=before.seq, readable=False)
     changes, complete = differences(old, new)
     return MessageDiff(seq=message.seq, before=before.seq, changes=changes, complete=complete)
+
+
+def _indented(value: Any) -> str | None:
+    """A value as indented JSON; None if that has over half a million characters: each element of a value that nests
+    deep stands behind as many spaces."""
+    parts: list[str] = []
+    left = _LONGEST_INDENTED
+    try:
+        for part in _INDENTED.iterencode(value):
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                return None
+    except RecursionError:
+        return None
+    return "".join(parts)
 
 
 def _decoded(payload: bytes) -> Any:

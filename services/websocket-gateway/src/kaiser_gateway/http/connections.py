@@ -1,8 +1,8 @@
 """Limits that apply before a request is read.
 
-They bound how many connections an address may have, how long and how large headers may be, and how many bytes that are
-neither request nor message a client may send. uvicorn has none of these (docs/decisions/0803); its two protocol classes
-are extended by their documented callbacks.
+They bound how many connections an address may have without a token, how long and how large headers may be, and how
+many bytes that are neither request nor message a client may send. uvicorn has none of these (docs/decisions/0803); its
+two protocol classes are extended by their documented callbacks.
 """
 
 import asyncio
@@ -17,9 +17,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain.limits import Limiter, TokenBucket, source_of
-from kaiser_gateway.http.requests import STOP
+from kaiser_gateway.domain.places import GRACE_S, Place, Places
 
 MOST_HEADER_BYTES = 65_536
+PLACE = "place"
+"""The name of a connection's place in the state of its requests."""
 
 _SLICE, _FRAMES_SLICE = 16_384, 2_048
 _MOST_PIPELINED = 8
@@ -29,8 +31,11 @@ _FRAMES_PER_S, _FRAMES_AT_ONCE = 100.0, 200.0
 _BEGUN_PER_S, _BEGUN_AT_ONCE = 50.0, 500.0
 _ASKED_PER_S, _ASKED_AT_ONCE = 200.0, 1000.0
 """Of an address with up to 500 connections; where the setting allows more, these grow with it."""
-_MOST_BEYOND, _BEYOND_HEADER_S = 32, 2.0
-"""Connections that an address may have beyond its limits for an emergency stop, and for how long one may be silent."""
+_HURRIED_HEADER_S = 2.0
+"""How long the headers of a connection may take whose address began too many of late."""
+_REFRESH = b"/api/v1/auth/refresh"
+"""Its token is in its body."""
+_TOKEN_HEADERS = frozenset({b"authorization", b"sec-websocket-protocol"})
 _MOST_WAITING = 300
 _MOST_UNREAD, _MOST_UNREAD_OF_ALL = 32 * 1024 * 1024, 128 * 1024 * 1024
 """Bytes of answers that an address, and all together, leave unread."""
@@ -40,52 +45,24 @@ _TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 5\r\ncontent-length
 
 
 class Connections:
-    """Counts connections by address (IPv6: by network of 64 bits), HTTP and WebSocket together; trusted proxies are
-    counted as nobody."""
+    """Counts connections and requests by address (IPv6: by network of 64 bits), HTTP and WebSocket together; trusted
+    proxies are counted as nobody. files: how many the process may open."""
 
-    def __init__(self, most_per_address: int, proxies: Sequence[str], header_s: float) -> None:
-        self._most = most_per_address
+    def __init__(self, most_per_address: int, proxies: Sequence[str], header_s: float, files: int = 1_048_576) -> None:
+        self.places = Places(most_per_address, files)
         self._proxies = [ip_network(proxy) for proxy in proxies]
-        self._open: Counter[str] = Counter()
         self._begun = Limiter(max(_BEGUN_PER_S, most_per_address / 10), max(_BEGUN_AT_ONCE, most_per_address))
         self._asked = Limiter(max(_ASKED_PER_S, most_per_address * 0.4), max(_ASKED_AT_ONCE, most_per_address * 2))
-        self._beyond: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         self.header_s = header_s
 
-    def enter(self, address: str) -> bool:
-        """Count a connection in; False when the address has as many as it may, or began too many of late."""
-        if self._is_proxy(address):
-            return True
-        source = source_of(address)
-        if self._open[source] >= self._most or self._begun.wait_s(source, time.monotonic()) > 0:
-            return False
-        self._open[source] += 1
-        return True
+    def source(self, address: str) -> str | None:
+        """Whom an address is counted as; None for a trusted proxy."""
+        return None if self._is_proxy(address) else source_of(address)
 
-    def leave(self, address: str) -> None:
-        """Count out what was counted in."""
-        source = source_of(address)
-        if source not in self._open:
-            return
-        self._open[source] -= 1
-        if self._open[source] <= 0:
-            del self._open[source]
-
-    def enter_beyond(self, address: str) -> bool:
-        """Count a connection in that `enter` did not take: it may carry an emergency stop and nothing else."""
-        source = source_of(address)
-        if self._beyond[source] >= _MOST_BEYOND:
-            return False
-        self._beyond[source] += 1
-        return True
-
-    def leave_beyond(self, address: str) -> None:
-        """Count it out."""
-        source = source_of(address)
-        self._beyond[source] -= 1
-        if self._beyond[source] <= 0:
-            del self._beyond[source]
+    def may_begin(self, address: str) -> bool:
+        """Whether an address begins no more connections than it may; counted if so."""
+        return self._is_proxy(address) or self._begun.wait_s(source_of(address), time.monotonic()) == 0
 
     def hold(self, address: str, size: int) -> bool:
         """Count bytes that a client does not read yet; False when there are too many. Behind a trusted proxy all
@@ -106,10 +83,6 @@ class Connections:
         """Whether a request without a token from an address goes on; counted if so."""
         return self._is_proxy(address) or self._asked.wait_s(source_of(address), time.monotonic()) == 0
 
-    def count(self, address: str) -> int:
-        """Connections open from an address."""
-        return self._open.get(source_of(address), 0)
-
     def _is_proxy(self, address: str) -> bool:
         try:
             parsed = ip_address(address)
@@ -123,31 +96,39 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
 
     class LimitedHttp(HttpToolsProtocol):
         """A connection that sends no whole headers in time is closed; headers over 64 KiB are 431. Trailers are not
-        kept. An address that asks too often without a token, or has too many connections: 429, closed, but for a few
-        that carry an emergency stop. More than 8 requests that wait behind the
-        one being answered, far more framing than body, or an answer that is
-        not read where too much is unread already: closed."""
+        kept. An address that asks too often without a token: 429, closed; one that begins too many connections: only
+        requests with a token are answered on them. More than 8 requests that wait behind the one being answered, far
+        more framing than body, or an answer that is not read where too much is unread already: closed.
+        `Admission` notes at the place of a connection whose token it has presented."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._address = _address_of(transport)
-            self._counted = connections.enter(self._address)
-            self._beyond = not self._counted and connections.enter_beyond(self._address)
-            self._refused = not (self._counted or self._beyond)
+            self._source = connections.source(self._address)
+            self._hurried = not connections.may_begin(self._address)
+            self._refused = False
             self._upgraded = False
             """Its further bytes are no request: those of a WebSocket, or of a protocol that is not spoken here."""
             self._in_headers, self._header_bytes = True, 0
             self._messages = self._body_bytes = self._framing_bytes = 0
             self._unread = 0
             self._late: asyncio.TimerHandle | None = None
-            if self._refused:
-                self._refuse(_TOO_MANY, "address")
-            else:
-                self._wait_for_headers()
+            self._place = connections.places.enter(self._source, self._give_way, time.monotonic())
+            self.app_state = {**self.app_state, PLACE: self._place}
+            if connections.places.is_over(self._source):
+                self.loop.call_later(GRACE_S, self._trim)
+            self._wait_for_headers()
+
+        def _trim(self) -> None:
+            connections.places.trim(self._source, time.monotonic())
+
+        def _give_way(self) -> None:
+            is_silent = self.cycle is None or self.cycle.response_complete
+            self._refuse(_TOO_MANY if is_silent else b"", "address")
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
-            self.leave()
+            self._place.leave()
             self._let_go()
             super().connection_lost(exc)
 
@@ -206,15 +187,13 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
         def on_headers_complete(self) -> None:
             self._in_headers = False
             self._stop_waiting()
-            if self._beyond and not self._is_stop():
-                self._refuse(_TOO_MANY, "address")
-                return
+            has_token = _has_token(self.url, self.headers)
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MOST_HEADER_BYTES:
                 self._refuse(_TOO_LONG, "headers")
             elif len(self.pipeline) >= _MOST_PIPELINED:
                 self._refuse(b"", "pipelined")
-            elif not _has_token(self.headers) and not connections.may_ask(self._address):
+            elif not has_token and (self._hurried or not connections.may_ask(self._address)):
                 self._refuse(_TOO_MANY, "requests")
             if not self._refused:
                 super().on_headers_complete()
@@ -231,25 +210,13 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
 
         def handle_websocket_upgrade(self) -> None:
             if not self._refused:
-                self._upgraded = True
-                self._counted = False  # the WebSocket protocol goes on with the place and leaves it
+                self._upgraded = True  # the WebSocket protocol goes on with the place and leaves it
                 self._stop_waiting()
                 super().handle_websocket_upgrade()
 
-        def leave(self) -> None:
-            if self._counted:
-                self._counted = False
-                connections.leave(self._address)
-            if self._beyond:
-                self._beyond = False
-                connections.leave_beyond(self._address)
-
-        def _is_stop(self) -> bool:
-            return self.url == STOP.encode() and self.parser.get_method() == b"POST" and _has_token(self.headers)
-
         def _wait_for_headers(self) -> None:
             self._stop_waiting()
-            within_s = min(connections.header_s, _BEYOND_HEADER_S) if self._beyond else connections.header_s
+            within_s = min(connections.header_s, _HURRIED_HEADER_S) if self._hurried else connections.header_s
             self._late = self.loop.call_later(within_s, self._too_late)
 
         def _stop_waiting(self) -> None:
@@ -258,15 +225,12 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
                 self._late = None
 
         def _too_late(self) -> None:
-            if self._beyond:
-                self._refuse(_TOO_MANY, "address")
-                return
             self._refused = True
             metrics.CONNECTIONS_REFUSED.labels("late").inc()
             self.transport.close()
 
         def _refuse(self, answer: bytes, reason: str) -> None:
-            if not self._refused or reason == "address":
+            if not self._refused:
                 metrics.CONNECTIONS_REFUSED.labels(reason).inc()
                 self.transport.write(answer)
             self._refused = True
@@ -278,12 +242,13 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
         sees: over 100 a second, or more messages waiting than are read in half a minute, it is closed (1008)."""
 
         def connection_made(self, transport: Any) -> None:
-            self._address = _address_of(transport)
+            self._place: Place = self.app_state[PLACE]
+            self._place.end = transport.close
             self._frames = TokenBucket.full(_FRAMES_PER_S, time.monotonic(), _FRAMES_AT_ONCE)
             super().connection_made(transport)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            connections.leave(self._address)
+            self._place.leave()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -328,9 +293,9 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
     return LimitedHttp, LimitedWebSocket
 
 
-def _has_token(headers: list[tuple[bytes, bytes]]) -> bool:
+def _has_token(url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether a request claims a token; requests with a valid one are limited by user."""
-    return any(name == b"authorization" for name, _ in headers)
+    return any(name in _TOKEN_HEADERS for name, _ in headers) or url == _REFRESH or b"token=" in url.partition(b"?")[2]
 
 
 def _slices(data: bytes, size: int) -> Iterator[bytes]:

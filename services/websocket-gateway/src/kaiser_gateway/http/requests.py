@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaiser_gateway import metrics
+from kaiser_gateway.http.admission import is_operator
 
 STOP = "/api/v1/actuators/emergency_stop"
 
@@ -39,8 +40,9 @@ class Observe:
 
 
 class StopsFirst:
-    """An ASGI middleware, the outermost: while an emergency stop is under way, other requests wait, 0.2 s at most. A
-    stop has a few steps; behind the requests of a user who floods the gateway each of them would wait for seconds."""
+    """An ASGI middleware: while an emergency stop is under way, other requests wait, 0.2 s at most. A stop has a few
+    steps; behind the requests of a user who floods the gateway each of them would wait for seconds. A request without
+    the token of an operator is no stop, so it holds up nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,7 +51,7 @@ class StopsFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["path"] == STOP and scope["method"] == "POST":
+        elif scope["path"] == STOP and scope["method"] == "POST" and is_operator(scope):
             with self._way.urgent():
                 await self._app(scope, receive, send)
         else:

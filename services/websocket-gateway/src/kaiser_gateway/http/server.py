@@ -1,6 +1,7 @@
 """The public HTTP server: its port, its limits, and which proxy headers it trusts."""
 
 import logging
+import resource
 import socket
 import sys
 import time
@@ -17,14 +18,17 @@ log = structlog.get_logger()
 
 _LINGER_S = 5.0
 _WARN_EVERY_S = 10.0
-_OTHER_CONNECTIONS = 2000
-"""Beside the WebSocket clients; further ones are answered 503."""
+_OTHER_CONNECTIONS = 8000
+"""Beside the WebSocket clients; further ones are answered 503. Clients without a token have half of them at most."""
+_MOST_FILES = 65_536
 
 
 def http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     logging.getLogger("uvicorn.error").addFilter(OncePer())
-    connections = Connections(settings.http_per_address, settings.trusted_proxies, settings.http_header_s)
+    connections = Connections(
+        settings.http_per_address, settings.trusted_proxies, settings.http_header_s, raise_file_limit()
+    )
     http, websocket = protocols(connections)
     return uvicorn.Config(
         app,
@@ -44,6 +48,17 @@ def http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
         timeout_graceful_shutdown=4,
         server_header=False,
     )
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may, 65,536 at most; how many that are. Each connection is one, and a
+    user's shell often allows 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 class OncePer(logging.Filter):

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 _READY_WITHIN_S = 10.0
 _CLOSE_WITHIN_S = 2.0
 _LONGEST_FILTERS = 4096
+_SHARE_OF_A_USER = 2
+"""A user has at most half of the viewers, so that nobody shuts out all others."""
 
 
 def router(hub: TopicsHub, guard: Guard, settings: GatewaySettings) -> APIRouter:
@@ -39,7 +41,7 @@ def router(hub: TopicsHub, guard: Guard, settings: GatewaySettings) -> APIRouter
             identity = await identity_of(guard, token)
             rate = rate_of(websocket.query_params.get("rate"), settings)
             selection = _selection(websocket, settings)
-            index = await _admit(hub, client_id, settings)
+            index = await _admit(hub, identity, client_id, settings)
             after = _after(websocket, index)
         except SentAway as refusal:
             await refuse(websocket, refusal)
@@ -114,7 +116,7 @@ def _selection(websocket: WebSocket, settings: GatewaySettings) -> TopicSelectio
         raise SentAway(4400, str(error)) from error
 
 
-async def _admit(hub: TopicsHub, client_id: str, settings: GatewaySettings) -> TopicIndex:
+async def _admit(hub: TopicsHub, identity: Identity, client_id: str, settings: GatewaySettings) -> TopicIndex:
     """The index, once it is read. SentAway: 1001, 1013, 4400."""
     if hub.draining:
         raise SentAway(1001, "the server is going away")
@@ -122,6 +124,9 @@ async def _admit(hub: TopicsHub, client_id: str, settings: GatewaySettings) -> T
         raise SentAway(4400, f"client_id is longer than {LONGEST_ID} characters")
     if len(hub) >= settings.ws_viewers:
         raise SentAway(1013, f"{settings.ws_viewers} viewers look already, try again later")
+    most = max(1, settings.ws_viewers // _SHARE_OF_A_USER)
+    if hub.viewers_of(identity.user) >= most:
+        raise SentAway(1013, f"a user may look {most} times at once, close one first")
     index = await hub.ready(_READY_WITHIN_S if hub.environment is not None else 1.0)
     if index is None:
         raise SentAway(1013, "no messages are kept that could be shown, or they are not read yet")

@@ -44,6 +44,10 @@ class TopicsHub:
     def __len__(self) -> int:
         return len(self._viewers)
 
+    def viewers_of(self, user: str) -> int:
+        """How many viewers a user has."""
+        return sum(viewer.user == user for viewer in self._viewers)
+
     @property
     def environment(self) -> FactoryEnvironment | None:
         """The environment in force; None: no ingest keeps messages, or none was entered yet."""

@@ -83,6 +83,11 @@ class Viewer:
         self._looked_at = 0.0
         self._closing: ViewerClosed | None = None
 
+    @property
+    def user(self) -> str:
+        """Its name."""
+        return self._identity.user
+
     def begin(self, index: TopicIndex, after: int | None = None) -> None:
         """Send what is there, then live messages: the last value of each topic, or what came behind `after`."""
         self._outlet.clear()
