@@ -3,10 +3,8 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from harness import wait_until
 from kaiser_common.bus.connection import Bus, connect
@@ -17,68 +15,30 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_deploy import certificates
 from kaiser_stack.nats import binary
 from kaiser_stack.process import Child, Program
-
-CONF = Path(__file__).parents[1] / "deploy/kubernetes/base/nats/nats.conf"
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server of the cluster."""
-
-    url: str
-    monitor: str
-    peers_port: int
-    child: Child
-    log: Path
+from nats_cluster import ClusterServer, certified, nats_cluster, routes
 
 
 @pytest.fixture
-def certified(tmp_path: Path) -> Path:
+def certificate(tmp_path: Path) -> Path:
     """The folder of a cluster's certificate for this machine."""
-    certificates.make_cluster(tmp_path, ["127.0.0.1"])
-    return tmp_path / "cluster"
+    return certified(tmp_path)
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, certified: Path, free_port: Callable[[], int]) -> Iterator[list[Server]]:
-    """Three servers with the shipped configuration on ports of their own, without users."""
-    clients, peers = [free_port() for _ in range(3)], [free_port() for _ in range(3)]
-    servers = []
-    for number in range(3):
-        monitor = free_port()
-        text = CONF.read_text().replace('include "users.conf"', "").replace("$POD_NAME", f"nats-{number}")
-        text = text.replace("0.0.0.0", "127.0.0.1").replace("port: 4222", f"port: {clients[number]}")
-        text = text.replace(":8222", f":{monitor}").replace("port: 6222", f"port: {peers[number]}")
-        for other in range(3):
-            text = text.replace(f"nats-{other}.nats-peers:6222", f"127.0.0.1:{peers[other]}")
-        text = text.replace('"/data"', f'"{tmp_path}/{number}"').replace('"/etc/cluster-tls', f'"{certified}')
-        config, log = tmp_path / f"nats-{number}.conf", tmp_path / f"nats-{number}.log"
-        config.write_text(text)
-        child = Child(Program(f"nats-{number}", (binary(), "-c", str(config))), log)
-        url, watched = f"nats://127.0.0.1:{clients[number]}", f"http://127.0.0.1:{monitor}"
-        servers.append(Server(url, watched, peers[number], child, log))
-    yield servers
-    for server in servers:
-        server.child.kill()
-
-
-def routes(server: Server) -> set[str]:
-    """The names of the servers that this one is connected with."""
-    try:
-        return {one["remote_name"] for one in httpx.get(f"{server.monitor}/routez", timeout=60).json()["routes"] or ()}
-    except httpx.HTTPError:
-        return set()
+def cluster(tmp_path: Path, certificate: Path, free_port: Callable[[], int]) -> Iterator[list[ClusterServer]]:
+    with nats_cluster(tmp_path, certificate, free_port) as servers:
+        yield servers
 
 
 @pytest.mark.parametrize("shown", ["no certificate", "another authority's certificate"])
 def test_a_server_without_a_certificate_of_the_cluster_does_not_join(
-    shown: str, cluster: list[Server], certified: Path, tmp_path: Path, free_port: Callable[[], int]
+    shown: str, cluster: list[ClusterServer], certificate: Path, tmp_path: Path, free_port: Callable[[], int]
 ):
     wait_until(lambda: routes(cluster[0]) == {"nats-1", "nats-2"}, "the cluster has formed", 60)
     (tmp_path / "other").mkdir()
     certificates.make_cluster(tmp_path / "other", ["127.0.0.1"])
     own = tmp_path / "other" / "cluster"
-    files = f'cert_file: "{own}/tls.crt", key_file: "{own}/tls.key", ca_file: "{certified}/ca.crt"'
+    files = f'cert_file: "{own}/tls.crt", key_file: "{own}/tls.key", ca_file: "{certificate}/ca.crt"'
     tls = f"tls {{ {files} }}" if shown != "no certificate" else ""
     config, log = tmp_path / "other.conf", tmp_path / "other.log"
     config.write_text(
@@ -114,7 +74,7 @@ async def without_limits(bus: Bus) -> None:
     assert "error" not in answer, answer
 
 
-async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[Server]):
+async def test_a_cluster_keeps_taking_messages_when_a_server_dies(cluster: list[ClusterServer]):
     url = cluster[0].url
     async with connect(CommonSettings(nats_url=url), "test") as bus:
         await apply(bus)
