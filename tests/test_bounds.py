@@ -3,18 +3,24 @@
 tests/integration/test_system_bounds.py sends the same messages through the running stack and back out of its API.
 """
 
+import importlib
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import annotated_types
+import pytest
 from kaiser_actuator.domain.decode import MODELS as OF_ACTUATOR
 from kaiser_actuator.domain.decode import decode as decode_of_actuator
 from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.bounds import MAX_GPIO, WHOLE_DEVICE_GPIO
+from kaiser_common.contract.methods.whole import METHODS
+from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.device import AliveDigest
 from kaiser_common.contract.schemas.event import Receipt
 from kaiser_common.contract.schemas.sensor import Reading, SensorResponse
@@ -23,12 +29,15 @@ from kaiser_health.domain.decode import decode as decode_of_health
 from kaiser_ingest.domain.outgoing import to_outgoing
 from kaiser_ingest.domain.validate import Accepted, validate
 from kaiser_sensor.domain.decode import decode as decode_of_sensor
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Integer, SmallInteger
 
 ROOT = Path(__file__).parents[1]
 ESP_ID = "ESP_00000001"
 NOW_MS = 1_795_000_000_000
 FROM_DEVICES = {Reading, SensorResponse, *OF_HEALTH.values(), *OF_ACTUATOR.values()} - {AliveDigest, Receipt}
+GPIO_LISTS = {"assigned_gpios", "interlocks", "silent"}
+SERVICES = ("actuator", "alarm", "sensor")
 OF_INGEST = {
     "kaiser_id",
     "esp_id",
@@ -93,6 +102,81 @@ def limits(model: type[BaseModel]) -> Iterator[tuple[str, int | float | None, in
             largest = next((mark.le for mark in marks if isinstance(mark, annotated_types.Le)), None)
             longest = next((mark.max_length for mark in marks if isinstance(mark, annotated_types.MaxLen)), None)
             yield name, largest, longest
+
+
+def properties(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every named field of a JSON Schema, at any depth."""
+    for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        if isinstance(value, dict | list):
+            yield from properties(value)
+    if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
+        yield from schema["properties"].items()
+
+
+def ranges(field: dict[str, Any]) -> set[tuple[Any, Any]]:
+    """The smallest and the largest number that a field takes, of each of its forms."""
+    forms = [field.get("items", field), *field.get("anyOf", ())]
+    return {(form.get("minimum"), form.get("maximum")) for form in forms if form.get("type") == "integer"}
+
+
+def test_every_request_takes_a_gpio_that_is_a_pin_and_no_other():
+    """REST, rules, limits, mocks and configurations ask the services by these models."""
+    found = {
+        f"{row.service}.{row.name}: {name}": ranges(field)
+        for row in METHODS
+        for name, field in properties(row.request.model_json_schema(by_alias=False))
+        if name == "gpio" or (name in GPIO_LISTS and ranges(field))
+    }
+    assert len(found) > 30
+    assert {name: bounds_ for name, bounds_ in found.items() if bounds_ != {(0, MAX_GPIO)}} == {}
+
+
+@pytest.mark.parametrize("model", sorted(FROM_DEVICES, key=lambda each: each.__name__))
+def test_only_an_alert_may_be_of_the_whole_device(model: type[BaseModel]):
+    if "gpio" not in model.model_fields:
+        return
+    [field] = [field for name, field in properties(model.model_json_schema()) if name == "gpio"][-1:]
+    highest = WHOLE_DEVICE_GPIO if model is ActuatorAlert else MAX_GPIO
+    assert ranges(field) == {(0, highest)}
+
+
+@pytest.mark.parametrize(("gpio", "is_taken"), [(0, True), (48, True), (49, False), (254, False), (255, True)])
+def test_between_the_pins_and_the_whole_device_there_is_nothing(gpio: int, is_taken: bool):
+    alert = {"kaiser_id": "god", "esp_id": ESP_ID, "ts": 0, "received_at": 0, "alert_type": "other", "gpio": gpio}
+    outcome = validate(f"kaiser/god/esp/{ESP_ID}/actuator/{gpio}/alert", b'{"alert_type":"other"}', NOW_MS)[0]
+    assert isinstance(outcome, Accepted) is is_taken
+    try:
+        ActuatorAlert.model_validate(alert)
+    except ValidationError:
+        assert not is_taken
+    else:
+        assert is_taken
+
+
+def test_every_table_holds_every_gpio():
+    columns = [
+        column
+        for service in SERVICES
+        for table in importlib.import_module(f"kaiser_{service}.store.tables").metadata.tables.values()
+        for column in table.columns
+        if column.name == "gpio"
+    ]
+    assert len(columns) > 10
+    assert {type(column.type) for column in columns} == {SmallInteger, Integer}, "int2 and int4 hold 255"
+
+
+def test_the_bounds_of_a_gpio_are_written_once():
+    again = re.compile(r"(le=|<=? |high=|, )(48|49|255)\b")
+    sources = [path for root in ("libs/common", "services", "tools") for path in (ROOT / root).glob("**/src/**/*.py")]
+    assert len(sources) > 300
+    found = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sources
+        if path.name != "bounds.py"
+        for line in path.read_text().splitlines()
+        if again.search(line) and re.search(r"gpio|pin\b", line, re.IGNORECASE)
+    }
+    assert found == set()
 
 
 def test_every_text_of_a_message_of_a_device_has_a_bound():

@@ -61,7 +61,7 @@ def bad_payloads(row: UplinkRow) -> Iterator[bytes]:
     for fields in _with_one_wrong(dict(row.required), names):
         yield json.dumps(fields).encode()
     for item in row.required.get("sensors", ()):
-        yield json.dumps({**row.required, "sensors": [item, item]}).encode()
+        yield json.dumps({**row.required, "ts": NOW, "sensors": [item, {**item, "value": 2}]}).encode()
         for wrong in _with_one_wrong(item, {*item, "raw_mode", "address"}):
             yield json.dumps({**row.required, "sensors": [wrong]}).encode()
 

@@ -74,6 +74,16 @@ def test_a_clock_ahead_is_named_once_an_hour() -> None:
     assert watch.note(beat(later, clock="server", device_ts=later + 7_200_000)) is not None
 
 
+@pytest.mark.parametrize("ts", [10**17, 2**63, 10**300, 1e300])
+def test_a_clock_beyond_every_date_is_named_too(ts: float) -> None:
+    payload = f'{{"ts":{ts},"uptime":1}}'.encode()
+    (accepted,) = validate("kaiser/god/esp/ESP_1/system/heartbeat", payload, NOW)
+    assert isinstance(accepted, Accepted)
+    found = ClockWatch().note(accepted.message)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.event, found.esp_id) == ("clock_ahead", "ESP_1")
+
+
 def test_a_device_without_a_clock_is_not_ahead() -> None:
     assert ClockWatch().note(beat(NOW, clock="server", device_ts=0)) is None
 

@@ -145,6 +145,15 @@ def test_two_probes_on_one_pin_are_two_readings_of_a_batch_and_one_probe_twice_i
     assert third.code == 5208  # type: ignore[union-attr]
 
 
+def test_an_equal_reading_within_a_batch_has_the_id_of_the_first() -> None:
+    item = '{"gpio":4,"sensor_type":"ds18b20","value":20.25}'
+    batch = f'{{"ts":%d,"esp_id":"ESP_1","sensors":[{item},{item}]}}'
+    first, second = validate("kaiser/god/esp/ESP_1/sensor/batch", (batch % 1767225600).encode(), NOW)
+    assert to_outgoing(first, "d").msg_id == to_outgoing(second, "d.1").msg_id  # type: ignore[arg-type]
+    first, second = validate("kaiser/god/esp/ESP_1/sensor/batch", (batch % 0).encode(), NOW)
+    assert to_outgoing(first, "d").msg_id != to_outgoing(second, "d.1").msg_id  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("topic", "payload", "subject", "identity"),
     [

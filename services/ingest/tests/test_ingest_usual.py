@@ -31,6 +31,16 @@ def test_the_usual_forms_go_the_short_way(payload):
     same(TOPIC, payload)
 
 
+def test_the_devices_own_count_of_its_messages_is_on_the_bus():
+    found = usual_reading(TOPIC.encode(), FIRMWARE_B, NOW)
+    assert found is not None
+    assert json.loads(found.line)["seq"] == 17
+    without = FIRMWARE_B.replace(b'"seq":17', b'"seq":18')
+    again = usual_reading(TOPIC.encode(), without, NOW)
+    assert again is not None
+    assert again.identity == found.identity, "the same reading under another number is a repetition"
+
+
 def same(topic: str, payload: bytes) -> bool:
     """Whether the short way took it; then the general way has the same outcome."""
     found = usual_reading(topic.encode(), payload, NOW)

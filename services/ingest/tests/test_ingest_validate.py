@@ -76,6 +76,24 @@ def test_a_time_is_ms_whatever_its_form(sent: float, ts: int, clock: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (10**17, 2**53 - 1),
+        (-(10**17), -(2**53) + 1),
+        (2**53 - 1, 2**53 - 1),
+        (2**80, 2**53 - 1),
+        (1e300, 2**53 - 1),
+        (-1e300, -(2**53) + 1),
+        (99_999_999_999, 99_999_999_999_000),
+    ],
+)
+def test_a_time_of_any_size_is_kept_as_a_number_that_json_clients_keep_exactly(sent: float, kept: int) -> None:
+    found = message(DATA, {**READING, "ts": sent})
+    assert (found["ts"], found["clock"], found["device_ts"]) == (NOW, "server", kept)
+    assert int(float(found["device_ts"])) == kept, "as JavaScript reads it"
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"ts": True}, 5206),
@@ -92,8 +110,6 @@ def test_a_time_is_ms_whatever_its_form(sent: float, ts: int, clock: str) -> Non
         ({"gpio": "34"}, 5206),
         ({"gpio": 35}, 5211),
         ({"esp_id": 34}, 5206),
-        ({"sensor_name": "a\x00b"}, 5207),
-        ({"meta": {"a": {"b": ["\x00"]}}}, 5207),
     ],
 )
 def test_a_bad_field_of_a_reading_has_its_code(change: dict[str, Any], expected: int) -> None:
@@ -103,7 +119,13 @@ def test_a_bad_field_of_a_reading_has_its_code(change: dict[str, Any], expected:
 @pytest.mark.parametrize(
     ("change", "odd", "found"),
     [
-        ({"unit": "x" * 17}, "unit", {"unit": "x" * 15 + "…"}),
+        ({"unit": "x" * 17}, "unit", {"unit": None}),
+        ({"zone_id": "x" * 65}, "zone_id", {"zone_id": None}),
+        ({"sensor_name": "a\x00b", "unit": "°C"}, "sensor_name", {"sensor_name": None, "unit": "°C", "raw": 2048}),
+        ({"meta": {"a": {"b": ["\x00"]}}}, "meta", {"meta": None}),
+        ({"meta": {"a": 2**53}}, "meta", {"meta": None}),
+        ({"seq": -1}, "seq", {"seq": None}),
+        ({"seq": 2**53}, "seq", {"seq": None}),
         ({"unit": 5}, "unit", {"unit": None}),
         ({"quality": "fine"}, "quality", {"quality": "unknown", "meta": {"quality": "fine"}}),
         ({"quality": "fine", "meta": {"a": 1}}, "quality", {"meta": {"a": 1, "quality": "fine"}}),
@@ -491,6 +513,82 @@ def test_each_answer_of_a_firmware_is_understood(tail: str, sent: dict[str, Any]
 
 def test_queue_pressure_is_counted_and_not_published() -> None:
     assert outcome(f"{ESP}/system/queue_pressure", {"event": "entered_pressure"}) == Ignored("queue_pressure")
+
+
+PROBE = {"gpio": 4, "sensor_type": "ds18b20", "value": 20.25, "onewire_address": "28AA0102030405C1"}
+ALIAS = {"gpio": 4, "sensor_type": "DS18B20", "value": 20.25, "onewire_address": "28aa0102030405c1"}
+
+
+@pytest.mark.parametrize(
+    ("ts", "second", "values", "codes"),
+    [
+        (1767225600, {}, [20.25, 20.25], []),
+        (1767225600, {"unit": "°C", "quality": "good"}, [20.25, 20.25], []),
+        (1767225600, {"value": 61.5}, [20.25], [5208]),
+        (1767225600, {"raw": 324}, [20.25], [5208]),
+        (1767225600, {"value": 61.5, "onewire_address": "28AA0102030405C2"}, [20.25, 61.5], []),
+        (0, {"value": 61.5}, [20.25, 61.5], []),
+    ],
+)
+def test_of_a_sensor_twice_in_a_batch_an_equal_reading_is_a_repetition_and_another_is_rejected(
+    ts: int, second: dict[str, Any], values: list[float], codes: list[int]
+) -> None:
+    batch = {"ts": ts, "esp_id": "ESP_0A1B2C3D", "sensors": [PROBE, {**ALIAS, **second}]}
+    outcomes = validate(f"{ESP}/sensor/batch", json.dumps(batch).encode(), NOW)
+    readings = [each for each in outcomes if isinstance(each, Accepted)]
+    assert [each.message.value for each in readings] == values  # type: ignore[attr-defined]
+    assert [int(each.code) for each in outcomes if isinstance(each, Rejection)] == codes
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "field"),
+    [
+        ("zone/ack", {"status": "zone_assigned", "zone_id": 5}, "zone_id"),
+        ("subzone/ack", {"status": "subzone_assigned", "subzone_id": ["bed"]}, "subzone_id"),
+        ("actuator/emergency/response", {"status": True}, "status"),
+        ("actuator/emergency/error", {"error": 1}, "error"),
+        ("actuator/recovery_confirm", {"state": {}}, "state"),
+        ("system/command/response", {"command": 7}, "command"),
+    ],
+)
+def test_an_answer_whose_meaning_is_of_another_type_is_rejected(
+    topic: str, payload: dict[str, Any], field: str
+) -> None:
+    """A zone that is no text does not mean that the device has left its zone."""
+    rejection = outcome(f"{ESP}/{topic}", payload)
+    assert isinstance(rejection, Rejection), rejection
+    assert (int(rejection.code), rejection.field) == (5206, field)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "field"),
+    [
+        ("zone/ack", {"status": "zone_assigned", "zone_id": "a\x00"}, "zone_id"),
+        ("actuator/emergency/response", {"status": "emergency_cleared\x00"}, "status"),
+        ("system/will", {"status": "off\x00line"}, "status"),
+    ],
+)
+def test_a_required_text_that_no_table_can_store_rejects_its_message(
+    topic: str, payload: dict[str, Any], field: str
+) -> None:
+    rejection = outcome(f"{ESP}/{topic}", payload)
+    assert isinstance(rejection, Rejection), rejection
+    assert (int(rejection.code), rejection.field) == (5207, field)
+
+
+def test_an_alert_stands_without_the_text_that_no_table_can_store() -> None:
+    alert = {"alert_type": "emergency_stop", "message": "float\x00switch"}
+    accepted = outcome(f"{ESP}/actuator/25/alert", alert)
+    assert isinstance(accepted, Accepted), accepted
+    assert (accepted.message.alert_type, accepted.message.message) == ("emergency_stop", None)  # type: ignore[attr-defined]
+    assert accepted.odd == ("message",)
+
+
+def test_each_reading_of_a_batch_names_what_was_odd_about_it() -> None:
+    sensors = [{"gpio": 4, "sensor_type": "ph", "value": 7}, {"gpio": 5, "sensor_type": "ph", "value": 7, "unit": 1}]
+    batch = {"ts": 1767225600, "esp_id": "ESP_0A1B2C3D", "sensors": sensors}
+    outcomes = validate(f"{ESP}/sensor/batch", json.dumps(batch).encode(), NOW)
+    assert [each.odd for each in outcomes if isinstance(each, Accepted)] == [(), ("unit",)]
 
 
 def test_a_batch_has_at_most_a_hundred_readings() -> None:

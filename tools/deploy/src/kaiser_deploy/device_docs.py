@@ -19,10 +19,12 @@ of them retained) and **B** (April 2026: QoS 1, a registration gate). T is `kais
 
 A message is rejected only if its identity or its meaning is lost: it is not a JSON object, a required field is missing
 or has the wrong type, or it came on a topic that is not its own. Any other field that makes no sense is left out, and
-counted in `kaiser_ingest_oddities_total`. A time before 2020 or more than 5 minutes ahead is replaced by the receive
-time (`clock` is `server`, the device's own is kept as `device_ts`). Retained messages other than wills are old: they
-are counted and ignored. `esp_id` and `gpio` in a payload have to be the topic's. Nothing that Kaiser sends holds a
-`null`.
+counted in `kaiser_ingest_oddities_total`; an id that Kaiser gave (`correlation_id` and the like) and a `message` are
+cut at their bound instead, with an ellipsis. A time before 2020 or more than 5 minutes ahead is replaced by the
+receive time (`clock` is `server`, the device's own is kept as `device_ts`, at most MAX_DEVICE_TIME_MS from 1970). An
+equal reading of one sensor and time is a repetition, also within a batch; one with another value is rejected (5208).
+Retained messages other than wills are old: they are counted and ignored. `esp_id` and `gpio` in a payload have to be
+the topic's. Nothing that Kaiser sends holds a `null`.
 """
 
 

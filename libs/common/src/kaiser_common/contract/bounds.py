@@ -7,7 +7,7 @@ them.
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 INT4_MAX = 2**31 - 1
 
@@ -17,7 +17,12 @@ MAX_UPTIME_S = INT4_MAX
 MAX_HEAP_BYTES = INT4_MAX
 MIN_RSSI_DBM, MAX_RSSI_DBM = -127, 0
 MAX_COUNT = 1000
-MAX_RUNTIME_MS = 2**53
+MAX_EXACT = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8259 §6); clients in JavaScript round larger ones."""
+MAX_RUNTIME_MS = MAX_EXACT
+MAX_DEVICE_TIME_MS = MAX_EXACT
+"""Of a device's time that is not believed, also before 1970: what is farther off is kept as this."""
+MAX_SEQUENCE = MAX_EXACT
 MIN_ERROR_CODE, MAX_ERROR_CODE = -(2**31), INT4_MAX
 MAX_EPOCH = INT4_MAX
 
@@ -45,8 +50,23 @@ MAX_BATCH_ITEMS = 100
 
 MAX_ID = 32
 """Of an esp_id and of a kaiser_id."""
+MAX_GPIO = 48
+"""The highest pin of a device."""
 WHOLE_DEVICE_GPIO = 255
-"""The gpio of an alert that concerns the device and no single pin; the highest there is."""
+"""The gpio of an alert that concerns the device and no single pin. Firmware also writes it for "no pin"."""
+MAX_PWM = 255
+"""A duty cycle as the firmware counts it."""
+
+
+def is_pin(gpio: int) -> bool:
+    """Whether a gpio is a pin of a device."""
+    return 0 <= gpio <= MAX_GPIO
+
+
+def _pin_or_device(gpio: int) -> int:
+    if not is_pin(gpio) and gpio != WHOLE_DEVICE_GPIO:
+        raise ValueError(f"a gpio is 0 to {MAX_GPIO}, or {WHOLE_DEVICE_GPIO} for the whole device")
+    return gpio
 
 
 def _cut_at(limit: int) -> BeforeValidator:
@@ -63,7 +83,12 @@ Instant = Annotated[int, Field(ge=0, le=LATEST_MS)]
 DeviceTime = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 """What a device gave as its time, however wrong: it is kept as an int8 and never made a datetime."""
 Id = Annotated[str, Field(max_length=MAX_ID)]
-Gpio = Annotated[int, Field(ge=0, le=WHOLE_DEVICE_GPIO)]
+Pin = Annotated[int, Field(ge=0, le=MAX_GPIO)]
+"""The gpio of a sensor or an actuator."""
+PinOrDevice = Annotated[int, Field(ge=0, le=WHOLE_DEVICE_GPIO), AfterValidator(_pin_or_device)]
+"""The gpio of an alert; of a firmware's setting that may name no pin."""
+Pwm = Annotated[int, Field(ge=0, le=MAX_PWM)]
+SequenceNumber = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
 SensorType = Annotated[str, Field(max_length=MAX_SENSOR_TYPE)]
 Address = Annotated[str, Field(max_length=MAX_ADDRESS)]
 I2cAddress = Annotated[int, Field(ge=0, le=MAX_I2C_ADDRESS)]

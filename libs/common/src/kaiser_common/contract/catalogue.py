@@ -268,7 +268,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
             "sensor_count": ("active_sensors",),
             "actuator_count": ("active_actuators",),
         },
-        codes=(Code.VALUE_OUT_OF_RANGE,),
+        codes=(),
     ),
     UplinkRow(
         Kind.HEARTBEAT_METRICS,
@@ -284,7 +284,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
             "sensor_count": ("active_sensors",),
             "actuator_count": ("active_actuators",),
         },
-        codes=(Code.VALUE_OUT_OF_RANGE,),
+        codes=(),
     ),
     UplinkRow(
         Kind.WILL,
@@ -338,6 +338,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         {"handover_epoch": 1},
         note="always under kaiser/god",
         aliases={"ts": ("ts_ms",)},
+        codes=(Code.MISSING_REQUIRED_FIELD,),
     ),
     UplinkRow(
         Kind.INTENT,
@@ -369,6 +370,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "1",
         {"devices": []},
         aliases={"gpio": ("pin",)},
+        codes=(Code.MISSING_REQUIRED_FIELD,),
     ),
     UplinkRow(
         Kind.QUEUE_PRESSURE,
@@ -422,7 +424,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "–",
         {"esp_id": "ESP_1"},
         note="deprecated",
-        codes=(Code.INVALID_ESP_ID, Code.MISSING_REQUIRED_FIELD, Code.VALUE_OUT_OF_RANGE),
+        codes=(Code.INVALID_ESP_ID, Code.MISSING_REQUIRED_FIELD),
     ),
 )
 """What devices send. Where topics overlap, the one without a gpio is meant."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from kaiser_common.contract import bounds
+from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO, is_pin
 from kaiser_common.contract.catalogue import DOWNLINKS, UPLINKS, Kind
 from kaiser_common.contract.errors import Code, Rejected
 
@@ -14,10 +14,8 @@ __all__ = [
     "BUS_KINDS",
     "DISCOVERED",
     "LEGACY_TEMPLATES",
-    "MAX_GPIO",
     "NOT_SUBSCRIBED",
     "TEMPLATES",
-    "WHOLE_DEVICE_GPIO",
     "Kind",
     "Topic",
     "build",
@@ -29,8 +27,6 @@ __all__ = [
     "parse",
 ]
 
-WHOLE_DEVICE_GPIO = bounds.WHOLE_DEVICE_GPIO
-MAX_GPIO = 48
 BROADCAST = "broadcast"
 """Stands in place of a kaiser_id and an esp_id where a message is for all."""
 DISCOVERED = "_"
@@ -118,8 +114,8 @@ def is_kaiser_id(text: str) -> bool:
 
 
 def gpio_allowed(kind: Kind, gpio: int) -> bool:
-    """True for 0…48, and for the whole device (255) in alerts."""
-    return 0 <= gpio <= MAX_GPIO or (gpio == WHOLE_DEVICE_GPIO and kind is Kind.ACTUATOR_ALERT)
+    """True for a pin, and for the whole device in alerts."""
+    return is_pin(gpio) or (gpio == WHOLE_DEVICE_GPIO and kind is Kind.ACTUATOR_ALERT)
 
 
 _KAISER_ID = re.compile(r"[A-Za-z0-9_]{1,32}\Z")

@@ -7,6 +7,7 @@ import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.events import system_event
 from kaiser_common.bus.pull import Delivery
+from kaiser_common.contract.bounds import is_pin
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.contract.schemas.api.actuators import Emergency
@@ -305,4 +306,4 @@ def _key(message: Message | Sent) -> Key:
 
 def _is_pin(message: Message) -> bool:
     """False for an alert about the whole device, which is no actuator."""
-    return message.gpio <= 48
+    return is_pin(message.gpio)

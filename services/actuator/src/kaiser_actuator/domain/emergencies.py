@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
 from kaiser_common.contract.schemas.actuator import AlertType
 from kaiser_common.contract.schemas.api.actuators import Emergency
-from kaiser_common.contract.topics import WHOLE_DEVICE_GPIO
 
 EVERYTHING = "all"
 """Key of the stop of all devices."""

@@ -8,6 +8,7 @@ revision that it saw, so it fails if there was a press in between.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
 from kaiser_common.contract.schemas.actuator import ActuatorAlert
 from kaiser_common.contract.schemas.api.actuators import Clearing, Emergency
 
@@ -110,7 +111,9 @@ def begin_clear(board: Board, key: str, seen: Collection[str] | None, clearing: 
     held = board.get(key)
     if held is None:
         esp_id, _, gpio = key.partition(".")
-        wider = covering(stops_of(board), esp_id, int(gpio) if gpio else 255) if key != EVERYTHING else None
+        wider = (
+            covering(stops_of(board), esp_id, int(gpio) if gpio else WHOLE_DEVICE_GPIO) if key != EVERYTHING else None
+        )
         if wider is not None:
             raise Covered(wider)
         raise NotInForce

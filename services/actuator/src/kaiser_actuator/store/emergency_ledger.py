@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import structlog
 from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.bus.events import system_event
+from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.times import ms_of, time_of
-from kaiser_common.contract.topics import WHOLE_DEVICE_GPIO
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator.domain.emergencies import key_of

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
 from kaiser_common.contract.schemas.event import (
     ActuatorAlertEvent,
     ActuatorResponseEvent,
@@ -31,7 +32,6 @@ from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
 _SEVERITY: Mapping[str, AlarmSeverity] = MappingProxyType(
     {"critical": "critical", "error": "warning", "warning": "warning", "info": "info"}
 )
-_WHOLE_DEVICE = 255
 COMMAND_FAILED = "command_failed"
 
 
@@ -162,7 +162,7 @@ def of_alert(event: ActuatorAlertEvent) -> Iterator[Finding]:
     """An alert of a device about an actuator."""
     if event.alert_type in _NEVER:
         return
-    whole = event.gpio == _WHOLE_DEVICE
+    whole = event.gpio == WHOLE_DEVICE_GPIO
     where = event.esp_id if whole else f"gpio {event.gpio} of {event.esp_id}"
     yield Raise(
         Key("actuator_alert", f"{event.esp_id}/{event.gpio}/{event.alert_type}"),

@@ -4,7 +4,15 @@ import re
 from types import MappingProxyType
 from typing import Any, get_args
 
-from kaiser_common.contract.bounds import MAX_COMMAND, MAX_COUNT, MAX_RUNTIME_MS, MAX_TYPE_NAME
+from kaiser_common.contract.bounds import (
+    MAX_COMMAND,
+    MAX_COUNT,
+    MAX_MESSAGE,
+    MAX_PWM,
+    MAX_RUNTIME_MS,
+    MAX_TYPE_NAME,
+    MAX_WORD,
+)
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas import actuator
 from kaiser_common.contract.topics import Kind, Topic
@@ -83,7 +91,7 @@ def actuator_alert(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) 
     alert_type = _ALERT_TYPES.get(named.lower(), "other")
     message = optional_message(fields, "message", odd)
     if alert_type == "other" and named != "other":
-        message = cut(f"{named}: {message}" if message else named, 512)
+        message = cut(f"{named}: {message}" if message else named, MAX_MESSAGE)
     return actuator.ActuatorAlert(
         **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
         alert_type=alert_type,
@@ -94,15 +102,16 @@ def actuator_alert(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) 
 def emergency_answer(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> actuator.EmergencyAnswer:
     """actuator.emergency: the answer to a stop or to its end, on one of four topics."""
     answer, required = _ANSWERS[topic.kind]
-    present(fields, required)
+    words = {name: optional_text(fields, name, odd) for name in ("status", "error", "outcome", "state", "command")}
+    words[required] = text(present(fields, required), required, MAX_WORD)
     return actuator.EmergencyAnswer(
         **identity(topic, fields, _answered_at(topic, fields, received_at_ms, odd), received_at_ms),
         answer=answer,
-        status=optional_text(fields, "status", odd),
-        error=optional_text(fields, "error", odd),
-        outcome=optional_text(fields, "outcome", odd),
-        state=optional_text(fields, "state", odd),
-        command=optional_text(fields, "command", odd),
+        status=words["status"],
+        error=words["error"],
+        outcome=words["outcome"],
+        state=words["state"],
+        command=words["command"],
         message=optional_message(fields, "message", odd),
         correlation_id=optional_identifier(fields, "correlation_id", odd),
         gpio_count=optional_integer(fields, odd, "gpio_count", low=0, high=MAX_COUNT),
@@ -146,7 +155,7 @@ def _duty(fields: Fields) -> float:
     if value is not None:
         name, high = "value", 1
     else:
-        name, high, value = "pwm", 255, present(fields, "value", "pwm")
+        name, high, value = "pwm", MAX_PWM, present(fields, "value", "pwm")
     if not 0 <= number(value, name) <= high:
         raise out_of_range(name, value, f"0…{high}")
     return float(value / high)

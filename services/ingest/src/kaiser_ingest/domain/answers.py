@@ -2,16 +2,17 @@
 
 from typing import Any, get_args
 
-from kaiser_common.contract.bounds import MAX_COUNT, MAX_LIST, MAX_NAME, MAX_WORD
+from kaiser_common.contract.bounds import MAX_COUNT, MAX_GPIO, MAX_LIST, MAX_NAME, MAX_WORD
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas import device
-from kaiser_common.contract.topics import MAX_GPIO, Kind, Topic
+from kaiser_common.contract.topics import Kind, Topic
 
 from kaiser_ingest.domain.fields import (
     Fields,
     Odd,
     choice,
     cut,
+    mismatch,
     optional_identifier,
     optional_integer,
     optional_message,
@@ -39,9 +40,12 @@ def system_response(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd)
         if success is not None:
             odd.append("success")
         success = error is None and (status or "").lower() not in _FAILED
+    command = optional_text(fields, "command", odd)
+    if command is None and status is None and error is None:
+        raise mismatch("command", fields.get("command"), "a string in command, status or error")
     return device.SystemResponse(
         **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
-        command=optional_text(fields, "command", odd),
+        command=command,
         success=success,
         status=status,
         error=error,
@@ -74,13 +78,15 @@ def zone_ack(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> dev
     """zone.ack, of a zone or a subzone. The id is required unless the status is error; the text "null" means none."""
     status = text(present(fields, "status"), "status", MAX_WORD)
     of_subzone = topic.kind is Kind.SUBZONE_ACK
+    name = "subzone_id" if of_subzone else "zone_id"
+    ids = {each: optional_text(fields, each, odd, MAX_NAME) for each in ("zone_id", "subzone_id")}
     if status != "error" or of_subzone:
-        present(fields, "subzone_id" if of_subzone else "zone_id")
+        ids[name] = text(present(fields, name), name, MAX_NAME)
     return device.ZoneAck(
         **identity(topic, fields, optional_ts(fields, received_at_ms, odd), received_at_ms),
         status=status,
-        zone_id=null_text(optional_text(fields, "zone_id", odd, MAX_NAME)) or "",
-        subzone_id=optional_text(fields, "subzone_id", odd, MAX_NAME) if of_subzone else None,
+        zone_id=null_text(ids["zone_id"]) or "",
+        subzone_id=ids["subzone_id"] if of_subzone else None,
         master_zone_id=null_text(optional_text(fields, "master_zone_id", odd)),
         message=optional_message(fields, "message", odd) or optional_message(fields, "reason_code", odd),
         correlation_id=optional_identifier(fields, "correlation_id", odd),

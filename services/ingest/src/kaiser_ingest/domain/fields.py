@@ -10,7 +10,14 @@ from math import isfinite
 from sys import float_info
 from typing import Any, NamedTuple
 
-from kaiser_common.contract.bounds import MAX_CORRELATION_ID, MAX_DEPTH, MAX_MESSAGE, MAX_WORD
+from kaiser_common.contract.bounds import (
+    MAX_CORRELATION_ID,
+    MAX_DEPTH,
+    MAX_DEVICE_TIME_MS,
+    MAX_EXACT,
+    MAX_MESSAGE,
+    MAX_WORD,
+)
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas import Clock
 
@@ -25,7 +32,6 @@ BELIEVED_FROM_MS = 1_577_836_800_000
 MAX_AHEAD_MS = 300_000
 _INTEGER_LIMIT = 2**63
 _DOUBLE_MAX = float_info.max
-_MAX_DEVICE_TS = 2**53
 _MARK = "…"
 
 
@@ -129,21 +135,23 @@ def optional_integer(fields: Fields, odd: Odd, *names: str, low: int, high: int)
 
 
 def optional_text(fields: Fields, name: str, odd: Odd, limit: int = MAX_WORD) -> str | None:
-    """A string cut at the limit, or None where it is absent or no string."""
+    """A string, or None where it is absent, no string or longer: half a zone or a unit would be another one."""
     value = fields.get(name)
     if value is None:
         return None
-    if type(value) is not str:
+    if type(value) is not str or len(value) > limit:
         odd.append(name)
         return None
-    if len(value) > limit:
-        odd.append(name)
-    return cut(value, limit)
+    return value
 
 
 def optional_message(fields: Fields, name: str, odd: Odd) -> str | None:
-    """A text for people, or None."""
-    return optional_text(fields, name, odd, MAX_MESSAGE)
+    """A text for people, cut at its limit, or None where it is absent or no string."""
+    value = fields.get(name)
+    if type(value) is not str or len(value) <= MAX_MESSAGE:
+        return optional_text(fields, name, odd, MAX_MESSAGE)
+    odd.append(name)
+    return cut(value, MAX_MESSAGE)
 
 
 def identifier(value: Any, name: str) -> str:
@@ -169,9 +177,9 @@ def optional_identifier(fields: Fields, name: str, odd: Odd) -> str | None:
 
 
 def keepable(value: Any, depth: int = MAX_DEPTH) -> bool:
-    """Whether a reader of any make takes this JSON value: no number beyond 64 bits, nested 16 deep at most."""
+    """Whether a reader of any make keeps this JSON value: no integer that one may round, nested 16 deep at most."""
     if type(value) is int:
-        return -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
+        return -MAX_EXACT <= value <= MAX_EXACT
     if type(value) is float:
         return isfinite(value)
     if type(value) is dict:
@@ -218,7 +226,7 @@ def believed(value: int | float, received_at_ms: int) -> Time:
     in_ms = value if abs(value) >= MILLISECONDS_FROM else value * 1000
     if BELIEVED_FROM_MS <= in_ms <= received_at_ms + MAX_AHEAD_MS:
         return Time(round(in_ms), "device")
-    kept = round(in_ms) if -_MAX_DEVICE_TS <= in_ms <= _MAX_DEVICE_TS else None
+    kept = round(max(-MAX_DEVICE_TIME_MS, min(in_ms, MAX_DEVICE_TIME_MS)))
     return Time(received_at_ms, "server", kept, in_ms > received_at_ms)
 
 

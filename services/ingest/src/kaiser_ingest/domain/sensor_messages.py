@@ -9,6 +9,7 @@ from kaiser_common.contract.bounds import (
     MAX_META_BYTES,
     MAX_NAME,
     MAX_NUMBER,
+    MAX_SEQUENCE,
     MAX_UNIT,
     MAX_WORD,
 )
@@ -28,6 +29,7 @@ from kaiser_ingest.domain.fields import (
     keepable,
     measured_number,
     mismatch,
+    optional_integer,
     optional_message,
     optional_text,
     optional_ts,
@@ -58,7 +60,11 @@ def reading(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> sens
 def readings(
     topic: Topic, fields: Fields, received_at_ms: int, odd: Odd
 ) -> Iterator[tuple[Any, sensor.Reading | Rejected]]:
-    """sensor.batch: each item with its reading or its fault. Raises Rejected where the batch itself is bad."""
+    """sensor.batch: each item with its reading or its fault. Raises Rejected where the batch itself is bad.
+
+    Of a batch with the device's clock all readings have one time: an equal one is a repetition, which `reading_id`
+    recognises, and one with other values under the same key is rejected (5208). Without it each gets a time of its own.
+    """
     present(fields, "esp_id")
     check_identity(topic, fields)
     time = required_ts(fields, received_at_ms)
@@ -123,6 +129,7 @@ def _reading(topic: Topic, fields: Fields, raw_mode: bool, time: Time, received_
             "i2c_address": i2c_address,
             "onewire_address": onewire_address,
             "meta": _meta(fields.get("meta"), word, odd),
+            "seq": optional_integer(fields, odd, "seq", low=0, high=MAX_SEQUENCE),
         }
     )
 
@@ -130,19 +137,19 @@ def _reading(topic: Topic, fields: Fields, raw_mode: bool, time: Time, received_
 def _readings(
     topic: Topic, items: list[Any], time: Time, received_at_ms: int, odd: Odd
 ) -> Iterator[tuple[Any, sensor.Reading | Rejected]]:
-    seen: set[tuple[int, str, str]] = set()
+    seen: dict[tuple[int, str, str], tuple[float | None, ...]] = {}
     for item in items:
         try:
             found = _item(topic, item, time, received_at_ms, odd)
-            key = (found.gpio, sensor.type_of(found.sensor_type), found.address)
-            if key in seen:
-                raise Rejected(
-                    Code.DUPLICATE_ENTRY, f"{found.sensor_type} at gpio {found.gpio} is in the batch twice", "sensors"
-                )
         except Rejected as rejected:
             yield item, rejected
+            continue
+        key = (found.gpio, sensor.type_of(found.sensor_type), found.address)
+        figures = (found.raw, found.raw_value, found.value)
+        if time.clock == "device" and seen.setdefault(key, figures) != figures:
+            text = f"{found.sensor_type} at gpio {found.gpio} is in the batch twice with different values"
+            yield item, Rejected(Code.DUPLICATE_ENTRY, text, "sensors")
         else:
-            seen.add(key)
             yield item, found
 
 

@@ -7,6 +7,7 @@ from kaiser_common.contract.bounds import (
     MAX_DETAILS_BYTES,
     MAX_EPOCH,
     MAX_ERROR_CODE,
+    MAX_GPIO,
     MAX_HEAP_BYTES,
     MAX_LIST,
     MAX_MESSAGE,
@@ -17,7 +18,7 @@ from kaiser_common.contract.bounds import (
     MIN_RSSI_DBM,
 )
 from kaiser_common.contract.schemas import device
-from kaiser_common.contract.topics import MAX_GPIO, Kind, Topic
+from kaiser_common.contract.topics import Kind, Topic
 from pydantic_core import to_json
 
 from kaiser_ingest.domain.fields import (
@@ -205,5 +206,5 @@ def _flags(fields: Fields) -> dict[str, bool | int | str]:
         for name, value in fields.items()
         if any(mark in name for mark in _FLAG_MARKS)
         and len(name) <= MAX_WORD
-        and (type(value) in (bool, str) or (type(value) is int and -(2**63) <= value < 2**63))
+        and (type(value) in (bool, str) or (type(value) is int and keepable(value)))
     }

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Annotated
 
 import msgspec
-from kaiser_common.contract.bounds import MAX_NAME, MAX_NUMBER, MAX_SENSOR_TYPE, MAX_UNIT
+from kaiser_common.contract.bounds import MAX_NAME, MAX_NUMBER, MAX_SENSOR_TYPE, MAX_SEQUENCE, MAX_UNIT
 from kaiser_common.contract.errors import Rejected
 from kaiser_common.contract.schemas import Clock
 from kaiser_common.contract.schemas.sensor import Quality
@@ -26,10 +26,11 @@ _LONGEST_TOPIC = 128
 
 _Unit = Annotated[str, msgspec.Meta(max_length=MAX_UNIT)]
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+_SequenceNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
 
 
 class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys of the usual form. seq and time_valid are of no use, but generation B sends them."""
+    """The keys of the usual form. time_valid is of no use, but generation B sends it."""
 
     ts: int
     esp_id: str
@@ -43,7 +44,7 @@ class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quality: Quality | None = None
     zone_id: _Name | None = None
     subzone_id: _Name | None = None
-    seq: int | None = None
+    seq: _SequenceNumber | None = None
     time_valid: bool | None = None
 
 
@@ -70,6 +71,7 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str | None = None
     zone_id: str | None = None
     subzone_id: str | None = None
+    seq: int | None = None
 
 
 class UsualReading(msgspec.Struct, frozen=True):
@@ -134,6 +136,7 @@ def usual_reading(topic: bytes, payload: bytes, received_at_ms: int) -> UsualRea
         unit,
         zone_id,
         subzone_id,
+        found.seq,
     )
     identity = f"{esp_id}.{gpio}.{kind}.{ts}.{raw}:{raw_value}:{value}"
     return UsualReading(place.kaiser_id, esp_id, ts, identity, _encode(line))

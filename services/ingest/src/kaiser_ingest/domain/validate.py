@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
+from kaiser_common.contract.catalogue import UPLINK
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.device import Downlink
-from kaiser_common.contract.schemas.sensor import Reading
 from kaiser_common.contract.schemas.text_checks import field_with_nul
 from kaiser_common.contract.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink, is_esp_id, parse
 from pydantic import BaseModel
@@ -24,7 +24,7 @@ MOCK_PREFIX = "MOCK_"
 class Accepted(NamedTuple):
     """A message for the bus. kind is that of the bus: each reading of a batch is SENSOR_DATA.
 
-    odd: the fields that were left out, cut or replaced; of a batch the first reading has those of all.
+    odd: the fields that were left out, cut or replaced; in a batch those of this reading.
     """
 
     kind: Kind
@@ -91,9 +91,7 @@ def validate(topic: str, payload: bytes, received_at_ms: int, retained: bool = F
         if place.kind is Kind.DISCOVERY:
             place = _discovered(place, fields)
             esp_id = place.esp_id
-        message = PARSERS[place.kind](place, fields, received_at_ms, odd)
-        if (fault := _nul_in(message, payload)) is not None:
-            raise fault
+        message = _without_nul(place.kind, PARSERS[place.kind](place, fields, received_at_ms, odd), payload, odd)
         if retained:
             message = message.model_copy(update={"retained": True})
     except Rejected as rejected:
@@ -151,13 +149,14 @@ def _batch(place: Topic, fields: dict[str, Any], payload: bytes, received_at_ms:
     outcomes: list[Outcome] = []
     odd: Odd = []
     for item, found in readings(place, fields, received_at_ms, odd):
-        fault = found if isinstance(found, Rejected) else _nul_in(found, payload)
-        if fault is not None:
+        if isinstance(found, Rejected):
             alone = to_json({**_without_readings(fields), "sensors": [item]}, inf_nan_mode="constants")
-            outcomes.append(Rejection(fault.code, fault.detail, fault.field, place.esp_id, alone, place.kind))
-        elif isinstance(found, Reading):
-            named, odd = tuple(odd), []
-            outcomes.append(Accepted(Kind.SENSOR_DATA, place.kaiser_id, place.esp_id, found.gpio, found, named))
+            outcomes.append(Rejection(found.code, found.detail, found.field, place.esp_id, alone, place.kind))
+        else:
+            reading = _without_nul(place.kind, found, payload, odd)
+            named = tuple(odd)
+            odd.clear()
+            outcomes.append(Accepted(Kind.SENSOR_DATA, place.kaiser_id, place.esp_id, found.gpio, reading, named))
     return outcomes
 
 
@@ -190,9 +189,12 @@ def _discovered(place: Topic, fields: dict[str, Any]) -> Topic:
     return Topic(place.kind, place.kaiser_id, esp_id, None)
 
 
-def _nul_in(message: BaseModel, payload: bytes) -> Rejected | None:
-    """The verdict 5207 where a text of the message holds U+0000."""
-    name = field_with_nul(message, payload)
-    return (
-        Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} contains the character U+0000", name) if name is not None else None
-    )
+def _without_nul(kind: Kind, message: BaseModel, payload: bytes, odd: Odd) -> BaseModel:
+    """The message without the optional fields that hold U+0000 in a text. Rejected 5207 where a required one does."""
+    while (name := field_with_nul(message, payload)) is not None:
+        info = type(message).model_fields[name]
+        if info.is_required() or name in UPLINK[kind].required:
+            raise Rejected(Code.VALUE_OUT_OF_RANGE, f"{name} contains the character U+0000", name)
+        odd.append(name)
+        message = message.model_copy(update={name: info.get_default(call_default_factory=True)})
+    return message

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.pack import seq_of
 from kaiser_common.contract.schemas.api.logic import ActionResult, ConditionReport
-from kaiser_common.contract.schemas.api.rules import Gpio
 from pydantic import Field, TypeAdapter
 
 HOUR_MS = 3_600_000
@@ -27,7 +27,7 @@ class Hold:
     long as its conditions are true."""
 
     esp_id: str
-    gpio: Gpio
+    gpio: Pin
     until: int | None = None
 
 

@@ -7,20 +7,21 @@ from kaiser_common.contract.bounds import (
     LATEST_MS,
     MAX_ADDRESS,
     MAX_CORRELATION_ID,
+    MAX_GPIO,
     MAX_I2C_ADDRESS,
     MAX_ID,
     MAX_NAME,
     MAX_SENSOR_TYPE,
+    MAX_SEQUENCE,
     MAX_UNIT,
     MAX_WORD,
-    WHOLE_DEVICE_GPIO,
 )
 from kaiser_common.contract.schemas import Clock
 from kaiser_common.contract.schemas.sensor import Quality
 
 _Instant = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
 _Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
-_Gpio = Annotated[int, msgspec.Meta(ge=0, le=WHOLE_DEVICE_GPIO)]
+_Pin = Annotated[int, msgspec.Meta(ge=0, le=MAX_GPIO)]
 _SensorType = Annotated[str, msgspec.Meta(max_length=MAX_SENSOR_TYPE)]
 _Address = Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS)]
 _I2cAddress = Annotated[int, msgspec.Meta(ge=0, le=MAX_I2C_ADDRESS)]
@@ -28,6 +29,7 @@ _Unit = Annotated[str, msgspec.Meta(max_length=MAX_UNIT)]
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 _Word = Annotated[str, msgspec.Meta(max_length=MAX_WORD)]
 _DeliveryId = Annotated[str, msgspec.Meta(max_length=MAX_CORRELATION_ID)]
+_SequenceNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
 _DeviceTime = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -41,7 +43,7 @@ class SensorReading(msgspec.Struct, frozen=True, kw_only=True):
     device_ts: _DeviceTime | None = None
     received_at: _Instant
     replayed: bool = False
-    gpio: _Gpio
+    gpio: _Pin
     sensor_type: _SensorType
     address: _Address = ""
     raw: int | float | None = None
@@ -56,4 +58,5 @@ class SensorReading(msgspec.Struct, frozen=True, kw_only=True):
     i2c_address: _I2cAddress | None = None
     onewire_address: _Word | None = None
     meta: dict[str, Any] | None = None
+    seq: _SequenceNumber | None = None
     delivery: _DeliveryId | None = None

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from kaiser_common.contract.topics import WHOLE_DEVICE_GPIO, Kind
+from kaiser_common.contract.bounds import WHOLE_DEVICE_GPIO
+from kaiser_common.contract.topics import Kind
 
 from kaiser_simulator.domain import payloads
 from kaiser_simulator.domain.actuators import Reaction, switched_off

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from kaiser_common.contract.bounds import is_pin
 from kaiser_common.contract.schemas.api.mock import MockSensor
 from kaiser_common.contract.topics import Kind, Topic
 
@@ -183,7 +184,7 @@ def _subzone(device: MockDevice, topic: Topic, body: dict[str, Any], now_ms: int
     if topic.kind is Kind.SUBZONE_ASSIGN:
         given = body.get("assigned_gpios")
         gpios = given if isinstance(given, list) else []
-        is_good = is_good and all(type(gpio) is int and 0 <= gpio <= 48 for gpio in gpios)
+        is_good = is_good and all(type(gpio) is int and is_pin(gpio) for gpio in gpios)
         subzones[subzone_id], status = gpios, "subzone_assigned"
     elif topic.kind is Kind.SUBZONE_REMOVE:
         subzones.pop(subzone_id, None)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.topics import Kind
 
 from kaiser_simulator.domain import emergencies, lifecycle, payloads
@@ -74,7 +75,7 @@ def _left_safe_mode(device: MockDevice, command: str, now_ms: int) -> Reaction:
 
 def _scanned(device: MockDevice, command: str, params: dict[str, Any], now_ms: int) -> Reaction:
     """A mock's probes have no ROM codes, so a scan finds none."""
-    pin = whole(params, "pin", 48) or 4
+    pin = whole(params, "pin", MAX_GPIO) or 4
     found = payloads.publication(device, Kind.SCAN, {"devices": [], "found_count": 0})
     return Reaction(device, (found, _answer(device, command, True, now_ms, found_count=0, pin=pin)))
 

@@ -33,11 +33,10 @@ from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
-from kaiser_gateway.api.paths import EspId
+from kaiser_gateway.api.paths import EspId, Gpio
 from kaiser_gateway.http.auth import Guard
 
 AlarmIdPath = Annotated[str, Path(pattern=ALARM_ID, examples=["4f1c9a7e2b3d5a60"])]
-GpioPath = Annotated[int, Path(ge=0, le=255, examples=[4])]
 TypePath = Annotated[str, Path(pattern=SENSOR_TYPE, max_length=50, examples=["ds18b20"])]
 AddressQuery = Annotated[Address, Query(description="of a sensor that shares its pin with others of its type")]
 
@@ -96,7 +95,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.get("/limits/{esp_id}/{gpio}/{sensor_type}")
     async def read_limits(
-        esp_id: EspId, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = viewer
+        esp_id: EspId, gpio: Gpio, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = viewer
     ) -> SensorLimits:
         """The limits of a sensor."""
         key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)
@@ -105,7 +104,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     @routes.put("/limits/{esp_id}/{gpio}/{sensor_type}")
     async def put_limits(
         esp_id: EspId,
-        gpio: GpioPath,
+        gpio: Gpio,
         sensor_type: TypePath,
         body: LimitsBody,
         address: AddressQuery = "",
@@ -117,7 +116,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.delete("/limits/{esp_id}/{gpio}/{sensor_type}", status_code=204)
     async def delete_limits(
-        esp_id: EspId, gpio: GpioPath, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = operator
+        esp_id: EspId, gpio: Gpio, sensor_type: TypePath, address: AddressQuery = "", caller: Caller = operator
     ) -> None:
         """Remove the limits of a sensor; an alarm that they raised is cleared."""
         key = LimitsKey(esp_id=esp_id, gpio=gpio, sensor_type=sensor_type, address=address)

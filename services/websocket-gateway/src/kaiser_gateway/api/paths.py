@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import Path
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE
-from kaiser_common.contract.topics import MAX_GPIO
 
 EspId = Annotated[str, Path(pattern=ESP_ID, examples=["ESP_0A1B2C3D"])]
 Gpio = Annotated[int, Path(ge=0, le=MAX_GPIO, examples=[4])]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import (
@@ -33,7 +34,6 @@ from kaiser_common.contract.schemas.api.sensors import (
     ThresholdsModel,
 )
 from kaiser_common.contract.schemas.api.times import Milliseconds
-from kaiser_common.contract.topics import MAX_GPIO
 from pydantic import BaseModel
 
 from kaiser_gateway.api.paths import EspId, Gpio, SensorType

@@ -6,6 +6,7 @@ import time
 import click
 from kaiser_client import Kaiser
 from kaiser_client.calls import actuators as calls
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, CommandRequest, CommandStatus
 
 from kaiser_cli.asking import options, signed_in
@@ -19,7 +20,7 @@ _PAUSE_S = 0.25
 
 @click.command()
 @DEVICE
-@click.argument("gpio", type=click.IntRange(0, 48))
+@click.argument("gpio", type=click.IntRange(0, MAX_GPIO))
 @click.argument("what", metavar="ON|OFF|TOGGLE|PWM", type=click.Choice(["ON", "OFF", "TOGGLE", "PWM"], False))
 @click.option("--value", type=click.FloatRange(0, 1), help="The share of a PWM, 0 to 1.")
 @click.option("--for", "for_s", type=duration, default="0s", help="Switch off after this time, such as 30s or 10m.")

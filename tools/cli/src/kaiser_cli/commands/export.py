@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import click
 from kaiser_client import Kaiser
 from kaiser_client.calls import sensors as calls
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.sensors import ReadingItem, TimeBucket
 from pydantic import BaseModel
 
@@ -24,7 +25,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @click.command(short_help="Write readings as CSV, or as lines of JSON.")
 @DEVICE
-@click.option("--gpio", type=click.IntRange(0, 48), help="Only the sensors of a pin.")
+@click.option("--gpio", type=click.IntRange(0, MAX_GPIO), help="Only the sensors of a pin.")
 @click.option("--type", "sensor_type", help="Only this type of sensor.")
 @click.option(
     "--from", "from_ms", type=instant, default="-1d", show_default=True, help="Such as -2h or 2026-01-31T06:00."

@@ -11,6 +11,7 @@ import click
 import paho.mqtt.client as paho
 from kaiser_client import Kaiser
 from kaiser_client.calls import rejected, sensors
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.rejected import RejectedItem
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
 from paho.mqtt.enums import CallbackAPIVersion
@@ -39,7 +40,7 @@ class DeviceBroker:
 
 @click.command(short_help="Send a reading as a device would, and follow it.")
 @DEVICE
-@click.option("--gpio", type=click.IntRange(0, 255), default=4, show_default=True, help="The pin.")
+@click.option("--gpio", type=click.IntRange(0, MAX_GPIO), default=4, show_default=True, help="The pin.")
 @click.option("--type", "sensor_type", default="DS18B20", show_default=True, help="The type of the sensor.")
 @click.option("--value", type=float, default=21.5, show_default=True, help="The value.")
 @click.option("--unit", default="°C", show_default=True, help="Its unit.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 from kaiser_client import Kaiser
 from kaiser_client.calls import actuators as calls
+from kaiser_common.contract.bounds import MAX_GPIO
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ClearEmergency,
@@ -23,7 +24,7 @@ from kaiser_cli.times import duration
 _PAUSE_S = 0.25
 
 TARGET = click.argument("esp_id", metavar="[DEVICE]", required=False, shell_complete=complete_device)
-PIN = click.argument("gpio", required=False, type=click.IntRange(0, 48))
+PIN = click.argument("gpio", required=False, type=click.IntRange(0, MAX_GPIO))
 
 
 @click.command()

@@ -10,8 +10,9 @@ from kaiser_common.contract.bounds import (
     MAX_TYPE_NAME,
     CorrelationId,
     Count,
-    Gpio,
     Message,
+    Pin,
+    PinOrDevice,
     Word,
 )
 from kaiser_common.contract.schemas import FROZEN, DeviceMessage
@@ -35,7 +36,7 @@ class ActuatorStatus(DeviceMessage):
     """The state of an actuator as the device reports it. value 0…1 (a pwm of 0…255 is value * 255). emergency: None if
     the device says nothing of it, which neither begins nor ends a stop."""
 
-    gpio: Gpio
+    gpio: Pin
     actuator_type: Annotated[str, Field(max_length=MAX_TYPE_NAME)]
     state: bool
     value: float
@@ -51,7 +52,7 @@ class ActuatorResponse(DeviceMessage):
     command: as the device repeats it, in upper case; a word that is no Command is kept.
     """
 
-    gpio: Gpio
+    gpio: Pin
     command: Annotated[str, Field(max_length=MAX_COMMAND)]
     success: bool
     value: float | None = None
@@ -64,7 +65,7 @@ class ActuatorResponse(DeviceMessage):
 class ActuatorAlert(DeviceMessage):
     """An alert of an actuator, or of the whole device (gpio 255). An unknown type is `other`, its name in message."""
 
-    gpio: Gpio
+    gpio: PinOrDevice
     alert_type: AlertType
     message: Message | None = None
 

@@ -13,10 +13,12 @@ from kaiser_common.contract.bounds import (
     CutWord,
     Epoch,
     ErrorCode,
-    Gpio,
     HeapBytes,
     Instant,
     Message,
+    Pin,
+    PinOrDevice,
+    Pwm,
     Rssi,
     Uptime,
     Word,
@@ -87,7 +89,7 @@ class Intent(DeviceMessage):
 class ScanResult(DeviceMessage):
     """The one-wire devices that a device has found, as ROM codes (16 hex digits)."""
 
-    gpio: Gpio | None = None
+    gpio: Pin | None = None
     devices: Annotated[list[Word], Field(max_length=MAX_LIST)]
     correlation_id: CorrelationId | None = None
 
@@ -127,7 +129,7 @@ class ConfigFailure(BaseModel):
     model_config = FROZEN
 
     type: Word | None = None
-    gpio: Gpio | None = None
+    gpio: Pin | None = None
     error_code: ErrorCode | CutWord | None = None
     error: Message | None = None
     detail: Message | None = None
@@ -239,7 +241,7 @@ class SensorItem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    gpio: int = Field(ge=0, le=48)
+    gpio: Pin
     sensor_type: str = Field(validation_alias=AliasChoices("sensor_type", "type"), min_length=1, max_length=MAX_NAME)
     sensor_name: str | None = Field(
         default=None, validation_alias=AliasChoices("sensor_name", "name"), max_length=MAX_NAME
@@ -258,7 +260,7 @@ class ActuatorItem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    gpio: int = Field(ge=0, le=48)
+    gpio: Pin
     actuator_type: str = Field(
         validation_alias=AliasChoices("actuator_type", "type"), min_length=1, max_length=MAX_TYPE_NAME
     )
@@ -270,8 +272,8 @@ class ActuatorItem(BaseModel):
     critical: bool = False
     inverted_logic: bool = Field(default=False, validation_alias=AliasChoices("inverted_logic", "inverted"))
     default_state: bool = False
-    default_pwm: int = Field(default=0, ge=0, le=255)
-    aux_gpio: int | None = Field(default=None, ge=0, le=255)
+    default_pwm: Pwm = 0
+    aux_gpio: PinOrDevice | None = None
     max_runtime_ms: int | None = Field(default=None, ge=0)
 
 

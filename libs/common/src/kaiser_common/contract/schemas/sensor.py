@@ -11,11 +11,12 @@ from kaiser_common.contract.bounds import (
     Address,
     CorrelationId,
     CutWord,
-    Gpio,
     I2cAddress,
     Message,
     Name,
+    Pin,
     SensorType,
+    SequenceNumber,
     Unit,
     Word,
 )
@@ -50,12 +51,12 @@ class Reading(DeviceMessage):
 
     address: one-wire ROM code (16 hex digits) or I2C address (decimal), "" for a sensor that has none. raw is the ADC
     count or what the device sent as `raw`, raw_value the physical raw value, value what the device computed itself (all
-    that a reading of a batch may have). delivery: of a reading with the server's clock, the id of its MQTT delivery.
-    Its figures have no bound here, so that what an older ingest stored stays
-    readable: sensor marks those beyond MAX_NUMBER as errors.
+    that a reading of a batch may have). seq: the device's own count of its messages. delivery: of a reading with the
+    server's clock, the id of its MQTT delivery. Its figures have no bound here, so that what an older ingest stored
+    stays readable: sensor marks those beyond MAX_NUMBER as errors.
     """
 
-    gpio: Gpio
+    gpio: Pin
     sensor_type: SensorType
     address: Address = ""
     raw: int | float | None = None
@@ -70,13 +71,14 @@ class Reading(DeviceMessage):
     i2c_address: I2cAddress | None = None
     onewire_address: CutWord | None = None
     meta: dict[str, Any] | None = None
+    seq: SequenceNumber | None = None
     delivery: CorrelationId | None = None
 
 
 class SensorResponse(DeviceMessage):
     """A device's answer to a sensor command."""
 
-    gpio: Gpio
+    gpio: Pin
     request_id: CorrelationId
     command: Word
     success: bool

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.devices import ESP_ID
@@ -14,8 +15,6 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 """For what people send: a misspelt field must not mean something else."""
 CommandStateName = Literal["queued", "sent", "acknowledged", "failed", "expired", "cancelled"]
 OPEN_STATES: tuple[CommandStateName, ...] = ("queued", "sent")
-
-Gpio = Annotated[int, Field(ge=0, le=48)]
 
 
 class ActuatorSettings(BaseModel):
@@ -42,7 +41,7 @@ class ActuatorSettings(BaseModel):
     max_runtime_s: int = Field(default=0, ge=0, le=604_800)
     min_value: float = Field(default=0.0, ge=0.0, le=1.0)
     max_value: float = Field(default=1.0, ge=0.0, le=1.0)
-    interlocks: list[Gpio] = Field(default=[], max_length=16)
+    interlocks: list[Pin] = Field(default=[], max_length=16)
 
     @model_validator(mode="after")
     def _range_in_order(self) -> "ActuatorSettings":
@@ -63,7 +62,7 @@ class ActuatorKey(BaseModel):
     model_config = FROZEN
 
     esp_id: str = Field(pattern=ESP_ID)
-    gpio: Gpio
+    gpio: Pin
 
 
 class PutActuator(ActuatorKey):
@@ -230,7 +229,7 @@ class EmergencyTarget(BaseModel):
     model_config = _STRICT
 
     esp_id: str | None = Field(default=None, pattern=ESP_ID)
-    gpio: Gpio | None = None
+    gpio: Pin | None = None
 
     @model_validator(mode="after")
     def _gpio_needs_a_device(self) -> "EmergencyTarget":

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kaiser_common.contract.bounds import MAX_NUMBER
+from kaiser_common.contract.bounds import MAX_NUMBER, Pin
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.sensors import Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
@@ -159,7 +159,7 @@ class LimitsKey(BaseModel):
     model_config = _FROZEN
 
     esp_id: EspId
-    gpio: int = Field(ge=0, le=255)
+    gpio: Pin
     sensor_type: str = Field(min_length=1, max_length=50)
     address: Address = ""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from kaiser_common.contract.bounds import MAX_GPIO, Pin
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.audit import AuditOutcome
@@ -244,7 +245,7 @@ class SubzoneRequest(BaseModel):
 
     subzone_name: str = Field(default="", max_length=100)
     parent_zone_id: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
-    assigned_gpios: list[Annotated[int, Field(ge=0, le=48)]] = Field(default=[], max_length=49)
+    assigned_gpios: list[Pin] = Field(default=[], max_length=MAX_GPIO + 1)
     safe_mode_active: bool = False
 
 

@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from kaiser_common.contract.bounds import Instant
+from kaiser_common.contract.bounds import Instant, Pin
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.actuators import CommandStateName
-from kaiser_common.contract.schemas.api.rules import EXAMPLE, EspId, Gpio, Number, RuleSettings
+from kaiser_common.contract.schemas.api.rules import EXAMPLE, EspId, Number, RuleSettings
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import Quality
@@ -80,7 +80,7 @@ class TestValue(BaseModel):
     __test__ = False
 
     esp_id: EspId
-    gpio: Gpio
+    gpio: Pin
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE)
     address: Address | None = None
     value: Number

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from kaiser_common.contract.bounds import MAX_SENSOR_TYPE, MAX_UNIT
+from kaiser_common.contract.bounds import MAX_GPIO, MAX_SENSOR_TYPE, MAX_UNIT, Pin
 from kaiser_common.contract.schemas import FROZEN
-from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE, Gpio
+from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE
 from kaiser_common.contract.schemas.api.devices import KAISER_ID, STRICT
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE
 from kaiser_common.contract.schemas.sensor import Quality
@@ -60,7 +60,7 @@ class MockSensor(BaseModel):
         },
     }
 
-    gpio: Gpio
+    gpio: Pin
     sensor_type: str = Field(pattern=SENSOR_TYPE)
     name: Name | None = None
     subzone_id: SubzoneId | None = None
@@ -108,7 +108,7 @@ class MockActuator(BaseModel):
 
     model_config = {**FROZEN, "json_schema_extra": {"examples": [{"gpio": 25, "actuator_type": "pump"}]}}
 
-    gpio: Gpio
+    gpio: Pin
     actuator_type: str = Field(default="relay", pattern=ACTUATOR_TYPE)
     name: Name | None = None
     subzone_id: SubzoneId | None = None
@@ -133,7 +133,7 @@ class Faults(BaseModel):
     model_config = {**FROZEN, "json_schema_extra": {"examples": [{"garbage": 0.1, "slow_response_s": 3}]}}
 
     offline: bool = False
-    silent: list[Gpio] = Field(default=[], max_length=49)
+    silent: list[Pin] = Field(default=[], max_length=MAX_GPIO + 1)
     garbage: float = Field(default=0.0, ge=0.0, le=1.0)
     clock_offset_s: float = Field(default=0.0, ge=-1e9, le=1e9, allow_inf_nan=False)
     no_clock: bool = False
@@ -336,7 +336,7 @@ class AddActuator(MockId):
 class MockPin(MockId):
     """A sensor or actuator of a mock at a gpio; sensor_type selects one of several sensors there."""
 
-    gpio: Gpio
+    gpio: Pin
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE)
 
 
@@ -353,7 +353,7 @@ class ValueRequest(BaseModel):
 class SensorValue(ValueRequest):
     """An override and the sensor it is for."""
 
-    gpio: Gpio
+    gpio: Pin
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE)
 
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, HttpUrl, model_validator
 
+from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.alarms import KIND
 from kaiser_common.contract.schemas.api.devices import ESP_ID
@@ -22,7 +23,6 @@ RULE_ALARM = "rule_alarm"
 """The kind of the alarms that rules raise; their source is the name that a rule gives."""
 
 EspId = Annotated[str, Field(pattern=ESP_ID)]
-Gpio = Annotated[int, Field(ge=0, le=48)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Held = Annotated[float, Field(ge=0, le=_WEEK_S, description="s that it must hold without a break before it counts")]
 
@@ -55,7 +55,7 @@ class OfSensor(BaseModel):
     model_config = STRICT
 
     esp_id: EspId
-    gpio: Gpio
+    gpio: Pin
     sensor_type: str | None = Field(default=None, pattern=SENSOR_TYPE, description="canonical, as readings have it")
     address: Address | None = Field(default=None, description="of one of several probes on a pin or a bus")
 
@@ -196,7 +196,7 @@ class ActuatorAction(BaseModel):
 
     type: Annotated[Literal["actuator_command", "actuator"], AfterValidator(lambda _: "actuator_command")]
     esp_id: EspId
-    gpio: Gpio
+    gpio: Pin
     command: Annotated[Command, BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given)]
     value: float | None = Field(default=None, ge=0.0, le=1.0)
     duration_s: int = Field(default=0, ge=0, le=_WEEK_S)

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.times import Milliseconds
@@ -81,8 +82,9 @@ class ThresholdsModel(BaseModel):
 
 class SensorSettingsModel(BaseModel):
     """The settings of a sensor. interval_s: expected time between two readings; after three without a reading it is
-    stale. thresholds: the sensor's alarm limits; null when they are set leaves them as they are, and when they are read
-    means that the service alarm did not answer."""
+    stale. operating_mode: when the device measures, in its firmware's words. thresholds: the sensor's alarm limits;
+    null when they are set leaves them as they are, and when they are read means that the service alarm did not answer.
+    """
 
     model_config = {
         **STRICT,
@@ -130,7 +132,7 @@ class SensorConfig(SensorSettingsModel):
     }
 
     esp_id: str = Field(pattern=ESP_ID)
-    gpio: int = Field(ge=0, le=48)
+    gpio: Pin
     sensor_type: str = Field(pattern=SENSOR_TYPE)
     address: Address = ""
 
@@ -151,7 +153,7 @@ class SensorKey(BaseModel):
     model_config = FROZEN
 
     esp_id: str
-    gpio: int
+    gpio: Pin
     sensor_type: str
     address: Address = ""
 
@@ -277,7 +279,7 @@ class ReadingsQuery(BaseModel):
     model_config = FROZEN
 
     esp_id: str
-    gpio: int | None = None
+    gpio: Pin | None = None
     sensor_type: str | None = None
     address: Address | None = None
     from_ms: Milliseconds | None = None
@@ -292,7 +294,7 @@ class BucketsQuery(BaseModel):
     model_config = FROZEN
 
     esp_id: str
-    gpio: int
+    gpio: Pin
     sensor_type: str | None = None
     address: Address | None = None
     from_ms: Milliseconds | None = None
@@ -361,7 +363,7 @@ class MeasureSensor(BaseModel):
     model_config = FROZEN
 
     esp_id: str
-    gpio: int = Field(ge=0, le=48)
+    gpio: Pin
     address: Address = ""
 
 
