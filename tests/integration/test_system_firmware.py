@@ -266,3 +266,49 @@ def test_a_device_of_generation_a_lives(stack: Stack, rest: httpx.Client):
         life.done("POST", "/api/v1/esp/devices/{esp_id}/command", reset)
         wait_until(lambda: (device.board.flash.sensors, device.board.flash.actuators) == ({}, {}), "it is as new")
         assert device.board.dropped == []
+
+
+GENERATIONS = {"A": FirmwareA, "B": FirmwareB}
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_every_field_of_a_configuration_is_in_the_device_s_flash(stack: Stack, rest: httpx.Client, generation: str):
+    """Each field that docs/devices.md names, none of them at its default; then each as the registries have it."""
+    with GENERATIONS[generation](address(stack), new_esp_id(), interval_s=0.3) as device:
+        board = device.board
+        life = Life(stack, rest, board)
+        wait_until(lambda: life.registry().get("state") == "pending", "it is pending")
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/approve")
+        if isinstance(device, FirmwareB):
+            wait_until(lambda: not device.pending, "the device knows that it is approved")
+        sensor = {"gpio": 4, "sensor_type": "ds18b20", "sensor_name": "Tank", "subzone_id": "bed_a", "raw_mode": False}
+        sensor |= {"operating_mode": "on_demand", "measurement_interval_seconds": 7, "onewire_address": PROBES[0]}
+        second = {"gpio": 21, "sensor_type": "sht31_temp", "sensor_name": "Air", "i2c_address": 69}
+        pump = {"gpio": PUMP, "actuator_type": "pwm", "actuator_name": "Pump", "subzone_id": "bed_a", "active": False}
+        pump |= {"critical": True, "inverted_logic": True, "default_state": True, "default_pwm": 128, "aux_gpio": 26}
+        pump |= {"max_runtime_ms": 600_000}
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/config", {"sensors": [sensor, second], "actuators": [pump]})
+        wait_until(lambda: len(board.flash.sensors) == 2 and board.flash.actuators, "it is configured")
+        probe, air = (board.flash.sensors[key] for key in ((4, "ds18b20", PROBES[0]), (21, "sht31_temp", "69")))
+        assert (probe.name, probe.subzone_id, probe.raw_mode) == ("Tank", "bed_a", False)
+        assert (probe.operating_mode, probe.interval_s, probe.active) == ("on_demand", 7, True)
+        assert (air.name, air.i2c_address, air.raw_mode, air.interval_s) == ("Air", 69, True, 30)
+        actuator = life.pump
+        assert (actuator.actuator_type, actuator.name, actuator.subzone_id) == ("pwm", "Pump", "bed_a")
+        assert (actuator.active, actuator.critical, actuator.inverted) == (False, True, True)
+        assert (actuator.default_on, actuator.default_pwm, actuator.aux_gpio) == (True, 128, 26)
+        assert actuator.max_runtime_ms == 600_000
+
+        probe_set = {"esp_id": life.esp_id, "gpio": 4, "sensor_type": "ds18b20", "address": PROBES[0], "name": "Well"}
+        life.done("POST", "/api/v1/sensors", {**probe_set, "operating_mode": "scheduled", "interval_s": 9})
+        pump_set = {"actuator_type": "pwm", "name": "Pump 2", "default_pwm": 64, "aux_gpio": 27, "max_runtime_s": 60}
+        life.done("PUT", f"/api/v1/actuators/{{esp_id}}/{PUMP}", pump_set)
+        life.done("POST", "/api/v1/esp/devices/{esp_id}/config", {})
+        wait_until(lambda: life.pump.name == "Pump 2", "it has the settings of the registry")
+        probe = board.flash.sensors[4, "ds18b20", PROBES[0]]
+        assert (probe.name, probe.operating_mode, probe.interval_s) == ("Well", "scheduled", 9)
+        assert (life.pump.default_pwm, life.pump.aux_gpio, life.pump.max_runtime_ms) == (64, 27, 60_000)
+        assert (life.pump.active, life.pump.critical, life.pump.default_on) == (True, False, False)
+        for heard in board.heard_on("config"):
+            assert None not in heard.values(), "the firmware reads null as a text"
+        assert board.dropped == []

@@ -1,9 +1,37 @@
 """Sensors through the whole stack: calibration in force at once, history by bucket, what a device displays."""
 
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import paho.mqtt.client as paho
 from harness import Message, Stack, wait_until
+from paho.mqtt.enums import CallbackAPIVersion
+
+Heard = list[tuple[str, dict[str, Any]]]
+"""Topic and body of what a device heard."""
+
+
+@contextmanager
+def listening(stack: Stack, topic_filter: str) -> Iterator[Heard]:
+    """A device that only listens."""
+    heard: Heard = []
+    subscribed = threading.Event()
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    client.on_message = lambda _client, _data, message: heard.append((message.topic, json.loads(message.payload)))
+    client.on_connect = lambda client, *_: client.subscribe(topic_filter, 1)
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
+    client.loop_start()
+    try:
+        assert subscribed.wait(60.0)
+        yield heard
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 def raw(esp_id: str, gpio: int, ts: int, count: int) -> Message:
@@ -101,14 +129,26 @@ def test_history_comes_by_bucket_with_its_gaps_and_as_csv(stack: Stack):
 
 
 async def test_a_device_that_displays_its_value_gets_it(stack: Stack):
+    """On its topic `processed`, and of that sensor alone."""
     [esp_id] = stack.register(1)
+    calibration = {"points": [[2048, 7.0], [2620, 4.0]]}
     with stack.sign_in() as rest:
-        settings = {"calibration": {"points": [[2048, 7.0], [2620, 4.0]]}, "publish_processed": True}
-        assert rest.put(f"/api/v1/sensors/{esp_id}/34/ph", json=settings).status_code == 200
-    async with stack.events([esp_id]) as events:
-        stack.publish([raw(esp_id, 34, int(time.time() * 1000), 2048)])
-        frame = await events.until("sensor_data")
-    assert (frame["data"]["value"], frame["data"]["quality"]) == (7.0, "good")
+        for gpio, shown in ((34, True), (35, False)):
+            settings = {"calibration": calibration, "publish_processed": shown}
+            assert rest.put(f"/api/v1/sensors/{esp_id}/{gpio}/ph", json=settings).status_code == 200
+    with listening(stack, f"kaiser/god/esp/{esp_id}/sensor/+/processed") as heard:
+        now_ms = int(time.time() * 1000)
+        # configurations are in force within a second in every replica: the last reading is certainly processed
+        readings = [raw(esp_id, gpio, now_ms + number, 2048) for number in range(3) for gpio in (35, 34)]
+        async with stack.events([esp_id]) as events:
+            for reading in readings:
+                stack.publish([reading])
+                frame = await events.until("sensor_data")
+        assert (frame["data"]["value"], frame["data"]["quality"]) == (7.0, "good")
+        wait_until(lambda: any(body["ts"] == now_ms + 2 for _, body in heard), "the device is sent its value")
+    topic = f"kaiser/god/esp/{esp_id}/sensor/34/processed"
+    assert {each for each, _ in heard} == {topic}
+    assert heard[-1] == (topic, {"value": 7.0, "unit": "pH", "quality": "good", "ts": now_ms + 2})
 
 
 def test_completeness_tells_the_share_of_a_days_readings(stack: Stack):
@@ -127,3 +167,71 @@ def test_completeness_tells_the_share_of_a_days_readings(stack: Stack):
         wait_until(lambda: answer()["received"] == 18, "the readings are counted", 60.0)
         assert (answer()["expected"], answer()["share"]) == (24, 0.75)
         assert rest.get("/api/v1/sensors/completeness", params={"esp_id": esp_id, "day": "soon"}).status_code == 422
+
+
+def at_once(esp_id: str, ts: int, *values: float) -> Message:
+    """A batch with so many readings of one sensor."""
+    sensors = [{"gpio": 4, "sensor_type": "ds18b20", "value": value} for value in values]
+    body = {"ts": ts, "esp_id": esp_id, "sensors": sensors}
+    return Message(f"kaiser/god/esp/{esp_id}/sensor/batch", json.dumps(body).encode())
+
+
+def test_an_equal_reading_is_one_row_and_another_value_is_rejected_within_a_batch_and_between(stack: Stack):
+    [esp_id] = stack.register(1)
+    now_ms = int(time.time() * 1000)
+    with stack.sign_in() as rest:
+
+        def known() -> tuple[list[float], list[int]]:
+            data = rest.get("/api/v1/sensors/data", params={"esp_id": esp_id, "from": now_ms - 10_000})
+            rejected = rest.get("/api/v1/rejected", params={"esp_id": esp_id})
+            if not (data.is_success and rejected.is_success):
+                return [], []
+            values = [item["value"] for item in data.json()["items"]]
+            return values, [item["code"] for item in rejected.json()["items"]]
+
+        stack.publish([at_once(esp_id, now_ms, 20.25, 20.25)])
+        wait_until(lambda: known() == ([20.25], []), "a repetition within a batch is no second row")
+        stack.publish([at_once(esp_id, now_ms + 1, 20.25, 61.5)])
+        wait_until(lambda: known() == ([20.25, 20.25], [5208]), "another value within a batch is rejected")
+        stack.publish([at_once(esp_id, now_ms, 20.25), at_once(esp_id, now_ms + 1, 20.25)])
+        stack.publish([at_once(esp_id, now_ms, 62.0)])
+        wait_until(lambda: known() == ([20.25, 20.25], [5208, 5208]), "another value in a later batch is rejected")
+        stack.publish([at_once(esp_id, 0, 1.0, 2.0)])
+        wait_until(lambda: known()[0][2:] == [1.0, 2.0], "without the device's clock each has a time of its own")
+    assert stack.rows([esp_id]) == 4
+
+
+async def test_a_time_beyond_every_date_is_one_number_in_the_frame_and_the_list_and_moves_no_rule(stack: Stack):
+    """JSON clients keep integers up to 2**53 - 1 exactly."""
+    [esp_id] = stack.register(1)
+    topic = f"kaiser/god/esp/{esp_id}/sensor/4/data"
+    condition = {"type": "sensor_threshold", "esp_id": esp_id, "gpio": 4, "operator": ">", "value": 30}
+    rule = {"name": f"ahead {esp_id}", "conditions": [condition], "actions": [{"type": "notification", "message": "x"}]}
+
+    def say(ts: float, value: float) -> None:
+        body = {"ts": ts, "gpio": 4, "sensor_type": "ds18b20", "raw": 1, "value": value, "raw_mode": False}
+        stack.publish([Message(topic, json.dumps(body).encode())])
+
+    with stack.sign_in() as rest:
+        wait_until(lambda: rest.post("/api/v1/logic/rules", json=rule).is_success, "the rule is taken")
+        async with stack.events([esp_id]) as events:
+            for ts in (10**17, 2**53, 2**80, 1e300):
+                say(ts, 99)
+                data = (await events.until("sensor_data"))["data"]
+                assert (data["value"], data["device_ts"], data["clock"]) == (99, 2**53 - 1, "server")
+
+        def listed() -> list[int]:
+            items = rest.get("/api/v1/sensors/latest", params={"esp_id": esp_id}).json()["items"]
+            return [item["device_ts"] for item in items]
+
+        wait_until(lambda: listed() == [2**53 - 1], "the list has it")
+        assert int(float(listed()[0])) == listed()[0]
+        # The rule is at work: a good reading fires it, the first one of its executions.
+        for value in (20, 31):
+            say(int(time.time() * 1000), value)
+
+        def fired() -> list[float]:
+            items = rest.get("/api/v1/logic/executions", params={"limit": 1000}).json()["items"]
+            return [each["trigger"]["value"] for each in items if each["rule_name"] == rule["name"]]
+
+        wait_until(lambda: fired() == [31], "a reading of today fires the rule, and nothing before it did")

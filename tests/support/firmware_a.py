@@ -198,7 +198,7 @@ class FirmwareA:
             return
         sensor = to_sensor(item)
         if item.get("active", True):
-            self.board.flash.sensors.setdefault(sensor.key, sensor)
+            self.board.keep(sensor)
         else:
             self.board.flash.sensors.pop(sensor.key, None)
 

@@ -310,7 +310,7 @@ class FirmwareB:
                 failures.append({**failed, "error": refused.error, "detail": refused.text})
                 continue
             sensor.raw = 341 if sensor.sensor_type == "ds18b20" else 2048
-            self.board.flash.sensors.setdefault(sensor.key, sensor)
+            self.board.keep(sensor)
             kept += 1
         status = "success" if not failures else "partial_success" if kept else "error"
         counts = {"count": kept, "failed_count": len(failures)}

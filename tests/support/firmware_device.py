@@ -16,6 +16,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 _WAIT_S = 60.0
+NO_PIN = 255
 
 
 @dataclass(slots=True)
@@ -27,6 +28,11 @@ class Sensor:
     address: str = ""
     i2c_address: int = 0
     subzone_id: str = ""
+    name: str = ""
+    active: bool = True
+    raw_mode: bool = True
+    operating_mode: str = "continuous"
+    interval_s: int = 30
     raw: int = 2048
 
     @property
@@ -42,7 +48,13 @@ class Actuator:
     actuator_type: str
     name: str
     subzone_id: str = ""
+    active: bool = True
+    critical: bool = False
+    inverted: bool = False
     default_on: bool = False
+    default_pwm: int = 0
+    aux_gpio: int = NO_PIN
+    max_runtime_ms: int = 0
     on: bool = False
     pwm: int = 0
     stopped: bool = False
@@ -321,6 +333,12 @@ class Board:
                 return False
         return True
 
+    def keep(self, sensor: Sensor) -> None:
+        """Configure a sensor; the probe at its place goes on reading what it read."""
+        known = self.flash.sensors.get(sensor.key)
+        sensor.raw = known.raw if known else sensor.raw
+        self.flash.sensors[sensor.key] = sensor
+
     def stop(self, reason: str) -> None:
         """Every actuator off and locked until a clear or the next boot."""
         self.note(f"STOP: {reason}")
@@ -376,7 +394,13 @@ def to_actuator(item: dict[str, Any]) -> Actuator:
         actuator_type=str(item.get("actuator_type", item.get("type"))),
         name=str(item.get("actuator_name", item.get("name"))),
         subzone_id=subzone if isinstance(subzone, str) else "",
+        active=item.get("active", True),
+        critical=item.get("critical", False),
+        inverted=item.get("inverted_logic", item.get("inverted", False)),
         default_on=default,
+        default_pwm=item.get("default_pwm", 0),
+        aux_gpio=item.get("aux_gpio", NO_PIN),
+        max_runtime_ms=item.get("max_runtime_ms", 0),
         on=default,
         pwm=255 if default else 0,
     )
@@ -396,6 +420,11 @@ def to_sensor(item: dict[str, Any]) -> Sensor:
         address=item.get("onewire_address") or "",
         i2c_address=i2c if isinstance(i2c, int) else 0,
         subzone_id=subzone if isinstance(subzone, str) else "",
+        name=item["sensor_name"],
+        active=item.get("active", True),
+        raw_mode=item.get("raw_mode", True),
+        operating_mode=item.get("operating_mode", "continuous"),
+        interval_s=item.get("measurement_interval_seconds", 30),
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, SensorItem
 from kaiser_common.contract.topics import Kind
-from kaiser_health.domain.downlink import check_command, check_size, config_payload
+from kaiser_health.domain.downlink import check_command, check_size, check_subzone, config_payload
 from kaiser_health.domain.outbox import payload_of, topic_of
 from kaiser_health.domain.presence import has_rebooted
 from kaiser_health.domain.pushes import DeviceAnswer, Push, answered, match, overdue, supersedes
@@ -51,6 +51,46 @@ def test_a_configuration_has_the_firmwares_names_and_no_defaults():
             }
         ],
         "actuators": [{"gpio": 25, "actuator_type": "pump", "actuator_name": "Pump", "max_runtime_ms": 60_000}],
+    }
+
+
+SENSOR = {
+    "gpio": 4,
+    "sensor_type": "ds18b20",
+    "sensor_name": "Tank",
+    "subzone_id": "bed",
+    "active": False,
+    "raw_mode": False,
+    "operating_mode": "on_demand",
+    "measurement_interval_seconds": 7,
+    "onewire_address": "28FF641E8D3C0C79",
+    "i2c_address": 69,
+}
+ACTUATOR = {
+    "gpio": 25,
+    "actuator_type": "pwm",
+    "actuator_name": "Pump",
+    "subzone_id": "bed",
+    "active": False,
+    "critical": True,
+    "inverted_logic": True,
+    "default_state": True,
+    "default_pwm": 128,
+    "aux_gpio": 26,
+    "max_runtime_ms": 60_000,
+}
+"""Every field that the firmware reads, none at its default."""
+
+
+def test_every_field_of_an_item_is_sent_under_its_name_and_left_out_at_its_default():
+    config = {"config_id": "", "sensors": [SENSOR], "actuators": [ACTUATOR]}
+    assert config_payload(DeviceConfig.model_validate(config)) == {"sensors": [SENSOR], "actuators": [ACTUATOR]}
+    assert set(SensorItem.model_fields) == set(SENSOR)
+    assert set(ActuatorItem.model_fields) == set(ACTUATOR)
+    defaults = {"sensors": [{"gpio": 4, "sensor_type": "ph"}], "actuators": [{"gpio": 25, "actuator_type": "pump"}]}
+    assert config_payload(DeviceConfig.model_validate({"config_id": "", **defaults})) == {
+        "sensors": [{"gpio": 4, "sensor_type": "ph", "sensor_name": "ph_4"}],
+        "actuators": [{"gpio": 25, "actuator_type": "pump", "actuator_name": "pump_25"}],
     }
 
 
@@ -127,6 +167,17 @@ def test_a_command_that_the_generation_does_not_know_is_refused(generation, comm
         return
     with pytest.raises(RpcError) as caught:
         check_command(generation, command, confirm)
+    assert (caught.value.problem.status, caught.value.problem.code) == (422, 5204)
+
+
+@pytest.mark.parametrize("generation", ["A", "B"])
+@pytest.mark.parametrize("action", ["assign", "remove", "safe"])
+def test_a_subzone_is_made_safe_only_by_the_generation_that_reads_it(generation, action):
+    if (generation, action) != ("A", "safe"):
+        check_subzone(generation, action)
+        return
+    with pytest.raises(RpcError) as caught:
+        check_subzone(generation, action)
     assert (caught.value.problem.status, caught.value.problem.code) == (422, 5204)
 
 

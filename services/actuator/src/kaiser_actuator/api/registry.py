@@ -151,6 +151,8 @@ def _to_item(unit: Unit) -> ActuatorItem:
         inverted_logic=settings.inverted,
         critical=settings.critical,
         default_state=settings.default_state,
+        default_pwm=settings.default_pwm,
+        aux_gpio=settings.aux_gpio,
         max_runtime_ms=settings.max_runtime_s * 1000 or None,
     )
 

@@ -23,7 +23,7 @@ from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_health.domain import events, outbox
 from kaiser_health.domain.decode import Clock
-from kaiser_health.domain.downlink import SET_TOKEN, check_command, check_size, config_payload
+from kaiser_health.domain.downlink import SET_TOKEN, check_command, check_size, check_subzone, config_payload
 from kaiser_health.domain.pushes import Kind, Push, superseded, supersedes
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store import audit, pushes, registry
@@ -112,6 +112,8 @@ class DeviceApi:
 
 def _check(device: Device, push: Push) -> None:
     """RpcError 422 for what the device's firmware does not know, or would drop for its size."""
+    if push.kind == "subzone":
+        check_subzone(device.generation, push.payload["action"])
     if push.kind == "command":
         check_command(device.generation, push.payload["command"], push.payload.get("confirm", False))
     topic = outbox.topic_of(push)

@@ -75,6 +75,13 @@ def check_command(generation: Generation, command: str, confirm: bool) -> None:
         raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, "factory_reset requires confirm: true", "confirm")
 
 
+def check_subzone(generation: Generation, action: str) -> None:
+    """RpcError 422 (5204) for a subzone that is to be made safe by firmware A, which does not read that topic."""
+    if generation == "A" and action == "safe":
+        text = "firmware generation A does not know subzone/safe: it knows subzone/assign, subzone/remove"
+        raise RpcError(422, Code.INVALID_ACTUATOR_TYPE, text, "action")
+
+
 def check_size(generation: Generation, hardware_type: str, kind: Kind, topic: str, payload: str) -> None:
     """RpcError 422 (5003) where topic and payload are larger than the device takes: it would drop them silently."""
     most = _XIAO_PACKET if "XIAO" in hardware_type.upper() else _PACKET

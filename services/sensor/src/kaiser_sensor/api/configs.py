@@ -120,6 +120,7 @@ def _to_item(config: SensorConfig) -> SensorItem:
         subzone_id=config.subzone_id,
         active=config.active,
         raw_mode=config.raw_mode,
+        operating_mode=config.operating_mode,
         measurement_interval_seconds=config.interval_s,
         onewire_address=config.address if len(config.address) == _ROM_CODE_DIGITS else None,
         i2c_address=int(config.address) if config.address.isdecimal() and len(config.address) <= _I2C_DIGITS else None,

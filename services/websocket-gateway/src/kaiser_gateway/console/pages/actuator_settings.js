@@ -7,7 +7,9 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { t } from "../core/texts.js";
 
-const DEFAULTS = { actuator_type: "relay", max_runtime_s: 0, min_value: 0, max_value: 1, interlocks: [], active: true };
+const DEFAULTS = {
+  actuator_type: "relay", max_runtime_s: 0, min_value: 0, max_value: 1, default_pwm: 0, interlocks: [], active: true,
+};
 
 export function ActuatorSettings({ actuator, onDone }) {
   const { api, toasts } = useApp();
@@ -68,6 +70,10 @@ const Fields = ({ settings, problem }) => html`
       value=${settings.min_value} problem=${problem} />
     <${NumberField} label=${t("actuator_settings.maximum_pwm_value_0_to")} name="max_value" min="0" max="1" required
       value=${settings.max_value} problem=${problem} />
+    <${NumberField} label=${t("actuator_settings.pwm_by_default")} name="default_pwm" min="0" max="255" step="1" required
+      value=${settings.default_pwm} problem=${problem} />
+    <${NumberField} label=${t("actuator_settings.auxiliary_gpio")} name="aux_gpio" min="0" max="48" step="1"
+      value=${settings.aux_gpio ?? ""} problem=${problem} hint=${t("actuator_settings.a_second_pin_of_it")} />
     <${TextField} label=${t("actuator_settings.interlocks")} name="interlocks" value=${settings.interlocks.join(", ")} problem=${problem}
       pattern="[0-9, ]*" hint=${t("actuator_settings.gpios_that_must_be_off")} />
   </div>

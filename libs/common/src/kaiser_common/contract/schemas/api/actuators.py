@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kaiser_common.contract.bounds import Pin
+from kaiser_common.contract.bounds import Pin, Pwm
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.devices import ESP_ID
@@ -21,7 +21,8 @@ class ActuatorSettings(BaseModel):
     """The settings of an actuator.
 
     max_runtime_s: longest time it may be on, 0 for no limit. min_value and max_value: allowed range of a PWM value.
-    interlocks: gpios of the same device that must be off before this one may be switched on.
+    interlocks: gpios of the same device that must be off before this one may be switched on. default_pwm, 0 to 255, and
+    aux_gpio, a second pin such as that of a direction, are for the device's configuration alone.
     """
 
     model_config = {
@@ -38,6 +39,8 @@ class ActuatorSettings(BaseModel):
     inverted: bool = False
     critical: bool = False
     default_state: bool = False
+    default_pwm: Pwm = 0
+    aux_gpio: Pin | None = None
     max_runtime_s: int = Field(default=0, ge=0, le=604_800)
     min_value: float = Field(default=0.0, ge=0.0, le=1.0)
     max_value: float = Field(default=1.0, ge=0.0, le=1.0)

@@ -104,6 +104,7 @@ class SensorSettingsModel(BaseModel):
     subzone_id: str | None = Field(default=None, max_length=64)
     active: bool = True
     raw_mode: bool = True
+    operating_mode: str = Field(default="continuous", pattern=r"^[a-z_]{1,32}$")
     interval_s: int = Field(default=30, ge=1, le=86_400)
     temperature_c: float | None = Field(default=None, ge=-55, le=125, description="of the medium, for compensation")
     calibration: CalibrationModel = CalibrationModel()
