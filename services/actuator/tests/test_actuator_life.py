@@ -1093,6 +1093,43 @@ def test_everything_is_cleared_only_by_asking_for_it(body):
         ClearEmergency.model_validate(body)
 
 
+def intent(life, command_id: str, esp_id: str = "ESP_A", **fields) -> Delivery:
+    """What generation B says in place of an answer where it did not even begin."""
+    body = {"kaiser_id": "god", "esp_id": esp_id, "ts": life.now_ms(), "received_at": life.now_ms()}
+    body |= {"flow": "command", "outcome": "rejected", "correlation_id": command_id, "code": "QUEUE_FULL"}
+    payload = json.dumps(body | {"reason": "queue is full"} | fields).encode()
+    return Delivery(f"esp.system.intent.god.{esp_id}", "$JS.ACK.DEVICES.actuator.1.9.1.1.0", payload, None)
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "failed", "expired"])
+async def test_a_command_that_its_device_rejects_by_an_intent_has_failed(life, outcome):
+    await life.pump()
+    command = await life.send("ON")
+    await life.say(life.sent(command))
+    assert await life.say(intent(life, command.command_id, outcome=outcome)) == []
+    after = await life.how(command)
+    assert (after.state, after.message) == ("failed", "QUEUE_FULL: queue is full")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"outcome": "accepted"},
+        {"outcome": "rejected", "esp_id": "ESP_B"},
+        {"outcome": "rejected", "command_id": "unknown"},
+        {"outcome": "failed", "lifecycle": True},
+        {"outcome": "failed", "replayed": True},
+    ],
+)
+async def test_an_intent_about_something_else_ends_no_command(life, fields):
+    await life.pump()
+    command = await life.send("ON")
+    await life.say(life.sent(command))
+    named = {"command_id": command.command_id, **fields}
+    assert await life.say(intent(life, named.pop("command_id"), **named)) == []
+    assert (await life.how(command)).state == "sent"
+
+
 async def test_a_device_that_refuses_a_stop_has_each_actuator_switched_off_and_is_told_of(life):
     await life.pump()
     await life.pump(gpio=6)

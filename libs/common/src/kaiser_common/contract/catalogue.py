@@ -348,6 +348,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "–",
         "1",
         {"outcome": "persisted", "correlation_id": "c"},
+        also_read_by=("actuator",),
         aliases={"outcome": ("state", "event")},
     ),
     UplinkRow(
@@ -359,6 +360,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         "1",
         {"outcome": "boot", "correlation_id": "c"},
         bus_kind=Kind.INTENT,
+        also_read_by=("actuator",),
         aliases={"outcome": ("state", "event")},
     ),
     UplinkRow(

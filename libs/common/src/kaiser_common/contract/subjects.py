@@ -154,7 +154,7 @@ SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
 HEALTH_AUDIT = DurableConsumer(AUDIT.name, "health-audit", ("audit.>",))
-ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>", "esp.config.response.>"))
+ACTUATOR = DurableConsumer(DEVICES.name, "actuator", ("esp.actuator.>", "esp.config.response.>", "esp.system.intent.>"))
 SIMULATOR = DurableConsumer(DEVICES.name, "simulator", ("esp.downlink.>",))
 INGEST_OUTBOX = DurableConsumer(OUTBOX.name, "ingest", ("mqtt.out.>",), ack_wait_s=5.0)
 INGEST_URGENT = DurableConsumer(OUTBOX.name, "ingest-urgent", ("mqtt.urgent.>",), ack_wait_s=5.0)

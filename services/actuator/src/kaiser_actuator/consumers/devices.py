@@ -11,6 +11,7 @@ from kaiser_common.contract.bounds import is_pin
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
 from kaiser_common.contract.schemas.api.actuators import Emergency
+from kaiser_common.contract.schemas.device import Intent
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
@@ -32,7 +33,7 @@ from kaiser_actuator.domain.emergency_core import holds
 from kaiser_actuator.domain.unit import on_answer, on_sent, on_status
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.publish import Step, conclude
-from kaiser_actuator.store import Connection, actuators, emergencies
+from kaiser_actuator.store import Connection, actuators, command_records, emergencies
 from kaiser_actuator.store.actuators import Key
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.history import HistoryEntry
@@ -84,6 +85,8 @@ class ActuatorMessages:
             step = await self._begin(connection, batch, now)
             for message, sequence in batch.messages:
                 self._apply(message, step, f"{sequence:016d}")
+            for intent in batch.refused:
+                _apply_refused(intent, step)
             await conclude(connection, self._bus, step, now, self._timeout)
         await self._stop_again(batch)
         await self._take_answers(batch)
@@ -173,6 +176,7 @@ class ActuatorMessages:
         """
         messages = [message for message, _ in batch.messages]
         keys = {_key(message) for message in messages if isinstance(message, Sent)}
+        keys |= await command_records.open_places(connection, [intent.correlation_id for intent in batch.refused])
         reported = {_key(message): message for message in messages if not isinstance(message, Sent)}
         units = await actuators.lock(connection, keys | set(reported))
         missing = {key: message for key, message in reported.items() if key not in units and _is_pin(message)}
@@ -282,6 +286,16 @@ def _apply_response(response: ActuatorResponse, step: Step, key: str) -> None:
             message=response.message,
         )
     )
+
+
+def _apply_refused(intent: Intent, step: Step) -> None:
+    """A device did not carry out a command and answers with an intent in place of a response: the command has failed.
+    Of a response that came before, or comes later, nothing changes."""
+    text = ": ".join(part for part in (intent.code, intent.reason) if part) or intent.outcome
+    answer = CommandAnswer("", False, intent.correlation_id, text, time_of(intent.received_at))
+    for key, unit in list(step.units.items()):
+        if unit.esp_id == intent.esp_id:
+            step.units[key], _ = on_answer(unit, answer)
 
 
 def _apply_alert(alert: ActuatorAlert, step: Step, key: str) -> None:

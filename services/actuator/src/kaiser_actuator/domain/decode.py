@@ -7,7 +7,7 @@ from datetime import datetime
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import bodies_of
 from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
-from kaiser_common.contract.schemas.device import ConfigResponse
+from kaiser_common.contract.schemas.device import NOT_CARRIED_OUT, ConfigResponse, Intent
 from kaiser_common.contract.schemas.event import Receipt
 from kaiser_common.contract.times import time_of
 from pydantic import BaseModel, ValidationError
@@ -39,6 +39,8 @@ class ActuatorBatch:
     answers: list[tuple[EmergencyAnswer, int]] = field(default_factory=list)
     configured: set[str] = field(default_factory=set)
     """Devices that took a configuration, or a part of one, just now."""
+    refused: list[Intent] = field(default_factory=list)
+    """Intents that a device did not carry out: of commands, or of something that is none of ours."""
     unreadable: list[tuple[Delivery, str]] = field(default_factory=list)
 
 
@@ -62,6 +64,9 @@ def decode(deliveries: Sequence[Delivery]) -> ActuatorBatch:
             batch.messages.append((sent, delivery.stream_sequence))
         elif isinstance(message, EmergencyAnswer):
             batch.answers.append((message, delivery.stream_sequence))
+        elif isinstance(message, Intent):
+            if message.outcome in NOT_CARRIED_OUT and not (message.lifecycle or message.replayed):
+                batch.refused.append(message)
         elif isinstance(message, ConfigResponse):
             if not message.replayed:
                 batch.configured.add(message.esp_id)

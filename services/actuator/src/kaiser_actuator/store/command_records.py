@@ -88,6 +88,17 @@ async def open_of(
     return found
 
 
+async def open_places(connection: Connection, command_ids: Sequence[str]) -> set[tuple[str, int]]:
+    """The actuators (device and gpio) of those of these commands that are open."""
+    if not command_ids:
+        return set()
+    cursor = await connection.execute(
+        "SELECT esp_id, gpio FROM actuator.commands WHERE command_id = ANY(%s) AND state IN ('queued', 'sent')",
+        (list(command_ids),),
+    )
+    return {(esp_id, gpio) for esp_id, gpio in await cursor.fetchall()}
+
+
 async def by_id(connection: Connection, command_id: str) -> CommandRecord | None:
     """One command."""
     async with connection.cursor(row_factory=class_row(CommandRecord)) as cursor:

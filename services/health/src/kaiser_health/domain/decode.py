@@ -8,6 +8,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.catalogue import bodies_of
 from kaiser_common.contract.schemas import DeviceMessage
 from kaiser_common.contract.schemas.device import (
+    NOT_CARRIED_OUT,
     AliveDigest,
     ConfigResponse,
     DeviceError,
@@ -109,15 +110,12 @@ def _sort(message: BaseModel, batch: DeviceBatch) -> None:
 
 def of_intent(intent: Intent) -> DeviceAnswer | None:
     """The result of an intent for the push that it names; None if the push continues."""
-    if intent.outcome not in _FAILED_OUTCOMES:
+    if intent.outcome not in NOT_CARRIED_OUT:
         return None
     text = ": ".join(part for part in (intent.code, intent.reason) if part) or intent.outcome
     return DeviceAnswer(
         intent.esp_id, None, "failed", intent.correlation_id, text, [], time_of(intent.received_at), "system"
     )
-
-
-_FAILED_OUTCOMES = frozenset({"rejected", "failed", "expired"})
 
 
 def to_answer(message: ConfigResponse | ZoneAck | SystemResponse | ScanResult) -> DeviceAnswer:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.bus.events import system_event, to_event
-from kaiser_common.contract.schemas.device import Heartbeat, Intent, ScanResult
+from kaiser_common.contract.schemas.device import NOT_CARRIED_OUT, Heartbeat, Intent, ScanResult
 from kaiser_common.contract.schemas.event import (
     ConfigResponseEvent,
     EspHealthEvent,
@@ -159,7 +159,7 @@ def scan_event(scan: ScanResult, push_id: str | None, now: datetime) -> Outgoing
 
 def intent_event(intent: Intent, now: datetime) -> Outgoing:
     """system_event of what a device made of something that no push of ours is open for."""
-    failed = intent.outcome in ("rejected", "failed", "expired")
+    failed = intent.outcome in NOT_CARRIED_OUT
     reason = f": {intent.reason}" if intent.reason else ""
     return system_event(
         "device_lifecycle" if intent.lifecycle else "intent_outcome",

@@ -72,6 +72,10 @@ class Session(DeviceMessage):
     boot_sequence_id: Word | None = None
 
 
+NOT_CARRIED_OUT = frozenset({"rejected", "failed", "expired"})
+"""Outcomes of an intent that end what it is about; all others are steps on its way."""
+
+
 class Intent(DeviceMessage):
     """The outcome of a command or configuration at a device (generation B), with the correlation_id that Kaiser sent.
     lifecycle: it was published on the lifecycle topic, which has states instead of outcomes.
