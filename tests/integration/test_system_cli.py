@@ -264,3 +264,41 @@ def test_the_client_s_watch_goes_on_after_the_gateway_was_killed(stack: Stack):
     watcher.join(120)
     assert not watcher.is_alive(), f"seen: {seen[-30:]}"
     assert set(wanted) <= set(seen), "what came while the gateway was away came after it"
+
+
+def test_a_mock_is_made_broken_and_deleted_and_its_alarm_acknowledged_and_shelved(terminal: Terminal):
+    esp_id = f"MOCK_{secrets.token_hex(4).upper()}"
+    body = {"esp_id": esp_id, "sensors": [{"gpio": 4, "sensor_type": "ds18b20", "interval_s": 0.5}]}
+    made = terminal.run("mocks", "create", "--json", said=json.dumps(body))
+    assert json.loads(made.stdout)["esp_id"] == esp_id
+    wait_until(lambda: terminal.lines("devices", "show", esp_id)[0]["online"], "it is online")
+    assert "offline: " in terminal.run("mocks", "faults", esp_id, 'offline="perhaps"', status=2).stderr
+
+    terminal.run("mocks", "faults", esp_id, "offline=true")
+    (mock,) = [one for one in terminal.lines("mocks") if one["esp_id"] == esp_id]
+    assert mock["faults"]["offline"] is True
+
+    def of_device(shown: str = "open") -> list[dict[str, Any]]:
+        return terminal.lines("alarms", "--device", esp_id, "--shown", shown)
+
+    wait_until(of_device, "its alarm is raised")
+    alarm_id = of_device()[0]["alarm_id"]
+    (acknowledged,) = terminal.lines("alarms", "ack", alarm_id, "--note", "on my way")
+    assert (acknowledged["state"], acknowledged["acknowledged_by"]) == ("acknowledged", "admin")
+    (shelved,) = terminal.lines("alarms", "shelve", alarm_id, "--for", "10m")
+    assert shelved["shelved_by"] == "admin"
+    assert "shelved until" in terminal.run("alarms", "--device", esp_id).stdout
+    terminal.run("alarms", "unshelve", alarm_id)
+    assert "on my way" in terminal.run("alarms", "show", alarm_id).stdout
+
+    terminal.run("mocks", "faults", esp_id)
+    wait_until(lambda: of_device("closed"), "its alarm is closed once it is back")
+    terminal.run("mocks", "stop", esp_id)
+    terminal.run("mocks", "start", esp_id)
+    terminal.run("mocks", "delete", esp_id)
+    assert not [one for one in terminal.lines("mocks") if one["esp_id"] == esp_id]
+
+
+def test_without_a_factory_its_commands_say_so(terminal: Terminal):
+    for words in (["factory"], ["factory", "orders"], ["factory", "stock"]):
+        assert "factory" in terminal.run(*words, status=1).stderr

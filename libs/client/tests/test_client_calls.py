@@ -33,7 +33,7 @@ OWN_NAMES = {
 """Models that the gateway keeps to itself, by the client's name."""
 GIVEN = {"role": "viewer"}
 VERBS = """
-acknowledge add approve assign change clear configure control create delete export import list
+acknowledge add approve assign begin change clear configure control create delete end export finish import list
 make measure press preview push put raise read refresh register reject remove replace replay
 send set shelve sign start steer stop switch test unshelve validate
 """

@@ -2,7 +2,21 @@
 
 import click
 
-from kaiser_cli.commands import devices, doctor, export, login, rejected, send, sensors, stops, users, watch
+from kaiser_cli.commands import (
+    alarms,
+    devices,
+    doctor,
+    export,
+    factory,
+    login,
+    mocks,
+    rejected,
+    send,
+    sensors,
+    stops,
+    users,
+    watch,
+)
 from kaiser_cli.commands.command import command
 from kaiser_cli.completion import completion
 
@@ -38,10 +52,13 @@ for one in (
     command,
     stops.stop,
     stops.clear,
+    alarms.alarms,
     rejected.rejected,
     rejected.replay,
     users.users,
     export.export,
+    mocks.mocks,
+    factory.factory,
     doctor.doctor,
     completion,
 ):

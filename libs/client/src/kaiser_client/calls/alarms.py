@@ -1,6 +1,13 @@
 """Alarms."""
 
-from kaiser_common.contract.schemas.api.alarms import AcknowledgeBody, Alarm, AlarmsPage, AlarmsShown, AlarmWithSteps
+from kaiser_common.contract.schemas.api.alarms import (
+    AcknowledgeBody,
+    Alarm,
+    AlarmsPage,
+    AlarmsShown,
+    AlarmWithSteps,
+    ShelveBody,
+)
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
 from kaiser_client.call import Call
@@ -43,3 +50,13 @@ def read_alarm(alarm_id: str) -> Call[AlarmWithSteps]:
 def acknowledge_alarm(alarm_id: str, body: AcknowledgeBody) -> Call[Alarm]:
     """Say that somebody sees to it."""
     return Call("POST", "/api/v1/alarms/{alarm_id}/acknowledge", Alarm, {"alarm_id": alarm_id}, body=body)
+
+
+def shelve_alarm(alarm_id: str, body: ShelveBody) -> Call[Alarm]:
+    """Keep an alarm silent for some time; it is unshelved automatically."""
+    return Call("POST", "/api/v1/alarms/{alarm_id}/shelve", Alarm, {"alarm_id": alarm_id}, body=body)
+
+
+def unshelve_alarm(alarm_id: str) -> Call[Alarm]:
+    """End the silence."""
+    return Call("POST", "/api/v1/alarms/{alarm_id}/unshelve", Alarm, {"alarm_id": alarm_id})
