@@ -9,7 +9,7 @@ import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const PATH = "/api/v1/audit";
 const OUTCOMES = { done: "good", refused: "warn", failed: "bad", begun: "idle" };
@@ -56,7 +56,7 @@ const columns = (choose) => [
   { name: t("common.when"), cell: (one) => when(one.at) },
   { name: t("audit.who"), cell: (one) => html`<strong>${one.actor}</strong> <span class="quiet">${one.address}</span>` },
   { name: t("common.what"), cell: (one) => html`${actionOf(one.action)} <span class="topic">${one.target}</span>` },
-  { name: t("common.outcome"), cell: (one) => html`<${Badge} kind=${OUTCOMES[one.outcome] ?? "idle"}>${one.outcome}<//>` },
+  { name: t("common.outcome"), cell: (one) => html`<${Badge} kind=${OUTCOMES[one.outcome] ?? "idle"}>${word(one.outcome)}<//>` },
   { name: t("audit.change"), cell: (one) => orNone(inShort(one) || one.detail) },
   { name: t("common.look"), class: "actions", cell: (one) => html`<button type="button" onClick=${() => choose(one)}>${t("common.show")}</button>` },
 ];
@@ -69,7 +69,7 @@ function EntryDialog({ entry, onClose }) {
         [t("audit.from"), orNone(entry.address)],
         [t("common.when"), when(entry.at)],
         [t("common.service"), entry.service],
-        [t("common.outcome"), html`<${Badge} kind=${OUTCOMES[entry.outcome] ?? "idle"}>${entry.outcome}<//>`],
+        [t("common.outcome"), html`<${Badge} kind=${OUTCOMES[entry.outcome] ?? "idle"}>${word(entry.outcome)}<//>`],
         [t("common.detail"), orNone(entry.detail)],
         [t("audit.request"), orNone(entry.request_id)],
       ]} />

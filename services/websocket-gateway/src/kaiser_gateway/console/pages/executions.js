@@ -8,12 +8,12 @@ import { DeviceName } from "../ui/names.js";
 import { Badge, Facts, ListState } from "../ui/parts.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const PATH = "/api/v1/logic/executions";
 const OUTCOMES = { succeeded: "good", failed: "bad", running: "info", suppressed: "idle", interrupted: "warn" };
 
-export const OutcomeBadge = ({ outcome }) => html`<${Badge} kind=${OUTCOMES[outcome] ?? "idle"}>${outcome}<//>`;
+export const OutcomeBadge = ({ outcome }) => html`<${Badge} kind=${OUTCOMES[outcome] ?? "idle"}>${word(outcome)}<//>`;
 
 /** Of one rule, or of all. */
 export function Executions({ ruleId = null }) {
@@ -64,7 +64,7 @@ function ExecutionDialog({ execution, onClose }) {
     <//>`;
 }
 
-const RESULTS = new Map([[true, "true"], [false, "false"], [null, t("common.not_known")]]);
+const RESULTS = new Map([[true, word("true")], [false, word("false")], [null, t("common.not_known")]]);
 
 /** How each condition stood. */
 export const Conditions = ({ conditions }) => html`

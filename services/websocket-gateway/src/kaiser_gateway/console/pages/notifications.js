@@ -11,7 +11,7 @@ import { Table } from "../ui/table.js";
 import { ChannelDialog } from "./channel_dialog.js";
 import { RouteDialog, inWords } from "./route_dialog.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const PATH = "/api/v1/notifications";
 const RECENT = 20;
@@ -127,7 +127,7 @@ const routeColumns = ({ may, choose, remove }) => [
 
 const sentColumns = (now) => [
   { name: t("notifications.channel"), cell: (one) => one.channel_id },
-  { name: t("notifications.result"), cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${one.state}<//>${one.error && html`<span class="quiet block">${one.error}</span>`}` },
+  { name: t("notifications.result"), cell: (one) => html`<${Badge} kind=${RESULTS[one.state]}>${word(one.state)}<//>${one.error && html`<span class="quiet block">${one.error}</span>`}` },
   { name: t("notifications.created"), cell: (one) => html`${when(one.created_at)}<span class="quiet block">${ago(one.created_at, now)}</span>` },
   { name: t("notifications.reference"), cell: (one) => html`<span class="quiet">${one.key}</span>` },
 ];

@@ -10,7 +10,7 @@ import { DeleteDialog, DetailsDialog, ImportDialog, RecordDialog } from "./recor
 import { ReplayDialog } from "./replay_dialog.js";
 import { ReplayPanel } from "./replay_panel.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const PATH = "/api/v1/recordings";
 const ASK_EVERY_MS = 2000;
@@ -61,7 +61,7 @@ const columns = ({ now, may, open, reload }) => [
   {
     name: t("common.state"),
     cell: (one) => html`
-      <${Badge} kind=${KINDS[one.state]}>${one.state}<//>
+      <${Badge} kind=${KINDS[one.state]}>${word(one.state)}<//>
       ${one.reason && html`<span class="quiet block">${one.reason}</span>`}`,
   },
   { name: t("common.messages"), cell: (one) => html`${number(one.messages)}<${Flaws} recording=${one} />`, class: "figure" },

@@ -7,7 +7,7 @@ import { useAction, useEvents, useEvery } from "../ui/hooks.js";
 import { Badge, Facts, Panel, ProblemNotice } from "../ui/parts.js";
 import { SPEEDS, speedOf } from "./replay_dialog.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const ASK_EVERY_MS = 3000;
 const KINDS = { running: "info", paused: "warn", checking: "info", done: "good", stopped: "idle", failed: "bad" };
@@ -31,7 +31,7 @@ export function ReplayPanel({ replay: first, name }) {
   return html`
     <${Panel} title=${`${isOpen ? t("replay_panel.replay") : t("replay_panel.last_replay")}${name ? t("replay_panel.of", { name }) : ""}`} class="wide-panel replay">
       <p>
-        <${Badge} kind=${KINDS[replay.state]}>${replay.state}<//>
+        <${Badge} kind=${KINDS[replay.state]}>${word(replay.state)}<//>
         ${replay.passed === true && html` <${Badge} kind="good">${t("replay_panel.the_end_is_the_one")}<//>`}
         ${replay.passed === false && html` <${Badge} kind="bad">${t("replay_panel.the_end_is_not_the")}<//>`}
         ${replay.reason && html` <span>${replay.reason}</span>`}

@@ -7,7 +7,7 @@ import { useAction, useLoaded, useNow } from "../ui/hooks.js";
 import { Badge, ListState, ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const PATH = "/api/v1/auth/sessions";
 
@@ -51,5 +51,5 @@ const SYSTEMS = ["Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux"];
 function programOf(agent) {
   const browser = BROWSERS.find(([mark]) => agent.includes(mark))?.[1];
   const system = SYSTEMS.find((name) => agent.includes(name));
-  return browser ? [browser, system].filter(Boolean).join(" on ") : orNone(agent);
+  return browser ? [browser, system].filter(Boolean).join(word(" on ")) : orNone(agent);
 }

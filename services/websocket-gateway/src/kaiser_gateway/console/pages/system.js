@@ -6,7 +6,7 @@ import { useEvery, useLoaded } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const ASK_EVERY_MS = 5000;
 const MIB = 1_048_576;
@@ -24,7 +24,7 @@ export function System() {
   const { status, rates } = loaded.data ?? {};
   return html`
     <${Head} title=${t("common.system")}>
-      ${status && html`<${Badge} kind=${status.status === "ok" ? "good" : "bad"}>${status.status}<//>`}
+      ${status && html`<${Badge} kind=${status.status === "ok" ? "good" : "bad"}>${word(status.status)}<//>`}
     <//>
     <${ListState} loaded=${loaded} count=${1} />
     ${status && html`
@@ -68,7 +68,7 @@ const SERVICES = [
   {
     name: t("system.health"),
     cell: ({ up, ready }) =>
-      html`<${Badge} kind=${ready ? "good" : up ? "warn" : "bad"}>${ready ? "ready" : up ? t("system.not_ready") : "down"}<//>`,
+      html`<${Badge} kind=${ready ? "good" : up ? "warn" : "bad"}>${ready ? word("ready") : up ? t("system.not_ready") : word("down")}<//>`,
   },
   { name: t("system.waiting"), cell: ({ lag }) => number(lag), class: "figure" },
   { name: t("system.version"), cell: ({ version }) => orNone(version) },
