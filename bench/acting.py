@@ -5,6 +5,7 @@ The rules name sensors that exist and never fire; the alarms are of limits that 
 """
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from bench.sender import GPIO
 _RATE = 1000.0
 _AT_ONCE = 8
 _KNOWN_WITHIN_S = 120.0
+_AGAIN_S = 0.5
 _OPEN = "SELECT count(*) FROM alarm.alarms WHERE kind = 'limit_hi_hi' AND state <> 'closed' AND esp_id = ANY(%s)"
 
 
@@ -54,9 +56,17 @@ def _are_open(bed: Bed, devices: list[str]) -> bool:
 
 def _each(bed: Bed, places: range, ask: Any) -> None:
     with bed.stack.sign_in() as rest, ThreadPoolExecutor(_AT_ONCE) as workers:
-        for answer in workers.map(lambda place: ask(rest, bed, place), places):
+        for answer in workers.map(lambda place: _asked(partial(ask, rest, bed, place)), places):
             assert answer.status_code < 300, answer.text
     time.sleep(2.0 if places else 0.0)  # the rule, or limit, is in force where it is used
+
+
+def _asked(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer; a service that is behind with what came before answers 503 for a while."""
+    deadline = time.monotonic() + _KNOWN_WITHIN_S
+    while (answer := ask()).status_code == httpx.codes.SERVICE_UNAVAILABLE and time.monotonic() < deadline:
+        time.sleep(_AGAIN_S)
+    return answer
 
 
 def _add_rule(rest: httpx.Client, bed: Bed, place: int) -> httpx.Response:
