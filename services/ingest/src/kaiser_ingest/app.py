@@ -23,7 +23,7 @@ from kaiser_ingest.store.devices import KnownDevices
 from kaiser_ingest.store.session_store import SessionStore
 
 _GC_THRESHOLDS = (50_000, 20, 100)
-"""What a message needs has no cycles and goes by reference count: looking for cycles less often saves 10 % CPU."""
+"""A message's objects have no cycles and are freed by reference count: seeking cycles less often saves 10 % CPU."""
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ CLEAR_REFUSED = "clear_failed"
 BY_DEVICE = "device "
 """raised_by of a stop that a device raised: this and its esp_id."""
 IN_STOP_STATE = "in emergency stop state"
-"""What the firmware says in an alert that repeats a stop in force: it is none of its own."""
+"""The text of an alert with which firmware repeats a stop in force: the alert is no stop of its own."""
 
 CRITICAL: frozenset[AlertType] = frozenset({"emergency_stop", "safety_violation", "hardware_error"})
 """Alerts of a device that stop what they are about."""

@@ -173,7 +173,7 @@ def _answer(grant: IssuerGrant, family: str, signer: Signer, seals: Seals, setti
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """What the issuer refuses is refused here with the same reason."""
+    """A refusal of the issuer is answered with its reason."""
     try:
         yield
     except TokenRefused as error:

@@ -20,7 +20,7 @@ from kaiser_gateway.http.problems import problem
 
 MOST_AT_ONCE = 20
 _PREFIX = "/api/"
-"""What is served elsewhere asks here in turn, and would wait for itself."""
+"""Requests of other paths, as of /compat, ask for these: if they took a turn too, they would wait for themselves."""
 _WAITS_S = 10.0
 
 
