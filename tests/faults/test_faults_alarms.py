@@ -116,12 +116,14 @@ def test_alarms_that_rise_and_clear_while_a_service_is_killed_are_each_stored_an
     raised: set[str] = set()
     with http_receiver() as receiver:
         route_to(stack, receiver, line.cause.severity)
-        for _ in range(KILLS):
-            raised |= one_kill(line)
-        check(line, raised, receiver)
-        stack.settle()
-        remove_route(stack)
-        line.cause.close()
+        try:
+            for _ in range(KILLS):
+                raised |= one_kill(line)
+            check(line, raised, receiver)
+        finally:
+            stack.settle()
+            remove_route(stack)
+            line.cause.close()
 
 
 def one_kill(line: Line) -> set[str]:

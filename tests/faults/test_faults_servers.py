@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import actions
+import httpx
 import nats
 import pytest
-from harness import Stack
+from harness import Stack, wait_until
+from nats.aio.client import Client
+from nats.js.errors import APIError
 from trial import RECOVERY_S, Trial, trial
 
 
@@ -27,51 +32,96 @@ async def test_a_database_that_only_reads_holds_the_store_up_and_loses_nothing(
         await run.recovered()
 
 
-FULL_BYTES = 2_000_000
-"""More than a batch of ingest's (1,000 messages) needs, less than 10 s of traffic."""
+ROOM_BYTES = 4_000_000
+"""More than the last 16 packs of 1,000 readings, which sensor always keeps."""
+_RECORD_BYTES = 256
+"""nats-server compares a message without what its record adds to it: 30 bytes and its subject."""
+_PROBE_BYTES = 20_000
+_TOO_MANY_BYTES = 10077
+_REFUSED_FOR_S = 5.0
+_FULL_WITHIN_S = 240.0
 
 
 @pytest.mark.in_short_form(stack={"mosquitto"})
 async def test_a_full_stream_refuses_and_the_broker_keeps_the_rest(stack: Stack, verdicts: Path, seed: int, full: bool):
+    [probe] = await asyncio.to_thread(stack.register, 1)
     async with trial(stack, "stream-full", verdicts, seed=seed) as run:
-        before = await limit(stack, "SENSORS", FULL_BYTES)
-        actions.down(stack, "sensor", signal.SIGTERM)
-        run.note(f"sensor is stopped, SENSORS may hold {FULL_BYTES} bytes")
+        before = (await info_of(stack, "SENSORS"))["config"]["max_bytes"]
         try:
-            await run.flow(20.0 if full else 2.0)
-            while (size := await size_of(stack, "SENSORS")) < FULL_BYTES / 2:
-                run.send(500)
-                await run.flow(0.5)
-            assert size <= FULL_BYTES, f"SENSORS holds {size} bytes"
+            await asyncio.to_thread(stop, stack, "sensor")
+            try:
+                most = (await info_of(stack, "SENSORS"))["state"]["bytes"] + ROOM_BYTES
+                await limit(stack, "SENSORS", most)
+                run.note(f"sensor is stopped, SENSORS may hold {most} bytes")
+                await run.flow(20.0 if full else 2.0)
+                await fill(run, probe)
+                size = (await info_of(stack, "SENSORS"))["state"]["bytes"]
+                assert size <= most + _RECORD_BYTES, f"SENSORS holds {size} bytes of {most}"
+            finally:
+                actions.up(stack, "sensor")
+            run.note("sensor is started")
+            await run.recovered()
         finally:
-            actions.up(stack, "sensor")
-        run.note("sensor is started")
-        await run.recovered()
-        await limit(stack, "SENSORS", before)
+            await limit(stack, "SENSORS", before)
 
 
-async def limit(stack: Stack, stream: str, max_bytes: int) -> int:
-    """Change how much a stream holds; returns how much it was."""
-    client = await nats.connect(stack.addresses["nats_url"])
+def stop(stack: Stack, victim: str) -> None:
+    """End it and wait until it has: sensor takes nothing out of SENSORS from then on."""
+    actions.down(stack, victim, signal.SIGTERM)
+    wait_until(lambda: victim not in stack.pids(), f"{victim} has ended")
+
+
+async def fill(run: Trial, probe: str) -> None:
+    """Send until SENSORS refuses: a message of the size of a pack, and for some time what ingest has."""
+    client = await nats.connect(run.stack.addresses["nats_url"])
     try:
-        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)
-        config = json.loads(reply.data)["config"]
-        before = int(config["max_bytes"])
-        changed = json.dumps(config | {"max_bytes": max_bytes}).encode()
-        answer = json.loads((await client.request(f"$JS.API.STREAM.UPDATE.{stream}", changed, timeout=5)).data)
-        assert "error" not in answer, answer
+        async with asyncio.timeout(_FULL_WITHIN_S):
+            while await is_taken(client, probe) or await asyncio.to_thread(waits_s, run.stack) < _REFUSED_FOR_S:
+                run.send(1000)
+                await run.flow(0.5)
     finally:
         await client.close()
-    return before
 
 
-async def size_of(stack: Stack, stream: str) -> int:
+async def is_taken(client: Client, esp_id: str) -> bool:
+    """Whether SENSORS takes a message; sensor will reject it, because it is no reading."""
+    try:
+        await client.jetstream().publish(f"esp.sensor.data.god.{esp_id}.4", b"x" * _PROBE_BYTES, timeout=10)
+    except APIError as error:
+        if error.err_code != _TOO_MANY_BYTES:
+            raise
+        return False
+    return True
+
+
+def waits_s(stack: Stack) -> float:
+    """The age of the oldest message that ingest holds and could not store."""
+    port = stack.addresses["metrics_ports"]["ingest"]
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    found = re.search(r"^kaiser_ingest_oldest_unacknowledged_seconds (\S+)$", text, re.MULTILINE)
+    assert found is not None, text
+    return float(found[1])
+
+
+async def limit(stack: Stack, stream: str, max_bytes: int) -> None:
+    """Change how much a stream may hold."""
+    config = (await info_of(stack, stream))["config"]
+    answer = await asked(stack, f"$JS.API.STREAM.UPDATE.{stream}", json.dumps(config | {"max_bytes": max_bytes}))
+    assert "error" not in answer, answer
+
+
+async def info_of(stack: Stack, stream: str) -> dict[str, Any]:
+    """The configuration and the state of a stream."""
+    return await asked(stack, f"$JS.API.STREAM.INFO.{stream}", "")
+
+
+async def asked(stack: Stack, subject: str, body: str) -> dict[str, Any]:
     client = await nats.connect(stack.addresses["nats_url"])
     try:
-        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5)
-        return int(json.loads(reply.data)["state"]["bytes"])
+        found: dict[str, Any] = json.loads((await client.request(subject, body.encode(), timeout=30)).data)
     finally:
         await client.close()
+    return found
 
 
 @pytest.mark.in_short_form(stack={"mosquitto"})
