@@ -68,7 +68,7 @@ def test_a_file_is_imported_shown_and_exported_again(visitor: Callable[..., Pers
     expect(row).to_contain_text(str(EXPECTED["messages"]))
     expect(row).to_contain_text("5 lines skipped")
     row.get_by_role("button", name="Show Monday").click()
-    expect(person.dialog()).to_contain_text("line 60: not JSON")
+    expect(person.dialog()).to_contain_text("line 60: no JSON")
     person.page.keyboard.press("Escape")
     with person.page.expect_download() as download:
         row.get_by_role("button", name="Export Monday").click()

@@ -47,7 +47,7 @@ def test_lines_come_in_parts_with_their_description(tmp_path: Path):
     parts = list(parts_of(path, path.name, 0, found))
     assert [len(part) for part in parts] == [10, 10, 6]
     assert [one for part in parts for one in part] == [*MESSAGES, BYTES]
-    assert (found.meta["sessionName"], found.bad_lines, found.skipped) == ("x", 1, [(28, "not JSON")])
+    assert (found.meta["sessionName"], found.bad_lines, found.skipped) == ("x", 1, [(28, "no JSON")])
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -41,7 +41,7 @@ class Recorded(Struct, frozen=True, gc=False):
 class Recording:
     """A file of messages in the file's order.
 
-    skipped: number of a line, or of an item, and why (`not JSON`, `no topic`, `topic …`), of the first MAX_SKIPPED;
+    skipped: number of a line, or of an item, and why (`no JSON`, `no topic`, `topic …`), of the first MAX_SKIPPED;
     bad_lines counts all. naive: some time says no zone and was taken as UTC plus the offset given. meta: the session's
     description as it came. last_us: the time of the last message.
     """
@@ -68,7 +68,7 @@ class Recording:
         try:
             value = msgspec.json.decode(line)
         except (msgspec.DecodeError, ValueError, RecursionError):
-            self.skip(self.lines, "not JSON")
+            self.skip(self.lines, "no JSON")
         else:
             _add(self, self.lines, value, offset_us)
 
