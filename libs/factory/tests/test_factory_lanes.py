@@ -32,7 +32,7 @@ MESSAGES = st.builds(
     TOPICS,
     st.sampled_from(["live", "mock"]),
     st.integers(1, 2),
-    st.integers(NOW - 20_000, NOW),
+    st.integers(NOW - 20_000, NOW + 20_000),
     st.booleans(),
     st.booleans(),
     st.booleans(),
@@ -62,7 +62,7 @@ def test_nothing_leaves_that_must_not(message: FactoryOutgoing, gate: Gate):
     match message.lane:
         case "command":
             assert not message.retain or clearing
-            assert NOW - message.queued_at <= 10_000
+            assert abs(NOW - message.queued_at) <= 10_000
             assert gate.kind != "replay" or gate.armed
             assert listens or message.free or clearing
         case "mock":

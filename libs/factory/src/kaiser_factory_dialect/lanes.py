@@ -86,9 +86,17 @@ def breach(
 
 
 def too_late(queued_at: int, now: int) -> str | None:
-    """Why a command must not be sent any more, None: its time is not out. Times in ms."""
+    """Why a command must not be sent any more, None: its time is not out. Times in ms.
+
+    A command that is dated ahead of the clock by more than its time has an unknown age: a clock was set back, or two
+    machines differ.
+    """
     age = now - queued_at
-    return f"it is {age} ms old: a command is sent within {SEND_WITHIN_MS} ms" if age > SEND_WITHIN_MS else None
+    if age > SEND_WITHIN_MS:
+        return f"it is {age} ms old: a command is sent within {SEND_WITHIN_MS} ms"
+    if age < -SEND_WITHIN_MS:
+        return f"it is dated {-age} ms ahead of the clock, so its age is unknown"
+    return None
 
 
 def _is_of_replayed_device(message: FactoryOutgoing) -> bool:
