@@ -79,10 +79,12 @@ def _factory(found: dict[str, Any]) -> Iterator[str]:
     times = found["event_ms"]
     yield (
         f"factory 1,000/s       event p50 {times.get('p50')} p99 {times.get('p99')} max {times.get('max')} ms"
-        f"   (goal p99 {FACTORY_GOALS['event_ms']}), {found['events_seen']} events of {found['sent']} states"
+        f"   (goal p99 {FACTORY_GOALS['event_ms']}), {found['events_seen']} events of {found['sent']} states,"
+        f" {found['never_shown']} never shown"
     )
     yield "  cores               " + _pairs(found["cores_by_process"])
     yield "  memory MB           " + _pairs(found["memory_mb"]) + f"   (goal {FACTORY_GOALS['memory_mb']})"
+    yield "  full                " + _pairs(found["full"])
 
 
 def _latency(rate: int, found: dict[str, Any]) -> Iterator[str]:
