@@ -151,6 +151,35 @@ def test_what_nothing_answers_is_previewed_as_it_would_be_sent(onlooker: Person)
     is_whole(onlooker, "steering-camera")
 
 
+def test_an_instant_action_and_a_command_are_previewed_and_a_wrong_text_is_told(onlooker: Person) -> None:
+    onlooker.open("steering")
+    page = onlooker.page
+    onlooker.button("Instant action").click()
+    page.get_by_label("Machine").select_option("leJ4")
+    page.get_by_label("Metadata").fill("nodeId: HBW")
+    onlooker.button("Preview").click()
+    expect(page.get_by_role("alert")).to_contain_text("metadata is not JSON")
+    expect(onlooker.button("Preview")).to_be_enabled()
+    page.get_by_label("Metadata").fill('{"nodeId": "SVR3QA0022"}')
+    onlooker.button("Preview").click()
+    expect(page.locator(".plan")).to_contain_text("fts/v1/ff/leJ4/instantAction")
+    expect(page.locator(".plan")).to_contain_text('"nodeId": "SVR3QA0022"')
+    is_whole(onlooker, "steering-instant")
+
+    onlooker.button("Command").click()
+    page.get_by_label("Module").select_option("SVR4H73275")
+    page.locator("select[name=command]").select_option("INPUT_RGB")
+    onlooker.button("Preview").click()
+    expect(page.locator(".plan")).to_contain_text("command INPUT_RGB")  # the module may be at work, which refuses it
+
+    onlooker.button("Path").click()
+    page.get_by_label("Vehicle").select_option("5iO4")
+    page.get_by_label("Nodes, in order").fill("1 2")
+    onlooker.button("Preview").click()
+    expect(page.locator(".plan")).to_contain_text("takes route, or from and to, and no path")
+    expect(onlooker.button("Send")).to_be_disabled()
+
+
 def test_what_a_check_refuses_cannot_be_sent(onlooker: Person) -> None:
     onlooker.open("steering")
     page = onlooker.page

@@ -108,6 +108,10 @@ def levels_and_filters(person: Person) -> None:
     fill(person, "Topic filter", STATE)
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(rows(person)).to_have_count(1)  # the last value; what comes is added
+    row, summary = rows(person).first.bounding_box(), rows(person).locator(".log-summary").first.bounding_box()
+    assert row is not None
+    assert summary is not None
+    assert row["x"] + row["width"] - summary["x"] - summary["width"] < 20, "the payload has the rest of the row"
 
 
 def a_message_in_full(person: Person, factory: Stack) -> None:

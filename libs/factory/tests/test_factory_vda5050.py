@@ -1,6 +1,6 @@
 """VDA 5050 vehicles of 1.1, 2.0, 2.1 and 3.0: read, shown and followed; those of 2.x are sent orders and actions.
 
-The messages are written after the published documents and schemas of the versions. `SHAPES` has what the schemas of 2.0
+The messages are those of tests/support/vda5050_messages.py. `SHAPES` has what the schemas of 2.0
 and 2.1 require of messages to a vehicle.
 """
 
@@ -21,55 +21,7 @@ from kaiser_factory_dialect.steer_vda5050 import header_topics
 from kaiser_factory_dialect.steering import Plan, plan
 from kaiser_factory_dialect.view import MachineRow, row
 from kaiser_factory_dialect.world import Factory
-
-SERIAL = "AMR.0007"
-NAMES = {"1.1": "v1", "2.0": "v2", "2.1": "v2", "3.0": "v3"}
-VERSIONS = tuple(NAMES)
-
-
-def topic(version: str, name: str, serial: str = SERIAL) -> str:
-    return f"uagv/{NAMES[version]}/ACME/{serial}/{name}"
-
-
-def header(version: str) -> dict[str, Any]:
-    at = {"headerId": 12, "timestamp": "2026-02-13T16:26:39.250Z", "version": f"{version}.0"}
-    return at | {"manufacturer": "ACME", "serialNumber": SERIAL}
-
-
-def action(version: str, action_id: str, kind: str, state: str, result: str | None = None) -> dict[str, Any]:
-    names = {"actionId": action_id, "actionType": kind}
-    names["actionStatus"] = state.lower() if version == "1.1" else state
-    return names if result is None else names | {"actionResult" if version == "3.0" else "resultDescription": result}
-
-
-def state(version: str, **changed: Any) -> dict[str, Any]:
-    """A vehicle that stands at N1 and has no order, with every field that the version requires."""
-    found = header(version) | {
-        "orderId": "",
-        "orderUpdateId": 0,
-        "lastNodeId": "N1",
-        "lastNodeSequenceId": 0,
-        "nodeStates": [],
-        "edgeStates": [],
-        "driving": False,
-        "paused": False,
-        "newBaseRequest": False,
-        "loads": [{"loadId": "P-17", "loadPosition": "front", "weight": 12}],
-        "actionStates": [],
-        "operatingMode": "AUTOMATIC",
-        "errors": [],
-        "velocity": {"vx": 0, "vy": 0, "omega": 0},
-    }
-    where = {"x": 12.5, "y": -3.25, "theta": 1.57, "mapId": "hall"}
-    if version == "3.0":
-        found |= {"mobileRobotPosition": where | {"localized": True}, "instantActionStates": [], "zoneSets": []}
-        found |= {"powerSupply": {"stateOfCharge": 63.5, "batteryVoltage": 48.2, "charging": False}}
-        found |= {"safetyState": {"activeEmergencyStop": "NONE", "fieldViolation": False}}
-    else:
-        found |= {"agvPosition": where | {"positionInitialized": True}}
-        found |= {"batteryState": {"batteryCharge": 63.5, "batteryVoltage": 48.2, "charging": False, "reach": 900}}
-        found |= {"safetyState": {"eStop": "NONE", "fieldViolation": False}}
-    return found | changed
+from vda5050_messages import SERIAL, VERSIONS, action, header, state, topic
 
 
 def accepted(where: str, payload: dict[str, Any], at: int = NOW) -> FactoryAccepted:

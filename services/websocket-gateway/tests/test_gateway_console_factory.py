@@ -47,6 +47,37 @@ def test_roads_say_where_everything_stands(ask):
     assert left_out["roads"] == []
 
 
+def test_an_agv_at_a_node_that_no_layout_knows_is_on_the_map(ask):
+    layout = {"modules": [{"serial": "A", "type": "MILL"}], "intersections": ["1"], "roads": []}
+    nodes = {"V1": "N7", "V2": "N7", "V3": "dock", "5iO4": "1", "lost": "UNKNOWN", "new": None}
+    agvs = [{"kind": "agv", "serial": serial, "node": node} for serial, node in nodes.items()]
+    (whole, same) = ask(
+        ["withNodesOf", layout, agvs], ["withNodesOf", layout, [{"kind": "module", "serial": "A", "node": "N9"}]]
+    )
+    assert whole["intersections"] == ["1", "N7", "dock"]
+    assert same == layout
+    crowd = [{"kind": "agv", "serial": f"V{n}", "node": f"N{n}"} for n in range(40)]
+    (crowded,) = ask(["withNodesOf", layout, crowd])
+    (places,) = ask(["placesOf", crowded])
+    width, height = places["box"][2:]
+    assert len(crowded["intersections"]) == 25
+    assert width < 4 * 260 + 260 + 1  # in rows, not in one line
+    assert height > 5 * 260
+
+
+def test_where_an_agv_is_in_words(ask):
+    cases = [
+        ({"node": "HBW1", "at": "HBW1", "driving": False}, "at HBW"),
+        ({"node": "2", "at": "HBW1", "driving": True}, "driving, last at HBW"),
+        ({"node": "2", "at": "HBW1", "driving": False}, "at 2"),
+        ({"node": "2", "at": None, "driving": True}, "driving, last at 2"),
+        ({"node": "UNKNOWN", "at": "HBW1", "driving": False}, "lost, last at HBW"),
+        ({"node": "UNKNOWN", "at": None, "driving": None}, "lost"),
+        ({"node": None, "at": "HBW1", "driving": False}, "–"),
+    ]
+    assert ask(*(["whereIs", row, {"HBW1": "HBW"}] for row, _ in cases)) == [text for _, text in cases]
+
+
 def test_an_event_replaces_a_row_unless_it_is_older(ask):
     before = [row("A", 10, availability="READY"), row("B", 10, availability="READY")]
     events = [

@@ -1,15 +1,20 @@
 /** What the factory's pages show, from what the API answers and events say; pure. */
 
+import { t } from "./texts.js";
+
 const STEP = { NORTH: [0, -1], EAST: [1, 0], SOUTH: [0, 1], WEST: [-1, 0] };
 const MARGIN = 130;
 const BESIDE = 62;
 const ROWS = ["A", "B", "C"];
 const COLUMNS = ["1", "2", "3"];
 export const MOST_ON_SCREEN = 200;
+const MOST_ELSEWHERE = 24;
+const LOST = "UNKNOWN";
+const LEAST_IN_A_ROW = 4;
 
 /**
  * Where everything stands, in mm: {nodes: Map of name → {x, y, type, isModule}, roads: [{from, to}], box: [x, y, w, h]}.
- * The roads say by length and direction where their ends are; what no road reaches stands in a row below.
+ * The roads say by length and direction where their ends are; what no road reaches stands in rows below.
  */
 export function placesOf({ modules, intersections, roads }) {
   const types = new Map(modules.map(({ serial, type }) => [serial, type]));
@@ -23,9 +28,15 @@ export function placesOf({ modules, intersections, roads }) {
   }
   const known = [...places.values()].filter(Boolean);
   const bottom = Math.max(0, ...known.map(([, y]) => y)) + 2 * MARGIN;
+  const left = Math.min(0, ...known.map(([x]) => x));
+  const inARow = Math.max(LEAST_IN_A_ROW, Math.floor((Math.max(0, ...known.map(([x]) => x)) - left) / (2 * MARGIN)) + 1);
   let spare = 0;
+  const nextBelow = () => {
+    const nth = spare++;
+    return [left + 2 * MARGIN * (nth % inARow), bottom + 2 * MARGIN * Math.floor(nth / inARow)];
+  };
   const nodes = new Map(names.map((name) => {
-    const [x, y] = places.get(name) ?? [2 * MARGIN * spare++, bottom];
+    const [x, y] = places.get(name) ?? nextBelow();
     return [name, { x, y, type: types.get(name) ?? null, isModule: types.has(name) }];
   }));
   return { nodes, roads: roads.filter(({ start, end }) => nodes.has(start) && nodes.has(end)), box: boxOf([...nodes.values()]) };
@@ -47,6 +58,14 @@ function walk(first, roads, places) {
   }
 }
 
+/** The layout, and the nodes that it does not know at which AGVs stand: those of VDA 5050 vehicles. */
+export function withNodesOf(layout, rows) {
+  const known = new Set([...layout.intersections, ...layout.modules.map(({ serial }) => serial), LOST]);
+  const others = rows.filter(({ kind, node }) => kind === "agv" && node && !known.has(node)).map(({ node }) => node);
+  const names = [...new Set(others)].sort().slice(0, MOST_ELSEWHERE);
+  return { ...layout, intersections: [...layout.intersections, ...names] };
+}
+
 function boxOf(nodes) {
   const xs = nodes.map(({ x }) => x);
   const ys = nodes.map(({ y }) => y);
@@ -64,6 +83,16 @@ export function agvsOn({ nodes }, rows) {
     taken.set(row.node, nth + 1);
     return { row, x: place.x + nth * BESIDE, y: place.y + (place.isModule ? BESIDE : 0) };
   });
+}
+
+/**
+ * Where an AGV is, in words. `types`: of modules, by serial. An AGV that has lost its place is never said to be anywhere.
+ */
+export function whereIs({ node, at, driving }, types) {
+  const nameOf = (name) => types[name] ?? name;
+  if (!node) return "–";
+  if (node === LOST) return at ? t("factory.lost_from_place", { place: nameOf(at) }) : t("factory.lost");
+  return driving ? t("factory.driving_from_place", { place: nameOf(at ?? node) }) : t("factory.at_place", { place: nameOf(node) });
 }
 
 /** Rows after events `factory_module`, by serial. */

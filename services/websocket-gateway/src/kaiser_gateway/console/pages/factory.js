@@ -2,7 +2,7 @@
 
 import { ago, number, orNone } from "../core/format.js";
 import { dateTime } from "../core/times.js";
-import { AVAILABLE, CONNECTED, withModules, withStores } from "../core/factory.js";
+import { AVAILABLE, CONNECTED, whereIs, withModules, withStores } from "../core/factory.js";
 import { html, useApp } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
 import { Badge, Head, ListState, Panel } from "../ui/parts.js";
@@ -52,12 +52,17 @@ export function FactoryPage() {
         <//>
       </div>`}
     <div class="machines">
-      <${Table} label=${t("factory.modules_and_agvs")} rows=${modules} keyOf=${({ serial }) => serial} columns=${columns(now)} />
+      <${Table} label=${t("factory.modules_and_agvs")} rows=${modules} keyOf=${({ serial }) => serial} columns=${columns(now, typesOf(layout))} />
     </div>
-    ${modules.length > 0 && html`<${FiguresPanel} rows=${modules} place=${place} />`}`;
+    ${modules.length > 0 && html`<${FiguresPanel} rows=${modules} place=${place} since=${beganAt(found)} />`}`;
 }
 
-const columns = (now) => [
+/** A mock factory and a replay begin with nothing: what was before does not count against them. */
+const beganAt = (environment) => (environment && environment.kind !== "live" ? environment.since : 0);
+
+const typesOf = (layout) => Object.fromEntries((layout?.modules ?? []).map(({ serial, type }) => [serial, type]));
+
+const columns = (now, types) => [
   {
     name: t("common.serial"),
     cell: ({ serial, type, kind }) => html`<strong>${type ?? kind.toUpperCase()}</strong>
@@ -65,10 +70,10 @@ const columns = (now) => [
   },
   {
     name: t("factory.connection"),
-    cell: ({ connection, silent, stale, paired }) => html`
+    cell: ({ connection, silent, stale, paired, last_seen: seen }) => html`
       <${Badge} kind=${CONNECTED[connection] ?? "idle"}>${connection}<//>
       ${silent && html`<span class="field-problem block">${t("factory.silent")}</span>`}
-      ${stale && html`<span class="quiet block">${t("factory.as_it_was_before_the")}</span>`}
+      ${stale && seen && html`<span class="quiet block">${t("factory.as_it_was_before_the")}</span>`}
       ${paired === false && html`<span class="quiet block">${t("factory.not_paired")}</span>`}`,
   },
   {
@@ -85,7 +90,7 @@ const columns = (now) => [
       ${order && html`<a class="block" href=${link("orders", order)}>${t("factory.its_order")}</a>`}`,
   },
   { name: t("factory.load"), cell: (row) => loadsOf(row) },
-  { name: t("common.where"), cell: ({ node, at, driving }) => (node ? `${driving ? t("common.driving_last_at") : "at"} ${at ?? node}` : "–") },
+  { name: t("common.where"), cell: (row) => whereIs(row, types) },
   { name: t("common.battery"), cell: (row) => batteryOf(row), class: "figure" },
   {
     name: t("factory.errors"),

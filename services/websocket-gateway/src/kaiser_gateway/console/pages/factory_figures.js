@@ -9,16 +9,18 @@ import { Table } from "../ui/table.js";
 import { t } from "../core/texts.js";
 
 const HOUR_MS = 3_600_000;
+const LEAST_MS = 10_000;
 const WINDOWS = [[1, t("factory_figures.the_last_hour")], [8, t("factory_figures.the_last_8_hours")], [24, t("common.the_last_day")], [7 * 24, t("factory_figures.the_last_7_days")]];
 const LOOK_AGAIN_EVERY_MS = 30_000;
 
-/** `rows`: the modules and AGVs; `place`: names the environment, with which the figures are others. */
-export function FiguresPanel({ rows, place }) {
+/** `rows`: the modules and AGVs; `place`: names the environment, with which the figures are others; `since`: its beginning. */
+export function FiguresPanel({ rows, place, since }) {
   const { api } = useApp();
   const [hours, setHours] = useState(1);
   const loaded = useLoaded(() => {
     const to = Date.now();
-    return api.get("/api/v1/factory/figures", { from: to - hours * HOUR_MS, to });
+    const from = Math.min(Math.max(to - hours * HOUR_MS, since), to - LEAST_MS);
+    return api.get("/api/v1/factory/figures", { from, to });
   }, [hours, place]);
   useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload);
   const { modules, agvs } = figuresByKind(loaded.data?.machines ?? [], rows);

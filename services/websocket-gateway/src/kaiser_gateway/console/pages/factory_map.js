@@ -1,15 +1,17 @@
 /** The map of the factory: modules, roads, and the AGVs, which move. */
 
-import { agvsOn, placesOf } from "../core/factory.js";
+import { agvsOn, placesOf, withNodesOf } from "../core/factory.js";
 import { html, useMemo } from "../ui/html.js";
 import { t } from "../core/texts.js";
 
 const MODULE = { width: 160, height: 92 };
 const ENDED = new Set(["FINISHED", "FAILED"]);
+const LONGEST_NAME = 10;
 
 /** The same stands in the table in words, so a screen reader gets a summary. */
 export function FactoryMap({ layout, rows }) {
-  const places = useMemo(() => placesOf(layout), [layout]);
+  const whole = withNodesOf(layout, rows);
+  const places = useMemo(() => placesOf(whole), [layout, whole.intersections.join("\n")]);
   const known = new Map(rows.map((row) => [row.serial, row]));
   const agvs = agvsOn(places, rows);
   const said = agvs.map(({ row }) => `${row.serial} ${row.driving ? t("common.driving_last_at") : "at"} ${nameOf(places, row.node)}`);
@@ -23,10 +25,12 @@ export function FactoryMap({ layout, rows }) {
       ${[...places.nodes].map(([name, place]) => (place.isModule
         ? html`<${ModuleBox} key=${name} serial=${name} place=${place} row=${known.get(name)} />`
         : html`<g key=${name} class="crossing"><circle cx=${place.x} cy=${place.y} r="30" />
-            <text x=${place.x} y=${place.y + 10}>${name}</text></g>`))}
+            <text x=${place.x} y=${place.y + 10}>${shortened(name)}</text></g>`))}
       ${agvs.map(({ row, x, y }) => html`<${AgvDot} key=${row.serial} row=${row} x=${x} y=${y} />`)}
     </svg>`;
 }
+
+const shortened = (name) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
 
 const nameOf = ({ nodes }, node) => nodes.get(node)?.type ?? node;
 

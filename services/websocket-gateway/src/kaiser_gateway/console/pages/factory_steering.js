@@ -3,7 +3,7 @@
 import { orNone } from "../core/format.js";
 import { JOURNAL, OPEN_COMMANDS, withCommands } from "../core/factory.js";
 import { randomId } from "../core/ids.js";
-import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
+import { CheckField, Form, NumberField, SelectField, TextField, given, jsonOf } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useStore } from "../ui/hooks.js";
 import { Badge, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
@@ -18,10 +18,15 @@ const MOVEMENTS = [
   ["relmove_left", "left"], ["relmove_right", "right"], ["relmove_up", "up"], ["relmove_down", "down"],
   ["home", t("factory_steering.to_its_middle")], ["stop", "stop"],
 ];
+const COMMANDS = ["PICK", "DROP", "MILL", "DRILL", "CHECK_QUALITY", "INPUT_RGB", "RGB_NFC"];
+const ACTIONS = [
+  "findInitialDockPosition", "clearLoadHandler", "factsheetRequest", "reset", "setStatusLED", "announceOutput",
+  "cancelStorageOrder", "startPause", "stopPause", "cancelOrder", "stateRequest", "startCharging", "stopCharging", "initPosition",
+];
 const ASK_AGAIN_MS = 3000;
 const LAST = 25;
 
-/** What can be done: {title, fields(known), request(values)}; `known`: {modules, agvs, orders}. */
+/** What can be done: {title, fields(known), request(values)}; `known`: {modules, agvs, working, waiting}. */
 const DEEDS = {
   order: {
     title: t("common.order"),
@@ -48,6 +53,36 @@ const DEEDS = {
       <${SelectField} label=${t("factory_steering.colour_of_the_piece")} name="load_type" options=${COLOURS} />
       <${TextField} label=${t("factory_steering.workpiece_may_be_left_empty")} name="workpiece_id" maxlength="64" />`,
     request: (values) => given(values),
+  },
+  path: {
+    title: t("factory_steering.path"),
+    hint: t("factory_steering.a_vehicle_drives_along_nodes"),
+    fields: ({ agvs }) => html`
+      <${SelectField} label=${t("factory_steering.vehicle")} name="agv" options=${agvs} />
+      <${TextField} label=${t("factory_steering.nodes_in_order")} name="path" placeholder="N1 N2 N3" required />
+      <${TextField} label=${t("factory_steering.action_at_the_last_node")} name="action" placeholder="pick" maxlength="128" />`,
+    request: ({ agv, path, action }) => given({
+      do: "navigate", agv, path: (path ?? "").split(/[\s,]+/).filter(Boolean), action: action && { type: action },
+    }),
+  },
+  command: {
+    title: t("common.command"),
+    hint: t("factory_steering.one_command_to_a_module"),
+    fields: ({ modules }) => html`
+      <${SelectField} label=${t("factory_steering.module")} name="serial" options=${modules} />
+      <${SelectField} label=${t("common.command")} name="command" options=${COMMANDS} />
+      <${TextField} label=${t("factory_steering.metadata")} name="metadata" placeholder=${'{"type": "WHITE"}'} />`,
+    request: ({ serial, command, metadata }) => given({ serial, command, metadata: jsonOf(metadata, "metadata") }),
+  },
+  instant: {
+    title: t("factory_steering.instant_action"),
+    hint: t("factory_steering.a_machine_does_something_beside"),
+    fields: ({ modules, agvs }) => html`
+      <${SelectField} label=${t("factory_steering.machine")} name="serial" options=${[...agvs, ...modules]} />
+      <${SelectField} label=${t("common.action")} name="type" options=${ACTIONS} />
+      <${TextField} label=${t("factory_steering.metadata")} name="metadata" placeholder=${'{"nodeId": "SVR4H73275"}'}
+        hint=${t("factory_steering.metadata_of_actions")} />`,
+    request: ({ serial, type, metadata }) => given({ serial, type, metadata: jsonOf(metadata, "metadata") }),
   },
   charge: {
     title: t("common.charging"),
@@ -142,6 +177,7 @@ async function knownOf(api) {
   const named = ({ serial, type }) => [serial, `${type ?? "AGV"} ${serial}`];
   return {
     agvs: rows.filter(({ kind }) => kind === "agv").map(named),
+    modules: rows.filter(({ kind, type }) => kind !== "agv" && type !== "CHRG").map(named),
     working: rows.filter(({ type }) => ["DRILL", "MILL", "AIQS"].includes(type)).map(named),
     waiting: orders.map(({ order_id: id, type }) => [id, `${type} ${id}`]),
   };

@@ -75,7 +75,7 @@ const columns = ({ now, may, open, reload }) => [
 ];
 
 function Flaws({ recording: { bad_lines: bad, missing, naive } }) {
-  const flaws = [bad > 0 && t("recordings.lines_skipped", { bad }), missing > 0 && t("recordings.at_most_missing", { missing }), naive && t("recordings.times_without_a_zone")];
+  const flaws = [bad > 0 && t("recordings.lines_skipped", { n: bad }), missing > 0 && t("recordings.at_most_missing", { missing }), naive && t("recordings.times_without_a_zone")];
   const said = flaws.filter(Boolean).join(", ");
   return said && html`<span class="quiet block">${said}</span>`;
 }

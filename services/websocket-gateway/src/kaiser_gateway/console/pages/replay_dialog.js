@@ -2,7 +2,7 @@
 
 import { duration } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
-import { CheckField, Field, Form, SelectField, TextField, given } from "../ui/form.js";
+import { CheckField, Field, Form, SelectField, TextField, given, jsonOf } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { ListState, ProblemNotice } from "../ui/parts.js";
@@ -47,7 +47,7 @@ function Begin({ recording, env, onDone, onClose }) {
   const { api } = useApp();
   const [expectation, setExpectation] = useState(null);
   const [begin, state] = useAction(async ({ speed, filter, exclude, shift, armed, loop, paused }) => {
-    const expect = expectation ? JSON.parse(await expectation.text()) : null;
+    const expect = expectation ? jsonOf(await expectation.text(), "expect") : null;
     const topics = (text) => (text ? text.split(/[\s,]+/) : null);
     const body = { recording: recording.recording_id, speed: speedOf(speed), filter: topics(filter), exclude: topics(exclude), shift, armed, loop, paused, expect };
     await api.post("/api/v1/replays", given(body));

@@ -1,5 +1,7 @@
 /** Forms: fields with labels, and the values of a form by name. */
 
+import { Problem } from "../core/api.js";
+import { t } from "../core/texts.js";
 import { html } from "./html.js";
 import { ProblemNotice } from "./parts.js";
 
@@ -78,4 +80,14 @@ function values(form) {
 /** A copy without what is null: what an API takes as "leave it as it is by default". */
 export function given(fields) {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined));
+}
+
+/** The value of a JSON text, null where it is empty. A Problem that names the field if it is no JSON. */
+export function jsonOf(text, field) {
+  if (!text?.trim()) return null;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Problem({ status: 422, detail: t("form.is_not_json", { field, why: error.message }), field });
+  }
 }
