@@ -197,3 +197,21 @@ def test_ten_thousand_alarms_hide_none_of_another_condition(count):
     assert len(board.alarms) == count + 1
     assert board.alarms[Key("stop_in_force", "all")].severity == "critical"
     assert board.relevant(found) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "esp_id", "is_alarm"),
+    [
+        ("device_offline", "ESP_1", True),
+        ("sensor_silent", "MOCK_BED_1", True),
+        ("device_offline", "ESP_TXT_1", True),
+        ("device_offline", "SIM_TXT_1", False),
+        ("sensor_silent", "SIM_1", False),
+        ("sensor_silent", "MOCK_TXT_1", False),
+        ("device_offline", "MOCK_TXT_1", False),
+        ("limit_hi", "SIM_TXT_1", True),
+    ],
+)
+def test_the_end_of_a_replay_or_a_mock_factory_is_no_alarm(kind: str, esp_id: str, is_alarm: bool):
+    found = Raise(Key(kind, esp_id), "warning", "it is so", 1000, esp_id=esp_id)
+    assert Board().relevant([(found, "1")]) == ([(found, "1")] if is_alarm else [])

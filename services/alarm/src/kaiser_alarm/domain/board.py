@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kaiser_common.contract.schemas.api.alarms import Alarm
 
+from kaiser_alarm.domain.conditions import is_of_left_environment
 from kaiser_alarm.domain.life import RANK, Finding, Key, LifeStep, Raise, is_active, is_shelved, raised
 
 _OF_SENSORS = ("sensor_", "limit_")
@@ -62,7 +63,7 @@ class Board:
     def _changes(self, finding: Finding) -> bool:
         alarm = self.alarms.get(finding.key)
         if isinstance(finding, Raise):
-            return raised(alarm, finding, "") is not None
+            return not is_of_left_environment(finding) and raised(alarm, finding, "") is not None
         return alarm is not None and is_active(alarm)
 
     def _put(self, key: Key, alarm: Alarm | None) -> None:

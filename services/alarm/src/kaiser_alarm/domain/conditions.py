@@ -112,6 +112,8 @@ ENDS: Mapping[str, tuple[str, Callable[[SystemEvent], str]]] = MappingProxyType(
 OF_PARTS = frozenset({STORE_PAUSED, STREAM_FILLING, DISK_FILLING, REJECTIONS_MANY, "broker_unreachable"})
 """Conditions of Kaiser's own parts, which publish their state again every five minutes."""
 _FAILED_PUSH = frozenset({"failed", "timeout", "partial"})
+_SILENCES = frozenset({"device_offline", "sensor_silent"})
+_OF_ENVIRONMENTS = ("SIM_", "MOCK_TXT_")
 _NEVER = frozenset({"emergency_stop"})
 """Alert types that another condition covers: a device that obeys a stop sends an alert for each of its actuators."""
 
@@ -194,6 +196,11 @@ def of_execution(event: LogicExecutionEvent) -> Iterator[Finding]:
     elif event.outcome == "failed":
         text = f"rule {event.rule_name!r} failed" + (f": {event.reason}" if event.reason else "")
         yield Raise(key, "warning", text, event.ts, esp_id=event.esp_id)
+
+
+def is_of_left_environment(finding: Raise) -> bool:
+    """Whether it is the silence of a TXT, or device, of a replay or a mock factory, which ends with its environment."""
+    return finding.key.kind in _SILENCES and (finding.esp_id or "").startswith(_OF_ENVIRONMENTS)
 
 
 def is_momentary(kind: str) -> bool:
