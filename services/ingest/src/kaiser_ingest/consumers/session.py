@@ -74,6 +74,8 @@ class MqttSession:
         self._paused = False
         self._up = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._may_connect = asyncio.Event()
+        self._may_connect.set()
         self._switching = asyncio.Lock()
 
     @property
@@ -111,6 +113,7 @@ class MqttSession:
             self.active = remembered
         try:
             while True:
+                await self._may_connect.wait()
                 started = time.monotonic()
                 flapping = False
                 try:
@@ -227,10 +230,14 @@ class MqttSession:
     async def _leave_for(self, name: str) -> None:
         old, new = self.profiles[self.active], self.profiles[name]
         same_session = old.client_id == new.client_id
-        await self.leave(
-            "profile switch", "told" if old.address != new.address else "will" if same_session else "silent"
-        )
-        self.active = name
+        self._may_connect.clear()  # `run` would connect to the old one once more
+        try:
+            await self.leave(
+                "profile switch", "told" if old.address != new.address else "will" if same_session else "silent"
+            )
+            self.active = name
+        finally:
+            self._may_connect.set()
         self._attempts.forget()
         self._hurry.set()
 
