@@ -200,6 +200,16 @@ def test_an_admin_may_send_to_any_topic_but_those_of_esp32s():
     assert steer(free | {"topic": "kaiser/x"}, role="admin").refusal is not None
 
 
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [({"type": 1}, "type"), ({}, "type"), ("text", "payload"), ([1], "payload"), (None, "payload")],
+)
+def test_a_payload_that_is_wrong_is_refused_with_its_field(payload: Any, field: str):
+    made = steer({"do": "publish", "topic": "ccu/order/request", "payload": payload})
+    assert made.refusal is not None
+    assert (made.refusal.status, made.refusal.field) == (422, field)
+
+
 def test_a_message_that_is_published_is_followed_like_any_other():
     payload = {"orderId": "o", "orderUpdateId": 1, "action": {"id": "a", "command": "MILL"}}
     made = steer({"do": "publish", "topic": f"module/v1/ff/{MILL}/order", "payload": payload})

@@ -197,7 +197,7 @@ def _message(factory: Factory, at: Circumstances, draft: Draft, free: bool) -> P
     payload = value if isinstance(value, bytes) else msgspec.json.encode(value)
     match read(Arrival(topic, payload, at.now), at.interfaces):
         case Rejected() as rejected:
-            raise Refusal(422, rejected.code, rejected.detail, rejected.field)
+            raise Refusal(422, rejected.code, rejected.detail, rejected.field or "payload")
         case FactoryAccepted(message):
             machine = factory.machines.get(message.serial or "")
             module_type = type_of(factory, machine) if machine is not None else None
