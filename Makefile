@@ -65,7 +65,7 @@ screenshots: install ## take the pictures of the README from the running stack w
 send: install ## send one reading and say what became of it: make send ESP=ESP_0A1B2C3D VALUE=21.5 REGISTER=1
 	@$(BIN)/python -m kaiser_demo send --esp "$(ESP)" --gpio "$(GPIO)" --type "$(TYPE)" --value "$(VALUE)" --unit "$(UNIT)" $(if $(REGISTER),--register)
 
-replay: install ## replay a recording as a test, 1 where its end differs: make replay FILE=session.jsonl EXPECT=expected.json SPEED=20
+replay: install ## replay a recording as a test, which fails where its end differs: make replay FILE=session.jsonl EXPECT=expected.json SPEED=20
 	@$(BIN)/python -m kaiser_demo replay --file "$(FILE)" $(if $(EXPECT),--expect "$(EXPECT)") --speed "$(SPEED)"
 
 doctor: install ## look at the running parts and say what would lose data or fail later, each with its fix

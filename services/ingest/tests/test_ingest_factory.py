@@ -516,13 +516,15 @@ async def test_a_message_that_the_broker_hangs_up_on_holds_nothing_else(world: A
     )
     await until(ingest.ready)
     lane = "mqtt.factory.mock.SVR3QA2098"
+    hung_up_on = "module/v1/ff/\x01/state"
     async with world.client() as client:
         jetstream = client.jetstream()
-        await jetstream.publish(lane, outgoing("poison", env="mock", topic="module/v1/ff/\x01/state"))
+        await jetstream.publish(lane, outgoing("poison", env="mock", topic=hung_up_on, replay_id="r1"))
         await jetstream.publish(lane, b"{")
         await jetstream.publish(lane, outgoing("next", env="mock"))
         await until(lambda: b"next" in [payload for _, payload in module.heard], within_s=120.0)
-    rejected = [body for _, body in await world.stored("REJECTED") if "serial" not in body]
-    assert [(each["topic"], each["code"]) for each in rejected] == [("module/v1/ff/\x01/state", 5105), ("", 5103)]
+    rejected = [(subject, body) for subject, body in await world.stored("REJECTED") if "serial" not in body]
+    assert [(body["topic"], body["code"]) for _, body in rejected] == [(hung_up_on, 5105), ("", 5103)]
+    assert [subject for subject, _ in rejected] == ["rejected.5105.replay-r1", "rejected.5103._"]
     assert ingest.log().count('"event": "factory_message_rejected"') == 2
     await module.close()

@@ -26,7 +26,7 @@ from kaiser_common.contract.schemas.api.replays import (
     StartReplay,
 )
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReplay
-from kaiser_common.contract.subjects import INGEST_BUCKET
+from kaiser_common.contract.subjects import INGEST_BUCKET, replay_rejected_subject
 from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.recordings import parse_file
@@ -60,6 +60,8 @@ class IngestStandIn:
         self.world = world
         self.environment = FactoryEnvironment(env="replay", kind="replay", epoch=1, since=1)
         self.messages: list[FactoryOutbox] = []
+        self.refused: set[str] = set()
+        """Topics that the broker does not take."""
         self.open = asyncio.Event()
         self.open.set()
         self.most_waiting = 0
@@ -100,7 +102,12 @@ class IngestStandIn:
             self.most_waiting = max(self.most_waiting, info.state.messages)
             for each in batch:
                 assert each.subject.startswith("mqtt.factory.replay.")
-                self.messages.append(FactoryOutbox.model_validate_json(each.data))
+                message = FactoryOutbox.model_validate_json(each.data)
+                if message.topic in self.refused:
+                    assert message.replay_id is not None
+                    await self.world.bus.jetstream.publish(replay_rejected_subject(5405, message.replay_id), b"{}")
+                else:
+                    self.messages.append(message)
                 await each.ack()
 
 
@@ -177,6 +184,20 @@ async def test_a_replay_sends_all_but_the_commands_once_and_in_order(start: Any,
     assert exit_.most_waiting <= 500
     page = await world.ask("replays", ReplaysQuery(), ReplaysPage)
     assert [each.replay_id for each in page.items] == [replay.replay_id]
+
+
+async def test_what_the_broker_refuses_has_failed_and_was_not_sent(start: Any, world: Any, exit_: Any) -> None:
+    start()
+    recording = await imported(world)
+    exit_.refused = {"/j1/txt/1/i/bme680"}
+    refused = sum(each.topic in exit_.refused for each in MESSAGES)
+    assert refused > 1
+    done = await reached(world, await begun(world, recording), state="done")
+    assert exit_.last == [each for each in SENT if each[0] not in exit_.refused]
+    assert (done.sent, done.failed) == (len(SENT) - refused, 1 + refused)
+    assert done.sent + done.failed + done.left_out == len(MESSAGES)
+    again = await reached(world, await begun(world, recording, filter=["ccu/#"]), state="done")
+    assert again.failed == 0
 
 
 async def test_killed_in_the_middle_it_goes_on_from_its_last_place(start: Any, world: Any, exit_: Any) -> None:

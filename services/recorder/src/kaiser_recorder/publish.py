@@ -23,11 +23,13 @@ async def to_outbox(
     """Put messages on the OUTBOX, in order, each with its id: one that is there already is not there twice.
 
     place: how far the replay is with them; it is stored with them or not at all, where their payloads have 2 MiB
-    together at most.
+    together at most. Messages without a place (a snapshot) are not counted, so a refused one is rejected without the
+    replay's id.
     BusUnavailable: some may be there."""
     now_ms = time.time_ns() // 1_000_000
+    replay_id = place.replay_id if place is not None else None
     outgoing = [
-        Outgoing(outbox_subject("replay", each.serial), _body(each, env, epoch, now_ms), message_id)
+        Outgoing(outbox_subject("replay", each.serial), _body(each, env, epoch, now_ms, replay_id), message_id)
         for message_id, each in messages
     ]
     if outgoing and place is not None:
@@ -48,7 +50,7 @@ async def progress(bus: Bus, replay: FactoryReplay) -> None:
         log.warning("replay_event_dropped", replay=replay.replay_id, reason=str(error))
 
 
-def _body(each: ToSend, env: str, epoch: int, now_ms: int) -> bytes:
+def _body(each: ToSend, env: str, epoch: int, now_ms: int, replay_id: str | None) -> bytes:
     message = FactoryOutbox(
         topic=each.message.topic,
         payload_base64=base64.b64encode(each.message.payload).decode(),
@@ -57,5 +59,6 @@ def _body(each: ToSend, env: str, epoch: int, now_ms: int) -> bytes:
         queued_at=now_ms,
         qos=1 if each.message.qos else 0,
         retain=each.message.retained,
+        replay_id=replay_id,
     )
     return message.model_dump_json(exclude_none=True).encode()

@@ -67,7 +67,8 @@ def _imported(rest: Rest, file: Path, say: Say) -> str:
     if recording["state"] != "ready":
         raise SetupError(f"{file} is no recording: {recording['reason']}")
     bad = recording["bad_lines"]
-    say(f"{recording['messages']} messages imported" + (f", {bad} lines skipped" if bad else ""))
+    skipped = f", {bad} {'line' if bad == 1 else 'lines'} skipped" if bad else ""
+    say(f"{recording['messages']} messages imported{skipped}")
     return str(recording["recording_id"])
 
 

@@ -184,7 +184,7 @@ def grants() -> tuple[Grants, ...]:
         _service(
             "recorder",
             reads(TOPICS),
-            [f"{_API}.STREAM.INFO.{stream.name}" for stream in (TOPICS, OUTBOX)],
+            [f"{_API}.STREAM.INFO.{stream.name}" for stream in (TOPICS, OUTBOX, REJECTED)],
             [REPLAYED, REPLAY_PLACE, f"{_API}.DIRECT.GET.{OUTBOX.name}.{REPLAY_PLACE}"],
             events_of("recorder"),
             mirrors(INGEST_BUCKET),

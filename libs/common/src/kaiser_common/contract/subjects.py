@@ -291,6 +291,11 @@ def rejected_subject(code: int, esp_id: str | None = None) -> str:
     return f"rejected.{code}.{_token(esp_id or NO_DEVICE)}"
 
 
+def replay_rejected_subject(code: int | str, replay_id: str) -> str:
+    """Subject of a message of a replay that was not published; code "*": of every one of that replay."""
+    return f"rejected.{code}.{_token(f'replay-{replay_id}')}"
+
+
 def execution_subject(rule_id: str) -> str:
     """Subject of what a rule did, on its way to the table."""
     return f"logic.execution.{_token(rule_id)}"

@@ -22,6 +22,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.errors import Code, line_of
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryOutbox, FactoryReceipt
+from kaiser_common.contract.subjects import rejected_subject, replay_rejected_subject
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_factory_dialect.commands import SEND_WITHIN_MS
@@ -216,7 +217,8 @@ class FactoryExit:
             done += 1
         if done == 0 and futures and self._is_hopeless(allowed[0].delivery):
             text = f"no PUBACK in {_MAX_ATTEMPTS} attempts"
-            await self._reject(allowed[0].delivery, allowed[0].message.topic, Code.RETRY_EXHAUSTED, text)
+            message = allowed[0].message
+            await self._reject(allowed[0].delivery, message.topic, Code.RETRY_EXHAUSTED, text, message.replay_id)
             return 1
         if done < len(allowed):
             await self._consumer.stopped_within(_RETRY_S)
@@ -251,7 +253,7 @@ class FactoryExit:
     async def _refuse(self, ready: _Ready, why: str) -> None:
         """Reject a message, publish an event, and report it to the journal."""
         message, environment = ready.message, self._environment_of()
-        late = ready.lane == "command" and now_ms() - message.queued_at > SEND_WITHIN_MS
+        late = ready.lane == "command" and too_late(message.queued_at, now_ms()) is not None
         left = environment is not None and (message.env, message.epoch) != (environment.env, environment.epoch)
         outcome: ReceiptOutcome = "expired" if late else "refused"
         metrics.FACTORY_SENT.labels(ready.lane, outcome).inc()
@@ -260,7 +262,7 @@ class FactoryExit:
         text = f"a message for {message.topic[:128]} was not sent: {why}"
         self._events.report(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128])
         await self._say(ready, outcome, why)
-        await self._reject(ready.delivery, message.topic, Code.PERMISSION_DENIED, why)
+        await self._reject(ready.delivery, message.topic, Code.PERMISSION_DENIED, why, message.replay_id)
 
     async def _say(self, ready: _Ready, outcome: ReceiptOutcome, detail: str | None = None) -> bool:
         """Publish how the publication of a command stands; False where NATS does not take it."""
@@ -277,7 +279,9 @@ class FactoryExit:
             return False
         return True
 
-    async def _reject(self, delivery: Delivery, topic: str, code: Code, text: str) -> None:
+    async def _reject(
+        self, delivery: Delivery, topic: str, code: Code, text: str, replay_id: str | None = None
+    ) -> None:
         """Store a message in REJECTED, then take it out of the outbox. NATS away: it comes again."""
         rejected = RejectedMessage(
             topic=topic[:1024],
@@ -286,10 +290,13 @@ class FactoryExit:
             message=text,
             received_at=now_ms(),
         )
+        subject = (
+            replay_rejected_subject(int(code), replay_id) if replay_id is not None else rejected_subject(int(code))
+        )
         log.warning("factory_message_rejected", code=int(code), detail=text, topic=topic[:128])
         try:
             body = rejected.model_dump_json(exclude_none=True).encode()
-            await self._bus.publish(f"rejected.{int(code)}._", body, f"outbox.{delivery.stream_sequence}")
+            await self._bus.publish(subject, body, f"outbox.{delivery.stream_sequence}")
         except BusUnavailable as error:
             log.warning("outbox_rejection_not_stored", reason=str(error))
             await self._consumer.nak([delivery], delay_s=5.0)

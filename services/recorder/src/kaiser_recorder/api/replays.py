@@ -140,6 +140,7 @@ class ReplaysApi:
             sent=0,
             left_out=0,
             failed=0,
+            refused=0,
             drift_ms=0,
             passed=None,
             differences=[],

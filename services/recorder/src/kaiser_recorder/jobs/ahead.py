@@ -1,4 +1,5 @@
-"""Asks how many messages of replays are on the OUTBOX (never more than 500), and how far the last one was put there."""
+"""Asks NATS how many messages of replays are on the OUTBOX (never more than 500), how far the last one was put there,
+and how many were refused."""
 
 import asyncio
 from typing import Any
@@ -7,7 +8,7 @@ import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.pull import ask
 from kaiser_common.contract.schemas.factory import ReplayPlace
-from kaiser_common.contract.subjects import OUTBOX, REPLAY_PLACE
+from kaiser_common.contract.subjects import OUTBOX, REJECTED, REPLAY_PLACE, replay_rejected_subject
 from kaiser_factory_dialect.subjects import outbox_subject
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
@@ -44,6 +45,13 @@ class Ahead:
         if "state" not in answer:
             return AHEAD
         return sum((answer["state"].get("subjects") or {}).values())
+
+
+async def refused_so_far(bus: Bus, replay_id: str) -> int | None:
+    """How many messages of a replay ingest or the broker has refused; each is on REJECTED. None: NATS does not say."""
+    wanted = {"subjects_filter": replay_rejected_subject("*", replay_id)}
+    answer: dict[str, Any] = await ask(bus, f"$JS.API.STREAM.INFO.{REJECTED.name}", wanted)
+    return sum((answer["state"].get("subjects") or {}).values()) if "state" in answer else None
 
 
 async def last_place(bus: Bus) -> ReplayPlace | None:

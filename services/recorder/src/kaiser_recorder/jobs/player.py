@@ -32,7 +32,7 @@ from kaiser_recorder import metrics, publish
 from kaiser_recorder.domain.replayed import ReplayedTopics, ToSend, to_send
 from kaiser_recorder.domain.schedule import Schedule
 from kaiser_recorder.jobs import environments
-from kaiser_recorder.jobs.ahead import Ahead
+from kaiser_recorder.jobs.ahead import Ahead, refused_so_far
 from kaiser_recorder.jobs.turn_snapshot import TurnSnapshot
 from kaiser_recorder.store import recordings, replays
 from kaiser_recorder.store.replays import Replay
@@ -333,6 +333,12 @@ class Player:
         replay = self.replay
         if await self._ahead.count():
             return _LOOK_S
+        refused = await refused_so_far(self._bus, replay.replay_id)
+        if refused is None:
+            return _LOOK_S
+        if refused != replay.refused:
+            self._set(replace(replay, refused=refused))
+            return 0.0
         if replay.state == "paused":
             return None
         if replay.repeats:

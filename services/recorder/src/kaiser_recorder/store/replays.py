@@ -15,7 +15,7 @@ from kaiser_recorder.store import Connection
 _COLUMNS = """
     replay_id, recording_id, env, epoch, state, phase, ends_as, reason, speed, filters, exclude, begin_number,
     end_number, number, turn, first_us, last_us, position_us, repeats, shift, shift_ms, armed, expected, sent, left_out,
-    failed, drift_ms, passed, differences, created_at, created_by, ended_at
+    failed, refused, drift_ms, passed, differences, created_at, created_by, ended_at
 """
 _LAST_MS = 253_402_300_799_000
 """The end of the year 9999."""
@@ -24,7 +24,8 @@ _LAST_MS = 253_402_300_799_000
 @dataclass(frozen=True, slots=True)
 class Replay:
     """A replay as it is committed. number: of the last message that was passed; begin_number, end_number: behind and
-    up to which it is replayed. phase: what it does; state: what people see."""
+    up to which it is replayed. phase: what it does; state: what people see. refused: of those that were sent, the ones
+    that did not come through; people see them among the failed ones."""
 
     replay_id: str
     recording_id: str
@@ -52,6 +53,7 @@ class Replay:
     sent: int
     left_out: int
     failed: int
+    refused: int
     drift_ms: int
     passed: bool | None
     differences: list[str]
@@ -92,9 +94,9 @@ class Replay:
             total=self.end_number,
             position_ms=max(0, self.position_us - self.first_us) // 1000,
             duration_ms=(self.last_us - self.first_us) // 1000,
-            sent=self.sent,
+            sent=self.sent - self.refused,
             left_out=self.left_out,
-            failed=self.failed,
+            failed=self.failed + self.refused,
             drift_ms=self.drift_ms,
             passed=self.passed,
             differences=self.differences,
@@ -115,7 +117,7 @@ async def insert(connection: Connection, replay: Replay) -> bool:
         f"""
         INSERT INTO recorder.replays ({_COLUMNS})
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-            %s, %s, %s, %s, %s, %s)
+            %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (env) WHERE ended_at IS NULL DO NOTHING
         """,
         (
@@ -145,6 +147,7 @@ async def insert(connection: Connection, replay: Replay) -> bool:
             replay.sent,
             replay.left_out,
             replay.failed,
+            replay.refused,
             replay.drift_ms,
             replay.passed,
             Jsonb(replay.differences),
@@ -162,8 +165,8 @@ async def save(connection: Connection, replay: Replay) -> None:
         """
         UPDATE recorder.replays SET
             epoch = %s, state = %s, phase = %s, ends_as = %s, reason = %s, speed = %s, number = %s, turn = %s,
-            position_us = %s, shift_ms = %s, sent = %s, left_out = %s, failed = %s, drift_ms = %s, passed = %s,
-            differences = %s, ended_at = %s
+            position_us = %s, shift_ms = %s, sent = %s, left_out = %s, failed = %s, refused = %s, drift_ms = %s,
+            passed = %s, differences = %s, ended_at = %s
         WHERE replay_id = %s AND (turn, number) <= (%s, %s)
         """,
         (
@@ -180,6 +183,7 @@ async def save(connection: Connection, replay: Replay) -> None:
             replay.sent,
             replay.left_out,
             replay.failed,
+            replay.refused,
             replay.drift_ms,
             replay.passed,
             Jsonb(replay.differences),

@@ -93,6 +93,7 @@ replays = Table(
     Column("sent", BigInteger, nullable=False, server_default=ZERO),
     Column("left_out", BigInteger, nullable=False, server_default=ZERO),
     Column("failed", BigInteger, nullable=False, server_default=ZERO),
+    Column("refused", BigInteger, nullable=False, server_default=ZERO),
     Column("drift_ms", BigInteger, nullable=False, server_default=ZERO),
     Column("passed", Boolean),
     Column("differences", JSONB, nullable=False, server_default=text("'[]'::jsonb")),

@@ -50,7 +50,8 @@ class FactoryOutbox(BaseModel):
     """A message for ingest to publish to the factory, made for one environment and epoch; its lane is in the subject.
 
     A command is never published after `queued_at` + 10 s, never twice, and never retained. command_id: ingest says on
-    its subject how it ended (FactoryReceipt).
+    its subject how it ended (FactoryReceipt). replay_id: of which replay it is; if it is not published, it is rejected
+    under that id, so that the replay can count it.
     """
 
     model_config = FROZEN
@@ -64,6 +65,7 @@ class FactoryOutbox(BaseModel):
     retain: bool = False
     free: bool = False
     command_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    replay_id: str | None = Field(default=None, pattern=r"^[a-z0-9]{1,32}$")
 
 
 class ReplayPlace(BaseModel):
@@ -245,7 +247,8 @@ class FactoryReplay(BaseModel):
 
     speed: None is as fast as the broker takes it. position_ms and duration_ms are since the recording's first message;
     number and total count its messages. turn: how often it began, with a seek or a loop. sent, left_out (commands,
-    where it is not armed), failed (too large, or not to be published) add up to what passed its filters, in all turns.
+    where it is not armed), failed (too large, not to be published, or refused by the broker) add up to what passed its
+    filters, in all turns.
     drift_ms: how far it fell behind its speed. shift_ms: what is added to every time in a payload. checking: everything
     is sent, and the end is compared with what was expected; passed and differences say how that went.
     """
