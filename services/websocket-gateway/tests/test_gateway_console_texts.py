@@ -29,7 +29,8 @@ NAMES = {
     "Webhook", "Windows", "ccu/# fts/#", "god", "hi", "hi_hi", "iPad", "iPhone", "lo", "lo_lo",
     "module/v1/# ccu/order/+", "module/v1/+/+/state", "module/v1/+/NodeRed/#",
     "kaiser/+/esp/+/sensor/#", "set_limits", "{0} MiB", "{0} dBm",
-    "findInitialDockPosition", "clearLoadHandler", "factsheetRequest", "setStatusLED", "announceOutput", "cancelStorageOrder",
+    "findInitialDockPosition", "clearLoadHandler", "factsheetRequest", "setStatusLED", "announceOutput",
+    "cancelStorageOrder",
     "startPause", "stopPause", "cancelOrder", "stateRequest", "startCharging", "stopCharging", "initPosition",
     '{"type": "WHITE"}', '{"nodeId": "SVR4H73275"}', "N1 N2 N3", "pick",
 }  # fmt: skip

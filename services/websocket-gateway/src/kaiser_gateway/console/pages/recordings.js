@@ -56,6 +56,7 @@ export function Recordings() {
 const columns = ({ now, may, open, reload }) => [
   {
     name: t("common.name"),
+    class: "recording-name",
     cell: (one) => html`${one.name}${one.note && html`<span class="quiet block">${one.note}</span>`}`,
   },
   {

@@ -3,7 +3,7 @@
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";
 import { link } from "../ui/route.js";
-import { t, tx } from "../core/texts.js";
+import { t } from "../core/texts.js";
 
 export function EnvironmentBadge() {
   const { environment, socket } = useApp();
@@ -14,7 +14,8 @@ export function EnvironmentBadge() {
   }, [phase]);
   if (!found) return null;
   const text = found.env === found.kind ? found.kind : `${found.env} (${found.kind})`;
-  return html`<a class="environment" href=${link("factory")}>${tx("environment.factory", { text })}<span class="for-screen-readers"> ${t("environment.environment")}</span></a>`;
+  return html`<a class="environment" href=${link("factory")}><span class="environment-of">${t("environment.factory")} </span>${text}<span
+    class="for-screen-readers"> ${t("environment.environment")}</span></a>`;
 }
 
 /** The class of the head, by which it has its colour. */

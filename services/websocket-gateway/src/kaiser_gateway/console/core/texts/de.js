@@ -416,7 +416,7 @@ export default {
   "emergency.stopped_2": "Not-Halt: {target}.",
   "emergency.this_switches_off": "Das schaltet",
   "environment.environment": "Umgebung",
-  "environment.factory": "Fabrik: {text}",
+  "environment.factory": "Fabrik:",
   "executions.conditions": "Bedingungen",
   "executions.executions_newest_first": "Ausführungen, neueste zuerst",
   "executions.ms": "{duration_ms} ms",

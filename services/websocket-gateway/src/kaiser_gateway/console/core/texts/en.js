@@ -416,7 +416,7 @@ export default {
   "emergency.stopped_2": "Stopped: {target}.",
   "emergency.this_switches_off": "This switches off",
   "environment.environment": "environment",
-  "environment.factory": "factory: {text}",
+  "environment.factory": "factory:",
   "executions.conditions": "Conditions",
   "executions.executions_newest_first": "Executions, newest first",
   "executions.ms": "{duration_ms} ms",
