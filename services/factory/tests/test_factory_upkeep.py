@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_factory.domain.rows import Past, Rows
 from kaiser_factory.jobs.upkeep import keep_up
+from kaiser_factory.store.writing import write
+from kaiser_factory_dialect.catalogue import FactoryKind
+from kaiser_factory_dialect.messages import QualityCheck
 from pydantic import SecretStr
 from waiting import until
 
@@ -42,3 +46,28 @@ async def test_rows_older_than_the_retention_go_and_numbers_stay(database: str) 
             await until(is_done)
             keeping.cancel()
         assert await left("order_ids", "order_id") == ["old", "young"]
+
+
+async def test_the_pictures_of_the_last_200_checks_stay_and_every_result(database: str) -> None:
+    checks = [
+        QualityCheck(
+            kind=FactoryKind.TXT_QUALITY,
+            topic="/j1/txt/1/i/quality_check",
+            ts=1_771_000_000_000 + number,
+            epoch=1,
+            serial="1",
+            result="PASSED",
+            mime="image/png",
+            bytes=1,
+            picture=b"%d" % number,
+        )
+        for number in range(203)
+    ]
+    async with await psycopg.AsyncConnection.connect(database) as connection:
+        for few in (checks[:150], checks[150:], checks[150:]):  # the last ones come twice
+            await write(connection, Rows("of_pictures", quality=few), Past())
+        found = await connection.execute(
+            "SELECT picture FROM factory.quality WHERE env = 'of_pictures' ORDER BY time", binary=True
+        )
+        pictures = [each[0] for each in await found.fetchall()]
+    assert pictures == [None] * 3 + [b"%d" % number for number in range(3, 203)]
