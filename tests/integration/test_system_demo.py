@@ -51,6 +51,11 @@ def test_charts_move_within_a_minute_and_everything_can_be_taken_away_again(
         lambda: all(len(mocks.readings(esp_id, gpio)) >= 3 for esp_id, gpio in (("MOCK_BED_1", 34), ("MOCK_TANK", 32))),
         "three readings of a bed and of the tank",
     )
+    overview = ok(mocks.rest.get("/api/v1/overview"))
+    assert {one["name"] for one in overview["sensors"] if one["esp_id"] == "MOCK_BED_1"} == {
+        "Soil moisture",
+        "Soil temperature",
+    }
     wait_until(lambda: mocks.actuator("MOCK_BED_1", 26)["state"], "the rule waters the dry bed", 90.0)
     [rule] = ok(mocks.rest.get("/api/v1/logic/rules", params={"esp_id": "MOCK_BED_1"}))["items"]
     fired = {"rule_id": rule["rule_id"], "outcome": "succeeded"}

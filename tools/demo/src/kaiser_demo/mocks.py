@@ -64,6 +64,7 @@ def load(rest: Rest, demo: Demo, say: Say) -> None:
     _start(rest, demo)
     _until_shown(rest, [device["esp_id"] for device in demo.devices if device.get("sensors")])
     say(f"readings of every device show after {time.monotonic() - began:.0f} s")
+    _name_sensors(rest, demo)
     _add_rules(rest, demo, say)
     for device in demo.devices:
         if "garbage" in (device.get("faults") or {}):
@@ -117,6 +118,30 @@ def _until_shown(rest: Rest, esp_ids: list[str]) -> None:
         waiting = [esp_id for esp_id in waiting if not _has_reading(rest, esp_id)]
         if waiting:
             time.sleep(_ASK_EVERY_S)
+
+
+def _name_sensors(rest: Rest, demo: Demo) -> None:
+    """Give the sensors their names, once each has sent: from then on Kaiser knows how often it does. A sensor that is
+    configured already keeps its name."""
+    deadline = time.monotonic() + _SHOWN_WITHIN_S
+    for device in demo.devices:
+        esp_id = device["esp_id"]
+        named = {_place(sensor): sensor["name"] for sensor in device.get("sensors", []) if sensor.get("name")}
+        while not named.keys() <= _places(rest, f"/api/v1/sensors/latest?esp_id={esp_id}"):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_ASK_EVERY_S)
+        for gpio, sensor_type in named.keys() - _places(rest, f"/api/v1/sensors?esp_id={esp_id}"):
+            path = f"/api/v1/sensors/{esp_id}/{gpio}/{sensor_type}"
+            _ask_until_there(rest, "PATCH", path, {"name": named[gpio, sensor_type]}, "the name of a sensor")
+
+
+def _place(sensor: dict[str, Any]) -> tuple[int, str]:
+    return sensor["gpio"], sensor["sensor_type"].lower()
+
+
+def _places(rest: Rest, path: str) -> set[tuple[int, str]]:
+    return {_place(one) for one in rest.ask("GET", path)["items"]}
 
 
 def _has_reading(rest: Rest, esp_id: str) -> bool:

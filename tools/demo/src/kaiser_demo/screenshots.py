@@ -45,7 +45,7 @@ def take(settings: StackSettings, folder: Path) -> Iterator[Path]:
     for colours in get_args(Colours):
         with _signed_in(settings, colours) as page:
             page.goto(f"{page.url.partition('#')[0]}#/overview")
-            expect(page.locator("main")).to_contain_text("MOCK_CLIMATE_EAST")
+            expect(page.locator("main")).to_contain_text("Climate east")
             yield _saved(page, folder / f"overview-{colours}.png")
             sensors = "/".join(f"{esp_id},34,soil_moisture," for esp_id in _BEDS)
             page.goto(f"{page.url.partition('#')[0]}#/explore/{_SPAN_MS}/{sensors}")

@@ -61,8 +61,9 @@ function Truth({ overview, now }) {
     </p>`;
 }
 
-
 function Zone({ zone, now }) {
+  const names = new Map(zone.devices.map(({ device }) => [device.esp_id, device.name || device.esp_id]));
+  const nameOf = ({ esp_id: espId }) => names.get(espId) ?? espId;
   const away = zone.devices.filter(({ rank }) => rank > 0);
   return html`
     <section class="zone" aria-label=${zone.name || t("common.no_zone")}>
@@ -76,12 +77,12 @@ function Zone({ zone, now }) {
             </a>`)}
         </p>`}
       <ul class="tiles">
-        ${zone.sensors.map((one) => tileOf(one))}
+        ${zone.sensors.map((one) => tileOf(one, nameOf(one.sensor)))}
         ${zone.actuators.map(({ actuator, failure, rank }) => html`
           <li key=${`${actuator.esp_id}/${actuator.gpio}`}>
             <a class=${`tile ${rank ? "tile-warn" : ""}`} href=${link("actuators", actuator.esp_id, actuator.gpio)}>
               <span class="tile-name">${actuatorName(actuator)}</span>
-              <span class="tile-name quiet">${actuator.esp_id}</span>
+              <span class="tile-name quiet">${nameOf(actuator)}</span>
               <span><${StateBadge} actuator=${actuator} nowMs=${now} /></span>
               ${actuator.last_error && html`<span class="field-problem">${actuator.last_error}</span>`}
               ${failure && html`<span class="field-problem">${failure}</span>`}
@@ -94,16 +95,16 @@ function Zone({ zone, now }) {
 const tiles = new WeakMap();
 
 /** The tile of a sensor; the one drawn before where nothing of it changed, which costs nothing to draw. */
-function tileOf({ sensor, knowledge, limit, rank }) {
-  const state = `${knowledge.state} ${knowledge.until} ${limit?.name}`;
+function tileOf({ sensor, knowledge, limit, rank }, device) {
+  const state = `${knowledge.state} ${knowledge.until} ${limit?.name} ${device}`;
   const before = tiles.get(sensor);
   if (before?.state === state) return before.tile;
-  const tile = html`<li key=${sensorKey(sensor)}><${SensorTile} sensor=${sensor} knowledge=${knowledge} limit=${limit} rank=${rank} /></li>`;
+  const tile = html`<li key=${sensorKey(sensor)}><${SensorTile} sensor=${sensor} device=${device} knowledge=${knowledge} limit=${limit} rank=${rank} /></li>`;
   tiles.set(sensor, { state, tile });
   return tile;
 }
 
-function SensorTile({ sensor, knowledge, limit, rank }) {
+function SensorTile({ sensor, device, knowledge, limit, rank }) {
   const isKnown = knowledge.state === "known";
   const name = sensorName(sensor);
   const day = sparkline(sensor, WIDTH, HEIGHT);
@@ -119,7 +120,7 @@ function SensorTile({ sensor, knowledge, limit, rank }) {
       </span>
       ${!isKnown && html`<span class="quiet">${lastKnown(sensorValue(sensor), knowledge.until)}</span>`}
       <span class="tile-name quiet">
-        ${day.lowest !== null && html`<span class="for-screen-readers">${t("overview.in_24_hours")} </span>${range}, `}${sensor.esp_id}
+        ${day.lowest !== null && html`<span class="for-screen-readers">${t("overview.in_24_hours")} </span>${range}, `}${device}
       </span>
     </a>`;
 }
