@@ -195,6 +195,9 @@ async def test_signing_out_gives_the_refresh_token_up_and_leads_to_the_issuers_p
         "id_token_hint": ["id-token"],
     }
     assert fake.posts[0][1] == {"token": "refresh", "token_type_hint": "refresh_token", "client_id": "kaiser-console"}
+    without = await client_at(fake).end(replace(SESSION, id_token=""), HOME)
+    assert without is not None
+    assert "id_token_hint" not in without
     client = client_at(fake)
     fake.stop()
     assert await client.end(SESSION, HOME) is None

@@ -25,6 +25,8 @@ from kaiser_gateway.store.access_log import LogEntry, note_soon
 from kaiser_gateway.store.sessions import Sessions
 
 _NOT_SET_UP = "sign-in at an issuer is not set up: set KAISER_OIDC_ISSUER and KAISER_OIDC_CLIENT_ID"
+_LONGEST_HINT = 4000
+"""An ID token that is longer, as some with many groups are, is not kept: signing out then names the client alone."""
 _SEALED = Field(max_length=14_000, examples=["gAAAAAB…"])
 _PAGE = Field(max_length=300, pattern=r"^https?://[^\s?#]+/$", examples=["https://kaiser.example.org/"])
 
@@ -161,7 +163,8 @@ def router(
 
 def _answer(grant: IssuerGrant, family: str, signer: Signer, seals: Seals, settings: GatewaySettings) -> ExternalTokens:
     now, identity, token_s = time.time(), grant.identity, settings.token_minutes * 60
-    session = ExternalSession(identity.user, family, grant.refresh_token, grant.id_token)
+    hint = grant.id_token if len(grant.id_token) <= _LONGEST_HINT else ""
+    session = ExternalSession(identity.user, family, grant.refresh_token, hint)
     return ExternalTokens(
         access_token=signer.sign(identity.user, identity.role, "access", now, token_s, ext=1, fam=family),
         refresh_token=seals.seal("session", session, now),

@@ -87,7 +87,7 @@ class OidcClient:
         if not isinstance(page, str):
             return None
         asked = {"client_id": self.client.client_id, "post_logout_redirect_uri": back}
-        return oidc_flow.with_query(page, asked | {"id_token_hint": session.id_token})
+        return oidc_flow.with_query(page, asked | ({"id_token_hint": session.id_token} if session.id_token else {}))
 
     async def _identity(self, answer: Mapping[str, Any], claims: dict[str, Any]) -> Identity:
         try:
