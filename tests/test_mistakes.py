@@ -56,6 +56,11 @@ MISTAKES = [
         "esp_id: must be ESP_, MOCK_, SIM_ or TEST_ and then 1 to 27 capital letters",
         "test_an_owner_says_what_is_wrong",
     ),
+    (
+        "a change of what somebody else has changed meanwhile",
+        "was changed meanwhile: its version is 2, not 1",
+        "test_a_zone_is_added_renamed_and_removed_and_the_audit_has_each_change",
+    ),
     ("a wrong password", "5410", "test_a_wrong_name_or_password_is_401_as_a_problem"),
     ("no token", "5409", "test_no_token_is_401"),
     ("a role that does not suffice", "5405", "test_a_viewer_may_read_and_not_register"),

@@ -70,14 +70,16 @@ def test_ten_kinds_of_change_by_three_users_stand_in_the_audit_with_before_and_a
         assert began_ms <= entry["at"] <= time.time() * 1000
         return entry["before"], entry["after"]
 
-    before, after = change("ann", "set_rule", rule_id)
+    before, after = change("ann", "change_rule", rule_id)
     assert (before["name"], after["name"]) == ("East is too warm", "East is hot")
     before, after = change("ann", "set_limits", f"{device}/4/ds18b20")
     assert (before["hi"], after["hi"], before["delay_s"], after["delay_s"]) == (20, 25, 0, 60)
     before, after = change("ann", "set_sensor", f"{device}/4/ds18b20")
     assert (before["interval_s"], after["interval_s"], after["calibration"]["offset"]) == (30, 5, 1.5)
-    before, after = change("bob", "set_actuator", f"{device}/25")
-    assert (before["max_runtime_s"], after["max_runtime_s"]) == (0, 600)
+    before, after = change("bob", "change_actuator", f"{device}/25")
+    assert (before.get("name"), after["name"], after["max_runtime_s"]) == (None, "Pump of bed 1", 600)
+    before, after = change("bob", "patch_zone", device.lower())
+    assert (before["name"], after["name"], after["version"]) == ("East", "Greenhouse, east", 2)
     before, after = change("bob", "patch_device", device)
     assert (before["name"], after["name"]) == (None, "Greenhouse east")
     before, after = change("bob", "command", f"{device}/25")
@@ -105,7 +107,7 @@ def change_all(users: Users, device: str, mock: str, channel: str) -> str:
         "actions": [{"type": "notification", "message": "warm"}],
     }
     rule_id = str(users.ask("ann", "POST", "logic/rules", rule)["rule_id"])
-    users.ask("ann", "PUT", f"logic/rules/{rule_id}", {**rule, "name": "East is hot"})
+    users.ask("ann", "PATCH", f"logic/rules/{rule_id}", {"name": "East is hot"})
     for limits in ({"hi": 20}, {"hi": 25, "delay_s": 60}):
         users.ask("ann", "PUT", f"alarms/limits/{device}/4/ds18b20", limits)
     for interval_s, offset in ((30, 0), (5, 1.5)):
@@ -113,6 +115,9 @@ def change_all(users: Users, device: str, mock: str, channel: str) -> str:
         users.ask("ann", "PUT", f"sensors/{device}/4/ds18b20", settings)
     for runtime_s in (0, 600):
         users.ask("bob", "PUT", f"actuators/{device}/25", {"actuator_type": "pump", "max_runtime_s": runtime_s})
+    users.ask("bob", "PATCH", f"actuators/{device}/25", {"name": "Pump of bed 1"})
+    users.ask("bob", "POST", "zones", {"zone_id": device.lower(), "name": "East"})
+    users.ask("bob", "PATCH", f"zones/{device.lower()}", {"name": "Greenhouse, east"})
     users.ask("bob", "PATCH", f"esp/devices/{device}", {"name": "Greenhouse east"})
     users.ask("bob", "POST", f"actuators/{device}/25/command", {"command": "OFF", "reason": "tried", "queue": True})
     users.ask("bob", "POST", "actuators/emergency_stop", {"esp_id": device, "gpio": 25, "reason": "water"})

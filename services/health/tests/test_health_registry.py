@@ -129,6 +129,21 @@ async def test_a_patch_changes_what_it_names(start, bus):
     assert (await record(bus, "ESP_A"))["name"] == "new"
 
 
+async def test_a_patch_is_merged_and_null_resets(start, bus):
+    start()
+    await ask(bus, "register", RegisterDevice(esp_id="ESP_A", name="old", metadata={"row": 1, "bed": {"a": 1}}))
+    patch = {"name": None, "metadata": {"row": None, "bed": {"b": 2}}, "heartbeat_timeout_s": 60}
+    device = await ask(bus, "patch", PatchDevice(esp_id="ESP_A", patch=DevicePatch.model_validate(patch)))
+    assert (device.name, device.metadata, device.heartbeat_timeout_s) == (None, {"bed": {"a": 1, "b": 2}}, 60)
+    patch = {"heartbeat_timeout_s": None}
+    device = await ask(bus, "patch", PatchDevice(esp_id="ESP_A", patch=DevicePatch.model_validate(patch)))
+    assert (device.heartbeat_timeout_s, device.metadata) == (None, {"bed": {"a": 1, "b": 2}})
+    too_much = DevicePatch(metadata={"more": "x" * 8180})
+    with pytest.raises(RpcError) as refused:
+        await ask(bus, "patch", PatchDevice(esp_id="ESP_A", patch=too_much))
+    assert (refused.value.problem.status, refused.value.problem.field) == (422, "metadata")
+
+
 async def test_the_bucket_is_rebuilt_from_the_table_at_start(start, bus):
     process = start()
     await ask(bus, "register", RegisterDevice(esp_id="ESP_A"))

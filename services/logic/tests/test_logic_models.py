@@ -3,8 +3,10 @@
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.logic import Rule
-from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.rules import RulePatch, RuleSettings
+from kaiser_logic.api.rules import patched
 from kaiser_logic.store.rule_cache import decode
 from pydantic import ValidationError
 
@@ -117,3 +119,24 @@ def test_a_rule_survives_its_way_through_json(condition):
     assert RuleSettings.model_validate(made.model_dump(mode="json", exclude_none=True)) == made
     stored = Rule.model_validate({**made.model_dump(mode="json"), "rule_id": "r", "created_at": 1, "updated_at": 1})
     assert decode(stored.model_dump_json().encode()) == stored
+
+
+def stored(**change) -> Rule:
+    return Rule.model_validate(
+        {**rule(**change).model_dump(mode="json"), "rule_id": "a", "version": 3, "created_at": 1, "updated_at": 2}
+    )
+
+
+def test_a_patch_changes_what_it_names_and_replaces_a_list_as_a_whole():
+    before = stored(description="dry", cooldown_s=60, mode="level", max_executions_per_hour=3)
+    after = patched(before, RulePatch.model_validate({"name": "East", "max_executions_per_hour": None}))
+    expected = rule(name="East", description="dry", cooldown_s=60, mode="level")
+    assert after == expected
+    other = {**THRESHOLD, "value": 35}
+    after = patched(before, RulePatch.model_validate({"conditions": [other], "description": None}))
+    assert after == rule(conditions=[other], cooldown_s=60, mode="level", max_executions_per_hour=3)
+
+
+def test_a_patch_that_does_not_fit_the_rest_is_refused():
+    with pytest.raises(RpcError, match="needs a cooldown_s"):
+        patched(stored(), RulePatch(mode="level"))

@@ -58,6 +58,7 @@ def answer(
             "list": registry.list_actuators,
             "read": registry.read,
             "put": registry.put,
+            "patch": registry.patch,
             "delete": registry.delete,
             "history": registry.history,
             "config_items": registry.config_items,

@@ -10,6 +10,7 @@ from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_health.api.pushes import DeviceApi
 from kaiser_health.api.registry import DeviceRegistryApi
+from kaiser_health.api.zones import ZonesApi
 from kaiser_health.consumers.audits import AuditRecords
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.domain.decode import Clock
@@ -38,6 +39,7 @@ def answer(
     """Register what health answers."""
     registry = DeviceRegistryApi(pool, bus, bucket, clock)
     pushes = DeviceApi(pool, bus, settings, clock)
+    zones = ZonesApi(pool)
     register(
         broker.rpc(unavailable=UNREACHABLE),
         METHODS,
@@ -57,5 +59,10 @@ def answer(
             "push_command": pushes.push_command,
             "push_zone": pushes.push_zone,
             "push_subzone": pushes.push_subzone,
+            "zones": zones.every,
+            "read_zone": zones.read,
+            "create_zone": zones.create,
+            "patch_zone": zones.patch,
+            "delete_zone": zones.delete,
         },
     )

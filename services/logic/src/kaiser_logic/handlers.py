@@ -26,6 +26,7 @@ def answer(broker: Broker, rules: LogicApi) -> None:
             "read": rules.read,
             "create": rules.create,
             "put": rules.put,
+            "patch": rules.patch,
             "delete": rules.delete,
             "test": rules.test,
             "test_settings": rules.test_settings,

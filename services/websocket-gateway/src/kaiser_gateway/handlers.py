@@ -34,6 +34,7 @@ from kaiser_gateway.api import (
     sign_in,
     site,
     system,
+    zones,
 )
 from kaiser_gateway.api import sessions as sessions_api
 from kaiser_gateway.api import status as status_api
@@ -59,6 +60,7 @@ from kaiser_gateway.ws.topics import TopicsHub
 ROUTERS = (
     overview,
     devices,
+    zones,
     sensors,
     actuators,
     commands,

@@ -10,17 +10,23 @@ from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorKey,
+    ActuatorPatch,
+    ActuatorSettings,
     ActuatorsPage,
     ActuatorsQuery,
     Emergency,
     HistoryPage,
     HistoryQuery,
+    PatchActuator,
     PutActuator,
 )
 from kaiser_common.contract.schemas.api.devices import DeviceId
+from kaiser_common.contract.schemas.api.patches import merged
 from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
 from kaiser_common.contract.times import ms_of, time_of
+from kaiser_common.contract.wording import reason_of
 from kaiser_common.runtime.database import DatabasePool
+from pydantic import ValidationError
 
 from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.emergencies import covering
@@ -72,10 +78,21 @@ class ActuatorRegistryApi:
         """Register an actuator of a registered device, or change its settings."""
         known = await soon(self._devices, request.esp_id, is_approved)
         device = check_device(known, request.esp_id)
-        if request.gpio in request.settings.interlocks:
-            raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "interlocks must not name the actuator itself", "interlocks")
+        _check_interlocks(request.settings, request.gpio)
         async with self._pool.connection() as connection:
             await actuators.put_settings(connection, request.esp_id, request.gpio, device.kaiser_id, request.settings)
+        return await self.read(request, caller)
+
+    async def patch(self, request: PatchActuator, caller: Caller) -> Actuator:
+        """Change the settings that are given, and no others. 404 for an actuator that is not set up."""
+        key = (request.esp_id, request.gpio)
+        async with self._pool.connection() as connection:
+            unit = (await actuators.lock(connection, [key])).get(key)
+            if unit is None or not unit.registered:
+                raise _unknown(request)
+            settings = patched(unit.settings, request.patch)
+            _check_interlocks(settings, request.gpio)
+            await actuators.put_settings(connection, *key, unit.kaiser_id, settings)
         return await self.read(request, caller)
 
     async def delete(self, request: ActuatorKey, caller: Caller) -> Nothing:
@@ -130,6 +147,19 @@ class ActuatorRegistryApi:
             known=is_online and unit.state is not None,
             known_until=None if is_online else known_until(unit, device),
         )
+
+
+def patched(settings: ActuatorSettings, patch: ActuatorPatch) -> ActuatorSettings:
+    """Settings after a patch. RpcError 422 if they do not fit together."""
+    try:
+        return ActuatorSettings.model_validate(merged(settings.model_dump(), patch.model_dump()))
+    except ValidationError as error:
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, reason_of(error.errors()[0])) from error
+
+
+def _check_interlocks(settings: ActuatorSettings, gpio: int) -> None:
+    if gpio in settings.interlocks:
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, "interlocks must not name the actuator itself", "interlocks")
 
 
 def known_until(unit: Unit, device: DeviceRecord | None) -> int | None:

@@ -26,7 +26,7 @@ from kaiser_health.domain.decode import Clock
 from kaiser_health.domain.downlink import SET_TOKEN, check_command, check_size, check_subzone, config_payload
 from kaiser_health.domain.pushes import Kind, Push, superseded, supersedes
 from kaiser_health.settings import HealthSettings
-from kaiser_health.store import audit, pushes, registry
+from kaiser_health.store import audit, pushes, registry, zones
 
 _MOST_TOKEN = 64
 """Characters: an emergency with it still fits the 255 bytes that a device takes."""
@@ -64,8 +64,13 @@ class DeviceApi:
         return await self._push(request.esp_id, "subzone", payload, caller)
 
     async def push_zone(self, request: PushZone, caller: Caller) -> PushAnswer:
-        """Assign a device to a zone, move it, or take it out; the registry follows the device's acknowledgement."""
+        """Assign a device to a zone, move it, or take it out; the registry follows the device's acknowledgement. The
+        device is also sent the name of the zone, unless another one is given."""
         zone = request.zone.model_dump(mode="json") | {"zone_id": request.zone.zone_id or ""}
+        if request.zone.zone_id and not request.zone.zone_name:
+            async with self._pool.connection() as connection:
+                known = await zones.read(connection, request.zone.zone_id)
+            zone["zone_name"] = known.name if known is not None else None
         return await self._push(request.esp_id, "zone", zone, caller)
 
     async def _complete(self, esp_id: str, given: ConfigRequest, caller: Caller) -> DeviceConfig:

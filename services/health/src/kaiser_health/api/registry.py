@@ -1,13 +1,15 @@
 """Requests of the gateway: the registry, health history, the audit log."""
 
+import json
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import (
+    MAX_METADATA_BYTES,
     ApprovedDevice,
     ApproveDevice,
     AuditPage,
@@ -23,6 +25,7 @@ from kaiser_common.contract.schemas.api.devices import (
     PatchDevice,
     RegisterDevice,
 )
+from kaiser_common.contract.schemas.api.patches import merged
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel
@@ -79,10 +82,14 @@ class DeviceRegistryApi:
             return _found(await registry.read(connection, request.esp_id), request.esp_id)
 
     async def patch(self, request: PatchDevice, caller: Caller) -> Device:
-        """Change a device's name, hardware type, metadata or timeout."""
+        """Change a device's name, hardware type, metadata or timeout: what is given alone. null resets a name and a
+        timeout."""
         async with self._pool.connection() as connection:
-            before = _found(await registry.read(connection, request.esp_id), request.esp_id)
-            device = _found(await registry.patch(connection, request.esp_id, request.patch), request.esp_id)
+            before = _found(await registry.locked(connection, request.esp_id), request.esp_id)
+            values = request.patch.model_dump()
+            if "metadata" in values:
+                values["metadata"] = _metadata(before.metadata, request.patch.metadata)
+            device = _found(await registry.change(connection, request.esp_id, values), request.esp_id)
             await audit.note(connection, caller, "patch_device", device.esp_id, before=before, after=device)
         await self._bucket.put_or_later(device)
         return device
@@ -160,6 +167,15 @@ def within(rows: list[RowT], most_bytes: int) -> list[RowT]:
         if size > most_bytes and place:
             return rows[:place]
     return rows
+
+
+def _metadata(before: dict[str, Any], patch: dict[str, Any] | None) -> dict[str, Any]:
+    """Metadata after a patch. RpcError 422 if it became too large."""
+    after = {} if patch is None else merged(before, patch)
+    if len(json.dumps(after)) > MAX_METADATA_BYTES:
+        text = f"metadata is at most {MAX_METADATA_BYTES} bytes of JSON"
+        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, text, "metadata")
+    return after
 
 
 def _check_mock(esp_id: str) -> None:

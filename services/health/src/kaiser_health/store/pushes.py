@@ -107,7 +107,8 @@ async def end(connection: Connection, push: Push) -> bool:
         await registry.set_token(connection, push.esp_id, str(push.payload["params"].get("token", "")))
     takes_zone = push.kind == "zone" and push.state == "applied"
     if takes_zone:
-        await registry.set_zone(connection, push.esp_id, push.payload.get("zone_id") or None)
+        zone_id, name = push.payload.get("zone_id") or None, push.payload.get("zone_name")
+        await registry.set_zone(connection, push.esp_id, zone_id, name)
     if push.kind == "config":
         after = {"state": push.state, "message": push.message, "failures": list(push.failures)}
         await audit.note(connection, _DEVICE, "config_response", push.esp_id, after=after)

@@ -1,9 +1,9 @@
 """The SQL of the registry, `health.devices`, without presence, figures and pending devices (store/presence.py)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from kaiser_common.contract.schemas.api.devices import Device, DevicePatch, DevicesQuery, RegisterDevice
+from kaiser_common.contract.schemas.api.devices import Device, DevicesQuery, RegisterDevice
 from kaiser_common.runtime.statements import among, equal, execute, fetch_all, fetch_one, to_ms
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
@@ -11,7 +11,7 @@ from pydantic import Field
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from kaiser_health.store import Connection
+from kaiser_health.store import Connection, zones
 from kaiser_health.store.tables import devices
 
 DEFAULT_SITE = "god"
@@ -82,6 +82,7 @@ async def register(connection: Connection, device: RegisterDevice) -> Registered
     )
     if await fetch_one(connection, scalar_row, add_or_approve.returning(_c.esp_id)) is None:
         return None
+    await zones.begin(connection, device.zone_id)
     return await read(connection, device.esp_id)
 
 
@@ -108,13 +109,16 @@ async def page(connection: Connection, query: DevicesQuery) -> list[Registered]:
     return await fetch_all(connection, class_row(Registered), statement.order_by(_c.esp_id).limit(query.limit))
 
 
-async def patch(connection: Connection, esp_id: str, change: DevicePatch) -> Registered | None:
-    """Change what the patch names; None when the device is not there."""
-    values: dict[str, Any] = change.model_dump(exclude_none=True, exclude={"metadata"})
-    if change.metadata is not None:
-        values["metadata"] = Jsonb(change.metadata)
-    if values:
-        await execute(connection, devices.update().where(_c.esp_id == esp_id).values(values))
+async def locked(connection: Connection, esp_id: str) -> Registered | None:
+    """As `read`; nobody else changes the device until the end of the transaction."""
+    return await fetch_one(connection, class_row(Registered), _SELECT.where(_c.esp_id == esp_id).with_for_update())
+
+
+async def change(connection: Connection, esp_id: str, values: Mapping[str, Any]) -> Registered | None:
+    """Store these values of a device; None when it is not there."""
+    stored = {name: Jsonb(value) if name == "metadata" else value for name, value in values.items()}
+    if stored:
+        await execute(connection, devices.update().where(_c.esp_id == esp_id).values(stored))
     return await read(connection, esp_id)
 
 
@@ -137,8 +141,12 @@ async def all_devices(connection: Connection) -> list[Registered]:
     return await fetch_all(connection, class_row(Registered), _SELECT)
 
 
-async def set_zone(connection: Connection, esp_id: str, zone_id: str | None) -> Registered | None:
-    """Note the zone that a device said it is in; None when the device is not there."""
+async def set_zone(
+    connection: Connection, esp_id: str, zone_id: str | None, name: str | None = None
+) -> Registered | None:
+    """Note the zone that a device said it is in, under this name if it is a new one; None when the device is not
+    there."""
+    await zones.begin(connection, zone_id, name)
     await execute(connection, devices.update().where(_c.esp_id == esp_id).values(zone_id=zone_id))
     return await read(connection, esp_id)
 

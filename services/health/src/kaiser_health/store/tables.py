@@ -64,6 +64,18 @@ Index("devices_state", devices.c.state, devices.c.esp_id)
 Index("devices_zone", devices.c.zone_id, devices.c.esp_id, postgresql_where=devices.c.zone_id.is_not(None))
 Index("devices_online", devices.c.last_seen_at, postgresql_where=devices.c.online)
 
+zones = Table(
+    "zones",
+    metadata,
+    Column("zone_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("position", Integer, nullable=False, server_default=text("0")),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("updated_at", TIME, nullable=False, server_default=NOW),
+)
+
 heartbeats = Table(
     "heartbeats",
     metadata,

@@ -10,6 +10,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorBody,
     ActuatorKey,
+    ActuatorPatch,
     ActuatorSettings,
     ActuatorsPage,
     ActuatorsQuery,
@@ -20,6 +21,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     EmergencyStop,
     HistoryPage,
     HistoryQuery,
+    PatchActuator,
     PutActuator,
     SendCommand,
 )
@@ -94,6 +96,12 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         settings = ActuatorSettings.model_validate(body.model_dump())
         request = PutActuator(esp_id=esp_id, gpio=gpio, settings=settings)
         return await call(bus, "actuator", "put", request, Actuator, caller=caller)
+
+    @routes.patch("/{esp_id}/{gpio}")
+    async def change_actuator(esp_id: EspId, gpio: Gpio, body: ActuatorPatch, caller: Caller = operator) -> Actuator:
+        """Change some settings of an actuator; the others stay as they are. 404 for one that is not set up."""
+        request = PatchActuator(esp_id=esp_id, gpio=gpio, patch=body)
+        return await call(bus, "actuator", "patch", request, Actuator, caller=caller)
 
     @routes.delete("/{esp_id}/{gpio}", status_code=204)
     async def delete_actuator(esp_id: EspId, gpio: Gpio, caller: Caller = operator) -> None:

@@ -58,7 +58,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.patch("/{esp_id}")
     async def change_device(esp_id: EspId, body: DevicePatch, caller: Caller = operator) -> Device:
-        """Change name, hardware type or metadata."""
+        """Change name, hardware type, metadata or heartbeat timeout; what is left out stays as it is, null resets."""
         return await call(bus, "health", "patch", PatchDevice(esp_id=esp_id, patch=body), Device, caller=caller)
 
     @routes.delete("/{esp_id}", status_code=204)

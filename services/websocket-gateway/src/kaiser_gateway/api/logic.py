@@ -1,6 +1,6 @@
 """Automation rules, answered by logic."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
@@ -13,6 +13,7 @@ from kaiser_common.contract.schemas.api.logic import (
     ExecutionsPage,
     ExecutionsQuery,
     Outcome,
+    PatchRule,
     PutRule,
     Rule,
     RuleId,
@@ -23,9 +24,10 @@ from kaiser_common.contract.schemas.api.logic import (
     TestRule,
     TestSettings,
 )
-from kaiser_common.contract.schemas.api.rules import RuleSettings
+from kaiser_common.contract.schemas.api.rules import RulePatch, RuleSettings
 from kaiser_common.contract.schemas.api.times import Milliseconds
 
+from kaiser_gateway.api.expected import Expected
 from kaiser_gateway.api.rule_names import check_names
 from kaiser_gateway.http.auth import Guard
 
@@ -62,10 +64,26 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         return await call(bus, "logic", "read", RuleId(rule_id=rule_id), Rule, caller=caller)
 
     @routes.put("/rules/{rule_id}")
-    async def put_rule(rule_id: RuleIdPath, body: RuleSettings, caller: Caller = operator) -> Rule:
+    async def put_rule(
+        rule_id: RuleIdPath, body: RuleSettings, expected: Expected = None, caller: Caller = operator
+    ) -> Rule:
         """Replace a rule, in force immediately; its running execution is ended. 422 as for a new one."""
         await check_names(bus, caller, body)
-        return await call(bus, "logic", "put", PutRule(rule_id=rule_id, settings=body), Rule, caller=caller)
+        request = PutRule(rule_id=rule_id, settings=body, expected=expected)
+        return await call(bus, "logic", "put", request, Rule, caller=caller)
+
+    @routes.patch("/rules/{rule_id}")
+    async def change_rule(
+        rule_id: RuleIdPath, body: RulePatch, expected: Expected = None, caller: Caller = operator
+    ) -> Rule:
+        """Change some settings of a rule; the others stay as they are, and a list is replaced as a whole. In force
+        immediately; its running execution is ended. 422 as for a new one."""
+        if body.model_fields_set & {"conditions", "actions"}:
+            known = await call(bus, "logic", "read", RuleId(rule_id=rule_id), Rule, caller=caller)
+            given: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
+            await check_names(bus, caller, known.model_copy(update=given))
+        request = PatchRule(rule_id=rule_id, patch=body, expected=expected)
+        return await call(bus, "logic", "patch", request, Rule, caller=caller)
 
     @routes.delete("/rules/{rule_id}", status_code=204)
     async def delete_rule(rule_id: RuleIdPath, caller: Caller = operator) -> None:

@@ -13,6 +13,7 @@ from kaiser_common.contract.schemas.api.alarms import ActiveAlarms
 from kaiser_common.contract.schemas.api.devices import Device, DevicesPage, DevicesQuery
 from kaiser_common.contract.schemas.api.overview import Overview, Wrong
 from kaiser_common.contract.schemas.api.sensors import OverviewSensor, SensorsOverview
+from kaiser_common.contract.schemas.api.zones import ZonesPage
 from kaiser_common.runtime.clock import now_ms
 from pydantic import BaseModel
 
@@ -38,7 +39,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def read_overview(caller: Caller = viewer) -> Response:
         """All current problems, and every device, sensor and actuator with its newest value; a service that does not
         answer is named, and its part is omitted."""
-        devices, sensors, actuators, stops, alarms = await asyncio.gather(
+        devices, sensors, actuators, stops, alarms, zones = await asyncio.gather(
             _or_none(call(bus, "health", "list", DevicesQuery(limit=MOST), DevicesPage, caller=caller,
                           timeout_s=_WITHIN_S)),
             _or_none(call(bus, "sensor", "overview", Nothing(), SensorsOverview, caller=caller, timeout_s=_WITHIN_S)),
@@ -46,8 +47,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
                           timeout_s=_WITHIN_S)),
             _or_none(call(bus, "actuator", "emergencies", Nothing(), Emergencies, caller=caller, timeout_s=_WITHIN_S)),
             _or_none(call(bus, "alarm", "active", Nothing(), ActiveAlarms, caller=caller, timeout_s=_WITHIN_S)),
+            _or_none(call(bus, "health", "zones", Nothing(), ZonesPage, caller=caller, timeout_s=_WITHIN_S)),
         )  # fmt: skip
-        found = to_overview(now_ms(), devices, sensors, actuators, stops, alarms)
+        found = to_overview(now_ms(), devices, sensors, actuators, stops, alarms, zones)
         return Response(found.model_dump_json(), media_type="application/json")  # half the time of FastAPI's own way
 
     return routes
@@ -60,6 +62,7 @@ def to_overview(
     actuators: ActuatorsPage | None,
     stops: Emergencies | None,
     alarms: ActiveAlarms | None,
+    zones: ZonesPage | None = None,
 ) -> Overview:
     """The answers as one; None: the service did not answer."""
     known = {
@@ -80,6 +83,7 @@ def to_overview(
         sensors=of_sensors,
         actuators=of_actuators,
         stops=in_force,
+        zones=zones.items if zones else [],
         alarms=alarms.items if alarms else [],
         alarm_kinds=kinds,
         hours_from=sensors.hours_from if sensors else 0,

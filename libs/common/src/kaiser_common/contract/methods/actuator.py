@@ -16,6 +16,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     FailedCommands,
     HistoryPage,
     HistoryQuery,
+    PatchActuator,
     PutActuator,
     SendCommand,
 )
@@ -58,6 +59,13 @@ METHODS: tuple[RpcMethod, ...] = (
         Actuator,
         least="operator",
         audited=Audited("set_actuator", ("esp_id", "gpio"), before="read"),
+    ),
+    _method(
+        "patch",
+        PatchActuator,
+        Actuator,
+        least="operator",
+        audited=Audited("change_actuator", ("esp_id", "gpio"), before="read"),
     ),
     _method(
         "delete",

@@ -22,6 +22,7 @@ from kaiser_common.contract.schemas.api.devices import (
     PushZone,
     RegisterDevice,
 )
+from kaiser_common.contract.schemas.api.zones import CreateZone, PatchZone, Zone, ZoneKey, ZonesPage
 
 _method = partial(RpcMethod, "health")
 
@@ -41,4 +42,9 @@ METHODS: tuple[RpcMethod, ...] = (
     _method("push_command", PushCommand, PushAnswer, least="operator"),
     _method("push_zone", PushZone, PushAnswer, least="operator"),
     _method("push_subzone", PushSubzone, PushAnswer, least="operator"),
+    _method("zones", Nothing, ZonesPage),
+    _method("read_zone", ZoneKey, Zone),
+    _method("create_zone", CreateZone, Zone, least="operator"),
+    _method("patch_zone", PatchZone, Zone, least="operator"),
+    _method("delete_zone", ZoneKey, Nothing, least="operator"),
 )

@@ -8,6 +8,7 @@ from kaiser_common.contract.bounds import Pin, Pwm
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.patches import MergePatch
 from kaiser_common.contract.schemas.api.times import Milliseconds
 
 ACTUATOR_TYPE = r"^[A-Za-z0-9_.-]{1,40}$"
@@ -59,6 +60,12 @@ class ActuatorBody(ActuatorSettings):
     model_config = {**ActuatorSettings.model_config, "extra": "forbid"}
 
 
+class ActuatorPatch(ActuatorBody, MergePatch):
+    """The settings to change; one that is left out stays as it is."""
+
+    model_config = {**ActuatorBody.model_config, "json_schema_extra": {"examples": [{"name": "Pump 1"}]}}
+
+
 class ActuatorKey(BaseModel):
     """Which actuator."""
 
@@ -72,6 +79,12 @@ class PutActuator(ActuatorKey):
     """An actuator to register or to change."""
 
     settings: ActuatorSettings
+
+
+class PatchActuator(ActuatorKey):
+    """An actuator, and which of its settings to change."""
+
+    patch: ActuatorPatch
 
 
 class Actuator(ActuatorSettings):

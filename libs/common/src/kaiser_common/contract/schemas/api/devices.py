@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kaiser_common.contract.bounds import MAX_GPIO, Pin
 from kaiser_common.contract.schemas import FROZEN
+from kaiser_common.contract.schemas.api.patches import MergePatch
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.audit import AuditOutcome
 from kaiser_common.contract.schemas.device import ActuatorItem, SensorItem
@@ -16,12 +17,12 @@ ESP_ID = r"^(ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}$"
 KAISER_ID = r"^[A-Za-z0-9_]{1,32}$"
 STRICT = ConfigDict(frozen=True, extra="forbid")
 """Of what people write: a misspelt field is refused."""
-_MAX_METADATA_BYTES = 8 * 1024
+MAX_METADATA_BYTES = 8 * 1024
 
 
 def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(metadata)) > _MAX_METADATA_BYTES:
-        raise ValueError(f"metadata is at most {_MAX_METADATA_BYTES} bytes of JSON")
+    if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
+        raise ValueError(f"metadata is at most {MAX_METADATA_BYTES} bytes of JSON")
     return metadata
 
 
@@ -93,13 +94,13 @@ class RegisterDevice(BaseModel):
     metadata: Metadata = {}
 
 
-class DevicePatch(BaseModel):
-    """The fields that an operator may change; an omitted field stays unchanged."""
+class DevicePatch(MergePatch):
+    """The fields that an operator may change; an omitted field stays unchanged. metadata is merged, key by key."""
 
     model_config = {**STRICT, "json_schema_extra": {"examples": [{"name": "Greenhouse 1", "heartbeat_timeout_s": 120}]}}
 
     name: str | None = Field(default=None, max_length=100)
-    hardware_type: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    hardware_type: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{1,40}$")
     metadata: Metadata | None = None
     heartbeat_timeout_s: int | None = Field(default=None, ge=1, le=86_400)
 

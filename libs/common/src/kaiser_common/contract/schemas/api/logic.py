@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from kaiser_common.contract.bounds import Instant, Pin
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.actuators import CommandStateName
-from kaiser_common.contract.schemas.api.rules import EXAMPLE, EspId, Number, RuleSettings
+from kaiser_common.contract.schemas.api.rules import EXAMPLE, EspId, Number, RulePatch, RuleSettings
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import Quality
@@ -48,9 +48,17 @@ class CreateRule(BaseModel):
 
 
 class PutRule(RuleId):
-    """A rule to change, as a whole."""
+    """A rule to change, as a whole. expected: the version that is to be replaced; None: any."""
 
     settings: RuleSettings
+    expected: int | None = None
+
+
+class PatchRule(RuleId):
+    """A rule, and which of its settings to change. expected: the version that is to be changed; None: any."""
+
+    patch: RulePatch
+    expected: int | None = None
 
 
 class RulesQuery(BaseModel):

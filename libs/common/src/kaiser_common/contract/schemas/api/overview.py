@@ -7,6 +7,7 @@ from kaiser_common.contract.schemas.api.actuators import Actuator, Emergency
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.devices import Device
 from kaiser_common.contract.schemas.api.sensors import OverviewSensor
+from kaiser_common.contract.schemas.api.zones import Zone
 
 
 class Wrong(BaseModel):
@@ -43,6 +44,7 @@ class Overview(BaseModel):
     sensors: list[OverviewSensor]
     actuators: list[Actuator]
     stops: list[Emergency]
+    zones: list[Zone] = []
     alarms: list[Alarm] = []
     alarm_kinds: dict[str, int] = {}
     hours_from: int

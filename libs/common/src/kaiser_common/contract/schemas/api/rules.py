@@ -11,6 +11,7 @@ from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.alarms import KIND
 from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.patches import MergePatch
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
 from kaiser_common.contract.schemas.event import AlarmSeverity
 
@@ -337,6 +338,24 @@ class RuleSettings(BaseModel):
         if count > MAX_CONDITIONS:
             raise ValueError(f"{count} conditions, at most {MAX_CONDITIONS} are allowed")
         return self
+
+
+class RulePatch(MergePatch):
+    """The settings of a rule to change; one that is left out stays as it is. A list is replaced as a whole."""
+
+    model_config = {**STRICT, "json_schema_extra": {"examples": [{"enabled": False}]}}
+
+    name: str = Field(default="", min_length=1, max_length=100)
+    description: str | None = Field(default=None, max_length=500)
+    enabled: bool = True
+    priority: int = Field(default=50, ge=0, le=1000)
+    mode: Literal["edge", "level"] = "edge"
+    conditions: Annotated[list[Condition], BeforeValidator(_as_list)] = Field(
+        default=[], min_length=1, max_length=MAX_CONDITIONS
+    )
+    actions: list[Action] = Field(default=[], min_length=1, max_length=MAX_ACTIONS)
+    cooldown_s: float = Field(default=0.0, ge=0, le=_WEEK_S)
+    max_executions_per_hour: int | None = Field(default=None, ge=1, le=360)
 
 
 def leaves(condition: Condition) -> Iterator[SensorThreshold | Hysteresis | TimeWindow | Stale | AlarmCondition]:
