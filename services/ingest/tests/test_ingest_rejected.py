@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.rpc import Caller, RpcError, call
-from kaiser_common.contract.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from kaiser_common.contract.schemas.api.messages import CheckedMessage
+from kaiser_common.contract.schemas.api.rejected import (
+    FixedMessage,
+    FixRejected,
+    MessageFix,
+    RejectedItem,
+    RejectedKey,
+    RejectedPage,
+    RejectedQuery,
+    ReplayAnswer,
+    ReplayRequest,
+)
 
 ADA = Caller(user="ada", role="admin")
 ESP, NEW = "ESP_0001", "ESP_0002"
@@ -56,6 +67,47 @@ async def test_rejected_messages_are_listed_newest_first_and_replayed_once_their
             with pytest.raises(RpcError) as caught:
                 await replay(seq)
             assert caught.value.problem.status == status
+
+
+async def test_a_message_is_corrected_and_taken_in_with_the_time_at_which_it_came(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    sent = json.loads(make_reading(ESP, 7))
+    await device.publish(0, world.topic(ESP, "sensor/34/data"), json.dumps({**sent, "raw": "7", "ts": 0}).encode())
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 1)
+    async with connect(world.bus, "tests") as bus:
+        page = await call(bus, "ingest", "rejected_list", RejectedQuery(), RejectedPage, caller=ADA)
+        [bad] = page.items
+
+        async def ask(method: str, answer: Any, **fix: Any) -> Any:
+            request = FixRejected(seq=bad.seq, fix=MessageFix(**fix))
+            return await call(bus, "ingest", method, request, answer, caller=ADA)
+
+        good = json.dumps({**sent, "raw": 7, "ts": 0})
+        assert (await ask("rejected_check", CheckedMessage, payload="{")).code == 5209
+        assert (await ask("rejected_check", CheckedMessage, payload=good)).verdict == "accept"
+        assert await world.stored("SENSORS") == []
+        for wrong, code in (
+            ({"payload": "{"}, 5209),
+            ({"payload": good, "topic": world.topic(NEW, "sensor/34/data")}, 5211),
+            ({"payload": good, "topic": world.topic("MOCK_A", "actuator/5/command")}, 5212),
+            ({"payload": good, "topic": "kaiser/x"}, 5212),
+        ):
+            with pytest.raises(RpcError) as caught:
+                await ask("rejected_fix", FixedMessage, **wrong)
+            assert (caught.value.problem.status, caught.value.problem.code) == (422, code), wrong
+        for _ in range(2):
+            fixed = await ask("rejected_fix", FixedMessage, payload=good)
+            assert (fixed.published, fixed.rejected, fixed.received_at) == (1, 0, bad.received_at)
+        [(_, stored)] = await world.stored("SENSORS")
+        assert (stored["raw"], stored["ts"], stored["received_at"]) == (7, bad.received_at, bad.received_at)
+        assert stored["replayed"] is True
+        one = await call(bus, "ingest", "rejected_item", RejectedKey(seq=bad.seq), RejectedItem, caller=ADA)
+        assert one == bad
 
 
 async def test_an_alert_of_a_device_that_is_not_approved_is_rejected_and_becomes_one_critical_event(

@@ -8,6 +8,7 @@ from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.durable import DurableSubscriber
 from kaiser_common.runtime.wiring import register
 
+from kaiser_ingest.api.inspection import InspectionApi
 from kaiser_ingest.api.messages import MessagesApi
 from kaiser_ingest.api.profiles import ProfilesApi
 from kaiser_ingest.api.rejected import RejectedMessages
@@ -63,6 +64,7 @@ def send(
             kept=kept,
             generation_of=known.generations.get,
             is_offline=known.presence.is_offline,
+            taps=receiver.taps,
         )
         subscribers.append(broker.durable(consumer))
         subscribers[-1](to_devices.on_messages)
@@ -85,6 +87,7 @@ def send(
 def answer(broker: Broker, bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings) -> None:
     """Register what the holder of the lease answers."""
     rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
+    inspection = InspectionApi(receiver.taps)
     profiles = ProfilesApi(receiver.session, receiver.environments if settings.has_factory else None)
     messages = MessagesApi(
         receiver.dialect, known.sites, settings.vda5050_interfaces, settings.sensor_retention_days * _DAY_MS
@@ -95,6 +98,10 @@ def answer(broker: Broker, bus: Bus, receiver: Receiver, known: KnownDevices, se
         {
             "rejected_list": rejected.page,
             "rejected_replay": rejected.replay,
+            "rejected_item": rejected.item,
+            "rejected_check": rejected.check,
+            "rejected_fix": rejected.fix,
+            "device_messages": inspection.device_messages,
             "mqtt_profiles": profiles.profiles,
             "switch_profile": profiles.switch,
             "environment": profiles.environment,

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
 
 import msgspec
 from kaiser_common.bus.rpc import Caller, RpcError
@@ -16,7 +15,8 @@ from kaiser_factory_dialect.topics import parse
 
 from kaiser_ingest.domain.admission import Registered, admit
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
-from kaiser_ingest.domain.validate import Accepted, Outcome, Rejection, validate
+from kaiser_ingest.domain.validate import validate
+from kaiser_ingest.domain.verdicts import judged
 
 
 class MessagesApi:
@@ -38,7 +38,7 @@ class MessagesApi:
                 return CheckedMessage(verdict="ignore", reason="observed")
             return _of_factory(Arrival(request.topic, payload, now, 1, request.retain), self._interfaces)
         outcomes = validate(request.topic, payload, now, request.retain)
-        return _of_device(admit(outcomes, self._registered, now - self._retention_ms, payload))
+        return judged(admit(outcomes, self._registered, now - self._retention_ms, payload))
 
     async def retained(self, _: Nothing, __: Caller) -> RetainedTopics:
         """What the broker retains of the factory, and of what is observed. RpcError 404: neither is read."""
@@ -72,22 +72,3 @@ def _of_factory(arrival: Arrival, interfaces: tuple[str, ...]) -> CheckedMessage
             )
         case reading.FactoryIgnored(reason):
             return CheckedMessage(verdict="ignore", kind=kind, reason=reason)
-
-
-def _of_device(outcomes: Iterable[Outcome]) -> CheckedMessage:
-    """The verdict on a message of a device; of a batch the first rejection, else all its readings."""
-    every = list(outcomes)
-    accepted = [one for one in every if isinstance(one, Accepted)]
-    for one in every:
-        if isinstance(one, Rejection):
-            kind = None if one.kind is None else one.kind.value
-            return CheckedMessage(verdict="reject", kind=kind, code=int(one.code), field=one.field, reason=one.detail)
-    if not accepted:
-        return CheckedMessage(verdict="ignore", reason=next((one.reason for one in every), "empty"))  # type: ignore[union-attr]
-    normalised = [one.message.model_dump(mode="json", exclude_none=True) for one in accepted]
-    return CheckedMessage(
-        verdict="accept",
-        kind=accepted[0].kind.value,
-        normalised=normalised[0] if len(normalised) == 1 else normalised,
-        warnings=[f"tolerated: {name}" for one in accepted for name in one.odd],
-    )

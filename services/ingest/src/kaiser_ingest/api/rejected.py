@@ -9,16 +9,21 @@ import base64
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 
 from kaiser_common.bus.connection import Bus, BusUnavailable
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import Caller, RpcError
-from kaiser_common.contract.errors import Code
+from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.pack import NotAPack, place_of, seq_of
+from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
     Encoding,
+    FixedMessage,
+    FixRejected,
     RejectedItem,
+    RejectedKey,
     RejectedPage,
     RejectedQuery,
     ReplayAnswer,
@@ -26,6 +31,7 @@ from kaiser_common.contract.schemas.api.rejected import (
 )
 from kaiser_common.contract.schemas.event import RejectedMessage
 from kaiser_common.contract.subjects import REJECTED, SEVERAL
+from kaiser_common.contract.topics import is_downlink, parse
 from kaiser_common.runtime.clock import now_ms
 from kaiser_factory_dialect.subjects import token
 from nats.errors import Error as NatsError
@@ -36,7 +42,8 @@ from pydantic_core import to_json
 from kaiser_ingest.domain.admission import Registered, admit
 from kaiser_ingest.domain.outgoing import to_outgoing
 from kaiser_ingest.domain.replays import to_outgoing_again
-from kaiser_ingest.domain.validate import Accepted, Rejection, validate
+from kaiser_ingest.domain.validate import Accepted, Outcome, Rejection, validate
+from kaiser_ingest.domain.verdicts import judged
 
 _LONGEST_LOOK_S = 3.0
 _FIRST_SPAN = 500
@@ -83,7 +90,7 @@ class RejectedMessages:
         The result is marked as replayed, so that an old alert stops nothing now. A message that a service rejected from
         the bus was valid: it is published to the bus unchanged. RpcError 404 and 422.
         """
-        message = RejectedMessage.model_validate_json(await self._line(request.seq))
+        message = await self._read_one(request.seq)
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
             raise RpcError(
                 422, Code.UNKNOWN_TOPIC, "messages of the factory cannot be replayed: the factory sends them again"
@@ -95,17 +102,54 @@ class RejectedMessages:
                 raise RpcError(422, again.code, f"rejected again: {again.detail}", again.field)
             await self._bus.publish_batch([again], deadline_s=3.0)
             return ReplayAnswer(seq=request.seq, published=1, rejected=0)
-        oldest_ms = now_ms() - self._retention_ms
-        outcomes = admit(validate(message.topic, payload, message.received_at), self._registered, oldest_ms, payload)
+        outcomes = self._outcomes(message.topic, payload, message.received_at)
+        published, rejected = await self._publish(outcomes, f"replay.{request.seq}")
+        return ReplayAnswer(seq=request.seq, published=published, rejected=rejected)
+
+    async def item(self, request: RejectedKey, _: Caller) -> RejectedItem:
+        """One rejected message. RpcError 404."""
+        return _item(request.seq, await self._read_one(request.seq), "text")
+
+    async def check(self, request: FixRejected, _: Caller) -> CheckedMessage:
+        """The verdict on a rejected message as it should have been; nothing is published."""
+        message = await self._read_one(request.seq)
+        topic, payload = _fixed(message, request)
+        return judged(self._outcomes(topic, payload, message.received_at))
+
+    async def fix(self, request: FixRejected, _: Caller) -> FixedMessage:
+        """Validate a rejected message as it should have been, with its original receive time, and publish what is valid
+        in it, marked as replayed. The same correction again publishes nothing new. RpcError 404 and 422."""
+        message = await self._read_one(request.seq)
+        topic, payload = _fixed(message, request)
+        content = blake2b(topic.encode() + b"\n" + payload, digest_size=8).hexdigest()
+        outcomes = self._outcomes(topic, payload, message.received_at)
+        published, rejected = await self._publish(outcomes, f"fixed.{request.seq}.{content}")
+        return FixedMessage(
+            seq=request.seq,
+            topic=topic,
+            payload=request.fix.payload,
+            received_at=message.received_at,
+            published=published,
+            rejected=rejected,
+        )
+
+    def _outcomes(self, topic: str, payload: bytes, received_at: int) -> tuple[Outcome, ...]:
+        return admit(validate(topic, payload, received_at), self._registered, now_ms() - self._retention_ms, payload)
+
+    async def _publish(self, outcomes: tuple[Outcome, ...], identity: str) -> tuple[int, int]:
+        """Publish what is accepted; how many that were, and how many are rejected. RpcError 422 if nothing is accepted
+        and something is rejected."""
         accepted = [each for each in outcomes if isinstance(each, Accepted)]
         rejections = [each for each in outcomes if isinstance(each, Rejection)]
         if rejections and not accepted:
             raise RpcError(422, rejections[0].code, f"rejected again: {rejections[0].detail}", rejections[0].field)
         for index, each in enumerate(accepted):
-            identity = f"replay.{request.seq}.{index}"
             replayed = each._replace(message=each.message.model_copy(update={"replayed": True}))
-            await self._bus.publish_batch([to_outgoing(replayed, identity)], deadline_s=3.0)
-        return ReplayAnswer(seq=request.seq, published=len(accepted), rejected=len(rejections))
+            await self._bus.publish_batch([to_outgoing(replayed, f"{identity}.{index}")], deadline_s=3.0)
+        return len(accepted), len(rejections)
+
+    async def _read_one(self, seq: int) -> RejectedMessage:
+        return RejectedMessage.model_validate_json(await self._line(seq))
 
     async def _line(self, seq: int) -> bytes:
         """A rejection by its number. RpcError 404 if it does not exist."""
@@ -140,6 +184,22 @@ class RejectedMessages:
                     reader.stop()
                     break
         return found, left_out
+
+
+def _fixed(message: RejectedMessage, request: FixRejected) -> tuple[str, bytes]:
+    """Topic and payload of a corrected message. RpcError 422 if it cannot be corrected: what a service rejected from
+    the bus, what the factory sent, and what would be sent to a device instead of coming from one."""
+    if not message.topic.startswith("kaiser/"):
+        text = "only a message that a device sent over MQTT can be corrected; this one can be replayed as it is"
+        raise RpcError(422, Code.UNKNOWN_TOPIC, text)
+    topic = request.fix.topic or message.topic
+    try:
+        goes_to_a_device = is_downlink(parse(topic).kind)
+    except Rejected as rejected:
+        raise RpcError(422, rejected.code, rejected.detail, "topic") from rejected
+    if goes_to_a_device:
+        raise RpcError(422, Code.UNKNOWN_TOPIC, f"{topic[:128]} goes to a device: devices do not send on it", "topic")
+    return topic, request.fix.payload.encode()
 
 
 def _subjects(query: RejectedQuery) -> list[str]:

@@ -35,6 +35,7 @@ from kaiser_ingest.domain import reason_codes
 from kaiser_ingest.domain.judge import Allowed, Refused, judge
 from kaiser_ingest.domain.lateness import NewestByTopic, expiry_of, is_expired
 from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.domain.taps import Fate, Taps
 from kaiser_ingest.mqtt.client import ConnectionLost, MqttPublication
 from kaiser_ingest.mqtt.connection import MqttConnection
 from kaiser_ingest.publish import SystemEvents
@@ -80,6 +81,7 @@ class Outbox:
         kept: SessionStore,
         generation_of: Callable[[str], str | None],
         is_offline: Callable[[str], bool],
+        taps: Taps | None = None,
     ) -> None:
         self._bus = bus
         self._consumer = consumer
@@ -89,6 +91,7 @@ class Outbox:
         self._kept = kept
         self._generation_of = generation_of
         self._is_offline = is_offline
+        self._taps = taps or Taps()
         self._urgent = consumer.spec is INGEST_URGENT
         self._newest = NewestByTopic()
 
@@ -196,9 +199,16 @@ class Outbox:
     def _report(self, left_out: Sequence[_Waiting], event: str, text: str, code: Code | None = None) -> None:
         for each in left_out:
             topic, esp_id = each.message.topic, _esp_id(each.delivery.subject)
+            self._show(each, Fate("withheld", code=None if code is None else int(code), reason=text))
             self._events.report(
                 event, "warning", f"a message for {topic} {text}", code=code, esp_id=esp_id, topic=topic
             )
+
+    def _show(self, each: _Waiting, verdict: Fate) -> None:
+        """Keep a message for somebody who looks at its device."""
+        if self._taps.armed:
+            payload = each.allowed.payload.encode()
+            self._taps.went(each.message.topic, payload, now_ms(), verdict, qos=each.message.qos)
 
     async def _without(self, waiting: list[_Waiting], left_out: Sequence[_Waiting]) -> list[_Waiting]:
         """Acknowledge these messages; the others."""
@@ -226,6 +236,8 @@ class Outbox:
             else:
                 done.append(each)
         if done:
+            for each in done if self._taps.armed else ():
+                self._show(each, Fate("sent"))
             metrics.BROKER_ROUND_TRIP.observe(time.monotonic() - started)
             metrics.OUTBOX_PUBLISHED.inc(len(done))
             await self._send_receipts(done)

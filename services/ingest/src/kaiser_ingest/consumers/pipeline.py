@@ -29,6 +29,7 @@ from kaiser_ingest.domain.factory_dialect import FactoryDialect
 from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import to_packs, to_rejected_packs
 from kaiser_ingest.domain.own_packs import OwnPacks
+from kaiser_ingest.domain.taps import Taps
 from kaiser_ingest.metrics import PACK_BYTES, PACK_READINGS, Accounts, Result
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Pipeline:
         on_wrong_clock: Callable[[WrongClock], None] = lambda _: None,
         tracer: Tracer | None = None,
         factory: FactoryDialect | None = None,
+        taps: Taps | None = None,
     ) -> None:
         self._bus = bus
         self._sorter = Sorter(
@@ -76,6 +78,7 @@ class Pipeline:
             on_wrong_clock=on_wrong_clock,
             tracer=tracer,
             factory=factory,
+            taps=taps or Taps(),
         )
         self._batch_size = batch_size
         self._qos0_limit = qos0_limit

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kaiser_common.bus.connection import Bus
+from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.tracing import Tracer
 
 from kaiser_ingest.consumers.pipeline import Pipeline
 from kaiser_ingest.consumers.session import MqttSession
 from kaiser_ingest.domain.factory_dialect import FactoryDialect
+from kaiser_ingest.domain.taps import Taps
 from kaiser_ingest.publish import SystemEvents, report_wrong_clock
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.devices import KnownDevices
@@ -28,6 +30,7 @@ class Receiver(NamedTuple):
     pipeline: Pipeline
     dialect: FactoryDialect | None
     environments: Environments | None
+    taps: Taps
 
 
 def receiver_of(
@@ -40,7 +43,7 @@ def receiver_of(
     tracer: Tracer | None,
 ) -> Receiver:
     """A receiver that is not connected yet."""
-    dialect, environments = None, None
+    dialect, environments, taps = None, None, Taps(first_seq=now_ms() * 1000)
     if settings.has_factory or settings.observed():
         dialect = FactoryDialect(
             settings.vda5050_interfaces,
@@ -68,7 +71,8 @@ def receiver_of(
         on_wrong_clock=lambda wrong: report_wrong_clock(events, wrong),
         tracer=tracer,
         factory=dialect,
+        taps=taps,
     )
     return Receiver(
-        MqttSession(settings, pipeline, kept, events, dialect, environments), pipeline, dialect, environments
+        MqttSession(settings, pipeline, kept, events, dialect, environments), pipeline, dialect, environments, taps
     )

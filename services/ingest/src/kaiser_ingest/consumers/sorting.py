@@ -25,6 +25,7 @@ from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_rejected, unknown_alert, unreadable_alert
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.stored import rejected_deliveries, stored_readings
+from kaiser_ingest.domain.taps import Fate, Taps, verdict_of
 from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
 from kaiser_ingest.domain.usual import UsualReading, usual_reading
 from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate, word_of
@@ -33,6 +34,7 @@ from kaiser_ingest.metrics import Result
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+_USUAL = Fate("accepted", Kind.SENSOR_DATA.value)
 _UNKNOWN = ""
 """The site of a device that is not registered: none has this name."""
 
@@ -72,7 +74,9 @@ class Sorter:
         on_wrong_clock: Callable[[WrongClock], None],
         tracer: Tracer | None,
         factory: FactoryDialect | None,
+        taps: Taps,
     ) -> None:
+        self._taps = taps
         self._factory = factory
         self._observer = factory if factory is not None and factory.observes_devices else None
         self._registered = registered
@@ -117,6 +121,8 @@ class Sorter:
                 usual = usual_reading(message.topic, message.payload, message.received_at_ms)
                 if usual is not None and self._admits(usual, oldest_ms):
                     self._take_usual(usual, message, batch)
+                    if self._taps.armed:
+                        self._show(message, decoded(message.topic), _USUAL)
                     if self._observer is not None:
                         self._observe(self._observer, message, Kind.SENSOR_DATA.value, batch)
                     continue
@@ -124,6 +130,8 @@ class Sorter:
             outcomes = validate(topic, message.payload, message.received_at_ms, message.retained)
             outcomes = admit(outcomes, self._registered, oldest_ms, message.payload)
             self._sort(outcomes, message, topic, batch)
+            if self._taps.armed:
+                self._show(message, topic, verdict_of(outcomes))
             if self._observer is not None:
                 self._observe(self._observer, message, word_of(outcomes), batch)
         return batch
@@ -133,6 +141,11 @@ class Sorter:
         kept = observer.keep(message, decoded(message.topic), word, self._id(message, 0))
         if kept is not None and kept.msg_id not in self._stored_ids:
             batch.topics.setdefault(kept.msg_id, kept)
+
+    def _show(self, message: Incoming, topic: str, verdict: Fate) -> None:
+        """Keep a message for somebody who looks at its device."""
+        at_ms, qos, retained = message.received_at_ms, message.qos, message.retained
+        self._taps.came(topic, message.payload, at_ms, verdict, qos=qos, retained=retained)
 
     def _admits(self, usual: UsualReading, oldest_ms: int) -> bool:
         """Whether `admit` would let it pass; if not, that gives the verdict."""

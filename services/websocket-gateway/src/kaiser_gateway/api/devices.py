@@ -28,6 +28,7 @@ from kaiser_common.contract.schemas.api.devices import (
     SubzoneRequest,
     ZoneRequest,
 )
+from kaiser_common.contract.schemas.api.inspection import PassedMessages, PassedMessagesQuery
 from kaiser_common.contract.schemas.api.times import BEFORE_2100_MS
 
 from kaiser_gateway.api.paths import EspId
@@ -88,6 +89,17 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         """Memory, signal and uptime over time; the last day when no time is given."""
         query = HealthQuery(esp_id=esp_id, from_ms=from_, to_ms=to, bucket_s=bucket_s)
         return await call(bus, "health", "history", query, HealthHistory, caller=caller)
+
+    @routes.get("/{esp_id}/messages")
+    async def list_device_messages(
+        esp_id: EspId,
+        after: Annotated[int, Query(ge=0, le=2**53, description="`seq` of the last message that is known")] = 0,
+        caller: Caller = operator,
+    ) -> PassedMessages:
+        """What the device sent over MQTT, with ingest's verdict, and what was sent to it, oldest first. Messages are
+        kept from the first of these requests on, until 10 minutes after the last."""
+        query = PassedMessagesQuery(esp_id=esp_id, after=after)
+        return await call(bus, "ingest", "device_messages", query, PassedMessages, caller=caller)
 
     @routes.post("/{esp_id}/config", status_code=202)
     async def push_config(esp_id: EspId, body: ConfigRequest, caller: Caller = operator) -> PushAnswer:

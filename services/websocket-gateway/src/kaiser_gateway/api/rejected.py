@@ -5,8 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
     Encoding,
+    FixedMessage,
+    FixRejected,
+    MessageFix,
+    RejectedItem,
+    RejectedKey,
     RejectedPage,
     RejectedQuery,
     ReplayAnswer,
@@ -14,6 +20,8 @@ from kaiser_common.contract.schemas.api.rejected import (
 )
 
 from kaiser_gateway.http.auth import Guard
+
+Seq = Annotated[int, Path(ge=1, le=2**53, examples=[4711])]
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -37,10 +45,26 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         query = RejectedQuery(code=code, esp_id=esp_id, serial=serial, before=cursor, limit=limit, encoding=encoding)
         return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)
 
+    @routes.get("/{seq}")
+    async def read_rejected(seq: Seq, caller: Caller = operator) -> RejectedItem:
+        """One rejected message."""
+        return await call(bus, "ingest", "rejected_item", RejectedKey(seq=seq), RejectedItem, caller=caller)
+
+    @routes.post("/{seq}/check")
+    async def validate_correction(seq: Seq, body: MessageFix, caller: Caller = operator) -> CheckedMessage:
+        """What ingest would decide about the message if it had come as it is given here; nothing is published."""
+        return await call(
+            bus, "ingest", "rejected_check", FixRejected(seq=seq, fix=body), CheckedMessage, caller=caller
+        )
+
+    @routes.post("/{seq}/fix")
+    async def replay_correction(seq: Seq, body: MessageFix, caller: Caller = operator) -> FixedMessage:
+        """Take the message in as it should have been, as if it had come so at the time at which it came. 422 with the
+        reason if it is rejected again; the rejected message stays as it is."""
+        return await call(bus, "ingest", "rejected_fix", FixRejected(seq=seq, fix=body), FixedMessage, caller=caller)
+
     @routes.post("/{seq}/replay")
-    async def replay_rejected(
-        seq: Annotated[int, Path(ge=1, le=2**53, examples=[4711])], caller: Caller = operator
-    ) -> ReplayAnswer:
+    async def replay_rejected(seq: Seq, caller: Caller = operator) -> ReplayAnswer:
         """Validate a message again, as if it had just arrived: for example after its device was registered."""
         return await call(bus, "ingest", "rejected_replay", ReplayRequest(seq=seq), ReplayAnswer, caller=caller)
 

@@ -4,8 +4,18 @@ from functools import partial
 
 from kaiser_common.contract.rpc import GATEWAY, Audited, Nothing, RpcMethod
 from kaiser_common.contract.schemas.api.factory import EnvironmentStatus, RestartEnvironment
+from kaiser_common.contract.schemas.api.inspection import PassedMessages, PassedMessagesQuery
 from kaiser_common.contract.schemas.api.messages import CheckedMessage, CheckMessage, RetainedTopics
-from kaiser_common.contract.schemas.api.rejected import RejectedPage, RejectedQuery, ReplayAnswer, ReplayRequest
+from kaiser_common.contract.schemas.api.rejected import (
+    FixedMessage,
+    FixRejected,
+    RejectedItem,
+    RejectedKey,
+    RejectedPage,
+    RejectedQuery,
+    ReplayAnswer,
+    ReplayRequest,
+)
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 
@@ -24,6 +34,16 @@ METHODS: tuple[RpcMethod, ...] = (
         callers=("health", GATEWAY),
         audited=Audited("replay_rejected", ("seq",)),
     ),
+    _method("rejected_item", RejectedKey, RejectedItem, least="operator"),
+    _method("rejected_check", FixRejected, CheckedMessage, least="operator"),
+    _method(
+        "rejected_fix",
+        FixRejected,
+        FixedMessage,
+        least="operator",
+        audited=Audited("fix_rejected", ("seq",), before="rejected_item"),
+    ),
+    _method("device_messages", PassedMessagesQuery, PassedMessages, least="operator"),
     _method("mqtt_profiles", Nothing, MqttProfiles),
     _method(
         "switch_profile",

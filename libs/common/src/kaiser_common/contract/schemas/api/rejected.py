@@ -60,6 +60,49 @@ class ReplayRequest(BaseModel):
     seq: int = Field(ge=1)
 
 
+class RejectedKey(BaseModel):
+    """Which rejected message."""
+
+    model_config = FROZEN
+
+    seq: int = Field(ge=1)
+
+
+class MessageFix(BaseModel):
+    """A rejected message as it should have been. topic: None for the one that it had."""
+
+    model_config = {
+        "frozen": True,
+        "extra": "forbid",
+        "json_schema_extra": {"examples": [{"payload": '{"ts":1767225600,"raw":2048,"sensor_type":"ph"}'}]},
+    }
+
+    payload: str = Field(max_length=16 * 1024)
+    topic: str | None = Field(default=None, min_length=1, max_length=1024, pattern=r"^kaiser/")
+
+
+class FixRejected(RejectedKey):
+    """A rejected message, and how it should have been."""
+
+    fix: MessageFix
+
+
+class FixedMessage(BaseModel):
+    """What of a corrected message was published, and how many readings of a batch are bad still.
+
+    received_at: when the rejected message came, which is when this one counts as received.
+    """
+
+    model_config = FROZEN
+
+    seq: int
+    topic: str
+    payload: str
+    received_at: int
+    published: int
+    rejected: int
+
+
 class ReplayAnswer(BaseModel):
     """How many messages were published, and how many readings of a batch were bad still."""
 
