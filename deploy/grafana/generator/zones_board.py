@@ -18,7 +18,9 @@ def zones() -> Dashboard:
             sql_variable(
                 "zone",
                 "Zone",
-                f"""SELECT DISTINCT coalesce(nullif(zone_id, ''), '{NO_ZONE}') FROM health.devices
+                f"""SELECT DISTINCT coalesce(zones.name, nullif(zone_id, ''), '{NO_ZONE}') AS __text,
+                           coalesce(nullif(zone_id, ''), '{NO_ZONE}') AS __value
+                    FROM health.devices AS devices LEFT JOIN health.zones AS zones USING (zone_id)
                     WHERE state = 'approved' ORDER BY 1 LIMIT 1000""",
             )
         )

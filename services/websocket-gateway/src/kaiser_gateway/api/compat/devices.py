@@ -25,19 +25,22 @@ def router() -> APIRouter:
     ) -> Json:
         found = await own.every(_ALL, {"zone_id": zone_id, "online": _ONLINE.get(status or "")})
         wanted = [one for one in found if hardware_type in (None, one["hardware_type"])]
-        return paged([devices.device(one) for one in wanted], page, page_size)
+        zones = await own.zone_names()
+        return paged([devices.device(one, zones) for one in wanted], page, page_size)
 
     @routes.post("/esp/devices", status_code=201)
     async def register(body: Given, own: Own) -> Json:
-        return devices.device(await own.ask("POST", _ALL, body=devices.registration(body)))
+        return devices.device(await own.ask("POST", _ALL, body=devices.registration(body)), await own.zone_names())
 
     @routes.get("/esp/devices/{esp_id}")
     async def read(esp_id: OldId, own: Own) -> Json:
-        return devices.device(await own.ask("GET", f"{_ALL}/{esp_id}"))
+        return devices.device(await own.ask("GET", f"{_ALL}/{esp_id}"), await own.zone_names())
 
     @routes.patch("/esp/devices/{esp_id}")
     async def change(esp_id: OldId, body: Given, own: Own) -> Json:
-        return devices.device(await own.ask("PATCH", f"{_ALL}/{esp_id}", body=devices.change(body)))
+        return devices.device(
+            await own.ask("PATCH", f"{_ALL}/{esp_id}", body=devices.change(body)), await own.zone_names()
+        )
 
     @routes.delete("/esp/devices/{esp_id}", status_code=204)
     async def delete(esp_id: OldId, own: Own) -> None:
@@ -54,7 +57,7 @@ def router() -> APIRouter:
 
     @routes.get("/zone/devices/{esp_id}")
     async def read_zone(esp_id: OldId, own: Own) -> Json:
-        return devices.zone(await own.ask("GET", f"{_ALL}/{esp_id}"))
+        return devices.zone(await own.ask("GET", f"{_ALL}/{esp_id}"), await own.zone_names())
 
     @routes.post("/zone/devices/{esp_id}/assign")
     async def assign_zone(esp_id: OldId, body: Given, own: Own) -> Json:

@@ -27,16 +27,17 @@ def router() -> APIRouter:
 def _add_devices(routes: APIRouter) -> None:
     @routes.get("")
     async def list_mocks(own: Own) -> Json:
-        found = [devices.mock(one) for one in await own.every(_ALL)]
+        zones = await own.zone_names()
+        found = [devices.mock(one, zones) for one in await own.every(_ALL)]
         return {"success": True, "data": found, "total": len(found)}
 
     @routes.post("", status_code=201)
     async def create(body: Given, own: Own) -> Json:
-        return devices.mock(await own.ask("POST", _ALL, body=devices.new_mock(body)))
+        return devices.mock(await own.ask("POST", _ALL, body=devices.new_mock(body)), await own.zone_names())
 
     @routes.get("/{esp_id}")
     async def read(mock: MockName, own: Own) -> Json:
-        return devices.mock(await own.ask("GET", f"{_ALL}/{mock}"))
+        return devices.mock(await own.ask("GET", f"{_ALL}/{mock}"), await own.zone_names())
 
     @routes.delete("/{esp_id}", status_code=204)
     async def delete(mock: MockName, own: Own) -> None:

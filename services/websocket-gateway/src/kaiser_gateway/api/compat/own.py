@@ -57,6 +57,10 @@ class OwnApi:
             asked["cursor"] = page["next_cursor"]
         return found
 
+    async def zone_names(self) -> dict[str, str]:
+        """The names of zones by their ids."""
+        return {zone["zone_id"]: zone["name"] for zone in await self.every("/zones")}
+
     async def close(self) -> None:
         """Let go of it."""
         await self._http.aclose()

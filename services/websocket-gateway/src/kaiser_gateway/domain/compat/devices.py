@@ -1,12 +1,18 @@
 """Translates devices, mock devices included, between AutomationOne's form and Kaiser's."""
 
+from collections.abc import Mapping
+
 from kaiser_gateway.domain.compat.common import Json, iso
 
 _MOCK_PREFIX = "ESP_MOCK_"
 
 
-def device(found: Json) -> Json:
-    """A device. The registry keeps no zone name; the id stands for it."""
+Zones = Mapping[str, str]
+"""The names of zones by their ids."""
+
+
+def device(found: Json, zones: Zones) -> Json:
+    """A device."""
     status = "online" if found["online"] else "offline"
     if found["state"] != "approved":
         status = "pending_approval" if found["state"] == "pending" else "rejected"
@@ -17,7 +23,7 @@ def device(found: Json) -> Json:
         "name": found.get("name"),
         "kaiser_id": found["kaiser_id"],
         "zone_id": found.get("zone_id"),
-        "zone_name": found.get("zone_id"),
+        "zone_name": _zone_name(found, zones),
         "master_zone_id": None,
         "is_zone_master": False,
         "ip_address": found.get("ip") or "",
@@ -68,15 +74,20 @@ def health(found: Json) -> Json:
     }
 
 
-def zone(found: Json) -> Json:
+def zone(found: Json, zones: Zones) -> Json:
     """Where a device is."""
     return {
         "zone_id": found.get("zone_id"),
         "master_zone_id": None,
-        "zone_name": found.get("zone_id"),
+        "zone_name": _zone_name(found, zones),
         "is_zone_master": False,
         "kaiser_id": found["kaiser_id"],
     }
+
+
+def _zone_name(found: Json, zones: Zones) -> str | None:
+    zone_id = found.get("zone_id")
+    return zones.get(zone_id, zone_id) if zone_id else None
 
 
 def assigned(found: Json, body: Json) -> Json:
@@ -107,13 +118,13 @@ def mock_id(given: str) -> str:
     return given.removeprefix("ESP_") if given.startswith(_MOCK_PREFIX) else given
 
 
-def mock(found: Json) -> Json:
+def mock(found: Json, zones: Zones) -> Json:
     """A mock device."""
     return {
         "esp_id": found["esp_id"],
         "name": found.get("name"),
         "zone_id": found.get("zone_id"),
-        "zone_name": found.get("zone_id"),
+        "zone_name": _zone_name(found, zones),
         "master_zone_id": None,
         "subzone_id": None,
         "system_state": found["state"],
