@@ -902,6 +902,23 @@ async def test_a_stop_that_was_cleared_while_its_replica_died_goes_from_the_buck
     assert await life.emergencies() == ["emergency_stop", "clear_emergency"], "it may have had the stop again"
 
 
+async def test_a_clear_that_a_stop_of_everything_overtakes_has_ended_the_stop_that_it_was_for(life):
+    """It is answered as done: the table must not bring that stop back once everything is cleared."""
+    await life.pump()
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    await life.emergency.clear(ClearEmergency(esp_id="ESP_A"), ADA)
+    await life.emergency.stop(EmergencyStop(reason="fire"), ADA)
+    await life.look()
+    await life.ledger.align()
+    assert sorted(life.stops) == ["all"]
+    life.wait(5)
+    await life.clear()
+    await life.ledger.align()
+    assert sorted(life.stops) == []
+    assert (await life.emergencies())[-1] == "clear_emergency"
+    assert (await life.send("ON")).state == "queued"
+
+
 async def test_a_clear_that_a_device_confirms_just_as_it_is_given_up_leaves_the_device_free(life):
     await life.pump()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)

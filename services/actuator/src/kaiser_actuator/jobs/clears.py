@@ -110,7 +110,9 @@ class Clears:
                 await self._given_up(after)
         elif change.key == EVERYTHING and before is not None:
             await self._everything_cleared(change, before, tracked)
-        else:
+        elif before is not None and before.clearing is not None:
+            # a newer stop of everything holds its device: without this the table would bring the stop back
+            await self._ledger.note_cleared(before.stop, before.clearing.by, before.clearing.reason)
             await self._stops.apply(change)
 
     async def _given_up(self, held: Held) -> None:
