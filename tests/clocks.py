@@ -28,6 +28,7 @@ CLOCKS = {
     "after-leap-day": ("UTC", "2028-02-29 23:59:50"),
     "summer-time": ("Europe/Berlin", "2027-03-28 01:59:50"),
     "winter-time": ("Europe/Berlin", "2027-10-31 02:59:50"),
+    "years-later": ("UTC", "2038-01-19 03:14:00"),
 }
 
 ROOT = Path(__file__).resolve().parents[1]
