@@ -1,12 +1,19 @@
 """The SQL of channels and routes. The URL of a channel goes in and out encrypted."""
 
 from datetime import datetime
+from typing import Any
 
 from kaiser_common.contract.schemas.api.notifications import Channel, ChannelBody, Route, RouteBody
+from kaiser_common.runtime.statements import execute
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import Table
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.elements import ClauseElement
 
 from kaiser_alarm.store import Connection
+from kaiser_alarm.store.tables import channels
+from kaiser_alarm.store.tables import routes as routes_
 
 _SHOWN = ", ".join(
     f"(extract(epoch FROM {each}) * 1000)::bigint AS {each}" if each.endswith("_at") else each
@@ -45,15 +52,8 @@ async def put(
     connection: Connection, channel_id: str, channel: ChannelBody, kind: str, url: str, by: str, now: datetime
 ) -> None:
     """Set a channel; what is known of its last message stays."""
-    await connection.execute(
-        """
-        INSERT INTO alarm.channels (channel_id, name, kind, url, enabled, changed_at, changed_by)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (channel_id) DO UPDATE SET name = excluded.name, kind = excluded.kind, url = excluded.url,
-            enabled = excluded.enabled, changed_at = excluded.changed_at, changed_by = excluded.changed_by
-        """,
-        (channel_id, channel.name, kind, url, channel.enabled, now, by),
-    )
+    row = {"channel_id": channel_id, "name": channel.name, "kind": kind, "url": url, "enabled": channel.enabled}
+    await execute(connection, _set(channels, row | {"changed_at": now, "changed_by": by}))
 
 
 async def delete(connection: Connection, channel_id: str) -> bool:
@@ -81,14 +81,16 @@ async def routes(connection: Connection) -> list[Route]:
 
 async def put_route(connection: Connection, route_id: str, route: RouteBody, by: str, now: datetime) -> None:
     """Set a route."""
-    await connection.execute(
-        """
-        INSERT INTO alarm.routes (route_id, route, changed_at, changed_by) VALUES (%s, %s, %s, %s)
-        ON CONFLICT (route_id) DO UPDATE SET route = excluded.route, changed_at = excluded.changed_at,
-            changed_by = excluded.changed_by
-        """,
-        (route_id, Jsonb(route.model_dump(mode="json")), now, by),
-    )
+    row = {"route_id": route_id, "route": Jsonb(route.model_dump(mode="json"))}
+    await execute(connection, _set(routes_, row | {"changed_at": now, "changed_by": by}))
+
+
+def _set(table: Table, row: dict[str, Any]) -> ClauseElement:
+    """Insert a row, or change the one of its key."""
+    add = insert(table).values(row)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: add.excluded[name] for name in row if name not in keys}
+    return add.on_conflict_do_update(index_elements=keys, set_=changed).inline()
 
 
 async def delete_route(connection: Connection, route_id: str) -> bool:

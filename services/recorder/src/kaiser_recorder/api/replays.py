@@ -56,7 +56,7 @@ class ReplaysApi:
         async with self._pool.connection() as connection:
             replay = await self._new(connection, request, environment, caller)
             replay = replace(replay, filters=filters, exclude=exclude)
-            if not await replays.insert(connection, replay):
+            if not await replays.add(connection, replay):
                 text = "another replay is not at its end: stop it first"
                 raise RpcError(409, Code.DUPLICATE_ENTRY, text)
         self._replaying.start(replay)

@@ -1,22 +1,22 @@
 """The SQL of replays."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.api.replays import ReplaysQuery
 from kaiser_common.contract.schemas.factory import FactoryReplay, ReplayPlace, ReplayState
 from kaiser_common.runtime.cursors import parse_cursor
+from kaiser_common.runtime.statements import execute, fetch_all, fetch_one, from_ms, row_of
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
+from sqlalchemy import literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_recorder.store import Connection
+from kaiser_recorder.store.tables import replays
 
-_COLUMNS = """
-    replay_id, recording_id, env, epoch, state, phase, ends_as, reason, speed, filters, exclude, begin_number,
-    end_number, number, turn, first_us, last_us, position_us, repeats, shift, shift_ms, armed, expected, sent, left_out,
-    failed, refused, drift_ms, passed, differences, created_at, created_by, ended_at
-"""
+_c = replays.c
 _LAST_MS = 253_402_300_799_000
 """The end of the year 9999."""
 
@@ -107,125 +107,59 @@ class Replay:
         )
 
 
+_NAMES = tuple(each.name for each in fields(Replay))
+_CHANGING = (
+    *("epoch", "state", "phase", "ends_as", "reason", "speed", "number", "turn", "position_us", "shift_ms", "sent"),
+    *("left_out", "failed", "refused", "drift_ms", "passed", "differences", "ended_at"),
+)
+"""The columns that change while a replay runs."""
+
+
 def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-async def insert(connection: Connection, replay: Replay) -> bool:
+async def add(connection: Connection, replay: Replay) -> bool:
     """A new replay. False: another one of its environment is not at its end."""
-    cursor = await connection.execute(
-        f"""
-        INSERT INTO recorder.replays ({_COLUMNS})
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-            %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (env) WHERE ended_at IS NULL DO NOTHING
-        """,
-        (
-            replay.replay_id,
-            replay.recording_id,
-            replay.env,
-            replay.epoch,
-            replay.state,
-            replay.phase,
-            replay.ends_as,
-            replay.reason,
-            replay.speed,
-            replay.filters,
-            replay.exclude,
-            replay.begin_number,
-            replay.end_number,
-            replay.number,
-            replay.turn,
-            replay.first_us,
-            replay.last_us,
-            replay.position_us,
-            replay.repeats,
-            replay.shift,
-            replay.shift_ms,
-            replay.armed,
-            None if replay.expected is None else Jsonb(replay.expected),
-            replay.sent,
-            replay.left_out,
-            replay.failed,
-            replay.refused,
-            replay.drift_ms,
-            replay.passed,
-            Jsonb(replay.differences),
-            replay.created_at,
-            replay.created_by,
-            replay.ended_at,
-        ),
-    )
-    return cursor.rowcount > 0
+    statement = insert(replays).values(_row(replay)).inline()
+    only_one = statement.on_conflict_do_nothing(index_elements=[_c.env], index_where=_c.ended_at.is_(None))
+    return (await execute(connection, only_one)).rowcount > 0
 
 
 async def save(connection: Connection, replay: Replay) -> None:
     """Write how far a replay is; a process that another one has overtaken writes nothing."""
-    await connection.execute(
-        """
-        UPDATE recorder.replays SET
-            epoch = %s, state = %s, phase = %s, ends_as = %s, reason = %s, speed = %s, number = %s, turn = %s,
-            position_us = %s, shift_ms = %s, sent = %s, left_out = %s, failed = %s, refused = %s, drift_ms = %s,
-            passed = %s, differences = %s, ended_at = %s
-        WHERE replay_id = %s AND (turn, number) <= (%s, %s)
-        """,
-        (
-            replay.epoch,
-            replay.state,
-            replay.phase,
-            replay.ends_as,
-            replay.reason,
-            replay.speed,
-            replay.number,
-            replay.turn,
-            replay.position_us,
-            replay.shift_ms,
-            replay.sent,
-            replay.left_out,
-            replay.failed,
-            replay.refused,
-            replay.drift_ms,
-            replay.passed,
-            Jsonb(replay.differences),
-            replay.ended_at,
-            replay.replay_id,
-            replay.turn,
-            replay.number,
-        ),
-    )
+    row = _row(replay)
+    not_overtaken = tuple_(_c.turn, _c.number) <= row_of(replay.turn, replay.number)
+    statement = update(replays).where(_c.replay_id == replay.replay_id, not_overtaken)
+    await execute(connection, statement.values({name: row[name] for name in _CHANGING}))
+
+
+def _row(replay: Replay) -> dict[str, Any]:
+    """The values of a row; those of jsonb columns for psycopg."""
+    row = {name: getattr(replay, name) for name in _NAMES}
+    expected = None if replay.expected is None else Jsonb(replay.expected)
+    return {**row, "expected": expected, "differences": Jsonb(replay.differences)}
 
 
 async def open_one(connection: Connection) -> Replay | None:
     """The replay that is not at its end, the oldest if there are several."""
-    async with connection.cursor(row_factory=class_row(Replay)) as cursor:
-        await cursor.execute(
-            f"SELECT {_COLUMNS} FROM recorder.replays WHERE ended_at IS NULL ORDER BY created_at LIMIT 1"
-        )
-        return await cursor.fetchone()
+    statement = select(replays).where(_c.ended_at.is_(None)).order_by(_c.created_at).limit(1)
+    return await fetch_one(connection, class_row(Replay), statement)
 
 
 async def read(connection: Connection, replay_id: str) -> Replay | None:
     """A replay."""
-    async with connection.cursor(row_factory=class_row(Replay)) as cursor:
-        await cursor.execute(f"SELECT {_COLUMNS} FROM recorder.replays WHERE replay_id = %s", (replay_id,))
-        return await cursor.fetchone()
+    return await fetch_one(connection, class_row(Replay), select(replays).where(_c.replay_id == replay_id))
 
 
 async def page(connection: Connection, query: ReplaysQuery) -> list[Replay]:
     """A page, the newest first, one more than the limit if there are more."""
-    before_ms, before_id = _LAST_MS, ""
+    statement = select(replays).order_by(_c.created_at.desc(), _c.replay_id.desc()).limit(query.limit + 1)
     if query.cursor is not None:
         ms, last_id = parse_cursor(query.cursor, int, str)
-        before_ms, before_id = min(max(int(ms), 0), _LAST_MS), str(last_id)
-    async with connection.cursor(row_factory=class_row(Replay)) as cursor:
-        await cursor.execute(
-            f"""
-            SELECT {_COLUMNS} FROM recorder.replays WHERE (created_at, replay_id) < (to_timestamp(%s / 1000.0), %s)
-            ORDER BY created_at DESC, replay_id DESC LIMIT %s
-            """,
-            (before_ms, before_id, query.limit + 1),
-        )
-        return await cursor.fetchall()
+        before = tuple_(from_ms(min(max(int(ms), 0), _LAST_MS)), literal(str(last_id)))
+        statement = statement.where(tuple_(_c.created_at, _c.replay_id) < before)
+    return await fetch_all(connection, class_row(Replay), statement)
 
 
 async def is_replayed(connection: Connection, recording_id: str) -> bool:
