@@ -23,12 +23,14 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
 from kaiser_ingest.consumers import factory_exit
 from kaiser_ingest.consumers.factory_exit import FactoryExit
+from kaiser_ingest.metrics import FACTORY_SENT
 from kaiser_ingest.mqtt.client import ConnectionLost
 from nats.errors import TimeoutError as NatsTimeout
 
 BEGAN_MS = 1_771_000_000_000
 LISTENS = ("ccu/order/request", "module/v1/ff/S/order", "fts/v1/ff/A/instantAction")
 TELLS = ("module/v1/ff/S/state", "ccu/order/active")
+OUTCOMES = ("sent", "unconfirmed", "expired", "refused", "abandoned")
 PROCESSES = 40
 """More than any drawn course needs."""
 
@@ -254,3 +256,31 @@ def test_a_command_is_written_once_in_time_and_in_its_environment_or_never(
         good = first[0] in LISTENS and first[1:3] == ("live", 1) and -10_000 <= first[3] < 4000 and not first[4]
         if good and (kind[0] != "replay" or kind[1]):
             assert b"0" in written
+
+
+@pytest.mark.parametrize(
+    ("epoch", "topic", "age", "outcome"),
+    [
+        (1, LISTENS[0], 0, "sent"),
+        (0, LISTENS[0], 0, "abandoned"),
+        (1, TELLS[0], 0, "refused"),
+        (0, LISTENS[0], 11_000, "expired"),
+    ],
+)
+def test_a_message_for_an_environment_that_was_left_counts_as_abandoned(
+    monkeypatch: pytest.MonkeyPatch, epoch: int, topic: str, age: int, outcome: str
+) -> None:
+    plant = Plant(["none"] * 30, [0] * 30, FactoryEnvironment(env="live", kind="live", epoch=1))
+    message = FactoryOutbox(
+        topic=topic, payload_base64="e30=", env="live", epoch=epoch, queued_at=BEGAN_MS - age, command_id="c"
+    )
+    plant.waiting[reply_of(0)] = delivery_of(0, "mqtt.factory.command.S", message)
+
+    def counted() -> dict[str, float]:
+        return {each: FACTORY_SENT.labels("command", each)._value.get() for each in OUTCOMES}
+
+    before = counted()
+    monkeypatch.setattr(factory_exit, "now_ms", lambda: plant.now_ms)
+    asyncio.run(run(plant))
+    grown = {each: number - before[each] for each, number in counted().items()}
+    assert grown == {each: float(each == outcome) for each in OUTCOMES}

@@ -256,7 +256,7 @@ class FactoryExit:
         late = ready.lane == "command" and too_late(message.queued_at, now_ms()) is not None
         left = environment is not None and (message.env, message.epoch) != (environment.env, environment.epoch)
         outcome: ReceiptOutcome = "expired" if late else "refused"
-        metrics.FACTORY_SENT.labels(ready.lane, outcome).inc()
+        metrics.FACTORY_SENT.labels(ready.lane, "abandoned" if left and not late else outcome).inc()
         event = "factory_command_abandoned" if late or left else "factory_lane_breach"
         severity: Literal["warning", "critical"] = "warning" if late or left else "critical"
         text = f"a message for {message.topic[:128]} was not sent: {why}"
