@@ -110,7 +110,7 @@ def at_rest(rest: httpx.Client) -> bool:
 def agree(rest: httpx.Client, crowd: Crowd, told: str) -> None:
     """Wait until the pumps and what is in force agree: a message may be on its way still."""
     deadline = time.monotonic() + REST_S
-    while (apart := covered(in_force(rest), list(crowd.devices)) ^ crowd.stopped()) and time.monotonic() < deadline:
+    while (apart := disagreeing(in_force(rest), crowd)) and time.monotonic() < deadline:
         time.sleep(0.2)
     if apart:
         stops = {stop["esp_id"]: stop for stop in in_force(rest)}
@@ -120,6 +120,16 @@ def agree(rest: httpx.Client, crowd: Crowd, told: str) -> None:
             f" all {stops.get(None)}, stopped {esp_id in crowd.stopped()}, heard {crowd.emergencies(esp_id)[-6:]};"
             f" {told}"
         )
+
+
+def disagreeing(stops: list[dict], crowd: Crowd) -> set[str]:
+    """The devices that are not as the stops in force say. A stop of a device, or of all, locks its pump. One of the
+    pump alone sends OFF: the device is locked, or only off if a clear of the device came behind. Such stops come of a
+    killed actuator, which takes the answers to stops that it does not remember for presses at the devices."""
+    esp_ids, stopped = list(crowd.devices), crowd.stopped()
+    locked = covered([stop for stop in stops if stop["gpio"] is None], esp_ids)
+    switched_off = covered([stop for stop in stops if stop["gpio"] is not None], esp_ids)
+    return (locked - stopped) | (stopped - locked - switched_off) | (switched_off & crowd.running())
 
 
 def target_of(stop: dict) -> dict:
