@@ -177,7 +177,7 @@ def test_text_of_devices_is_shown_and_never_run(operator: Person, console_stack:
     operator.open("devices", esp_id).says("<b>1</b>")
     operator.open("rejected")
     operator.row(esp_id).get_by_role("button", name="Show…").first.click()
-    expect(operator.page.get_by_label("The payload")).to_have_text(HOSTILE)
+    expect(operator.page.get_by_label("Payload")).to_have_value(HOSTILE)
     assert operator.page.evaluate("window.hacked") is None
     assert operator.page.locator("img, main script").count() == 0
 

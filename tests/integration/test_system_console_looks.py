@@ -25,6 +25,7 @@ PAGES = {
     "explore": ["explore", "3600000-before", f"{MOCK},4,ds18b20,"],
     "zones": ["zones"],
     "zone": ["zones", "north"],
+    "inspect": ["inspect", MOCK],
     "rules": ["rules"],
     "new-rule": ["rules", "new"],
     "messages": ["messages"],

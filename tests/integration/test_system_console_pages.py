@@ -1,6 +1,7 @@
 """The console's pages of devices, sensors, actuators, rules, mocks and rejected messages, as a person uses them."""
 
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,25 @@ def test_a_device_is_registered_and_a_bad_id_is_told_at_its_field(operator: Pers
     expect(operator.page.get_by_role("row")).to_have_count(2)
 
 
+def add_zone(operator: Person) -> str:
+    """A new zone, added by its name alone; its id."""
+    number = secrets.token_hex(2)
+    operator.open("zones").button("New zone").click()
+    operator.dialog().get_by_label("Name", exact=True).fill(f"North {number}")
+    operator.dialog().get_by_role("button", name="Add").click()
+    expect(operator.page.get_by_role("heading", name=f"North {number}")).to_be_visible()
+    return f"north_{number}"
+
+
 def test_configuration_zone_and_commands_are_sent_and_their_answers_shown(operator: Person, mock: str):
     operator.open("devices", mock)
     expect(operator.page.locator(".facts")).to_contain_text("online")
     operator.button("Push configuration").click()
     operator.says(re.compile(r"configuration applied"))
-    operator.page.get_by_label("Zone id").fill("north")
+    zone = add_zone(operator)
+    operator.open("devices", mock).page.locator("select[name=zone_id]").select_option(zone)
     operator.button("Assign").click()
-    operator.says("zone north assigned")
+    operator.says(f"zone {zone} assigned")
     operator.page.get_by_label("System command").select_option("diagnostics")
     operator.button("Send command…").click()
     operator.dialog().get_by_role("button", name="Send diagnostics").click()
@@ -86,7 +98,7 @@ def test_configuration_zone_and_commands_are_sent_and_their_answers_shown(operat
         north = (
             operator.open(page)
             .page.get_by_role("rowgroup")
-            .filter(has=operator.page.get_by_role("rowheader", name="north", exact=True))
+            .filter(has=operator.page.get_by_role("rowheader", name=f"North {zone[-4:]}", exact=True))
         )
         expect(north.get_by_role("row").filter(has_text=mock).first).to_be_visible()
 
@@ -196,7 +208,7 @@ def test_a_rejected_message_says_why_and_is_replayed_once_its_device_is_known(op
     with console_stack.sign_in() as rest:
         assert rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code == 201
     row.get_by_role("button", name="Show…").click()
-    expect(operator.page.get_by_label("The payload")).to_contain_text('"raw_value": 21.5')
+    expect(operator.page.get_by_label("Payload")).to_have_value(re.compile('"raw_value": 21.5'))
     operator.dialog().get_by_role("button", name="Replay").click()
     operator.says("Replayed: 1; still rejected: 0.")
     operator.open("sensors").page.get_by_label("Search name, zone, device or type").fill(esp_id)
@@ -229,20 +241,12 @@ def test_a_reading_that_comes_while_the_sensors_are_asked_for_is_shown(operator:
     expect(operator.row(esp_id)).to_contain_text("21.5 °C", timeout=10_000)
 
 
-class Counted:
-    """A person's clicks and typed fields."""
-
-    def __init__(self) -> None:
-        self.clicks = 0
-        self.fields = 0
-
-    def click(self, what: Locator) -> None:
-        self.clicks += 1
-        what.click()
-
-    def fill(self, what: Locator, text: str) -> None:
-        self.fields += 1
-        what.fill(text)
+COUNT = """() => {
+    window.counted = { clicks: 0, fields: new Set() };
+    addEventListener("click", (event) => { window.counted.clicks += event.isTrusted && event.detail ? 1 : 0; }, true);
+    addEventListener("input", ({ target }) => window.counted.fields.add(target), true);
+}"""
+"""Counted by the page itself: presses of the mouse, and fields into which something was typed."""
 
 
 def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(operator: Person, console_stack: Stack):
@@ -253,21 +257,22 @@ def test_an_operator_who_knows_no_id_writes_a_rule_in_six_clicks_and_two_fields(
         of_it = {"esp_id": esp_id}
         wait_until(lambda: rest.get("/api/v1/sensors/latest", params=of_it).json()["items"], "the reading is stored")
         rest.patch(f"/api/v1/sensors/{esp_id}/4/ds18b20", json={"name": place}).raise_for_status()
-    page, counted = operator.page, Counted()
-    counted.click(page.get_by_role("navigation").get_by_role("link", name="Rules"))
-    counted.click(page.get_by_role("link", name="New rule"))
-    counted.fill(page.get_by_role("combobox", name="Sensor"), place)
+    page = operator.page
+    page.evaluate(COUNT)
+    page.get_by_role("navigation").get_by_role("link", name="Rules").click()
+    page.get_by_role("link", name="New rule").click()
+    page.get_by_role("combobox", name="Sensor").fill(place)
     option = page.get_by_role("option", name=place)
     expect(option).to_contain_text("24.5 °C")
-    counted.click(option)
-    counted.fill(page.get_by_label("Value", exact=True), "30")
-    counted.click(operator.button("for at least: 1 min"))
-    counted.click(operator.button("Try it"))
+    option.click()
+    page.get_by_label("Value", exact=True).fill("30")
+    operator.button("for at least: 1 min").click()
+    operator.button("Try it").click()
     expect(page.locator(".dry-run")).to_contain_text("it would not fire")
-    counted.click(operator.button("Save"))
+    operator.button("Save").click()
     name = f"{place} over 30 °C for 1 min"
     expect(page.get_by_role("heading", name=name)).to_be_visible()
-    assert (counted.clicks, counted.fields) == (6, 2)
+    assert page.evaluate("() => [counted.clicks, counted.fields.size]") == [6, 2]
 
     rule_id = page.url.rsplit("/", 1)[-1]
     with console_stack.sign_in() as rest:
@@ -337,6 +342,82 @@ def test_a_device_and_a_zone_show_what_they_have_and_a_name_changes_a_name_only(
     operator.open("zones").page.get_by_role("link", name=f"zone_{mock[-4:].lower()}").click()
     expect(page.get_by_role("table", name="Sensors")).to_contain_text("Air at the door")
     expect(page.get_by_role("table", name="Devices")).to_contain_text(f"House {mock[-4:]}")
+
+
+def test_a_device_is_put_into_a_zone_by_its_name_and_the_zone_is_renamed_emptied_and_removed(
+    operator: Person, mock: str, console_stack: Stack
+):
+    page = operator.page
+    house = f"House {mock[-4:]}"
+    with console_stack.sign_in() as rest:
+        rest.patch(f"/api/v1/esp/devices/{mock}", json={"name": house}).raise_for_status()
+        zone = add_zone(operator)
+        operator.button("Put a device in…").click()
+        page.get_by_role("combobox", name="Device to put in").fill(house)
+        page.get_by_role("option", name=house).click()
+        devices = page.get_by_role("table", name="Devices")
+        expect(devices.get_by_role("row").filter(has_text=house)).to_contain_text("online", timeout=60_000)
+        assert rest.get(f"/api/v1/esp/devices/{mock}").json()["zone_id"] == zone
+        expect(page.get_by_role("table", name="Actuators")).to_contain_text("on gpio 25")
+        expect(operator.button("Remove the zone…")).to_be_disabled()
+        page.get_by_label("Name", exact=True).fill("Glass house")
+        operator.button("Save").click()
+        expect(page.get_by_role("heading", name="Glass house")).to_be_visible()
+        found = rest.get(f"/api/v1/zones/{zone}").json()
+        assert (found["name"], found["version"], found["devices"]) == ("Glass house", 2, 1)
+        stale = rest.patch(f"/api/v1/zones/{zone}", json={"name": "x"}, headers={"If-Match": '"1"'})
+        assert (stale.status_code, stale.json()["code"]) == (412, 5414)
+        expect(operator.open("devices", mock).page.locator(".facts")).to_contain_text("Glass house")
+        expect(operator.open("overview").page.get_by_role("region", name="Glass house").first).to_be_visible()
+        operator.open("zones", zone).button(f"Take out {house}").click()
+        operator.button("Remove the zone…").click(timeout=60_000)
+        operator.dialog().get_by_role("button", name="Remove").click()
+        expect(page.get_by_role("heading", name="Zones")).to_be_visible()
+        assert rest.get(f"/api/v1/zones/{zone}").status_code == 404
+        assert rest.get(f"/api/v1/esp/devices/{mock}").json()["zone_id"] is None
+
+
+def test_a_device_is_followed_both_ways_and_a_rejected_message_is_corrected_and_stored(
+    operator: Person, mock: str, console_stack: Stack
+):
+    page = operator.page
+    messages = page.get_by_role("list", name="Messages, newest first")
+
+    def of(text: str) -> Locator:
+        return messages.get_by_role("listitem").filter(has_text=text)
+
+    operator.open("devices", mock).page.get_by_role("link", name="Its messages").click()
+    expect(of("sensor/4/data").first).to_contain_text("accepted", timeout=60_000)
+    with console_stack.sign_in() as rest:
+        command = {"command": "ON", "duration_s": 5}
+        rest.post(f"/api/v1/actuators/{mock}/25/command", json=command).raise_for_status()
+        expect(of("actuator/25/command")).to_contain_text("to the device")
+        expect(of("actuator/25/response").first).to_contain_text("accepted")
+        at = now_ms() - 60_000
+        good = reading(mock, 4, at, 19.25)
+        broken = good.payload.replace(b'"value": 19.25', b'"value": "warm"')
+        console_stack.publish([Message(good.topic, broken)])
+        bad = of("rejected")
+        expect(bad).to_contain_text("5206")
+        page.locator("select[name=way]").select_option("rejected")
+        bad.locator("summary").click()
+        bad.get_by_role("button", name="Fix and replay…").click()
+        payload = operator.dialog().get_by_label("Payload")
+        operator.button("Check it").click()
+        expect(operator.dialog()).to_contain_text("would be rejected")
+        payload.fill(payload.input_value().replace('"warm"', "19.25"))
+        operator.button("Check it").click()
+        expect(operator.dialog()).to_contain_text("would be accepted")
+        operator.button("Replay the corrected message").click()
+        operator.says("Replayed: 1; still rejected: 0.")
+        span = {"esp_id": mock, "gpio": 4, "from": at, "to": at + 1}
+        [row] = wait_until(lambda: rest.get("/api/v1/sensors/data", params=span).json()["items"], "it is stored")
+        assert (row["ts"], row["value"]) == (at, 19.25)
+        entry = wait_until(
+            lambda: next(iter(rest.get("/api/v1/audit", params={"action": "fix_rejected"}).json()["items"]), None),
+            "the audit has it",
+        )
+        assert ("warm" in entry["before"]["payload"], "19.25" in entry["after"]["payload"]) == (True, True)
 
 
 def test_a_rule_is_nested_turned_off_and_removed(operator: Person, console_stack: Stack):

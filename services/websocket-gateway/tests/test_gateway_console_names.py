@@ -69,3 +69,80 @@ def test_a_search_finds_each_word_in_name_place_type_or_id(ask):
 )
 def test_a_name_of_an_alarm_is_made_of_the_name_of_its_rule(ask, text, name):
     assert ask("rule_words.js", ["alarmName", text]) == [name]
+
+
+def test_a_zone_has_its_name_and_one_that_only_a_device_names_its_id(ask):
+    devices = [{"esp_id": "A", "zone_id": "east"}, {"esp_id": "B", "zone_id": "old"}, {"esp_id": "C", "zone_id": None}]
+    zones = [{"zone_id": "east", "name": "Greenhouse, east"}]
+    overview = {"devices": devices, "sensors": [], "actuators": [], "zones": zones}
+    [found] = ask("names.js", ["zonesByDevice", overview])
+    assert found == {"A": "Greenhouse, east", "B": "old", "C": None}
+
+
+def test_a_form_sends_what_was_changed_alone(ask):
+    stored = {"name": "East", "description": None, "position": 0, "points": [1, 2], "id": 7}
+    same, changed = ask(
+        "changes.js",
+        ["changesOf", stored, {"name": "East", "description": None, "position": 0, "points": [1, 2], "new": None}],
+        ["changesOf", stored, {"name": None, "description": "by the river", "points": [2]}],
+    )
+    assert (same, changed) == ({}, {"name": None, "description": "by the river", "points": [2]})
+
+
+@pytest.mark.parametrize(
+    ("name", "zone_id"),
+    [
+        ("Greenhouse, east", "greenhouse_east"),
+        ("Gewächshaus Süd 2", "gewachshaus_sud_2"),
+        ("Straße", "strasse"),
+        ("–", ""),
+    ],
+)
+def test_an_id_is_proposed_for_a_name(ask, name, zone_id):
+    assert ask("changes.js", ["idOf", name]) == [zone_id]
+
+
+def test_a_rejected_message_stands_once_among_what_came_and_went(ask):
+    topic = "kaiser/god/esp/ESP_1/sensor/4/data"
+    passed = [
+        {"seq": 1, "at": 10, "direction": "came", "verdict": "accepted", "topic": topic, "payload": "{}"},
+        {"seq": 2, "at": 20, "direction": "came", "verdict": "rejected", "topic": topic, "payload": "{", "code": 5209},
+        {"seq": 3, "at": 30, "direction": "went", "verdict": "sent", "topic": "kaiser/x", "payload": "ON"},
+    ]
+    rejected = [
+        {
+            "seq": 4096,
+            "received_at": 20,
+            "topic": topic,
+            "payload": "{",
+            "encoding": "text",
+            "code": 5209,
+            "message": "no JSON",
+        },
+        {
+            "seq": 8192,
+            "received_at": 5,
+            "topic": "esp.zone.ack.god.ESP_1",
+            "payload": "{}",
+            "encoding": "text",
+            "code": 5407,
+            "message": "x",
+        },
+    ]
+    [found] = ask("inspection.js", ["inOneList", passed, rejected])
+    assert [(one["at"], one["direction"], one["seq"]) for one in found] == [
+        (30, "went", None),
+        (20, "came", 4096),
+        (10, "came", None),
+        (5, "inside", 8192),
+    ]
+    wanted = [
+        {"way": way, "text": text} for way, text in (("", "json"), ("went", ""), ("rejected", "5209"), ("came", "on"))
+    ]
+    answers = ask("inspection.js", *(["isWanted", one, want] for want in wanted for one in found[:3]))
+    assert [answers[place : place + 3] for place in range(0, 12, 3)] == [
+        [False, True, False],
+        [True, False, False],
+        [False, True, False],
+        [False, True, False],
+    ]

@@ -105,8 +105,9 @@ export function openApi(session, tabs) {
     blob: async (path, options) => (await request("GET", path, options)).blob(),
     post: (path, body, options) => json("POST", path, { json: body, ...options }),
     put: (path, body) => json("PUT", path, { json: body }),
-    patch: (path, body) => json("PATCH", path, { json: body }),
-    delete: (path) => json("DELETE", path),
+    /** `version`: as it was read; 412 if somebody else has changed it since. */
+    patch: (path, body, { version } = {}) => json("PATCH", path, { json: body, headers: matching(version) }),
+    delete: (path, { version } = {}) => json("DELETE", path, { headers: matching(version) }),
     /** Sends a file as the body; `onProgress` gets the share that is sent, 0 to 1. */
     async upload(path, query, file, onProgress) {
       await json("GET", "/api/v1/recordings", { query: { limit: 1 } }); // renews a token that has expired
@@ -121,6 +122,8 @@ export async function fetchSite() {
   if (!answer.ok) throw await problemOf(answer);
   return answer.json();
 }
+
+const matching = (version) => (version ? { "If-Match": `"${version}"` } : {});
 
 /** A path of the API; every part is encoded, so that an id cannot lead elsewhere. */
 export function path(strings, ...parts) {

@@ -3,21 +3,32 @@
 import { actuatorState, sensorValue } from "./format.js";
 import { knowledgeOf } from "./known.js";
 import { sensorKey } from "./overview.js";
-import { t } from "./texts.js";
+import { t, word } from "./texts.js";
 
-export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], isLoaded: false };
+export const EMPTY = { devices: new Map(), sensors: new Map(), actuators: new Map(), zones: [], zoneNames: new Map(), isLoaded: false };
 const NONE_OFFLINE = new Map();
 
-/** What an overview has, by key: {devices, sensors, actuators, zones, isLoaded}. */
-export function toDirectory({ devices, sensors, actuators }) {
+/** What an overview has, by key: {devices, sensors, actuators, zones: [{zone_id, name}] in their order, zoneNames, isLoaded}. */
+export function toDirectory({ devices, sensors, actuators, zones = [] }) {
+  const all = everyZone(zones, devices);
   return {
     devices: new Map(devices.map((one) => [one.esp_id, one])),
     sensors: new Map(sensors.map((one) => [sensorKey(one), one])),
     actuators: new Map(actuators.map((one) => [actuatorKey(one), one])),
-    zones: [...new Set(devices.map((one) => one.zone_id).filter(Boolean))].sort((one, other) => one.localeCompare(other)),
+    zones: all,
+    zoneNames: new Map(all.map((zone) => [zone.zone_id, zone.name])),
     isLoaded: true,
   };
 }
+
+/** Zones as they are listed, and after them those that only a device names. */
+function everyZone(zones, devices) {
+  const known = new Set(zones.map((zone) => zone.zone_id));
+  const others = [...new Set(devices.map((one) => one.zone_id).filter(Boolean))].filter((id) => !known.has(id)).sort();
+  return [...zones, ...others.map((id) => ({ zone_id: id, name: id }))];
+}
+
+export const nameOfZone = ({ zoneNames }, zoneId) => zoneNames.get(zoneId) ?? zoneId;
 
 export const actuatorKey = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
 
@@ -29,9 +40,15 @@ export const sensorName = ({ name, sensor_type: type, gpio, address }) =>
 
 export const actuatorName = ({ name, actuator_type: type, gpio }) => name || t("common.on_gpio", { it: type || t("names.actuator"), gpio });
 
-/** Where a thing is: "north, Greenhouse 1". */
+/** The name of each device's zone, by the id of the device. */
+export function zonesByDevice(overview) {
+  const directory = toDirectory(overview);
+  return Object.fromEntries(overview.devices.map((one) => [one.esp_id, nameOfZone(directory, one.zone_id)]));
+}
+
+/** Where a thing is: "North house, Greenhouse 1". */
 export const whereOf = (directory, espId) =>
-  [directory.devices.get(espId)?.zone_id, deviceName(directory, espId)].filter(Boolean).join(", ");
+  [nameOfZone(directory, directory.devices.get(espId)?.zone_id), deviceName(directory, espId)].filter(Boolean).join(", ");
 
 /** A sensor of a rule: the known one, also where the rule gives neither type nor address and only one fits. */
 export function sensorOf({ sensors }, { esp_id: espId, gpio, sensor_type: type, address }) {
@@ -70,6 +87,17 @@ export function actuatorChoices(directory) {
     value: one.known === false ? t("names.not_known_now") : actuatorState(one),
     words: `${one.actuator_type} ${one.esp_id}`,
     actuator: { esp_id: one.esp_id, gpio: one.gpio },
+  })).sort(byName);
+}
+
+/** What a picker of devices offers: those for which `fits(device)` holds. */
+export function deviceChoices(directory, fits) {
+  return [...directory.devices.values()].filter(fits).map((one) => ({
+    key: one.esp_id,
+    name: deviceName(directory, one.esp_id),
+    where: nameOfZone(directory, one.zone_id) ?? t("common.no_zone"),
+    value: word(one.online ? "online" : "offline"),
+    words: one.esp_id,
   })).sort(byName);
 }
 

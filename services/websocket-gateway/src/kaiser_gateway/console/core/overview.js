@@ -91,15 +91,19 @@ const COMMAND_FAILED = "command_failed";
 const failedCommands = (alarms) => new Map(
   alarms.filter(({ kind }) => kind === COMMAND_FAILED).map((alarm) => [`${alarm.esp_id}/${alarm.gpio}`, alarm.message]));
 
-/** Zones with their devices, sensors and actuators; what has trouble is in front, else by name. */
-export function zonesOf({ devices, sensors, actuators, alarms = [] }, nowMs) {
+/** Zones with their devices, sensors and actuators; what has trouble is in front, else by position and name. */
+export function zonesOf({ devices, sensors, actuators, alarms = [], zones: listed = [] }, nowMs) {
   const failed = failedCommands(alarms);
   const zoneOf = new Map(devices.map((device) => [device.esp_id, device.zone_id ?? ""]));
   const zones = new Map();
+  const known = new Map(listed.map((one) => [one.zone_id, one]));
   const zone = (espId) => {
-    const name = zoneOf.get(espId) ?? "";
-    if (!zones.has(name)) zones.set(name, { name, rank: 0, devices: [], sensors: [], actuators: [] });
-    return zones.get(name);
+    const id = zoneOf.get(espId) ?? "";
+    if (!zones.has(id)) {
+      const { name = id, position = 0 } = known.get(id) ?? {};
+      zones.set(id, { id, name, position, rank: 0, devices: [], sensors: [], actuators: [] });
+    }
+    return zones.get(id);
   };
   for (const device of devices) {
     const rank = device.state === "approved" && !device.online ? 3 : device.state === "pending" ? 1 : 0;
@@ -124,7 +128,8 @@ export function zonesOf({ devices, sensors, actuators, alarms = [] }, nowMs) {
     for (const list of [found.devices, found.sensors, found.actuators]) list.sort(inFront);
   }
   return [...zones.values()]
-    .sort((one, other) => inFront(one, other) || Number(!one.name) - Number(!other.name) || one.name.localeCompare(other.name));
+    .sort((one, other) => inFront(one, other) || Number(!one.id) - Number(!other.id)
+      || one.position - other.position || one.name.localeCompare(other.name));
 }
 
 /** What is wrong now: [{text, kind, page: parts of the address that leads there}]. */

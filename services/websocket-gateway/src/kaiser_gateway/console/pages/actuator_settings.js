@@ -1,6 +1,7 @@
 /** The settings of an actuator: what it is, and its limits. */
 
 import { path } from "../core/api.js";
+import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -12,12 +13,15 @@ const DEFAULTS = {
 };
 
 export function ActuatorSettings({ actuator, onDone }) {
-  const { api, toasts } = useApp();
+  const { api, directory, toasts } = useApp();
   const [isRemoving, setRemoving] = useState(false);
   const url = path`/api/v1/actuators/${actuator.esp_id}/${actuator.gpio}`;
   const [save, state] = useAction(async (fields) => {
-    await api.put(url, settingsOf(fields));
+    const settings = settingsOf(fields);
+    if (actuator.registered) await api.patch(url, changesOf(actuator, settings));
+    else await api.put(url, settings);
     toasts.say(t("common.saved"));
+    directory.reload();
     onDone();
   });
   const [remove, removing] = useAction(async () => {
@@ -82,7 +86,7 @@ const Fields = ({ settings, problem }) => html`
   <${CheckField} label=${t("actuator_settings.critical")} name="critical" checked=${settings.critical} />
   <${CheckField} label=${t("common.on_by_default")} name="default_state" checked=${settings.default_state} />`;
 
-/** The body of a PUT. */
+/** The settings as the API has them. */
 function settingsOf({ interlocks, ...fields }) {
   return { ...fields, interlocks: (interlocks ?? "").split(/[, ]+/).filter(Boolean).map(Number) };
 }

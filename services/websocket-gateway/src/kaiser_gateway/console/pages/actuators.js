@@ -1,7 +1,7 @@
 /** Actuators: the state of each, live, and commands; one actuator has a page of its own. */
 
 import { ago } from "../core/format.js";
-import { actuatorName, whereOf } from "../core/names.js";
+import { actuatorName, nameOfZone, whereOf } from "../core/names.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow, useStore } from "../ui/hooks.js";
@@ -54,7 +54,7 @@ function ActuatorList() {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${shown.length} empty=${t("actuators.no_actuator_matches_an_actuator")} />
-    <${Table} label=${t("common.actuators")} rows=${shown} keyOf=${keyOf} groupOf=${(one) => one.zone_id} columns=${columns(now)} />
+    <${Table} label=${t("common.actuators")} rows=${shown} keyOf=${keyOf} groupOf=${(one) => nameOfZone(directory, one.zone_id)} columns=${columns(now)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${AddActuatorDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
 }

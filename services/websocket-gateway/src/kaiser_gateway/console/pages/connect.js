@@ -4,7 +4,7 @@ import { newId } from "../core/snippets.js";
 import { Form, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
-import { useDirectory } from "../ui/names.js";
+import { ZoneField } from "../ui/names.js";
 import { Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { ConnectProgram } from "./connect_program.js";
@@ -19,7 +19,6 @@ export function Connect({ parts: [espId] }) {
 
 function RegisterForm() {
   const { api, directory } = useApp();
-  const { zones } = useDirectory();
   const [proposed] = useState(newId);
   const [register, state] = useAction(async (fields) => {
     const device = await api.post("/api/v1/esp/devices", given(fields));
@@ -32,8 +31,7 @@ function RegisterForm() {
       <${TextField} label=${t("common.device_id")} name="esp_id" required maxlength="32" value=${proposed} problem=${problem}
         hint=${t("connect.a_new_one_is_proposed")} />
       <${TextField} label=${t("common.name")} name="name" maxlength="100" placeholder=${t("connect.greenhouse_by_the_river")} problem=${problem} />
-      <${TextField} label=${t("common.zone")} name="zone_id" maxlength="64" list="zones" problem=${problem} />
-      <datalist id="zones">${zones.map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>
+      <${ZoneField} problem=${problem} />
     <//>`;
 }
 

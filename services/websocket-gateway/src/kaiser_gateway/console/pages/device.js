@@ -3,11 +3,12 @@
 import { path } from "../core/api.js";
 import { ago, duration, number, orNone, summary } from "../core/format.js";
 import { timeOfDay } from "../core/times.js";
+import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
-import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
+import { CheckField, Form, NumberField, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useMemo, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
-import { useDirectory } from "../ui/names.js";
+import { ZoneField, ZoneName } from "../ui/names.js";
 import { Empty, Facts, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Chart } from "../ui/chart.js";
@@ -47,6 +48,7 @@ export function DevicePage({ espId }) {
   return html`
     <${Head} title=${device?.name || espId}>
       <a href=${link("devices")}>${t("common.all_devices")}</a>
+      ${session.may("operator") && html`<a href=${link("inspect", espId)}>${t("device.its_messages")}</a>`}
       ${session.may("operator") && html`<a href=${link("connect", espId)}>${t("device.its_program")}</a>`}
       ${device && html`<${Decision} device=${device} onDone=${loaded.reload} />`}
     <//>
@@ -72,7 +74,7 @@ const facts = (device, now) => [
   [t("common.status"), html`<${DeviceBadge} device=${device} />`],
   [t("common.id"), device.esp_id],
   [t("common.name"), orNone(device.name)],
-  [t("common.zone"), device.zone_id ? html`<a href=${link("zones", device.zone_id)}>${device.zone_id}</a>` : null],
+  [t("common.zone"), device.zone_id ? html`<a href=${link("zones", device.zone_id)}><${ZoneName} zoneId=${device.zone_id} /></a>` : null],
   [t("device.site"), device.kaiser_id],
   [t("common.last_seen"), ago(device.last_seen, now)],
   [t("common.running_for"), duration(device.uptime)],
@@ -118,19 +120,16 @@ function SendPanel({ device }) {
 
 function ZonePanel({ device }) {
   const { api, toasts } = useApp();
-  const { zones } = useDirectory();
-  const [assign, state] = useAction(async ({ zone_id, zone_name }) => {
-    await api.post(path`/api/v1/esp/devices/${device.esp_id}/zone`, { zone_id, ...given({ zone_name }) });
+  const [assign, state] = useAction(async ({ zone_id }) => {
+    await api.post(path`/api/v1/esp/devices/${device.esp_id}/zone`, { zone_id });
     toasts.say(t("device.the_zone_was_sent_it"), "info");
   });
   return html`
     <${Panel} title=${t("common.zone")}>
       <${Form} onSubmit=${assign} submit=${t("device.assign")} state=${state}>
-        <${TextField} label=${t("device.zone_id_empty_no_zone")} name="zone_id" maxlength="64" value=${device.zone_id ?? ""}
-          list="zones" hint=${t("device.one_of_the_list_or")} problem=${state.problem} />
-        <datalist id="zones">${zones.map((zone) => html`<option key=${zone} value=${zone} />`)}</datalist>
-        <${TextField} label=${t("device.zone_name")} name="zone_name" maxlength="100" problem=${state.problem} />
+        <${ZoneField} value=${device.zone_id} problem=${state.problem} />
       <//>
+      <p><a href=${link("zones")}>${t("device.zones_are_added")}</a></p>
     <//>`;
 }
 
@@ -139,7 +138,7 @@ function SettingsPanel({ device, onDone }) {
   const [isDeleting, setDeleting] = useState(false);
   const url = path`/api/v1/esp/devices/${device.esp_id}`;
   const [save, saving] = useAction(async (fields) => {
-    await api.patch(url, given(fields));
+    await api.patch(url, changesOf(device, fields));
     toasts.say(t("common.saved"));
     directory.reload();
     onDone();
@@ -153,7 +152,7 @@ function SettingsPanel({ device, onDone }) {
     <${Panel} title=${t("common.settings")}>
       <${Form} onSubmit=${save} submit=${t("common.save")} state=${saving}>
         <${TextField} label=${t("common.name")} name="name" maxlength="100" value=${device.name ?? ""} problem=${saving.problem} />
-        <${TextField} label=${t("common.hardware")} name="hardware_type" maxlength="40" value=${device.hardware_type}
+        <${TextField} label=${t("common.hardware")} name="hardware_type" required maxlength="40" value=${device.hardware_type}
           problem=${saving.problem} />
         <${NumberField} label=${t("device.heartbeat_timeout_in_s")} name="heartbeat_timeout_s" min="1" max="86400" step="1"
           value=${device.heartbeat_timeout_s ?? ""} problem=${saving.problem} />

@@ -1,10 +1,12 @@
 /** Devices: the registry, live; one device has a page of its own. */
 
 import { NONE, ago, orNone } from "../core/format.js";
+import { nameOfZone } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { ZoneField, useDirectory } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -28,6 +30,7 @@ function DeviceList() {
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
   const now = useNow();
+  const directory = useDirectory();
   const devices = loaded.data?.items ?? [];
 
   useEvents((batch) => {
@@ -52,8 +55,8 @@ function DeviceList() {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${devices.length} empty=${t("devices.no_device_is_registered_that")} />
-    <${Table} label=${t("common.devices")} rows=${devices} keyOf=${(device) => device.esp_id} groupOf=${(device) => device.zone_id}
-      columns=${columns(now, loaded.reload)} />
+    <${Table} label=${t("common.devices")} rows=${devices} keyOf=${(device) => device.esp_id} groupOf=${(device) => nameOfZone(directory, device.zone_id)}
+      columns=${columns(now, loaded.reload, directory)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${isAdding && html`<${RegisterDialog} onDone=${loaded.reload} onClose=${() => setAdding(false)} />`}`;
 }
@@ -61,7 +64,7 @@ function DeviceList() {
 const isAboutTheRegistry = ({ type, data }) =>
   type === "zone_assignment" || (type === "system_event" && data.event.startsWith("device_"));
 
-const columns = (now, reload) => [
+const columns = (now, reload, directory) => [
   {
     name: t("common.device"),
     cell: (device) => html`
@@ -69,7 +72,7 @@ const columns = (now, reload) => [
       ${device.name && html`<span class="quiet block">${device.esp_id}</span>`}`,
   },
   { name: t("common.status"), cell: (device) => html`<${DeviceBadge} device=${device} />` },
-  { name: t("common.zone"), cell: ({ zone_id: zoneId }) => (zoneId ? html`<a href=${link("zones", zoneId)}>${zoneId}</a>` : NONE) },
+  { name: t("common.zone"), cell: ({ zone_id: zoneId }) => (zoneId ? html`<a href=${link("zones", zoneId)}>${nameOfZone(directory, zoneId)}</a>` : NONE) },
   { name: t("common.last_seen"), cell: (device) => ago(device.last_seen, now) },
   { name: t("common.signal"), cell: (device) => (device.wifi_rssi === null ? "–" : `${device.wifi_rssi} dBm`) },
   { name: t("common.firmware"), cell: (device) => orNone(device.firmware_version) },
@@ -93,7 +96,7 @@ function RegisterDialog({ onDone, onClose }) {
         <${TextField} label=${t("common.name")} name="name" maxlength="100" problem=${problem} />
         <${TextField} label=${t("common.hardware")} name="hardware_type" maxlength="40" placeholder="ESP32_WROOM" problem=${problem} />
         <${TextField} label=${t("devices.site_kaiser_id")} name="kaiser_id" maxlength="32" placeholder="god" problem=${problem} />
-        <${TextField} label=${t("common.zone")} name="zone_id" maxlength="64" problem=${problem} />
+        <${ZoneField} problem=${problem} />
       <//>
     <//>`;
 }

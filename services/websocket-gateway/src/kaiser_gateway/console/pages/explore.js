@@ -3,7 +3,7 @@
 import { path } from "../core/api.js";
 import { sensorKey } from "../core/overview.js";
 import { MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
-import { sensorName } from "../core/names.js";
+import { sensorName, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
 import { CheckField, Field } from "../ui/form.js";
@@ -40,7 +40,7 @@ export function Explore({ parts }) {
 
   const { byKey, zones } = useMemo(() => ({
     byKey: new Map((known.data?.sensors ?? []).map((one) => [sensorKey(one), one])),
-    zones: Object.fromEntries((known.data?.devices ?? []).map((one) => [one.esp_id, one.zone_id])),
+    zones: zonesByDevice(known.data ?? { devices: [], sensors: [], actuators: [] }),
   }), [known.data]);
   const axis = edges(range, now);
   const series = useMemo(

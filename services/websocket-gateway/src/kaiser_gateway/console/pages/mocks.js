@@ -5,6 +5,7 @@ import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvery, useLoaded, useNow } from "../ui/hooks.js";
+import { ZoneField } from "../ui/names.js";
 import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
@@ -72,7 +73,7 @@ function CreateDialog({ onDone, onClose }) {
         <div class="field-grid">
           <${TextField} label=${t("mocks.id_empty_one_is_made")} name="esp_id" maxlength="32" placeholder="MOCK_001" problem=${problem} />
           <${TextField} label=${t("common.name")} name="name" maxlength="100" problem=${problem} />
-          <${TextField} label=${t("common.zone")} name="zone_id" maxlength="64" problem=${problem} />
+          <${ZoneField} problem=${problem} />
           <${SelectField} label=${t("common.firmware")} name="firmware" options=${FIRMWARES} problem=${problem} />
           <${NumberField} label=${t("mocks.heartbeat_every_s")} name="heartbeat_interval_s" min="1" max="3600" required value="60"
             problem=${problem} />

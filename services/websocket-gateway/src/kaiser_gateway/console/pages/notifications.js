@@ -6,6 +6,7 @@ import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { ZoneNames } from "../ui/names.js";
 import { Badge, Head, ListState, Panel } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { ChannelDialog } from "./channel_dialog.js";
@@ -114,7 +115,7 @@ const routeColumns = ({ may, choose, remove }) => [
     cell: (route) => html`${route.route_id}${!route.enabled && html` <${Badge}>${t("notifications.disabled")}<//>`}
       <span class="quiet block">${tx("notifications.to", { it: route.channels.join(", ") })}</span>`,
   },
-  { name: t("common.alarms"), cell: (route) => html`${route.severities.join(", ")}<span class="quiet block">${route.zones.length ? t("notifications.zones", { it: route.zones.join(", ") }) : t("notifications.every_zone")}</span>` },
+  { name: t("common.alarms"), cell: (route) => html`${route.severities.join(", ")}<span class="quiet block">${route.zones.length ? tx("notifications.zones", { it: html`<${ZoneNames} zones=${route.zones} />` }) : t("notifications.every_zone")}</span>` },
   { name: t("common.when"), cell: (route) => inWords(route).map((line) => html`<span class="block" key=${line}>${line}</span>`) },
   {
     name: t("common.do"),

@@ -43,7 +43,7 @@ export function OverviewPage() {
     ${overview && !overview.devices.length && !overview.missing.length && html`
       <${Empty}>${t("overview.no_device_is_known_yet")}<//>`}
     ${overview && !overview.complete && html`<p class="quiet">${t("overview.there_are_more_devices_than")}</p>`}
-    ${zones.map((zone) => html`<${Zone} key=${zone.name} zone=${zone} now=${now} />`)}`;
+    ${zones.map((zone) => html`<${Zone} key=${zone.id} zone=${zone} now=${now} />`)}`;
 }
 
 /** One line: what is wrong, each part a link; or that nothing is. */
@@ -67,7 +67,7 @@ function Zone({ zone, now }) {
   const away = zone.devices.filter(({ rank }) => rank > 0);
   return html`
     <section class="zone" aria-label=${zone.name || t("common.no_zone")}>
-      <h2>${zone.name || t("common.no_zone")}</h2>
+      <h2>${zone.id ? html`<a href=${link("zones", zone.id)}>${zone.name}</a>` : t("common.no_zone")}</h2>
       ${away.length > 0 && html`
         <p class="chips">
           ${away.map(({ device }) => html`

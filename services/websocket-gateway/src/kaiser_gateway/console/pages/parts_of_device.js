@@ -16,6 +16,7 @@ import { QualityBadge, valueText } from "./quality.js";
 import { t } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
+const BAD = new Set(["bad", "error"]);
 
 /** Two panels. Of the devices for which `isOf(device)` holds; `withDevice`: a column says which one. */
 export function PartsOf({ isOf, withDevice = false }) {
@@ -30,8 +31,9 @@ export function PartsOf({ isOf, withDevice = false }) {
   });
   const { devices = [], sensors = [], actuators = [] } = loaded.data ?? {};
   const ids = new Set(devices.filter(isOf).map((one) => one.esp_id));
-  const mySensors = sensors.filter((one) => ids.has(one.esp_id));
-  const myActuators = actuators.filter((one) => ids.has(one.esp_id));
+  const mine = (items, isWell) => troubleFirst(items.filter((one) => ids.has(one.esp_id)), isWell);
+  const mySensors = mine(sensors, (one) => knowledgeOf(one, offline, now).state === "known" && !BAD.has(one.quality));
+  const myActuators = mine(actuators, (one) => one.emergency !== "active" && !one.last_error && one.known !== false);
   const of = (columns) => (withDevice ? [columns[0], OF_DEVICE, ...columns.slice(1)] : columns);
   return html`
     <${Panel} title=${t("common.sensors")} class="wide-panel">
@@ -43,6 +45,9 @@ export function PartsOf({ isOf, withDevice = false }) {
       <${Table} label=${t("common.actuators")} rows=${myActuators} keyOf=${(one) => one.gpio + one.esp_id} columns=${of(actuatorColumns(now))} />
     <//>`;
 }
+
+/** What is not well in front; else in its order. */
+const troubleFirst = (items, isWell) => [...items.filter((one) => !isWell(one)), ...items.filter(isWell)];
 
 export const DeviceParts = ({ espId }) => html`<${PartsOf} isOf=${(device) => device.esp_id === espId} />`;
 

@@ -1,14 +1,14 @@
 /** Rejected messages: why, what was in them, and a way to take them in after all. */
 
-import { path } from "../core/api.js";
-import { NONE, orNone, pretty } from "../core/format.js";
-import { Dialog } from "../ui/dialog.js";
+import { NONE } from "../core/format.js";
 import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
-import { Facts, Head, ListState, Panel } from "../ui/parts.js";
+import { Head, ListState, Panel } from "../ui/parts.js";
+import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
+import { FixDialog } from "./fix_dialog.js";
 import { RejectedGroups } from "./rejected_groups.js";
 import { when } from "../ui/time.js";
 import { t } from "../core/texts.js";
@@ -48,13 +48,13 @@ export function Rejected() {
     <${Table} label=${t("rejected.rejected_messages_newest_first")} rows=${messages} keyOf=${(message) => message.seq}
       columns=${columns(setChosen)} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
-    ${chosen && html`<${MessageDialog} message=${chosen} onClose=${() => setChosen(null)} />`}`;
+    ${chosen && html`<${FixDialog} message=${chosen} onDone=${() => {}} onClose=${() => setChosen(null)} />`}`;
 }
 
 const columns = (choose) => [
   { name: t("common.when"), cell: (message) => when(message.received_at) },
   { name: t("common.why"), cell: ({ code, message }) => html`<strong>${code}</strong> ${message}` },
-  { name: t("common.device"), cell: ({ esp_id: espId }) => (espId ? html`<${DeviceName} espId=${espId} />` : NONE) },
+  { name: t("common.device"), cell: ({ esp_id: espId }) => (espId ? html`<a href=${link("inspect", espId)}><${DeviceName} espId=${espId} /></a>` : NONE) },
   { name: t("common.topic"), cell: (message) => html`<span class="topic">${message.topic}</span>` },
   {
     name: t("common.look"),
@@ -62,26 +62,3 @@ const columns = (choose) => [
     cell: (message) => html`<button type="button" onClick=${() => choose(message)}>${t("common.show")}</button>`,
   },
 ];
-
-function MessageDialog({ message, onClose }) {
-  const { api, toasts } = useApp();
-  const [replay, state] = useAction(async () => {
-    const { published, rejected } = await api.post(path`/api/v1/rejected/${message.seq}/replay`);
-    toasts.say(t("common.replayed_still_rejected_2", { published, rejected }), published ? "good" : "warn");
-    onClose();
-  });
-  return html`
-    <${Dialog} title=${t("rejected.rejected_with", { code: message.code })} onClose=${onClose} wide>
-      <${Facts} facts=${[
-        [t("common.why"), message.message],
-        [t("common.field"), orNone(message.field)],
-        [t("common.topic"), html`<span class="topic">${message.topic}</span>`],
-        [t("common.received"), when(message.received_at)],
-        [t("rejected.payload_as"), message.encoding],
-      ]} />
-      <pre tabindex="0" aria-label=${t("common.the_payload")}>${message.encoding === "text" ? pretty(message.payload) : message.payload}</pre>
-      <${Form} onSubmit=${replay} submit=${t("rejected.replay")} state=${state}>
-        <p class="quiet">${t("rejected.replay_validates_the_message_again")}</p>
-      <//>
-    <//>`;
-}

@@ -9,6 +9,7 @@ import { useAction, useNow } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
 import { ProblemNotice } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
+import { letIn } from "./fix_dialog.js";
 import { t, tx } from "../core/texts.js";
 
 const UNKNOWN_DEVICE = 5001;
@@ -79,12 +80,4 @@ async function replayOne(api, seq, tries) {
     await new Promise((done) => setTimeout(done, ASK_AGAIN_MS));
     return replayOne(api, seq, tries - 1);
   }
-}
-
-/** Registers a device, or approves one that waits for it. */
-async function letIn(api, espId) {
-  const { items } = await api.get("/api/v1/esp/devices", { text: espId });
-  const isKnown = items.some((device) => device.esp_id === espId);
-  if (isKnown) await api.post(path`/api/v1/esp/devices/${espId}/approve`);
-  else await api.post("/api/v1/esp/devices", { esp_id: espId });
 }

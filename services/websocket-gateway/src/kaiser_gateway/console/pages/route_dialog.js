@@ -1,11 +1,13 @@
 /** The dialog of a route, and a route's times in words. */
 
 import { path } from "../core/api.js";
+import { nameOfZone } from "../core/names.js";
 import { Chips, DAYS } from "../ui/chips.js";
 import { Dialog } from "../ui/dialog.js";
 import { CheckField, Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
+import { useDirectory } from "../ui/names.js";
 import { zoneName } from "../core/times.js";
 import { t } from "../core/texts.js";
 
@@ -16,14 +18,18 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
   const { api, toasts } = useApp();
   const [to, setTo] = useState(shown?.channels ?? channels.slice(0, 1).map((one) => one.channel_id));
   const [severities, setSeverities] = useState(shown?.severities ?? ["critical", "warning"]);
+  const [zones, setZones] = useState(shown?.zones ?? []);
+  const directory = useDirectory();
+  const known = [...new Set([...directory.zones.map((zone) => zone.zone_id), ...(shown?.zones ?? [])])]
+    .map((id) => [id, nameOfZone(directory, id)]);
   const [days, setDays] = useState(shown?.days_of_week ?? []);
-  const [save, state] = useAction(async ({ route_id: id, zones, repeat_s: repeat, after_s: after, time_zone: zone, ...fields }) => {
+  const [save, state] = useAction(async ({ route_id: id, repeat_s: repeat, after_s: after, time_zone: zone, ...fields }) => {
     const saved = await api.put(path`/api/v1/notifications/routes/${shown?.route_id ?? id}`, {
       ...fields,
       channels: to,
       severities,
       days_of_week: days,
-      zones: (zones ?? "").split(",").map((each) => each.trim()).filter(Boolean),
+      zones,
       repeat_s: repeat ?? 0,
       after_s: after ?? 0,
       time_zone: zone ?? "UTC",
@@ -46,8 +52,8 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
           problem=${wrong("channels")} />
         <${Chips} legend="Alarms of severity" options=${SEVERITIES} chosen=${severities} onChange=${setSeverities}
           problem=${wrong("severities")} />
-        <${TextField} label=${t("route_dialog.zones_separated_by_commas_empty")} name="zones" value=${(shown?.zones ?? []).join(", ")}
-          problem=${problem} />
+        ${known.length > 0 && html`
+          <${Chips} legend=${t("route_dialog.of_zones")} options=${known} chosen=${zones} onChange=${setZones} problem=${wrong("zones")} />`}
         <div class="field-grid">
           <${NumberField} label=${t("route_dialog.only_after_s_without_acknowledgement")} name="after_s" min="0" max="604800" step="1"
             value=${shown?.after_s ?? 0} problem=${problem} hint=${t("route_dialog.more_than_0_an_escalation")} />

@@ -1,6 +1,7 @@
 /** One rule: edit it, try it without doing anything, see what it did. */
 
 import { path } from "../core/api.js";
+import { changesOf } from "../core/changes.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -25,10 +26,11 @@ export function RulePage({ ruleId }) {
 
   async function save(draft) {
     const settings = settingsOf(draft);
-    const saved = isNew ? await api.post(PATH, settings) : await api.put(url, settings);
+    const saved = isNew ? await api.post(PATH, settings)
+      : await api.patch(url, changesOf(settingsOf(rule), settings), { version: rule.version });
     toasts.say(t("common.is_saved", { name: saved.name }));
     if (isNew) location.hash = link("rules", saved.rule_id);
-    else loaded.reload();
+    else loaded.setData(() => saved);
   }
 
   const tryIt = (draft) => api.post(PATH_OF_TEST, { settings: settingsOf(draft) });

@@ -10,7 +10,6 @@ import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { Executions, OutcomeBadge } from "./executions.js";
 import { RulePage } from "./rule.js";
-import { settingsOf } from "./rule_fields.js";
 import { when } from "../ui/time.js";
 import { t } from "../core/texts.js";
 
@@ -63,7 +62,7 @@ const columns = (reload, directory) => [
 function Switch({ rule, onDone }) {
   const { api, session } = useApp();
   const [run, { problem, isBusy }] = useAction(async () => {
-    await api.put(path`/api/v1/logic/rules/${rule.rule_id}`, { ...settingsOf(rule), enabled: !rule.enabled });
+    await api.patch(path`/api/v1/logic/rules/${rule.rule_id}`, { enabled: !rule.enabled });
     onDone();
   });
   if (!session.may("operator")) return null;

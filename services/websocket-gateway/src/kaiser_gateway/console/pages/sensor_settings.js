@@ -1,6 +1,7 @@
 /** The settings of a sensor: calibration, interval, compensation. */
 
 import { path } from "../core/api.js";
+import { changesOf } from "../core/changes.js";
 import { durationText } from "../core/durations.js";
 import { Dialog } from "../ui/dialog.js";
 import { Duration } from "../ui/duration.js";
@@ -99,10 +100,6 @@ function SettingsForm({ config, url, intervalS, onSaved }) {
         <//>
       <//>`}`;
 }
-
-/** The settings that differ: what was not touched stays as it is at the server too. */
-const changesOf = (config, settings) =>
-  Object.fromEntries(Object.entries(settings).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(config[name])));
 
 /** The settings as the API has them; a point that is half given is sent as it is, so that the answer says what is wrong. */
 function settingsOf(fields, parameters) {

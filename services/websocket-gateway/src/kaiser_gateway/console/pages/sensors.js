@@ -2,7 +2,7 @@
 
 import { ago, number, orNone } from "../core/format.js";
 import { knowledgeOf, withOffline } from "../core/known.js";
-import { sensorName, whereOf } from "../core/names.js";
+import { nameOfZone, sensorName, whereOf } from "../core/names.js";
 import { sensorKey } from "../core/overview.js";
 import { Field } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -55,7 +55,7 @@ function SensorList() {
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${found.length} empty=${t("sensors.no_stored_reading_matches")} />
-    <${Table} label=${t("sensors.newest_readings")} rows=${shown} keyOf=${keyOf} groupOf=${zoneOf}
+    <${Table} label=${t("sensors.newest_readings")} rows=${shown} keyOf=${keyOf} groupOf=${(reading) => nameOfZone(directory, reading.zone_id)}
       columns=${columns(now, (reading) => knowledgeOf(reading, offline, now))} />
     ${found.length > shown.length && html`
       <p class="quiet">${tx("sensors.of_sensors_are_shown_search", { length: shown.length, length2: found.length })}</p>`}`;
@@ -73,8 +73,6 @@ const receivedAt = ({ ts, received_at: at }) => Math.min(ts, at ?? ts);
 const newer = (item, reading) =>
   (reading && receivedAt(reading) >= receivedAt(item)
     ? { ...reading, interval_s: item.interval_s, zone_id: item.zone_id } : item);
-
-const zoneOf = ({ zone_id: zoneId }) => zoneId;
 
 const linkTo = ({ esp_id: espId, gpio, sensor_type: sensorType, address }) =>
   link("sensors", espId, gpio, sensorType, ...(address ? [address] : []));

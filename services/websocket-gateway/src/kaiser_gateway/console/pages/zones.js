@@ -1,86 +1,78 @@
-/** Zones: each with its devices and what is wrong there; one zone has a page of its own. */
+/** Zones: each with what is wrong there now; one zone has a page of its own. */
 
-import { troublesOf, zonesOf } from "../core/overview.js";
-import { html, useApp } from "../ui/html.js";
-import { useEvery, useLoaded, useNow } from "../ui/hooks.js";
-import { DeviceLink } from "../ui/names.js";
-import { Badge, Empty, Head, ListState, Panel } from "../ui/parts.js";
+import { idOf } from "../core/changes.js";
+import { zonesOf } from "../core/overview.js";
+import { html, useApp, useState } from "../ui/html.js";
+import { useAction, useNow } from "../ui/hooks.js";
+import { Dialog } from "../ui/dialog.js";
+import { Field, Form, TextField, given } from "../ui/form.js";
+import { Head, ListState } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
-import { DeviceBadge } from "./device_parts.js";
-import { PartsOf } from "./parts_of_device.js";
 import { t } from "../core/texts.js";
+import { ZonePage } from "./zone.js";
+import { Troubles, useOverview } from "./zone_parts.js";
 
-const LOOK_AGAIN_EVERY_MS = 10_000;
+const NOTHING = { devices: [], sensors: [], actuators: [] };
 
 export function Zones({ parts: [zone] }) {
-  return zone ? html`<${ZonePage} zone=${zone} />` : html`<${ZoneList} />`;
-}
-
-function useOverview() {
-  const { api } = useApp();
-  const loaded = useLoaded(() => api.get("/api/v1/overview"), []);
-  useEvery(LOOK_AGAIN_EVERY_MS, loaded.reload);
-  return loaded;
+  return zone ? html`<${ZonePage} zoneId=${zone} />` : html`<${ZoneList} />`;
 }
 
 function ZoneList() {
+  const { session } = useApp();
   const loaded = useOverview();
+  const [isAdding, setAdding] = useState(false);
   const now = useNow();
-  const zones = loaded.data ? zonesOf(loaded.data, now).filter(({ name }) => name) : [];
+  const zones = loaded.data ? everyZone(loaded.data, now) : [];
   return html`
-    <${Head} title=${t("common.zones")} />
-    <${ListState} loaded=${loaded} count=${zones.length} empty=${t("zones.no_device_is_in_a")} />
-    <${Table} label=${t("common.zones")} rows=${zones} keyOf=${({ name }) => name} columns=${columns(loaded.data, now)} />`;
+    <${Head} title=${t("common.zones")}>
+      ${session.may("operator") && html`<button type="button" class="primary" onClick=${() => setAdding(true)}>${t("zones.new_zone")}</button>`}
+    <//>
+    <${ListState} loaded=${loaded} count=${zones.length} empty=${t("zones.there_is_no_zone")} />
+    <${Table} label=${t("common.zones")} rows=${zones} keyOf=${({ id }) => id} columns=${columns(loaded.data, now)} />
+    ${isAdding && html`<${AddDialog} onClose=${() => setAdding(false)} />`}`;
+}
+
+/** Zones with devices, trouble in front, then the empty ones. */
+function everyZone(overview, now) {
+  const found = zonesOf(overview, now).filter(({ id }) => id);
+  const known = new Set(found.map(({ id }) => id));
+  const empty = (overview.zones ?? []).filter((zone) => !known.has(zone.zone_id));
+  return [...found, ...empty.map((zone) => ({ id: zone.zone_id, name: zone.name, ...NOTHING }))];
 }
 
 const columns = (overview, now) => [
-  { name: t("common.zone"), cell: ({ name }) => html`<a href=${link("zones", name)}>${name}</a>` },
-  { name: t("zones.now"), cell: ({ name }) => html`<${Troubles} overview=${overview} zone=${name} now=${now} />` },
+  {
+    name: t("common.zone"),
+    cell: ({ id, name }) => html`
+      <a href=${link("zones", id)}>${name}</a>${name !== id && html`<span class="quiet block">${id}</span>`}`,
+  },
+  { name: t("zones.now"), cell: ({ id }) => html`<${Troubles} overview=${overview} zoneId=${id} now=${now} />` },
   { name: t("common.devices"), cell: ({ devices }) => devices.length, class: "figure" },
   { name: t("common.sensors"), cell: ({ sensors }) => sensors.length, class: "figure" },
   { name: t("common.actuators"), cell: ({ actuators }) => actuators.length, class: "figure" },
 ];
 
-/** What is wrong in a zone. */
-function Troubles({ overview, zone, now }) {
-  const ids = new Set(overview.devices.filter((one) => one.zone_id === zone).map((one) => one.esp_id));
-  const mine = (items) => items.filter((one) => ids.has(one.esp_id));
-  const { devices, sensors, actuators, stops, alarms } = overview;
-  const found = troublesOf({
-    devices: mine(devices), sensors: mine(sensors), actuators: mine(actuators), stops: mine(stops), missing: [],
-    alarms: mine(alarms), alarm_kinds: counts(mine(alarms)),
-  }, now);
-  if (!found.length) return html`<${Badge} kind="good">${t("common.all_is_well")}<//>`;
-  return found.map(({ text, kind, page }) => html`
-    <a key=${text} href=${link(...page)} class="truth-part"><${Badge} kind=${kind}>${text}<//></a>${" "}`);
-}
-
-function counts(alarms) {
-  const found = {};
-  for (const { kind } of alarms) found[kind] = (found[kind] ?? 0) + 1;
-  return found;
-}
-
-function ZonePage({ zone }) {
-  const loaded = useOverview();
-  const now = useNow();
-  const devices = (loaded.data?.devices ?? []).filter((one) => one.zone_id === zone);
+function AddDialog({ onClose }) {
+  const { api, directory, toasts } = useApp();
+  const [name, setName] = useState("");
+  const [add, state] = useAction(async (fields) => {
+    const zone = await api.post("/api/v1/zones", { ...given(fields), zone_id: fields.zone_id ?? idOf(name) });
+    toasts.say(t("zones.is_added", { name: zone.name }));
+    directory.reload();
+    location.hash = link("zones", zone.zone_id);
+  });
+  const { problem } = state;
   return html`
-    <${Head} title=${zone}><a href=${link("zones")}>${t("zones.all_zones")}</a><//>
-    <${ListState} loaded=${loaded} count=${1} />
-    ${loaded.data && devices.length === 0 && html`<${Empty}>${t("zones.no_device_is_in_this")}<//>`}
-    ${devices.length > 0 && html`
-      <p><${Troubles} overview=${loaded.data} zone=${zone} now=${now} /></p>
-      <div class="panels">
-        <${Panel} title=${t("common.devices")} class="wide-panel">
-          <${Table} label=${t("common.devices")} rows=${devices} keyOf=${(one) => one.esp_id} columns=${DEVICE_COLUMNS} />
+    <${Dialog} title=${t("zones.new_zone")} onClose=${onClose}>
+      <${Form} onSubmit=${add} submit=${t("common.add")} state=${state}>
+        <${Field} label=${t("common.name")} name="name" problem=${problem}>
+          <input name="name" required maxlength="100" autocomplete="off" onInput=${({ target }) => setName(target.value)} />
         <//>
-        <${PartsOf} isOf=${(device) => device.zone_id === zone} withDevice />
-      </div>`}`;
+        <${TextField} label=${t("common.description")} name="description" maxlength="500" problem=${problem} />
+        <${TextField} label=${t("common.id")} name="zone_id" maxlength="64" pattern="[A-Za-z0-9_\\-]+" placeholder=${idOf(name)} problem=${problem}
+          hint=${t("zones.devices_know_it_by_it")} />
+      <//>
+    <//>`;
 }
-
-const DEVICE_COLUMNS = [
-  { name: t("common.device"), cell: (one) => html`<${DeviceLink} espId=${one.esp_id} />` },
-  { name: t("common.status"), cell: (one) => html`<${DeviceBadge} device=${one} />` },
-];

@@ -25,6 +25,7 @@ import { Recordings } from "../pages/recordings.js";
 import { Audit } from "../pages/audit.js";
 import { Users } from "../pages/users.js";
 import { Account } from "../pages/account.js";
+import { Inspect } from "../pages/inspect.js";
 import { Rejected } from "../pages/rejected.js";
 import { System } from "../pages/system.js";
 import { t } from "../core/texts.js";
@@ -54,6 +55,7 @@ export const PAGES = [
   { name: "recordings", title: t("common.recordings"), role: "viewer", Page: Recordings },
   { name: "audit", title: t("common.audit"), role: "operator", Page: Audit },
   { name: "rejected", title: t("common.rejected"), role: "operator", Page: Rejected },
+  { name: "inspect", title: t("navigation.messages_of_a_device"), role: "operator", Page: Inspect, needs: "link" },
   { name: "users", title: t("common.users"), role: "admin", Page: Users },
   { name: "account", title: t("common.password_and_sessions"), role: "viewer", Page: Account, needs: "link" },
   { name: "system", title: t("common.system"), role: "viewer", Page: System },

@@ -1,10 +1,12 @@
 /** Names with links: of devices, sensors and actuators, wherever an id or a gpio would stand. */
 
-import { actuatorText, deviceName, sensorText } from "../core/names.js";
+import { actuatorText, deviceName, sensorText, nameOfZone } from "../core/names.js";
 import { sensorPage } from "../core/overview.js";
+import { SelectField } from "./form.js";
 import { html, useApp, useEffect } from "./html.js";
 import { useStore } from "./hooks.js";
 import { link } from "./route.js";
+import { t } from "../core/texts.js";
 
 /** The directory of names (core/names.js); empty until it is read. */
 export function useDirectory() {
@@ -31,4 +33,19 @@ export function SensorLink({ sensor }) {
 export function ActuatorLink({ actuator }) {
   const directory = useDirectory();
   return html`<a href=${link("actuators", actuator.esp_id, actuator.gpio)}>${actuatorText(directory, actuator)}</a>`;
+}
+
+export const ZoneName = ({ zoneId }) => html`<span title=${zoneId}>${nameOfZone(useDirectory(), zoneId)}</span>`;
+
+export function ZoneNames({ zones }) {
+  const directory = useDirectory();
+  return zones.map((zone) => nameOfZone(directory, zone)).join(", ");
+}
+
+/** A choice of one of the zones, or of none. */
+export function ZoneField({ value = null, problem }) {
+  const { zones } = useDirectory();
+  const isKnown = !value || zones.some((zone) => zone.zone_id === value);
+  const options = [["", t("common.no_zone")], ...zones.map((zone) => [zone.zone_id, zone.name]), ...(isKnown ? [] : [[value, value]])];
+  return html`<${SelectField} key=${zones.length} name="zone_id" label=${t("common.zone")} value=${value ?? ""} ...${{ options, problem }} />`;
 }
