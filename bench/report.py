@@ -57,6 +57,7 @@ def _lines(results: dict[str, Any]) -> Iterator[str]:
         for number, one in found.items():
             frame, cpu = one["frame"], one["cpu_us_per_reading"]
             times = f"frame p50 {frame.get('p50')} p99 {frame.get('p99')} ms"
+            times += f", {one['open']} alarms open" if "open" in one else ""
             yield f"1,000/s {name} {number}".ljust(28) + f"{times}, logic {cpu['logic']}, alarm {cpu['alarm']} µs"
     if "rest" in results:
         one = results["rest"]
