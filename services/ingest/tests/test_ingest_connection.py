@@ -5,6 +5,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,59 @@ async def test_no_device_hears_that_the_server_is_offline_while_ingest_restarts(
     ingest.kill()
     await until(standby.connected)
     await until(lambda: states(watcher) == [("online", None)] * 4)
+
+
+async def test_the_will_is_held_back_for_thirty_seconds_unless_set_otherwise(
+    world: Any, until: Callable[..., Any]
+) -> None:
+    """Read from the CONNECT as it is on the wire: the property that the broker goes by."""
+    packets: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        packets.append(await reader.read(4096))
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        world.ingest(KAISER_MQTT_HOST="127.0.0.1", KAISER_MQTT_PORT=str(port))
+        await until(lambda: packets)
+    will = will_of(packets[0])
+    assert (will.topic, will.delay_s) == (f"kaiser/{world.site}/server/status", 30)
+    assert (json.loads(will.payload)["status"], will.qos, will.retain) == ("offline", 1, True)
+
+
+@dataclass(frozen=True)
+class Will:
+    """The will of an MQTT 5 CONNECT."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    delay_s: int | None
+
+
+_WILL_DELAY_INTERVAL = 0x18
+
+
+def will_of(packet: bytes) -> Will:
+    """Take a CONNECT apart (MQTT 5 §3.1); the will's only property here is its delay."""
+    assert packet[0] == 0x10
+    begin = next(at for at in range(1, 5) if packet[at] < 0x80) + 1
+    assert packet[begin : begin + 7] == b"\x00\x04MQTT\x05"
+    flags = packet[begin + 7]
+    assert flags & 0x04, "it has a will"
+    at = begin + 10
+    at += 1 + packet[at]  # the properties of CONNECT
+    at += 2 + int.from_bytes(packet[at : at + 2], "big")  # the client id
+    length, at = packet[at], at + 1
+    properties, at = packet[at : at + length], at + length
+    topic_length = int.from_bytes(packet[at : at + 2], "big")
+    topic, at = packet[at + 2 : at + 2 + topic_length], at + 2 + topic_length
+    payload_length = int.from_bytes(packet[at : at + 2], "big")
+    delay_s = int.from_bytes(properties[1:5], "big") if properties[:1] == bytes([_WILL_DELAY_INTERVAL]) else None
+    payload = packet[at + 2 : at + 2 + payload_length]
+    return Will(topic.decode(), payload, flags >> 3 & 3, bool(flags & 0x20), delay_s)
 
 
 def states(device: Any) -> list[tuple[str, str | None]]:

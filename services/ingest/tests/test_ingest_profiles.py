@@ -1,11 +1,15 @@
 """Broker profiles: switched at run time under load, and back when the new broker does not come up."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from firmware_a import FirmwareA
+from firmware_b import FirmwareB
+from firmware_device import Board
 from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
@@ -91,3 +95,63 @@ async def test_a_switch_to_a_broker_that_is_away_returns_to_the_old_one_and_says
     await device.all_acknowledged()
     await until(lambda: _all(world, set(range(500))))
     assert ingest.accounts_balance()
+
+
+CONFIG = {
+    "config_id": "c1",
+    "correlation_id": "c1",
+    "actuators": [{"gpio": 25, "actuator_type": "pump", "actuator_name": "Pump"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "client_id"),
+    [("127.0.0.1", ""), ("127.0.0.1", "another"), ("localhost", "")],
+    ids=["one session", "two sessions", "another name of the broker"],
+)
+async def test_a_switch_on_one_broker_moves_no_pump_of_either_generation(
+    world: Any, until: Callable[..., Any], host: str, client_id: str
+) -> None:
+    """Both profiles name the broker of the devices: firmware B would put its pump to its default at `offline`."""
+    second = {"host": host, "port": world.broker.port, "client_id": client_id and f"{client_id}-{world.site}"}
+    ingest = world.ingest(KAISER_MQTT_PROFILES=json.dumps({"second": second}), KAISER_MQTT_WILL_DELAY_S="600")
+    await until(ingest.connected)
+    server = await world.device()
+    await server.subscribe(f"kaiser/{world.site}/server/status")
+    await until(lambda: _states(server) == ["online"])
+    broker, site = (world.broker.host, world.broker.port), world.site
+    with (
+        FirmwareA(broker, _new_id(), site, interval_s=0.1) as a,
+        FirmwareB(broker, _new_id(), site, interval_s=0.1) as b,
+    ):
+        boards = (a.board, b.board)
+        ack = {"status": "online", "handover_epoch": 1}
+        await _say(server, b.board, "system/heartbeat/ack", ack)
+        await until(lambda: b.registered)
+        for board in boards:
+            await _say(server, board, "config", CONFIG)
+            await until(lambda: 25 in board.flash.actuators)  # noqa: B023
+            await _say(server, board, "actuator/25/command", {"command": "ON", "value": 1, "duration": 0})
+            await until(lambda: board.flash.actuators[25].on)  # noqa: B023
+        async with asking(world) as bus:
+            for profile in ("second", "live", "second"):
+                assert (await switch(bus, profile)).active == profile
+        await until(lambda: len(_states(server)) >= 4, "every session has said that it is online")
+        assert _states(server) == ["online"] * 4
+        assert [board.flash.actuators[25].on for board in boards] == [True, True]
+        offline = json.dumps({"status": "offline", "timestamp": 0, "reason": "a test"}).encode()
+        await server.publish(0, f"kaiser/{site}/server/status", offline)
+        await until(lambda: not b.board.flash.actuators[25].on, "generation B goes by the status")
+        assert a.board.flash.actuators[25].on, "generation A does not read the status"
+
+
+def _new_id() -> str:
+    return f"TEST_{secrets.token_hex(4).upper()}"
+
+
+async def _say(server: Any, board: Board, tail: str, body: dict[str, Any]) -> None:
+    await server.publish(0, board.topic(tail), json.dumps(body).encode())
+
+
+def _states(device: Any) -> list[str]:
+    return [json.loads(payload)["status"] for _, payload in device.heard]

@@ -233,7 +233,7 @@ class MqttSession:
         self._may_connect.clear()  # `run` would connect to the old one once more
         try:
             await self.leave(
-                "profile switch", "told" if old.address != new.address else "will" if same_session else "silent"
+                "profile switch", "told" if old.place != new.place else "will" if same_session else "silent"
             )
             self.active = name
         finally:
