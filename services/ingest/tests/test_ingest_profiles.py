@@ -38,6 +38,8 @@ async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
     ingest = world.ingest(KAISER_MQTT_PROFILES=json.dumps({"mock": {"host": other.host, "port": other.port}}))
     await until(ingest.connected)
     device = await world.device()
+    watcher = await world.device()
+    await watcher.subscribe(f"kaiser/{world.site}/server/status")
     topic = world.topic(ESP, "sensor/34/data")
     async with asking(world) as bus:
         assert await switch(bus, "live") == MqttProfiles(active="live", profiles=["live", "mock"])
@@ -57,7 +59,9 @@ async def test_a_switch_under_load_loses_nothing_and_outlives_a_restart(
         assert await call(bus, "ingest", "mqtt_profiles", Nothing(), MqttProfiles, caller=ADA) == MqttProfiles(
             active="mock", profiles=["live", "mock"]
         )
+        assert _states(watcher) == ["online", "offline"], "it is not back for a moment at the broker that it left"
         assert (await switch(bus, "live")).active == "live"
+        await until(lambda: _states(watcher) == ["online", "offline", "online"])
         world.broker = first
     await device.all_acknowledged()
     await until(lambda: _all(world, {*range(3000), 5000}))
