@@ -13,6 +13,7 @@ from kaiser_common.contract.schemas.api.devices import (
     RegisterDevice,
     ZoneRequest,
 )
+from kaiser_common.contract.schemas.api.inspection import PassedMessages
 
 from kaiser_client.call import Call
 
@@ -81,6 +82,12 @@ def read_device_health(
     """Memory, signal and uptime over time; the last day when no time is given."""
     query = {"from": from_ms, "to": to_ms, "bucket_s": bucket_s}
     return Call("GET", f"{_ONE}/health", HealthHistory, {"esp_id": esp_id}, query=query)
+
+
+def list_device_messages(esp_id: str, *, after: int | None = None) -> Call[PassedMessages]:
+    """What the device sent over MQTT with the verdict, and what was sent to it, oldest first; kept from now on. after:
+    the seq of the last known one."""
+    return Call("GET", f"{_ONE}/messages", PassedMessages, {"esp_id": esp_id}, query={"after": after})
 
 
 def push_config(esp_id: str, config: ConfigRequest) -> Call[PushAnswer]:

@@ -1,6 +1,14 @@
 """Rejected messages."""
 
-from kaiser_common.contract.schemas.api.rejected import Encoding, RejectedPage, ReplayAnswer
+from kaiser_common.contract.schemas.api.messages import CheckedMessage
+from kaiser_common.contract.schemas.api.rejected import (
+    Encoding,
+    FixedMessage,
+    MessageFix,
+    RejectedItem,
+    RejectedPage,
+    ReplayAnswer,
+)
 
 from kaiser_client.call import Call
 
@@ -29,3 +37,18 @@ def list_rejected(
 def replay_rejected(seq: int) -> Call[ReplayAnswer]:
     """Validate a message again, as if it had just come."""
     return Call("POST", "/api/v1/rejected/{seq}/replay", ReplayAnswer, {"seq": seq})
+
+
+def read_rejected(seq: int) -> Call[RejectedItem]:
+    """One rejected message."""
+    return Call("GET", "/api/v1/rejected/{seq}", RejectedItem, {"seq": seq})
+
+
+def validate_correction(seq: int, fix: MessageFix) -> Call[CheckedMessage]:
+    """What would become of a message if it had come as it is given here; nothing is published."""
+    return Call("POST", "/api/v1/rejected/{seq}/check", CheckedMessage, {"seq": seq}, body=fix)
+
+
+def replay_correction(seq: int, fix: MessageFix) -> Call[FixedMessage]:
+    """Take a message in as it should have been, with the time at which it came."""
+    return Call("POST", "/api/v1/rejected/{seq}/fix", FixedMessage, {"seq": seq}, body=fix)
