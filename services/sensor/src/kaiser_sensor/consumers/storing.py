@@ -159,14 +159,17 @@ class Storing:
         """Store in one transaction. `latest` too, if a second has passed or if it might refuse these readings."""
         now = time.monotonic()
         due = now >= self._next_latest_at or len(self._stored) >= _MOST_PACKS or self._unwritten.is_full
+        writes = due or not may_wait(arrivals)
+        few = len(rows) < _MANY
         async with self._writing:
             async with self._pool.connection() as connection:
-                if not self._unwritten and due and len(rows) < _MANY:
-                    stored = await store.insert(connection, rows, arrivals, note_rollups=self._note_rollups)
-                    writes = True
+                if few and not (writes and self._unwritten):
+                    async with store.each_statement_alone(connection):
+                        stored = await store.insert(
+                            connection, rows, arrivals, note_rollups=self._note_rollups, latest=writes
+                        )
                 else:
                     stored = await self._store_data(connection, rows, arrivals)
-                    writes = due or not may_wait(arrivals)
                     if writes:
                         newest = self._unwritten.with_these(rows, arrivals)
                         await store.put_latest(connection, newest.rows(), newest.arrivals())

@@ -1,11 +1,13 @@
 """The SQL of readings: the only writer of `sensor.data` and `sensor.latest`."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
 from kaiser_common.runtime.statements import equal, fetch_all, row_of, to_ms
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import select, tuple_
 
@@ -40,11 +42,15 @@ _UPSERT_NEWEST = f"""
         WHERE least(latest.time, coalesce(latest.received_at, now())) < least(excluded.time, excluded.received_at)
 """
 _STORE_NEW = f"INSERT INTO sensor.data ({_NAMES}) SELECT {_NAMES} FROM came ON CONFLICT DO NOTHING RETURNING 1"
-_INSERT = f"WITH came AS ({_CAME}), stored AS ({_STORE_NEW}) SELECT count(*) FROM stored"
-_INSERT_BOTH = f"""
-    WITH came AS ({_CAME}), stored AS ({_STORE_NEW}), newest AS ({_UPSERT_NEWEST}) SELECT count(*) FROM stored
-"""
-"""Both tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order.
+_INSERT = f"WITH came AS ({_CAME}), stored AS ({_STORE_NEW}){{also}} SELECT count(*) FROM stored"
+_NEWEST_TOO = f", newest AS ({_UPSERT_NEWEST})"
+_NOTED_TOO = f", noted AS ({rollup_store.NOTE} WHERE EXISTS (SELECT FROM stored))"
+_INSERTS = {
+    (latest, noted): _INSERT.format(also=_NEWEST_TOO * latest + _NOTED_TOO * noted)
+    for latest in (False, True)
+    for noted in (False, True)
+}
+"""All tables in one round trip; sensors in the order of their keys, so that two replicas lock in the same order.
 
 The newest reading of a sensor is by its time, which counts as no later than it was received: a clock that was ahead
 does not hide what comes after it was put right."""
@@ -94,6 +100,22 @@ async def copy_new(connection: Connection, rows: Sequence[Row], *, note_rollups:
     return True
 
 
+@asynccontextmanager
+async def each_statement_alone(connection: Connection) -> AsyncIterator[None]:
+    """Each statement of the block is a transaction of its own, without the round trips of BEGIN and COMMIT.
+
+    A connection that cannot be put back, as after a cancellation, is closed: the pool opens another one.
+    """
+    await connection.set_autocommit(True)
+    try:
+        yield
+    finally:
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            await connection.set_autocommit(False)
+        else:
+            await connection.close()
+
+
 async def put_latest(connection: Connection, rows: Sequence[Row], arrivals: Sequence[Arrival]) -> None:
     """Put the newest of each sensor into `sensor.latest`, unless a newer one is there."""
     await connection.execute(_NEWEST, _values(rows, arrivals))
@@ -111,7 +133,7 @@ async def insert(
     note_rollups: bool,
     latest: bool = True,
 ) -> Stored:
-    """Store readings, and with `latest` the newest of each sensor, in the caller's transaction.
+    """Store readings, and with `latest` the newest of each sensor, in one statement, so also in one transaction.
 
     The same reading again changes nothing, nor does one with other values under the same key; which those are is in
     the result, so new + repeated + different are as many as came. `arrivals`: of each row, by default its time.
@@ -120,11 +142,10 @@ async def insert(
     if arrivals is None:
         arrivals = [(row[0].timestamp(), None) for row in rows]
     values = _values(rows, arrivals)
-    cursor = await connection.execute(_INSERT_BOTH if latest else _INSERT, values)
+    noted = rollup_store.note_values(MINUTE, touched(rows)) if note_rollups else ()
+    cursor = await connection.execute(_INSERTS[latest, note_rollups], (*values, *noted))
     found = await cursor.fetchone()
     new = 0 if found is None else int(found[0])
-    if new and note_rollups:
-        await rollup_store.note(connection, MINUTE, touched(rows))
     if new == len(rows):
         return Stored(new, [])
     cursor = await connection.execute(_DIFFERENT, values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from kaiser_sensor.domain.rollups import (
     EPOCH,
@@ -29,6 +30,12 @@ _SLICES_AT_ONCE = 60
 """So a transaction stays short when there is much to do, such as all readings from before there were rollups."""
 _AT_MOST = "5min"
 """Time of one statement; upkeep reads more than a request does."""
+
+NOTE = """
+        INSERT INTO sensor.rollup_pending (rollup, esp_id, from_at, to_at)
+        SELECT %s, span.* FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS span
+"""
+"""Record spans to refresh; a condition may follow."""
 
 _OF_READINGS = """
     SELECT date_bin('1 minute', time, 'epoch') AS time, esp_id, gpio, sensor_type, address,
@@ -75,19 +82,17 @@ async def lock(connection: Connection, key: int = UPKEEP) -> bool:
 async def note(connection: Connection, rollup: Rollup, spans: Sequence[Span]) -> None:
     """Record spans to refresh, in the transaction that made them out of date, so that a reader of a span sees its
     readings."""
-    if not spans:
-        return
-    await connection.execute(
-        """
-        INSERT INTO sensor.rollup_pending (rollup, esp_id, from_at, to_at)
-        SELECT %s, span.* FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS span
-        """,
-        (
-            rollup.name,
-            [span.esp_id for span in spans],
-            [span.from_at for span in spans],
-            [span.to_at for span in spans],
-        ),
+    if spans:
+        await connection.execute(NOTE, note_values(rollup, spans))
+
+
+def note_values(rollup: Rollup, spans: Sequence[Span]) -> tuple[Any, ...]:
+    """The parameters of NOTE."""
+    return (
+        rollup.name,
+        [span.esp_id for span in spans],
+        [span.from_at for span in spans],
+        [span.to_at for span in spans],
     )
 
 
