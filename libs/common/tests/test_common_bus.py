@@ -154,6 +154,26 @@ async def test_a_lone_message_waits_for_no_further_ones(bus, spacing):
         assert time.monotonic() - started < 15, "a pull waits 30 s for a whole batch"
 
 
+async def nothing_is_unacknowledged(consumer: Consumer) -> None:
+    async with asyncio.timeout(60):
+        while (position := await consumer.position()) is None or position.unacknowledged:
+            await asyncio.sleep(0.05)
+
+
+async def test_acknowledgements_that_wait_for_others_are_sent_in_time(bus):
+    await bus.publish_batch(numbered(bus, 10))
+    async with Consumer(bus, CONSUMER, acks_within_s=0.05).open() as consumer:
+        await take(consumer, 10)
+        await nothing_is_unacknowledged(consumer)
+
+
+async def test_acknowledgements_that_wait_for_others_are_sent_at_the_end(bus):
+    await bus.publish_batch(numbered(bus, 10))
+    async with Consumer(bus, CONSUMER, acks_within_s=3600.0).open() as consumer:
+        await take(consumer, 10)
+    await nothing_is_unacknowledged(consumer)
+
+
 async def test_what_is_not_acknowledged_comes_again_after_the_consumer_is_gone(bus):
     await bus.publish_batch(numbered(bus, 10))
     async with Consumer(bus, CONSUMER).open() as consumer:
@@ -296,7 +316,7 @@ async def test_messages_that_trickle_in_are_handed_out_some_at_a_time(bus):
 async def test_a_reader_that_rests_gets_a_backlog_whole_and_in_order(bus, count):
     await bus.publish_batch(numbered(bus, count))
     seen: list[int] = []
-    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, max_messages=256, rest_s=0.2)
+    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, max_messages=256, rest=lambda: 0.2)
     async with asyncio.timeout(60):
         async for batch in reader:
             assert len(batch) <= 256
@@ -310,7 +330,7 @@ async def test_a_reader_that_rests_gets_a_backlog_whole_and_in_order(bus, count)
 @pytest.mark.parametrize("rest_s", [0.0, 0.1])
 async def test_an_ordered_reader_misses_nothing_over_a_restart_of_the_server(bus, rest_s):
     seen: list[int] = []
-    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, rest_s=rest_s)
+    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, rest=lambda: rest_s)
 
     async def read() -> None:
         async for batch in reader:

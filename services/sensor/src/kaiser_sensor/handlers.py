@@ -21,12 +21,15 @@ MOST_PACKS = 256
 _SPACING = Spacing(least_s=0.02, small=500)
 """A transaction costs the database as much as a hundred rows: small ones come 20 ms apart."""
 
+_ACKS_WITHIN_S = 0.1
+"""An event is stored once, by its id, also where its reading comes again."""
+
 
 def show(broker: Broker, bus: Bus, live: Live, settings: SensorSettings) -> None:
     """Register what sensor takes to show it, whatever the database does."""
-    broker.durable(Consumer(bus, SENSOR_LIVE, max_messages=MOST_PACKS, most_lines=settings.sensor_batch))(
-        live.on_readings
-    )
+    lines = settings.sensor_batch
+    readings = Consumer(bus, SENSOR_LIVE, max_messages=MOST_PACKS, most_lines=lines, acks_within_s=_ACKS_WITHIN_S)
+    broker.durable(readings)(live.on_readings)
 
 
 def store(broker: Broker, bus: Bus, storing: Storing, responses: Responses, settings: SensorSettings) -> Consumer:

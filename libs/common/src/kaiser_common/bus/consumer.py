@@ -21,6 +21,9 @@ log = structlog.get_logger()
 
 _LAG_EVERY_S = 5.0
 _ANSWER_WITHIN_S = 3.0
+_ACKS_TOGETHER = 64
+_LOOKS_IN_ACK_WAIT = 5
+"""A message is reported in progress after two fifths of its ack_wait at the latest, and then each fifth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class Consumer:
     """A durable pull consumer; iterate to get the messages that have arrived, at least one and at most `max_messages`.
 
     `most_lines`: no further pack is delivered once there are this many lines. `in_order`: what a killed predecessor
-    held comes first; until it has come again, after the ack_wait, nothing is handed out.
+    held comes first; until it has come again, after the ack_wait, nothing is handed out. `acks_within_s`: so long an
+    acknowledgement may wait for others, as they are sent together at less cost; for effects that a redelivery does not
+    repeat, because a killed process gets these messages again.
 
     Delivered messages are reported as in progress until they are acknowledged, so that JetStream does not redeliver
     them during a long wait for the database. Killed in between: JetStream delivers it again after the consumer's
@@ -66,6 +71,7 @@ class Consumer:
         most_lines: int | None = None,
         spacing: Spacing | None = None,
         in_order: bool = False,
+        acks_within_s: float = 0.0,
     ) -> None:
         self._bus = bus
         self.spec = spec
@@ -74,7 +80,9 @@ class Consumer:
         self._in_order = in_order
         self._next_at = 0.0
         rest_s = spacing.least_s if spacing is not None else 0.0
-        self._pull = Pull(bus, spec.stream, spec.name, max_messages, rest_s)
+        self._pull = Pull(bus, spec.stream, spec.name, max_messages, lambda: rest_s)
+        self._acks_within_s = acks_within_s
+        self._unsent_acks: list[str] = []
         self._held: dict[str, None] = {}
         self._stop = asyncio.Event()
         self.name = spec.name
@@ -93,12 +101,15 @@ class Consumer:
             async with self._pull.open(to_the_end=True), asyncio.TaskGroup() as tasks:
                 keeper = tasks.create_task(self._keep_in_progress(), name=f"in-progress-{self.spec.name}")
                 lag = tasks.create_task(self._report_lag(), name=f"lag-{self.spec.name}")
+                acks = tasks.create_task(self._keep_sending_acks(), name=f"acks-{self.spec.name}")
                 try:
                     yield self
                 finally:
                     keeper.cancel()
                     lag.cancel()
+                    acks.cancel()
         finally:
+            await self._send_acks()
             await self.give_back(delay_s=0.1)
 
     async def _let_predecessor_end(self) -> None:
@@ -203,12 +214,23 @@ class Consumer:
     async def ack(self, batch: Iterable[Delivery]) -> None:
         """Acknowledge, but what was acknowledged or given back before. An acknowledgement lost with the connection
         means a redelivery."""
-        await self._send(self._settled(batch), b"")
+        self._unsent_acks += self._settled(batch)
+        if not self._acks_within_s or len(self._unsent_acks) >= _ACKS_TOGETHER:
+            await self._send_acks()
 
     async def nak(self, batch: Iterable[Delivery], *, delay_s: float) -> None:
         """Have messages delivered again after `delay_s` (a delay of 0 would storm), but what was acknowledged or given
         back before: it may be here again by now, and would come once more."""
         await self._send(self._settled(batch), _nak(delay_s))
+
+    async def _send_acks(self) -> None:
+        replies, self._unsent_acks = self._unsent_acks, []
+        await self._send(replies, b"")
+
+    async def _keep_sending_acks(self) -> None:
+        while self._acks_within_s:
+            await asyncio.sleep(self._acks_within_s)
+            await self._send_acks()
 
     def _settled(self, batch: Iterable[Delivery]) -> list[str]:
         """The replies of the messages that were held; none is held any more."""
@@ -222,9 +244,13 @@ class Consumer:
             log.warning("acknowledgement_lost", consumer=self.spec.name, messages=len(replies), reason=str(error))
 
     async def _keep_in_progress(self) -> None:
+        """Report what was here at the look before already: of a message that is acknowledged soon, nothing is said."""
+        before: set[str] = set()
         while True:
-            await asyncio.sleep(self.spec.ack_wait_s / 3)
-            await self._send([*self._held, *(delivery.reply for delivery in self._pull.arrived)], b"+WPI")
+            await asyncio.sleep(self.spec.ack_wait_s / _LOOKS_IN_ACK_WAIT)
+            here = [*self._held, *(delivery.reply for delivery in self._pull.arrived)]
+            await self._send([reply for reply in here if reply in before], b"+WPI")
+            before = set(here)
 
     async def _report_lag(self) -> None:
         """Set the gauges of the lag every few seconds, also while nothing is taken; without an answer they stay."""

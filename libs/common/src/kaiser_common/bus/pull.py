@@ -2,7 +2,7 @@
 
 One lingering pull request is kept open, so a message is handed out the moment it arrives and an idle consumer costs one
 request in half a minute; under load the batches grow. A reader that can wait a little takes several messages at a time
-instead (`rest_s`), because each delivery costs the server and the process about 0.1 ms.
+instead (`rest`), because each delivery costs the server and the process about 0.1 ms.
 
 FastStream's batch pull waits out its whole timeout, and nats-py's `fetch` starts a task for each message
 (docs/decisions/0001). Consumers are in consumer.py and reader.py.
@@ -11,7 +11,7 @@ FastStream's batch pull waits out its whole timeout, and nats-py's `fetch` start
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,7 +35,8 @@ _EXPIRES_S = 30.0
 _IDLE_HEARTBEAT_S = 2.0
 _SILENCE_S = 2 * _IDLE_HEARTBEAT_S + 1.0
 _LINGERING = {"expires": int(_EXPIRES_S * 1e9), "idle_heartbeat": int(_IDLE_HEARTBEAT_S * 1e9)}
-_NO_WAIT = {"no_wait": True}
+_UNTIL_EMPTY = {"no_wait": True, **_LINGERING}
+"""All that waits, or the next that comes: the server ends such a request (404) once it has nothing more to deliver."""
 _ACK_REPLY = "$JS.ACK."
 _PLACES_APART = 7919
 """A prime, so that looks at packs of one length begin at each place of a step in turn."""
@@ -154,19 +155,21 @@ def _field(reply: str, index: int) -> str:
 class Pull:
     """An inbox with one pull request open on a consumer; what arrives waits here, at most `max_messages`.
 
-    `rest_s`: ask for one message, no sooner than this after the request before, then at once for those waiting behind
-    it, and hand them out together. A message after a quiet moment is still handed out the moment it arrives. While
-    half of `max_messages` wait on the server, it asks as without a rest.
+    `rest`: the time in seconds between two requests, each for all messages that wait; asked for before each request. A
+    message after a quiet moment is still handed out the moment it arrives. While half of `max_messages` wait on the
+    server, it asks as without a rest.
     """
 
-    def __init__(self, bus: Bus, stream: str, consumer: str, max_messages: int, rest_s: float = 0.0) -> None:
+    def __init__(
+        self, bus: Bus, stream: str, consumer: str, max_messages: int, rest: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._bus = bus
         self._next = f"{API}.MSG.NEXT.{stream}.{consumer}"
         self._max = max_messages
-        self._rest_s = rest_s
+        self._rest = rest
         self._rested_at = 0.0
-        self._first_alone = False
         self._waiting = 0
+        self._until_empty = False
         self._inbox = bus.client.new_inbox()
         self._asked = 0
         self._heard_at = time.monotonic()
@@ -223,15 +226,17 @@ class Pull:
             self._asked = 0  # the request died with its connection, or its end was lost
             self._heard_at = time.monotonic()
         room = self._max - self._asked - len(self.arrived)
-        if 2 * room < self._max:
+        if 2 * room < self._max or (self._until_empty and self._asked):
             return
-        self._first_alone = bool(self._rest_s) and 2 * self._waiting < self._max
-        if not self._first_alone:
+        rest_s = self._rest()
+        self._until_empty = False
+        if not rest_s or 2 * self._waiting >= self._max:
             await self._ask(room, _LINGERING)
         elif not self._asked and not self.arrived:
             await asyncio.sleep(self._rested_at - time.monotonic())
-            self._rested_at = time.monotonic() + self._rest_s
-            await self._ask(1, _LINGERING)
+            self._rested_at = time.monotonic() + rest_s
+            self._until_empty = True
+            await self._ask(self._max, _UNTIL_EMPTY)
 
     async def _ask(self, count: int, until: Mapping[str, Any]) -> None:
         self._asked += count  # before the write, in which the first answers may arrive already
@@ -250,12 +255,8 @@ class Pull:
         self._asked = max(0, self._asked - 1)
         delivery = Delivery(message.subject, message.reply, message.data, message.headers)
         self.arrived.append(delivery)
-        if self._rest_s:
+        if self._rested_at:
             self._waiting = delivery.pending
-            if self._first_alone and not self._asked and len(self.arrived) == 1 and self._waiting:
-                await self._ask(min(self._waiting, self._max - 1), _NO_WAIT)
-            if self._first_alone and self._asked > 0:
-                return  # the rest of them is on its way
         self._wake.set()
 
     def _on_status(self, status: str, headers: Mapping[str, str]) -> None:

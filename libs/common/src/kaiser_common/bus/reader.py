@@ -1,7 +1,7 @@
 """Reading a stream of JetStream in order, without acknowledgement."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,12 +30,12 @@ class OrderedReader:
         last_per_subject: bool = False,
         max_messages: int = 1000,
         unused_s: float = 60.0,
-        rest_s: float = 0.0,
+        rest: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """start_at: without a sequence, from the first message that was stored at this time or later.
 
         unused_s: how long the server keeps the consumer of a reader that has ended; a stream has a limit of consumers.
-        rest_s: how long a message may wait for others, so that they are handed out together.
+        rest: how long, in seconds, a message may wait for others, so that they are handed out together.
         """
         self._bus = bus
         self._stream = stream
@@ -45,7 +45,7 @@ class OrderedReader:
         self._next_sequence = start_sequence
         self._max = max_messages
         self._unused_s = unused_s
-        self._rest_s = rest_s
+        self._rest = rest
         self._created = ""
         self._stopping = False
         self.restarts = 0
@@ -64,7 +64,7 @@ class OrderedReader:
                 await asyncio.sleep(0.5)
                 continue
             self.pending_at_start = int(info.get("num_pending", 0))
-            pull = Pull(self._bus, self._stream, info["name"], self._max, self._rest_s)
+            pull = Pull(self._bus, self._stream, info["name"], self._max, self._rest)
             async with pull.open():
                 if not self.pending_at_start:
                     yield []

@@ -79,7 +79,7 @@ class EventReading:
         async with self.in_turn:
             begin = await self._load(created, first)
         reader = OrderedReader(
-            self._bus, EVENTS.name, FILTERS, start_sequence=begin, max_messages=_MOST_UNREAD, rest_s=_REST_S
+            self._bus, EVENTS.name, FILTERS, start_sequence=begin, max_messages=_MOST_UNREAD, rest=lambda: _REST_S
         )
         log.info("events_read_from", sequence=begin, open=len(self._board.alarms), owed=sorted(self.owed))
         async for batch in reader:

@@ -41,6 +41,8 @@ _LOOK_EVERY_S = 1.0
 _LIST_AGAIN_S = 2.0
 _MOST_UNREAD = 256
 """Messages that wait to be evaluated at most; packs of the largest size are 128 MB."""
+_REST_S = 0.1
+"""While there is no rule, an event waits for others for at most this time."""
 
 Begun = tuple[Rule, Running, bool]
 """A rule, an execution of it that was running, and whether the rule is the same still."""
@@ -100,6 +102,7 @@ class Evaluator:
                     FILTERS,
                     start_sequence=None if seq is None else seq + 1,
                     max_messages=_MOST_UNREAD,
+                    rest=lambda: 0.0 if self.engine.rules else _REST_S,
                 )
                 tasks.create_task(self._read(reader, writer), name="events")
                 tasks.create_task(self._watch_clock(), name="clock")
