@@ -45,6 +45,15 @@ class Outlet:
     def __len__(self) -> int:
         return len(self._first) + len(self._ready) + len(self._waiting)
 
+    def may_pass(self, event: Offered, now: float) -> bool:
+        """Whether an event may be sent now instead of being put in: nothing waits, and the rate allows it."""
+        return not len(self) and (event.type in PRIORITY or not self._bucket.wait_s(now))
+
+    def passed(self, event: Offered, now: float) -> None:
+        """Count an event that was sent so."""
+        if event.type not in PRIORITY:
+            self._bucket.take(now)
+
     def offer(self, event: Offered, now: float) -> None:
         """Put an event in. Raises Overfull."""
         self._bytes += _cost(event)

@@ -9,6 +9,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.pack import LINE_NUMBERS, NotAPack, seq_of
 from kaiser_common.contract.subjects import NO_DEVICE, is_packed
 from pydantic_core import from_json, to_json
+from websockets.frames import Frame, Opcode
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ _STATES: dict[str, tuple[str, ...]] = {
 class Event:
     """An event with its frame."""
 
-    __slots__ = ("_body", "_data", "_key", "esp_id", "frame", "seq", "type")
+    __slots__ = ("_body", "_data", "_key", "_packet", "esp_id", "frame", "seq", "type")
 
     def __init__(self, event_type: str, esp_id: str, seq: int, timestamp_s: float, body: bytes) -> None:
         self.type = event_type
@@ -49,6 +50,14 @@ class Event:
         self._body = body
         self._data: dict[str, Any] | None = None
         self._key: tuple[Any, ...] | None = None
+        self._packet = b""
+
+    @property
+    def packet(self) -> bytes:
+        """The frame as WebSocket carries it without compression: made once for all clients."""
+        if not self._packet:
+            self._packet = Frame(Opcode.TEXT, self.frame).serialize(mask=False)
+        return self._packet
 
     def data(self) -> dict[str, Any]:
         """The data, decoded when first asked for."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from kaiser_gateway import metrics
 from kaiser_gateway.domain.limits import Limiter, TokenBucket, source_of
@@ -22,6 +23,9 @@ from kaiser_gateway.domain.places import GRACE_S, Place, Places
 MOST_HEADER_BYTES = 65_536
 PLACE = "place"
 """The name of a connection's place in the state of its requests."""
+WRITE_NOW = "kaiser.write_now"
+"""An extension in the scope of a WebSocket: a function of a text and of the same as one unmasked frame, which writes it
+and returns True, or False where the client must be waited for."""
 
 _SLICE, _FRAMES_SLICE = 16_384, 2_048
 _MOST_PIPELINED = 8
@@ -250,6 +254,22 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
         def connection_lost(self, exc: Exception | None) -> None:
             self._place.leave()
             super().connection_lost(exc)
+
+        def handle_connect(self, event: Any) -> None:
+            """Let the application write frames itself, by an extension of ASGI (WRITE_NOW)."""
+            super().handle_connect(event)
+            if not self.close_sent:
+                extensions: dict[str, Any] = self.scope["extensions"]
+                extensions[WRITE_NOW] = self._write_now
+
+        def _write_now(self, text: bytes, packet: bytes) -> bool:
+            if not self.writable.is_set() or self.conn.state is not State.OPEN or self.transport.is_closing():
+                return False
+            if self.conn.extensions:  # compressed, with what this connection sent before
+                self.conn.send_text(text)
+                packet = b"".join(self.conn.data_to_send())
+            self.transport.write(packet)
+            return True
 
         def data_received(self, data: bytes) -> None:
             for part in _slices(data, _FRAMES_SLICE):

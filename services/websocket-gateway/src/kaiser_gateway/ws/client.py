@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 Send = Callable[[bytes], Awaitable[None]]
 """Sends one text frame; returns when the socket can take more."""
+Write = Callable[[bytes, bytes], bool]
+"""Writes a text, given also as a packet of WebSocket, at once; False: the socket takes no more now."""
 
 _WARN_BEFORE_S = 60.0
 _BURST = 64
@@ -25,7 +27,9 @@ _BURST = 64
 class Client:
     """Bounded: events in the outlet by bytes, answers by the loop that reads one message at a time."""
 
-    def __init__(self, client_id: str, identity: Identity, outlet: Outlet, send: Send) -> None:
+    def __init__(
+        self, client_id: str, identity: Identity, outlet: Outlet, send: Send, write: Write = lambda *_: False
+    ) -> None:
         self.client_id = client_id
         self.filters: Filters | None = Filters()
         self.paused = False
@@ -37,6 +41,7 @@ class Client:
         self.identity = identity
         self._outlet = outlet
         self._send = send
+        self._write = write
         self._wake = asyncio.Event()
         self._sending_since: float | None = None
         self._warned = False
@@ -77,17 +82,27 @@ class Client:
         self._wake.set()
 
     def offer(self, event: Event, now: float) -> None:
-        """Put an event in the outlet if the filters admit it. Too many alerts waiting: closed (4008)."""
+        """Write an event if the filters admit it, or put it in the outlet where the socket or the rate makes it wait.
+        Too many alerts waiting: closed (4008)."""
         if event.seq <= self.replayed_to or not self.wants(event):
             return
         if self.paused:
             self.skipped_to = event.seq
+            return
+        if self._is_idle and self._outlet.may_pass(event, now) and self._write(event.frame, event.packet):
+            self._outlet.passed(event, now)
+            metrics.FRAMES.inc()
             return
         try:
             self._outlet.offer(event, now)
         except Overfull as error:
             self.close(4008, str(error))
         self._wake.set()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the sender has nothing under way that an event would overtake, and nothing ends the connection."""
+        return not (self._lock.locked() or self._notices or self._last_words or self.closed.done())
 
     def close(self, code: int, reason: str) -> None:
         """Have the connection closed."""

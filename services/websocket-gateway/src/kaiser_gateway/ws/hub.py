@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 _SWEEP_S = 1.0
 _DRAIN_S = 2.0
-_OFFERS_AT_ONCE = 500
-"""About 2 ms of work between two turns of the senders."""
+_OFFERS_AT_ONCE = 200
+"""About 2 ms of work, with the writes, between two turns of the others."""
 _UNSENT_KEPT = 10_000
 _MOST_UNREAD = 256
 """Messages that wait for the hub at most; packs of the largest size are 128 MB."""

@@ -4,14 +4,16 @@ With KAISER_COMPAT the same at /compat/v1, in the words of AutomationOne's front
 """
 
 import time
+from typing import Any
 
 from fastapi import APIRouter, WebSocket
 
 from kaiser_gateway.domain.conflation import Outlet
 from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.connections import WRITE_NOW
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.ws.admission import LONGEST_ID, SentAway, accept, identity_of, rate_of, refuse
-from kaiser_gateway.ws.client import Client
+from kaiser_gateway.ws.client import Client, Write
 from kaiser_gateway.ws.conversation import Conversation
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.old_words import translated
@@ -22,7 +24,7 @@ def router(hub: Hub, replays: Replays, guard: Guard, settings: GatewaySettings) 
     """The route."""
     routes = APIRouter()
 
-    async def talk(websocket: WebSocket, client_id: str) -> None:
+    async def talk(websocket: WebSocket, client_id: str, write: Write = lambda *_: False) -> None:
         token = await accept(websocket)
         try:
             identity = await identity_of(guard, token)
@@ -36,12 +38,14 @@ def router(hub: Hub, replays: Replays, guard: Guard, settings: GatewaySettings) 
             await websocket.send({"type": "websocket.send", "text": frame.decode()})
 
         outlet = Outlet(rate, settings.ws_client_bytes, time.monotonic())
-        client = Client(client_id, identity, outlet, send)
+        client = Client(client_id, identity, outlet, send, write)
         await Conversation(hub, replays, websocket, client, settings.ws_messages).run()
 
     @routes.websocket("/api/v1/ws/realtime/{client_id}")
     async def realtime(websocket: WebSocket, client_id: str) -> None:
-        await talk(websocket, client_id)
+        extensions: dict[str, Any] = websocket.scope.get("extensions", {})
+        write: Write | None = extensions.get(WRITE_NOW)
+        await (talk(websocket, client_id) if write is None else talk(websocket, client_id, write))
 
     if settings.compat:
 
