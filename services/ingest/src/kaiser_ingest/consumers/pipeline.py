@@ -200,23 +200,22 @@ class Pipeline:
                 within_s = min(within_s, self._valid_until() - time.monotonic())
                 if within_s <= 0:
                     return False
-            answers = await asyncio.gather(
-                *(self._bus.publish_batch(part, ordered=ordered, deadline_s=within_s) for part, ordered in parts),
-                return_exceptions=True,
-            )
-            failed: list[tuple[list[Outgoing], bool]] = []
-            for (part, ordered), answer in zip(parts, answers, strict=True):
-                if isinstance(answer, BusUnavailable):
-                    log.warning("not_stored_yet", messages=len(part), reason=str(answer))
-                    failed.append((part, ordered))
-                elif answer is not None:
-                    raise answer
-            parts = failed
+            attempts = [self._is_published(part, within_s, ordered=ordered) for part, ordered in parts]
+            done = [await attempts[0]] if len(attempts) == 1 else await asyncio.gather(*attempts)
+            parts = [part for part, published in zip(parts, done, strict=True) if not published]
             if parts:
                 await asyncio.sleep(_RETRY_S)
         for pack in packs:
             PACK_READINGS.observe(count(pack.body))
             PACK_BYTES.observe(len(pack.body))
+        return True
+
+    async def _is_published(self, part: Sequence[Outgoing], within_s: float, *, ordered: bool) -> bool:
+        try:
+            await self._bus.publish_batch(part, ordered=ordered, deadline_s=within_s)
+        except BusUnavailable as error:
+            log.warning("not_stored_yet", messages=len(part), reason=str(error))
+            return False
         return True
 
     def _has_own_packs(self, rejected_subject: str) -> bool:
