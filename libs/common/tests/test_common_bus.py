@@ -156,7 +156,10 @@ async def test_a_lone_message_waits_for_no_further_ones(bus, spacing):
 
 async def nothing_is_unacknowledged(consumer: Consumer) -> None:
     async with asyncio.timeout(60):
-        while (position := await consumer.position()) is None or position.unacknowledged:
+        while True:
+            position = await consumer.position()
+            if position is not None and not position.unacknowledged:
+                return
             await asyncio.sleep(0.05)
 
 
