@@ -171,7 +171,7 @@ async def vanish(stack: Stack, name: str) -> None:
             await client.jetstream().delete_consumer(stream, consumer)
         else:
             await client.jetstream().delete_stream(stream)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
     finally:
         await client.close()
     async with connect(CommonSettings(nats_url=stack.addresses["nats_url"]), "migrate") as bus:

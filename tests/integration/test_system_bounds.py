@@ -193,9 +193,6 @@ async def waiting(stack: Stack) -> int:
     return sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in durable)
 
 
-_OF_OTHERS = ("factory/", "messages", "recordings", "replays", "debug/")
-
-
 def is_of_a_service(entry: dict[str, Any]) -> bool:
     """Whether a message was rejected behind ingest: another value of the same time, a refusing table, a bug."""
     return entry["code"] in (5208, 5305, 5407)
@@ -206,23 +203,100 @@ def is_too_old(entry: dict[str, Any]) -> bool:
     return (entry["code"], entry.get("field")) == (5207, "ts")
 
 
-def lists(rest: httpx.Client, esp_id: str) -> Iterator[str]:
-    """Every GET of the API whose parameters in the path may be a device, a gpio and a sensor type.
+_OF_THE_OLD_FRONTEND = [
+    case["path"]
+    for case in json.loads((GOLDEN.parent / "cases" / "compat-requests.json").read_text())
+    if case["method"] == "GET"
+]
+_NOT_ASKED = {"/api/v1/factory/quality/{quality_id}/picture", "/api/v1/recordings/{recording_id}/export"}
+"""Bytes of a camera and of a file, in no JSON."""
 
-    Not those of the factory: its services do not run on a site that has none. Nor those of mocks: the device is none.
+
+class Asked:
+    """Every GET of the API in its OpenAPI document, and those of AutomationOne's frontend at the compatible one.
+
+    Their parameters are a device, its gpio and sensor type, a mock, a span, a topic; other parts of a path are ids of
+    the list that the path is below.
     """
-    paths = rest.get("/api/openapi.json").json()["paths"]
-    for path, methods in paths.items():
-        filled = path.replace("{esp_id}", esp_id).replace("{gpio}", "5").replace("{sensor_type}", "ds18b20")
-        of_others = path.removeprefix("/api/v1/").startswith(_OF_OTHERS)
-        if "get" in methods and "{" not in filled and filled.startswith("/api/v1/") and not of_others:
+
+    def __init__(self, rest: httpx.Client, esp_id: str, mock: str) -> None:
+        self._rest = rest
+        self._paths = rest.get("/api/openapi.json").raise_for_status().json()["paths"]
+        self._given = {"gpio": "5", "sensor_type": "ds18b20", "esp_id": esp_id, "mock": mock}
+        self._given |= {
+            "from": str(int(time.time() - 86_400) * 1000),
+            "to": str(int(time.time()) * 1000),
+            "topic": f"kaiser/god/esp/{esp_id}/config_response",
+        }
+        self.not_filled: set[str] = set()
+
+    def paths(self) -> Iterator[str]:
+        """Each with the most that a page may have."""
+        for path, methods in sorted(self._paths.items()):
+            if "get" not in methods or not path.startswith("/api/v1/") or path in _NOT_ASKED:
+                continue
             parameters = {each["name"]: each for each in methods["get"].get("parameters", [])}
-            most = f"limit={parameters['limit']['schema']['maximum']}" if "limit" in parameters else ""
-            required = {name for name, each in parameters.items() if each["in"] == "query" and each["required"]}
-            if not required:
-                yield f"{filled}?{most}"
-            if "esp_id" in parameters and filled == path:
-                yield f"{filled}?esp_id={esp_id}&{most}"
+            found = list(self._filled(path))
+            if not found:
+                self.not_filled.add(path)
+            for filled in found:
+                yield from self._asked(filled, parameters)
+        for path in sorted(set(_OF_THE_OLD_FRONTEND)):
+            filled = path.replace("{device}", self._given["esp_id"]).replace("{mock}", self._given["mock"])
+            if "{" not in filled:
+                yield f"/compat/v1{filled}{'&' if '?' in filled else '?'}page_size=1000"
+
+    def _asked(self, filled: str, parameters: dict[str, Any]) -> Iterator[str]:
+        sizes = [name for name in ("limit", "page_size") if name in parameters]
+        most = "".join(f"&{name}={_largest(parameters[name])}" for name in sizes)
+        in_query = {name: each for name, each in parameters.items() if each["in"] == "query"}
+        required = {name: self._given.get(name) for name, each in in_query.items() if each.get("required")}
+        if None in required.values():
+            self.not_filled.add(filled)
+            return
+        needed = "".join(f"&{name}={quote(str(value))}" for name, value in required.items())
+        yield f"{filled}?{needed}{most}"
+        for name in ("esp_id", "topic", "device"):
+            if name in in_query and name not in required and "{" not in filled:
+                yield f"{filled}?{name}={quote(self._given.get(name, self._given['esp_id']))}{needed}{most}"
+
+    def _filled(self, path: str) -> Iterator[str]:
+        """The path with its parameters in place, once for each of the first items of the list that it is below."""
+        own = dict(self._given)
+        if "/mock-esp/" in path:
+            own["esp_id"] = own["mock"]
+        for name, value in own.items():
+            path = path.replace(f"{{{name}}}", value)
+        before, brace, rest = path.partition("{")
+        if not brace:
+            yield path
+            return
+        name, _, after = rest.partition("}")
+        for value in self._ids(before.rstrip("/"), name):
+            yield from self._filled(f"{before}{quote(str(value), safe='')}{after}")
+
+    def _ids(self, path: str, name: str) -> list[Any]:
+        answer = self._rest.get(path, params={"topic": self._given["topic"]} if path.endswith("/messages") else {})
+        body = answer.json() if answer.is_success else {}
+        items = body.get("items", body.get("data", [])) if isinstance(body, dict) else body
+        return [item[name] for item in items[:5] if isinstance(item, dict) and name in item]
+
+
+NOT_THERE = {
+    *(f"/api/v1/factory/{path}" for path in ("modules/{serial}", "orders/{order_id}", "orders/{order_id}/timeline")),
+    *(f"/api/v1/factory/{path}" for path in ("workpieces/{workpiece_id}", "commands/{command_id}")),
+    "/api/v1/logic/rules/{rule_id}",
+    "/api/v1/alarms/{alarm_id}",
+    "/api/v1/commands/{command_id}",
+    "/api/v1/replays/{replay_id}",
+    "/api/v1/sensors/measurements/{request_id}",
+}
+"""Paths below lists that are empty here: no order, no rule, no command, no replay, and in time perhaps no alarm."""
+
+
+def _largest(parameter: dict[str, Any]) -> int:
+    schema = parameter["schema"]
+    return int(next(each["maximum"] for each in (schema, *schema.get("anyOf", ())) if "maximum" in each))
 
 
 def histories(rest: httpx.Client, esp_id: str, now_ms: int) -> Iterator[str]:
@@ -247,15 +321,27 @@ def statuses(rest: httpx.Client, path: str) -> Iterator[int]:
         body = answer.json() if answer.headers["content-type"].startswith("application/json") else {}
         if not isinstance(body, dict) or not body.get("next_cursor"):
             return
-        cursor = f"&cursor={quote(body['next_cursor'])}"
+        cursor = f"&cursor={quote(str(body['next_cursor']))}"
 
 
 @pytest.mark.timeout(600)
 def test_no_value_that_ingest_lets_through_ends_a_service_or_breaks_a_list(make_stack: Any):
-    stack: Stack = make_stack(KAISER_REQUEST_PER_SECOND="100000").start()
+    """With the factory's services, which keep what devices say as it came, and the API of AutomationOne's frontend."""
+    stack: Stack = make_stack(
+        "run",
+        "--factory",
+        KAISER_REQUEST_PER_SECOND="100000",
+        KAISER_COMPAT="1",
+        KAISER_TOPICS_DIALECTS='["factory", "esp"]',
+    ).start()
     esp_id = f"ESP_{secrets.token_hex(4).upper()}"
+    mock = f"MOCK_{secrets.token_hex(4).upper()}"
     with stack.sign_in() as rest:
         assert rest.post("/api/v1/esp/devices", json={"esp_id": esp_id}).status_code == 201
+        sensors = [{"gpio": 4, "sensor_type": "ds18b20"}]
+        assert rest.post("/api/v1/debug/mock-esp", json={"esp_id": mock, "sensors": sensors}).status_code == 201
+        recording = {"name": "all that a device may say", "filters": ["kaiser/#"], "dialects": ["esp"]}
+        assert rest.post("/api/v1/recordings", json=recording).is_success
         stack.settle_registry()
         pids = stack.pids()
         now_ms = int(time.time() * 1000)
@@ -268,10 +354,14 @@ def test_no_value_that_ingest_lets_through_ends_a_service_or_breaks_a_list(make_
         wait_until(lambda: rest.get(last).json().get("items"), "ingest has taken everything", 240.0)
         wait_until(lambda: asyncio.run(waiting(stack)) == 0, "every consumer has taken everything", 240.0)
         whole = list(histories(rest, esp_id, now_ms))
-        asked = [*lists(rest, esp_id), *whole]
-        assert min(len(asked) - len(whole), len(whole)) > 10
-        answers = {path: list(statuses(rest, path)) for path in asked}
-    assert {path: codes for path, codes in answers.items() if {*codes} != {200} and codes != [404]} == {}
+        asked = Asked(rest, esp_id, mock)
+        lists = list(asked.paths())
+        answers = {path: list(statuses(rest, path)) for path in [*lists, *whole]}
+    assert len(whole) > 10
+    for served in ("/api/v1/esp", "/api/v1/messages", "/api/v1/recordings", "/api/v1/factory", "/compat/v1/sensors"):
+        assert any(path.startswith(served) for path in lists), served
+    unlike = {path: codes for path, codes in answers.items() if {*codes} != {200} and codes != [404]}
+    assert (unlike, asked.not_filled - NOT_THERE) == ({}, set())
     assert {path: answers[path] for path in whole if answers[path] == [404]} == {}
     assert max(len(codes) for codes in answers.values()) > 3, "further pages are read too"
     assert stack.pids() == pids, "no process has ended"

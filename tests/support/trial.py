@@ -216,7 +216,7 @@ class Trial:
 
         await self._until_in_thread(settled, 240.0 + sent / 2000)
         await self._until_nothing_more_comes(good_before(sent))
-        await asyncio.sleep(1.0)  # what should not come has a moment to come
+        await asyncio.sleep(_POLL_S)  # what should not come has a moment to come
         evidence = Evidence(
             sent=sent,
             acknowledged=set(self.acknowledged),

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,8 @@ from kaiser_doctor.findings import Finding, Light
 from kaiser_doctor.settings import DoctorSettings, of_stack
 from kaiser_stack import mosquitto as mosquitto_program
 from kaiser_stack import nats as nats_program
+from kaiser_stack.errors import NotReadyError
+from kaiser_stack.ports import LOOPBACK
 
 
 def reds(findings: list[Finding]) -> dict[str, str]:
@@ -91,10 +93,18 @@ async def test_a_nats_that_is_away_is_red(free_port):
     assert set(reds(found)) == {"NATS"}
 
 
+def listens(server: nats_program.Nats | mosquitto_program.Mosquitto) -> None:
+    """Ready once it takes connections, of whom it then asks a password."""
+    try:
+        socket.create_connection((LOOPBACK, server.port), timeout=1.0).close()
+    except OSError as error:
+        raise NotReadyError(str(error)) from error
+
+
 async def test_a_nats_with_passwords_lets_nobody_in(nats_factory, monkeypatch):
     users = 'authorization { users: [ { user: "doctor", password: "hQ5x-92Vkd-pp31" } ] }\n'
     monkeypatch.setattr(nats_program, "_CONFIG", users.replace("{", "{{").replace("}", "}}") + nats_program._CONFIG)
-    monkeypatch.setattr(nats_program.Nats, "probe", lambda _: time.sleep(1.0))
+    monkeypatch.setattr(nats_program.Nats, "probe", listens)
     url = nats_factory().url
     assert set(reds(await bus.look(DoctorSettings(nats_url=url)))) == {"NATS"}
     findings = await bus.look(DoctorSettings(nats_url=url, nats_user="doctor", nats_password="hQ5x-92Vkd-pp31"))
@@ -122,7 +132,7 @@ async def test_a_broker_that_is_away_or_refuses_us_is_red(free_port, mosquitto_f
     found = await broker.look(DoctorSettings(mqtt_port=free_port()))
     assert "refused" in reds(found)["MQTT broker"]
     monkeypatch.setattr(mosquitto_program.Mosquitto, "_access", lambda _: "allow_anonymous false\n")
-    monkeypatch.setattr(mosquitto_program.Mosquitto, "probe", lambda _: time.sleep(0.5))
+    monkeypatch.setattr(mosquitto_program.Mosquitto, "probe", listens)
     found = await broker.look(at(mosquitto_factory(), mqtt_username="ingest", mqtt_password="wrong"))
     assert "Not authorized" in reds(found)["MQTT broker"]
 
