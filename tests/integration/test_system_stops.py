@@ -160,6 +160,33 @@ def test_a_configuration_pushed_during_a_stop_starts_no_pump(
         free(rest, esp_id)
 
 
+class LateFirmwareA(FirmwareA):
+    """Its first heartbeat is sent before the network takes its subscriptions."""
+
+    def connected(self) -> None:
+        self.heartbeat()
+        time.sleep(1.0)
+        super().connected()
+
+
+@pytest.mark.parametrize("name", ["ON", "OFF"])
+def test_a_command_right_after_the_first_heartbeat_moves_the_pump_of_a_device_that_subscribes_late(
+    stack: Stack, rest: httpx.Client, esp_id: str, name: str
+):
+    device = LateFirmwareA(address(stack), esp_id, flash=with_pump(), interval_s=0.3)
+    booting = threading.Thread(target=device.board.power_on)
+    booting.start()
+    try:
+        pump = device.board.flash.actuators[PUMP]
+        wait_until(lambda: online(rest, esp_id), "its first heartbeat is known")
+        pump.on = name == "OFF"
+        assert command(rest, esp_id, name) == 202
+        wait_until(lambda: pump.on == (name == "ON"), "the pump has moved")
+    finally:
+        booting.join(60)
+        device.board.leave()
+
+
 class Listener:
     """Every emergency message at the broker: the last command of each topic, and of the broadcast, in order."""
 

@@ -71,10 +71,11 @@ class Life:
         self.ledger = EmergencyLedger(pool, bus, self.stops, TIMEOUT, self.clock)
         self.clears = Clears(pool, self.stops, self.ledger, self.devices, self.now_ms)
         self.inbox = ActuatorMessages(pool, bus, self.stops, self.ledger, self.clears, TIMEOUT, self.clock)
-        self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock)
         self.registry = ActuatorRegistryApi(pool, self.devices, self.stops, self.clock)
         self.emergency = EmergencyApi(bus, self.stops, self.ledger, self.clears, self.now_ms, wait_s=0.0)
         self.sweep = DueSweep(pool, bus, self.devices, self.stops, self.ledger, TIMEOUT, self.clock, self._heard)
+        takes = self.sweep.takes_commands
+        self.commands = CommandApi(pool, bus, self.devices, self.stops, TIMEOUT, 60, self.clock, takes)
         self.heard_up_to: datetime | None = None
         self._sequence = 0
 
@@ -379,6 +380,33 @@ async def test_a_command_that_waited_for_a_device_is_sent_once_the_device_had_ti
     life.wait(0.1)
     await life.sweep.once()
     assert [payload["command"] for _, payload in await life.outbox()] == ["ON"]
+
+
+async def test_a_command_to_a_device_that_came_online_just_now_waits_until_it_has_subscribed(life):
+    await life.pump()
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    command = await life.send("ON")
+    await life.sweep.once()
+    assert await life.outbox() == []
+    life.wait(2)
+    await life.sweep.once()
+    assert [payload["correlation_id"] for _, payload in await life.outbox()] == [command.command_id]
+
+
+@pytest.mark.parametrize(("answers", "sent"), [(True, 1), (False, 2)])
+async def test_off_to_a_device_that_came_online_just_now_is_sent_at_once_and_again_unless_it_answers(
+    life, answers, sent
+):
+    await life.pump()
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    await life.sweep.once()
+    off = await life.send("OFF")
+    assert [payload["command"] for _, payload in await life.outbox()] == ["OFF"]
+    if answers:
+        await life.say(life.response(off), life.status(False))
+    life.wait(2)
+    await life.sweep.once()
+    assert [payload["correlation_id"] for _, payload in await life.outbox()] == [off.command_id] * sent
 
 
 async def test_a_device_that_was_let_in_a_moment_ago_takes_a_pump_and_a_command(life):

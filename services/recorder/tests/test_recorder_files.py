@@ -99,6 +99,49 @@ def test_a_view_in_place_of_the_table_is_not_run(tmp_path: Path):
         of(path)
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "TABLE mqtt_messages (id, topic TEXT, payload AS (zeroblob(900000000)))",
+        "TABLE mqtt_messages (id AS (zeroblob(900000000)) STORED, topic TEXT)",
+        "VIRTUAL TABLE mqtt_messages USING fts5(id, topic, payload)",
+    ],
+)
+def test_a_table_that_is_computed_is_refused(tmp_path: Path, table: str):
+    """One row of it would be a gigabyte of memory, or of the disk on which its order is made."""
+    path = tmp_path / "bomb.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"CREATE {table}")
+        if "STORED" not in table:
+            connection.execute("INSERT INTO mqtt_messages (topic) VALUES ('a')")
+    connection.close()
+    with pytest.raises(NoRecording, match="computed"):
+        of(path)
+
+
+def test_a_value_that_is_too_long_ends_the_file_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "_LONGEST_LINE", 100_000)
+    path = tmp_path / "long.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE mqtt_messages (id INTEGER PRIMARY KEY, topic TEXT, payload TEXT)")
+        for payload in ("{}", "x" * 500_000, "{}"):
+            connection.execute("INSERT INTO mqtt_messages (topic, payload) VALUES ('a', ?)", (payload,))
+    connection.close()
+    messages, found = of(path)
+    assert all(each.payload == b"{}" for each in messages)
+    assert found.skipped[0][1].startswith("the file is broken here")
+
+
+@pytest.mark.parametrize("depth", range(900, 1100, 10))
+@pytest.mark.parametrize("name", ["deep.json", "deep.log"])
+def test_an_item_that_nests_deep_is_read_or_skipped(tmp_path: Path, name: str, depth: int):
+    path = tmp_path / name
+    deep = '{"topic": "a", "payload": ' + "[" * depth + "]" * depth + "}"
+    path.write_text(f"[{deep}]" if name == "deep.json" else deep)
+    messages, found = of(path)
+    assert len(messages) + found.bad_lines == 1
+
+
 def test_a_file_that_breaks_off_is_read_up_to_there(tmp_path: Path):
     body = json.dumps(rows())
     path = tmp_path / "cut.json"

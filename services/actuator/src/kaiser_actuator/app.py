@@ -47,7 +47,7 @@ async def work(service: Service, settings: ActuatorServiceSettings) -> None:
         devices.on_change(due.on_device)
         messages = ActuatorMessages(pool, bus, stops, ledger, clears, timeout, utc_now)
         answering, consuming = Broker(bus, service, settings), Broker(bus, service, settings)
-        answer(answering, pool, bus, devices, stops, ledger, clears, settings)
+        answer(answering, pool, bus, devices, stops, ledger, clears, settings, due.takes_commands)
         consume(consuming, consumer, messages)
         async with beside(devices=devices.keep(), emergencies=board.keep()):
             await devices.ready()

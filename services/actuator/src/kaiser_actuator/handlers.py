@@ -1,6 +1,6 @@
 """The table of contents of actuator: which function takes which messages, and which answers which RPC method."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from kaiser_common.bus.connection import Bus
@@ -39,11 +39,13 @@ def answer(
     ledger: EmergencyLedger,
     clears: Clears,
     settings: ActuatorServiceSettings,
+    takes_commands: Callable[[str], bool],
 ) -> None:
     """Register what actuator answers."""
     timeout = timedelta(seconds=settings.command_timeout_s)
     emergencies = EmergencyApi(bus, stops, ledger, clears, now_ms)
-    commands = CommandApi(pool, bus, devices, stops, timeout, settings.commands_per_minute, utc_now)
+    per_minute = settings.commands_per_minute
+    commands = CommandApi(pool, bus, devices, stops, timeout, per_minute, utc_now, takes_commands)
     registry = ActuatorRegistryApi(pool, devices, stops, utc_now)
     register(
         broker.rpc(unavailable=UNREACHABLE, always=ALWAYS),

@@ -32,6 +32,7 @@ from kaiser_actuator.domain.admission import (
     value_of,
 )
 from kaiser_actuator.domain.commands import CommandRecord
+from kaiser_actuator.domain.outgoing import early_off_message
 from kaiser_actuator.domain.unit import Unit, admitted
 from kaiser_actuator.publish import Step, command_entry, conclude
 from kaiser_actuator.store import Connection, actuators, command_records, emergencies
@@ -55,7 +56,9 @@ class CommandApi:
         timeout: timedelta,
         per_minute: int,
         clock: Callable[[], datetime],
+        takes_commands: Callable[[str], bool],
     ) -> None:
+        """takes_commands: whether a device that is online has had the time to subscribe."""
         self._pool = pool
         self._bus = bus
         self._devices = devices
@@ -63,6 +66,7 @@ class CommandApi:
         self._timeout = timeout
         self._per_minute = per_minute
         self._clock = clock
+        self._takes_commands = takes_commands
 
     async def send(self, request: SendCommand, caller: Caller) -> CommandStatus:
         """Send a command, or answer with the one that had this idempotency key. RpcError says which check it failed."""
@@ -104,8 +108,10 @@ class CommandApi:
             command = self._to_command(unit, device, request, caller, now)
             step = Step({key: unit})
             step.units[key] = admitted(unit, command)
-            if device is None or device.online:
+            if device is None or self._takes_commands(request.esp_id):
                 step.dispatch(key, now)
+            elif device.online and off:
+                step.outbox.append(early_off_message(command))
             step.history.append(command_entry(command, now))
             check_in_time(request.request, caller, self._clock())  # the lock and the queries above may have waited
             await conclude(connection, self._bus, step, now, self._timeout)

@@ -64,6 +64,14 @@ def command_message(command: CommandRecord) -> Outgoing:
     )
 
 
+def early_off_message(command: CommandRecord) -> Outgoing:
+    """OFF for a device that may not have subscribed yet, ahead of the command itself; without a receipt, so that the
+    command is sent all the same unless the device answers this."""
+    whole = command_message(command)
+    message = OutboxMessage.model_validate_json(whole.body).model_copy(update={"receipt": None})
+    return Outgoing(whole.subject, message.model_dump_json().encode(), f"{whole.msg_id}-early")
+
+
 def off_message(
     address: Address, gpio: int, stop: Emergency, now_ms: int, occasion: str, *, urgent: bool = True
 ) -> Outgoing:

@@ -29,8 +29,7 @@ _GATHER_S = 0.02
 """Least time between two looks: the first device that comes online is not kept waiting, a fleet is taken in few."""
 _SUBSCRIBED_AFTER = timedelta(seconds=2)
 """The firmware sends its first heartbeat and subscribes after it, in small packets that TCP may hold back; the broker
-drops what comes in between. So a device that came online hears its stops a second time, and the commands that waited
-for it then."""
+drops what comes in between. So a device that came online hears its stops a second time, and its commands then."""
 GUARD = "duration guard"
 
 
@@ -87,6 +86,10 @@ class DueSweep:
             self._came_online.add(esp_id)
             self._wake.set()
 
+    def takes_commands(self, esp_id: str) -> bool:
+        """Whether a device is online and has had the time to subscribe."""
+        return self._is_online(esp_id) and esp_id not in self._subscribing and esp_id not in self._came_online
+
     async def run(self, every_s: float) -> None:
         """Look until cancelled. Database or NATS away: everything waits for the next look."""
         while True:
@@ -134,7 +137,7 @@ class DueSweep:
         heard = await self._heard(now)
         async with self._pool.connection() as connection:
             waiting = [
-                esp_id for esp_id in await command_records.waiting_devices(connection) if self._takes_commands(esp_id)
+                esp_id for esp_id in await command_records.waiting_devices(connection) if self.takes_commands(esp_id)
             ]
             step = Step(await actuators.lock_due(connection, now, heard, waiting))
             if not step.before:
@@ -149,7 +152,7 @@ class DueSweep:
         step.units[key] = unit
         if off_is_due:
             await self._switch_off(connection, step, unit, now)
-        if off_is_due or self._takes_commands(key[0]):
+        if off_is_due or self.takes_commands(key[0]):
             step.dispatch(key, now)
 
     async def _switch_off(self, connection: Connection, step: Step, unit: Unit, now: datetime) -> None:
@@ -177,10 +180,6 @@ class DueSweep:
         step.events.append(
             outgoing.own_alert_event(command.kaiser_id, unit.esp_id, unit.gpio, "runtime_protection", text, ms_of(now))
         )
-
-    def _takes_commands(self, esp_id: str) -> bool:
-        """Whether a device is online and has had the time to subscribe."""
-        return self._is_online(esp_id) and esp_id not in self._subscribing
 
     def _is_online(self, esp_id: str) -> bool:
         device = self._devices.get(esp_id)

@@ -20,6 +20,7 @@ _PART_BYTES = 8_000_000
 _LONGEST_LINE = 8 * 1024 * 1024
 _READ_BYTES = 256 * 1024
 _TABLE = "mqtt_messages"
+_COLUMNS = ("topic", "payload", "payload_base64", "timestamp", "qos", "retain")
 _LONGEST_S = 600.0
 _OPERATIONS = 100_000
 _BROKEN: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -110,18 +111,18 @@ def _items(path: Path, offset_us: int, recording: Recording, *, compressed: bool
 
 
 def _rows(path: Path, offset_us: int, recording: Recording) -> Iterator[None]:
-    """The rows of the table in the order of their ids. The file is only read, and none of its views or triggers run."""
+    """The rows of the table in the order of their ids. The file is only read, and nothing in it is computed: no view,
+    no virtual table and no generated column, of which a small file may have terabytes. A value has 8 MiB at most."""
     ends_at = time.monotonic() + _LONGEST_S
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         connection.set_progress_handler(lambda: time.monotonic() > ends_at, _OPERATIONS)
         connection.text_factory = _text
         connection.row_factory = sqlite3.Row
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_LINE)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
-            found = connection.execute("SELECT type FROM sqlite_master WHERE name = ?", (_TABLE,)).fetchone()
-            if found is None or found[0] != "table":
-                raise NoRecording(f"the database has no table {_TABLE}")
-            rows = connection.execute(f"SELECT * FROM {_TABLE} ORDER BY id")
+            names = ", ".join(_stored_columns(connection))
+            rows = connection.execute(f"SELECT {names} FROM {_TABLE} ORDER BY id")
         except sqlite3.Error as error:
             raise NoRecording(f"the database cannot be read: {error}") from error
         while True:
@@ -134,6 +135,18 @@ def _rows(path: Path, offset_us: int, recording: Recording) -> Iterator[None]:
                 return
             recording.add_row(dict(row), offset_us)
             yield
+
+
+def _stored_columns(connection: sqlite3.Connection) -> list[str]:
+    """The columns that are read. NoRecording: the table is missing, or is not stored as it is."""
+    found = connection.execute("SELECT type, sql FROM sqlite_master WHERE name = ?", (_TABLE,)).fetchone()
+    if found is None or found["type"] != "table":
+        raise NoRecording(f"the database has no table {_TABLE}")
+    columns = connection.execute(f"PRAGMA table_xinfo({_TABLE})").fetchall()
+    if "VIRTUAL" in str(found["sql"]).upper().split("(")[0] or any(each["hidden"] for each in columns):
+        raise NoRecording(f"the table {_TABLE} is computed and not stored: export it to lines of JSON first")
+    names = [each["name"].lower() for each in columns]
+    return [name for name in _COLUMNS if name in names] or ["id"]
 
 
 def _text(value: bytes) -> Any:
