@@ -5,7 +5,19 @@ from pathlib import Path
 import kaiser_common
 
 MODULES = {
-    "contract": {"bounds", "catalogue", "errors", "methods", "pack", "rpc", "schemas", "standing", "subjects", "times"}
+    "contract": {
+        "addresses",
+        "bounds",
+        "catalogue",
+        "errors",
+        "methods",
+        "pack",
+        "rpc",
+        "schemas",
+        "standing",
+        "subjects",
+        "times",
+    }
     | {"topics", "wording"},
     "bus": {"bucket", "calls", "client", "connection", "consumer", "dead_letters", "declare", "environment"}
     | {

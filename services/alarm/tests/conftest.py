@@ -30,6 +30,7 @@ def start(bus, database, free_port, tmp_path):
         "KAISER_METRICS_PORT": str(free_port()),
         "KAISER_STATE_DIR": str(tmp_path),
         "KAISER_ALARM_NOTIFY_S": "3600",
+        "KAISER_ALARM_CHANNEL_NETWORKS": '["127.0.0.0/8"]',
     }
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import psycopg
@@ -49,7 +50,7 @@ async def test_a_database_that_is_away_is_an_alarm_at_once_and_in_the_history_la
     sealing = Sealing(KEY)
     route = Route(route_id="all", channels=["hook"], severities=["critical"], changed_at=1, changed_by="ada")
     ways = Ways([route], {"hook": sealing.seal(receiver.url)})
-    sender, board, now = ChannelSender(60.0), Board(), 1_000_000
+    sender, board, now = ChannelSender(60.0, [ip_network("127.0.0.0/8")]), Board(), 1_000_000
     async with open_pool(CommonSettings(database_url=make_database()), "test") as real:
         pool = AwayPool(real)
         watch = DatabaseWatch(pool, bus, board, ways, sender, lambda: sealing, lambda: None, lambda: now)  # type: ignore[arg-type]

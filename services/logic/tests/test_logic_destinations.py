@@ -5,7 +5,8 @@ from ipaddress import ip_address, ip_network
 
 import httpx
 import pytest
-from kaiser_logic.publish.destinations import CheckedTransport, Forbidden, is_public, resolve
+from kaiser_common.contract.addresses import is_public
+from kaiser_logic.publish.destinations import CheckedTransport, Forbidden, resolve
 
 
 @pytest.mark.parametrize(

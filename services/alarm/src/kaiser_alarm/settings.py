@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kaiser_common.runtime.settings import CommonSettings
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr
 
 
 class AlarmSettings(CommonSettings):
@@ -15,6 +15,9 @@ class AlarmSettings(CommonSettings):
         default=300.0, ge=0, description="Least time until an alarm that is raised again is sent again."
     )
     alarm_channel_timeout_s: float = Field(default=20.0, gt=0, description="Longest time of one message to a channel.")
+    alarm_channel_networks: list[IPvAnyNetwork] = Field(
+        default=[], description="Private networks that channels may reach, such as 10.1.0.0/16 with a mail server."
+    )
     alarm_key: SecretStr = Field(
         default=SecretStr(""), description="Key that encrypts the URLs of channels: 32 bytes in URL-safe base64."
     )

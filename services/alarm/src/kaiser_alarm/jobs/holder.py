@@ -63,7 +63,7 @@ class AlarmHolder:
         """Work until the event is set."""
         board, watch, on_steps = Board(), Watch(), self._unpublished.set
         devices: Mirror[DeviceRecord] = devices_of(self._bus)
-        sender = ChannelSender(self._settings.alarm_channel_timeout_s)
+        sender = ChannelSender(self._settings.alarm_channel_timeout_s, self._settings.alarm_channel_networks)
         sealing = cache(lambda: Sealing(key_of(self._settings)))
         again_s = self._settings.alarm_again_s
         notifying = Notifying(self._pool, board, sender, sealing, zones_of(devices), on_steps, now_ms, again_s)

@@ -7,15 +7,21 @@ of its sockets.
 
 import asyncio
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kaiser_common.contract.addresses import Network
+
 from kaiser_alarm.domain.routing import Text
+from kaiser_alarm.publish.reach import Reach, guarded
 
 _THREADS = 4
 _CONNECT_S, _READ_S = 5.0, 10.0
 LOCAL = frozenset({"dbus", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"})
 """Kinds that act on Kaiser's own machine: refused."""
+_READS_A_FILE = re.compile(r"[?&](template|keyfile|subfile|pgpkey|pgp|cert|icon_file|image_file)=", re.IGNORECASE)
+"""Parameters by which a plugin reads a file of Kaiser's own machine, or one that it fetches."""
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]{1,31})://", re.IGNORECASE)
 
 
@@ -31,15 +37,18 @@ def kind_of(url: str) -> str:
     kind = found[1].lower()
     if kind in LOCAL:
         raise WrongUrl(f"{kind}:// acts on Kaiser's own machine: use a channel that reaches people")
+    if (reads := _READS_A_FILE.search(url)) is not None:
+        raise WrongUrl(f"the parameter {reads[1]} reads a file of Kaiser's own machine: leave it out")
     return kind
 
 
 class ChannelSender:
-    """Sends messages, each within `timeout_s`."""
+    """Sends messages, each within `timeout_s`, to public addresses and to those of `networks`."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, networks: Sequence[Network] = ()) -> None:
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="channel")
+        self._reach = guarded(tuple(networks))
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=self._reach.threads)
 
     def close(self) -> None:
         """Begin nothing more; what is under way ends by its timeouts."""
@@ -55,7 +64,7 @@ class ChannelSender:
         """Send a message; None: the channel took it, else why not, without a secret."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                failure: str | None = await self._run(_send, url, text)
+                failure: str | None = await self._run(_send, url, text, self._reach)
                 return failure
         except TimeoutError:
             return f"no answer within {self._timeout_s:g} s"
@@ -76,8 +85,11 @@ def _plugin(url: str) -> Any:
     return plugin
 
 
-def _send(url: str, text: Text) -> str | None:
+def _send(url: str, text: Text, reach: Reach) -> str | None:
     """In a thread. Apprise logs why a channel refused; the log may hold secrets, so only the outcome is kept."""
+    reach.begin()
     if _plugin(url).notify(title=text.title, body=text.body):
         return None
+    if reach.refused is not None:
+        return f"channels may not reach {reach.refused}: list its network in KAISER_ALARM_CHANNEL_NETWORKS"
     return "the channel refused the message or could not be reached"

@@ -10,16 +10,14 @@ added.
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
+from kaiser_common.contract.addresses import Address, Network, may_reach
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Coroutine[Any, Any, Sequence[Address]]]
 
-_NAT64 = IPv6Network("64:ff9b::/96")
 _MOST_TRIED = 3
 
 
@@ -31,22 +29,6 @@ async def resolve(host: str, port: int) -> list[Address]:
     """The addresses of a host, in the order to try. OSError: it has none."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is of the internet: not private, loopback, link-local (as cloud metadata is), nor multicast.
-
-    An IPv6 address that carries an IPv4 address (mapped, 6to4, Teredo, NAT64) is as public as that.
-    """
-    if isinstance(address, IPv6Address):
-        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            carried.append(IPv4Address(int(address) & 0xFFFF_FFFF))
-        if any(one is not None and not is_public(one) for one in carried):
-            return False
-        if address.ipv4_mapped is not None:
-            return True
-    return address.is_global and not address.is_multicast
 
 
 class CheckedTransport(httpx.AsyncBaseTransport):
@@ -91,9 +73,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
     def _is_allowed(self, host: str, address: Address) -> bool:
-        if host in self._hosts or is_public(address):
-            return True
-        return any(address in network for network in self._networks if network.version == address.version)
+        return host in self._hosts or may_reach(address, self._networks)
 
 
 def _to(address: Address, request: httpx.Request) -> httpx.Request:

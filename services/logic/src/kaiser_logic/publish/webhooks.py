@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 import structlog
+from kaiser_common.contract.addresses import Network
 from pydantic import HttpUrl
 
 from kaiser_logic import metrics
-from kaiser_logic.publish.destinations import CheckedTransport, Forbidden, Network
+from kaiser_logic.publish.destinations import CheckedTransport, Forbidden
 
 log = structlog.get_logger()
 
