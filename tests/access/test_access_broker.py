@@ -13,6 +13,7 @@ import paho.mqtt.client as paho
 import pytest
 import secured
 import yaml
+from claimed import holds
 from harness import wait_until
 from kaiser_common.contract.topics import LEGACY_TEMPLATES, TEMPLATES, filters, is_downlink
 from kaiser_deploy import devices
@@ -149,17 +150,13 @@ def test_retained_messages_without_end_end_their_client_and_neither_the_broker_n
 
 
 def test_a_device_cannot_publish_as_another_nor_as_kaiser(broker, passwords):
+    of_another = [concrete(template, OTHER) for template in TEMPLATES.values() if "{esp}" in template]
+    of_kaiser = ["kaiser/broadcast/emergency", "kaiser/god/server/status", "kaiser/god/discovery/esp32_nodes", "x"]
     with client(broker, ONE, passwords[ONE]) as (device, _):
-        for template in TEMPLATES.values():
-            if "{esp}" in template:
-                assert published(device, concrete(template, OTHER)) == 135, template
-        for topic in (
-            "kaiser/broadcast/emergency",
-            "kaiser/god/server/status",
-            "kaiser/god/discovery/esp32_nodes",
-            "x",
-        ):
+        for topic in of_another + of_kaiser:
             assert published(device, topic) == 135, topic
+    holds("a device's publishes on topics that are not its own", len(of_another + of_kaiser))
+    holds("a device's greedy subscriptions", len(GREEDY))
 
 
 def test_what_a_device_claims_in_anothers_name_reaches_nobody(broker, passwords):

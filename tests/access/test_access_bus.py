@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from claimed import holds
 from kaiser_deploy.grants import grants
 from kaiser_deploy.nats_users import render
 from kaiser_deploy.secret_files import BUS_USERS
@@ -57,6 +58,10 @@ OF_NO_SERVICE = [
     "$JS.API.CONSUMER.DELETE.SENSORS.sensor-store",
     "$SYS.REQ.SERVER.PING",
 ]
+
+
+def test_as_many_rights_are_tried_as_the_page_says():
+    holds("publishes and subscriptions on the bus beyond a service's rights", len(REFUSED))
 
 
 def test_the_file_is_what_the_grants_say():

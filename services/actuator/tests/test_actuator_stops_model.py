@@ -759,8 +759,16 @@ def settle(model) -> None:
 @pytest.mark.timeout(1200)  # a minute and a half on a core of its own
 def test_a_stop_holds_under_every_interleaving(quiet):
     """200 × 50 = 10,000 steps, the same ones each time; with KAISER_TEST_LONG=1 other ones each time."""
+    steps = 0
+
+    class Counted(StopsModel):
+        @invariant()
+        def is_counted(self) -> None:
+            nonlocal steps
+            steps += 1
+
     run_state_machine_as_test(
-        StopsModel,
+        Counted,
         settings=settings(
             max_examples=200,
             stateful_step_count=50,
@@ -769,3 +777,4 @@ def test_a_stop_holds_under_every_interleaving(quiet):
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert steps >= 10_000

@@ -4,8 +4,13 @@ import json
 
 import httpx
 import pytest
+from claimed import holds
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from kaiser_common.runtime.service import Service
+from kaiser_gateway.api.compat import devices as device_routes
+from kaiser_gateway.api.compat import measured, mocks, people
+from kaiser_gateway.api.compat import rules as rule_routes
 from kaiser_gateway.domain.compat import common, devices, frames, rules
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.tokens import Signer
@@ -50,6 +55,43 @@ async def test_an_id_cannot_leave_its_place_in_the_path():
         for esp_id in ("ESP_1%3Flimit=1", "%2E%2E", "ESP_1%23", "ESP%201"):
             for path in (f"esp/devices/{esp_id}", f"debug/mock-esp/{esp_id}", f"logic/rules/{esp_id}"):
                 assert (await http.get(f"/compat/v1/{path}")).status_code in (404, 422), path
+
+
+PUBLIC = {("GET", "auth/status"), ("POST", "auth/login"), ("POST", "auth/refresh"), ("POST", "auth/setup")}
+OWN = {("POST", "auth/logout")}
+OF_THE_API = (device_routes, mocks, measured, rule_routes)
+
+
+async def test_no_route_of_the_old_api_gives_more_than_the_token_allows(start_gateway):
+    """Without a valid token nothing but signing in; a viewer changes nothing. 504: its owner is not there, whom it asks
+    to read first."""
+    gateway = start_gateway(KAISER_COMPAT="1", KAISER_REQUEST_PER_SECOND="10000")
+    modules = (people.router(Guard(Signer("k" * 40), Limiter(1, 1))), *(one.router() for one in OF_THE_API))
+    routes = [
+        (verb, each.path.removeprefix("/compat/v1/"))
+        for router in modules
+        for each in router.routes
+        if isinstance(each, APIRoute)
+        for verb in each.methods
+    ]
+    async with httpx.AsyncClient(base_url=f"{gateway.base}/compat/v1", timeout=60) as http:
+
+        async def statuses(token: str | None, chosen: list[tuple[str, str]]) -> set[int]:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            asked = [(verb, path.format(esp_id="ESP_A", gpio=4, rule_id="a")) for verb, path in chosen]
+            answers = [
+                await http.request(verb, path, json={}, headers=headers, params={"esp_id": "ESP_A"})
+                for verb, path in asked
+            ]
+            return {each.status_code for each in answers}
+
+        guarded = [one for one in routes if one not in PUBLIC]
+        writes = [one for one in guarded if one[0] != "GET" and one not in OWN]
+        for token in (None, "broken"):
+            assert await statuses(token, guarded) == {401}
+        assert len(writes) > 20
+        assert await statuses(gateway.token("viewer"), writes) <= {403, 422, 504}
+    holds("requests to a route of the compatibility API by a caller", 2 * len(guarded) + len(writes))
 
 
 def subscribed(**filters: object) -> dict:

@@ -11,6 +11,7 @@ import time
 import httpx
 import jwt
 import pytest
+from claimed import holds
 from kaiser_common.contract.wording import PATTERN_WORDS
 
 KEY = "test-key-test-key-test-key-test-key-test"
@@ -22,6 +23,8 @@ PUBLIC = {
     ("post", "/api/v1/auth/refresh"),
     ("post", "/api/v1/auth/logout"),
     ("get", "/api/v1/system/status"),
+    ("get", "/api/v1/site"),
+    *(("post", f"/api/v1/auth/oidc/{step}") for step in ("begin", "finish", "refresh", "logout")),
 }
 ADMIN = {
     ("get", "/api/v1/auth/users"),
@@ -64,10 +67,14 @@ async def statuses(gateway, operations, token: str | None) -> dict[tuple[str, st
         }
 
 
-@pytest.mark.parametrize("token", [None, "broken", "a.b.c"])
+WITHOUT_TOKEN = [None, "broken", "a.b.c"]
+
+
+@pytest.mark.parametrize("token", WITHOUT_TOKEN)
 async def test_every_route_but_the_public_ones_is_401_without_a_valid_token(gateway, operations, token):
     assert len(operations) >= 72
     assert set(operations) >= PUBLIC | ADMIN
+    holds("routes that need no token", len(PUBLIC))
     found = await statuses(gateway, [one for one in operations if one not in PUBLIC], token)
     assert {one: status for one, status in found.items() if status != 401} == {}
 
@@ -111,6 +118,7 @@ async def test_each_role_is_refused_exactly_what_it_may_not_do(gateway, operatio
         if (verb != "get" and (verb, path) not in QUESTIONS | OWN) or path.startswith(OPERATOR_READS)
     }
     refused = {"viewer": writes_or_more | ADMIN, "operator": ADMIN, "admin": set()}
+    holds("requests to a route by a caller: three without a token, three roles", len(ruled) * (3 + len(WITHOUT_TOKEN)))
     for role, expected in refused.items():
         found = await statuses(gateway, ruled, gateway.token(role))
         assert {one for one, status in found.items() if status == 403} == expected, role
@@ -243,6 +251,10 @@ async def test_a_token_without_one_of_the_roles_is_403(gateway, role):
     assert answer.status_code == 403
 
 
+def test_as_many_tokens_are_tried_as_the_page_says():
+    holds("forged and malformed tokens", len(FORGED))
+
+
 async def test_the_token_that_the_forged_ones_are_made_from_is_good(gateway):
     async with gateway.http(None) as http:
         answer = await http.get("/api/v1/sensors/data", headers={"Authorization": f"Bearer {GOOD}"})
@@ -306,24 +318,24 @@ async def test_a_malformed_frame_closes_its_socket_and_nothing_else(gateway, set
         await settled(other)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "null",
-        "[]",
-        "1",
-        '"ping"',
-        "{",
-        '{"action":"launch"}',
-        '{"action":["ping"]}',
-        '{"action":"resume","after":-1}',
-        '{"action":"resume","after":1e400}',
-        '{"action":"subscribe","filters":{"types":["x"]}}',
-        '{"action":"subscribe","filters":{"topics":["a/#/b"]}}',
-        '{"action":"subscribe","filters":' + "[" * 5000,
-    ],
-)
+ODD = [
+    "",
+    "null",
+    "[]",
+    "1",
+    '"ping"',
+    "{",
+    '{"action":"launch"}',
+    '{"action":["ping"]}',
+    '{"action":"resume","after":-1}',
+    '{"action":"resume","after":1e400}',
+    '{"action":"subscribe","filters":{"types":["x"]}}',
+    '{"action":"subscribe","filters":{"topics":["a/#/b"]}}',
+    '{"action":"subscribe","filters":' + "[" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", ODD)
 async def test_an_odd_message_is_answered_as_an_error(gateway, receive, text):
     async with gateway.connect(secrets.token_hex(4)) as websocket:
         await websocket.send(text)
@@ -354,6 +366,7 @@ async def test_hostile_strings_in_queries_and_paths_are_no_server_error(gateway,
     def absent(path: str) -> tuple[int, ...]:
         return (503, 504) if path.startswith(OPTIONAL) else (504,)
 
+    tried = 0
     async with gateway.http("admin") as http:
         for path, verbs in document["paths"].items():
             if "get" not in verbs or path == "/api/v1/system/status":
@@ -361,6 +374,7 @@ async def test_hostile_strings_in_queries_and_paths_are_no_server_error(gateway,
             for value in HOSTILE:
                 for parameter in verbs["get"].get("parameters", []):
                     if parameter["in"] == "query":
+                        tried += 1
                         answer = await http.get(filled(path), params={parameter["name"]: value})
                         assert answer.status_code in (200, 404, 409, 422, *absent(path)), (
                             path,
@@ -369,12 +383,14 @@ async def test_hostile_strings_in_queries_and_paths_are_no_server_error(gateway,
                         )
                 if "{" in path:
                     quoted = re.sub(r"{\w+}", httpx.QueryParams({"": value}).__str__()[1:], path)
+                    tried += 1
                     answer = await http.get(quoted)
                     assert answer.status_code in (200, 400, 404, 405, 422, *absent(path)), (quoted, answer.text)
+    holds("hostile strings in a query or a path", tried)
 
 
 async def test_hostile_bodies_are_no_server_error(gateway, document):
-    odd = [None, True, -1, 2**63, 1.5, "", "\0", "x" * 5000, [], {}, [[]], {"a": {}}]
+    tried, odd = 0, [None, True, -1, 2**63, 1.5, "", "\0", "x" * 5000, [], {}, [[]], {"a": {}}]
     async with gateway.http("admin") as http:
         for path, verbs in document["paths"].items():
             for verb, operation in verbs.items():
@@ -384,6 +400,7 @@ async def test_hostile_bodies_are_no_server_error(gateway, document):
                 fields = document["components"]["schemas"].get(name.rpartition("/")[2], {}).get("properties", {})
                 bodies = [*odd, *({field: value} for field in fields for value in ("\0", -1, 2**63, []))]
                 for body in bodies:
+                    tried += 1
                     answer = await http.request(verb, filled(path), json=body)
                     assert answer.status_code in (200, 401, 400, 404, 409, 422, 503, 504), (
                         verb,
@@ -391,6 +408,12 @@ async def test_hostile_bodies_are_no_server_error(gateway, document):
                         body,
                         answer.text,
                     )
+    holds("hostile bodies", tried)
+
+
+def test_as_many_frames_and_messages_are_tried_as_the_page_says():
+    holds("malformed WebSocket frames", len(MALFORMED))
+    holds("odd WebSocket messages", len(ODD))
 
 
 async def test_half_a_surrogate_pair_is_no_server_error(gateway, document):

@@ -36,6 +36,7 @@ AnswerT = TypeVar("AnswerT")
 
 _READY_WITHIN_S = 5.0
 _DEVICES = "kaiser/"
+_AT_ONCE = 100
 
 Priority = Annotated[int, Query(ge=1, le=6, description="level: modules, AGVs, orders, system, extended, all")]
 Filter = Annotated[
@@ -83,8 +84,7 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
                     age_ms=max(0, now - last.received_at),
                     last=last.to_head(),
                 )
-                for last in sorted(index, key=lambda one: one.topic)
-                if selection.admits(last.topic) and (last.retained or not retained) and _has(last, search)
+                for last in await _sought(index, selection, search, retained=retained)
             ],
         )
 
@@ -151,6 +151,18 @@ async def _index(hub: TopicsHub) -> TopicIndex:
         why = "they are not read yet, try again" if hub.environment is not None else off
         raise RpcError(503, Code.DEPENDENCY_MISSING, f"no messages are kept that could be shown: {why}")
     return index
+
+
+async def _sought(index: TopicIndex, selection: TopicSelection, search: str, *, retained: bool) -> list[TopicMessage]:
+    """The last messages that are asked for, by topic. A search through 10,000 of them takes a quarter of a second, so
+    others get their turn in between."""
+    found: list[TopicMessage] = []
+    for number, last in enumerate(sorted(index, key=lambda one: one.topic)):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        if selection.admits(last.topic) and (last.retained or not retained) and _has(last, search):
+            found.append(last)
+    return found
 
 
 async def _message(hub: TopicsHub, seq: int) -> TopicMessage:

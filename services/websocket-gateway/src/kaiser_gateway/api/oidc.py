@@ -95,26 +95,21 @@ def router(
     seals = Seals(guard.signer.key)
     kept_s = settings.refresh_days * 86_400
 
-    def needed(request: Request) -> OidcClient:
-        if client is None:
-            raise HTTPException(404, _NOT_SET_UP)
-        wait_s = limiter.wait_s(source_of(_address(request)), time.monotonic())
+    def needed(who: str) -> OidcClient:
+        """The client. who: counted for the limit, an address before a sign-in, later the sign-in itself: others at the
+        same address must not use up what a user has."""
+        asked = _set_up(client)
+        wait_s = limiter.wait_s(who, time.monotonic())
         if wait_s > 0:
             metrics.SIGN_INS.labels("limited").inc()
             raise too_many(wait_s, "sign-ins")
-        return client
-
-    def opened(refresh_token: str) -> ExternalSession:
-        try:
-            return seals.open_session(refresh_token, time.time(), kept_s)
-        except TokenRefused as error:
-            raise HTTPException(401, str(error)) from error
+        return asked
 
     @routes.post("/begin")
     async def begin_external_sign_in(request: Request, body: BeginSignIn) -> SignInBegun:
         """Begin a sign-in: where the person signs in, and the flow to keep meanwhile. 404 without an issuer, 503 while
         it does not answer."""
-        asked, flow = needed(request), oidc_flow.new_flow(body.redirect_uri)
+        asked, flow = needed(source_of(_address(request))), oidc_flow.new_flow(body.redirect_uri)
         with _explained():
             url = await asked.sign_in_url(flow)
         return SignInBegun(url=url, flow=seals.seal("flow", flow, time.time()))
@@ -123,7 +118,8 @@ def router(
     async def finish_external_sign_in(request: Request, body: FinishSignIn) -> ExternalTokens:
         """Redeem the issuer's code. 401 for an answer that is not valid or not of this flow, 403 for a user without a
         role here, 503 while the issuer does not answer."""
-        asked, address = needed(request), _address(request)
+        address = _address(request)
+        asked = needed(source_of(address))
         try:
             with _explained():
                 flow = seals.open_flow(body.flow, time.time())
@@ -141,9 +137,10 @@ def router(
         return _answer(grant, secrets.token_urlsafe(12), guard.signer, seals, settings)
 
     @routes.post("/refresh")
-    async def refresh_external_sign_in(request: Request, body: RefreshExternal) -> ExternalTokens:
+    async def refresh_external_sign_in(body: RefreshExternal) -> ExternalTokens:
         """New tokens, with the role that the issuer gives the user now. 401 where it does not renew the sign-in."""
-        asked, session = needed(request), opened(body.refresh_token)
+        session = _opened(client, seals, body.refresh_token, kept_s)
+        asked = needed(f"sign-in {session.family}")
         if guard.standings is not None and guard.standings.is_ended(session.family):
             raise HTTPException(401, "this session has ended: sign in again")
         with _explained():
@@ -153,12 +150,28 @@ def router(
     @routes.post("/logout")
     async def end_external_sign_in(request: Request, body: EndExternal) -> SignedOut:
         """Sign out: access tokens end within 2 s, the refresh token is given up. url: where to sign out there."""
-        asked, session = needed(request), opened(body.refresh_token)
+        session = _opened(client, seals, body.refresh_token, kept_s)
+        asked = needed(f"sign-in {session.family}")
         await sessions.end_external(session.family)
         await note_soon(pool, LogEntry(session.user, "sign_out", session.user, _address(request)))
         return SignedOut(url=await asked.end(session, body.redirect_uri))
 
     return routes
+
+
+def _set_up(client: OidcClient | None) -> OidcClient:
+    if client is None:
+        raise HTTPException(404, _NOT_SET_UP)
+    return client
+
+
+def _opened(client: OidcClient | None, seals: Seals, refresh_token: str, kept_s: int) -> ExternalSession:
+    """The session of a refresh token. HTTPException: 404 without an issuer, 401 for a token that is not valid."""
+    _set_up(client)
+    try:
+        return seals.open_session(refresh_token, time.time(), kept_s)
+    except TokenRefused as error:
+        raise HTTPException(401, str(error)) from error
 
 
 def _answer(grant: IssuerGrant, family: str, signer: Signer, seals: Seals, settings: GatewaySettings) -> ExternalTokens:

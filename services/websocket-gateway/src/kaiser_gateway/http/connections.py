@@ -37,8 +37,8 @@ _ASKED_PER_S, _ASKED_AT_ONCE = 200.0, 1000.0
 """Of an address with up to 500 connections; where the setting allows more, these grow with it."""
 _HURRIED_HEADER_S = 2.0
 """How long the headers of a connection may take whose address began too many of late."""
-_REFRESH = b"/api/v1/auth/refresh"
-"""Its token is in its body."""
+_REFRESHES = frozenset({b"/api/v1/auth/refresh", b"/api/v1/auth/oidc/refresh"})
+"""Their tokens are in their bodies."""
 _TOKEN_HEADERS = frozenset({b"authorization", b"sec-websocket-protocol"})
 _MOST_WAITING = 300
 _MOST_UNREAD, _MOST_UNREAD_OF_ALL = 32 * 1024 * 1024, 128 * 1024 * 1024
@@ -315,7 +315,9 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
 
 def _has_token(url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether a request claims a token; requests with a valid one are limited by user."""
-    return any(name in _TOKEN_HEADERS for name, _ in headers) or url == _REFRESH or b"token=" in url.partition(b"?")[2]
+    return (
+        any(name in _TOKEN_HEADERS for name, _ in headers) or url in _REFRESHES or b"token=" in url.partition(b"?")[2]
+    )
 
 
 def _slices(data: bytes, size: int) -> Iterator[bytes]:
