@@ -107,6 +107,7 @@ OPERATOR_READS = (
     "/api/v1/debug/",
     "/api/v1/notifications/channels",
     "/api/v1/notifications/routes",
+    "/api/v1/esp/devices/{esp_id}/messages",
 )
 
 
