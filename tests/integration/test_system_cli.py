@@ -302,3 +302,14 @@ def test_a_mock_is_made_broken_and_deleted_and_its_alarm_acknowledged_and_shelve
 def test_without_a_factory_its_commands_say_so(terminal: Terminal):
     for words in (["factory"], ["factory", "orders"], ["factory", "stock"]):
         assert "factory" in terminal.run(*words, status=1).stderr
+
+
+def test_a_zone_is_made_renamed_listed_and_deleted(terminal: Terminal):
+    zone_id = f"zone-{secrets.token_hex(3)}"
+    terminal.run("zones", "create", zone_id, "--name", "Greenhouse, east")
+    (changed,) = terminal.lines("zones", "set", zone_id, "--description", "by the river")
+    assert (changed["name"], changed["description"]) == ("Greenhouse, east", "by the river")
+    assert [one["devices"] for one in terminal.lines("zones") if one["zone_id"] == zone_id] == [0]
+    assert "Greenhouse, east" in terminal.run("zones").stdout
+    terminal.run("zones", "delete", zone_id)
+    assert zone_id not in terminal.run("zones").stdout

@@ -16,6 +16,7 @@ from kaiser_cli.commands import (
     stops,
     users,
     watch,
+    zones,
 )
 from kaiser_cli.commands.command import command
 from kaiser_cli.completion import completion
@@ -46,6 +47,7 @@ for one in (
     login.logout,
     login.list_servers,
     devices.devices,
+    zones.zones,
     sensors.sensors,
     watch.watch,
     send.send,

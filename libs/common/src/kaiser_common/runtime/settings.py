@@ -53,7 +53,7 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
         prefix = settings_class.model_config.get("env_prefix", "")
         problems = "; ".join(
             f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
-            + f"={problem['input']!r}: {problem['msg']}"
+            + f"={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
         raise SettingsError(f"bad setting: {problems}") from error
