@@ -18,6 +18,7 @@ from kaiser_alarm.domain.decode import findings_of
 from kaiser_alarm.domain.life import Clear, Key, Raise
 from kaiser_alarm.domain.limits import LimitWatch, Sensor, contradiction, dropped
 from kaiser_alarm.domain.readings import Watch
+from kaiser_alarm.store.limits import sensor_of
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.api.alarms import LimitsBody, LimitsKey, SensorLimits
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
@@ -222,10 +223,9 @@ def pack(*readings):
             kaiser_id="god",
             esp_id="ESP_1",
             gpio=4,
-            sensor_type="ds18b20",
             address=SENSOR.address,
             ts=1000 * place,
-            **each,
+            **{"sensor_type": "ds18b20", **each},
         )
         .model_dump_json()
         .encode()
@@ -292,6 +292,17 @@ def test_a_reading_dated_ahead_raises_no_limit_and_clears_none():
     dated_ahead = newest.model_copy(update={"device_ts": 2_082_585_600_000})
     assert [one.key.kind for one in watch.newest(SENSOR, dated_ahead, 7)] == ["sensor_silent", "sensor_fault"]
     assert [one.key.kind for one in watch.newest(SENSOR, newest, 7)][2:] == ["limit_hi"]
+
+
+@pytest.mark.parametrize("written", ["MySensor", "mysensor", "DS18B20", "temperature_ds18b20"])
+def test_a_limit_holds_however_the_device_writes_the_type_of_its_sensor(written):
+    """A sensor without a library comes as its device writes it; the key of a limit is in lower case."""
+    key = LimitsKey(esp_id="ESP_1", gpio=4, sensor_type=written, address=SENSOR.address)
+    watch = Watch()
+    limits = SensorLimits(sensor=key, limits=LimitsBody(hi=30), changed_at=0, changed_by="ada")
+    watch.set_limits({sensor_of(key): limits})
+    over = {"sensor_type": written, "quality": "good", "value": 31.0}
+    assert ("Raise", "limit_hi", sensor_of(key).source) in kinds(watch, pack(over))
 
 
 def test_an_alarm_begins_when_the_bus_has_its_event_and_readings_are_judged_by_their_own_time():

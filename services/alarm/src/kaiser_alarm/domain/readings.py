@@ -7,6 +7,7 @@ import msgspec
 from kaiser_common.contract.pack import count
 from kaiser_common.contract.schemas.api.alarms import SensorLimits
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
+from kaiser_common.contract.schemas.sensor import type_of
 
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
 from kaiser_alarm.domain.limits import KNOWN, LimitWatch, Sensor
@@ -112,7 +113,8 @@ class Watch:
             yield _of_sensor(fault, sensor, text, line.ts)
         else:
             yield Clear(fault, line.ts)
-        if not line.is_dated_ahead and (watch := self._watches.get(sensor)) is not None:
+        limited = sensor._replace(sensor_type=type_of(line.sensor_type))  # one without a library is as its device says
+        if not line.is_dated_ahead and (watch := self._watches.get(limited)) is not None:
             yield from watch.judge(line.value, line.unit, line.quality, line.ts)
 
 
