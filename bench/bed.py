@@ -123,11 +123,12 @@ class Bed:
 
 
 @contextmanager
-def bed(broker: str = "auto", **settings: str) -> Iterator[Bed]:
-    """A stack with PostgreSQL noting when each transaction was committed; all is removed at the end."""
+def bed(broker: str = "auto", command: tuple[str, ...] = ("run",), /, **settings: str) -> Iterator[Bed]:
+    """A stack with PostgreSQL noting when each transaction was committed; all is removed at the end. command:
+    `run --factory` has a second ingest for the factory, whose environment the devices do not follow."""
     folder = Path(tempfile.mkdtemp(prefix="kaiser-bench-"))
     folder.chmod(0o711)
-    stack = Stack(folder / "state", ("run",), plain=True, KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
+    stack = Stack(folder / "state", command, plain=True, KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
     try:
         stack.start()
         bed = Bed(stack)

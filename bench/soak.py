@@ -22,7 +22,6 @@ MOST_GROWTH = 0.03
 LEAST_COUNTED_MB = 1.0
 """Mosquitto has 2 MB in all: less than this is no growth."""
 _FACTORY = ROOT / "demo" / "factory.yaml"
-_DIALECTS = {"KAISER_MQTT_DIALECTS": '["esp", "factory"]'}
 _LOADED_WITHIN_S = 180.0
 _CHUNK_S = 60.0
 _SAMPLES = 6
@@ -36,7 +35,7 @@ def main() -> None:
     parser.add_argument("--no-factory", action="store_true", help="readings alone")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "soak.json")
     arguments = parser.parse_args()
-    with bed(**({} if arguments.no_factory else _DIALECTS)) as test_bed:
+    with bed("auto", ("run",) if arguments.no_factory else ("run", "--factory")) as test_bed:
         test_bed.register(1000)
         if not arguments.no_factory:
             _load_factory(test_bed)
