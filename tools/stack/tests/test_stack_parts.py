@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kaiser_common.contract.topics import filters
 from kaiser_deploy import misspelt
-from kaiser_stack import control, mosquitto, nats, procfile, secret_files, servers
+from kaiser_stack import control, mosquitto, procfile, secret_files, servers
 from kaiser_stack.errors import SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING
 from kaiser_stack.procfile import Entry
@@ -93,15 +93,3 @@ def test_a_misspelt_setting_is_named_with_the_one_that_was_meant():
 def test_nats_takes_every_filter_of_ingest_in_one_session():
     """NATS refuses a subscription (0x80) once the sum over the session's subscriptions is 65,536."""
     assert len(filters()) * MAX_ACK_PENDING < 65_536
-
-
-@pytest.mark.parametrize(
-    ("cores", "mqtt_port", "at_a_time"), [(1, None, "1"), (2, None, "1"), (2, 1883, None), (4, None, None)]
-)
-def test_on_two_cores_nats_runs_on_one_unless_it_is_the_broker_too(monkeypatch, tmp_path, cores, mqtt_port, at_a_time):
-    monkeypatch.delenv("GOMAXPROCS", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    program = nats.Nats(tmp_path / "nats", 4222, mqtt_port=mqtt_port).prepare()
-    assert program.environment.get("GOMAXPROCS") == at_a_time
-    monkeypatch.setenv("GOMAXPROCS", "7")
-    assert nats.Nats(tmp_path / "nats", 4222).prepare().environment["GOMAXPROCS"] == "7"

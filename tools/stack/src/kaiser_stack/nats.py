@@ -56,9 +56,6 @@ authorization {{
 MEMORY_LIMIT = "160MiB"
 """Go's soft limit: the collector works harder above it. After a million readings the server has 170 MB in place of 250
 to 350, at no CPU that can be measured."""
-_FEW_CORES = 2
-"""On so few cores, which all services share, the server runs on one at a time: packs are few, and passing each from one
-core to the other costs it a quarter of its CPU. As the MQTT broker it has each message alone, and may use all cores."""
 MAX_ACK_PENDING = 1000
 """Messages of one MQTT subscription that await their PUBACK. The sum over the 46 filters of both dialects, of which one
 that ends in # counts twice, stays under 65,536 with ten filters to spare; NATS refuses those beyond."""
@@ -93,12 +90,8 @@ class Nats:
             text += _USERS_CONFIG.format(users=_users(self.logins))
         config = self.home / "nats.conf"
         secret_files.write(config, text)
-        return Program(self.name, (binary(), "--config", str(config)), {**self._go(), **os.environ})
-
-    def _go(self) -> dict[str, str]:
-        """Settings of Go's runtime; the environment's own come before these."""
-        few_cores = (os.cpu_count() or 1) <= _FEW_CORES
-        return {"GOMEMLIMIT": MEMORY_LIMIT} | ({"GOMAXPROCS": "1"} if few_cores and not self.mqtt_port else {})
+        environment = {"GOMEMLIMIT": MEMORY_LIMIT, **os.environ}
+        return Program(self.name, (binary(), "--config", str(config)), environment)
 
     def probe(self) -> None:
         """NotReadyError until the server answers a PING with JetStream on (and MQTT, if asked for, a CONNECT)."""
