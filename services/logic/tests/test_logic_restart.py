@@ -13,7 +13,7 @@ from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import from_json, to_json
-from kaiser_logic.domain.turns import Turns
+from kaiser_logic.domain.turns import NewestFirings
 from logic_world import DRY, PUMP, until
 
 HIGH = {**DRY, "operator": ">", "value": 40}
@@ -172,7 +172,7 @@ def test_events_of_a_stream_that_was_created_again_count(make_engine, make_rule)
 
 
 def test_a_firing_acts_on_a_target_only_while_none_that_is_newer_has():
-    turns = Turns()
+    turns = NewestFirings()
     assert turns.take(("ESP_B", 25), 5)
     assert turns.take(("ESP_B", 25), 5)
     assert turns.take("wet", 3)

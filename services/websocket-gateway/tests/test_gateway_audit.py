@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_common.contract.rpc import GATEWAY
 from kaiser_common.contract.schemas.api.devices import AuditEntry, AuditPage
-from kaiser_gateway.api.audit import AuditRequest, Place, merge
+from kaiser_gateway.api.audit import AuditRequest, ReadPosition, merge
 from pydantic import ValidationError
 
 
@@ -22,7 +22,7 @@ def read_all(of_changes: list[AuditEntry], of_users: list[AuditEntry], limit: in
     found: list[AuditEntry] = []
     cursor = None
     for _ in range(len(of_changes) + len(of_users) + 1):
-        place = Place.read(AuditRequest(cursor=cursor).cursor)
+        place = ReadPosition.read(AuditRequest(cursor=cursor).cursor)
         left = [one for one in of_changes if one.id < place.changes]
         part = left[: min(limit, most)]
         more = len(part) < len(left) or len(part) == limit

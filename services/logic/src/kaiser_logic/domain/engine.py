@@ -26,7 +26,7 @@ from kaiser_logic.domain.rules import (
     sensors,
 )
 from kaiser_logic.domain.state import RuleState, Running
-from kaiser_logic.domain.turns import Turns
+from kaiser_logic.domain.turns import NewestFirings
 from kaiser_logic.domain.wakes import Wakes
 
 _TELL_EVERY_MS = 10_000
@@ -56,7 +56,7 @@ class Engine:
         self.changed: set[str] = set()
         self.started = False
         self.catching_up = False
-        self.turns = Turns()
+        self.turns = NewestFirings()
         self._clearing: set[str] = set()
         self._seq = 0
         """Up to which event everything is known."""

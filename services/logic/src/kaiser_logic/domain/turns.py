@@ -14,7 +14,7 @@ Target = tuple[str, int] | str
 _REMEMBERED = 50_000
 
 
-class Turns:
+class NewestFirings:
     """The newest firing that acted on each target; of more than 50,000 targets the one acted on first is forgotten."""
 
     def __init__(self) -> None:

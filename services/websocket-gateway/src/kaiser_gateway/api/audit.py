@@ -31,14 +31,14 @@ class AuditRequest(AuditQuery):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReadPosition:
     """How far a client has read in both logs: entries of lower ids come next. Written as `health.gateway`."""
 
     changes: int = _MOST_ID
     users: int = _MOST_ID
 
     @classmethod
-    def read(cls, cursor: str | None) -> "Place":
+    def read(cls, cursor: str | None) -> "ReadPosition":
         changes, _, users = (cursor or "").partition(".")
         return cls(min(int(changes or _MOST_ID), _MOST_ID), min(int(users or _MOST_ID), _MOST_ID))
 
@@ -60,7 +60,7 @@ def router(bus: Bus, pool: DatabasePool, guard: Guard) -> APIRouter:
         """Changes that people asked for at any service, newest first; as JSON, or exported as CSV, with the cursor of
         the next page in the header `Kaiser-Next-Cursor`. An administrator sees sign-ins and changes of users too
         (`service` websocket-gateway)."""
-        place = Place.read(query.cursor)
+        place = ReadPosition.read(query.cursor)
         asked = AuditQuery(**query.model_dump(exclude={"cursor"}), cursor=place.changes)
         page = await call(bus, "health", "audit", asked, AuditPage, caller=caller)
         if caller.role == "admin" and query.service in (None, GATEWAY):
@@ -99,7 +99,7 @@ def to_audit_entry(number: int, at: int, entry: LogEntry) -> AuditEntry:
     )
 
 
-def merge(changes: AuditPage, users: list[AuditEntry], place: Place, limit: int) -> AuditPage:
+def merge(changes: AuditPage, users: list[AuditEntry], place: ReadPosition, limit: int) -> AuditPage:
     """At most `limit` entries of both, newest first. `users` has `limit` entries unless it is at its end.
 
     Health's page may be cut by its size: what lies behind its last entry waits for the next page.
@@ -109,7 +109,7 @@ def merge(changes: AuditPage, users: list[AuditEntry], place: Place, limit: int)
     while len(items) < limit and (of_changes or (of_users and changes.next_cursor is None)):
         take_user = bool(of_users) and (not of_changes or of_users[0].at > of_changes[0].at)
         items.append(of_users.popleft() if take_user else of_changes.popleft())
-    after = Place(
+    after = ReadPosition(
         min([place.changes, *(item.id for item in items if item.service != GATEWAY)]),
         min([place.users, *(item.id for item in items if item.service == GATEWAY)]),
     )
