@@ -46,7 +46,18 @@ MODULES = {
         "logs",
         "loops",
     }
-    | {"partitions", "service", "settings", "statements", "status", "tracing", "upsert", "verdicts", "wiring"},
+    | {
+        "partitions",
+        "service",
+        "settings",
+        "statements",
+        "status",
+        "tracing",
+        "upsert",
+        "verdicts",
+        "versions",
+        "wiring",
+    },
     "migrate": {"alembic", "command"},
 }
 
