@@ -116,7 +116,7 @@ def test_whatever_comes_what_has_left_is_counted_nowhere(steps: list, data):
     for place in open_places:
         place.leave()
     assert door.places.count("192.0.2.1") == 0
-    assert door.places.is_empty
+    assert not door.places.is_over("192.0.2.1")
 
 
 FLOODS = {

@@ -108,11 +108,6 @@ class Places:
         """Connections without a token of an address."""
         return len(self._of_addresses.get(source, ())) if source is not None else 0
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is counted."""
-        return not (self._of_addresses or self._of_users or self._without_token)
-
     def _wait(self, place: Place) -> None:
         if place.source is not None:
             self._of_addresses.setdefault(place.source, OrderedDict())[place] = None
