@@ -70,6 +70,8 @@ def test_an_ignored_message_has_its_reason():
         {"command": "emergency_stop", "auth_token": "s3cret"},
         {"command": "set_emergency_token", "params": {"token": "s3cret"}},
         [{"mqtt_password": "s3cret"}],
+        {"password": 1234},
+        {"tokens": ["s3cret"]},
     ],
 )
 def test_a_secret_is_masked(payload):
@@ -78,6 +80,7 @@ def test_a_secret_is_masked(payload):
     taps.went(COMMAND, b'{"token":"s3cret"', NOW, SENT)
     _, found = taps.look(ESP, NOW)
     assert "s3cret" not in str(found)
+    assert "1234" not in found[0].payload
     assert "•••" in found[0].payload
 
 

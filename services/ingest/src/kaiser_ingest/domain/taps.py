@@ -30,7 +30,7 @@ _MASK = "•••"
 
 
 class Fate(NamedTuple):
-    """What became of a message, as PassedMessage has it."""
+    """The verdict on a message and its reason, as PassedMessage has it."""
 
     word: PassedVerdict
     kind: str | None = None
@@ -170,7 +170,7 @@ def _masked(payload: bytes) -> bytes:
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: _MASK if isinstance(inner, str) and _is_secret(name) else _without_secrets(inner)
+            name: _MASK if _is_secret(name) and inner is not None else _without_secrets(inner)
             for name, inner in value.items()
         }
     return [_without_secrets(each) for each in value] if isinstance(value, list) else value
