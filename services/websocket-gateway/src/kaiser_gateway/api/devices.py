@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.devices import (
     ApprovedDevice,
@@ -93,7 +94,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     @routes.get("/{esp_id}/messages")
     async def list_device_messages(
         esp_id: EspId,
-        after: Annotated[int, Query(ge=0, le=2**53, description="`seq` of the last message that is known")] = 0,
+        after: Annotated[int, Query(ge=0, le=MAX_EXACT, description="`seq` of the last message that is known")] = 0,
         caller: Caller = operator,
     ) -> PassedMessages:
         """What the device sent over MQTT, with ingest's verdict, and what was sent to it, oldest first. Messages are

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.factory import (
     SERIAL,
@@ -38,7 +39,7 @@ _FIGURES_TIMEOUT_S = 20.0
 SerialPath = Annotated[str, Path(pattern=SERIAL, examples=["SVR3QA0022"])]
 OrderIdPath = Annotated[str, Path(min_length=1, max_length=128, examples=["5b0c6d0e-3f4b-4f60-9b1e-0a1f5c2d7e31"])]
 WorkpiecePath = Annotated[str, Path(min_length=1, max_length=64, examples=["04aa00bb11cc22"])]
-QualityPath = Annotated[int, Path(ge=1, le=2**53, examples=[17])]
+QualityPath = Annotated[int, Path(ge=1, le=MAX_EXACT, examples=[17])]
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -103,7 +104,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     @routes.get("/quality")
     async def list_factory_quality(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        cursor: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=MAX_EXACT)] = None,
         caller: Caller = viewer,
     ) -> QualityPage:
         """Checks of quality, newest first."""

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.schemas.api.messages import (
     ClearedTopics,
@@ -44,7 +45,7 @@ Filter = Annotated[
     Query(alias="filter", max_length=50, description="MQTT topic filter with + and #", examples=["module/v1/#"]),
 ]
 Search = Annotated[str, Query(max_length=200, description="text in the topic or the payload, in any case")]
-SeqPath = Annotated[int, Path(ge=1, le=2**53, examples=[4711])]
+SeqPath = Annotated[int, Path(ge=1, le=MAX_EXACT, examples=[4711])]
 TopicQuery = Annotated[str, Query(min_length=1, max_length=1024, examples=["ccu/order/request"])]
 
 
@@ -95,7 +96,7 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
         topic: Annotated[str | None, Query(min_length=1, max_length=1024)] = None,
         search: Search = "",
         verdict: Verdict | None = None,
-        cursor: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=MAX_EXACT)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         _: Caller = viewer,
     ) -> MessagesPage:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
+from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
     Encoding,
@@ -21,7 +22,7 @@ from kaiser_common.contract.schemas.api.rejected import (
 
 from kaiser_gateway.http.auth import Guard
 
-Seq = Annotated[int, Path(ge=1, le=2**53, examples=[4711])]
+Seq = Annotated[int, Path(ge=1, le=MAX_EXACT, examples=[4711])]
 
 
 def router(bus: Bus, guard: Guard) -> APIRouter:
@@ -34,7 +35,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         code: Annotated[int | None, Query(ge=5000, le=5999)] = None,
         esp_id: Annotated[str | None, Query(pattern=r"^[A-Z0-9_]{1,32}$")] = None,
         serial: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = None,
-        cursor: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+        cursor: Annotated[int | None, Query(ge=1, le=MAX_EXACT)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         encoding: Encoding = "text",
         caller: Caller = operator,

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.factory import (
     EnvironmentKind,
@@ -225,7 +226,7 @@ class QualityId(BaseModel):
 
     model_config = FROZEN
 
-    quality_id: int = Field(ge=1, le=2**53)
+    quality_id: int = Field(ge=1, le=MAX_EXACT)
 
 
 class QualityPicture(BaseModel):

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.rejected import Encoding
@@ -19,7 +20,7 @@ class PassedMessagesQuery(BaseModel):
     model_config = FROZEN
 
     esp_id: str = Field(pattern=ESP_ID)
-    after: int = Field(default=0, ge=0, le=2**53)
+    after: int = Field(default=0, ge=0, le=MAX_EXACT)
 
 
 class PassedMessage(BaseModel):
