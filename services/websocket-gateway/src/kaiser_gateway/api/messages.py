@@ -1,7 +1,8 @@
 """The message centre: topics and their messages, read from TOPICS."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Query
@@ -130,7 +131,7 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
     async def read_message(seq: SeqPath, _: Caller = viewer) -> MessageDetails:
         """A message with its whole payload: as text, indented if it is JSON; as base64 if it is not text."""
         found = await _message(hub, seq)
-        async with reading:  # held by others for as long as they read
+        async with turn_of(reading):
             return await asyncio.to_thread(details_of, found)
 
     @routes.get("/{seq}/diff")
@@ -138,10 +139,25 @@ def router(bus: Bus, hub: TopicsHub, pool: DatabasePool, guard: Guard, settings:
         """The differences between a message and the one before on its topic; lists of objects by their id."""
         index, found = await _index(hub), await _message(hub, seq)
         before = await _of_nats(hub.buffers.before(index.environment.env, found))
-        async with reading:
+        async with turn_of(reading):
             return await asyncio.to_thread(diff_of, found, before)
 
     return routes
+
+
+@asynccontextmanager
+async def turn_of(reading: asyncio.Lock, within_s: float = _READY_WITHIN_S) -> AsyncIterator[None]:
+    """The lock, held until the end. RpcError 503: others have held it for `within_s` seconds."""
+    try:
+        async with asyncio.timeout(within_s):
+            await reading.acquire()
+    except TimeoutError as error:
+        text = "many large messages are being read: try again in a moment"
+        raise RpcError(503, Code.DEPENDENCY_MISSING, text) from error
+    try:
+        yield
+    finally:
+        reading.release()
 
 
 async def _index(hub: TopicsHub) -> TopicIndex:
