@@ -206,8 +206,8 @@ ERRORS: tuple[CodeRow, ...] = (
     CodeRow(Code.ACTUATOR_INACTIVE, "The actuator is inactive and accepts only OFF.", (409,)),
     CodeRow(
         Code.STATE_CHANGED,
-        "Another request came first, or one is still open (409; 412 if If-Match names another version): read the state"
-        " again, then decide.",
+        "Another request came first, one is still open, or something still uses it (409; 412 if If-Match names another"
+        " version): read the state again, then decide.",
         (409, 412),
     ),
 )
