@@ -64,7 +64,7 @@ class ZonesApi:
             before = _found(await zones.locked(connection, request.zone_id), request.zone_id)
             check_version(request.expected, before.version, f"zone {before.zone_id}")
             if before.devices:
-                text = f"{before.devices} devices are in zone {before.zone_id}: take them out of it first"
+                text = f"zone {before.zone_id} still has devices ({before.devices}): take them out of it first"
                 raise RpcError(409, Code.STATE_CHANGED, text, "zone_id")
             await zones.delete(connection, request.zone_id)
             await audit.note(connection, caller, "delete_zone", before.zone_id, before=before)
