@@ -45,7 +45,7 @@ def read_rejected(seq: int) -> Call[RejectedItem]:
 
 
 def validate_correction(seq: int, fix: MessageFix) -> Call[CheckedMessage]:
-    """What would become of a message if it had come as it is given here; nothing is published."""
+    """The verdict that the message would get as it is given here; nothing is published."""
     return Call("POST", "/api/v1/rejected/{seq}/check", CheckedMessage, {"seq": seq}, body=fix)
 
 
