@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1]
 MISTAKES = [
     (
         "a misspelt setting at make run",
-        "KAISER_HTPP_PORT is no setting and is ignored: did you mean KAISER_HTTP_PORT?",
+        "KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
         "test_a_misspelt_setting_is_named_with_the_one_that_was_meant",
     ),
     (
         "a misspelt setting at make up",
-        "KAISER_SIET is no setting and is ignored: did you mean KAISER_SITE?",
-        "test_a_misspelt_setting_is_told",
+        "KAISER_SIET is no setting: did you mean KAISER_SITE?",
+        "test_a_misspelt_setting_is_refused_before_anything_is_started",
     ),
     ("a misspelt value of the Helm chart", "replica", "test_a_misspelt_or_impossible_value_is_refused"),
     (

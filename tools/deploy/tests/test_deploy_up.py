@@ -127,8 +127,10 @@ def test_a_start_that_fails_beside_containers_that_run_takes_none_of_them_down(f
     assert "compose down" not in asked(folder)
 
 
-def test_a_misspelt_setting_is_told(folder: Path, free):
+def test_a_misspelt_setting_is_refused_before_anything_is_started(folder: Path, free):
     (folder / "docs").mkdir()
-    (folder / "docs" / "operating.md").write_text("`KAISER_SITE`")
+    (folder / "docs" / "operating.md").write_text(" ".join([*free, "KAISER_SITE"]))
     done = up(folder, free | {"KAISER_SIET": "god"})
-    assert "KAISER_SIET is no setting and is ignored: did you mean KAISER_SITE?" in done.stderr
+    assert (done.returncode, done.stderr) == (2, "kaiser: KAISER_SIET is no setting: did you mean KAISER_SITE?\n")
+    assert not (folder / "docker.log").exists()
+    assert up(folder, free | {"KAISER_SITE": "god", "KAISER_TEST_FORK": "0"}).returncode == 0

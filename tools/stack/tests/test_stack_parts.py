@@ -1,6 +1,9 @@
 """The stack's small parts: Procfile, secrets, choice of servers, the lint of tracked files."""
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,12 +85,40 @@ def test_a_process_that_is_not_there_is_neither_stopped_nor_started(tmp_path: Pa
 def test_a_misspelt_setting_is_named_with_the_one_that_was_meant():
     known = misspelt.documented(Path(__file__).parents[3] / "docs")
     environment = {"HOME", "KAISER_HTPP_PORT", "KAISER_XYZZY", "KAISER_HTTP_PORT", "KAISER_SENSOR_BATCH"}
-    assert list(misspelt.notices(environment, known)) == [
-        "KAISER_HTPP_PORT is no setting and is ignored: did you mean KAISER_HTTP_PORT?",
-        "KAISER_XYZZY is no setting and is ignored: docs/operating.md lists them",
+    with pytest.raises(misspelt.UnknownSetting) as refused:
+        misspelt.check(environment, known)
+    assert str(refused.value).splitlines() == [
+        "KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
+        "KAISER_XYZZY is no setting: unset it; docs/operating.md lists them",
     ]
+    misspelt.check({"HOME", "KAISER_HTTP_PORT", "KAISER_TEST_FORK"}, known)
     assert "KAISER_SECRETS_DIR" in known, "the Makefile exports it"
-    assert list(misspelt.notices(environment, set())) == []
+    misspelt.check(environment, set())
+
+
+@pytest.mark.parametrize("command", ["run", "servers"])
+def test_a_misspelt_setting_starts_nothing(command: str, tmp_path: Path):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "KAISER_STATE_DIR": str(tmp_path / "state"),
+        "KAISER_HTPP_PORT": "9000",
+        "KAISER_MQTT_BROKR": "nats",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "kaiser_stack", command],
+        cwd=Path(__file__).parents[3],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "kaiser: KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
+        "kaiser: KAISER_MQTT_BROKR is no setting: did you mean KAISER_MQTT_BROKER?",
+    ]
+    assert not (tmp_path / "state").exists()
 
 
 def test_nats_takes_every_filter_of_ingest_in_one_session():

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kaiser_deploy import certificates, devices, secret_files, up
+from kaiser_deploy import certificates, devices, misspelt, secret_files, up
 
 _HOSTS = ("localhost", "mosquitto", "nats", "127.0.0.1")
 _PEERS = tuple(f"nats-{number}.nats-peers" for number in range(3))
@@ -13,7 +13,7 @@ _PEERS = tuple(f"nats-{number}.nats-peers" for number in range(3))
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 done, 1 it failed, 2 a port is to be set first."""
+    """Entry point. Exit status: 0 done, 1 it failed, 2 a port or setting is to be set first."""
     arguments = _parser().parse_args()
     folder: Path = arguments.folder
     try:
@@ -31,7 +31,7 @@ def main() -> None:
                     print(_device(folder, esp_id, remove=arguments.remove))
             case "up":
                 sys.exit(up.up(arguments.arguments))
-    except up.PortTaken as error:
+    except (up.PortTaken, misspelt.UnknownSetting) as error:
         for line in str(error).splitlines():
             print(f"kaiser: {line}", file=sys.stderr)
         sys.exit(2)

@@ -36,10 +36,9 @@ class Published:
 
 
 def up(arguments: Sequence[str]) -> int:
-    """`docker compose up`, built and waited for; its exit status. PortTaken: nothing was started."""
+    """`docker compose up`, built and waited for; its exit status. UnknownSetting, PortTaken: nothing was started."""
     environment = {**_of_file(Path(".env")), **os.environ}
-    for sentence in misspelt.notices(environment, misspelt.documented(Path("docs"))):
-        print(f"kaiser: {sentence}", file=sys.stderr)
+    misspelt.check(environment, misspelt.documented(Path("docs")))
     check_ports(published(COMPOSE.read_text(), environment))
     began_empty = not _asked("ps", "--quiet")
     try:

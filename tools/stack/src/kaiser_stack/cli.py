@@ -37,7 +37,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         _carry_out(arguments, load(os.environ))
-    except SetupError as error:
+    except (SetupError, misspelt.UnknownSetting) as error:
         _end(2, error)
     except NotReadyError as error:
         _end(1, error)
@@ -46,8 +46,7 @@ def main() -> None:
 def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
     console = Console(verbose=getattr(arguments, "verbose", False))
     if arguments.command in ("run", "servers"):
-        for sentence in misspelt.notices(os.environ, misspelt.documented(Path("docs"))):
-            console.notice(sentence)
+        misspelt.check(os.environ, misspelt.documented(Path("docs")))
     match arguments.command:
         case "run":
             entries: Iterable[procfile.Entry] = procfile.read(arguments.procfile)
@@ -97,5 +96,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _end(status: int, error: Exception) -> None:
-    print(f"kaiser: {error}", file=sys.stderr)
+    for line in str(error).splitlines():
+        print(f"kaiser: {line}", file=sys.stderr)
     sys.exit(status)
