@@ -7,7 +7,7 @@ from kaiser_common.bus.declare import consumer_config, stream_config
 from kaiser_common.contract.schemas.api.system import ReplicaStatus
 from kaiser_common.contract.subjects import SENSOR_STORE, SENSORS, SERVICES
 from kaiser_doctor import broker, bus, clock, database, machine, passwords, services
-from kaiser_doctor.cli import lines
+from kaiser_doctor.cli import lines, of_nothing
 from kaiser_doctor.findings import Finding, Light, green, red
 
 GIB = 1024**3
@@ -293,3 +293,13 @@ def test_the_report_has_a_line_a_finding_its_fix_and_the_sum():
         "1 green, 0 unseen, 0 yellow, 1 red",
     ]
     assert lines(found, quiet=True)[0] == "red     disk: is full"
+
+
+def test_where_nothing_runs_the_first_thing_said_is_how_to_start_it():
+    away = [red(about, "does not answer", "start it") for about in ("NATS", "MQTT broker", "database")]
+    unknown = Finding(Light.UNSEEN, "services", "nobody can be asked", "see NATS")
+    [finding] = of_nothing([*away, unknown])
+    assert (finding.level, finding.about) == (Light.RED, "Kaiser")
+    assert "make run" in finding.fix
+    assert of_nothing([*away[:2], green("database", "answers"), unknown]) == []
+    assert of_nothing([*away, green("NATS", "answers")]) == []

@@ -303,6 +303,10 @@ def test_the_command_ends_with_1_when_something_is_red(tmp_path, free_port):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1, done.stderr
     assert "red     database: does not take us" in done.stdout
+    assert done.stdout.splitlines()[:2] == [
+        "red     Kaiser: does not run here: neither NATS nor the MQTT broker nor the database answers",
+        "          → make run starts it, in containers make up",
+    ]
     assert done.stderr == ""
     bad = subprocess.run(
         command, env={"KAISER_NATS_PORT": "x"}, capture_output=True, text=True, timeout=60, check=False

@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from kaiser_doctor.findings import Finding, green, red, unseen, yellow
 from kaiser_doctor.settings import LOOPBACK, DoctorSettings, secret_of
 
-_ABOUT = "MQTT broker"
+ABOUT = "MQTT broker"
 _ANSWER_S = 4.0
 _LISTEN_S = 1.0
 _LEAST_QUEUE = 100_000
@@ -36,8 +36,8 @@ async def look(settings: DoctorSettings) -> list[Finding]:
     if seen.refused:
         where = f"{settings.mqtt_host}:{settings.mqtt_port}"
         fix = "start the broker, or set KAISER_MQTT_HOST, _PORT, _USERNAME, _PASSWORD_FILE to what it expects"
-        return [red(_ABOUT, f"{where} does not take us: {seen.refused}", fix)]
-    findings = [green(_ABOUT, f"answers, {'MQTT 5' if seen.mqtt5 else 'MQTT 3.1.1'}"), *of_statistics(seen)]
+        return [red(ABOUT, f"{where} does not take us: {seen.refused}", fix)]
+    findings = [green(ABOUT, f"answers, {'MQTT 5' if seen.mqtt5 else 'MQTT 3.1.1'}"), *of_statistics(seen)]
     if seen.mqtt5:
         findings += of_file(settings.doctor_mosquitto_conf)
     if settings.mqtt_username:
@@ -57,29 +57,29 @@ def of_statistics(seen: BrokerView) -> list[Finding]:
         )
         fix = "have devices connect with a clean session and a will, or use a broker with MQTT 5 (Mosquitto)"
         return [
-            green(_ABOUT, "NATS's own listener: sessions and queues are JetStream's"),
-            yellow(_ABOUT, text, fix),
+            green(ABOUT, "NATS's own listener: sessions and queues are JetStream's"),
+            yellow(ABOUT, text, fix),
         ]
     dropped = seen.statistics.get("$SYS/broker/publish/messages/dropped")
     if dropped is None and "$SYS/broker/version" in seen.statistics:
-        return [green(_ABOUT, "has dropped nothing within the last minute (older figures it forgets)")]
+        return [green(ABOUT, "has dropped nothing within the last minute (older figures it forgets)")]
     if dropped is None:
         fix = "allow the user to read $SYS/broker/#"
-        return [unseen(_ABOUT, "it does not say what it dropped", fix)]
+        return [unseen(ABOUT, "it does not say what it dropped", fix)]
     if int(dropped):
         fix = f"set {_QUEUES}, and remove sessions of clients that never come back; a restart sets the count to 0"
-        return [red(_ABOUT, f"has dropped {dropped} messages since it started", fix)]
-    return [green(_ABOUT, "has dropped nothing since it started")]
+        return [red(ABOUT, f"has dropped {dropped} messages since it started", fix)]
+    return [green(ABOUT, "has dropped nothing since it started")]
 
 
 def of_file(path: Path | None) -> list[Finding]:
     """Mosquitto's configuration file."""
     if path is None:
-        return [unseen(_ABOUT, "its configuration cannot be seen from here", "set KAISER_DOCTOR_MOSQUITTO_CONF")]
+        return [unseen(ABOUT, "its configuration cannot be seen from here", "set KAISER_DOCTOR_MOSQUITTO_CONF")]
     try:
         return of_config(path.read_text())
     except OSError as error:
-        return [unseen(_ABOUT, f"its configuration cannot be read: {error}", "set KAISER_DOCTOR_MOSQUITTO_CONF")]
+        return [unseen(ABOUT, f"its configuration cannot be read: {error}", "set KAISER_DOCTOR_MOSQUITTO_CONF")]
 
 
 def of_config(text: str) -> list[Finding]:
@@ -88,35 +88,35 @@ def of_config(text: str) -> list[Finding]:
     options = {pair[0]: pair[1].strip() if len(pair) > 1 else "" for pair in pairs}
     findings = []
     if options.get("persistence") != "true":
-        findings.append(red(_ABOUT, "keeps sessions and queues in memory only", "set persistence true, on a volume"))
+        findings.append(red(ABOUT, "keeps sessions and queues in memory only", "set persistence true, on a volume"))
     if options.get("queue_qos0_messages") != "true":
         text = "drops what devices send at QoS 0 while ingest is away; firmware A sends everything so"
-        findings.append(red(_ABOUT, text, "set queue_qos0_messages true"))
+        findings.append(red(ABOUT, text, "set queue_qos0_messages true"))
     queue = int(options.get("max_queued_messages", "1000"))
     if 0 < queue < _LEAST_QUEUE:
         text = f"drops silently what exceeds {queue} messages while ingest is away"
-        findings.append(red(_ABOUT, text, f"set {_QUEUES}"))
+        findings.append(red(ABOUT, text, f"set {_QUEUES}"))
     if queue == 0 or int(options.get("max_queued_bytes", "0")) == 0:
-        findings.append(yellow(_ABOUT, "its queue has no bound of bytes: memory is", f"set {_QUEUES}"))
+        findings.append(yellow(ABOUT, "its queue has no bound of bytes: memory is", f"set {_QUEUES}"))
     if int(options.get("memory_limit", "0")) == 0:
         text = "takes memory without a bound: retained messages of one device can fill it"
-        findings.append(yellow(_ABOUT, text, "set memory_limit below the container's limit, above max_queued_bytes"))
+        findings.append(yellow(ABOUT, text, "set memory_limit below the container's limit, above max_queued_bytes"))
     autosave = int(options.get("autosave_interval", "1800"))
     if autosave == 0 or autosave > _LONGEST_AUTOSAVE_S:
         when = "only when it ends" if autosave == 0 else f"every {autosave} s"
         text = f"writes its queues {when}: killed in between, it loses what it had acknowledged"
-        findings.append(yellow(_ABOUT, text, "set autosave_interval 10"))
-    return findings or [green(_ABOUT, "keeps sessions and queues on disk, within raised limits")]
+        findings.append(yellow(ABOUT, text, "set autosave_interval 10"))
+    return findings or [green(ABOUT, "keeps sessions and queues on disk, within raised limits")]
 
 
 def of_anonymous(gets_in: bool, host: str) -> list[Finding]:
     """Whether a client without a password is accepted, and from where."""
     if not gets_in:
-        return [green(_ABOUT, "lets nobody in without a password")]
+        return [green(ABOUT, "lets nobody in without a password")]
     if host in LOOPBACK:
-        return [green(_ABOUT, "lets anybody on this machine in (it is asked by loopback)")]
+        return [green(ABOUT, "lets anybody on this machine in (it is asked by loopback)")]
     fix = "set allow_anonymous false, a password_file and an acl_file"
-    return [red(_ABOUT, f"lets anybody who reaches {host} in, without a password", fix)]
+    return [red(ABOUT, f"lets anybody who reaches {host} in, without a password", fix)]
 
 
 def _connect(settings: DoctorSettings, username: str, password: str) -> BrokerView:

@@ -21,7 +21,7 @@ from kaiser_doctor.clock import of_clock
 from kaiser_doctor.findings import Finding, green, in_bytes, red, unseen, yellow
 from kaiser_doctor.settings import LOOPBACK, DoctorSettings
 
-_ABOUT = "NATS"
+ABOUT = "NATS"
 _MIGRATE = "run kaiser-migrate"
 _ANSWER_S = 5.0
 _FULL = 0.7
@@ -42,12 +42,12 @@ async def look(settings: DoctorSettings) -> list[Finding]:
     except TimeoutError:
         return [
             red(
-                _ABOUT,
+                ABOUT,
                 f"{_host(settings)} does not answer or refuses us",
                 "start it; KAISER_NATS_URL, _USER, _PASSWORD_FILE",
             )
         ]
-    findings = [green(_ABOUT, "answers")]
+    findings = [green(ABOUT, "answers")]
     async with connect(settings, "doctor") as bus:
         findings += of_payload(bus.client.max_payload)
         findings += await _streams(bus, settings)
@@ -65,14 +65,14 @@ async def _streams(bus: Bus, settings: DoctorSettings) -> list[Finding]:
         asked_at = time.time()
         answer = await _ask(bus, f"STREAM.INFO.{config['name']}")
         if answer is not None and config is wanted[0] and "ts" in answer:
-            findings += of_clock(_ABOUT, datetime.fromisoformat(answer["ts"]).timestamp(), asked_at, time.time())
+            findings += of_clock(ABOUT, datetime.fromisoformat(answer["ts"]).timestamp(), asked_at, time.time())
         findings += of_stream({**config, "num_replicas": settings.nats_replicas}, answer)
         reserved += config["max_bytes"] if config["storage"] == "file" else 0
     account = await _ask(bus, "INFO")
     if account is not None and 0 < account.get("limits", {}).get("max_storage", -1) < reserved:
         most = in_bytes(account["limits"]["max_storage"])
         text = f"its account may store {most}, the streams together may need {in_bytes(reserved)}"
-        findings.append(red(_ABOUT, text, "raise max_file_store (and the account's limit)"))
+        findings.append(red(ABOUT, text, "raise max_file_store (and the account's limit)"))
     return findings
 
 
@@ -131,8 +131,8 @@ def of_payload(most: int) -> list[Finding]:
     """Whether NATS takes the largest pack, whose headers count too."""
     if most < LEAST_PAYLOAD:
         text = f"takes messages of {in_bytes(most)} at most, a pack of events may be larger and is then rejected"
-        return [red(_ABOUT, text, f"set max_payload to {LEAST_PAYLOAD} or more (4 MB in deploy/nats)")]
-    return [green(_ABOUT, f"takes messages of {in_bytes(most)}, so every pack")]
+        return [red(ABOUT, text, f"set max_payload to {LEAST_PAYLOAD} or more (4 MB in deploy/nats)")]
+    return [green(ABOUT, f"takes messages of {in_bytes(most)}, so every pack")]
 
 
 def of_consumer(
@@ -186,35 +186,35 @@ def of_server(jetstream: dict[str, Any], reserved: int) -> list[Finding]:
     if not config.get("sync_always"):
         every = config.get("sync_interval", 0) / 1e9
         text = f"acknowledges up to {every:.0f} s before its disk has a message"
-        findings.append(red(_ABOUT, text, "set sync_interval: always in its jetstream block, and restart it"))
+        findings.append(red(ABOUT, text, "set sync_interval: always in its jetstream block, and restart it"))
     most, used = config.get("max_storage", 0), jetstream.get("stats", {}).get("storage", 0)
     if 0 < most < reserved:
         text = f"may store {in_bytes(most)}, the streams together may need {in_bytes(reserved)}"
-        findings.append(red(_ABOUT, text, "raise max_file_store"))
+        findings.append(red(ABOUT, text, "raise max_file_store"))
     if most and used / most > _FULL:
         findings.append(
-            red(_ABOUT, f"its store is {used / most:.0%} full", "raise max_file_store, see which stream it is")
+            red(ABOUT, f"its store is {used / most:.0%} full", "raise max_file_store, see which stream it is")
         )
-    return findings or [green(_ABOUT, "has a message on disk before it acknowledges, and room for every stream")]
+    return findings or [green(ABOUT, "has a message on disk before it acknowledges, and room for every stream")]
 
 
 def of_config(text: str) -> list[Finding]:
     """The same from a configuration file, where there is no monitoring."""
     bare = re.sub(r"#.*", "", text)
     if re.search(r"sync_interval\s*[:=]?\s*\"?always\b", bare):
-        return [green(_ABOUT, "has a message on disk before it acknowledges")]
+        return [green(ABOUT, "has a message on disk before it acknowledges")]
     fix = "set sync_interval: always in its jetstream block, and restart it"
-    return [red(_ABOUT, "acknowledges up to 2 minutes before its disk has a message", fix)]
+    return [red(ABOUT, "acknowledges up to 2 minutes before its disk has a message", fix)]
 
 
 def of_anonymous(gets_in: bool, host: str) -> list[Finding]:
     """Whether a client without a password is accepted, and from where."""
     if not gets_in:
-        return [green(_ABOUT, "lets nobody in without a password")]
+        return [green(ABOUT, "lets nobody in without a password")]
     if host in LOOPBACK:
-        return [green(_ABOUT, "lets anybody on this machine in (it is asked by loopback)")]
+        return [green(ABOUT, "lets anybody on this machine in (it is asked by loopback)")]
     fix = "give each service its user and rights (deploy/nats)"
-    return [red(_ABOUT, f"lets anybody who reaches {host} in: they may command actuators", fix)]
+    return [red(ABOUT, f"lets anybody who reaches {host} in: they may command actuators", fix)]
 
 
 def _server(settings: DoctorSettings) -> list[Finding]:
@@ -224,11 +224,11 @@ def _server(settings: DoctorSettings) -> list[Finding]:
             with urlopen(f"{settings.doctor_nats_monitor_url}/varz", timeout=_ANSWER_S) as answer:
                 return of_server(json.load(answer).get("jetstream", {}), reserved)
         except (URLError, OSError, ValueError) as error:
-            return [unseen(_ABOUT, f"its monitoring does not answer: {error}", "set KAISER_DOCTOR_NATS_MONITOR_URL")]
+            return [unseen(ABOUT, f"its monitoring does not answer: {error}", "set KAISER_DOCTOR_NATS_MONITOR_URL")]
     native = settings.state_dir / "nats" / "nats.conf"
     if native.exists():
         return of_config(native.read_text())
-    return [unseen(_ABOUT, "whether it syncs before it acknowledges", "set KAISER_DOCTOR_NATS_MONITOR_URL")]
+    return [unseen(ABOUT, "whether it syncs before it acknowledges", "set KAISER_DOCTOR_NATS_MONITOR_URL")]
 
 
 async def _anonymous(settings: DoctorSettings) -> list[Finding]:

@@ -10,9 +10,10 @@ import structlog
 from kaiser_common.runtime.settings import SettingsError
 
 from kaiser_doctor import broker, bus, database, machine, passwords, services
-from kaiser_doctor.findings import Finding, Light
+from kaiser_doctor.findings import Finding, Light, red
 from kaiser_doctor.settings import DoctorSettings, read
 
+_SERVERS = (broker.ABOUT, bus.ABOUT, database.ABOUT)
 _COLOURS = {Light.GREEN: "32", Light.UNSEEN: "90", Light.YELLOW: "33", Light.RED: "31"}
 
 
@@ -44,7 +45,18 @@ async def examine(settings: DoctorSettings) -> list[Finding]:
         asyncio.to_thread(machine.look, settings),
         asyncio.to_thread(passwords.look, settings),
     )
-    return [finding for look in looks for finding in look]
+    findings = [finding for look in looks for finding in look]
+    return [*of_nothing(findings), *findings]
+
+
+def of_nothing(findings: Sequence[Finding]) -> list[Finding]:
+    """Whether no server answers: then Kaiser is not running, and one fix is due before all others."""
+    answering = {finding.about for finding in findings if finding.level is not Light.RED}
+    silent = {finding.about for finding in findings} - answering
+    if not silent.issuperset(_SERVERS):
+        return []
+    text = "does not run here: neither NATS nor the MQTT broker nor the database answers"
+    return [red("Kaiser", text, "make run starts it, in containers make up")]
 
 
 def lines(findings: Sequence[Finding], *, quiet: bool = False, colour: bool = False) -> list[str]:

@@ -14,7 +14,7 @@ from kaiser_doctor.clock import of_clock
 from kaiser_doctor.findings import Finding, green, in_bytes, red, unseen, yellow
 from kaiser_doctor.settings import DoctorSettings
 
-_ABOUT = "database"
+ABOUT = "database"
 _MIGRATE = "run kaiser-migrate"
 _LONGEST_CHUNK = timedelta(days=7)
 _WANTED_CHUNK = timedelta(days=1)
@@ -32,7 +32,7 @@ async def look(settings: DoctorSettings) -> list[Finding]:
         )
     except psycopg.Error as error:
         text = f"does not take us: {line_of(error)}"
-        return [red(_ABOUT, text, "start it, or set KAISER_DATABASE_URL, _PASSWORD_FILE to what it expects")]
+        return [red(ABOUT, text, "start it, or set KAISER_DATABASE_URL, _PASSWORD_FILE to what it expects")]
     async with connection:
         return [
             *await _level(connection),
@@ -49,8 +49,8 @@ async def _level(connection: Connection) -> list[Finding]:
     version = (await _one(connection, "SHOW server_version"))[0]
     if level is Level.PLAIN:
         text = f"PostgreSQL {version} without TimescaleDB: days are partitions, which sensor makes and drops"
-        return [green(_ABOUT, text)]
-    return [green(_ABOUT, f"PostgreSQL {version}, {level.value}")]
+        return [green(ABOUT, text)]
+    return [green(ABOUT, f"PostgreSQL {version}, {level.value}")]
 
 
 async def _settings(connection: Connection) -> dict[str, str]:
@@ -62,16 +62,16 @@ async def _settings(connection: Connection) -> dict[str, str]:
 def of_durability(settings: dict[str, str]) -> list[Finding]:
     """Settings of the server that give up what was committed."""
     findings = [
-        red(_ABOUT, f"{name} is off: a crash of the machine loses or spoils what was committed", f"set {name} = on")
+        red(ABOUT, f"{name} is off: a crash of the machine loses or spoils what was committed", f"set {name} = on")
         for name in ("fsync", "full_page_writes", "synchronous_commit")
         if settings.get(name) == "off"
     ]
     if settings.get("autovacuum") == "off":
-        findings.append(yellow(_ABOUT, "autovacuum is off: tables only grow", "set autovacuum = on"))
+        findings.append(yellow(ABOUT, "autovacuum is off: tables only grow", "set autovacuum = on"))
     if settings.get("data_checksums") == "off":
         text = "has no checksums: a spoilt page shows only when it is read wrongly"
-        findings.append(yellow(_ABOUT, text, "pg_checksums --enable while the server is stopped"))
-    return findings or [green(_ABOUT, "keeps what it commits")]
+        findings.append(yellow(ABOUT, text, "pg_checksums --enable while the server is stopped"))
+    return findings or [green(ABOUT, "keeps what it commits")]
 
 
 async def _revisions(connection: Connection) -> dict[str, str | None]:
@@ -98,7 +98,7 @@ def of_revisions(current: dict[str, str | None], newest: dict[str, str]) -> list
         elif current[schema] != wanted:
             is_at = current[schema] or "not there"
             findings.append(red(f"schema {schema}", f"is {is_at}, its service needs {wanted}", _MIGRATE))
-    return findings or [green(_ABOUT, "every schema is at its service's version")]
+    return findings or [green(ABOUT, "every schema is at its service's version")]
 
 
 async def _series(connection: Connection) -> list[Finding]:
@@ -124,13 +124,13 @@ def of_chunks(table: str, interval: timedelta | None) -> list[Finding]:
     """The chunk interval of a hypertable: rows are dropped by chunk, and inserts need a chunk's indexes in memory."""
     fix = f"SELECT set_chunk_time_interval('{table}', INTERVAL '1 day')"
     if interval is None:
-        return [red(_ABOUT, f"{table} is no hypertable: old data cannot be dropped", "restore it from a back-up")]
+        return [red(ABOUT, f"{table} is no hypertable: old data cannot be dropped", "restore it from a back-up")]
     if interval > _LONGEST_CHUNK:
         text = f"{table} has chunks of {interval.days} days: retention drops whole ones, inserts outgrow memory"
-        return [red(_ABOUT, text, fix)]
+        return [red(ABOUT, text, fix)]
     if interval != _WANTED_CHUNK:
-        return [yellow(_ABOUT, f"{table} has chunks of {interval}, made for one day", fix)]
-    return [green(_ABOUT, f"{table} has chunks of a day")]
+        return [yellow(ABOUT, f"{table} has chunks of {interval}, made for one day", fix)]
+    return [green(ABOUT, f"{table} has chunks of a day")]
 
 
 async def _partitions(connection: Connection, table: str) -> list[Finding]:
@@ -139,7 +139,7 @@ async def _partitions(connection: Connection, table: str) -> list[Finding]:
     try:
         stray = await _one(connection, f"SELECT count(*) FROM (SELECT 1 FROM {table}_other LIMIT 100001) AS stray")
     except psycopg.errors.InsufficientPrivilege:
-        return [unseen(_ABOUT, f"our role may not read {table}", "ask as a role that may read all, such as Grafana's")]
+        return [unseen(ABOUT, f"our role may not read {table}", "ask as a role that may read all, such as Grafana's")]
     return of_partitions(table, await _exists(connection, tomorrow), int(stray[0]))
 
 
@@ -148,11 +148,11 @@ def of_partitions(table: str, tomorrow: bool, stray: int) -> list[Finding]:
     findings = []
     if not tomorrow:
         text = f"{table} has no partition for tomorrow: rows will go to the default one"
-        findings.append(yellow(_ABOUT, text, "is its service running? it makes them every hour"))
+        findings.append(yellow(ABOUT, text, "is its service running? it makes them every hour"))
     if stray > 100_000:
         text = f"{table} has over 100,000 rows outside of its day partitions: retention deletes them one by one"
-        findings.append(yellow(_ABOUT, text, "install TimescaleDB, or move them; see docs/operating.md"))
-    return findings or [green(_ABOUT, f"{table} has its partition for tomorrow")]
+        findings.append(yellow(ABOUT, text, "install TimescaleDB, or move them; see docs/operating.md"))
+    return findings or [green(ABOUT, f"{table} has its partition for tomorrow")]
 
 
 async def _room(connection: Connection) -> list[Finding]:
@@ -167,14 +167,14 @@ async def _room(connection: Connection) -> list[Finding]:
     )
     slots = [(str(name), int(held or 0)) for name, held in await cursor.fetchall()]
     size = await _one(connection, "SELECT pg_database_size(current_database())")
-    return [*of_room(int(used), int(most), slots), green(_ABOUT, f"holds {in_bytes(size[0])}")]
+    return [*of_room(int(used), int(most), slots), green(ABOUT, f"holds {in_bytes(size[0])}")]
 
 
 def of_room(used: int, most: int, idle_slots: list[tuple[str, int]]) -> list[Finding]:
     """Connections, and unused replication slots (with the bytes of WAL that each keeps)."""
     findings = [
         red(
-            _ABOUT,
+            ABOUT,
             f"slot {name} is idle and keeps {in_bytes(held)} of WAL: the disk fills",
             f"SELECT pg_drop_replication_slot('{name}')",
         )
@@ -182,7 +182,7 @@ def of_room(used: int, most: int, idle_slots: list[tuple[str, int]]) -> list[Fin
     ]
     if used > _CROWDED * most:
         text = f"{used} of {most} connections are taken"
-        findings.append(yellow(_ABOUT, text, "raise max_connections, or lower KAISER_DATABASE_POOL_SIZE"))
+        findings.append(yellow(ABOUT, text, "raise max_connections, or lower KAISER_DATABASE_POOL_SIZE"))
     return findings
 
 
