@@ -87,6 +87,11 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", f"esp/devices/{NOBODY}/health", None),
     ("POST", f"esp/devices/{NOBODY}/command", {"command": "status"}),
     ("POST", f"esp/devices/{NOBODY}/subzones/north", {}),
+    ("GET", f"esp/devices/{NOBODY}/messages", None),
+    ("POST", "zones", {"zone_id": "nobody", "name": "Nobody's"}),
+    ("GET", "zones/nobody", None),
+    ("PATCH", "zones/nobody", {"name": "Nobody"}),
+    ("DELETE", "zones/nobody", None),
     ("GET", "audit", None),
     ("GET", "sensors", None),
     ("GET", "sensors/latest", None),
@@ -99,11 +104,13 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "actuators", None),
     ("GET", "actuators/emergencies", None),
     ("GET", f"actuators/{NOBODY}/25/history", None),
+    ("PATCH", f"actuators/{NOBODY}/25", {"name": "x"}),
     ("DELETE", f"actuators/{NOBODY}/25", None),
     ("GET", "commands/0a1b2c3d", None),
     ("GET", "logic/rules", None),
     ("GET", "logic/rules/0a1b2c3d", None),
     ("PUT", "logic/rules/0a1b2c3d", _RULE),
+    ("PATCH", "logic/rules/0a1b2c3d", {"name": "x"}),
     ("POST", "logic/test", {"settings": _RULE}),
     ("PATCH", f"sensors/{NOBODY}/4/ds18b20", {"name": "x"}),
     ("POST", "logic/rules/0a1b2c3d/test", {}),
@@ -300,7 +307,11 @@ def everything(stack: SecuredStack, mocks: Mocks, server: Secured) -> None:
     wait_until(lambda: rest.get(f"/api/v1/esp/devices/{stranger}").status_code == 200, "the stranger waits")
     ok(rest.post(f"/api/v1/esp/devices/{stranger}/approve?replay=true"))
     rejected = wait_until(lambda: rest.get("/api/v1/rejected").json()["items"], "a message is rejected")
-    rest.post(f"/api/v1/rejected/{rejected[0]['seq']}/replay")
+    of_rejected = f"/api/v1/rejected/{rejected[0]['seq']}"
+    ok(rest.get(of_rejected))
+    for what in ("check", "fix"):  # that a correction is rejected again is an answer of the owner too
+        rest.post(f"{of_rejected}/{what}", json={"topic": bad.topic, "payload": "{}"})
+    rest.post(f"{of_rejected}/replay")
     ok(rest.get("/api/v1/system/status"))
     asyncio.run(_listen_and_resume(stack))
     refused = [refused_by_the_gateway(rest, *route) for route in ROUTES]

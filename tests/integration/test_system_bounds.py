@@ -343,6 +343,7 @@ def test_no_value_that_ingest_lets_through_ends_a_service_or_breaks_a_list(make_
         assert rest.post("/api/v1/debug/mock-esp", json={"esp_id": mock, "sensors": sensors}).status_code == 201
         recording = {"name": "all that a device may say", "filters": ["kaiser/#"], "dialects": ["esp"]}
         assert rest.post("/api/v1/recordings", json=recording).is_success
+        assert rest.post("/api/v1/zones", json={"zone_id": "east", "name": "East"}).is_success
         stack.settle_registry()
         pids = stack.pids()
         now_ms = int(time.time() * 1000)

@@ -62,9 +62,10 @@ def set_up(stack: Stack, rest: httpx.Client, device: FirmwareA) -> None:
     wait_until(lambda: rest.put(f"/api/v1/actuators/{esp_id}/{PUMP}", json={"actuator_type": "pump"}).is_success, "put")
     wait_until(lambda: rest.post(f"{path}/config", json={}).is_success, "its configuration is sent")
     wait_until(lambda: PUMP in device.board.flash.actuators, "it is configured")
-    off = {"command": "OFF"}
-    wait_until(lambda: rest.post(f"/api/v1/actuators/{esp_id}/{PUMP}/command", json=off).is_success, "it is online")
-    wait_until(lambda: device.board.heard_on(f"actuator/{PUMP}/command"), "it hears commands")
+    command = f"/api/v1/actuators/{esp_id}/{PUMP}/command"
+    for word in ("ON", "OFF"):  # ON waits until the device has had the time to subscribe, OFF does not
+        wait_until(lambda: rest.post(command, json={"command": word}).is_success, "it is online")  # noqa: B023
+        wait_until(lambda: {"command": word}.items() <= _last(device).items(), f"it hears {word}")  # noqa: B023
 
 
 async def freeze(stack: Stack, device: FirmwareA, victim: str, seconds: float) -> Freeze:
@@ -196,6 +197,11 @@ class _Run:
 
     async def _until(self, condition: Any, what: str) -> Any:
         return await asyncio.to_thread(wait_until, condition, what, 120.0)
+
+
+def _last(device: FirmwareA) -> dict[str, Any]:
+    """The body of the last command that the device has heard."""
+    return next((body for body, _ in reversed(_commands(device))), {})
 
 
 def _commands(device: FirmwareA) -> list[tuple[dict[str, Any], float]]:

@@ -75,7 +75,7 @@ async def test_an_actuator_whose_last_ended_command_failed_is_named(make_databas
                     at = NOW + timedelta(seconds=number)
                     values = (f"{esp_id}-{gpio}-{number}", esp_id, gpio, state, at, None if state == "sent" else at)
                     await connection.execute(COMMAND, values)
-        api = CommandApi(pool, None, {}, None, timedelta(seconds=5), 60, lambda: NOW)
+        api = CommandApi(pool, None, {}, None, timedelta(seconds=5), 60, lambda: NOW, lambda _: True)
         found = await api.failed(Nothing(), ADA)
     assert [(one.esp_id, one.gpio, one.state, one.message) for one in found.items] == [
         ("ESP_A", 26, "expired", "jammed"),

@@ -470,6 +470,7 @@ async def test_a_zone_that_a_device_refuses_fails_at_once(site):
 
 @pytest.mark.parametrize("action", ["assign", "remove", "safe"])
 async def test_a_subzone_is_sent_and_its_answer_ends_the_push(site, action):
+    await site.beat(uptime=65, boot_sequence_id="b1")  # generation B: A does not know subzone/safe
     request = PushSubzone(
         esp_id="ESP_A", subzone_id="bed", action=action, subzone=SubzoneRequest(subzone_name="Bed", assigned_gpios=[25])
     )

@@ -223,14 +223,16 @@ async def test_messages_of_devices_are_kept_without_a_factory_and_beside_one(
         await device.publish(number + 3, f"lab/{world.site}/x", b"%d" % number)
         await device.all_acknowledged()
 
-    async def verdicts(last: int) -> dict[str, list[str]]:
+    async def verdicts(**least: int) -> dict[str, list[str]]:
+        """Of each topic; nothing before there are so many of the readings, of other topics and of states."""
         found: dict[str, list[str]] = {}
         for each in await read(world, "TOPICS", "topic.live.>"):
             found.setdefault(topic_of(each.subject)[1], []).append(each.headers["Kaiser-Verdict"])
-        return found if len(found.get(f"lab/{world.site}/x", [])) == last else {}
+        topics = {"readings": reading, "others": f"lab/{world.site}/x", "states": state}
+        return found if all(len(found.get(topics[of], [])) >= count for of, count in least.items()) else {}
 
     await say(0)
-    found = await until(lambda: verdicts(1))
+    found = await until(lambda: verdicts(readings=1, others=1))
     assert found[reading] == ["sensor.data"]
     assert found[f"lab/{world.site}/x"] == ["observed"]
     assert command in found
@@ -248,7 +250,7 @@ async def test_messages_of_devices_are_kept_without_a_factory_and_beside_one(
         ingest.start()
         await until(ingest.ready)
         await say(10)
-        found = await until(lambda: verdicts(2))
+        found = await until(lambda: verdicts(readings=2, others=2, states=1))
         assert (len(found[reading]), found[state]) == (2, ["module.state"])
         after = await call(bus, "ingest-factory", "environment", Nothing(), EnvironmentStatus, caller=ADMIN)
         assert (after.env, after.epoch, after.since) == (before.env, before.epoch, before.since)
