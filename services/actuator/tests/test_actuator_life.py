@@ -351,7 +351,7 @@ async def test_a_device_that_is_offline_refuses_or_gets_its_commands_in_order_on
     await life.pump()
     life.devices["ESP_A"] = device("ESP_A", online=False)
     assert await refusal(life.send("ON")) == (409, 5007)
-    waiting = [await life.send(name, queue=True, expires_s=60) for name in ("ON", "OFF")]
+    waiting = [await life.send(name, queue=True, expires_s=60) for name in ("OFF", "ON")]
     brief = await life.send("ON", queue=True, expires_s=20)
     await life.sweep.once()
     assert await life.outbox() == []
@@ -407,6 +407,69 @@ async def test_off_to_a_device_that_came_online_just_now_is_sent_at_once_and_aga
     life.wait(2)
     await life.sweep.once()
     assert [payload["correlation_id"] for _, payload in await life.outbox()] == [off.command_id] * sent
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+@pytest.mark.parametrize("answers", [True, False])
+async def test_what_waits_to_switch_on_never_goes_out_after_an_off_that_came_later(life, is_queued, answers):
+    """Whether the device answers the OFF, which is sent to it at once, or it is sent again after the two seconds."""
+    await life.pump()
+    if is_queued:
+        life.devices["ESP_A"] = device("ESP_A", online=False)
+        on = await life.send("ON", queue=True, expires_s=60)
+        life.devices["ESP_A"] = device("ESP_A")
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    await life.sweep.once()
+    if not is_queued:
+        on = await life.send("ON")
+    life.wait(0.3)
+    off = await life.send("OFF")
+    if answers:
+        await life.say(life.response(off), life.status(False))
+    life.wait(2)
+    await life.sweep.once()
+    assert {payload["command"] for _, payload in await life.outbox()} == {"OFF"}
+    cancelled = await life.how(on)
+    assert (cancelled.state, cancelled.state_reason) == ("cancelled", "OFF came after it")
+    assert (await life.events("actuator_response"))[0]["state"] == "cancelled"
+
+
+async def test_an_off_that_waits_for_its_device_ends_what_waits_before_it_though_it_expires_first(life):
+    await life.pump()
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    await life.send("ON", queue=True, expires_s=600)
+    await life.send("OFF", queue=True, expires_s=60)
+    life.wait(100)
+    await life.sweep.once()
+    life.devices["ESP_A"] = device("ESP_A")
+    await life.sweep.once()
+    assert await life.outbox() == []
+
+
+@pytest.mark.parametrize(("answers", "sent"), [(True, 1), (False, 2)])
+async def test_off_at_the_end_of_a_duration_is_sent_again_to_a_device_that_had_not_subscribed(life, answers, sent):
+    """The duration ended while the device was away, and a command waits for it."""
+    await life.pump()
+    command = await life.send("ON", duration_s=60)
+    await life.say(life.sent(command), life.response(command), life.status(True))
+    life.devices["ESP_A"] = device("ESP_A", online=False)
+    waits = await life.send("ON", queue=True, expires_s=600)
+    life.wait(100)
+    await life.sweep.once()
+    life.devices["ESP_A"] = device("ESP_A")
+    life.sweep.on_device("ESP_A", life.devices["ESP_A"])
+    life.wait(1)
+    await life.sweep.once()
+    given = (await life.outbox())[1:]
+    assert [payload["command"] for _, payload in given] == ["OFF"]
+    if answers:
+        body = {"command": "OFF", "success": True, "correlation_id": given[0][1]["correlation_id"]}
+        await life.say(life.message("response", **body), life.status(False))
+    life.wait(2)
+    await life.sweep.once()
+    ids = [payload["correlation_id"] for _, payload in (await life.outbox())[1:]]
+    assert ids == [given[0][1]["correlation_id"]] * sent
+    assert (await life.how(waits)).state == "cancelled"
 
 
 async def test_a_device_that_was_let_in_a_moment_ago_takes_a_pump_and_a_command(life):

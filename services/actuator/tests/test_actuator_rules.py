@@ -49,16 +49,14 @@ def at(seconds: float) -> datetime:
 
 
 def command(command_id: str = "c1", name: str = "ON", **fields) -> CommandRecord:
-    given_fields = {"duration_s": 0, "expires_at": at(10), **fields}
+    given_fields = {"value": 1.0, "queued_at": START, "duration_s": 0, "expires_at": at(10), **fields}
     return CommandRecord(
         command_id=command_id,
         esp_id="ESP_A",
         gpio=5,
         kaiser_id="god",
         command=name,
-        value=1.0,
         issued_by="ada",
-        queued_at=START,
         **given_fields,
     )
 
@@ -195,6 +193,24 @@ def test_an_older_report_changes_nothing():
     reported = on_status(unit(), True, 1.0, None, at(10))
     assert on_status(reported, False, 0.0, None, at(9)) == reported
     assert on_status(reported, False, 0.0, None, at(10)).state is False, "of one ms the later in the stream counts"
+
+
+@pytest.mark.parametrize("last", [{"name": "OFF"}, {"name": "PWM", "value": 0.0}])
+def test_what_switches_off_cancels_what_would_switch_on_and_was_not_sent_yet(last):
+    waits, dims, older = command("c2"), command("c3", "PWM"), command("c4", "OFF")
+    after = admitted(unit(SENT, waits, dims, older), command("c5", queued_at=at(3), **last))
+    assert [each.command_id for each in after.open] == ["c1", "c4", "c5"]
+    assert [(each.command_id, each.state, each.state_reason, each.ended_at) for each in after.ended] == [
+        ("c2", "cancelled", "OFF came after it", at(3)),
+        ("c3", "cancelled", "OFF came after it", at(3)),
+    ]
+
+
+@pytest.mark.parametrize("last", [{"name": "ON"}, {"name": "TOGGLE"}, {"name": "PWM", "value": 0.1}])
+def test_what_may_switch_on_waits_behind_all_that_waits(last):
+    after = admitted(unit(command("c2"), command("c3", "OFF")), command("c4", **last))
+    assert [each.command_id for each in after.open] == ["c2", "c3", "c4"]
+    assert after.ended == ()
 
 
 def test_a_stop_cancels_what_is_open_and_the_state_is_unknown_until_it_is_reported():

@@ -45,6 +45,11 @@ class CommandRecord:
         """Whether the actuator may be on after it."""
         return self.command != "OFF"
 
+    @property
+    def switches_off(self) -> bool:
+        """Whether the actuator is off after it: OFF, or PWM with the value 0."""
+        return self.command == "OFF" or (self.command == "PWM" and self.value == 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer:

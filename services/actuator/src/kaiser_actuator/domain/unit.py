@@ -16,6 +16,8 @@ _GUARD_AGAIN_S, _GUARD_AGAIN_AT_MOST_S = 10, 300
 _GUARD_LOOKS_AGAIN = timedelta(seconds=10)
 GUARD_WAITS = -1
 """`tries` of a guard that is due and waits for its device."""
+OVERRULED = "OFF came after it"
+"""Why a command that was not sent yet is cancelled."""
 RUNTIME = "max_runtime"
 """`command_id` of the guard of an actuator that reports on: it has no command."""
 
@@ -68,7 +70,13 @@ class Unit:
 
 
 def admitted(unit: Unit, command: CommandRecord) -> Unit:
-    """A new command waits behind the others."""
+    """A new command waits behind the others. One that switches off cancels those that would switch on and were not
+    sent yet: the device may carry it out before they are due, and it may end first."""
+    if command.switches_off:
+        overruled = partial(commands.cancelled, reason=OVERRULED, at=command.queued_at)
+        for each in unit.open:
+            if each.switches_on and each.dispatched_at is None:
+                unit = _change(unit, each.command_id, overruled)
     return replace(unit, open=(*unit.open, command))
 
 

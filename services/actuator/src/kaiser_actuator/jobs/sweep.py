@@ -17,7 +17,7 @@ from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.commands import CommandRecord
 from kaiser_actuator.domain.unit import RUNTIME, Unit, admitted, on_time
 from kaiser_actuator.publish import Step, conclude
-from kaiser_actuator.store import Connection, actuators, command_records
+from kaiser_actuator.store import actuators, command_records
 from kaiser_actuator.store.actuators import Key
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
@@ -143,20 +143,21 @@ class DueSweep:
             if not step.before:
                 return
             for key in list(step.units):
-                await self._one(connection, step, key, now, heard)
+                self._one(step, key, now, heard)
             await conclude(connection, self._bus, step, now, self._timeout)
 
-    async def _one(self, connection: Connection, step: Step, key: Key, now: datetime, heard: datetime) -> None:
+    def _one(self, step: Step, key: Key, now: datetime, heard: datetime) -> None:
         online = self._is_online(key[0])
         unit, off_is_due = on_time(step.units[key], now, self._timeout, heard=heard, online=online)
         step.units[key] = unit
-        if off_is_due:
-            await self._switch_off(connection, step, unit, now)
-        if off_is_due or self.takes_commands(key[0]):
+        off = self._switch_off(step, unit, now) if off_is_due else None
+        if self.takes_commands(key[0]):
             step.dispatch(key, now)
+        elif off is not None:
+            step.outbox.append(outgoing.early_off_message(off))
 
-    async def _switch_off(self, connection: Connection, step: Step, unit: Unit, now: datetime) -> None:
-        """The duration or the maximum run time is over and the device has not reported off: send OFF and notify the
+    def _switch_off(self, step: Step, unit: Unit, now: datetime) -> CommandRecord:
+        """The duration or the maximum run time is over and the device has not reported off: OFF, and notify the
         operator."""
         has_duration = unit.guard is not None and unit.guard.command_id != RUNTIME
         over = "duration" if has_duration else "maximum run time"
@@ -180,6 +181,7 @@ class DueSweep:
         step.events.append(
             outgoing.own_alert_event(command.kaiser_id, unit.esp_id, unit.gpio, "runtime_protection", text, ms_of(now))
         )
+        return command
 
     def _is_online(self, esp_id: str) -> bool:
         device = self._devices.get(esp_id)
