@@ -1288,6 +1288,31 @@ async def test_an_alert_that_was_rejected_and_is_replayed_stops_nothing_now(life
     assert event["alert_type"] == "emergency_stop"
 
 
+async def test_a_status_that_was_rejected_and_is_replayed_does_not_say_that_a_pump_is_off_now(life):
+    await life.pump()
+    await life.pump(gpio=6, interlocks=[5])
+    on = await life.send("ON")
+    await life.say(life.sent(on), life.response(on), life.status(True))
+    life.wait(1)
+    await life.say(life.status(False, replayed=True))
+    [pump, _] = (await life.registry.list_actuators(ActuatorsQuery(), ADA)).items
+    assert pump.state is True
+    assert await refusal(life.send("ON", gpio=6)) == (409, 5412)
+    assert [event["state"] for event in await life.events("actuator_status")] == [True, False]
+    await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)
+    urgent = [(lane, payload["command"]) for lane, payload in await life.outbox() if lane.startswith("urgent")]
+    assert (f"urgent {TOPIC}5/command", "OFF") in urgent
+
+
+async def test_a_replayed_answer_without_an_id_ends_no_command_of_now(life):
+    await life.pump()
+    command = await life.send("ON")
+    await life.say(life.sent(command), life.message("response", command="ON", success=True, replayed=True))
+    assert (await life.how(command)).state == "sent"
+    await life.say(life.response(command, replayed=True))
+    assert (await life.how(command)).state == "acknowledged"
+
+
 async def test_a_replayed_message_confirms_no_clear(life):
     await life.pump()
     await life.emergency.stop(EmergencyStop(esp_id="ESP_A", reason="leak"), ADA)

@@ -24,6 +24,7 @@ from kaiser_actuator.domain.unit import (
     admitted,
     on_answer,
     on_dispatched,
+    on_replayed_status,
     on_sent,
     on_status,
     on_stop,
@@ -211,6 +212,22 @@ def test_what_may_switch_on_waits_behind_all_that_waits(last):
     after = admitted(unit(command("c2"), command("c3", "OFF")), command("c4", **last))
     assert [each.command_id for each in after.open] == ["c2", "c3", "c4"]
     assert after.ended == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "seconds", "after", "may_be_on"),
+    [
+        (True, False, 20, True, True),
+        (True, True, 20, True, True),
+        (None, False, 20, None, True),
+        (False, False, 20, False, False),
+        (False, True, 9, False, False),
+        (False, True, 20, None, True),
+    ],
+)
+def test_by_a_replayed_status_an_actuator_is_never_off_and_may_be_on(state, said, seconds, after, may_be_on):
+    replayed = on_replayed_status(unit(state=state, reported_at=at(10)), said, at(seconds))
+    assert (replayed.state, replayed.may_be_on) == (after, may_be_on)
 
 
 def test_a_stop_cancels_what_is_open_and_the_state_is_unknown_until_it_is_reported():

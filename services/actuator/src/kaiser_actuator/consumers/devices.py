@@ -30,7 +30,7 @@ from kaiser_actuator.domain.emergencies import (
     target_of_alert,
 )
 from kaiser_actuator.domain.emergency_core import holds
-from kaiser_actuator.domain.unit import on_answer, on_sent, on_status
+from kaiser_actuator.domain.unit import on_answer, on_replayed_status, on_sent, on_status
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import Connection, actuators, command_records, emergencies
@@ -93,10 +93,13 @@ class ActuatorMessages:
         return batch.unreadable
 
     def _hear(self, message: Message) -> None:
-        """Note the device's site and, of a status, whether the actuator is on and in an emergency."""
+        """Note the device's site and, of a status, whether the actuator is on and in an emergency. By a replayed one it
+        is not off, and not in an emergency: that was once."""
         state: bool | None = None
         in_stop: bool | None = None
-        if isinstance(message, ActuatorStatus):
+        if isinstance(message, ActuatorStatus) and message.replayed:
+            state = message.state or None
+        elif isinstance(message, ActuatorStatus):
             state = message.state
             in_stop = None if message.emergency is None else message.emergency == "active"
         self._stops.heard(message.esp_id, message.gpio, message.kaiser_id, state, in_stop=in_stop)
@@ -219,7 +222,7 @@ class ActuatorMessages:
         """An actuator reports on although it is stopped: send the stop again and notify the operator."""
         defiant: dict[Key, ActuatorStatus] = {}
         for message, _ in batch.messages:
-            if isinstance(message, ActuatorStatus):
+            if isinstance(message, ActuatorStatus) and not message.replayed:
                 defiant[_key(message)] = message
         for (esp_id, gpio), status in defiant.items():
             stop = covering(self._stops, esp_id, gpio) if status.state else None
@@ -243,7 +246,11 @@ def _apply_sent(message: Sent, step: Step) -> None:
 
 def _apply_status(status: ActuatorStatus, step: Step, key: str) -> None:
     unit = step.units[_key(status)]
-    step.units[unit.key] = on_status(unit, status.state, status.value, status.error, time_of(status.received_at))
+    at = time_of(status.received_at)
+    if status.replayed:
+        step.units[unit.key] = on_replayed_status(unit, status.state, at)
+    else:
+        step.units[unit.key] = on_status(unit, status.state, status.value, status.error, at)
     step.events.append(outgoing.status_event(status))
     step.history.append(
         HistoryEntry(
@@ -269,7 +276,9 @@ def _apply_response(response: ActuatorResponse, step: Step, key: str) -> None:
         response.message,
         time_of(response.received_at),
     )
-    step.units[unit.key], ended = on_answer(unit, answer)
+    ended = None
+    if response.correlation_id is not None or not response.replayed:  # an old answer would end a new command
+        step.units[unit.key], ended = on_answer(unit, answer)
     if ended is None:
         step.events.append(outgoing.unmatched_response_event(response))
     step.history.append(

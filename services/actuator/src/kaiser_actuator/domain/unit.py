@@ -126,6 +126,14 @@ def on_status(unit: Unit, state: bool, value: float, error: str | None, at: date
     return _within_runtime(replace(reported, guard=guard, on_since=on_since))
 
 
+def on_replayed_status(unit: Unit, state: bool, at: datetime) -> Unit:
+    """A status that was rejected at first says nothing about now: an actuator is not off by it. One that came after the
+    last report and says on makes the state unknown, so that interlocks wait for the next report."""
+    if not state or unit.state is True or (unit.reported_at is not None and at < unit.reported_at):
+        return unit
+    return replace(on_lost(unit), reported_at=at)
+
+
 def on_stop(unit: Unit, reason: str, at: datetime) -> Unit:
     """An emergency stop: every open command is cancelled, and the actuator's state is unknown until it is reported.
 
