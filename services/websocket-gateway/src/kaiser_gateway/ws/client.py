@@ -131,9 +131,22 @@ class Client:
     async def answer(self, frame: bytes) -> None:
         """Send a frame immediately, before the waiting ones."""
         async with self._lock:
-            self._sending_since = time.monotonic()
-            await self._send(frame)
-            self._sending_since = None
+            await self._send_timed(frame)
+
+    async def _send_timed(self, frame: bytes) -> None:
+        self._sending_since = time.monotonic()
+        await self._send(frame)
+        self._sending_since = None
+
+    async def _send_next(self) -> bool:
+        """Send the next event that may go; False: none may. It is taken once the socket is free: an event that was
+        taken and still waited for an answer would be overtaken by one that is written at once."""
+        async with self._lock:
+            event = self._outlet.take(time.monotonic())
+            if event is None:
+                return False
+            await self._send_timed(event.frame)
+        return True
 
     async def send_events(self) -> None:
         """Send what may go, until cancelled."""
@@ -144,8 +157,7 @@ class Client:
                 for frame in pending:
                     await self.answer(frame)
             sent = 0
-            while sent < _BURST and (event := self._outlet.take(now)) is not None:
-                await self.answer(event.frame)
+            while sent < _BURST and len(self._outlet) and await self._send_next():
                 sent += 1
             metrics.FRAMES.inc(sent)
             if self._last_words is not None and not len(self._outlet) and not self._notices:
