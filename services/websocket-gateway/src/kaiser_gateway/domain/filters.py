@@ -140,6 +140,9 @@ class Index(Generic[ClientT]):
     def __len__(self) -> int:
         return len(self._keys)
 
+    def __contains__(self, client: ClientT) -> bool:
+        return client in self._keys
+
     def of(self, kind: str, esp_id: str) -> Iterator[ClientT]:
         """The clients that may want an event of this type and device, each once."""
         for key in ((kind, None), (None, esp_id), (None, None)):

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 _SWEEP_S = 1.0
 _DRAIN_S = 2.0
 _OFFERS_AT_ONCE = 200
-"""About 2 ms of work, with the writes, between two turns of the others."""
+"""So many clients at most are offered something between two turns of the others: about 2 ms, with the writes."""
 _UNSENT_KEPT = 10_000
 _MOST_UNREAD = 256
 """Messages that wait for the hub at most; packs of the largest size are 128 MB."""
@@ -135,24 +135,25 @@ class Hub:
                 self.last_seq = last_seq_of(delivery)
                 metrics.EVENTS.labels(type_of(delivery)).inc(delivery.count)
                 if self._index:
-                    await self._offer(delivery)
+                    await self.offer(delivery)
             if batch:
                 self._seconds.observe(max(0.0, time.time() - batch[0].timestamp_ns / 1e9))
                 if self._tracer is not None:
                     self._tracer.note("offer to clients", batch)
                 await asyncio.sleep(0)  # let the clients' senders run between batches
 
-    async def _offer(self, delivery: Delivery) -> None:
-        """Offer the events of a message to the clients that may want them."""
+    async def offer(self, delivery: Delivery) -> None:
+        """Offer the events of a message to the clients that may want them; a client that left meanwhile gets none."""
         now = time.monotonic()
         offered = 0
         for event in events_of(delivery, self._index.wants):
-            for client in self._index.of(event.type, event.esp_id):
-                client.offer(event, now)
-                offered += 1
-            if offered >= _OFFERS_AT_ONCE:
-                await asyncio.sleep(0)  # a pack for thousands of clients must not hold the senders up
-                offered, now = 0, time.monotonic()
+            for client in list(self._index.of(event.type, event.esp_id)):
+                if offered >= _OFFERS_AT_ONCE:
+                    await asyncio.sleep(0)  # thousands of clients, or a pack for many, must not hold the senders up
+                    offered, now = 0, time.monotonic()
+                if client in self._index:
+                    client.offer(event, now)
+                    offered += 1
 
     def _begin_anew(self) -> None:
         log.warning("events_recreated", last_seq=self.last_seq)
