@@ -5,7 +5,9 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 from gateway_issuer import AUDIENCE, FakeIssuer
@@ -13,6 +15,7 @@ from kaiser_gateway.domain import oidc
 from kaiser_gateway.domain.limits import Limiter
 from kaiser_gateway.domain.oidc import Terms
 from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
+from kaiser_gateway.http import discovery
 from kaiser_gateway.http import issuer as issuer_module
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
@@ -182,6 +185,61 @@ async def test_with_the_issuer_away_known_keys_serve_and_unknown_ones_are_told_t
     fake.stop()
     monkeypatch.setattr(issuer_module, "_FRESH_S", 0.0)
     assert (await guard.verify(token)).user == "grace"
+
+
+async def test_a_known_key_serves_without_waiting_for_an_issuer_that_hangs(fake, monkeypatch):
+    guard = guard_of(fake)
+    token = fake.token("first")
+    await guard.verify(token)
+    fake.stop()
+    for module in (discovery, issuer_module):
+        monkeypatch.setattr(module, "TIMEOUT_S", 1e6)
+    later = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 301)
+    monkeypatch.setattr(issuer_module, "time", later)
+    before = asyncio.all_tasks()
+    with socket.create_server(("127.0.0.1", fake.port)) as hanging:
+        hanging.setblocking(False)
+        for _ in range(3):
+            assert (await asyncio.wait_for(guard.verify(token), 60)).user == "grace"
+        connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(hanging), 60)
+        with connection:
+            assert (await asyncio.wait_for(guard.verify(token), 60)).user == "grace"
+            assert len(asyncio.all_tasks() - before) == 1  # the keys are asked for once, beside the requests
+            await guard.aclose()
+    assert asyncio.all_tasks() == before
+
+
+async def test_keys_that_are_fetched_beside_a_request_serve_the_next(fake, monkeypatch):
+    guard = guard_of(fake)
+    old = fake.token("first")
+    await guard.verify(old)
+    fake.add_key("second", "EC")
+    fake.published.remove("first")
+    later = SimpleNamespace(time=time.time, monotonic=lambda: time.monotonic() + 301)
+    monkeypatch.setattr(issuer_module, "time", later)
+    await guard.verify(old)
+    assert (await guard.verify(fake.token("second", "ES256"))).user == "grace"  # waits for those under way
+    with pytest.raises(TokenRefused):
+        await guard.verify(old)
+    assert len(fake.requests) == 4
+
+
+async def test_many_that_wait_for_an_issuer_wait_for_one_attempt(fake, monkeypatch):
+    clock = SimpleNamespace(time=time.time, now=0.0, monotonic=lambda: clock.now)
+    attempts = []
+
+    async def fail(_: Terms) -> list:
+        attempts.append(clock.now)
+        clock.now += 6.0  # as long as the longest attempt, and longer than the pause
+        await asyncio.sleep(0)
+        raise TimeoutError
+
+    monkeypatch.setattr(issuer_module, "time", clock)
+    monkeypatch.setattr(issuer_module, "_fetch_keys", fail)
+    guard, token = guard_of(fake), fake.token("first")
+    results = await asyncio.gather(*(guard.verify(token) for _ in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} == {IssuerUnreachable}
+    assert attempts == [0.0]
 
 
 async def test_an_issuer_that_calls_itself_otherwise_is_not_believed(fake):

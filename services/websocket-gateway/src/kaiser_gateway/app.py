@@ -1,7 +1,7 @@
 """Wiring of the gateway: connections, users, the hubs of events and messages, and the public server."""
 
 import asyncio
-from contextlib import closing
+from contextlib import aclosing, closing
 
 import structlog
 from kaiser_common.bus.connection import connect
@@ -50,7 +50,7 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             app = build_app(service, bus, hub, topics, users, sessions, pool, guard, settings)
             served.server = server = HttpServer(http_config(app, settings))
             listener = listen(settings)
-            async with asyncio.TaskGroup() as tasks:
+            async with aclosing(guard), asyncio.TaskGroup() as tasks:
                 http = tasks.create_task(server.serve(sockets=[listener]), name="http")
                 log.info("listening", address=f"http://{settings.http_host}:{listener.getsockname()[1]}")
                 async with beside(users=keep_users(pool, users, sessions, standings, settings), topics=topics.run()):

@@ -38,6 +38,11 @@ class Guard:
     standings: Standings | None = None
     _lines: Limiter = field(default_factory=lambda: Limiter(1 / _SAY_EVERY_S, 1, keys=1))
 
+    async def aclose(self) -> None:
+        """End what is under way beside the requests."""
+        if self.issuer is not None:
+            await self.issuer.aclose()
+
     async def verify(self, token: str) -> Identity:
         """The user of an access token. Raises TokenRefused, NotAllowed or IssuerUnreachable.
 
