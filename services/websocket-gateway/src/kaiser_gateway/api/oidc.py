@@ -15,7 +15,7 @@ from kaiser_gateway import metrics
 from kaiser_gateway.api.token_answer import TokenAnswer
 from kaiser_gateway.domain import oidc_flow
 from kaiser_gateway.domain.limits import Limiter, source_of
-from kaiser_gateway.domain.oidc_flow import ExternalSession, Seals
+from kaiser_gateway.domain.oidc_flow import MOST_SEALED, ExternalSession, Seals
 from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.auth import Guard, too_many
 from kaiser_gateway.http.issuer import IssuerUnreachable
@@ -27,7 +27,7 @@ from kaiser_gateway.store.sessions import Sessions
 _NOT_SET_UP = "sign-in at an issuer is not set up: set KAISER_OIDC_ISSUER and KAISER_OIDC_CLIENT_ID"
 _LONGEST_HINT = 4000
 """An ID token that is longer, as some with many groups are, is not kept: signing out then names the client alone."""
-_SEALED = Field(max_length=14_000, examples=["gAAAAAB…"])
+_SEALED = Field(max_length=MOST_SEALED, examples=["gAAAAAB…"])
 _PAGE = Field(max_length=300, pattern=r"^https?://[^\s?#]+/$", examples=["https://kaiser.example.org/"])
 
 
@@ -177,10 +177,12 @@ def _opened(client: OidcClient | None, seals: Seals, refresh_token: str, kept_s:
 def _answer(grant: IssuerGrant, family: str, signer: Signer, seals: Seals, settings: GatewaySettings) -> ExternalTokens:
     now, identity, token_s = time.time(), grant.identity, settings.token_minutes * 60
     hint = grant.id_token if len(grant.id_token) <= _LONGEST_HINT else ""
-    session = ExternalSession(identity.user, family, grant.refresh_token, hint)
+    session = ExternalSession(identity.user, family, grant.refresh_token, hint, grant.subject)
+    with _explained():
+        refresh_token = seals.seal_session(session, now)
     return ExternalTokens(
         access_token=signer.sign(identity.user, identity.role, "access", now, token_s, ext=1, fam=family),
-        refresh_token=seals.seal("session", session, now),
+        refresh_token=refresh_token,
         expires_in=token_s,
         role=identity.role,
         username=identity.user,

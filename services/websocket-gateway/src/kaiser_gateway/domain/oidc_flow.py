@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -24,6 +24,8 @@ Step = Literal["flow", "session"]
 
 FLOW_S = 600
 """Time from the begin of a sign-in to its end."""
+MOST_SEALED = 14_000
+"""Characters of a sealed text that a request takes: its body has 16 KiB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class ExternalSession:
-    """A sign-in that goes on: its family in our tokens, and with which token the issuer renews and ends it."""
+    """A sign-in that goes on: its family in our tokens, and with which token the issuer renews and ends it. subject: of
+    the user at the issuer; empty in one that was sealed before it was kept."""
 
     user: str
     family: str
     refresh_token: str
     id_token: str
+    subject: str = ""
 
 
 def new_flow(redirect_uri: str) -> Flow:
@@ -111,6 +115,16 @@ class Seals:
         """The values of a step as a text."""
         text = json.dumps({"step": step, **asdict(values)})
         return self._fernet.encrypt_at_time(text.encode(), int(now)).decode()
+
+    def seal_session(self, session: ExternalSession, now: float) -> str:
+        """A session as a text that a request takes. What would make it too long is left out: first the ID token, which
+        is only for the sign-out at the issuer, then the refresh token too; it is not renewed then. Raises TokenRefused
+        where its user's name alone is too long."""
+        for kept in (session, replace(session, id_token=""), replace(session, id_token="", refresh_token="")):
+            text = self.seal("session", kept, now)
+            if len(text) <= MOST_SEALED:
+                return text
+        raise TokenRefused("the issuer's name of the user is too long")
 
     def open_flow(self, text: str, now: float) -> Flow:
         """A flow of the last ten minutes. Raises TokenRefused."""

@@ -24,11 +24,13 @@ _FRESH_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class IssuerGrant:
-    """Who signed in, and the issuer's tokens: the refresh token is empty where it gives none."""
+    """Who signed in, and the issuer's tokens: the refresh token is empty where it gives none. subject: the user's `sub`
+    at the issuer."""
 
     identity: Identity
     refresh_token: str
     id_token: str
+    subject: str
 
 
 class OidcClient:
@@ -55,9 +57,9 @@ class OidcClient:
         answer = await self._tokens(form)
         claims = await self._claims(answer)
         oidc_flow.require_nonce(claims, flow, self.client.client_id)
-        return IssuerGrant(
-            await self._identity(answer, claims), str(answer.get("refresh_token") or ""), answer["id_token"]
-        )
+        identity = await self._identity(answer, claims)
+        subject = str(claims.get("sub") or "")
+        return IssuerGrant(identity, str(answer.get("refresh_token") or ""), answer["id_token"], subject)
 
     async def renew(self, session: ExternalSession) -> IssuerGrant:
         """The same user with the role of now. Raises TokenRefused, NotAllowed or IssuerUnreachable."""
@@ -65,12 +67,14 @@ class OidcClient:
             raise TokenRefused("the issuer gave no refresh token: sign in again")
         answer = await self._tokens({"grant_type": "refresh_token", "refresh_token": session.refresh_token})
         is_signed = "id_token" in answer  # OpenID Connect Core 1.0 §12.2: it may be missing
-        claims = await self._claims(answer) if is_signed else {"sub": oidc.subject_of(session.id_token)}
+        subject = session.subject or oidc.subject_of(session.id_token)
+        claims = await self._claims(answer) if is_signed else {"sub": subject}
         identity = await self._identity(answer, claims)
         if identity.user != session.user:
             raise TokenRefused("the issuer has renewed the sign-in of another user")
         refresh_token = answer.get("refresh_token") or session.refresh_token
-        return IssuerGrant(identity, str(refresh_token), str(answer.get("id_token") or session.id_token))
+        id_token = str(answer.get("id_token") or session.id_token)
+        return IssuerGrant(identity, str(refresh_token), id_token, str(claims.get("sub") or subject))
 
     async def end(self, session: ExternalSession, back: str) -> str | None:
         """Give the refresh token up, and the issuer's page that ends the sign-in there; None where it has none, or is
