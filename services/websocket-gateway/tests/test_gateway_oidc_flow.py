@@ -3,11 +3,14 @@
 import hashlib
 import time
 from base64 import urlsafe_b64encode
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from gateway_issuer import AUDIENCE, FakeIssuer
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain import oidc_flow
 from kaiser_gateway.domain.oidc import Terms
 from kaiser_gateway.domain.oidc_flow import ConsoleClient, ExternalSession, Flow, Seals
@@ -15,6 +18,7 @@ from kaiser_gateway.domain.time_zones import zone_problem
 from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
 from kaiser_gateway.http.oidc_client import OidcClient
+from kaiser_gateway.store.sessions import Sessions
 
 HOME = "https://kaiser.example.org/"
 FLOW = Flow("the-state", "the-nonce", "the-verifier", HOME)
@@ -164,6 +168,95 @@ async def test_a_renewal_without_an_id_token_asks_for_the_role_of_now(fake):
     fake.user_info = {"sub": "grace", "roles": []}
     with pytest.raises(NotAllowed):
         await client_at(fake).renew(session)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+async def test_a_sign_in_with_a_long_id_token_is_renewed_with_an_id_token_and_without(fake, is_signed):
+    fake.user_info = {"sub": "grace", "roles": ["viewer"]}
+    fake.tokens = {"id_token": id_token(fake, groups=["g" * 9000]), "access_token": "opaque", "refresh_token": "next"}
+    client = client_at(fake)
+    first = await client.redeem("the-code", FLOW)
+    fake.tokens = {"access_token": "opaque"} | ({"id_token": id_token(fake, roles=["viewer"])} if is_signed else {})
+    grant = first
+    for _ in range(2):
+        sealed = SEALS.seal_session(ExternalSession("grace", "f", grant.refresh_token, "", grant.subject), NOW)
+        grant = await client.renew(SEALS.open_session(sealed, NOW, 10))
+        assert (grant.identity.user, grant.identity.role, grant.subject) == ("grace", "viewer", "grace")
+
+
+async def test_userinfo_of_another_subject_renews_no_sign_in(fake):
+    fake.tokens, fake.user_info = {"access_token": "opaque"}, {"sub": "mallory", "roles": ["admin"]}
+    with pytest.raises(TokenRefused, match="another user"):
+        await client_at(fake).renew(replace(SESSION, subject="grace"))
+
+
+def test_a_session_sealed_before_its_subject_was_kept_is_opened():
+    values = {"user": "grace", "family": "family", "refresh_token": "refresh", "id_token": "id-token"}
+
+    @dataclass(frozen=True)
+    class Older:
+        user: str
+        family: str
+        refresh_token: str
+        id_token: str
+
+    assert SEALS.open_session(SEALS.seal("session", Older(**values), NOW), NOW, 10) == SESSION
+
+
+@pytest.mark.parametrize(
+    ("refresh", "hint", "kept"),
+    [
+        (3000, 4000, ("refresh_token", "id_token")),
+        (8000, 4000, ("refresh_token",)),
+        (12_000, 4000, ()),
+        (12_000, 0, ()),
+    ],
+)
+def test_a_sealed_session_is_never_longer_than_a_request_takes(refresh, hint, kept):
+    session = ExternalSession("grace", "family", "r" * refresh, "i" * hint, "grace")
+    sealed = SEALS.seal_session(session, NOW)
+    assert len(sealed) <= oidc_flow.MOST_SEALED
+    left_out = {name: "" for name in ("refresh_token", "id_token") if name not in kept}
+    assert SEALS.open_session(sealed, NOW, 10) == replace(session, **left_out)
+    with pytest.raises(TokenRefused):
+        SEALS.seal_session(replace(session, user="u" * 12_000), NOW)
+
+
+async def test_a_sign_in_that_somebody_signed_out_of_stays_ended_while_its_refresh_token_lives(
+    start_gateway, database, fake
+):
+    settings = {
+        "KAISER_OIDC_ISSUER": fake.url,
+        "KAISER_OIDC_AUDIENCE": AUDIENCE,
+        "KAISER_OIDC_CLIENT_ID": "kaiser-console",
+    }
+    gateway = start_gateway(**settings)
+    gateway.wait_for_sign_in()
+    async with gateway.http(None) as http:
+
+        async def post(path: str, **body: str) -> httpx.Response:
+            return await http.post(f"/api/v1/auth/oidc/{path}", json=body)
+
+        async def sign_in() -> str:
+            begun = (await post("begin", redirect_uri=HOME)).json()
+            asked = parse_qs(urlsplit(begun["url"]).query)
+            fake.tokens = {"id_token": id_token(fake, nonce=asked["nonce"][0]), "refresh_token": "of the issuer"}
+            answer = await post("finish", flow=begun["flow"], state=asked["state"][0], code="the-code")
+            assert answer.status_code == 200, answer.text
+            return answer.json()["refresh_token"]
+
+        ended, other = await sign_in(), await sign_in()
+        assert (await post("logout", refresh_token=ended, redirect_uri=HOME)).status_code == 200
+    async with open_pool(CommonSettings(database_url=database), "test") as pool:
+        async with pool.connection() as connection:
+            await connection.execute("UPDATE gateway.ended_sessions SET ended_at = now() - interval '2 hours'")
+        await Sessions(pool, 60, 14).drop_old()
+    later = start_gateway(**settings)  # it has read no end of the last hour
+    later.wait_for_sign_in()
+    async with later.http(None) as http:
+        for token, status in ((ended, 401), (other, 200)):
+            answer = await http.post("/api/v1/auth/oidc/refresh", json={"refresh_token": token})
+            assert answer.status_code == status, answer.text
 
 
 async def test_a_renewal_for_another_user_is_refused(fake):

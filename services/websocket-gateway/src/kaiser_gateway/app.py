@@ -40,7 +40,7 @@ async def work(service: Service, settings: GatewaySettings) -> None:
         open_pool(settings, "gateway") as pool,
     ):
         with closing(Passwords()) as passwords:
-            users, sessions = Users(pool, passwords), Sessions(pool, settings.token_minutes * 60)
+            users, sessions = Users(pool, passwords), Sessions(pool, settings.token_minutes, settings.refresh_days)
             served, standings = Served(lambda: users.ready), Standings(users, sessions)
             service.check("nats", bus.round_trip)
             service.check("http", served.check)

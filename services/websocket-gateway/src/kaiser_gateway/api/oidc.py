@@ -138,10 +138,11 @@ def router(
 
     @routes.post("/refresh")
     async def refresh_external_sign_in(body: RefreshExternal) -> ExternalTokens:
-        """New tokens, with the role that the issuer gives the user now. 401 where it does not renew the sign-in."""
+        """New tokens, with the role that the issuer gives the user now. 401 where it does not renew the sign-in, or
+        somebody signed out of it."""
         session = _opened(client, seals, body.refresh_token, kept_s)
         asked = needed(f"sign-in {session.family}")
-        if guard.standings is not None and guard.standings.is_ended(session.family):
+        if await sessions.is_ended(session.family):
             raise HTTPException(401, "this session has ended: sign in again")
         with _explained():
             grant = await asked.renew(session)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.partitions import drop_rows_before
-from kaiser_common.runtime.statements import execute, fetch_all, to_ms
+from kaiser_common.runtime.statements import execute, fetch_all, fetch_one, to_ms
 from psycopg import AsyncConnection
 from psycopg.rows import class_row, scalar_row
 from sqlalchemy import ColumnElement, delete, func, literal, select
@@ -32,12 +32,14 @@ class SignedIn:
 
 
 class Sessions:
-    """The sessions of all users. An access token outlives its session unless the session was ended here: these are kept
-    for as long as an access token lives (`token_s`)."""
+    """The sessions of all users. A token outlives its session unless the session was ended here. The ends are kept for
+    as long as an access token (`token_minutes`) or a refresh token lives: of a session at an issuer nothing else is
+    kept."""
 
-    def __init__(self, pool: DatabasePool, token_s: float) -> None:
+    def __init__(self, pool: DatabasePool, token_minutes: int, refresh_days: int) -> None:
         self._pool = pool
-        self._kept = timedelta(seconds=token_s) + timedelta(minutes=1)
+        self._lately = timedelta(minutes=token_minutes + 1)
+        self._kept = max(self._lately, timedelta(days=refresh_days, minutes=1))
 
     async def of(self, username: str) -> list[SignedIn]:
         """The sessions of a user, the one used last in front."""
@@ -71,15 +73,21 @@ class Sessions:
         async with self._pool.connection() as connection:
             await execute(connection, insert(ended_sessions).values(family=family).on_conflict_do_nothing())
 
+    async def is_ended(self, family: str) -> bool:
+        """Whether a session was ended for which a refresh token may still be there."""
+        statement = select(literal(True)).where(ended_sessions.c.family == family)
+        async with self._pool.connection() as connection:
+            return await fetch_one(connection, scalar_row, statement) is not None
+
     async def ended(self) -> Collection[str]:
         """Sessions that ended so lately that access tokens of them may not have expired."""
         c = ended_sessions.c
-        statement = select(c.family).where(c.ended_at > func.now() - literal(self._kept))
+        statement = select(c.family).where(c.ended_at > func.now() - literal(self._lately))
         async with self._pool.connection() as connection:
             return frozenset(await fetch_all(connection, scalar_row, statement))
 
     async def drop_old(self) -> None:
-        """Forget the ends that no access token can outlive. Killed in it: the next hour does."""
+        """Forget the ends that no token can outlive. Killed in it: the next hour does."""
         async with self._pool.connection() as connection:
             await drop_rows_before(connection, "gateway.ended_sessions", "ended_at", datetime.now(UTC) - self._kept)
 

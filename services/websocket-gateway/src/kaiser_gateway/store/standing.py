@@ -62,10 +62,6 @@ class Standings:
             return Ended(4003, "the user's role has changed: sign in again")
         return Ended(4001, "the user's password or role has changed: sign in again")
 
-    def is_ended(self, family: str) -> bool:
-        """Whether somebody has signed out of a session lately."""
-        return family in self._ended
-
     async def require_fresh(self, identity: Identity) -> None:
         """For administrators' routes: at most 5 s old. Raises TokenRefused, or what a database that is away raises."""
         if not identity.external and time.monotonic() - self._at > _FRESH_S:
