@@ -66,7 +66,33 @@ async def test_a_redirect_of_a_channel_leads_to_no_private_address(receiver):
         server.server_close()
 
 
-@pytest.mark.parametrize("url", ["slack://a/b/c/?template=/etc/passwd", "fcm://p@k/?KeyFile=http://127.0.0.1/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "slack://a/b/c/?template=/etc/passwd",
+        "fcm://p@k/?KeyFile=http://127.0.0.1/",
+        "slack://a/b/c/?x=1;template=/etc/passwd",
+        "slack://a/b/c/?%74emplate=/etc/passwd",
+        "slack://a/b/c/?%20template=/etc/passwd",
+        "https://hooks.slack.com/services/T1/B1/c?x=1;%54emplate=/etc/passwd",
+        "fcm://p@k/?a=b&+%6beyfile+=/etc/passwd",
+        "vapid://a%40b.c/d%40e.f/?%73ubfile=/etc/passwd",
+        "mailtos://u:p@example.com/?to=a@b.c;pgppub=/etc/passwd",
+        "mailtos://u:p@example.com/?to=a@b.c&pgpprv=/etc/passwd",
+    ],
+)
 def test_a_url_that_reads_a_file_is_refused(url):
     with pytest.raises(WrongUrl, match="reads a file"):
         kind_of(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("slack://a/b/c/?footer=template=", "slack"),
+        ("mailtos://u:p@example.com/?to=a@b.c&subject=pgp", "mailtos"),
+        ("json://example.org/template=/hook", "json"),
+    ],
+)
+def test_a_url_that_reads_no_file_is_taken(url, kind):
+    assert kind_of(url) == kind

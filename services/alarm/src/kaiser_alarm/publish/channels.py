@@ -20,7 +20,9 @@ _THREADS = 4
 _CONNECT_S, _READ_S = 5.0, 10.0
 LOCAL = frozenset({"dbus", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"})
 """Kinds that act on Kaiser's own machine: refused."""
-_READS_A_FILE = re.compile(r"[?&](template|keyfile|subfile|pgpkey|pgp|cert|icon_file|image_file)=", re.IGNORECASE)
+_READ_A_FILE = frozenset(
+    {"template", "keyfile", "subfile", "pgpkey", "pgppub", "pgpprv", "pgp", "cert", "icon_file", "image_file"}
+)
 """Parameters by which a plugin reads a file of Kaiser's own machine, or one that it fetches."""
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]{1,31})://", re.IGNORECASE)
 
@@ -30,16 +32,31 @@ class WrongUrl(Exception):
 
 
 def kind_of(url: str) -> str:
-    """The kind of a channel: the scheme of its URL. WrongUrl."""
+    """The kind of a channel: the scheme of its URL. WrongUrl. In a thread: it may import Apprise."""
     found = _SCHEME.match(url)
     if found is None:
         raise WrongUrl("the URL begins with no scheme, such as mailtos://, ntfys:// or json://")
     kind = found[1].lower()
     if kind in LOCAL:
         raise WrongUrl(f"{kind}:// acts on Kaiser's own machine: use a channel that reaches people")
-    if (reads := _READS_A_FILE.search(url)) is not None:
-        raise WrongUrl(f"the parameter {reads[1]} reads a file of Kaiser's own machine: leave it out")
+    if reads := _READ_A_FILE & _parameters(kind, url):
+        raise WrongUrl(f"the parameter {min(reads)} reads a file of Kaiser's own machine: leave it out")
     return kind
+
+
+def _parameters(kind: str, url: str) -> set[str]:
+    """The names of a URL's parameters as Apprise's plugins read them, which take more spellings than a browser does:
+    some read a plus as a space, and all drop spaces around a name."""
+    from apprise.utils.parse import parse_url  # noqa: PLC0415 - only where a channel is set
+
+    parts = parse_url(url, verify_host=False)  # type: ignore[no-untyped-call]
+    if not parts:
+        raise WrongUrl(_names_no_channel(kind))
+    return {name.strip(" \t+-:").lower() for name in parts["qsd"]}
+
+
+def _names_no_channel(kind: str) -> str:
+    return f"{kind}:// with these parts names no channel: see the list of Apprise's services"
 
 
 class ChannelSender:
@@ -56,8 +73,8 @@ class ChannelSender:
 
     async def check(self, url: str) -> str:
         """The kind of the channel that a URL names, which Apprise understands. WrongUrl."""
-        kind = kind_of(url)
         await self._run(_plugin, url)
+        kind: str = await self._run(kind_of, url)
         return kind
 
     async def send(self, url: str, text: Text) -> str | None:
@@ -78,9 +95,10 @@ class ChannelSender:
 def _plugin(url: str) -> Any:
     from apprise import Apprise  # noqa: PLC0415 - only where a channel is set
 
+    kind = kind_of(url)
     plugin = Apprise.instantiate(url, suppress_exceptions=True)
     if plugin is None:
-        raise WrongUrl(f"{kind_of(url)}:// with these parts names no channel: see the list of Apprise's services")
+        raise WrongUrl(_names_no_channel(kind))
     plugin.socket_connect_timeout, plugin.socket_read_timeout = _CONNECT_S, _READ_S
     return plugin
 
