@@ -1,37 +1,11 @@
 """Sensors through the whole stack: calibration in force at once, history by bucket, what a device displays."""
 
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import paho.mqtt.client as paho
 from harness import Message, Stack, wait_until
-from paho.mqtt.enums import CallbackAPIVersion
-
-Heard = list[tuple[str, dict[str, Any]]]
-"""Topic and body of what a device heard."""
-
-
-@contextmanager
-def listening(stack: Stack, topic_filter: str) -> Iterator[Heard]:
-    """A device that only listens."""
-    heard: Heard = []
-    subscribed = threading.Event()
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
-    client.on_message = lambda _client, _data, message: heard.append((message.topic, json.loads(message.payload)))
-    client.on_connect = lambda client, *_: client.subscribe(topic_filter, 1)
-    client.on_subscribe = lambda *_: subscribed.set()
-    client.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
-    client.loop_start()
-    try:
-        assert subscribed.wait(60.0)
-        yield heard
-    finally:
-        client.disconnect()
-        client.loop_stop()
+from listening import listening
+from waiting import until
 
 
 def raw(esp_id: str, gpio: int, ts: int, count: int) -> Message:
@@ -137,18 +111,24 @@ async def test_a_device_that_displays_its_value_gets_it(stack: Stack):
             settings = {"calibration": calibration, "publish_processed": shown}
             assert rest.put(f"/api/v1/sensors/{esp_id}/{gpio}/ph", json=settings).status_code == 200
     with listening(stack, f"kaiser/god/esp/{esp_id}/sensor/+/processed") as heard:
-        now_ms = int(time.time() * 1000)
-        # configurations are in force within a second in every replica: the last reading is certainly processed
-        readings = [raw(esp_id, gpio, now_ms + number, 2048) for number in range(3) for gpio in (35, 34)]
+        ts = int(time.time() * 1000)
         async with stack.events([esp_id]) as events:
-            for reading in readings:
-                stack.publish([reading])
-                frame = await events.until("sensor_data")
-        assert (frame["data"]["value"], frame["data"]["quality"]) == (7.0, "good")
-        wait_until(lambda: any(body["ts"] == now_ms + 2 for _, body in heard), "the device is sent its value")
+
+            async def processed(gpio: int) -> bool:
+                nonlocal ts
+                ts += 1
+                stack.publish([raw(esp_id, gpio, ts, 2048)])
+                data = (await events.until("sensor_data"))["data"]
+                return (data["gpio"], data["value"], data["quality"]) == (gpio, 7.0, "good")
+
+            for gpio in (35, 34):
+                await until(lambda: processed(gpio), "its configuration is in force")  # noqa: B023
+            assert await processed(35)
+            assert await processed(34)
+        wait_until(lambda: any(body["ts"] == ts for _, body in heard), "the device is sent its value")
     topic = f"kaiser/god/esp/{esp_id}/sensor/34/processed"
     assert {each for each, _ in heard} == {topic}
-    assert heard[-1] == (topic, {"value": 7.0, "unit": "pH", "quality": "good", "ts": now_ms + 2})
+    assert heard[-1] == (topic, {"value": 7.0, "unit": "pH", "quality": "good", "ts": ts})
 
 
 def test_completeness_tells_the_share_of_a_days_readings(stack: Stack):

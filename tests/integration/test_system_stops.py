@@ -17,10 +17,13 @@ from firmware_a import FirmwareA
 from firmware_b import FirmwareB
 from firmware_device import Actuator, Board, Flash
 from harness import Stack, wait_until
+from listening import listening
 
 PUMP = 25
 STOP, CLEAR = "/api/v1/actuators/emergency_stop", "/api/v1/actuators/clear_emergency"
 SLOW_S = 3.0
+HELD_S = 1.5
+"""A command is held for 2 s from the moment at which the device is known to be online."""
 FLEET = 200
 
 
@@ -163,9 +166,15 @@ def test_a_configuration_pushed_during_a_stop_starts_no_pump(
 class LateFirmwareA(FirmwareA):
     """Its first heartbeat is sent before the network takes its subscriptions."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.may_subscribe = threading.Event()
+        self.said_at = 0.0
+
     def connected(self) -> None:
+        self.said_at = time.time()
         self.heartbeat()
-        time.sleep(1.0)
+        assert self.may_subscribe.wait(60)
         super().connected()
 
 
@@ -173,16 +182,25 @@ class LateFirmwareA(FirmwareA):
 def test_a_command_right_after_the_first_heartbeat_moves_the_pump_of_a_device_that_subscribes_late(
     stack: Stack, rest: httpx.Client, esp_id: str, name: str
 ):
+    """ON is held until the device has had the time to subscribe. OFF is not: the broker drops it, and gets it again."""
+    topic = f"kaiser/god/esp/{esp_id}/actuator/{PUMP}/command"
     device = LateFirmwareA(address(stack), esp_id, flash=with_pump(), interval_s=0.3)
     booting = threading.Thread(target=device.board.power_on)
     booting.start()
     try:
         pump = device.board.flash.actuators[PUMP]
-        wait_until(lambda: online(rest, esp_id), "its first heartbeat is known")
+        wait_until(lambda: device.board.said, "its first heartbeat is sent")
         pump.on = name == "OFF"
-        assert command(rest, esp_id, name) == 202
+        with listening(stack, topic) as dropped:
+            wait_until(lambda: command(rest, esp_id, name) == 202, "its first heartbeat is known")
+            if name == "OFF":
+                wait_until(lambda: dropped, "the broker has it, and drops it")
+        device.may_subscribe.set()
         wait_until(lambda: pump.on == (name == "ON"), "the pump has moved")
+        came_at = next(heard.at for heard in list(device.board.heard) if heard.topic == topic)
+        assert came_at - device.said_at > HELD_S
     finally:
+        device.may_subscribe.set()
         booting.join(60)
         device.board.leave()
 
