@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kaiser_actuator.api.registry import patched
 from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.admission import (
     check_command,
@@ -33,6 +32,7 @@ from kaiser_actuator.domain.unit import (
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.actuators import ActuatorPatch, ActuatorSettings, CommandRequest, Emergency
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.runtime.versions import patched
 from pydantic import ValidationError
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -421,11 +421,14 @@ def test_no_sequence_leaves_a_command_open_for_ever_or_a_stopped_actuator_switch
 
 def test_a_name_changes_a_name_only_and_a_limit_must_fit_the_others():
     before = ActuatorSettings(actuator_type="pump", name="P", max_runtime_s=600, max_value=0.4, interlocks=[26])
-    assert patched(before, ActuatorPatch(name="Pump 1")) == before.model_copy(update={"name": "Pump 1"})
-    assert patched(before, ActuatorPatch(name=None, interlocks=[])).model_dump(exclude_defaults=True) == {
+    assert patched(ActuatorSettings, before, ActuatorPatch(name="Pump 1")) == before.model_copy(
+        update={"name": "Pump 1"}
+    )
+    after = patched(ActuatorSettings, before, ActuatorPatch(name=None, interlocks=[]))
+    assert after.model_dump(exclude_defaults=True) == {
         "actuator_type": "pump",
         "max_runtime_s": 600,
         "max_value": 0.4,
     }
     with pytest.raises(RpcError, match="min_value is above max_value"):
-        patched(before, ActuatorPatch(min_value=0.5))
+        patched(ActuatorSettings, before, ActuatorPatch(min_value=0.5))

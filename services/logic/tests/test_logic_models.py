@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.logic import Rule
 from kaiser_common.contract.schemas.api.rules import RulePatch, RuleSettings
-from kaiser_logic.api.rules import patched
+from kaiser_common.runtime.versions import patched
 from kaiser_logic.store.rule_cache import decode
 from pydantic import ValidationError
 
@@ -129,14 +129,14 @@ def stored(**change) -> Rule:
 
 def test_a_patch_changes_what_it_names_and_replaces_a_list_as_a_whole():
     before = stored(description="dry", cooldown_s=60, mode="level", max_executions_per_hour=3)
-    after = patched(before, RulePatch.model_validate({"name": "East", "max_executions_per_hour": None}))
+    after = patched(RuleSettings, before, RulePatch.model_validate({"name": "East", "max_executions_per_hour": None}))
     expected = rule(name="East", description="dry", cooldown_s=60, mode="level")
     assert after == expected
     other = {**THRESHOLD, "value": 35}
-    after = patched(before, RulePatch.model_validate({"conditions": [other], "description": None}))
+    after = patched(RuleSettings, before, RulePatch.model_validate({"conditions": [other], "description": None}))
     assert after == rule(conditions=[other], cooldown_s=60, mode="level", max_executions_per_hour=3)
 
 
 def test_a_patch_that_does_not_fit_the_rest_is_refused():
     with pytest.raises(RpcError, match="needs a cooldown_s"):
-        patched(stored(), RulePatch(mode="level"))
+        patched(RuleSettings, stored(), RulePatch(mode="level"))

@@ -10,7 +10,6 @@ from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
     Actuator,
     ActuatorKey,
-    ActuatorPatch,
     ActuatorSettings,
     ActuatorsPage,
     ActuatorsQuery,
@@ -21,12 +20,10 @@ from kaiser_common.contract.schemas.api.actuators import (
     PutActuator,
 )
 from kaiser_common.contract.schemas.api.devices import DeviceId
-from kaiser_common.contract.schemas.api.patches import merged
 from kaiser_common.contract.schemas.device import ActuatorItem, DeviceConfig, DeviceRecord
 from kaiser_common.contract.times import ms_of, time_of
-from kaiser_common.contract.wording import reason_of
 from kaiser_common.runtime.database import DatabasePool
-from pydantic import ValidationError
+from kaiser_common.runtime.versions import patched
 
 from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.emergencies import covering
@@ -90,7 +87,7 @@ class ActuatorRegistryApi:
             unit = (await actuators.lock(connection, [key])).get(key)
             if unit is None or not unit.registered:
                 raise _unknown(request)
-            settings = patched(unit.settings, request.patch)
+            settings = patched(ActuatorSettings, unit.settings, request.patch)
             _check_interlocks(settings, request.gpio)
             await actuators.put_settings(connection, *key, unit.kaiser_id, settings)
         return await self.read(request, caller)
@@ -147,14 +144,6 @@ class ActuatorRegistryApi:
             known=is_online and unit.state is not None,
             known_until=None if is_online else known_until(unit, device),
         )
-
-
-def patched(settings: ActuatorSettings, patch: ActuatorPatch) -> ActuatorSettings:
-    """Settings after a patch. RpcError 422 if they do not fit together."""
-    try:
-        return ActuatorSettings.model_validate(merged(settings.model_dump(), patch.model_dump()))
-    except ValidationError as error:
-        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, reason_of(error.errors()[0])) from error
 
 
 def _check_interlocks(settings: ActuatorSettings, gpio: int) -> None:

@@ -3,7 +3,6 @@
 from kaiser_common.bus.rpc import Caller, RpcError
 from kaiser_common.contract.errors import Code
 from kaiser_common.contract.rpc import Nothing
-from kaiser_common.contract.schemas.api.patches import merged
 from kaiser_common.contract.schemas.api.zones import (
     MOST_ZONES,
     CreateZone,
@@ -14,7 +13,7 @@ from kaiser_common.contract.schemas.api.zones import (
     ZonesPage,
 )
 from kaiser_common.runtime.database import DatabasePool
-from kaiser_common.runtime.versions import check_version
+from kaiser_common.runtime.versions import check_version, patched
 
 from kaiser_health.store import audit, zones
 
@@ -51,9 +50,7 @@ class ZonesApi:
         async with self._pool.connection() as connection:
             before = _found(await zones.locked(connection, request.zone_id), request.zone_id)
             check_version(request.expected, before.version, f"zone {before.zone_id}")
-            settings = before.model_dump(include=set(ZoneSettings.model_fields))
-            patched = merged(settings, request.patch.model_dump())
-            await zones.change(connection, request.zone_id, ZoneSettings.model_validate(patched))
+            await zones.change(connection, request.zone_id, patched(ZoneSettings, before, request.patch))
             zone = _found(await zones.read(connection, request.zone_id), request.zone_id)
             await audit.note(connection, caller, "patch_zone", zone.zone_id, before=before, after=zone)
         return zone

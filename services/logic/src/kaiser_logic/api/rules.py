@@ -25,18 +25,15 @@ from kaiser_common.contract.schemas.api.logic import (
     TestRule,
     TestSettings,
 )
-from kaiser_common.contract.schemas.api.patches import merged
-from kaiser_common.contract.schemas.api.rules import RulePatch, RuleSettings
+from kaiser_common.contract.schemas.api.rules import RuleSettings
 from kaiser_common.contract.schemas.api.times import BEFORE_2100_MS
 from kaiser_common.contract.subjects import LOGIC_RULES_BUCKET
 from kaiser_common.contract.times import time_of
-from kaiser_common.contract.wording import reason_of
 from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import every
-from kaiser_common.runtime.versions import check_version
+from kaiser_common.runtime.versions import check_version, patched
 from nats.errors import Error as NatsError
-from pydantic import ValidationError
 
 from kaiser_logic.domain.loops import find_loop
 from kaiser_logic.store import Connection, rules
@@ -111,7 +108,7 @@ class LogicApi:
 
     async def patch(self, request: PatchRule, caller: Caller) -> Rule:
         """As `put`, with the settings that are given; the others stay as they are."""
-        return await self._change(request, caller, lambda known: patched(known, request.patch))
+        return await self._change(request, caller, lambda known: patched(RuleSettings, known, request.patch))
 
     async def _change(
         self, request: PutRule | PatchRule, caller: Caller, settings_of: Callable[[Rule], RuleSettings]
@@ -223,15 +220,6 @@ class LogicApi:
 
     async def _bucket(self) -> BucketWriter:
         return await BucketWriter.open(self._bus, LOGIC_RULES_BUCKET)
-
-
-def patched(rule: Rule, patch: RulePatch) -> RuleSettings:
-    """The settings of a rule after a patch. RpcError 422 if they do not fit together."""
-    settings = rule.model_dump(mode="json", include=set(RuleSettings.model_fields))
-    try:
-        return RuleSettings.model_validate(merged(settings, patch.model_dump(mode="json")))
-    except ValidationError as error:
-        raise RpcError(422, Code.VALUE_OUT_OF_RANGE, reason_of(error.errors()[0])) from error
 
 
 def _rule(settings: RuleSettings, **more: Any) -> Rule:
