@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kaiser_common.contract.errors import Rejected
-from kaiser_common.contract.topics import is_downlink
+from kaiser_common.contract.topics import SIMULATED_PREFIX, is_downlink
 from kaiser_common.contract.topics import parse as parse_device_topic
 
 from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
@@ -107,7 +107,7 @@ def _is_of_replayed_device(message: FactoryOutgoing) -> bool:
         topic = parse_device_topic(message.topic)
     except Rejected:
         return False
-    return topic.esp_id.startswith("SIM_") and not is_downlink(topic.kind)
+    return topic.esp_id.startswith(SIMULATED_PREFIX) and not is_downlink(topic.kind)
 
 
 def _topic_fault(topic: str) -> str | None:

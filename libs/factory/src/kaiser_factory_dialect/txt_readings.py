@@ -4,12 +4,13 @@ controllers."""
 import re
 from typing import Literal
 
+from kaiser_common.contract.topics import MOCK_PREFIX, SIMULATED_PREFIX, TXT
 from msgspec import Struct
 
 from kaiser_factory_dialect.messages import TxtSensor
 
 EnvironmentKind = Literal["live", "mock", "replay"]
-_PREFIXES: dict[EnvironmentKind, str] = {"live": "ESP", "mock": "MOCK", "replay": "SIM"}
+_PREFIXES: dict[EnvironmentKind, str] = {"live": "ESP_", "mock": MOCK_PREFIX, "replay": SIMULATED_PREFIX}
 _CHANNELS = {
     "t": (1, "bme680_temp", "°C"),
     "h": (2, "bme680_humidity", "%"),
@@ -53,4 +54,4 @@ def device_of(serial: str | None, environment: EnvironmentKind) -> str | None:
     """
     if serial is None or _NAME.match(serial) is None:
         return None
-    return f"{_PREFIXES[environment]}_TXT_{serial}"
+    return f"{_PREFIXES[environment]}{TXT}{serial}"

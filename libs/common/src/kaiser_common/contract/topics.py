@@ -14,8 +14,11 @@ __all__ = [
     "BUS_KINDS",
     "DISCOVERED",
     "LEGACY_TEMPLATES",
+    "MOCK_PREFIX",
     "NOT_SUBSCRIBED",
+    "SIMULATED_PREFIX",
     "TEMPLATES",
+    "TXT",
     "Kind",
     "Topic",
     "build",
@@ -29,6 +32,10 @@ __all__ = [
 
 BROADCAST = "broadcast"
 """Stands in place of a kaiser_id and an esp_id where a message is for all."""
+MOCK_PREFIX, SIMULATED_PREFIX = "MOCK_", "SIM_"
+"""What the ids of mock devices, and of those of a replay, begin with."""
+TXT = "TXT_"
+"""What follows in the id of a factory's TXT controller: ESP_TXT_n, MOCK_TXT_n or SIM_TXT_n."""
 DISCOVERED = "_"
 """Stands in place of the esp_id of a topic that names no device: the payload does."""
 

@@ -26,6 +26,7 @@ from kaiser_common.contract.standing import (
     STREAM_FILLING,
     over_of,
 )
+from kaiser_common.contract.topics import MOCK_PREFIX, SIMULATED_PREFIX, TXT
 
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
 
@@ -113,7 +114,7 @@ OF_PARTS = frozenset({STORE_PAUSED, STREAM_FILLING, DISK_FILLING, REJECTIONS_MAN
 """Conditions of Kaiser's own parts, which publish their state again every five minutes."""
 _FAILED_PUSH = frozenset({"failed", "timeout", "partial"})
 _SILENCES = frozenset({"device_offline", "sensor_silent"})
-_OF_ENVIRONMENTS = ("SIM_", "MOCK_TXT_")
+_OF_ENVIRONMENTS = (SIMULATED_PREFIX, f"{MOCK_PREFIX}{TXT}")
 _NEVER = frozenset({"emergency_stop"})
 """Alert types that another condition covers: a device that obeys a stop sends an alert for each of its actuators."""
 

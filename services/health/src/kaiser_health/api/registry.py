@@ -27,6 +27,7 @@ from kaiser_common.contract.schemas.api.devices import (
 )
 from kaiser_common.contract.schemas.api.patches import merged
 from kaiser_common.contract.times import ms_of, time_of
+from kaiser_common.contract.topics import MOCK_PREFIX
 from kaiser_common.runtime.database import DatabasePool
 from pydantic import BaseModel
 
@@ -40,7 +41,6 @@ RowT = TypeVar("RowT", bound=BaseModel)
 
 MOST_PAGE_BYTES = 1_000_000
 """Well below what NATS carries in one message."""
-_MOCK = "MOCK_"
 
 
 class DeviceRegistryApi:
@@ -179,7 +179,7 @@ def _metadata(before: dict[str, Any], patch: dict[str, Any] | None) -> dict[str,
 
 
 def _check_mock(esp_id: str) -> None:
-    if not esp_id.startswith(_MOCK):
+    if not esp_id.startswith(MOCK_PREFIX):
         raise RpcError(403, Code.PERMISSION_DENIED, f"{esp_id} is not a mock device", "esp_id")
 
 

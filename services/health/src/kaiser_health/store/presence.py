@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from kaiser_common.contract.topics import MOCK_PREFIX
 from kaiser_common.runtime.upsert import copy_upsert
 
 from kaiser_health.domain.presence import Transition, has_rebooted, will_counts
@@ -283,7 +284,7 @@ async def add_pending(connection: Connection, devices: Sequence[tuple[str, str]]
         cursor = await connection.execute(
             "INSERT INTO health.devices (esp_id, kaiser_id, hardware_type, state, last_seen_at)"
             " VALUES (%s, %s, %s, 'pending', %s) ON CONFLICT (esp_id) DO NOTHING",
-            (esp_id, kaiser_id, "MOCK_ESP32" if esp_id.startswith("MOCK_") else "ESP32_WROOM", seen_at),
+            (esp_id, kaiser_id, "MOCK_ESP32" if esp_id.startswith(MOCK_PREFIX) else "ESP32_WROOM", seen_at),
         )
         if cursor.rowcount:
             added.append(esp_id)

@@ -21,7 +21,16 @@ from typing import Any
 from kaiser_common.contract.catalogue import DOWNLINKS
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.event import OutboxMessage
-from kaiser_common.contract.topics import BROADCAST, Kind, Topic, is_downlink, is_esp_id, is_kaiser_id, parse
+from kaiser_common.contract.topics import (
+    BROADCAST,
+    MOCK_PREFIX,
+    Kind,
+    Topic,
+    is_downlink,
+    is_esp_id,
+    is_kaiser_id,
+    parse,
+)
 
 MAX_BYTES = {row.kind: row.most_bytes for row in DOWNLINKS}
 """Most bytes of topic and payload that both firmware generations take."""
@@ -29,7 +38,6 @@ MAX_CONFIG_BYTES = {"A": 2_048, "B": 4_351}
 """Of a configuration, by the device's generation."""
 
 _EVERYBODY = "all"
-_MOCK = "MOCK_"
 _RECEIPT = "esp.actuator.sent"
 _STOP, _MOCK_SAYS = "stop", "mock"
 _KINDS = {lane: {row.kind for row in DOWNLINKS if row.lane == lane} for lane in ("setup", "sensor", _STOP, _MOCK_SAYS)}
@@ -168,7 +176,7 @@ def _lane_fault(lane: _Lane, topic: Topic, body: dict[str, Any]) -> str | None:
 
 def _of_mock(lane: _Lane, topic: Topic, message: OutboxMessage) -> Allowed | Refused:
     """A message of a mock device, published by the simulator. Its payload may be as invalid as a device's."""
-    if not topic.esp_id.startswith(_MOCK) or (topic.kaiser_id, topic.esp_id) != (lane.kaiser_id, lane.esp_id):
+    if not topic.esp_id.startswith(MOCK_PREFIX) or (topic.kaiser_id, topic.esp_id) != (lane.kaiser_id, lane.esp_id):
         return Refused(
             Code.PERMISSION_DENIED, "the simulator may publish only for mock devices, each on its own subject"
         )

@@ -9,7 +9,7 @@ from kaiser_common.contract.catalogue import UPLINK
 from kaiser_common.contract.errors import Code, Rejected
 from kaiser_common.contract.schemas.device import Downlink
 from kaiser_common.contract.schemas.text_checks import field_with_nul
-from kaiser_common.contract.topics import BROADCAST, BUS_KINDS, Kind, Topic, is_downlink, is_esp_id, parse
+from kaiser_common.contract.topics import BROADCAST, BUS_KINDS, MOCK_PREFIX, Kind, Topic, is_downlink, is_esp_id, parse
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
@@ -18,7 +18,6 @@ from kaiser_ingest.domain.fields import Odd
 from kaiser_ingest.domain.sensor_messages import readings
 
 MAX_PAYLOAD_BYTES = 16 * 1024
-MOCK_PREFIX = "MOCK_"
 
 
 class Accepted(NamedTuple):

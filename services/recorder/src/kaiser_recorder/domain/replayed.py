@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from kaiser_common.contract.topics import SIMULATED_PREFIX
 from kaiser_factory_dialect.filters import matches
 from kaiser_factory_dialect.lanes import FactoryOutgoing, Gate, breach
 from kaiser_factory_dialect.recordings import Recorded
@@ -66,7 +67,7 @@ def _simulated(recorded: Recorded) -> tuple[Recorded, str | None]:
     found = _DEVICE.match(levels[3]) if len(levels) > _DEVICE_LEVELS and levels[:3:2] == ["kaiser", "esp"] else None
     if found is None:
         return recorded, None
-    device = f"SIM_{found[1]}"[:31]
+    device = f"{SIMULATED_PREFIX}{found[1]}"[:31]
     payload = recorded.payload.replace(f'"{levels[3]}"'.encode(), f'"{device}"'.encode())
     levels[3] = device
     return replace(recorded, topic="/".join(levels), payload=payload), device
