@@ -4,8 +4,9 @@ import json
 
 import pytest
 from kaiser_common.contract.errors import Code
-from kaiser_ingest.domain.taps import KEPT_MS, MOST_BYTES, MOST_DEVICES, MOST_KEPT, Fate, Taps, verdict_of
+from kaiser_ingest.domain.taps import KEPT_MS, MOST_BYTES, MOST_DEVICES, MOST_KEPT, Fate, Taps
 from kaiser_ingest.domain.validate import Ignored, Rejection
+from kaiser_ingest.domain.verdicts import verdict_of
 
 ESP = "ESP_0001"
 DATA = f"kaiser/god/esp/{ESP}/sensor/4/data"

@@ -25,10 +25,11 @@ from kaiser_ingest.domain.incoming import Incoming
 from kaiser_ingest.domain.outgoing import reading_id, to_outgoing, to_rejected, unknown_alert, unreadable_alert
 from kaiser_ingest.domain.rejection_log import RejectionLog
 from kaiser_ingest.domain.stored import rejected_deliveries, stored_readings
-from kaiser_ingest.domain.taps import Fate, Taps, verdict_of
+from kaiser_ingest.domain.taps import Fate, Taps
 from kaiser_ingest.domain.unknown_alerts import UnknownAlerts
 from kaiser_ingest.domain.usual import UsualReading, usual_reading
 from kaiser_ingest.domain.validate import Accepted, Ignored, Outcome, Rejection, validate, word_of
+from kaiser_ingest.domain.verdicts import verdict_of
 from kaiser_ingest.metrics import Result
 
 if TYPE_CHECKING:

@@ -13,8 +13,6 @@ from kaiser_common.contract.schemas.api.inspection import PassedMessage, PassedV
 from kaiser_common.contract.schemas.api.rejected import Encoding
 from kaiser_common.contract.topics import is_downlink, parse
 
-from kaiser_ingest.domain.validate import Accepted, Outcome, Rejection, word_of
-
 MOST_KEPT = 200
 """Messages of a device."""
 MOST_DEVICES = 16
@@ -120,17 +118,6 @@ class _Tap:
         self.since_ms = now_ms
         self.looked_at_ms = now_ms
         self.messages: deque[PassedMessage] = deque(maxlen=MOST_KEPT)
-
-
-def verdict_of(outcomes: tuple[Outcome, ...]) -> Fate:
-    """The verdict on a message that came; of a batch the first rejection, if there is one."""
-    for outcome in outcomes:
-        if isinstance(outcome, Rejection):
-            kind = None if outcome.kind is None else outcome.kind.value
-            return Fate("rejected", kind, int(outcome.code), outcome.field, outcome.detail)
-    if any(isinstance(outcome, Accepted) for outcome in outcomes):
-        return Fate("accepted", word_of(outcomes))
-    return Fate("ignored", reason=word_of(outcomes))
 
 
 def _device_of(topic: str) -> str:
