@@ -13,6 +13,7 @@ from kaiser_alarm.jobs.away import AWAY, DatabaseWatch
 from kaiser_alarm.jobs.notify import Ways
 from kaiser_alarm.publish.channels import ChannelSender
 from kaiser_alarm.publish.events import publish_steps
+from kaiser_alarm.publish.reach import guarded
 from kaiser_alarm.store import alarms
 from kaiser_alarm.store.sealing import Sealing
 from kaiser_common.contract.schemas.api.notifications import Route
@@ -50,7 +51,7 @@ async def test_a_database_that_is_away_is_an_alarm_at_once_and_in_the_history_la
     sealing = Sealing(KEY)
     route = Route(route_id="all", channels=["hook"], severities=["critical"], changed_at=1, changed_by="ada")
     ways = Ways([route], {"hook": sealing.seal(receiver.url)})
-    sender, board, now = ChannelSender(60.0, [ip_network("127.0.0.0/8")]), Board(), 1_000_000
+    sender, board, now = ChannelSender(60.0, guarded((ip_network("127.0.0.0/8"),))), Board(), 1_000_000
     async with open_pool(CommonSettings(database_url=make_database()), "test") as real:
         pool = AwayPool(real)
         watch = DatabaseWatch(pool, bus, board, ways, sender, lambda: sealing, lambda: None, lambda: now)  # type: ignore[arg-type]

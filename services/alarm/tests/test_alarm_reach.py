@@ -2,19 +2,27 @@
 
 import threading
 from contextlib import closing
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 
 import pytest
 from kaiser_alarm.domain.routing import Text
 from kaiser_alarm.publish.channels import ChannelSender, WrongUrl, kind_of
+from kaiser_alarm.publish.reach import Reach, guarded
 
 TEXT = Text("critical", "a leak")
 SETTING = "KAISER_ALARM_CHANNEL_NETWORKS"
 
 
+@cache
+def reach(networks: tuple[str, ...]) -> Reach:
+    """Once for the same networks: what is guarded stays so for the life of this process."""
+    return guarded(tuple(ip_network(each) for each in networks))
+
+
 async def sent(url: str, *networks: str) -> str | None:
-    with closing(ChannelSender(60.0, [ip_network(each) for each in networks])) as sender:
+    with closing(ChannelSender(60.0, reach(networks))) as sender:
         return await sender.send(url, TEXT)
 
 

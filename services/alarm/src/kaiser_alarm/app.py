@@ -10,6 +10,7 @@ from kaiser_common.runtime.wiring import connections
 
 from kaiser_alarm.handlers import answer
 from kaiser_alarm.jobs.holder import AlarmHolder
+from kaiser_alarm.publish.reach import guarded
 from kaiser_alarm.settings import AlarmSettings
 
 
@@ -20,6 +21,7 @@ def main() -> None:
 
 async def work(service: Service, settings: AlarmSettings) -> None:
     """Raise and clear alarms whenever the lease is ours."""
+    reach = guarded(tuple(settings.alarm_channel_networks))
     async with connections(service, settings) as (bus, pool):
-        holder = AlarmHolder(bus, pool, partial(Broker, bus, service, settings), answer, settings)
+        holder = AlarmHolder(bus, pool, partial(Broker, bus, service, settings), answer, settings, reach)
         await leader(service, Lease(bus, "alarm"), holder.until)

@@ -28,6 +28,7 @@ from kaiser_alarm.jobs.retention import drop_old
 from kaiser_alarm.jobs.shelves import look_at_shelves
 from kaiser_alarm.publish.channels import ChannelSender
 from kaiser_alarm.publish.events import publish_steps
+from kaiser_alarm.publish.reach import Reach
 from kaiser_alarm.settings import AlarmSettings
 from kaiser_alarm.store.sealing import Sealing, key_of
 
@@ -51,19 +52,21 @@ class AlarmHolder:
         new_broker: Callable[[], Broker],
         answer: Answer,
         settings: AlarmSettings,
+        reach: Reach,
     ) -> None:
         self._bus = bus
         self._pool = pool
         self._settings = settings
         self._new_broker = new_broker
         self._answer = answer
+        self._reach = reach
         self._unpublished = asyncio.Event()
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until the event is set."""
         board, watch, on_steps = Board(), Watch(), self._unpublished.set
         devices: Mirror[DeviceRecord] = devices_of(self._bus)
-        sender = ChannelSender(self._settings.alarm_channel_timeout_s, self._settings.alarm_channel_networks)
+        sender = ChannelSender(self._settings.alarm_channel_timeout_s, self._reach)
         sealing = cache(lambda: Sealing(key_of(self._settings)))
         again_s = self._settings.alarm_again_s
         notifying = Notifying(self._pool, board, sender, sealing, zones_of(devices), on_steps, now_ms, again_s)

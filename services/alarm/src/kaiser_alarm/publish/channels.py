@@ -7,14 +7,11 @@ of its sockets.
 
 import asyncio
 import re
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from kaiser_common.contract.addresses import Network
-
 from kaiser_alarm.domain.routing import Text
-from kaiser_alarm.publish.reach import Reach, guarded
+from kaiser_alarm.publish.reach import Reach
 
 _THREADS = 4
 _CONNECT_S, _READ_S = 5.0, 10.0
@@ -60,12 +57,12 @@ def _names_no_channel(kind: str) -> str:
 
 
 class ChannelSender:
-    """Sends messages, each within `timeout_s`, to public addresses and to those of `networks`."""
+    """Sends messages, each within `timeout_s`, to addresses within reach."""
 
-    def __init__(self, timeout_s: float, networks: Sequence[Network] = ()) -> None:
+    def __init__(self, timeout_s: float, reach: Reach) -> None:
         self._timeout_s = timeout_s
-        self._reach = guarded(tuple(networks))
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=self._reach.threads)
+        self._reach = reach
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=reach.threads)
 
     def close(self) -> None:
         """Begin nothing more; what is under way ends by its timeouts."""

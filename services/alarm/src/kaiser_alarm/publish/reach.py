@@ -7,7 +7,6 @@ redirect leads elsewhere. It is asked in the threads of channels alone. An audit
 
 import sys
 import threading
-from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -36,9 +35,9 @@ class Reach(threading.local):
         self.refused = None
 
 
-@cache
 def guarded(networks: tuple[Network, ...]) -> Reach:
-    """Keep the threads of channels from all that is not public and not in these networks; once for the same ones."""
+    """Keep the threads of channels from all that is not public and not in these networks; called once in a process for
+    the same ones, since it stays."""
     reach = Reach(f"channel of {', '.join(map(str, networks)) or 'the internet'} ")
     names = (reach.threads, _OF_PLUGINS)
 
