@@ -11,6 +11,7 @@ from kaiser_common.runtime.wiring import connections
 from kaiser_health.consumers.audits import AuditRecords
 from kaiser_health.consumers.devices import DeviceMessages
 from kaiser_health.handlers import answer, consume
+from kaiser_health.jobs.missing_zones import add_missing_zones
 from kaiser_health.jobs.retention import keep_tables
 from kaiser_health.jobs.sweep import LateSweep
 from kaiser_health.settings import HealthSettings
@@ -37,6 +38,10 @@ async def work(service: Service, settings: HealthSettings) -> None:
         answer(broker, bus, pool, bucket, settings, utc_now)
         async with (
             broker.serving(),
-            beside(sweep=late.run(), upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed")),
+            beside(
+                sweep=late.run(),
+                upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
+                zones=every(_UPKEEP_EVERY_S, partial(add_missing_zones, pool), "zones_postponed"),
+            ),
         ):
             await service.stopping.wait()

@@ -1,5 +1,5 @@
-"""At the start and every hour, creates the partitions of the coming days, drops rows that are older than their
-retention, and adds the zones that a health of an earlier version put devices into."""
+"""At the start and every hour, creates the partitions of the coming days and drops rows that are older than their
+retention."""
 
 from datetime import datetime, timedelta
 
@@ -8,16 +8,15 @@ from kaiser_common.runtime.partitions import drop_days_before, drop_rows_before,
 
 from kaiser_health.domain.decode import Clock
 from kaiser_health.settings import HealthSettings
-from kaiser_health.store import Connection, zones
+from kaiser_health.store import Connection
 
 
 async def keep_tables(pool: DatabasePool, clock: Clock, settings: HealthSettings) -> None:
-    """Make the partitions of the coming days, drop what is old, add zones that are missing."""
+    """Make the partitions of the coming days, drop what is old."""
     now = clock()
     async with pool.connection() as connection:
         await make_day_partitions(connection, "health.heartbeats", now)
         await drop_old(connection, now, settings)
-        await zones.begin_missing(connection)
 
 
 async def drop_old(connection: Connection, now: datetime, settings: HealthSettings) -> None:
