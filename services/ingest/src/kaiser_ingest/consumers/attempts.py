@@ -17,7 +17,8 @@ from kaiser_ingest.publish import SystemEvents
 log = structlog.get_logger()
 
 _KICKS = 2
-"""After this many unexplained losses in a row another client is taken for the cause."""
+"""After this many unexplained losses another client is taken for the cause; an attempt that fails in between tells that
+it was the broker."""
 
 
 class Loss(StrEnum):
@@ -98,6 +99,7 @@ class ConnectAttempts:
             return True
         if not self.speaks_mqtt5(profile) and protocol_refused:
             self._mqtt5[profile] = True
+        self._kicks = 0
         self.failures += 1
         refused = error.code is not None
         metrics.RECONNECTS.labels((Loss.REFUSED if refused else Loss.UNREACHABLE).value).inc()
