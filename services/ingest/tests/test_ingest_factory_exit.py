@@ -60,6 +60,10 @@ class Plant:
     waiting: dict[str, Any] = field(default_factory=dict)
     written: list[Written] = field(default_factory=list)
     now_ms: int = BEGAN_MS
+    answer: int = 0
+    """The reason code of the broker's acknowledgements."""
+    told: list[tuple[str, str]] = field(default_factory=list)
+    """The system events, with their severities."""
 
     def fault(self) -> str:
         """What is drawn for this step; time goes on."""
@@ -119,7 +123,12 @@ class Connection:
             place = (publication.topic, publication.retain, plant.now_ms, plant.environment)
             plant.written.append(Written(publication.payload, *place))
         plant.at_step(lambda: None, ConnectionLost("gone"))
-        return 0
+        return plant.answer
+
+    def send(self, publication: Any) -> asyncio.Future[int]:
+        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(self._plant.answer)
+        return acknowledged
 
 
 class Consumer:
@@ -179,7 +188,7 @@ async def run(plant: Plant) -> None:
             Bus(plant),  # type: ignore[arg-type]
             consumer,  # type: ignore[arg-type]
             SimpleNamespace(connection=connection),  # type: ignore[arg-type]
-            SimpleNamespace(report=lambda *_, **__: None),  # type: ignore[arg-type]
+            SimpleNamespace(report=lambda event, severity, *_, **__: plant.told.append((event, severity))),  # type: ignore[arg-type]
             SimpleNamespace(note_sent=lambda *_: None),  # type: ignore[arg-type]
             lambda: plant.environment,
             DEFAULT_INTERFACES,
@@ -284,3 +293,26 @@ def test_a_message_for_an_environment_that_was_left_counts_as_abandoned(
     asyncio.run(run(plant))
     grown = {each: number - before[each] for each, number in counted().items()}
     assert grown == {each: float(each == outcome) for each in OUTCOMES}
+
+
+@pytest.mark.parametrize(
+    ("lane", "topic", "answer", "told"),
+    [
+        ("command", TELLS[0], 0, [("factory_lane_breach", "critical")]),
+        ("replay", "kaiser/god/esp/ESP_1/system/command", 0, [("factory_lane_breach", "critical")]),
+        ("command", LISTENS[0], 0x87, [("factory_message_refused", "warning")]),
+        ("replay", TELLS[0], 0x87, [("factory_message_refused", "warning")]),
+        ("replay", TELLS[0], 0, []),
+    ],
+)
+def test_a_refusal_of_the_broker_is_no_breach_of_the_lanes(
+    monkeypatch: pytest.MonkeyPatch, lane: str, topic: str, answer: int, told: list[tuple[str, str]]
+) -> None:
+    plant = Plant(
+        ["none"] * 30, [0] * 30, FactoryEnvironment(env="r", kind="replay", epoch=1, armed=True), answer=answer
+    )
+    message = FactoryOutbox(topic=topic, payload_base64="e30=", env="r", epoch=1, queued_at=BEGAN_MS)
+    plant.waiting[reply_of(0)] = delivery_of(0, f"mqtt.factory.{lane}.S", message)
+    monkeypatch.setattr(factory_exit, "now_ms", lambda: plant.now_ms)
+    asyncio.run(run(plant))
+    assert plant.told == told

@@ -147,7 +147,7 @@ class FactoryExit:
             metrics.FACTORY_SENT.labels("command", "unconfirmed").inc()
             return
         if code >= reason_codes.FAILURE_FROM:
-            await self._refuse(ready, f"the broker refused it: {reason_codes.reason_text(code)}")
+            await self._refused_by_broker(ready, code)
             return
         metrics.FACTORY_SENT.labels("command", "sent").inc()
         await self._say(ready, "sent")
@@ -210,7 +210,7 @@ class FactoryExit:
             if not future.done() or future.cancelled() or future.exception() is not None:
                 break
             if future.result() >= reason_codes.FAILURE_FROM:
-                await self._refuse(ready, reason_codes.reason_text(future.result()))
+                await self._refused_by_broker(ready, future.result())
             else:
                 metrics.FACTORY_SENT.labels(ready.lane, "sent").inc()
                 await self._consumer.ack([ready.delivery])
@@ -250,8 +250,14 @@ class FactoryExit:
         gate = Gate(environment.kind, environment.env, environment.epoch, environment.armed)
         return breach(outgoing, gate, now_ms, self._interfaces)
 
+    async def _refused_by_broker(self, ready: _Ready, code: int) -> None:
+        """Reject a message that broke no rule of ours, such as one for which the broker's rights do not suffice."""
+        metrics.FACTORY_SENT.labels(ready.lane, "refused").inc()
+        why = f"the broker refused it: {reason_codes.reason_text(code)}"
+        await self._rejected(ready, "factory_message_refused", "warning", "refused", why)
+
     async def _refuse(self, ready: _Ready, why: str) -> None:
-        """Reject a message, publish an event, and report it to the journal."""
+        """Reject a message that breaks the rules of its lane, or is too late, or of an environment that was left."""
         message, environment = ready.message, self._environment_of()
         late = ready.lane == "command" and too_late(message.queued_at, now_ms()) is not None
         left = environment is not None and (message.env, message.epoch) != (environment.env, environment.epoch)
@@ -259,6 +265,13 @@ class FactoryExit:
         metrics.FACTORY_SENT.labels(ready.lane, "abandoned" if left and not late else outcome).inc()
         event = "factory_command_abandoned" if late or left else "factory_lane_breach"
         severity: Literal["warning", "critical"] = "warning" if late or left else "critical"
+        await self._rejected(ready, event, severity, outcome, why)
+
+    async def _rejected(
+        self, ready: _Ready, event: str, severity: Literal["warning", "critical"], outcome: ReceiptOutcome, why: str
+    ) -> None:
+        """Publish an event, report it to the journal, and store the message in REJECTED."""
+        message = ready.message
         text = f"a message for {message.topic[:128]} was not sent: {why}"
         self._events.report(event, severity, text, code=Code.PERMISSION_DENIED, topic=message.topic[:128])
         await self._say(ready, outcome, why)
