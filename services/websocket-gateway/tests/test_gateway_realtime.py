@@ -64,6 +64,13 @@ async def test_the_token_may_come_as_a_subprotocol(gateway, receive):
         assert (await receive(websocket))["type"] == "pong"
 
 
+async def test_the_token_may_come_as_a_header(gateway, receive):
+    url = f"ws://127.0.0.1:{gateway.port}/api/v1/ws/realtime/c1"
+    async with connect(url, additional_headers={"Authorization": f"Bearer {gateway.token()}"}) as websocket:
+        await websocket.send('{"action":"ping"}')
+        assert (await receive(websocket))["type"] == "pong"
+
+
 @pytest.mark.parametrize("token", ["", "nonsense"])
 async def test_a_missing_or_bad_token_is_closed_with_4001(gateway, token):
     async with gateway.connect(token=token) as websocket:

@@ -52,11 +52,16 @@ def token_of(scope: Scope) -> str:
         return token.strip()
     if scope["type"] != "websocket":
         return ""
-    subprotocols = scope.get("subprotocols", [])
-    if len(subprotocols) == 2 and subprotocols[0] == "bearer":
-        return str(subprotocols[1])
+    if offers_bearer(scope):
+        return str(scope["subprotocols"][1])
     query: bytes = scope.get("query_string", b"")
     return parse_qs(query.decode("latin-1")).get("token", [""])[-1]
+
+
+def offers_bearer(scope: Scope) -> bool:
+    """Whether a WebSocket has its token as the pair of subprotocols `bearer, <token>`."""
+    subprotocols = scope.get("subprotocols", [])
+    return len(subprotocols) == 2 and subprotocols[0] == "bearer"
 
 
 def is_operator(scope: Scope) -> bool:

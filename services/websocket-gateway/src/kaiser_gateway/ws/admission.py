@@ -5,6 +5,7 @@ import math
 from fastapi import WebSocket
 
 from kaiser_gateway.domain.tokens import Identity, NotAllowed, TokenRefused
+from kaiser_gateway.http.admission import offers_bearer, token_of
 from kaiser_gateway.http.auth import Guard
 from kaiser_gateway.http.issuer import IssuerUnreachable
 from kaiser_gateway.settings import GatewaySettings
@@ -21,14 +22,12 @@ class SentAway(Exception):
 
 
 async def accept(websocket: WebSocket) -> str:
-    """Accept a connection; returns its token, from the subprotocol `bearer, <token>` or `?token=`.
+    """Accept a connection; returns its token, "" without one.
 
     A browser sees no status of a refused handshake, so all are accepted first and closed with a code.
     """
-    subprotocols = websocket.scope.get("subprotocols", [])
-    by_subprotocol = len(subprotocols) == 2 and subprotocols[0] == "bearer"
-    await websocket.accept(subprotocol="bearer" if by_subprotocol else None)
-    return subprotocols[1] if by_subprotocol else websocket.query_params.get("token", "")
+    await websocket.accept(subprotocol="bearer" if offers_bearer(websocket.scope) else None)
+    return token_of(websocket.scope)
 
 
 async def refuse(websocket: WebSocket, refusal: SentAway) -> None:
