@@ -166,3 +166,18 @@ def test_an_event_on_one_line():
     line = line_of(Watched("sensor_data", 0.0, 1, reading))
     assert line.split()[0] == "1970-01-01"
     assert line.split()[2:] == ["sensor_data", "ESP_1", "gpio", "4", "ds18b20", "21.5", "°C", "good"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("faults", "MOCK_1", "ofline=true"), "ofline: there is no such field: did you mean offline?"),
+        (("create", "-"), "esp_id: must be MOCK_ and then"),
+    ],
+)
+def test_what_is_wrong_with_a_mock_is_said_as_the_server_says_it(tmp_path: Path, words: tuple[str, ...], reason: str):
+    signed_in(tmp_path, NOWHERE, time.time() + 3600)
+    environment = {"KAISER_URL": None, "XDG_CONFIG_HOME": str(tmp_path)}
+    shown = CliRunner().invoke(cli, ["mocks", *words], env=environment, input='{"esp_id": "ESP_1"}', prog_name="kaiser")
+    assert shown.exit_code == 2
+    assert reason in shown.stderr

@@ -15,7 +15,8 @@ _MOST = 10_000
 @options
 @click.pass_context
 def factory(context: click.Context, server: str | None, as_json: bool) -> None:
-    """The environment in force, with every module and AGV in it.
+    """The environment in force, with every module and AGV in it. With --json, each module and AGV is a line, and the
+    environment is left out.
 
     \b
     Examples:

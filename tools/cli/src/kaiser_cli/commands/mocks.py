@@ -5,6 +5,7 @@ from typing import TextIO, TypeVar
 import click
 from kaiser_client.calls import mocks as calls
 from kaiser_common.contract.schemas.api.mock import CreateMock, FaultsBody, Mock
+from kaiser_common.contract.wording import first_of, reason_of
 from pydantic import ValidationError
 
 from kaiser_cli.asking import options, signed_in
@@ -133,9 +134,10 @@ def _parsed(model: type[BodyT], text: str) -> BodyT:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = first_of(error.errors())
         where = ".".join(str(part) for part in first["loc"])
-        raise Stopped(f"{where or 'the JSON'}: {first['msg']}", WRONG_USE, "kaiser mocks --help") from error
+        reason = reason_of(first, model.model_fields)
+        raise Stopped(f"{where or 'the JSON'}: {reason}", WRONG_USE, "kaiser mocks --help") from error
 
 
 def _tell(mock: Mock, as_json: bool) -> None:
