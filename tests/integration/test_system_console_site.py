@@ -18,11 +18,22 @@ PAGES = [
     "sensors",
     "actuators",
     "explore",
+    "zones",
+    "inspect",
     "rules",
     "mocks",
+    "messages",
+    "recordings",
+    "notifications",
+    "log",
+    "rejected",
+    "audit",
     "users",
     "account",
     "system",
+    "factory",
+    "orders",
+    "steering",
 ]
 TOO_WIDE = "() => document.documentElement.scrollWidth - innerWidth"
 
@@ -75,7 +86,7 @@ def test_times_are_those_of_the_site_and_utc_is_told_to_who_points_at_them(perso
     shown = person.page.get_by_role("main").locator("time").first
     expect(shown).to_contain_text("GMT+9")
     expect(shown).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"))
-    in_utc, in_tokyo = str(shown.get_attribute("title")), shown.inner_text()
+    in_utc, in_tokyo = shown.evaluate("shown => [shown.title, shown.innerText]")
     hour = (int(in_utc[11:13]) + 9) % 24
     assert f"{hour:02}:{in_utc[14:19]}" in in_tokyo
     person.open("sensors", esp_id, "4", "ds18b20")
