@@ -51,6 +51,7 @@ def take(settings: StackSettings, folder: Path) -> Iterator[Path]:
             page.goto(f"{page.url.partition('#')[0]}#/explore/{_SPAN_MS}/{sensors}")
             lines = page.locator(".u-legend .u-series")
             expect(lines.nth(len(_BEDS))).to_be_visible()  # the first one is the time
+            expect(page.locator(".marks li").first).to_be_visible()
             yield _saved(page.locator(".explored"), folder / f"explore-{colours}.png")
 
 

@@ -38,13 +38,14 @@ export function Explore({ parts }) {
     [toParts(shown).join()]);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && loaded.reload());
 
-  const { byKey, zones } = useMemo(() => ({
+  const { byKey, zones, names } = useMemo(() => ({
     byKey: new Map((known.data?.sensors ?? []).map((one) => [sensorKey(one), one])),
     zones: zonesByDevice(known.data ?? { devices: [], sensors: [], actuators: [] }),
+    names: new Map((known.data?.devices ?? []).map((one) => [one.esp_id, one.name || one.esp_id])),
   }), [known.data]);
   const axis = edges(range, now);
   const series = useMemo(
-    () => drawn(loaded.data ?? [], byKey, zones, axis, range.spanMs), [loaded.data, byKey, zones, ...axis]);
+    () => drawn(loaded.data ?? [], { byKey, zones, names }, axis, range.spanMs), [loaded.data, byKey, ...axis]);
   const happened = useLoaded(() => (marked && sensors.length && known.data ? happenedTo(api, sensors, known.data, range) : null),
     [toParts(shown).join(), known.data]);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && happened.reload());
@@ -76,7 +77,7 @@ export function Explore({ parts }) {
       <div class="chips">
         ${sensors.map((sensor) => html`
           <button type="button" class="chip" key=${sensorKey(sensor)} title=${t("explore.remove_it_from_the_chart")}
-            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${sensor.esp_id}</span> <span aria-hidden="true">✕</span></button>`)}
+            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${names.get(sensor.esp_id) ?? sensor.esp_id}</span> <span aria-hidden="true">✕</span></button>`)}
       </div>
     <//>
     <${Panel} title=${t("explore.chart")}>
@@ -162,7 +163,7 @@ async function seriesOf(api, sensor, range, ghost) {
 }
 
 /** Of each sensor what is in the chart: its lines, its points for the caption and the file. */
-function drawn(loaded, byKey, zones, axis, spanMs) {
+function drawn(loaded, { byKey, zones, names }, axis, spanMs) {
   const units = new Set();
   return loaded.map(({ sensor, now, before }, index) => {
     const known = byKey.get(sensorKey(sensor));
@@ -171,7 +172,7 @@ function drawn(loaded, byKey, zones, axis, spanMs) {
     const isLeftOut = !units.has(unit);
     const intervalMs = known ? known.interval_s * 1000 : null;
     const points = within(now.points, ...axis, now.bucketMs);
-    const name = `${sensorName(known ?? sensor)} (${sensor.esp_id})`;
+    const name = `${sensorName(known ?? sensor)} (${names.get(sensor.esp_id) ?? sensor.esp_id})`;
     const line = (text, found, bucketMs, isGhost) =>
       ({ name: text, unit, colour: `--line-${index + 1}`, ghost: isGhost, columns: columnsOf(found, intervalMs, bucketMs) });
     const lines = isLeftOut ? [] : [line(name, points, now.bucketMs, false)];
