@@ -82,7 +82,7 @@ def latency(results: Mapping[str, Any]) -> str:
 
 
 def growth(results: Mapping[str, Any]) -> str:
-    """The charts, with their figures in words for whoever cannot see them."""
+    """The charts, with their figures in words as alternative text."""
     lines = [f"Commit and time: {when(results, 'growth')}.", ""]
     for name, title, _, points in _series(results):
         said = ", ".join(f"{_number(x)}: {_number(y)}" for x, y in points)

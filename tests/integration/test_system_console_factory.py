@@ -151,7 +151,7 @@ def test_what_nothing_answers_is_previewed_as_it_would_be_sent(onlooker: Person)
     is_whole(onlooker, "steering-camera")
 
 
-def test_an_instant_action_and_a_command_are_previewed_and_a_wrong_text_is_told(onlooker: Person) -> None:
+def test_an_instant_action_and_a_command_are_previewed_and_a_wrong_text_is_reported(onlooker: Person) -> None:
     onlooker.open("steering")
     page = onlooker.page
     onlooker.button("Instant action").click()

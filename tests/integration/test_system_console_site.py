@@ -77,7 +77,7 @@ def test_a_german_browser_gets_german_which_can_be_changed_and_is_kept(person: P
     expect(person.page.get_by_role("heading", name="Passwort und Sitzungen")).to_be_visible()
 
 
-def test_times_are_those_of_the_site_and_utc_is_told_to_who_points_at_them(person: Person, site: Stack):
+def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, site: Stack):
     [esp_id] = site.register(1)
     at = now_ms()
     site.publish([reading(esp_id, 4, at, 21.25)])

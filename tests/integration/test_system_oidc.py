@@ -148,14 +148,14 @@ def test_a_session_is_renewed_by_the_issuer_and_ends_once_it_refuses(visitor: Pe
     assert (refused.status_code, refused.json()["code"]) == (401, 5410)
 
 
-def test_somebody_without_a_role_is_told_so_on_the_sign_in_page(visitor: Person):
+def test_somebody_without_a_role_is_shown_so_on_the_sign_in_page(visitor: Person):
     at_the_issuer(visitor, "nobody")
     visitor.says("The sign-in failed: the token of nobody grants no role in its claim roles")
     expect(visitor.button("Sign in with Farm ID")).to_be_visible()
     assert visitor.troubles == []
 
 
-def test_a_cancelled_sign_in_is_told_and_the_own_password_still_works(visitor: Person):
+def test_a_cancelled_sign_in_is_shown_and_the_own_password_still_works(visitor: Person):
     visitor.button("Sign in with Farm ID").click()
     visitor.page.get_by_text("Cancel").click()
     visitor.says("The sign-in was cancelled.")

@@ -31,7 +31,7 @@ class Reader:
         return self.take(f"module/v1/ff/{serial}/state", {"serialNumber": serial, "actionState": None}, at)
 
 
-def test_one_serial_too_many_is_told_once_an_hour_and_is_not_kept():
+def test_one_serial_too_many_is_reported_once_an_hour_and_is_not_kept():
     reader = Reader()
     for number in range(MOST_SERIALS):
         assert reader.state_of(f"S{number}").message is not None

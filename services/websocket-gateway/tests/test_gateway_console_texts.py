@@ -22,9 +22,9 @@ MAKERS = {"texts.js", "times.js"}
 USED = re.compile(r"\btx?\(\s*\"([\w.]+)\"")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 NAMES = {
-    "A, January 2026", "AGV", "AGVs", "Android", "B, April 2026", "BLUE-Prod", "Bearer {0}", "CSV", "Chrome", "Chrome/",
+    "A, January 2026", "Android", "B, April 2026", "BLUE-Prod", "Bearer {0}", "CSV", "Chrome", "Chrome/",
     "Content-Type", "Authorization", "ESP32_WROOM", "ESP_0A1B2C3D", "Edg/", "Edge", "Enter", "Escape", "Firefox",
-    "Firefox/", "Gpio", "Idempotency-Key", "If-Match",
+    "Firefox/", "Idempotency-Key", "If-Match",
     "InvalidStateError", "Kaiser", "KiB", "Linux", "MOCK_001", "Mac OS", "OEE",
     "PNG", "QoS", "RED-Prod", "Safari", "Safari/", "Slack", "Telegram", "TimeoutError", "TypeError", "WHITE-Prod",
     "Webhook", "Windows", "ccu/# fts/#", "god", "hi", "hi_hi", "iPad", "iPhone", "lo", "lo_lo",

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 Send = Callable[[bytes], Awaitable[None]]
 """Sends one text frame; returns when the socket can take more."""
 Write = Callable[[bytes, bytes], bool]
-"""Writes a text, given also as a packet of WebSocket, at once; False: the socket takes no more now."""
+"""Writes a text, given also as a packet of WebSocket, immediately; False: the socket takes no more now."""
 
 _WARN_BEFORE_S = 60.0
 _BURST = 64

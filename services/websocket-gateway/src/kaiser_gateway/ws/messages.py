@@ -126,7 +126,7 @@ async def _admit(hub: TopicsHub, identity: Identity, client_id: str, settings: G
         raise SentAway(1013, f"{settings.ws_viewers} viewers look already, try again later")
     most = max(1, settings.ws_viewers // _SHARE_OF_A_USER)
     if hub.viewers_of(identity.user) >= most:
-        raise SentAway(1013, f"a user may look {most} times at once, close one first")
+        raise SentAway(1013, f"a user may have {most} viewers open: close one first")
     index = await hub.ready(_READY_WITHIN_S if hub.environment is not None else 1.0)
     if index is None:
         raise SentAway(1013, "no messages are kept that could be shown, or they are not read yet")

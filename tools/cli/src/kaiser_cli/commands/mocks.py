@@ -44,7 +44,7 @@ def mocks(context: click.Context, server: str | None, as_json: bool) -> None:
 @click.argument("file", type=click.File(), default="-")
 @options
 def create(file: TextIO, server: str | None, as_json: bool) -> None:
-    """Create a mock device from JSON: a file, or standard input. It boots at once.
+    """Create a mock device from JSON: a file, or standard input. It boots immediately.
 
     \b
     Example:

@@ -84,7 +84,7 @@ export function openApi(session, tabs) {
       const tokens = await answer.json();
       session.begin(tokens.username, tokens);
     },
-    /** The session ends here at once; that the gateway ends it too is asked of it once. The address at which a user of the
+    /** The session ends here immediately; the gateway is asked once to end it too. The address at which a user of the
      *  issuer signs out there, or null. */
     async signOut() {
       const { refreshToken = "", external = false } = session.current.get() ?? {};
@@ -116,7 +116,7 @@ export function openApi(session, tabs) {
   };
 }
 
-/** {time_zone, sign_in}: what is told before anybody is signed in. */
+/** {time_zone, sign_in}: what the page needs before sign-in. */
 export async function fetchSite() {
   const answer = await send("GET", "/api/v1/site", { timeoutMs: TIMEOUT_MS });
   if (!answer.ok) throw await problemOf(answer);

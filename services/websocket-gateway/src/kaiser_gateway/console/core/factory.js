@@ -185,7 +185,7 @@ export function figuresByKind(machines, rows) {
   const all = machines.map((one) => ({ ...one, type: known.get(one.serial)?.type ?? null, kind: known.get(one.serial)?.kind }));
   return {
     modules: all.filter(({ kind }) => kind !== "agv"),
-    agvs: all.filter(({ kind }) => kind === "agv").map((one) => ({ ...one, type: one.type ?? "AGV" })),
+    agvs: all.filter(({ kind }) => kind === "agv").map((one) => ({ ...one, type: one.type ?? t("common.agv") })),
   };
 }
 

@@ -52,7 +52,7 @@ export function ActuatorPage({ espId, gpio }) {
 const facts = (actuator) => [
   [t("common.state"), html`<${StateBadge} actuator=${actuator} />`],
   [t("common.device"), html`<${DeviceLink} espId=${actuator.esp_id} />`],
-  ["Gpio", actuator.gpio],
+  [t("common.gpio"), actuator.gpio],
   [t("common.type"), actuator.actuator_type],
   [t("common.reported"), when(actuator.reported_at)],
   [t("actuator.on_since"), when(actuator.on_since)],

@@ -22,7 +22,7 @@ const isKnown = ({ known, state }) => known !== false && state !== null;
 
 /** The state, how long it has been on (with `nowMs`), or what was known last. */
 export function StateBadge({ actuator, nowMs = null }) {
-  if (actuator.emergency === "active") return html`<${Badge} kind="bad">${t("common.stopped")}<//>${lastReport(actuator)}`;
+  if (actuator.emergency === "active") return html`<${Badge} kind="bad">${t("actuator_parts.stopped")}<//>${lastReport(actuator)}`;
   if (!isKnown(actuator)) {
     return html`<${Badge} kind="warn">${t("common.not_known")}<//>${lastReport(actuator)}`;
   }

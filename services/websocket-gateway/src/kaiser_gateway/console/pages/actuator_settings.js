@@ -55,7 +55,7 @@ export function AddActuatorDialog({ onDone, onClose }) {
       <${Form} onSubmit=${add} submit=${t("actuator_settings.set_up")} state=${state}>
         <div class="field-grid">
           <${TextField} label=${t("common.device_id")} name="esp_id" required maxlength="32" problem=${state.problem} />
-          <${NumberField} label="Gpio" name="gpio" required min="0" max="48" step="1" problem=${state.problem} />
+          <${NumberField} label=${t("common.gpio")} name="gpio" required min="0" max="48" step="1" problem=${state.problem} />
         </div>
         <${Fields} settings=${DEFAULTS} problem=${state.problem} />
       <//>

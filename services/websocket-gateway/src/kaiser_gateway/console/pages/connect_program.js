@@ -32,7 +32,7 @@ export function ConnectProgram({ device }) {
       <${Field} label=${t("connect_program.password_at_the_broker")} hint=${t("connect_program.made_by_the_administrator_of")}>
         <input autocomplete="off" ...${typed("password")} maxlength="100" /><//>
       <${SelectField} label=${t("common.sensor")} options=${TYPES} value=${settings.type} onChange=${({ target }) => change("type", target.value)} />
-      <${NumberField} label="Gpio" min="0" max="48" step="1" ...${figure("gpio")} />
+      <${NumberField} label=${t("common.gpio")} min="0" max="48" step="1" ...${figure("gpio")} />
       <${SelectField} label=${t("connect_program.program_for")} options=${SNIPPETS} value=${system} onChange=${({ target }) => setSystem(target.value)} />
     </div>
     <pre tabindex="0" class="snippet" aria-label=${t("connect_program.the_program")}>${text}</pre>

@@ -65,7 +65,7 @@ const typesOf = (layout) => Object.fromEntries((layout?.modules ?? []).map(({ se
 const columns = (now, types) => [
   {
     name: t("common.serial"),
-    cell: ({ serial, type, kind }) => html`<strong>${type ?? kind.toUpperCase()}</strong>
+    cell: ({ serial, type, kind }) => html`<strong>${type ?? (kind === "agv" ? t("common.agv") : kind.toUpperCase())}</strong>
       <span class="quiet block">${serial}</span>`,
   },
   {

@@ -38,11 +38,11 @@ const DEEDS = {
     request: (values) => given(values),
   },
   navigate: {
-    title: t("common.route"),
+    title: t("factory_steering.route"),
     hint: t("factory_steering.an_agv_drives_from_one"),
     fields: ({ agvs }) => html`
-      <${SelectField} label=${t("common.route")} name="route" options=${ROUTES} />
-      <${SelectField} label="AGV" name="agv" options=${[["", t("factory_steering.the_one_that_stands_there")], ...agvs]} />`,
+      <${SelectField} label=${t("factory_steering.route")} name="route" options=${ROUTES} />
+      <${SelectField} label=${t("common.agv")} name="agv" options=${[["", t("factory_steering.the_one_that_stands_there")], ...agvs]} />`,
     request: (values) => given(values),
   },
   sequence: {
@@ -88,7 +88,7 @@ const DEEDS = {
     title: t("common.charging"),
     hint: t("factory_steering.an_agv_goes_to_the"),
     fields: ({ agvs }) => html`
-      <${SelectField} label="AGV" name="agv" options=${agvs} />
+      <${SelectField} label=${t("common.agv")} name="agv" options=${agvs} />
       <${CheckField} label=${t("factory_steering.charge_it")} name="charge" checked />`,
     request: (values) => values,
   },
@@ -101,7 +101,7 @@ const DEEDS = {
   pair: {
     title: t("factory_steering.pair"),
     hint: t("factory_steering.the_central_control_takes_an"),
-    fields: ({ agvs }) => html`<${SelectField} label="AGV" name="agv" options=${agvs} />`,
+    fields: ({ agvs }) => html`<${SelectField} label=${t("common.agv")} name="agv" options=${agvs} />`,
     request: (values) => values,
   },
   camera: {
@@ -174,7 +174,7 @@ function Deed({ name, onSent }) {
 async function knownOf(api) {
   const [{ items: rows }, { items: orders }] = await Promise.all([
     api.get("/api/v1/factory/modules"), api.get("/api/v1/factory/orders", { state: "ENQUEUED", limit: 50 })]);
-  const named = ({ serial, type }) => [serial, `${type ?? "AGV"} ${serial}`];
+  const named = ({ serial, type }) => [serial, `${type ?? t("common.agv")} ${serial}`];
   return {
     agvs: rows.filter(({ kind }) => kind === "agv").map(named),
     modules: rows.filter(({ kind, type }) => kind !== "agv" && type !== "CHRG").map(named),

@@ -47,7 +47,7 @@ export function Inspect({ parts: [espId = ""] }) {
   return html`
     <${Head} title=${t("inspect.messages_of", { name })}>
       <a href=${link("devices", espId)}>${t("inspect.the_device")}</a>
-      <button type="button" aria-pressed=${String(isPaused)} onClick=${() => setPaused(!isPaused)}>${isPaused ? t("inspect.go_on") : t("common.pause")}</button>
+      <button type="button" aria-pressed=${String(isPaused)} onClick=${() => setPaused(!isPaused)}>${isPaused ? t("common.resume") : t("common.pause")}</button>
     <//>
     <div class="filter-fields">
       <${SelectField} label=${t("common.show_3")} name="way" options=${WAYS} value=${wanted.way}

@@ -16,7 +16,10 @@ import { SendDialog } from "./message_send.js";
 import { TopicTree } from "./message_tree.js";
 import { t, tx } from "../core/texts.js";
 
-const LEVELS = ["modules", "AGVs", "orders", "system", "extended", "all"];
+const LEVELS = [
+  t("messages.level_modules"), t("messages.level_agvs"), t("messages.level_orders"), t("messages.level_system"), t("messages.level_extended"),
+  t("messages.level_all"),
+];
 const KINDS = { reject: "bad", ignore: "idle", accept: "good" };
 const EVERYTHING = { priority: 4, filter: "" };
 

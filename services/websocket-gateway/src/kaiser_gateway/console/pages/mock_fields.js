@@ -7,7 +7,7 @@ import { t } from "../core/texts.js";
 const PATTERNS = ["CONSTANT", "RANDOM", "DRIFT", "SINE"];
 
 export const SensorFields = ({ problem }) => html`
-  <${NumberField} label="Gpio" name="gpio" min="0" max="48" step="1" required value="4" problem=${problem} />
+  <${NumberField} label=${t("common.gpio")} name="gpio" min="0" max="48" step="1" required value="4" problem=${problem} />
   <${TextField} label=${t("common.sensor_type")} name="sensor_type" required maxlength="64" value="DS18B20" problem=${problem} />
   <${NumberField} label=${t("common.value")} name="base_value" required value="22.5" problem=${problem} />
   <${TextField} label=${t("mock_fields.unit")} name="unit" maxlength="16" value="°C" problem=${problem} />
@@ -17,7 +17,7 @@ export const SensorFields = ({ problem }) => html`
 
 /** `prefix` keeps the names apart where a sensor's fields are in the same form. */
 export const ActuatorFields = ({ problem, prefix = "" }) => html`
-  <${NumberField} label="Gpio" name=${`${prefix}gpio`} min="0" max="48" step="1" required value="25" problem=${problem} />
+  <${NumberField} label=${t("common.gpio")} name=${`${prefix}gpio`} min="0" max="48" step="1" required value="25" problem=${problem} />
   <${TextField} label=${t("mock_fields.actuator_type")} name=${`${prefix}actuator_type`} required maxlength="40" value="pump" problem=${problem} />
   <${NumberField} label=${t("common.maximum_run_time_in_s")} name=${`${prefix}max_runtime_s`} min="0" max="604800" step="1"
     required value="0" problem=${problem} />

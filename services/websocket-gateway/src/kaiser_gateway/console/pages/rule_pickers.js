@@ -49,7 +49,7 @@ function Typed({ summary, item, onChange, withType = false }) {
       <summary>${summary}</summary>
       <div class="field-grid">
         <${TextField} label=${t("common.device_id")} maxlength="32" ...${typed("esp_id")} />
-        <${NumberField} label="Gpio" min="0" max="48" step="1" value=${item.gpio ?? ""}
+        <${NumberField} label=${t("common.gpio")} min="0" max="48" step="1" value=${item.gpio ?? ""}
           onChange=${({ target }) => onChange({ gpio: target.value === "" ? null : Number(target.value) })} />
         ${withType && html`
           <${TextField} label=${t("common.sensor_type")} maxlength="64" ...${typed("sensor_type")} />

@@ -1,4 +1,4 @@
-/** A time in the site's zone; UTC is told to who points at it. */
+/** A time in the site's zone; its title shows UTC. */
 
 import { NONE } from "../core/format.js";
 import { dateTime, utc } from "../core/times.js";
