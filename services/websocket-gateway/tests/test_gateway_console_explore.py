@@ -44,6 +44,8 @@ def test_sensors_are_found_by_name_type_zone_and_device(ask):
     texts = {"": 2, "tank": 1, "esp_b": 1, "ds18 °c": 1, "tank ds18": 0, "EAST tank": 1}
     script = [["matching", sensors, text, zones] for text in texts]
     assert [len(found) for found in ask(*script)] == list(texts.values())
+    [named] = ask(["matching", sensors, "house tank", zones, {"ESP_A": "House 1"}])
+    assert [one["name"] for one in named] == ["Tank 1"]
 
 
 def test_a_file_has_times_in_utc_and_runs_no_formula(ask):

@@ -43,6 +43,12 @@ def test_things_are_named_by_what_was_configured_else_by_what_they_are(ask):
     ) == ["East", "ds18b20 on gpio 4 at 28FF", "pump on gpio 25", "actuator on gpio 25"]
 
 
+def test_a_device_is_calledby_its_name_unless_another_has_the_same(ask):
+    names = {"A": "House 1", "B": "House 2", "C": "House 2", "D": None, "E": ""}
+    [found] = ask("names.js", ["namesByDevice", [{"esp_id": esp_id, "name": name} for esp_id, name in names.items()]])
+    assert found == {"A": "House 1", "B": "B", "C": "C", "D": "D", "E": "E"}
+
+
 def test_a_search_finds_each_word_in_name_place_type_or_id(ask):
     choices = [
         {"name": "East air", "where": "north, House 1", "words": "sht31_temp ESP_A"},

@@ -30,11 +30,11 @@ export function fromParts([spec = "", ...keys], usualSpanMs) {
   };
 }
 
-/** Which sensors fit a text: each word is in the name, type, device or zone. `zones`: by device. */
-export function matching(sensors, text, zones) {
+/** Which sensors fit a text: each word is in the name, type, device or zone. `zones`, `names`: by device. */
+export function matching(sensors, text, zones, names = {}) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return sensors.filter((sensor) => {
-    const said = `${sensorName(sensor)} ${sensor.sensor_type} ${sensor.esp_id} ${zones[sensor.esp_id] ?? ""} ${sensor.unit ?? ""}`;
+    const said = `${sensorName(sensor)} ${sensor.sensor_type} ${sensor.esp_id} ${names[sensor.esp_id] ?? ""} ${zones[sensor.esp_id] ?? ""} ${sensor.unit ?? ""}`;
     return words.every((word) => said.toLowerCase().includes(word));
   });
 }

@@ -40,6 +40,13 @@ export const sensorName = ({ name, sensor_type: type, gpio, address }) =>
 
 export const actuatorName = ({ name, actuator_type: type, gpio }) => name || t("common.on_gpio", { it: type || t("names.actuator"), gpio });
 
+/** What a device is called where several stand side by side, by id: its name, or its id where another has the same name. */
+export function namesByDevice(devices) {
+  const times = new Map();
+  for (const { name } of devices) times.set(name, (times.get(name) ?? 0) + 1);
+  return Object.fromEntries(devices.map(({ esp_id: espId, name }) => [espId, name && times.get(name) === 1 ? name : espId]));
+}
+
 /** The name of each device's zone, by the id of the device. */
 export function zonesByDevice(overview) {
   const directory = toDirectory(overview);

@@ -3,7 +3,7 @@
 import { path } from "../core/api.js";
 import { sensorKey } from "../core/overview.js";
 import { MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } from "../core/explore.js";
-import { sensorName, zonesByDevice } from "../core/names.js";
+import { namesByDevice, sensorName, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
 import { CheckField, Field } from "../ui/form.js";
@@ -41,7 +41,7 @@ export function Explore({ parts }) {
   const { byKey, zones, names } = useMemo(() => ({
     byKey: new Map((known.data?.sensors ?? []).map((one) => [sensorKey(one), one])),
     zones: zonesByDevice(known.data ?? { devices: [], sensors: [], actuators: [] }),
-    names: new Map((known.data?.devices ?? []).map((one) => [one.esp_id, one.name || one.esp_id])),
+    names: namesByDevice(known.data?.devices ?? []),
   }), [known.data]);
   const axis = edges(range, now);
   const series = useMemo(
@@ -73,11 +73,11 @@ export function Explore({ parts }) {
     <//>
     <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
     <${Panel} title=${t("common.sensors")}>
-      <${Picker} sensors=${known.data?.sensors ?? []} zones=${zones} chosen=${sensors} onAdd=${add} />
+      <${Picker} sensors=${known.data?.sensors ?? []} zones=${zones} names=${names} chosen=${sensors} onAdd=${add} />
       <div class="chips">
         ${sensors.map((sensor) => html`
           <button type="button" class="chip" key=${sensorKey(sensor)} title=${t("explore.remove_it_from_the_chart")}
-            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${names.get(sensor.esp_id) ?? sensor.esp_id}</span> <span aria-hidden="true">✕</span></button>`)}
+            onClick=${() => remove(sensor)}>${name(sensor)} <span class="quiet">${names[sensor.esp_id] ?? sensor.esp_id}</span> <span aria-hidden="true">✕</span></button>`)}
       </div>
     <//>
     <${Panel} title=${t("explore.chart")}>
@@ -137,10 +137,10 @@ async function happenedTo(api, sensors, known, range) {
   return { alarms: [...ofSite, ...ofDevices.flatMap(({ items }) => items)], histories, services: status.services };
 }
 
-function Picker({ sensors, zones, chosen, onAdd }) {
+function Picker({ sensors, zones, names, chosen, onAdd }) {
   const [text, setText] = useState("");
   const taken = new Set(chosen.map(sensorKey));
-  const found = matching(sensors, text, zones).filter((sensor) => !taken.has(sensorKey(sensor)));
+  const found = matching(sensors, text, zones, names).filter((sensor) => !taken.has(sensorKey(sensor)));
   const pick = ({ esp_id, gpio, sensor_type, address }) => onAdd({ esp_id, gpio, sensor_type, address });
   return html`
     <${Field} label=${t("explore.search_name_type_zone_or")} name="text">
@@ -149,7 +149,7 @@ function Picker({ sensors, zones, chosen, onAdd }) {
     <div class="chips" role="group" aria-label=${t("explore.matching_sensors")}>
       ${found.slice(0, MOST_FOUND).map((sensor) => html`
         <button type="button" class="chip" key=${sensorKey(sensor)} onClick=${() => pick(sensor)}>
-          + ${sensorName(sensor)} <span class="quiet">${[zones[sensor.esp_id], sensor.esp_id].filter(Boolean).join(", ")}</span>
+          + ${sensorName(sensor)} <span class="quiet">${[zones[sensor.esp_id], names[sensor.esp_id] ?? sensor.esp_id].filter(Boolean).join(", ")}</span>
         </button>`)}
     </div>
     ${found.length > MOST_FOUND && html`<p class="quiet">${tx("explore.more_fit_search_for_them", { it: found.length - MOST_FOUND })}</p>`}`;
@@ -172,7 +172,7 @@ function drawn(loaded, { byKey, zones, names }, axis, spanMs) {
     const isLeftOut = !units.has(unit);
     const intervalMs = known ? known.interval_s * 1000 : null;
     const points = within(now.points, ...axis, now.bucketMs);
-    const name = `${sensorName(known ?? sensor)} (${names.get(sensor.esp_id) ?? sensor.esp_id})`;
+    const name = `${sensorName(known ?? sensor)} (${names[sensor.esp_id] ?? sensor.esp_id})`;
     const line = (text, found, bucketMs, isGhost) =>
       ({ name: text, unit, colour: `--line-${index + 1}`, ghost: isGhost, columns: columnsOf(found, intervalMs, bucketMs) });
     const lines = isLeftOut ? [] : [line(name, points, now.bucketMs, false)];
