@@ -42,6 +42,11 @@ PAGES = {
 TOO_WIDE = """() => [...document.querySelectorAll("body *")]
     .filter(one => document.documentElement.scrollWidth > innerWidth && one.getBoundingClientRect().right > innerWidth)
     .map(one => one.outerHTML.slice(0, 120))"""
+LINES = """(one) => {
+  const text = document.createRange();
+  text.selectNodeContents(one);
+  return new Set([...text.getClientRects()].map(({ top }) => Math.round(top))).size;
+}"""
 LOOKS = [(1440, "light"), (360, "dark")]
 """Each width and each of the colours once; with KAISER_TEST_LONG=1 each width in each of the colours."""
 if os.environ.get("KAISER_TEST_LONG"):
@@ -111,6 +116,12 @@ def test_the_sign_in_has_no_barrier(make_person: Callable[..., Person]):
         expect(person.button("Sign in")).to_be_visible()
         person.screenshot(f"sign-in-{width}-{colours}")
         assert person.accessibility() == []
+
+
+def test_the_emergency_stop_is_broken_between_words_alone(onlooker: Person):
+    onlooker.open("overview")
+    lines = onlooker.button("EMERGENCY STOP").first.evaluate(LINES)
+    assert lines in (1, 2)
 
 
 @pytest.mark.parametrize("name", ["EMERGENCY STOP", "Clear… Pump of bed 1 (north, Greenhouse by the river)"])
