@@ -77,6 +77,25 @@ def test_a_german_browser_gets_german_which_can_be_changed_and_is_kept(person: P
     expect(person.page.get_by_role("heading", name="Passwort und Sitzungen")).to_be_visible()
 
 
+def test_what_the_api_calls_things_and_what_rules_say_is_german_too(person: Person, site: Stack):
+    [esp_id] = site.register(1)
+    sensor = {"esp_id": esp_id, "gpio": 4, "sensor_type": "ds18b20"}
+    rule = {
+        "name": "Too warm",
+        "conditions": [{"type": "sensor_threshold", **sensor, "operator": ">", "value": 30, "for_s": 60}],
+        "actions": [{"type": "alarm", "do": "raise", "name": "too-warm", "severity": "warning", "message": "too warm"}],
+    }
+    with site.sign_in() as rest:
+        answer = rest.post("/api/v1/logic/rules", json=rule)
+        assert answer.status_code == 201, answer.text
+    person.open("rules")
+    person.says("ds18b20 an GPIO 4 über 30 für 1 min: einen Alarm auslösen (Warnung)")
+    person.open("users")
+    expect(person.page.locator(".badge", has_text="Administrator")).to_be_visible()
+    person.open("log")
+    expect(person.page.get_by_label("Messwert")).to_be_visible()
+
+
 def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, site: Stack):
     [esp_id] = site.register(1)
     at = now_ms()

@@ -16,6 +16,7 @@ ATTRIBUTES = (
     "words",
     "alt",
     "data-label",
+    "legend",
     "zero",
     "none",
 )

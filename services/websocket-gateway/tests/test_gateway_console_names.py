@@ -68,7 +68,7 @@ def test_a_search_finds_each_word_in_name_place_type_or_id(ask):
     ("text", "name"),
     [
         ("East over 30 °C for 1 min", "east-over-30-c-for-1-min"),
-        ("Überhitzt!", "berhitzt"),
+        ("Überhitzt!", "ueberhitzt"),
         ("…", "rule"),
         ("a" * 80, "a" * 64),
     ],

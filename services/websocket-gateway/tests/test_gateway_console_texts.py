@@ -4,17 +4,28 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from console_module import called, node
 from console_texts import shown_in
+from kaiser_common.contract.rpc import Role
+from kaiser_common.contract.schemas.api.actuators import CommandStateName, HistoryItem
+from kaiser_common.contract.schemas.api.mock import MockStateName
+from kaiser_common.contract.schemas.event import ConfigResponseEvent, EventType, ZoneAssignmentEvent
+from kaiser_common.contract.schemas.factory import JournalState
+from kaiser_factory_dialect.ccu_messages import OrderWord
+from kaiser_factory_dialect.messages import ActionWord, ConnectionWord
 from kaiser_gateway.http import console_files
+from pydantic import BaseModel
 
 CONSOLE = Path(console_files.FOLDER)
 SOURCES = sorted(path for room in ("core", "ui", "shell", "pages") for path in CONSOLE.glob(f"{room}/*.js"))
-ENGLISH = {"rule_words.js", "snippets.js"}
-"""Files whose words are English in each language: sentences of rules, and programs for devices."""
+START = CONSOLE / "start.js"
+"""Reads the catalogue; what it says until then is English."""
+
+ENGLISH = {"snippets.js"}
+"""Files whose words are English in each language: programs for devices."""
 
 MAKERS = {"texts.js", "times.js"}
 """The catalogue's own functions, and names of formats."""
@@ -41,6 +52,27 @@ NOT_SHOWN = re.compile(
     r"|^(color-mix|input, |messages of |\{0\}px |\{0\} wait$)"
 )
 """Paths, classes, styles, commands of a shell and what stands in files."""
+
+
+def values_of(model: type[BaseModel], field: str) -> set[str]:
+    return set(get_args(model.model_fields[field].annotation))
+
+
+ALARMS = Path(__file__).parents[3] / "docs/alarms.md"
+ALARM_KIND = re.compile(r"^\| (`[a-z_`, ]+`) \| [^|]+ \| [^|]+ \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
+CALLED = {
+    "alarm_kind": {kind for row in ALARM_KIND.findall(ALARMS.read_text()) for kind in re.findall(r"\w+", row)},
+    "event": set(get_args(EventType)),
+    "command": {*get_args(CommandStateName), *get_args(JournalState)},
+    "push": values_of(ConfigResponseEvent, "status") | values_of(ZoneAssignmentEvent, "status"),
+    "mock": set(get_args(MockStateName)),
+    "role": set(get_args(Role)),
+    "entry": values_of(HistoryItem, "kind"),
+    "order": set(get_args(OrderWord)),
+    "action": set(get_args(ActionWord)),
+    "connection": set(get_args(ConnectionWord)),
+}
+"""What the API calls things that have words in the catalogue: by what they are, the values that there are."""
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +102,19 @@ def test_both_languages_have_the_same_keys_forms_and_values(catalogues: dict[str
 
 
 def test_every_text_is_used_and_every_use_has_a_text(catalogues: dict[str, dict[str, Any]]):
-    used = {key for path in SOURCES for key in USED.findall(path.read_text())}
+    used = {key for path in [*SOURCES, START] for key in USED.findall(path.read_text())}
     assert {key for key in catalogues["en"] if not key.startswith("word.")} == used
+
+
+@pytest.mark.parametrize("of", CALLED)
+def test_each_value_of_the_api_has_its_word(of: str, catalogues: dict[str, dict[str, Any]]):
+    of_it = f"word.{of}."
+    assert {key.removeprefix(of_it) for key in catalogues["en"] if key.startswith(of_it)} == CALLED[of]
+
+
+def test_words_are_asked_for_as_the_catalogue_groups_them(catalogues: dict[str, dict[str, Any]]):
+    asked = {of for path in SOURCES for of in re.findall(r"\bword\([^;]*?, \"([a-z_]+)\"", path.read_text())}
+    assert {key.split(".")[1] for key in catalogues["en"] if re.match(r"word\.[a-z_]+\.", key)} == asked
 
 
 @pytest.mark.parametrize(
@@ -131,6 +174,9 @@ def test_a_text_has_its_values_and_the_form_of_its_number(tmp_path: Path):
         ["tx", "alarms.acknowledged_by", {"by": "grace"}],
         ["word", "good"],
         ["word", "something new"],
+        ["word", "READY", "availability"],
+        ["word", "something_new", "alarm_kind", "something new"],
+        ["word", "constructor", "availability"],
     ]
     assert called("texts.js", calls, tmp_path) == [
         "1 device online,",
@@ -138,4 +184,7 @@ def test_a_text_has_its_values_and_the_form_of_its_number(tmp_path: Path):
         ["acknowledged by ", "grace", ""],
         "good",
         "something new",
+        "READY",
+        "something new",
+        "constructor",
     ]

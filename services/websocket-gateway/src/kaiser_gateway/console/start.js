@@ -2,12 +2,17 @@
 
 const AGAIN_MS = 2000;
 
+const app = document.querySelector("#app");
+let notLoaded = "The console could not be loaded. Trying again…"; // while the catalogue itself is missing
+
 try {
-  const { openTexts } = await import("./core/texts.js");
+  const { openTexts, t } = await import("./core/texts.js");
   await openTexts(localStorage, navigator.languages, document.documentElement);
+  notLoaded = t("start.not_loaded");
+  app.querySelector(".starting").textContent = t("start.starting");
   await import("./main.js");
 } catch (error) {
   console.warn("the console was not loaded whole:", error);
-  document.querySelector("#app").textContent = "The console could not be loaded. Trying again…";
+  app.textContent = notLoaded;
   setTimeout(() => location.reload(), AGAIN_MS);
 }

@@ -3,7 +3,7 @@
 import { Problem } from "./api.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
-import { t } from "./texts.js";
+import { t, word } from "./texts.js";
 
 const AT_MOST_EVERY_MS = 1000;
 const BEGINS = new Set(["raised", "raised_again"]);
@@ -13,6 +13,9 @@ export const begun = (batch) =>
   batch
     .filter(({ type, data }) => type === "alarm" && BEGINS.has(data.what) && data.severity !== "info" && !data.shelved_until)
     .map(({ data }) => data);
+
+/** What an alarm is about, in words: device_offline → "device offline". */
+export const kindText = (kind) => word(kind, "alarm_kind", kind.replaceAll("_", " "));
 
 /** `current` holds the counts, null while unknown; `onBegun` is called with the alarms that began. */
 export function openAlarms({ api, feed, onBegun }) {

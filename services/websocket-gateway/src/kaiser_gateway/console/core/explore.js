@@ -1,7 +1,7 @@
 /** What the page Explore shows, as it stands in its address, and as a file; pure. */
 
 import { sensorName } from "./names.js";
-import { t } from "./texts.js";
+import { t, word } from "./texts.js";
 
 export const MOST_SENSORS = 6;
 export const MOST_MARKS = 100;
@@ -55,8 +55,8 @@ export function marksOf({ alarms = [], histories = [], services = [] }, [fromMs,
 
 function ofAlarm({ kind, severity, message, last_raised_at: raised, cleared_at: cleared }) {
   const is = kind === "stop_in_force" ? "stop" : "alarm";
-  const end = cleared ? [{ ts: cleared, kind: is, text: `over: ${message}` }] : [];
-  return [{ ts: raised, kind: is, text: `${severity}: ${message}` }, ...end];
+  const end = cleared ? [{ ts: cleared, kind: is, text: t("explore.over", { message }) }] : [];
+  return [{ ts: raised, kind: is, text: `${word(severity)}: ${message}` }, ...end];
 }
 
 /** A command is in the history once for each state that it had: its first entry is when it was sent. */

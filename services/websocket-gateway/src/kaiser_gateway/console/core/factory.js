@@ -1,6 +1,7 @@
 /** What the factory's pages show, from what the API answers and events say; pure. */
 
-import { t } from "./texts.js";
+import { orNone } from "./format.js";
+import { t, word } from "./texts.js";
 
 const STEP = { NORTH: [0, -1], EAST: [1, 0], SOUTH: [0, 1], WEST: [-1, 0] };
 const MARGIN = 130;
@@ -131,6 +132,9 @@ export function gridOf({ bays }) {
   const rest = bays.filter(({ location }) => !ROWS.some((row) => COLUMNS.some((column) => row + column === location)));
   return { rows: usual, rest };
 }
+
+/** "production", "storage"; another type as it is called, in lower case. */
+export const orderTypeText = (type) => word(type, "order_type", orNone(type).toLowerCase());
 
 /** What a step does, in words. */
 export function stepName({ type, command, module_type: module, source, target }) {

@@ -94,15 +94,15 @@ export function has(item, search) {
 
 /** A payload in one line. */
 export function brief(item) {
-  if (item.payload === "") return "(empty)";
+  if (item.payload === "") return t("message_list.empty");
   if (item.payload) return item.payload.slice(0, SHOWN_CHARACTERS).replace(/\s+/g, " ");
-  return item.payload_base64 ? t("message_list.no_text_bytes", { size: item.size }) : t("message_list.bytes_not_shown_here", { size: item.size });
+  return item.payload_base64 ? t("message_list.no_text_bytes", { n: item.size }) : t("message_list.bytes_not_shown_here", { n: item.size });
 }
 
 /** The verdict of ingest in words. */
 export function verdictOf({ verdict, kind, reason, code }) {
   if (verdict === "reject") return t("message_list.rejected", { code });
-  return verdict === "accept" ? kind : `ignored: ${reason}`;
+  return verdict === "accept" ? kind : t("message_list.ignored", { reason });
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

@@ -1,6 +1,7 @@
 /** What the overview shows: what is wrong now, and everything by zone, trouble first; pure. */
 
 import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
+import { kindText } from "./alarms.js";
 import { t } from "./texts.js";
 
 const BAD = new Set(["bad", "error"]);
@@ -138,18 +139,18 @@ export function troublesOf(overview, nowMs) {
   const silent = judged(sensors, nowMs);
   const found = [
     ...missing.map((name) => ({ text: t("overview.service_does_not_answer", { name }), kind: "bad", page: ["system"] })),
-    counted(stops, t("overview.stop_in_force"), t("overview.stops_in_force"), "bad", ({ esp_id: espId, gpio }) =>
+    counted(stops, (n) => t("overview.stops_in_force", { n }), "bad", ({ esp_id: espId, gpio }) =>
       (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : ["actuators"]), ["actuators"]),
-    counted(devices.filter((one) => one.state === "approved" && !one.online), t("overview.device_offline"), t("overview.devices_offline"), "bad",
+    counted(devices.filter((one) => one.state === "approved" && !one.online), (n) => t("overview.devices_offline", { n }), "bad",
       ({ esp_id: espId }) => ["devices", espId], ["devices"]),
-    counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), t("overview.sensor_silent"), t("overview.sensors_silent"), "warn",
+    counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), (n) => t("overview.sensors_silent", { n }), "warn",
       ({ sensor }) => sensorPage(sensor), ["sensors"]),
     counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "known" && BAD.has(sensor.quality)),
-      t("overview.sensor_with_bad_values"), t("overview.sensors_with_bad_values"), "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
-    counted(actuators.filter((one) => one.known !== false && one.last_error), t("overview.actuator_with_an_error"), t("overview.actuators_with_an_error"),
+      (n) => t("overview.sensors_with_bad_values", { n }), "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
+    counted(actuators.filter((one) => one.known !== false && one.last_error), (n) => t("overview.actuators_with_an_error", { n }),
       "warn", ({ esp_id: espId, gpio }) => ["actuators", espId, gpio], ["actuators"]),
     ...alarmTroubles(overview),
-    counted(devices.filter((one) => one.state === "pending"), t("overview.device_waiting_for_approval"), t("overview.devices_waiting_for_approval"),
+    counted(devices.filter((one) => one.state === "pending"), (n) => t("overview.devices_waiting_for_approval", { n }),
       "info", ({ esp_id: espId }) => ["devices", espId], ["devices"]),
   ];
   return found.filter(Boolean);
@@ -159,9 +160,8 @@ export function troublesOf(overview, nowMs) {
 function alarmTroubles({ alarms = [], alarm_kinds: kinds = {} }) {
   return Object.entries(kinds).filter(([kind]) => !SHOWN_BY_STATE.has(kind)).map(([kind, number]) => {
     const of = alarms.filter((alarm) => alarm.kind === kind);
-    const words = kind === COMMAND_FAILED ? t("overview.commands_failed", { n: number }) : t("overview.alarms_of_kind", { n: number, kind: kind.replaceAll("_", " ") });
     return {
-      text: `${number} ${words}`,
+      text: kind === COMMAND_FAILED ? t("overview.commands_failed", { n: number }) : t("overview.alarms_of_kind", { n: number, kind: kindText(kind) }),
       kind: of.some(({ severity }) => severity === "critical") ? "bad" : of.every(({ severity }) => severity === "info") ? "info" : "warn",
       page: number === 1 && of.length === 1 ? alarmPage(of[0]) : ["alarms"],
     };
@@ -177,10 +177,9 @@ export const sensorPage = ({ esp_id: espId, gpio, sensor_type: type, address }) 
   ["sensors", espId, gpio, type, ...(address ? [address] : [])];
 
 /** One leads to its own page, several to the list. */
-function counted(items, one, several, kind, pageOf, list) {
+function counted(items, textOf, kind, pageOf, list) {
   if (!items.length) return null;
-  return items.length === 1
-    ? { text: `1 ${one}`, kind, page: pageOf(items[0]) } : { text: `${items.length} ${several}`, kind, page: list };
+  return { text: textOf(items.length), kind, page: items.length === 1 ? pageOf(items[0]) : list };
 }
 
 /** {line, band, dots, lowest, highest} of a sensor's hours in a box; paths of SVG, empty where nothing came. */

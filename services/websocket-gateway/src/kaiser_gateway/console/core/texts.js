@@ -41,8 +41,9 @@ export const t = (key, values = {}) => pieces(key, values).map((piece, index) =>
 /** The same as a list, for templates: values may be elements. */
 export const tx = (key, values = {}) => pieces(key, values).map((piece, index) => (index % 2 ? values[piece] : piece));
 
-/** What the gateway calls something, such as a state, in the language of the console; else as it is. */
-export const word = (value) => (`word.${value}` in texts ? texts[`word.${value}`] : value);
+/** What the API calls something, such as a state, in the language of the console; `otherwise` where the catalogue lacks it.
+ *  `of`: what it is, where a word alone does not say it: an order's ERROR, a mock's ERROR. */
+export const word = (value, of = null, otherwise = value) => texts[of === null ? `word.${value}` : `word.${of}.${value}`] ?? otherwise;
 
 /** Text and names of values in turn. */
 function pieces(key, values) {

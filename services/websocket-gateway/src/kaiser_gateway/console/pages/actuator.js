@@ -14,7 +14,7 @@ import { StateBadge, withEvents } from "./actuator_parts.js";
 import { ActuatorSettings } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const WEEK_MS = 7 * 86_400_000;
 
@@ -81,7 +81,7 @@ function History({ url, espId, gpio }) {
 
 const HISTORY = [
   { name: t("common.when"), cell: ({ ts }) => when(ts) },
-  { name: t("common.what"), cell: ({ kind }) => kind },
+  { name: t("common.what"), cell: ({ kind }) => word(kind, "entry") },
   { name: t("common.detail"), cell: (item) => detailOf(item) },
   { name: t("common.message"), cell: ({ message }) => orNone(message) },
   { name: t("common.by_3"), cell: ({ actor }) => orNone(actor) },
@@ -90,7 +90,7 @@ const HISTORY = [
 function detailOf({ kind, command, success, alert_type: alertType, ...rest }) {
   if (kind === "status") return actuatorState(rest);
   if (kind === "alert") return orNone(alertType);
-  if (kind === "response") return `${orNone(command)} ${success ? "done" : "failed"}`;
+  if (kind === "response") return `${orNone(command)} ${success ? t("common.done") : t("common.failed")}`;
   if (kind === "command") return [command, rest.value === null ? "" : number(rest.value)].join(" ").trim();
   return orNone(command);
 }

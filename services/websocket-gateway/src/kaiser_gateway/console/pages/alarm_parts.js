@@ -1,5 +1,6 @@
 /** Dialogs of alarms: their steps, shelving, and the limits of a sensor. */
 
+import { kindText } from "../core/alarms.js";
 import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
@@ -21,7 +22,7 @@ export function AlarmDialog({ alarm, onClose }) {
   return html`
     <${Dialog} title=${alarm.message} onClose=${onClose} wide>
       <${Facts} facts=${[
-        [t("common.kind"), alarm.kind],
+        [t("common.kind"), html`${kindText(alarm.kind)} <span class="quiet">${alarm.kind}</span>`],
         [t("alarm_parts.source"), alarm.source || "Kaiser"],
         [t("common.severity"), word(alarm.severity)],
         [t("alarm_parts.first_raised"), when(alarm.raised_at)],

@@ -1,6 +1,7 @@
 /** Alarms: what is wrong now, who knows of it, and what was wrong before. */
 
 import { path } from "../core/api.js";
+import { kindText } from "../core/alarms.js";
 import { ago } from "../core/format.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
@@ -53,7 +54,7 @@ const columns = ({ now, reload, choose, shelve, may }) => [
   { name: t("common.severity"), cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${word(severity)}<//>` },
   {
     name: t("common.what"),
-    cell: (alarm) => html`${alarm.message}<span class="quiet block">${alarm.kind.replaceAll("_", " ")}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
+    cell: (alarm) => html`${alarm.message}<span class="quiet block">${kindText(alarm.kind)}${alarm.times > 1 ? t("alarms.times", { times: alarm.times }) : ""}</span>`,
   },
   { name: t("common.where"), cell: (alarm) => html`<${Where} alarm=${alarm} />` },
   { name: t("alarms.raised"), cell: ({ last_raised_at: at }) => html`${when(at)}<span class="quiet block">${ago(at, now)}</span>` },

@@ -65,7 +65,7 @@ function EntryDialog({ entry, onClose }) {
   return html`
     <${Dialog} title=${`${actionOf(entry.action)} ${entry.target}`} onClose=${onClose} wide>
       <${Facts} facts=${[
-        [t("audit.who"), `${entry.actor}${entry.role ? `, ${entry.role}` : ""}`],
+        [t("audit.who"), `${entry.actor}${entry.role ? `, ${word(entry.role, "role")}` : ""}`],
         [t("audit.from"), orNone(entry.address)],
         [t("common.when"), when(entry.at)],
         [t("common.service"), entry.service],

@@ -10,7 +10,7 @@ import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, ProblemNotice } from "../ui/parts.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const COMMANDS = [["ON", t("command.on")], ["OFF", t("command.off")], ["PWM", t("command.share")], ["TOGGLE", t("command.toggle")]];
 const STATE_KINDS = { acknowledged: "good", queued: "info", sent: "info", failed: "bad", expired: "warn", cancelled: "warn" };
@@ -85,7 +85,7 @@ function CommandState({ sent }) {
 
   return html`
     <p class="command-state" role="status">
-      ${command.command} <${Badge} kind=${STATE_KINDS[command.state]}>${command.state}<//>
+      ${command.command} <${Badge} kind=${STATE_KINDS[command.state]}>${word(command.state, "command")}<//>
       ${command.state_reason && html` <span class="quiet">${command.state_reason}</span>`}
     </p>
     <${ProblemNotice} problem=${loaded.problem} />`;

@@ -178,7 +178,7 @@ function HealthPanel({ espId }) {
     const free = buckets.map(({ heap_free: bytes }) => (bytes === null ? null : bytes / 1024));
     return [{ name: t("device.free_memory"), unit: "KiB", columns: [buckets.map(({ ts }) => ts / 1000), free, free, free] }];
   }, [loaded.data]);
-  const words = buckets.length === 1 ? t("common.1_point") : t("common.points", { length: buckets.length });
+  const words = t("common.points", { n: buckets.length });
   return html`
     <${Panel} title=${t("device.free_memory_last_day")} class="wide-panel">
       <${ListState} loaded=${loaded} count=${buckets.length} empty=${t("device.no_heartbeat_came_in_the")} />

@@ -44,7 +44,7 @@ export function Decision({ device, onDone }) {
 }
 
 const approved = ({ esp_id: espId, replayed }) =>
-  replayed ? t("device_parts.is_approved_of_its_messages", { device: espId, replayed }) : t("device_parts.is_approved", { device: espId });
+  replayed ? t("device_parts.is_approved_of_its_messages", { device: espId, n: replayed }) : t("device_parts.is_approved", { device: espId });
 
 function DecisionDialog({ asked, device, decide, onClose }) {
   const [run, state] = useAction((fields) => decide(asked, fields));

@@ -14,7 +14,7 @@ import { link } from "../ui/route.js";
 import { historyOf, inWords } from "./history.js";
 import { RangeButtons, SPANS } from "./range.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 const MOVES_EVERY_MS = 5000;
@@ -104,10 +104,10 @@ function Marks({ marks, left }) {
   return html`
     <details class="marks" open>
       <summary>${t("explore.what_happened_in_this_time")}</summary>
-      ${left > 0 && html`<p class="quiet">${tx("explore.earlier_marks_are_left_out", { left })}</p>`}
+      ${left > 0 && html`<p class="quiet">${tx("explore.earlier_marks_are_left_out", { n: left })}</p>`}
       <ol>
         ${marks.map(({ ts, kind, text }, index) => html`
-          <li key=${`${ts} ${index}`}>${when(ts)} <strong>${kind}</strong> ${text}</li>`)}
+          <li key=${`${ts} ${index}`}>${when(ts)} <strong>${word(kind, "mark")}</strong> ${text}</li>`)}
       </ol>
     </details>`;
 }
@@ -125,7 +125,7 @@ async function happenedTo(api, sensors, known, range) {
   const history = async ({ esp_id: espId, gpio, name }) => {
     const query = { from, to: to + 1, limit: MOST_OF_ONE };
     const { items } = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
-    return { name: name || t("explore.gpio_of", { gpio, device: espId }), items };
+    return { name: name || t("common.gpio_of", { gpio, device: espId }), items };
   };
   const [site, ofDevices, histories, status] = await Promise.all([
     alarms({ severity: "critical" }),

@@ -11,7 +11,7 @@ import { Table } from "../ui/table.js";
 import { FiguresPanel } from "./factory_figures.js";
 import { FactoryMap } from "./factory_map.js";
 import { StockGrid } from "./factory_stock.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const LOOK_AGAIN_EVERY_MS = 30_000;
 
@@ -71,7 +71,7 @@ const columns = (now, types) => [
   {
     name: t("factory.connection"),
     cell: ({ connection, silent, stale, paired, last_seen: seen }) => html`
-      <${Badge} kind=${CONNECTED[connection] ?? "idle"}>${connection}<//>
+      <${Badge} kind=${CONNECTED[connection] ?? "idle"}>${word(connection, "connection")}<//>
       ${silent && html`<span class="field-problem block">${t("factory.silent")}</span>`}
       ${stale && seen && html`<span class="quiet block">${t("factory.as_it_was_before_the")}</span>`}
       ${paired === false && html`<span class="quiet block">${t("factory.not_paired")}</span>`}`,
@@ -79,14 +79,14 @@ const columns = (now, types) => [
   {
     name: t("common.availability"),
     cell: ({ availability, assigned }) => html`
-      <${Badge} kind=${AVAILABLE[availability] ?? "idle"}>${availability}<//>
+      <${Badge} kind=${AVAILABLE[availability] ?? "idle"}>${word(availability, "availability")}<//>
       ${assigned && html`<span class="quiet block">${t("factory.assigned")}</span>`}`,
   },
   {
     name: t("common.action"),
     cell: ({ action, order_id: order }) => html`
-      ${action ? `${action.command ?? "?"} ${action.state}` : "–"}
-      ${action?.result && html`<span class="quiet block">${action.result}</span>`}
+      ${action ? `${action.command ?? "?"} ${word(action.state, "action")}` : "–"}
+      ${action?.result && html`<span class="quiet block">${word(action.result, "result")}</span>`}
       ${order && html`<a class="block" href=${link("orders", order)}>${t("factory.its_order")}</a>`}`,
   },
   { name: t("factory.load"), cell: (row) => loadsOf(row) },
@@ -109,7 +109,7 @@ const columns = (now, types) => [
 
 function loadsOf({ type, loads }) {
   if (!loads.length) return "–";
-  if (type === "HBW") return t("factory.pieces", { length: loads.length });
+  if (type === "HBW") return t("factory.pieces", { n: loads.length });
   return loads.map(({ position, type: kind, id }) => html`
     <span class="block" key=${position}>${position ? `${position}: ` : ""}${kind} <span class="quiet">${orNone(id)}</span></span>`);
 }

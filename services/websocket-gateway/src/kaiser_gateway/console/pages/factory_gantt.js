@@ -5,7 +5,7 @@ import { ORDER, partsOf, stepName, stepSeconds } from "../core/factory.js";
 import { html } from "../ui/html.js";
 import { Badge } from "../ui/parts.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 /** The steps of an order below each other, each in words beside its bar. */
 export const GanttSteps = ({ chart, now }) => html`
@@ -16,7 +16,7 @@ export const GanttSteps = ({ chart, now }) => html`
           <span class="quiet block">${inWords(bar.step, now)}</span>
           ${bar.parts.length > 0 && html`<span class="quiet block">${partsOf(bar.step)}</span>`}</span>
         <${GanttTrack} bars=${[bar]} />
-        <span class="gantt-state"><${Badge} kind=${ORDER[bar.step.state] ?? "idle"}>${bar.step.state}<//></span>
+        <span class="gantt-state"><${Badge} kind=${ORDER[bar.step.state] ?? "idle"}>${word(bar.step.state, "order")}<//></span>
       </li>`)}
   </ol>
   <p class="quiet gantt-axis"><span>${when(chart.fromMs)}</span><span>${when(chart.toMs)}</span></p>
@@ -45,6 +45,6 @@ function inWords(step, now) {
   const seconds = stepSeconds(step, now);
   if (seconds === null) return step.serial ? orNone(step.serial) : t("factory_gantt.not_begun");
   const waited = step.waiting_ms > 500 ? t("factory_gantt.after_waiting", { it: duration(step.waiting_ms / 1000) }) : "";
-  const result = step.result ? `, ${step.result}` : "";
+  const result = step.result ? `, ${word(step.result, "result")}` : "";
   return `${duration(seconds)}${step.stopped ? "" : t("factory_gantt.so_far")}${waited}${step.serial ? `, ${step.serial}` : ""}${result}`;
 }

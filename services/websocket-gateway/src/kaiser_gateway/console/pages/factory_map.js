@@ -2,7 +2,7 @@
 
 import { agvsOn, placesOf, withNodesOf } from "../core/factory.js";
 import { html, useMemo } from "../ui/html.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const MODULE = { width: 160, height: 92 };
 const ENDED = new Set(["FINISHED", "FAILED"]);
@@ -14,7 +14,7 @@ export function FactoryMap({ layout, rows }) {
   const places = useMemo(() => placesOf(whole), [layout, whole.intersections.join("\n")]);
   const known = new Map(rows.map((row) => [row.serial, row]));
   const agvs = agvsOn(places, rows);
-  const said = agvs.map(({ row }) => `${row.serial} ${row.driving ? t("common.driving_last_at") : "at"} ${nameOf(places, row.node)}`);
+  const said = agvs.map(({ row }) => `${row.serial} ${placeText(row.driving, nameOf(places, row.node))}`);
   return html`
     <svg class="factory-map" viewBox=${places.box.join(" ")} role="img"
       aria-label=${t("factory_map.map_of_the_factory", { it: said.join("; ") || t("factory_map.no_agv_is_on_it") })}>
@@ -30,6 +30,8 @@ export function FactoryMap({ layout, rows }) {
     </svg>`;
 }
 
+const placeText = (driving, place) => (driving ? t("factory.driving_from_place", { place }) : t("factory.at_place", { place }));
+
 const shortened = (name) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
 
 const nameOf = ({ nodes }, node) => nodes.get(node)?.type ?? node;
@@ -42,7 +44,7 @@ function ModuleBox({ serial, place, row }) {
     <g class=${`module module-${state.toLowerCase()}`} data-serial=${serial}>
       <rect x=${place.x - width / 2} y=${place.y - height / 2} width=${width} height=${height} rx="12" />
       <text class="module-type" x=${place.x} y=${place.y - 8}>${place.type ?? serial}</text>
-      <text class="module-state" x=${place.x} y=${place.y + 24}>${isAtWork ? row.action.command ?? state : state}</text>
+      <text class="module-state" x=${place.x} y=${place.y + 24}>${(isAtWork && row.action.command) || word(state, "availability")}</text>
     </g>`;
 }
 

@@ -3,7 +3,7 @@
 import { path } from "../core/api.js";
 import { duration, orNone } from "../core/format.js";
 import { dateTime } from "../core/times.js";
-import { ORDER, ganttOf, spanOf, stepName, stepSeconds, timeOf, waitedSeconds, withOrders } from "../core/factory.js";
+import { ORDER, ganttOf, orderTypeText, spanOf, stepName, stepSeconds, timeOf, waitedSeconds, withOrders } from "../core/factory.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useNow, useStore } from "../ui/hooks.js";
 import { Badge, Facts, Head, ListState, Panel } from "../ui/parts.js";
@@ -12,7 +12,7 @@ import { MoreButton, Table } from "../ui/table.js";
 import { GanttSteps, GanttTrack } from "./factory_gantt.js";
 import { WorkpiecePanel } from "./factory_workpiece.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const PATH = "/api/v1/factory/orders";
 const TOGETHER = 6;
@@ -42,7 +42,7 @@ function OrderList() {
   return html`
     <${Head} title=${t("common.orders")}>
       <label>${t("common.show_3")} <select value=${state} onChange=${(event) => setState(event.currentTarget.value)}>
-        ${STATES.map((each) => html`<option key=${each}>${each}</option>`)}
+        ${STATES.map((each) => html`<option key=${each} value=${each}>${word(each, "order")}</option>`)}
       </select></label>
     <//>
     <${ListState} loaded=${loaded} count=${orders.length} empty=${t("factory_orders.there_is_no_such_order")} />
@@ -58,12 +58,12 @@ const columns = (now) => [
     name: t("common.order"),
     cell: ({ order_id: id, type, order_type: orderType }) => html`
       <a href=${link("orders", id)} aria-label=${t("factory_orders.order", { id })}>${shortId(id)}</a>
-      <span class="quiet block">${tx("factory_orders.of_3", { orderType: orNone(orderType).toLowerCase(), type: orNone(type) })}</span>`,
+      <span class="quiet block">${tx("factory_orders.of_3", { orderType: orderTypeText(orderType), type: orNone(type) })}</span>`,
   },
   {
     name: t("common.state"),
     cell: ({ state, reason, lost, missing_since: missing, replaces }) => html`
-      <${Badge} kind=${ORDER[state] ?? "idle"}>${state}<//>
+      <${Badge} kind=${ORDER[state] ?? "idle"}>${word(state, "order")}<//>
       ${reason && html`<span class="quiet block">${reason}</span>`}
       ${lost ? html`<span class="field-problem block">${t("factory_orders.lost_the_central_control_has")}</span>`
         : missing && html`<span class="quiet block">${t("factory_orders.neither_active_nor_completed")}</span>`}
@@ -117,7 +117,7 @@ function OneOrder({ id }) {
   const { order, steps = [] } = loaded.data ?? {};
   return html`
     <${Head} title=${t("factory_orders.order", { id: shortId(id) })}>
-      ${order && html`<${Badge} kind=${ORDER[order.state] ?? "idle"}>${order.state}<//>`}
+      ${order && html`<${Badge} kind=${ORDER[order.state] ?? "idle"}>${word(order.state, "order")}<//>`}
       <a href=${link("orders")}>${t("common.all_orders")}</a>
     <//>
     <${ListState} loaded=${loaded} count=${1} />
@@ -133,7 +133,7 @@ function OneOrder({ id }) {
 
 const factsOf = (order, steps) => [
   [t("common.id"), order.order_id],
-  [t("common.kind"), t("factory_orders.of", { order_type: orNone(order.order_type).toLowerCase(), type: orNone(order.type) })],
+  [t("common.kind"), t("factory_orders.of", { order_type: orderTypeText(order.order_type), type: orNone(order.type) })],
   [t("factory_orders.requested"), `${dateTime(order.requested)}${order.corrected ? t("factory_orders.clock_corrected") : ""}`],
   [t("common.started"), when(order.started)],
   [t("common.ended"), when(order.stopped)],

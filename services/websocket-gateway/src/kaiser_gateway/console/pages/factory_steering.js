@@ -10,13 +10,14 @@ import { Badge, Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { when } from "../ui/time.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const ROUTES = ["DPS-HBW", "HBW-DPS", "RED-Prod", "BLUE-Prod", "WHITE-Prod"];
 const COLOURS = ["WHITE", "RED", "BLUE"];
 const MOVEMENTS = [
-  ["relmove_left", "left"], ["relmove_right", "right"], ["relmove_up", "up"], ["relmove_down", "down"],
-  ["home", t("factory_steering.to_its_middle")], ["stop", "stop"],
+  ["relmove_left", t("factory_steering.left")], ["relmove_right", t("factory_steering.right")],
+  ["relmove_up", t("factory_steering.up")], ["relmove_down", t("factory_steering.down")],
+  ["home", t("factory_steering.to_its_middle")], ["stop", t("factory_steering.stop")],
 ];
 const COMMANDS = ["PICK", "DROP", "MILL", "DRILL", "CHECK_QUALITY", "INPUT_RGB", "RGB_NFC"];
 const ACTIONS = [
@@ -33,7 +34,7 @@ const DEEDS = {
     hint: t("factory_steering.the_central_control_makes_a"),
     fields: () => html`
       <${SelectField} label=${t("factory_steering.colour")} name="type" options=${COLOURS} />
-      <${SelectField} label=${t("common.what")} name="order_type" options=${[["PRODUCTION", "production"], ["STORAGE", "storage"]]} />
+      <${SelectField} label=${t("common.what")} name="order_type" options=${[["PRODUCTION", word("PRODUCTION", "order_type")], ["STORAGE", word("STORAGE", "order_type")]]} />
       <${TextField} label=${t("factory_steering.workpiece_to_be_stored")} name="workpiece_id" maxlength="64" />`,
     request: (values) => given(values),
   },
@@ -192,7 +193,7 @@ function Plan({ plan, danger, onSent }) {
     const headers = { "Idempotency-Key": idempotencyKey.current };
     const { commands } = await api.post("/api/v1/factory/steering", plan.body, { headers });
     setSent(true);
-    toasts.say(commands.length === 1 ? t("factory_steering.one_command_is_on_its") : t("factory_steering.commands_are_on_their_way", { length: commands.length }));
+    toasts.say(t("factory_steering.commands_are_on_their_way", { n: commands.length }));
     onSent();
   });
   const refused = plan.checks.find(({ ok }) => !ok);
@@ -208,7 +209,7 @@ function Plan({ plan, danger, onSent }) {
       <h3>${t("common.checks")}</h3>
       <ul class="checks">
         ${plan.checks.map(({ ok, text, code }) => html`
-          <li key=${text}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? "passed" : "refused"}<//> ${text}
+          <li key=${text}><${Badge} kind=${ok ? "good" : "bad"}>${ok ? t("factory_steering.passed") : word("refused")}<//> ${text}
             ${code && html` <span class="quiet">${tx("common.code", { code })}</span>`}</li>`)}
       </ul>
       <${ProblemNotice} problem=${problem} />
@@ -249,8 +250,8 @@ const COLUMNS = [
   {
     name: t("factory_steering.how_it_stands"),
     cell: ({ state, code, result, late }) => html`
-      <${Badge} kind=${JOURNAL[state] ?? "idle"}>${state.replace("_", " ")}<//>
-      ${(result || code) && html`<span class="quiet block">${[result, code && t("factory_steering.code", { code })].filter(Boolean).join(", ")}</span>`}
+      <${Badge} kind=${JOURNAL[state] ?? "idle"}>${word(state, "command", state.replaceAll("_", " "))}<//>
+      ${(result || code) && html`<span class="quiet block">${[result && word(result, "result"), code && t("factory_steering.code", { code })].filter(Boolean).join(", ")}</span>`}
       ${late && html`<span class="quiet block">${t("factory_steering.finished_too_late")}</span>`}`,
   },
   {

@@ -2,14 +2,14 @@
 
 import { path } from "../core/api.js";
 import { orNone } from "../core/format.js";
-import { ORDER } from "../core/factory.js";
+import { ORDER, orderTypeText } from "../core/factory.js";
 import { html, useApp, useEffect, useRef, useState } from "../ui/html.js";
 import { useEvents, useLoaded } from "../ui/hooks.js";
 import { Badge, Empty, Head, ListState, Panel } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { Problem } from "../core/api.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 export function WorkpiecePage({ parts: [id] }) {
   return html`
@@ -32,7 +32,7 @@ export function WorkpiecePanel({ id }) {
             <ol class="stations">
               ${piece.stations.map(({ code, what, at, serial, result }) => html`
                 <li key=${`${code} ${at}`}><strong>${what}</strong> <span class="quiet">${code}</span>
-                  <span class="quiet block">${when(at)}, ${orNone(serial)}${result ? `, ${result}` : ""}</span></li>`)}
+                  <span class="quiet block">${when(at)}, ${orNone(serial)}${result ? `, ${word(result, "result")}` : ""}</span></li>`)}
             </ol>
             ${!piece.stations.length && html`<p class="quiet">${t("factory_workpiece.it_has_passed_no_station")}</p>`}
           </div>
@@ -45,8 +45,8 @@ export function WorkpiecePanel({ id }) {
             <h3>${t("common.orders")}</h3>
             <ul class="stations">
               ${piece.orders.map(({ order }) => html`
-                <li key=${order.order_id}><a href=${link("orders", order.order_id)}>${orNone(order.order_type).toLowerCase()}</a>
-                  <${Badge} kind=${ORDER[order.state] ?? "idle"}>${order.state}<//></li>`)}
+                <li key=${order.order_id}><a href=${link("orders", order.order_id)}>${orderTypeText(order.order_type)}</a>
+                  <${Badge} kind=${ORDER[order.state] ?? "idle"}>${word(order.state, "order")}<//></li>`)}
             </ul>
           </div>
         </div>`}
@@ -57,8 +57,8 @@ function Check({ check }) {
   const kind = check.result === "PASSED" ? "good" : "bad";
   return html`
     <figure class="check-of-quality">
-      ${check.has_picture && html`<${Picture} id=${check.quality_id} text=${t("factory_workpiece.picture_of_the_check", { result: check.result })} />`}
-      <figcaption><${Badge} kind=${kind}>${check.result}<//> ${orNone(check.classification)}
+      ${check.has_picture && html`<${Picture} id=${check.quality_id} text=${t("factory_workpiece.picture_of_the_check", { result: word(check.result, "result") })} />`}
+      <figcaption><${Badge} kind=${kind}>${word(check.result, "result")}<//> ${orNone(check.classification)}
         <span class="quiet block">${when(check.at)}</span></figcaption>
     </figure>`;
 }

@@ -43,7 +43,7 @@ export function History({ sensor, unit, intervalMs, label }) {
     return within(all, ...shown, bucketMs);
   }, [points, live, ...shown]);
   const lines = useMemo(
-    () => [{ name: "value", unit, columns: columnsOf(found, intervalMs, bucketMs) }], [found, unit, intervalMs]);
+    () => [{ name: t("history.value"), unit, columns: columnsOf(found, intervalMs, bucketMs) }], [found, unit, intervalMs]);
 
   return html`
     <${RangeButtons} range=${range} onChange=${choose} onBack=${ranges.length > 1 ? back : null} />
@@ -74,6 +74,6 @@ export function inWords(points, unit = "") {
   const found = extremes(points);
   if (!found) return t("history.no_figures_in_this_time");
   const text = (value) => `${number(value)} ${unit}`.trim();
-  return t("history.lowest", { it: found.count === 1 ? t("common.1_point") : t("common.points_2", { count: found.count }), lowest: text(found.lowest) })
+  return t("history.lowest", { it: t("common.points", { n: found.count }), lowest: text(found.lowest) })
     + t("history.highest_last", { highest: text(found.highest), last: text(found.last) });
 }

@@ -11,7 +11,7 @@ import { useNarrow, useStore } from "../ui/hooks.js";
 import { LongList } from "../ui/long_list.js";
 import { useDirectory } from "../ui/names.js";
 import { Badge, Empty, Head } from "../ui/parts.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const KINDS = { actuator_alert: "bad", system_event: "warn", sensor_data: "info", esp_health: "good" };
 const MOST_OFFERED = 200;
@@ -58,7 +58,7 @@ function Row({ event, name, isChosen, onChoose }) {
     <li>
       <button type="button" class="log-row" aria-pressed=${String(isChosen)} onPointerDown=${choose} onClick=${choose}>
         <span class="log-time" title=${utc(event.timestamp * 1000)}>${timeOfDay(event.timestamp)}</span>
-        <${Badge} kind=${KINDS[event.type]}>${event.type}<//>
+        <${Badge} kind=${KINDS[event.type]}>${word(event.type, "event")}<//>
         <span class="log-device" title=${event.data.esp_id}>${name ?? NONE}</span>
         <span class="log-summary">${summary(event)}</span>
         <span class="log-topic topic">${event.data.topic}</span>
@@ -71,7 +71,7 @@ function Detail({ event, onClose }) {
   return html`
     <section class="log-detail panel" aria-label=${t("live_log.the_chosen_event")}>
       <div class="dialog-head">
-        <h2>${event.type}</h2>
+        <h2>${word(event.type, "event")}</h2>
         <button type="button" class="plain" aria-label=${t("common.close")} onClick=${onClose}>✕</button>
       </div>
       ${event.data.topic && html`<p class="topic">${event.data.topic}</p>`}
@@ -110,7 +110,7 @@ function Filters({ filters, isNarrow, onChange }) {
         <legend>${t("live_log.types_none_chosen_all")}</legend>
         ${EVENT_TYPES.map((type) => html`
           <label class="chip" key=${type}>
-            <input type="checkbox" checked=${filters.types.includes(type)} onChange=${() => toggle(type)} /> ${type}
+            <input type="checkbox" checked=${filters.types.includes(type)} onChange=${() => toggle(type)} /> ${word(type, "event")}
           </label>`)}
       </fieldset>
       <div class="filter-fields">

@@ -34,7 +34,7 @@ export function MessageDetail({ item, onEdit, onClose }) {
       <${Facts} facts=${[
         [t("common.received"), when(item.received_at)],
         [t("message_detail.verdict"), verdictOf(item)],
-        [t("common.size"), t("message_detail.bytes", { size: item.size })],
+        [t("common.size"), t("message_detail.bytes", { n: item.size })],
         ["QoS", `${item.qos}${item.retained ? t("message_detail.retained") : ""}`],
         [t("common.sequence"), item.seq],
         [t("message_detail.sent_by"), item.own ? "Kaiser" : t("message_detail.not_kaiser")],

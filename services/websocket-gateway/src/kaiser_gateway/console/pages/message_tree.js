@@ -42,7 +42,7 @@ function TreeRow({ row, now, isChosen, onToggle, onChoose }) {
       <button type="button" class="plain tree-name ${item ? `age-${age(item.received_at, now)}` : ""}"
         aria-pressed=${String(isChosen)} title=${item ? brief(item) : row.path} onClick=${() => onChoose(row.path)}>
         <span class="topic">${row.name}</span>
-        <span class="quiet">${item ? `${item.held} · ${ago(item.received_at, now)}` : row.topics === 1 ? t("message_tree.1_topic") : t("message_tree.topics", { topics: row.topics })}</span>
+        <span class="quiet">${item ? `${item.held} · ${ago(item.received_at, now)}` : t("message_tree.topics", { n: row.topics })}</span>
       </button>
     </li>`;
 }

@@ -13,7 +13,7 @@ import { Table } from "../ui/table.js";
 import { MockFaults } from "./mock_faults.js";
 import { ActuatorFields, SensorFields } from "./mock_fields.js";
 import { MockBadge, StartStop } from "./mock_parts.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const ASK_EVERY_MS = 2000;
 const STATES = ["BOOT", "WIFI_CONNECTED", "MQTT_CONNECTED", "OPERATIONAL", "SAFE_MODE", "ERROR"];
@@ -47,8 +47,8 @@ export function MockPage({ espId }) {
 
 const facts = (mock, now) => [
   [t("common.state"), html`<${MockBadge} mock=${mock} />`],
-  [t("common.device"), html`<a href=${link("devices", mock.esp_id)}>${mock.registered ? "registered" : t("mock.not_registered_yet")}</a>`],
-  ["MQTT", mock.connected ? "connected" : t("common.not_connected")],
+  [t("common.device"), html`<a href=${link("devices", mock.esp_id)}>${mock.registered ? t("mock.registered") : t("mock.not_registered_yet")}</a>`],
+  ["MQTT", mock.connected ? t("mock.connected") : t("common.not_connected")],
   [t("common.firmware"), t("mock.generation", { firmware: mock.firmware.toUpperCase(), it: mock.acknowledged ? "" : t("mock.not_acknowledged_yet") })],
   [t("common.zone"), orNone(mock.zone_id)],
   [t("common.running_for"), duration(mock.uptime_s)],
@@ -76,7 +76,7 @@ function Controls({ mock, url, onDone }) {
   });
   return html`
     <${Form} onSubmit=${setState} submit=${t("mock.set")} state=${setting}>
-      <${SelectField} label=${t("mock.set_its_state")} name="state" options=${STATES} value="OPERATIONAL" />
+      <${SelectField} label=${t("mock.set_its_state")} name="state" options=${STATES.map((state) => [state, word(state, "mock")])} value="OPERATIONAL" />
     <//>
     <${Form} onSubmit=${() => act("heartbeat")} submit=${t("mock.send_a_heartbeat_now")} state=${acting} />
     <div class="buttons">

@@ -115,7 +115,7 @@ const routeColumns = ({ may, choose, remove }) => [
     cell: (route) => html`${route.route_id}${!route.enabled && html` <${Badge}>${t("notifications.disabled")}<//>`}
       <span class="quiet block">${tx("notifications.to", { it: route.channels.join(", ") })}</span>`,
   },
-  { name: t("common.alarms"), cell: (route) => html`${route.severities.join(", ")}<span class="quiet block">${route.zones.length ? tx("notifications.zones", { it: html`<${ZoneNames} zones=${route.zones} />` }) : t("notifications.every_zone")}</span>` },
+  { name: t("common.alarms"), cell: (route) => html`${route.severities.map((each) => word(each)).join(", ")}<span class="quiet block">${route.zones.length ? tx("notifications.zones", { it: html`<${ZoneNames} zones=${route.zones} />` }) : t("notifications.every_zone")}</span>` },
   { name: t("common.when"), cell: (route) => inWords(route).map((line) => html`<span class="block" key=${line}>${line}</span>`) },
   {
     name: t("common.do"),

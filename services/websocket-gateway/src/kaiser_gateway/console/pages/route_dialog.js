@@ -9,9 +9,9 @@ import { html, useApp, useState } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { useDirectory } from "../ui/names.js";
 import { zoneName } from "../core/times.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
-const SEVERITIES = ["critical", "warning", "info"].map((each) => [each, each]);
+const SEVERITIES = ["critical", "warning", "info"].map((each) => [each, word(each)]);
 
 /** `shown`: the route to change, null for a new one; `channels`: all that there are. */
 export function RouteDialog({ shown, channels, onDone, onClose }) {
@@ -48,9 +48,9 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
         ${!shown && html`
           <${TextField} label=${t("common.id")} name="route_id" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*"
             hint=${t("route_dialog.lower_case_letters_digits_and")} problem=${problem} />`}
-        <${Chips} legend="To" options=${channels.map((one) => [one.channel_id, one.name])} chosen=${to} onChange=${setTo}
+        <${Chips} legend=${t("route_dialog.to")} options=${channels.map((one) => [one.channel_id, one.name])} chosen=${to} onChange=${setTo}
           problem=${wrong("channels")} />
-        <${Chips} legend="Alarms of severity" options=${SEVERITIES} chosen=${severities} onChange=${setSeverities}
+        <${Chips} legend=${t("route_dialog.alarms_of_severity")} options=${SEVERITIES} chosen=${severities} onChange=${setSeverities}
           problem=${wrong("severities")} />
         ${known.length > 0 && html`
           <${Chips} legend=${t("route_dialog.of_zones")} options=${known} chosen=${zones} onChange=${setZones} problem=${wrong("zones")} />`}
@@ -65,7 +65,7 @@ export function RouteDialog({ shown, channels, onDone, onClose }) {
           ${clock(t("route_dialog.quiet_from_empty_never"), "quiet_from")} ${clock(t("route_dialog.quiet_until"), "quiet_to")}
           <${TextField} label=${t("common.time_zone")} name="time_zone" required value=${shown?.time_zone ?? zoneName()} problem=${problem} />
         </div>
-        <${Chips} legend="On days (none chosen: every day)" options=${DAYS} chosen=${days} onChange=${setDays} />
+        <${Chips} legend=${t("route_dialog.on_days")} options=${DAYS} chosen=${days} onChange=${setDays} />
         <${CheckField} label=${t("common.enabled")} name="enabled" checked=${shown?.enabled ?? true} />
       <//>
     <//>`;

@@ -1,22 +1,23 @@
 /** What a rule consists of: the fields of each kind of condition and action, as data; and a rule's settings, cleaned. */
 
 import { zoneName } from "../core/times.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const SENSOR = [{ name: "sensor", label: t("common.sensor"), kind: "sensor", names: ["esp_id", "gpio", "sensor_type", "address"] }];
 const ACTUATOR = { name: "actuator", label: t("common.actuator"), kind: "actuator", names: ["esp_id", "gpio"] };
 const HELD = { name: "for_s", label: t("rule_fields.for_at_least"), kind: "duration", usual: [10, 60, 300], zero: t("rule_fields.no_time"), least: 0 };
 
-const OPERATORS = [["AND", "all"], ["OR", t("rule_fields.at_least_one")], ["NOT", "not"]];
+const OPERATORS = [["AND", t("rule_fields.all")], ["OR", t("rule_fields.at_least_one")], ["NOT", t("rule_fields.not")]];
 
-const SEVERITIES = [["", t("common.any_severity")], "info", "warning", "critical"];
+const named = (severities) => severities.map((each) => [each, word(each)]);
+const SEVERITIES = [["", t("common.any_severity")], ...named(["info", "warning", "critical"])];
 const ALARM_STATES = [
   ["standing", t("rule_fields.standing_raised_or_acknowledged")],
   ["raised", t("rule_fields.raised_not_acknowledged")],
   ["acknowledged", t("rule_fields.acknowledged_still_standing")],
   ["cleared", t("rule_fields.cleared_not_acknowledged")],
 ];
-const ALARM_ACTIONS = [["raise", "raise"], ["clear", "clear"]];
+const ALARM_ACTIONS = [["raise", t("rule_fields.raise")], ["clear", t("rule_fields.clear")]];
 
 const isBetween = ({ operator }) => operator === "between";
 const raises = ({ do: what }) => what === "raise";
@@ -27,7 +28,7 @@ export const CONDITIONS = {
     text: t("rule_fields.a_sensor_s_value"),
     fields: [
       ...SENSOR,
-      { name: "operator", label: "is", kind: "select", options: [">", ">=", "<", "<=", "==", "!=", "between"] },
+      { name: "operator", label: t("rule_fields.is"), kind: "select", options: [">", ">=", "<", "<=", "==", "!=", "between"] },
       { name: "value", label: t("common.value"), kind: "number", required: true, when: (one) => !isBetween(one) },
       { name: "min", label: t("rule_fields.from"), kind: "number", required: true, when: isBetween },
       { name: "max", label: t("common.to"), kind: "number", required: true, when: isBetween },
@@ -60,7 +61,7 @@ export const CONDITIONS = {
   },
   stale: {
     text: t("rule_fields.a_sensor_is_silent"),
-    fields: [...SENSOR, { name: "after_s", label: "for", kind: "duration", usual: [60, 300, 900, 3600], required: true, least: 1 }],
+    fields: [...SENSOR, { name: "after_s", label: t("rule_fields.for"), kind: "duration", usual: [60, 300, 900, 3600], required: true, least: 1 }],
     start: { after_s: 300 },
   },
   alarm: {
@@ -70,7 +71,7 @@ export const CONDITIONS = {
       { name: "source", label: t("rule_fields.source_empty_any"), kind: "text" },
       { name: "esp_id", label: t("rule_fields.device_empty_any"), kind: "text" },
       { name: "severity", label: t("rule_fields.at_least"), kind: "select", options: SEVERITIES },
-      { name: "state", label: "is", kind: "select", options: ALARM_STATES },
+      { name: "state", label: t("rule_fields.is"), kind: "select", options: ALARM_STATES },
       HELD,
     ],
     start: { kind: "device_offline", severity: null, state: "standing" },
@@ -91,17 +92,17 @@ export const STEPS = {
       { name: "command", label: t("common.command"), kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
       { name: "value", label: t("rule_fields.share_0_to_1"), kind: "number", required: true, min: 0, max: 1, when: isPwm },
       {
-        name: "duration_s", label: "for", kind: "duration", usual: [10, 60, 600, 3600], zero: t("common.until_further_notice"),
+        name: "duration_s", label: t("rule_fields.for"), kind: "duration", usual: [10, 60, 600, 3600], zero: t("common.until_further_notice"),
         required: true, when: (one) => one.command !== "OFF",
       },
     ],
     start: { command: "ON", duration_s: 60 },
   },
   notification: {
-    text: "notify",
+    text: t("rule_fields.notify"),
     fields: [
       { name: "message", label: t("common.message"), kind: "text", required: true },
-      { name: "severity", label: t("common.severity"), kind: "select", options: ["info", "warning", "error", "critical"] },
+      { name: "severity", label: t("common.severity"), kind: "select", options: named(["info", "warning", "error", "critical"]) },
       { name: "webhook_url", label: t("rule_fields.webhook_may_be_left_empty"), kind: "url" },
     ],
     start: { severity: "info" },
@@ -111,15 +112,15 @@ export const STEPS = {
     fields: [
       { name: "do", label: t("common.do"), kind: "select", options: ALARM_ACTIONS },
       { name: "name", label: t("rule_fields.name_of_the_alarm"), kind: "text", pattern: "[a-z0-9][a-z0-9_\\-]*", placeholder: t("rule_fields.made_from_the_rule") },
-      { name: "severity", label: t("common.severity"), kind: "select", options: ["info", "warning", "critical"], when: raises },
+      { name: "severity", label: t("common.severity"), kind: "select", options: named(["info", "warning", "critical"]), when: raises },
       { name: "message", label: t("common.message"), kind: "text", when: raises, placeholder: t("rule_fields.made_from_the_rule") },
       { name: "clear_when_false", label: t("rule_fields.clear_it_when_the_conditions"), kind: "check", when: raises },
     ],
     start: { do: "raise", severity: "warning", clear_when_false: true },
   },
   delay: {
-    text: "wait",
-    fields: [{ name: "seconds", label: "for", kind: "duration", usual: [10, 60, 300], required: true, least: 0, most: 3600 }],
+    text: t("rule_fields.wait"),
+    fields: [{ name: "seconds", label: t("rule_fields.for"), kind: "duration", usual: [10, 60, 300], required: true, least: 0, most: 3600 }],
     start: { seconds: 10 },
   },
 };

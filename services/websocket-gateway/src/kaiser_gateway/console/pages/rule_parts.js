@@ -50,7 +50,7 @@ function PartField({ field, value, onChange }) {
   if (kind === "duration") return html`<${Duration} label=${label} value=${value} onChange=${onChange} ...${input} />`;
   if (kind === "days") {
     return html`
-      <${Chips} legend="On (none chosen: every day)" options=${DAYS} chosen=${value ?? []}
+      <${Chips} legend=${t("rule_parts.on_none_chosen")} options=${DAYS} chosen=${value ?? []}
         onChange=${(days) => onChange(days.length ? days : null)} />`;
   }
   if (kind === "check") {

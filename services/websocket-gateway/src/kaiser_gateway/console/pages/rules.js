@@ -11,7 +11,7 @@ import { MoreButton, Table } from "../ui/table.js";
 import { Executions, OutcomeBadge } from "./executions.js";
 import { RulePage } from "./rule.js";
 import { when } from "../ui/time.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const PATH = "/api/v1/logic/rules";
 
@@ -48,7 +48,7 @@ const columns = (reload, directory) => [
   },
   {
     name: t("common.state"),
-    cell: ({ enabled }) => html`<${Badge} kind=${enabled ? "good" : "idle"}>${enabled ? "enabled" : "off"}<//>`,
+    cell: ({ enabled }) => html`<${Badge} kind=${enabled ? "good" : "idle"}>${enabled ? t("rules.enabled") : word("off")}<//>`,
   },
   { name: t("common.priority"), cell: (rule) => rule.priority, class: "figure" },
   {

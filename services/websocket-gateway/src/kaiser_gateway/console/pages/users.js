@@ -8,7 +8,7 @@ import { useAction, useLoaded } from "../ui/hooks.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
 import { SessionList } from "./session_list.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 const ROLES = [["viewer", t("users.viewer_sees")], ["operator", t("users.operator_sees_and_acts")], ["admin", t("users.admin_and_keeps_users_and")]];
 const KINDS = { viewer: "idle", operator: "info", admin: "warn" };
@@ -35,7 +35,7 @@ export function Users() {
 
 const columns = (own, setOpen) => [
   { name: t("common.name"), cell: ({ username }) => html`${username} ${username === own && html`<span class="quiet">${t("users.you")}</span>`}` },
-  { name: t("users.role"), cell: ({ role }) => html`<${Badge} kind=${KINDS[role]}>${role}<//>` },
+  { name: t("users.role"), cell: ({ role }) => html`<${Badge} kind=${KINDS[role]}>${word(role, "role")}<//>` },
   {
     name: t("common.do"),
     class: "actions",

@@ -10,7 +10,7 @@ import { ConnectionBanner } from "./connection.js";
 import { EmergencyBar } from "./emergency.js";
 import { Navigation, PAGES } from "./navigation.js";
 import { TopBar } from "./top_bar.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 export function Shell() {
   const { session } = useApp();
@@ -51,7 +51,7 @@ function Signed() {
 function pageOf(page, rest, session) {
   if (!page) return html`<h1 tabindex="-1">${t("shell.not_found")}</h1><${Empty}>${t("shell.there_is_no_such_page")}<//>`;
   if (!session.may(page.role)) {
-    return html`<h1 tabindex="-1">${page.title}</h1><${Empty}>${tx("shell.this_page_needs_the_role", { role: page.role })}<//>`;
+    return html`<h1 tabindex="-1">${page.title}</h1><${Empty}>${tx("shell.this_page_needs_the_role", { role: word(page.role, "role") })}<//>`;
   }
   return html`<${page.Page} key=${rest.join("/")} parts=${rest} />`;
 }

@@ -41,7 +41,7 @@ export function TopBar() {
       <details class="account">
         <summary aria-label=${t("top_bar.account", { user })}><span class="account-name">${user}</span> ⋮</summary>
         <div class="account-menu">
-          <p>${t("top_bar.signed_in_as")} <strong>${user}</strong>, ${role}</p>
+          <p>${t("top_bar.signed_in_as")} <strong>${user}</strong>, ${word(role, "role")}</p>
           <button type="button" onClick=${() => theme.choose(next)}>${tx("top_bar.colours", { chosen: word(chosen) })}</button>
           <button type="button" onClick=${() => sound.choose(isLoud ? "off" : "on")}>${tx("top_bar.alarm_sound", { it: word(isLoud ? "on" : "off") })}</button>
           <a href=${link("account")}>${t("common.password_and_sessions")}</a>

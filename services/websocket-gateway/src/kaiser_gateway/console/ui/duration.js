@@ -2,6 +2,7 @@
 
 import { UNITS, durationText, unitOf } from "../core/durations.js";
 import { html, useState } from "./html.js";
+import { t } from "../core/texts.js";
 
 /**
  * `value`: in s, null for none. `usual`: durations in s. `zero`: what 0 means, such as "until further notice"; without it
@@ -21,10 +22,10 @@ export function Duration({ label, value, onChange, usual, zero = null, required 
       <legend>${label}</legend>
       <div class="duration-figure">
         <input type="number" step="any" inputmode="decimal" min=${least / size} max=${most === null ? undefined : most / size}
-          aria-label=${`${label}: figure`} required=${required && !(zero && value === 0)}
+          aria-label=${t("duration.figure", { label })} required=${required && !(zero && value === 0)}
           value=${value === null || value === undefined || (zero && value === 0) ? "" : value / size}
           onInput=${({ target }) => onChange(target.value === "" ? null : Number(target.value) * size)} />
-        <select aria-label=${`${label}: unit`} onChange=${({ target }) => {
+        <select aria-label=${t("duration.unit", { label })} onChange=${({ target }) => {
           const next = Number(target.value);
           if (value) onChange((value / size) * next);
           setSize(next);
