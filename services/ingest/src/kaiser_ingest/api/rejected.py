@@ -118,7 +118,8 @@ class RejectedMessages:
 
     async def fix(self, request: FixRejected, _: Caller) -> FixedMessage:
         """Validate a rejected message as it should have been, with its original receive time, and publish what is valid
-        in it, marked as replayed. The same correction again publishes nothing new. RpcError 404 and 422."""
+        in it, marked as replayed. The same correction again within two minutes, the bus's window, adds nothing.
+        RpcError 404 and 422."""
         message = await self._read_one(request.seq)
         topic, payload = _fixed(message, request)
         content = blake2b(topic.encode() + b"\n" + payload, digest_size=8).hexdigest()

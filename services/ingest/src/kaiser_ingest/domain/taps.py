@@ -16,11 +16,12 @@ from kaiser_common.contract.topics import is_downlink, parse
 MOST_KEPT = 200
 """Messages of a device."""
 MOST_DEVICES = 16
-"""At once; the one that was not looked at for longest makes room. With MOST_BYTES this bounds the memory: 13 MB."""
+"""At once; the one that was not looked at for longest makes room. With MOST_BYTES this bounds the payloads: 13 MB
+as UTF-8, and up to 52 MB of memory where each has one character beyond U+FFFF, as Python then takes four bytes each."""
 MOST_BYTES = 4096
 """Of a payload."""
 KEPT_MS = 600_000
-"""After the last look."""
+"""After the last look; what is older goes with the next look, or the next message of a device that is kept."""
 
 _BROADCAST = "kaiser/broadcast/"
 _SECRET = ("token", "password")
