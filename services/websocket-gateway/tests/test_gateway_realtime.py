@@ -26,6 +26,27 @@ async def test_a_client_gets_every_event_before_it_subscribes(gateway, events, r
         assert abs(frame["timestamp"] - time.time()) < 60
 
 
+async def test_a_client_with_compression_gets_events_and_answers_whole_and_in_order(start_gateway, events, settled):
+    gateway = start_gateway(KAISER_WS_COMPRESSION="1")
+    async with gateway.connect(rate=5000) as websocket:
+        assert [extension.name for extension in websocket.protocol.extensions] == ["permessage-deflate"]
+        await settled(websocket)
+        sent, got, pongs = [], [], 0
+        for number in range(200):
+            sent.append((await events.publish(gpio=number, note=f"{number} " * (number * 40 % 3000)), number))
+            if number % 10 == 0:
+                await websocket.send('{"action":"ping"}')
+        async with asyncio.timeout(120):
+            while len(got) < len(sent) or pongs < 20:
+                frame = json.loads(await websocket.recv())
+                if frame["type"] == "pong":
+                    pongs += 1
+                else:
+                    got.append((frame["seq"], frame["data"]["gpio"]))
+                    assert frame["data"]["note"] == f"{got[-1][1]} " * (got[-1][1] * 40 % 3000)
+        assert got == sent
+
+
 async def test_filters_in_force_are_answered_and_applied(gateway, events, receive):
     async with gateway.connect() as websocket:
         await websocket.send('{"action":"subscribe","filters":{"types":["sensor_data"],"esp_ids":["ESP_B"]}}')
