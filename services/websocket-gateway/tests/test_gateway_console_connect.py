@@ -58,7 +58,7 @@ def test_what_came_of_a_first_message(ask, came, state):
 
 def test_every_code_with_which_ingest_rejects_has_advice(ask):
     codes = [5001, 5201, 5202, 5203, 5205, 5206, 5207, 5208, 5209, 5210, 5211, 5212, 5407]
-    advice = ask("snippets.js", *[["adviceFor", code] for code in codes])
+    advice = ask("advice.js", *[["adviceFor", code] for code in codes])
     assert len(set(advice)) == len(codes)
 
 

@@ -233,21 +233,3 @@ TelePeriod ${READ_EVERY_S}
 /** A new id: 8 hex digits, as the chip's number has them. `random`: gives numbers from 0 to 1. */
 export const newId = (random = Math.random) =>
   `ESP_${Array.from({ length: 8 }, () => Math.floor(random() * 16).toString(16)).join("").toUpperCase()}`;
-
-/** What to change after a message was rejected, by code. */
-const ADVICE = {
-  5001: "Register or approve a device with the id of the topic.",
-  5201: "The id of a device is ESP_, then capital letters, digits and _.",
-  5202: "The gpio is a number from 0 to 48.",
-  5203: "sensor_type is a short name such as ds18b20, without spaces.",
-  5205: "Add the field that is missing.",
-  5206: "Send the field with the type that is named: figures without quotes.",
-  5207: "The figure is out of the bounds that are named: look at its unit.",
-  5208: "Two readings of one sensor have the same time: send the time of each, or 0.",
-  5209: "The payload is no valid JSON: look at quotes, commas and braces, and at a buffer that is too short.",
-  5210: "The payload is too large for its topic: send less.",
-  5211: "Topic and payload name different sites, devices or gpios: make them the same.",
-  5212: "No message has this topic: compare it with the one in the snippet, level by level.",
-};
-
-export const adviceFor = (code) => ADVICE[code] ?? "Compare topic and payload with the snippet.";

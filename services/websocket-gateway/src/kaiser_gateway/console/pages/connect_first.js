@@ -4,7 +4,7 @@ import { path } from "../core/api.js";
 import { sensorValue } from "../core/format.js";
 import { dateTime } from "../core/times.js";
 import { sensorPage } from "../core/overview.js";
-import { adviceFor } from "../core/snippets.js";
+import { adviceFor } from "../core/advice.js";
 import { standOf } from "../core/waiting.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded } from "../ui/hooks.js";

@@ -3,7 +3,7 @@
 import { path } from "../core/api.js";
 import { orNone, pretty } from "../core/format.js";
 import { canRegister } from "../core/rejections.js";
-import { adviceFor } from "../core/snippets.js";
+import { adviceFor } from "../core/advice.js";
 import { Dialog } from "../ui/dialog.js";
 import { Field, Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";

@@ -4,7 +4,7 @@ import { path } from "../core/api.js";
 import { bytes, pretty } from "../core/format.js";
 import { VERDICTS, inOneList, isWanted, withNewer } from "../core/inspection.js";
 import { deviceName } from "../core/names.js";
-import { adviceFor } from "../core/snippets.js";
+import { adviceFor } from "../core/advice.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useRef, useState } from "../ui/html.js";
 import { useEvery, useLoaded } from "../ui/hooks.js";

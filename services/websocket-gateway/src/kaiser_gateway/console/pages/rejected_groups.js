@@ -3,7 +3,7 @@
 import { Problem, path } from "../core/api.js";
 import { ago } from "../core/format.js";
 import { canRegister, groupsOf, replayed } from "../core/rejections.js";
-import { adviceFor } from "../core/snippets.js";
+import { adviceFor } from "../core/advice.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useNow } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
