@@ -1,7 +1,8 @@
 """Each stream, durable consumer and KV bucket is deleted while everything runs, and declared again: its owner goes on.
 
 What is asserted is what people see: a reading is stored and shown, a bad one is listed as rejected, a stop and a
-command reach the pump, a mock device speaks, a rule fires and is noted. No process is restarted.
+command reach the pump, a mock device speaks, a rule fires and is noted, a machine of the factory is shown, its message
+is kept and recorded, and a command reaches it. No process is restarted. Each with Mosquitto and with NATS as broker.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from kaiser_common.bus import declare
 from kaiser_common.bus.connection import connect
 from kaiser_common.contract.subjects import BUCKETS, CONSUMERS, STREAMS
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_stack import mosquitto
+from machine import MACHINE, Machine, pick
 from mocks import Mocks
 from websockets.sync.client import connect as connect_socket
 
@@ -35,7 +38,8 @@ BACK_WITHIN_S = 120.0
 
 @dataclass(slots=True)
 class Site:
-    """A device with a pump, a probe whose readings a rule watches, and a mock; what people see of them."""
+    """A device with a pump, a probe whose readings a rule watches, a mock, and a machine of a factory; what people see
+    of them."""
 
     stack: Stack
     rest: httpx.Client
@@ -43,6 +47,7 @@ class Site:
     esp_id: str
     mock: str
     rule: str
+    machine: Machine
 
     def seen(self) -> dict[str, Callable[[], bool]]:
         """What must be seen again, by name; each is asked until it is true."""
@@ -53,6 +58,9 @@ class Site:
             "a stop holds and ends": self.a_stop_holds_and_ends,
             "a mock speaks": self.a_mock_speaks,
             "a rule fires and is noted": self.a_rule_fires,
+            "a machine is shown": self.a_machine_is_shown,
+            "its message is kept and recorded": self.a_message_is_kept_and_recorded,
+            "a command reaches the machine": self.a_command_reaches_the_machine,
             "everything is ready": self.everything_is_ready,
         }
 
@@ -119,6 +127,41 @@ class Site:
         answer = self.rest.get("/api/v1/logic/executions", params={"rule_id": self.rule, "limit": 100})
         return {json.dumps(each, sort_keys=True) for each in answer.json()["items"]} if answer.is_success else set()
 
+    def a_machine_is_shown(self) -> bool:
+        order = self._say_state()
+        path = f"/api/v1/factory/modules/{MACHINE}"
+        return soon(lambda: self.rest.get(path).json().get("order_id") == order)
+
+    def a_message_is_kept_and_recorded(self) -> bool:
+        """In the message centre, and in a recording that was begun before."""
+        filters = [f"module/v1/ff/{MACHINE}/#"]
+        begun = self.rest.post("/api/v1/recordings", json={"name": "vanish", "filters": filters})
+        if begun.status_code != 201:
+            return False
+        recording = f"/api/v1/recordings/{begun.json()['recording_id']}"
+        try:
+            order = self._say_state()
+            kept = soon(lambda: order in self.rest.get("/api/v1/messages", params={"search": order}).text)
+            return self.rest.post(f"{recording}/stop").is_success and kept and order in self._exported(recording)
+        finally:
+            self.rest.post(f"{recording}/stop")
+            self.rest.delete(recording)
+
+    def _exported(self, recording: str) -> str:
+        answer = self.rest.get(f"{recording}/export")
+        return answer.text if answer.is_success else ""
+
+    def a_command_reaches_the_machine(self) -> bool:
+        before = self.machine.orders.total()
+        return pick(self.rest) is not None and soon(lambda: self.machine.orders.total() > before)
+
+    def _say_state(self) -> str:
+        """A state of the machine with an order of its own."""
+        order = secrets.token_hex(8)
+        state = {"serialNumber": MACHINE, "actionState": None, "orderId": order}
+        self.machine.say(f"module/v1/ff/{MACHINE}/state", state)
+        return order
+
     def everything_is_ready(self) -> bool:
         answer = self.rest.get("/api/v1/system/status")
         return answer.is_success and all(each["ready"] for each in answer.json()["services"])
@@ -134,10 +177,18 @@ def soon(condition: Callable[[], bool]) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
-def site(server_folder, missing) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=["mosquitto", "nats"])
+def site(request: pytest.FixtureRequest, server_folder, missing) -> Iterator[Site]:
     """A stack of this module's own: what is deleted is everybody's."""
-    settings = {"KAISER_COMMANDS_PER_MINUTE": "100000", "KAISER_REQUEST_PER_SECOND": "1000"}
+    if request.param == "mosquitto" and not mosquitto.is_installed():
+        missing("mosquitto", "mosquitto is not installed")
+    settings = {
+        "KAISER_COMMANDS_PER_MINUTE": "100000",
+        "KAISER_REQUEST_PER_SECOND": "1000",
+        "KAISER_TOKEN_MINUTES": "600",
+        "KAISER_MQTT_BROKER": request.param,
+        "KAISER_MQTT_DIALECTS": '["esp", "factory"]',
+    }
     stack = Stack(server_folder / f"vanish-{secrets.token_hex(3)}", **settings)
     try:
         stack.start()
@@ -156,7 +207,11 @@ def site(server_folder, missing) -> Iterator[Site]:
             }
             answer = mocks.rest.post("/api/v1/logic/rules", json=rule)
             assert answer.status_code == 201, answer.text
-            yield Site(stack, mocks.rest, device, esp_id, mock, answer.json()["rule_id"])
+            machine = Machine(stack)
+            try:
+                yield Site(stack, mocks.rest, device, esp_id, mock, answer.json()["rule_id"], machine)
+            finally:
+                machine.end()
     finally:
         if stack.is_running:
             stack.stop()
@@ -178,10 +233,14 @@ async def vanish(stack: Stack, name: str) -> None:
         await declare.apply(bus)
 
 
+@pytest.mark.in_short_form(site={"mosquitto"})
+@pytest.mark.in_short_form(site={"nats"}, name={"OUTBOX", "TOPICS", "FACTORY/factory-store", "KV_ingest"})
 @pytest.mark.parametrize("name", OBJECTS)
 def test_whatever_of_the_bus_vanishes_its_owner_goes_on_once_it_is_declared_again(site: Site, name: str):
     pids = site.stack.pids()
     asyncio.run(vanish(site.stack, name))
+    if name == "TOPICS":  # of which the state of the factory is made: what was said once has to be said again
+        site.machine.introduce()
     for what, is_seen in site.seen().items():
         wait_until(is_seen, f"after {name} was deleted and declared again, {what}", BACK_WITHIN_S)
     assert site.stack.pids() == pids, "a process ended"
