@@ -330,6 +330,22 @@ async def test_a_reader_that_rests_gets_a_backlog_whole_and_in_order(bus, count)
     assert reader.restarts == 0
 
 
+async def test_a_reader_that_held_a_batch_until_its_consumer_was_dropped_goes_on(bus):
+    await bus.publish_batch(numbered(bus, 40))
+    seen: list[int] = []
+    reader = OrderedReader(bus, "TEST", ["test.>"], start_sequence=1, max_messages=10)
+    async with asyncio.timeout(60):
+        async for batch in reader:
+            if not seen:
+                for info in await bus.jetstream.consumers_info("TEST"):
+                    await bus.jetstream.delete_consumer("TEST", info.name)
+            seen.extend(int(delivery.body) for delivery in batch)
+            if len(seen) >= 40:
+                break
+    assert seen == list(range(40))
+    assert reader.restarts == 1
+
+
 @pytest.mark.parametrize("rest_s", [0.0, 0.1])
 async def test_an_ordered_reader_misses_nothing_over_a_restart_of_the_server(bus, rest_s):
     seen: list[int] = []

@@ -178,6 +178,8 @@ class Pull:
         self.arrived: list[Delivery] = []
         self.gone = False
         """True when the server says that the consumer does not exist."""
+        self.unheard = False
+        """True when nobody took a request: the consumer was dropped while none was open, or JetStream is starting."""
 
     @asynccontextmanager
     async def open(self, *, to_the_end: bool = False) -> AsyncIterator["Pull"]:
@@ -268,6 +270,7 @@ class Pull:
         if status == "404" or (status == "409" and "Consumer Deleted" in description):
             self.gone = status == "409"
         elif status not in ("408", "409"):
+            self.unheard = status == "503"
             log.warning("pull_refused", status=status, description=description, request=self._next)
         self._wake.set()
 

@@ -73,10 +73,11 @@ class OrderedReader:
             self.restarts += 1
 
     async def _read(self, pull: Pull) -> AsyncIterator[list[Delivery]]:
-        """Yield the messages of one ephemeral consumer, until it is deleted or a message is missing."""
+        """Yield the messages of one ephemeral consumer, until it is deleted or a message is missing. Who holds a batch
+        for longer than `unused_s` finds it dropped."""
         expected = 1
         reconnects = self._bus.client.stats["reconnects"]
-        while not self._stopping and not pull.gone:
+        while not self._stopping and not pull.gone and not pull.unheard:
             arrived = await pull.wait(1.0)
             if self._bus.client.stats["reconnects"] != reconnects:
                 return  # the server may have lost the consumer, or the stream may have been recreated

@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 _MOST_UNREAD = 500
 _RETRY_S = 0.5
+_UNUSED_S = 5.0
+"""Each switch of the environment leaves a consumer behind for this time, and TOPICS has 32 at most."""
 _PER_TOPIC = TOPICS.most_per_subject or 1000
 
 
@@ -105,6 +107,7 @@ class TopicsHub:
             [f"topic.{environment.env}.>"],
             last_per_subject=True,
             max_messages=_MOST_UNREAD,
+            unused_s=_UNUSED_S,
         )
         restarts, index = -1, TopicIndex(environment, _PER_TOPIC)
         async for batch in reader:
