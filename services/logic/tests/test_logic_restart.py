@@ -6,14 +6,18 @@ import signal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.schemas.api.actuators import SendCommand
 from kaiser_common.contract.subjects import LOGIC_STATE_BUCKET
+from kaiser_logic.consumers.evaluator import Evaluator
 from kaiser_logic.domain.effects import Firing
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import from_json, to_json
 from kaiser_logic.domain.turns import NewestFirings
+from kaiser_logic.settings import LogicSettings
+from kaiser_logic.store.state_writer import StateWriter
 from logic_world import DRY, PUMP, until
 
 HIGH = {**DRY, "operator": ">", "value": 40}
@@ -192,6 +196,41 @@ def test_the_number_of_a_firing_survives_a_restart(make_rule):
     assert not k.engine.turns.take(("ESP_B", 25), 2)
     k.read(20)
     assert k.engine.states["off"].order == 4
+
+
+class Reader:
+    """A reader of the events: per batch how often it began again, how many events were kept then, and how many more
+    events each message says are to come."""
+
+    def __init__(self, batches):
+        self._batches = batches
+        self.restarts = self.pending_at_start = 0
+
+    async def __aiter__(self):
+        for restarts, kept, pending in self._batches:
+            self.restarts, self.pending_at_start = restarts, kept
+            yield [Delivery("event.none.ESP_A", f"$JS.ACK.EVENTS.c.1.1.1.0.{left}", b"{}", None) for left in pending]
+
+
+@pytest.mark.parametrize(
+    ("batches", "all_read"),
+    [
+        ([(0, 0, [])], True),
+        ([(0, 3, [2, 1]), (0, 3, [0])], True),
+        ([(0, 3, [2, 1])], False),
+        ([(0, 3, [5, 4, 3])], True),  # what comes meanwhile is of now
+        ([(0, 9, [8]), (1, 0, [])], True),
+        ([(0, 9, [8]), (1, 2, [1])], False),
+        ([(0, 2, [1]), (1, 3, [2])], False),
+        ([(0, 9, [8]), (1, 2, [2, 1])], True),
+        ([(0, 9, [8]), (0, 9, [0])], True),  # the rest was purged
+    ],
+    ids=str,
+)
+async def test_what_comes_is_of_now_once_the_kept_events_are_read_whatever_happens_to_their_stream(batches, all_read):
+    evaluator = Evaluator(None, None, None, None, LogicSettings())
+    await evaluator._read(Reader(batches), StateWriter(evaluator.engine, None))
+    assert evaluator.engine.catching_up is not all_read
 
 
 LONG_S = 600

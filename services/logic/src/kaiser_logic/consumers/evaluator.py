@@ -171,14 +171,14 @@ class Evaluator:
         restarts, left = 0, -1
         async for batch in reader:
             if reader.restarts != restarts:
-                restarts = reader.restarts
+                restarts, left = reader.restarts, -1
                 self.engine.listen_again(now_ms())
             self.on_events(batch)
             if batch:
                 writer.seen_seq = batch[-1].stream_sequence
             if not self._caught_up.is_set():
                 left = reader.pending_at_start - len(batch) if left < 0 else left - len(batch)
-                if left <= 0:
+                if left <= 0 or batch[-1].pending == 0:  # of a stream that was purged fewer come than it had
                     self._all_read()
             await asyncio.sleep(0)  # let executions run between batches
 
