@@ -312,6 +312,26 @@ def test_an_alarm_of_two_rules_is_over_when_both_are(make_rule, make_engine):
     assert over(read(engine, 40.0, 4, "ESP_B")) == [("two", ("x",))]
 
 
+def test_an_alarm_that_stands_until_a_rule_clears_it_is_not_over_when_another_rule_of_its_name_is_false(
+    make_rule, make_engine
+):
+    wet = {"type": "sensor", "esp_id": "ESP_A", "gpio": 34, "operator": ">", "value": 50}
+    other = {"type": "sensor", "esp_id": "ESP_B", "gpio": 34, "operator": "<", "value": 30}
+    engine = make_engine(
+        make_rule("stands", conditions=[other], actions=[raising("x")]),
+        make_rule("clears", conditions=[wet], actions=[raising("x", "clear")]),
+        make_rule("passes", actions=[until_false()]),
+    )
+    end(engine, read(engine, 20.0, 1, "ESP_B"), 1)
+    end(engine, read(engine, 20.0, 2), 2)
+    [ended] = read(engine, 40.0, 3)
+    assert over([ended]) == [("passes", ())], "rule stands has raised it, and is true"
+    engine.on_cleared(ended, True, 3)
+    end(engine, read(engine, 60.0, 4), 4)
+    end(engine, read(engine, 20.0, 5), 5)
+    assert over(read(engine, 40.0, 6)) == [("passes", ("x",))], "it was cleared by a rule since"
+
+
 @pytest.mark.parametrize("is_cleared", [False, True])
 def test_a_restart_clears_what_was_not_cleared_before_it(make_rule, make_engine, is_cleared):
     rule_ = make_rule(actions=[until_false()])

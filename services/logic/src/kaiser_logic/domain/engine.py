@@ -18,10 +18,12 @@ from kaiser_logic.domain.rules import (
     Limits,
     alarm_kinds,
     blocked,
+    cleared_names,
     failed,
     fired,
     is_recorded,
     prompt_targets,
+    raised_names,
     self_clearing,
     sensors,
 )
@@ -256,14 +258,20 @@ class Engine:
         """The alarms that a rule no longer raises; not those that another rule still does."""
         if state.running is not None or rule.rule_id in self._clearing or state.last_fired_at is None:
             return []
-        others = {
-            name
-            for other in self.rules.values()
-            if other.enabled and other.rule_id != rule.rule_id and self.states[other.rule_id].raised
-            for name in self_clearing(other)
-        }
         self._clearing.add(rule.rule_id)
-        return [Over(rule, tuple(sorted(self_clearing(rule) - others)), state.order, state.last_fired_at)]
+        names = tuple(sorted(name for name in self_clearing(rule) if not self._stands_by_another(rule, name)))
+        return [Over(rule, names, state.order, state.last_fired_at)]
+
+    def _stands_by_another(self, rule: Rule, name: str) -> bool:
+        """Whether another rule has raised an alarm of this name: one with `clear_when_false` until its conditions are
+        false, one without it until a rule has cleared it."""
+        enabled = [(one, self.states[one.rule_id]) for one in self.rules.values() if one.enabled]
+        cleared = max((state.order for one, state in enabled if name in cleared_names(one)), default=0)
+        return any(
+            state.raised if name in self_clearing(one) else name in raised_names(one) and state.order > cleared
+            for one, state in enabled
+            if one.rule_id != rule.rule_id
+        )
 
     def _note_seq(self, seq: int) -> None:
         """Events come in order: a lower number than before is of a stream that was created again."""

@@ -191,3 +191,8 @@ def self_clearing(rule: RuleSettings) -> set[str]:
 def raised_names(rule: RuleSettings) -> set[str]:
     """The names of the alarms that a rule raises."""
     return {action.name for action in flat(rule) if isinstance(action, AlarmAction) and action.do == "raise"}
+
+
+def cleared_names(rule: RuleSettings) -> set[str]:
+    """The names of the alarms that a rule clears."""
+    return {action.name for action in flat(rule) if isinstance(action, AlarmAction) and action.do == "clear"}
