@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable
+from types import SimpleNamespace
 
 import pytest
 from answering import Method, serve
@@ -15,6 +16,7 @@ from kaiser_common.contract.schemas.api.logic import PutRule, Rule, RuleId
 from kaiser_common.contract.schemas.api.rules import AlarmCondition, RuleSettings
 from kaiser_common.contract.schemas.event import AlarmEvent
 from kaiser_common.contract.subjects import event_subject
+from kaiser_logic.consumers.evaluator import Evaluator
 from kaiser_logic.domain.alarms import AlarmInput, Alarms
 from kaiser_logic.domain.effects import Firing, Over
 from kaiser_logic.domain.engine import Engine
@@ -22,7 +24,8 @@ from kaiser_logic.domain.loops import find_loop
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
 from kaiser_logic.domain.state import from_json, to_json
-from logic_world import PUMP, TELL, until_async
+from kaiser_logic.settings import LogicSettings
+from logic_world import PUMP, TELL, now_ms, until_async
 from pydantic import ValidationError
 
 OFFLINE = {"type": "alarm", "kind": "device_offline"}
@@ -330,6 +333,30 @@ def test_an_alarm_that_stands_until_a_rule_clears_it_is_not_over_when_another_ru
     end(engine, read(engine, 60.0, 4), 4)
     end(engine, read(engine, 20.0, 5), 5)
     assert over(read(engine, 40.0, 6)) == [("passes", ("x",))], "it was cleared by a rule since"
+
+
+@pytest.mark.parametrize("is_true", [False, True])
+@pytest.mark.parametrize("change", ["removed", "disabled", "raises another"])
+def test_the_alarm_of_a_rule_that_raises_it_no_more_stands_only_while_another_has_raised_it(make_rule, change, is_true):
+    other = {"type": "sensor", "esp_id": "ESP_B", "gpio": 34, "operator": "<", "value": 30}
+    published = []
+    evaluator = Evaluator(None, None, SimpleNamespace(publish=published.append), None, LogicSettings())
+    engine = evaluator.engine
+    engine.catching_up = False
+    engine.start(0)
+    for one in (make_rule("goes", conditions=[other], actions=[raising("x")]), make_rule(actions=[until_false()])):
+        evaluator._on_rule(one.rule_id, one)
+    now = now_ms()
+    end(engine, read(engine, 20.0, now, "ESP_B"), now)
+    end(engine, read(engine, 20.0, now + 1), now + 1)
+    if not is_true:
+        [ended] = read(engine, 40.0, now + 2)
+        engine.on_cleared(ended, True, now + 2)
+    after = {"removed": None, "disabled": {"enabled": False}, "raises another": {"actions": [raising("y")]}}[change]
+    given = {"conditions": [other], "actions": [raising("x")], "version": 2, **(after or {})}
+    evaluator._on_rule("goes", make_rule("goes", **given) if after is not None else None)
+    cleared = [one for one in published if b"rule_alarm_cleared" in one.body]
+    assert len(cleared) == (0 if is_true else 1)
 
 
 @pytest.mark.parametrize("is_cleared", [False, True])

@@ -271,17 +271,20 @@ class Evaluator:
             reason = "the rule was removed" if rule is None else "the rule was changed"
             self._executor.interrupt(known, running, reason)
         if known is not None and known.enabled:
-            self._clear_alarms_of(known)
+            self._clear_alarms_of(known, rule)
             if rule is None or not rule.enabled:
                 self._publisher.publish(rule_withdrawn(known, now_ms()))
         metrics.RULES.set(sum(one.enabled for one in self.engine.rules.values()))
         self._news.set()
         self._listing.set()
 
-    def _clear_alarms_of(self, before: Rule) -> None:
-        """Clear the alarms that no enabled rule raises any more: nothing else would end them."""
-        still = {name for rule in self.engine.rules.values() if rule.enabled for name in raised_names(rule)}
+    def _clear_alarms_of(self, before: Rule, after: Rule | None) -> None:
+        """Clear the alarms of a changed or removed rule that it raises no more, and no other has raised: nothing else
+        would end them."""
+        still = raised_names(after) if after is not None and after.enabled else set()
         for name in sorted(raised_names(before) - still):
+            if self.engine.stands_by_another(before, name):
+                continue
             self._publisher.publish(rule_alarm_cleared(before, name, now_ms()))
 
     async def _follow(self, writer: StateWriter) -> None:

@@ -259,10 +259,10 @@ class Engine:
         if state.running is not None or rule.rule_id in self._clearing or state.last_fired_at is None:
             return []
         self._clearing.add(rule.rule_id)
-        names = tuple(sorted(name for name in self_clearing(rule) if not self._stands_by_another(rule, name)))
+        names = tuple(sorted(name for name in self_clearing(rule) if not self.stands_by_another(rule, name)))
         return [Over(rule, names, state.order, state.last_fired_at)]
 
-    def _stands_by_another(self, rule: Rule, name: str) -> bool:
+    def stands_by_another(self, rule: Rule, name: str) -> bool:
         """Whether another rule has raised an alarm of this name: one with `clear_when_false` until its conditions are
         false, one without it until a rule has cleared it."""
         enabled = [(one, self.states[one.rule_id]) for one in self.rules.values() if one.enabled]
