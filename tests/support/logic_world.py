@@ -16,6 +16,7 @@ from answering import Method, serve
 from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.schemas.api.actuators import (
+    OVERRULED,
     Actuator,
     ActuatorsPage,
     ActuatorsQuery,
@@ -92,7 +93,7 @@ class World:
         self.actuators: list[Actuator] = []
         self.answer: Callable[[SendCommand], str] = lambda _: "acknowledged"
         """The state in which a command ends; "queued" for one that does not end, "refused" for a 409, "unavailable" for
-        the 503 of an actuator service whose database is away."""
+        the 503 of an actuator service whose database is away, "cancelled" if an OFF came while it waited."""
 
     def methods(self) -> dict[str, dict[str, Method]]:
         return {
@@ -124,6 +125,7 @@ class World:
                 success=state == "acknowledged",
                 command_id=self._id(key),
                 state=state,
+                message=OVERRULED if state == "cancelled" else None,
                 ts=now_ms(),
             )
             await self.bus.publish(event_subject("actuator_response", request.esp_id), event.model_dump_json().encode())

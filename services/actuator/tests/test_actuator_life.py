@@ -431,7 +431,8 @@ async def test_what_waits_to_switch_on_never_goes_out_after_an_off_that_came_lat
     assert {payload["command"] for _, payload in await life.outbox()} == {"OFF"}
     cancelled = await life.how(on)
     assert (cancelled.state, cancelled.state_reason) == ("cancelled", "OFF came after it")
-    assert (await life.events("actuator_response"))[0]["state"] == "cancelled"
+    [event, *_] = await life.events("actuator_response")
+    assert (event["state"], event["message"]) == ("cancelled", "OFF came after it")
 
 
 async def test_an_off_that_waits_for_its_device_ends_what_waits_before_it_though_it_expires_first(life):

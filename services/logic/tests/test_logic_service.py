@@ -207,6 +207,21 @@ async def test_a_refused_command_makes_the_rule_back_off_and_try_again(world):
     assert time.monotonic() - started >= 1.5
 
 
+async def test_a_rule_does_not_try_again_after_an_off_that_came_while_its_command_waited(world):
+    world.answer = lambda request: "cancelled" if request.gpio == 25 else "acknowledged"
+    await world.started(logic_backoff_s=0.1)
+    await world.rule()
+    await world.rule("later", conditions=[{**DRY, "for_s": 2}], actions=[{**PUMP, "gpio": 26}])
+    await world.read(20)
+    later, done = await world.ended(2)
+    assert (later.rule_name, done.outcome, done.reason) == (
+        "later",
+        "failed",
+        "action 0: the command cancelled: OFF came after it",
+    )
+    assert [command.gpio for command in world.commands.values()] == [25, 26]
+
+
 async def test_a_command_without_an_end_in_time_is_a_failure(world):
     world.answer = lambda _: "queued"
     await world.started(logic_command_wait_s=0.5)

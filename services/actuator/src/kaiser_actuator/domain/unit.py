@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from kaiser_common.contract.schemas.api.actuators import ActuatorSettings
+from kaiser_common.contract.schemas.api.actuators import OVERRULED, ActuatorSettings
 
 from kaiser_actuator.domain import commands
 from kaiser_actuator.domain.commands import CommandAnswer, CommandRecord
@@ -16,8 +16,6 @@ _GUARD_AGAIN_S, _GUARD_AGAIN_AT_MOST_S = 10, 300
 _GUARD_LOOKS_AGAIN = timedelta(seconds=10)
 GUARD_WAITS = -1
 """`tries` of a guard that is due and waits for its device."""
-OVERRULED = "OFF came after it"
-"""Why a command that was not sent yet is cancelled."""
 RUNTIME = "max_runtime"
 """`command_id` of the guard of an actuator that reports on: it has no command."""
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from kaiser_common.bus.rpc import RpcError
-from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, CommandStatus
+from kaiser_common.contract.schemas.api.actuators import OPEN_STATES, OVERRULED, CommandStatus
 from kaiser_common.contract.schemas.api.logic import ActionResult, Rule
 from kaiser_common.contract.schemas.api.rules import Action, ActuatorAction, AlarmAction, Delay, Notification, Step
 from kaiser_common.contract.schemas.api.rules import Sequence as StepSequence
@@ -176,8 +176,16 @@ class ActionRunner:
 
 
 def commands_failed(results: Sequence[ActionResult]) -> bool:
-    """Whether a command did not reach its end well: then the rule backs off."""
-    return any(result.type == "actuator_command" and result.state == "failed" for result in results)
+    """Whether a command did not reach its end well: then the rule backs off, and tries again. An OFF that came while
+    the command waited for its device has the last word instead."""
+    return any(
+        result.type == "actuator_command" and result.state == "failed" and not _is_overruled(result)
+        for result in results
+    )
+
+
+def _is_overruled(result: ActionResult) -> bool:
+    return result.command_state == "cancelled" and (result.detail or "").endswith(OVERRULED)
 
 
 def _is_open(result: ActionResult) -> bool:

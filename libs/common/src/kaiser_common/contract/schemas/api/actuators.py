@@ -16,6 +16,8 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 """For what people send: a misspelt field must not mean something else."""
 CommandStateName = Literal["queued", "sent", "acknowledged", "failed", "expired", "cancelled"]
 OPEN_STATES: tuple[CommandStateName, ...] = ("queued", "sent")
+OVERRULED = "OFF came after it"
+"""`state_reason` of a command that is cancelled because an OFF came while it waited for its device."""
 
 
 class ActuatorSettings(BaseModel):
