@@ -25,6 +25,7 @@ ON, OFF = {**PUMP, "duration_s": 0}, {**PUMP, "command": "OFF", "duration_s": 0}
 RAISE = {"type": "alarm", "do": "raise", "name": "wet", "message": "m"}
 CLEAR = {"type": "alarm", "do": "clear", "name": "wet"}
 ENDS = "acknowledged"
+PLACE = ("ESP_B", 25)
 
 
 class Killed:
@@ -186,6 +187,43 @@ def test_a_firing_acts_on_a_target_only_while_none_that_is_newer_has():
     assert turns.take("wet", 10)
 
 
+def test_what_must_not_be_lost_waits_for_a_newer_firing_and_is_left_out_only_if_that_has_acted():
+    turns = NewestFirings()
+    assert turns.take(PLACE, 5)
+    assert not turns.take(PLACE, 4, is_vital=True)
+    assert not turns.is_overtaken(PLACE, 4)
+    turns.settle(PLACE, 5, acted=False)
+    assert turns.take(PLACE, 4, is_vital=True)
+    assert not turns.take(PLACE, 4), "an ON does not go out behind a newer one that was tried"
+    turns.expect(PLACE, 6)
+    assert not turns.take(PLACE, 4, is_vital=True)
+    turns.settle(PLACE, 6, acted=True)
+    assert turns.is_overtaken(PLACE, 4)
+    assert not turns.take(PLACE, 4, is_vital=True)
+
+
+def test_a_firing_that_was_in_progress_at_a_kill_may_have_acted_until_it_has_ended(make_rule):
+    k = Killed([make_rule("on", conditions=[HIGH], actions=[ON])])
+    k.read(50)
+    k.kill()
+    k.engine = k._begin()
+    turns, running = k.engine.turns, k.engine.states["on"].running
+    assert not turns.take(PLACE, 0, is_vital=True)
+    assert not turns.is_overtaken(PLACE, 0)
+    turns.end([PLACE], running.order)
+    assert turns.take(PLACE, 0, is_vital=True)
+
+
+def test_a_firing_that_failed_before_a_restart_does_not_count_as_one_that_has_switched(make_rule):
+    k = Killed([make_rule("on", conditions=[HIGH], actions=[ON])])
+    k.read(50)
+    k.engine.states["on"].failures = 1
+    k.save("on")
+    engine = k._begin()
+    assert engine.turns.take(PLACE, 0, is_vital=True)
+    assert not engine.turns.take(PLACE, 0)
+
+
 def test_the_number_of_a_firing_survives_a_restart(make_rule):
     k = Killed([make_rule("on", conditions=[HIGH], actions=[ON]), make_rule("off", conditions=[DRY], actions=[OFF])])
     for value in (50, 20, 50):
@@ -309,6 +347,30 @@ async def test_an_older_command_that_waits_for_its_turn_is_left_out_once_a_newer
         ("done", None),
     ]
     assert {one.outcome for one in done.values()} == {"succeeded"}
+
+
+async def test_an_off_that_waits_for_its_turn_is_sent_after_all_when_the_newer_command_is_refused(world):
+    """The newer one is tried again too, and refused while OFF waits for its turn."""
+    tries: list[str] = []
+
+    def answer(request: SendCommand) -> str:
+        tries.append(request.request.command)
+        if request.request.command == "OFF":
+            return "unavailable" if "ON" not in tries else ENDS
+        return "unavailable" if tries.count("ON") < 3 else "refused"
+
+    world.answer = answer
+    await world.started(logic_backoff_s=LONG_S)
+    await world.rule("off", conditions=[DRY], actions=[OFF])
+    await world.rule("on", conditions=[HIGH], actions=[ON])
+    await world.read(20)
+    await until(lambda: world.requests, "OFF is tried")
+    await world.read(50)
+    done = {one.rule_name: one for one in await world.ended(2)}
+    assert pump(world) == ["OFF"]
+    assert tries[-4:] == ["ON", "ON", "ON", "OFF"]
+    assert [one.state for one in done["off"].actions] == ["done"]
+    assert (done["off"].outcome, done["on"].outcome) == ("succeeded", "failed")
 
 
 async def test_an_execution_that_is_continued_after_a_kill_does_not_switch_back_what_a_newer_one_has_switched(world):

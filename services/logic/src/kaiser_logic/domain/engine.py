@@ -22,7 +22,7 @@ from kaiser_logic.domain.rules import (
     failed,
     fired,
     is_recorded,
-    prompt_targets,
+    prompt_actions,
     raised_names,
     self_clearing,
     sensors,
@@ -81,7 +81,7 @@ class Engine:
         self.rules[rule.rule_id] = rule
         if not self.started:
             self._order = max(self._order, state.order)
-            self.turns.note(prompt_targets(rule), state.order)
+            self._remember_firing(rule, state)
         if rule.enabled:
             self._index.add(rule)
             self._index.hold(rule, state.holds, 0)
@@ -94,6 +94,21 @@ class Engine:
         self._unwatch(places, kinds)
         considered = freed | ({rule.rule_id} if rule.enabled else set())
         return self._consider(considered, {"kind": "rule"}, 0, now_ms) if self.started else []
+
+    def _remember_firing(self, rule: Rule, state: RuleState) -> None:
+        """What the last firing before this start acted on. One that was in progress: as far as its results say, and
+        the rest is to come. One that failed may have been refused."""
+        actions, running = prompt_actions(rule), state.running
+        if running is None:
+            self.turns.note(actions.values(), state.order, acted=not state.failures)
+            return
+        ended = {result.path: result for result in running.results}
+        for path, target in actions.items():
+            if path not in ended:
+                self.turns.expect(target, running.order)
+            else:
+                acted = ended[path].state == "done" or ended[path].command_id is not None
+                self.turns.note((target,), running.order, acted=acted)
 
     def remove_rule(self, rule_id: str, now_ms: int) -> list[Effect]:
         """Forget a rule."""

@@ -136,24 +136,36 @@ def holds(rule: RuleSettings, now_ms: int) -> list[Hold]:
     return list(found.values())
 
 
+def steps(rule: RuleSettings) -> Iterator[tuple[str, object]]:
+    """A rule's actions, those of sequences in their place, each with its path."""
+    for index, action in enumerate(rule.actions):
+        if isinstance(action, Sequence):
+            yield from ((f"{index}.{place}", step) for place, step in enumerate(action.actions))
+        else:
+            yield str(index), action
+
+
 def flat(rule: RuleSettings) -> Iterator[object]:
     """A rule's actions, those of sequences in their place."""
-    for action in rule.actions:
-        if isinstance(action, Sequence):
-            yield from action.actions
-        else:
-            yield action
+    return (action for _, action in steps(rule))
 
 
-def prompt_targets(rule: RuleSettings) -> set[Target]:
-    """What a rule acts on without a delay, so by the values that it fired by."""
-    found: set[Target] = set()
-    for action in flat(rule):
+def prompt_actions(rule: RuleSettings) -> dict[str, Target]:
+    """By its path, what each action acts on that comes without a delay, so by the values that the rule fired by."""
+    found: dict[str, Target] = {}
+    for path, action in steps(rule):
         if isinstance(action, Delay):
             break
         if isinstance(action, ActuatorAction | AlarmAction):
-            found.add(target_of(action))
+            found[path] = target_of(action)
     return found
+
+
+def is_vital(action: ActuatorAction | AlarmAction) -> bool:
+    """Whether it must not be lost by a newer one that is refused: it switches off, or raises an alarm."""
+    if isinstance(action, AlarmAction):
+        return action.do == "raise"
+    return action.command == "OFF" or (action.command == "PWM" and action.value == 0.0)
 
 
 def target_of(action: ActuatorAction | AlarmAction) -> Target:

@@ -13,14 +13,17 @@ from kaiser_common.contract.schemas.api.rules import Sequence as StepSequence
 
 from kaiser_logic import metrics
 from kaiser_logic.domain.events import notification, rule_alarm, webhook_body
-from kaiser_logic.domain.rules import target_of
+from kaiser_logic.domain.rules import is_vital, target_of
 from kaiser_logic.domain.state import Running
-from kaiser_logic.domain.turns import Target
+from kaiser_logic.domain.turns import NewestFirings
 from kaiser_logic.publish.commands import SUCCESS, Commands
 from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 
 _PUBLISHED_WITHIN_S = 5.0
+_NEWER_WITHIN_MS = 30_000
+"""A command that is tried again is accepted or refused within this time."""
+_LOOK_AGAIN_S = 0.2
 
 Clock = Callable[[], int]
 """Now in ms since 1970."""
@@ -32,7 +35,8 @@ class ActionRunner:
     A command at the top is sent and its end waited for after the last action; within a sequence its end is waited for
     before the next step. What `running` has a result for already (after a restart) is not done again; a command whose
     result was not noted is sent again under the same key, so it moves nothing twice. An actuator or alarm that a rule
-    which fired later has acted on is left alone, except after a delay: that was meant for a later time.
+    which fired later has acted on is left alone, except after a delay: that was meant for a later time. An OFF, and the
+    raising of an alarm, are left out only if the newer one was accepted: while that is open they wait, at most 30 s.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class ActionRunner:
         publisher: EventPublisher,
         clock: Clock,
         progress: Callable[[], Coroutine[Any, Any, None]],
-        may_act: Callable[[Target], bool],
+        turns: NewestFirings,
     ) -> None:
         self._rule = rule
         self._running = running
@@ -54,8 +58,8 @@ class ActionRunner:
         self._clock = clock
         self._progress = progress
         """Writes `running` to where a restart finds it."""
-        self._may_act = may_act
-        """Whether no rule that fired later has acted on a target; asked right before acting on it."""
+        self._turns = turns
+        """Which firings have acted on a target; asked right before acting on it."""
         self._is_delayed = False
         self._results = {result.path: result for result in running.results}
         self._later: dict[str, Coroutine[Any, Any, ActionResult]] = {}
@@ -110,12 +114,14 @@ class ActionRunner:
                 await self._delay(path, step)
 
     async def _command(self, path: str, action: ActuatorAction) -> None:
-        is_current = partial(self._is_current, action)
+        status = None
         try:
-            status = await self._commands.send(self._rule, self._running.execution_id, path, action, is_current)
+            status = await self._sent(path, action)
         except RpcError as error:
             self._note(_result(path, action, "failed", error.problem.detail))
             return
+        finally:
+            self._settle(action, acted=status is not None)
         if status is None:
             self._leave_out(path, action)
             return
@@ -123,6 +129,15 @@ class ActionRunner:
         self._note(_of_command(path, action, status))
         if status.state in OPEN_STATES:
             self._later[path] = self._end(path, action, status)
+
+    async def _sent(self, path: str, action: ActuatorAction) -> CommandStatus | None:
+        """Send a command. None: it is out of date. RpcError as `Commands.send`."""
+        is_current = partial(self._is_current, action, self._clock() + _NEWER_WITHIN_MS)
+        while True:
+            status = await self._commands.send(self._rule, self._running.execution_id, path, action, is_current)
+            if status is not None or not self._may_come_free(action):
+                return status
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _end(self, path: str, action: ActuatorAction, status: CommandStatus) -> ActionResult:
         return _of_command(path, action, await self._commands.end_of(status), ended=True)
@@ -137,9 +152,13 @@ class ActionRunner:
 
     async def _alarm(self, path: str, action: AlarmAction) -> None:
         """NATS away: the result is a failure, and the event is published once it is back."""
-        if not self._is_current(action):
-            self._leave_out(path, action)
-            return
+        patient_until = self._clock() + _NEWER_WITHIN_MS
+        while not self._is_current(action, patient_until):
+            if not self._may_come_free(action):
+                self._leave_out(path, action)
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        self._settle(action, acted=True)
         event = rule_alarm(self._rule, self._running, path, action, self._clock())
         if await self._publisher.publish_within(event, within_s=_PUBLISHED_WITHIN_S):
             self._note(_result(path, action, "done", None))
@@ -162,8 +181,20 @@ class ActionRunner:
         self._note(_result(path, action, "done", None))
         await self._progress()
 
-    def _is_current(self, action: ActuatorAction | AlarmAction) -> bool:
-        return self._is_delayed or self._may_act(target_of(action))
+    def _is_current(self, action: ActuatorAction | AlarmAction, patient_until: int) -> bool:
+        """Whether no firing that is newer has acted on an action's target, or, until a time (ms), tries to."""
+        target, order, vital = target_of(action), self._running.order, is_vital(action)
+        if self._is_delayed or self._turns.take(target, order, is_vital=vital):
+            return True
+        return vital and self._clock() >= patient_until and not self._turns.is_overtaken(target, order)
+
+    def _may_come_free(self, action: ActuatorAction | AlarmAction) -> bool:
+        """Whether an action that is not current is done after all if the newer firing is refused."""
+        return is_vital(action) and not self._turns.is_overtaken(target_of(action), self._running.order)
+
+    def _settle(self, action: ActuatorAction | AlarmAction, *, acted: bool) -> None:
+        if not self._is_delayed:
+            self._turns.settle(target_of(action), self._running.order, acted=acted)
 
     def _leave_out(self, path: str, action: ActuatorAction | AlarmAction) -> None:
         """A command that was accepted before a restart keeps its result."""

@@ -11,6 +11,7 @@ from kaiser_logic import metrics
 from kaiser_logic.domain import events
 from kaiser_logic.domain.effects import Effect, Over, Suppressed
 from kaiser_logic.domain.engine import Engine
+from kaiser_logic.domain.rules import prompt_actions
 from kaiser_logic.domain.state import Running
 from kaiser_logic.jobs.actions import ActionRunner, Clock, commands_failed
 from kaiser_logic.publish.commands import Commands
@@ -112,7 +113,7 @@ class Executor:
             self._publisher,
             self._clock,
             lambda: self._progress(rule.rule_id),
-            lambda target: self._engine.turns.take(target, running.order),
+            self._engine.turns,
         )
         await runner.run()
         reason = events.first_failure(running.results)
@@ -138,6 +139,7 @@ class Executor:
 
     def _ended(self, rule: Rule, running: Running, outcome: Outcome, backs_off: bool) -> None:
         self._running.pop(rule.rule_id, None)
+        self._engine.turns.end(prompt_actions(rule).values(), running.order)
         metrics.RUNNING.set(len(self._running))
         metrics.EXECUTIONS.labels(outcome).inc()
         log.info("rule_executed", rule_id=rule.rule_id, execution_id=running.execution_id, outcome=outcome)
@@ -149,6 +151,8 @@ class Executor:
         """Publish that the alarms of a rule are over, and only then forget that it raised them: killed in between, the
         next start publishes it again, under the same id."""
         names = [name for name in over.names if self._engine.turns.take(name, over.order)]
+        for name in names:
+            self._engine.turns.settle(name, over.order, acted=True)
         messages = [events.rule_alarm_over(over.rule, name, over.fired_at, self._clock()) for name in names]
         done = not messages or await self._publisher.publish_within(*messages, within_s=_PUBLISHED_WITHIN_S)
         self._engine.on_cleared(over, done, self._clock())
