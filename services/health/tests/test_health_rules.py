@@ -273,6 +273,11 @@ def test_a_device_that_is_heard_behind_its_own_will_has_returned(retained, retur
     assert decode([beat, will]).returned == set(), "it is away"
 
 
+def test_a_message_that_is_replayed_behind_a_will_says_of_no_return():
+    batch = decode([delivery("system.will", status="offline"), delivery("system.heartbeat", uptime=0, replayed=True)])
+    assert (len(batch.wills), batch.returned) == (1, set())
+
+
 def test_a_will_is_no_sign_of_life():
     assert decode([delivery("system.will", status="offline")]).heard == {}
 

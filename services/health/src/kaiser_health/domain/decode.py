@@ -82,9 +82,10 @@ def _sort(message: BaseModel, batch: DeviceBatch) -> None:
         batch.wills.append(message)
         return
     _hear(batch, message.esp_id, message.received_at, AFTER_A_WILL)
-    if any(will.esp_id == message.esp_id and not will.retained for will in batch.wills):
-        batch.returned.add(message.esp_id)
-    batch.wills = [will for will in batch.wills if will.esp_id != message.esp_id]
+    if not message.replayed:  # what was sent before a will says of no return
+        if any(will.esp_id == message.esp_id and not will.retained for will in batch.wills):
+            batch.returned.add(message.esp_id)
+        batch.wills = [will for will in batch.wills if will.esp_id != message.esp_id]
     match message:
         case Heartbeat():
             batch.heartbeats.append(message)
