@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import cache, partial
 
 from kaiser_common.bus.connection import Bus
@@ -81,24 +82,22 @@ class AlarmHolder:
             LimitsApi(self._pool, board, watch, on_steps, now_ms),
             ChannelApi(self._pool, sender, sealing, now_ms),
         )
-        async with (
-            beside(
-                events=events.run(),
-                owners=OwnerReading(self._bus, events, board, watch).run(),
-                publish=self._publish(),
-                devices=devices.keep(),
-                notify=self._notify(events, notifying),
-                away=self._watch_database(events, away),
-                shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
-                registry=self._compare(events, board, devices),
-                upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
-            ),
-            broker.serving(),
-        ):
-            try:
+        with closing(sender):  # behind the loops that send
+            async with (
+                beside(
+                    events=events.run(),
+                    owners=OwnerReading(self._bus, events, board, watch).run(),
+                    publish=self._publish(),
+                    devices=devices.keep(),
+                    notify=self._notify(events, notifying),
+                    away=self._watch_database(events, away),
+                    shelves=every(_SHELVES_EVERY_S, shelves, "shelves_postponed"),
+                    registry=self._compare(events, board, devices),
+                    upkeep=every(_UPKEEP_EVERY_S, upkeep, "upkeep_postponed"),
+                ),
+                broker.serving(),
+            ):
                 await stop.wait()
-            finally:
-                sender.close()
 
     async def _publish(self) -> None:
         """Publish steps as they come, and look every few seconds for those that a process before this one left."""
