@@ -147,7 +147,7 @@ def _shown(payload: bytes) -> tuple[str, Encoding]:
 
 
 def _masked(payload: bytes) -> bytes:
-    """JSON with the values of keys that name a secret masked; what is no JSON is masked as a whole."""
+    """JSON with the values of keys that name a secret masked; anything that is not JSON is masked as a whole."""
     try:
         found = json.loads(payload)
     except (ValueError, RecursionError):

@@ -138,7 +138,7 @@ def signing_key(settings: GatewaySettings) -> str:
 
 def too_many(wait_s: float, what: str = "requests") -> HTTPException:
     """429 that says of what there were too many, and when to come back. What waits behind it on its connection is not
-    answered: whoever goes on has to connect again, and addresses may do that so often."""
+    answered: a client that goes on has to connect again, and an address may do that so often."""
     seconds = math.ceil(wait_s)
     headers = {"Retry-After": str(seconds), "Connection": "close"}
     return HTTPException(429, f"too many {what}: try again in {seconds} s", headers)

@@ -101,7 +101,7 @@ export function openApi(session, tabs) {
       }
     },
     get: (path, query) => json("GET", path, { query }),
-    /** What is no JSON, such as a picture. */
+    /** A body that is not JSON, such as a picture. */
     blob: async (path, options) => (await request("GET", path, options)).blob(),
     post: (path, body, options) => json("POST", path, { json: body, ...options }),
     put: (path, body) => json("PUT", path, { json: body }),

@@ -8,7 +8,7 @@ export function unitOf(seconds) {
   return fits.at(-1) ?? UNITS[0];
 }
 
-/** 120 → "2 min"; what is no whole number of minutes stays in seconds. */
+/** 120 → "2 min"; anything but whole minutes stays in seconds. */
 export function durationText(seconds) {
   const [unit, size] = unitOf(seconds);
   return `${seconds / size} ${unit}`;

@@ -148,7 +148,7 @@ def connect_wifi():
 
 
 def main(turns=None):
-    """Send for ever, or so many readings."""
+    """Send so many readings; without a number, one after the other until stopped."""
     client = MQTTClient(${quoted(device.espId)}, ${quoted(device.broker)}, port=${device.port}, keepalive=60${device.user ? `,
                         user=${quoted(device.user)}, password=${quoted(device.password || "the device's password")}` : ""})
     client.set_last_will(TOPIC + "/system/will", json.dumps({"status": "offline"}), retain=True, qos=1)
