@@ -88,7 +88,11 @@ def test_the_limits_of_alerts_are_lines_on_their_charts():
     rules = (ROOT / "deploy/prometheus/rules/alerts.yml").read_text()
     panels = {each["title"]: each for each in read(FOLDER / "dashboards/bus.json")["panels"]}
     for title, limit, rule in (
-        ("Streams, how full", 0.7, 'stream:kaiser_ingest_stream_fill:ratio{stream=~"SENSORS|DEVICES|OUTBOX|AUDIT|FACTORY"} > 0.7'),
+        (
+            "Streams, how full",
+            0.7,
+            'stream:kaiser_ingest_stream_fill:ratio{stream=~"SENSORS|DEVICES|OUTBOX|AUDIT|FACTORY"} > 0.7',
+        ),
         ("Consumers, lag", 5000, "consumer:kaiser_bus_consumer_pending_messages:max > 5000"),
         ("Consumers, oldest", 60, "consumer:kaiser_bus_consumer_oldest_seconds:max > 60"),
     ):

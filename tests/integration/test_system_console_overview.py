@@ -39,8 +39,10 @@ def test_what_goes_wrong_is_named_on_the_overview_and_reached_by_one_click(
         rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
         expect(truth).to_contain_text(re.compile("devices? offline"), timeout=_OFFLINE_WITHIN_MS)
         expect(pump).to_contain_text("last known off, not known since")
-        known = rest.get(f"/api/v1/actuators/{mock}/25").json()
-        assert (known["known"], known["state"], known["last_state"]) == (False, None, False)
+        path = f"/api/v1/actuators/{mock}/25"
+        wait_until(lambda: not rest.get(path).json()["known"], "the pump's state is not known")
+        pumped = rest.get(path).json()
+        assert (pumped["state"], pumped["last_state"]) == (None, False)
         url = "/api/v1/sensors/latest"
 
         def states() -> set[str]:

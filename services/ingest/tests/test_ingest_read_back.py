@@ -41,10 +41,13 @@ async def test_nothing_is_stored_again_that_the_last_packs_of_its_sites_and_shar
         await device.publish(number, world.topic(esp_id, "sensor/34/data"), make_reading(esp_id, number))
 
     async def all_are_finished() -> bool:
-        return bool(ingest.total("kaiser_ingest_messages_total") == known + 1 and ingest.accounts_balance())
+        # An ingest of all sites hears what devices of other tests say at this broker too.
+        heard = ingest.total("kaiser_ingest_messages_total")
+        is_whole = heard == known + 1 if served == "its own site" else heard > known
+        return bool(is_whole and ingest.accounts_balance() and await world.last_sequence("SENSORS") > before)
 
     await until(all_are_finished)
-    assert ingest.total("kaiser_ingest_in_flight_messages") == 0, "each is acknowledged to the broker"
+    await until(lambda: ingest.total("kaiser_ingest_in_flight_messages") == 0, "each is acknowledged to the broker")
     assert await world.last_sequence("SENSORS") == before + 1
     assert [body["raw"] for _, body in await world.stored("SENSORS")][-1] == known, "what is new is stored"
     await device.close()

@@ -126,22 +126,23 @@ class ActuatorRegistryApi:
         stop = covering(self._stops, unit.esp_id, unit.gpio)
         device = self._devices.get(unit.esp_id)
         is_online = device is not None and device.online
+        state = unit.state if is_online else None  # before the sweep has written that it is unknown, too
         return Actuator(
             **unit.settings.model_dump(),
             esp_id=unit.esp_id,
             gpio=unit.gpio,
             zone_id=None if device is None else device.zone_id or None,
             registered=unit.registered,
-            state=unit.state,
+            state=state,
             last_state=unit.last_state,
-            on_since=ms_of(unit.on_since) if unit.state and unit.on_since else None,
+            on_since=ms_of(unit.on_since) if state and unit.on_since else None,
             value=unit.value,
             reported_at=ms_of(unit.reported_at) if unit.reported_at else None,
             last_error=unit.last_error,
             emergency="normal" if stop is None else "active",
             emergency_reason=stop.reason if stop else None,
             emergency_at=stop.raised_at if stop else None,
-            known=is_online and unit.state is not None,
+            known=state is not None,
             known_until=None if is_online else known_until(unit, device),
         )
 
