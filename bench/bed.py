@@ -1,6 +1,7 @@
 """The test bed: a separate stack, its devices, and how far a run of readings has come."""
 
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -123,6 +124,21 @@ class Bed:
 
 
 @contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM, as `timeout` and service managers send it, raises SystemExit in the body, so that what was started is
+    ended as with Ctrl-C. For the main thread."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def bed(broker: str = "auto", command: tuple[str, ...] = ("run",), /, **settings: str) -> Iterator[Bed]:
     """A stack with PostgreSQL noting when each transaction was committed; all is removed at the end. command:
     `run --factory` has a second ingest for the factory, whose environment the devices do not follow."""
@@ -130,10 +146,11 @@ def bed(broker: str = "auto", command: tuple[str, ...] = ("run",), /, **settings
     folder.chmod(0o711)
     stack = Stack(folder / "state", command, plain=True, KAISER_MQTT_BROKER=broker, **_SETTINGS, **settings)
     try:
-        stack.start()
-        bed = Bed(stack)
-        _note_commit_times(bed)
-        yield bed
+        with ending_on_sigterm():
+            stack.start()
+            bed = Bed(stack)
+            _note_commit_times(bed)
+            yield bed
     finally:
         if stack.process and stack.process.poll() is None:
             try:
