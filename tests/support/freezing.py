@@ -200,7 +200,7 @@ class _Run:
 
 
 def _last(device: FirmwareA) -> dict[str, Any]:
-    """The body of the last command that the device has heard."""
+    """The body of the last command that the device received."""
     return next((body for body, _ in reversed(_commands(device))), {})
 
 

@@ -341,7 +341,7 @@ def _remove_at_exit(link: Path) -> None:
 
 
 class _Patient(httpx.HTTPTransport):
-    """Asks again when it is told that it asks too often, as a client should: a test's setting up is no flood."""
+    """Repeats a request that was answered 429, as a client should: the set-up of a test is not a flood."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         deadline = time.monotonic() + _PATIENCE_S

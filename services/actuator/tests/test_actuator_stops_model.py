@@ -625,7 +625,7 @@ class StopsModel(RuleBasedStateMachine):
         if not hasattr(self, "bucket"):
             return
         for emergency_id in self.bucket.deleted:
-            assert root_of(emergency_id) in self.asked, f"{emergency_id} was cleared by nobody who saw it"
+            assert root_of(emergency_id) in self.asked, f"{emergency_id} was cleared, and no clear named it"
         for _, task in self.tasks:
             if task.done() and not task.cancelled() and task.exception() is not None:
                 raise task.exception()

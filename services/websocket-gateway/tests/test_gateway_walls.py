@@ -80,7 +80,7 @@ async def test_every_route_but_the_public_ones_is_401_without_a_valid_token(gate
 
 
 QUESTIONS = {("post", "/api/v1/messages/validate")}
-"""They have a body and change nothing, so whoever may read may ask."""
+"""They have a body and change nothing, so every role that may read may send them."""
 OWN = {("post", "/api/v1/auth/password"), ("delete", "/api/v1/auth/sessions/{session}")}
 """They change what is the user's own; test_gateway_sessions.py asserts that another's is left alone."""
 
