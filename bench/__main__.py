@@ -133,7 +133,7 @@ def rows() -> list[int]:
 
 
 def _kept(results: Path) -> dict[str, Any]:
-    """What was measured before, of which some parts are measured again; `parts` says when and of which commit."""
+    """The results of an earlier run, of which some parts are measured again; `parts` says when and of which commit."""
     return dict(json.loads(results.read_text())) if results.exists() else {}
 
 

@@ -1,4 +1,4 @@
-"""What rules and open alarms cost: frames and CPU at 1,000 readings a second that come as they are measured.
+"""The cost of rules and open alarms: frames and CPU at 1,000 readings a second that come as they are measured.
 
 Rules and limits leave readings of the past alone, so the readings of this part are of now, one of each device a second.
 The rules name sensors that exist and never fire; the alarms are of limits that every reading is over.

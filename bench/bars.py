@@ -39,7 +39,7 @@ with bed("mosquitto") as test_bed:
     test_bed.warm_up()
     print(json.dumps([saturate(test_bed, count=int(sys.argv[1]), devices={_DEVICES}) for _ in range(2)]))
 """
-"""What every commit's own bench can do."""
+"""A program that runs with the bench of any commit."""
 
 Bar = tuple[str, str, float]
 """Of what was measured, whether it must be at least or at most so much, and how much."""

@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def summary(verdict: dict[str, Any]) -> dict[str, object]:
-    """What one trial sent, what became of it, and the longest it took to recover (s)."""
+    """One trial in figures: the messages sent, their fates, and the longest recovery (s)."""
     judgement = verdict["judgement"]
     counts = ("sent", "stored", "rejected", "duplicates", "lost", "rejected_again", "shown_again", "broken")
     return {

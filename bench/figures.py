@@ -40,7 +40,7 @@ def when(results: Mapping[str, Any], part: str) -> str:
 
 
 def conditions(results: Mapping[str, Any]) -> str:
-    """What it was measured on."""
+    """The machine and the circumstances of a measurement, in words."""
     machine = results["machine"]
     note = f"; {results['note']}" if results.get("note") else ""
     quick = "; the quick form, for a first look" if results.get("quick") else ""

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def figures(folder: Path, parts: tuple[str, ...], *, quick: bool) -> dict[str, Any]:
-    """What one commit's services do, asked by its own Python."""
+    """The figures of one commit, measured with its own Python."""
     sources = [*folder.glob("libs/*/src"), *folder.glob("services/*/src"), *folder.glob("tools/*/src")]
     older = (folder / "tests" / "integration", folder / "libs" / "common" / "tests" / "support")
     paths = [folder, folder / "tests" / "support", *older, *sources]

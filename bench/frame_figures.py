@@ -33,7 +33,7 @@ _SERVICE = "bench"
 
 
 class Number(BaseModel):
-    """What is asked and answered."""
+    """The request of the measured RPC method, and its answer."""
 
     n: int = 0
 
@@ -71,7 +71,7 @@ def measure(parts: set[str], *, quick: bool) -> dict[str, Any]:
 
 
 def _at_rest(folder: Path, parts: set[str], *, quick: bool) -> dict[str, Any]:
-    """What concerns a stack that nothing is sent to."""
+    """The figures of an idle stack."""
     folder.chmod(0o711)
     stack = Stack(folder / "state", ("run",), plain=True, KAISER_MQTT_BROKER="mosquitto", KAISER_LOG_LEVEL="warning")
     found: dict[str, Any] = {}

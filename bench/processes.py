@@ -51,7 +51,7 @@ def _proportional(pid: int) -> int:
 
 
 def machine() -> dict[str, object]:
-    """What it was measured on."""
+    """The machine that is measured on."""
     cpu = next(
         (
             line.partition(":")[2].strip()

@@ -33,7 +33,7 @@ _ALL_WITHIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send. Message n is of device n mod len(devices) and of time base_ms + n; rate 0 is as fast as it goes.
+    """Messages to send. Number n is of device n mod len(devices) and of time base_ms + n; rate 0 is as fast as it goes.
 
     With a `prefix` the topics are not Kaiser's but `<prefix>/<esp_id>`: for a bare receiver.
     """

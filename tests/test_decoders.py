@@ -1,4 +1,4 @@
-"""Whatever bytes stand on the bus, a consumer reads them or says why it cannot: decoding never raises."""
+"""A consumer reads any bytes on the bus or says why it cannot: decoding never raises."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -91,7 +91,7 @@ class Consumer:
 
 
 class Bus:
-    """What the pipeline and the live handler publish on; `fault` befalls the next time that readings are published."""
+    """The bus of the pipeline and the live handler; `fault` strikes the next time that readings are published."""
 
     def __init__(self, world: "DeliveryModel") -> None:
         self._world = world

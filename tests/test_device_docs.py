@@ -49,7 +49,7 @@ def test_a_batch_is_readings_and_queue_pressure_is_only_counted():
 
 
 WRONG = [None, True, "", "x" * 99, "a\x00b", -1, 300, 2.5, 10**30, 1e300, [], [1], {}, {"a": 1}, "ESP_2"]
-"""What a field may hold that it should not; some of it is right for some fields."""
+"""Wrong values of a field; some of them are right for some fields."""
 OF_THE_STORE = {Kind.SENSOR_DATA: {Code.DUPLICATE_ENTRY}}
 """Found after ingest: test_what_is_sent_is_stored_or_rejected_and_two_probes_are_two_sensors."""
 

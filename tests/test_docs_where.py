@@ -43,7 +43,7 @@ def test_a_function_that_line_md_names_is_in_the_module_that_it_names(dotted: st
 
 
 def _after(path: Path, dotted: str) -> list[list[str]]:
-    """What of a dotted name is left behind the module at this path; nothing if the name does not lead there."""
+    """The part of a dotted name behind the module at this path; None if the name does not lead there."""
     parts = dotted.split(".")
     return [
         parts[place + 1 :]

@@ -19,7 +19,7 @@ STATUSES = {"LOCKED": 423}
 """Names of statuses in the sources."""
 BY_STATUS = {401: Code.NOT_SIGNED_IN, 403: Code.PERMISSION_DENIED, 429: Code.RATE_LIMIT_EXCEEDED}
 BY_STATUS[503] = Code.DEPENDENCY_MISSING
-"""What the gateway answers where a route names the status alone; otherwise PROCESSING_FAILED."""
+"""The gateway's code if a route names the status alone; otherwise PROCESSING_FAILED."""
 
 
 @cache

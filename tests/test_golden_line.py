@@ -80,7 +80,7 @@ def frame_of(subject: str, body: bytes) -> Any:
 
 
 def uplink(row: UplinkRow, given: dict[str, Any]) -> dict[str, Any]:
-    """What becomes of a device's payload."""
+    """The forms of a device's payload along the line."""
     topic = build(row.kind, "god", given["esp_id"], given.get("gpio"))
     forms: dict[str, Any] = {**given, "topic": topic}
     found, *_ = validate(topic, json.dumps(given["payload"]).encode(), NOW_MS)  # of a batch the first reading
@@ -124,7 +124,7 @@ def downlink(row: DownlinkRow, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def event(row: EventRow, given: dict[str, Any]) -> dict[str, Any]:
-    """What a client sees of an event."""
+    """The frame of an event, as a client sees it."""
     data = row.model.model_validate(given["data"]).model_dump_json(exclude_none=True)
     esp_id = given["data"].get("esp_id")
     subject = event_subject(row.name, esp_id)

@@ -1,4 +1,4 @@
-"""What a newcomer does wrong, and the test that holds what is then said: of each its name and a part of the text."""
+"""Mistakes of a newcomer, and the test that holds the message for each: its name and a part of the text."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What the images hold is told as CycloneDX, and what is published says how it was built."""
+"""The content of the images is listed as CycloneDX, and published artefacts say how they were built."""
 
 import json
 import os

@@ -106,7 +106,7 @@ def only_partitioned(schema: str) -> set[str]:
 
 
 def differences(uri: str, schema: str) -> list[object]:
-    """What Alembic would have to change in a database to make it as the tables are stated."""
+    """The changes by which Alembic would make a database as the tables are stated."""
     with connect(uri) as connection:
         left_out = {name for (name,) in connection.execute(NOT_STATED, (schema,)).fetchall()}
         if chunks_of(connection, schema) is not None:

@@ -11,7 +11,7 @@ from secured import Secured
 
 @pytest.fixture(scope="session")
 def secrets_folder(server_folder: Path) -> Path:
-    """What `make secrets` makes."""
+    """The folder that `make secrets` makes."""
     folder = server_folder / "secrets"
     secret_files.make(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Who may have devices told what: NATS user × subject × kind of message, at the server and at the single exit."""
+"""The messages that may reach devices: NATS user × subject × kind of message, at the server and at the single exit."""
 
 import json
 from typing import Any

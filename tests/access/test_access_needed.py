@@ -254,7 +254,7 @@ def _signs_in(stack: Stack) -> bool:
 
 @pytest.fixture(scope="module")
 def used(whole: tuple[SecuredStack, Secured, Callable[[str], subprocess.Popen[bytes]]]) -> tuple[set[Used], list[str]]:
-    """What each user did while everything was asked of the stack, and what it was refused."""
+    """The actions of each user while everything was asked of the stack, and those that were refused."""
     stack, server, second = whole
     mocks = Mocks(stack)
     everything(stack, mocks, server)
@@ -417,7 +417,7 @@ async def _listen_and_resume(stack: SecuredStack) -> None:
 
 
 async def _poison(server: Secured) -> None:
-    """What no service can read, on each stream that one takes from: it is put aside."""
+    """Publish an unreadable message on each stream that a service takes from: it is rejected."""
     before = _rejections(server)
     for user, subject in (
         ("ingest", "esp.sensor.data.god.ESP_0A1B2C3D.4"),

@@ -46,7 +46,7 @@ class Line:
         self.sources = [self.cause.source(esp_id) for esp_id in self.devices]
 
     def rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
-        """What the database has; nothing while it is away."""
+        """The rows of the database; none while it is away."""
         try:
             with psycopg.connect(self.stack.addresses["database_url"], connect_timeout=5) as connection:
                 return connection.execute(statement, values).fetchall()

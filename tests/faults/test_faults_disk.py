@@ -1,4 +1,4 @@
-"""What a power cut and a full disk leave: everything that was acknowledged."""
+"""A power cut and a full disk leave everything that was acknowledged."""
 
 import asyncio
 import os

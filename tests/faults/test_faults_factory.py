@@ -43,7 +43,7 @@ FAULTS = [
 FROZEN_S = 8.0 if IS_FULL else 3.0
 """In the full form longer than a lease lasts."""
 LOST_BY_MOSQUITTO_S = 11.5
-"""What it acknowledged so long before it was killed may be lost: it writes every 10 s."""
+"""Messages acknowledged so long before the kill may be lost: it writes every 10 s."""
 OPEN = {"queued", "sent", "unconfirmed", "accepted"}
 NOT_WANTED = ("omf/", "j1/")
 """Roots that no filter of the factory wants."""
@@ -70,7 +70,7 @@ def stack_of_a_factory(tmp_path_factory: pytest.TempPathFactory, missing: Any) -
 
 
 class Ledger:
-    """What the bus has of the factory's messages."""
+    """The factory's messages on the bus."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

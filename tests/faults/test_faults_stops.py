@@ -27,7 +27,7 @@ _WAYS = ("stop", "stop", "stop all", "clear", "clear", "clear", "clear all", "cl
 
 @dataclass(slots=True)
 class Done:
-    """What an operator did, with its times of asking; `whom` is None for everything."""
+    """An operator's action, with the times of asking; `whom` is None for everything."""
 
     what: str
     whom: str | None

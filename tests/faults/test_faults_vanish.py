@@ -50,7 +50,7 @@ class Site:
     machine: Machine
 
     def seen(self) -> dict[str, Callable[[], bool]]:
-        """What must be seen again, by name; each is asked until it is true."""
+        """The conditions that must hold again, by name; each is asked until it is true."""
         return {
             "a reading is stored": self.a_reading_is_stored,
             "a reading is shown": self.a_reading_is_shown,

@@ -57,7 +57,7 @@ def stack(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Stack
 
 @pytest.fixture(autouse=True)
 def shared_stack_is_left_whole(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a test killed in a stack that others share works again before the next test; after the last one it ends."""
+    """A process that a test killed in a shared stack works again before the next test; after the last one it ends."""
     shared = {name: request.getfixturevalue(name) for name in _SHARED if name in request.fixturenames}
     for stack in shared.values():
         if not stack.is_running:

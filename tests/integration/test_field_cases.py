@@ -29,7 +29,7 @@ OPEN: dict[str, str] = {}
 
 @pytest.fixture(scope="module")
 def results(server_folder: Path) -> Iterator[dict[str, "Future[list[str]]"]]:
-    """What did not hold, by the name of each case."""
+    """The failures, by the name of each case."""
     # `wait_s` of a case that waits for rollups is for those of each minute
     stack = Stack(server_folder / f"stack-{secrets.token_hex(3)}", KAISER_SENSOR_ROLLUP_EVERY_S="5")
     with ExitStack() as opened:

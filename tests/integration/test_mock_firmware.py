@@ -69,7 +69,7 @@ class Twin:
             self.board.stopped_at -= seconds
 
     def hear(self, tail: str, payload: str) -> tuple[list[Any], list[Any]]:
-        """What the emulation and the mock say to a message: (topic, compared fields) in order."""
+        """The answers of the emulation and of the mock to a message: (topic, compared fields) in order."""
         topic = tail if tail.startswith("kaiser/") else f"kaiser/god/esp/{ID}/{tail}"
         already = len(self.board.said)
         if len(topic.encode()) + len(payload.encode()) <= self.real.packet_limit(topic):

@@ -1,4 +1,4 @@
-"""What a mock says passes the validator, and the vectors, that real devices' messages must pass."""
+"""Messages of a mock pass the validator, and the vectors, that real devices' messages must pass."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ UNSAID = {
     Kind.QUEUE_PRESSURE,
     Kind.DIAGNOSTICS,
 }
-"""What mocks do not say: batches are a dialect of their own, discovery is deprecated, the rest are figures."""
+"""Kinds that mocks do not send: batches are a dialect of their own, discovery is deprecated, the rest are figures."""
 
 
 def device(sensor: MockSensor = SENSOR, firmware: Firmware = "a", **life) -> MockDevice:

@@ -40,7 +40,7 @@ class Users:
         return answer.json() if answer.content else None
 
     def audit(self, user: str = "admin", **query: Any) -> list[dict[str, Any]]:
-        """What the audit has, newest first."""
+        """The entries of the audit, newest first."""
         return list(self.clients[user].get("/api/v1/audit", params=query).raise_for_status().json()["items"])
 
     def one(self, **query: Any) -> dict[str, Any]:

@@ -311,7 +311,7 @@ def _is_tried_and_fires(operator: Person, stack: Stack, rule_id: str, esp_id: st
 
 
 def written(rule: dict[str, Any]) -> dict[str, Any]:
-    """What an operator writes of a rule that was read."""
+    """The form in which an operator writes a rule that was read."""
     kept = ("name", "enabled", "priority", "mode", "conditions", "actions", "cooldown_s")
     return {name: rule[name] for name in kept}
 

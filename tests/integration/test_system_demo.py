@@ -15,7 +15,7 @@ FILE = ROOT / "demo" / "greenhouse.yaml"
 
 
 def run(stack: Stack, command: str = "load") -> str:
-    """What `kaiser-demo` says."""
+    """The output of `kaiser-demo`."""
     done = forked.run(["kaiser-demo", command], cwd=ROOT, env=stack.environment, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,4 +1,4 @@
-"""What the gateway tells of a whole stack."""
+"""The gateway of a whole stack, by REST and WebSocket."""
 
 import httpx
 from harness import ROOT, Stack, wait_until

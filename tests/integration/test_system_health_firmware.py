@@ -1,4 +1,4 @@
-"""What health sends is understood by the firmware of both generations: asserted on what the device did."""
+"""The firmware of both generations understands health's messages: asserted on what the device did."""
 
 import secrets
 from collections.abc import Iterator

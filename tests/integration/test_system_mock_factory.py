@@ -25,7 +25,7 @@ FINAL = {"FINISHED", "ERROR", "CANCELLED"}
 
 
 def run(stack: Stack, command: str, file: Path) -> str:
-    """What `kaiser-demo` says."""
+    """The output of `kaiser-demo`."""
     done = forked.run(["kaiser-demo", command, "--file", str(file)], cwd=ROOT, env=stack.environment, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

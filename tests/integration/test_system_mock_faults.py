@@ -1,4 +1,4 @@
-"""What a mock is told it does, and each of its faults shows where an operator would look."""
+"""A mock does what it is told, and each of its faults shows where an operator would look."""
 
 import json
 import queue
@@ -162,7 +162,7 @@ def test_a_crashed_mocks_will_is_retained_by_the_broker_until_the_mock_is_delete
 
 
 def retained(stack: Stack, topic: str) -> bytes:
-    """What the broker keeps on a topic; empty for nothing within half a second."""
+    """The retained payload of a topic; empty if none comes within half a second."""
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
     got: queue.Queue[bytes] = queue.Queue()
     client.on_connect = lambda *_: client.subscribe(topic, qos=1)

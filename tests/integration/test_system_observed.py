@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are shipped with, tried on a running stack: metrics are there, panels show data."""
+"""The files for Prometheus and Grafana, tried on a running stack: metrics are there, panels show data."""
 
 import json
 import re
@@ -34,7 +34,7 @@ OF_PROMETHEUS = {"up", "ALERTS"}
 WHERE = {"namespace": "here", "site": "god"}
 """The labels of every target, as prometheus.yml and a ServiceMonitor give them."""
 VARIABLES = {"$namespace": "here", "$site": "god", "$zone": "east"}
-"""What is chosen on the dashboards; $esp_id is the device that speaks."""
+"""The choices on the dashboards; $esp_id is the device that speaks."""
 
 
 class Observed:
@@ -69,7 +69,7 @@ class Observed:
 
 
 def doctor(stack: Stack) -> subprocess.CompletedProcess[str]:
-    """What the doctor says of a stack now."""
+    """The doctor's findings about a stack now."""
     # Ports of 0 are for the stack to choose; the doctor finds the ones in use by the state folder.
     environment = {name: value for name, value in stack.environment.items() if not name.endswith("_PORT")}
     return forked.run(["kaiser-doctor", "--quiet"], env=environment, timeout=60)

@@ -1,4 +1,4 @@
-"""What `make run` promises to whoever starts, stops and kills it."""
+"""The promises of `make run` when it is started, stopped and killed."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def processes_of(stack: Stack) -> list[str]:
 
 
 def one_line_of(stack: Stack) -> str:
-    """What a stack says that does not start: nothing else may come before or after."""
+    """The one line of a stack that does not start: nothing else may come before or after."""
     assert stack.launch().wait(120) == 2, stack.console()
     lines = [line for line in stack.console().splitlines() if "is not installed and not started" not in line]
     assert len(lines) == 1, stack.console()

@@ -41,13 +41,13 @@ async def steal_the_session(run: Trial, seconds: float) -> None:
 
 
 def down(stack: Stack, victim: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """What `python -m kaiser_stack kill` does, without its 0.3 s: end it and have it not started again."""
+    """End a process as `python -m kaiser_stack kill` does, without its 0.3 s; it is not started again."""
     (stack.state_dir / "run" / f"{victim}.hold").touch()
     os.kill(stack.pid(victim), number)
 
 
 def up(stack: Stack, victim: str) -> None:
-    """What `python -m kaiser_stack start` does."""
+    """Start a process as `python -m kaiser_stack start` does."""
     (stack.state_dir / "run" / f"{victim}.hold").unlink()
 
 

@@ -181,7 +181,7 @@ class Offline:
 
 
 def will(esp_id: str, at_s: int) -> Message:
-    """What the broker says of a device that has gone without a word."""
+    """The will that the broker publishes for a lost device."""
     body = {"status": "offline", "esp_id": esp_id, "reason": "unexpected_disconnect", "timestamp": at_s}
     return Message(f"kaiser/god/esp/{esp_id}/system/will", json.dumps(body).encode())
 

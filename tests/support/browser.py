@@ -119,7 +119,7 @@ class Person:
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def accessibility(self) -> list[str]:
-        """What axe-core finds wrong by WCAG 2.2 AA, contrast included."""
+        """The violations of WCAG 2.2 AA that axe-core finds, contrast included."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE.read_text())
         found = self.page.evaluate("tags => axe.run(document, {runOnly: tags})", RULES)

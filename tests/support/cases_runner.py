@@ -34,7 +34,7 @@ _LONGEST_WAIT_S = 21.0
 """Four rollups of this stack's five seconds; the files say 100 s where rollups are made once a minute."""
 _EMERGENCY = re.compile(r"/actuator/emergency$")
 _OFF = r"/actuator/\\d+/command"
-"""What stops one actuator: the firmware has no emergency of one actuator, so it is sent OFF. The case of an alert is
+"""How one actuator stops: the firmware has no emergency of one actuator, so it is sent OFF. The case of an alert is
 older than that rule and asks for the device's emergency topic; either is a stop that the device hears. A stop of the
 device, which a case asks for itself, is the emergency alone."""
 _OF_A_DEVICE = "POST /api/v1/actuators/emergency_stop"
@@ -42,7 +42,7 @@ _OF_A_RULE = re.compile(r"POST /api/v1/logic/rules$")
 
 
 class Observer:
-    """What every case may ask for: each event that a WebSocket client is sent, and each message on actuator topics."""
+    """Evidence for every case: each event that a WebSocket client is sent, and each message on actuator topics."""
 
     def __init__(self, stack: Stack, rest: httpx.Client) -> None:
         self.frames: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""What docs/guarantees.md says of how many attacks the tests try: each test compares it with what it has counted."""
+"""The number of attacks that docs/guarantees.md claims: each test compares it with the number that it tried."""
 
 import re
 from pathlib import Path

@@ -51,7 +51,7 @@ class ComposeStack(Stack):
         self._passwords: dict[str, str] = {}
 
     def start(self) -> "ComposeStack":
-        """What `make up` does."""
+        """Start the stack as `make up` does."""
         self.deploy("secrets")
         self.compose("up", "--build", "--wait", "--detach", "--quiet-pull", within_s=UP_WITHIN_S)
         return self
@@ -148,7 +148,7 @@ class ComposeStack(Stack):
         return self._inside("http://ingest:9100/metrics")
 
     def _inside(self, url: str) -> str:
-        """What is answered on the network of the containers, which publishes neither metrics nor NATS."""
+        """The answer to a request on the network of the containers, which publishes neither metrics nor NATS."""
         return self.compose("exec", "-T", "prometheus", "wget", "-q", "-O", "-", url, check=False)
 
     def publish(self, messages: Iterable[Message], *, as_ingest: bool = False) -> None:
@@ -192,7 +192,7 @@ class ComposeStack(Stack):
         return int(self.sql(f"SELECT count(*) FROM sensor.data WHERE esp_id IN ({ids})"))
 
     def sql(self, statement: str) -> str:
-        """What the superuser is answered."""
+        """The answer to a statement of the superuser."""
         psql = ("psql", "-U", "postgres", "-d", "kaiser", "-AtX", "-c", statement)
         ended = subprocess.run(
             ["docker", "compose", "exec", "-T", "timescaledb", *psql],

@@ -51,7 +51,7 @@ class FaultyBus:
 
 
 class Consuming:
-    """What a loop has made of its messages."""
+    """A consume loop under test, with the fates of its messages."""
 
     def __init__(self, bus: Bus, spec: DurableConsumer, loop: "asyncio.Task[None]", service: Service) -> None:
         self._bus = bus
@@ -70,7 +70,7 @@ class Consuming:
         await eventually(at_rest)
 
     async def readiness(self) -> str:
-        """What /readyz says of the consumer; nothing before its loop runs."""
+        """The consumer's part of /readyz; none before its loop runs."""
         return (await self._service.readiness()).get(f"consumer {self._spec.name}", "")
 
 
@@ -117,7 +117,7 @@ async def rejected(bus: Bus) -> list[tuple[str, str]]:
 
 
 async def stored(bus: Bus, stream: str) -> list[tuple[str, dict[str, Any]]]:
-    """What a stream holds, oldest first, each line of a pack by itself."""
+    """The messages of a stream, oldest first, each line of a pack separately."""
     state = (await bus.jetstream.stream_info(stream)).state
     if not state.messages:
         return []

@@ -71,7 +71,7 @@ class Crowd:
             return {esp_id for esp_id, each in self.devices.items() if each.board.flash.actuators[PUMP].on}
 
     def emergencies(self, esp_id: str) -> list[str]:
-        """What a device heard of stops and clears, in order."""
+        """The stops and clears that a device received, in order."""
         with self.lock:
             heard = list(self.devices[esp_id].board.heard)
         return [each.payload for each in heard if each.topic.endswith("/emergency")]

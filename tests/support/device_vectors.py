@@ -54,7 +54,7 @@ BY_CONTRACT: dict[str, dict[str, Any]] = {
     },
     "fw 26-04 subzone ack": {"subzone_id": "beet_a", "ts": 1_767_225_600_000, "correlation_id": "a1b2c3d4e5f60719"},
 }
-"""What the messages say that the files give no figures for: from their payloads, as docs/devices.md reads them."""
+"""The values of messages for which the files give no figures: from their payloads, as docs/devices.md reads them."""
 
 
 def expected_of(example: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Refused(Exception):
 
 
 class Firmware(Protocol):
-    """What a generation adds to the board. Every method runs in the device's one task."""
+    """The part of the firmware that a generation adds to the board. Every method runs in the device's one task."""
 
     def will(self) -> str:
         """The payload of the will, fixed at CONNECT."""
@@ -268,7 +268,7 @@ class Board:
             self._events.put(lambda: self._hear(heard))
 
     def take(self, message: paho.MQTTMessage) -> None:
-        """What came on a shared connection, at once and in the caller's thread."""
+        """Take a message of a shared connection, immediately and in the caller's thread."""
         heard = self._received(message)
         if heard is not None:
             self._hear(heard)

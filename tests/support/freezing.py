@@ -19,7 +19,7 @@ from harness import Stack, wait_until
 PUMP = 25
 SETTINGS = {"KAISER_COMMANDS_PER_MINUTE": "100000", "KAISER_REQUEST_PER_SECOND": "1000"}
 LATE_S = 2.0
-"""What a busy machine may take from the last look at the clock to the device's log."""
+"""The time that a busy machine may take from the last look at the clock to the device's log."""
 
 _EVERY_S = 0.25
 _ANSWER_S = 60.0
@@ -27,7 +27,7 @@ _ANSWER_S = 60.0
 
 @dataclass(slots=True)
 class Freeze:
-    """What came of it. answers: by number, status (0: the connection broke) and the time (s since 1970) after which
+    """Its result. answers: by number, status (0: the connection broke) and the time (s since 1970) after which
     nothing may happen.
     stop: the answer to an emergency stop that was asked for in the middle, None where none came."""
 

@@ -23,13 +23,13 @@ class FakeIssuer:
         self.requests: list[str] = []
         self.agents: list[str] = []
         self.tokens: dict[str, Any] = {}
-        """What its token endpoint answers."""
+        """The answer of its token endpoint."""
         self.token_status = 200
         self.user_info: dict[str, Any] = {}
         self.posts: list[tuple[str, dict[str, str], str]] = []
         """Path, form and Authorization of each POST."""
         self.public = ""
-        """What it calls itself, where that is not its address."""
+        """The name that it gives itself, if that is not its address."""
         self.server: ThreadingHTTPServer | None = None
         self.port = 0
 

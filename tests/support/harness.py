@@ -183,7 +183,7 @@ class Stack:
         self._is_disturbed = False
 
     def console(self) -> str:
-        """What the stack has said."""
+        """The output of the stack so far."""
         return self._console.read_text(errors="replace") if self._console.exists() else ""
 
     def logs(self) -> str:

@@ -89,7 +89,7 @@ class World:
         self.requests: list[str] = []
         """Idempotency keys in the order in which they came, repeated ones too."""
         self.latest: dict[str, ReadingItem] = {}
-        """What the sensor service would say."""
+        """The answers of the sensor service."""
         self.actuators: list[Actuator] = []
         self.answer: Callable[[SendCommand], str] = lambda _: "acknowledged"
         """The state in which a command ends; "queued" for one that does not end, "refused" for a 409, "unavailable" for

@@ -64,7 +64,7 @@ class Mocks:
         return next(dict(item) for item in items if item["gpio"] == gpio)
 
     def said(self, esp_id: str, ending: str) -> list[dict[str, Any]]:
-        """What the mock said lately on topics that end so, newest first."""
+        """The last messages of the mock on topics that end so, newest first."""
         items = self.ask("GET", esp_id, "/messages")["items"]
         ours = [item for item in items if item["direction"] == "sent" and item["topic"].endswith(ending)]
         return [json.loads(item["payload"]) for item in ours]

@@ -13,7 +13,7 @@ _MOST_SHOWN_AGAIN = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the witnesses saw, by message number; -1 stands for something that nobody sent. No `shown`: nobody watched.
+    """Witnessed facts by message number; -1 stands for something that nobody sent. No `shown`: nobody watched.
 
     `excused` may be missing: what Mosquitto acknowledged, had not written and lost when it was killed.
     `repeated` counts the messages that devices sent again because their connection ended before the PUBACK. NATS as the

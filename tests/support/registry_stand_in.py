@@ -15,7 +15,7 @@ TOKEN = "only-for-this-repository"
 
 @dataclass
 class StandIn:
-    """What it has, `library/nats:2.15.0` → manifest, how it misbehaves, and who asked what."""
+    """Its images, `library/nats:2.15.0` → manifest, its misbehaviour, and the requests that it got."""
 
     manifests: dict[str, bytes] = field(default_factory=dict)
     status: int = 200

@@ -124,7 +124,7 @@ async def connect(server: Secured, user: str, on_error: Callable[[Exception], An
 
 
 async def refusal(server: Secured, user: str, verb: str, subject: str, password: str = "") -> str:
-    """What the server answers to a publish or subscribe; empty if it lets it pass."""
+    """The server's answer to a publish or subscribe; empty if it is allowed."""
     told: list[str] = []
     client = await connect(server, user, lambda error: told.append(str(error)), password)
     try:

@@ -47,7 +47,7 @@ class SimulatedFactory:
         self.plant.publish(f"module/v1/ff/{serial}/connection", said, retain=True)
 
     def pairing(self, **of_the_agv: Any) -> None:
-        """What the CCU knows of the AGV."""
+        """The CCU's pairing entry of the AGV."""
         agv = {"serialNumber": AGV, "type": "FTS", "connected": True, "available": "READY", "lastSeen": ""}
         self.plant.publish("ccu/pairing/state", {"modules": [], "transports": [agv | of_the_agv]})
 

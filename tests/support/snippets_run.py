@@ -19,7 +19,7 @@ runpy.run_path(sys.argv[2], run_name="__main__")
 
 
 def compiled(system: str, program: str, folder: Path) -> list[str]:
-    """What an Arduino sketch or an ESP-IDF program says, compiled as C++17 with every warning as an error."""
+    """The output of an Arduino sketch or an ESP-IDF program, compiled as C++17 with every warning as an error."""
     headers = STAND_INS / system
     (folder / {"arduino": "sketch.ino", "espidf": "program.c"}[system]).write_text(program)
     flags = [
@@ -36,14 +36,14 @@ def compiled(system: str, program: str, folder: Path) -> list[str]:
 
 
 def interpreted(program: str, folder: Path) -> list[str]:
-    """What a MicroPython program says under CPython, with MicroPython's own functions set in."""
+    """The output of a MicroPython program under CPython, with MicroPython's own functions set in."""
     path = folder / "main.py"
     path.write_text(program)
     return _run([sys.executable, "-c", _CPYTHON, str(STAND_INS / "micropython"), str(path)])
 
 
 def on_micropython(program: str, folder: Path, package: Path) -> list[str]:
-    """What a MicroPython program says in MicroPython itself, compiled to WebAssembly. package: the folder of its npm
+    """Output of a MicroPython program in MicroPython itself, compiled to WebAssembly. package: the folder of its npm
     package."""
     path = folder / "main.py"
     path.write_text(program)
@@ -52,13 +52,13 @@ def on_micropython(program: str, folder: Path, package: Path) -> list[str]:
 
 
 def substituted(program: str, value: str) -> list[str]:
-    """What Tasmota publishes by the rules of a program, as lines of topic, tab, payload."""
+    """The messages that Tasmota publishes by the rules of a program, as lines of topic, tab, payload."""
     found = re.findall(r"DO Publish (\S+) (\{.*?\}) ENDON", program)
     return [f"{topic}\t{payload.replace('%value%', value)}" for topic, payload in found]
 
 
 def formatted(program: str, value: float) -> list[str]:
-    """What ESPHome publishes by the lambda of a sensor, as a line of topic, tab, payload; its YAML is read as text."""
+    """ESPHome's message by the lambda of a sensor, as a line of topic, tab, payload; its YAML is read as text."""
     topic = re.search(r'topic: "(\S+/sensor/\S+)"', program)
     text = re.search(r'str_sprintf\(("\{\\"ts\\".*"), x\)', program)
     assert topic is not None, program

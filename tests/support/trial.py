@@ -41,7 +41,7 @@ RATES = {"mosquitto": 1000.0, "nats": 300.0} if IS_FULL else {"mosquitto": 200.0
 takes about 2,000 a second when it does nothing else, so 1,000 would leave it little to catch up with. The short form
 runs three trials at once, beside other work on the machine."""
 RECOVERY_S = 15.0 if IS_FULL else 240.0
-"""What is required; of the short form it is that it comes back, and the report says when."""
+"""The requirement; the short form requires only that it comes back, and the report says when."""
 _SETTLED_S = 1.0
 """Recovered: what was sent up to a second ago is stored and shown."""
 _POLL_S = 0.25
@@ -51,13 +51,13 @@ _LAST_ACKS_S = 0.1
 """Acknowledgements that it sent before are read in this time; it is not started again so soon."""
 _COUNT = "SELECT count(*) FROM sensor.data WHERE esp_id = ANY(%s) AND time < %s"
 _LOST_BY_MOSQUITTO_S = 11.5
-"""What it acknowledged so long before it was killed may be lost (docs/decisions/0010): it writes every 10 s, and the
+"""Messages acknowledged so long before the kill may be lost (docs/decisions/0010): it writes every 10 s, and the
 test learns of the kill a little later."""
 
 
 @dataclass
 class Report:
-    """What is written to the verdict file."""
+    """The content of the verdict file."""
 
     name: str
     seed: int
@@ -345,7 +345,7 @@ def _token(stack: Stack) -> str:
 
 
 def versions(stack: Stack) -> dict[str, str]:
-    """What ran."""
+    """The versions that ran."""
     found = {"kaiser": _said("git", "-C", str(ROOT), "describe", "--always", "--dirty")}
     with psycopg.connect(stack.addresses["database_url"], connect_timeout=5) as connection:
         found["postgresql"] = connection.info.parameter_status("server_version") or ""

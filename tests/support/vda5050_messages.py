@@ -13,7 +13,7 @@ def topic(version: str, name: str, serial: str = SERIAL) -> str:
 
 
 def header(version: str, serial: str = SERIAL) -> dict[str, Any]:
-    """What each message begins with."""
+    """The header of each message."""
     at = {"headerId": 12, "timestamp": "2026-02-13T16:26:39.250Z", "version": f"{version}.0"}
     return at | {"manufacturer": "ACME", "serialNumber": serial}
 

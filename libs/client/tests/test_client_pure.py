@@ -1,4 +1,4 @@
-"""What the client makes of answers, tokens and frames."""
+"""How the client reads answers, tokens and frames."""
 
 import json
 import ssl

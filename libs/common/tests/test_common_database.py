@@ -1,4 +1,4 @@
-"""What a database error means, and COPY-upsert on a real server."""
+"""The verdicts on database errors, and COPY-upsert on a real server."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What is declared on a real NATS server bounds the readers of each stream and bucket."""
+"""Declarations on a real NATS server bound the readers of each stream and bucket."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ async def bus(nats_factory):
 
 
 async def consumer(bus: Any, stream: str, name: str, **config: Any) -> dict[str, Any]:
-    """What the server says to a new consumer."""
+    """The server's answer to a new consumer."""
     config = {"name": name, "ack_policy": "none", "mem_storage": True, "num_replicas": 1, **config}
     request = {"stream_name": stream, "config": config, "action": "create"}
     return await ask(bus, f"{API}.CREATE.{stream}.{name}", request)

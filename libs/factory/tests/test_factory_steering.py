@@ -345,7 +345,7 @@ def test_any_other_end_of_a_step_stops_the_sequence(end: str):
     ids=lambda one: one if isinstance(one, str) else one["name"],
 )
 def test_a_misspelt_field_is_refused(vector: dict[str, Any], field: str):
-    """What it was meant to change would happen in another way: the wrong AGV would move."""
+    """Ignored, it would let the wrong AGV move."""
     situation, request = dict(vector.get("given", {})), dict(vector["request"])
     role = request.pop("role", "operator")
     made = steer({**request, field: "x"}, situation, env_kind=situation.get("env_kind", "live"), role=role)

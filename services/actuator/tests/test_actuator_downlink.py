@@ -1,4 +1,4 @@
-"""What goes to a device: the forms that both firmware generations read, in the sizes that they take."""
+"""Messages to a device: the forms that both firmware generations read, in the sizes that they take."""
 
 import json
 

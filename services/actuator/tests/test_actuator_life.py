@@ -125,11 +125,11 @@ class Life:
         return self.message("response", command.gpio, command.esp_id, **given)
 
     async def say(self, *messages: Delivery) -> list[Delivery]:
-        """What devices say; the messages that cannot be read."""
+        """Handle messages of devices; those that cannot be read."""
         return [delivery for delivery, _ in await self.inbox.on_messages(messages)]
 
     async def published(self, stream: str) -> list[tuple[str, dict]]:
-        """What a stream holds, oldest first."""
+        """The messages of a stream, oldest first."""
         jetstream = self.bus.jetstream
         state = (await jetstream.stream_info(stream)).state
         found = []
@@ -152,7 +152,7 @@ class Life:
         return [body for subject, body in await self.published("EVENTS") if subject.split(".")[1] == kind]
 
     def answer(self, answer: str, esp_id: str = "ESP_A", **fields) -> Delivery:
-        """What a device says to an emergency."""
+        """A device's answer to an emergency."""
         self._sequence += 1
         body = {"kaiser_id": "god", "esp_id": esp_id, "ts": self.now_ms(), "received_at": self.now_ms()}
         return Delivery(
@@ -1203,7 +1203,7 @@ def test_everything_is_cleared_only_by_asking_for_it(body):
 
 
 def intent(life, command_id: str, esp_id: str = "ESP_A", **fields) -> Delivery:
-    """What generation B says in place of an answer where it did not even begin."""
+    """The message of generation B in place of an answer if it did not even begin."""
     body = {"kaiser_id": "god", "esp_id": esp_id, "ts": life.now_ms(), "received_at": life.now_ms()}
     body |= {"flow": "command", "outcome": "rejected", "correlation_id": command_id, "code": "QUEUE_FULL"}
     payload = json.dumps(body | {"reason": "queue is full"} | fields).encode()

@@ -47,7 +47,7 @@ ANY = st.integers(min_value=0, max_value=1_000_000)
 
 @dataclass(frozen=True)
 class Said:
-    """What a device says: that it took a clear, or an alert. pressed: of a person's press at the device."""
+    """A message of a device: that it took a clear, or an alert. pressed: of a person's press at the device."""
 
     esp_id: str
     at: int
@@ -142,7 +142,7 @@ class Bucket:
 
 
 class Mirror(dict):
-    """What a replica has read of the bucket."""
+    """The part of the bucket that a replica has read."""
 
     def __init__(self, bucket) -> None:
         super().__init__()
@@ -382,7 +382,7 @@ def root_of(emergency_id: str) -> str:
 
 
 class StopsModel(RuleBasedStateMachine):
-    """What may happen, and what must hold."""
+    """The possible steps, and the invariants."""
 
     @initialize()
     def begin(self) -> None:
@@ -550,7 +550,7 @@ class StopsModel(RuleBasedStateMachine):
             self.run(replica, self.replicas[replica].clears.confirmed(said.esp_id, said.sequence, said.at))
 
     def take_alerts(self) -> None:
-        """What devices said before the next answer to a clear."""
+        """The messages of devices before the next answer to a clear."""
         while self.world.answers and self.world.answers[0].is_alert:
             self.answer(0, lost=False, again=False)
 

@@ -1,4 +1,4 @@
-"""What must not bring notification down: floods, flapping, a mail server with a certificate that nobody vouches for."""
+"""Notification survives floods, flapping, a mail server with a certificate that nobody vouches for."""
 
 import json
 import random

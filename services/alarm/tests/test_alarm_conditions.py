@@ -1,4 +1,4 @@
-"""What events mean: built-in conditions, limits, and what is not known."""
+"""The meaning of events: built-in conditions, limits, and what is not known."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""What channels may reach: Apprise's own plugins against receivers on this machine."""
+"""The reach of channels: Apprise's own plugins against receivers on this machine."""
 
 import threading
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What the factory's broker retains: listed by ingest, and taken away by an empty retained message."""
+"""Retained messages of the factory's broker: listed by ingest, and removed by an empty retained message."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ async def ask_ingest(plant: Any, method: str, request: Any, answer: Any) -> Any:
 
 
 async def retained_at(broker: Any, topic: str) -> bytes | None:
-    """What the broker itself gives to a client that subscribes now."""
+    """The message that the broker itself gives to a client that subscribes now."""
     found: list[bytes] = []
     done = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the store remembers of earlier messages: enough to know a change, and no more; pure."""
+"""The store's memory of earlier messages: enough to know a change, and no more; pure."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is older than its retention is deleted, on a real database; the numbers of orders never are."""
+"""Rows older than their retention are deleted, on a real database; the numbers of orders never are."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

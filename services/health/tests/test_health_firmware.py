@@ -1,4 +1,4 @@
-"""What both firmware generations are sent and how their answers are taken: pure tables and properties."""
+"""Messages to both firmware generations and how their answers are taken: pure tables and properties."""
 
 import json
 from dataclasses import replace

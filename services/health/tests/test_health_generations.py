@@ -78,7 +78,7 @@ class Site:
         return [(message.subject, json.loads(message.data)) for message in messages]
 
     async def sent(self) -> list[tuple[str, dict]]:
-        """What was sent to the device, acknowledgements left out."""
+        """The messages that were sent to the device, without acknowledgements."""
         outbox = [body for _, body in await self.published("OUTBOX")]
         return [(each["topic"], json.loads(each["payload"])) for each in outbox if "heartbeat/ack" not in each["topic"]]
 

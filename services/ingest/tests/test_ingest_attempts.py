@@ -1,4 +1,4 @@
-"""What ingest makes of connections that end: another client with its id, or a broker that dies; without servers."""
+"""How ingest takes connections that end: another client with its id, or a broker that dies; without servers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a broker can say when it does not want us, and how a session in this process takes it."""
+"""Refusals of a broker, and how a session in this process takes them."""
 
 import asyncio
 import time

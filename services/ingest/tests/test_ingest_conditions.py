@@ -1,4 +1,4 @@
-"""What ingest reports of itself: rejections over a share, streams and a disk that fill."""
+"""Conditions that ingest reports of itself: rejections over a share, streams and a disk that fill."""
 
 import json
 from collections.abc import Callable

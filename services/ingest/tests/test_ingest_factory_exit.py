@@ -66,7 +66,7 @@ class Plant:
     """The system events, with their severities."""
 
     def fault(self) -> str:
-        """What is drawn for this step; time goes on."""
+        """The fault that is drawn for this step; time goes on."""
         self.now_ms += self.steps.pop() if self.steps else 1000
         return self.faults.pop() if self.faults else "none"
 

@@ -1,4 +1,4 @@
-"""What may leave for the broker, by subject; and which clears and commands a newer stop holds back."""
+"""Messages that may leave for the broker, by subject; and which clears and commands a newer stop holds back."""
 
 import json
 from typing import Any

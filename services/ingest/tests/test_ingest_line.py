@@ -189,7 +189,7 @@ async def test_a_wrong_clock_and_an_alert_that_cannot_be_read_become_events(
 
 
 def _on_the_bus(expected: dict[str, Any], received_at: int, later_s: int) -> dict[str, Any]:
-    """What is expected of the message whose time was sent so much later. received_at: when ingest received it."""
+    """The expected form of the message whose time was sent so much later. received_at: when ingest received it."""
     ts = expected.get("ts")
     if ts is None:
         return {**expected}

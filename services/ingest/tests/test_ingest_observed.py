@@ -1,4 +1,4 @@
-"""What ingest tells about itself, the broker and the streams, on real servers."""
+"""Metrics of ingest about itself, the broker and the streams, on real servers."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who is offline: by the registry, unless a message came since."""
+"""Offline devices: by the registry, unless a message came since."""
 
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_ingest.domain.presence import Presence

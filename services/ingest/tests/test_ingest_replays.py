@@ -1,4 +1,4 @@
-"""What a service rejected from the bus goes to it again, marked as replayed."""
+"""A message that a service rejected from the bus goes to it again, marked as replayed."""
 
 import json
 

@@ -384,7 +384,7 @@ def test_a_rule_that_is_changed_to_clear_when_false_clears_what_it_raised_before
 
 
 class Owner:
-    """What the service alarm makes of what rules do, and its events back to the engine."""
+    """A stand-in for the service alarm: takes what rules do to alarms, and returns its events to the engine."""
 
     def __init__(self, engine, alarms):
         self.engine = engine

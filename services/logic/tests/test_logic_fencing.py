@@ -109,7 +109,7 @@ async def test_two_evaluators_without_a_lease_fire_each_edge_once(world):
 
 
 async def evaluate(stack: AsyncExitStack, world: World) -> None:
-    """What a replica does that believes the lease to be its own."""
+    """Evaluate as a replica does that believes the lease to be its own."""
     settings = LogicSettings(nats_url=world.nats_url, database_url=world.database, logic_loop_fires=1000)
     bus = await stack.enter_async_context(connect(settings, "logic"))
     pool = await stack.enter_async_context(open_pool(settings, "logic"))

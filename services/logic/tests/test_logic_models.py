@@ -1,4 +1,4 @@
-"""What is a rule and what is none; a rule survives its way through table and bucket."""
+"""Valid and invalid rules; a rule survives its way through table and bucket."""
 
 import pytest
 from hypothesis import assume, given

@@ -60,7 +60,7 @@ class Killed:
             self._take(self.engine.on_reading(self.events[-1], self.now)[1])
 
     def save(self, rule_id: str) -> None:
-        """What one rule remembers is written."""
+        """Write the memory of one rule."""
         if self.alive:
             self.stored[rule_id] = to_json(self.engine.states[rule_id])
 
@@ -73,7 +73,7 @@ class Killed:
             self.checkpoint = len(self.events)
 
     def kill(self) -> None:
-        """What is not written is gone."""
+        """Lose everything that is not written."""
         self.alive = False
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""What is known of sensors and actuators at a start."""
+"""The known values of sensors and actuators at a start."""
 
 from kaiser_common.contract.schemas.api.actuators import Actuator, ActuatorsPage
 from kaiser_common.contract.schemas.api.sensors import ReadingsPage

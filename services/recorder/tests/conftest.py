@@ -38,7 +38,7 @@ class World:
         await bucket.put("environment", entered.model_dump_json().encode())
 
     async def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What a statement answers in the service's database."""
+        """The rows of a statement in the service's database."""
         async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
             return await (await connection.execute(statement, values)).fetchall()
 

@@ -1,4 +1,4 @@
-"""What belongs to a recording, and what is missing in one; pure."""
+"""The messages that belong to a recording, and those missing in one; pure."""
 
 from dataclasses import dataclass, field
 

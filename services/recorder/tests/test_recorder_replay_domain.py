@@ -1,4 +1,4 @@
-"""What a replay sends, when, and whether the end is the one expected; pure."""
+"""The messages of a replay, their times, and whether its end is the one expected; pure."""
 
 import json
 from pathlib import Path

@@ -77,7 +77,7 @@ class IngestStandIn:
 
     @property
     def last(self) -> list[tuple[str, bytes]]:
-        """What came in the epoch in force."""
+        """The last message of the epoch in force."""
         return self.of_epoch(self.environment.epoch)
 
     async def answer(self, message: Any) -> None:

@@ -1,4 +1,4 @@
-"""What sensor keeps when its world fails: real processes on real servers, kills under load."""
+"""Sensor keeps its promises under faults: real processes on real servers, kills under load."""
 
 import asyncio
 import json
@@ -178,7 +178,7 @@ async def test_two_replicas_share_the_work_and_one_killed_costs_nothing(bus_sett
 
 
 async def stored_by(port: int) -> float:
-    """What a replica says that it stored."""
+    """How many readings a replica says that it stored."""
     reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 60)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     text = (await asyncio.wait_for(reader.read(), 60)).decode()

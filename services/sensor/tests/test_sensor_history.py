@@ -1,4 +1,4 @@
-"""What is asked of the stored readings, on a real database."""
+"""Requests about stored readings, on a real database."""
 
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta

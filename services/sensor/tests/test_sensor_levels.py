@@ -1,4 +1,4 @@
-"""What becomes of the tables when the level of their server changes."""
+"""The tables when the level of their server changes."""
 
 from datetime import UTC, datetime, timedelta
 

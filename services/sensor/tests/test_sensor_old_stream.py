@@ -27,7 +27,7 @@ STORED_BEFORE = 20
 SITE = "s560db014"
 NEWEST_MS = 1_795_877_852_412
 TYPES = {"DS18B20": "ds18b20", "light": "bh1750_light"}
-"""What a type of a device is called in the table, where that is not the same."""
+"""The name in the table of a device's type, if it is not the same."""
 
 
 async def leave_behind(url: str) -> None:

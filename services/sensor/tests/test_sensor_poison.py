@@ -74,7 +74,7 @@ def rows(database: str) -> list[tuple[str, float]]:
 
 
 async def shown(bus) -> list[tuple[str, float]]:
-    """What the events of readings say."""
+    """The events of readings."""
     events = [body for subject, body in await stored(bus, "EVENTS") if subject.startswith("event.sensor_data.")]
     return sorted((body["esp_id"], body["value"]) for body in events)
 

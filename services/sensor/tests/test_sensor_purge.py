@@ -1,4 +1,4 @@
-"""What both consumers have acknowledged leaves the stream of readings."""
+"""Messages that both consumers have acknowledged leave the stream of readings."""
 
 import asyncio
 import time

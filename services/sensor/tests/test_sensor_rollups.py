@@ -1,4 +1,4 @@
-"""What new readings make out of date, and which rollup answers; pure."""
+"""The rollups that new readings make out of date, and the rollup that answers; pure."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What a reading costs one replica that reads a full stream: CPU by the kernel's count, and memory.
+"""The cost of a reading for one replica that reads a full stream: CPU by the kernel's count, and memory.
 
 The named benchmark is KAISER_TEST_STREAM=500000 on a machine of one's own.
 """

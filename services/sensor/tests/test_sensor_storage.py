@@ -1,4 +1,4 @@
-"""What is stored and how it is rolled up, on every level of the database."""
+"""Stored readings and their rollups, on every level of the database."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -69,7 +69,7 @@ async def latest(connection, esp_id=None):
 
 
 async def refresh(connection, now=NOW, from_at=None):
-    """What the service does every minute, or the database by its policies."""
+    """Refresh as the service does every minute, or the database by its policies."""
     if await rollup_store.kept_by_service(connection):
         for rollup in (MINUTE, HOUR):
             more = True

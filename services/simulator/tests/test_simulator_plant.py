@@ -90,7 +90,7 @@ class Bench:
         self.take(factory_of.set_faults(self.plant, PlantFaults(**faults), self.now))
 
     def words(self, topic: str, *keys: str) -> list[Any]:
-        """What was said on a topic: the values of these keys."""
+        """The messages on a topic: the values of these keys."""
         found = [json.loads(said.payload) for _, said in self.said if said.topic == topic]
         return [tuple(one.get(key) for key in keys) if keys else one for one in found]
 
@@ -224,7 +224,7 @@ def forms_of(messages: Any) -> dict[str, dict[str, set[str]]]:
 
 
 FREE = (".metadata", ".actionParameters")
-"""What the factory lets differ from message to message."""
+"""Fields that may differ from message to message."""
 
 
 def note(paths: dict[str, set[str]], path: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the mock API takes: every field has bounds, and the refusal names the field."""
+"""Requests to the mock API: every field has bounds, and the refusal names the field."""
 
 from typing import Any
 

@@ -48,7 +48,7 @@ _READ: weakref.WeakKeyDictionary[Bus, dict[int, tuple[str, str]]] = weakref.Weak
 
 
 async def said(bus, ending: str, esp_id: str = "MOCK_A") -> list[dict[str, Any]]:
-    """What a mock said on topics that end so, oldest first, as far as OUTBOX still has it (no ingest takes it)."""
+    """Messages of a mock on topics that end so, oldest first, as far as OUTBOX still has it (no ingest takes it)."""
     state = (await bus.jetstream.stream_info("OUTBOX")).state
     known = _READ.setdefault(bus, {})
     for sequence in range(max(state.first_seq, max(known, default=0) + 1), state.last_seq + 1):
@@ -72,7 +72,7 @@ async def wills(bus) -> list[str]:
 
 
 async def tell(bus, topic: str, body: dict[str, Any], esp_id: str = "MOCK_A", kaiser_id: str = "god") -> None:
-    """What ingest publishes when MQTT delivers a message for a mock."""
+    """Publish as ingest does when MQTT delivers a message for a mock."""
     downlink = Downlink(
         kaiser_id=kaiser_id, esp_id=esp_id, topic=topic, payload=json.dumps(body), received_at=int(time.time() * 1000)
     )

@@ -49,7 +49,7 @@ class Run:
         return found
 
     def outgoing(self, seconds: float, step_ms: int = 20) -> list[Outgoing]:
-        """What was handed to the bus meanwhile."""
+        """The messages handed to the bus meanwhile."""
         said: list[Outgoing] = []
         end = self.now + round(seconds * 1000)
         while self.now < end:
@@ -64,7 +64,7 @@ class Run:
         return [(each["topic"].removeprefix("kaiser/god/esp/MOCK_A/"), each["payload"]) for each in said]
 
     def pass_time(self, seconds: float, step_ms: int = 20) -> list[tuple[str, dict]]:
-        """What was said meanwhile."""
+        """Let time pass; the messages meanwhile."""
         return [(topic, json.loads(payload)) for topic, payload in self.raw(seconds, step_ms)]
 
     def readings(self, seconds: float, step_ms: int = 20) -> list[dict]:

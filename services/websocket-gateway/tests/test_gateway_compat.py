@@ -103,7 +103,7 @@ DEVICE = {
     "created_at": 0,
 }
 READ = {"rpc.logic.read": RULE, "rpc.health.read": DEVICE}
-"""What the owners answer to who reads."""
+"""The owners' answers to a reader."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the page Audit says of an entry, as a table of cases."""
+"""The text of the page Audit about an entry, as a table of cases."""
 
 from collections.abc import Callable
 from pathlib import Path

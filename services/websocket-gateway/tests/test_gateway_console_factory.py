@@ -1,4 +1,4 @@
-"""What the console's factory pages show, by pure functions: the map, the store, Gantt charts; tables of cases."""
+"""The console's factory pages, by pure functions: the map, the store, Gantt charts; tables of cases."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the overview says is wrong, in which order it shows it, and how events change it: tables of cases."""
+"""The problems on the overview, their order, and how events change them: tables of cases."""
 
 from collections.abc import Callable
 from pathlib import Path

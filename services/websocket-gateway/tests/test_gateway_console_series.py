@@ -1,4 +1,4 @@
-"""What a chart shows, as a table of cases: gaps, bands, captions, ranges and gestures."""
+"""The content of a chart, as a table of cases: gaps, bands, captions, ranges and gestures."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -46,7 +46,7 @@ NAMES = {
     "startPause", "stopPause", "cancelOrder", "stateRequest", "startCharging", "stopCharging", "initPosition",
     '{"type": "WHITE"}', '{"nodeId": "SVR4H73275"}', "N1 N2 N3", "pick",
 }  # fmt: skip
-"""What is shown as it is: names of programs and products, units, and examples of what is typed."""
+"""Texts that are shown as they are: names of programs and products, units, and examples of what is typed."""
 NOT_SHOWN = re.compile(
     r"^[./#]|://|^kaiser\.|^(gantt-|agv |tile |module module|piece|top-bar |panels|translate\(|echo |mosquitto_pub )"
     r"|^(color-mix|input, |messages of |\{0\}px |\{0\} wait$)"
@@ -72,7 +72,7 @@ CALLED = {
     "action": set(get_args(ActionWord)),
     "connection": set(get_args(ConnectionWord)),
 }
-"""What the API calls things that have words in the catalogue: by what they are, the values that there are."""
+"""The API's values of things that have words in the catalogue, by the kind of thing."""
 
 
 @pytest.fixture(scope="module")

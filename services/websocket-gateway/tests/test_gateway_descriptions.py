@@ -1,4 +1,4 @@
-"""What the gateway publishes of itself is valid, complete, and true of what it sends."""
+"""The gateway's own descriptions are valid, complete, and true of what it sends."""
 
 import asyncio
 import json

@@ -21,7 +21,7 @@ STOP = "/api/v1/actuators/emergency_stop"
 
 
 async def raw(gateway, head: str, parts=(), timeout_s: float = 60.0) -> bytes:
-    """What a server answers to bytes as they are; a client that is cut off while it sends reads what there is."""
+    """The server's answer to raw bytes; a client that is cut off while it sends reads what there is."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     try:
         writer.write(head.encode())

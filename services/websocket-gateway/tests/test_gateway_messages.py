@@ -102,7 +102,7 @@ async def frame(socket: ClientConnection, kind: str) -> dict[str, Any]:
 
 
 async def opening(socket: ClientConnection) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
-    """What comes up to `ready`: the frame `opened`, the messages, the frame `ready`."""
+    """The frames up to `ready`: the frame `opened`, the messages, the frame `ready`."""
     opened, items = await frame(socket, "opened"), []
     async with asyncio.timeout(WITHIN_S):
         while True:

@@ -1,4 +1,4 @@
-"""What a viewer gets of a message, which messages, and how two of them differ."""
+"""The messages that a viewer gets, their form, and how two of them differ."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Who has a valid token is never shut out by who has none: the places of connections, and a real client's floods."""
+"""Clients without a token never shut out those with one: the places of connections, and a real client's floods."""
 
 import asyncio
 import contextlib

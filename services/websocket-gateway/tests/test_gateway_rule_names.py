@@ -1,4 +1,4 @@
-"""What a rule names, and whether it is there and clear, as tables."""
+"""The names in a rule, and whether they exist and are clear, as tables."""
 
 import pytest
 from kaiser_common.contract.schemas.api.rules import RuleSettings

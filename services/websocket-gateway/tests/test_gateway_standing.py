@@ -1,4 +1,4 @@
-"""Who may go on with a token, as the users of the database are read again and again."""
+"""Users keep or lose the right of their token as the database's users are read again and again."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What held against the review of security, kept: routes by role, forged tokens, hostile input, malformed frames."""
+"""The attacks of the security review, kept as tests: routes by role, forged tokens, hostile input, malformed frames."""
 
 import asyncio
 import base64
@@ -277,7 +277,7 @@ def frame(opcode: int, payload: bytes = b"", *, final: bool = True, masked: bool
 
 
 async def all_of(reader: asyncio.StreamReader) -> bytes:
-    """What came until the end, or until the reset of a server that does not take the rest of what is sent."""
+    """The bytes until the end, or until the reset of a server that does not take the rest of what is sent."""
     found = b""
     try:
         while part := await reader.read(1000):

@@ -1,4 +1,4 @@
-"""What the command line does without a server."""
+"""The command line without a server."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""What the doctor makes of what it sees: one case a rule."""
+"""The doctor's findings, one case a rule."""
 
 from datetime import UTC, datetime, timedelta
 

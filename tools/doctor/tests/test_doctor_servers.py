@@ -231,7 +231,7 @@ async def test_services_that_nobody_started_are_red(settings):
 
 @pytest.fixture
 def gateway() -> Iterator[str]:
-    """What a gateway answers whose services are all ready but sensor."""
+    """A gateway whose services are all ready but sensor."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -8,7 +8,7 @@ _EARLY_S = 30.0
 
 
 class GivenTokens(BaseModel):
-    """What the server answers a sign-in with. expires_in in s."""
+    """The answer to a sign-in. expires_in in s."""
 
     model_config = ConfigDict(frozen=True)
 

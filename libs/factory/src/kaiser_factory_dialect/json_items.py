@@ -9,7 +9,7 @@ LONGEST = 16 * 1024 * 1024
 """Characters of one item. A picture has 0.8 million."""
 _SPACE = " \t\r\n"
 _ENDS = frozenset({*_SPACE, ",", "]"})
-"""What may follow an item: `1` may still become `1.5`."""
+"""Characters that end an item; before them, `1` may still become `1.5`."""
 
 
 def items_of(parts: Iterable[bytes]) -> Iterator[Any]:

@@ -65,7 +65,7 @@ class BatteryFields(Struct, rename="camel", gc=False):
 
 
 class MetadataFields(Struct, rename="camel", gc=False):
-    """What is read of a state's metadata."""
+    """The fields of a state's metadata that are read."""
 
     opcua_state: _Text = None
 

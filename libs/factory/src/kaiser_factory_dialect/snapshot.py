@@ -36,14 +36,14 @@ class HeldValues:
             self._held[message.topic] = message
 
     def values(self) -> dict[str, Recorded]:
-        """What the broker would hold now."""
+        """The messages that the broker would retain now."""
         return {topic: message for topic, message in self._held.items() if topic in self._kept}
 
 
 def snapshot_at(
     messages: Iterable[Recorded], at_us: int, interfaces: tuple[str, ...] = DEFAULT_INTERFACES
 ) -> dict[str, Recorded]:
-    """What the broker would have held before at_us."""
+    """The messages that the broker would have retained before at_us."""
     held = HeldValues(interfaces)
     for message in messages:
         if message.at_us >= at_us:

@@ -80,7 +80,7 @@ class Checks:
 
 
 def read_request(read: Callable[[], Any]) -> Any:
-    """What `read` takes out of a request. Refusal (422): it lacks a field, or one is of wrong form."""
+    """The value that `read` takes from a request. Refusal (422): a field is missing, or has the wrong form."""
     try:
         return read()
     except Rejected as rejected:

@@ -91,7 +91,7 @@ class Accounts(Collector):
         self.odd: Tally[tuple[str, str]] = Tally()
         """Fields that were left out, cut or replaced, by kind and name."""
         self.broker_dropped: int | None = None
-        """What the broker says that it dropped since it started; None until it has said so."""
+        """How many messages the broker has dropped since it started; None until it reports a number."""
         self._in_flight = in_flight
         self._oldest_age_s = oldest_age_s
         self._ack_seconds = [0] * (len(ACK_SECONDS_BUCKETS) + 1)

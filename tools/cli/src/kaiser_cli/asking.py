@@ -59,7 +59,7 @@ def explained(url: str) -> Iterator[None]:
 
 
 def hint_of(problem: ApiProblem) -> str:
-    """What helps against a problem; empty where the text says enough."""
+    """A hint how to solve a problem; empty if the text says enough."""
     if problem.status == 423:
         return "see the stops: kaiser clear --list; allow commands again: kaiser clear"
     if problem.code == Code.ESP_OFFLINE:

@@ -28,7 +28,7 @@ class KnownServer(BaseModel):
 
 
 class KnownServers(BaseModel):
-    """What the file holds. current: the URL of the server that is asked where none is named."""
+    """The content of the file. current: the URL of the server that is asked if none is named."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +57,7 @@ def file_of(environment: dict[str, str] | os._Environ[str]) -> Path:
 
 
 def read(path: Path) -> KnownServers:
-    """What the file holds; nothing where there is none. Stopped: it is damaged."""
+    """Read the file; without one there are no servers. Stopped: it is damaged."""
     try:
         return KnownServers.model_validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -26,7 +26,7 @@ _NOT_YET = (404, 503, 504)
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a file holds: devices, rules and a mock factory, as the REST API takes them; factory None: it has none."""
+    """The content of a file: devices, rules and perhaps a mock factory, as the REST API takes them."""
 
     devices: list[dict[str, Any]]
     rules: list[dict[str, Any]]

@@ -13,7 +13,7 @@ _WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class SentReading:
-    """What is sent."""
+    """A reading that is sent."""
 
     kaiser_id: str
     esp_id: str
@@ -25,7 +25,7 @@ class SentReading:
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgedReading:
-    """What the broker has acknowledged; at_ms is the `ts` of the payload."""
+    """A reading that the broker has acknowledged; at_ms is the `ts` of the payload."""
 
     topic: str
     payload: str

@@ -7,7 +7,7 @@ from kaiser_factory_dialect.filters import subscriptions
 
 _DROPPED = "$SYS/broker/publish/messages/dropped"
 _LEVELS = {"{i}": "uagv", "{v}": "v2", "{m}": "+", "{s}": "+", "{n}": "+"}
-"""What stands in place of the names of the factory's topics; commands go to VDA 5050 vehicles of version 2."""
+"""The levels that stand for the names in the factory's topics; commands go to VDA 5050 vehicles of version 2."""
 
 
 def render() -> str:

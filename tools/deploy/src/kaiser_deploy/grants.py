@@ -50,15 +50,15 @@ from kaiser_common.contract.subjects import (
 MIGRATE = "migrate"
 DOCTOR = "doctor"
 SETUP, OF_SENSORS, OF_MOCKS, STOPS = (f"mqtt.out.*.*.{kind}" for kind in ("setup", "sensor", "mock", "stop"))
-"""What ingest sends to a device by kind, or for a mock."""
+"""Messages that ingest sends to a device, by kind, or for a mock."""
 COMMANDS = "mqtt.out.*.*.command.*"
 """Commands to actuators."""
 URGENT = "mqtt.urgent.*.*"
-"""What overtakes the queue: emergency stops."""
+"""Messages that overtake the queue: emergency stops."""
 TO_FACTORY = "mqtt.factory.command.*"
 """Commands to the factory."""
 OF_MOCK_FACTORY = "mqtt.factory.mock.*"
-"""What the mock factory says; ingest publishes it in environments of kind mock alone."""
+"""Messages of the mock factory; ingest publishes them in environments of kind mock alone."""
 REPLAYED = "mqtt.factory.replay.*"
 """Messages of replays, which ingest publishes in an environment of kind replay alone."""
 _API = "$JS.API"
@@ -74,7 +74,7 @@ CALLS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a user may do, subject by subject; all else is refused."""
+    """The rights of a user, subject by subject; everything else is refused."""
 
     user: str
     publish: tuple[str, ...]

@@ -53,7 +53,7 @@ def up(arguments: Sequence[str]) -> int:
 
 
 def published(compose: str, environment: Mapping[str, str]) -> list[Published]:
-    """What the services that start publish, with the settings of the environment; an empty one counts as not set."""
+    """The ports that the started services publish, with the environment's settings; an empty one counts as not set."""
     chosen = environment.get("COMPOSE_PROFILES", "").split(",")
     found, service, profiles = [], "", dict[str, str]()
     for line in compose.splitlines():
@@ -129,7 +129,7 @@ def _take_down() -> None:
 
 
 def _asked(*command: str) -> str:
-    """What `docker compose` answers; empty where it fails."""
+    """The output of `docker compose`; empty if it fails."""
     done = subprocess.run(["docker", "compose", *command], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 

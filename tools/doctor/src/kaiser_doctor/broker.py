@@ -22,7 +22,7 @@ _QUEUES = "max_queued_messages 1000000 and a max_queued_bytes that memory allows
 
 @dataclass(slots=True)
 class BrokerView:
-    """What a connection showed: `refused` is the reason where there was none."""
+    """The broker as a connection saw it; `refused` is the reason if there was none."""
 
     refused: str = ""
     mqtt5: bool = True
@@ -49,7 +49,7 @@ async def look(settings: DoctorSettings) -> list[Finding]:
 
 
 def of_statistics(seen: BrokerView) -> list[Finding]:
-    """What the broker says of itself under $SYS."""
+    """Findings from the broker's own figures under $SYS."""
     if not seen.mqtt5:
         text = (
             "speaks MQTT 3.1.1, where a message has no expiry: a device that keeps its session and leaves without a"
@@ -83,7 +83,7 @@ def of_file(path: Path | None) -> list[Finding]:
 
 
 def of_config(text: str) -> list[Finding]:
-    """What a configuration of Mosquitto would lose."""
+    """Findings about a configuration of Mosquitto with which messages would be lost."""
     pairs = [line.split(None, 1) for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     options = {pair[0]: pair[1].strip() if len(pair) > 1 else "" for pair in pairs}
     findings = []

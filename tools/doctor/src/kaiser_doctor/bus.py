@@ -121,7 +121,7 @@ def _absent(about: str, answer: dict[str, Any] | None, subject: str) -> Finding:
 
 
 def _unlike(about: str, current: dict[str, Any], wanted: dict[str, Any]) -> list[Finding]:
-    """What of a configuration is not as declared."""
+    """Findings about values of a configuration that are not as declared."""
     names = sorted(key for key, value in wanted.items() if differs(current, {key: value}))
     text = ", ".join(f"{key} is {current.get(key)!r}, declared {wanted[key]!r}" for key in names)
     return [red(about, text, _MIGRATE)] if names else []
@@ -180,7 +180,7 @@ def of_strangers(stream: str, names: set[str], declared: set[str]) -> list[Findi
 
 
 def of_server(jetstream: dict[str, Any], reserved: int) -> list[Finding]:
-    """What /varz says of JetStream."""
+    """Findings from JetStream's part of /varz."""
     findings = []
     config = jetstream.get("config", {})
     if not config.get("sync_always"):

@@ -1,4 +1,4 @@
-"""What the doctor found: how bad, about what, and what to do."""
+"""A finding of the doctor: how bad it is, its subject, and the remedy."""
 
 from dataclasses import dataclass
 from enum import StrEnum

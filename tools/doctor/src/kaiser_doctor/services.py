@@ -43,7 +43,7 @@ async def _status(settings: DoctorSettings) -> list[Finding]:
 
 
 async def _asked(bus: Bus) -> list[ReplicaStatus]:
-    """What every process answers on the bus within a moment; nothing where our user may not ask."""
+    """The status of every process that answers on the bus in time; none if our user may not ask."""
     replicas: list[ReplicaStatus] = []
 
     async def on_answer(message: Msg) -> None:

@@ -42,7 +42,7 @@ def read() -> DoctorSettings:
 
 
 def of_stack(addresses: dict[str, Any], settings: DoctorSettings) -> dict[str, Any]:
-    """What stack.json of a native stack says and the environment does not."""
+    """The settings that stack.json of a native stack gives and the environment does not."""
     home = settings.state_dir
     ports = addresses["metrics_ports"]
     found = {

@@ -1,4 +1,4 @@
-"""What a person sees of a running stack: notices, the services' warnings, the table of addresses."""
+"""The terminal output of a running stack: notices, the services' warnings, the table of addresses."""
 
 import sys
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Who signs in where."""
+    """The users and passwords for the servers of a stack."""
 
     bus: Login
     database: Login

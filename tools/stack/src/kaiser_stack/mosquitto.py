@@ -72,7 +72,7 @@ class Mosquitto:
         return Program(self.name, (_binary(), "-c", str(config)))
 
     def _access(self) -> str:
-        """Who is let in. With `logins` the passwords and the rights are written too."""
+        """The access part of the configuration. With `logins` the passwords and the rights are written too."""
         if not self.logins:
             return "allow_anonymous true\n"
         passwords = self.home / "passwords"

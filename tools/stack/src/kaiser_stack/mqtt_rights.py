@@ -16,7 +16,7 @@ CONFIGURATION = Path(__file__).parents[4] / "deploy" / "mosquitto" / "access.con
 _ANY_DEVICE_TOO = "kaiser/+/discovery/esp32_nodes"
 """A topic of old devices that names none of them: a device with a name of its own has no need of it."""
 _STATISTICS = "$SYS/broker/#"
-"""What the broker says of itself, for the doctor."""
+"""The broker's own figures, for the doctor."""
 _MQTT_OF_NATS = ("$MQTT.sub.>", "$MQTT.deliver.pubrel.>")
 """Where NATS's MQTT listener reads a client's messages of QoS 1 and 2."""
 

@@ -9,7 +9,7 @@ _READY_WITHIN_S = 60.0
 
 
 class Server(Protocol):
-    """What Nats, Postgres and Mosquitto have in common."""
+    """The common interface of Nats, Postgres and Mosquitto."""
 
     @property
     def name(self) -> str:

@@ -26,7 +26,7 @@ _LOG_LIMIT_BYTES = 10 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: `account` None means as this user; `stop_signal` asks it to stop and save its state."""
+    """A program to run. account None: as this user. `stop_signal` asks it to stop and save its state."""
 
     name: str
     command: tuple[str, ...]

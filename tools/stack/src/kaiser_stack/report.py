@@ -1,4 +1,4 @@
-"""What a stack reports once it is ready: a table for people, a file of addresses for programs."""
+"""The report of a stack that is ready: a table for people, a file of addresses for programs."""
 
 import json
 import os

@@ -15,7 +15,7 @@ _FORMATS = ("console", "json")
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """What to start and where. An address that is given belongs to a server of one's own, which is not started."""
+    """The servers and services to start, and where. A server whose address is given runs already and is not started."""
 
     state_dir: Path
     http_port: int

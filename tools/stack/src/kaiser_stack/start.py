@@ -23,7 +23,7 @@ _ASK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """What a run is to start."""
+    """The processes that a run is to start."""
 
     settings: StackSettings
     entries: tuple[procfile.Entry, ...]
@@ -32,7 +32,7 @@ class StartPlan:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What has been started so far, in the order in which it is to be stopped."""
+    """The processes started so far, in the order in which they are to be stopped."""
 
     services: list[Keeper] = field(default_factory=list)
     servers: list[Keeper] = field(default_factory=list)

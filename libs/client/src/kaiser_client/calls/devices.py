@@ -85,7 +85,7 @@ def read_device_health(
 
 
 def list_device_messages(esp_id: str, *, after: int | None = None) -> Call[PassedMessages]:
-    """What the device sent over MQTT with the verdict, and what was sent to it, oldest first; kept from now on. after:
+    """The MQTT messages of a device with ingest's verdict, and those sent to it, oldest first; kept from now on. after:
     the seq of the last known one."""
     return Call("GET", f"{_ONE}/messages", PassedMessages, {"esp_id": esp_id}, query={"after": after})
 

@@ -54,6 +54,6 @@ def list_executions(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Call[ExecutionsPage]:
-    """What rules did, newest first."""
+    """Executions of rules, newest first."""
     query = {"rule_id": rule_id, "outcome": outcome, "from": from_ms, "to": to_ms, "limit": limit, "cursor": cursor}
     return Call("GET", "/api/v1/logic/executions", ExecutionsPage, query=query)

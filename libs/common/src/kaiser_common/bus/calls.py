@@ -12,7 +12,7 @@ class Calls(UserList[Any]):
     """The handlers that are registered on a subscriber. FastStream's class for them has no public name."""
 
     name: str | None = None
-    """What FastStream calls the subscriber in its logs; None: the word "Subscriber"."""
+    """The subscriber's name in FastStream's logs; None: the word "Subscriber"."""
     description: str | None = None
 
     def add_call(self, call: Any) -> None:

@@ -285,7 +285,7 @@ class Consumer:
             wait_s = min(wait_s * 2, 5.0)
 
     async def _info(self) -> ConsumerInfo:
-        """What JetStream says of it. BusUnavailable: nothing, or that there is none; the text is the reason."""
+        """The consumer's state by JetStream. BusUnavailable: no answer, or no such consumer; the text is the reason."""
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 info: ConsumerInfo = await self._bus.jetstream.consumer_info(self.spec.stream, self.spec.name)

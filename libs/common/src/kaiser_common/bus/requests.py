@@ -93,7 +93,7 @@ class Request(NamedTuple):
 
 
 class RpcSpecification(NatsSubscriberSpecification):
-    """What the AsyncAPI document says of a service's methods: a channel each, with the model of the request."""
+    """A service's methods in the AsyncAPI document: a channel each, with the model of the request."""
 
     __slots__ = ("methods",)
 
@@ -165,7 +165,7 @@ class RpcSubscriber(CoreSubscriber):
 
     @property
     def methods(self) -> Mapping[str, MethodRow]:
-        """What is answered, by the name of the method."""
+        """The rows of the answered methods, by the name of the method."""
         return self._methods
 
     def method(

@@ -81,7 +81,7 @@ def _cut_at(limit: int) -> BeforeValidator:
 Instant = Annotated[int, Field(ge=0, le=LATEST_MS)]
 """A time in ms since 1970 that datetime and the tables take."""
 DeviceTime = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-"""What a device gave as its time, however wrong: it is kept as an int8 and never made a datetime."""
+"""The time that a device gave, however wrong: it is kept as an int8 and never made a datetime."""
 Id = Annotated[str, Field(max_length=MAX_ID)]
 Pin = Annotated[int, Field(ge=0, le=MAX_GPIO)]
 """The gpio of a sensor or an actuator."""

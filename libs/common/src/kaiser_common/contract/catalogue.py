@@ -429,7 +429,7 @@ UPLINKS: tuple[UplinkRow, ...] = (
         codes=(Code.INVALID_ESP_ID, Code.MISSING_REQUIRED_FIELD),
     ),
 )
-"""What devices send. Where topics overlap, the one without a gpio is meant."""
+"""The messages that devices send. Where topics overlap, the one without a gpio is meant."""
 
 DOWNLINKS: tuple[DownlinkRow, ...] = (
     DownlinkRow(
@@ -550,7 +550,7 @@ DOWNLINKS: tuple[DownlinkRow, ...] = (
         mocks_read=False,
     ),
 )
-"""What devices are sent."""
+"""The messages that devices receive."""
 
 EVENTS: tuple[EventRow, ...] = (
     EventRow("sensor_data", event.SensorDataEvent, ("sensor",)),
@@ -570,7 +570,7 @@ EVENTS: tuple[EventRow, ...] = (
     EventRow("factory_replay", factory.FactoryReplay, ("recorder",)),
     EventRow("alarm", event.AlarmEvent, ("alarm",)),
 )
-"""What frontends and rules see."""
+"""The events that frontends and rules receive."""
 
 BUS_MESSAGES: tuple[BusMessageRow, ...] = (
     BusMessageRow(
@@ -619,7 +619,7 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
     ),
     BusMessageRow("audit", "audit.{service}", AuditRecord, "A change that somebody made, until it is in the audit log"),
 )
-"""What goes over the bus beside messages of devices and events. Requests and replies: `handlers.py` of each service."""
+"""The other messages on the bus. Requests and replies are in `kaiser_common.contract.methods`."""
 
 UPLINK: Mapping[Kind, UplinkRow] = MappingProxyType({row.kind: row for row in UPLINKS})
 DOWNLINK: Mapping[Kind, DownlinkRow] = MappingProxyType({row.kind: row for row in DOWNLINKS})

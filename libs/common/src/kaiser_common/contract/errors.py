@@ -59,7 +59,7 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
-    """What a code means. statuses: with which HTTP statuses REST answers it. rejects: a message may be rejected with it
+    """The meaning of a code. statuses: the HTTP statuses of its answers. rejects: a message may be rejected with it
     (`GET /api/v1/rejected`), and replaying that message may answer it with 422. said: it is in logs and system events.
 
     A code without any of these is kept free: frontends know it, and Kaiser does not use it.

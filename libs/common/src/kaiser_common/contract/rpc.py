@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from kaiser_common.contract.subjects import rpc_subject
 
 Role = Literal["viewer", "operator", "admin"]
-"""What a user may do: read, act, or change users, broker profiles and channels."""
+"""The rights of a user: read; act; or change users, broker profiles and channels."""
 RANKS: dict[Role, int] = {"viewer": 1, "operator": 2, "admin": 3}
 """A role may do what every role of a lower rank may."""
 

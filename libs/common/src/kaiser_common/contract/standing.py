@@ -57,7 +57,7 @@ class _State:
 
 @dataclass(slots=True)
 class StandingWatch:
-    """What one process last published of its conditions. Times are monotonic seconds, except `now_ms` (since 1970)."""
+    """The conditions that one process last published. Times are monotonic seconds, except `now_ms` (since 1970)."""
 
     bounds: Mapping[str, Bounds]
     _states: dict[ConditionKey, _State] = field(default_factory=dict)

@@ -78,12 +78,12 @@ class Bucket:
 
 
 SENSORS = Stream("SENSORS", ("esp.sensor.data.>",), "limits", "file", 8 * GIB, "new")
-"""What both consumers have acknowledged is purged in bulk by the sensor service (docs/decisions/0002)."""
+"""The sensor service purges, in bulk, the messages that both consumers have acknowledged (docs/decisions/0002)."""
 KEPT_PACKS = 16
 """So many of the last packs of SENSORS are never purged: the next holder of ingest's lease reads its own of them."""
 KEPT_S = 15.0
-"""What both consumers have acknowledged stays so long on SENSORS, unless it is half full: where several ingests share
-it, the last packs of one that was killed are not among the last of all. Three times the age of a lease."""
+"""How long packs that both consumers have acknowledged stay on SENSORS, unless it is half full. Where several ingests
+share it, the last packs of one that was killed are not among the last of all. Three times the age of a lease."""
 DEVICES = Stream(
     "DEVICES",
     ("esp.sensor.response.>", "esp.actuator.>", "esp.system.>", "esp.config.>", "esp.zone.>", "esp.downlink.>"),
@@ -127,7 +127,7 @@ REJECTED = Stream(
 a week; further floods go into packs of several devices (SEVERAL), of which 2,000 of each code are kept too."""
 
 EXECUTIONS = Stream("EXECUTIONS", ("logic.execution.>",), "workqueue", "file", 64 * MIB, "old", max_age_s=7 * DAY_S)
-"""What rules did, until it is in logic's table (docs/decisions/0602)."""
+"""Executions of rules, until they are in logic's table (docs/decisions/0602)."""
 
 AUDIT = Stream("AUDIT", ("audit.>",), "workqueue", "file", 256 * MIB, "new")
 """Changes that people made, until they are in health's table (docs/decisions/1805)."""
@@ -187,11 +187,11 @@ LEASE_BUCKET = Bucket("lease", ttl_s=5.0, max_bytes=MIB)
 SIMULATOR_LEASE_BUCKET = Bucket("lease_simulator", ttl_s=3.0, max_bytes=MIB)
 """Shorter than the others: mocks go on within 5 s of the death of the simulator that had it."""
 INGEST_BUCKET = Bucket("ingest", max_bytes=MIB)
-"""What ingest remembers over restarts and replicas: the active broker profile and the filters of its MQTT sessions."""
+"""The memory that ingest's replicas share: the active broker profile and the filters of their MQTT sessions."""
 LOGIC_RULES_BUCKET = Bucket("logic_rules", max_bytes=64 * MIB)
 """The rules, of which logic's table is the truth: so that they go on while the database is away."""
 LOGIC_STATE_BUCKET = Bucket("logic_state", max_bytes=64 * MIB)
-"""What rules remember; a rule fires once its state is written here by compare-and-set (docs/decisions/0601)."""
+"""The state of rules; a rule fires once its state is written here by compare-and-set (docs/decisions/0601)."""
 
 BUCKETS = (
     DEVICES_BUCKET,

@@ -33,9 +33,9 @@ __all__ = [
 BROADCAST = "broadcast"
 """Stands in place of a kaiser_id and an esp_id where a message is for all."""
 MOCK_PREFIX, SIMULATED_PREFIX = "MOCK_", "SIM_"
-"""What the ids of mock devices, and of those of a replay, begin with."""
+"""The prefixes of the ids of mock devices, and of devices in a replay."""
 TXT = "TXT_"
-"""What follows in the id of a factory's TXT controller: ESP_TXT_n, MOCK_TXT_n or SIM_TXT_n."""
+"""The part behind the prefix in the id of a factory's TXT controller: ESP_TXT_n, MOCK_TXT_n or SIM_TXT_n."""
 DISCOVERED = "_"
 """Stands in place of the esp_id of a topic that names no device: the payload does."""
 
@@ -136,7 +136,7 @@ _OF_DEVICES = {
     if template.startswith("kaiser/{k}/esp/{esp}/")
 }
 _FIXED_TAILS = {tuple(tail.split("/")): kind for tail, kind in _OF_DEVICES.items() if "{gpio}" not in tail}
-"""What follows the esp_id of topics without a gpio; these come first: `emergency` is no gpio."""
+"""The levels after the esp_id in topics without a gpio; these are tried first: `emergency` is no gpio."""
 _GPIO_TAILS = {(tail.split("/")[0], tail.split("/")[2]): kind for tail, kind in _OF_DEVICES.items() if "{gpio}" in tail}
 _GPIO_TAIL = 3
 _SITE_SHAPES = {

@@ -18,7 +18,7 @@ from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE
 
 _ALIKE = 0.7
 _OWN = re.compile(r"^(Value|Assertion) error, ")
-"""What pydantic writes before the text of an error of our own."""
+"""The prefix that pydantic puts before the text of our own errors."""
 _ZONE = "1 to 64 letters, digits, _ or -"
 _LIKE_SERIAL = "1 to 64 letters, digits or any of _ . : -, such as SVR3QA0022"
 

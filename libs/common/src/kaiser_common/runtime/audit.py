@@ -82,7 +82,7 @@ def audited(
 
 
 async def _before(change: Audited, reading: ReadBefore, request: BaseModel, caller: Caller) -> dict[str, Any] | None:
-    """What the change finds; None if there is nothing, or it cannot be read: the change itself then says why."""
+    """The state before a change; None if there is none, or it cannot be read: the change itself then says why."""
     unreadable: tuple[type[Exception], ...] = (RpcError, *reading.unavailable)
     try:
         answer = await reading.function(request_to_read(reading.request, request), caller)
@@ -123,8 +123,8 @@ def shown(change: Audited, request: BaseModel, answer: BaseModel) -> dict[str, A
 
 
 def target_of(change: Audited, request: BaseModel, answer: BaseModel | None = None) -> str:
-    """What is changed: the values of the target's fields, of the answer where the request has them not. Without any it
-    is the name that the request gives, or all."""
+    """The target of a change: the values of its fields, from the answer if the request lacks them. Without any value it
+    is the name that the request gives, or "all"."""
     values = {**(flat(answer) if answer is not None else {}), **flat(request)}
     parts = [str(values[name]) for name in change.target if values.get(name) not in (None, "")]
     return ("/".join(parts) or str(values.get("name") or "all"))[:_MOST_TARGET]

@@ -31,7 +31,7 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 class DurableSpecification(NatsSubscriberSpecification):
-    """What the AsyncAPI document says of a durable consumer: a channel for each kind of message that it takes."""
+    """A durable consumer in the AsyncAPI document: a channel for each kind of message that it takes."""
 
     __slots__ = ("durable",)
 

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _RETRY_S = 5.0
 _AWAY: tuple[type[Exception], ...] = (*OUTAGES, OSError)
-"""What a database or bus that is away raises; a timeout is an OSError."""
+"""The errors of an unavailable database or bus; a timeout is an OSError."""
 
 
 def _nothing() -> None:
@@ -104,7 +104,7 @@ async def unless_stopped(service: Service, waiting: Coroutine[Any, Any, Any]) ->
 
 
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-"""What only the holder of a lease does, until the event is set; then it ends in order, within seconds."""
+"""The work of a lease's holder, until the event is set; then it ends in order, within seconds."""
 
 
 async def leader(service: Service, lease: Lease, work: Work) -> None:

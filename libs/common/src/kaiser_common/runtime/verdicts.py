@@ -12,11 +12,11 @@ from kaiser_common.contract.errors import line_of
 from kaiser_common.runtime.database import UNAVAILABLE
 
 OUTAGES: tuple[type[Exception], ...] = (*UNAVAILABLE, psycopg.Error, BusUnavailable, NatsError)
-"""What the database and NATS raise. Some errors of the database are bugs of ours: see `reason_of`."""
+"""The errors of the database and of NATS. Some errors of the database are bugs of ours: see `reason_of`."""
 
 
 class Verdict(StrEnum):
-    """What follows from an error."""
+    """The consequence of an error for the message that was handled."""
 
     RETRY = "retry"
     """The database or NATS is away or hindered: the same may succeed later."""

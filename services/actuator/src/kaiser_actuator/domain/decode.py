@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 _SENT = "actuator.sent"
 _LONGEST_GPIO = 3
 MODELS: dict[str, type[BaseModel]] = {**bodies_of("actuator"), _SENT: Receipt}
-"""What the durable consumer `actuator` takes, by kind."""
+"""The models of the messages that the durable consumer `actuator` takes, by kind."""
 
 Message = ActuatorStatus | ActuatorResponse | ActuatorAlert
 

@@ -53,7 +53,7 @@ class AlarmApi:
         self._clock_ms = clock_ms
 
     async def active(self, request: Nothing, caller: Caller) -> ActiveAlarms:
-        """What is wrong now, from memory."""
+        """The active alarms, from memory."""
         if not self._is_loaded():
             raise RpcError(503, Code.DEPENDENCY_MISSING, "the alarms are not loaded yet")
         found = self._board.active(self._clock_ms())

@@ -17,7 +17,7 @@ from kaiser_alarm.domain.life import RANK, Finding, Key, LifeStep, Raise, is_act
 _OF_SENSORS = ("sensor_", "limit_")
 
 Found = tuple[Finding, str]
-"""What an event says, and which event that is."""
+"""A finding, and the event that it comes from."""
 
 
 class Board:

@@ -72,7 +72,7 @@ def of_commands(failed: FailedCommands, alarms: Mapping[Key, Alarm], at: int) ->
 
 
 def of_registry(devices: Iterable[DeviceRecord], alarms: Mapping[Key, Alarm], at: int) -> Iterator[Finding]:
-    """What the alarms of offline devices lack, or have too much, compared with the registry."""
+    """The findings that bring the alarms of offline devices into line with the registry."""
     for device in devices:
         key = Key(OFFLINE, device.esp_id)
         alarm = alarms.get(key)

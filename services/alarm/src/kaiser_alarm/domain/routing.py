@@ -60,8 +60,9 @@ def due(alarm: Alarm, zone: str | None, routes: Iterable[Route], now: int) -> It
 
 
 class RecentMessages(NamedTuple):
-    """What a channel was sent lately. messages: of the last minute; kinds: (severity, kind) that these named; again:
-    (alarm_id, severity) of alarms told within a longer time, in which their being raised again is no news."""
+    """The messages that a channel was sent lately. messages: how many in the last minute; kinds: the (severity, kind)
+    that these named; again: (alarm_id, severity) of the alarms notified so recently that raising one again is not
+    worth another message."""
 
     messages: int = 0
     kinds: frozenset[tuple[str, str]] = frozenset()
@@ -117,7 +118,7 @@ def _within(since: str, until: str, clock: str) -> bool:
 
 
 class Text(NamedTuple):
-    """What a channel is sent."""
+    """The text of a notification."""
 
     title: str
     body: str

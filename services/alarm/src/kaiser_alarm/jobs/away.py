@@ -139,7 +139,7 @@ def finding_of(since: int) -> Raise:
 
 
 def origin_of(since: int) -> str:
-    """What the alarm's id is made of, in memory and in the table."""
+    """The origin from which the alarm's id is made, in memory and in the table."""
     return f"away-{since}"
 
 

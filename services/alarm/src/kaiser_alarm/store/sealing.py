@@ -8,7 +8,7 @@ from kaiser_alarm.settings import AlarmSettings
 
 
 class WrongKey(Exception):
-    """What is stored was encrypted with another key."""
+    """The stored value was encrypted with another key."""
 
 
 class Sealing:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from kaiser_common.contract.schemas.api.factory import DrivePart
 
 PARTS = frozenset({"PASS", "TURN", "DOCK"})
-"""What an AGV does at a node; DOCK is at the end of its way, and has the id of the order's step."""
+"""The actions of an AGV at a node; DOCK ends its drive, and has the id of the order's step."""
 _ENDS = frozenset({"FINISHED", "FAILED"})
 
 

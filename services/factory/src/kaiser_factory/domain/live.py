@@ -167,7 +167,7 @@ class FactoryState:
 
 
 class _Published(NamedTuple):
-    """What was last published of a module or AGV, and its newest row that says the same."""
+    """The last published row of a module or AGV, and its newest row that says the same."""
 
     row: MachineRow
     module: FactoryModule

@@ -210,7 +210,7 @@ async def _timeline(connection: Connection, env: str, row: Sequence[Any], now: i
 async def _drives(
     connection: Connection, env: str, agvs: Sequence[str], start: datetime, end: datetime
 ) -> list[DriveTransition]:
-    """What AGVs did at nodes in a span, by AGV and time."""
+    """The actions of AGVs at nodes in a span, by AGV and time."""
     cursor = await connection.execute(
         """
         SELECT serial, time, value, action_id, command FROM factory.transitions

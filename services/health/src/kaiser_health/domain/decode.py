@@ -28,7 +28,7 @@ from kaiser_health.domain.downlink import SCAN
 from kaiser_health.domain.pushes import DeviceAnswer, Push, State
 
 MODELS: dict[str, type[BaseModel]] = {**bodies_of("health"), "system.alive": AliveDigest}
-"""What the durable consumer `health` takes, by kind."""
+"""The models of the messages that the durable consumer `health` takes, by kind."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class DeviceBatch:
     heartbeats: list[Heartbeat] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     reports: list[DeviceMessage] = field(default_factory=list)
-    """What changes no table: figures, and states of the life cycle but for failures, which are among the answers."""
+    """Messages that change no table: figures, and states of the life cycle; failures of it are among the answers."""
     wills: list[Will] = field(default_factory=list)
     """Those behind which the batch has nothing of their device."""
     returned: set[str] = field(default_factory=set)

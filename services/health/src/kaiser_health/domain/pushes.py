@@ -46,9 +46,9 @@ class DeviceAnswer:
     failures: Sequence[dict[str, Any]]
     at: datetime
     content: str | None = None
-    """What the answer names itself by: the zone, the subzone or the command; of a configuration the scope."""
+    """The name that the answer gives: the zone, the subzone or the command; for a configuration its scope."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What the device answered to a command beside whether it was done: its figures, its settings."""
+    """The other fields of an answer to a command, such as figures or settings."""
 
 
 def answered(push: Push, answer: DeviceAnswer) -> Push:

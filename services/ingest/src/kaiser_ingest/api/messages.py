@@ -41,7 +41,7 @@ class MessagesApi:
         return judged(admit(outcomes, self._registered, now - self._retention_ms, payload))
 
     async def retained(self, _: Nothing, __: Caller) -> RetainedTopics:
-        """What the broker retains of the factory, and of what is observed. RpcError 404: neither is read."""
+        """The retained messages of the factory, and of observed topics. RpcError 404: neither is read."""
         if self._dialect is None:
             text = "no messages are kept as they come: set KAISER_MQTT_DIALECTS or KAISER_OBSERVE"
             raise RpcError(404, Code.PROCESSING_FAILED, text)

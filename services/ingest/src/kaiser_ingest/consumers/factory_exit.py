@@ -72,7 +72,7 @@ class _Ready:
 
 @dataclass(frozen=True, slots=True)
 class _NoMessage:
-    """What is known of a delivery that holds no message."""
+    """The rejection of a delivery whose body is no valid message."""
 
     topic: str
     code: Code

@@ -110,7 +110,7 @@ class Sorter:
         self._unknown_alerts.published(batch.unknown_alerts)
 
     def prepare(self, messages: Sequence[Incoming]) -> Batch:
-        """What is stored of these messages: as each is accepted, rejected or ignored, in their order."""
+        """Accept, reject or ignore each message; the batch to be stored, in their order."""
         batch = Batch(comes_again=any(message.qos for message in messages))
         for message in messages:
             if self._factory is not None and self._factory.takes(message.topic):

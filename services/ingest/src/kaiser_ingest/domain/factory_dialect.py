@@ -170,7 +170,7 @@ class FactoryDialect:
         return _outgoing(arrival, word, delivery_id, forms)
 
     def retained(self) -> Iterable[RetainedTopic]:
-        """What the broker retains, commands first."""
+        """The retained topics of the broker, commands first."""
         return self._retained.items()
 
     def note_sent(self, topic: str, payload: bytes, now_ms: int) -> None:

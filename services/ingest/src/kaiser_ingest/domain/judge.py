@@ -41,7 +41,7 @@ _EVERYBODY = "all"
 _RECEIPT = "esp.actuator.sent"
 _STOP, _MOCK_SAYS = "stop", "mock"
 _KINDS = {lane: {row.kind for row in DOWNLINKS if row.lane == lane} for lane in ("setup", "sensor", _STOP, _MOCK_SAYS)}
-"""What each kind of subject carries to devices."""
+"""The kinds of messages that each lane carries to devices."""
 
 
 @dataclass(frozen=True, slots=True)

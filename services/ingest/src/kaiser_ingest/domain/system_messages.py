@@ -53,7 +53,7 @@ _KNOWN_FIGURES = frozenset(
         "seq",
     }
 )
-"""What a heartbeat says in fields of their own, so that it is not kept in `details` as well."""
+"""Fields of a heartbeat that the model has by name; they are not kept in `details` as well."""
 
 
 def heartbeat(topic: Topic, fields: Fields, received_at_ms: int, odd: Odd) -> device.Heartbeat:

@@ -165,7 +165,7 @@ def _without_readings(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _downlink(place: Topic, topic: str, payload: bytes, received_at_ms: int) -> tuple[Outcome, ...]:
-    """What Kaiser itself sent: taken for mock devices and broadcasts, of no interest otherwise."""
+    """Take messages that Kaiser itself sent to mock devices and to all; ignore the others."""
     if not (place.esp_id.startswith(MOCK_PREFIX) or place.esp_id == BROADCAST):
         return _NOT_FOR_A_MOCK
     try:

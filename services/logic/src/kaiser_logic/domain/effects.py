@@ -1,4 +1,4 @@
-"""What the rule engine decides: a rule fires, is kept from firing, or its alarms are over."""
+"""The decisions of the rule engine: a rule fires, is kept from firing, or its alarms are over."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -96,8 +96,8 @@ class Engine:
         return self._consider(considered, {"kind": "rule"}, 0, now_ms) if self.started else []
 
     def _remember_firing(self, rule: Rule, state: RuleState) -> None:
-        """What the last firing before this start acted on. One that was in progress: as far as its results say, and
-        the rest is to come. One that failed may have been refused."""
+        """Note what the last firing before this start acted on. One that was in progress acted as far as its results
+        say, and the rest is still to come. One that failed may have been refused."""
         actions, running = prompt_actions(rule), state.running
         if running is None:
             self.turns.note(actions.values(), state.order, acted=not state.failures)

@@ -63,7 +63,7 @@ _RANK: Mapping[str, int] = MappingProxyType({"info": 0, "warning": 1, "error": 1
 
 
 class AlarmChange(NamedTuple):
-    """What a rule does to an alarm. severity: of one that is raised."""
+    """A rule's change of an alarm. severity: of an alarm that is raised."""
 
     do: str
     kind: str
@@ -72,7 +72,7 @@ class AlarmChange(NamedTuple):
 
 
 def alarm_changes(rule: Rule) -> Iterator[AlarmChange]:
-    """What a rule's actions do to alarms: a notification from `warning` on raises one of the rule."""
+    """The changes that a rule's actions make to alarms: a notification from `warning` on raises one of the rule."""
     for action in flat(rule):
         if isinstance(action, AlarmAction):
             yield AlarmChange(action.do, RULE_ALARM, action.name, action.severity)

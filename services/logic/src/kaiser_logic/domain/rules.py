@@ -169,7 +169,7 @@ def is_vital(action: ActuatorAction | AlarmAction) -> bool:
 
 
 def target_of(action: ActuatorAction | AlarmAction) -> Target:
-    """What an action acts on."""
+    """The target of an action."""
     return action.name if isinstance(action, AlarmAction) else (action.esp_id, action.gpio)
 
 

@@ -53,7 +53,7 @@ class NewestFirings:
         return order < self._acted.get(target, 0)
 
     def settle(self, target: Target, order: int, *, acted: bool) -> None:
-        """What a firing tried has ended: it acted on the target, or was refused."""
+        """Note how a firing's attempt ended: it acted on the target, or was refused."""
         if acted:
             self.note((target,), order)
         self.end((target,), order)

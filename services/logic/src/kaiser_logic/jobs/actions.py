@@ -63,7 +63,7 @@ class ActionRunner:
         self._is_delayed = False
         self._results = {result.path: result for result in running.results}
         self._later: dict[str, Coroutine[Any, Any, ActionResult]] = {}
-        """What is waited for at the end: ends of commands, webhooks."""
+        """The results awaited at the end: ends of commands, webhooks."""
 
     async def run(self) -> None:
         """Do all of it. Cancelled: what has a result has happened."""

@@ -13,7 +13,7 @@ from kaiser_logic.domain.readings import ACTUATOR, RuleInput
 log = structlog.get_logger()
 
 LOGIC = Caller(user="logic", role="viewer")
-"""What logic asks on its own account: it reads. Commands are asked for by the rule that fired."""
+"""The caller of logic's own requests, which only read. A command's caller is the rule that fired."""
 
 _WITHIN_S = 3.0
 _ONE_BY_ONE = 20

@@ -95,4 +95,4 @@ class StateStore:
 
 
 UNREACHABLE: tuple[type[Exception], ...] = (NatsError, OSError, TimeoutError)
-"""What a write raises when it is not known whether it was stored."""
+"""The errors of a write after which it is unknown whether the state was stored."""

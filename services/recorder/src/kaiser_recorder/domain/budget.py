@@ -11,7 +11,7 @@ class Budget:
         self.used = 0
 
     def set(self, used: int) -> None:
-        """What there is."""
+        """Set how many bytes are in use."""
         self.used = used
         metrics.BYTES.set(used)
 

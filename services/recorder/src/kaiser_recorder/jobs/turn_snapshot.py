@@ -15,7 +15,7 @@ from kaiser_recorder.store.replays import Replay
 
 
 class TurnSnapshot:
-    """What the broker would have held at the place where the turn begins. Killed: the next process reads it again."""
+    """The retained messages at the place where the turn begins. Killed: the next process reads them again."""
 
     def __init__(self, pool: DatabasePool, replay: Replay, topics: ReplayedTopics, interfaces: tuple[str, ...]) -> None:
         self._pool = pool

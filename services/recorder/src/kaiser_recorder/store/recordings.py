@@ -183,7 +183,7 @@ async def note_file(
     skipped: list[tuple[int, str]],
     meta: str | None,
 ) -> None:
-    """What was found in a file beside its messages."""
+    """Note what an imported file has beside its messages."""
     await connection.execute(
         "UPDATE recorder.recordings SET naive = %s, bad_lines = %s, skipped = %s, meta = %s WHERE recording_id = %s",
         (naive, bad_lines, Jsonb(skipped), meta, recording_id),

@@ -159,7 +159,7 @@ def _nothing(row: Row, received_at: int | None) -> dict[str, Any]:
 
 
 Known = Callable[[Row, int | None], dict[str, Any]]
-"""What a reading's item has about whether the value is known now."""
+"""The fields of a reading's item that say whether the value is known now."""
 
 
 async def _page(

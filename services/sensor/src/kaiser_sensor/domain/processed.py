@@ -58,7 +58,7 @@ class PackProcessing:
         return packs, unreadable
 
     def _known(self, delivery: Delivery) -> ProcessedPack | None:
-        """What is remembered of a message, for this one time; as the message that it is now, to be acknowledged."""
+        """Take the remembered pack of a message from memory, with the delivery that is now to be acknowledged."""
         if delivery.first_line is not None or not self._kept:
             return None
         kept = self._kept.pop(delivery.origin, None)

@@ -13,7 +13,7 @@ _LONGEST_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class RecentReadings:
-    """What a sensor does: times of its newest readings (s since 1970), and how the last one was processed."""
+    """A sensor's recent behaviour: times of its newest readings (s since 1970), and how the last one was processed."""
 
     times_s: Sequence[float]
     processing_mode: str | None

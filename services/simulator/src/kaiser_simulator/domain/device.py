@@ -16,7 +16,7 @@ BOOTING: dict[MockStateName, MockStateName] = {
     "WIFI_CONNECTED": "MQTT_CONNECTED",
     "MQTT_CONNECTED": "OPERATIONAL",
 }
-"""What each state of a start leads to."""
+"""The next state of each state of a start."""
 BOOT_STEP_MS = 300
 MOST_ANSWERS = 8
 SPREAD_MS = 5000

@@ -20,7 +20,7 @@ from kaiser_simulator.store.changes import Clock, Mocks
 log = structlog.get_logger()
 
 NOT_NOW: tuple[type[Exception], ...] = (RpcError, *UNAVAILABLE)
-"""What health, or the database, being away raises."""
+"""The errors of health or the database being unavailable."""
 
 _EVERY_S = 1.0
 _WITHIN_S = 3.0

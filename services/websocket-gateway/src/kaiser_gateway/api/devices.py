@@ -97,8 +97,8 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         after: Annotated[int, Query(ge=0, le=MAX_EXACT, description="`seq` of the last message that is known")] = 0,
         caller: Caller = operator,
     ) -> PassedMessages:
-        """What the device sent over MQTT, with ingest's verdict, and what was sent to it, oldest first. Messages are
-        kept from the first of these requests on, until 10 minutes after the last."""
+        """Messages that the device sent over MQTT, with ingest's verdict, and messages that were sent to it, oldest
+        first. Messages are kept from the first of these requests on, until 10 minutes after the last."""
         query = PassedMessagesQuery(esp_id=esp_id, after=after)
         return await call(bus, "ingest", "device_messages", query, PassedMessages, caller=caller)
 

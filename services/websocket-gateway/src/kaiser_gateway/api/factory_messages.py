@@ -19,7 +19,7 @@ async def verdict_on(bus: Bus, message: CheckMessage, caller: Caller) -> Checked
 
 
 async def retained_by_broker(bus: Bus, caller: Caller) -> RetainedTopics:
-    """What the factory's broker retains. RpcError 404 where no ingest speaks the factory's dialect."""
+    """The retained messages of the factory's broker. RpcError 404: no ingest speaks the factory's dialect."""
     try:
         return await call(bus, "ingest-factory", "retained", Nothing(), RetainedTopics, caller=caller)
     except NotRunning:

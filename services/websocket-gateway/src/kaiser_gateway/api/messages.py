@@ -198,7 +198,7 @@ def _selection(priority: int, filters: list[str] | None, interfaces: tuple[str, 
 
 
 async def _of_nats(answer: Awaitable[AnswerT]) -> AnswerT:
-    """What TOPICS answers. RpcError 503: it cannot be read now."""
+    """The answer of TOPICS. RpcError 503: it cannot be read now."""
     try:
         return await answer
     except BuffersUnavailable as error:

@@ -47,7 +47,7 @@ class SignInBegun(BaseModel):
 
 
 class FinishSignIn(BaseModel):
-    """What the issuer added to the address of the console's page, and the flow of the begin."""
+    """The parameters that the issuer added to the address of the console's page, and the flow from the begin."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -53,7 +53,7 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
 
     @routes.post("/{seq}/check")
     async def validate_correction(seq: Seq, body: MessageFix, caller: Caller = operator) -> CheckedMessage:
-        """What ingest would decide about the message if it had come as it is given here; nothing is published."""
+        """Ingest's verdict on the message as it is given here; nothing is published."""
         return await call(
             bus, "ingest", "rejected_check", FixRejected(seq=seq, fix=body), CheckedMessage, caller=caller
         )

@@ -1,4 +1,4 @@
-"""What the console must know before somebody is signed in: the site's time zone, and how people sign in."""
+"""Facts that the console needs before anybody has signed in: the site's time zone, and how people sign in."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel

@@ -7,7 +7,7 @@ from kaiser_gateway.domain.frames import PRIORITY
 from kaiser_gateway.domain.limits import TokenBucket
 
 _SHARE = 64
-"""What an event costs a client beside its bytes: the frame itself is shared."""
+"""Bytes that an event costs a client beside its frame, which is shared."""
 _NO_LIMIT = 1e9
 
 

@@ -8,8 +8,8 @@ _HOST_BITS = 64
 
 
 def source_of(address: str) -> str:
-    """Whom an address is counted as. An IPv6 host has a network of 64 bits to itself, so that its limits hold for all
-    of that network; an IPv4 address in its IPv6 form counts as itself; a text that is not an address, as it is."""
+    """The name under which an address is counted. An IPv6 host has a network of 64 bits to itself, so its limits hold
+    for all of that network. An IPv4 address in its IPv6 form counts as itself, and a text that is no address too."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -24,7 +24,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
     OverflowError,
     RecursionError,
 )
-"""What PyJWT lets out of a token that is badly made, such as one of a thousand nested lists."""
+"""The errors that PyJWT raises for a malformed token, such as one of a thousand nested lists."""
 
 
 class TokenRefused(Exception):

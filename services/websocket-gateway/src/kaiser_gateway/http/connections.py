@@ -61,7 +61,7 @@ class Connections:
         self.header_s = header_s
 
     def source(self, address: str) -> str | None:
-        """Whom an address is counted as; None for a trusted proxy."""
+        """The name under which an address is counted; None for a trusted proxy."""
         return None if self._is_proxy(address) else source_of(address)
 
     def may_begin(self, address: str) -> bool:

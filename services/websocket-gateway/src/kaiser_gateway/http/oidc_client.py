@@ -24,8 +24,8 @@ _FRESH_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class IssuerGrant:
-    """Who signed in, and the issuer's tokens: the refresh token is empty where it gives none. subject: the user's `sub`
-    at the issuer."""
+    """The user who signed in, and the issuer's tokens; the refresh token is empty if the issuer gives none. subject:
+    the user's `sub` at the issuer."""
 
     identity: Identity
     refresh_token: str

@@ -166,7 +166,7 @@ def install(app: FastAPI) -> None:
 
 
 def _json_error(error: RequestValidationError) -> str:
-    """What is wrong in a body that is not JSON, and where: lines and columns count from 1."""
+    """The error in a body that is not JSON, and its place: lines and columns count from 1."""
     first = error.errors()[0]
     before = str(error.body)[: first["loc"][-1]]
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")

@@ -54,7 +54,7 @@ class Turns:
         await refusal(scope, receive, send)
 
     async def _user(self, scope: Scope) -> str:
-        """Who asks; empty without a valid token."""
+        """The name of the user who asks; empty without a valid token."""
         scheme, _, token = Request(scope).headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return ""

@@ -26,7 +26,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class SignInClient:
-    """Who signs in: the address, and the program by its own account."""
+    """The client that signs in: its address, and the program by its own account."""
 
     address: str = ""
     agent: str = ""

@@ -156,7 +156,7 @@ async def _refuse_more(connection: AsyncConnection[Any], username: str) -> None:
 
 
 async def _role(connection: AsyncConnection[Any], username: str) -> dict[str, Any] | None:
-    """What the log says of a user, whose row is locked until the commit; None if there is none."""
+    """The role of a user, as the audit records it; the row is locked until the commit. None: no such user."""
     statement = select(_c.role).where(_c.username == username).with_for_update()
     role = await fetch_one(connection, scalar_row, statement)
     return None if role is None else {"role": role}

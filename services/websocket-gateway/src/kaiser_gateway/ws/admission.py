@@ -1,4 +1,4 @@
-"""Who may open a WebSocket, and at what rate: a refusal closes the socket with a code."""
+"""Admits WebSockets by token and rate; a refusal closes the socket with a code."""
 
 import math
 

@@ -47,7 +47,7 @@ class ViewerClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """What a viewer gets before live messages. after: it has all up to there; None: it gets the last values."""
+    """The start of a view, before live messages. after: the viewer has all up to it; None: it gets the last values."""
 
     environment: FactoryEnvironment
     snapshot: Sequence[TopicMessage]
@@ -131,7 +131,7 @@ class Viewer:
                 await self._until_more()
 
     def _take(self) -> list[bytes]:
-        """What may go now, one frame of it."""
+        """Take the messages that may be sent now, at most one frame of them."""
         items: list[bytes] = []
         size, now = 0, time.monotonic()
         while len(items) < _BURST and size < FRAME_BYTES and (waiting := self._outlet.take(now)) is not None:

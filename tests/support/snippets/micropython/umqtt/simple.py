@@ -16,7 +16,7 @@ class MQTTClient:
         assert keepalive > 0
 
     def set_last_will(self, topic: str, msg: str, retain: bool = False, qos: int = 0) -> None:
-        """What the broker publishes when the client is lost."""
+        """Set the message that the broker publishes when the client is lost."""
         assert retain
         assert qos == 1
         self.will = f"will\t{topic} {msg}"

@@ -1,4 +1,4 @@
-"""What is wrong, as far as REST shows it."""
+"""Finds faults as far as REST shows them."""
 
 from collections.abc import Callable, Iterator
 
@@ -73,7 +73,7 @@ def _of_streams(status: SystemStatus) -> Iterator[tuple[str, str]]:
 
 
 def _answered(look: Callable[[Kaiser], Iterator[tuple[str, str]]], kaiser: Kaiser) -> list[tuple[str, str]]:
-    """What a look finds; nothing where its service is down, which is said already, or the role does not suffice."""
+    """The findings of a look; none if its service is down, which is reported already, or the role does not suffice."""
     try:
         return list(look(kaiser))
     except ApiProblem as problem:

@@ -139,7 +139,7 @@ def _publish(broker: DeviceBroker, topic: str, payload: str) -> None:
 
 
 def _fate(kaiser: Kaiser, topic: str, payload: dict[str, Any], wait_s: float) -> ReadingItem | RejectedItem | None:
-    """What became of the message; None if that is not known in time."""
+    """The fate of the message, stored or rejected; None if it is not known in time."""
     deadline = time.monotonic() + wait_s
     while True:
         found = _stored(kaiser, payload) or _rejected(kaiser, topic, payload)

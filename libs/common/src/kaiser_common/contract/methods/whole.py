@@ -14,7 +14,7 @@ METHOD: Mapping[tuple[str, str], RpcMethod] = MappingProxyType({(row.service, ro
 
 
 def calls_of(caller: str) -> dict[str, list[str]]:
-    """What a service may ask for: the names of methods by the service, or further name of it, that is asked."""
+    """The methods that a service may call: their names, by the service that answers, or a further name of it."""
     found: dict[str, list[str]] = {}
     for row in METHODS:
         for service in (row.service, *row.also) if caller in row.callers else ():

@@ -10,7 +10,7 @@ FROZEN = ConfigDict(frozen=True, extra="ignore")
 """Config of every model on the bus: messages only grow by optional fields, so a reader skips what it does not know."""
 
 Clock = Literal["device", "server"]
-"""Whose clock gave ts: `server` where the device had no time yet and ingest's receive time stands in."""
+"""The clock that gave ts: `server` where the device had no time yet and ingest's receive time stands in."""
 
 
 class DeviceMessage(BaseModel):

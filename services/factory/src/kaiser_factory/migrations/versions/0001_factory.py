@@ -1,4 +1,4 @@
-"""What the factory did, what was ordered of it, and what Kaiser sent to it; everything by environment."""
+"""The tables of the factory by environment: its actions, its orders, and the commands that Kaiser sent."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What a device's life needs: presence, heartbeat history, pushes that await an answer, errors, audit."""
+"""The tables of a device's life: presence, heartbeat history, pushes that await an answer, errors, audit."""
 
 from alembic import op
 

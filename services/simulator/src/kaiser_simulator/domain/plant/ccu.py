@@ -29,7 +29,7 @@ COMPLETED_AFTER_S = 4.0
 """The time between an order's leaving the active ones and its appearance among the completed ones."""
 COLOURS = ("WHITE", "RED", "BLUE")
 _PROCESS = {"AIQS": "CHECK_QUALITY", "OVEN": "FIRE"}
-"""What a module does between PICK and DROP, where it is not called as its type."""
+"""The action of a module between PICK and DROP, if its name is not that of the type."""
 _STATIONS = {
     ("DPS", "DROP"): 100,
     ("AIQS", "CHECK_QUALITY"): 200,
@@ -271,7 +271,7 @@ def on_end(turn: Turn, end: End) -> None:
 
 
 def _after_manufacture(turn: Turn, order: Order, step: PlantStep, end: End, *, failed: bool) -> None:
-    """What a step at a module changes: the load of the AGV, the stock, the history of the workpiece."""
+    """Apply a finished step at a module to the load of the AGV, the stock and the history of the workpiece."""
     plant = turn.plant
     if not failed:
         code = _STATIONS.get((step.module_type or "", step.command or ""))

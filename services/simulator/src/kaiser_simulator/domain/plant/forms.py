@@ -22,7 +22,7 @@ COMMANDS = {
     "DPS": ("PICK", "DROP"),
     "OVEN": ("PICK", "FIRE", "DROP"),
 }
-"""What each type of module can do; its factsheet lists it."""
+"""The actions of each type of module, as its factsheet lists them."""
 _MIN_VOLT, _MAX_VOLT = 7.84, 9.1
 
 
@@ -141,7 +141,7 @@ def connection(turn: Turn, machine: Module | Agv, word: str, *, node_red: bool =
 
 
 def module_factsheet(turn: Turn, module: Module) -> dict[str, Any]:
-    """What a module can do."""
+    """The factsheet of a module."""
     parameter = {"parameterName": "type", "parameterType": "string", "parameterDescription": "workpiece type"}
     actions = [{"actionType": one, "actionParameters": [parameter]} for one in COMMANDS.get(module.type, ())]
     return {
@@ -177,7 +177,7 @@ def node_red_factsheet(turn: Turn, module: Module) -> dict[str, Any]:
 
 
 def agv_factsheet(turn: Turn, agv: Agv) -> dict[str, Any]:
-    """What an AGV is."""
+    """The factsheet of an AGV."""
     return {
         "headerId": 1,
         "typeSpecification": {

@@ -21,7 +21,7 @@ DEFAULT_FLOWS = {
 }
 LOW_PERCENT = 8.0
 _EVERY_S = {"every_connection": 15.0, "every_pairing": 7.5, "every_climate": 10.0, "every_light": 3.0}
-"""What is said again and again; not faster at a higher speed, for Kaiser takes silence for a fault after 45 s."""
+"""The periods of repeated messages. A higher speed does not change them: Kaiser takes 45 s of silence for a fault."""
 
 
 def default_setup(seed: str, speed: float = 1.0) -> PlantSetup:

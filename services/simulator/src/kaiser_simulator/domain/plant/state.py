@@ -50,7 +50,7 @@ class PlantLoad(Struct):
 
 
 class Action(Struct, kw_only=True):
-    """What a module does, or did last."""
+    """The current or last action of a module."""
 
     id: str
     command: str
@@ -143,7 +143,7 @@ class Order(Struct, kw_only=True):
 
 
 class Timer(Struct):
-    """What is to be done at a time: `do` for `of`, with `arg`."""
+    """A step that is due at a time: `do` for `of`, with `arg`."""
 
     at: int
     do: str
@@ -152,7 +152,7 @@ class Timer(Struct):
 
 
 class PlantSetup(Struct, kw_only=True):
-    """What the operator set."""
+    """The settings that the operator made."""
 
     speed: float
     seed: str

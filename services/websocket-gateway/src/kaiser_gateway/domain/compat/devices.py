@@ -46,14 +46,14 @@ def device(found: Json, zones: Zones) -> Json:
 
 
 def registration(body: Json) -> Json:
-    """What Kaiser registers of a device; addresses come from the device itself."""
+    """The registration of a device in Kaiser's form; addresses come from the device itself."""
     known = {"esp_id": body.get("device_id"), "name": body.get("name"), "zone_id": body.get("zone_id")}
     more = {name: body[name] for name in ("hardware_type", "metadata") if body.get(name)}
     return {**{name: value for name, value in known.items() if value}, **more}
 
 
 def change(body: Json) -> Json:
-    """What may be changed of a device; its zone has a request of its own."""
+    """The change of a device in Kaiser's form; its zone has a request of its own."""
     return {name: body[name] for name in ("name", "hardware_type", "metadata") if body.get(name) is not None}
 
 

@@ -122,7 +122,7 @@ def tested(found: Json, name: str) -> Json:
 
 
 def execution(found: Json) -> Json:
-    """What a rule did."""
+    """An execution in AutomationOne's form."""
     success = found["outcome"] in ("succeeded", "running")
     return {
         "id": found["execution_id"],

@@ -228,7 +228,7 @@ class RetainedTopic(BaseModel):
 
 
 class RetainedTopics(BaseModel):
-    """What the broker retains of the environment in force, commands first, then by name."""
+    """The retained messages of the active environment, commands first, then by name."""
 
     model_config = FROZEN
 

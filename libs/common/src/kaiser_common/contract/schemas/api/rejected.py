@@ -88,7 +88,7 @@ class FixRejected(RejectedKey):
 
 
 class FixedMessage(BaseModel):
-    """What of a corrected message was published, and how many readings of a batch are bad still.
+    """The published part of a corrected message, and how many readings of a batch are still bad.
 
     received_at: when the rejected message came, which is when this one counts as received.
     """

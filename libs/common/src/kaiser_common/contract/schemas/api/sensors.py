@@ -21,7 +21,7 @@ from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import SensorState, normal_address
 
 SENSOR_TYPE = r"^[A-Za-z0-9_-]{1,64}$"
-"""What can stand in a key of a bucket."""
+"""The characters that a key of a KV bucket may contain."""
 
 STRICT = ConfigDict(frozen=True, extra="forbid")
 """For what people write: a misspelt field is refused. Stored data is read with `extra="ignore"`."""

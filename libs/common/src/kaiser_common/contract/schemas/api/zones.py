@@ -16,7 +16,7 @@ _Position = Annotated[int, Field(ge=-1000, le=1000, description="Zones of a lowe
 
 
 class ZoneSettings(BaseModel):
-    """What a person decides about a zone."""
+    """The settings of a zone that a person makes."""
 
     model_config = STRICT
 
