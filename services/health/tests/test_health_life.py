@@ -230,6 +230,34 @@ async def test_silence_takes_a_device_offline_after_its_timeout_and_any_data_kee
     assert await life.system_events() == ["device_online", "device_offline"]
 
 
+async def test_the_record_says_when_a_device_was_away_also_after_its_return(life):
+    """By that time rules know which values are from before it."""
+
+    async def away_at() -> int | None:
+        return (await life.record())["away_at"]
+
+    def ms(at: datetime) -> int:
+        return int(at.timestamp() * 1000)
+
+    await life.api.register(RegisterDevice(esp_id="ESP_A"), ADA)
+    await life.say(life.beat())
+    assert await away_at() is None
+    life.wait(5)
+    will_at = life.now
+    await life.say(life.message("system.will", status="offline"))
+    assert await away_at() == ms(will_at)
+    life.wait(60)
+    await life.say(life.beat())
+    assert (await life.record())["online"] is True
+    assert await away_at() == ms(will_at)
+    heard_at = life.now
+    life.wait(181)
+    await life.late.sweep()
+    assert (await life.record())["online"] is False
+    assert await away_at() == ms(life.now - timedelta(seconds=10)), "what comes within a digest is of its return"
+    assert (await life.record())["offline_since"] == ms(heard_at)
+
+
 class Killed(BaseException):
     """Ends a step where a kill would."""
 

@@ -34,6 +34,7 @@ def to_value(device: Registered) -> bytes:
         emergency_token=device.emergency_token,
         boot=device.boot,
         offline_since=None if device.online else device.last_seen,
+        away_at=device.away_at,
     )
     return record.model_dump_json().encode()
 

@@ -16,6 +16,11 @@ _MOST_DETAILS = 8192
 """Characters of what is kept of a device's counters; where more come together, only the newest heartbeat's stay."""
 
 
+_REPORTED_S = 10
+"""What a device sent within this time may not be reported to health yet: a device that is found silent was away before
+it, and what came since is of its return."""
+
+
 class Beat(NamedTuple):
     """The figures of a heartbeat. uptime in s, heap_free in bytes, wifi_rssi in dBm."""
 
@@ -238,10 +243,12 @@ async def sweep(connection: Connection, now: datetime, listening_since: datetime
                 <= %(now)s - make_interval(secs => coalesce(heartbeat_timeout_s, %(timeout_s)s))
             ORDER BY esp_id FOR UPDATE SKIP LOCKED
         )
-        UPDATE health.devices AS d SET online = false FROM late WHERE d.esp_id = late.esp_id
+        UPDATE health.devices AS d
+        SET online = false, away_at = greatest(d.last_seen_at, %(now)s - make_interval(secs => %(reported_s)s))
+        FROM late WHERE d.esp_id = late.esp_id
         RETURNING d.esp_id, d.kaiser_id, d.last_seen_at
         """,
-        {"now": now, "listening_since": listening_since, "timeout_s": timeout_s},
+        {"now": now, "listening_since": listening_since, "timeout_s": timeout_s, "reported_s": _REPORTED_S},
     )
     return [Transition(row[0], row[1], False, "silence", row[2]) for row in await cursor.fetchall()]
 
@@ -265,7 +272,8 @@ async def take_offline(
     if not online:
         return None, True
     await connection.execute(
-        "UPDATE health.devices SET online = false, will_at = %s WHERE esp_id = %s", (received_at, esp_id)
+        "UPDATE health.devices SET online = false, will_at = %s, away_at = %s WHERE esp_id = %s",
+        (received_at, received_at, esp_id),
     )
     return Transition(esp_id, kaiser_id, False, "will", last_seen_at), True
 

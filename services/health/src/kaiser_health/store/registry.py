@@ -43,13 +43,16 @@ _SELECT: Select[Any] = select(
     to_ms(_c.last_seen_at).label("last_seen"),
     to_ms(_c.created_at).label("created_at"),
     to_ms(_c.approved_at).label("approved_at"),
+    to_ms(_c.away_at).label("away_at"),
 )
 
 
 class Registered(Device):
-    """A device as it is stored, with the token that it wants in emergencies: in no answer, log or audit entry."""
+    """A device as it is stored, with the token that it wants in emergencies: in no answer, log or audit entry. away_at
+    (ms): when it was last found offline."""
 
     emergency_token: str | None = Field(default=None, exclude=True, repr=False)
+    away_at: int | None = Field(default=None, exclude=True)
 
 
 async def register(connection: Connection, device: RegisterDevice) -> Registered | None:
@@ -131,7 +134,8 @@ async def delete(connection: Connection, esp_id: str) -> bool:
 async def set_state(connection: Connection, esp_id: str, state: str) -> Registered | None:
     """Approve or reject a device; None when it is not there."""
     approved_at = func.now() if state == "approved" else None
-    statement = devices.update().values(state=state, online=False, approved_at=approved_at)
+    away_at = case((_c.online, func.now()), else_=_c.away_at)
+    statement = devices.update().values(state=state, online=False, away_at=away_at, approved_at=approved_at)
     await execute(connection, statement.where(_c.esp_id == esp_id, _c.state != state))
     return await read(connection, esp_id)
 

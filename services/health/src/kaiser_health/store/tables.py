@@ -55,6 +55,7 @@ devices = Table(
     Column("beat_at", TIME),
     Column("emergency_token", Text),
     Column("details", JSONB, nullable=False, server_default=NO_ITEMS),
+    Column("away_at", TIME),
     CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="devices_state_check"),
     CheckConstraint("heartbeat_timeout_s > 0", name="devices_heartbeat_timeout_s_check"),
     CheckConstraint("generation IN ('A', 'B')", name="devices_generation_check"),

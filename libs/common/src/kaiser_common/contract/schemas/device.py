@@ -203,7 +203,8 @@ class DeviceRecord(BaseModel):
     generation: of its firmware, B once a heartbeat had a boot_sequence_id. emergency_token: the device's own, its
     esp_id where None; never shown or logged. boot grows with each restart and each return that was
     too short to be seen as `online`.
-    offline_since: time of the last message of an offline device (ms).
+    offline_since: time of the last message of an offline device (ms). away_at: when it was last found offline (ms),
+    also after its return: what came before is not known until it comes again.
     """
 
     model_config = FROZEN
@@ -220,6 +221,7 @@ class DeviceRecord(BaseModel):
     emergency_token: str | None = None
     boot: int = 0
     offline_since: int | None = None
+    away_at: int | None = None
 
 
 class HeartbeatAck(BaseModel):
