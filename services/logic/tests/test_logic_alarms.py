@@ -340,7 +340,7 @@ def test_an_alarm_that_stands_until_a_rule_clears_it_is_not_over_when_another_ru
 def test_the_alarm_of_a_rule_that_raises_it_no_more_stands_only_while_another_has_raised_it(make_rule, change, is_true):
     other = {"type": "sensor", "esp_id": "ESP_B", "gpio": 34, "operator": "<", "value": 30}
     published = []
-    evaluator = Evaluator(None, None, SimpleNamespace(publish=published.append), None, LogicSettings())
+    evaluator = Evaluator(None, None, SimpleNamespace(publish=published.append), None, LogicSettings(), {})
     engine = evaluator.engine
     engine.catching_up = False
     engine.start(0)

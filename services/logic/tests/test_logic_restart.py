@@ -266,7 +266,7 @@ class Reader:
     ids=str,
 )
 async def test_what_comes_is_of_now_once_the_kept_events_are_read_whatever_happens_to_their_stream(batches, all_read):
-    evaluator = Evaluator(None, None, None, None, LogicSettings())
+    evaluator = Evaluator(None, None, None, None, LogicSettings(), {})
     await evaluator._read(Reader(batches), StateWriter(evaluator.engine, None))
     assert evaluator.engine.catching_up is not all_read
 

@@ -146,6 +146,7 @@ def grants() -> tuple[Grants, ...]:
             consumes(LOGIC_STORE),
             events_of("logic"),
             REJECTED.subjects,
+            mirrors(DEVICES_BUCKET),
             mirrors(LOGIC_RULES_BUCKET),
             writes(LOGIC_RULES_BUCKET),
             mirrors(LOGIC_STATE_BUCKET),

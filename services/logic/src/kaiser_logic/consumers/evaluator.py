@@ -1,7 +1,7 @@
 """Feeds the engine with events and time while this process holds the lease."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from kaiser_common.bus.connection import Bus
@@ -21,7 +21,7 @@ from kaiser_logic.domain.dry_run import dry_run, recalled, unstored
 from kaiser_logic.domain.effects import Effect
 from kaiser_logic.domain.engine import Engine
 from kaiser_logic.domain.events import rule_alarm_cleared, rule_withdrawn
-from kaiser_logic.domain.readings import Readings, RuleInput
+from kaiser_logic.domain.readings import Away, Readings, RuleInput
 from kaiser_logic.domain.rules import Limits, raised_names, sensors
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.jobs.executor import Executor, ExecutorLimits
@@ -52,11 +52,17 @@ class Evaluator:
     """One holder's evaluation, from taking the lease to letting go of it.
 
     Everything it knows is rebuilt at its start: rules from their bucket, states from theirs,
-    readings from the events since the checkpoint and from the sensor service.
+    readings from the events since the checkpoint and from the sensor service, which devices are away from the registry.
     """
 
     def __init__(
-        self, bus: Bus, rule_cache: RuleCache, publisher: EventPublisher, webhooks: Webhooks, settings: LogicSettings
+        self,
+        bus: Bus,
+        rule_cache: RuleCache,
+        publisher: EventPublisher,
+        webhooks: Webhooks,
+        settings: LogicSettings,
+        away: Mapping[str, Away],
     ) -> None:
         self._bus = bus
         self._rule_cache = rule_cache
@@ -70,7 +76,7 @@ class Evaluator:
         readings = Readings(int(settings.logic_late_s * 1000))
         self._latest_ms = int(settings.logic_latest_s * 1000)
         grace_ms = int(settings.logic_grace_s * 1000)
-        self.engine = Engine(_limits(settings), readings, now_ms(), grace_ms, self._latest_ms)
+        self.engine = Engine(_limits(settings), readings, now_ms(), grace_ms, self._latest_ms, away)
         self.engine.catching_up = True
         self._executor: Executor | None = None
         self._news = asyncio.Event()

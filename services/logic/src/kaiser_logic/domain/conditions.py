@@ -18,9 +18,10 @@ from kaiser_common.contract.schemas.api.rules import (
     Stale,
     TimeWindow,
 )
+from kaiser_common.contract.times import time_of
 
 from kaiser_logic.domain.alarms import Alarms
-from kaiser_logic.domain.readings import Newest, Readings
+from kaiser_logic.domain.readings import Away, Newest, Readings
 from kaiser_logic.domain.state import ConditionMemory
 from kaiser_logic.domain.windows import contains, look_again_at
 
@@ -35,14 +36,16 @@ ALWAYS_MS = 2**63
 @dataclass(frozen=True, slots=True)
 class View:
     """The inputs of conditions. listening_since (ms): silence before it is Kaiser's and not the sensors'; grace_ms: for
-    this time after it no sensor is stale, unless its after_s is shorter. known_ms: an older value is unknown, because
-    the sensor service reports silence only for configured sensors."""
+    this time after it no sensor is stale, unless its after_s is shorter. known_ms: an older value is unknown. away: by
+    device, when it was last found offline: a value that came before is unknown. It is asked at each evaluation, so it
+    counts at once, after a restart too, whichever comes first: the news or a reading from before it."""
 
     readings: Readings
     listening_since: int = 0
     grace_ms: int = 0
     known_ms: int = ALWAYS_MS
     alarms: Alarms = field(default_factory=Alarms)
+    away: Mapping[str, Away] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -139,7 +142,7 @@ def _evaluate(
     memory = past.get(path, _NOTHING)
     on, watched = memory.on, memory.watched
     place = len(found.reports)
-    detail = ""
+    detail, until = "", None
     match condition:
         case Compound():
             results = [
@@ -150,20 +153,17 @@ def _evaluate(
             detail = f"{condition.operator} of {len(results)}"
         case SensorThreshold():
             newest = _newest(condition, view)
-            value = _known_value(newest, view, now_ms)
+            value = _known_value(condition, newest, view, now_ms)
             result = None if value is None else compare(condition, value)
-            detail = (
-                _sensor_detail(condition, newest, value, _limits(condition)) + _ambiguity(condition, view)
-                if explain
-                else ""
-            )
+            if explain:
+                detail, until = _explained(condition, newest, value, view, _limits(condition))
         case Hysteresis():
             newest = _newest(condition, view)
-            value = _known_value(newest, view, now_ms)
+            value = _known_value(condition, newest, view, now_ms)
             result = None if value is None else crossed(condition, value, on)
             on = on if result is None else result
-            limits = _hysteresis_limits(condition, on)
-            detail = _sensor_detail(condition, newest, value, limits) + _ambiguity(condition, view) if explain else ""
+            if explain:
+                detail, until = _explained(condition, newest, value, view, _hysteresis_limits(condition, on))
         case AlarmCondition():
             result = view.alarms.holds(condition)
             detail = _alarm_detail(condition, result)
@@ -190,7 +190,8 @@ def _evaluate(
     if new != _NOTHING:
         found.memory[path] = new
     if explain:
-        found.reports.insert(place, ConditionReport(path=path, type=condition.type, result=result, detail=detail))
+        report = ConditionReport(path=path, type=condition.type, result=result, detail=detail, known_until=until)
+        found.reports.insert(place, report)
     return result
 
 
@@ -225,10 +226,20 @@ def _newest(condition: OfSensor, view: View) -> Newest | None:
     return view.readings.of((condition.esp_id, condition.gpio), condition.sensor_type, condition.address)
 
 
-def _known_value(newest: Newest | None, view: View, now_ms: int) -> float | None:
+def _known_value(condition: OfSensor, newest: Newest | None, view: View, now_ms: int) -> float | None:
     if newest is None or not newest.known or newest.usable_at is None:
         return None
+    if _away_since(condition, newest, view) is not None:
+        return None
     return newest.value if now_ms - newest.usable_at <= view.known_ms else None
+
+
+def _away_since(condition: OfSensor, newest: Newest, view: View) -> int | None:
+    """Until when (ms) a value was known whose device has been found offline since it came; None for any other."""
+    away = view.away.get(condition.esp_id)
+    if away is None or away.at is None or newest.received_at > away.at:
+        return None
+    return max(newest.received_at, away.since or 0)
 
 
 def _name(condition: OfSensor) -> str:
@@ -242,6 +253,18 @@ def _ambiguity(condition: OfSensor, view: View) -> str:
         return ""
     count = view.readings.count((condition.esp_id, condition.gpio), condition.sensor_type)
     return f"; the newest of {count} sensors there: give an address to name one" if count > 1 else ""
+
+
+def _explained(
+    condition: OfSensor, newest: Newest | None, value: float | None, view: View, limits: str
+) -> tuple[str, int | None]:
+    """A condition in words, and until when (ms) its value was known, where that ended with its device going offline."""
+    more = _ambiguity(condition, view)
+    until = None if newest is None or newest.value is None else _away_since(condition, newest, view)
+    if newest is None or newest.value is None or until is None:
+        return _sensor_detail(condition, newest, value, limits) + more, None
+    text = f"last known {newest.value:g}, not known since {time_of(until):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{_name(condition)}: {text}, when its device went offline, wants {limits}{more}", until
 
 
 def _sensor_detail(condition: OfSensor, newest: Newest | None, value: float | None, limits: str) -> str:

@@ -75,7 +75,7 @@ def _evaluated(
     """With given values these are looked at twice: when they are supposed to have come, and at the time of the test. At
     another time than now the newest values are supposed to be those of that time."""
     if request.at is not None:
-        view = replace(view, known_ms=ALWAYS_MS)
+        view = replace(view, known_ms=ALWAYS_MS, away={})
     if request.values:
         given = [
             RuleInput(

@@ -1,8 +1,9 @@
 """The rule engine: readings and time in, firings out; it holds the state of every rule. No I/O; time is an argument
 (ms)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from kaiser_common.contract.schemas.api.logic import Rule
@@ -12,7 +13,7 @@ from kaiser_logic.domain.alarms import AlarmInput
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
 from kaiser_logic.domain.effects import Effect, Firing, Over, Suppressed
 from kaiser_logic.domain.index import RuleIndex
-from kaiser_logic.domain.readings import Place, Readings, RuleInput, Verdict
+from kaiser_logic.domain.readings import Away, Place, Readings, RuleInput, Verdict
 from kaiser_logic.domain.rules import (
     Blocked,
     Limits,
@@ -50,9 +51,10 @@ class Engine:
         listening_since: int,
         grace_ms: int,
         known_ms: int = ALWAYS_MS,
+        away: Mapping[str, Away] = MappingProxyType({}),
     ) -> None:
         self.limits = limits
-        self.view = View(readings, listening_since, grace_ms, known_ms)
+        self.view = View(readings, listening_since, grace_ms, known_ms, away=away)
         self.rules: dict[str, Rule] = {}
         self.states: dict[str, RuleState] = {}
         self.changed: set[str] = set()

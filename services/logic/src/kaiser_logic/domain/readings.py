@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kaiser_common.contract.schemas.sensor import type_of
 
@@ -27,12 +27,22 @@ _SECONDS_BELOW = 100_000_000_000
 """A smaller time of a device is in seconds. Source: docs/devices.md."""
 
 
+class Away(NamedTuple):
+    """When a device was last found offline, by Kaiser's clock (ms); None: never. since: its last message before, while
+    it is offline. A value that was received until then is not known."""
+
+    at: int | None
+    since: int | None = None
+    online: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class RuleInput:
     """A reading as rules see it. ts in ms by the device's clock; seq of its event, 0 for a requested one.
 
     address None: of a supposed reading, whichever there is. received_at (ms): by Kaiser's clock, None where it is not
-    known. device_ts: the device's time if ts is the receive time instead.
+    known. device_ts: the device's time if ts is the receive time instead. silent: of a requested one, whether the
+    sensor has been silent since.
     """
 
     esp_id: str
@@ -45,6 +55,7 @@ class RuleInput:
     address: str | None = ""
     received_at: int | None = None
     device_ts: int | None = None
+    silent: bool = False
 
     def arrived_at(self, now_ms: int) -> int:
         """When it was received, not later than now (ms)."""
@@ -73,7 +84,7 @@ class Newest:
     """The newest value of a sensor. ts orders its readings; usable_at: when a usable one last came (ms, our clock).
 
     known: whether the newest reading is usable; if not, `value` is what was there before it. said: its time by the
-    device's clock.
+    device's clock. received_at: when it came (ms, our clock).
     """
 
     sensor_type: str
@@ -83,6 +94,7 @@ class Newest:
     usable_at: int | None = None
     address: str | None = ""
     said: int = 0
+    received_at: int = 0
 
 
 Key = tuple[str, str | None]
@@ -152,7 +164,7 @@ class Readings:
 
     def recall(self, reading: RuleInput, now_ms: int, oldest_ms: int) -> Verdict:
         """Take a reading that was stored earlier: `stale` counts from it, but its value is known only if it is neither
-        older than oldest_ms nor dated ahead, and was not late when it came."""
+        older than oldest_ms nor dated ahead, was not late when it came, and its sensor is not silent."""
         of_place = self._newest.get(reading.place)
         if of_place is None:
             return "unnamed"
@@ -161,8 +173,10 @@ class Readings:
             return _dated_ahead(of_place, reading, at)
         verdict = _take(of_place, reading, at, at)
         was_late = reading.arrived_at(now_ms) - at > self._late_ms
-        if verdict == "taken" and (was_late or now_ms - at > oldest_ms):
-            of_place[_key(reading)].known = False
+        if verdict == "taken":
+            newest = of_place[_key(reading)]
+            newest.received_at = reading.arrived_at(now_ms)
+            newest.known = not (was_late or reading.silent or now_ms - at > oldest_ms)
         return verdict
 
     def of(self, place: Place, sensor_type: str | None, address: str | None = None) -> Newest | None:
@@ -221,7 +235,7 @@ def _take(of_place: dict[Key, Newest], reading: RuleInput, ts: int, at_ms: int) 
     if not reading.usable:
         return "unusable"
     newest.value = reading.value
-    newest.usable_at = at_ms
+    newest.usable_at = newest.received_at = at_ms
     return "taken"
 
 

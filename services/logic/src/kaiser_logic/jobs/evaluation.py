@@ -1,21 +1,23 @@
 """The work of the lease holder: it evaluates rules and answers requests about them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from kaiser_common.bus.connection import Bus
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
-from kaiser_common.runtime.loops import beside
+from kaiser_common.runtime.loops import beside, until_done
 
 from kaiser_logic import metrics
 from kaiser_logic.api.rules import LogicApi
 from kaiser_logic.consumers.evaluator import Evaluator
+from kaiser_logic.domain.readings import Away
 from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings
+from kaiser_logic.store.presence import presence
 from kaiser_logic.store.rule_cache import RuleCache
 from kaiser_logic.store.states import UNREACHABLE, Fenced, StateStore
 
@@ -54,29 +56,36 @@ class EvaluationHolder:
             await stop.wait()
 
     async def evaluate(self) -> None:
-        """Evaluate and answer requests; after another replica has written a state, begin again with what it wrote.
+        """Evaluate and answer requests once the registry was read; after another replica has written a state, begin
+        again with what it wrote.
 
         Each time in a task of its own: of a group that waits for its tasks when one fails, Python 3.11 leaves the task
         around it marked as cancelled.
         """
-        while True:
-            attempt = asyncio.create_task(self._evaluate_once(), name="evaluation")
-            try:
-                await asyncio.wait([attempt])
-            finally:
-                attempt.cancel()
-                await asyncio.gather(attempt, return_exceptions=True)  # raised below, unless we are cancelled
-            try:
-                attempt.result()
-            except* Fenced as group:
-                metrics.FENCED.inc()
-                log.warning("evaluation_fenced", reason=_first(group), retry_s=_RETRY_S)
-            except* UNREACHABLE as group:
-                log.warning("evaluation_not_begun", error=_first(group), retry_s=_RETRY_S)
-            await asyncio.sleep(_RETRY_S)
+        away = presence(self._bus)
+        async with beside(devices=away.keep()):
+            await until_done(away.ready, "devices_not_read_yet")
+            while True:
+                await self._attempt(away)
+                await asyncio.sleep(_RETRY_S)
 
-    async def _evaluate_once(self) -> None:
-        evaluator = Evaluator(self._bus, self._rule_cache, self._publisher, self._webhooks, self._settings)
+    async def _attempt(self, away: Mapping[str, Away]) -> None:
+        attempt = asyncio.create_task(self._evaluate_once(away), name="evaluation")
+        try:
+            await asyncio.wait([attempt])
+        finally:
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)  # raised below, unless we are cancelled
+        try:
+            attempt.result()
+        except* Fenced as group:
+            metrics.FENCED.inc()
+            log.warning("evaluation_fenced", reason=_first(group), retry_s=_RETRY_S)
+        except* UNREACHABLE as group:
+            log.warning("evaluation_not_begun", error=_first(group), retry_s=_RETRY_S)
+
+    async def _evaluate_once(self, away: Mapping[str, Away]) -> None:
+        evaluator = Evaluator(self._bus, self._rule_cache, self._publisher, self._webhooks, self._settings, away)
         api = LogicApi(
             self._pool, self._bus, evaluator.test, evaluator.test_settings, now_ms, self._settings.logic_rules_max
         )

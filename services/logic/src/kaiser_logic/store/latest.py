@@ -56,6 +56,7 @@ async def _sensors(bus: Bus, esp_id: str | None) -> list[RuleInput]:
             address=item.address,
             received_at=item.received_at,
             device_ts=item.device_ts,
+            silent=item.state == "silent",
         )
         for item in await all_pages(ask, _MOST_PAGES)
     ]

@@ -133,7 +133,9 @@ class TestSettings(BaseModel):
 
 
 class ConditionReport(BaseModel):
-    """How a condition stands; None is not known (no usable reading). path: its place, such as `1.0`."""
+    """How a condition stands; None is not known (no usable reading). path: its place, such as `1.0`. known_until: when
+    its value stopped being known because the device went offline (ms); None for any other reason, and while it is
+    known."""
 
     model_config = FROZEN
 
@@ -141,6 +143,7 @@ class ConditionReport(BaseModel):
     type: str
     result: bool | None
     detail: str
+    known_until: int | None = None
 
 
 class TestResult(BaseModel):
