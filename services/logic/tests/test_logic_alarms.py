@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Awaitable
-from types import SimpleNamespace
 
 import pytest
 from answering import Method, serve
@@ -20,6 +19,7 @@ from kaiser_logic.consumers.evaluator import Evaluator
 from kaiser_logic.domain.alarms import AlarmInput, Alarms
 from kaiser_logic.domain.effects import Firing, Over
 from kaiser_logic.domain.engine import Engine
+from kaiser_logic.domain.events import of_end
 from kaiser_logic.domain.loops import find_loop
 from kaiser_logic.domain.readings import Readings, RuleInput
 from kaiser_logic.domain.rules import Limits
@@ -339,8 +339,7 @@ def test_an_alarm_that_stands_until_a_rule_clears_it_is_not_over_when_another_ru
 @pytest.mark.parametrize("change", ["removed", "disabled", "raises another"])
 def test_the_alarm_of_a_rule_that_raises_it_no_more_stands_only_while_another_has_raised_it(make_rule, change, is_true):
     other = {"type": "sensor", "esp_id": "ESP_B", "gpio": 34, "operator": "<", "value": 30}
-    published = []
-    evaluator = Evaluator(None, None, SimpleNamespace(publish=published.append), None, LogicSettings(), {})
+    evaluator = Evaluator(None, None, None, None, LogicSettings(), {})
     engine = evaluator.engine
     engine.catching_up = False
     engine.start(0)
@@ -355,8 +354,13 @@ def test_the_alarm_of_a_rule_that_raises_it_no_more_stands_only_while_another_ha
     after = {"removed": None, "disabled": {"enabled": False}, "raises another": {"actions": [raising("y")]}}[change]
     given = {"conditions": [other], "actions": [raising("x")], "version": 2, **(after or {})}
     evaluator._on_rule("goes", make_rule("goes", **given) if after is not None else None)
-    cleared = [one for one in published if b"rule_alarm_cleared" in one.body]
+    ended = engine.end_of("goes")
+    assert ended is not None
+    assert ended.withdrawn is (change != "raises another")
+    cleared = [one for one in of_end(ended, now) if b"rule_alarm_cleared" in one.body]
     assert len(cleared) == (0 if is_true else 1)
+    assert engine.on_end_reported("goes", ended) is (change == "removed")
+    assert engine.end_of("goes") is None
 
 
 @pytest.mark.parametrize("is_cleared", [False, True])

@@ -20,9 +20,9 @@ from kaiser_logic.domain.decode import FILTERS, alarm_of, decode, readings_of
 from kaiser_logic.domain.dry_run import dry_run, recalled, unstored
 from kaiser_logic.domain.effects import Effect
 from kaiser_logic.domain.engine import Engine
-from kaiser_logic.domain.events import rule_alarm_cleared, rule_withdrawn
+from kaiser_logic.domain.events import of_end
 from kaiser_logic.domain.readings import Away, Readings, RuleInput
-from kaiser_logic.domain.rules import Limits, raised_names, sensors
+from kaiser_logic.domain.rules import Limits, sensors
 from kaiser_logic.domain.state import RuleState, Running
 from kaiser_logic.jobs.executor import Executor, ExecutorLimits
 from kaiser_logic.publish.commands import Commands
@@ -39,6 +39,7 @@ log = structlog.get_logger()
 _CAUGHT_UP_WITHIN_S = 10.0
 _LOOK_EVERY_S = 1.0
 _LIST_AGAIN_S = 2.0
+_REPORTED_WITHIN_S = 5.0
 _MOST_UNREAD = 256
 """Messages that wait to be evaluated at most; packs of the largest size are 128 MB."""
 _REST_S = 0.1
@@ -81,7 +82,7 @@ class Evaluator:
         self._executor: Executor | None = None
         self._news = asyncio.Event()
         self._listing = asyncio.Event()
-        self._removed: list[str] = []
+        self._ends = asyncio.Event()
 
     async def run(self, store: StateStore) -> None:
         """Evaluate until cancelled. Fenced: another process evaluates too; begin again with a new Evaluator."""
@@ -101,7 +102,7 @@ class Evaluator:
                     ExecutorLimits(self._settings.logic_executions_at_once, int(self._settings.logic_resume_s * 1000)),
                     self._wake_in_time,
                 )
-                begun = await self._take_over(states, writer)
+                begun = self._take_over(states)
                 reader = OrderedReader(
                     self._bus,
                     EVENTS.name,
@@ -132,10 +133,10 @@ class Evaluator:
         readings = recalled(known, places, now, int(self._settings.logic_late_s * 1000), self._latest_ms)
         return dry_run(self.engine, rule, request.request, now, readings)
 
-    async def _take_over(self, states: dict[str, RuleState], writer: StateWriter) -> list[Begun]:
+    def _take_over(self, states: dict[str, RuleState]) -> list[Begun]:
         """Take rules and states; what was running when the process before this one ended."""
         now = now_ms()
-        self.engine.states = {rule_id: state for rule_id, state in states.items() if rule_id in self._rule_cache.rules}
+        self.engine.take_states(states, self._rule_cache.rules)
         begun: list[Begun] = []
         for rule in self._rule_cache.rules.values():
             state = self.engine.states.get(rule.rule_id)
@@ -143,8 +144,6 @@ class Evaluator:
                 begun.append((rule, state.running, state.version == rule.version and rule.enabled))
             self.engine.put_rule(rule, now)
         self._rule_cache.listener = self._on_rule
-        for rule_id in sorted(states.keys() - self._rule_cache.rules.keys()):
-            await writer.forget(rule_id)
         metrics.RULES.set(sum(rule.enabled for rule in self._rule_cache.rules.values()))
         return begun
 
@@ -169,7 +168,8 @@ class Evaluator:
         self.engine.recall(known, now_ms(), self._latest_ms)
         self._act(self.engine.start(now_ms()))
         log.info("rules_in_force", rules=len(self.engine.rules), latest=len(known))
-        tasks.create_task(self._follow(writer), name="follow")
+        tasks.create_task(self._report_ends(writer), name="ends")
+        tasks.create_task(self._follow(), name="follow")
         tasks.create_task(self._list_alarms(), name="alarms")
 
     async def _read(self, reader: OrderedReader, writer: StateWriter) -> None:
@@ -270,37 +270,37 @@ class Evaluator:
         running = state.running if state is not None else None
         if rule is None:
             self._act(self.engine.remove_rule(rule_id, now_ms()))
-            self._removed.append(rule_id)
         else:
             self._act(self.engine.put_rule(rule, now_ms()))
         if known is not None and running is not None and self._executor is not None:
             reason = "the rule was removed" if rule is None else "the rule was changed"
             self._executor.interrupt(known, running, reason)
-        if known is not None and known.enabled:
-            self._clear_alarms_of(known, rule)
-            if rule is None or not rule.enabled:
-                self._publisher.publish(rule_withdrawn(known, now_ms()))
         metrics.RULES.set(sum(one.enabled for one in self.engine.rules.values()))
         self._news.set()
         self._listing.set()
+        self._ends.set()
 
-    def _clear_alarms_of(self, before: Rule, after: Rule | None) -> None:
-        """Clear the alarms of a changed or removed rule that it raises no more, and no other has raised: nothing else
-        would end them."""
-        still = raised_names(after) if after is not None and after.enabled else set()
-        for name in sorted(raised_names(before) - still):
-            if self.engine.stands_by_another(before, name):
-                continue
-            self._publisher.publish(rule_alarm_cleared(before, name, now_ms()))
+    async def _report_ends(self, writer: StateWriter) -> None:
+        """Report the ends of rules that were changed, disabled or removed, before this process took over too. Only then
+        is forgotten that they are owed: killed in between, the next start publishes them again."""
+        while True:
+            self._ends.clear()
+            for rule_id in sorted(self.engine.ending):
+                end = self.engine.end_of(rule_id)
+                messages = [] if end is None else of_end(end, now_ms())
+                if messages and not await self._publisher.publish_within(*messages, within_s=_REPORTED_WITHIN_S):
+                    self._ends.set()  # under the same ids
+                    break
+                if self.engine.on_end_reported(rule_id, end):
+                    await writer.forget(rule_id)
+            await self._ends.wait()
 
-    async def _follow(self, writer: StateWriter) -> None:
-        """After changes of rules: ask for what new sensors showed last, delete the states of removed rules."""
+    async def _follow(self) -> None:
+        """After changes of rules, ask for what new sensors showed last."""
         readings = self.engine.view.readings
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._removed:
-                await writer.forget(self._removed.pop())
             fresh, readings.fresh = readings.fresh, set()
             known = await latest.latest(self._bus, sorted(fresh))
             self._act(self.engine.recall(known, now_ms(), self._latest_ms))

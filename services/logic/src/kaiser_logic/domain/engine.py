@@ -1,8 +1,9 @@
 """The rule engine: readings and time in, firings out; it holds the state of every rule. No I/O; time is an argument
 (ms)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ from kaiser_common.contract.schemas.sensor import type_of
 from kaiser_logic.domain.alarms import AlarmInput
 from kaiser_logic.domain.conditions import ALWAYS_MS, View, evaluate
 from kaiser_logic.domain.effects import Effect, Firing, Over, Suppressed
+from kaiser_logic.domain.ends import RuleEnd, end_of, fired_by, reported
 from kaiser_logic.domain.index import RuleIndex
 from kaiser_logic.domain.readings import Away, Place, Readings, RuleInput, Verdict
 from kaiser_logic.domain.rules import (
@@ -61,6 +63,10 @@ class Engine:
         self.started = False
         self.catching_up = False
         self.turns = NewestFirings()
+        self.ending: set[str] = set()
+        """Rules that may owe a report of their end."""
+        self._gone: dict[str, RuleState] = {}
+        """The states of removed rules whose end is not reported yet."""
         self._clearing: set[str] = set()
         self._seq = 0
         """Up to which event everything is known."""
@@ -70,11 +76,24 @@ class Engine:
 
     # Rules come and go
 
+    def take_states(self, states: Mapping[str, RuleState], rule_ids: Container[str]) -> None:
+        """Take what a process before this one has stored. Rules that are not there any more may owe a report."""
+        self.states = {rule_id: state for rule_id, state in states.items() if rule_id in rule_ids}
+        self._gone = {rule_id: state for rule_id, state in states.items() if rule_id not in rule_ids}
+        self.ending |= self._gone.keys()
+
     def put_rule(self, rule: Rule, now_ms: int) -> list[Effect]:
         """Take a rule, new or changed, in force immediately. A changed rule loses the memory of its conditions, but not
         the time when it last fired."""
         freed, places, kinds = self._forget(rule.rule_id)
         state = self.states.setdefault(rule.rule_id, RuleState(version=rule.version))
+        self.ending.add(rule.rule_id)
+        gone = self._gone.pop(rule.rule_id, None)
+        if gone is not None:  # it was removed a moment ago: what it owes stays
+            state.name, state.raises = gone.name, gone.raises
+        if state.order and not state.name and rule.enabled and state.version == rule.version:
+            fired_by(rule, state)  # fired by a version of Kaiser that did not note it
+            self.changed.add(rule.rule_id)
         if state.version != rule.version:
             state.version, state.memory, state.armed, state.told = rule.version, {}, True, None
             state.holds = []
@@ -117,8 +136,11 @@ class Engine:
         self._clearing.discard(rule_id)
         freed, places, kinds = self._forget(rule_id)
         self.rules.pop(rule_id, None)
-        self.states.pop(rule_id, None)
+        state = self.states.pop(rule_id, None)
         self.changed.discard(rule_id)
+        if state is not None:
+            self._gone[rule_id] = state
+            self.ending.add(rule_id)
         self._unwatch(places, kinds)
         return self._consider(freed, {"kind": "released"}, 0, now_ms) if self.started else []
 
@@ -276,10 +298,31 @@ class Engine:
         if state.running is not None or rule.rule_id in self._clearing or state.last_fired_at is None:
             return []
         self._clearing.add(rule.rule_id)
-        names = tuple(sorted(name for name in self_clearing(rule) if not self.stands_by_another(rule, name)))
+        names = tuple(sorted(name for name in self_clearing(rule) if not self.stands_by_another(rule.rule_id, name)))
         return [Over(rule, names, state.order, state.last_fired_at)]
 
-    def stands_by_another(self, rule: Rule, name: str) -> bool:
+    def end_of(self, rule_id: str) -> RuleEnd | None:
+        """What is to be reported of a rule that may be changed, disabled or removed; None: nothing."""
+        state = self._gone.get(rule_id) or self.states.get(rule_id)
+        if state is None:
+            return None
+        return end_of(rule_id, self.rules.get(rule_id), state, partial(self.stands_by_another, rule_id))
+
+    def on_end_reported(self, rule_id: str, end: RuleEnd | None) -> bool:
+        """The end of a rule, if there was one, is published and not owed any more. Whether the rule is gone, so that
+        its state may be deleted."""
+        self.ending.discard(rule_id)
+        if self._gone.pop(rule_id, None) is not None:
+            return True
+        state = self.states.get(rule_id)
+        if state is not None and end is not None:
+            reported(end, state)
+            self.changed.add(rule_id)
+            if self.end_of(rule_id) is not None:
+                self.ending.add(rule_id)
+        return False
+
+    def stands_by_another(self, rule_id: str, name: str) -> bool:
         """Whether another rule has raised an alarm of this name: one with `clear_when_false` until its conditions are
         false, one without it until a rule has cleared it."""
         enabled = [(one, self.states[one.rule_id]) for one in self.rules.values() if one.enabled]
@@ -287,7 +330,7 @@ class Engine:
         return any(
             state.raised if name in self_clearing(one) else name in raised_names(one) and state.order > cleared
             for one, state in enabled
-            if one.rule_id != rule.rule_id
+            if one.rule_id != rule_id
         )
 
     def _note_seq(self, seq: int) -> None:
@@ -322,6 +365,7 @@ class Engine:
         execution_id = f"{rule.rule_id}-{now_ms}"
         self._index.release(rule.rule_id, state.holds)
         fired(rule, state, self.limits, now_ms)
+        fired_by(rule, state)
         self._order += 1
         state.order = self._order
         trigger = self._described(rule, trigger)

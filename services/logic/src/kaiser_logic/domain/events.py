@@ -11,6 +11,7 @@ from kaiser_common.contract.schemas.event import LogicExecutionEvent
 from kaiser_common.contract.subjects import execution_subject
 
 from kaiser_logic.domain.effects import Suppressed
+from kaiser_logic.domain.ends import RuleEnd
 from kaiser_logic.domain.state import Running
 
 
@@ -112,11 +113,21 @@ def rule_alarm(rule: Rule, running: Running, path: str, action: AlarmAction, now
     )
 
 
-def rule_alarm_cleared(rule: Rule, name: str, now_ms: int) -> Outgoing:
-    """The system_event that clears an alarm that no rule raises any more."""
-    message = f"rule {rule.name!r}, which raised the alarm {name}, is changed, disabled or removed"
-    details = {"name": name, "rule_id": rule.rule_id, "rule_name": rule.name}
-    event_id = f"logic-unraised-{rule.rule_id}-{rule.version}-{name}-{now_ms}"
+def of_end(end: RuleEnd, now_ms: int) -> list[Outgoing]:
+    """The system_events of a rule that is changed, disabled or removed: its alarms that no rule raises any more are
+    over, and where it is not in force, it can neither fire nor fail."""
+    details = {"rule_id": end.rule_id, "rule_name": end.rule_name}
+    found = [_unraised(end, name, {"name": name, **details}, now_ms) for name in end.names]
+    if end.withdrawn:
+        message = f"rule {end.rule_name!r} is disabled or removed"
+        event_id = f"logic-withdrawn-{end.rule_id}-{end.version}-{end.order}"
+        found.append(system_event("rule_withdrawn", message, now_ms, event_id=event_id, details=details))
+    return found
+
+
+def _unraised(end: RuleEnd, name: str, details: dict[str, Any], now_ms: int) -> Outgoing:
+    message = f"rule {end.rule_name!r}, which raised the alarm {name}, is changed, disabled or removed"
+    event_id = f"logic-unraised-{end.rule_id}-{end.version}-{end.order}-{name}"
     return system_event("rule_alarm_cleared", message, now_ms, event_id=event_id, details=details)
 
 
@@ -126,14 +137,6 @@ def rule_alarm_over(rule: Rule, name: str, fired_at: int, now_ms: int) -> Outgoi
     details = {"name": name, "rule_id": rule.rule_id, "rule_name": rule.name}
     event_id = f"logic-over-{rule.rule_id}-{fired_at}-{name}"
     return system_event("rule_alarm_cleared", message, now_ms, event_id=event_id, details=details)
-
-
-def rule_withdrawn(rule: Rule, now_ms: int) -> Outgoing:
-    """The system_event of a rule that is disabled or removed: it can neither fire nor fail any more."""
-    message = f"rule {rule.name!r} is disabled or removed"
-    details = {"rule_id": rule.rule_id, "rule_name": rule.name}
-    event_id = f"logic-withdrawn-{rule.rule_id}-{rule.version}-{now_ms}"
-    return system_event("rule_withdrawn", message, now_ms, event_id=event_id, details=details)
 
 
 def loop_suspected(suppressed: Suppressed) -> Outgoing:

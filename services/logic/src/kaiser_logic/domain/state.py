@@ -54,7 +54,8 @@ class RuleState:
     armed: it may fire; an edge rule that fired is armed again once its conditions are false, or the firing failed.
     told: the suppression recorded for this period of true conditions; told_last, told_at: the newest of all.
     order: the number of its last firing among those of all rules. raised: it has raised an alarm that is to be cleared
-    when its conditions are false. Times in ms.
+    when its conditions are false. name: of the rule when it last fired, empty once its end was reported; raises: the
+    names of the alarms that it has raised since it was stored, until they are cleared for good. Times in ms.
     """
 
     version: int = 0
@@ -73,6 +74,8 @@ class RuleState:
     holds: list[Hold] = field(default_factory=list)
     order: int = 0
     raised: bool = False
+    name: str = ""
+    raises: list[str] = field(default_factory=list)
     running: Running | None = None
 
     @property
