@@ -219,6 +219,26 @@ def test_a_reset_ends_itself_and_abandons_what_is_open():
     assert end(began(FactoryCommand(what="ccu.set", name="reset"))) == ("timed_out", 5_000, 5403)
 
 
+def test_what_the_broker_had_kept_finishes_the_command_that_it_names_and_ends_no_other():
+    """A retained message says nothing of when: it may be older than the command."""
+    running = mill("RUNNING")
+    came_back = [running, connection("CONNECTIONBROKEN", 20), connection("ONLINE", 30)]
+    state = {"serialNumber": "M", "actionState": None}
+    kept = {
+        "a reset": [running, message("ccu/global", {"type": "reset"}, AT + 40, retain=True)],
+        "a state without the action": [*came_back, message("module/v1/ff/M/state", state, AT + 40, retain=True)],
+        "an end of its connection": [
+            running,
+            message("module/v1/ff/M/connection", {"connectionState": "OFFLINE"}, AT + 20, retain=True),
+            message("module/v1/ff/M/connection", {"connectionState": "ONLINE"}, AT + 30, retain=True),
+            message("module/v1/ff/M/state", state, AT + 40),
+        ],
+    }
+    assert {name: end(began(), *messages)[0] for name, messages in kept.items()} == dict.fromkeys(kept, "timed_out")
+    done = {"serialNumber": "M", "actionState": {"id": "a", "command": "MILL", "state": "FINISHED"}}
+    assert end(began(), message("module/v1/ff/M/state", done, AT + 40, retain=True)) == ("finished", 40, None)
+
+
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [

@@ -163,6 +163,16 @@ def test_a_reset_is_corrected_by_what_is_completed_later_and_by_nothing_else():
     assert facts == [OrderChanged("o1", "CANCELLED", "FINISHED", AT + 3)]
 
 
+def test_a_reset_that_the_broker_had_kept_cancels_nothing():
+    factory = Factory()
+    facts = feed(
+        factory,
+        [says("active", AT, [order("IN_PROGRESS")]), say("ccu/global", AT + 1, retain=True, type="reset")],
+    )
+    assert factory.orders["o1"].order.state == "IN_PROGRESS"
+    assert [one for one in facts if not isinstance(one, OrderChanged)] == []
+
+
 def test_a_missing_order_is_lost_after_15_minutes():
     factory = Factory()
     feed(factory, [says("active", AT, [order("IN_PROGRESS")]), says("active", AT + 1, [])])
