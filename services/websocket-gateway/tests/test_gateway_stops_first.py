@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from kaiser_gateway.domain.tokens import Identity
 from kaiser_gateway.http.admission import IDENTITY
-from kaiser_gateway.http.connections import Connections, protocols
+from kaiser_gateway.http.connections import Connections
 from kaiser_gateway.http.edge import Edge
+from kaiser_gateway.http.limited_http import limited_http
 from kaiser_gateway.http.requests import STOP, StopsFirst
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -53,7 +54,7 @@ async def answered(scope, receive, send) -> None:
 
 class Server:
     def __init__(self, connections: Connections) -> None:
-        self.http, _ = protocols(connections)
+        self.http = limited_http(connections)
         self.config = Config(answered, log_config=None, lifespan="off")
         self.config.load()
         self.state = ServerState()

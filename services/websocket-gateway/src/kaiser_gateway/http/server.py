@@ -11,7 +11,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from kaiser_gateway.domain.limits import Limiter
-from kaiser_gateway.http.connections import Connections, protocols
+from kaiser_gateway.http.connections import Connections
+from kaiser_gateway.http.limited_http import limited_http
+from kaiser_gateway.http.limited_websocket import LimitedWebSocket
 from kaiser_gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -29,15 +31,14 @@ def http_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
     connections = Connections(
         settings.http_per_address, settings.trusted_proxies, settings.http_header_s, raise_file_limit()
     )
-    http, websocket = protocols(connections)
     return uvicorn.Config(
         app,
-        http=http,
+        http=limited_http(connections),
         log_config=None,
         log_level="warning",  # uvicorn's info lines hold the query string, and so the token
         access_log=False,
         lifespan="off",
-        ws=websocket,
+        ws=LimitedWebSocket,
         proxy_headers=bool(settings.trusted_proxies),  # uvicorn believes 127.0.0.1 by default
         forwarded_allow_ips=settings.trusted_proxies,
         limit_concurrency=settings.ws_max_clients + _OTHER_CONNECTIONS,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, WebSocket
 
 from kaiser_gateway.domain.conflation import Outlet
 from kaiser_gateway.http.auth import Guard
-from kaiser_gateway.http.connections import WRITE_NOW
+from kaiser_gateway.http.limited_websocket import WRITE_NOW
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.ws.admission import LONGEST_ID, SentAway, accept, identity_of, rate_of, refuse
 from kaiser_gateway.ws.client import Client, Write
