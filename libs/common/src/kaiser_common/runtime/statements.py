@@ -20,7 +20,9 @@ from sqlalchemy import (
     ColumnElement,
     Compiled,
     DateTime,
+    Table,
     any_,
+    bindparam,
     cast,
     func,
     literal,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     make_url,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql.elements import ClauseElement
 
 RowT = TypeVar("RowT")
@@ -76,6 +79,11 @@ async def fetch_one(
     async with connection.cursor(row_factory=row_factory) as cursor:
         await cursor.execute(*to_sql(statement))
         return await cursor.fetchone()
+
+
+def insert_of(table: Table, names: Iterable[str]) -> Insert:
+    """An insert of a row with these columns, each a parameter of its name, for `execute_many`."""
+    return insert(table).values({name: bindparam(name) for name in names}).inline()
 
 
 def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:

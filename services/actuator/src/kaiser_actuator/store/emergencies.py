@@ -5,31 +5,33 @@ from typing import Any, LiteralString
 
 from kaiser_common.contract.schemas.api.actuators import Emergency
 from kaiser_common.contract.times import time_of
+from kaiser_common.runtime.statements import fetch_one
+from psycopg.rows import tuple_row
+from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_actuator.domain.emergencies import key_of
 from kaiser_actuator.store import Connection
+from kaiser_actuator.store.tables import emergencies
+
+_IS_NEW: ColumnElement[bool] = literal_column("xmax = 0")
+"""Of a row that was inserted, and not changed."""
 
 
 async def add(connection: Connection, stop: Emergency) -> bool:
     """Keep a stop; False if it was there. The number of one that is there grows."""
-    cursor = await connection.execute(
-        """
-        INSERT INTO actuator.emergencies AS e (emergency_id, key, esp_id, gpio, reason, raised_by, raised_at, number)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (emergency_id) DO UPDATE SET number = excluded.number RETURNING (xmax = 0)
-        """,
-        (
-            stop.emergency_id,
-            key_of(stop.esp_id, stop.gpio),
-            stop.esp_id,
-            stop.gpio,
-            stop.reason,
-            stop.raised_by,
-            time_of(stop.raised_at),
-            stop.number,
-        ),
+    add = insert(emergencies).values(
+        emergency_id=stop.emergency_id,
+        key=key_of(stop.esp_id, stop.gpio),
+        esp_id=stop.esp_id,
+        gpio=stop.gpio,
+        reason=stop.reason,
+        raised_by=stop.raised_by,
+        raised_at=time_of(stop.raised_at),
+        number=stop.number,
     )
-    row = await cursor.fetchone()
+    put = add.on_conflict_do_update(index_elements=["emergency_id"], set_={"number": add.excluded.number})
+    row = await fetch_one(connection, tuple_row, put.returning(_IS_NEW))
     return bool(row and row[0])
 
 

@@ -14,7 +14,7 @@ from kaiser_common.contract.schemas.api.alarms import (
 from kaiser_common.contract.schemas.event import AlarmEvent
 from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import parse_cursor
-from kaiser_common.runtime.statements import equal, fetch_all, fetch_one, from_ms, to_ms
+from kaiser_common.runtime.statements import equal, execute_many, fetch_all, fetch_one, from_ms, insert_of, to_ms
 from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import Select, false, func, literal, literal_column, select, tuple_
@@ -27,11 +27,14 @@ _COLUMNS = tuple(Alarm.model_fields)
 _SELECTED = ", ".join(
     f"(extract(epoch FROM {each}) * 1000)::bigint AS {each}" if each in _TIMES else each for each in _COLUMNS
 )
-_UPSERT = f"""
-    INSERT INTO alarm.alarms ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"%({each})s" for each in _COLUMNS)})
-    ON CONFLICT (alarm_id) DO UPDATE SET {", ".join(f"{each} = excluded.{each}" for each in _COLUMNS[1:])}
-"""
 _c = tables.alarms.c
+_ADD = insert_of(tables.alarms, _COLUMNS)
+_PUT = _ADD.on_conflict_do_update(
+    index_elements=[_c.alarm_id], set_={each: _ADD.excluded[each] for each in _COLUMNS if each != "alarm_id"}
+)
+_ADD_STEP = insert_of(tables.steps, ("alarm_id", "step", "what", "at", "by", "note", "alarm")).on_conflict_do_nothing(
+    index_elements=[tables.steps.c.alarm_id, tables.steps.c.step]
+)
 _SELECT: Select[Any] = select(*(to_ms(_c[each]).label(each) if each in _TIMES else _c[each] for each in _COLUMNS))
 _OPEN = _c.state != literal_column("'closed'")  # no parameter, as the partial index has it
 _STEPS_SHOWN = 1000
@@ -75,24 +78,20 @@ async def note_steps(connection: Connection, steps: Sequence[LifeStep]) -> None:
     if not steps:
         return
     newest = {step.alarm.alarm_id: step.alarm for step in steps}
-    async with connection.cursor() as cursor:
-        await cursor.executemany(_UPSERT, [_row(alarm) for alarm in newest.values()])
-        await cursor.executemany(
-            "INSERT INTO alarm.steps (alarm_id, step, what, at, by, note, alarm) VALUES (%s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (alarm_id, step) DO NOTHING",
-            [
-                (
-                    step.alarm.alarm_id,
-                    step.alarm.step,
-                    step.what,
-                    _time(step.at),
-                    step.by,
-                    step.note,
-                    Jsonb(step.alarm.model_dump()),
-                )
-                for step in steps
-            ],
-        )
+    await execute_many(connection, _PUT, [_row(alarm) for alarm in newest.values()])
+    added = [
+        {
+            "alarm_id": step.alarm.alarm_id,
+            "step": step.alarm.step,
+            "what": step.what,
+            "at": _time(step.at),
+            "by": step.by,
+            "note": step.note,
+            "alarm": Jsonb(step.alarm.model_dump()),
+        }
+        for step in steps
+    ]
+    await execute_many(connection, _ADD_STEP, added)
 
 
 async def unpublished(connection: Connection, limit: int) -> list[tuple[int, AlarmEvent]]:

@@ -4,48 +4,42 @@ from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.schemas.api.notifications import Channel, ChannelBody, Route, RouteBody
-from kaiser_common.runtime.statements import execute
-from psycopg.rows import class_row
+from kaiser_common.runtime.statements import execute, fetch_all, fetch_one, to_ms
+from psycopg.rows import class_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb
-from sqlalchemy import Table
+from sqlalchemy import Select, Table, func, select, update
+from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ClauseElement
 
 from kaiser_alarm.store import Connection
-from kaiser_alarm.store.tables import channels
+from kaiser_alarm.store.tables import channels, notifications
 from kaiser_alarm.store.tables import routes as routes_
 
-_SHOWN = ", ".join(
-    f"(extract(epoch FROM {each}) * 1000)::bigint AS {each}" if each.endswith("_at") else each
-    for each in Channel.model_fields
+_c = channels.c
+_SHOWN: Select[Any] = select(
+    *(to_ms(_c[each]).label(each) if each.endswith("_at") else _c[each] for each in Channel.model_fields)
 )
 
 
 async def read_all(connection: Connection) -> list[Channel]:
     """All channels, by id, without their URLs."""
-    async with connection.cursor(row_factory=class_row(Channel)) as cursor:
-        await cursor.execute(f"SELECT {_SHOWN} FROM alarm.channels ORDER BY channel_id")
-        return await cursor.fetchall()
+    return await fetch_all(connection, class_row(Channel), _SHOWN.order_by(_c.channel_id))
 
 
 async def read(connection: Connection, channel_id: str) -> Channel | None:
     """One channel."""
-    async with connection.cursor(row_factory=class_row(Channel)) as cursor:
-        await cursor.execute(f"SELECT {_SHOWN} FROM alarm.channels WHERE channel_id = %s", (channel_id,))
-        return await cursor.fetchone()
+    return await fetch_one(connection, class_row(Channel), _SHOWN.where(_c.channel_id == channel_id))
 
 
 async def encrypted_url(connection: Connection, channel_id: str) -> str | None:
     """The URL of a channel, encrypted."""
-    cursor = await connection.execute("SELECT url FROM alarm.channels WHERE channel_id = %s", (channel_id,))
-    row = await cursor.fetchone()
-    return None if row is None else str(row[0])
+    return await fetch_one(connection, scalar_row, select(_c.url).where(_c.channel_id == channel_id))
 
 
 async def encrypted_urls(connection: Connection) -> dict[str, str]:
     """The URL of each channel, encrypted."""
-    cursor = await connection.execute("SELECT channel_id, url FROM alarm.channels")
-    return dict(await cursor.fetchall())
+    return dict(await fetch_all(connection, tuple_row, select(_c.channel_id, _c.url)))
 
 
 async def put(
@@ -58,24 +52,19 @@ async def put(
 
 async def delete(connection: Connection, channel_id: str) -> bool:
     """Remove a channel, with what waits for it."""
-    await connection.execute(
-        "UPDATE alarm.notifications SET state = 'dropped', ended_at = now(), error = 'the channel was removed'"
-        " WHERE channel_id = %s AND state = 'waiting'",
-        (channel_id,),
-    )
-    cursor = await connection.execute("DELETE FROM alarm.channels WHERE channel_id = %s", (channel_id,))
-    return cursor.rowcount > 0
+    waiting = (notifications.c.channel_id == channel_id, notifications.c.state == "waiting")
+    dropped = {"state": "dropped", "ended_at": func.now(), "error": "the channel was removed"}
+    await execute(connection, update(notifications).where(*waiting).values(dropped))
+    return (await execute(connection, delete_from(channels).where(_c.channel_id == channel_id))).rowcount > 0
 
 
 async def routes(connection: Connection) -> list[Route]:
     """All routes, by id."""
-    cursor = await connection.execute(
-        "SELECT route_id, route, (extract(epoch FROM changed_at) * 1000)::bigint, changed_by FROM alarm.routes"
-        " ORDER BY route_id"
-    )
+    c = routes_.c
+    statement = select(c.route_id, c.route, to_ms(c.changed_at), c.changed_by).order_by(c.route_id)
     return [
         Route(route_id=route_id, changed_at=at, changed_by=by, **route)
-        for route_id, route, at, by in await cursor.fetchall()
+        for route_id, route, at, by in await fetch_all(connection, tuple_row, statement)
     ]
 
 
@@ -95,17 +84,10 @@ def _set(table: Table, row: dict[str, Any]) -> ClauseElement:
 
 async def delete_route(connection: Connection, route_id: str) -> bool:
     """Remove a route."""
-    cursor = await connection.execute("DELETE FROM alarm.routes WHERE route_id = %s", (route_id,))
-    return cursor.rowcount > 0
+    return (await execute(connection, delete_from(routes_).where(routes_.c.route_id == route_id))).rowcount > 0
 
 
 async def note_result(connection: Connection, channel_id: str, error: str | None, now: datetime) -> None:
     """Note how the last message of a channel ended."""
-    await connection.execute(
-        """
-        UPDATE alarm.channels SET last_sent_at = CASE WHEN %(error)s::text IS NULL THEN %(now)s ELSE last_sent_at END,
-            last_failed_at = CASE WHEN %(error)s::text IS NULL THEN last_failed_at ELSE %(now)s END,
-            last_error = %(error)s WHERE channel_id = %(channel)s
-        """,
-        {"error": error, "now": now, "channel": channel_id},
-    )
+    ended = {"last_sent_at" if error is None else "last_failed_at": now, "last_error": error}
+    await execute(connection, update(channels).where(_c.channel_id == channel_id).values(ended))

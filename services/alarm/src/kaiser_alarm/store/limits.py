@@ -9,8 +9,9 @@ from kaiser_common.contract.schemas.sensor import type_of
 from kaiser_common.runtime.cursors import parse_cursor
 from kaiser_common.runtime.statements import among, equal, execute, fetch_all, fetch_one, row_of, to_ms
 from psycopg.rows import tuple_row
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.elements import ClauseElement
 
 from kaiser_alarm.domain.limits import Sensor
 from kaiser_alarm.store import Connection, tables
@@ -88,17 +89,14 @@ async def move_position(
     connection: Connection, stream: str, before: tuple[str, int] | None, after: tuple[str, int]
 ) -> None:
     """Move from where this process left it. ReadElsewhere: another process has moved it."""
+    c, place = tables.position.c, {"created": after[0], "sequence": after[1]}
+    statement: ClauseElement
     if before is None:
-        cursor = await connection.execute(
-            "INSERT INTO alarm.position (stream, created, sequence) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            (stream, *after),
-        )
+        statement = insert(tables.position).values(stream=stream, **place).on_conflict_do_nothing()
     else:
-        cursor = await connection.execute(
-            "UPDATE alarm.position SET created = %s, sequence = %s"
-            " WHERE stream = %s AND created = %s AND sequence = %s",
-            (*after, stream, *before),
-        )
+        from_there = (c.stream == stream, c.created == before[0], c.sequence == before[1])
+        statement = update(tables.position).where(*from_there).values(place)
+    cursor = await execute(connection, statement)
     if cursor.rowcount != 1:
         raise ReadElsewhere(f"another process has read {stream} on from {before}")
 

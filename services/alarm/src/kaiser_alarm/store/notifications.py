@@ -2,19 +2,25 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kaiser_common.contract.schemas.api.notifications import AlarmNotification, NotificationsQuery
 from kaiser_common.runtime.cursors import parse_cursor
+from kaiser_common.runtime.statements import equal, execute_many, fetch_all, from_ms, insert_of, to_ms
 from psycopg.rows import class_row
+from sqlalchemy import Select, literal, select, tuple_
 
 from kaiser_alarm.domain.routing import DueNotification, RecentMessages
 from kaiser_alarm.store import Connection
+from kaiser_alarm.store.tables import notifications
 
-_SHOWN = ", ".join(
-    f"(extract(epoch FROM {each}) * 1000)::bigint AS {each}" if each.endswith("_at") else each
-    for each in AlarmNotification.model_fields
+_c = notifications.c
+_SHOWN: Select[Any] = select(
+    *(to_ms(_c[each]).label(each) if each.endswith("_at") else _c[each] for each in AlarmNotification.model_fields)
 )
+_ADD = insert_of(
+    notifications, ("key", "alarm_id", "channel_id", "bundle", "is_summary", "state", "next_try_at", "created_at")
+).on_conflict_do_nothing(index_elements=[_c.key])
 
 
 class Bundle(NamedTuple):
@@ -74,13 +80,9 @@ async def add(
     connection: Connection, due: Sequence[DueNotification], bundle: str, now: datetime, *, is_summary: bool
 ) -> None:
     """Store the notifications of one message. Notifications already stored are left unchanged."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO alarm.notifications"
-            " (key, alarm_id, channel_id, bundle, is_summary, state, next_try_at, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, 'waiting', %s, %s) ON CONFLICT (key) DO NOTHING",
-            [(one.key, one.alarm.alarm_id, one.channel_id, bundle, is_summary, now, now) for one in due],
-        )
+    common = {"bundle": bundle, "is_summary": is_summary, "state": "waiting", "next_try_at": now, "created_at": now}
+    added = [{"key": one.key, "alarm_id": one.alarm.alarm_id, "channel_id": one.channel_id, **common} for one in due]
+    await execute_many(connection, _ADD, added)
 
 
 async def waiting(connection: Connection, now: datetime, limit: int) -> list[Bundle]:
@@ -117,19 +119,10 @@ async def postpone(connection: Connection, bundle: str, until: datetime, error: 
 
 async def page(connection: Connection, query: NotificationsQuery) -> list[AlarmNotification]:
     """A page of notifications, the newest first, one more than the limit if there are more."""
-    before: list[float | str | None] = [None, None]
+    statement = _SHOWN.where(*equal({_c.alarm_id: query.alarm_id, _c.channel_id: query.channel_id}))
     if query.cursor is not None:
-        before = [*parse_cursor(query.cursor, int, str)]
-    async with connection.cursor(row_factory=class_row(AlarmNotification)) as cursor:
-        await cursor.execute(
-            f"""
-            SELECT {_SHOWN} FROM alarm.notifications
-            WHERE (%(alarm_id)s::text IS NULL OR alarm_id = %(alarm_id)s)
-              AND (%(channel_id)s::text IS NULL OR channel_id = %(channel_id)s)
-              AND (%(before_ms)s::bigint IS NULL OR
-                   (created_at, key) < (to_timestamp(%(before_ms)s / 1000.0), %(before_key)s))
-            ORDER BY created_at DESC, key DESC LIMIT %(most)s
-            """,
-            {**query.model_dump(), "before_ms": before[0], "before_key": before[1], "most": query.limit + 1},
-        )
-        return await cursor.fetchall()
+        before_ms, before_key = parse_cursor(query.cursor, int, str)
+        before = tuple_(from_ms(int(before_ms)), literal(before_key))
+        statement = statement.where(tuple_(_c.created_at, _c.key) < before)
+    statement = statement.order_by(_c.created_at.desc(), _c.key.desc()).limit(query.limit + 1)
+    return await fetch_all(connection, class_row(AlarmNotification), statement)

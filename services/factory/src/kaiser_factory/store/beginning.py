@@ -6,7 +6,11 @@ the next process continues to delete, because the epoch is noted last.
 
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.statements import execute
 from psycopg import sql
+from sqlalchemy.dialects.postgresql import insert
+
+from kaiser_factory.store.tables import begun
 
 _TABLES = ("transitions", "samples", "orders", "steps", "stock", "stock_changes", "quality")
 _AT_ONCE = 10_000
@@ -23,12 +27,10 @@ async def begin(pool: DatabasePool, environment: FactoryEnvironment) -> None:
     for table in _TABLES:
         while await _delete_part(pool, table, environment.env) == _AT_ONCE:
             continue
+    noted = insert(begun).values(env=environment.env, epoch=environment.epoch)
+    noted = noted.on_conflict_do_update(index_elements=[begun.c.env], set_={"epoch": noted.excluded.epoch})
     async with pool.connection() as connection:
-        await connection.execute(
-            "INSERT INTO factory.begun (env, epoch) VALUES (%s, %s)"
-            " ON CONFLICT (env) DO UPDATE SET epoch = excluded.epoch",
-            (environment.env, environment.epoch),
-        )
+        await execute(connection, noted)
 
 
 async def _delete_part(pool: DatabasePool, table: str, env: str) -> int:

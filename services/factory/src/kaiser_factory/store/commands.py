@@ -6,15 +6,14 @@ from typing import Any, Literal
 
 import msgspec
 from kaiser_common.contract.times import ms_of, time_of
-from kaiser_common.runtime.statements import among, equal, execute_many, fetch_all, fetch_one, row_of
+from kaiser_common.runtime.statements import among, equal, execute_many, fetch_all, fetch_one, insert_of, row_of
 from kaiser_factory_dialect.commands import FactoryCommand
 from kaiser_factory_dialect.journal import JournalEntry
 from kaiser_factory_dialect.steering import CLEAR
 from psycopg.errors import SerializationFailure
 from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
-from sqlalchemy import Select, bindparam, func, select, tuple_
-from sqlalchemy.dialects.postgresql import insert as insert_into
+from sqlalchemy import Select, func, select, tuple_
 
 from kaiser_factory.store import Connection, tables
 
@@ -27,14 +26,14 @@ _COLUMNS = (
 )
 """In the order in which `_command` takes them."""
 _SELECT: Select[Any] = select(*(_c[name] for name in _COLUMNS))
-_INSERT = insert_into(tables.commands).values({name: bindparam(name) for name in (*_COLUMNS, "serial")})
-_USE_UP = insert_into(tables.order_ids).values({name: bindparam(name) for name in ("env", "order_id", "next")})
+_INSERT = insert_of(tables.commands, (*_COLUMNS, "serial"))
+_USE_UP = insert_of(tables.order_ids, ("env", "order_id", "next"))
 _USE_UP = _USE_UP.on_conflict_do_update(
     index_elements=["env", "order_id"],
     set_={"next": func.greatest(tables.order_ids.c.next, _USE_UP.excluded.next)},
 )
 
-_USE_HEADER = insert_into(tables.header_ids).values({name: bindparam(name) for name in ("env", "topic", "next")})
+_USE_HEADER = insert_of(tables.header_ids, ("env", "topic", "next"))
 _USE_HEADER = _USE_HEADER.on_conflict_do_update(
     index_elements=["env", "topic"],
     set_={"next": func.greatest(tables.header_ids.c.next, _USE_HEADER.excluded.next)},

@@ -1,162 +1,173 @@
 """Writes rows of messages in the caller's transaction; writing a message twice changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from kaiser_common.contract.times import time_of
-from kaiser_factory_dialect.ccu_messages import FINAL_ORDERS
+from kaiser_common.runtime.statements import among, execute, execute_many, insert_of
+from kaiser_factory_dialect.ccu_messages import FINAL_ORDERS, StockItem
+from kaiser_factory_dialect.messages import QualityCheck
 from kaiser_factory_dialect.timeline import order_row
+from sqlalchemy import bindparam, exists, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 
-from kaiser_factory.domain.rows import Past, Rows, record_of
+from kaiser_factory.domain.rows import ActionTimes, Past, Rows, record_of
 from kaiser_factory.store import Connection
+from kaiser_factory.store.tables import orders, quality, steps, stock, stock_changes, transitions
 
 _PICTURES_KEPT = 200
+_FINAL = sorted(FINAL_ORDERS)
+
+_TRANSITION = ("time", "env", "serial", "what", "value", "action_id", "command", "result", "length_mm")
+_ADD_TRANSITION = insert_of(transitions, _TRANSITION).on_conflict_do_nothing()
+
+_STEP = ("env", "action_id", "serial", "agv", "command", "running_at", "finished_at", "result", "changed_at")
+_ADD_STEP = insert_of(steps, _STEP)
+_PUT_STEP = _ADD_STEP.on_conflict_do_update(
+    index_elements=[steps.c.env, steps.c.action_id],
+    set_={
+        "command": func.coalesce(_ADD_STEP.excluded.command, steps.c.command),
+        "running_at": func.least(steps.c.running_at, _ADD_STEP.excluded.running_at),
+        "finished_at": func.least(steps.c.finished_at, _ADD_STEP.excluded.finished_at),
+        "result": func.coalesce(_ADD_STEP.excluded.result, steps.c.result),
+        "changed_at": func.greatest(steps.c.changed_at, _ADD_STEP.excluded.changed_at),
+    },
+)
+
+_ORDER_CHANGES = (
+    *("type", "order_type", "state", "workpiece_id", "request_id", "started_at", "stopped_at", "lead_ms"),
+    *("changed_at", "skew_ms", "record"),
+)
+_ADD_ORDER = insert_of(orders, ("env", "order_id", "first_seen_at", *_ORDER_CHANGES))
+_PUT_ORDER = _ADD_ORDER.on_conflict_do_update(
+    index_elements=[orders.c.env, orders.c.order_id],
+    set_={name: _ADD_ORDER.excluded[name] for name in _ORDER_CHANGES},
+    where=or_(~among(orders.c.state, _FINAL), among(_ADD_ORDER.excluded.state, _FINAL)),
+)
+
+_CHECK = ("env", "time", "txt", "num", "result", "classification", "mime", "bytes", "picture")
+_ADD_CHECK = insert_of(quality, _CHECK).on_conflict_do_nothing(
+    index_elements=[quality.c.env, quality.c.txt, quality.c.time]
+)
+
+_BAY = ("env", "hbw", "location")
+_CONTENT = ("type", "workpiece_id", "state")
+_given = {name: bindparam(name, type_=stock.c[name].type) for name in (*_BAY, *_CONTENT, "changed_at")}
+_AS_BEFORE = exists().where(
+    *(stock.c[name] == _given[name] for name in _BAY),
+    tuple_(*(stock.c[name] for name in _CONTENT)).is_not_distinct_from(tuple_(*(_given[name] for name in _CONTENT))),
+)
+_ADD_STOCK_CHANGE = (
+    insert(stock_changes)
+    .from_select([*_BAY, *_CONTENT, "time"], select(*_given.values()).where(~_AS_BEFORE))
+    .on_conflict_do_nothing()
+)
+_ADD_BAY = insert_of(stock, _given)
+_PUT_BAY = _ADD_BAY.on_conflict_do_update(
+    index_elements=[stock.c[name] for name in _BAY],
+    set_={name: _ADD_BAY.excluded[name] for name in (*_CONTENT, "changed_at")},
+    where=stock.c.changed_at <= _ADD_BAY.excluded.changed_at,
+)
 
 
 async def write(connection: Connection, rows: Rows, past: Past) -> None:
     """Write what a batch of messages adds."""
-    async with connection.cursor() as cursor:
-        if rows.transitions:
-            await cursor.executemany(
-                "INSERT INTO factory.transitions"
-                " (time, env, serial, what, value, action_id, command, result, length_mm)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                rows.transitions,
-            )
-        if rows.steps:
-            await cursor.executemany(
-                """
-                INSERT INTO factory.steps
-                    (env, action_id, serial, agv, command, running_at, finished_at, result, changed_at)
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-                ON CONFLICT (env, action_id) DO UPDATE SET
-                    command = coalesce(excluded.command, steps.command),
-                    running_at = least(steps.running_at, excluded.running_at),
-                    finished_at = least(steps.finished_at, excluded.finished_at),
-                    result = coalesce(excluded.result, steps.result),
-                    changed_at = greatest(steps.changed_at, excluded.changed_at)
-                """,
-                [
-                    (
-                        rows.env,
-                        action_id,
-                        step.serial,
-                        step.agv,
-                        step.command,
-                        step.running_at,
-                        step.finished_at,
-                        step.result,
-                        step.at,
-                    )
-                    for action_id, step in sorted(rows.steps.items())
-                ],
-            )
-        if rows.orders:
-            await cursor.executemany(_PUT_ORDER, list(_orders(rows, past)))
-        if rows.quality:
-            await cursor.executemany(
-                "INSERT INTO factory.quality (env, time, txt, num, result, classification, mime, bytes, picture)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (env, txt, time) DO NOTHING",
-                [
-                    (
-                        rows.env,
-                        time_of(one.ts),
-                        one.serial or "",
-                        one.num,
-                        one.result,
-                        one.classification,
-                        one.mime,
-                        one.bytes,
-                        one.picture,
-                    )
-                    for one in rows.quality
-                ],
-            )
-            await cursor.execute(
-                """
-                UPDATE factory.quality SET picture = NULL
-                WHERE env = %s AND picture IS NOT NULL AND quality_id NOT IN (
-                    SELECT quality_id FROM factory.quality WHERE env = %s ORDER BY quality_id DESC LIMIT %s)
-                """,
-                (rows.env, rows.env, _PICTURES_KEPT),
-            )
+    if rows.transitions:
+        added = [dict(zip(_TRANSITION, each, strict=True)) for each in rows.transitions]
+        await execute_many(connection, _ADD_TRANSITION, added)
+    if rows.steps:
+        await execute_many(connection, _PUT_STEP, [_step(rows.env, *each) for each in sorted(rows.steps.items())])
+    if rows.orders:
+        await execute_many(connection, _PUT_ORDER, _orders(rows, past))
+    if rows.quality:
+        await _write_checks(connection, rows.env, rows.quality)
     for at, items in rows.stock:
         await _write_stock(connection, rows.env, at, items)
     if rows.reset_at is not None:
-        await connection.execute(
-            "UPDATE factory.orders SET state = 'CANCELLED', changed_at = %s"
-            " WHERE env = %s AND state <> ALL(%s) AND order_id <> ALL(%s)",
-            (rows.reset_at, rows.env, sorted(FINAL_ORDERS), sorted(rows.orders)),
-        )
+        await _cancel_others(connection, rows.env, rows.reset_at, rows.orders)
 
 
-_PUT_ORDER = """
-    INSERT INTO factory.orders (env, order_id, type, order_type, state, workpiece_id, request_id, started_at,
-        stopped_at, lead_ms, first_seen_at, changed_at, skew_ms, record)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (env, order_id) DO UPDATE SET
-        type = excluded.type, order_type = excluded.order_type, state = excluded.state,
-        workpiece_id = excluded.workpiece_id, request_id = excluded.request_id, started_at = excluded.started_at,
-        stopped_at = excluded.stopped_at, lead_ms = excluded.lead_ms, changed_at = excluded.changed_at,
-        skew_ms = excluded.skew_ms, record = excluded.record
-    WHERE orders.state <> ALL(ARRAY['FINISHED', 'CANCELLED', 'ERROR'])
-        OR excluded.state = ANY(ARRAY['FINISHED', 'CANCELLED', 'ERROR'])
-"""
+def _step(env: str, action_id: str, step: ActionTimes) -> dict[str, Any]:
+    return {
+        "env": env,
+        "action_id": action_id,
+        "serial": step.serial,
+        "agv": step.agv,
+        "command": step.command,
+        "running_at": step.running_at,
+        "finished_at": step.finished_at,
+        "result": step.result,
+        "changed_at": step.at,
+    }
 
 
-def _orders(rows: Rows, past: Past) -> Iterable[tuple[Any, ...]]:
+def _orders(rows: Rows, past: Past) -> Iterable[dict[str, Any]]:
     skew = past.factory.clocks.skew_ms("ccu")
     for order_id, record in sorted(rows.orders.items()):
         found = order_row(record, record.first_seen)
-        at = rows.changed_at[order_id]
-        started = None if found.started is None else time_of(found.started + (skew or 0))
-        stopped = None if found.stopped is None else time_of(found.stopped + (skew or 0))
-        yield (
-            rows.env,
-            order_id,
-            found.type,
-            found.order_type,
-            found.state,
-            found.workpiece_id,
-            found.request_id,
-            started,
-            stopped,
-            found.lead_ms,
-            time_of(record.first_seen),
-            at,
-            skew,
-            record_of(record),
-        )
+        yield {
+            "env": rows.env,
+            "order_id": order_id,
+            "type": found.type,
+            "order_type": found.order_type,
+            "state": found.state,
+            "workpiece_id": found.workpiece_id,
+            "request_id": found.request_id,
+            "started_at": None if found.started is None else time_of(found.started + (skew or 0)),
+            "stopped_at": None if found.stopped is None else time_of(found.stopped + (skew or 0)),
+            "lead_ms": found.lead_ms,
+            "first_seen_at": time_of(record.first_seen),
+            "changed_at": rows.changed_at[order_id],
+            "skew_ms": skew,
+            "record": record_of(record),
+        }
 
 
-async def _write_stock(connection: Connection, env: str, at: Any, items: Iterable[Any]) -> None:
-    """Replace the bays of the stores that a message lists; what is another is a change."""
-    listed = [(item.hbw or "", item.location, item.type, item.id, item.state) for item in items]
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            """
-            INSERT INTO factory.stock_changes (env, hbw, location, time, type, workpiece_id, state)
-            SELECT %(env)s, %(hbw)s, %(location)s, %(at)s, %(type)s::text, %(id)s::text, %(state)s::text
-            WHERE NOT EXISTS (
-                SELECT FROM factory.stock WHERE env = %(env)s AND hbw = %(hbw)s AND location = %(location)s
-                AND (type, workpiece_id, state)
-                    IS NOT DISTINCT FROM (%(type)s::text, %(id)s::text, %(state)s::text))
-            ON CONFLICT DO NOTHING
-            """,
-            [_stock(env, at, each) for each in listed],
-        )
-        await cursor.executemany(
-            """
-            INSERT INTO factory.stock (env, hbw, location, type, workpiece_id, state, changed_at)
-            VALUES (%(env)s, %(hbw)s, %(location)s, %(type)s, %(id)s, %(state)s, %(at)s)
-            ON CONFLICT (env, hbw, location) DO UPDATE SET type = excluded.type,
-                workpiece_id = excluded.workpiece_id, state = excluded.state, changed_at = excluded.changed_at
-            WHERE stock.changed_at <= excluded.changed_at
-            """,
-            [_stock(env, at, each) for each in listed],
-        )
+async def _write_checks(connection: Connection, env: str, checks: Sequence[QualityCheck]) -> None:
+    """Add quality checks; only the newest keep their picture."""
+    added = [
+        {
+            "env": env,
+            "time": time_of(one.ts),
+            "txt": one.serial or "",
+            "num": one.num,
+            "result": one.result,
+            "classification": one.classification,
+            "mime": one.mime,
+            "bytes": one.bytes,
+            "picture": one.picture,
+        }
+        for one in checks
+    ]
+    await execute_many(connection, _ADD_CHECK, added)
+    newest = quality.alias("newest")
+    kept = select(newest.c.quality_id).where(newest.c.env == env).order_by(newest.c.quality_id.desc())
+    old = quality.c.quality_id.not_in(kept.limit(_PICTURES_KEPT))
+    drop = update(quality).where(quality.c.env == env, quality.c.picture.is_not(None), old).values(picture=None)
+    await execute(connection, drop)
 
 
-def _stock(env: str, at: Any, bay: tuple[str, str, str | None, str | None, str | None]) -> dict[str, Any]:
-    hbw, location, kind, workpiece_id, state = bay
-    return {"env": env, "at": at, "hbw": hbw, "location": location, "type": kind, "id": workpiece_id, "state": state}
+async def _write_stock(connection: Connection, env: str, at: datetime, items: Iterable[StockItem]) -> None:
+    """Replace the bays of the stores that a message lists; a bay with another content is a change."""
+    bays = [
+        {
+            "env": env,
+            "hbw": item.hbw or "",
+            "location": item.location,
+            "type": item.type,
+            "workpiece_id": item.id,
+            "state": item.state,
+            "changed_at": at,
+        }
+        for item in items
+    ]
+    await execute_many(connection, _ADD_STOCK_CHANGE, bays)
+    await execute_many(connection, _PUT_BAY, bays)
+
+
+async def _cancel_others(connection: Connection, env: str, at: datetime, order_ids: Iterable[str]) -> None:
+    """Cancel the open orders that a reset has ended; not those of the same batch, which came after it."""
+    c = orders.c
+    ended = update(orders).where(c.env == env, ~among(c.state, _FINAL), ~among(c.order_id, sorted(order_ids)))
+    await execute(connection, ended.values(state="CANCELLED", changed_at=at))

@@ -33,7 +33,7 @@ from pydantic import BaseModel
 
 from kaiser_health.api.replay import Replayed, replay
 from kaiser_health.domain.decode import Clock
-from kaiser_health.store import audit, presence, registry
+from kaiser_health.store import audit, heartbeats, registry
 from kaiser_health.store.bucket import DevicesBucket
 from kaiser_health.store.registry import Registered
 
@@ -124,7 +124,7 @@ class DeviceRegistryApi:
         from_at = time_of(query.from_ms) if query.from_ms is not None else to_at - timedelta(days=1)
         async with self._pool.connection() as connection:
             _found(await registry.read(connection, query.esp_id), query.esp_id)
-            rows = await presence.history(connection, query.esp_id, from_at, to_at, query.bucket_s)
+            rows = await heartbeats.history(connection, query.esp_id, from_at, to_at, query.bucket_s)
         return HealthHistory(
             items=[
                 HealthBucket(

@@ -23,7 +23,7 @@ from kaiser_health.domain.presence import Transition, new_pending
 from kaiser_health.domain.reports import report_event
 from kaiser_health.publish import DeviceChanges, publish_owed
 from kaiser_health.settings import HealthSettings
-from kaiser_health.store import Connection, presence
+from kaiser_health.store import Connection, device_errors, presence
 from kaiser_health.store.bucket import DevicesBucket
 from kaiser_health.store.presence import Known
 
@@ -128,7 +128,7 @@ async def _note_will(connection: Connection, will: Will, now: datetime, changes:
 
 async def _note_error(connection: Connection, error: DeviceError, changes: DeviceChanges) -> None:
     digest = _text_digest(error)
-    new = await presence.add_error(
+    new = await device_errors.add(
         connection,
         error.esp_id,
         time_of(error.ts),

@@ -17,7 +17,8 @@ from kaiser_health.domain.pushes import answered
 from kaiser_health.publish import DeviceChanges
 from kaiser_health.settings import HealthSettings
 from kaiser_health.store import Connection, presence, pushes
-from kaiser_health.store.presence import Beat, Known
+from kaiser_health.store.heartbeats import Beat, note_figures, note_pending_figures
+from kaiser_health.store.presence import Known
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class Heartbeats:
         approved = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "approved"]
         await _note_figures(connection, approved, newest, now, changes)
         pending = [beat for beat in heartbeats if beat.esp_id in known and known[beat.esp_id].state == "pending"]
-        await presence.note_pending_figures(connection, [to_beat(heartbeat) for heartbeat in pending])
+        await note_pending_figures(connection, [to_beat(heartbeat) for heartbeat in pending])
         of_b = {beat.esp_id for beat in heartbeats if beat.boot_sequence_id and beat.esp_id in known}
         before_approval = [each for each in of_b if known[each].state != "approved" and known[each].generation == "A"]
         changes.records.update(await presence.note_generation_b(connection, before_approval))
@@ -140,7 +141,7 @@ async def _note_figures(
     """Store the figures of approved devices; a device that has rebooted is an event."""
     if not heartbeats:
         return
-    for life in await presence.note_figures(connection, [to_beat(heartbeat) for heartbeat in heartbeats]):
+    for life in await note_figures(connection, [to_beat(heartbeat) for heartbeat in heartbeats]):
         changes.records.add(life.esp_id)
         if life.rebooted:
             log.info("device_rebooted", esp_id=life.esp_id)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.runtime.statements import among, execute, fetch_all
 from psycopg.rows import tuple_row
-from sqlalchemy import delete, select
+from sqlalchemy import ARRAY, Text, delete, func, insert, literal, select
 
 from kaiser_health.store import Connection
 from kaiser_health.store.tables import owed_events
@@ -15,18 +15,15 @@ _c = owed_events.c
 
 async def add(connection: Connection, events: Sequence[Outgoing]) -> None:
     """Owe events from the commit on: one statement, as a fleet that comes online after an outage has thousands."""
-    await connection.execute(
-        """
-        INSERT INTO health.owed_events (event_id, subject, body)
-        SELECT event_id, subject, body FROM unnest(%s::text[], %s::text[], %s::text[])
-            WITH ORDINALITY AS e (event_id, subject, body, place) ORDER BY place
-        """,
-        (
-            [event.msg_id for event in events],
-            [event.subject for event in events],
-            [event.body.decode() for event in events],
-        ),
+    columns = (
+        [event.msg_id for event in events],
+        [event.subject for event in events],
+        [event.body.decode() for event in events],
     )
+    given = func.unnest(*(literal(column, ARRAY(Text)) for column in columns))
+    rows = given.table_valued("event_id", "subject", "body", with_ordinality="place").render_derived()
+    chosen = select(rows.c.event_id, rows.c.subject, rows.c.body).order_by(rows.c.place)
+    await execute(connection, insert(owed_events).from_select(["event_id", "subject", "body"], chosen))
 
 
 async def oldest(connection: Connection, limit: int) -> tuple[list[int], list[Outgoing]]:

@@ -1,48 +1,20 @@
-"""The SQL of presence and reports: devices that sent messages, late or new ones, wills, sites, figures, errors."""
+"""The SQL of presence: devices that sent messages, late or new ones, wills, sites."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from kaiser_common.contract.topics import MOCK_PREFIX
-from kaiser_common.runtime.upsert import copy_upsert
+from kaiser_common.runtime.statements import execute
+from sqlalchemy.dialects.postgresql import insert
 
-from kaiser_health.domain.presence import Transition, has_rebooted, will_counts
+from kaiser_health.domain.presence import Transition, will_counts
 from kaiser_health.store import Connection
-
-_HEARTBEAT_COLUMNS = ("time", "esp_id", "uptime_s", "heap_free", "wifi_rssi", "sensor_count", "actuator_count")
-
-_MOST_DETAILS = 8192
-"""Characters of what is kept of a device's counters; where more come together, only the newest heartbeat's stay."""
-
+from kaiser_health.store.tables import devices as devices_
 
 _REPORTED_S = 10
-"""What a device sent within this time may not be reported to health yet: a device that is found silent was away before
-it, and what came since is of its return."""
-
-
-class Beat(NamedTuple):
-    """The figures of a heartbeat. uptime in s, heap_free in bytes, wifi_rssi in dBm."""
-
-    esp_id: str
-    seen_at: datetime
-    uptime: int | None
-    heap_free: int | None
-    wifi_rssi: int | None
-    sensor_count: int | None
-    actuator_count: int | None
-    firmware_version: str | None
-    boot_sequence_id: str | None = None
-    wifi_ip: str | None = None
-    details: str | None = None
-    """JSON of the firmware's other figures."""
-
-
-class LifeChange(NamedTuple):
-    """A device whose record changes by a heartbeat: it has rebooted, or turned out to be of generation B."""
-
-    esp_id: str
-    rebooted: bool
+"""A device's messages may take this long to be reported to health: a device that is found silent was away before that,
+and its messages since then are of its return."""
 
 
 class Known(NamedTuple):
@@ -135,103 +107,6 @@ async def adopt_sites(connection: Connection, sites: Mapping[str, str]) -> list[
     return [row[0] for row in await cursor.fetchall()]
 
 
-async def note_figures(connection: Connection, beats: Iterable[Beat]) -> list[LifeChange]:
-    """Keep the figures of the newest heartbeat of each device, and every heartbeat in the history.
-
-    The devices that have rebooted since the heartbeat before, or turned out to be of generation B. A batch that comes
-    again is older than what is kept, and finds nothing new.
-    """
-    ordered = sorted(beats, key=lambda beat: beat.seen_at)
-    lives = await _note_lives(connection, ordered)
-    await _keep_newest(connection, ordered)
-    await copy_upsert(
-        connection,
-        "health.heartbeats",
-        _HEARTBEAT_COLUMNS,
-        [(b.seen_at, b.esp_id, b.uptime, b.heap_free, b.wifi_rssi, b.sensor_count, b.actuator_count) for b in ordered],
-    )
-    return lives
-
-
-async def note_pending_figures(connection: Connection, beats: Iterable[Beat]) -> None:
-    """Keep the figures of the newest heartbeat of devices that wait for approval; they have no history yet."""
-    await _keep_newest(connection, sorted(beats, key=lambda beat: beat.seen_at))
-
-
-async def _keep_newest(connection: Connection, ordered: Sequence[Beat]) -> None:
-    newest: dict[str, Beat] = {}
-    for beat in ordered:
-        newest[beat.esp_id] = _merged(newest.get(beat.esp_id), beat)
-    if not newest:
-        return
-    columns = zip(*(newest[esp_id][:8] for esp_id in sorted(newest)), strict=True)
-    await connection.execute(
-        """
-        UPDATE health.devices AS d SET uptime_s = coalesce(b.uptime, d.uptime_s),
-            heap_free = coalesce(b.heap_free, d.heap_free), wifi_rssi = coalesce(b.wifi_rssi, d.wifi_rssi),
-            sensor_count = coalesce(b.sensor_count, d.sensor_count),
-            actuator_count = coalesce(b.actuator_count, d.actuator_count),
-            firmware_version = coalesce(b.firmware_version, d.firmware_version)
-        FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[],
-                    %s::text[])
-            AS b (esp_id, seen_at, uptime, heap_free, wifi_rssi, sensor_count, actuator_count, firmware_version)
-        WHERE d.esp_id = b.esp_id AND (d.beat_at IS NULL OR d.beat_at <= b.seen_at)
-        """,
-        [list(column) for column in columns],
-    )
-
-
-def _merged(before: Beat | None, beat: Beat) -> Beat:
-    """A heartbeat, with the figures that it lacks from the one before: the firmware may send them apart."""
-    if before is None:
-        return beat
-    return beat._replace(**{name: value for name, value in before._asdict().items() if getattr(beat, name) is None})
-
-
-async def _note_lives(connection: Connection, ordered: Sequence[Beat]) -> list[LifeChange]:
-    """Record the fields of heartbeats other than figures, oldest first; heartbeats older than the last recorded one are
-    skipped."""
-    of_device: dict[str, list[Beat]] = {}
-    for beat in ordered:
-        of_device.setdefault(beat.esp_id, []).append(beat)
-    cursor = await connection.execute(
-        "SELECT esp_id, uptime_s, boot_sequence_id, generation, beat_at FROM health.devices"
-        " WHERE esp_id = ANY(%s) ORDER BY esp_id FOR UPDATE",
-        (sorted(of_device),),
-    )
-    lives, rows = [], []
-    for esp_id, last_uptime, last_boot_id, generation, beat_at in await cursor.fetchall():
-        beats = [each for each in of_device[esp_id] if beat_at is None or each.seen_at > beat_at]
-        if not beats:
-            continue
-        uptime, boot_id, before = last_uptime, last_boot_id, beat_at
-        boots, ip, details = 0, None, "{}"
-        for beat in beats:
-            elapsed_s = (beat.seen_at - before).total_seconds() if before is not None else None
-            boots += has_rebooted(beat.uptime, beat.boot_sequence_id, uptime, boot_id, elapsed_s)
-            before = beat.seen_at if beat.uptime is not None else before
-            uptime = beat.uptime if beat.uptime is not None else uptime
-            boot_id, ip, details = beat.boot_sequence_id or boot_id, beat.wifi_ip or ip, beat.details or details
-        rows.append((esp_id, beats[-1].seen_at, boots, boot_id, ip, details))
-        if boots or (boot_id is not None and generation != "B"):
-            lives.append(LifeChange(esp_id, boots > 0))
-    if rows:
-        await connection.execute(
-            """
-            UPDATE health.devices AS d SET beat_at = b.at, boot = d.boot + b.boots,
-                generation = CASE WHEN b.boot_id IS NOT NULL THEN 'B' ELSE d.generation END,
-                boot_sequence_id = coalesce(b.boot_id, d.boot_sequence_id), ip = coalesce(b.ip, d.ip),
-                details = CASE WHEN length((d.details || b.details::jsonb)::text) > %s THEN b.details::jsonb
-                    ELSE d.details || b.details::jsonb END
-            FROM unnest(%s::text[], %s::timestamptz[], %s::int[], %s::text[], %s::text[], %s::text[])
-                AS b (esp_id, at, boots, boot_id, ip, details)
-            WHERE d.esp_id = b.esp_id
-            """,
-            [_MOST_DETAILS, *(list(column) for column in zip(*rows, strict=True))],
-        )
-    return lives
-
-
 async def sweep(connection: Connection, now: datetime, listening_since: datetime, timeout_s: int) -> list[Transition]:
     """Take devices offline that were silent for their timeout while health was listening; each is published by one
     replica."""
@@ -289,47 +164,11 @@ async def add_pending(connection: Connection, devices: Sequence[tuple[str, str]]
     """Add unknown devices, (esp_id, kaiser_id) each, as pending; the ids of those that were not there."""
     added = []
     for esp_id, kaiser_id in sorted(devices):
-        cursor = await connection.execute(
-            "INSERT INTO health.devices (esp_id, kaiser_id, hardware_type, state, last_seen_at)"
-            " VALUES (%s, %s, %s, 'pending', %s) ON CONFLICT (esp_id) DO NOTHING",
-            (esp_id, kaiser_id, "MOCK_ESP32" if esp_id.startswith(MOCK_PREFIX) else "ESP32_WROOM", seen_at),
+        hardware_type = "MOCK_ESP32" if esp_id.startswith(MOCK_PREFIX) else "ESP32_WROOM"
+        add = insert(devices_).values(
+            esp_id=esp_id, kaiser_id=kaiser_id, hardware_type=hardware_type, state="pending", last_seen_at=seen_at
         )
+        cursor = await execute(connection, add.on_conflict_do_nothing(index_elements=["esp_id"]))
         if cursor.rowcount:
             added.append(esp_id)
     return added
-
-
-async def add_error(
-    connection: Connection,
-    esp_id: str,
-    at: datetime,
-    error_code: int,
-    severity: str,
-    category: str | None,
-    message: str,
-    text_digest: str,
-) -> bool:
-    """Store an error that a device reported; False if it was stored already. text_digest distinguishes errors of the
-    same time."""
-    cursor = await connection.execute(
-        "INSERT INTO health.device_errors (esp_id, ts, error_code, severity, category, message, text_digest)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (esp_id, at, error_code, severity, category, message, text_digest),
-    )
-    return cursor.rowcount > 0
-
-
-async def history(
-    connection: Connection, esp_id: str, from_at: datetime, to_at: datetime, bucket_s: int
-) -> list[tuple[datetime, int, int, float, int, float]]:
-    """Heartbeats by bucket: start, count, last uptime, average and least heap_free, average wifi_rssi."""
-    cursor = await connection.execute(
-        """
-        SELECT date_bin(make_interval(secs => %s), time, 'epoch') AS start, count(*),
-               (array_agg(uptime_s ORDER BY time DESC))[1],
-               avg(heap_free)::float8, min(heap_free), avg(wifi_rssi)::float8
-        FROM health.heartbeats WHERE esp_id = %s AND time >= %s AND time < %s GROUP BY start ORDER BY start
-        """,
-        (bucket_s, esp_id, from_at, to_at),
-    )
-    return await cursor.fetchall()

@@ -1,4 +1,5 @@
-"""The SQL of the registry, `health.devices`, without presence, figures and pending devices (store/presence.py)."""
+"""The SQL of the registry, `health.devices`, without presence and pending devices (store/presence.py) and
+figures (store/heartbeats.py)."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -7,11 +7,12 @@ from typing import Any
 
 from kaiser_common.contract.schemas.api.recordings import RecordingDetails, RecordingsQuery, SavedRecording, SkippedLine
 from kaiser_common.runtime.cursors import parse_cursor
-from kaiser_common.runtime.statements import fetch_all, fetch_one, from_ms, to_ms
+from kaiser_common.runtime.statements import execute, fetch_all, fetch_one, from_ms, to_ms
 from kaiser_factory_dialect.recordings import Recorded
 from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, ColumnElement, Select, cast, literal, literal_column, select, tuple_
+from sqlalchemy import insert as insert_into
 
 from kaiser_recorder.store import Connection, tables
 
@@ -90,28 +91,21 @@ async def details(connection: Connection, recording_id: str) -> RecordingDetails
 
 async def insert(connection: Connection, recording: SavedRecording, created_at: datetime, **more: Any) -> None:
     """A new recording; more: from_at or next_sequence of one that is written from TOPICS."""
-    await connection.execute(
-        """
-        INSERT INTO recorder.recordings
-            (recording_id, name, note, source, state, env, filters, dialects, created_at, created_by, from_at,
-             next_sequence)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        """,
-        (
-            recording.recording_id,
-            recording.name,
-            recording.note,
-            recording.source,
-            recording.state,
-            recording.env,
-            recording.filters,
-            recording.dialects,
-            created_at,
-            recording.created_by,
-            more.get("from_at"),
-            more.get("next_sequence"),
-        ),
-    )
+    row = {
+        "recording_id": recording.recording_id,
+        "name": recording.name,
+        "note": recording.note,
+        "source": recording.source,
+        "state": recording.state,
+        "env": recording.env,
+        "filters": recording.filters,
+        "dialects": recording.dialects,
+        "created_at": created_at,
+        "created_by": recording.created_by,
+        "from_at": more.get("from_at"),
+        "next_sequence": more.get("next_sequence"),
+    }
+    await execute(connection, insert_into(tables.recordings).values(row))
 
 
 async def active(connection: Connection) -> list[Active]:

@@ -3,14 +3,21 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from kaiser_common.runtime.statements import execute_many, insert_of
+
 from kaiser_sensor.domain.known import MOST_GAPS, UNLEARNED_S
-from kaiser_sensor.store import Connection
+from kaiser_sensor.store import Connection, tables
 
 Key = tuple[str, int, str, str]
 """esp_id, gpio, sensor_type, address."""
 
 LEARN_AGAIN_AFTER = timedelta(minutes=5)
 _OLDEST = timedelta(days=30)
+_KEY = ("esp_id", "gpio", "sensor_type", "address")
+_ADD = insert_of(tables.intervals, (*_KEY, "interval_s", "learned_at"))
+_PUT = _ADD.on_conflict_do_update(
+    index_elements=list(_KEY), set_={name: _ADD.excluded[name] for name in ("interval_s", "learned_at")}
+)
 
 WATCHED = """
     sensor.latest AS latest
@@ -62,16 +69,11 @@ async def due(connection: Connection, now: datetime, limit: int) -> list[tuple[K
 
 async def keep(connection: Connection, learned: Mapping[Key, float | None], now: datetime) -> None:
     """Remember the interval of each sensor; None: it has sent too little."""
-    keys = list(learned)
-    await connection.execute(
-        """
-        INSERT INTO sensor.intervals (esp_id, gpio, sensor_type, address, interval_s, learned_at)
-        SELECT *, %s FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::text[], %s::float8[])
-        ON CONFLICT (esp_id, gpio, sensor_type, address)
-        DO UPDATE SET interval_s = excluded.interval_s, learned_at = excluded.learned_at
-        """,
-        [now, *([key[place] for key in keys] for place in range(4)), list(learned.values())],
-    )
+    rows = [
+        {**dict(zip(_KEY, key, strict=True)), "interval_s": interval_s, "learned_at": now}
+        for key, interval_s in learned.items()
+    ]
+    await execute_many(connection, _PUT, rows)
 
 
 async def intervals(connection: Connection, esp_ids: Sequence[str]) -> dict[Key, float]:

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kaiser_common.runtime.database import Level, detect_level
+from kaiser_common.runtime.statements import execute
+from sqlalchemy.dialects.postgresql import insert
 
 from kaiser_sensor.settings import SensorSettings
 from kaiser_sensor.store import Connection
+from kaiser_sensor.store.tables import policies as _table
 
 _AGGREGATES = ("rollup_1m_by_address", "rollup_1h_by_address")
 _OLD_AGGREGATES = ("rollup_1m_before", "rollup_1h_before")
@@ -47,11 +50,9 @@ async def apply(connection: Connection, settings: SensorSettings) -> list[str]:
     for policy in changed:
         await connection.execute(policy.remove)
         await connection.execute(policy.add)
-        await connection.execute(
-            "INSERT INTO sensor.policies (name, applied) VALUES (%s, %s)"
-            " ON CONFLICT (name) DO UPDATE SET applied = excluded.applied",
-            (policy.name, policy.setting),
-        )
+        noted = insert(_table).values(name=policy.name, applied=policy.setting)
+        noted = noted.on_conflict_do_update(index_elements=["name"], set_={"applied": noted.excluded.applied})
+        await execute(connection, noted)
     return [policy.name for policy in changed]
 
 

@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from kaiser_common.runtime.statements import execute
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+
 from kaiser_sensor.domain.rollups import (
     EPOCH,
     HOUR,
@@ -18,6 +22,7 @@ from kaiser_sensor.domain.rollups import (
     widened,
 )
 from kaiser_sensor.store import Connection
+from kaiser_sensor.store.tables import rollup_state
 
 UPKEEP = 0x6B736E73
 """The advisory lock of whichever replica does the upkeep; it ends with its transaction, so with its process too."""
@@ -205,10 +210,6 @@ async def _note_complete(connection: Connection, rollup: Rollup, over: datetime)
     row = await cursor.fetchone()
     if row is not None and row[0] is not None:
         limits.append(row[0])
-    await connection.execute(
-        """
-        INSERT INTO sensor.rollup_state AS kept (rollup, complete_to) VALUES (%s, %s)
-        ON CONFLICT (rollup) DO UPDATE SET complete_to = greatest(kept.complete_to, excluded.complete_to)
-        """,
-        (rollup.name, min(limits)),
-    )
+    add = insert(rollup_state).values(rollup=rollup.name, complete_to=min(limits))
+    later = func.greatest(rollup_state.c.complete_to, add.excluded.complete_to)
+    await execute(connection, add.on_conflict_do_update(index_elements=["rollup"], set_={"complete_to": later}))

@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from kaiser_common.runtime.statements import execute_many, insert_of
+
 from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
 from kaiser_sensor.store import Connection
 from kaiser_sensor.store.intervals import INTERVAL_S, WATCHED
+from kaiser_sensor.store.tables import stale
 
 _NAMES = ", ".join(f"latest.{column}" for column in COLUMNS)
+_ADD = insert_of(stale, ("esp_id", "gpio", "sensor_type", "address", "time"))
+_PUT = _ADD.on_conflict_do_update(
+    index_elements=["esp_id", "gpio", "sensor_type", "address"], set_={"time": _ADD.excluded.time}
+)
 
 Silent = tuple[Row, int]
 """The newest reading of a silent sensor, and until when (ms) its value was known."""
@@ -43,11 +50,8 @@ async def silent(
 
 async def note_told(connection: Connection, rows: Sequence[Row]) -> None:
     """Record that these readings were published as stale."""
-    await connection.execute(
-        """
-        INSERT INTO sensor.stale (esp_id, gpio, sensor_type, address, time)
-        SELECT * FROM unnest(%s::text[], %s::smallint[], %s::text[], %s::text[], %s::timestamptz[])
-        ON CONFLICT (esp_id, gpio, sensor_type, address) DO UPDATE SET time = excluded.time
-        """,
-        [[row[place] for row in rows] for place in (1, 2, 3, ADDRESS, 0)],
-    )
+    told = [
+        {"esp_id": row[1], "gpio": row[2], "sensor_type": row[3], "address": row[ADDRESS], "time": row[0]}
+        for row in rows
+    ]
+    await execute_many(connection, _PUT, told)
