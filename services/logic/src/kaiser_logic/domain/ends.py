@@ -1,4 +1,4 @@
-"""What is to be reported of a rule that is changed, disabled or removed after it has fired; pure.
+"""The report of a rule that is changed, disabled or removed after it has fired; pure.
 
 Nothing else would end its alarms. The state of the rule has what is owed, so a process that is killed before the
 report leaves it to the next one: what is owed follows from the rule and its state, whenever these are compared.
@@ -31,7 +31,7 @@ class RuleEnd:
 def end_of(
     rule_id: str, rule: Rule | None, state: RuleState, stands_by_another: Callable[[str], bool]
 ) -> RuleEnd | None:
-    """What is to be reported; None: nothing. rule: as it is now, None once it is removed."""
+    """The report of a rule; None: nothing to report. rule: as it is now, None once it is removed."""
     in_force = rule is not None and rule.enabled
     still = raised_names(rule) if rule is not None and in_force else set()
     dropped = tuple(sorted(set(state.raises) - still))

@@ -302,7 +302,7 @@ class Engine:
         return [Over(rule, names, state.order, state.last_fired_at)]
 
     def end_of(self, rule_id: str) -> RuleEnd | None:
-        """What is to be reported of a rule that may be changed, disabled or removed; None: nothing."""
+        """The report of a rule that may be changed, disabled or removed; None: nothing to report."""
         state = self._gone.get(rule_id) or self.states.get(rule_id)
         if state is None:
             return None
