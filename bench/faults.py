@@ -1,4 +1,4 @@
-"""Collects the verdicts that `make faults` left in .faults into bench/faults.json: `python -m bench.faults`."""
+"""Merges the verdicts that `make faults` left in .faults into bench/faults.json: `python -m bench.faults`."""
 
 import argparse
 import json
@@ -17,23 +17,33 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "faults.json")
     arguments = parser.parse_args()
     verdicts = [json.loads(path.read_text()) for path in sorted(arguments.verdicts.glob("*.json"))]
-    trials = sorted(
-        (summary(one) for one in verdicts if one["started_at"] >= arguments.since), key=lambda trial: str(trial["at"])
-    )
+    trials = [summary(one) for one in verdicts if one["started_at"] >= arguments.since]
     machine = {name: value for name, value in processes.machine().items() if name != "load_before"}
-    arguments.results.write_text(json.dumps({"machine": machine, "trials": trials}, indent=1) + "\n")
+    before = json.loads(arguments.results.read_text()) if arguments.results.exists() else {}
+    arguments.results.write_text(json.dumps(merged(before, machine, trials), indent=1) + "\n")
     broken = [trial["name"] for trial in trials if trial["broken"]]
     print(f"{len(trials)} trials, {len(broken)} of them broken{': ' if broken else ''}{', '.join(map(str, broken))}")
 
 
-def summary(verdict: dict[str, Any]) -> dict[str, object]:
-    """One trial in figures: the messages sent, their fates, and the longest recovery (s)."""
+def merged(before: dict[str, Any], machine: dict[str, Any], trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """The results of before with these trials, in order of time. A trial takes the place of the one of its name; one of
+    another machine than the file's names its own."""
+    names = {trial["name"] for trial in trials}
+    kept = [trial for trial in before.get("trials", []) if trial["name"] not in names]
+    of_file = before["machine"] if kept else machine
+    new = trials if of_file == machine else [{**trial, "machine": machine} for trial in trials]
+    return {"machine": of_file, "trials": sorted([*kept, *new], key=lambda trial: str(trial["at"]))}
+
+
+def summary(verdict: dict[str, Any]) -> dict[str, Any]:
+    """One trial in figures: the messages or alarms, their fates, and the longest recovery (s)."""
+    common = {"name": verdict["name"], "at": verdict["started_at"], "versions": verdict["versions"]}
+    if "alarms" in verdict:
+        return {**common, "kills": verdict["kills"], **verdict["alarms"]}
     judgement = verdict["judgement"]
     counts = ("sent", "stored", "rejected", "duplicates", "lost", "rejected_again", "shown_again", "broken")
     return {
-        "name": verdict["name"],
-        "at": verdict["started_at"],
-        "versions": verdict["versions"],
+        **common,
         "seed": verdict["seed"],
         "rate_per_s": verdict["rate_per_s"],
         **{count: judgement[count] for count in counts},

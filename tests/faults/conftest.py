@@ -5,8 +5,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alarm_verdict import AlarmVerdict, alarm_line
 from harness import ROOT, Stack
 from kaiser_stack import mosquitto
 from oracle import Judgement
@@ -44,8 +46,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     for path in sorted(VERDICTS.glob("*.json"), key=lambda path: path.stat().st_mtime):
         if path.stat().st_mtime > terminalreporter._session_start.time:
-            found = json.loads(path.read_text())
-            terminalreporter.write_line(line(Report(**found), Judgement(**found["judgement"])))
+            terminalreporter.write_line(_line_of(json.loads(path.read_text())))
+
+
+def _line_of(found: dict[str, Any]) -> str:
+    if "alarms" in found:
+        return alarm_line(found["name"], found["kills"], AlarmVerdict(**found["alarms"]))
+    return line(Report(**found), Judgement(**found["judgement"]))
 
 
 @pytest.hookimpl(wrapper=True)
