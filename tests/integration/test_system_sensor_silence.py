@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from alarm_causes import will
+from devices import heartbeat
 from harness import Message, Stack, wait_until
 from mocks import Mocks, ok
 
@@ -70,6 +72,20 @@ async def test_a_sensor_that_falls_silent_is_told_once_to_be_stale(stack: Stack)
             stack.publish([reading(esp_id, 6.75)])
             # What was told is not told again: the next event is the new reading.
             assert (await events.until("sensor_data"))["data"]["value"] == 6.75
+
+
+async def test_a_sensor_of_an_offline_device_is_offline_in_its_frame_as_it_is_in_lists(stack: Stack):
+    [esp_id] = stack.register(1)
+    latest = {"esp_id": esp_id}
+    with stack.sign_in() as rest:
+        ok(rest.put(f"/api/v1/sensors/{esp_id}/34/ph", json={"interval_s": 1}))
+        async with stack.events([esp_id]) as events:
+            stack.publish([heartbeat(esp_id), reading(esp_id, 6.5), will(esp_id, int(time.time()))])
+            assert (await events.until("sensor_data"))["data"]["value"] == 6.5
+            stale = (await events.until("sensor_data"))["data"]
+        [listed] = ok(rest.get("/api/v1/sensors/latest", params=latest))["items"]
+    assert (stale["quality"], stale["state"], listed["state"]) == ("stale", "offline", "offline")
+    assert stale["known_until"] == listed["known_until"]
 
 
 def test_the_hardware_type_tells_the_source_of_data(stack: Stack):

@@ -55,7 +55,10 @@ class Clock:
 
 
 class Registry:
-    """Devices as sensor knows them: all but strangers."""
+    """Devices as sensor knows them: all but strangers, and TEST_GONE is offline since START."""
+
+    def offline_since(self, esp_id: str) -> int | None:
+        return round(START.timestamp() * 1000) if esp_id == "TEST_GONE" else None
 
     def get(self, esp_id: str) -> DeviceRecord | None:
         return None if "STRANGER" in esp_id else DeviceRecord(esp_id=esp_id, kaiser_id="god", state="approved")
@@ -137,6 +140,19 @@ async def test_a_sensor_that_nobody_configured_is_silent_by_the_interval_it_had(
     page = await api.latest(LatestQuery(), ADA)
     assert [(one.esp_id, one.interval_s) for one in page.items] == [("TEST_A", 10.0), ("TEST_B", 1.0)]
     assert (page.items[1].state, page.items[1].known_until) == ("offline", round(START.timestamp() * 1000))
+
+
+async def test_a_silent_sensor_of_an_offline_device_is_offline_in_its_event(bus, pool):
+    clock = Clock()
+    stale = Staleness(bus, pool, Registry(), clock)
+    for esp_id in ("TEST_GONE", "TEST_HERE"):
+        await sensor_with_reading(pool, esp_id, START - timedelta(seconds=40))
+    await stale.look()
+    clock.pass_by(91)
+    assert await stale.look() == 2
+    told = {event["esp_id"]: (event["state"], event["known_until"]) for event in await events(bus)}
+    at_ms = round(START.timestamp() * 1000)
+    assert told == {"TEST_GONE": ("offline", at_ms), "TEST_HERE": ("silent", at_ms + 50_000)}
 
 
 async def test_another_process_does_not_tell_again_what_was_told(bus, pool):

@@ -115,6 +115,7 @@ def test_events_change_what_they_are_about(ask):
     came = event("esp_health", status="online", last_seen=NOW, ts=NOW)
     reading = event("sensor_data", ts=NOW, value=8.5, quality="fair")
     stale = event("sensor_data", ts=NOW - 5000, value=7.0, quality="stale", state="silent", known_until=NOW - 2)
+    stale_too = {**stale, "data": {**stale["data"], "state": "offline"}}
     on = event("actuator_status", gpio=25, state=True, value=1, ts=NOW - 8000)
     still_on = event("actuator_status", gpio=25, state=True, value=1, ts=NOW - 7500)
     after = ask(
@@ -122,6 +123,7 @@ def test_events_change_what_they_are_about(ask):
         ["withEvents", overview(), [went, came]],
         ["withEvents", overview(), [reading]],
         ["withEvents", overview(), [stale]],
+        ["withEvents", overview(sensors=[{**SENSOR, "state": "offline"}]), [stale_too]],
         ["withEvents", overview(), [event("logic_execution")]],
         ["withEvents", overview(), [on]],
         ["withEvents", overview(), [on, still_on, went]],
@@ -129,7 +131,7 @@ def test_events_change_what_they_are_about(ask):
         ["needsReload", overview(), [event("sensor_data", gpio=5, ts=NOW)]],
         ["needsReload", overview(), [event("alarm", what="raised")]],
     )
-    offline, back, read, silent, same, running, gone, known, unknown, alarmed = after
+    offline, back, read, silent, still, same, running, gone, known, unknown, alarmed = after
     assert (offline["devices"][0]["online"], offline["sensors"][0]["state"]) == (False, "offline")
     assert offline["sensors"][0]["known_until"] == NOW - 5000, "its reading is newer than the last heartbeat"
     assert (offline["actuators"][0]["known"], offline["actuators"][0]["known_until"]) == (False, NOW - 7000)
@@ -140,6 +142,7 @@ def test_events_change_what_they_are_about(ask):
         10,
     )
     assert (silent["sensors"][0]["state"], silent["sensors"][0]["known_until"]) == ("silent", NOW - 2)
+    assert (still["sensors"][0]["state"], still["sensors"][0]["known_until"]) == ("offline", NOW - 2)
     assert (running["actuators"][0]["state"], running["actuators"][0]["on_since"]) == (True, NOW - 8000)
     assert (gone["actuators"][0]["last_state"], gone["actuators"][0]["on_since"]) == (True, NOW - 8000)
     assert gone["actuators"][0]["known"] is False

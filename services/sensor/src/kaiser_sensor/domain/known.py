@@ -52,6 +52,12 @@ def judge(received_ms: int, interval_s: float, now_ms: int, offline_since_ms: in
     offline device is known until the device's last message, this reading included.
     """
     silent_at = received_ms + round(MISSED * interval_s * 1000)
+    found = without_reading(received_ms, silent_at, offline_since_ms)
+    return found if found.state == "offline" or silent_at < now_ms else KNOWN
+
+
+def without_reading(received_ms: int, silent_at: int, offline_since_ms: int | None) -> Knowledge:
+    """The knowledge of a sensor that sent nothing from `received_ms` to `silent_at` (ms), three of its intervals."""
     if offline_since_ms is not None and received_ms <= offline_since_ms + HEARD_WITHIN_MS:
         return Knowledge("offline", min(silent_at, max(received_ms, offline_since_ms)))
-    return Knowledge("silent", silent_at) if silent_at < now_ms else KNOWN
+    return Knowledge("silent", silent_at)

@@ -12,7 +12,7 @@ from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
-from kaiser_sensor.domain.known import MISSED, usual_interval_s
+from kaiser_sensor.domain.known import MISSED, usual_interval_s, without_reading
 from kaiser_sensor.jobs import stream_state
 from kaiser_sensor.store import intervals as interval_store
 from kaiser_sensor.store import rollups as rollup_store
@@ -61,8 +61,9 @@ class Staleness:
             if not found:
                 return 0
             known = [(one, device) for one in found if (device := self._devices.get(one[0][1])) is not None]
-            await self._bus.publish_batch([to_outgoing(one, device) for one, device in known])
-            await stale_store.note_told(connection, [row for row, _ in found])
+            offline_since = self._devices.offline_since
+            await self._bus.publish_batch([to_outgoing(one, device, offline_since(one[0][1])) for one, device in known])
+            await stale_store.note_told(connection, [row for row, _, _ in found])
         metrics.STALE.inc(len(known))
         log.info("sensors_stale", sensors=len(known))
         return len(known)
@@ -72,9 +73,11 @@ class Staleness:
         self._listening_since = None
 
 
-def to_outgoing(silent: Silent, device: DeviceRecord) -> Outgoing:
-    """The event that the value of a sensor's newest reading is stale; ts is that reading's."""
-    row, known_until = silent
+def to_outgoing(silent: Silent, device: DeviceRecord, offline_since_ms: int | None) -> Outgoing:
+    """The event that the value of a sensor's newest reading is stale; ts is that reading's. Its state is `offline` if
+    its device is."""
+    row, received_ms, silent_at = silent
+    state, known_until = without_reading(received_ms, silent_at, offline_since_ms)
     at, esp_id, gpio, sensor_type, raw, raw_value, value, unit, _, _, source, clock, address = row
     ts = ms_of(at)
     event = SensorDataEvent(
@@ -89,7 +92,7 @@ def to_outgoing(silent: Silent, device: DeviceRecord) -> Outgoing:
         value=value,
         unit=unit,
         quality="stale",
-        state="silent",
+        state=state,
         known_until=known_until,
         clock=clock,  # type: ignore[arg-type]
         data_source=source,  # type: ignore[arg-type]

@@ -16,8 +16,10 @@ _PUT = _ADD.on_conflict_do_update(
     index_elements=["esp_id", "gpio", "sensor_type", "address"], set_={"time": _ADD.excluded.time}
 )
 
-Silent = tuple[Row, int]
-"""The newest reading of a silent sensor, and until when (ms) its value was known."""
+Silent = tuple[Row, int, int]
+"""The newest reading of a silent sensor, when it was received (ms), and when three intervals were over (ms)."""
+
+_RECEIVED_AT = "coalesce(latest.received_at, latest.time)"
 
 
 async def silent(
@@ -31,21 +33,21 @@ async def silent(
     """
     cursor = await connection.execute(
         f"""
-        SELECT {_NAMES}, (extract(epoch FROM coalesce(latest.received_at, latest.time)
-                                             + %(intervals)s * make_interval(secs => {INTERVAL_S})) * 1000)::bigint
+        SELECT {_NAMES}, (extract(epoch FROM {_RECEIVED_AT}) * 1000)::bigint,
+               (extract(epoch FROM {_RECEIVED_AT} + %(intervals)s * make_interval(secs => {INTERVAL_S})) * 1000)::bigint
         FROM {WATCHED}
         LEFT JOIN sensor.stale AS stale
             ON (stale.esp_id, stale.gpio, stale.sensor_type, stale.address)
              = (latest.esp_id, latest.gpio, latest.sensor_type, latest.address)
         WHERE coalesce(configured.active, true)
-          AND greatest(coalesce(latest.received_at, latest.time), %(since)s)
+          AND greatest({_RECEIVED_AT}, %(since)s)
               < %(now)s - %(intervals)s * make_interval(secs => {INTERVAL_S})
           AND stale.time IS DISTINCT FROM latest.time
         ORDER BY latest.time LIMIT %(limit)s
         """,
         {"now": now, "since": listening_since, "intervals": intervals, "limit": limit},
     )
-    return [(row[:-1], row[-1]) for row in await cursor.fetchall()]
+    return [(row[:-2], row[-2], row[-1]) for row in await cursor.fetchall()]
 
 
 async def note_told(connection: Connection, rows: Sequence[Row]) -> None:

@@ -40,8 +40,8 @@ AlarmStep = Literal["raised", "raised_again", "acknowledged", "cleared", "closed
 class SensorDataEvent(BaseModel):
     """A reading, processed. ts in ms; `topic` as the device sent it; `sensor_type` canonical; address "" for none.
 
-    device_ts: the device's own time in ms where it was not believed. An event of quality `stale` has state `silent`
-    (None: known) and `known_until`, the time in ms until which the value was known.
+    device_ts: the device's own time in ms where it was not believed. An event of quality `stale` has state `silent`, or
+    `offline` where the device is (None: known), and `known_until`, the time in ms until which the value was known.
     """
 
     model_config = FROZEN

@@ -47,7 +47,7 @@ export function needsReload(overview, batch) {
 function sensorAfter(sensor, reading, health) {
   let after = sensor;
   if (reading && reading.quality === "stale") {
-    after = { ...after, state: "silent", known_until: reading.known_until ?? after.known_until };
+    after = { ...after, state: reading.state ?? "silent", known_until: reading.known_until ?? after.known_until };
   } else if (reading) {
     const { ts, received_at: receivedAt = null, value = null, raw = null, unit = null, quality } = reading;
     after = { ...after, ts, received_at: receivedAt, value, raw, unit: unit ?? after.unit, quality, state: "known", known_until: null };
