@@ -32,11 +32,13 @@ from kaiser_sensor.api.measurements import MeasureApi, to_measurement
 from kaiser_sensor.api.readings import SensorApi
 from kaiser_sensor.consumers.responses import Responses
 from kaiser_sensor.jobs.stale import Staleness
+from kaiser_sensor.jobs.state_counts import StateCounts
 from kaiser_sensor.store import configs as config_store
 from kaiser_sensor.store import measurements as measure_store
 from kaiser_sensor.store import readings as store
 from kaiser_sensor.store.config_mirror import Configs
 from nats.errors import Error as NatsError
+from prometheus_client import REGISTRY
 
 START = datetime.now(UTC).replace(microsecond=0)
 TIMEOUT = timedelta(seconds=30)
@@ -153,6 +155,27 @@ async def test_a_silent_sensor_of_an_offline_device_is_offline_in_its_event(bus,
     told = {event["esp_id"]: (event["state"], event["known_until"]) for event in await events(bus)}
     at_ms = round(START.timestamp() * 1000)
     assert told == {"TEST_GONE": ("offline", at_ms), "TEST_HERE": ("silent", at_ms + 50_000)}
+
+
+def counted(state: str) -> float | None:
+    return REGISTRY.get_sample_value("kaiser_sensor_sensors", {"state": state})
+
+
+async def test_sensors_are_counted_by_whether_their_value_is_known(pool):
+    clock = Clock()
+    gone = {"TEST_D": round(START.timestamp() * 1000)}
+    counts = StateCounts(pool, gone.get, clock)
+    await sensor_with_reading(pool, "TEST_A", START)
+    await sensor_with_reading(pool, "TEST_B", START + timedelta(seconds=60))
+    await sensor_with_reading(pool, "TEST_C", START - timedelta(days=1))
+    await sensor_with_reading(pool, "TEST_D", START)
+    clock.pass_by(90)
+    await counts.count()
+    assert [counted(state) for state in ("known", "silent", "offline")] == [2, 1, 1]
+    clock.pass_by(1)
+    gone.clear()
+    await counts.count()
+    assert [counted(state) for state in ("known", "silent", "offline")] == [1, 3, 0]
 
 
 async def test_another_process_does_not_tell_again_what_was_told(bus, pool):
