@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from browser import Person, add_user
-from harness import Stack, wait_until
+from devices import now_ms
+from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
 from receivers import HttpReceiver, Mailbox, http_receiver, mail_server
 
@@ -13,6 +14,13 @@ _COUNT_TONES = """() => {
     window.tones = 0;
     const start = OscillatorNode.prototype.start;
     OscillatorNode.prototype.start = function (...given) { window.tones += 1; return start.apply(this, given); };
+}"""
+
+_KEEP_TOASTS = """() => {
+    window.said = [];
+    const toasts = () => [...document.querySelectorAll(".toast")];
+    const keep = () => window.said.push(...toasts().map((one) => `${one.className}: ${one.textContent}`));
+    new MutationObserver(keep).observe(document.querySelector(".toasts"), { childList: true, subtree: true });
 }"""
 
 
@@ -60,6 +68,66 @@ def test_a_limit_is_set_from_the_chart_and_its_alarm_is_acknowledged_on_every_co
     expect(operator.dialog()).to_have_count(0)
     operator.open("alarms").page.get_by_label(re.compile("^Show open alarms")).select_option("closed")
     expect(operator.row(mock).filter(has_text="over hi 5")).to_contain_text("closed")
+
+
+def a_warm_device(stack: Stack) -> str:
+    """A device whose thermometer has a limit of 30 °C."""
+    [esp_id] = stack.register(1)
+    with stack.sign_in() as rest:
+        rest.put(f"/api/v1/alarms/limits/{esp_id}/4/ds18b20", json={"hi": 30}).raise_for_status()
+    return esp_id
+
+
+def test_an_alarm_is_a_toast_on_another_page_and_a_tone_where_that_was_chosen_before_a_reload(
+    viewer: Person, console_stack: Stack
+):
+    esp_id = a_warm_device(console_stack)
+    viewer.open("devices").page.locator(".account summary").click()
+    viewer.button("Alarm sound: off").click()
+    viewer.page.reload()
+    expect(viewer.page.locator(".top-bar .badge").first).to_contain_text("live")
+    viewer.page.locator(".account summary").click()
+    expect(viewer.button("Alarm sound: on")).to_be_visible()
+    viewer.page.evaluate(_COUNT_TONES)
+    viewer.page.evaluate(_KEEP_TOASTS)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 31.5)])
+
+    def toasts() -> list[str]:
+        return [one for one in viewer.page.evaluate("window.said") if esp_id in one]
+
+    toast = wait_until(toasts, "the alarm is a toast")[0]
+    assert "toast-warn" in toast
+    assert "over hi 30" in toast
+    wait_until(lambda: viewer.page.evaluate("window.tones > 0"), "it is heard")
+
+
+def test_an_acknowledgement_shows_on_another_console_within_a_second_of_its_frame(
+    make_person: Callable[..., Person], console_stack: Stack
+):
+    """The second is one of the page's clock, which stands until the frame is there: no look every few seconds helps."""
+    esp_id = a_warm_device(console_stack)
+    add_user(console_stack, "vera", "only looking", "viewer")
+    other = make_person()
+    frames = other.frames()
+    other.page.clock.install()
+    row = other.sign_in("vera", "only looking").open("alarms").row(esp_id)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 31.5)])
+    expect(row).to_contain_text("raised")
+    other.page.clock.pause_at(other.page.evaluate("Date.now()") / 1000 + 2)
+    with console_stack.sign_in() as rest:
+        [alarm] = rest.get("/api/v1/alarms", params={"esp_id": esp_id}).json()["items"]
+        rest.post(f"/api/v1/alarms/{alarm['alarm_id']}/acknowledge", json={}).raise_for_status()
+
+    def is_told() -> bool:
+        other.page.title()
+        said = [frame["data"] for frame in frames if frame["type"] == "alarm"]
+        return (alarm["alarm_id"], "acknowledged") in [(one["alarm_id"], one["what"]) for one in said]
+
+    wait_until(is_told, "the frame is there")
+    expect(row).not_to_contain_text("acknowledged by")
+    for _ in range(10):
+        other.page.clock.run_for(100)
+    expect(row).to_contain_text("acknowledged by admin")
 
 
 @pytest.fixture

@@ -2,18 +2,29 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from browser import Person
 from devices import heartbeat, new_id, now_ms
 from harness import Message, Stack, reading, wait_until
+from kaiser_sensor.domain.known import MISSED, SHORTEST_S
 from mocks import PUMP
 from playwright.sync_api import Browser, Locator, expect
 
-_OFFLINE_WITHIN_MS = 240_000
-"""A device whose will came to nothing is offline after 180 s (docs/health.md); a sensor is silent after three of its
-intervals, of at least 5 s, which do not count while Kaiser is held up (docs/sensor.md)."""
+_IN_THE_END_MS = 240_000
+"""Of what has no time of its own here: it comes in the end, also on a busy machine."""
+_SLOWER = 10
+"""How many times slower than a quiet machine the machine of a test may be."""
+_SOON_S = 3.0
+_BY_PAGE_MS = 3000
+"""docs/alarms.md, "How soon": from the message to Kaiser, and from the frame to the page by the page's own clock."""
+_CHECK_S, _SWEEP_S, _TIMEOUT_S = 1.0, 1.0, 10
+_SHORT = {"KAISER_SENSOR_STALE_CHECK_S": str(_CHECK_S), "KAISER_HEALTH_SWEEP_S": str(_SWEEP_S)}
+HOUR_MS = 3_600_000
 
 
 @pytest.mark.timeout(900)
@@ -31,13 +42,13 @@ def test_what_goes_wrong_is_named_on_the_overview_and_reached_by_one_click(
     expect(truth).to_contain_text("waiting for approval")
     expect(truth).to_contain_text("with bad values")
     # nobody configured it, and it sent every second
-    expect(truth).to_contain_text(re.compile("sensors? silent"), timeout=_OFFLINE_WITHIN_MS)
+    expect(truth).to_contain_text(re.compile("sensors? silent"), timeout=_IN_THE_END_MS)
     expect(tile(person, f"{esp_id}", "ds18b20 on gpio 4")).to_contain_text("last known 20 °C, not known since")
     pump = tile(person, mock, f"Pump {mock[-4:]}")
     expect(pump).to_contain_text("off")
     with console_stack.sign_in() as rest:
         rest.post(f"/api/v1/debug/mock-esp/{mock}/stop").raise_for_status()
-        expect(truth).to_contain_text(re.compile("devices? offline"), timeout=_OFFLINE_WITHIN_MS)
+        expect(truth).to_contain_text(re.compile("devices? offline"), timeout=_IN_THE_END_MS)
         expect(pump).to_contain_text("last known off, not known since")
         path = f"/api/v1/actuators/{mock}/25"
         wait_until(lambda: not rest.get(path).json()["known"], "the pump's state is not known")
@@ -51,65 +62,122 @@ def test_what_goes_wrong_is_named_on_the_overview_and_reached_by_one_click(
         wait_until(lambda: states() == {"offline"}, "its sensor is offline with it", 60.0)
     pump.click()
     expect(person.page.locator(".facts").first).to_contain_text("not known since")
+    for device, last in ((esp_id, "last known 20 °C, not known since"), (mock, "last known 22.5 °C, not known since")):
+        expect(person.open("sensors", device, "4", "ds18b20").page.locator(".now")).to_contain_text(last)
+        expect(person.open("devices", device).row("ds18b20 on gpio 4")).to_contain_text(last)
+        person.open("sensors").page.get_by_label("Search name, zone, device or type").fill(f"{device}/4")
+        expect(person.row(device)).to_contain_text(last)
     person.open("overview").page.locator(".truth a", has_text="waiting for approval").click()
     expect(person.row(waiting).or_(person.page.get_by_role("heading", name=waiting))).to_be_visible()
 
 
-@pytest.mark.timeout(900)
-def test_six_faults_at_once_are_each_named_and_reached_by_one_click(
-    operator: Person, console_stack: Stack, made_mocks: list[str]
+class Fault(NamedTuple):
+    """Of a device: within which time Kaiser must know it, by what the API says, which frame says so, and how the
+    overview names it."""
+
+    esp_id: str
+    within_s: float
+    is_known: Callable[[], bool]
+    frame: dict[str, str]
+    named: str
+
+
+@pytest.mark.timeout(1200)
+def test_seven_faults_at_once_are_each_known_and_named_in_their_time_and_reached_by_one_click(
+    browser: Browser, make_stack: Callable[..., Stack]
 ):
-    away, mute, faulty, pressed, refusing = (new_id() for _ in range(5))
-    waiting = new_id("ESP")
-    sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
-    with console_stack.sign_in() as rest:
-        for esp_id in (away, mute, faulty, pressed, refusing):
-            body = {"esp_id": esp_id, "firmware": "b", "sensors": [sensor], "actuators": [PUMP]}
-            rest.post("/api/v1/debug/mock-esp", json=body).raise_for_status()
-            made_mocks.append(esp_id)
-            wait_until(
-                lambda one=esp_id: len(rest.get("/api/v1/sensors/data", params={"esp_id": one}).json()["items"]) > 4,
-                f"{esp_id} sends",
-                120.0,
-            )
-        url = "/api/v1/debug/mock-esp"
-        rest.put(f"{url}/{away}/faults", json={"offline": True}).raise_for_status()
+    """The page's clock stands but for the time in which it must show a frame, so no look every half minute helps it."""
+    stack = make_stack(**_SHORT).start()
+    person = Person(browser, stack)
+    frames = person.frames()
+    person.page.clock.install()
+    person.sign_in()
+    away, mute, faulty, pressed, refusing = mocks = [new_id() for _ in range(5)]
+    [lost], waiting = stack.register(1), new_id("ESP")
+    url, devices, pump = "/api/v1/debug/mock-esp", "/api/v1/esp/devices", f"/api/v1/actuators/{refusing}/25"
+    with stack.sign_in() as rest:
+        send(rest, mocks)
+        wait_until(lambda: rest.get(pump).status_code == 200, "the pump was reported")
+        rest.put(pump, json={"actuator_type": "pump", "name": f"Pump of {refusing}"}).raise_for_status()
+        rest.put(f"{url}/{refusing}/faults", json={"refuse_commands": True}).raise_for_status()
+        stack.publish([heartbeat(lost)])
+        wait_until(lambda: rest.get(f"{devices}/{lost}").json()["online"], "it is online")
+        truth = person.open("overview").page.locator(".truth")
+        expect(truth).to_contain_text("All is well")
+        person.page.clock.pause_at(person.page.evaluate("Date.now()") / 1000 + 1)
+
+        began = time.monotonic()
+        stack.publish([heartbeat(lost), heartbeat(waiting)])
+        rest.patch(f"{devices}/{lost}", json={"heartbeat_timeout_s": _TIMEOUT_S}).raise_for_status()
         rest.put(f"{url}/{mute}/faults", json={"silent": [4]}).raise_for_status()
         rest.post(f"{url}/{faulty}/sensors/4/value", json={"value": 85.0, "quality": "error"}).raise_for_status()
         rest.post(f"{url}/{pressed}/emergency").raise_for_status()
-        rest.put(f"{url}/{refusing}/faults", json={"refuse_commands": True}).raise_for_status()
-        pump = f"/api/v1/actuators/{refusing}/25"
-        wait_until(lambda: rest.get(pump).status_code == 200, "the pump was reported", 120.0)
-        rest.put(pump, json={"actuator_type": "pump", "name": f"Pump of {refusing}"}).raise_for_status()
         rest.post(f"{pump}/command", json={"command": "ON", "duration_s": 5}).raise_for_status()
-        console_stack.publish([heartbeat(waiting)])
-        devices, latest = "/api/v1/esp/devices", "/api/v1/sensors/latest"
+        rest.put(f"{url}/{away}/faults", json={"offline": True}).raise_for_status()
 
-        def newest(esp_id: str) -> dict[str, object]:
-            return dict(rest.get(latest, params={"esp_id": esp_id}).json()["items"][0])
+        def newest(esp_id: str) -> dict[str, Any]:
+            return dict(rest.get("/api/v1/sensors/latest", params={"esp_id": esp_id}).json()["items"][0])
 
-        for what, is_so in {
-            "it is offline": lambda: rest.get(f"{devices}/{away}").json()["online"] is False,
-            "it is silent": lambda: newest(mute)["state"] == "silent",
-            "its value is bad": lambda: newest(faulty)["quality"] == "error",
-            "it is stopped": lambda: pressed in rest.get("/api/v1/actuators/emergencies").text,
-            "it is pending": lambda: rest.get(f"{devices}/{waiting}").is_success,
-        }.items():
-            wait_until(is_so, what, _OFFLINE_WITHIN_MS / 1000)
-    person = operator.open("overview")
-    for named, esp_id in (
-        (r"devices? offline", away),
-        (r"sensors? silent", mute),
-        (r"sensors? with bad values", faulty),
-        (r"stops? in force", pressed),
-        (r"commands? failed", refusing),
-        (r"waiting for approval", waiting),
-    ):
-        part = person.open("overview").page.locator(".truth a").filter(has_text=re.compile(named))
-        part.click(timeout=120_000)
-        expect(person.page.locator("main")).to_contain_text(esp_id)
-    with console_stack.sign_in() as rest:
-        rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": pressed}).raise_for_status()
+        def is_offline(esp_id: str) -> bool:
+            return rest.get(f"{devices}/{esp_id}").json()["online"] is False
+
+        failed = {"esp_id": refusing, "kind": "command_failed"}
+        silence_s, lost_s = MISSED * SHORTEST_S + _CHECK_S, _TIMEOUT_S + _SWEEP_S
+        faults = [
+            Fault(waiting, _SOON_S, lambda: rest.get(f"{devices}/{waiting}").is_success,
+                  {"event": "device_pending"}, "1 device waiting for approval"),
+            Fault(faulty, _SOON_S, lambda: newest(faulty)["quality"] == "error",
+                  {"quality": "error"}, "1 sensor with bad values"),
+            Fault(pressed, _SOON_S, lambda: pressed in rest.get("/api/v1/actuators/emergencies").text,
+                  {"kind": "stop_in_force"}, "1 stop in force"),
+            Fault(refusing, _SOON_S, lambda: bool(rest.get("/api/v1/alarms", params=failed).json()["items"]),
+                  {"kind": "command_failed"}, "1 command failed"),
+            Fault(away, _SOON_S, lambda: is_offline(away), {"status": "offline"}, "offline"),
+            Fault(lost, lost_s, lambda: is_offline(lost), {"status": "offline"}, "2 devices offline"),
+            Fault(mute, silence_s, lambda: newest(mute)["state"] == "silent", {"quality": "stale"}, "1 sensor silent"),
+        ]  # fmt: skip
+        for fault in faults:
+            left_s = _SLOWER * fault.within_s - (time.monotonic() - began)
+            wait_until(fault.is_known, f"Kaiser knows: {fault.named}", max(1.0, left_s))
+            wait_until(lambda one=fault: is_said(person, frames, one), f"a frame says: {fault.named}")
+            person.page.clock.run_for(_BY_PAGE_MS)
+            expect(truth).to_contain_text(fault.named)
+        expected = {"known": 3, "silent": 1, "offline": 1}
+        wait_until(lambda: sensors_by_state(stack) == expected, "Prometheus counts the sensors so")
+    person.page.clock.resume()
+    for fault in faults:
+        person.open("overview").page.locator(".truth a").filter(has_text=fault.named).click()
+        expect(person.page.locator("main")).to_contain_text(fault.esp_id)
+    assert person.troubles == []
+    person.leave()
+
+
+def send(rest: httpx.Client, mocks: list[str]) -> None:
+    """Make mocks with a thermometer and a pump; each has sent often enough for its interval to be known."""
+    sensor = {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5}
+    for esp_id in mocks:
+        body = {"esp_id": esp_id, "firmware": "b", "sensors": [sensor], "actuators": [PUMP]}
+        rest.post("/api/v1/debug/mock-esp", json=body).raise_for_status()
+    for esp_id in mocks:
+        query = {"esp_id": esp_id}
+        wait_until(
+            lambda query=query: len(rest.get("/api/v1/sensors/data", params=query).json()["items"]) > 4, "it sends"
+        )
+
+
+def is_said(person: Person, frames: list[dict[str, Any]], fault: Fault) -> bool:
+    """Whether the page got the frame of a fault."""
+    person.page.title()
+    wanted = {"esp_id": fault.esp_id, **fault.frame}
+    return any(all(frame.get("data", {}).get(name) == value for name, value in wanted.items()) for frame in frames)
+
+
+def sensors_by_state(stack: Stack) -> dict[str, int]:
+    """The sensors as the service counts them for Prometheus."""
+    url = f"http://127.0.0.1:{stack.addresses['metrics_ports']['sensor']}/metrics"
+    text = httpx.get(url, timeout=60, verify=False).text
+    found = re.findall(r'^kaiser_sensor_sensors\{state="(\w+)"\} (\S+)$', text, re.MULTILINE)
+    return {state: int(float(number)) for state, number in found}
 
 
 def test_an_actuator_that_refused_says_so_on_its_tile_until_a_command_succeeds(
@@ -125,6 +193,25 @@ def test_an_actuator_that_refused_says_so_on_its_tile_until_a_command_succeeds(
         rest.put(faults, json={"refuse_commands": False}).raise_for_status()
         rest.post(command, json={"command": "OFF"}).raise_for_status()
     expect(pump).not_to_contain_text("failed", timeout=120_000)
+
+
+def test_a_tile_has_the_line_and_band_of_a_day_with_its_lowest_and_highest(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    hour = now_ms() // HOUR_MS * HOUR_MS
+    values = {hour - 2 * HOUR_MS: (10.0, 30.0), hour - HOUR_MS: (20.0, 26.0), hour: (22.0, 22.0)}
+    console_stack.publish(
+        [reading(esp_id, 4, at + place, value) for at, both in values.items() for place, value in enumerate(both)]
+    )
+    one = tile(operator.open("overview"), esp_id, "ds18b20 on gpio 4")
+
+    def heights(part: str) -> list[float]:
+        """From the top of a picture that is 30 high, with 2 left free above and below."""
+        return [float(y) for y in re.findall(r"[ML]\S+ ([\d.]+)", one.locator(part).get_attribute("d") or "")]
+
+    expect(one).to_contain_text("in 24 hours 10 to 30 °C", timeout=2 * _IN_THE_END_MS)
+    wait_until(lambda: len(heights(".spark-line")) == 3, "each hour is in the line", 240.0)
+    assert heights(".spark-line") == [15.0, 11.1, 12.4], "means of 20, 23 and 22"
+    assert heights(".spark-band") == [2.0, 7.2, 12.4, 12.4, 15.0, 28.0], "highest, and back by the lowest"
 
 
 def test_eighteen_sensors_fit_on_two_screens_of_a_phone(make_person: Callable[..., Person], console_stack: Stack):
@@ -151,7 +238,7 @@ def test_a_thousand_sensors_are_drawn_and_each_follows_its_readings(browser: Bro
     wait_until(lambda: stack.rows(devices) == 1000, "a thousand readings are stored", 240.0)
     person = Person(browser, stack).sign_in().open("overview")
     tiles = person.page.locator(".tile")
-    expect(tiles).to_have_count(1000, timeout=_OFFLINE_WITHIN_MS)
+    expect(tiles).to_have_count(1000, timeout=_IN_THE_END_MS)
     for number in (0, 50, 99):
         one = tiles.filter(has_text=devices[number]).filter(has_text=f"gpio {number % 10}")
         expect(one).to_contain_text(f"{20 + number % 10} °C")

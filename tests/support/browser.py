@@ -1,5 +1,6 @@
 """A person at the console: a headless Chromium that is signed in and records the page's errors."""
 
+import json
 import os
 import re
 import shutil
@@ -68,6 +69,14 @@ class Person:
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not any(text in message.text for text in _TOLD_BY_THE_PAGE):
             self.troubles.append(message.text)
+
+    def frames(self) -> list[dict[str, Any]]:
+        """The frames that the page's WebSocket gets; call it before it is opened. They come while the page is asked."""
+        found: list[dict[str, Any]] = []
+        self.page.on(
+            "websocket", lambda socket: socket.on("framereceived", lambda frame: found.append(json.loads(frame)))
+        )
+        return found
 
     def leave(self) -> None:
         """Close the browser's window."""
