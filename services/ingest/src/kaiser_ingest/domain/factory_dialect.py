@@ -29,6 +29,7 @@ from pydantic_core import to_json
 
 from kaiser_ingest import metrics
 from kaiser_ingest.domain.incoming import Incoming
+from kaiser_ingest.domain.masking import without_secrets
 from kaiser_ingest.domain.outgoing import MAX_KEPT_BYTES, MAX_TOPIC_CHARACTERS, content_id
 from kaiser_ingest.domain.retained import RetainedMessages
 from kaiser_ingest.metrics import Result
@@ -41,6 +42,7 @@ _EPOCHS_KEPT = 4
 _HOUR_MS = 3_600_000
 _MOST_WARNINGS = 1000
 _DEVICES = b"kaiser/"
+_OF_DEVICES = _DEVICES.decode()
 _MOST_TAKEN = 16_384
 _ELSEWHERE: Final = "elsewhere"
 """Why a message of the factory is ignored that another ingest keeps."""
@@ -302,9 +304,11 @@ def _as_it_came(arrival: Arrival, verdict: Verdict, identity: str) -> Outgoing:
 
 def _outgoing(arrival: Arrival, word: str, identity: str, forms: tuple[str, str] | None = None) -> Outgoing:
     """A message for TOPICS with the word for its verdict: a kind, a reason or a code. forms: the subject and the header
-    of its topic, where they are known."""
+    of its topic, where they are known. Secrets of devices are masked: every viewer may read TOPICS."""
     subject, quoted = forms or (topic_subject(arrival.env, arrival.topic), quoted_topic(arrival.topic))
     payload, whole_bytes = arrival.payload, None
+    if arrival.topic.startswith(_OF_DEVICES):
+        payload = without_secrets(payload)
     if len(payload) > LARGE_BYTES:
         payload, whole_bytes = payload[:SMALL_BYTES], len(payload)
     return Outgoing(subject, payload, identity, headers=headers_of(arrival, quoted, word, whole_bytes))

@@ -4,7 +4,6 @@ All of it is memory: it is lost with the process, and nothing is kept of a devic
 """
 
 import base64
-import json
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -12,6 +11,8 @@ from kaiser_common.contract.errors import Rejected
 from kaiser_common.contract.schemas.api.inspection import PassedMessage, PassedVerdict
 from kaiser_common.contract.schemas.api.rejected import Encoding
 from kaiser_common.contract.topics import is_downlink, parse
+
+from kaiser_ingest.domain.masking import without_secrets
 
 MOST_KEPT = 200
 """Messages of a device."""
@@ -24,8 +25,6 @@ KEPT_MS = 600_000
 """After the last look; what is older goes with the next look, or the next message of a device that is kept."""
 
 _BROADCAST = "kaiser/broadcast/"
-_SECRET = ("token", "password")
-_MASK = "•••"
 
 
 class Fate(NamedTuple):
@@ -136,33 +135,9 @@ def _goes_to_a_device(topic: str) -> bool:
 
 def _shown(payload: bytes) -> tuple[str, Encoding]:
     """A payload as text, without secrets and cut; in base64 if it is no UTF-8."""
-    lowered = payload.lower()
-    if any(word.encode() in lowered for word in _SECRET):
-        payload = _masked(payload)
+    payload = without_secrets(payload)
     part = payload[:MOST_BYTES]
     try:
         return part.decode(errors="strict" if len(part) == len(payload) else "ignore"), "text"
     except UnicodeDecodeError:
         return base64.b64encode(part).decode(), "base64"
-
-
-def _masked(payload: bytes) -> bytes:
-    """JSON with the values of keys that name a secret masked; anything that is not JSON is masked as a whole."""
-    try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError):
-        return _MASK.encode()
-    return json.dumps(_without_secrets(found), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: _MASK if _is_secret(name) and inner is not None else _without_secrets(inner)
-            for name, inner in value.items()
-        }
-    return [_without_secrets(each) for each in value] if isinstance(value, list) else value
-
-
-def _is_secret(name: str) -> bool:
-    return any(word in name.lower() for word in _SECRET)
