@@ -259,6 +259,55 @@ async def test_a_sign_in_that_somebody_signed_out_of_stays_ended_while_its_refre
             assert answer.status_code == status, answer.text
 
 
+async def test_sign_ins_at_the_issuer_are_limited_by_address_and_renewals_by_sign_in(start_gateway, fake):
+    """No limit holds up another address, another sign-in, or a sign-out."""
+    gateway = start_gateway(
+        KAISER_OIDC_ISSUER=fake.url,
+        KAISER_OIDC_AUDIENCE=AUDIENCE,
+        KAISER_OIDC_CLIENT_ID="kaiser-console",
+        KAISER_LOGIN_PER_ADDRESS="4",
+    )
+    gateway.wait_for_sign_in()
+    async with gateway.http(None) as http:
+
+        async def post(path: str, **body: str) -> httpx.Response:
+            others = {"X-Forwarded-For": f"203.0.113.{len(fake.posts)}"}
+            return await http.post(f"/api/v1/auth/oidc/{path}", json=body, headers=others)
+
+        async def until_limited(path: str, **body: str) -> list[int]:
+            codes = []
+            while 429 not in codes:
+                assert len(codes) < 60, codes
+                answer = await post(path, **body)
+                codes.append(answer.status_code)
+            assert 1 <= int(answer.headers["Retry-After"]) <= 16
+            return codes
+
+        async def sign_in() -> str:
+            begun = (await post("begin", redirect_uri=HOME)).json()
+            asked = parse_qs(urlsplit(begun["url"]).query)
+            fake.tokens = {"id_token": id_token(fake, nonce=asked["nonce"][0]), "refresh_token": "of the issuer"}
+            answer = await post("finish", flow=begun["flow"], state=asked["state"][0], code="the-code")
+            assert answer.status_code == 200, answer.text
+            return answer.json()["refresh_token"]
+
+        one, other = await sign_in(), await sign_in()
+        assert set((await until_limited("begin", redirect_uri=HOME))[:-1]) <= {200}
+        await until_limited("finish", flow="x", state="x", code="x")
+        elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        async with httpx.AsyncClient(base_url=gateway.base, transport=elsewhere, timeout=60) as at_another:
+            begun = await at_another.post("/api/v1/auth/oidc/begin", json={"redirect_uri": HOME})
+        assert begun.status_code == 200
+
+        before = len(fake.posts)
+        codes = await until_limited("refresh", refresh_token=one)
+        assert codes[0] == 200, "the sign-ins at the address do not count here"
+        assert len(fake.posts) - before == codes.count(200), "a renewal beyond the limit asks no issuer"
+        assert (await post("refresh", refresh_token=other)).status_code == 200
+        assert (await post("logout", refresh_token=one, redirect_uri=HOME)).status_code == 200
+        assert (await post("refresh", refresh_token="x" * 100)).status_code == 401
+
+
 async def test_a_renewal_for_another_user_is_refused(fake):
     fake.tokens = {"id_token": id_token(fake, sub="mallory"), "access_token": "opaque"}
     with pytest.raises(TokenRefused, match="another user"):

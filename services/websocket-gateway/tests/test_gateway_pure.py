@@ -19,6 +19,7 @@ from kaiser_gateway.domain.messages import BadMessage, Ping, Resume, Subscribe, 
 from kaiser_gateway.domain.signing_in import SignInLimits
 from kaiser_gateway.domain.tokens import Signer, TokenRefused
 from kaiser_gateway.http import problems
+from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.ws.replay import KeptEvents, gap
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -442,10 +443,18 @@ def test_an_ordinary_text_stays_as_it_is_in_csv():
     assert to_csv(["a"], [['°C, per "day"'], ["x-1"], [7]]) == 'a\r\n"°C, per ""day"""\r\nx-1\r\n7\r\n'
 
 
+def test_the_limits_of_the_public_port_are_in_force_without_any_setting():
+    settings = GatewaySettings()
+    assert (settings.ws_messages, settings.ws_per_user, settings.http_per_address) == (10.0, 20, 500)
+    assert (settings.login_per_minute, settings.login_per_address, settings.login_per_name) == (10, 30, 60)
+    assert (settings.request_per_second, settings.http_header_s, settings.http_body_s) == (50.0, 10.0, 20.0)
+    assert (settings.trusted_proxies, settings.cors_origins) == ([], [])
+
+
 def test_a_user_known_at_an_address_is_not_held_up_by_others_there_or_elsewhere():
     limits = SignInLimits(pair=10, address=30, name=60)
     assert limits.wait_s("admin", "a", 0.0) == 0.0
-    limits.was_right("admin", "a")
+    limits.was_right("admin", "a", 0.0)
     for number in range(40):
         limits.wait_s(f"user{number}", "a", 0.0)
     for number in range(100):
@@ -453,6 +462,17 @@ def test_a_user_known_at_an_address_is_not_held_up_by_others_there_or_elsewhere(
     assert limits.wait_s("new", "a", 0.0) > 0
     assert limits.wait_s("admin", "another", 0.0) > 0
     assert limits.wait_s("admin", "a", 0.0) == 0.0
+
+
+def test_a_user_who_signs_in_again_and_again_takes_the_time_of_no_other():
+    limits = SignInLimits(pair=10, address=30, name=60)
+    for _ in range(60):
+        assert limits.wait_s("vera", "a", 0.0) == 0.0
+        limits.was_right("vera", "a", 0.0)
+    assert 0 < limits.wait_s("vera", "a", 0.0) <= 1.0
+    assert limits.wait_s("vera", "another", 0.0) > 0
+    assert limits.wait_s("admin", "a", 0.0) == 0.0
+    assert limits.wait_s("vera", "a", 1.1) == 0.0
 
 
 def test_a_held_up_name_gets_a_try_within_seconds():

@@ -59,6 +59,35 @@ async def test_a_refresh_token_works_once_and_a_second_use_ends_its_sign_in(gate
     assert (await refresh(gateway, other["refresh_token"])).status_code == 200
 
 
+@pytest.mark.parametrize("what", ["refresh", "logout"])
+async def test_a_refresh_token_is_looked_at_thirty_times_a_minute_and_its_log_stays_short(gateway, admin, name, what):
+    """Also one that has ended, which anybody may keep who was signed in once."""
+    await make(admin, name)
+    ended, other = await sign_in(gateway, name), await sign_in(gateway, name)
+    codes: list[int] = []
+    async with gateway.http(None) as http:
+        await http.post("/api/v1/auth/logout", json={"refresh_token": ended["refresh_token"]})
+        while 429 not in codes:
+            assert len(codes) < 300, codes
+            answer = await http.post(f"/api/v1/auth/{what}", json={"refresh_token": ended["refresh_token"]})
+            codes.append(answer.status_code)
+        assert int(answer.headers["Retry-After"]) <= 2
+        assert set(codes[:-1]) == ({401} if what == "refresh" else {204})
+        assert (await http.post(f"/api/v1/auth/{what}", json={"refresh_token": other["refresh_token"]})).is_success
+    page = (await admin.get("/api/v1/auth/log?limit=1000")).json()
+    action = {"refresh": "refresh_refused", "logout": "sign_out"}[what]
+    assert len([one for one in page["items"] if (one["target"], one["action"]) == (name, action)]) <= len(codes) + 1
+
+
+async def test_a_flood_of_renewals_does_not_keep_a_user_from_signing_out(gateway, admin, name):
+    await make(admin, name)
+    token = (await sign_in(gateway, name))["refresh_token"]
+    async with gateway.http(None) as http:
+        while (await http.post("/api/v1/auth/refresh", json={"refresh_token": token})).status_code != 429:
+            pass
+        assert (await http.post("/api/v1/auth/logout", json={"refresh_token": token})).status_code == 204
+
+
 async def test_of_many_uses_at_once_one_is_taken(gateway, admin, name):
     await make(admin, name)
     token = (await sign_in(gateway, name))["refresh_token"]

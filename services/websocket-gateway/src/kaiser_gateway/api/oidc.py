@@ -97,7 +97,7 @@ def router(
 
     def needed(who: str) -> OidcClient:
         """The client. who: counted for the limit, an address before a sign-in, later the sign-in itself: others at the
-        same address must not use up what a user has."""
+        same address must not use up what a user has, and renewals not what a sign-out needs."""
         asked = _set_up(client)
         wait_s = limiter.wait_s(who, time.monotonic())
         if wait_s > 0:
@@ -152,7 +152,7 @@ def router(
     async def end_external_sign_in(request: Request, body: EndExternal) -> SignedOut:
         """Sign out: access tokens end within 2 s, the refresh token is given up. url: where to sign out there."""
         session = _opened(client, seals, body.refresh_token, kept_s)
-        asked = needed(f"sign-in {session.family}")
+        asked = needed(f"sign-out {session.family}")
         await sessions.end_external(session.family)
         await note_soon(pool, LogEntry(session.user, "sign_out", session.user, _address(request)))
         return SignedOut(url=await asked.end(session, body.redirect_uri))

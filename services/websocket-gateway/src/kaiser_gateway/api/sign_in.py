@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kaiser_gateway import metrics
 from kaiser_gateway.api.sessions import client_of
 from kaiser_gateway.api.token_answer import TokenAnswer, to_answer
-from kaiser_gateway.domain.limits import source_of
+from kaiser_gateway.domain.limits import Limiter, source_of
 from kaiser_gateway.domain.signing_in import SignInLimits
 from kaiser_gateway.domain.tokens import Identity, NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.auth import too_many
@@ -21,6 +21,9 @@ from kaiser_gateway.store.access_log import LogEntry, note_soon
 from kaiser_gateway.store.families import Families, Link, Reused
 from kaiser_gateway.store.passwords import Busy
 from kaiser_gateway.store.users import Users
+
+_RENEWALS_A_MINUTE = 30
+"""Of one sign-in, and so often its sign-out: each costs the database a transaction, and a refusal a row of the log."""
 
 
 class RefreshRequest(BaseModel):
@@ -35,6 +38,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
     """POST /api/v1/auth/token, /api/v1/auth/refresh and /api/v1/auth/logout."""
     routes = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
     limits = SignInLimits(settings.login_per_minute, settings.login_per_address, settings.login_per_name)
+    renewals = Limiter(_RENEWALS_A_MINUTE / 60, _RENEWALS_A_MINUTE)
     families = Families(pool)
     refresh_s = settings.refresh_days * 86_400
 
@@ -69,7 +73,7 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         if account is None:
             await note_soon(pool, LogEntry(_text(username), "sign_in_refused", _text(username), address))
             raise RpcError(401, Code.LOGIN_REFUSED, "wrong name or password")
-        limits.was_right(username, source_of(address))
+        limits.was_right(username, source_of(address), time.monotonic())
         link = await families.begin(account, refresh_s, client_of(request))
         await note_soon(pool, LogEntry(account.username, "sign_in", account.username, address, f"role {account.role}"))
         return to_answer(account, link, signer, settings)
@@ -77,9 +81,10 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
     @routes.post("/refresh")
     async def refresh_sign_in(request: Request, body: RefreshRequest) -> TokenAnswer:
         """A new pair of tokens, with the role that the user has now. A refresh token used a second time gets 401
-        and ends its sign-in, because one of its two users stole it."""
+        and ends its sign-in, because one of its two users stole it. 429 after 30 in a minute."""
         _require_ready(users)
         identity = identity_of(body.refresh_token)
+        _count(renewals, "renewal", identity)
         try:
             link, account = await families.rotate(Link(identity.family, identity.token_id), identity.user, refresh_s)
         except Reused as error:
@@ -92,10 +97,19 @@ def router(users: Users, pool: DatabasePool, signer: Signer, settings: GatewaySe
         """Sign out: every token of this sign-in ends, access tokens within 2 s."""
         _require_ready(users)
         identity = identity_of(body.refresh_token)
+        _count(renewals, "sign-out", identity)
         await families.end(Link(identity.family, identity.token_id))
         await note_soon(pool, LogEntry(identity.user, "sign_out", identity.user, _address(request)))
 
     return routes
+
+
+def _count(limiter: Limiter, what: str, identity: Identity) -> None:
+    """Count a renewal or a sign-out of a sign-in; neither holds up the other. 429: there were too many."""
+    wait_s = limiter.wait_s(f"{what} {identity.family}", time.monotonic())
+    if wait_s > 0:
+        metrics.SIGN_INS.labels("limited").inc()
+        raise too_many(wait_s, f"{what}s of this sign-in")
 
 
 def _require_ready(users: Users) -> None:

@@ -77,6 +77,11 @@ class Limiter:
             self._buckets.popitem(last=False)
         return 0.0 if bucket.take(now) else bucket.wait_s(now)
 
+    def left_s(self, key: str, now: float) -> float:
+        """The time until the key is allowed again, without counting."""
+        bucket = self._buckets.get(key)
+        return 0.0 if bucket is None else bucket.wait_s(now)
+
     def give_back(self, key: str) -> None:
         """Undo the last count of this key."""
         bucket = self._buckets.get(key)
