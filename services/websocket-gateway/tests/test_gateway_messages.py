@@ -12,6 +12,8 @@ from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.contract.subjects import INGEST_BUCKET, TOPICS
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.subjects import topic_subject
+from kaiser_gateway.domain.kept import TopicMessage
+from kaiser_gateway.store.buffers import Buffers
 from nats.js.errors import KeyNotFoundError
 from waiting import until
 from websockets.asyncio.client import ClientConnection, connect
@@ -159,6 +161,34 @@ async def test_messages_come_newest_first_and_a_cursor_goes_on(gateway, factory)
         assert [one["payload"] for one in rejected] == ["4499", "4498", "4497"]
         searched = (await http.get("/api/v1/messages", params={"search": '"n": 7}'})).json()
         assert [one["payload"] for one in searched["items"]] == ['{"n": 7}']
+
+
+async def test_a_search_that_finds_nothing_ends_in_its_time_lets_others_work_and_goes_on_by_its_cursor(factory):
+    count = 5000
+    await factory.say(*[(f"module/v1/ff/S{number % 10}/state", b'{"n":%d}' % number) for number in range(count)])
+    buffers, seen, pages, turns = Buffers(factory.bus), set(), 0, 0
+
+    def wanted(message: TopicMessage) -> bool:
+        seen.add(message.payload)
+        return False
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside, before = asyncio.create_task(others()), None
+    try:
+        while pages == 0 or before is not None:
+            page = await buffers.page("topic.live.>", wanted, before, 10, within_s=0.0)
+            pages, before = pages + 1, page.before
+            assert page.messages == []
+    finally:
+        beside.cancel()
+    assert len(seen) == count, "the pages miss nothing"
+    assert pages >= 3, "each ends after its first window: its time is over"
+    assert turns >= count / 10
 
 
 async def test_pages_take_no_consumers_of_the_stream(gateway, factory):

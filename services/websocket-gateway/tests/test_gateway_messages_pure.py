@@ -10,7 +10,7 @@ from kaiser_common.bus.rpc import RpcError
 from kaiser_common.contract.schemas.api.messages import CheckMessage
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_factory_dialect.subjects import topic_subject
-from kaiser_gateway.api.messages import turn_of
+from kaiser_gateway.api.messages import _sought, turn_of
 from kaiser_gateway.domain.asyncapi_messages import FRAMES
 from kaiser_gateway.domain.details import details_of, diff_of
 from kaiser_gateway.domain.difference import differences
@@ -244,6 +244,27 @@ def test_the_details_have_the_whole_payload_and_pretty_json():
     assert details.payload == large.decode()
     assert details.pretty is not None
     assert details.pretty.startswith('{\n  "t": "ü')
+
+
+async def test_a_search_through_ten_thousand_topics_lets_others_work_in_between():
+    index = TopicIndex(LIVE, 10)
+    for number in range(10_000):
+        index.take(kept(seq=number + 1, topic=f"lab/{number:05}", payload="Grüße".encode() * 100))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    try:
+        found = [one async for one in _sought(index, TopicSelection(6, [], ()), "LAB/0999", retained=False)]
+    finally:
+        beside.cancel()
+    assert [one.topic for one in found] == [f"lab/0999{number}" for number in range(10)]
+    assert turns >= 10_000 / 100, "a stop waits for the search in a hundred topics at most"
 
 
 async def test_who_waits_too_long_to_read_a_message_is_told_to_try_again():
