@@ -14,7 +14,8 @@ STOP = "/api/v1/actuators/emergency_stop"
 
 
 class Observe:
-    """An ASGI middleware: the id of a request in its state and its answer, the time until its answer begins."""
+    """An ASGI middleware: the id of a request in its state and its answer, the time until its answer begins. A browser
+    takes an answer for what its type says, never for what its bytes look like: pictures come from machines."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,7 +34,9 @@ class Observe:
                 route = getattr(scope.get("route"), "path", "none")
                 took_s = time.perf_counter() - started
                 metrics.REQUESTS.labels(scope["method"], route, str(message["status"])).observe(took_s)
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         await self._app(scope, receive, on_message)

@@ -87,7 +87,7 @@ function Picture({ message }) {
   const [isBroken, setBroken] = useState(false);
   useEffect(() => {
     let isHere = true;
-    createImageBitmap(new Blob([bytesOf(message)], { type: message.mime })).then(
+    bitmapOf(message).then(
       (image) => {
         if (!isHere) return;
         Object.assign(canvas.current, { width: image.width, height: image.height });
@@ -99,6 +99,11 @@ function Picture({ message }) {
   }, [message.seq]);
   if (isBroken) return html`<p class="empty">${t("message_detail.its_picture_cannot_be_drawn")}</p>`;
   return html`<canvas class="picture" ref=${canvas} role="img" aria-label=${t("message_detail.the_picture_of_the_message")}></canvas>`;
+}
+
+/** Fails where the bytes are no picture, or no base64. */
+async function bitmapOf(message) {
+  return createImageBitmap(new Blob([bytesOf(message)], { type: message.mime }));
 }
 
 function bytesOf({ payload, payload_base64: encoded }) {
