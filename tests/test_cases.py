@@ -5,6 +5,8 @@ import re
 import sys
 from pathlib import Path
 
+from asserting import can_fail
+
 CASES = Path(__file__).parent / "cases"
 ROOT = Path(__file__).parents[1]
 README = (CASES / "README.md").read_text()
@@ -43,11 +45,35 @@ def test_every_case_is_run_cited_or_open():
 def test_every_cited_test_exists():
     sources = [path for root in ("tests", "services", "libs", "tools") for path in (ROOT / root).rglob("test_*.py")]
     defined = {
-        name for path in sources for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+        name for path in sources for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
     cited = {**rows(), **rows(FINDINGS)}
     assert [case for case, tests in cited.items() if not tests] == []
     assert {test for tests in cited.values() for test in tests} - defined == set()
+
+
+def test_every_test_that_a_case_or_a_promise_names_can_fail():
+    sources = [
+        path
+        for root in ("tests", "services", "libs", "tools")
+        for path in (ROOT / root).rglob("*.py")
+        if path.name.startswith("test_") or path.parent.name == "support" or path.name == "conftest.py"
+    ]
+    promised = re.findall(r"`(test_\w+)`", README + (ROOT / "docs" / "guarantees.md").read_text())
+    assert set(promised) - can_fail(sources) == set()
+
+
+def test_a_test_that_asserts_nothing_is_found(tmp_path: Path):
+    (tmp_path / "test_it.py").write_text(
+        "def helper():\n    assert True\n"
+        "def test_by_itself():\n    assert True\n"
+        "async def test_by_a_helper():\n    await x.helper()\n"
+        "def test_by_an_error():\n    with pytest.raises(ValueError):\n        int('x')\n"
+        "@pytest.mark.skip(reason='not now')\ndef test_that_is_skipped():\n    assert True\n"
+        "def test_of_nothing():\n    print(helper)\n"
+    )
+    found = can_fail([tmp_path / "test_it.py"])
+    assert found == {"helper", "test_by_itself", "test_by_a_helper", "test_by_an_error"}
 
 
 def test_every_finding_of_the_security_review_names_the_tests_that_keep_it_closed():
