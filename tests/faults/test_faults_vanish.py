@@ -239,8 +239,6 @@ async def vanish(stack: Stack, name: str) -> None:
 def test_whatever_of_the_bus_vanishes_its_owner_goes_on_once_it_is_declared_again(site: Site, name: str):
     pids = site.stack.pids()
     asyncio.run(vanish(site.stack, name))
-    if name == "TOPICS":  # of which the state of the factory is made: what was said once has to be said again
-        site.machine.introduce()
     for what, is_seen in site.seen().items():
         wait_until(is_seen, f"after {name} was deleted and declared again, {what}", BACK_WITHIN_S)
     assert site.stack.pids() == pids, "a process ended"

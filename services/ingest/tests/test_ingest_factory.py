@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.consumer import Consumer
+from kaiser_common.bus.declare import apply
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.factory import EnvironmentStatus
@@ -153,6 +154,44 @@ async def test_a_retained_command_is_not_read_and_a_retained_state_fills_in(
         return any(body["event"] == "factory_retained_command" for _, body in await world.stored("EVENTS"))
 
     await until(warned)
+    await device.close()
+
+
+async def test_what_the_broker_retains_is_on_topics_again_after_the_stream_was_deleted(
+    world: Any, ingest_of: Callable[..., Any], until: Callable[..., Any], forgotten: Callable[[str], None]
+) -> None:
+    said = {
+        "module/v1/ff/SVRX1/connection": {"serialNumber": "SVRX1", "connectionState": "ONLINE"},
+        "module/v1/ff/SVRX1/state": {"serialNumber": "SVRX1", "actionState": None},
+    }
+    ingest = ingest_of()
+    await until(ingest.ready)
+    device = await world.device()
+    for number, (topic, payload) in enumerate(said.items()):
+        forgotten(topic)
+        await device.publish(number, topic, json.dumps(payload).encode(), retain=True)
+    await device.all_acknowledged()
+
+    async def kept() -> dict[str, tuple[str, str]]:
+        found = await read(world, "TOPICS", "topic.live.>")
+        verdicts = {topic_of(each.subject)[1]: each.headers for each in found}
+        return {topic: (each["Mqtt-Retain"], each["Kaiser-Verdict"]) for topic, each in verdicts.items()}
+
+    async def all_kept() -> bool:
+        return (await kept()).keys() == said.keys()
+
+    await until(all_kept)
+    assert {retained for retained, _ in (await kept()).values()} == {"0"}
+    await until(lambda: "topics_found" in ingest.log())
+    for _ in range(2):  # deleted a second time, too
+        async with connect(world.bus, "tests") as bus:
+            await bus.jetstream.delete_stream("TOPICS")
+            await apply(bus)
+        await until(all_kept)
+        assert await kept() == {
+            "module/v1/ff/SVRX1/connection": ("1", "module.connection"),
+            "module/v1/ff/SVRX1/state": ("1", "module.state"),
+        }
     await device.close()
 
 

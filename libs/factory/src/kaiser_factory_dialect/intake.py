@@ -34,6 +34,11 @@ class Intake:
             return FactoryIgnored("retained_same")
         return verdict if self._has_room(verdict) else FactoryIgnored("too_many")
 
+    def forget(self) -> None:
+        """Begin with an empty memory."""
+        self._last.clear()
+        self._serials.clear()
+
     def _has_room(self, verdict: Verdict) -> bool:
         if (
             not isinstance(verdict, FactoryAccepted)

@@ -200,6 +200,23 @@ class MqttSession:
                 raise SwitchFailed(self.last_error)
             self._entry.report()
 
+    async def ask_retained_again(self) -> bool:
+        """Have the broker send what it retains of the factory once more, and take each message as new. Without a
+        connection nothing is asked: the next one brings it. False: the broker refused, or did not answer."""
+        if self._factory is None:
+            return True
+        self._factory.forget()
+        connection = self._current if self._up.is_set() else None
+        if connection is None:
+            return True
+        of_devices = self._settings.device_filters(self.active)
+        try:
+            await connection.subscribe(sorted(self._factory.wanted(of_devices) - of_devices))
+        except (ConnectFailed, ConnectionLost) as error:
+            log.warning("retained_not_asked_for", reason=str(error))
+            return connection is not self._current
+        return True
+
     def on_messages(self, messages: Sequence[Incoming]) -> None:
         """Take what the connection received; over the window the socket is not read any more."""
         self._pipeline.offer(messages)

@@ -97,6 +97,7 @@ class FactoryDialect:
         self._warn = warn
         self._warned: dict[tuple[str, str], int] = {}
         self._connections: dict[int, tuple[FactoryEnvironment, Intake]] = {}
+        self._times_forgotten = 0
         self._sent: dict[int, int] = {}
         self._retained = RetainedMessages(interfaces)
 
@@ -120,6 +121,12 @@ class FactoryDialect:
         self._retained = RetainedMessages(self._interfaces)  # the broker sends all of them again
         while len(self._connections) > _EPOCHS_KEPT:
             del self._connections[next(iter(self._connections))]
+
+    def forget(self) -> None:
+        """Know no earlier message: what the broker retains is new once more, also where it was stored a moment ago."""
+        self._times_forgotten += 1
+        for _, intake in self._connections.values():
+            intake.forget()
 
     def takes(self, topic: bytes) -> bool:
         """Whether a message is the factory's: every topic but those of devices that are served here."""
@@ -201,7 +208,8 @@ class FactoryDialect:
             self._retained.note(arrival)
         identity = delivery_id
         if message.retained:
-            identity = f"ret.{environment.epoch}.{content_id(message.topic, message.payload)}"
+            again = f".{self._times_forgotten}" * bool(self._times_forgotten)
+            identity = f"ret.{environment.epoch}.{content_id(message.topic, message.payload)}{again}"
         kept = None if _is_not_kept(topic, verdict) else _as_it_came(arrival, verdict, identity)
         match verdict:
             case FactoryAccepted(read, oddities, unknown):

@@ -14,6 +14,7 @@ from kaiser_common.runtime.service import Service
 
 from kaiser_ingest.consumers.receiver import Receiver
 from kaiser_ingest.domain.stop_order import StopOrder
+from kaiser_ingest.jobs.topics import TopicsWatch
 from kaiser_ingest.publish import SystemEvents
 from kaiser_ingest.settings import IngestSettings
 from kaiser_ingest.store.read_back import last_packs, last_rejections
@@ -45,6 +46,7 @@ class SessionHolder:
         self._kept = kept
         self._session = receiver.session
         self._pipeline = receiver.pipeline
+        self._topics = None if receiver.dialect is None else TopicsWatch(bus, receiver.session.ask_retained_again)
         self._events = events
         self._sites = settings.sites_of_readings
         self._new_broker = new_broker
@@ -68,7 +70,9 @@ class SessionHolder:
         try:
             exits = self._register(broker, await self._stops())
             async with broker.serving(), asyncio.TaskGroup() as tasks:
-                connecting = tasks.create_task(self._connect(), name="session")
+                running = [tasks.create_task(self._connect(), name="session")]
+                if self._topics is not None:
+                    running.append(tasks.create_task(self._topics.run(), name="topics"))
                 try:
                     await stop.wait()
                     await self._leave(exits)
@@ -77,7 +81,8 @@ class SessionHolder:
                         self._disconnect()
                     for exit_ in exits:
                         exit_.cancel()
-                    connecting.cancel()
+                    for task in running:
+                        task.cancel()
         finally:
             self.is_holding = False
 
