@@ -254,6 +254,12 @@ def test_a_clock_is_corrected_by_the_least_of_its_last_50_differences():
     assert factory.clocks.skew_ms("S1") == 10
     assert factory.clocks.corrected("S1", AT) == AT + 10
     assert factory.clocks.corrected("S2", AT) is None
+    kept = [
+        say("module/v1/ff/S1/state", AT - n, retain=True, serialNumber="S1", timestamp=iso, orderId=f"{n}")
+        for n in range(60)
+    ]
+    feed(factory, kept)  # what the broker had kept was delayed by nobody knows how long
+    assert factory.clocks.skew_ms("S1") == 10
 
 
 SOME = [

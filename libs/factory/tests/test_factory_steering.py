@@ -192,6 +192,16 @@ def test_the_next_update_of_an_order_of_ours_follows():
     assert made.messages[0].command.order_update_id == 7
 
 
+def test_only_an_admin_may_force_an_order_of_the_ccu():
+    request = {"do": "command", "serial": MILL, "command": "PICK", "order_id": "o", "force": True}
+    situation = {"orders": {"o": {"state": "IN_PROGRESS"}}}
+    refused = steer(request, situation).refusal
+    assert refused is not None
+    assert (refused.status, refused.code) == (409, 5405)
+    assert steer(request | {"force": False}, situation, role="admin").refusal is not None
+    assert [one.command.order_id for one in steer(request, situation, role="admin").messages] == ["o"]
+
+
 def test_an_admin_may_send_to_any_topic_but_those_of_esp32s():
     free = {"do": "publish", "topic": "omf/x", "payload": {"a": 1}, "free": True}
     made = steer(free, role="admin")
