@@ -1,6 +1,7 @@
 """Which messages are an event of a module: those that change its row, and, every 5 s, that it was heard."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from kaiser_common.contract.schemas.factory import FactoryEnvironment
@@ -48,3 +49,43 @@ def test_a_module_that_was_stale_is_told_when_it_is_heard():
     assert [module.stale for module in heard.take(0, retained=True)] == [True]
     assert [module.stale for module in heard.take(100)] == []
     assert [module.stale for module in heard.take(600)] == [False]
+
+
+def state_of(messages: Sequence[tuple[str, Any, str]], *, first: bool = False) -> tuple[FactoryState, Changes]:
+    """The state after messages: topic, payload and verdict of each."""
+    state, changes = FactoryState(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), ("uagv",)), Changes()
+    for topic, payload, verdict in messages:
+        state.take(Arrival(topic, json.dumps(payload).encode(), NOW), verdict, changes, first=first)
+    return state, changes
+
+
+def test_what_the_broker_repeats_counts_only_where_it_is_the_last_value_from_before():
+    repeated = [("module/v1/ff/S1/state", {"serialNumber": "S1", "actionState": None}, "retained_same")]
+    assert state_of(repeated)[0].factory.machines == {}
+    assert state_of(repeated, first=True)[0].factory.machines.keys() == {"S1"}
+
+
+def test_what_was_rejected_or_only_kept_is_no_part_of_the_state():
+    for verdict in ("5205", "observed", "retained_command", "uncatalogued"):
+        state, changes = state_of([("module/v1/ff/S1/state", {"serialNumber": "S1"}, verdict)], first=True)
+        assert (state.factory.machines, changes.serials) == ({}, set())
+
+
+def test_a_reset_a_pairing_and_the_state_of_node_red_are_about_every_machine():
+    for topic, payload, verdict in (
+        ("ccu/global", {"type": "reset"}, "ccu.global"),
+        ("ccu/pairing/state", {"modules": []}, "ccu.pairing"),
+        ("module/v1/ff/NodeRed/status", {"connectionState": "OFFLINE"}, "nodered.status"),
+    ):
+        assert state_of([(topic, payload, verdict)])[1].all_serials
+
+
+def test_of_txts_and_unknown_fields_a_bounded_number_is_remembered():
+    climate = [(f"/j1/txt/{number}/i/bme680", {"t": 20.0}, "txt.sensor") for number in range(40)]
+    assert len(state_of(climate)[0].txts) == 16
+    odd = [
+        ("module/v1/ff/S1/state", {"serialNumber": "S1", f"field{number}": 1}, "module.state")
+        for number in [*range(300), 0]
+    ]
+    unknown = state_of(odd)[0].coverage.unknown["module.state"]
+    assert (len(unknown), unknown["field0"], unknown["field99"]) == (100, 2, 1)

@@ -1,11 +1,13 @@
-"""The store's memory of earlier messages: enough to know a change, and no more; pure."""
+"""The rows that messages make, and the memory of earlier ones: enough to know a change, and no more; pure."""
 
 import json
+from typing import Any
 
 from kaiser_factory.domain.rows import Past, Rows, rows_of
 from kaiser_factory_dialect.reading import Arrival, FactoryAccepted, read
 
 AT_MS = 1_770_000_000_000
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
 STEP = {"id": "s1", "type": "NAVIGATION", "state": "FINISHED", "target": "HBW"}
 
 
@@ -28,3 +30,68 @@ def test_the_steps_of_an_open_order_are_kept_and_those_of_an_ended_one_are_not()
     assert past.factory.orders["o1"].order.steps == ()
     assert said(past, "ccu/order/active", "IN_PROGRESS", 2).orders == {}  # late: the row with its steps stays
     assert said(past, "ccu/order/completed", "FINISHED", 3).orders == {}
+
+
+def rows(past: Past, *messages: tuple[str, Any], retained: bool = False) -> Rows:
+    """The rows of some messages, 1 s apart."""
+    found = []
+    for number, (topic, payload) in enumerate(messages):
+        verdict = read(Arrival(topic, json.dumps(payload).encode(), AT_MS + number * 1000, 1, retained), ())
+        assert isinstance(verdict, FactoryAccepted), verdict
+        found.append(verdict.message)
+    return rows_of("live", found, past)
+
+
+def module(state: str) -> tuple[str, Any]:
+    action = {"id": "a1", "command": "PICK", "state": state}
+    return "module/v1/ff/S1/state", {"serialNumber": "S1", "actionState": action}
+
+
+def agv(node: str, state: str) -> tuple[str, Any]:
+    action = {"id": "d1", "command": "DOCK", "state": state}
+    return "fts/v1/ff/A1/state", {"serialNumber": "A1", "lastNodeId": node, "orderId": "o", "actionState": action}
+
+
+def connection(word: str) -> tuple[str, Any]:
+    return "module/v1/ff/S1/connection", {"connectionState": word}
+
+
+CHECK = ("/j1/txt/1/i/quality_check", {"ts": "2026-02-02T04:10:00.000Z", "num": 1, "result": "PASSED", "data": PICTURE})
+ORDER = (
+    "module/v1/ff/S1/order",
+    {"orderId": "o", "orderUpdateId": 1, "serialNumber": "S1", "action": {"id": "a1", "command": "PICK"}},
+)
+
+
+def test_what_the_broker_had_kept_makes_no_transition_step_or_check() -> None:
+    said = [module("FINISHED"), agv("2", "FINISHED"), connection("ONLINE"), CHECK]
+    kept = rows(Past(), *said, retained=True)
+    assert (kept.transitions, kept.steps, kept.quality) == ([], {}, [])
+    live = rows(Past(), *said)
+    assert (len(live.transitions), len(live.steps), len(live.quality)) == (4, 2, 1)
+
+
+def test_a_connection_is_a_transition_when_it_changes() -> None:
+    found = rows(Past(), connection("ONLINE"), connection("ONLINE"), connection("OFFLINE"), connection("ONLINE"))
+    assert [value for _, _, _, what, value, *_ in found.transitions if what == "connection"] == [
+        "ONLINE",
+        "OFFLINE",
+        "ONLINE",
+    ]
+
+
+def test_a_step_of_a_module_runs_from_its_first_running_and_that_of_an_agv_has_no_such_time() -> None:
+    found = rows(Past(), ORDER, module("RUNNING"), module("RUNNING"), module("FINISHED"), agv("2", "RUNNING"))
+    step, way = found.steps["a1"], found.steps["d1"]
+    assert step.running_at is not None
+    assert step.finished_at is not None
+    assert (step.finished_at - step.running_at).total_seconds() == 2
+    assert (step.command, way.running_at) == ("PICK", None)
+
+
+def test_an_agv_reaches_a_node_once_with_the_length_of_the_road_to_it() -> None:
+    found = rows(Past(), agv("2", "RUNNING"), agv("2", "RUNNING"), agv("1", "RUNNING"))
+    assert [(value, length) for _, _, _, what, value, *_, length in found.transitions if what == "node"] == [
+        ("2", None),
+        ("1", 360),
+    ]
