@@ -87,6 +87,7 @@ NO_CHANGE = {
     "health.audit",
     "ingest.device_messages",
     "ingest.disarm_environment",
+    "ingest.rejected_causes",
     "ingest.rejected_check",
     "ingest.rejected_item",
     "ingest.rejected_list",

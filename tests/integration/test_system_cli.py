@@ -313,3 +313,70 @@ def test_a_zone_is_made_renamed_listed_and_deleted(terminal: Terminal):
     assert "Greenhouse, east" in terminal.run("zones").stdout
     terminal.run("zones", "delete", zone_id)
     assert zone_id not in terminal.run("zones").stdout
+
+
+def offered(terminal: Terminal, *words: str) -> set[str]:
+    """The ids that the shell offers for the last word."""
+    line = {
+        "COMP_WORDS": " ".join(("kaiser", *words)),
+        "COMP_CWORD": str(len(words)),
+        "_KAISER_COMPLETE": "bash_complete",
+    }
+    shown = CliRunner().invoke(cli, [], env={**terminal.environment, **line}, prog_name="kaiser")
+    return {each.removeprefix("plain,") for each in shown.output.splitlines()}
+
+
+def test_all_of_a_cause_is_replayed_by_its_name_from_the_list_and_stored_once(stack: Stack, terminal: Terminal):
+    esp_id = f"TEST_{secrets.token_hex(4).upper()}"
+    ts = time.time_ns() // 1_000_000 - 60_000
+    stack.publish([reading(esp_id, 4, ts + number, float(number)) for number in range(30)])
+
+    def cause() -> dict[str, Any] | None:
+        return next(
+            (one for one in terminal.lines("rejected", "--groups", "--device", esp_id) if one["count"] == 30), None
+        )
+
+    found = wait_until(cause, "all are rejected for one cause")
+    assert (found["cause"], found["code"]) == (f"5001/esp_id/{esp_id}", 5001)
+    assert found["cause"] in offered(terminal, "replay", "--cause", "5001")
+    assert "30 are rejected still" in terminal.run("replay", "--cause", found["cause"], status=1).output
+    assert "kaiser rejected --groups" in terminal.run("replay", "--cause", "all", status=2).stderr
+
+    terminal.run("devices", "register", esp_id)
+    stack.settle_registry()
+    for _ in range(2):
+        (replayed,) = terminal.lines("replay", "--cause", found["cause"])
+        assert (replayed["published"], replayed["rejected"], replayed["refused"]) == (30, 0, [])
+    wait_until(lambda: stack.rows([esp_id]) == 30, "the rejected readings are stored")
+    with stack.sign_in() as rest:
+        query = {"action": "replay_cause", "target": f"5001/{esp_id}/esp_id"}
+
+        def entries() -> list[dict[str, Any]]:
+            found = rest.get("/api/v1/audit", params=query).raise_for_status().json()["items"]
+            return [one for one in found if one["outcome"] == "done"]
+
+        newest, _, oldest = wait_until(lambda: entries() if len(entries()) == 3 else None, "the audit has each replay")
+    assert (newest["before"]["count"], newest["after"]["replayed"]) == (30, 30)
+    assert (oldest["before"]["count"], oldest["after"]["refused"]) == (30, 30)
+
+
+def test_ids_of_zones_and_alarms_are_offered_by_the_shell(stack: Stack, terminal: Terminal):
+    zone_id = f"zone-{secrets.token_hex(3)}"
+    terminal.run("zones", "create", zone_id, "--name", "Greenhouse, east")
+    assert offered(terminal, "zones", "set", zone_id[:6]) >= {zone_id}
+    assert zone_id in offered(terminal, "devices", "--zone", zone_id[:6])
+    (esp_id,) = stack.register(1)
+    stop = {"esp_id": esp_id, "reason": "tried"}
+    with stack.sign_in() as rest:
+        rest.post("/api/v1/actuators/emergency_stop", json=stop).raise_for_status()
+
+    def alarm() -> dict[str, Any] | None:
+        return next(iter(terminal.lines("alarms", "--device", esp_id)), None)
+
+    alarm_id = str(wait_until(alarm, "the stop is an alarm")["alarm_id"])
+    for words in (("alarms", "show"), ("alarms", "ack"), ("alarms", "shelve")):
+        assert alarm_id in offered(terminal, *words, alarm_id[:2])
+    assert offered(Terminal(stack, Path("/nonexistent")), "zones", "set", "z") == set()
+    with stack.sign_in() as rest:
+        rest.post("/api/v1/actuators/clear_emergency", json=stop).raise_for_status()
+    terminal.run("zones", "delete", zone_id)

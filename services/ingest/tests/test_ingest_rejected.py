@@ -10,6 +10,9 @@ from kaiser_common.bus.connection import connect
 from kaiser_common.bus.rpc import Caller, RpcError, call
 from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
+    CauseReplay,
+    CausesPage,
+    CausesQuery,
     FixedMessage,
     FixRejected,
     MessageFix,
@@ -18,6 +21,7 @@ from kaiser_common.contract.schemas.api.rejected import (
     RejectedPage,
     RejectedQuery,
     ReplayAnswer,
+    ReplayedCause,
     ReplayRequest,
 )
 
@@ -180,6 +184,95 @@ async def test_a_flood_is_kept_in_packs_and_each_rejection_is_listed_under_its_d
                 if not page.items:
                     break
             assert found == [f'{{"n":{number}' for number in reversed(expected)], esp_id
+
+
+async def test_all_of_a_cause_is_counted_and_replayed_step_by_step_and_a_step_may_be_repeated(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    await world.approve([ESP])
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    for number in range(25):
+        await device.publish(number, world.topic(NEW, "sensor/34/data"), make_reading(NEW, number))
+    for number in range(3):
+        await device.publish(25 + number, world.topic(ESP, "sensor/34/data"), b"{%d" % number)
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 28)
+    async with connect(world.bus, "tests") as bus:
+        page = await call(bus, "ingest", "rejected_causes", CausesQuery(), CausesPage, caller=ADA)
+        assert [(one.code, one.field, one.esp_id, one.count) for one in page.items] == [
+            (5001, "esp_id", NEW, 25),
+            (5209, "", ESP, 3),
+        ]
+        assert (page.looked_at, page.is_complete, page.left_out) == (28, True, 0)
+
+        async def replay(**step: Any) -> ReplayedCause:
+            request = CauseReplay(**step)
+            return await call(
+                bus, "ingest", "rejected_replay_cause", request, ReplayedCause, caller=ADA, timeout_s=60.0
+            )
+
+        of_new = {"code": 5001, "esp_id": NEW, "limit": 10}
+        refused = await replay(**of_new)
+        assert (refused.replayed, refused.published, refused.refused, refused.left) == (0, 0, 10, 15)
+        assert [one.code for one in refused.refusals] == [5001] * 10
+        assert await world.stored("SENSORS") == []
+
+        await world.approve([NEW])
+        first = await replay(**of_new)
+        while first.refused:
+            first = await replay(**of_new)
+        assert (first.replayed, first.published, first.left, first.is_left_exact) == (10, 10, 15, True)
+        assert await replay(**of_new) == first
+        assert [body["raw"] for _, body in await world.stored("SENSORS")] == list(range(10))
+
+        await device.publish(30, world.topic("ESP_0003", "sensor/34/data"), make_reading("ESP_0003", 1))
+        await until(lambda: ingest.total("kaiser_ingest_messages_total") == 29)
+        counts, step = [], first
+        while step.next_cursor is not None:
+            step = await replay(**of_new, after=int(step.next_cursor), through=first.through)
+            counts.append((step.replayed, step.refused, step.left))
+        assert counts == [(10, 0, 5), (5, 0, 0)]
+        assert [body["raw"] for _, body in await world.stored("SENSORS")] == list(range(25))
+
+        every = await replay(code=5209)
+        assert (every.replayed, every.refused, every.left, every.next_cursor) == (0, 3, 0, None)
+        assert (await replay(code=5209, field="raw")).refused == 0
+        assert (await replay(topic="kaiser/none")).refused == 0
+    async with world.client() as client:
+        of_audit = (await client.jetstream().stream_info("AUDIT")).state
+    assert of_audit.messages == 0, "a caller without an address is a service"
+
+
+async def test_a_device_that_was_registered_just_now_is_waited_for_before_its_messages_are_replayed(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any]
+) -> None:
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    await device.publish(0, world.topic(NEW, "sensor/34/data"), make_reading(NEW, 7))
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 1)
+    ada = Caller(user="ada", role="admin", address="192.0.2.7")
+    async with connect(world.bus, "tests") as bus:
+        request = CauseReplay(code=5001, esp_id=NEW)
+
+        async def replayed() -> ReplayedCause:
+            return await call(
+                bus, "ingest", "rejected_replay_cause", request, ReplayedCause, caller=ada, timeout_s=60.0
+            )
+
+        await world.approve([NEW])
+        answer = await replayed()
+        while answer.refused:  # on a machine that needs longer than 2 s for it
+            answer = await replayed()
+        assert (answer.replayed, answer.left) == (1, 0)
+
+    async with world.client() as client:
+        last = await client.jetstream().get_last_msg("AUDIT", "audit.ingest")
+    record = json.loads(last.data)
+    assert (record["outcome"], record["action"], record["actor"]) == ("done", "replay_cause", "ada")
+    assert record["target"] == f"5001/{NEW}"
+    assert (record["before"]["count"], record["after"]["replayed"]) == (1, 1)
 
 
 async def _replayed(replay: Callable[..., Any], seq: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from console_module import called, node
+from kaiser_common.contract.schemas.api.rejected import CauseReplay
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "qr.json").read_text())
 """Made by the Python package `qrcode`: each row of modules as a hexadecimal number after a leading 1."""
@@ -62,23 +63,21 @@ def test_every_code_with_which_ingest_rejects_has_advice(ask):
     assert len(set(advice)) == len(codes)
 
 
-def test_rejected_messages_of_one_code_field_and_sender_are_one_group(ask):
-    def one(seq: int, **fields: Any) -> dict[str, Any]:
-        return {"seq": seq, "code": 5001, "field": None, "esp_id": ESP, "topic": "t", **fields}
-
-    many = [one(500 - number, esp_id=f"ESP_{number % 10}") for number in range(500)]
-    groups, of_ten = ask(
+def test_a_cause_is_replayed_step_after_step_and_its_counts_are_summed_up(ask):
+    cause = {"code": 5001, "field": "esp_id", "esp_id": ESP, "serial": None, "topic": None, "count": 7, "message": "m"}
+    [first] = ask("rejections.js", ["causeOf", cause])
+    assert first == {"code": 5001, "field": "esp_id", "esp_id": ESP}
+    assert CauseReplay.model_validate(first).after is None
+    done = {"replayed": 4, "refused": 1, "left": 2, "through": 9, "next_cursor": "5"}
+    after, last, counts, senders = ask(
         "rejections.js",
-        ["groupsOf", [one(9), one(8, code=5205, field="raw"), one(7), one(6, esp_id=None, topic="a/b"), one(5)]],
-        ["groupsOf", many],
+        ["stepAfter", first, done],
+        ["stepAfter", first, {**done, "next_cursor": None}],
+        ["added", {"taken": 1, "rejected": 2}, done],
+        ["senderOf", {**cause, "esp_id": None, "topic": "a/b"}],
     )
-    assert [(each["code"], each["sender"], each["count"], each["seqs"]) for each in groups] == [
-        (5001, ESP, 3, [5, 7, 9]),
-        (5205, ESP, 1, [8]),
-        (5001, "a/b", 1, [6]),
-    ]
-    assert groups[0]["newest"]["seq"] == 9
-    assert [each["count"] for each in of_ten] == [50] * 10
+    assert CauseReplay.model_validate(after).after == 5
+    assert (after["through"], last, counts, senders) == (9, None, {"taken": 5, "rejected": 3}, "a/b")
     able = ask("rejections.js", *[["canRegister", {"code": code, "espId": name}] for code, name in [
         (5001, ESP), (5205, ESP), (5001, None), (5001, "esp_1")]])  # fmt: skip
     assert able == [True, False, False, False]

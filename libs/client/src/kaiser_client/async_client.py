@@ -10,14 +10,17 @@ from types import TracebackType
 from typing import TypeVar
 
 import httpx
+from kaiser_common.contract.schemas.api.rejected import CauseReplay, RejectedCause, ReplayedCause
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from kaiser_client.call import USUAL_S, Call, Paged
+from kaiser_client.calls import rejected
 from kaiser_client.calls import sign_in as signing_in
 from kaiser_client.exchange import answer_of, away, request_of, tls_of
 from kaiser_client.problems import NotSignedIn, ServerAway
+from kaiser_client.replaying import first_step, step_after
 from kaiser_client.tokens import Tokens, tokens_of
 from kaiser_client.watching import PING, SILENT_S, Watched, WatchFilters, WatchPlace, socket_url
 
@@ -77,6 +80,14 @@ class AsyncKaiser:
             page = await self.ask(call.page(page.next_cursor))
             for item in page.items:
                 yield item
+
+    async def replay(self, cause: RejectedCause) -> AsyncIterator[ReplayedCause]:
+        """As `Kaiser.replay`."""
+        step: CauseReplay | None = first_step(cause)
+        while step is not None:
+            done = await self.ask(rejected.replay_cause(step))
+            yield done
+            step = step_after(step, done)
 
     async def watch(
         self, filters: WatchFilters, *, after: int = 0, rate: float | None = None

@@ -10,14 +10,17 @@ from types import TracebackType
 from typing import TypeVar
 
 import httpx
+from kaiser_common.contract.schemas.api.rejected import CauseReplay, RejectedCause, ReplayedCause
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from kaiser_client.call import USUAL_S, Call, Paged
+from kaiser_client.calls import rejected
 from kaiser_client.calls import sign_in as signing_in
 from kaiser_client.exchange import answer_of, away, request_of, tls_of
 from kaiser_client.problems import NotSignedIn, ServerAway
+from kaiser_client.replaying import first_step, step_after
 from kaiser_client.tokens import Tokens, tokens_of
 from kaiser_client.watching import PING, SILENT_S, Watched, WatchFilters, WatchPlace, socket_url
 
@@ -79,6 +82,15 @@ class Kaiser:
         while page.next_cursor is not None:
             page = self.ask(call.page(page.next_cursor))
             yield from page.items
+
+    def replay(self, cause: RejectedCause) -> Iterator[ReplayedCause]:
+        """Validate all rejected messages of a cause again, oldest first; what each step of it did. One that is not gone
+        through to its end can be begun again: nothing is stored twice."""
+        step: CauseReplay | None = first_step(cause)
+        while step is not None:
+            done = self.ask(rejected.replay_cause(step))
+            yield done
+            step = step_after(step, done)
 
     def watch(self, filters: WatchFilters, *, after: int = 0, rate: float | None = None) -> Iterator[Watched]:
         """Events as they come, without end; breaks are bridged by connecting again and resuming.

@@ -12,6 +12,7 @@ from kaiser_ingest.api.inspection import InspectionApi
 from kaiser_ingest.api.messages import MessagesApi
 from kaiser_ingest.api.profiles import ProfilesApi
 from kaiser_ingest.api.rejected import RejectedMessages
+from kaiser_ingest.api.rejected_causes import RejectedCauses
 from kaiser_ingest.consumers import factory_exit, outbox
 from kaiser_ingest.consumers.factory_exit import FactoryExit
 from kaiser_ingest.consumers.outbox import Outbox
@@ -87,6 +88,7 @@ def send(
 def answer(broker: Broker, bus: Bus, receiver: Receiver, known: KnownDevices, settings: IngestSettings) -> None:
     """Register what the holder of the lease answers."""
     rejected = RejectedMessages(bus, known.sites, settings.sensor_retention_days * _DAY_MS)
+    causes = RejectedCauses(bus, known.sites, rejected)
     inspection = InspectionApi(receiver.taps)
     profiles = ProfilesApi(receiver.session, receiver.environments if settings.has_factory else None)
     messages = MessagesApi(
@@ -98,6 +100,8 @@ def answer(broker: Broker, bus: Bus, receiver: Receiver, known: KnownDevices, se
         {
             "rejected_list": rejected.page,
             "rejected_replay": rejected.replay,
+            "rejected_causes": causes.causes,
+            "rejected_replay_cause": causes.replay,
             "rejected_item": rejected.item,
             "rejected_check": rejected.check,
             "rejected_fix": rejected.fix,

@@ -2,12 +2,15 @@
 
 from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
+    CauseReplay,
+    CausesPage,
     Encoding,
     FixedMessage,
     MessageFix,
     RejectedItem,
     RejectedPage,
     ReplayAnswer,
+    ReplayedCause,
 )
 
 from kaiser_client.call import Call
@@ -32,6 +35,24 @@ def list_rejected(
         "encoding": encoding,
     }
     return Call("GET", "/api/v1/rejected", RejectedPage, query=query)
+
+
+def list_causes(
+    *,
+    code: int | None = None,
+    esp_id: str | None = None,
+    serial: str | None = None,
+    topic: str | None = None,
+    limit: int | None = None,
+) -> Call[CausesPage]:
+    """The causes of the rejected messages, the most frequent first."""
+    query = {"code": code, "esp_id": esp_id, "serial": serial, "topic": topic, "limit": limit}
+    return Call("GET", "/api/v1/rejected/causes", CausesPage, query=query)
+
+
+def replay_cause(step: CauseReplay) -> Call[ReplayedCause]:
+    """One step of the replay of a cause; `Kaiser.replay` makes all of them."""
+    return Call("POST", "/api/v1/rejected/replay", ReplayedCause, body=step)
 
 
 def replay_rejected(seq: int) -> Call[ReplayAnswer]:

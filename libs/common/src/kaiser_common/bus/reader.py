@@ -1,7 +1,7 @@
 """Reading a stream of JetStream in order, without acknowledgement."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,7 +56,7 @@ class OrderedReader:
     def stop(self) -> None:
         self._stopping = True
 
-    async def __aiter__(self) -> AsyncIterator[list[Delivery]]:
+    async def __aiter__(self) -> AsyncGenerator[list[Delivery], None]:
         """Lists of messages in stream order; an empty list once right after each (re)start when nothing is kept."""
         while not self._stopping:
             info = await self._create()

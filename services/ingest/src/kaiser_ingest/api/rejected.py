@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-from kaiser_common.bus.connection import Bus, BusUnavailable
+from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import Caller, RpcError
@@ -90,21 +90,24 @@ class RejectedMessages:
         The result is marked as replayed, so that an old alert stops nothing now. A message that a service rejected from
         the bus was valid: it is published to the bus unchanged. RpcError 404 and 422.
         """
-        message = await self._read_one(request.seq)
+        outgoing, rejected = self.again(request.seq, await self._read_one(request.seq))
+        await self._publish(outgoing)
+        return ReplayAnswer(seq=request.seq, published=len(outgoing), rejected=rejected)
+
+    def again(self, seq: int, message: RejectedMessage) -> tuple[list[Outgoing], int]:
+        """What a replay of a rejected message publishes, and how many readings of a batch are bad still. RpcError 422:
+        nothing of it is valid."""
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
             raise RpcError(
                 422, Code.UNKNOWN_TOPIC, "messages of the factory cannot be replayed: the factory sends them again"
             )
         payload = base64.b64decode(message.payload_base64)
         if message.topic.startswith("esp."):
-            again = to_outgoing_again(message.topic, payload, self._registered, f"replay.{request.seq}.0")
+            again = to_outgoing_again(message.topic, payload, self._registered, f"replay.{seq}.0")
             if isinstance(again, Rejection):
                 raise RpcError(422, again.code, f"rejected again: {again.detail}", again.field)
-            await self._bus.publish_batch([again], deadline_s=3.0)
-            return ReplayAnswer(seq=request.seq, published=1, rejected=0)
-        outcomes = self._outcomes(message.topic, payload, message.received_at)
-        published, rejected = await self._publish(outcomes, f"replay.{request.seq}")
-        return ReplayAnswer(seq=request.seq, published=published, rejected=rejected)
+            return [again], 0
+        return _accepted(self._outcomes(message.topic, payload, message.received_at), f"replay.{seq}")
 
     async def item(self, request: RejectedKey, _: Caller) -> RejectedItem:
         """One rejected message. RpcError 404."""
@@ -124,30 +127,23 @@ class RejectedMessages:
         topic, payload = _fixed(message, request)
         content = blake2b(topic.encode() + b"\n" + payload, digest_size=8).hexdigest()
         outcomes = self._outcomes(topic, payload, message.received_at)
-        published, rejected = await self._publish(outcomes, f"fixed.{request.seq}.{content}")
+        outgoing, rejected = _accepted(outcomes, f"fixed.{request.seq}.{content}")
+        await self._publish(outgoing)
         return FixedMessage(
             seq=request.seq,
             topic=topic,
             payload=request.fix.payload,
             received_at=message.received_at,
-            published=published,
+            published=len(outgoing),
             rejected=rejected,
         )
 
     def _outcomes(self, topic: str, payload: bytes, received_at: int) -> tuple[Outcome, ...]:
         return admit(validate(topic, payload, received_at), self._registered, now_ms() - self._retention_ms, payload)
 
-    async def _publish(self, outcomes: tuple[Outcome, ...], identity: str) -> tuple[int, int]:
-        """Publish what is accepted; how many that were, and how many are rejected. RpcError 422 if nothing is accepted
-        and something is rejected."""
-        accepted = [each for each in outcomes if isinstance(each, Accepted)]
-        rejections = [each for each in outcomes if isinstance(each, Rejection)]
-        if rejections and not accepted:
-            raise RpcError(422, rejections[0].code, f"rejected again: {rejections[0].detail}", rejections[0].field)
-        for index, each in enumerate(accepted):
-            replayed = each._replace(message=each.message.model_copy(update={"replayed": True}))
-            await self._bus.publish_batch([to_outgoing(replayed, f"{identity}.{index}")], deadline_s=3.0)
-        return len(accepted), len(rejections)
+    async def _publish(self, outgoing: list[Outgoing]) -> None:
+        for each in outgoing:
+            await self._bus.publish_batch([each], deadline_s=3.0)
 
     async def _read_one(self, seq: int) -> RejectedMessage:
         return RejectedMessage.model_validate_json(await self._line(seq))
@@ -185,6 +181,17 @@ class RejectedMessages:
                     reader.stop()
                     break
         return found, left_out
+
+
+def _accepted(outcomes: tuple[Outcome, ...], identity: str) -> tuple[list[Outgoing], int]:
+    """What is accepted, marked as replayed, and how many are rejected. RpcError 422 if nothing is accepted and
+    something is rejected."""
+    accepted = [each for each in outcomes if isinstance(each, Accepted)]
+    rejections = [each for each in outcomes if isinstance(each, Rejection)]
+    if rejections and not accepted:
+        raise RpcError(422, rejections[0].code, f"rejected again: {rejections[0].detail}", rejections[0].field)
+    replayed = (each._replace(message=each.message.model_copy(update={"replayed": True})) for each in accepted)
+    return [to_outgoing(each, f"{identity}.{index}") for index, each in enumerate(replayed)], len(rejections)
 
 
 def _fixed(message: RejectedMessage, request: FixRejected) -> tuple[str, bytes]:

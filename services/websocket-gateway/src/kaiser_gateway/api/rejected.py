@@ -8,6 +8,9 @@ from kaiser_common.bus.rpc import Caller, call
 from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.schemas.api.messages import CheckedMessage
 from kaiser_common.contract.schemas.api.rejected import (
+    CauseReplay,
+    CausesPage,
+    CausesQuery,
     Encoding,
     FixedMessage,
     FixRejected,
@@ -17,6 +20,7 @@ from kaiser_common.contract.schemas.api.rejected import (
     RejectedPage,
     RejectedQuery,
     ReplayAnswer,
+    ReplayedCause,
     ReplayRequest,
 )
 
@@ -45,6 +49,27 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         """
         query = RejectedQuery(code=code, esp_id=esp_id, serial=serial, before=cursor, limit=limit, encoding=encoding)
         return await call(bus, "ingest", "rejected_list", query, RejectedPage, caller=caller)
+
+    @routes.get("/causes")
+    async def list_causes(
+        code: Annotated[int | None, Query(ge=5000, le=5999)] = None,
+        esp_id: Annotated[str | None, Query(pattern=r"^[A-Z0-9_]{1,32}$")] = None,
+        serial: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = None,
+        topic: Annotated[str | None, Query(min_length=1, max_length=1024)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        caller: Caller = operator,
+    ) -> CausesPage:
+        """The causes of the rejected messages, the most frequent first: code, field that was wrong, and sender, each
+        with the number of its messages and the text of the newest."""
+        query = CausesQuery(code=code, esp_id=esp_id, serial=serial, topic=topic, limit=limit)
+        return await call(bus, "ingest", "rejected_causes", query, CausesPage, caller=caller, timeout_s=10.0)
+
+    @routes.post("/replay")
+    async def replay_cause(body: CauseReplay, caller: Caller = operator) -> ReplayedCause:
+        """Validate the rejected messages of a cause again, oldest first: one step of at most 1,000 messages and about
+        3 s. While `next_cursor` is not null, ask again with it as `after`, and with the same `through`. A step that is
+        repeated stores nothing twice."""
+        return await call(bus, "ingest", "rejected_replay_cause", body, ReplayedCause, caller=caller, timeout_s=20.0)
 
     @routes.get("/{seq}")
     async def read_rejected(seq: Seq, caller: Caller = operator) -> RejectedItem:

@@ -10,13 +10,12 @@ from kaiser_common.contract.schemas.api.alarms import AcknowledgeBody, Alarm, Al
 from kaiser_common.contract.schemas.event import AlarmSeverity
 
 from kaiser_cli.asking import options, signed_in
-from kaiser_cli.completion import complete_device
+from kaiser_cli.completion import ALARM, ALARMS, complete_device
 from kaiser_cli.output import at, show_facts, show_json, show_table
 from kaiser_cli.times import duration
 
 _MOST = 10_000
 
-ALARM = click.argument("alarm_ids", metavar="ALARM...", nargs=-1, required=True)
 NOTE = click.option("--note", default="", help="Why; kept with the alarm.")
 
 
@@ -59,7 +58,7 @@ def alarms(
 
 
 @alarms.command("show")
-@click.argument("alarm_id", metavar="ALARM")
+@ALARM
 @options
 def show_alarm(alarm_id: str, server: str | None, as_json: bool) -> None:
     """An alarm with its steps: what happened, when, by whom.
@@ -90,7 +89,7 @@ def show_alarm(alarm_id: str, server: str | None, as_json: bool) -> None:
 
 
 @alarms.command("ack", short_help="Acknowledge alarms: somebody sees to them.")
-@ALARM
+@ALARMS
 @NOTE
 @options
 def acknowledge(alarm_ids: tuple[str, ...], note: str, server: str | None, as_json: bool) -> None:
@@ -107,7 +106,7 @@ def acknowledge(alarm_ids: tuple[str, ...], note: str, server: str | None, as_js
 
 
 @alarms.command("shelve", short_help="Keep alarms silent for some time.")
-@ALARM
+@ALARMS
 @click.option("--for", "for_s", type=duration, default="1h", show_default=True, help="How long, at most 30d.")
 @NOTE
 @options
@@ -125,7 +124,7 @@ def shelve(alarm_ids: tuple[str, ...], for_s: float, note: str, server: str | No
 
 
 @alarms.command("unshelve")
-@ALARM
+@ALARMS
 @options
 def unshelve(alarm_ids: tuple[str, ...], server: str | None, as_json: bool) -> None:
     """End the silence of alarms.

@@ -5,14 +5,14 @@ from kaiser_client.calls import devices as calls
 from kaiser_common.contract.schemas.api.devices import Device, DeviceState, RegisterDevice
 
 from kaiser_cli.asking import options, signed_in
-from kaiser_cli.completion import DEVICE
+from kaiser_cli.completion import DEVICE, complete_zone
 from kaiser_cli.output import at, show_facts, show_json, show_table
 
 
 @click.group(invoke_without_command=True)
 @click.option("--online/--offline", default=None, help="Only those that are, or are not, connected.")
 @click.option("--state", type=click.Choice(["pending", "approved", "rejected"]), help="Only those in this state.")
-@click.option("--zone", help="Only those of a zone.")
+@click.option("--zone", shell_complete=complete_zone, help="Only those of a zone.")
 @click.option("--text", help="Only those with this text in id or name.")
 @options
 @click.pass_context
@@ -79,7 +79,7 @@ def show(esp_id: str, server: str | None, as_json: bool) -> None:
 @devices.command("register")
 @click.argument("esp_id")
 @click.option("--name", help="Its name.")
-@click.option("--zone", help="Its zone.")
+@click.option("--zone", shell_complete=complete_zone, help="Its zone.")
 @options
 def register(esp_id: str, name: str | None, zone: str | None, server: str | None, as_json: bool) -> None:
     """Register a device: from now on its messages are taken.

@@ -5,9 +5,8 @@ from kaiser_client.calls import zones as calls
 from kaiser_common.contract.schemas.api.zones import CreateZone, Zone, ZonePatch
 
 from kaiser_cli.asking import options, signed_in
+from kaiser_cli.completion import ZONE
 from kaiser_cli.output import show_json, show_table
-
-ZONE = click.argument("zone_id", metavar="ZONE")
 
 
 @click.group(invoke_without_command=True)

@@ -7,6 +7,9 @@ from kaiser_common.contract.schemas.api.factory import EnvironmentStatus, Restar
 from kaiser_common.contract.schemas.api.inspection import PassedMessages, PassedMessagesQuery
 from kaiser_common.contract.schemas.api.messages import CheckedMessage, CheckMessage, RetainedTopics
 from kaiser_common.contract.schemas.api.rejected import (
+    CauseReplay,
+    CausesPage,
+    CausesQuery,
     FixedMessage,
     FixRejected,
     RejectedItem,
@@ -14,6 +17,7 @@ from kaiser_common.contract.schemas.api.rejected import (
     RejectedPage,
     RejectedQuery,
     ReplayAnswer,
+    ReplayedCause,
     ReplayRequest,
 )
 from kaiser_common.contract.schemas.api.system import MqttProfiles, SwitchProfile
@@ -33,6 +37,16 @@ METHODS: tuple[RpcMethod, ...] = (
         least="operator",
         callers=("health", GATEWAY),
         audited=Audited("replay_rejected", ("seq",)),
+    ),
+    _method("rejected_causes", CausesQuery, CausesPage, least="operator"),
+    _method(
+        "rejected_replay_cause",
+        CauseReplay,
+        ReplayedCause,
+        least="operator",
+        audited=Audited(
+            "replay_cause", ("code", "esp_id", "serial", "topic", "field"), before="rejected_causes", of="items"
+        ),
     ),
     _method("rejected_item", RejectedKey, RejectedItem, least="operator"),
     _method("rejected_check", FixRejected, CheckedMessage, least="operator"),

@@ -5,7 +5,7 @@ import { Form, NumberField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { DeviceName } from "../ui/names.js";
-import { Head, ListState, Panel } from "../ui/parts.js";
+import { Head, ListState, Panel, ProblemNotice } from "../ui/parts.js";
 import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { FixDialog } from "./fix_dialog.js";
@@ -13,17 +13,15 @@ import { RejectedGroups } from "./rejected_groups.js";
 import { when } from "../ui/time.js";
 import { t } from "../core/texts.js";
 
-const NEWEST = 500;
-
 export function Rejected() {
   const { api } = useApp();
   const [wanted, setWanted] = useState({});
   const [chosen, setChosen] = useState(null);
   const loaded = useLoaded(() => api.get("/api/v1/rejected", wanted), [wanted]);
-  const newest = useLoaded(() => api.get("/api/v1/rejected", { limit: NEWEST }), []);
+  const causes = useLoaded(() => api.get("/api/v1/rejected/causes"), []);
   const again = () => {
     loaded.reload();
-    newest.reload();
+    causes.reload();
   };
   const [more, moreState] = useAction(async () => {
     const next = await api.get("/api/v1/rejected", { ...wanted, cursor: loaded.data.next_cursor });
@@ -34,9 +32,11 @@ export function Rejected() {
     <${Head} title=${t("common.rejected")}>
       <button type="button" onClick=${again}>${t("common.look_again")}</button>
     <//>
-    ${newest.data?.items.length > 0 && html`
-      <${Panel} title=${t("rejected.causes_of_the_newest", { length: newest.data.items.length })}>
-        <${RejectedGroups} messages=${newest.data.items} onShow=${setWanted} onDone=${again} />
+    ${causes.problem && html`<${ProblemNotice} problem=${causes.problem} onRetry=${causes.reload} />`}
+    ${causes.data?.items.length > 0 && html`
+      <${Panel} title=${titleOf(causes.data)}>
+        <${RejectedGroups} causes=${causes.data.items} onShow=${setWanted} onDone=${again} />
+        ${causes.data.left_out > 0 && html`<p class="quiet">${t("rejected.more_causes", { n: causes.data.left_out })}</p>`}
       <//>`}
     <${Form} onSubmit=${setWanted} submit=${t("common.show_3")} state=${{ problem: null, isBusy: loaded.isLoading }}>
       <div class="filter-fields">
@@ -50,6 +50,9 @@ export function Rejected() {
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />
     ${chosen && html`<${FixDialog} message=${chosen} onDone=${() => {}} onClose=${() => setChosen(null)} />`}`;
 }
+
+const titleOf = ({ is_complete: isComplete, looked_at: n }) =>
+  isComplete ? t("rejected.causes_of_all", { n }) : t("rejected.causes_of_the_newest", { n });
 
 const columns = (choose) => [
   { name: t("common.when"), cell: (message) => when(message.received_at) },

@@ -1,0 +1,196 @@
+"""Rejected messages by their cause: counted, and replayed a step at a time.
+
+A step replays at most 1,000 messages of a cause in about 3 s, oldest first, and answers where the next one begins; a
+replay that is repeated from any step publishes the same ids, so nothing is stored twice. Killed in between: the same
+step is asked again.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from itertools import groupby
+
+from kaiser_common.bus.connection import Bus, Outgoing
+from kaiser_common.bus.pull import Delivery
+from kaiser_common.bus.reader import OrderedReader
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.errors import Code
+from kaiser_common.contract.pack import NotAPack, place_of, seq_of
+from kaiser_common.contract.schemas.api.rejected import (
+    CauseReplay,
+    CausesPage,
+    CausesQuery,
+    RefusedReplay,
+    RejectedCause,
+    RejectedQuery,
+    ReplayedCause,
+)
+from kaiser_common.contract.schemas.event import RejectedMessage
+from kaiser_common.contract.subjects import REJECTED, SEVERAL
+from kaiser_factory_dialect.subjects import token
+from pydantic import ValidationError
+
+from kaiser_ingest.api.rejected import RejectedMessages
+from kaiser_ingest.domain.admission import Registered
+from kaiser_ingest.domain.causes import CauseCounts
+
+_STEP_S = 3.0
+_COUNT_S = 1.5
+"""Beyond a step's own time, for counting what is left."""
+_KNOWN_WITHIN = 40
+_ASK_EVERY_S = 0.05
+_QUIET_S = 3.0
+_FLUSH = 100
+_MOST_REFUSALS = 20
+_SPAN = 20_000
+_OF_READINGS = "esp.sensor.data."
+
+
+class RejectedCauses:
+    """Reads the stream REJECTED by cause."""
+
+    def __init__(self, bus: Bus, registered: Registered, rejected: RejectedMessages) -> None:
+        self._bus = bus
+        self._registered = registered
+        self._rejected = rejected
+
+    async def causes(self, query: CausesQuery, _: Caller) -> CausesPage:
+        """The causes of the rejected messages, the most frequent first: of the newest messages, for about 3 s."""
+        cause = RejectedCause(code=query.code, esp_id=query.esp_id, serial=query.serial, topic=query.topic)
+        state = (await self._bus.jetstream.stream_info(REJECTED.name)).state
+        first, high = max(1, state.first_seq), state.last_seq
+        deadline = time.monotonic() + _STEP_S
+        counts = CauseCounts()
+        while high >= first and time.monotonic() < deadline:
+            low = max(first, high - _SPAN + 1)
+            async with aclosing(self._messages(cause, low, high)) as messages:
+                async for seq, message in messages:
+                    counts.add(seq, message)
+            high = low - 1
+        items, left_out = counts.most_frequent(query.limit)
+        return CausesPage(items=items, looked_at=counts.looked_at, is_complete=high < first, left_out=left_out)
+
+    async def replay(self, request: CauseReplay, _: Caller) -> ReplayedCause:
+        """Replay the next messages of a cause, and count those that are left."""
+        if request.code == Code.ESP_DEVICE_NOT_FOUND and request.esp_id is not None:
+            await self._until_known(request.esp_id)
+        state = (await self._bus.jetstream.stream_info(REJECTED.name)).state
+        through = seq_of(state.last_seq + 1) - 1 if request.through is None else request.through
+        after = -1 if request.after is None else request.after
+        step = _Step(self._bus, self._rejected, request.limit, time.monotonic() + _STEP_S)
+        is_left_exact = True
+        low = max(1, state.first_seq, place_of(after)[0] if after > 0 else 0)
+        high = min(place_of(through)[0], state.last_seq)
+        async with aclosing(self._messages(request, low, high)) as messages:
+            async for seq, message in messages:
+                if after < seq <= through:
+                    await step.take(seq, message)
+                if step.is_over and time.monotonic() > step.deadline + _COUNT_S:
+                    is_left_exact = False
+                    break
+        await step.flush()
+        return ReplayedCause(
+            replayed=step.replayed,
+            published=step.published,
+            refused=step.refused,
+            refusals=step.refusals,
+            left=step.left,
+            is_left_exact=is_left_exact,
+            through=through,
+            next_cursor=str(step.last_seq) if step.left or not is_left_exact else None,
+        )
+
+    async def _until_known(self, esp_id: str) -> None:
+        """ingest learns of a device that was registered just now in a moment; it is waited for at most 2 s."""
+        for _ in range(_KNOWN_WITHIN):
+            if esp_id in self._registered:
+                return
+            await asyncio.sleep(_ASK_EVERY_S)
+
+    async def _messages(
+        self, cause: RejectedCause, low: int, high: int
+    ) -> AsyncGenerator[tuple[int, RejectedMessage], None]:
+        """The messages of a cause with stream sequences from low to high, oldest first, with their seq. TimeoutError:
+        NATS does not give the next ones within 3 s."""
+        if low > high:
+            return
+        reader = OrderedReader(self._bus, REJECTED.name, subjects_of(cause), start_sequence=low)
+        async with aclosing(aiter(reader)) as batches:
+            is_last = False
+            while not is_last:
+                async with asyncio.timeout(_QUIET_S):
+                    batch = await anext(batches)
+                for each in batch:
+                    if each.stream_sequence <= high:
+                        for seq, message in lines_of(each):
+                            if cause.covers(message):
+                                yield seq, message
+                is_last = not batch or batch[-1].pending == 0 or batch[-1].stream_sequence >= high
+
+
+class _Step:
+    """Replays messages until it has had `limit` of them or its time is over; what comes then is left."""
+
+    def __init__(self, bus: Bus, rejected: RejectedMessages, limit: int, deadline: float) -> None:
+        self._bus = bus
+        self._rejected = rejected
+        self._limit = limit
+        self._waiting: list[Outgoing] = []
+        self.deadline = deadline
+        self.is_over = False
+        self.last_seq = 0
+        self.replayed = 0
+        self.published = 0
+        self.refused = 0
+        self.refusals: list[RefusedReplay] = []
+        self.left = 0
+
+    async def take(self, seq: int, message: RejectedMessage) -> None:
+        """Replay a message, or count it. BusUnavailable: some may be published; the same step again adds nothing."""
+        handled = self.replayed + self.refused
+        if handled == self._limit or (handled and time.monotonic() > self.deadline):
+            self.is_over = True
+        if self.is_over:
+            self.left += 1
+            return
+        self.last_seq = seq
+        try:
+            outgoing, _ = self._rejected.again(seq, message)
+        except RpcError as error:
+            self.refused += 1
+            if len(self.refusals) < _MOST_REFUSALS:
+                self.refusals.append(RefusedReplay(seq=seq, code=error.problem.code, message=error.problem.detail))
+            return
+        self.replayed += 1
+        self._waiting += outgoing
+        if len(self._waiting) >= _FLUSH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Publish what waits, in its order; a batch is of one stream."""
+        for _, together in groupby(self._waiting, lambda each: each.subject.startswith(_OF_READINGS)):
+            batch = list(together)
+            await self._bus.publish_batch(batch, deadline_s=3.0)
+            self.published += len(batch)
+        self._waiting.clear()
+
+
+def subjects_of(cause: RejectedCause | RejectedQuery) -> list[str]:
+    """The subjects with a cause's rejections: single messages, and packs that have rejections of other devices too."""
+    of_code = f"rejected.{cause.code if cause.code is not None else '*'}"
+    whose = cause.esp_id or (token(cause.serial) if cause.serial is not None else None)
+    return [f"{of_code}.*"] if whose is None else [f"{of_code}.{whose}", f"{of_code}.{SEVERAL}"]
+
+
+def lines_of(delivery: Delivery) -> Iterator[tuple[int, RejectedMessage]]:
+    """The rejections of a message of the stream, each with its seq; unreadable lines are omitted."""
+    try:
+        lines = delivery.lines()
+    except NotAPack:
+        return
+    for number, line in enumerate(lines):
+        try:
+            yield seq_of(delivery.stream_sequence, number), RejectedMessage.model_validate_json(line)
+        except ValidationError:
+            continue
