@@ -34,7 +34,7 @@ SPEED ?= max
 # Standard library alone: whoever only runs containers needs no .venv.
 SECRETS ?= .kaiser-secrets
 export KAISER_SECRETS_DIR ?= $(CURDIR)/$(SECRETS)
-DEPLOY = PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
+DEPLOY = PYTHONPATH=tools/deploy/src:libs/common/src $(PYTHON) -m kaiser_deploy --folder $(SECRETS)
 
 # Python keeps what it has compiled: without that, each process of a test run compiles the code again.
 export PYTHONDONTWRITEBYTECODE =

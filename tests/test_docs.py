@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from kaiser_common.runtime.known_settings import KNOWN
 from kaiser_common.runtime.settings import CommonSettings
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +34,12 @@ def test_every_setting_is_documented(package):
     text = "".join(page.read_text() for page in PAGES)
     undocumented = {name for name in settings_of(package) if not re.search(rf"`{name}`", text)}
     assert undocumented == set()
+
+
+def test_a_program_knows_the_settings_of_all_others_and_of_the_tools_and_no_other_name():
+    documented = {name for page in PAGES for name in re.findall(r"\bKAISER_[A-Z0-9_]*[A-Z0-9]\b", page.read_text())}
+    assert {name for name in documented if not name.startswith("KAISER_TEST_")} == KNOWN
+    assert {name for package in ("kaiser_common.runtime", *SETTINGS) for name in settings_of(package)} <= KNOWN
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

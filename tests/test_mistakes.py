@@ -13,7 +13,22 @@ MISTAKES = [
     (
         "a misspelt setting at make run",
         "KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
-        "test_a_misspelt_setting_is_named_with_the_one_that_was_meant",
+        "test_a_misspelt_setting_starts_nothing",
+    ),
+    (
+        "a misspelt setting of a single service",
+        "KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
+        "test_each_program_refuses_a_setting_that_none_has_and_takes_those_of_others",
+    ),
+    (
+        "a wrong time zone at make run",
+        "is no time zone of the IANA: is it Europe/Berlin?",
+        "test_a_value_that_a_service_refuses_is_told_before_a_server_is_started",
+    ),
+    (
+        "a wrong time zone at make up",
+        "is no time zone of the IANA: is it Europe/Berlin?",
+        "test_a_wrong_time_zone_is_refused_before_anything_is_started",
     ),
     (
         "a misspelt setting at make up",

@@ -2,9 +2,10 @@
 
 import pytest
 from kaiser_common.bus.rpc import unprocessable
+from kaiser_common.contract.nearest import nearest
 from kaiser_common.contract.schemas.api.devices import ESP_ID
 from kaiser_common.contract.schemas.api.mock import CreateMock
-from kaiser_common.contract.wording import first_of, nearest, no_such, reason_of
+from kaiser_common.contract.wording import first_of, no_such, reason_of
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 

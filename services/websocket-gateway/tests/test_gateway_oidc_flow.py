@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from gateway_issuer import AUDIENCE, FakeIssuer
+from kaiser_common.contract.time_zones import zone_problem
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain import oidc_flow
 from kaiser_gateway.domain.oidc import Terms
 from kaiser_gateway.domain.oidc_flow import ConsoleClient, ExternalSession, Flow, Seals
-from kaiser_gateway.domain.time_zones import zone_problem
 from kaiser_gateway.domain.tokens import NotAllowed, Signer, TokenRefused
 from kaiser_gateway.http.issuer import Issuer, IssuerUnreachable
 from kaiser_gateway.http.oidc_client import OidcClient

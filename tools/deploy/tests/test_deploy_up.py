@@ -128,9 +128,22 @@ def test_a_start_that_fails_beside_containers_that_run_takes_none_of_them_down(f
 
 
 def test_a_misspelt_setting_is_refused_before_anything_is_started(folder: Path, free):
-    (folder / "docs").mkdir()
-    (folder / "docs" / "operating.md").write_text(" ".join([*free, "KAISER_SITE"]))
     done = up(folder, free | {"KAISER_SIET": "god"})
     assert (done.returncode, done.stderr) == (2, "kaiser: KAISER_SIET is no setting: did you mean KAISER_SITE?\n")
     assert not (folder / "docker.log").exists()
     assert up(folder, free | {"KAISER_SITE": "god", "KAISER_TEST_FORK": "0"}).returncode == 0
+
+
+def test_a_wrong_time_zone_is_refused_before_anything_is_started(folder: Path, free):
+    done = up(folder, free | {"KAISER_TIME_ZONE": "Europe/Berln"})
+    said = "kaiser: KAISER_TIME_ZONE='Europe/Berln' is no time zone of the IANA: is it Europe/Berlin?\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    assert not (folder / "docker.log").exists()
+
+
+def test_the_standard_library_alone_is_needed(folder: Path):
+    sources = os.pathsep.join(str(ROOT / part) for part in ("tools/deploy/src", "libs/common/src"))
+    command = [sys.executable, "-S", "-m", "kaiser_deploy", "--folder", str(folder / "secrets"), "secrets"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": sources}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

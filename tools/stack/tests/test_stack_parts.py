@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from kaiser_common.contract.topics import filters
-from kaiser_deploy import misspelt
-from kaiser_stack import control, mosquitto, procfile, secret_files, servers
+from kaiser_stack import control, mosquitto, procfile, secret_files, servers, values
 from kaiser_stack.errors import SetupError
 from kaiser_stack.nats import MAX_ACK_PENDING
 from kaiser_stack.procfile import Entry
@@ -82,20 +81,6 @@ def test_a_process_that_is_not_there_is_neither_stopped_nor_started(tmp_path: Pa
     assert [path.name for path in run_dir.iterdir()] == ["sensor.pid"]
 
 
-def test_a_misspelt_setting_is_named_with_the_one_that_was_meant():
-    known = misspelt.documented(Path(__file__).parents[3] / "docs")
-    environment = {"HOME", "KAISER_HTPP_PORT", "KAISER_XYZZY", "KAISER_HTTP_PORT", "KAISER_SENSOR_BATCH"}
-    with pytest.raises(misspelt.UnknownSetting) as refused:
-        misspelt.check(environment, known)
-    assert str(refused.value).splitlines() == [
-        "KAISER_HTPP_PORT is no setting: did you mean KAISER_HTTP_PORT?",
-        "KAISER_XYZZY is no setting: unset it; docs/operating.md lists them",
-    ]
-    misspelt.check({"HOME", "KAISER_HTTP_PORT", "KAISER_TEST_FORK"}, known)
-    assert "KAISER_SECRETS_DIR" in known, "the Makefile exports it"
-    misspelt.check(environment, set())
-
-
 @pytest.mark.parametrize("command", ["run", "servers"])
 def test_a_misspelt_setting_starts_nothing(command: str, tmp_path: Path):
     environment = {
@@ -119,6 +104,41 @@ def test_a_misspelt_setting_starts_nothing(command: str, tmp_path: Path):
         "kaiser: KAISER_MQTT_BROKR is no setting: did you mean KAISER_MQTT_BROKER?",
     ]
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        (
+            "KAISER_TIME_ZONE",
+            "Europe/Berln",
+            "KAISER_TIME_ZONE='Europe/Berln': 'Europe/Berln' is no time zone of the IANA: is it Europe/Berlin?",
+        ),
+        (
+            "KAISER_TOKEN_MINUTES",
+            "soon",
+            "KAISER_TOKEN_MINUTES='soon': Input should be a valid integer, unable to parse string as an integer",
+        ),
+        ("KAISER_OBSERVE", "kaiser/#", """KAISER_OBSERVE='kaiser/#': it must be JSON, such as ["…"]"""),
+    ],
+)
+def test_a_value_that_a_service_refuses_is_told_before_a_server_is_started(
+    name: str, value: str, line: str, tmp_path: Path
+):
+    environment = {"PATH": os.environ["PATH"], "KAISER_STATE_DIR": str(tmp_path / "state"), name: value}
+    command = [sys.executable, "-m", "kaiser_stack", "run"]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"kaiser: {line}\n")
+    assert not (tmp_path / "state").exists()
+
+
+def test_values_of_the_stack_s_own_and_empty_ones_are_left_to_it():
+    entries = [Entry("ingest", ("kaiser-ingest",)), Entry("odd", ("not-installed",))]
+    values.check(entries, {"KAISER_NATS_PORT": "0", "KAISER_MQTT_PORT": "0", "KAISER_TIME_ZONE": ""})
+    values.check(entries, {**os.environ, "KAISER_MQTT_PROFILE": "mock", "KAISER_SENSOR_BATCH": "soon"})
+    with pytest.raises(SetupError, match="KAISER_SHARDS='0': Input should be greater than or equal to 1"):
+        values.check(entries, {**os.environ, "KAISER_SHARDS": "0"})
 
 
 def test_nats_takes_every_filter_of_ingest_in_one_session():

@@ -6,13 +6,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from kaiser_common.contract.rpc import Role
+from kaiser_common.contract.time_zones import zone_problem
 from kaiser_common.runtime.settings import CommonSettings
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from kaiser_gateway.domain.oidc import Terms
 from kaiser_gateway.domain.oidc_flow import ConsoleClient
-from kaiser_gateway.domain.time_zones import zone_problem
 
 
 class GatewaySettings(CommonSettings):

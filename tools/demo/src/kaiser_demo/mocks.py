@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kaiser_deploy import misspelt
+from kaiser_common.contract.nearest import nearest
 from kaiser_stack.errors import NotReadyError, SetupError
 
 from kaiser_demo.rest import Rest, RestRefused
@@ -89,7 +89,7 @@ def _check_keys(path: Path, content: Any) -> None:
         raise TypeError("it has no keys")
     for key in content:
         if key not in _KEYS:
-            meant = misspelt.nearest(str(key), _KEYS)
+            meant = nearest(str(key), _KEYS)
             hint = f"did you mean {meant}?" if meant else f"there are {', '.join(_KEYS)}"
             raise SetupError(f"{path}: there is no key {key}: {hint}")
 

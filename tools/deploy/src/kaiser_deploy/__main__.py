@@ -1,11 +1,13 @@
-"""The command line: `python -m kaiser_deploy secrets|certs|device|up`; it uses only the standard library."""
+"""The command line: `python -m kaiser_deploy secrets|certs|device|up`; it needs only the standard library."""
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-from kaiser_deploy import certificates, devices, misspelt, secret_files, up
+from kaiser_common.runtime.known_settings import UnknownSetting
+
+from kaiser_deploy import certificates, devices, secret_files, up
 
 _HOSTS = ("localhost", "mosquitto", "nats", "127.0.0.1")
 _PEERS = tuple(f"nats-{number}.nats-peers" for number in range(3))
@@ -31,7 +33,7 @@ def main() -> None:
                     print(_device(folder, esp_id, remove=arguments.remove))
             case "up":
                 sys.exit(up.up(arguments.arguments))
-    except (up.PortTaken, misspelt.UnknownSetting) as error:
+    except (up.PortTaken, up.WrongValue, UnknownSetting) as error:
         for line in str(error).splitlines():
             print(f"kaiser: {line}", file=sys.stderr)
         sys.exit(2)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaiser_deploy import misspelt
+from kaiser_common.contract.time_zones import zone_problem
+from kaiser_common.runtime import known_settings
 
 COMPOSE = Path("compose.yaml")
 _SERVICE = re.compile(r"^  ([a-z-]+):$")
@@ -24,6 +25,10 @@ class PortTaken(Exception):
     """A port cannot be published; the text says which setting moves it."""
 
 
+class WrongValue(Exception):
+    """A setting cannot have its value; the text says which and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A port that a container publishes: `private` in the container, `port` at `host` of this machine."""
@@ -36,9 +41,12 @@ class Published:
 
 
 def up(arguments: Sequence[str]) -> int:
-    """`docker compose up`, built and waited for; its exit status. UnknownSetting, PortTaken: nothing was started."""
+    """`docker compose up`, built and waited for; its exit status. UnknownSetting, WrongValue, PortTaken: nothing was
+    started."""
     environment = {**_of_file(Path(".env")), **os.environ}
-    misspelt.check(environment, misspelt.documented(Path("docs")))
+    known_settings.check(environment)
+    if problem := zone_problem(environment.get("KAISER_TIME_ZONE", "")):
+        raise WrongValue(f"KAISER_TIME_ZONE={problem}")
     check_ports(published(COMPOSE.read_text(), environment))
     began_empty = not _asked("ps", "--quiet")
     try:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from kaiser_deploy import misspelt
+from kaiser_common.runtime import known_settings
 
-from kaiser_stack import admission, control, procfile
+from kaiser_stack import admission, control, procfile, values
 from kaiser_stack.console import Console
 from kaiser_stack.entries import BOTH, with_factory, with_services
 from kaiser_stack.errors import NotReadyError, SetupError
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         _carry_out(arguments, load(os.environ))
-    except (SetupError, misspelt.UnknownSetting) as error:
+    except (SetupError, known_settings.UnknownSetting) as error:
         _end(2, error)
     except NotReadyError as error:
         _end(1, error)
@@ -46,14 +46,16 @@ def main() -> None:
 def _carry_out(arguments: argparse.Namespace, settings: StackSettings) -> None:
     console = Console(verbose=getattr(arguments, "verbose", False))
     if arguments.command in ("run", "servers"):
-        misspelt.check(os.environ, misspelt.documented(Path("docs")))
+        known_settings.check(os.environ)
     match arguments.command:
         case "run":
             entries: Iterable[procfile.Entry] = procfile.read(arguments.procfile)
             if arguments.factory:
                 settings = replace(settings, mqtt_dialects=BOTH)
                 entries = with_factory(settings, entries)
-            run(StartPlan(settings, with_services(settings, entries), console))
+            entries = with_services(settings, entries)
+            values.check(entries, os.environ)
+            run(StartPlan(settings, entries, console))
         case "servers":
             run(StartPlan(settings, (), console))
         case "stop":

@@ -1,11 +1,11 @@
 """Explains why a model refused its input: a pattern in plain words, and the known field most like an unknown one."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from kaiser_common.contract.nearest import nearest
 from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE
 from kaiser_common.contract.schemas.api.alarms import ALARM_ID, KIND
 from kaiser_common.contract.schemas.api.devices import ESP_ID, KAISER_ID
@@ -16,7 +16,6 @@ from kaiser_common.contract.schemas.api.notifications import CHANNEL_ID
 from kaiser_common.contract.schemas.api.rules import ALARM_NAME
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE
 
-_ALIKE = 0.7
 _OWN = re.compile(r"^(Value|Assertion) error, ")
 """The prefix that pydantic puts before the text of our own errors."""
 _ZONE = "1 to 64 letters, digits, _ or -"
@@ -86,8 +85,3 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     """That there is no such field, parameter or key, with the known one that looks like it."""
     alike = nearest(name, known)
     return f"there is no such {what}" + (f": did you mean {alike}?" if alike else "")
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`; None if none does."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), 1, _ALIKE)), None)

@@ -1,13 +1,20 @@
 """Settings that every service has, read once from the environment (prefix `KAISER_`)."""
 
+import os
+import re
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import SettingsError as NotParsed
 
 from kaiser_common.bus.settings import BusSettings
+from kaiser_common.runtime import known_settings
 
 SettingsT = TypeVar("SettingsT", bound="CommonSettings")
+
+_FIELD = re.compile(r'field "(\w+)"')
+"""In pydantic-settings' text about a value that is no JSON."""
 
 
 class CommonSettings(BusSettings):
@@ -46,19 +53,52 @@ class SettingsError(Exception):
 
 
 def load(settings_class: type[SettingsT]) -> SettingsT:
-    """Read the settings of a service. Raises SettingsError with one line for a person."""
+    """Read the settings of a service. Raises SettingsError for a person, also for a setting that no program has."""
     try:
+        known_settings.check(os.environ)
         return settings_class()
-    except ValidationError as error:
-        prefix = settings_class.model_config.get("env_prefix", "")
-        problems = "; ".join(
-            f"{prefix}{'_'.join(str(part) for part in problem['loc'])}".upper()
-            + f"={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise SettingsError(f"bad setting: {problems}") from error
+    except known_settings.UnknownSetting as error:
+        raise SettingsError("; ".join(str(error).splitlines())) from error
+    except (ValidationError, NotParsed) as error:
+        raise SettingsError(
+            f"bad setting: {'; '.join(line for _, line in _problems(settings_class, error))}"
+        ) from error
     except OSError as error:
         raise SettingsError(f"a settings file cannot be read: {error}") from error
+
+
+def wrong_values(settings_class: type[CommonSettings]) -> list[str]:
+    """A line for each value of the environment that is wrong whatever the other settings are."""
+    try:
+        settings_class()
+    except (ValidationError, NotParsed) as error:
+        return [line for field, line in _problems(settings_class, error) if field]
+    except OSError as error:
+        return [f"a settings file cannot be read: {error}"]
+    return []
+
+
+def _problems(settings_class: type[CommonSettings], error: ValidationError | NotParsed) -> list[tuple[str, str]]:
+    """What is wrong, each with its field ("" where several settings do not fit together)."""
+    prefix = settings_class.model_config.get("env_prefix", "")
+    if isinstance(error, NotParsed):
+        found = _FIELD.search(str(error))
+        name = f"{prefix}{found[1] if found else ''}".upper()
+        return [(name, f'{name}={os.environ.get(name)!r}: it must be JSON, such as ["…"]')]
+    lines = []
+    for problem in error.errors():
+        field = "_".join(str(part) for part in problem["loc"])
+        reason = problem["msg"].removeprefix("Value error, ")
+        shown = "…" if _is_secret(settings_class, problem["loc"]) else repr(problem["input"])
+        lines.append((field, f"{prefix}{field}".upper() + f"={shown}: {reason}" if field else reason))
+    return lines
+
+
+def _is_secret(settings_class: type[CommonSettings], place: tuple[int | str, ...]) -> bool:
+    """Whether a field, or a part of it, may hold a secret."""
+    if len(place) != 1:
+        return True
+    return "Secret" in str(settings_class.model_fields[str(place[0])].annotation)
 
 
 def in_force(settings: CommonSettings) -> dict[str, str]:

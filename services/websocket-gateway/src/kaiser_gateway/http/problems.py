@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kaiser_common.bus.rpc import NotRunning, RpcError
 from kaiser_common.contract.errors import ERRORS, Code, CodeRow, codes_of, line_of
-from kaiser_common.contract.wording import first_of, nearest, reason_of
+from kaiser_common.contract.nearest import nearest
+from kaiser_common.contract.wording import first_of, reason_of
 from kaiser_common.runtime.database import UNAVAILABLE
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException

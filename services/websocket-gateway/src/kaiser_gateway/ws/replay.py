@@ -117,7 +117,7 @@ class Replays:
         client.skipped_to = 0  # what came live before now is in the stream, and so before the reader's end
         start = place_of(client.replayed_to + 1)[0]
         reader = OrderedReader(self._bus, EVENTS.name, [subject], start_sequence=start, max_messages=_BATCH)
-        async with aclosing(reader.__aiter__()) as batches:  # type: ignore[type-var]
+        async with aclosing(reader.__aiter__()) as batches:
             while client.filters is filters:
                 try:
                     async with asyncio.timeout(_SILENCE_S):
