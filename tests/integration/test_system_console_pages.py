@@ -124,7 +124,7 @@ def test_a_calibration_that_is_typed_in_is_in_force(operator: Person, console_st
     wait_until(is_in_force, "the calibration is in force", 60.0)
     operator.page.get_by_label("Raw at point 2").fill("")
     operator.button("Save").click()
-    expect(operator.page.get_by_role("alert")).to_contain_text("The request failed.")
+    expect(operator.page.get_by_role("alert")).to_contain_text("A field is not as expected.")
 
 
 def test_a_command_is_confirmed_and_followed_to_its_end(operator: Person, mock: str):
@@ -154,7 +154,7 @@ def test_an_emergency_stop_is_told_on_every_page_until_it_is_cleared(operator: P
         expect(operator.page.locator(".facts")).to_contain_text("stopped")
         operator.page.get_by_role("button", name="On…").click()
         operator.dialog().get_by_role("button", name="Send ON").click()
-        expect(operator.dialog().get_by_role("alert")).to_contain_text("The request failed.")
+        expect(operator.dialog().get_by_role("alert")).to_contain_text("An emergency stop is in force.")
         operator.dialog().get_by_role("button", name="Close").click()
     finally:
         operator.button("Clear… everything").click()

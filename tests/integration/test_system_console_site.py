@@ -94,6 +94,10 @@ def test_what_the_api_calls_things_and_what_rules_say_is_german_too(person: Pers
     expect(person.page.locator(".badge", has_text="Administrator")).to_be_visible()
     person.open("log")
     expect(person.page.get_by_label("Messwert")).to_be_visible()
+    person.open("audit")
+    expect(person.page.get_by_role("row", name="Regel angelegt").first).to_be_visible()
+    person.open("devices", "ESP_NOBODY")
+    expect(person.page.get_by_role("alert")).to_contain_text("Das Gerät ist unbekannt oder nicht freigegeben.")
 
 
 def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, site: Stack):

@@ -1,11 +1,14 @@
 """Names in place of ids, rules in words, and durations with units: the console's modules in Node, as tables."""
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from console_module import called, node
+from kaiser_gateway.http import console_files
 
 
 @pytest.fixture
@@ -43,7 +46,30 @@ def test_things_are_named_by_what_was_configured_else_by_what_they_are(ask):
     ) == ["East", "ds18b20 on gpio 4 at 28FF", "pump on gpio 25", "actuator on gpio 25"]
 
 
-def test_a_device_is_calledby_its_name_unless_another_has_the_same(ask):
+SENT = """
+import { toDirectory, withSentNames } from "./core/names.js";
+const sensor = (gpio, name) => ({ esp_id: "ESP_A", gpio, sensor_type: "ds18b20", address: "", name });
+const directory = toDirectory({ devices: [], sensors: [sensor(4, null), sensor(5, "East")], actuators: [] });
+const reading = (gpio, name) => ({ type: "sensor_data", data: { ...sensor(gpio), sensor_name: name } });
+const named = (batch) => [...withSentNames(directory, batch).sensors.values()].map(({ name }) => name);
+console.log(JSON.stringify([
+  named([reading(4, "Tank"), reading(5, "Other"), reading(6, "Unknown")]),
+  named([reading(4, null)]),
+  withSentNames(directory, [reading(5, "Other"), { type: "alarm", data: {} }]) === directory,
+]));
+"""
+
+
+def test_a_sensor_without_a_configured_name_has_the_one_that_its_device_sends(missing: Callable[..., Any]):
+    if node() is None:
+        missing("node", "node is not installed")
+    command = [str(node()), "--input-type=module", "-e", SENT]
+    done = subprocess.run(command, cwd=console_files.FOLDER, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [["Tank", "East"], [None, "East"], True]
+
+
+def test_a_device_is_called_by_its_name_unless_another_has_the_same(ask):
     names = {"A": "House 1", "B": "House 2", "C": "House 2", "D": None, "E": ""}
     [found] = ask("names.js", ["namesByDevice", [{"esp_id": esp_id, "name": name} for esp_id, name in names.items()]])
     assert found == {"A": "House 1", "B": "B", "C": "C", "D": "D", "E": "E"}

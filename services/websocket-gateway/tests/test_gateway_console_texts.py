@@ -9,11 +9,14 @@ from typing import Any, get_args
 import pytest
 from console_module import called, node
 from console_texts import shown_in
+from kaiser_common.contract.errors import ERRORS
+from kaiser_common.contract.methods.whole import METHODS
 from kaiser_common.contract.rpc import Role
+from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.actuators import CommandStateName, HistoryItem
 from kaiser_common.contract.schemas.api.mock import MockStateName
 from kaiser_common.contract.schemas.event import ConfigResponseEvent, EventType, ZoneAssignmentEvent
-from kaiser_common.contract.schemas.factory import JournalState
+from kaiser_common.contract.schemas.factory import EnvironmentKind, JournalState
 from kaiser_factory_dialect.ccu_messages import OrderWord
 from kaiser_factory_dialect.messages import ActionWord, ConnectionWord
 from kaiser_gateway.http import console_files
@@ -58,6 +61,13 @@ def values_of(model: type[BaseModel], field: str) -> set[str]:
     return set(get_args(model.model_fields[field].annotation))
 
 
+def documented_actions() -> set[str]:
+    """The audited actions that docs/audit.md lists: also those of health and the gateway, which are no rows."""
+    rows = re.findall(r"^\| [^|]+ \| [a-z-]+ \| (`[^|]+) \|$", AUDIT.read_text(), re.MULTILINE)
+    return {action for row in rows for action in re.findall(r"`(\w+)`", row)}
+
+
+AUDIT = Path(__file__).parents[3] / "docs/audit.md"
 ALARMS = Path(__file__).parents[3] / "docs/alarms.md"
 ALARM_KIND = re.compile(r"^\| (`[a-z_`, ]+`) \| [^|]+ \| [^|]+ \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 CALLED = {
@@ -71,6 +81,10 @@ CALLED = {
     "order": set(get_args(OrderWord)),
     "action": set(get_args(ActionWord)),
     "connection": set(get_args(ConnectionWord)),
+    "problem": {str(row.code.value) for row in ERRORS if row.statuses},
+    "audited": {row.audited.action for row in METHODS if row.audited} | documented_actions(),
+    "environment": set(get_args(EnvironmentKind)),
+    "switch": set(get_args(Command)),
 }
 """The API's values of things that have words in the catalogue, by the kind of thing."""
 

@@ -1,6 +1,6 @@
 /** What a change changed, from an entry of the audit log; pure. */
 
-import { t } from "./texts.js";
+import { t, word } from "./texts.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -25,8 +25,8 @@ export function inShort(entry, most = 3) {
 
 export const textOf = (value) => (value === undefined || value === null || value === "" ? "–" : String(typeof value === "object" ? JSON.stringify(value) : value));
 
-/** set_limits → "set limits". */
-export const actionOf = (action) => action.replaceAll("_", " ");
+/** set_limits → "set limits", in the language of the console. */
+export const actionOf = (action) => word(action, "audited", action.replaceAll("_", " "));
 
 /** What is asked for: the fields of the form, and from when on. */
 export function queryOf({ time, ...fields }, nowMs) {

@@ -1,7 +1,7 @@
 /** What every page needs to name things: the overview, read when a page first names something and when names change. */
 
 import { Problem } from "./api.js";
-import { EMPTY, toDirectory } from "./names.js";
+import { EMPTY, toDirectory, withSentNames } from "./names.js";
 import { spaced } from "./spaced.js";
 import { store } from "./store.js";
 
@@ -26,6 +26,10 @@ export function openDirectory({ api, feed, session }) {
 
   const reloadSoon = spaced(reload, AT_MOST_EVERY_MS);
   feed.on((batch) => readAt > 0 && batch.some(namesChanged) && reloadSoon());
+  feed.on((batch) => {
+    const named = withSentNames(current.get(), batch);
+    if (named !== current.get()) current.set(named);
+  });
   session.current.subscribe((signedIn) => {
     if (signedIn) return;
     readAt = -Infinity;

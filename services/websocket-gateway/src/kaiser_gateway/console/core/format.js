@@ -26,10 +26,10 @@ export function duration(seconds) {
   const parts = [];
   let rest = Math.max(0, Math.round(seconds));
   for (const [unit, size] of STEPS) {
-    if (rest >= size && parts.length < 2) parts.push(`${Math.floor(rest / size)} ${unit}`);
+    if (rest >= size && parts.length < 2) parts.push(`${Math.floor(rest / size)} ${word(unit, "unit")}`);
     rest %= size;
   }
-  return parts.join(" ") || "0 s";
+  return parts.join(" ") || `0 ${word("s", "unit")}`;
 }
 
 /** How long ago, from milliseconds since 1970. */
@@ -56,7 +56,7 @@ export const lastKnown = (text, untilMs) =>
 const SUMMARIES = {
   sensor_data: (data) => t("format.gpio_2", { gpio: data.gpio, sensor_type: data.sensor_type, it: data.address ? ` ${data.address}` : "", data: sensorValue(data), quality: word(data.quality) }),
   actuator_status: (data) => t("format.gpio_is", { gpio: data.gpio, actuator_type: data.actuator_type, data: actuatorState(data) }),
-  actuator_response: (data) => t("format.gpio_3", { gpio: data.gpio, command: data.command, it: data.state ? word(data.state, "command") : (data.success ? t("common.done") : t("common.failed")) }),
+  actuator_response: (data) => t("format.gpio_3", { gpio: data.gpio, command: word(data.command, "switch"), it: data.state ? word(data.state, "command") : (data.success ? t("common.done") : t("common.failed")) }),
   actuator_alert: (data) => t("format.gpio", { gpio: data.gpio, alert_type: data.alert_type, it: data.message ?? "" }),
   esp_health: (data) => t("format.b_free_dbm", { status: word(data.status), heap_free: number(data.heap_free), wifi_rssi: number(data.wifi_rssi) }),
   config_response: (data) => t("format.configuration", { status: word(data.status, "push"), it: data.message ?? "" }),
@@ -69,7 +69,7 @@ const SUMMARIES = {
   factory_stock: (data) => t("format.store_pieces", { hbw: data.hbw, n: data.bays.filter(({ type }) => type).length }),
   factory_command: (data) => t("format.by", { do: data.do, user: data.user, state: word(data.state, "command", data.state.replaceAll("_", " ")) }),
   factory_replay: (data) => t("format.replay_of_recording_of_messages", { recording_id: data.recording_id, state: word(data.state), number: data.number, total: data.total }),
-  factory_environment: (data) => t("format.environment_is_in_force", { env: data.env, kind: data.kind }),
+  factory_environment: (data) => t("format.environment_is_in_force", { env: data.env, kind: word(data.kind, "environment") }),
 };
 
 /** An event in one line. */

@@ -21,6 +21,18 @@ export function toDirectory({ devices, sensors, actuators, zones = [] }) {
   };
 }
 
+/** The directory after a batch of events: a sensor without a configured name has the one that its device sends. The same
+ *  object where nothing changed. */
+export function withSentNames(directory, batch) {
+  const sent = new Map();
+  for (const { type, data } of batch) {
+    if (type !== "sensor_data" || !data.sensor_name) continue;
+    const known = directory.sensors.get(sensorKey(data));
+    if (known && !known.name) sent.set(sensorKey(data), { ...known, name: data.sensor_name });
+  }
+  return sent.size ? { ...directory, sensors: new Map([...directory.sensors, ...sent]) } : directory;
+}
+
 /** Zones as they are listed, and after them those that only a device names. */
 function everyZone(zones, devices) {
   const known = new Set(zones.map((zone) => zone.zone_id));

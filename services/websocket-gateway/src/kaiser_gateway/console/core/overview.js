@@ -49,8 +49,8 @@ function sensorAfter(sensor, reading, health) {
   if (reading && reading.quality === "stale") {
     after = { ...after, state: reading.state ?? "silent", known_until: reading.known_until ?? after.known_until };
   } else if (reading) {
-    const { ts, received_at: receivedAt = null, value = null, raw = null, unit = null, quality } = reading;
-    after = { ...after, ts, received_at: receivedAt, value, raw, unit: unit ?? after.unit, quality, state: "known", known_until: null };
+    const { ts, received_at: receivedAt = null, value = null, raw = null, unit = null, quality, sensor_name: sent = null } = reading;
+    after = { ...after, name: after.name || sent, ts, received_at: receivedAt, value, raw, unit: unit ?? after.unit, quality, state: "known", known_until: null };
   }
   if (health?.data.status === "offline") {
     const { state, until } = knowledgeOf(after, withOffline(NONE, [health]), health.data.ts);

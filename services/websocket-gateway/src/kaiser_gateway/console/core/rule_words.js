@@ -67,7 +67,7 @@ function actionText(one, directory) {
   if (one.type === "actuator_command") {
     const known = directory.actuators.get(actuatorKey(one));
     const target = known ? actuatorName(known) : t("common.gpio_of", { gpio: one.gpio, device: deviceName(directory, one.esp_id) });
-    return held(t("rule_words.command", { command: one.command, target }), one.duration_s);
+    return held(t("rule_words.command", { command: word(one.command, "switch"), target }), one.duration_s);
   }
   if (one.type === "alarm") return alarmText(one);
   if (one.type === "notification") return t("rule_words.notify", { message: one.message ?? "" });

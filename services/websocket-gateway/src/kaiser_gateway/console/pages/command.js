@@ -54,9 +54,9 @@ function CommandDialog({ actuator, command, onSent, onClose }) {
   });
   const { problem } = state;
   return html`
-    <${Dialog} title=${t("command.send", { command })} onClose=${onClose}>
+    <${Dialog} title=${t("command.send", { command: word(command, "switch") })} onClose=${onClose}>
       <p>${t("common.to")} <strong>${actuatorText(directory, actuator)}</strong>${t("command.the_device_moves_something_real")}</p>
-      <${Form} onSubmit=${send} submit=${t("common.send", { command })} state=${state}>
+      <${Form} onSubmit=${send} submit=${t("common.send", { command: word(command, "switch") })} state=${state}>
         ${command === "PWM" && html`
           <${NumberField} label=${t("command.share_in")} name="percent" min="0" max="100" required problem=${problem}
             value=${Math.round((actuator.value ?? 0) * 100)} />`}
@@ -85,7 +85,7 @@ function CommandState({ sent }) {
 
   return html`
     <p class="command-state" role="status">
-      ${command.command} <${Badge} kind=${STATE_KINDS[command.state]}>${word(command.state, "command")}<//>
+      ${word(command.command, "switch")} <${Badge} kind=${STATE_KINDS[command.state]}>${word(command.state, "command")}<//>
       ${command.state_reason && html` <span class="quiet">${command.state_reason}</span>`}
     </p>
     <${ProblemNotice} problem=${loaded.problem} />`;

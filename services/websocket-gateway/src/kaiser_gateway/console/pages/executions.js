@@ -56,7 +56,7 @@ function ExecutionDialog({ execution, onClose }) {
       <h3>${t("common.actions")}</h3>
       <ul class="reports">
         ${execution.actions.map((action) => html`
-          <li key=${action.path}><strong>${action.type}</strong> ${word(action.state)} ${action.esp_id && html`<${DeviceName} espId=${action.esp_id} />`} ${action.command ?? ""}
+          <li key=${action.path}><strong>${action.type}</strong> ${word(action.state)} ${action.esp_id && html`<${DeviceName} espId=${action.esp_id} />`} ${action.command ? word(action.command, "switch") : ""}
             ${" "}<span class="quiet">${action.detail ?? ""}</span></li>`)}
       </ul>
       <h3>${t("executions.trigger")}</h3>

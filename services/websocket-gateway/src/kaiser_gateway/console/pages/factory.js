@@ -37,7 +37,7 @@ export function FactoryPage() {
   const { modules = [], stock = [], layout } = loaded.data ?? {};
   return html`
     <${Head} title=${t("common.factory")}>
-      ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>${tx("factory.broker", { kind: found.kind, broker: found.broker })}</span>`}
+      ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>${tx("factory.broker", { kind: word(found.kind, "environment"), broker: found.broker })}</span>`}
     <//>
     <${ListState} loaded=${loaded} count=${modules.length}
       empty=${t("factory.no_message_of_the_factory")} />

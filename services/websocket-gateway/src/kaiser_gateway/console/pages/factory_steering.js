@@ -138,7 +138,7 @@ export function Steering() {
   const found = useStore(environment.current);
   return html`
     <${Head} title=${t("common.steering")}>
-      ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>, ${found.kind}</span>`}
+      ${found && html`<span>${t("common.environment")} <strong>${found.env}</strong>, ${word(found.kind, "environment")}</span>`}
     <//>
     <div class="buttons" role="group" aria-label=${t("factory_steering.what_is_to_be_done")}>
       ${Object.entries(DEEDS).map(([name, { title }]) => html`

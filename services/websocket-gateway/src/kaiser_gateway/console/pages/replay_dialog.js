@@ -6,7 +6,7 @@ import { CheckField, Field, Form, SelectField, TextField, given, jsonOf } from "
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
 import { ListState, ProblemNotice } from "../ui/parts.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const ENVIRONMENT = "/api/v1/factory/environment";
 const SWITCH_TIMEOUT_MS = 90_000;
@@ -36,7 +36,7 @@ function Switch({ environment, reload }) {
   });
   const has = environment.profiles.includes("replay");
   return html`
-    <p>${t("replay_dialog.replays_run_in_an_environment")} <strong>${environment.env}</strong> ${tx("replay_dialog.while_it_is_left_nothing", { kind: environment.kind })}</p>
+    <p>${t("replay_dialog.replays_run_in_an_environment")} <strong>${environment.env}</strong> ${tx("replay_dialog.while_it_is_left_nothing", { kind: word(environment.kind, "environment") })}</p>
     <${ProblemNotice} problem=${problem} />
     ${has && session.may("admin")
       ? html`<button type="button" class="primary" disabled=${isBusy} onClick=${() => run()}>${t("replay_dialog.switch_to_replay")}</button>`

@@ -89,7 +89,7 @@ export const STEPS = {
     text: t("rule_fields.command_an_actuator"),
     fields: [
       ACTUATOR,
-      { name: "command", label: t("common.command"), kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"] },
+      { name: "command", label: t("common.command"), kind: "select", options: ["ON", "OFF", "PWM", "TOGGLE"].map((one) => [one, word(one, "switch")]) },
       { name: "value", label: t("rule_fields.share_0_to_1"), kind: "number", required: true, min: 0, max: 1, when: isPwm },
       {
         name: "duration_s", label: t("rule_fields.for"), kind: "duration", usual: [10, 60, 600, 3600], zero: t("common.until_further_notice"),

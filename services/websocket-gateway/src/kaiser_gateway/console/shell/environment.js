@@ -3,7 +3,7 @@
 import { html, useApp, useEffect } from "../ui/html.js";
 import { useStore } from "../ui/hooks.js";
 import { link } from "../ui/route.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 export function EnvironmentBadge() {
   const { environment, socket } = useApp();
@@ -13,7 +13,7 @@ export function EnvironmentBadge() {
     if (phase === "open") environment.reload();
   }, [phase]);
   if (!found) return null;
-  const text = found.env === found.kind ? found.kind : `${found.env} (${found.kind})`;
+  const text = found.env === found.kind ? word(found.kind, "environment") : `${found.env} (${word(found.kind, "environment")})`;
   return html`<a class="environment" href=${link("factory")}><span class="environment-of">${t("environment.factory")} </span>${text}<span
     class="for-screen-readers"> ${t("environment.environment")}</span></a>`;
 }

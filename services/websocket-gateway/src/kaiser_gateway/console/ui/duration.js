@@ -2,7 +2,7 @@
 
 import { UNITS, durationText, unitOf } from "../core/durations.js";
 import { html, useState } from "./html.js";
-import { t } from "../core/texts.js";
+import { t, word } from "../core/texts.js";
 
 /**
  * `value`: in s, null for none. `usual`: durations in s. `zero`: what 0 means, such as "until further notice"; without it
@@ -30,7 +30,7 @@ export function Duration({ label, value, onChange, usual, zero = null, required 
           if (value) onChange((value / size) * next);
           setSize(next);
         }}>
-          ${UNITS.map(([unit, each]) => html`<option key=${unit} value=${each} selected=${each === size}>${unit}</option>`)}
+          ${UNITS.map(([unit, each]) => html`<option key=${unit} value=${each} selected=${each === size}>${word(unit, "unit")}</option>`)}
         </select>
       </div>
       <div class="chips">

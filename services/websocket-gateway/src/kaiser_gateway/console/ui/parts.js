@@ -2,7 +2,7 @@
 
 import { NONE } from "../core/format.js";
 import { html } from "./html.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const MARKS = { good: "●", bad: "▲", warn: "◆", idle: "○", info: "■" };
 
@@ -16,7 +16,7 @@ export function ProblemNotice({ problem, onRetry }) {
   return html`
     <div class="notice notice-bad" role="alert">
       <p>
-        <strong>${titleOf(problem)}</strong> ${problem.message}
+        <strong>${titleOf(problem)}</strong> <span lang=${problem.code ? "en" : null}>${problem.message}</span>
         ${problem.code ? html` <span class="quiet">${tx("common.code", { code: problem.code })}</span>` : null}
       </p>
       ${onRetry && html`<button type="button" onClick=${onRetry}>${t("parts.try_again")}</button>`}
@@ -24,10 +24,8 @@ export function ProblemNotice({ problem, onRetry }) {
 }
 
 function titleOf({ status, code }) {
-  if (code === 5403) return t("parts.a_service_is_not_answering");
   if (status === 0) return t("parts.no_connection");
-  if (status === 403) return t("parts.not_allowed");
-  return t("parts.the_request_failed");
+  return word(code, "problem", status === 403 ? t("parts.not_allowed") : t("parts.the_request_failed"));
 }
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
