@@ -39,8 +39,11 @@ DEPLOY = PYTHONPATH=tools/deploy/src:libs/common/src $(PYTHON) -m kaiser_deploy 
 # Python keeps what it has compiled: without that, each process of a test run compiles the code again.
 export PYTHONDONTWRITEBYTECODE =
 
+# What people install from a registry: the command line, the Python client under it, and the messages that both know.
+PUBLISHED = libs/common libs/client tools/cli
+
 .DEFAULT_GOAL := help
-.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check sbom publish
+.PHONY: help install run demo demo-remove screenshots send replay doctor test test-again test-clocks test-long speed faults faults-results bench figures soak lint format lock clean up down secrets certs device grants device-docs error-docs runbook-page test-compose images images-renew images-check wheels sbom publish
 
 .DEFAULT:
 	@echo "make $@: there is no such command; \`make\` alone lists them" >&2; exit 2
@@ -137,6 +140,15 @@ images-renew: ## ask the registry for the digest of each image's tag, and write 
 images-check: ## compare the digests here with the registry's
 	@PYTHONPATH=tools/deploy/src $(PYTHON) -m kaiser_deploy.images check
 
+wheels: install ## build the wheels of the command line and its client into dist/, and try them in an environment of their own
+	@rm -rf dist .venv/wheels && mkdir dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist $(addprefix ./,$(PUBLISHED))
+	@[ -x .venv/publish/bin/twine ] || { $(BIN)/uv venv --quiet .venv/publish && \
+		$(BIN)/uv pip install --quiet --require-hashes --python .venv/publish/bin/python -r tools/cli/publish.lock; }
+	@.venv/publish/bin/twine check --strict dist/*.whl
+	@$(BIN)/uv venv --quiet .venv/wheels && $(BIN)/uv pip install --quiet --python .venv/wheels/bin/python dist/*.whl
+	@.venv/wheels/bin/kaiser --version && .venv/wheels/bin/kaiser --help > /dev/null
+
 sbom: install ## what the images install, as CycloneDX, into kaiser.cdx.json
 	@$(BIN)/cyclonedx-py requirements --no-validate --output-reproducible --output-file kaiser.cdx.json deploy/docker/runtime.lock
 
@@ -166,6 +178,7 @@ lock: install ## write the locks anew: names, versions and hashes
 	@$(COMPILE) --output-file requirements.lock requirements.in
 	@$(COMPILE) --constraint requirements.lock --output-file deploy/docker/runtime.lock deploy/docker/runtime.in
 	@echo hatchling | $(COMPILE) --constraint requirements.lock --output-file deploy/docker/build.lock -
+	@echo twine | $(COMPILE) --constraint requirements.lock --output-file tools/cli/publish.lock -
 	@echo cyclonedx-bom | $(COMPILE) --constraint requirements.lock --output-file deploy/docker/sbom.lock -
 
 clean: ## remove .venv and caches; the data in .kaiser stays

@@ -224,6 +224,24 @@ def test_the_installed_command_says_what_is_wrong(terminal: Terminal):
     assert bool(findings) == (ended.returncode == 1)
 
 
+def test_the_wheels_alone_sign_in_and_list_devices(stack: Stack, terminal: Terminal, missing: Callable[..., Any]):
+    program = ROOT / ".venv/wheels/bin/kaiser"
+    if not program.exists():
+        missing("wheels", "the wheels are not installed: make wheels")
+    (esp_id,) = stack.register(1)
+
+    def run(*words: str, said: str = "") -> str:
+        command, environment = [str(program), *words], {**terminal.environment, "HOME": "/nonexistent"}
+        ended = subprocess.run(
+            command, env=environment, input=said, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    run("login", "--user", "admin", "--password-stdin", said=f"{stack.password()}\n")
+    assert esp_id in [json.loads(line)["esp_id"] for line in run("devices", "--text", esp_id, "--json").splitlines()]
+
+
 def test_the_example_of_the_python_client_runs_as_it_is_printed(stack: Stack, capsys: pytest.CaptureFixture[str]):
     (esp_id,) = stack.register(1)
     stack.publish([reading(esp_id, 4, time.time_ns() // 1_000_000, 20.5)])
