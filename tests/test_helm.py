@@ -5,16 +5,19 @@ It is rendered by Helm's own Go SDK (deploy/helm/sdk.txt).
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from kaiser_common.runtime.known_settings import KNOWN
 from kubernetes_schemas import must_fit
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +134,41 @@ def test_every_resource_fits_the_schema_of_kubernetes(render: Render, values: di
             must_fit(resource, version)
 
 
+SWITCHES: tuple[dict[str, Any], ...] = (
+    {"ingress": {"enabled": False}},
+    {"database": {"inside": True}},
+    {"autoscaling": {"enabled": True}},
+    {"monitoring": {"enabled": True}},
+    {"factory": {"enabled": True}},
+    {"nats": {"replicas": 1}},
+)
+
+
+def test_each_combination_of_the_switches_makes_resources_that_fit_and_find_each_other(render: Render):
+    fitting: set[str] = set()
+    for chosen in product((False, True), repeat=len(SWITCHES)):
+        values = {
+            name: value for on, switch in zip(chosen, SWITCHES, strict=True) if on for name, value in switch.items()
+        }
+        made = render(values)
+        for resource in made.values():
+            text = json.dumps(resource, sort_keys=True)
+            if resource["kind"] not in WITHOUT_SCHEMA and text not in fitting:
+                must_fit(resource, "1.37")
+                fitting.add(text)
+        whole = json.dumps(list(made.values()))
+        assert set(re.findall(r"\"(KAISER_[A-Z0-9_]+)\"", whole)) <= KNOWN
+        maps = {name for kind, name in made if kind == "ConfigMap"}
+        assert set(re.findall(r'"configMap": {[^}]*"name": "([^"]+)"', whole)) <= maps, values
+        for (kind, name), resource in made.items():
+            if kind == "ScaledObject":
+                assert ("Deployment", resource["spec"]["scaleTargetRef"]["name"]) in made, (values, name)
+            if kind == "Ingress":
+                backends = re.findall(r'"service": {"name": "([^"]+)"', json.dumps(resource))
+                assert {("Service", each) for each in backends} <= made.keys(), values
+    assert len(fitting) > 60
+
+
 def test_values_reach_what_they_are_for(render: Render):
     made = render(
         {
@@ -179,12 +217,18 @@ def test_values_reach_what_they_are_for(render: Render):
         {"replicas": {"senser": 3}},
         {"nats": {"replicas": 2}},
         {"settings": {"LOG": "x"}},
+        {"settings": {"KAISER_SIET": "god"}},
         {"ingress": {"hots": "x"}},
     ],
 )
 def test_a_misspelt_or_impossible_value_is_refused(helm: Any, values: dict[str, Any]):
     with helm.Chart.load(str(CHART)) as chart, pytest.raises(helm.HelmError):
         chart.validate_schema(values)
+
+
+def test_the_settings_that_the_chart_takes_are_those_that_programs_have():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(schema["properties"]["settings"]["propertyNames"]["enum"]) == KNOWN
 
 
 def test_the_notes_say_how_to_go_on(helm: Any):

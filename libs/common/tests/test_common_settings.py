@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from kaiser_common.runtime import known_settings
 from kaiser_common.runtime.settings import CommonSettings, SettingsError, load
 from pydantic import Field, SecretStr, model_validator
@@ -50,6 +51,18 @@ def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(name: str, valu
 )
 def test_what_another_program_reads_or_kubernetes_adds_is_no_mistake(name: str, value: str):
     known_settings.check({name: value})
+
+
+def test_compose_gives_no_program_a_setting_that_none_has():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    given = {
+        name: {str(each).split("=")[0] for each in service.get("environment") or ()}
+        for name, service in services.items()
+        if name != "grafana"
+    }
+    assert any("KAISER_DATABASE_URL" in names for names in given.values())
+    unknown = {name for names in given.values() for name in names if name.startswith("KAISER_")} - known_settings.KNOWN
+    assert unknown == set()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
