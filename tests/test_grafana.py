@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,34 @@ def test_a_threshold_has_a_colour_from_a_value_on(path: Path):
         for step in panel.get("fieldConfig", {}).get("defaults", {}).get("thresholds", {}).get("steps", []):
             assert step["color"] in {"green", "red"}, panel["title"]
             assert step["value"] is None or step["value"] > 0, panel["title"]
+
+
+def lost(given: Any, again: Any, place: str = "") -> Iterator[str]:
+    """What of a value is not in the other one, by its place; what the other one has besides does not count."""
+    if isinstance(given, dict) and isinstance(again, dict):
+        for name, value in given.items():
+            yield from lost(value, again.get(name, "nothing"), f"{place}.{name}")
+    elif isinstance(given, list) and isinstance(again, list) and len(given) == len(again):
+        for number, (one, other) in enumerate(zip(given, again, strict=True)):
+            yield from lost(one, other, f"{place}[{number}]")
+    elif given != again:
+        yield f"{place}: {given!r} became {again!r}"
+
+
+@boards
+def test_grafanas_own_models_know_every_field_of_a_board_and_of_its_panels(path: Path):
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    board = read(path)
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(board)))
+    assert list(lost(board, again)) == []
+    wrong = {**board, "panels": [{**board["panels"][0], "gridPoss": {}}]}
+    assert list(lost(wrong, json.loads(JSONEncoder().encode(Dashboard.from_json(wrong))))), (
+        "a misspelt field is noticed"
+    )
 
 
 def test_every_query_of_metrics_is_promql(tmp_path: Path, missing: Callable[..., Any]):

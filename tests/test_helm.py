@@ -6,6 +6,8 @@ It is rendered by Helm's own Go SDK (deploy/helm/sdk.txt).
 import importlib.util
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -132,6 +134,42 @@ def test_every_resource_fits_the_schema_of_kubernetes(render: Render, values: di
     for resource in render(values).values():
         if resource["kind"] not in WITHOUT_SCHEMA:
             must_fit(resource, version)
+
+
+OF_OPERATORS = """
+import { readFileSync } from "node:fs";
+import { ScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1";
+import { PrometheusRule, ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+const models = { ScaledObject, PrometheusRule, ServiceMonitor };
+for (const each of JSON.parse(readFileSync(0, "utf8"))) {
+  try {
+    new models[each.kind](each).validate();
+  } catch (error) {
+    console.log(`${each.kind} ${each.metadata.name}: ${error.message}`);
+  }
+}
+"""
+
+
+def test_resources_of_keda_and_the_prometheus_operator_fit_their_schemas(render: Render, missing: Callable[..., Any]):
+    folder = ROOT / ".venv/operators"
+    program = shutil.which("node")
+    if program is None or not folder.is_dir():
+        missing("operators", "npm install --prefix .venv/operators @kubernetes-models/keda …, as .ci/run does")
+
+    def faults(resources: list[dict[str, Any]]) -> str:
+        command = [str(program), "--input-type=module", "-e", OF_OPERATORS]
+        done = subprocess.run(
+            command, cwd=folder, input=json.dumps(resources), capture_output=True, text=True, timeout=120, check=True
+        )
+        return done.stdout
+
+    found = [each for each in render(AS_PROD).values() if each["kind"] in WITHOUT_SCHEMA]
+    assert {each["kind"] for each in found} == WITHOUT_SCHEMA
+    assert faults(found) == ""
+    [monitor] = [deepcopy(each) for each in found if each["kind"] == "ServiceMonitor"]
+    monitor["spec"]["endpoints"][0]["port"] = 9100
+    assert "must be string" in faults([monitor])
 
 
 SWITCHES: tuple[dict[str, Any], ...] = (
