@@ -341,7 +341,7 @@ def offered(terminal: Terminal, *words: str) -> set[str]:
         "_KAISER_COMPLETE": "bash_complete",
     }
     shown = CliRunner().invoke(cli, [], env={**terminal.environment, **line}, prog_name="kaiser")
-    return {each.removeprefix("plain,") for each in shown.output.splitlines()}
+    return {each.removeprefix("plain,") for each in shown.output.splitlines() if each}
 
 
 def test_all_of_a_cause_is_replayed_by_its_name_from_the_list_and_stored_once(stack: Stack, terminal: Terminal):
