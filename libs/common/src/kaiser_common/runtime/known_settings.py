@@ -17,7 +17,7 @@ _OF_TESTS = "KAISER_TEST_"
 """Variables of Kaiser's own tests, which start its programs too."""
 _OF_LINK = re.compile(r"KAISER_[A-Z0-9_]*(_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _LINK = re.compile(r"(tcp|udp|sctp)://.+")
-"""What Kubernetes and Docker add for each Service or linked container, such as `KAISER_WEB_PORT=tcp://10.0.0.1:80`."""
+"""The variables that Kubernetes and Docker add for each Service or linked container, such as `KAISER_WEB_PORT=tcp://10.0.0.1:80`."""
 
 _NAMES = """
 ACTUATOR_BATCH ACTUATOR_RETENTION_DAYS ACTUATOR_SWEEP_S ADMIN_PASSWORD ADMIN_PASSWORD_FILE ADMIN_USER ALARM_AGAIN_S
@@ -47,7 +47,7 @@ VERSION WS_CLIENT_BYTES WS_COMPRESSION WS_MAX_CLIENTS WS_MAX_RATE WS_MESSAGES WS
 WS_VIEWERS
 """
 KNOWN = frozenset(f"KAISER_{name}" for name in _NAMES.split())
-"""What docs/ names; tests/test_docs.py compares the two, and both with the settings of each service."""
+"""The names in docs/; tests/test_docs.py compares the two, and both with the settings of each service."""
 
 
 class UnknownSetting(Exception):

@@ -79,7 +79,7 @@ def wrong_values(settings_class: type[CommonSettings]) -> list[str]:
 
 
 def _problems(settings_class: type[CommonSettings], error: ValidationError | NotParsed) -> list[tuple[str, str]]:
-    """What is wrong, each with its field ("" where several settings do not fit together)."""
+    """The faults of an error, each with its field ("" where several settings do not fit together)."""
     prefix = settings_class.model_config.get("env_prefix", "")
     if isinstance(error, NotParsed):
         found = _FIELD.search(str(error))

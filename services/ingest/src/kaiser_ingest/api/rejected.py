@@ -95,7 +95,7 @@ class RejectedMessages:
         return ReplayAnswer(seq=request.seq, published=len(outgoing), rejected=rejected)
 
     def again(self, seq: int, message: RejectedMessage) -> tuple[list[Outgoing], int]:
-        """What a replay of a rejected message publishes, and how many readings of a batch are bad still. RpcError 422:
+        """The messages that a replay of a rejected one publishes, and how many readings of a batch are bad still. RpcError 422:
         nothing of it is valid."""
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
             raise RpcError(
@@ -184,7 +184,7 @@ class RejectedMessages:
 
 
 def _accepted(outcomes: tuple[Outcome, ...], identity: str) -> tuple[list[Outgoing], int]:
-    """What is accepted, marked as replayed, and how many are rejected. RpcError 422 if nothing is accepted and
+    """The messages of accepted outcomes, marked as replayed, and how many are rejected. RpcError 422 if nothing is accepted and
     something is rejected."""
     accepted = [each for each in outcomes if isinstance(each, Accepted)]
     rejections = [each for each in outcomes if isinstance(each, Rejection)]

@@ -176,7 +176,7 @@ class RefusedReplay(BaseModel):
 
 
 class ReplayedCause(BaseModel):
-    """What one step of a replay did. Sum up the steps until `next_cursor` is null.
+    """The result of one step of a replay. Sum up the steps until `next_cursor` is null.
 
     replayed: rejected messages that were taken in, at least in part; published: the messages that they became.
     refused: rejected messages that are rejected still; refusals: the first 20 of them. left: how many messages of the
