@@ -111,7 +111,7 @@ def test_a_threshold_has_a_colour_from_a_value_on(path: Path):
 
 
 def lost(given: Any, again: Any, place: str = "") -> Iterator[str]:
-    """The parts of a value that are not in the other one, by its place; what the other one has besides does not count."""
+    """The parts of a value that the other one has not, by their place; what it has besides does not count."""
     if isinstance(given, dict) and isinstance(again, dict):
         for name, value in given.items():
             yield from lost(value, again.get(name, "nothing"), f"{place}.{name}")

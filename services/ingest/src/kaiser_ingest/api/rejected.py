@@ -95,8 +95,8 @@ class RejectedMessages:
         return ReplayAnswer(seq=request.seq, published=len(outgoing), rejected=rejected)
 
     def again(self, seq: int, message: RejectedMessage) -> tuple[list[Outgoing], int]:
-        """The messages that a replay of a rejected one publishes, and how many readings of a batch are bad still. RpcError 422:
-        nothing of it is valid."""
+        """The messages that a replay of a rejected one publishes, and how many readings of a batch are bad still.
+        RpcError 422: nothing of it is valid."""
         if message.esp_id is None and not message.topic.startswith("kaiser/"):
             raise RpcError(
                 422, Code.UNKNOWN_TOPIC, "messages of the factory cannot be replayed: the factory sends them again"
@@ -184,8 +184,8 @@ class RejectedMessages:
 
 
 def _accepted(outcomes: tuple[Outcome, ...], identity: str) -> tuple[list[Outgoing], int]:
-    """The messages of accepted outcomes, marked as replayed, and how many are rejected. RpcError 422 if nothing is accepted and
-    something is rejected."""
+    """The messages of accepted outcomes, marked as replayed, and how many are rejected. RpcError 422 if nothing is
+    accepted and something is rejected."""
     accepted = [each for each in outcomes if isinstance(each, Accepted)]
     rejections = [each for each in outcomes if isinstance(each, Rejection)]
     if rejections and not accepted:
