@@ -68,7 +68,12 @@ def render(helm: Any) -> Render:
         with helm.Chart.load(str(CHART)) as chart:
             chart.validate_schema(values)
             texts = chart.render(values, name="farm", namespace=namespace)
-        found = [each for name, text in texts.items() if name.endswith(".yaml") for each in yaml.safe_load_all(text)]
+        found = [
+            each
+            for name, text in texts.items()
+            if name.endswith(".yaml")
+            for each in yaml.load_all(text, Loader=yaml.CSafeLoader)
+        ]
         return {(each["kind"], each["metadata"]["name"]): each for each in found if each}
 
     return rendered

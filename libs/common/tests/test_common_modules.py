@@ -18,7 +18,7 @@ MODULES = {
         "subjects",
         "times",
     }
-    | {"topics", "wording"},
+    | {"nearest", "time_zones", "topics", "wording"},
     "bus": {"bucket", "calls", "client", "connection", "consumer", "dead_letters", "declare", "environment"}
     | {
         "events",
@@ -37,12 +37,14 @@ MODULES = {
         "asyncapi",
         "audit",
         "broker",
+        "check_settings",
         "clock",
         "columns",
         "consume",
         "cursors",
         "database",
         "durable",
+        "known_settings",
         "logs",
         "loops",
     }
