@@ -18,6 +18,7 @@ from kaiser_common.contract.schemas.api.notifications import (
     PutRoute,
     Route,
     RouteBody,
+    RouteKey,
 )
 
 
@@ -128,12 +129,45 @@ async def test_a_flood_is_one_summary_that_hides_no_other_condition(start, bus, 
     assert "warning device_offline: 300" in summary["message"]
 
 
-async def test_without_a_channel_that_is_an_alarm_itself(start, bus, receiver):
+async def test_without_a_channel_for_its_severity_that_is_an_alarm_itself(start, bus, receiver):
+    """It ends only with an enabled route that takes the severity to an enabled channel."""
     start(**FAST)
     await say(bus, "device_offline")
-    await until(lambda: shown(bus, kind="no_channel", state="raised"))
-    await channel(bus, "hook", receiver.url)
+    [missing] = await until(lambda: shown(bus, kind="no_channel", state="raised"))
+    assert missing.source == "warning"
+    await channel(bus, "hook", receiver.url, severities=["critical"])
+    await channel(bus, "off", receiver.url, severities=["warning"], enabled=False)
+    off = ChannelBody(name="dark", url=receiver.url, enabled=False)
+    await ask(bus, "put_channel", PutChannel(channel_id="dark", channel=off), Channel)
+    to_dark = RouteBody(channels=["dark"], severities=["warning"])
+    await ask(bus, "put_route", PutRoute(route_id="dark", route=to_dark), Route)
+    await say(bus, "emergency_stop", severity="critical", gpio=None)
+    await until(has(lambda: receiver.taken, 1))  # it has looked at these routes
+    assert [one.source for one in await shown(bus, kind="no_channel", state="raised")] == ["warning"]
+    dark = PutChannel(channel_id="dark", channel=off.model_copy(update={"enabled": True}))
+    await ask(bus, "put_channel", dark, Channel)
     await until(lambda: shown(bus, kind="no_channel", state="cleared"))
+    assert await shown(bus, kind="no_channel", state="raised") == []
+
+
+@pytest.mark.parametrize("end", ["test", "disable", "remove"])
+async def test_a_channel_that_works_again_or_is_used_no_more_has_not_failed(start, bus, receiver, end):
+    receiver.status = 500
+    start(**FAST)
+    await channel(bus, "hook", receiver.url)
+    await say(bus, "device_offline")
+    await until(lambda: shown(bus, kind="delivery_failed", state="raised"))
+    if end == "test":
+        receiver.status = 200
+        tested = await ask(bus, "test_channel", ChannelKey(channel_id="hook"), ChannelTested)
+        assert tested.is_sent
+    elif end == "disable":
+        off = PutChannel(channel_id="hook", channel=ChannelBody(name="hook", enabled=False))
+        await ask(bus, "put_channel", off, Channel)
+    else:
+        await ask(bus, "delete_route", RouteKey(route_id="hook"), Nothing)
+        await ask(bus, "delete_channel", ChannelKey(channel_id="hook"), Nothing)
+    await until(lambda: shown(bus, kind="delivery_failed", state="cleared"))
 
 
 async def test_a_channels_secret_is_encrypted_and_never_shown(start, bus, database):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kaiser_alarm.domain.life import Key, Raise, acknowledged, cleared, raised, shelved
-from kaiser_alarm.domain.routing import due, is_active, is_quiet, retry_after_s, summary_of, text_of
+from kaiser_alarm.domain.routing import due, is_active, is_quiet, reached, retry_after_s, summary_of, text_of
 from kaiser_common.contract.schemas.api.notifications import Route
 
 RAISED_MS = 1_767_225_600_000  # 2026-01-01 00:00 UTC
@@ -37,6 +37,46 @@ def channels_due(found, routes, after_s=0, zone=None):
 )
 def test_a_route_takes_by_severity_and_zone(fields, zone, expected):
     assert channels_due(alarm(), [route(**fields)], zone=zone) == expected
+
+
+CRITICAL = {"severities": ["critical"]}
+ONLY_NORTH = {"zones": ["north"], "severities": ["critical", "warning"]}
+NIGHT = {"active_from": "22:00", "active_to": "23:00", "severities": ["warning"], "after_s": 600}
+
+
+@pytest.mark.parametrize(
+    ("routes", "raised_of", "zone", "expected"),
+    [
+        ([], [], None, {"critical": None, "warning": None}),
+        ([], ["critical"], None, {"critical": False, "warning": None}),
+        ([], ["critical", "warning"], None, {"critical": False, "warning": False}),
+        ([], ["info"], None, {"critical": None, "warning": None}),
+        ([CRITICAL], [], None, {"critical": True, "warning": None}),
+        ([CRITICAL], ["warning"], None, {"critical": True, "warning": False}),
+        ([CRITICAL, {"severities": ["warning"]}], ["warning"], None, {"critical": True, "warning": True}),
+        ([{"enabled": False}], ["critical"], None, {"critical": False, "warning": None}),
+        ([{"enabled": False}], [], None, {"critical": None, "warning": None}),
+        ([ONLY_NORTH], ["critical"], "north", {"critical": True, "warning": True}),
+        ([ONLY_NORTH], ["critical"], "south", {"critical": False, "warning": True}),
+        ([ONLY_NORTH], ["critical"], None, {"critical": False, "warning": True}),
+        ([NIGHT], ["warning"], None, {"critical": None, "warning": True}),  # at its hours, and in time
+    ],
+)
+def test_an_alarm_reaches_somebody_only_by_a_route_that_takes_it(routes, raised_of, zone, expected):
+    alarms = [alarm(severity=severity) for severity in raised_of]
+    assert reached(alarms, lambda _: zone, [route(**each) for each in routes], RAISED_MS) == expected
+
+
+def test_what_nobody_is_to_be_told_of_needs_no_route():
+    one = alarm()
+    quiet = [
+        acknowledged(one, RAISED_MS, "ada", "", momentary=False).alarm,
+        cleared(one, RAISED_MS).alarm,
+        shelved(one, RAISED_MS, "ada", RAISED_MS + 60_000, "").alarm,
+        alarm("no_channel", "critical"),
+        alarm("delivery_failed", "phone"),
+    ]
+    assert reached(quiet, lambda _: None, [], RAISED_MS) == {"critical": None, "warning": None}
 
 
 def test_nobody_is_told_of_what_is_acknowledged_cleared_or_shelved():

@@ -7,13 +7,14 @@ notification names the alarm, how often it was raised, its severity, the channel
 the same notification is stored once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from kaiser_common.contract.schemas.api.alarms import Alarm
 from kaiser_common.contract.schemas.api.notifications import Route
+from kaiser_common.contract.schemas.event import AlarmSeverity
 from kaiser_common.contract.times import time_of
 
 from kaiser_alarm.domain.life import is_shelved
@@ -24,6 +25,9 @@ MOST_A_MINUTE = 15
 """After this many messages to a channel within a minute, alarms of a kind that they named wait until they are older."""
 _KINDS_IN_SUMMARY = 40
 _EXAMPLES = 3
+WANTED: tuple[AlarmSeverity, ...] = ("critical", "warning")
+"""Severities that want a person to know."""
+_OF_CHANNELS = frozenset({"no_channel", "delivery_failed"})
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -84,6 +88,32 @@ def worth_now(one: DueNotification, recent: RecentMessages) -> bool:
 
 def _takes(route: Route, alarm: Alarm, zone: str | None) -> bool:
     return route.enabled and alarm.severity in route.severities and (not route.zones or (zone or "") in route.zones)
+
+
+def reached(
+    alarms: Iterable[Alarm], zone_of: Callable[[Alarm], str | None], routes: Sequence[Route], now: int
+) -> dict[AlarmSeverity, bool | None]:
+    """Of each severity that wants a person, whether its alarms reach one: False: one is raised that no route takes, at
+    whatever hour; True: a route takes the severity, and all that are raised. None: neither, so nothing new is known.
+
+    routes: those that lead to a channel that is enabled.
+    """
+    found: dict[AlarmSeverity, bool | None] = {
+        severity: True if any(severity in route.severities for route in routes if route.enabled) else None
+        for severity in WANTED
+    }
+    for alarm in alarms:
+        if (
+            alarm.state != "raised"
+            or alarm.severity not in found
+            or alarm.kind in _OF_CHANNELS
+            or is_shelved(alarm, now)
+        ):
+            continue
+        zone = zone_of(alarm)
+        if not any(_takes(route, alarm, zone) for route in routes):
+            found[alarm.severity] = False
+    return found
 
 
 def is_quiet(route: Route, now: int) -> bool:

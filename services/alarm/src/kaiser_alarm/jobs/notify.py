@@ -5,25 +5,26 @@ killed between sending and marking, the message is sent again, with the same ref
 messages, and a summary names each kind of alarm. A message that its channel does not accept is retried five times
 within 43 minutes; then it has failed.
 
-Two conditions are this module's own: `no_channel`, while an alarm is raised and no route leads to a channel that is
-enabled, and `delivery_failed`, from the first failed try of a channel until it takes a message.
+Two conditions are this module's own. `no_channel` of a severity: from when an alarm of it is raised that no enabled
+route takes to an enabled channel, until a route does. `delivery_failed`: from the first failed try of a channel until
+it takes a message, a test too, or is disabled or removed.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
 
 import structlog
 from kaiser_common.contract.schemas.api.alarms import Alarm
-from kaiser_common.contract.schemas.api.notifications import Route
+from kaiser_common.contract.schemas.api.notifications import Channel, Route
 from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_alarm import metrics
 from kaiser_alarm.domain.board import Board
-from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied
+from kaiser_alarm.domain.life import Clear, Finding, Key, Raise, applied, is_active
 from kaiser_alarm.domain.routing import (
     MOST_APART,
     DueNotification,
@@ -31,6 +32,7 @@ from kaiser_alarm.domain.routing import (
     Text,
     by_channel,
     due,
+    reached,
     retry_after_s,
     summary_of,
     text_of,
@@ -46,7 +48,7 @@ log = structlog.get_logger()
 _MESSAGES_AT_ONCE = 200
 _AT_ONCE = 4
 _MINUTE = timedelta(minutes=1)
-NO_CHANNEL = Key("no_channel", "")
+NO_CHANNEL, DELIVERY_FAILED = "no_channel", "delivery_failed"
 
 
 @dataclass(slots=True)
@@ -100,14 +102,14 @@ class Notifying:
     async def _plan(self) -> None:
         now = self._clock_ms()
         async with self._pool.connection() as connection:
-            enabled = {one.channel_id for one in await channels.read_all(connection) if one.enabled}
+            enabled = {one.channel_id: one for one in await channels.read_all(connection) if one.enabled}
             routes = _usable(await channels.routes(connection), enabled)
             self.ways.routes, self.ways.urls = routes, await channels.encrypted_urls(connection)
             found = [
                 one
                 for alarm in self._board.alarms.values()
                 for one in due(alarm, self._zone(alarm), routes, now)
-                if alarm.source != one.channel_id or alarm.kind != "delivery_failed"
+                if alarm.source != one.channel_id or alarm.kind != DELIVERY_FAILED
             ]
             fresh = await notifications.unknown(connection, {one.key for one in found})
             new = [one for one in found if one.key in fresh]
@@ -117,7 +119,8 @@ class Notifying:
             worth = (one for one in new if worth_now(one, lately.get(one.channel_id, RecentMessages())))
             for channel_id, news in by_channel(worth).items():
                 await self._store(connection, channel_id, news, now)
-        await self._note_channels(bool(routes), now)
+        await self._note_reached(routes, now)
+        await self._note_working(enabled, now)
 
     async def _store(self, connection: Connection, channel_id: str, news: Sequence[DueNotification], now: int) -> None:
         at = time_of(now)
@@ -132,16 +135,25 @@ class Notifying:
     def _zone(self, alarm: Alarm) -> str | None:
         return None if alarm.esp_id is None else self._zone_of(alarm.esp_id)
 
-    async def _note_channels(self, has_channel: bool, now: int) -> None:
-        wanting = any(
-            alarm.state == "raised" and alarm.severity != "info" and key != NO_CHANNEL
-            for key, alarm in self._board.alarms.items()
-        )
-        if has_channel:
-            await self._find(Clear(NO_CHANNEL, now))
-        elif wanting:
-            text = "no channel is set: alarms reach only who looks at the console"
-            await self._find(Raise(NO_CHANNEL, "warning", text, now))
+    async def _note_reached(self, routes: Sequence[Route], now: int) -> None:
+        """Raise and clear `no_channel` of each severity; one without a severity is of a version before."""
+        for severity, is_reached in reached(self._board.alarms.values(), self._zone, routes, now).items():
+            key = Key(NO_CHANNEL, severity)
+            if is_reached:
+                await self._find(Clear(key, now))
+            elif is_reached is False:
+                text = f"no route takes a raised {severity} alarm to an enabled channel: only the console shows it"
+                await self._find(Raise(key, "warning", text, now))
+        if routes:
+            await self._find(Clear(Key(NO_CHANNEL, ""), now))
+
+    async def _note_working(self, enabled: Mapping[str, Channel], now: int) -> None:
+        """Clear `delivery_failed` of channels that took a message since, such as a test, or are in use no more."""
+        failing = [alarm for alarm in self._board.alarms.values() if alarm.kind == DELIVERY_FAILED and is_active(alarm)]
+        for alarm in failing:
+            channel = enabled.get(alarm.source)
+            if channel is None or (channel.last_error is None and (channel.last_sent_at or 0) > alarm.last_raised_at):
+                await self._find(Clear(Key(DELIVERY_FAILED, alarm.source), now))
 
     async def _find(self, finding: Finding) -> None:
         """Raise or clear an alarm of this module's own, one after the other: several messages to a channel may fail at
@@ -176,7 +188,7 @@ class Notifying:
 
     async def _note(self, bundle: Bundle, failure: str | None) -> None:
         now = self._clock_ms()
-        key = Key("delivery_failed", bundle.channel_id)
+        key = Key(DELIVERY_FAILED, bundle.channel_id)
         if failure is None:
             await self._end(bundle, "sent", None)
             await self._find(Clear(key, now))
@@ -203,7 +215,7 @@ class Notifying:
         metrics.NOTIFICATIONS.labels(state).inc()
 
 
-def _usable(routes: Sequence[Route], enabled: set[str]) -> list[Route]:
+def _usable(routes: Sequence[Route], enabled: Container[str]) -> list[Route]:
     """Routes with the channels of theirs that are enabled; those without one are left out."""
     kept: Mapping[str, list[str]] = {
         route.route_id: [each for each in route.channels if each in enabled] for route in routes

@@ -86,12 +86,13 @@ async def add(
 
 
 async def waiting(connection: Connection, now: datetime, limit: int) -> list[Bundle]:
-    """The messages whose time has come, oldest first."""
+    """The messages whose time has come, oldest first. Those of a disabled channel wait until it is enabled."""
     cursor = await connection.execute(
         """
         SELECT bundle, min(channel_id), bool_or(is_summary), max(tries), array_agg(key ORDER BY key),
                array_agg(alarm_id ORDER BY key)
         FROM alarm.notifications WHERE state = 'waiting' AND next_try_at <= %s
+          AND channel_id NOT IN (SELECT channel_id FROM alarm.channels WHERE NOT enabled)
         GROUP BY bundle ORDER BY min(created_at), bundle LIMIT %s
         """,
         (now, limit),
