@@ -117,6 +117,8 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("DELETE", "logic/rules/0a1b2c3d", None),
     ("GET", "alarms", None),
     ("GET", "alarms/statistics", None),
+    ("GET", "alarms/spans?from=1&to=2", None),
+    ("GET", "alarms/figures", None),
     ("GET", "alarms/limits", None),
     ("GET", "alarms/0a1b2c3d0a1b2c3d", None),
     ("POST", "alarms/0a1b2c3d0a1b2c3d/acknowledge", {}),

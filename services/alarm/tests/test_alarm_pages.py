@@ -54,6 +54,7 @@ async def connection(database):
         ({"severity": "critical"}, "a"),
         ({"state": "cleared"}, "b"),
         ({"kind": "silent"}, "d"),
+        ({"source": "c"}, "c"),
         ({"esp_id": "ESP_A"}, "dca"),
         ({"shelved": True}, "c"),
         ({"shelved": False}, "dba"),
@@ -66,6 +67,12 @@ async def connection(database):
 )
 async def test_a_page_has_the_alarms_that_are_asked_for(connection, query, expected):
     found = await alarms.page(connection, AlarmsQuery(**query), NOW)
+    assert "".join(each.alarm_id for each in found) == expected
+
+
+@pytest.mark.parametrize(("devices", "expected"), [(None, "dcba"), (["ESP_B"], "b"), ([], "")])
+async def test_a_page_has_the_alarms_of_the_devices_of_a_zone(connection, devices, expected):
+    found = await alarms.page(connection, AlarmsQuery(zone_id="north"), NOW, devices)
     assert "".join(each.alarm_id for each in found) == expected
 
 

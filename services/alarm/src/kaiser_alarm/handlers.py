@@ -6,10 +6,11 @@ from kaiser_common.runtime.wiring import UNREACHABLE, register
 
 from kaiser_alarm.api.alarms import AlarmApi
 from kaiser_alarm.api.channels import ChannelApi
+from kaiser_alarm.api.figures import FiguresApi
 from kaiser_alarm.api.limits import LimitsApi
 
 
-def answer(broker: Broker, alarms: AlarmApi, limits: LimitsApi, channels: ChannelApi) -> None:
+def answer(broker: Broker, alarms: AlarmApi, figures: FiguresApi, limits: LimitsApi, channels: ChannelApi) -> None:
     """Register what the holder of the lease answers. Events are read in order by consumers/events."""
     register(
         broker.rpc(unavailable=UNREACHABLE),
@@ -22,6 +23,8 @@ def answer(broker: Broker, alarms: AlarmApi, limits: LimitsApi, channels: Channe
             "shelve": alarms.shelve,
             "unshelve": alarms.unshelve,
             "statistics": alarms.statistics,
+            "spans": figures.spans,
+            "figures": figures.figures,
             "limits": limits.page,
             "limits_of": limits.of_sensors,
             "read_limits": limits.read,

@@ -45,12 +45,14 @@ class AlarmApi:
         is_loaded: Callable[[], bool],
         on_steps: Callable[[], None],
         clock_ms: Callable[[], int],
+        devices_in: Callable[[str], list[str]],
     ) -> None:
         self._is_loaded = is_loaded
         self._pool = pool
         self._board = board
         self._on_steps = on_steps
         self._clock_ms = clock_ms
+        self._devices_in = devices_in
 
     async def active(self, request: Nothing, caller: Caller) -> ActiveAlarms:
         """The active alarms, from memory."""
@@ -61,8 +63,9 @@ class AlarmApi:
 
     async def page(self, query: AlarmsQuery, caller: Caller) -> AlarmsPage:
         """A page of alarms."""
+        devices = None if query.zone_id is None else self._devices_in(query.zone_id)
         async with self._pool.connection() as connection:
-            found = await alarms.page(connection, query, time_of(self._clock_ms()))
+            found = await alarms.page(connection, query, time_of(self._clock_ms()), devices)
         items = found[: query.limit]
         more = len(found) > query.limit
         return AlarmsPage(items=items, next_cursor=to_cursor(items[-1].raised_at, items[-1].alarm_id) if more else None)

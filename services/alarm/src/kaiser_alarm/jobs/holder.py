@@ -17,6 +17,7 @@ from kaiser_common.runtime.loops import beside, every, until_done
 
 from kaiser_alarm.api.alarms import AlarmApi
 from kaiser_alarm.api.channels import ChannelApi
+from kaiser_alarm.api.figures import FiguresApi
 from kaiser_alarm.api.limits import LimitsApi
 from kaiser_alarm.consumers.events import EventReading
 from kaiser_alarm.consumers.owners import OwnerReading
@@ -39,7 +40,7 @@ _REGISTRY_EVERY_S = 10.0
 _UPKEEP_EVERY_S = 3600.0
 _PUBLISH_AT_LEAST_EVERY_S = 5.0
 
-Answer = Callable[[Broker, AlarmApi, LimitsApi, ChannelApi], None]
+Answer = Callable[[Broker, AlarmApi, FiguresApi, LimitsApi, ChannelApi], None]
 """Of handlers.py, which stands above this room."""
 
 
@@ -78,7 +79,8 @@ class AlarmHolder:
         broker = self._new_broker()
         self._answer(
             broker,
-            AlarmApi(self._pool, board, events.loaded.is_set, on_steps, now_ms),
+            AlarmApi(self._pool, board, events.loaded.is_set, on_steps, now_ms, partial(devices_in, devices)),
+            FiguresApi(self._pool, zones_of(devices), now_ms),
             LimitsApi(self._pool, board, watch, on_steps, now_ms),
             ChannelApi(self._pool, sender, sealing, now_ms),
         )
@@ -133,6 +135,11 @@ def devices_of(bus: Bus) -> Mirror[DeviceRecord]:
 def is_removed(devices: Mirror[DeviceRecord], esp_id: str) -> bool:
     """Whether a device was removed from the registry; False for one that was never in it."""
     return esp_id not in devices and devices.revision(esp_id) > 0
+
+
+def devices_in(devices: Mapping[str, DeviceRecord], zone_id: str) -> list[str]:
+    """The devices that are in a zone now."""
+    return [esp_id for esp_id, record in devices.items() if record.zone_id == zone_id]
 
 
 def zones_of(devices: Mapping[str, DeviceRecord]) -> Callable[[str], str | None]:

@@ -14,7 +14,16 @@ from kaiser_common.contract.schemas.api.alarms import (
 from kaiser_common.contract.schemas.event import AlarmEvent
 from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.cursors import parse_cursor
-from kaiser_common.runtime.statements import equal, execute_many, fetch_all, fetch_one, from_ms, insert_of, to_ms
+from kaiser_common.runtime.statements import (
+    among,
+    equal,
+    execute_many,
+    fetch_all,
+    fetch_one,
+    from_ms,
+    insert_of,
+    to_ms,
+)
 from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import Select, false, func, literal, literal_column, select, tuple_
@@ -112,10 +121,14 @@ async def note_published(connection: Connection, numbers: Sequence[int]) -> None
     await connection.execute("UPDATE alarm.steps SET is_published = true WHERE number = ANY(%s)", (list(numbers),))
 
 
-async def page(connection: Connection, query: AlarmsQuery, now: datetime) -> list[Alarm]:
-    """A page of alarms, the newest raised first, one more than the limit if there are more."""
+async def page(
+    connection: Connection, query: AlarmsQuery, now: datetime, devices: Sequence[str] | None = None
+) -> list[Alarm]:
+    """A page of alarms, the newest raised first, one more than the limit if there are more. devices: of these only."""
     wanted = {_c.severity: query.severity, _c.state: query.state, _c.kind: query.kind, _c.esp_id: query.esp_id}
-    statement = _SELECT.where(*equal(wanted))
+    statement = _SELECT.where(*equal({**wanted, _c.source: query.source}))
+    if devices is not None:
+        statement = statement.where(among(_c.esp_id, devices))
     if query.shown != "all":
         statement = statement.where(_OPEN if query.shown == "open" else ~_OPEN)
     if query.shelved is not None:

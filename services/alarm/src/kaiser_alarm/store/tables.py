@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -51,6 +52,9 @@ alarms = Table(
 Index("alarms_open", alarms.c.kind, alarms.c.source, unique=True, postgresql_where=alarms.c.state != text("'closed'"))
 Index("alarms_by_time", alarms.c.raised_at, alarms.c.alarm_id)
 Index("alarms_of_device", alarms.c.esp_id, alarms.c.raised_at, postgresql_where=alarms.c.esp_id.is_not(None))
+_UNTIL = func.coalesce(alarms.c.cleared_at, text("'infinity'::timestamptz"))
+Index("alarms_until", _UNTIL)
+Index("alarms_of_device_until", alarms.c.esp_id, _UNTIL, postgresql_where=alarms.c.esp_id.is_not(None))
 Index("alarms_closed", alarms.c.closed_at, postgresql_where=alarms.c.closed_at.is_not(None))
 
 steps = Table(

@@ -1,8 +1,8 @@
 """Alarms and limits of sensors, answered by alarm."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
 from kaiser_common.contract.rpc import Nothing
@@ -12,12 +12,18 @@ from kaiser_common.contract.schemas.api.alarms import (
     AcknowledgeAlarm,
     AcknowledgeBody,
     Alarm,
+    AlarmFigure,
+    AlarmFigures,
+    AlarmFiguresQuery,
     AlarmKey,
     AlarmsPage,
+    AlarmSpans,
+    AlarmSpansQuery,
     AlarmsQuery,
     AlarmsShown,
     AlarmStatistics,
     AlarmWithSteps,
+    FiguresBy,
     LimitsBody,
     LimitsKey,
     LimitsPage,
@@ -34,7 +40,11 @@ from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState
 
 from kaiser_gateway.api.paths import EspId, Gpio
+from kaiser_gateway.domain.csv_text import to_csv
 from kaiser_gateway.http.auth import Guard
+from kaiser_gateway.http.problems import CSV_TOO
+
+_LONG_S = 20.0
 
 AlarmIdPath = Annotated[str, Path(pattern=ALARM_ID, examples=["4f1c9a7e2b3d5a60"])]
 TypePath = Annotated[str, Path(pattern=SENSOR_TYPE, max_length=50, examples=["ds18b20"])]
@@ -52,7 +62,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
         severity: AlarmSeverity | None = None,
         state: AlarmState | None = None,
         kind: Annotated[str | None, Query(pattern=KIND)] = None,
+        source: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        zone_id: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
         shelved: bool | None = None,
         from_: Annotated[Milliseconds | None, Query(alias="from", description="raised at or after, ms")] = None,
         to: Annotated[Milliseconds | None, Query(description="raised before, ms since 1970")] = None,
@@ -66,7 +78,9 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
             severity=severity,
             state=state,
             kind=kind,
+            source=source,
             esp_id=esp_id,
+            zone_id=zone_id,
             shelved=shelved,
             from_ms=from_,
             to_ms=to,
@@ -81,6 +95,37 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     ) -> AlarmStatistics:
         """Open alarms by severity, and the kinds of the last days."""
         return await call(bus, "alarm", "statistics", StatisticsQuery(days=days), AlarmStatistics, caller=caller)
+
+    @routes.get("/spans")
+    async def list_alarm_spans(
+        from_: Annotated[Milliseconds, Query(alias="from", description="ms since 1970")],
+        to: Annotated[Milliseconds, Query(description="ms since 1970, not included")],
+        esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        of_site: Annotated[bool, Query(description="of no device")] = False,
+        severity: AlarmSeverity | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+        caller: Caller = viewer,
+    ) -> AlarmSpans:
+        """The times in which conditions held that touch a span, also those that began before it or are not over."""
+        query = AlarmSpansQuery(from_ms=from_, to_ms=to, esp_id=esp_id, of_site=of_site, severity=severity, limit=limit)
+        return await call(bus, "alarm", "spans", query, AlarmSpans, caller=caller, timeout_s=_LONG_S)
+
+    @routes.get("/figures", response_model=AlarmFigures, responses=CSV_TOO)
+    async def read_alarm_figures(
+        by: FiguresBy = "kind",
+        from_: Annotated[Milliseconds | None, Query(alias="from", description="ms since 1970")] = None,
+        to: Annotated[Milliseconds | None, Query(description="ms since 1970, not included")] = None,
+        response_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+        caller: Caller = viewer,
+    ) -> AlarmFigures | Response:
+        """How often conditions began in a span, for how long they held in it and how soon they were acknowledged, by
+        kind, source or zone; by default of the last seven days."""
+        query = AlarmFiguresQuery(by=by, from_ms=from_, to_ms=to)
+        found = await call(bus, "alarm", "figures", query, AlarmFigures, caller=caller, timeout_s=_LONG_S)
+        if response_format == "json":
+            return found
+        rows = (item.model_dump().values() for item in found.items)
+        return Response(to_csv(list(AlarmFigure.model_fields), rows), media_type="text/csv")
 
     @routes.get("/limits")
     async def list_limits(

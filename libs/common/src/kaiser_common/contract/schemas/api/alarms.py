@@ -78,7 +78,8 @@ class AlarmWithSteps(BaseModel):
 
 
 class AlarmsQuery(BaseModel):
-    """Which alarms: open ones, closed ones, or all; of a severity, kind, device; raised in a span of time."""
+    """Which alarms: open ones, closed ones, or all; of a severity, kind, source, device, zone (in which the device is
+    now); raised in a span of time."""
 
     model_config = _FROZEN
 
@@ -86,7 +87,9 @@ class AlarmsQuery(BaseModel):
     severity: AlarmSeverity | None = None
     state: AlarmState | None = None
     kind: str | None = Field(default=None, pattern=KIND)
+    source: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00]*$")
     esp_id: EspId | None = None
+    zone_id: str | None = Field(default=None, max_length=64, pattern=r"^[^\x00]*$")
     shelved: bool | None = None
     from_ms: Milliseconds | None = None
     to_ms: Milliseconds | None = None
@@ -265,3 +268,89 @@ class StatisticsQuery(BaseModel):
     model_config = _FROZEN
 
     days: int = Field(default=7, ge=1, le=365)
+
+
+class AlarmSpansQuery(BaseModel):
+    """Which times in which a condition held: those that touch [from_ms, to_ms), also if they began before or are not
+    over; of a device, or of_site: of none."""
+
+    model_config = _FROZEN
+
+    from_ms: Milliseconds
+    to_ms: Milliseconds
+    esp_id: EspId | None = None
+    of_site: bool = False
+    severity: AlarmSeverity | None = None
+    limit: int = Field(default=200, ge=1, le=1000)
+
+
+class AlarmSpan(BaseModel):
+    """A time in which the condition of an alarm held. begun_at, ended_at in ms; ended_at None: it still does."""
+
+    model_config = _FROZEN
+
+    alarm_id: str
+    kind: str
+    source: str
+    severity: AlarmSeverity
+    message: str
+    esp_id: str | None = None
+    begun_at: int
+    ended_at: int | None = None
+
+
+class AlarmSpans(BaseModel):
+    """The newest times of a query, oldest first. left_out: there are older ones."""
+
+    items: list[AlarmSpan]
+    left_out: bool
+
+
+FiguresBy = Literal["kind", "source", "zone"]
+
+
+class AlarmFiguresQuery(BaseModel):
+    """Figures of alarms in [from_ms, to_ms), by default of the last seven days, by kind, by source, or by the zone in
+    which the device is now."""
+
+    model_config = _FROZEN
+
+    by: FiguresBy = "kind"
+    from_ms: Milliseconds | None = None
+    to_ms: Milliseconds | None = None
+
+
+class AlarmFigure(BaseModel):
+    """Figures of a kind, source or zone (`name`; empty for alarms of no device or zone) in a span of time.
+
+    severity: the worst. times: how often a condition began in the span. conditions: how many different ones held in it.
+    standing_s: for how long they held in it, added up; standing_now: how many still do. acknowledged: how often one was
+    acknowledged in the span, and how long after it began: on average and at most. esp_id, gpio, sensor_type, address:
+    of a source.
+    """
+
+    model_config = _FROZEN
+
+    name: str
+    severity: AlarmSeverity
+    times: int
+    conditions: int
+    standing_s: float
+    standing_now: int
+    acknowledged: int = 0
+    mean_to_acknowledge_s: float | None = None
+    longest_to_acknowledge_s: float | None = None
+    esp_id: str | None = None
+    gpio: int | None = None
+    sensor_type: str | None = None
+    address: str | None = None
+
+
+class AlarmFigures(BaseModel):
+    """Figures, the longest standing first, at most 1,000. left_out: there are others."""
+
+    by: FiguresBy
+    from_ms: int
+    to_ms: int
+    items: list[AlarmFigure]
+    left_out: bool
