@@ -3,13 +3,17 @@
 import asyncio
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import nats
+import psycopg
 import pytest
 from kaiser_common.contract.schemas.api.system import LastError, ReplicaStatus
 from kaiser_common.contract.subjects import CONSUMERS, OPTIONAL_SERVICES, SERVICES
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.api.system_status import summary, without_reasons
+from kaiser_gateway.store import starts
 from nats.js.api import ConsumerConfig, ConsumerInfo, SequenceInfo, StreamConfig, StreamInfo, StreamState
 
 
@@ -166,3 +170,53 @@ async def test_many_that_ask_at_once_are_answered_by_one_question(gateway, modul
     assert {answer.status_code for answer in answers} == {200}
     assert len({json.dumps(answer.json()) for answer in answers}) == 1
     assert len(asked) <= 1
+
+
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+async def pool(database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("TRUNCATE gateway.starts")
+    async with open_pool(CommonSettings(database_url=database), "test") as found:
+        yield found
+
+
+def at(minutes: int) -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(days=1) + timedelta(minutes=minutes)
+
+
+async def test_each_start_is_kept_once_so_that_every_deployment_of_a_span_is_found(pool):
+    began = at(0)
+    first = int(began.timestamp() * 1000)
+    runs = [
+        replica("logic", "a-1", started_at=first),
+        replica("logic", "a-1", started_at=first + 5 * MINUTE_MS),
+        replica("ingest", "b-1", started_at=first + 5 * MINUTE_MS),
+        replica("logic", "a-1", started_at=first + 9 * MINUTE_MS),
+    ]
+    for seen in (runs[:1], runs[1:3], runs[1:3], runs[2:]):
+        await starts.note(pool, seen)
+
+    async def found(since: int, until: int, limit: int = 10) -> list[tuple[str, int]]:
+        span = (began + timedelta(minutes=since), began + timedelta(minutes=until))
+        listed = await starts.between(pool, *span, limit)
+        return [(one.service, (one.started_at - first) // MINUTE_MS) for one in listed]
+
+    assert await found(0, 10) == [("logic", 0), ("logic", 5), ("ingest", 5), ("logic", 9)]
+    assert await found(1, 9) == [("logic", 5), ("ingest", 5)]
+    assert await found(0, 10, 1) == [("ingest", 5), ("logic", 9)], "the newest, and one more where there are more"
+    assert await found(10, 20) == []
+
+
+@pytest.mark.parametrize(("most", "kept"), [(3, [1, 2, 3]), (10, [0, 1, 2, 3])])
+async def test_starts_are_bounded_in_number_and_age(pool, monkeypatch, most, kept):
+    monkeypatch.setattr(starts, "MOST_KEPT", most)
+    began = int(at(0).timestamp() * 1000)
+    old = began - 366 * 24 * 60 * MINUTE_MS
+    times = [old, *(began + number * MINUTE_MS for number in range(4))]
+    await starts.note(pool, [replica("logic", started_at=each) for each in times])
+    await starts.drop_old(pool)
+    listed = await starts.between(pool, at(0) - timedelta(days=400), at(60), 10)
+    assert [(one.started_at - began) // MINUTE_MS for one in listed] == kept

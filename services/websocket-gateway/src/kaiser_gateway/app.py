@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import aclosing, closing
 
-import structlog
 from kaiser_common.bus.connection import connect
 from kaiser_common.runtime.database import open_pool, ping
 from kaiser_common.runtime.loops import beside
@@ -14,6 +13,7 @@ from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import guard_of, signing_key
 from kaiser_gateway.http.readiness import Served
 from kaiser_gateway.http.server import http_config, listen
+from kaiser_gateway.jobs.starts import keep_starts
 from kaiser_gateway.jobs.users import keep_users
 from kaiser_gateway.settings import GatewaySettings
 from kaiser_gateway.store.passwords import Passwords
@@ -22,8 +22,6 @@ from kaiser_gateway.store.standing import Standings
 from kaiser_gateway.store.users import Users
 from kaiser_gateway.ws.hub import Hub
 from kaiser_gateway.ws.topics import TopicsHub
-
-log = structlog.get_logger()
 
 
 def main() -> None:
@@ -52,8 +50,10 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             listener = listen(settings)
             async with aclosing(guard), asyncio.TaskGroup() as tasks:
                 http = tasks.create_task(server.serve(sockets=[listener]), name="http")
-                log.info("listening", address=f"http://{settings.http_host}:{listener.getsockname()[1]}")
-                async with beside(users=keep_users(pool, users, sessions, standings, settings), topics=topics.run()):
+                async with (
+                    beside(users=keep_users(pool, users, sessions, standings, settings), topics=topics.run()),
+                    beside(starts=keep_starts(pool, bus, service)),
+                ):
                     await hub.run(service.stopping)
                 server.should_exit = True
                 await asyncio.wait([http], timeout=5.0)

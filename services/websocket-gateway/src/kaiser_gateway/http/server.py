@@ -75,7 +75,7 @@ class OncePer(logging.Filter):
 
 
 def listen(settings: GatewaySettings) -> socket.socket:
-    """The bound public port. A port in use ends the process with status 2."""
+    """The bound public port, logged. A port in use ends the process with status 2."""
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,4 +87,5 @@ def listen(settings: GatewaySettings) -> socket.socket:
     except OSError as error:
         log.error("port_in_use", port=settings.http_port, set="KAISER_HTTP_PORT", error=str(error))
         sys.exit(2)
+    log.info("listening", address=f"http://{settings.http_host}:{listener.getsockname()[1]}")
     return listener

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Identity,
     Index,
     MetaData,
+    PrimaryKeyConstraint,
     Sequence,
     Table,
     Text,
@@ -53,6 +54,16 @@ ended_sessions = Table(
     Column("ended_at", TIME, nullable=False, server_default=NOW),
 )
 Index("ended_sessions_at", ended_sessions.c.ended_at)
+
+starts = Table(
+    "starts",
+    metadata,
+    Column("service", Text, nullable=False),
+    Column("replica", Text, nullable=False),
+    Column("started_at", TIME, nullable=False),
+    Column("version", Text, nullable=False),
+    PrimaryKeyConstraint("started_at", "service", "replica"),
+)
 
 access_log = Table(
     "access_log",

@@ -57,6 +57,26 @@ class ReplicaStatus(BaseModel):
     last_error: LastError | None = None
 
 
+class ServiceStart(BaseModel):
+    """When a process of a service started (ms)."""
+
+    model_config = FROZEN
+
+    service: str
+    replica: str
+    version: str
+    started_at: int
+
+
+class ServiceStarts(BaseModel):
+    """The newest starts of a span of time, oldest first. left_out: there are older ones."""
+
+    model_config = FROZEN
+
+    items: list[ServiceStart]
+    left_out: bool
+
+
 class ConsumerLag(BaseModel):
     """The backlog of a durable consumer, in messages. pending: not delivered yet. unacknowledged: delivered, not
     acknowledged. redelivered: of those, delivered more than once. delivered: delivered since the consumer was created;
