@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kaiser_sensor.domain.known import LONGEST_S, SHORTEST_S, judge, usual_interval_s
+from kaiser_sensor.domain.known import LONGEST_S, SHORTEST_S, is_shown, judge, usual_interval_s
 
 NOW = 1_800_000_000_000
 
@@ -49,3 +49,25 @@ def test_the_interval_is_the_median_of_the_newest_gaps(times, interval_s):
 def test_an_interval_is_bounded_whatever_came(times):
     found = usual_interval_s(times)
     assert found is None if len(times) < 4 else found is not None and SHORTEST_S <= found <= LONGEST_S
+
+
+@pytest.mark.parametrize(
+    ("wanted", "state", "quality", "shown"),
+    [
+        ("known", "known", "good", True),
+        ("known", "known", "error", True),
+        ("known", "silent", "good", False),
+        ("silent", "silent", "error", True),
+        ("silent", "known", "good", False),
+        ("offline", "offline", "good", True),
+        ("offline", "silent", "good", False),
+        ("bad", "known", "bad", True),
+        ("bad", "known", "error", True),
+        ("bad", "known", "suspect", False),
+        ("bad", "known", "good", False),
+        ("bad", "silent", "bad", False),
+        ("bad", "offline", "error", False),
+    ],
+)
+def test_a_list_shows_the_sensors_in_the_state_that_is_asked_for(wanted, state, quality, shown):
+    assert is_shown(wanted, state, quality) is shown

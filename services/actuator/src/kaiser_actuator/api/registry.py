@@ -27,12 +27,14 @@ from kaiser_common.runtime.versions import patched
 
 from kaiser_actuator.domain.admission import check_device, is_approved
 from kaiser_actuator.domain.emergencies import covering
+from kaiser_actuator.domain.shown import is_shown
 from kaiser_actuator.domain.unit import Unit
 from kaiser_actuator.store import actuators, history
 from kaiser_actuator.store.actuators import Key
 
 _DAY = timedelta(days=1)
 _ALL_OF_A_DEVICE = 64
+_MOST_LOOKED_AT = 10_000
 
 _LONGEST_GPIO = 3
 
@@ -53,15 +55,20 @@ class ActuatorRegistryApi:
         self._clock = clock
 
     async def list_actuators(self, query: ActuatorsQuery, caller: Caller) -> ActuatorsPage:
-        """A page of actuators."""
+        """A page of actuators. For a type, a zone or a state up to 10,000 are looked at."""
         after = _to_key(query.cursor)
+        is_narrowed = any(each is not None for each in (query.actuator_type, query.zone_id, query.state))
+        most = _MOST_LOOKED_AT if is_narrowed else query.limit
         async with self._pool.connection() as connection:
-            units = await actuators.page(connection, query.esp_id, after, query.limit)
-        more = len(units) == query.limit
-        return ActuatorsPage(
-            items=[self._view(unit) for unit in units],
-            next_cursor=f"{units[-1].esp_id}.{units[-1].gpio}" if more else None,
-        )
+            units = await actuators.page(connection, query.esp_id, after, most)
+        shown = [one for one in map(self._view, units) if is_shown(query, one)]
+        items = shown[: query.limit]
+        last: Actuator | Unit | None = None
+        if len(shown) > query.limit:
+            last = items[-1]
+        elif len(units) == most:
+            last = units[-1]
+        return ActuatorsPage(items=items, next_cursor=None if last is None else f"{last.esp_id}.{last.gpio}")
 
     async def read(self, request: ActuatorKey, caller: Caller) -> Actuator:
         """One actuator."""

@@ -23,7 +23,7 @@ from kaiser_common.runtime.cursors import parse_cursor, to_cursor
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor.domain.completeness import day_span, expected_readings, share
-from kaiser_sensor.domain.known import UNLEARNED_S, judge
+from kaiser_sensor.domain.known import UNLEARNED_S, is_shown, judge
 from kaiser_sensor.domain.rollups import Span, answers, widened
 from kaiser_sensor.domain.rows import ADDRESS, COLUMNS, Row
 from kaiser_sensor.store import charts
@@ -33,6 +33,8 @@ from kaiser_sensor.store import rollups as rollup_store
 from kaiser_sensor.store.readings import LatestRow, ReadingKey
 
 _MOST_BUCKETS = 10_000
+_MOST_LOOKED_AT = 10_000
+_QUALITY = COLUMNS.index("quality")
 _LONG = 1000
 _MOST_BYTES = 3 * 1024 * 1024
 _ITEM_BYTES = 410
@@ -62,15 +64,18 @@ class SensorApi:
         self._oldest = oldest
 
     async def latest(self, query: LatestQuery, caller: Caller) -> ReadingsPage:
-        """A page of the newest readings of sensors, one of each."""
+        """A page of the newest readings of sensors, one of each. For a zone or a state up to 10,000 are looked at."""
         after = tuple(parse_cursor(query.cursor, str, int, str, str)) if query.cursor else None
+        is_narrowed = query.zone_id is not None or query.state is not None
+        limit = _MOST_LOOKED_AT if is_narrowed else query.limit
         async with self._pool.connection() as connection:
             found = await store.latest(
                 connection,
                 query.esp_id,
                 address=query.address,
+                sensor_type=self._type(query.sensor_type),
                 after=after,  # type: ignore[arg-type]
-                limit=query.limit,
+                limit=limit,
             )
             intervals = await interval_store.intervals(connection, sorted({row[1] for row, _, _ in found}))
         now_ms = ms_of(datetime.now(UTC))
@@ -82,7 +87,13 @@ class SensorApi:
             found = judge(received_ms, interval_s, now_ms, self._offline_since(row[1]))
             return {**found._asdict(), "interval_s": interval_s, "zone_id": self._zone_of(row[1])}
 
-        return await _page(found, query.limit, _latest_cursor, known)
+        if not is_narrowed:
+            return await _page(found, query.limit, _latest_cursor, known)
+        fitting = await asyncio.to_thread(_fitting, found, query, known)
+        page = await _page(fitting[: query.limit], query.limit, _latest_cursor, known)
+        if page.next_cursor is None and len(found) == limit:
+            return page.model_copy(update={"next_cursor": _latest_cursor(found[-1][0])})
+        return page
 
     async def data(self, query: ReadingsQuery, caller: Caller) -> ReadingsPage:
         """A page of readings."""
@@ -160,6 +171,18 @@ def _nothing(row: Row, received_at: int | None) -> dict[str, Any]:
 
 Known = Callable[[Row, int | None], dict[str, Any]]
 """The fields of a reading's item that say whether the value is known now."""
+
+
+def _fitting(rows: Sequence[LatestRow], query: LatestQuery, known: Known) -> list[LatestRow]:
+    """The sensors of the zone and in the state that are asked for."""
+    found = []
+    for one in rows:
+        row, received_at, _ = one
+        marks = known(row, received_at)
+        in_zone = query.zone_id is None or marks["zone_id"] == query.zone_id
+        if in_zone and (query.state is None or is_shown(query.state, marks["state"], str(row[_QUALITY]))):
+            found.append(one)
+    return found
 
 
 async def _page(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from statistics import median_low
 from typing import NamedTuple
 
+from kaiser_common.contract.schemas.api.sensors import SensorsShown
 from kaiser_common.contract.schemas.sensor import SensorState
 
 MISSED = 3
@@ -35,6 +36,14 @@ class Knowledge(NamedTuple):
 
 
 KNOWN = Knowledge("known", None)
+
+
+_BAD = frozenset({"bad", "error"})
+
+
+def is_shown(wanted: SensorsShown, state: SensorState, quality: str) -> bool:
+    """Whether a sensor is among those in a state; `bad` are those whose value is known now and is not to be used."""
+    return state == "known" and quality in _BAD if wanted == "bad" else state == wanted
 
 
 def usual_interval_s(times_s: Sequence[float]) -> float | None:

@@ -161,14 +161,15 @@ async def latest(
     esp_id: str | None,
     *,
     address: str | None = None,
+    sensor_type: str | None = None,
     after: SensorKey | None = None,
     limit: int = 10_000,
 ) -> list[LatestRow]:
-    """The newest reading of each sensor, of one device or of all, after a key, in the order of the keys."""
+    """The newest reading of each sensor, of one device or of all, of a type, after a key, in the order of the keys."""
     c = tables.latest.c
     key = tuple(c[name] for name in _KEY)
     statement = select(*(c[name] for name in COLUMNS), to_ms(c.received_at), c.device_ts)
-    statement = statement.where(*equal({c.esp_id: esp_id, c.address: address}))
+    statement = statement.where(*equal({c.esp_id: esp_id, c.address: address, c.sensor_type: sensor_type}))
     if after is not None:
         statement = statement.where(tuple_(*key) > row_of(*after))
     found = await fetch_all(connection, tuple_row, statement.order_by(*key).limit(limit))

@@ -7,6 +7,7 @@ from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.rpc import Caller, call
 from kaiser_common.contract.rpc import Nothing
 from kaiser_common.contract.schemas.api.actuators import (
+    ACTUATOR_TYPE,
     Actuator,
     ActuatorBody,
     ActuatorKey,
@@ -14,6 +15,7 @@ from kaiser_common.contract.schemas.api.actuators import (
     ActuatorSettings,
     ActuatorsPage,
     ActuatorsQuery,
+    ActuatorsShown,
     ClearEmergency,
     CommandRequest,
     CommandStatus,
@@ -54,12 +56,18 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     @routes.get("")
     async def list_actuators(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
+        actuator_type: Annotated[str | None, Query(pattern=ACTUATOR_TYPE)] = None,
+        zone_id: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        state: Annotated[ActuatorsShown | None, Query(description="failed: with an error in the last report")] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
         caller: Caller = viewer,
     ) -> ActuatorsPage:
-        """Actuators by device and gpio, each with its last known state."""
-        query = ActuatorsQuery(esp_id=esp_id, limit=limit, cursor=cursor)
+        """Actuators by device and gpio, each with its last known state. With a type, a zone or a state a page may have
+        fewer items than the limit and a cursor still."""
+        query = ActuatorsQuery(
+            esp_id=esp_id, actuator_type=actuator_type, zone_id=zone_id, state=state, limit=limit, cursor=cursor
+        )
         return await call(bus, "actuator", "list", query, ActuatorsPage, caller=caller)
 
     @routes.get("/emergencies")

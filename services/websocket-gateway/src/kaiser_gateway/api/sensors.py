@@ -31,6 +31,7 @@ from kaiser_common.contract.schemas.api.sensors import (
     SensorKey,
     SensorPatch,
     SensorSettingsModel,
+    SensorsShown,
     ThresholdsModel,
 )
 from kaiser_common.contract.schemas.api.times import Milliseconds
@@ -81,12 +82,24 @@ def router(bus: Bus, guard: Guard) -> APIRouter:
     async def list_latest_readings(
         esp_id: Annotated[str | None, Query(pattern=ESP_ID)] = None,
         address: OfAddress = None,
+        sensor_type: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        zone_id: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+        state: Annotated[SensorsShown | None, Query(description="bad: known, of quality bad or error")] = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
         cursor: Cursor = None,
         caller: Caller = viewer,
     ) -> ReadingsPage:
-        """The newest reading of each sensor, of one device or of all, in pages."""
-        query = LatestQuery(esp_id=esp_id, address=address, limit=limit, cursor=cursor)
+        """The newest reading of each sensor, of one device or of all, in pages. With a zone or a state a page may have
+        fewer items than the limit and a cursor still."""
+        query = LatestQuery(
+            esp_id=esp_id,
+            address=address,
+            sensor_type=sensor_type,
+            zone_id=zone_id,
+            state=state,
+            limit=limit,
+            cursor=cursor,
+        )
         return await call(bus, "sensor", "latest", query, ReadingsPage, caller=caller, timeout_s=20.0)
 
     @routes.get("/completeness")

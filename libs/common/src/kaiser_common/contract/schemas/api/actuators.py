@@ -116,12 +116,21 @@ class Actuator(ActuatorSettings):
     known_until: int | None = None
 
 
+ActuatorsShown = Literal["on", "off", "unknown", "failed", "stopped"]
+"""Actuators by their state now; unknown: of an offline device, or not reported yet; failed: with an error in their last
+report, which is known now; stopped: under an emergency stop."""
+
+
 class ActuatorsQuery(BaseModel):
-    """Actuators, of one device or of all; `cursor` from the page before."""
+    """Actuators, of one device or of all, of a type, a zone, or in a state; `cursor` from the page before. With a type,
+    a zone or a state a page may have fewer items than the limit, or none, and a cursor still."""
 
     model_config = FROZEN
 
     esp_id: str | None = None
+    actuator_type: str | None = Field(default=None, pattern=ACTUATOR_TYPE)
+    zone_id: str | None = Field(default=None, max_length=64, pattern=r"^[^\x00]*$")
+    state: ActuatorsShown | None = None
     limit: int = Field(default=100, ge=1, le=1000)
     cursor: str | None = Field(default=None, max_length=200)
 

@@ -254,13 +254,21 @@ class SensorsOverview(BaseModel):
     total: int
 
 
+SensorsShown = Literal["known", "silent", "offline", "bad"]
+"""Sensors by whether their value is known now; bad: it is, and of quality bad or error."""
+
+
 class LatestQuery(BaseModel):
-    """The newest reading of each sensor, of one device or of all; `cursor` from the page before."""
+    """The newest reading of each sensor, of one device or of all, of a type, a zone, or in a state; `cursor` from the
+    page before. With a zone or a state a page may have fewer items than the limit, or none, and a cursor still."""
 
     model_config = FROZEN
 
     esp_id: str | None = None
     address: Address | None = None
+    sensor_type: str | None = Field(default=None, max_length=64, pattern=r"^[^\x00]*$")
+    zone_id: str | None = Field(default=None, max_length=64, pattern=r"^[^\x00]*$")
+    state: SensorsShown | None = None
     limit: int = Field(default=10_000, ge=1, le=10_000)
     cursor: str | None = Field(default=None, max_length=300)
 
