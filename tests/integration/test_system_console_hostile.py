@@ -56,7 +56,7 @@ SHOWN = """() => document.body.textContent + "\\n"
 
 @dataclass
 class Hostile:
-    """What was said and set; `shown`: by page, the texts that it must show."""
+    """The texts that were said and set; `shown`: by page, the texts that it must show."""
 
     stack: Stack
     rest: httpx.Client
@@ -151,7 +151,7 @@ PICTURES = {
 
 
 def of_devices(world: Hostile) -> None:
-    """What a device says of itself, with the pages that show it."""
+    """The texts of a device, with the pages that show them."""
     esp_id, at = world.esp_id, now_ms()
     device, sensors, inspect = ("devices", esp_id), ("sensors",), ("inspect", esp_id)
     value = {"ts": at, "gpio": GPIO, "sensor_type": "ds18b20", "raw": 3000, "raw_value": 30.0, "raw_mode": False}
@@ -201,7 +201,7 @@ def of_devices(world: Hostile) -> None:
 
 
 def of_machines(world: Hostile) -> None:
-    """What a machine of the factory says."""
+    """The texts of a machine of the factory."""
     factory, messages = ("factory",), ("messages",)
     load = world.text("load", factory, messages, most=60)
     error = {
@@ -221,7 +221,7 @@ def of_machines(world: Hostile) -> None:
 
 
 def of_people(world: Hostile) -> None:
-    """What people name and note."""
+    """The names and notes of people."""
     rest, esp_id = world.rest, world.esp_id
     world.zone_id = f"zone_{secrets.token_hex(3)}"
     zone, device, actuator = ("zones", world.zone_id), ("devices", esp_id), ("actuators", esp_id, "25")
@@ -286,7 +286,7 @@ def of_people(world: Hostile) -> None:
 
 
 def of_files(world: Hostile) -> None:
-    """What an imported file says."""
+    """The texts of an imported file."""
     name, note = world.text("recording", ("recordings",), most=100), world.text("note")
     told = {"topic": f"module/v1/ff/{IMAGE}/state", "payload": ALL, "timestamp": "2026-02-13T09:30:00Z", "qos": 1}
     lines = [json.dumps({"_kind": "session_meta", "sessionName": ALL, "note": ALL}), json.dumps(told), ALL]
