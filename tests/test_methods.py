@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kaiser_common.contract.methods.whole import METHOD, METHODS
+from kaiser_common.contract.methods.whole import METHODS
 from kaiser_common.contract.rpc import RANKS, RpcMethod
 from kaiser_common.contract.subjects import OPTIONAL_SERVICES, SERVICES
 from kaiser_common.runtime.broker import Broker
@@ -16,6 +16,7 @@ from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain.asyncapi import document
 
+METHOD = {(row.service, row.name): row for row in METHODS}
 ROOT = Path(__file__).parents[1]
 OWNERS = sorted({row.service for row in METHODS})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kaiser_common.contract.methods.ingest import ONLY_FACTORY
-from kaiser_common.contract.methods.whole import METHOD
+from kaiser_common.contract.methods.whole import METHODS
 from kaiser_deploy.grants import CALLS
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ def of_routes() -> dict[tuple[str, str], set[str]]:
     return found
 
 
-OWNERS = {key: row.least for key, row in METHOD.items()}
+OWNERS = {(row.service, row.name): row.least for row in METHODS}
 """The least role of each method; that its owner demands it is `kaiser_common.runtime.wiring.register`."""
 
 

@@ -7,7 +7,7 @@ import pytest
 from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.rpc import Caller, RpcError, call
-from kaiser_common.contract.methods.whole import METHOD
+from kaiser_common.contract.methods.whole import METHODS
 from kaiser_common.contract.rpc import Audited, Nothing, RpcMethod
 from kaiser_common.contract.schemas.api.actuators import ActuatorKey, EmergencyStop
 from kaiser_common.contract.schemas.api.alarms import LimitsBody, LimitsKey, PutLimits, SensorLimits
@@ -145,7 +145,7 @@ CONFIGS = ConfigsPage(
 
 
 def change_of(service: str, method: str) -> Audited:
-    change = METHOD[service, method].audited
+    (change,) = (row.audited for row in METHODS if (row.service, row.name) == (service, method))
     assert change is not None
     return change
 

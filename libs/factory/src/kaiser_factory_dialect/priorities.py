@@ -18,8 +18,6 @@ _ORDERS = ("ccu/order/#", "ccu/state/stock", "/j1/txt/+/f/+/order", "/j1/txt/+/i
 _SYSTEM = ("ccu/#", "module/v1/+/+/factsheet", "module/v1/+/NodeRed/+/factsheet", "fts/v1/+/+/factsheet")
 _EXTENDED = ("module/#", "fts/#", "/j1/#", "osf/#", "dsp/#")
 
-LEVELS = {1: "modules", 2: "AGVs", 3: "orders", 4: "system", 5: "extended", 6: "all"}
-
 
 def added_by(level: int, interfaces: Iterable[str] = DEFAULT_INTERFACES) -> tuple[str, ...]:
     """The filters that a level adds to those below it. ValueError: there is no such level."""

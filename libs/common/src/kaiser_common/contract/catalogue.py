@@ -622,7 +622,6 @@ BUS_MESSAGES: tuple[BusMessageRow, ...] = (
 """The other messages on the bus. Requests and replies are in `kaiser_common.contract.methods`."""
 
 UPLINK: Mapping[Kind, UplinkRow] = MappingProxyType({row.kind: row for row in UPLINKS})
-DOWNLINK: Mapping[Kind, DownlinkRow] = MappingProxyType({row.kind: row for row in DOWNLINKS})
 EVENT_MODELS: Mapping[str, type[BaseModel]] = MappingProxyType({row.name: row.model for row in EVENTS})
 BODIES: Mapping[Kind, type[BaseModel]] = MappingProxyType(
     {row.kind: row.model for row in UPLINKS if row.becomes == "a message" and row.bus_kind is None}

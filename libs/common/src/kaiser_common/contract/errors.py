@@ -1,9 +1,7 @@
 """Kaiser's error codes with their meaning and use, the exception Rejected with its code, and error texts for logs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from types import MappingProxyType
 
 
 class Code(IntEnum):
@@ -212,8 +210,6 @@ ERRORS: tuple[CodeRow, ...] = (
     ),
 )
 """Every code, once."""
-
-CODE_ROWS: Mapping[Code, CodeRow] = MappingProxyType({row.code: row for row in ERRORS})
 
 
 def codes_of(status: int) -> list[CodeRow]:

@@ -1,16 +1,11 @@
 """The requests to all services in one table. It imports every model, so only code that needs all of them imports it."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from kaiser_common.contract.methods import actuator, alarm, factory, health, ingest, logic, recorder, sensor, simulator
 from kaiser_common.contract.rpc import RpcMethod
 
 _SERVICES = (ingest, sensor, actuator, health, logic, alarm, simulator, factory, recorder)
 
 METHODS: tuple[RpcMethod, ...] = tuple(row for each in _SERVICES for row in each.METHODS)
-METHOD: Mapping[tuple[str, str], RpcMethod] = MappingProxyType({(row.service, row.name): row for row in METHODS})
-"""By service and name."""
 
 
 def calls_of(caller: str) -> dict[str, list[str]]:
