@@ -51,7 +51,7 @@ class WatchPlace:
         """The messages that open a connection."""
         wanted = {name: list(getattr(self.filters, name)) for name in ("types", "esp_ids", "sensor_types", "topics")}
         yield json.dumps({"action": "subscribe", "filters": wanted})
-        self._caught_up = not self.after  # what comes live before `resumed` says nothing of what is still missing
+        self._caught_up = not self.after  # live frames before `resumed` do not say which are still missing
         if self.after:
             yield json.dumps({"action": "resume", "after": self.after})
 

@@ -61,8 +61,8 @@ def _said() -> list[str]:
 def _sent() -> list[str]:
     lines = [
         "## Kaiser → device",
-        "QoS 1, nothing retained but `server/status`. What does not fit a device's buffer is refused before it is sent"
-        " (5003).",
+        "QoS 1, nothing retained but `server/status`. A message that does not fit a device's buffer is refused before"
+        " it is sent (5003).",
         "",
         "| topic | sent by | payload | A | B | notes |",
         "|---|---|---|---|---|---|",

@@ -93,7 +93,7 @@ class DueSweep:
     async def run(self, every_s: float) -> None:
         """Look until cancelled. Database or NATS away: everything waits for the next look."""
         while True:
-            self._wake.clear()  # before the look: who comes online during it is looked at in the next
+            self._wake.clear()  # before the look: a device that comes online during it belongs to the next one
             try:
                 await self.once()
             except OUTAGES as error:

@@ -100,7 +100,7 @@ class SteeringApi:
             if (refusal := found.refusal) is not None:
                 raise RpcError(refusal.status, refusal.code, refusal.text, refusal.field)
             if is_late(caller, now_ms()):
-                # The caller was told that it failed, and may ask again: nothing moves behind its back.
+                # The caller was answered with a failure, and may ask again: nothing moves without its knowledge.
                 raise RpcError(
                     504, Code.OPERATION_TIMEOUT, "the caller stopped waiting for the request: nothing was sent"
                 )

@@ -82,7 +82,7 @@ def _sort(message: BaseModel, batch: DeviceBatch) -> None:
         batch.wills.append(message)
         return
     _hear(batch, message.esp_id, message.received_at, AFTER_A_WILL)
-    if not message.replayed:  # what was sent before a will says of no return
+    if not message.replayed:  # a message sent before a will is no sign of a return
         if any(will.esp_id == message.esp_id and not will.retained for will in batch.wills):
             batch.returned.add(message.esp_id)
         batch.wills = [will for will in batch.wills if will.esp_id != message.esp_id]

@@ -140,7 +140,7 @@ class MqttSession:
         self._up.clear()
         connection.pause()
         drained = await self._pipeline.drained(DRAIN_S)
-        connection.resume()  # the PUBACK of the status must be read; what else arrives is not acknowledged
+        connection.resume()  # the PUBACK of the status must be read; other messages that arrive are not acknowledged
         keeps_will = manner == "will" and connection.mqtt5
         if manner != "silent" and not keeps_will:
             await self._publish_offline(connection, reason)

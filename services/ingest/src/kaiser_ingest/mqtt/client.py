@@ -365,7 +365,7 @@ class MqttClient(aiomqtt.Client):
         for acknowledged in self.unacknowledged.values():
             if not acknowledged.done():
                 acknowledged.set_exception(ConnectionLost(self.closed_as.text))
-                acknowledged.exception()  # whoever waited sees it; the others do not care
+                acknowledged.exception()  # seen by those that wait for it; the others do not care
         self.unacknowledged.clear()
         self._pings.end()
         super()._on_disconnect(client, userdata, flags, reason_code, properties)

@@ -189,7 +189,7 @@ class Player:
             self._set(self._ending(replay, "failed", text))
             return 0.0
         if await self._ahead.count():
-            return _LOOK_S  # what is left of a turn before is sent, or the new epoch would refuse it loudly
+            return _LOOK_S  # the rest of the turn before is sent, or the new epoch would refuse it loudly
         arm = replay.env if replay.armed else None
         try:
             entered = await environments.restart(self._bus, environment.env, environment.epoch, arm)

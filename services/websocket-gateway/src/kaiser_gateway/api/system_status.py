@@ -101,7 +101,7 @@ class Status:
                     await complete.wait()
                 await asyncio.sleep(_GRACE_S)
             except TimeoutError:
-                pass  # some service is down: what answered is the answer
+                pass  # some service is down: the others' answers count
             finally:
                 await subscription.unsubscribe()
         except NatsError:

@@ -96,7 +96,7 @@ class Issuer:
                 metrics.ISSUER_FETCHES.labels("ok").inc()
                 log.info("issuer_keys_read", issuer=self.terms.issuer, keys=len(self._keys))
             finally:
-                self._tried_at = time.monotonic()  # its end: who waited meanwhile asks no issuer that hangs once more
+                self._tried_at = time.monotonic()  # its end: requests that waited do not ask again
 
 
 async def _fetch_keys(terms: Terms) -> list[dict[str, Any]]:

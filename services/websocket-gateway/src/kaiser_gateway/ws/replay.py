@@ -114,7 +114,7 @@ class Replays:
         if filters is None or subject is None:
             client.paused = False
             return
-        client.skipped_to = 0  # what came live before now is in the stream, and so before the reader's end
+        client.skipped_to = 0  # live events before now are in the stream, and so before the reader's end
         start = place_of(client.replayed_to + 1)[0]
         reader = OrderedReader(self._bus, EVENTS.name, [subject], start_sequence=start, max_messages=_BATCH)
         async with aclosing(reader.__aiter__()) as batches:
