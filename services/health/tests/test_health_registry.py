@@ -2,13 +2,9 @@
 
 import asyncio
 import json
-import os
-import signal
 import time
 
-import forked
 import nats
-import psycopg
 import pytest
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.rpc import Caller, RpcError, call
@@ -24,29 +20,6 @@ from kaiser_common.contract.schemas.api.devices import (
 )
 
 ADA = Caller(user="ada", role="operator")
-
-
-@pytest.fixture
-def start(bus_settings, database, free_port):
-    environment = {
-        **os.environ,
-        "KAISER_NATS_URL": bus_settings.nats_address,
-        "KAISER_DATABASE_URL": database,
-        "KAISER_METRICS_PORT": str(free_port()),
-    }
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("TRUNCATE health.devices")
-    running = []
-
-    def start():
-        process = forked.Popen(["kaiser-health"], env=environment)
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in (0, -signal.SIGKILL)
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """Zones as a real process on real servers: their settings, and the devices that are put into them."""
 
 import json
-import os
-import signal
 import time
 
-import forked
 import psycopg
 import pytest
 from kaiser_common.bus.connection import connect
@@ -27,29 +24,6 @@ from kaiser_common.contract.subjects import device_subject
 from waiting import until
 
 ADA = Caller(user="ada", role="operator")
-
-
-@pytest.fixture
-def start(bus_settings, database, free_port):
-    environment = {
-        **os.environ,
-        "KAISER_NATS_URL": bus_settings.nats_address,
-        "KAISER_DATABASE_URL": database,
-        "KAISER_METRICS_PORT": str(free_port()),
-    }
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("TRUNCATE health.devices, health.zones, health.audit_log, health.pushes")
-    running = []
-
-    def start():
-        process = forked.Popen(["kaiser-health"], env=environment)
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) in (0, -signal.SIGKILL)
 
 
 @pytest.fixture
