@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.pull import API, Delivery, Pull, ask
+from kaiser_common.bus.pull import API, Delivery, Pull, ask, stream_info
 
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ class OrderedReader:
     async def _look_at_stream(self) -> None:
         """Start at 1 if the stream was created again: otherwise the reader would wait for the old sequence numbers,
         perhaps for days."""
-        stream = await ask(self._bus, f"$JS.API.STREAM.INFO.{self._stream}", {})
+        stream = await stream_info(self._bus, self._stream)
         created = str(stream.get("created", ""))
         if created and self._created and created != self._created:
             log.warning("stream_recreated", stream=self._stream, next_before=self._next_sequence)

@@ -14,7 +14,7 @@ from datetime import datetime
 import psycopg
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable
-from kaiser_common.bus.pull import Delivery, ask
+from kaiser_common.bus.pull import Delivery, stream_info
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.errors import line_of
 from kaiser_common.contract.schemas.api.alarms import LimitsBody
@@ -90,7 +90,7 @@ class EventReading:
 
     async def _stream(self) -> tuple[str, int]:
         """When the stream was created (sequences from before that mean nothing), and its first sequence."""
-        info = await ask(self._bus, f"$JS.API.STREAM.INFO.{EVENTS.name}", {})
+        info = await stream_info(self._bus, EVENTS.name)
         if "created" not in info:
             raise BusUnavailable(f"no stream {EVENTS.name}")
         return str(info["created"]), max(1, int(info["state"]["first_seq"]))

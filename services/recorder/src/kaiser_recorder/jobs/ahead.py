@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.pull import ask
+from kaiser_common.bus.pull import stream_info
 from kaiser_common.contract.schemas.factory import ReplayPlace
 from kaiser_common.contract.subjects import OUTBOX, REJECTED, REPLAY_PLACE, replay_rejected_subject
 from kaiser_factory_dialect.subjects import outbox_subject
@@ -41,7 +41,7 @@ class Ahead:
 
     async def count(self) -> int:
         """How many are there; 500 where NATS does not say."""
-        answer: dict[str, Any] = await ask(self._bus, f"$JS.API.STREAM.INFO.{OUTBOX.name}", _WANTED)
+        answer: dict[str, Any] = await stream_info(self._bus, OUTBOX.name, _WANTED)
         if "state" not in answer:
             return AHEAD
         return sum((answer["state"].get("subjects") or {}).values())
@@ -50,7 +50,7 @@ class Ahead:
 async def refused_so_far(bus: Bus, replay_id: str) -> int | None:
     """How many messages of a replay ingest or the broker has refused; each is on REJECTED. None: NATS does not say."""
     wanted = {"subjects_filter": replay_rejected_subject("*", replay_id)}
-    answer: dict[str, Any] = await ask(bus, f"$JS.API.STREAM.INFO.{REJECTED.name}", wanted)
+    answer: dict[str, Any] = await stream_info(bus, REJECTED.name, wanted)
     return sum((answer["state"].get("subjects") or {}).values()) if "state" in answer else None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaiser_common.bus.connection import Bus
-from kaiser_common.bus.pull import ask
+from kaiser_common.bus.pull import ask, stream_info
 from kaiser_common.bus.waiting import cancellable
 from kaiser_common.contract.subjects import TOPICS
 from kaiser_factory_dialect.subjects import topic_of, topic_subject
@@ -185,7 +185,7 @@ class Buffers:
             await subscription.unsubscribe()
 
     async def _state(self, request: dict[str, str]) -> dict[str, Any]:
-        answer = await ask(self._bus, f"$JS.API.STREAM.INFO.{TOPICS.name}", request, _ASK_S)
+        answer = await stream_info(self._bus, TOPICS.name, request, _ASK_S)
         if "state" not in answer:
             raise BuffersUnavailable(f"NATS does not answer: {answer.get('error', {}).get('description', '')}")
         return dict(answer["state"])
