@@ -23,9 +23,9 @@ from kaiser_common.runtime.settings import CommonSettings
 from kaiser_factory_dialect.catalogue import DEFAULT_INTERFACES
 from kaiser_ingest.consumers import factory_exit
 from kaiser_ingest.consumers.factory_exit import FactoryExit
-from kaiser_ingest.metrics import FACTORY_SENT
 from kaiser_ingest.mqtt.client import ConnectionLost
 from nats.errors import TimeoutError as NatsTimeout
+from prometheus_client import REGISTRY
 
 BEGAN_MS = 1_771_000_000_000
 LISTENS = ("ccu/order/request", "module/v1/ff/S/order", "fts/v1/ff/A/instantAction")
@@ -286,7 +286,8 @@ def test_a_message_for_an_environment_that_was_left_counts_as_abandoned(
     plant.waiting[reply_of(0)] = delivery_of(0, "mqtt.factory.command.S", message)
 
     def counted() -> dict[str, float]:
-        return {each: FACTORY_SENT.labels("command", each)._value.get() for each in OUTCOMES}
+        name = "kaiser_ingest_factory_sent_total"
+        return {each: REGISTRY.get_sample_value(name, {"lane": "command", "outcome": each}) or 0.0 for each in OUTCOMES}
 
     before = counted()
     monkeypatch.setattr(factory_exit, "now_ms", lambda: plant.now_ms)
