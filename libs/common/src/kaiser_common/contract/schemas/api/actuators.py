@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kaiser_common.contract.bounds import Pin, Pwm
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.actuator import Command
-from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.devices import ESP_ID, EspId
 from kaiser_common.contract.schemas.api.patches import MergePatch
 from kaiser_common.contract.schemas.api.times import Milliseconds
 
@@ -73,7 +73,7 @@ class ActuatorKey(BaseModel):
 
     model_config = FROZEN
 
-    esp_id: str = Field(pattern=ESP_ID)
+    esp_id: EspId
     gpio: Pin
 
 

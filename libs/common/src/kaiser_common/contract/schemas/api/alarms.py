@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from kaiser_common.contract.bounds import MAX_NUMBER, Pin
-from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.devices import EspId
 from kaiser_common.contract.schemas.api.sensors import Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.event import AlarmSeverity, AlarmState, AlarmStep
@@ -15,7 +15,6 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 ALARM_ID = r"^[0-9a-f]{16}$"
 KIND = r"^[a-z][a-z0-9_]{0,63}$"
-EspId = Annotated[str, Field(pattern=ESP_ID)]
 Note = Annotated[str, Field(max_length=500)]
 MAX_SHELVED_S = 30 * 24 * 3600
 

@@ -14,6 +14,7 @@ from kaiser_common.contract.schemas.device import ActuatorItem, SensorItem
 
 DeviceState = Literal["pending", "approved", "rejected"]
 ESP_ID = r"^(ESP|MOCK|SIM|TEST)_[A-Z0-9_]{1,27}$"
+EspId = Annotated[str, Field(pattern=ESP_ID)]
 KAISER_ID = r"^[A-Za-z0-9_]{1,32}$"
 STRICT = ConfigDict(frozen=True, extra="forbid")
 """Of what people write: a misspelt field is refused."""
@@ -82,7 +83,7 @@ class RegisterDevice(BaseModel):
 
     model_config = {**STRICT, "json_schema_extra": {"examples": [{"esp_id": "ESP_0A1B2C3D", "name": "Greenhouse 1"}]}}
 
-    esp_id: str = Field(pattern=ESP_ID)
+    esp_id: EspId
     kaiser_id: str | None = Field(
         default=None,
         pattern=KAISER_ID,

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from kaiser_common.contract.bounds import MAX_EXACT
 from kaiser_common.contract.schemas import FROZEN
-from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.devices import EspId
 from kaiser_common.contract.schemas.api.rejected import Encoding
 
 PassedVerdict = Literal["accepted", "rejected", "ignored", "sent", "withheld"]
@@ -19,7 +19,7 @@ class PassedMessagesQuery(BaseModel):
 
     model_config = FROZEN
 
-    esp_id: str = Field(pattern=ESP_ID)
+    esp_id: EspId
     after: int = Field(default=0, ge=0, le=MAX_EXACT)
 
 

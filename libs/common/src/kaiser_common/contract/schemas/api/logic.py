@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 from kaiser_common.contract.bounds import Instant, Pin
 from kaiser_common.contract.schemas import FROZEN
 from kaiser_common.contract.schemas.api.actuators import CommandStateName
-from kaiser_common.contract.schemas.api.rules import EXAMPLE, EspId, Number, RulePatch, RuleSettings
+from kaiser_common.contract.schemas.api.devices import EspId
+from kaiser_common.contract.schemas.api.rules import EXAMPLE, Number, RulePatch, RuleSettings
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import Quality

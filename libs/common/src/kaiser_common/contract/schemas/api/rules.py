@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, HttpUrl,
 from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.schemas.actuator import Command
 from kaiser_common.contract.schemas.api.alarms import KIND
-from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.devices import EspId
 from kaiser_common.contract.schemas.api.patches import MergePatch
 from kaiser_common.contract.schemas.api.sensors import SENSOR_TYPE, STRICT, Address
 from kaiser_common.contract.schemas.event import AlarmSeverity
@@ -23,7 +23,6 @@ ALARM_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 RULE_ALARM = "rule_alarm"
 """The kind of the alarms that rules raise; their source is the name that a rule gives."""
 
-EspId = Annotated[str, Field(pattern=ESP_ID)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Held = Annotated[float, Field(ge=0, le=_WEEK_S, description="s that it must hold without a break before it counts")]
 

@@ -16,7 +16,7 @@ from pydantic import (
 
 from kaiser_common.contract.bounds import Pin
 from kaiser_common.contract.schemas import FROZEN
-from kaiser_common.contract.schemas.api.devices import ESP_ID
+from kaiser_common.contract.schemas.api.devices import EspId
 from kaiser_common.contract.schemas.api.times import Milliseconds
 from kaiser_common.contract.schemas.sensor import SensorState, normal_address
 
@@ -132,7 +132,7 @@ class SensorConfig(SensorSettingsModel):
         },
     }
 
-    esp_id: str = Field(pattern=ESP_ID)
+    esp_id: EspId
     gpio: Pin
     sensor_type: str = Field(pattern=SENSOR_TYPE)
     address: Address = ""
