@@ -9,16 +9,15 @@ from kaiser_common.bus.events import system_event
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.contract.bounds import is_pin
 from kaiser_common.contract.errors import Code
-from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorResponse, ActuatorStatus, EmergencyAnswer
+from kaiser_common.contract.schemas.actuator import ActuatorAlert, ActuatorStatus, EmergencyAnswer
 from kaiser_common.contract.schemas.api.actuators import Emergency
-from kaiser_common.contract.schemas.device import Intent
 from kaiser_common.contract.times import ms_of, time_of
 from kaiser_common.runtime.consume import Unreadable
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_actuator import metrics
+from kaiser_actuator.consumers.changes import apply, apply_refused, key_of_message
 from kaiser_actuator.domain import outgoing
-from kaiser_actuator.domain.commands import CommandAnswer
 from kaiser_actuator.domain.decode import ActuatorBatch, Message, Sent, decode
 from kaiser_actuator.domain.emergencies import (
     BY_DEVICE,
@@ -30,19 +29,17 @@ from kaiser_actuator.domain.emergencies import (
     target_of_alert,
 )
 from kaiser_actuator.domain.emergency_core import holds
-from kaiser_actuator.domain.unit import on_answer, on_replayed_status, on_sent, on_status
 from kaiser_actuator.jobs.clears import Clears
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import Connection, actuators, command_records, emergencies
 from kaiser_actuator.store.actuators import Key
 from kaiser_actuator.store.emergency_ledger import EmergencyLedger
-from kaiser_actuator.store.history import HistoryEntry
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()
 
 CLEARED = "emergency_cleared"
-_REASON, _CORRELATION = 200, 128
+_REASON = 200
 
 
 class ActuatorMessages:
@@ -84,9 +81,9 @@ class ActuatorMessages:
         async with self._pool.connection() as connection:
             step = await self._begin(connection, batch, now)
             for message, sequence in batch.messages:
-                self._apply(message, step, f"{sequence:016d}")
+                apply(message, step, f"{sequence:016d}")
             for intent in batch.refused:
-                _apply_refused(intent, step)
+                apply_refused(intent, step)
             await conclude(connection, self._bus, step, now, self._timeout)
         await self._stop_again(batch)
         await self._take_answers(batch)
@@ -178,14 +175,16 @@ class ActuatorMessages:
         before its transaction ends: messages about it wait here for the lock until then.
         """
         messages = [message for message, _ in batch.messages]
-        keys = {_key(message) for message in messages if isinstance(message, Sent)}
+        keys = {key_of_message(message) for message in messages if isinstance(message, Sent)}
         keys |= await command_records.open_places(connection, [intent.correlation_id for intent in batch.refused])
-        reported = {_key(message): message for message in messages if not isinstance(message, Sent)}
+        reported = {key_of_message(message): message for message in messages if not isinstance(message, Sent)}
         units = await actuators.lock(connection, keys | set(reported))
         missing = {key: message for key, message in reported.items() if key not in units and _is_pin(message)}
         if not missing:
             return Step(units)
-        types = {_key(status): status.actuator_type for status in messages if isinstance(status, ActuatorStatus)}
+        types = {
+            key_of_message(status): status.actuator_type for status in messages if isinstance(status, ActuatorStatus)
+        }
         found = [(*key, message.kaiser_id, types.get(key, "unknown")) for key, message in missing.items()]
         added = await actuators.add_unregistered(connection, found)
         step = Step(await actuators.lock(connection, keys | set(reported)))
@@ -207,23 +206,12 @@ class ActuatorMessages:
             )
         return step
 
-    def _apply(self, message: Message | Sent, step: Step, key: str) -> None:
-        match message:
-            case Sent():
-                _apply_sent(message, step)
-            case ActuatorStatus():
-                _apply_status(message, step, key)
-            case ActuatorResponse():
-                _apply_response(message, step, key)
-            case ActuatorAlert():
-                _apply_alert(message, step, key)
-
     async def _stop_again(self, batch: ActuatorBatch) -> None:
         """An actuator reports on although it is stopped: send the stop again and notify the operator."""
         defiant: dict[Key, ActuatorStatus] = {}
         for message, _ in batch.messages:
             if isinstance(message, ActuatorStatus) and not message.replayed:
-                defiant[_key(message)] = message
+                defiant[key_of_message(message)] = message
         for (esp_id, gpio), status in defiant.items():
             stop = covering(self._stops, esp_id, gpio) if status.state else None
             if stop is None or status.received_at < stop.raised_at:
@@ -236,95 +224,6 @@ class ActuatorMessages:
                 status.kaiser_id, esp_id, gpio, "safety_violation", text, status.received_at
             )
             await self._bus.publish_batch([event])
-
-
-def _apply_sent(message: Sent, step: Step) -> None:
-    unit = step.units.get(_key(message))
-    if unit is not None:
-        step.units[unit.key] = on_sent(unit, message.command_id, message.at)
-
-
-def _apply_status(status: ActuatorStatus, step: Step, key: str) -> None:
-    unit = step.units[_key(status)]
-    at = time_of(status.received_at)
-    if status.replayed:
-        step.units[unit.key] = on_replayed_status(unit, status.state, at)
-    else:
-        step.units[unit.key] = on_status(unit, status.state, status.value, status.error, at)
-    step.events.append(outgoing.status_event(status))
-    step.history.append(
-        HistoryEntry(
-            time_of(status.ts),
-            status.esp_id,
-            status.gpio,
-            "status",
-            key,
-            state=status.state,
-            value=status.value,
-            command=status.last_command,
-            message=status.error,
-        )
-    )
-
-
-def _apply_response(response: ActuatorResponse, step: Step, key: str) -> None:
-    unit = step.units[_key(response)]
-    answer = CommandAnswer(
-        response.command,
-        response.success,
-        response.correlation_id,
-        response.message,
-        time_of(response.received_at),
-    )
-    ended = None
-    if response.correlation_id is not None or not response.replayed:  # an old answer would end a new command
-        step.units[unit.key], ended = on_answer(unit, answer)
-    if ended is None:
-        step.events.append(outgoing.unmatched_response_event(response))
-    step.history.append(
-        HistoryEntry(
-            time_of(response.ts),
-            response.esp_id,
-            response.gpio,
-            "response",
-            key,
-            value=response.value,
-            command=response.command,
-            command_id=ended.command_id if ended else (response.correlation_id or "")[:_CORRELATION] or None,
-            success=response.success,
-            message=response.message,
-        )
-    )
-
-
-def _apply_refused(intent: Intent, step: Step) -> None:
-    """A device did not carry out a command and answers with an intent in place of a response: the command has failed.
-    Of a response that came before, or comes later, nothing changes."""
-    text = ": ".join(part for part in (intent.code, intent.reason) if part) or intent.outcome
-    answer = CommandAnswer("", False, intent.correlation_id, text, time_of(intent.received_at))
-    for key, unit in list(step.units.items()):
-        if unit.esp_id == intent.esp_id:
-            step.units[key], _ = on_answer(unit, answer)
-
-
-def _apply_alert(alert: ActuatorAlert, step: Step, key: str) -> None:
-    metrics.ALERTS.labels(alert.alert_type).inc()
-    step.events.append(outgoing.alert_event(alert, critical=alert.alert_type in CRITICAL))
-    step.history.append(
-        HistoryEntry(
-            time_of(alert.ts),
-            alert.esp_id,
-            alert.gpio,
-            "alert",
-            key,
-            alert_type=alert.alert_type,
-            message=alert.message,
-        )
-    )
-
-
-def _key(message: Message | Sent) -> Key:
-    return message.esp_id, message.gpio
 
 
 def _is_pin(message: Message) -> bool:
