@@ -20,7 +20,7 @@ OWN = {
     "ingest/mqtt/sandbox.py": "until nothing has come for a while",
     "logic/consumers/evaluator.py": "its pauses follow from what is due",
     "logic/jobs/actions.py": "waits for what becomes of a newer command, within a time",
-    "logic/jobs/evaluation.py": "evaluates again after it was fenced",
+    "logic/consumers/evaluation.py": "evaluates again after it was fenced",
     "logic/store/state_writer.py": "writes what changed, and names the rule that has to wait",
     "sensor/consumers/storing.py": "writes `latest` where no batch does",
     "sensor/jobs/purge.py": "its pause follows from the fill of the stream",

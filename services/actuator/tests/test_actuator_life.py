@@ -12,9 +12,9 @@ from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.jobs.sweep import DueSweep
 from kaiser_actuator.store import actuators
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
 from kaiser_common.bus.bucket import BucketWriter

@@ -9,7 +9,7 @@ import pytest
 from consuming import FAR, FaultyBus, consuming, handling, publish, rejected, stored
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.jobs.clears import Clears
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
 from kaiser_common.bus.bucket import BucketWriter

@@ -12,9 +12,9 @@ from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.service import Service
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_logic.consumers.evaluation import EvaluationHolder
 from kaiser_logic.domain.state import RuleState, from_json, to_json
 from kaiser_logic.handlers import answer
-from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks
 from kaiser_logic.settings import LogicSettings

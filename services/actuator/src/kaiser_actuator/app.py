@@ -17,11 +17,11 @@ from kaiser_common.runtime.wiring import connections
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.handlers import answer, consume
 from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.jobs.heard import HeardUpTo
 from kaiser_actuator.jobs.retention import keep_retention
 from kaiser_actuator.jobs.sweep import DueSweep
 from kaiser_actuator.settings import ActuatorServiceSettings
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.numbers import Numbers, open_board
 from kaiser_actuator.store.stops import Stops
 

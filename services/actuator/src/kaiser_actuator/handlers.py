@@ -17,8 +17,8 @@ from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
 from kaiser_actuator.consumers.devices import ActuatorMessages
 from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.settings import ActuatorServiceSettings
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
 
 ALWAYS = frozenset({"emergency_stop"})

@@ -11,9 +11,9 @@ from kaiser_common.runtime.loops import beside, leader, unless_stopped
 from kaiser_common.runtime.service import Service, run
 from kaiser_common.runtime.wiring import connections
 
+from kaiser_logic.consumers.evaluation import EvaluationHolder
 from kaiser_logic.consumers.executions import ExecutionMessages
 from kaiser_logic.handlers import answer, consume
-from kaiser_logic.jobs.evaluation import EvaluationHolder
 from kaiser_logic.jobs.retention import keep_retention
 from kaiser_logic.publish.events import EventPublisher
 from kaiser_logic.publish.webhooks import Webhooks

@@ -7,10 +7,14 @@ from kaiser_common.runtime.wiring import UNREACHABLE, register
 from kaiser_recorder.api.files import FilesApi
 from kaiser_recorder.api.recordings import RecordingsApi
 from kaiser_recorder.api.replays import ReplaysApi
+from kaiser_recorder.jobs.holder import RecorderParts
 
 
-def answer(broker: Broker, recordings: RecordingsApi, files: FilesApi, replays: ReplaysApi) -> None:
+def answer(broker: Broker, parts: RecorderParts) -> None:
     """Register what the holder of the lease answers. TOPICS is read by consumers/topics."""
+    recordings = RecordingsApi(parts.bus, parts.pool, parts.recorders, parts.budget, parts.environment)
+    files = FilesApi(parts.pool, parts.recorders, parts.budget, parts.uploads)
+    replays = ReplaysApi(parts.pool, parts.replaying, parts.environment)
     register(
         broker.rpc(unavailable=UNREACHABLE),
         METHODS,

@@ -15,7 +15,7 @@ from kaiser_common.runtime.verdicts import OUTAGES
 from kaiser_actuator.domain.emergencies import BY_DEVICE, key_of
 from kaiser_actuator.domain.emergency_core import Conflict, Covered, Delete, Held, NotInForce, begin_clear, holds
 from kaiser_actuator.jobs.clears import Clears
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()

@@ -30,10 +30,10 @@ from kaiser_actuator.domain.emergencies import (
 )
 from kaiser_actuator.domain.emergency_core import holds
 from kaiser_actuator.jobs.clears import Clears
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import Connection, actuators, command_records, emergencies
 from kaiser_actuator.store.actuators import Key
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()

@@ -10,8 +10,8 @@ from kaiser_common.runtime.loops import every
 
 from kaiser_actuator.domain.emergencies import EVERYTHING
 from kaiser_actuator.domain.emergency_core import REPEAT_MS, Delete, Held, Put, SendClear, confirmed, what_is_due
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store import actuators
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()

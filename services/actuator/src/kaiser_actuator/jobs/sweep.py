@@ -16,10 +16,10 @@ from kaiser_actuator import metrics
 from kaiser_actuator.domain import outgoing
 from kaiser_actuator.domain.commands import CommandRecord
 from kaiser_actuator.domain.unit import RUNTIME, Unit, admitted, on_time
+from kaiser_actuator.jobs.emergency_ledger import EmergencyLedger
 from kaiser_actuator.publish import Step, conclude
 from kaiser_actuator.store import actuators, command_records
 from kaiser_actuator.store.actuators import Key
-from kaiser_actuator.store.emergency_ledger import EmergencyLedger
 from kaiser_actuator.store.stops import Stops
 
 log = structlog.get_logger()

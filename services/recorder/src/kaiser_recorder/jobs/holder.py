@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.environment import EnvironmentMirror
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.database import DatabasePool
 from kaiser_common.runtime.loops import beside, every
 
-from kaiser_recorder.api.files import FilesApi
-from kaiser_recorder.api.recordings import RecordingsApi
-from kaiser_recorder.api.replays import ReplaysApi
 from kaiser_recorder.domain.budget import Budget
 from kaiser_recorder.jobs.recorders import Recorders
 from kaiser_recorder.jobs.removing import remove_deleted
@@ -22,8 +21,18 @@ from kaiser_recorder.store.uploads import Uploads
 
 _REMOVE_EVERY_S = 5.0
 
-Answer = Callable[[Broker, RecordingsApi, FilesApi, ReplaysApi], None]
-"""Of handlers.py, which stands above this room."""
+
+@dataclass(frozen=True, slots=True)
+class RecorderParts:
+    """The parts of the lease holder that requests are about. environment: the one in force, None before it is known."""
+
+    bus: Bus
+    pool: DatabasePool
+    recorders: Recorders
+    replaying: Replaying
+    budget: Budget
+    uploads: Uploads
+    environment: Callable[[], FactoryEnvironment | None]
 
 
 class RecorderHolder:
@@ -34,7 +43,7 @@ class RecorderHolder:
         bus: Bus,
         pool: DatabasePool,
         new_broker: Callable[[], Broker],
-        answer: Answer,
+        answer: Callable[[Broker, RecorderParts], None],
         settings: RecorderSettings,
     ) -> None:
         self._bus = bus
@@ -50,15 +59,15 @@ class RecorderHolder:
         uploads = Uploads(self._settings.recorder_folder or self._settings.state_dir / "recorder")
         uploads.clear()
         recorders = Recorders(self._bus, self._pool, budget)
-        replaying = Replaying(self._bus, self._pool, lambda: environments.current, self._settings.vda5050_interfaces)
+
+        def environment() -> FactoryEnvironment | None:
+            return environments.current
+
+        replaying = Replaying(self._bus, self._pool, environment, self._settings.vda5050_interfaces)
         records, replays = asyncio.Event(), asyncio.Event()
         broker = self._new_broker()
-        self._answer(
-            broker,
-            RecordingsApi(self._bus, self._pool, recorders, budget, lambda: environments.current),
-            FilesApi(self._pool, recorders, budget, uploads),
-            ReplaysApi(self._pool, replaying, lambda: environments.current),
-        )
+        parts = RecorderParts(self._bus, self._pool, recorders, replaying, budget, uploads, environment)
+        self._answer(broker, parts)
         async with beside(
             recorders=recorders.run(records),
             replaying=replaying.run(replays),
