@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from answering import Method, serve
+from consuming import stored
 from kaiser_actuator.api.commands import CommandApi
 from kaiser_actuator.api.emergencies import EmergencyApi
 from kaiser_actuator.api.registry import ActuatorRegistryApi
@@ -44,7 +45,6 @@ from kaiser_common.contract.subjects import EMERGENCIES_BUCKET
 from kaiser_common.runtime.database import UNAVAILABLE, open_pool
 from kaiser_common.runtime.settings import CommonSettings
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 from waiting import until as eventually
 
@@ -130,16 +130,7 @@ class Life:
 
     async def published(self, stream: str) -> list[tuple[str, dict]]:
         """The messages of a stream, oldest first."""
-        jetstream = self.bus.jetstream
-        state = (await jetstream.stream_info(stream)).state
-        found = []
-        for seq in range(state.first_seq, state.last_seq + 1) if state.messages else []:
-            try:
-                message = await jetstream.get_msg(stream, seq=seq)
-            except NotFoundError:
-                continue  # purged
-            found.append((message.subject, json.loads(message.data)))
-        return found
+        return await stored(self.bus, stream)
 
     async def outbox(self) -> list[tuple[str, dict]]:
         """Lane and topic, payload."""

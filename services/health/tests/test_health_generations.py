@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from consuming import stored
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.rpc import Caller, RpcError
@@ -70,12 +71,7 @@ class Site:
         await self.say("system.heartbeat", site, **fields)
 
     async def published(self, stream: str) -> list[tuple[str, dict]]:
-        jetstream = self.bus.jetstream
-        state = (await jetstream.stream_info(stream)).state
-        if not state.messages:
-            return []
-        messages = [await jetstream.get_msg(stream, seq=seq) for seq in range(state.first_seq, state.last_seq + 1)]
-        return [(message.subject, json.loads(message.data)) for message in messages]
+        return await stored(self.bus, stream)
 
     async def sent(self) -> list[tuple[str, dict]]:
         """The messages that were sent to the device, without acknowledgements."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import nats
 import psycopg
 import pytest
+from consuming import stored
 from kaiser_common.bus.connection import BusUnavailable, connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.mirror import Mirror
@@ -76,12 +77,7 @@ class Life:
 
     async def published(self, stream: str) -> list[tuple[str, dict]]:
         """Everything on a stream, oldest first."""
-        jetstream = self.bus.jetstream
-        state = (await jetstream.stream_info(stream)).state
-        if not state.messages:
-            return []
-        messages = [await jetstream.get_msg(stream, seq=seq) for seq in range(state.first_seq, state.last_seq + 1)]
-        return [(message.subject, json.loads(message.data)) for message in messages]
+        return await stored(self.bus, stream)
 
     async def system_events(self) -> list[str]:
         return [body["event"] for subject, body in await self.published("EVENTS") if ".system_event." in subject]
