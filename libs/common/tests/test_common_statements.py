@@ -12,6 +12,7 @@ from kaiser_common.runtime.statements import (
     fetch_all,
     fetch_one,
     from_ms,
+    insert_of,
     row_of,
     to_ms,
     to_sql,
@@ -22,6 +23,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import (
     Column,
     DateTime,
+    Identity,
     Integer,
     MetaData,
     SmallInteger,
@@ -128,6 +130,13 @@ async def test_a_cursor_of_a_time_means_that_instant_in_every_time_zone(connecti
         await execute(connection, added(str(hour), at=datetime(2026, 1, 1, hour, tzinfo=UTC)))
     after = tuple_(things.c.at, things.c.name) > row_of(datetime(2026, 1, 1, 1, tzinfo=UTC), "1")
     assert await fetch_all(connection, scalar_row, select(things.c.name).where(after)) == ["2"]
+
+
+async def test_an_insert_of_named_columns_takes_rows_by_their_names(connection):
+    numbered = Table("numbered", MetaData(), Column("id", Integer, Identity(), primary_key=True), Column("name", Text))
+    await connection.execute("CREATE TEMP TABLE numbered (id int4 GENERATED ALWAYS AS IDENTITY, name text)")
+    assert await execute_many(connection, insert_of(numbered, ["name"]), [{"name": "a"}, {"name": "b"}]) == 2
+    assert await fetch_all(connection, scalar_row, select(numbered.c.name).order_by(numbered.c.id)) == ["a", "b"]
 
 
 async def test_an_upsert_of_many_changes_what_is_there(connection):
