@@ -198,7 +198,8 @@ async def test_pages_take_no_consumers_of_the_stream(gateway, factory):
     async with gateway.http("viewer") as http:
         for _ in range(100):
             assert len((await http.get("/api/v1/messages", params={"topic": STATE})).json()["items"]) == 20
-    assert (await factory.bus.jetstream.stream_info(TOPICS.name)).state.consumer_count == before
+    after = (await factory.bus.jetstream.stream_info(TOPICS.name)).state.consumer_count
+    assert after <= before, "a reader of an earlier test may have ended meanwhile"
 
 
 async def test_a_message_is_read_in_full_and_compared_with_the_one_before(gateway, factory):
