@@ -24,7 +24,7 @@ def moment(minutes: int) -> datetime:
 
 
 class History:
-    """What happened to conditions, as the service would store it."""
+    """The steps of conditions, as the service would store them."""
 
     def __init__(self) -> None:
         self.open = {}
