@@ -5,9 +5,13 @@ from collections.abc import Callable
 
 import pytest
 from browser import Person
+from charts import axis, column, drawn, plot, shown_s, until_figures
 from devices import now_ms
 from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
+
+BUCKET_MS = 120_000
+"""Of a chart of six hours."""
 
 
 def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: Person, console_stack: Stack):
@@ -34,45 +38,6 @@ def test_a_sensors_newest_value_follows_and_its_history_can_be_zoomed(operator: 
     wait_until(lambda: shown_s(operator) == pytest.approx(7200, abs=1), "a double-click leads back")
     operator.button("Back").click()
     expect(operator.button("1 h")).to_have_attribute("aria-pressed", "true")
-
-
-def axis(person: Person) -> tuple[float, float]:
-    """The times in ms at which the axis of the chart begins and ends."""
-    holder = person.page.locator(".chart [role=img]")
-    return float(holder.get_attribute("data-from") or 0), float(holder.get_attribute("data-to") or 0)
-
-
-def shown_s(person: Person) -> float:
-    began, ended = axis(person)
-    return (ended - began) / 1000
-
-
-def drawn(person: Person, from_share: float, to_share: float) -> int:
-    """How many pixels of the chart's line are between two shares of its width."""
-    return person.page.evaluate(
-        """([from, to]) => {
-            const canvas = document.querySelector(".chart canvas");
-            const over = document.querySelector(".u-over").getBoundingClientRect();
-            const all = canvas.getBoundingClientRect();
-            const scale = canvas.width / all.width;
-            const at = (share) => Math.round((over.left - all.left + share * over.width) * scale);
-            const probe = document.createElement("span");
-            probe.style.color = "var(--line-1)";
-            document.body.append(probe);
-            const line = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
-            probe.remove();
-            const top = Math.round((over.top - all.top) * scale);
-            const image = canvas.getContext("2d");
-            const { data } = image.getImageData(at(from), top, at(to) - at(from), over.height * scale);
-            let count = 0;
-            for (let place = 0; place < data.length; place += 4) {
-              const isLine = line.every((part, index) => Math.abs(part - data[place + index]) < 40);
-              if (isLine && data[place + 3] > 128) count += 1;
-            }
-            return count;
-        }""",
-        [from_share, to_share],
-    )
 
 
 def test_a_chart_shows_an_outage_as_a_hole_and_extremes_as_they_were(operator: Person, console_stack: Stack):
@@ -123,3 +88,54 @@ def test_a_chart_is_dragged_by_a_finger_and_its_time_typed_in(make_person: Calla
     person.button("Show").click()
     wait_until(lambda: shown_s(person) == 7200, "the time that was typed in")
     person.says("No figures in this time.")
+
+
+def test_a_chart_has_a_band_from_the_lowest_to_the_highest_and_the_mean_in_it(operator: Person, console_stack: Stack):
+    [esp_id] = console_stack.register(1)
+    ended = now_ms() // BUCKET_MS * BUCKET_MS - BUCKET_MS
+    buckets = [ended - number * BUCKET_MS for number in range(1, 21)]
+    values = (46.0, 70.0, 40.0)
+    console_stack.publish(
+        [reading(esp_id, 4, at + place * 30_000, value) for at in buckets for place, value in enumerate(values)]
+    )
+    words = operator.open("sensors", esp_id, "4", "ds18b20").page.locator(".chart figcaption")
+    expect(words).to_have_text("60 points; lowest 40 °C, highest 70 °C, last 40 °C.")
+    operator.button("6 h").click()
+    expect(words).to_have_text("20 points; lowest 40 °C, highest 70 °C, last 52 °C.")
+    middle = buckets[10]
+    until_figures(operator, middle, {"value (°C)": "52", "value lowest (°C)": "40", "value highest (°C)": "70"})
+    wait_until(lambda: len(column(operator, middle)["band"]) > 50, "the band is drawn")
+    found = column(operator, middle)
+    top, bottom = min(found["band"]), max(found["band"])
+    mean = sum(found["line"]) / len(found["line"])
+    assert (mean - top) / (bottom - top) == pytest.approx((70 - 52) / (70 - 40), abs=0.05)
+
+
+def test_two_fingers_stretch_a_chart_and_what_is_under_them_stays(
+    make_person: Callable[..., Person], console_stack: Stack
+):
+    [esp_id] = console_stack.register(1)
+    console_stack.publish([reading(esp_id, 4, now_ms(), 20.0)])
+    person = make_person(width=390).sign_in().open("sensors", esp_id, "4", "ds18b20")
+    expect(person.page.locator(".chart figcaption")).to_contain_text("1 point;")
+    place = plot(person)
+    screen = person.page.context.new_cdp_session(person.page)
+    screen.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+
+    def touch(kind: str, *shares: float) -> None:
+        points = [
+            {"id": number, "x": place["x"] + share * place["width"], "y": place["y"] + 80}
+            for number, share in enumerate(shares)
+        ]
+        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    began, ended = axis(person)
+    touch("touchStart", 0.25, 0.75)
+    for spread in (0.05, 0.1, 0.15, 0.2):
+        touch("touchMove", 0.25 - spread, 0.75 + spread)
+    touch("touchEnd")
+    wait_until(lambda: shown_s(person) == pytest.approx(3600 * 0.5 / 0.9, abs=30), "the chart is stretched")
+    quarter = began + 0.25 * (ended - began)
+    assert axis(person)[0] + 0.05 * shown_s(person) * 1000 == pytest.approx(quarter, abs=60_000)
+    person.button("Back").click()
+    wait_until(lambda: shown_s(person) == 3600, "the hour of before")

@@ -1,19 +1,39 @@
 """Explore in a browser: two sensors with an axis each, the period before, marks, CSV and PNG, an address to share."""
 
+import base64
 import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 from browser import Person
-from devices import new_id
-from harness import Stack, wait_until
+from charts import drawn
+from devices import new_id, now_ms
+from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
 
 SENSORS = [
     {"gpio": 4, "sensor_type": "DS18B20", "base_value": 22.5, "unit": "°C", "interval_s": 0.5},
     {"gpio": 5, "sensor_type": "SHT31_humidity", "base_value": 51.0, "unit": "%RH", "interval_s": 0.5},
 ]
+
+HOUR_MS, MINUTE_MS = 3_600_000, 60_000
+_DIFFERENT = """async (encoded) => {
+    const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+    const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    const seen = document.querySelector(".explored canvas");
+    if (image.width !== seen.width || image.height !== seen.height) return -1;
+    const dataOf = (one) => one.getContext("2d").getImageData(0, 0, image.width, image.height).data;
+    const [saved, shown] = [dataOf(canvas), dataOf(seen)];
+    let count = 0;
+    for (let place = 3; place < shown.length; place += 4) if (saved[place] !== shown[place]) count += 1;
+    return count;
+}"""
+"""How many pixels of a file with a picture are not as opaque as those of the chart."""
 
 
 def a_mock(stack: Stack, made: list[str]) -> str:
@@ -108,3 +128,67 @@ def test_a_free_time_is_chosen_and_left_again(operator: Person, console_stack: S
     assert f"86400000-{chart.get_attribute('data-to')}" in page.url
     operator.button("Back").click()
     expect(page).to_have_url(re.compile(f"#/explore/3600000/{esp_id}"))
+
+
+def a_device(stack: Stack, ended: int) -> str:
+    """A device with readings in the hour before a time, and in the hour before that one."""
+    [esp_id] = stack.register(1)
+    values = {1800: 22.0, 1799: 26.0, 1200: 23.5, 5400: 33.0, 4800: 35.5}
+    stack.publish([reading(esp_id, 4, ended - ago_s * 1000, value) for ago_s, value in values.items()])
+    wait_until(lambda: stack.rows([esp_id]) == len(values), "the readings are stored")
+    with stack.sign_in() as rest:
+        latest = {"esp_id": esp_id}
+        wait_until(lambda: rest.get("/api/v1/sensors/latest", params=latest).json()["items"], "its unit is known")
+    return esp_id
+
+
+def saved_rows(person: Person) -> list[tuple[int, float, float, float, int]]:
+    """The file of what is seen: time in ms, mean, lowest, highest, readings."""
+    with person.page.expect_download() as saved:
+        person.button("CSV").click()
+    rows = csv.DictReader(io.StringIO(saved.value.path().read_text()))
+    return [
+        (
+            round(datetime.fromisoformat(row["time"]).timestamp() * 1000),
+            float(row["mean"]),
+            float(row["lowest"]),
+            float(row["highest"]),
+            int(row["readings"]),
+        )
+        for row in rows
+    ]
+
+
+def test_the_file_of_what_is_seen_has_the_figures_of_the_api(operator: Person, console_stack: Stack):
+    ended = now_ms() // MINUTE_MS * MINUTE_MS
+    esp_id = a_device(console_stack, ended)
+    words = operator.page.locator(".chart figcaption")
+    query = {"esp_id": esp_id, "gpio": 4, "sensor_type": "ds18b20", "to": ended}
+    operator.open("explore", f"{HOUR_MS}-{ended}", f"{esp_id},4,ds18b20,")
+    expect(words).to_contain_text("3 points; lowest 22 °C, highest 26 °C")
+    with console_stack.sign_in() as rest:
+
+        def answered(**more: Any) -> list[dict[str, Any]]:
+            items = rest.get("/api/v1/sensors/data", params=query | more).json()["items"]
+            return sorted(items, key=lambda one: int(one["ts"]))
+
+        of_readings = [(one["ts"], *[one["value"]] * 3, 1) for one in answered(**{"from": ended - HOUR_MS})]
+        assert saved_rows(operator) == of_readings
+        assert [mean for _, mean, *_ in of_readings] == [22.0, 26.0, 23.5]
+        operator.open("explore", f"{24 * HOUR_MS}-{ended}", f"{esp_id},4,ds18b20,")
+        expect(words).to_contain_text("lowest 22 °C, highest 35.5 °C")
+        buckets = [one for one in answered(**{"from": ended - 24 * HOUR_MS, "bucket": "300s"}) if one["count"]]
+        of_buckets = [(one["ts"], one["avg"], one["min"], one["max"], one["count"]) for one in buckets]
+        assert saved_rows(operator) == of_buckets
+        assert (24.0, 22.0, 26.0, 2) in [tuple(figures) for _, *figures in of_buckets]
+
+
+def test_the_picture_of_what_is_seen_is_the_chart_that_is_seen(operator: Person, console_stack: Stack):
+    ended = now_ms() // MINUTE_MS * MINUTE_MS
+    esp_id = a_device(console_stack, ended)
+    operator.open("explore", f"{HOUR_MS}-{ended}", f"{esp_id},4,ds18b20,")
+    wait_until(lambda: drawn(operator, 0.0, 1.0) > 50, "the line is drawn")
+    with operator.page.expect_download() as picture:
+        operator.button("PNG").click()
+    encoded = base64.b64encode(picture.value.path().read_bytes()).decode()
+    assert operator.page.evaluate(_DIFFERENT, encoded) == 0, "pixels that differ from the chart's"
