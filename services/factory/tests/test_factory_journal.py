@@ -10,7 +10,7 @@ import pytest
 from kaiser_common.bus.connection import connect
 from kaiser_common.bus.consumer import ConsumerPosition
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.contract.schemas.factory import FactoryEnvironment
+from kaiser_common.contract.schemas.factory import FactoryEnvironment, FactoryReceipt
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
@@ -103,6 +103,37 @@ async def at_work(settings: CommonSettings, database: str, *open_ones: Command) 
             await commands.insert(connection, open_ones)
             await journal.load(connection)
         yield MessageStore(pool, journal)
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome", "after", "code"),
+    [
+        ("queued", "sent", "sent", None),
+        ("queued", "unconfirmed", "unconfirmed", None),
+        ("unconfirmed", "sent", "sent", None),
+        ("queued", "expired", "expired", 5101),
+        ("queued", "refused", "refused", 5405),
+        ("sent", "refused", "refused", 5405),
+        ("sent", "expired", "sent", None),
+        ("accepted", "unconfirmed", "accepted", None),
+        ("accepted", "expired", "accepted", None),
+    ],
+)
+def test_a_receipt_of_ingest_moves_a_command(before: str, outcome: str, after: str, code: int | None) -> None:
+    queued = entries.queue(pick(1000).command, 1000)
+    entry = {
+        "queued": queued,
+        "sent": entries.sent(queued, 1001),
+        "unconfirmed": entries.lost(queued, 1001),
+        "accepted": entries.settle(entries.sent(queued, 1001), state("RUNNING", 1002)),
+    }[before]
+    journal = Journal(None, ENVIRONMENT)  # type: ignore[arg-type]
+    journal.add([made("pick", entry.command, entry)])
+    receipt = FactoryReceipt(outcome=outcome, at=2000, detail="why")  # type: ignore[arg-type]
+    moved = journal.settled([], [("pick", receipt), ("unknown", receipt)], None)
+    found = moved[0].entry if moved else entry
+    assert found is not None
+    assert (found.state, found.code) == (after, code)
 
 
 @pytest.mark.parametrize("unsaid", [BEHIND, replace(THE_END, unacknowledged=1), None])
