@@ -112,9 +112,11 @@ async def _states(own: Bed, seconds: float) -> tuple[int, Shown, int]:
     client = await nats.connect(own.stack.addresses["nats_url"])
 
     async def on_event(message: Any) -> None:
-        order_id = json.loads(message.data)["order_id"] or ""
-        if order_id.startswith("n"):
-            shown.event(int(order_id[1:]), time.monotonic() - started)
+        seen_at = time.monotonic() - started
+        for line in message.data.split(b"\n"):
+            order_id = json.loads(line)["order_id"] or ""
+            if order_id.startswith("n"):
+                shown.event(int(order_id[1:]), seen_at)
 
     await client.subscribe("event.factory_module.*", cb=on_event)
     await client.flush()

@@ -129,7 +129,7 @@ def event(row: EventRow, given: dict[str, Any]) -> dict[str, Any]:
     esp_id = given["data"].get("esp_id")
     subject = event_subject(row.name, esp_id)
     if is_packed(f"event.{row.name}."):
-        subject = event_pack_subject()
+        subject = event_pack_subject(kind=row.name)
     return {**given, "data": object_of(data), "subject": subject, "frame": frame_of(subject, data.encode())}
 
 

@@ -52,7 +52,7 @@ class Published:
     def message_id(self) -> str:
         return "m"
 
-    async def publish_batch(self, messages: list[Outgoing], *, deadline_s: float) -> None:
+    async def publish_batch(self, messages: list[Outgoing], *, deadline_s: float, ordered: bool) -> None:
         if self.is_away:
             raise BusUnavailable("away")
         self.events += [

@@ -406,6 +406,15 @@ def test_a_pack_has_an_event_for_each_line_that_is_wanted():
     assert numbered(found) == [(28672, "ESP_A", frame % (28672, 1)), (28674, "ESP_A", frame % (28674, 3))]
 
 
+def test_a_line_of_a_pack_of_modules_is_an_event_of_its_serial():
+    body = b'{"env":"live","serial":"SVR1"}\n{"env":"live","serial":"5iO4"}'
+    found = events_of(delivery("event.factory_module.0", 7, body), lambda *_: True)
+    assert [(one.seq, one.esp_id, one.key()) for one in found] == [
+        (28672, "SVR1", ("factory_module", "SVR1")),
+        (28673, "5iO4", ("factory_module", "5iO4")),
+    ]
+
+
 def test_a_message_of_a_version_before_packs_is_an_event():
     found = events_of(delivery("event.sensor_data.ESP_A", 7, b'{"esp_id":"ESP_A"}'), lambda *_: True)
     assert [(one.seq, one.esp_id, one.data()) for one in found] == [(28672, "ESP_A", {"esp_id": "ESP_A"})]

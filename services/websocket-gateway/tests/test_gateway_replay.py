@@ -61,6 +61,8 @@ async def declare(url: str) -> None:
         (Filters(types=["esp_health"], esp_ids=["ESP_A", "ESP_B"]), "event.esp_health.*"),
         (Filters(types=["sensor_data"], esp_ids=["ESP_A", "ESP_B"]), "event.sensor_data.*"),
         (Filters(types=["sensor_data"], esp_ids=["_"]), "event.sensor_data.*"),
+        (Filters(types=["factory_module"], esp_ids=["SVR1"]), "event.factory_module.*"),
+        (Filters(types=["factory_module", "factory_order"], esp_ids=["SVR1"]), "event.>"),
         (Filters(types=["system_event"], esp_ids=["_"]), "event.system_event._"),
         (Filters(types=["sensor_data", "esp_health"], esp_ids=["ESP_A", "ESP_B"]), "event.>"),
         (Filters(esp_ids=["*", ">", "a.b", "", "ä"]), None),

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import structlog
 from kaiser_common.bus.connection import Bus, BusUnavailable, Outgoing
+from kaiser_common.contract.pack import bounded, count_header, encode
 from kaiser_common.contract.schemas.event import SystemEvent
-from kaiser_common.contract.subjects import event_subject
+from kaiser_common.contract.subjects import event_pack_subject, event_subject, is_packed
 from kaiser_factory_dialect.subjects import token
 from pydantic import BaseModel
 
@@ -17,23 +18,32 @@ _WITHIN_S = 2.0
 
 
 async def events(bus: Bus, found: Iterable[tuple[str, str | None, BaseModel]]) -> bool:
-    """Publish events (type, key, data) in order; key None: about no machine.
+    """Publish events (type, key, data), each about something else, so their order does not matter; key None: about no
+    machine. Those of modules and AGVs go as packs.
 
     False: NATS did not take them in time; they are dropped, counted.
     """
-    messages = [
-        Outgoing(
-            event_subject(kind, None if key is None else token(key)), data.model_dump_json().encode(), bus.message_id()
-        )
-        for kind, key, data in found
-    ]
+    messages: list[Outgoing] = []
+    packed: dict[str, list[bytes]] = {}
+    for kind, key, data in found:
+        subject, body = event_subject(kind, None if key is None else token(key)), data.model_dump_json().encode()
+        if is_packed(subject):
+            packed.setdefault(kind, []).append(body)
+        else:
+            messages.append(Outgoing(subject, body, bus.message_id()))
+    for kind, lines in packed.items():
+        subject = event_pack_subject(kind=kind)
+        messages += [
+            Outgoing(subject, encode(part), bus.message_id(), headers=count_header(part)) for part in bounded(lines)
+        ]
     if not messages:
         return True
     try:
-        await bus.publish_batch(messages, deadline_s=_WITHIN_S)
+        await bus.publish_batch(messages, deadline_s=_WITHIN_S, ordered=False)
     except BusUnavailable as error:
-        metrics.EVENTS_DROPPED.inc(len(messages))
-        log.warning("events_dropped", events=len(messages), reason=str(error))
+        dropped = sum(map(len, packed.values())) + sum(not is_packed(message.subject) for message in messages)
+        metrics.EVENTS_DROPPED.inc(dropped)
+        log.warning("events_dropped", events=dropped, reason=str(error))
         return False
     return True
 

@@ -19,7 +19,7 @@ OPTIONAL_SERVICES = ("factory", "recorder")
 STATUS_SUBJECT = "rpc.status"
 """Asks every process of every service how it does; no queue group, so all replicas answer."""
 
-_PACKED = ("esp.sensor.data.", "event.sensor_data.", "rejected.")
+_PACKED = ("esp.sensor.data.", "event.sensor_data.", "event.factory_module.", "rejected.")
 
 _FORBIDDEN = frozenset(" \t\r\n.*>")
 
@@ -268,9 +268,9 @@ def site_in(subject: str) -> str:
     return subject.split(".")[3]
 
 
-def event_pack_subject(shard: str = "0") -> str:
-    """Subject of a pack of `sensor_data` events."""
-    return f"event.sensor_data.{_token(shard)}"
+def event_pack_subject(shard: str = "0", kind: str = "sensor_data") -> str:
+    """Subject of a pack of events of one type."""
+    return f"event.{_token(kind)}.{_token(shard)}"
 
 
 def shard_in(subject: str) -> str:

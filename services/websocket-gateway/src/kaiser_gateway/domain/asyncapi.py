@@ -21,7 +21,7 @@ _PARAMETERS = {
     "kaiser_id": "The site controller.",
     "esp_id": "The device; _ where none is concerned, broadcast in place of both ids for all.",
     "kind": "setup, sensor, stop or mock: what the message may be, which ingest checks.",
-    "shard": "The share of devices that a pack has readings of; 0 where there is one.",
+    "shard": "The share of devices that a pack has readings of; 0 where there is one, and for what is no reading.",
     "gpio": "The pin, 0 to 48; 255 is the whole device.",
     "code": "The error code.",
     "rule_id": "The rule.",
@@ -37,6 +37,7 @@ JavaScript: `message.string().split("\\n").map((line) => JSON.parse(line))`."""
 _PACKED: dict[str, str] = {
     Kind.SENSOR_DATA: f"Readings of a site that arrived together. {_LINES}",
     "sensor_data": f"The data of the frames of such readings. {_LINES}",
+    "factory_module": f"The data of frames of modules and AGVs that changed together. {_LINES}",
     "rejected": f"Rejected messages, each with the reason; of several devices where esp_id is {SEVERAL}. {_LINES}",
 }
 

@@ -78,9 +78,10 @@ class Event:
 
 
 class _Head(msgspec.Struct):
-    """The one field of a line that says which clients may want it."""
+    """The fields of a line that say which clients may want it: of a device, or of a module or AGV."""
 
-    esp_id: str = NO_DEVICE
+    esp_id: str = ""
+    serial: str = NO_DEVICE
 
 
 _heads = msgspec.json.Decoder(_Head).decode_lines
@@ -111,8 +112,9 @@ def events_of(delivery: Delivery, wanted: Callable[[str, str], bool]) -> Iterato
         return
     first = seq_of(delivery.stream_sequence)
     for number, head, line in _lines(delivery):
-        if wanted(event_type, head.esp_id):
-            yield Event(event_type, head.esp_id, first + number, timestamp_s, line)
+        about = head.esp_id or head.serial
+        if wanted(event_type, about):
+            yield Event(event_type, about, first + number, timestamp_s, line)
 
 
 def _lines(delivery: Delivery) -> Iterator[tuple[int, _Head, bytes]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kaiser_common.bus.connection import Bus
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.contract.pack import place_of, seq_of
-from kaiser_common.contract.subjects import EVENTS, event_subject
+from kaiser_common.contract.subjects import EVENTS, event_pack_subject, event_subject, is_packed
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
@@ -26,8 +26,6 @@ _AT_ONCE = 16
 _TURN_S = 30.0
 _BATCH = 32
 """Messages that one replay holds at most; packs of the largest size are 16 MB, as good as all are far smaller."""
-_PACKED = "sensor_data"
-"""The one type whose events are packed: its subjects name a shard in place of the device."""
 
 
 class ReplayFailed(Exception):
@@ -58,7 +56,8 @@ def gap(after: int, kept: KeptEvents) -> tuple[int, int]:
 def subject_of(filters: Filters | None) -> str | None:
     """The narrowest subject that holds all that the filters admit, so that less is read; None when that is nothing.
 
-    One subject, as the rights of the gateway's user at NATS are held to that of the request.
+    One subject, as the rights of the gateway's user at NATS are held to that of the request. Where the events of a type
+    are packed, its subjects name no device.
     """
     if filters is None:
         return None
@@ -66,9 +65,8 @@ def subject_of(filters: Filters | None) -> str | None:
     kinds = set(filters.types)
     if filters.esp_ids and not devices:
         return None
-    if kinds == {_PACKED}:
-        return f"event.{_PACKED}.*"
-    if len(devices) == 1 and kinds and _PACKED not in kinds:
+    packed = any(is_packed(event_pack_subject(kind=kind)) for kind in kinds)
+    if len(devices) == 1 and kinds and not packed:
         return f"event.{kinds.pop() if len(kinds) == 1 else '*'}.{devices.pop()}"
     return f"event.{kinds.pop()}.*" if len(kinds) == 1 else EVENTS.subjects[0]
 
