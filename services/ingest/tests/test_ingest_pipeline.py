@@ -1,6 +1,7 @@
-"""The pipeline between MQTT and the bus under a clock that jumps: when what arrives is published."""
+"""The pipeline between MQTT and the bus under a clock that jumps: when what arrives is published, in which order."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -8,8 +9,10 @@ import pytest
 from jumping import JumpingLoop
 from kaiser_common.bus.connection import Outgoing
 from kaiser_common.contract.pack import count
+from kaiser_common.contract.schemas.factory import FactoryEnvironment
 from kaiser_ingest.consumers import pipeline
 from kaiser_ingest.consumers.pipeline import Pipeline
+from kaiser_ingest.domain.factory_dialect import FactoryDialect
 from kaiser_ingest.domain.incoming import Incoming
 
 NOW_MS = 1_795_000_000_000
@@ -30,6 +33,22 @@ class Bus:
 
     async def publish_batch(self, messages: Sequence[Outgoing], *, deadline_s: float, ordered: bool) -> None:
         self.published += [(round(self._loop.time() * 1000), count(message.body)) for message in messages]
+
+
+class OrderNoted(Bus):
+    """Notes of each part of a batch its subjects, and whether it is to be stored in order."""
+
+    def __init__(self, loop: JumpingLoop) -> None:
+        super().__init__(loop)
+        self.parts: list[tuple[list[str], bool]] = []
+
+    async def publish_batch(self, messages: Sequence[Outgoing], *, deadline_s: float, ordered: bool) -> None:
+        self.parts.append(([message.subject for message in messages], ordered))
+
+
+def state(number: int, serial: str) -> Incoming:
+    topic, payload = f"module/v1/ff/{serial}/state", {"serialNumber": serial, "orderId": str(number)}
+    return Incoming(topic.encode(), json.dumps(payload).encode(), number + 1, 1, False, False, 0, NOW_MS)
 
 
 def reading(number: int) -> Incoming:
@@ -79,3 +98,41 @@ def test_between_two_batches_are_five_ms_unless_the_first_is_large_and_a_lone_re
         assert loop.run_until_complete(published(Bus(loop), arrivals)) == expected
     finally:
         loop.close()
+
+
+@pytest.mark.parametrize(
+    ("serials", "ordered"),
+    [
+        pytest.param(["S1", "S2", "S3"], False, id="one message a topic: the sooner way"),
+        pytest.param(["S1", "S2", "S1"], True, id="two of one topic are in order"),
+    ],
+)
+def test_messages_of_one_topic_of_the_factory_are_stored_in_order(serials: list[str], ordered: bool) -> None:
+    loop = JumpingLoop()
+    bus = OrderNoted(loop)
+    dialect = FactoryDialect(("uagv",), (), (), lambda *_: None)
+    dialect.enter(FactoryEnvironment(env="live", kind="live", epoch=1, since=0), 0, ())
+    line = Pipeline(
+        bus,  # type: ignore[arg-type]
+        {},
+        retention_ms=10**12,
+        batch_size=MOST,
+        qos0_limit=100,
+        on_heard=lambda _: None,
+        factory=dialect,
+    )
+
+    async def take() -> None:
+        running = asyncio.create_task(line.run(lambda _: None))
+        line.offer([state(number, serial) for number, serial in enumerate(serials)])
+        assert await line.drained(10.0)
+        running.cancel()
+
+    try:
+        loop.run_until_complete(take())
+    finally:
+        loop.close()
+    assert bus.parts == [
+        ([f"factory.live.module.state.{serial}" for serial in serials], ordered),
+        ([f"topic.live.module.v1.ff.{serial}.state" for serial in serials], ordered),
+    ]

@@ -184,7 +184,8 @@ class Pipeline:
         return taken
 
     async def _store(self, batch: Batch) -> bool:
-        """Publish until all is stored, however long NATS is away; in order but for readings: each has its time.
+        """Publish until all is stored, however long NATS is away. Readings need no order, because each has its time;
+        of the factory's messages those of one topic are in order.
 
         False: packs whose messages the broker delivers again are left, and the lease is over. A process that was
         stopped for a while must not publish them behind the next holder, because JetStream does not know a line of a
@@ -192,8 +193,10 @@ class Pipeline:
         """
         packs = to_packs(batch.sensors.values(), self._bus.message_id)
         rejected = to_rejected_packs(list(batch.rejected.values()), self._bus.message_id, self._has_own_packs)
-        others = [list(part.values()) for part in (batch.devices, batch.factory, batch.topics, batch.events)]
-        parts = [(part, False) for part in (packs, rejected) if part] + [(part, True) for part in others if part]
+        of_devices = [list(part.values()) for part in (batch.devices, batch.events)]
+        of_factory = [list(part.values()) for part in (batch.factory, batch.topics)]
+        parts = [(part, False) for part in (packs, rejected) if part] + [(part, True) for part in of_devices if part]
+        parts += [(part, _has_a_subject_twice(part)) for part in of_factory if part]
         while parts:
             within_s = _PUBLISH_S
             if batch.comes_again and not parts[0][1]:
@@ -264,6 +267,10 @@ class Pipeline:
 
     def _in_flight_by_kind(self) -> dict[str, int]:
         return dict(Tally(_kinds([*self._under_way, *self._waiting])))
+
+
+def _has_a_subject_twice(part: Sequence[Outgoing]) -> bool:
+    return len({message.subject for message in part}) < len(part)
 
 
 def _kinds(messages: Sequence[Incoming]) -> Iterable[str]:
