@@ -113,6 +113,33 @@ def test_two_sensors_are_compared_marked_saved_and_shared(
         rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}).raise_for_status()
 
 
+def test_an_alarm_that_was_raised_before_the_time_shown_is_a_band_and_each_start_of_kaiser_is_kept(
+    operator: Person, console_stack: Stack, made_mocks: list[str]
+):
+    esp_id = a_mock(console_stack, made_mocks)
+    with console_stack.sign_in() as rest:
+        running = {one["service"] for one in rest.get("/api/v1/system/status").json()["services"] if one["up"]}
+        starts = {"from": 1, "to": 4_000_000_000_000}
+
+        def started() -> set[str]:
+            found = rest.get("/api/v1/system/starts", params=starts).json()["items"]
+            return {one["service"] for one in found}
+
+        wait_until(lambda: started() >= running, "the start of each process is kept", 120.0)
+        rest.post("/api/v1/actuators/emergency_stop", json={"esp_id": esp_id, "reason": "a test"}).raise_for_status()
+        query = {"esp_id": esp_id, "kind": "stop_in_force"}
+        [stop] = wait_until(lambda: rest.get("/api/v1/alarms", params=query).json()["items"], "the stop is an alarm")
+        later = f"2000-{stop['raised_at'] + 5000}"  # two seconds that begin after it
+        page = operator.open("explore", later, f"{esp_id},4,ds18b20,").page
+        mark = page.locator(".marks li").filter(has_text="stop critical")
+        expect(mark).to_contain_text("began at")
+        expect(mark).to_contain_text("still stands")
+        chart = page.get_by_role("img", name="Values of the chosen sensors")
+        axis = [chart.get_attribute("data-from"), chart.get_attribute("data-to")]
+        assert [mark.get_attribute("data-from"), mark.get_attribute("data-to")] == axis
+        rest.post("/api/v1/actuators/clear_emergency", json={"esp_id": esp_id}).raise_for_status()
+
+
 def test_a_free_time_is_chosen_and_left_again(operator: Person, console_stack: Stack, made_mocks: list[str]):
     esp_id = a_mock(console_stack, made_mocks)
     page = operator.open("explore", "3600000", f"{esp_id},4,ds18b20,").page

@@ -59,20 +59,23 @@ def test_a_file_has_times_in_utc_and_runs_no_formula(ask):
     ]
 
 
-def alarm(at: int, kind: str = "limit_hi", **more: Any) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "severity": "warning",
-        "message": "too warm",
-        "last_raised_at": at,
-        "cleared_at": None,
-        **more,
-    }
+def span(
+    begun_at: int, ended_at: int | None = None, kind: str = "limit_hi", severity: str = "warning"
+) -> dict[str, Any]:
+    return {"kind": kind, "severity": severity, "message": "too warm", "begun_at": begun_at, "ended_at": ended_at}
 
 
-def test_marks_are_alarms_with_their_ends_stops_commands_and_starts_in_the_time_shown(ask):
+def test_marks_are_the_times_of_alarms_commands_and_starts_that_touch_the_time_shown(ask):
+    """Also of an alarm that was raised before it and still stands, or was cleared in it."""
     happened = {
-        "alarms": [alarm(1000, cleared_at=4000), alarm(2000, "stop_in_force", severity="critical"), alarm(99)],
+        "spans": [
+            span(1000, 4000),
+            span(2000, None, "stop_in_force", "critical"),
+            span(10, 50),
+            span(20, 1500),
+            span(30),
+            span(8001),
+        ],
         "histories": [
             {
                 "name": "Pump 1",
@@ -84,22 +87,36 @@ def test_marks_are_alarms_with_their_ends_stops_commands_and_starts_in_the_time_
                 ],
             }
         ],
-        "services": [
-            {"service": "ingest", "replicas": [{"started_at": 5000, "version": "1.2"}]},
-            {"service": "logic", "replicas": [{"started_at": 5500, "version": "1.2"}]},
+        "starts": [
+            {"service": "ingest", "started_at": 5000, "version": "1.2"},
+            {"service": "logic", "started_at": 5500, "version": "1.2"},
+            {"service": "ingest", "started_at": 5000 + 200_000, "version": "1.3"},
         ],
     }
-    [found] = ask(["marksOf", happened, [100, 8000]])
-    assert [(one["ts"], one["kind"], one["text"]) for one in found["marks"]] == [
-        (1000, "alarm", "warning: too warm"),
-        (2000, "stop", "critical: too warm"),
-        (3000, "command", "ON to Pump 1 by ada"),
-        (4000, "alarm", "over: too warm"),
-        (5000, "deployment", "Kaiser 1.2 started: ingest, logic"),
+    [found] = ask(["marksOf", happened, [100, 300_000]])
+    assert [(one["ts"], one["until"], one["kind"]) for one in found["marks"]] == [
+        (100, 1500, "alarm"),
+        (100, 300_000, "alarm"),
+        (1000, 4000, "alarm"),
+        (2000, 300_000, "stop"),
+        (3000, None, "command"),
+        (5000, None, "deployment"),
+        (8001, 300_000, "alarm"),
+        (9000, None, "command"),
+        (205_000, None, "deployment"),
     ]
+    texts = [one["text"] for one in found["marks"]]
+    assert texts[0].startswith("warning: too warm, until ")
+    assert ", began at " in texts[0]
+    assert texts[3] == "critical: too warm, still stands"
+    assert texts[5] == "Kaiser 1.2 started: ingest, logic"
+    assert texts[8] == "Kaiser 1.3 started: ingest"
     assert found["left"] == 0
 
 
 def test_marks_are_bounded_and_those_left_out_are_counted(ask):
-    [found] = ask(["marksOf", {"alarms": [alarm(at) for at in range(250)]}, [0, 1000]])
-    assert (len(found["marks"]), found["left"], found["marks"][0]["ts"]) == (100, 150, 150)
+    """One that began before the time shown is kept, however many came since."""
+    spans = [span(-5), *(span(at) for at in range(1, 251))]
+    [found] = ask(["marksOf", {"spans": spans}, [0, 1000]])
+    assert (len(found["marks"]), found["left"]) == (100, 151)
+    assert [one["ts"] for one in found["marks"][:2]] == [0, 152]

@@ -42,7 +42,9 @@ def test_each_trouble_is_named_and_leads_to_its_page(ask):
         (overview(), []),
         (overview(devices=[{**HEALTHY, "online": False}]), [("1 device offline", "bad", ["devices", "ESP_A"])]),
         (overview(devices=[{**HEALTHY, "online": False}, {**other, "online": False}]),
-         [("2 devices offline", "bad", ["devices"])]),
+         [("2 devices offline", "bad", ["devices", "state=offline"])]),
+        (overview(devices=[{**one, "state": "pending"} for one in (HEALTHY, other)]),
+         [("2 devices waiting for approval", "info", ["devices", "state=pending"])]),
         (overview(devices=[{**HEALTHY, "online": False, "state": "rejected"}]), []),
         (overview(devices=[HEALTHY, {**other, "online": False, "state": "pending"}]),
          [("1 device waiting for approval", "info", ["devices", "ESP_B"])]),
@@ -50,26 +52,40 @@ def test_each_trouble_is_named_and_leads_to_its_page(ask):
         (overview(sensors=[{**SENSOR, "received_at": NOW - 30_001}]),
          [("1 sensor silent", "warn", ["sensors", "ESP_A", 4, "ph"])]),
         (overview(sensors=[{**SENSOR, "received_at": NOW - 30_000}]), []),
+        (overview(sensors=[{**SENSOR, "gpio": gpio, "received_at": NOW - 30_001} for gpio in (4, 5)]),
+         [("2 sensors silent", "warn", ["sensors", "state=silent"])]),
+        (overview(sensors=[{**SENSOR, "gpio": gpio, "quality": "bad"} for gpio in (4, 5)]),
+         [("2 sensors with bad values", "warn", ["sensors", "state=bad"])]),
         (overview(sensors=[{**SENSOR, "state": "offline", "known_until": NOW - 9}]), []),  # its device is counted
         (overview(sensors=[{**SENSOR, "quality": "error", "address": "64"}]),
          [("1 sensor with bad values", "warn", ["sensors", "ESP_A", 4, "ph", "64"])]),
         (overview(actuators=[{**PUMP, "last_error": "refused"}]),
          [("1 actuator with an error", "warn", ["actuators", "ESP_A", 25])]),
         (overview(actuators=[{**PUMP, "last_error": "refused", "known": False}]), []),
-        (overview(stops=[{"esp_id": None, "gpio": None}]), [("1 stop in force", "bad", ["actuators"])]),
+        (overview(actuators=[{**PUMP, "gpio": gpio, "last_error": "refused"} for gpio in (25, 26)]),
+         [("2 actuators with an error", "warn", ["actuators", "state=failed"])]),
+        (overview(stops=[{"esp_id": None, "gpio": None}]),
+         [("1 stop in force", "bad", ["actuators", "state=stopped"])]),
         (overview(alarms=[REFUSED], alarm_kinds={"command_failed": 1}),
          [("1 command failed", "warn", ["actuators", "ESP_A", 25])]),
         (overview(alarms=[REFUSED], alarm_kinds={"command_failed": 300}),
-         [("300 commands failed", "warn", ["alarms"])]),
+         [("300 commands failed", "warn", ["alarms", "kind=command_failed"])]),
         (overview(alarms=[LIMIT], alarm_kinds={"limit_hi_hi": 1, "sensor_silent": 4}),
          [("1 alarm: limit hi hi", "bad", ["sensors", "ESP_A", 4, "ph"])]),
-        (overview(alarms=[DISK], alarm_kinds={"disk_filling": 1}), [("1 alarm: disk filling", "bad", ["alarms"])]),
+        (overview(alarms=[DISK], alarm_kinds={"disk_filling": 1}),
+         [("1 alarm: disk filling", "bad", ["alarms", "kind=disk_filling"])]),
         (overview(missing=["sensor"], sensors=[]), [("service sensor does not answer", "bad", ["system"])]),
     ]  # fmt: skip
     answers = ask(*(["troublesOf", given, NOW] for given, _ in cases))
     assert [[(one["text"], one["kind"], one["page"]) for one in answer] for answer in answers] == [
         expected for _, expected in cases
     ]
+
+
+def test_a_zones_troubles_lead_to_lists_of_that_zone(ask):
+    silent = [{**SENSOR, "gpio": gpio, "received_at": NOW - 30_001} for gpio in (4, 5)]
+    [found] = ask(["troublesOf", overview(sensors=silent), NOW, "north house"])
+    assert [one["page"] for one in found] == [["sensors", "state=silent", "zone_id=north house"]]
 
 
 def test_zones_and_tiles_with_trouble_are_in_front(ask):

@@ -1,10 +1,12 @@
 /** What the page Explore shows, as it stands in its address, and as a file; pure. */
 
 import { sensorName } from "./names.js";
+import { dateTime } from "./times.js";
 import { t, word } from "./texts.js";
 
 export const MOST_SENSORS = 6;
 export const MOST_MARKS = 100;
+const MOST_BEFORE = 50;
 const ONE_DEPLOYMENT_MS = 120_000;
 const LONGEST_MS = 2 * 366 * 86_400_000;
 const CELL_OF_A_FORMULA = /^[=+\-@\t\r]/;
@@ -43,33 +45,41 @@ export function matching(sensors, text, zones, names = {}) {
 export const shifted = (points, byMs) => points.map((point) => ({ ...point, ts: point.ts + byMs }));
 
 /**
- * What happened in a time, {marks, left}: [{ts, kind, text}], oldest first, the newest MOST_MARKS of them, and how many
- * are left out. `alarms` as the API has them; `histories`: [{name, items}] of actuators; `services`: of the status.
+ * What happened in a time, {marks, left}: [{ts, kind, text, until}], oldest first, and how many are left out. `until`
+ * (ms): of what lasted, null for a moment. What began before the time shown stands at its start, and is kept; of the rest
+ * the newest are. `spans` of alarms and `starts` of services as the API has them; `histories`: [{name, items}] of
+ * actuators.
  */
-export function marksOf({ alarms = [], histories = [], services = [] }, [fromMs, toMs]) {
-  const found = [...alarms.flatMap(ofAlarm), ...histories.flatMap(ofHistory), ...ofStarts(services)]
-    .filter(({ ts }) => ts >= fromMs && ts <= toMs)
-    .sort((one, other) => one.ts - other.ts);
-  return { marks: found.slice(-MOST_MARKS), left: Math.max(0, found.length - MOST_MARKS) };
+export function marksOf({ spans = [], histories = [], starts = [] }, [fromMs, toMs]) {
+  const lasted = spans.map((span) => ofSpan(span, fromMs, toMs)).filter(({ ts, until }) => ts <= toMs && until >= fromMs);
+  const moments = [...histories.flatMap(ofHistory), ...ofStarts(starts)].filter(({ ts }) => ts >= fromMs && ts <= toMs);
+  const found = [...lasted, ...moments].sort((one, other) => one.ts - other.ts);
+  const before = found.filter(({ ts }) => ts === fromMs).slice(-MOST_BEFORE);
+  const since = found.filter(({ ts }) => ts > fromMs).slice(-(MOST_MARKS - before.length));
+  return { marks: [...before, ...since], left: found.length - before.length - since.length };
 }
 
-function ofAlarm({ kind, severity, message, last_raised_at: raised, cleared_at: cleared }) {
-  const is = kind === "stop_in_force" ? "stop" : "alarm";
-  const end = cleared ? [{ ts: cleared, kind: is, text: t("explore.over", { message }) }] : [];
-  return [{ ts: raised, kind: is, text: `${word(severity)}: ${message}` }, ...end];
+/** A time in which the condition of an alarm held; one that began before the chart begins with it. */
+function ofSpan({ kind, severity, message, begun_at: begun, ended_at: ended }, fromMs, toMs) {
+  const said = `${word(severity)}: ${message}`;
+  const text = ended === null ? t("explore.still_stands", { message: said }) : t("explore.from_until", { message: said, end: dateTime(ended) });
+  return {
+    ts: Math.max(begun, fromMs),
+    until: Math.min(ended ?? toMs, toMs),
+    kind: kind === "stop_in_force" ? "stop" : "alarm",
+    text: begun < fromMs ? t("explore.began_before", { text, begun: dateTime(begun) }) : text,
+  };
 }
 
 /** A command is in the history once for each state that it had: its first entry is when it was sent. */
 const ofHistory = ({ name, items }) =>
   [...new Map(items.filter(({ kind }) => kind === "command").sort((one, other) => other.ts - one.ts)
     .map((item) => [item.command_id ?? item.ts, item])).values()]
-    .map(({ ts, command, actor }) => ({ ts, kind: "command", text: t("explore.to", { command, name, it: actor ? t("common.by", { actor }) : "" }) }));
+    .map(({ ts, command, actor }) => ({ ts, until: null, kind: "command", text: t("explore.to", { command, name, it: actor ? t("common.by", { actor }) : "" }) }));
 
 /** Processes of Kaiser that started within two minutes are one deployment. */
-function ofStarts(services) {
-  const starts = services
-    .flatMap(({ service, replicas }) => replicas.map(({ started_at: ts, version }) => ({ ts, service, version })))
-    .sort((one, other) => one.ts - other.ts);
+function ofStarts(found) {
+  const starts = found.map(({ service, version, started_at: ts }) => ({ ts, service, version })).sort((one, other) => one.ts - other.ts);
   const groups = [];
   for (const start of starts) {
     const last = groups.at(-1);
@@ -77,7 +87,7 @@ function ofStarts(services) {
     else groups.push({ ts: start.ts, version: start.version, services: new Set([start.service]) });
   }
   return groups.map(({ ts, version, services: names }) => ({
-    ts, kind: "deployment", text: t("explore.kaiser_started", { version, it: [...names].join(", ") }),
+    ts, until: null, kind: "deployment", text: t("explore.kaiser_started", { version, it: [...names].join(", ") }),
   }));
 }
 

@@ -2,6 +2,7 @@
 
 import { actuatorAfter, actuatorReported, knowledgeOf, withOffline } from "./known.js";
 import { kindText } from "./alarms.js";
+import { filterParts } from "./list_filters.js";
 import { t } from "./texts.js";
 
 const BAD = new Set(["bad", "error"]);
@@ -133,44 +134,46 @@ export function zonesOf({ devices, sensors, actuators, alarms = [], zones: liste
       || one.position - other.position || one.name.localeCompare(other.name));
 }
 
-/** What is wrong now: [{text, kind, page: parts of the address that leads there}]. */
-export function troublesOf(overview, nowMs) {
+/** What is wrong now: [{text, kind, page: parts of the address that leads there}]. `zoneId`: lists show this zone only. */
+export function troublesOf(overview, nowMs, zoneId = "") {
+  const list = (name, filters) => [name, ...filterParts({ ...filters, zone_id: zoneId })];
+  const stopped = list("actuators", { state: "stopped" });
   const { devices, sensors, actuators, stops, missing } = overview;
   const silent = judged(sensors, nowMs);
   const found = [
     ...missing.map((name) => ({ text: t("overview.service_does_not_answer", { name }), kind: "bad", page: ["system"] })),
     counted(stops, (n) => t("overview.stops_in_force", { n }), "bad", ({ esp_id: espId, gpio }) =>
-      (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : ["actuators"]), ["actuators"]),
+      (espId ? (gpio === null || gpio === undefined || gpio === 255 ? ["devices", espId] : ["actuators", espId, gpio]) : stopped), stopped),
     counted(devices.filter((one) => one.state === "approved" && !one.online), (n) => t("overview.devices_offline", { n }), "bad",
-      ({ esp_id: espId }) => ["devices", espId], ["devices"]),
+      ({ esp_id: espId }) => ["devices", espId], list("devices", { state: "offline" })),
     counted(silent.filter(({ knowledge }) => knowledge.state === "silent"), (n) => t("overview.sensors_silent", { n }), "warn",
-      ({ sensor }) => sensorPage(sensor), ["sensors"]),
+      ({ sensor }) => sensorPage(sensor), list("sensors", { state: "silent" })),
     counted(silent.filter(({ sensor, knowledge }) => knowledge.state === "known" && BAD.has(sensor.quality)),
-      (n) => t("overview.sensors_with_bad_values", { n }), "warn", ({ sensor }) => sensorPage(sensor), ["sensors"]),
+      (n) => t("overview.sensors_with_bad_values", { n }), "warn", ({ sensor }) => sensorPage(sensor), list("sensors", { state: "bad" })),
     counted(actuators.filter((one) => one.known !== false && one.last_error), (n) => t("overview.actuators_with_an_error", { n }),
-      "warn", ({ esp_id: espId, gpio }) => ["actuators", espId, gpio], ["actuators"]),
-    ...alarmTroubles(overview),
+      "warn", ({ esp_id: espId, gpio }) => ["actuators", espId, gpio], list("actuators", { state: "failed" })),
+    ...alarmTroubles(overview, list),
     counted(devices.filter((one) => one.state === "pending"), (n) => t("overview.devices_waiting_for_approval", { n }),
-      "info", ({ esp_id: espId }) => ["devices", espId], ["devices"]),
+      "info", ({ esp_id: espId }) => ["devices", espId], list("devices", { state: "pending" })),
   ];
   return found.filter(Boolean);
 }
 
 /** One part for each kind of alarm that nothing else here names; one alarm leads to its own page, several to the list. */
-function alarmTroubles({ alarms = [], alarm_kinds: kinds = {} }) {
+function alarmTroubles({ alarms = [], alarm_kinds: kinds = {} }, list) {
   return Object.entries(kinds).filter(([kind]) => !SHOWN_BY_STATE.has(kind)).map(([kind, number]) => {
     const of = alarms.filter((alarm) => alarm.kind === kind);
     return {
       text: kind === COMMAND_FAILED ? t("overview.commands_failed", { n: number }) : t("overview.alarms_of_kind", { n: number, kind: kindText(kind) }),
       kind: of.some(({ severity }) => severity === "critical") ? "bad" : of.every(({ severity }) => severity === "info") ? "info" : "warn",
-      page: number === 1 && of.length === 1 ? alarmPage(of[0]) : ["alarms"],
+      page: number === 1 && of.length === 1 ? alarmPage(of[0]) : list("alarms", { kind }),
     };
   });
 }
 
 function alarmPage({ kind, esp_id: espId, gpio, sensor_type: type, address }) {
   if (espId && type) return sensorPage({ esp_id: espId, gpio, sensor_type: type, address });
-  return kind === COMMAND_FAILED ? ["actuators", espId, gpio] : ["alarms"];
+  return kind === COMMAND_FAILED ? ["actuators", espId, gpio] : ["alarms", `kind=${kind}`];
 }
 
 export const sensorPage = ({ esp_id: espId, gpio, sensor_type: type, address }) =>

@@ -1,8 +1,10 @@
 /** Actuators: the state of each, live, and commands; one actuator has a page of its own. */
 
 import { ago } from "../core/format.js";
+import { asQuery, isList } from "../core/list_filters.js";
 import { actuatorName, nameOfZone, whereOf } from "../core/names.js";
-import { Field } from "../ui/form.js";
+import { ZoneFilter, useFilters } from "../ui/filters.js";
+import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow, useStore } from "../ui/hooks.js";
 import { DeviceLink, useDirectory } from "../ui/names.js";
@@ -13,23 +15,31 @@ import { ActuatorPage } from "./actuator.js";
 import { StateBadge, withEvents } from "./actuator_parts.js";
 import { AddActuatorDialog } from "./actuator_settings.js";
 import { CommandButtons } from "./command.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const LIMIT = 200;
 
-export function Actuators({ parts: [espId, gpio] }) {
-  return gpio ? html`<${ActuatorPage} espId=${espId} gpio=${Number(gpio)} />` : html`<${ActuatorList} />`;
+export function Actuators({ parts }) {
+  const [espId, gpio] = parts;
+  if (isList(parts) || !gpio) return html`<${ActuatorList} parts=${parts} />`;
+  return html`<${ActuatorPage} espId=${espId} gpio=${Number(gpio)} />`;
 }
 
 const keyOf = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
 
-function ActuatorList() {
+const FILTERS = ["state", "zone_id", "actuator_type"];
+const SHOWN = ["on", "off", "unknown", "failed", "stopped"];
+const STATES = [["", word("all")], ...SHOWN.map((state) => [state, word(state)])];
+
+function ActuatorList({ parts }) {
   const { api, emergencies, session } = useApp();
   const [text, setText] = useState("");
   const [isAdding, setAdding] = useState(false);
-  const loaded = useLoaded(() => api.get("/api/v1/actuators", { limit: LIMIT }), [useStore(emergencies.current)]);
+  const [filters, change] = useFilters("actuators", parts, FILTERS);
+  const query = { ...asQuery(filters), limit: LIMIT };
+  const loaded = useLoaded(() => api.get("/api/v1/actuators", query), [filters, useStore(emergencies.current)]);
   const [more, moreState] = useAction(async () => {
-    const next = await api.get("/api/v1/actuators", { limit: LIMIT, cursor: loaded.data.next_cursor });
+    const next = await api.get("/api/v1/actuators", { ...query, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
   const directory = useDirectory();
@@ -49,6 +59,13 @@ function ActuatorList() {
         <button type="button" class="primary" onClick=${() => setAdding(true)}>${t("common.set_up_an_actuator")}</button>`}
     <//>
     <div class="filter-fields">
+      <${SelectField} label=${t("common.state")} name="state" options=${STATES} value=${filters.state}
+        onChange=${({ target }) => change({ state: target.value })} />
+      <${ZoneFilter} value=${filters.zone_id} onChange=${change} />
+      <${Field} label=${t("common.type")} name="actuator_type">
+        <input type="search" name="actuator_type" maxlength="40" value=${filters.actuator_type}
+          onInput=${({ target }) => change({ actuator_type: target.value.trim() })} />
+      <//>
       <${Field} label=${t("common.search_name_zone_device_or")} name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>

@@ -2,11 +2,14 @@
 
 import { path } from "../core/api.js";
 import { kindText } from "../core/alarms.js";
+import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { ZoneFilter, useFilters } from "../ui/filters.js";
 import { DeviceLink, SensorLink } from "../ui/names.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
+import { link } from "../ui/route.js";
 import { MoreButton, Table } from "../ui/table.js";
 import { AlarmDialog, ShelveDialog } from "./alarm_parts.js";
 import { when } from "../ui/time.js";
@@ -15,17 +18,18 @@ import { t, tx, word } from "../core/texts.js";
 const PATH = "/api/v1/alarms";
 const KINDS = { critical: "bad", warning: "warn", info: "info" };
 const STATES = { raised: "bad", acknowledged: "info", cleared: "good", closed: "idle" };
-const ANY = t("common.any_severity");
+const FILTERS = ["shown", "severity", "kind", "source", "zone_id"];
+const ONE_OF_ITS_KIND = new Set(["kind", "source"]);
 
-export function Alarms() {
+export function Alarms({ parts }) {
   const { api, session } = useApp();
-  const [shown, setShown] = useState("open");
-  const [severity, setSeverity] = useState(ANY);
+  const [filters, change] = useFilters("alarms", parts, FILTERS);
+  const shown = filters.shown || "open";
   const [chosen, setChosen] = useState(null);
   const [shelving, setShelving] = useState(null);
   const now = useNow();
-  const query = { shown, severity: severity === ANY ? null : severity, limit: 100 };
-  const loaded = useLoaded(() => api.get(PATH, query), [shown, severity]);
+  const query = { ...asQuery(filters), shown, limit: 100 };
+  const loaded = useLoaded(() => api.get(PATH, query), [filters]);
   const [more, moreState] = useAction(async () => {
     const next = await api.get(PATH, { ...query, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
@@ -35,13 +39,17 @@ export function Alarms() {
   const empty = shown === "open" ? t("alarms.nothing_is_wrong_no_alarm") : t("alarms.there_have_been_no_alarms");
   return html`
     <${Head} title=${t("common.alarms")}>
-      <label>${t("common.show_3")} <select value=${shown} onChange=${(event) => setShown(event.currentTarget.value)}>
-        <option value="open">${t("alarms.open_alarms")}</option><option value="closed">${t("alarms.history")}</option>
+      <a class="button" href=${link("alarm-statistics")}>${t("common.alarm_statistics")}</a>
+      <label>${t("common.show_3")} <select value=${shown} onChange=${(event) => change({ shown: event.currentTarget.value })}>
+        <option value="open">${t("alarms.open_alarms")}</option><option value="closed">${t("alarms.history")}</option><option value="all">${t("alarms.all")}</option>
       </select></label>
-      <label class="for-severity">${t("common.of")} <select value=${severity} onChange=${(event) => setSeverity(event.currentTarget.value)}>
-        ${[ANY, "critical", "warning", "info"].map((each) => html`<option key=${each} value=${each}>${word(each)}</option>`)}
+      <label class="for-severity">${t("common.of")} <select value=${filters.severity} onChange=${(event) => change({ severity: event.currentTarget.value })}>
+        <option value="">${t("common.any_severity")}</option>
+        ${["critical", "warning", "info"].map((each) => html`<option key=${each} value=${each}>${word(each)}</option>`)}
       </select></label>
     <//>
+    <div class="filter-fields"><${ZoneFilter} value=${filters.zone_id} onChange=${change} /></div>
+    <${Narrowed} filters=${filters} change=${change} />
     <${ListState} loaded=${loaded} count=${items.length} empty=${empty} />
     <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id}
       columns=${columns({ now, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
@@ -49,6 +57,14 @@ export function Alarms() {
     ${chosen && html`<${AlarmDialog} alarm=${chosen} onClose=${() => setChosen(null)} />`}
     ${shelving && html`<${ShelveDialog} alarm=${shelving} onDone=${loaded.reload} onClose=${() => setShelving(null)} />`}`;
 }
+
+/** The kind or source that a link has chosen, each with a way back to all. */
+const Narrowed = ({ filters, change }) => html`
+  <div class="chips">
+    ${Object.entries(filters).filter(([name, value]) => value && ONE_OF_ITS_KIND.has(name)).map(([name, value]) => html`
+      <button type="button" class="chip" key=${name} title=${t("alarms.show_all_again")} onClick=${() => change({ [name]: "" })}>
+        ${name === "kind" ? kindText(value) : value} <span aria-hidden="true">✕</span></button>`)}
+  </div>`;
 
 const columns = ({ now, reload, choose, shelve, may }) => [
   { name: t("common.severity"), cell: ({ severity }) => html`<${Badge} kind=${KINDS[severity]}>${word(severity)}<//>` },

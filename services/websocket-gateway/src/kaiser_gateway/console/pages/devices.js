@@ -1,8 +1,10 @@
 /** Devices: the registry, live; one device has a page of its own. */
 
 import { NONE, ago, orNone } from "../core/format.js";
+import { asQuery, filterParts, isList } from "../core/list_filters.js";
 import { nameOfZone } from "../core/names.js";
 import { Dialog } from "../ui/dialog.js";
+import { ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, Form, SelectField, TextField, given } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
@@ -14,19 +16,29 @@ import { DevicePage } from "./device.js";
 import { Decision, DeviceBadge, withHealth } from "./device_parts.js";
 import { t, word } from "../core/texts.js";
 
-const STATES = [["", word("all")], ["approved", word("approved")], ["pending", t("common.pending_approval")], ["rejected", word("rejected")]];
+const FILTERS = ["state", "zone_id"];
+const STATES = [
+  ["", word("all")], ["approved", word("approved")], ["offline", word("offline")], ["pending", t("common.pending_approval")],
+  ["rejected", word("rejected")],
+];
 
-export function Devices({ parts: [espId] }) {
-  return espId ? html`<${DevicePage} espId=${espId} />` : html`<${DeviceList} />`;
+export function Devices({ parts }) {
+  return isList(parts) ? html`<${DeviceList} parts=${parts} />` : html`<${DevicePage} espId=${parts[0]} />`;
 }
 
-function DeviceList() {
+/** An offline device is an approved one that is not online. */
+const queryOf = ({ state, zone_id: zoneId }, text) => (state === "offline"
+  ? { ...asQuery({ zone_id: zoneId }), text, state: "approved", online: false } : { ...asQuery({ state, zone_id: zoneId }), text });
+
+function DeviceList({ parts }) {
   const { api, session } = useApp();
-  const [wanted, setWanted] = useState({ state: "", text: "" });
+  const [text, setText] = useState("");
+  const [filters, change] = useFilters("devices", parts, FILTERS);
   const [isAdding, setAdding] = useState(false);
-  const loaded = useLoaded(() => api.get("/api/v1/esp/devices", wanted), [wanted.state, wanted.text]);
+  const query = queryOf(filters, text);
+  const loaded = useLoaded(() => api.get("/api/v1/esp/devices", query), [filters, text]);
   const [more, moreState] = useAction(async () => {
-    const next = await api.get("/api/v1/esp/devices", { ...wanted, cursor: loaded.data.next_cursor });
+    const next = await api.get("/api/v1/esp/devices", { ...query, cursor: loaded.data.next_cursor });
     loaded.setData(({ items }) => ({ ...next, items: [...items, ...next.items] }));
   });
   const now = useNow();
@@ -37,7 +49,8 @@ function DeviceList() {
     const health = new Map(batch.filter(({ type }) => type === "esp_health").map(({ data }) => [data.esp_id, data]));
     const knowsAll = [...health.keys()].every((espId) => devices.some((device) => device.esp_id === espId));
     if (health.size) loaded.setData((page) => ({ ...page, items: page.items.map((one) => withHealth(one, health)) }));
-    if (batch.some(isAboutTheRegistry) || (!knowsAll && !loaded.data?.next_cursor && !wanted.text)) loaded.reloadSoon();
+    const isNarrowed = text !== "" || filterParts(filters).length > 0;
+    if (batch.some(isAboutTheRegistry) || (!knowsAll && !loaded.data?.next_cursor && !isNarrowed)) loaded.reloadSoon();
   });
 
   return html`
@@ -47,11 +60,12 @@ function DeviceList() {
         <button type="button" onClick=${() => setAdding(true)}>${t("devices.register_a_device")}</button>`}
     <//>
     <div class="filter-fields">
-      <${SelectField} label=${t("common.show_3")} name="state" options=${STATES} value=${wanted.state}
-        onChange=${({ target }) => setWanted({ ...wanted, state: target.value })} />
+      <${SelectField} label=${t("common.show_3")} name="state" options=${STATES} value=${filters.state}
+        onChange=${({ target }) => change({ state: target.value })} />
+      <${ZoneFilter} value=${filters.zone_id} onChange=${change} />
       <${Field} label=${t("devices.search_id_or_name")} name="text">
         <input type="search" name="text" maxlength="100"
-          onInput=${({ target }) => setWanted({ ...wanted, text: target.value.trim() })} />
+          onInput=${({ target }) => setText(target.value.trim())} />
       <//>
     </div>
     <${ListState} loaded=${loaded} count=${devices.length} empty=${t("devices.no_device_is_registered_that")} />

@@ -106,14 +106,14 @@ function Marks({ marks, left }) {
       <summary>${t("explore.what_happened_in_this_time")}</summary>
       ${left > 0 && html`<p class="quiet">${tx("explore.earlier_marks_are_left_out", { n: left })}</p>`}
       <ol>
-        ${marks.map(({ ts, kind, text }, index) => html`
-          <li key=${`${ts} ${index}`}>${when(ts)} <strong>${word(kind, "mark")}</strong> ${text}</li>`)}
+        ${marks.map(({ ts, until, kind, text }, index) => html`
+          <li key=${`${ts} ${index}`} data-from=${ts} data-to=${until ?? ts}>${when(ts)} <strong>${word(kind, "mark")}</strong> ${text}</li>`)}
       </ol>
     </details>`;
 }
 
-/** Alarms of the sensors' devices and of the whole site, commands to actuators of these devices or their zones, and when
- * Kaiser's services started: of the time chosen. */
+/** Alarms of the sensors' devices and critical ones of the whole site that stood in the time chosen, whenever they were
+ * raised; commands to actuators of these devices or their zones, and when Kaiser's services started, in it. */
 async function happenedTo(api, sensors, known, range) {
   const [from, to] = edges(range, Date.now()).map(Math.round);
   const devices = [...new Set(sensors.map(({ esp_id: espId }) => espId))];
@@ -121,20 +121,19 @@ async function happenedTo(api, sensors, known, range) {
   const zones = new Set(devices.map((espId) => zoneOf.get(espId)).filter(Boolean));
   const actuators = known.actuators
     .filter(({ esp_id: espId }) => devices.includes(espId) || zones.has(zoneOf.get(espId))).slice(0, MOST_ACTUATORS);
-  const alarms = (query) => api.get("/api/v1/alarms", { shown: "all", from, to: to + 1, limit: MOST_OF_ONE, ...query });
+  const spans = (query) => api.get("/api/v1/alarms/spans", { from, to: to + 1, limit: MOST_OF_ONE, ...query });
   const history = async ({ esp_id: espId, gpio, name }) => {
     const query = { from, to: to + 1, limit: MOST_OF_ONE };
     const { items } = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
     return { name: name || t("common.gpio_of", { gpio, device: espId }), items };
   };
-  const [site, ofDevices, histories, status] = await Promise.all([
-    alarms({ severity: "critical" }),
-    Promise.all(devices.map((espId) => alarms({ esp_id: espId }))),
+  const [ofSite, ofDevices, histories, starts] = await Promise.all([
+    spans({ severity: "critical", of_site: true }),
+    Promise.all(devices.map((espId) => spans({ esp_id: espId }))),
     Promise.all(actuators.map(history)),
-    api.get("/api/v1/system/status"),
+    api.get("/api/v1/system/starts", { from, to: to + 1 }),
   ]);
-  const ofSite = site.items.filter((alarm) => !alarm.esp_id);
-  return { alarms: [...ofSite, ...ofDevices.flatMap(({ items }) => items)], histories, services: status.services };
+  return { spans: [ofSite, ...ofDevices].flatMap(({ items }) => items), histories, starts: starts.items };
 }
 
 function Picker({ sensors, zones, names, chosen, onAdd }) {

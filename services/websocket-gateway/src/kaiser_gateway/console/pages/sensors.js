@@ -2,9 +2,11 @@
 
 import { ago, number, orNone } from "../core/format.js";
 import { knowledgeOf, withOffline } from "../core/known.js";
+import { allOf, asQuery, filterParts, isList } from "../core/list_filters.js";
 import { nameOfZone, sensorName, whereOf } from "../core/names.js";
 import { sensorKey } from "../core/overview.js";
-import { Field } from "../ui/form.js";
+import { ZoneFilter, useFilters } from "../ui/filters.js";
+import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { DeviceLink, useDirectory } from "../ui/names.js";
@@ -13,25 +15,31 @@ import { link } from "../ui/route.js";
 import { Table } from "../ui/table.js";
 import { QualityBadge, valueText } from "./quality.js";
 import { SensorPage } from "./sensor.js";
-import { t, tx } from "../core/texts.js";
+import { t, tx, word } from "../core/texts.js";
 
 const MOST_SHOWN = 300;
 const LOOK_AGAIN_EVERY_MS = 30_000;
 
-export function Sensors({ parts: [espId, gpio, sensorType, address = ""] }) {
-  if (sensorType) {
-    return html`<${SensorPage} espId=${espId} gpio=${Number(gpio)} sensorType=${sensorType} address=${address} />`;
-  }
-  return html`<${SensorList} />`;
+export function Sensors({ parts }) {
+  const [espId, gpio, sensorType, address = ""] = parts;
+  if (isList(parts) || !sensorType) return html`<${SensorList} parts=${parts} />`;
+  return html`<${SensorPage} espId=${espId} gpio=${Number(gpio)} sensorType=${sensorType} address=${address} />`;
 }
 
 const keyOf = ({ esp_id: espId, gpio, sensor_type: sensorType, address = "" }) =>
   `${espId}/${gpio}/${sensorType}${address && `/${address}`}`;
 
-function SensorList() {
+const FILTERS = ["state", "zone_id", "sensor_type"];
+const SHOWN = ["known", "silent", "offline"];
+const STATES = [["", word("all")], ...SHOWN.map((state) => [state, word(state)]), ["bad", t("sensors.known_and_bad")]];
+
+function SensorList({ parts }) {
   const { api } = useApp();
   const [text, setText] = useState("");
-  const loaded = useLoaded(() => api.get("/api/v1/sensors/latest"), []);
+  const [filters, change] = useFilters("sensors", parts, FILTERS);
+  const isNarrowed = filterParts(filters).length > 0;
+  const ask = (cursor) => api.get("/api/v1/sensors/latest", { ...asQuery(filters), cursor });
+  const loaded = useLoaded(() => (isNarrowed ? allOf(ask) : ask(null)), [filters]);
   const [offline, setOffline] = useState(() => new Map());
   const directory = useDirectory();
   const now = useNow();
@@ -40,7 +48,7 @@ function SensorList() {
   useEvents((batch) => {
     const readings = new Map(batch.filter(({ type }) => type === "sensor_data").map(({ data }) => [keyOf(data), data]));
     setOffline((old) => withOffline(old, batch));
-    if (readings.size) loaded.setData(({ items }) => ({ items: withReadings(items, readings) }));
+    if (readings.size) loaded.setData(({ items }) => ({ items: withReadings(items, readings, isNarrowed) }));
   });
 
   const named = (reading) => ({ ...reading, name: directory.sensors.get(sensorKey(reading))?.name });
@@ -50,6 +58,13 @@ function SensorList() {
   return html`
     <${Head} title=${t("common.sensors")} />
     <div class="filter-fields">
+      <${SelectField} label=${t("common.state")} name="state" options=${STATES} value=${filters.state}
+        onChange=${({ target }) => change({ state: target.value })} />
+      <${ZoneFilter} value=${filters.zone_id} onChange=${change} />
+      <${Field} label=${t("common.sensor_type")} name="sensor_type">
+        <input type="search" name="sensor_type" maxlength="64" value=${filters.sensor_type}
+          onInput=${({ target }) => change({ sensor_type: target.value.trim() })} />
+      <//>
       <${Field} label=${t("common.search_name_zone_device_or")} name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>
@@ -61,10 +76,12 @@ function SensorList() {
       <p class="quiet">${tx("sensors.of_sensors_are_shown_search", { length: shown.length, length2: found.length })}</p>`}`;
 }
 
-/** The list with newer readings in their places, and with sensors that were not there yet at its end. */
-function withReadings(items, readings) {
+/** The list with newer readings in their places, and, if it is not narrowed, with sensors that were not there yet at its
+ * end. */
+function withReadings(items, readings, isNarrowed) {
   const known = new Set(items.map(keyOf));
   const changed = items.map((item) => newer(item, readings.get(keyOf(item))));
+  if (isNarrowed) return changed;
   return [...changed, ...[...readings.values()].filter((reading) => !known.has(keyOf(reading)))];
 }
 

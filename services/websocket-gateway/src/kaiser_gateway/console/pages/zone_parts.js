@@ -26,7 +26,7 @@ export function Troubles({ overview, zoneId, now }) {
   const found = troublesOf({
     devices: mine(devices), sensors: mine(sensors), actuators: mine(actuators), stops: mine(stops), missing: [],
     alarms: mine(alarms), alarm_kinds: counts(mine(alarms)),
-  }, now);
+  }, now, zoneId);
   if (!found.length) return html`<${Badge} kind="good">${t("common.all_is_well")}<//>`;
   return found.map(({ text, kind, page }) => html`
     <a key=${text} href=${link(...page)} class="truth-part"><${Badge} kind=${kind}>${text}<//></a>${" "}`);

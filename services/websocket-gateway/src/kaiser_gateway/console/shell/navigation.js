@@ -6,6 +6,7 @@ import { zoneName } from "../core/times.js";
 import { link } from "../ui/route.js";
 import { OverviewPage } from "../pages/overview.js";
 import { Alarms } from "../pages/alarms.js";
+import { AlarmStatistics } from "../pages/alarm_statistics.js";
 import { NotificationsPage } from "../pages/notifications.js";
 import { LiveLog } from "../pages/live_log.js";
 import { Connect } from "../pages/connect.js";
@@ -37,6 +38,7 @@ import { t } from "../core/texts.js";
 export const PAGES = [
   { name: "overview", title: t("common.overview"), role: "viewer", Page: OverviewPage },
   { name: "alarms", title: t("common.alarms"), role: "viewer", Page: Alarms },
+  { name: "alarm-statistics", title: t("common.alarm_statistics"), role: "viewer", Page: AlarmStatistics, needs: "link" },
   { name: "notifications", title: t("common.notifications"), role: "operator", Page: NotificationsPage },
   { name: "log", title: t("common.live_log"), role: "viewer", Page: LiveLog },
   { name: "zones", title: t("common.zones"), role: "viewer", Page: Zones },

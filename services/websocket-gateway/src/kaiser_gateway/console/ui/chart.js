@@ -12,12 +12,13 @@ const HEIGHT_PX = 280;
 const NO_MARKS = [];
 const MARK_COLOURS = { alarm: "--warn", stop: "--bad", command: "--accent", deployment: "--quiet" };
 const BETWEEN_NUMBERS_PX = 18;
+const BAND_ALPHA = 0.1;
 const PER_LINE = 3; // columns: mean, lowest, highest
 
 /**
  * `lines`: [{name, unit, colour?, ghost?, columns: [times in s, means, lowest, highest]}], null where there is a gap.
- * `shown`: [fromMs, toMs]. `marks`: [{ts, kind}], each a numbered line from top to bottom. `onZoom(fromMs, toMs)` after
- * a drag or a gesture, `onBack()` after a double-click.
+ * `shown`: [fromMs, toMs]. `marks`: [{ts, kind, until}], each a numbered line from top to bottom, with a band up to
+ * `until` if it lasted. `onZoom(fromMs, toMs)` after a drag or a gesture, `onBack()` after a double-click.
  */
 export function Chart({ label, lines, shown, words, marks = NO_MARKS, onZoom, onBack }) {
   const holder = useRef(null);
@@ -118,7 +119,8 @@ function cssColour(name, alpha = 1) {
   return color;
 }
 
-/** A dashed line at each mark, with its number where there is room: numbers begin with 1, as the list of marks does. */
+/** A dashed line at each mark, with its number where there is room: numbers begin with 1, as the list of marks does. What
+ * lasted is a band, too. */
 function drawMarks(plot, marks) {
   const { ctx, bbox } = plot;
   const ratio = devicePixelRatio;
@@ -127,9 +129,14 @@ function drawMarks(plot, marks) {
   ctx.lineWidth = ratio;
   ctx.font = `${11 * ratio}px sans-serif`;
   ctx.textAlign = "center";
-  marks.forEach(({ ts, kind }, index) => {
+  marks.forEach(({ ts, kind, until = null }, index) => {
     const x = Math.round(plot.valToPos(ts / 1000, "x", true));
     if (x < bbox.left || x > bbox.left + bbox.width) return;
+    if (until !== null) {
+      const end = Math.min(plot.valToPos(until / 1000, "x", true), bbox.left + bbox.width);
+      ctx.fillStyle = cssColour(MARK_COLOURS[kind], BAND_ALPHA);
+      ctx.fillRect(x, bbox.top + 14 * ratio, Math.max(end - x, ratio), bbox.height - 14 * ratio);
+    }
     ctx.strokeStyle = ctx.fillStyle = cssColour(MARK_COLOURS[kind]);
     ctx.setLineDash([4 * ratio, 3 * ratio]);
     ctx.beginPath();

@@ -3,12 +3,12 @@
 import { useEffect, useState } from "./html.js";
 
 /** #/devices/ESP_1 → ["devices", "ESP_1"]. */
-function partsOf(hash) {
+export function partsOf(hash) {
   return hash.replace(/^#\/?/, "").split("/").filter(Boolean).map(decoded);
 }
 
 /** The address of a page. */
-export const link = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
+export const link = (...parts) => `#/${parts.map((part) => encodeURIComponent(part).replaceAll("%3D", "=")).join("/")}`;
 
 export function useRoute() {
   const [parts, setParts] = useState(() => partsOf(location.hash));

@@ -1,0 +1,73 @@
+"""What a list or the figures of alarms show, as it stands in their address: tables of cases."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_module import called, node
+
+pytestmark = pytest.mark.servers  # they start node
+
+NAMES = ["state", "zone_id"]
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def ask(missing: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """`ask(module, [function, *arguments], …)`: of a module of core/."""
+    if node() is None:
+        missing("node", "node is not installed")
+    return lambda module, *calls: called(module, [list(call) for call in calls], tmp_path)
+
+
+def test_an_address_of_a_list_shows_the_same_elsewhere(ask):
+    filters = {"state": "silent", "zone_id": "north=1"}
+    [parts] = ask("list_filters.js", ["filterParts", filters])
+    assert parts == ["state=silent", "zone_id=north=1"]
+    nothing = {"state": "", "zone_id": ""}
+    calls = [["filtersOf", given, NAMES] for given in (parts, [], ["other=1"], ["state"], ["zone_id="])]
+    assert ask("list_filters.js", *calls) == [filters, *[nothing] * 4]
+    assert ask("list_filters.js", ["asQuery", {"state": "", "zone_id": "north"}]) == [
+        {"state": None, "zone_id": "north"}
+    ]
+
+
+def test_the_parts_of_a_things_address_are_those_of_no_list(ask):
+    given = [[], ["state=silent"], ["ESP_A", "4", "ph"], ["ESP_A", "4", "ph", "addr=1"]]
+    assert ask("list_filters.js", *(["isList", parts] for parts in given)) == [True, True, False, False]
+
+
+def test_the_figures_of_alarms_have_a_time_and_a_group_whatever_the_address_says(ask):
+    week = {"spanMs": 7 * DAY_MS, "toMs": None}
+    cases = [
+        ({"by": "", "span": "", "to": ""}, {"by": "kind", "range": week}),
+        ({"by": "zone", "span": str(DAY_MS), "to": "1800000000000"},
+         {"by": "zone", "range": {"spanMs": DAY_MS, "toMs": 1_800_000_000_000}}),
+        ({"by": "x", "span": "12", "to": "soon"}, {"by": "kind", "range": week}),
+        ({"by": "source", "span": "99999999999999", "to": ""}, {"by": "source", "range": week}),
+    ]  # fmt: skip
+    assert ask("alarm_figures.js", *(["askedBy", given] for given, _ in cases)) == [expected for _, expected in cases]
+    assert ask("alarm_figures.js", ["rangeFilters", week]) == [{"span": str(7 * DAY_MS), "to": ""}]
+
+
+def test_a_row_of_figures_leads_to_its_thing_and_to_its_alarms(ask):
+    device = {"name": "ESP_A", "esp_id": "ESP_A", "gpio": None, "sensor_type": None, "address": None}
+    sensor = {**device, "name": "s", "gpio": 4, "sensor_type": "ph", "address": "64"}
+    cases = [
+        ("kind", {"name": "no_channel"}, None, ["alarms", "shown=all", "kind=no_channel"]),
+        ("source", device, ["devices", "ESP_A"], ["alarms", "shown=all", "source=ESP_A"]),
+        (
+            "source",
+            {**device, "name": "p", "gpio": 25},
+            ["actuators", "ESP_A", 25],
+            ["alarms", "shown=all", "source=p"],
+        ),
+        ("source", sensor, ["sensors", "ESP_A", 4, "ph", "64"], ["alarms", "shown=all", "source=s"]),
+        ("source", {"name": "", "esp_id": None}, None, None),
+        ("zone", {"name": "north"}, ["zones", "north"], ["alarms", "shown=all", "zone_id=north"]),
+        ("zone", {"name": ""}, None, None),
+    ]
+    pages = ask("alarm_figures.js", *(["pageOf", by, row] for by, row, _, _ in cases))
+    alarms = ask("alarm_figures.js", *(["alarmsOf", by, row] for by, row, _, _ in cases))
+    assert (pages, alarms) == ([page for _, _, page, _ in cases], [listed for _, _, _, listed in cases])

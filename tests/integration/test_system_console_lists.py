@@ -1,0 +1,119 @@
+"""Lists that a link narrows: among hundreds of sensors and actuators those in trouble are in sight after one click, and
+the address shows the same elsewhere. And the figures of alarms."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+
+from browser import Person
+from devices import heartbeat, now_ms, of_device
+from harness import Message, Stack, reading, wait_until
+from playwright.sync_api import expect
+
+LATEST, ACTUATORS, ALARMS = "/api/v1/sensors/latest", "/api/v1/actuators", "/api/v1/alarms"
+PINS = 40
+
+
+def bad(message: Message) -> Message:
+    return Message(message.topic, json.dumps(json.loads(message.payload) | {"quality": "error"}).encode())
+
+
+def pump(esp_id: str, gpio: int, **fields: object) -> Message:
+    body = {"ts": now_ms(), "gpio": gpio, "actuator_type": "pump", "state": False, "value": 0, **fields}
+    return of_device(esp_id, f"actuator/{gpio}/status", body)
+
+
+def test_what_is_in_trouble_among_hundreds_is_in_sight_after_one_click_and_at_the_same_address_elsewhere(
+    operator: Person, console_stack: Stack, make_person: Callable[..., Person]
+):
+    *sound, worse = console_stack.register(9)
+    zone = f"zone-{worse.lower().replace('_', '-')}"
+    at = now_ms()
+    with console_stack.sign_in() as rest:
+        placed = f"{worse[:-4]}_Z"
+        rest.post("/api/v1/esp/devices", json={"esp_id": placed, "zone_id": zone}).raise_for_status()
+        console_stack.settle_registry()
+        console_stack.publish([heartbeat(esp_id) for esp_id in (*sound, worse, placed)])
+        console_stack.publish([reading(esp_id, gpio, at, 20.0) for esp_id in sound for gpio in range(PINS)])
+        console_stack.publish([pump(esp_id, gpio) for esp_id in sound for gpio in range(PINS)])
+        for esp_id in (worse, placed):
+            console_stack.publish([bad(reading(esp_id, gpio, at, 85.0)) for gpio in (4, 5)])
+            console_stack.publish([pump(esp_id, gpio, error=f"no water {gpio}") for gpio in (25, 26)])
+
+        def found(path: str, **query: str) -> set[tuple[str, int]]:
+            return {(one["esp_id"], one["gpio"]) for one in rest.get(path, params=query).json()["items"]}
+
+        troubled = {(esp_id, gpio) for esp_id in (worse, placed) for gpio in (4, 5)}
+        wait_until(lambda: found(LATEST, state="bad") >= troubled, "the bad values are stored", 240.0)
+        stored = {"esp_id": sound[-1]}
+        wait_until(lambda: len(found(LATEST, **stored)) == PINS, "the others are, too", 240.0)
+        assert found(LATEST, state="bad", zone_id=zone) == {(placed, 4), (placed, 5)}
+        assert found(LATEST, zone_id=zone, sensor_type="ds18b20") == {(placed, 4), (placed, 5)}
+        assert found(LATEST, state="bad", esp_id=sound[0]) == set()
+        failed = {(esp_id, gpio) for esp_id in (worse, placed) for gpio in (25, 26)}
+        wait_until(lambda: found(ACTUATORS, state="failed") >= failed, "the failed pumps are known", 240.0)
+        wait_until(lambda: len(found(ACTUATORS, **stored)) == PINS, "and the others", 240.0)
+        assert found(ACTUATORS, state="failed", zone_id=zone) == {(placed, 25), (placed, 26)}
+        assert found(ACTUATORS, state="failed", actuator_type="valve") == set()
+        pages, cursor = set(), None
+        while True:
+            page = rest.get(ACTUATORS, params={"state": "off", "limit": "50", **({"cursor": cursor} if cursor else {})})
+            pages |= {(one["esp_id"], one["gpio"]) for one in page.json()["items"]}
+            cursor = page.json()["next_cursor"]
+            if cursor is None:
+                break
+        assert {(esp_id, gpio) for esp_id in sound for gpio in range(PINS)} <= pages
+
+    for named, page, row in (
+        ("with bad values", "sensors/state=bad", worse),
+        ("with an error", "actuators/state=failed", worse),
+    ):
+        link = operator.open("overview").page.locator(".truth a").filter(has_text=named)
+        link.click(timeout=120_000)
+        expect(operator.page).to_have_url(re.compile(f"#/{page}$"))
+        expect(operator.row(row).first).to_be_visible()
+        expect(operator.row(sound[0])).to_have_count(0)
+    other = make_person(width=390).sign_in().open("actuators", "state=failed", f"zone_id={zone}")
+    expect(other.row(placed)).to_have_count(2)
+    expect(other.row(worse)).to_have_count(0)
+    assert other.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    other.page.locator("select[name=state]").select_option("")
+    expect(other.page).to_have_url(re.compile(f"#/actuators/zone_id={zone}$"))
+
+    operator.open("zones", zone).page.locator(".truth-part").filter(has_text="with bad values").click()
+    expect(operator.page).to_have_url(re.compile(f"#/sensors/state=bad/zone_id={zone}$"))
+    expect(operator.row(placed)).to_have_count(2)
+
+
+def test_the_figures_of_alarms_have_a_page_with_links_and_a_file(
+    operator: Person, console_stack: Stack, make_person: Callable[..., Person]
+):
+    [esp_id] = console_stack.register(1)
+    console_stack.publish([heartbeat(esp_id), bad(reading(esp_id, 4, now_ms(), 85.0))])
+    with console_stack.sign_in() as rest:
+        query = {"esp_id": esp_id}
+        alarms = wait_until(lambda: rest.get(ALARMS, params=query).json()["items"], "the alarm is raised", 120.0)
+        assert [one["kind"] for one in alarms] == ["sensor_fault"]
+        rest.post(f"{ALARMS}/{alarms[0]['alarm_id']}/acknowledge", json={}).raise_for_status()
+        [figure] = [
+            one
+            for one in rest.get(f"{ALARMS}/figures", params={"by": "source"}).json()["items"]
+            if one["esp_id"] == esp_id
+        ]
+        assert (figure["times"], figure["standing_now"], figure["acknowledged"]) == (1, 1, 1)
+    operator.open("alarms").page.get_by_role("link", name="Alarm statistics").click()
+    operator.button("Source").click()
+    row = operator.row(figure["name"])
+    expect(row).to_contain_text("warning")
+    expect(operator.page).to_have_url(re.compile("#/alarm-statistics/by=source$"))
+    with operator.page.expect_download() as saved:
+        operator.button("CSV").click()
+    rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text())))
+    assert [one["times"] for one in rows if one["esp_id"] == esp_id] == ["1"]
+    row.get_by_role("link", name="1, show the alarms").click()
+    expect(operator.row(esp_id).or_(operator.row(figure["name"])).first).to_contain_text("sensor fault")
+    phone = make_person(width=390).sign_in().open("alarm-statistics", "by=zone")
+    expect(phone.page.get_by_text("no zone").first).to_be_visible()
+    assert phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
