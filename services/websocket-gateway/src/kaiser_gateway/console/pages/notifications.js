@@ -5,7 +5,7 @@ import { ago } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
-import { useAction, useEvents, useLoaded, useNow } from "../ui/hooks.js";
+import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { ZoneNames } from "../ui/names.js";
 import { Badge, Head, ListState, Panel } from "../ui/parts.js";
 import { Table } from "../ui/table.js";
@@ -16,6 +16,7 @@ import { t, tx, word } from "../core/texts.js";
 
 const PATH = "/api/v1/notifications";
 const RECENT = 20;
+const LOOK_AGAIN_EVERY_MS = 5000;
 const RESULTS = { sent: "good", waiting: "info", failed: "bad", dropped: "idle" };
 
 export function NotificationsPage() {
@@ -30,6 +31,10 @@ export function NotificationsPage() {
     if (!batch.some(({ type }) => type === "alarm")) return;
     channels.reloadSoon();
     sent.reloadSoon();
+  });
+  useEvery(LOOK_AGAIN_EVERY_MS, () => { // no event reports that a message was sent
+    channels.reload();
+    sent.reload();
   });
   const all = channels.data?.channels ?? [];
   const ways = routes.data?.routes ?? [];
