@@ -23,8 +23,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 def program() -> str | None:
-    """Where Chromium is, if it is installed."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+    """Where Chromium is, if it is installed: rather its headless shell, which takes a third of the processor's time."""
+    return next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser"))), None)
 
 
 @contextmanager

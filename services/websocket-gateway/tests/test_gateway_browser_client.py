@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-import shutil
 from pathlib import Path
 
 import pytest
+from browser import program
 from playwright.async_api import async_playwright
 
 PAGE = Path(__file__).parents[3] / "docs" / "protocol.md"
@@ -19,11 +19,11 @@ def client_of_the_page() -> str:
 @pytest.fixture
 async def page(missing):
     """A page in a real browser."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
+    path = program()
+    if path is None:
         missing("chromium", "chromium is not installed")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield await browser.new_page()
         await browser.close()
 
