@@ -11,7 +11,12 @@ from scheduling import line_of
         ("tests/integration/test_system_stops.py::test_x[mosquitto-1]", "the stack with mosquitto, m to z"),
         ("tests/integration/test_system_stops.py::test_x[nats]", "the stack with nats"),
         ("tests/integration/test_system_secrets.py::test_x[nats]", "tests/integration/test_system_secrets.py"),
-        ("tests/integration/test_system_console_pages.py::test_x", "the stack of the console"),
+        ("tests/integration/test_system_console.py::test_x", "the stack of the console, a to k"),
+        ("tests/integration/test_system_console_pages.py::test_x", "the stack of the console, l to z"),
+        (
+            "tests/integration/test_system_console_site.py::test_x",
+            "tests/integration/test_system_console_site.py",
+        ),
         (
             "tests/integration/test_system_console_factory.py::test_x",
             "tests/integration/test_system_console_factory.py",

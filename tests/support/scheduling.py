@@ -8,13 +8,17 @@ broker: a stack takes some seconds to start, and an idle one uses CPU too.
 import re
 
 _SYSTEM = "tests/integration/test_system_"
-_WITH_A_STACK_OF_ITS_OWN = ("console_factory", "console_messages", "console_recordings", "freeze", "secrets")
+_WITH_A_STACK_OF_ITS_OWN = (
+    *(f"console_{name}" for name in ("environments", "factory", "messages", "recordings", "site")),
+    *("freeze", "secrets"),
+)
 """Files that are of no shared stack, although their names or parameters look like it."""
 _STACKS = "the stack "
 
 
 def line_of(nodeid: str) -> str:
-    """The name of a test's line. The tests with Mosquitto are two: together they take twice as long as any other."""
+    """The name of a test's line. Those with Mosquitto, and those of the console, are two each: together they would take
+    twice as long as any other, and the run would wait for them alone."""
     path, _, name = nodeid.partition("::")
     broker = re.search(r"\[(mosquitto|nats)\b", name)
     if path.startswith("tests/faults/"):  # under load a stack costs half a minute of the processor
@@ -23,7 +27,7 @@ def line_of(nodeid: str) -> str:
     if subject == path or subject.startswith(_WITH_A_STACK_OF_ITS_OWN):
         return path
     if subject.startswith("console"):
-        return f"{_STACKS}of the console"
+        return f"{_STACKS}of the console, {'a to k' if subject < 'console_l' else 'l to z'}"
     if not broker:
         return path
     half = "" if broker[1] == "nats" else ", a to l" if subject < "m" else ", m to z"
