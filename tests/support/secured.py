@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import nats
 import yaml
 from nats.aio.client import Client
@@ -93,8 +94,8 @@ def service(name: str, changes: Mapping[str, str], secrets: Path, log: Path) -> 
             environment[key] = environment[key].replace(old, new) if old in value else environment[key]
     environment |= {key: value for key, value in changes.items() if key.startswith("KAISER_")}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / f"kaiser-{name}"],
+        process = forked.Popen(
+            [f"kaiser-{name}"],
             env={"PATH": os.environ["PATH"], "KAISER_LOG_FORMAT": "console", "KAISER_METRICS_PORT": "0", **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
