@@ -2,6 +2,7 @@
 
 import json
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -162,14 +163,17 @@ def test_a_crashed_mocks_will_is_retained_by_the_broker_until_the_mock_is_delete
 
 
 def retained(stack: Stack, topic: str) -> bytes:
-    """The retained payload of a topic; empty if none comes within half a second."""
+    """The retained payload of a topic; empty if none comes within half a second of the SUBACK."""
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
     got: queue.Queue[bytes] = queue.Queue()
     client.on_connect = lambda *_: client.subscribe(topic, qos=1)
     client.on_message = lambda _, __, message: got.put(message.payload)
+    subscribed = threading.Event()
+    client.on_subscribe = lambda *_: subscribed.set()
     client.connect(stack.addresses["mqtt_host"], stack.addresses["mqtt_port"], keepalive=30)
     client.loop_start()
     try:
+        assert subscribed.wait(60.0), "the broker takes a subscription"
         return got.get(timeout=0.5)
     except queue.Empty:
         return b""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -63,6 +64,11 @@ class Gateway:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(60)
+
+    def events_read(self) -> float:
+        """How many events it has read from the bus since its start."""
+        page = httpx.get(f"{self.internal}/metrics", timeout=60).text
+        return sum(map(float, re.findall(r"^kaiser_gateway_events_total{.*} (\S+)$", page, re.MULTILINE)))
 
     def token(self, role: str = "admin", lifetime_s: float = 600, user: str = "ada", generation: int = 0) -> str:
         """A token as the gateway makes them; ada and bea are users of generation 0 (see `known_users`)."""

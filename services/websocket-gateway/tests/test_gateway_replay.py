@@ -10,6 +10,7 @@ from kaiser_common.bus.declare import apply
 from kaiser_common.runtime.settings import CommonSettings
 from kaiser_gateway.domain.filters import Filters
 from kaiser_gateway.ws.replay import subject_of
+from waiting import until
 from websockets.exceptions import ConnectionClosed
 
 
@@ -243,10 +244,11 @@ async def test_at_sigterm_a_client_gets_what_waits_for_it_and_then_1001(start_ga
     gateway = start_gateway()
     async with gateway.connect(rate=1) as websocket:
         await settled(websocket)
+        before = gateway.events_read()
         seqs = [await events.publish(gpio=gpio) for gpio in range(30)]
         while json.loads(await websocket.recv()).get("seq") != seqs[0]:
             pass
-        await asyncio.sleep(0.3)  # all are read by now
+        await until(lambda: gateway.events_read() >= before + 30, "all are read")
         stopped = asyncio.create_task(asyncio.to_thread(gateway.stop))
         seen = []
         with pytest.raises(ConnectionClosed):
