@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from browser import Person
-from charts import drawn
+from charts import drawn, until_figures
 from devices import new_id, now_ms
 from harness import Stack, reading, wait_until
 from playwright.sync_api import expect
@@ -184,6 +184,17 @@ def saved_rows(person: Person) -> list[tuple[int, float, float, float, int]]:
         )
         for row in rows
     ]
+
+
+def test_the_ghost_line_has_the_values_of_the_period_before_at_the_time_of_day_of_now(
+    operator: Person, console_stack: Stack
+):
+    ended = now_ms() // MINUTE_MS * MINUTE_MS
+    esp_id = a_device(console_stack, ended)
+    operator.open("explore", f"{HOUR_MS}-{ended}-before", f"{esp_id},4,ds18b20,")
+    expect(operator.page.locator(".chart figcaption")).to_contain_text("3 points; lowest 22 °C")
+    name = f"ds18b20 on gpio 4 ({esp_id})"
+    until_figures(operator, ended - 20 * MINUTE_MS, {f"{name} (°C)": "23.5", f"{name}, before (°C)": "35.5"})
 
 
 def test_the_file_of_what_is_seen_has_the_figures_of_the_api(operator: Person, console_stack: Stack):
