@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import ROOT
+from kaiser_stack import mosquitto
 
 from bench import acting, bars, growth, latency, processes, report
 from bench.bed import Bed, bed
@@ -42,10 +43,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results.json")
     arguments = parser.parse_args()
     results = _kept(arguments.results) if arguments.bars or arguments.only is not PARTS else {}
-    results |= {"quick": arguments.quick, "note": arguments.note, "machine": processes.machine()}
+    machine = processes.machine() | {"mosquitto": mosquitto.version() if mosquitto.is_installed() else ""}
+    results |= {"quick": arguments.quick, "note": arguments.note, "machine": machine}
     commit = _commit()
     if arguments.bars:
-        said = {"commit": commit, "older_commit": _commit(arguments.older), "quick": arguments.quick}
+        older = _commit(arguments.older)
+        said = {"commit": commit, "older_commit": older, "mosquitto": mosquitto.version(), "quick": arguments.quick}
 
         def keep(found: dict[str, Any]) -> None:
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

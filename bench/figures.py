@@ -96,8 +96,9 @@ def bars(results: Mapping[str, Any]) -> str:
     if not found:
         return "Not measured on the commit of this file: `make bench ARGS=--bars`.\n"
     words = {True: "met", False: "**missed**", None: "not measured"}
-    lines = [f"Commit and time: {when({'parts': {'bars': found}}, 'bars')}.", "", "| bar | goal | measured | |"]
-    lines.append("|---|---|---|---|")
+    broker = f"; Mosquitto {found['mosquitto']}" if found.get("mosquitto") else ""
+    said = f"Commit and time: {when({'parts': {'bars': found}}, 'bars')}{broker}."
+    lines = [said, "", "| bar | goal | measured | |", "|---|---|---|---|"]
     for one in found["bars"]:
         measured = "–" if one["measured"] is None else _number(one["measured"])
         lines.append(f"| `{one['bar']}` | {one['must_be']} | {measured} | {words[one['met']]} |")
