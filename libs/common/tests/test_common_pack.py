@@ -50,7 +50,7 @@ def test_what_no_writer_makes_is_no_pack(body, reason):
     ],
 )
 def test_a_pack_has_as_many_lines_as_newlines_and_one(body, lines):
-    assert len(pack.split(body)) == pack.count(body) == lines
+    assert len(pack.split(body)) == pack.count(body) == pack.checked_count(body) == lines
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line), max_size=60))

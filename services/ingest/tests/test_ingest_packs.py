@@ -184,4 +184,4 @@ def test_without_a_clock_the_delivery_stands_in_the_line():
 def test_a_line_that_is_no_reading_is_passed_over_when_packs_are_read_back():
     good = b'{"esp_id":"ESP_1","gpio":4,"sensor_type":"ph","ts":5,"raw":1}'
     found = stored_readings([b"{not json\n" + good + b"\n\n7\n\xff", b"", good])
-    assert [reading_id(reading) for reading in found] == ["ESP_1.4.ph.5.1:None:None"] * 2
+    assert [reading_id(reading) for reading in found] == ["ESP_1.4.ph.5.[1,null,null]"] * 2

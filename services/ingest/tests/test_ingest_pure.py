@@ -111,7 +111,7 @@ def reading(ts: int) -> bytes:
 def test_a_reading_has_its_identity_as_id_and_without_a_clock_that_of_its_delivery() -> None:
     (with_clock,) = validate(TOPIC, reading(1_767_225_600), NOW)
     (without,) = validate(TOPIC, reading(0), NOW)
-    assert to_outgoing(with_clock, "d").msg_id == "ESP_1.34.ph.1767225600000.1:None:None"  # type: ignore[arg-type]
+    assert to_outgoing(with_clock, "d").msg_id == "ESP_1.34.ph.1767225600000.[1,null,null]"  # type: ignore[arg-type]
     assert to_outgoing(without, "d").msg_id == "d.34.ph"  # type: ignore[arg-type]
     assert to_outgoing(without, "d").subject == "esp.sensor.data.god.0"  # type: ignore[arg-type]
 
@@ -133,7 +133,7 @@ def test_a_readings_address_is_in_its_identity_in_one_form(field: str, address: 
     (found,) = validate(TOPIC, payload.encode(), NOW)
     assert found.message.address == address  # type: ignore[union-attr]
     place = "ESP_1.34.ph" + (f".{address}" if address else "")
-    assert to_outgoing(found, "d").msg_id == f"{place}.1767225600000.1:None:None"  # type: ignore[arg-type]
+    assert to_outgoing(found, "d").msg_id == f"{place}.1767225600000.[1,null,null]"  # type: ignore[arg-type]
 
 
 def test_two_probes_on_one_pin_are_two_readings_of_a_batch_and_one_probe_twice_is_not() -> None:

@@ -48,7 +48,7 @@ class Delivery:
     first_line: of some lines, where they begin in the pack; None for the whole message.
     """
 
-    __slots__ = ("_headers", "body", "first_line", "reply", "subject")
+    __slots__ = ("_count", "_headers", "body", "first_line", "reply", "subject")
 
     def __init__(
         self, subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None, first_line: int | None = None
@@ -58,11 +58,14 @@ class Delivery:
         self.body = body
         self.first_line = first_line
         self._headers = headers
+        self._count: int | None = None
 
     @property
     def count(self) -> int:
-        """How many lines it has; one where it is no pack."""
-        return count(self.body) if is_packed(self.subject) else 1
+        """How many lines it has; one where it is no pack. Counted once, because several steps ask for it."""
+        if self._count is None:
+            self._count = count(self.body) if is_packed(self.subject) else 1
+        return self._count
 
     def lines(self) -> list[bytes]:
         """The body of each line. NotAPack: it is empty, or has more than a pack may have."""

@@ -33,14 +33,20 @@ def count_header(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
 
 
 def split(body: bytes) -> list[bytes]:
-    """The lines of a pack. NotAPack: it is empty, or over 4,096 lines or 1 MiB."""
+    """The lines of a pack. NotAPack as `checked_count`."""
+    checked_count(body)
+    return body.split(b"\n")
+
+
+def checked_count(body: bytes) -> int:
+    """How many lines a pack has. NotAPack: it is empty, or over 4,096 lines or 1 MiB."""
     if not body:
         raise NotAPack("the pack is empty")
     if len(body) > MOST_READ_BYTES:
         raise NotAPack(f"the pack has {len(body)} bytes, at most {MOST_READ_BYTES}")
-    lines = body.split(b"\n")
-    if len(lines) > LINE_NUMBERS:
-        raise NotAPack(f"the pack has {len(lines)} lines, at most {LINE_NUMBERS}")
+    lines = count(body)
+    if lines > LINE_NUMBERS:
+        raise NotAPack(f"the pack has {lines} lines, at most {LINE_NUMBERS}")
     return lines
 
 

@@ -174,9 +174,13 @@ class Pipeline:
 
     def _take(self) -> list[Incoming]:
         """The next messages in order: what has arrived, up to the batch size and about 1 MiB."""
-        taken: list[Incoming] = []
-        size = 0
         waiting = self._waiting
+        if len(waiting) <= self._batch_size and self.in_flight_bytes <= _BATCH_BYTES:
+            taken = list(waiting)
+            waiting.clear()
+            return taken
+        taken = []
+        size = 0
         while waiting and len(taken) < self._batch_size and size < _BATCH_BYTES:
             message = waiting.popleft()
             size += len(message.payload)

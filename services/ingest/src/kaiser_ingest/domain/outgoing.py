@@ -67,7 +67,12 @@ def reading_id(reading: Reading | StoredReading) -> str:
     place = f"{reading.gpio}.{reading.sensor_type}" + (f".{reading.address}" if reading.address else "")
     if reading.clock != "device":
         return f"{reading.delivery}.{place}"
-    return f"{reading.esp_id}.{place}.{reading.ts}.{reading.raw}:{reading.raw_value}:{reading.value}"
+    return f"{reading.esp_id}.{place}.{reading.ts}.{figures(reading.raw, reading.raw_value, reading.value)}"
+
+
+def figures(raw: float | None, raw_value: float | None, value: float | None) -> str:
+    """What was measured, as a part of an identity; as JSON it takes a third of the time of Python's text."""
+    return _encode((raw, raw_value, value)).decode()
 
 
 def to_packs(readings: Iterable[Outgoing], new_id: Callable[[], str]) -> list[Outgoing]:

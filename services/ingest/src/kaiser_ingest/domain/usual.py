@@ -17,6 +17,7 @@ from kaiser_common.contract.schemas.sensor import Quality
 from kaiser_common.contract.topics import Kind, Topic, parse
 
 from kaiser_ingest.domain.fields import BELIEVED_FROM_MS, MAX_AHEAD_MS, MILLISECONDS_FROM
+from kaiser_ingest.domain.outgoing import figures
 from kaiser_ingest.domain.validate import MAX_PAYLOAD_BYTES
 
 _TYPE_NAME = re.compile(rf"[A-Za-z0-9_.+-]{{1,{MAX_SENSOR_TYPE}}}\Z")
@@ -138,7 +139,7 @@ def usual_reading(topic: bytes, payload: bytes, received_at_ms: int) -> UsualRea
         subzone_id,
         found.seq,
     )
-    identity = f"{esp_id}.{gpio}.{kind}.{ts}.{raw}:{raw_value}:{value}"
+    identity = f"{esp_id}.{gpio}.{kind}.{ts}.{figures(raw, raw_value, value)}"
     return UsualReading(place.kaiser_id, esp_id, ts, identity, _encode(line))
 
 

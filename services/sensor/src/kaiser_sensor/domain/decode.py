@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 from kaiser_common.bus.pull import Delivery
-from kaiser_common.contract.pack import NotAPack
+from kaiser_common.contract.pack import NotAPack, checked_count
 from kaiser_common.contract.schemas.sensor import Reading as ReadingModel
 from pydantic import ValidationError
 
@@ -39,7 +39,7 @@ def decode(batch: Sequence[Delivery]) -> Decoded:
     unreadable: list[tuple[Delivery, str]] = []
     for delivery in batch:
         try:
-            lines = delivery.lines()
+            lines = checked_count(delivery.body)
         except NotAPack as error:
             unreadable.append((delivery, str(error)))
             continue
@@ -47,10 +47,10 @@ def decode(batch: Sequence[Delivery]) -> Decoded:
             readings = _to_readings(delivery.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             readings = []
-        if len(readings) == len(lines):
-            packs.append(Pack(delivery, readings, range(len(lines))))
+        if len(readings) == lines:
+            packs.append(Pack(delivery, readings, range(lines)))
         else:
-            packs.append(_one_by_one(delivery, lines, unreadable))
+            packs.append(_one_by_one(delivery, delivery.lines(), unreadable))
     return packs, unreadable
 
 
