@@ -84,12 +84,12 @@ async def published(bus: Bus, arrivals: Sequence[tuple[int, int]]) -> list[tuple
         pytest.param([(1000, 1), (1001, 1), (1003, 1)], [(1000, 1), (1005, 2)], id="the next ones are together"),
         pytest.param([(1000, 1), (1007, 1)], [(1000, 1), (1007, 1)], id="what comes after the time waits for nothing"),
         pytest.param([(0, 1), (1, 1), (6, 1), (11, 1)], [(0, 1), (5, 1), (10, 1), (15, 1)], id="between any two"),
-        pytest.param([(1000, 499), (1001, 1)], [(1000, 499), (1005, 1)], id="after 499 it waits"),
-        pytest.param([(1000, 500), (1001, 1)], [(1000, 500), (1001, 1)], id="after 500 the next follows at once"),
-        pytest.param([(1000, 1201)], [(1000, 600), (1000, 600), (1000, 1)], id="and after the largest"),
+        pytest.param([(1000, 100), (1001, 1)], [(1000, 100), (1010, 1)], id="after 100 it is twice as long"),
+        pytest.param([(1000, 600), (1001, 1)], [(1000, 600), (1020, 1)], id="and never longer than 20 ms"),
+        pytest.param([(1000, 1201)], [(1000, 600), (1000, 600), (1000, 1)], id="what a batch has no room for follows"),
     ],
 )
-def test_between_two_batches_are_five_ms_unless_the_first_is_large_and_a_lone_reading_waits_for_nothing(
+def test_between_two_batches_are_5_to_20_ms_unless_more_waited_and_a_lone_reading_waits_for_nothing(
     arrivals: list[tuple[int, int]], expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = JumpingLoop()
