@@ -151,6 +151,8 @@ STREAMS = (SENSORS, DEVICES, OUTBOX, EVENTS, REJECTED, EXECUTIONS, AUDIT, FACTOR
 
 SENSOR_LIVE = DurableConsumer(SENSORS.name, "sensor-live", ("esp.sensor.data.>",), max_ack_pending=1024)
 SENSOR_STORE = DurableConsumer(SENSORS.name, "sensor-store", ("esp.sensor.data.>",), max_ack_pending=1024)
+"""A pack is acknowledged once `sensor.latest` has it too, so up to 200 wait there for a second, besides 256 that have
+arrived: with fewer places the store waits for its own acknowledgements (docs/performance.md)."""
 SENSOR_RESPONSES = DurableConsumer(DEVICES.name, "sensor-responses", ("esp.sensor.response.>",))
 HEALTH = DurableConsumer(DEVICES.name, "health", ("esp.system.>", "esp.config.>", "esp.zone.>"))
 HEALTH_AUDIT = DurableConsumer(AUDIT.name, "health-audit", ("audit.>",))
