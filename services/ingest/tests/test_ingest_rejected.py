@@ -24,6 +24,9 @@ from kaiser_common.contract.schemas.api.rejected import (
     ReplayedCause,
     ReplayRequest,
 )
+from kaiser_ingest.api import rejected_causes
+from kaiser_ingest.api.rejected import RejectedMessages
+from kaiser_ingest.api.rejected_causes import RejectedCauses
 
 ADA = Caller(user="ada", role="admin")
 ESP, NEW = "ESP_0001", "ESP_0002"
@@ -273,6 +276,35 @@ async def test_a_device_that_was_registered_just_now_is_waited_for_before_its_me
     assert (record["outcome"], record["action"], record["actor"]) == ("done", "replay_cause", "ada")
     assert record["target"] == f"5001/{NEW}"
     assert (record["before"]["count"], record["after"]["replayed"]) == (1, 1)
+
+
+async def test_a_step_whose_time_is_over_leaves_the_rest_to_the_next_and_all_are_replayed_once(
+    world: Any, make_reading: Callable[..., bytes], until: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejected_causes, "_STEP_S", 0.0)
+    monkeypatch.setattr(rejected_causes, "_COUNT_S", 0.0)
+    ingest = world.ingest()
+    await until(ingest.connected)
+    device = await world.device()
+    for number in range(12):
+        esp_id = NEW if number % 4 == 3 else ESP
+        await device.publish(number, world.topic(esp_id, "sensor/34/data"), make_reading(esp_id, number))
+    await until(lambda: ingest.total("kaiser_ingest_messages_total") == 12)
+    ada = Caller(user="ada", role="admin")
+    async with connect(world.bus, "tests") as bus:
+        registered = {NEW: None}
+        causes = RejectedCauses(bus, registered, RejectedMessages(bus, registered, 36_500 * 86_400_000))
+        step: CauseReplay | None = CauseReplay(code=5001, topic=None, field="esp_id")
+        replayed = refused = steps = 0
+        while step is not None:
+            done = await causes.replay(step, ada)
+            replayed, refused, steps = replayed + done.replayed, refused + done.refused, steps + 1
+            assert steps < 50
+            cursor = done.next_cursor
+            step = None if cursor is None else step.model_copy(update={"after": int(cursor), "through": done.through})
+        assert (replayed, refused, steps > 1) == (3, 9, True)
+        assert (await causes.causes(CausesQuery(), ada)).is_complete is False
+    assert [body["raw"] for _, body in await world.stored("SENSORS")] == [3, 7, 11]
 
 
 async def _replayed(replay: Callable[..., Any], seq: int) -> bool:

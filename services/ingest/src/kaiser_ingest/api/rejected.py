@@ -48,6 +48,8 @@ from kaiser_ingest.domain.verdicts import judged
 _LONGEST_LOOK_S = 3.0
 _FIRST_SPAN = 500
 _LONGEST_SPAN = 20_000
+UNUSED_S = 1.0
+"""REJECTED has 32 consumers at most: the one of a look is dropped soon after it. A slow look gets another one."""
 MOST_PAGE_BYTES = 1024 * 1024
 """A page is one message of the bus: a rejection alone may have 100 kB, with its payload escaped in JSON."""
 
@@ -165,7 +167,7 @@ class RejectedMessages:
     async def _read(self, subjects: list[str], low: int, high: int) -> tuple[deque[Delivery], bool]:
         """The messages of subjects with sequences from low to high, in order; of more than a page holds the newest
         alone, and then True."""
-        reader = OrderedReader(self._bus, REJECTED.name, subjects, start_sequence=low)
+        reader = OrderedReader(self._bus, REJECTED.name, subjects, start_sequence=low, unused_s=UNUSED_S)
         found: deque[Delivery] = deque()
         size, left_out = 0, False
         async with asyncio.timeout(_LONGEST_LOOK_S):

@@ -31,7 +31,7 @@ from kaiser_common.contract.subjects import REJECTED, SEVERAL
 from kaiser_factory_dialect.subjects import token
 from pydantic import ValidationError
 
-from kaiser_ingest.api.rejected import RejectedMessages
+from kaiser_ingest.api.rejected import UNUSED_S, RejectedMessages
 from kaiser_ingest.domain.admission import Registered
 from kaiser_ingest.domain.causes import CauseCounts
 
@@ -43,7 +43,10 @@ _ASK_EVERY_S = 0.05
 _QUIET_S = 3.0
 _FLUSH = 100
 _MOST_REFUSALS = 20
-_SPAN = 20_000
+_FIRST_SPAN = 500
+_LONGEST_SPAN = 20_000
+_AT_ONCE = 100
+"""Messages of the stream that are taken together."""
 _OF_READINGS = "esp.sensor.data."
 
 
@@ -62,14 +65,20 @@ class RejectedCauses:
         first, high = max(1, state.first_seq), state.last_seq
         deadline = time.monotonic() + _STEP_S
         counts = CauseCounts()
-        while high >= first and time.monotonic() < deadline:
-            low = max(first, high - _SPAN + 1)
+        span, is_late = _FIRST_SPAN, False
+        while high >= first and not is_late:
+            low = max(first, high - span + 1)
             async with aclosing(self._messages(cause, low, high)) as messages:
-                async for seq, message in messages:
-                    counts.add(seq, message)
+                async for _place, found in messages:
+                    for seq, message in found:
+                        counts.add(seq, message)
+                    if is_late := time.monotonic() > deadline:
+                        break
             high = low - 1
+            span = min(span * 4, _LONGEST_SPAN)
         items, left_out = counts.most_frequent(query.limit)
-        return CausesPage(items=items, looked_at=counts.looked_at, is_complete=high < first, left_out=left_out)
+        is_complete = high < first and not is_late
+        return CausesPage(items=items, looked_at=counts.looked_at, is_complete=is_complete, left_out=left_out)
 
     async def replay(self, request: CauseReplay, _: Caller) -> ReplayedCause:
         """Replay the next messages of a cause, and count those that are left."""
@@ -80,12 +89,14 @@ class RejectedCauses:
         after = -1 if request.after is None else request.after
         step = _Step(self._bus, self._rejected, request.limit, time.monotonic() + _STEP_S)
         is_left_exact = True
-        low = max(1, state.first_seq, place_of(after)[0] if after > 0 else 0)
+        low = max(1, state.first_seq, place_of(after + 1)[0])
         high = min(place_of(through)[0], state.last_seq)
         async with aclosing(self._messages(request, low, high)) as messages:
-            async for seq, message in messages:
-                if after < seq <= through:
-                    await step.take(seq, message)
+            async for place, found in messages:
+                for seq, message in found:
+                    if after < seq <= through:
+                        await step.take(seq, message)
+                step.looked_at(seq_of(place + 1) - 1)
                 if step.is_over and time.monotonic() > step.deadline + _COUNT_S:
                     is_left_exact = False
                     break
@@ -110,22 +121,29 @@ class RejectedCauses:
 
     async def _messages(
         self, cause: RejectedCause, low: int, high: int
-    ) -> AsyncGenerator[tuple[int, RejectedMessage], None]:
-        """The messages of a cause with stream sequences from low to high, oldest first, with their seq. TimeoutError:
-        NATS does not give the next ones within 3 s."""
+    ) -> AsyncGenerator[tuple[int, list[tuple[int, RejectedMessage]]], None]:
+        """The stream's messages from low to high, oldest first: each one's sequence, and its rejections of a cause with
+        their seq. TimeoutError: NATS does not give the next ones within 3 s."""
         if low > high:
             return
-        reader = OrderedReader(self._bus, REJECTED.name, subjects_of(cause), start_sequence=low)
+        reader = OrderedReader(
+            self._bus,
+            REJECTED.name,
+            subjects_of(cause),
+            start_sequence=low,
+            max_messages=_AT_ONCE,
+            unused_s=UNUSED_S,
+        )
         async with aclosing(aiter(reader)) as batches:
             is_last = False
             while not is_last:
                 async with asyncio.timeout(_QUIET_S):
                     batch = await anext(batches)
                 for each in batch:
-                    if each.stream_sequence <= high:
-                        for seq, message in lines_of(each):
-                            if cause.covers(message):
-                                yield seq, message
+                    if each.stream_sequence > high:
+                        break
+                    yield each.stream_sequence, [one for one in lines_of(each) if cause.covers(one[1])]
+                    await asyncio.sleep(0)  # a pack is 24 KiB: what arrives meanwhile waits no longer than for one
                 is_last = not batch or batch[-1].pending == 0 or batch[-1].stream_sequence >= high
 
 
@@ -166,6 +184,12 @@ class _Step:
         self._waiting += outgoing
         if len(self._waiting) >= _FLUSH:
             await self.flush()
+
+    def looked_at(self, seq: int) -> None:
+        """All up to a seq was looked at: where nothing of it has the cause, the next step need not look again."""
+        if not self.is_over:
+            self.last_seq = seq
+            self.is_over = time.monotonic() > self.deadline
 
     async def flush(self) -> None:
         """Publish what waits, in its order; a batch is of one stream."""
