@@ -16,6 +16,7 @@ OWN = {
     "alarm/consumers/events.py": "reads again after it was fenced",
     "alarm/consumers/owners.py": "waits longer after each try",
     "alarm/jobs/holder.py": "a step wakes it",
+    "ingest/api/rejected_causes.py": "gives other work its turn",
     "ingest/consumers/pipeline.py": "the least time between two packs",
     "ingest/mqtt/sandbox.py": "until nothing has come for a while",
     "logic/consumers/evaluator.py": "its pauses follow from what is due",
