@@ -38,7 +38,9 @@ class GatewaySettings(CommonSettings):
         description="Failed sign-ins a minute from one address, over names not signed in there lately.",
     )
     login_per_name: int = Field(
-        default=60, ge=1, description="Failed sign-ins a minute for one name from addresses it did not sign in from."
+        default=60,
+        ge=1,
+        description="Sign-ins a minute for one name: failed ones where it is not known, and right ones anywhere.",
     )
     request_per_second: float = Field(default=50.0, gt=0, description="Requests allowed to one user.")
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
