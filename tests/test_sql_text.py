@@ -20,6 +20,7 @@ INSERTS = {
 OPTIONAL_FILTERS = {
     "actuator/store/actuators.py": "locks the actuators under a stop",
     "actuator/store/emergencies.py": "a stop without a gpio is of the whole device",
+    "alarm/store/standing.py": "a window over the steps of alarms, which three questions share",
 }
 
 

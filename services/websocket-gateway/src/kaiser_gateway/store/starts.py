@@ -6,20 +6,24 @@ from datetime import UTC, datetime, timedelta
 from kaiser_common.contract.schemas.api.system import ReplicaStatus, ServiceStart
 from kaiser_common.contract.times import time_of
 from kaiser_common.runtime.database import DatabasePool
+from kaiser_common.runtime.statements import execute_many, insert_of
 from psycopg.rows import class_row
+
+from kaiser_gateway.store.tables import starts
 
 KEPT = timedelta(days=365)
 MOST_KEPT = 10_000
+_ADD = insert_of(starts, ("service", "replica", "started_at", "version")).on_conflict_do_nothing()
 
 
 async def note(pool: DatabasePool, replicas: Iterable[ReplicaStatus]) -> None:
     """Keep when these processes started; each is kept once, whoever notes it and how often."""
-    async with pool.connection() as connection, connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO gateway.starts (service, replica, started_at, version) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
-            [(one.service, one.replica, time_of(one.started_at), one.version) for one in replicas],
-        )
+    rows = [
+        {"service": one.service, "replica": one.replica, "started_at": time_of(one.started_at), "version": one.version}
+        for one in replicas
+    ]
+    async with pool.connection() as connection:
+        await execute_many(connection, _ADD, rows)
 
 
 async def drop_old(pool: DatabasePool) -> None:
