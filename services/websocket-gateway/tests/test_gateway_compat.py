@@ -39,6 +39,7 @@ def application(compat: bool) -> FastAPI:
         None,
         None,
         guard,
+        None,
         GatewaySettings(compat=compat),
     )
 

@@ -9,6 +9,7 @@ from kaiser_common.runtime.loops import beside
 from kaiser_common.runtime.service import HttpServer, Service, run
 from kaiser_common.runtime.status import answer_status
 
+from kaiser_gateway.api.system_status import Status
 from kaiser_gateway.handlers import build_app
 from kaiser_gateway.http.auth import guard_of, signing_key
 from kaiser_gateway.http.readiness import Served
@@ -44,16 +45,15 @@ async def work(service: Service, settings: GatewaySettings) -> None:
             service.check("http", served.check)
             service.check("database", lambda: ping(pool), needed=False)
             hub, topics = Hub(bus, settings.ws_stalled_s, service.tracer, standings.ended), TopicsHub(bus)
+            status = Status(bus, service, hub.behind)
             guard = guard_of(settings, key, standings)
-            app = build_app(service, bus, hub, topics, users, sessions, pool, guard, settings)
+            app = build_app(service, bus, hub, topics, users, sessions, pool, guard, status, settings)
             served.server = server = HttpServer(http_config(app, settings))
             listener = listen(settings)
             async with aclosing(guard), asyncio.TaskGroup() as tasks:
                 http = tasks.create_task(server.serve(sockets=[listener]), name="http")
-                async with (
-                    beside(users=keep_users(pool, users, sessions, standings, settings), topics=topics.run()),
-                    beside(starts=keep_starts(pool, bus, service)),
-                ):
+                people = keep_users(pool, users, sessions, standings, settings)
+                async with beside(users=people, starts=keep_starts(pool, status), topics=topics.run()):
                     await hub.run(service.stopping)
                 server.should_exit = True
                 await asyncio.wait([http], timeout=5.0)

@@ -89,6 +89,7 @@ def build_app(
     sessions: Sessions,
     pool: DatabasePool,
     guard: Guard,
+    status: Status,
     settings: GatewaySettings,
 ) -> FastAPI:
     """The public application."""
@@ -118,7 +119,7 @@ def build_app(
         app.include_router(module.router(bus, guard))
     app.include_router(messages.router(bus, topics, pool, guard, settings))
     app.include_router(audit.router(bus, pool, guard))
-    app.include_router(status_api.router(Status(bus, service, hub.behind), pool, guard))
+    app.include_router(status_api.router(status, pool, guard))
     app.include_router(realtime.router(hub, Replays(bus, hub), guard, settings))
     app.include_router(message_sockets.router(topics, guard, settings))
     app.add_middleware(ConditionalGet)

@@ -6,10 +6,8 @@ database: the next look notes the processes that run then. Each replica of the g
 
 from functools import partial
 
-from kaiser_common.bus.connection import Bus
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import every
-from kaiser_common.runtime.service import Service
 
 from kaiser_gateway.api.system_status import Status
 from kaiser_gateway.store import starts
@@ -17,9 +15,8 @@ from kaiser_gateway.store import starts
 _LOOK_EVERY_S = 30.0
 
 
-async def keep_starts(pool: DatabasePool, bus: Bus, service: Service) -> None:
+async def keep_starts(pool: DatabasePool, status: Status) -> None:
     """Look every half minute, until cancelled."""
-    status = Status(bus, service, lambda last_seq: 0)
     await wait_for_schema(pool, "gateway")
     await every(_LOOK_EVERY_S, partial(_look, pool, status), "starts_not_noted")
 
