@@ -15,6 +15,7 @@ import nats
 import pytest
 from devices import heartbeat, now_ms
 from esp32 import Device
+from firmware_b import FirmwareB
 from harness import Message, Stack, wait_until
 
 PUMP, VALVE, PROBE, AIR = 25, 26, 34, 21
@@ -93,6 +94,58 @@ def add(rest: httpx.Client) -> Iterator[Callable[..., str]]:
 def executions(rest: httpx.Client, rule_id: str) -> list[dict[str, Any]]:
     answer = rest.get("/api/v1/logic/executions", params={"rule_id": rule_id})
     return list(answer.json()["items"]) if answer.status_code == 200 else []
+
+
+def test_no_rule_acts_on_a_value_of_a_device_that_lost_its_power_until_it_is_back_and_has_sent(
+    stack: Stack, rest: httpx.Client, bed: str, pump: Device, add: Callable[..., str]
+):
+    """The pump does not move, and the alarm stands; the rule of another device goes on meanwhile."""
+    [other] = stack.register(1)
+    name = f"dry-{bed.lower()}"
+    limits = {"mode": "level", "cooldown_s": 4}
+    on = {"type": "actuator", "esp_id": pump.esp_id, "gpio": PUMP, "command": "ON", "duration_s": 1}
+    alarm = {"type": "alarm", "do": "raise", "name": name, "message": "dry", "clear_when_false": True}
+    rule = add(name="dry", conditions=[probe(bed, operator="<", value=30)], actions=[on, alarm], **limits)
+    add(name="other", conditions=[probe(other, operator="<", value=30)], actions=[{**on, "gpio": VALVE}], **limits)
+
+    def moved(gpio: int) -> int:
+        return sum(one[0] == gpio for one in pump.commands())
+
+    def more(gpio: int, count: int) -> None:
+        before = moved(gpio)
+        wait_until(lambda: moved(gpio) >= before + count, f"gpio {gpio} is commanded {count} times more", 120.0)
+
+    def states() -> set[str]:
+        query = {"kind": "rule_alarm", "shown": "all"}
+        return {
+            one["state"] for one in rest.get("/api/v1/alarms", params=query).json()["items"] if one["source"] == name
+        }
+
+    def known_until() -> int | None:
+        found: int | None = rest.post(f"/api/v1/logic/rules/{rule}/test").json()["conditions"][0]["known_until"]
+        return found
+
+    mqtt = (stack.addresses["mqtt_host"], stack.addresses["mqtt_port"])
+    with FirmwareB(mqtt, bed) as device:
+        wait_until(lambda: rest.get(f"/api/v1/esp/devices/{bed}").json()["online"], "the device is online")
+        stack.publish([moisture(bed, 28.0), moisture(other, 28.0)])
+        more(PUMP, 2)
+        wait_until(lambda: states() == {"raised"}, "the alarm is raised")
+        device.board.power_cut()
+        wait_until(known_until, "the value is not known", 120.0)
+        more(VALVE, 2)
+        still = moved(PUMP)
+        more(VALVE, 4)
+        assert moved(PUMP) == still
+        assert states() == {"raised"}
+        device.board.power_on()
+        wait_until(lambda: rest.get(f"/api/v1/esp/devices/{bed}").json()["online"], "it is back", 120.0)
+        more(VALVE, 2)
+        assert moved(PUMP) == still, "it is back, and has not sent"
+        stack.publish([moisture(bed, 27.0)])
+        more(PUMP, 1)
+        stack.publish([moisture(bed, 60.0)])
+        wait_until(lambda: states() == {"cleared"}, "the alarm is cleared")
 
 
 def test_dry_soil_by_day_switches_another_devices_pump_on_for_a_minute_and_not_again_for_ten(
