@@ -1,4 +1,4 @@
-"""What a list or the figures of alarms show, as it stands in their address: tables of cases."""
+"""The content of lists and figures of alarms, as their address states it: tables of cases."""
 
 from collections.abc import Callable
 from pathlib import Path

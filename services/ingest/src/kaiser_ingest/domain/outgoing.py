@@ -71,7 +71,7 @@ def reading_id(reading: Reading | StoredReading) -> str:
 
 
 def figures(raw: float | None, raw_value: float | None, value: float | None) -> str:
-    """What was measured, as a part of an identity; as JSON it takes a third of the time of Python's text."""
+    """The measured values, as a part of an identity; as JSON it takes a third of the time of Python's text."""
     return _encode((raw, raw_value, value)).decode()
 
 
