@@ -64,10 +64,10 @@ def helm(missing: Callable[..., Any]) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def render(helm: Any) -> Render:
-    def rendered(values: dict[str, Any], namespace: str = "kaiser") -> Resources:
-        with helm.Chart.load(str(CHART)) as chart:
-            chart.validate_schema(values)
-            texts = chart.render(values, name="farm", namespace=namespace)
+    def rendered(values: dict[str, Any], namespace: str = "kaiser", chart: Path = CHART) -> Resources:
+        with helm.Chart.load(str(chart)) as loaded:
+            loaded.validate_schema(values)
+            texts = loaded.render(values, name="farm", namespace=namespace)
         found = [
             each
             for name, text in texts.items()
@@ -131,6 +131,36 @@ def test_with_a_factory_its_services_are_there_and_ingest_speaks_its_dialect(ren
         assert made[key] == wanted[key]
     env = made["Deployment", "ingest"]["spec"]["template"]["spec"]["containers"][0]["env"]
     assert env == wanted["Deployment", "ingest"]["spec"]["template"]["spec"]["containers"][0]["env"]
+
+
+def mounted(resource: dict[str, Any]) -> set[str]:
+    """The ConfigMaps that a workload's pods have as files."""
+    volumes = resource["spec"]["template"]["spec"].get("volumes", [])
+    return {
+        source["configMap"]["name"]
+        for volume in volumes
+        for source in (volume, *volume.get("projected", {}).get("sources", []))
+        if "configMap" in source
+    }
+
+
+@pytest.mark.parametrize("values", [{}, FACTORY], ids=["three servers", "factory"])
+def test_an_upgrade_starts_whoever_has_read_a_changed_file_anew(render: Render, values: dict[str, Any], tmp_path: Path):
+    """NATS with new rights of a user, for one: a service of the new version waits for them."""
+
+    def pods(chart: Path) -> Resources:
+        return {key: each for key, each in render(values, chart=chart).items() if "template" in each.get("spec", {})}
+
+    before = pods(CHART)
+    readers = {name for each in before.values() for name in mounted(each)}
+    assert {"nats", "nats-users", "mosquitto"} <= readers
+    for name in readers:
+        shutil.copytree(CHART, chart := tmp_path / name)
+        template = chart / f"templates/configmap-{name}.yaml"
+        template.write_text(template.read_text().replace("data:\n", "data:\n  added: a line\n", 1))
+        after = pods(chart)
+        changed = {key for key in before if before[key] != after[key]}
+        assert changed == {key for key, each in before.items() if name in mounted(each)}, name
 
 
 @variants

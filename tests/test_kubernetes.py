@@ -108,6 +108,14 @@ def test_no_secret_stands_in_a_manifest(overlay: str):
 
 
 @overlays
+def test_a_changed_file_has_another_name_so_that_its_pods_start_anew(overlay: str):
+    """NATS with new rights of a user, for one: a service of the new version waits for them."""
+    maps = of_kind(overlay, "ConfigMap")
+    assert {"nats", "nats-users"} <= {name.rpartition("-")[0] for name in maps}
+    assert [name for name in maps if not re.search(r"-[a-z0-9]{10}$", name)] == []
+
+
+@overlays
 def test_no_image_is_whatever_is_newest(overlay: str):
     for name, pod in pods(overlay).items():
         for container in pod["spec"]["containers"]:

@@ -143,7 +143,8 @@ def _mark_workload(resource: Resource) -> None:
     elif name not in ("mosquitto", "sandbox", "nats", "timescaledb"):
         spec["replicas"] = f"@@REPLICAS:{name}@@"
     if resource["kind"] != "Job":
-        pod["metadata"].setdefault("annotations", {})["checksum/config"] = "@@CHECKSUM@@"
+        checked = ",".join(dict.fromkeys(["kaiser", *_read_by(pod["spec"])]))
+        pod["metadata"].setdefault("annotations", {})["checksum/config"] = f"@@CHECKSUM:{checked}@@"
     for container in pod["spec"]["containers"]:
         container["image"] = _image(container["image"])
         container["resources"] = f"@@RESOURCES:{name}@@"
@@ -151,6 +152,21 @@ def _mark_workload(resource: Resource) -> None:
     for claim in spec.get("volumeClaimTemplates", []):
         claim["spec"]["resources"]["requests"]["storage"] = f"@@STORAGE:{name}@@"
         claim["spec"]["@@CLASS@@"] = ""
+
+
+def _read_by(spec: Resource) -> Iterator[str]:
+    """The ConfigMaps that a pod mounts: it reads its files once, at its start."""
+    for volume in spec.get("volumes", []):
+        for source in (volume, *volume.get("projected", {}).get("sources", [])):
+            if "configMap" in source:
+                yield source["configMap"]["name"]
+
+
+def _checksum(found: re.Match[str]) -> str:
+    """The templates of these ConfigMaps in one sum, so that a pod starts anew when one of them changes."""
+    includes = [f'include (print $.Template.BasePath "/configmap-{name}.yaml") .' for name in found[1].split(",")]
+    texts = includes[0] if len(includes) == 1 else f"print {' '.join(f'({each})' for each in includes)}"
+    return f"{{{{ {texts} | sha256sum }}}}"
 
 
 def _mark_settings(name: str, container: Resource) -> None:
@@ -257,10 +273,7 @@ _MARKS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r'{{- if not .Values.autoscaling.enabled }}\n\1replicas: {{ index .Values.replicas "\2" }}\n{{- end }}',
     ),
     (r"'?@@REPLICAS:([\w-]+)@@'?", r'{{ index .Values.replicas "\1" }}'),
-    (
-        r"'?@@CHECKSUM@@'?",
-        '{{ include (print $.Template.BasePath "/configmap-kaiser.yaml") . | sha256sum }}',
-    ),
+    (r"'?@@CHECKSUM:([\w,-]+)@@'?", _checksum),
     (
         r"'?@@OURS:([\w-]+)@@'?",
         r'"{{ .Values.image.registry }}/\1:{{ .Values.image.tag | default .Chart.AppVersion }}"',
