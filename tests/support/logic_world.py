@@ -246,10 +246,10 @@ def now_ms() -> int:
 
 
 @asynccontextmanager
-async def open_world(nats_url: str, database: str, folder: Path) -> AsyncIterator[World]:
-    """A world whose processes are ended with it."""
+async def open_world(nats_url: str, database: str, folder: Path, **bus_settings: Any) -> AsyncIterator[World]:
+    """A world whose processes are ended with it. bus_settings: of the test's own connection."""
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(CommonSettings(nats_url=nats_url), "test"))
+        bus = await stack.enter_async_context(connect(CommonSettings(nats_url=nats_url, **bus_settings), "test"))
         world = World(bus, nats_url, database, folder)
         for service, methods in world.methods().items():
             await stack.enter_async_context(serve(bus, service, methods))

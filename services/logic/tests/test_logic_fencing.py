@@ -115,12 +115,14 @@ async def evaluate(stack: AsyncExitStack, world: World) -> None:
     pool = await stack.enter_async_context(open_pool(settings, "logic"))
     webhooks = await stack.enter_async_context(Webhooks.open([], 1.0))
     rule_cache, publisher = RuleCache(bus), EventPublisher(bus)
-    new_broker = partial(Broker, bus, Service("logic"), settings)
+    service = Service("logic")
+    new_broker = partial(Broker, bus, service, settings)
+    holder = EvaluationHolder(service, bus, pool, rule_cache, publisher, webhooks, new_broker, answer, settings)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(rule_cache.keep())
         tasks.create_task(publisher.run())
         await rule_cache.ready()
-        await EvaluationHolder(bus, pool, rule_cache, publisher, webhooks, new_broker, answer, settings).evaluate()
+        await holder.evaluate()
 
 
 async def is_served(world: World) -> bool:

@@ -2,19 +2,25 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
-from kaiser_common.bus.connection import connect
+import secured
+from kaiser_common.bus.connection import Bus, connect
 from kaiser_common.bus.declare import apply
 from kaiser_common.bus.rpc import RpcError
-from kaiser_common.contract.schemas.api.logic import RulesPage, RulesQuery
+from kaiser_common.contract.schemas.api.logic import RulesPage, RulesQuery, TestRequest, TestResult, TestRule
+from kaiser_common.contract.schemas.api.system import ReplicaStatus
+from kaiser_common.contract.subjects import STATUS_SUBJECT
 from kaiser_common.migrate.command import migrate_database
 from kaiser_common.runtime.settings import CommonSettings
+from kaiser_deploy import secret_files
 from logic_world import DRY, PUMP, TELL, open_world, until, until_async
+from nats.errors import Error as NatsError
 
 
 @pytest.fixture
@@ -199,3 +205,51 @@ async def test_a_webhook_does_not_reach_this_machine_unless_its_network_is_liste
         [done] = await world.ended(1)
     assert [(one.state, "is not public" in (one.detail or "")) for one in done.actions] == [("failed", True)] * 3
     assert hook.got == []
+
+
+async def test_while_it_may_not_read_which_devices_were_away_it_answers_says_so_and_evaluates_nothing(
+    postgres_factory, tmp_path, free_port
+):
+    """The bus has the users of an older version, as in an upgrade in the wrong order; then it reads the new ones."""
+    secret_files.make(secrets := tmp_path / "secrets")
+    rights = (secured.DEPLOY / "nats/users.conf").read_text()
+    rights = rights.replace("users: [", 'users: [\n    { user: "test", password: $doctor_password }', 1)
+    before, of_logic, after = re.split(r'(?s)(user: "logic".*?(?=user:))', rights, maxsplit=1)
+    older = before + re.sub(r".*KV_devices.*\n", "", of_logic) + after
+    assert len(older) < len(rights)
+    database = postgres_factory()
+    migrate_database(CommonSettings(database_url=database.url))
+    with secured.nats_server(tmp_path / "bus", secrets, free_port(), free_port(), users=older) as server:
+        url, password = f"nats://127.0.0.1:{server.port}", server.secret("nats-doctor")
+        as_test = {"nats_user": "test", "nats_password": password, "nats_inbox_prefix": "_INBOX.websocket-gateway"}
+        async with open_world(url, database.url, tmp_path, **as_test) as world:
+            await apply(world.bus)
+            world.start(
+                nats_user="logic",
+                nats_password_file=secrets / "nats-logic",
+                nats_inbox_prefix="_INBOX.logic",
+            )
+            status = await until(lambda: _status(world.bus, "bucket devices"), "it holds the lease", 60.0)
+            assert not status.ready
+            assert "KV_devices is not read yet" in status.checks["bucket devices"]
+            rule = await world.rule()
+            assert [one.rule_id for one in (await world.ask("list", RulesQuery(), RulesPage)).items] == [rule.rule_id]
+            with pytest.raises(RpcError) as refused:
+                await world.ask("test", TestRule(rule_id=rule.rule_id, request=TestRequest()), TestResult)
+            assert refused.value.problem.status == 503
+            await world.read(20)
+            assert not world.commands
+            (tmp_path / "bus/kaiser/users.conf").write_text(rights)
+            server.reread()
+            await until(lambda: len(world.commands) == 1, "the rule fires", 60.0)
+            assert (await _status(world.bus, "bucket devices")).checks["bucket devices"] == "ok"
+
+
+async def _status(bus: Bus, check: str) -> ReplicaStatus | None:
+    """Ask logic for its status; None while it does not answer, or has no such check."""
+    try:
+        answer = await bus.client.request(STATUS_SUBJECT, timeout=5)
+    except NatsError:  # it does not answer yet
+        return None
+    status = ReplicaStatus.model_validate_json(answer.data)
+    return status if check in status.checks else None

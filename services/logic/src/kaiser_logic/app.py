@@ -38,7 +38,7 @@ async def work(service: Service, settings: LogicSettings) -> None:
     ):
         rules, publisher = RuleCache(bus), EventPublisher(bus)
         evaluation = EvaluationHolder(
-            bus, pool, rules, publisher, webhooks, partial(Broker, bus, service, settings), answer, settings
+            service, bus, pool, rules, publisher, webhooks, partial(Broker, bus, service, settings), answer, settings
         )
         async with beside(
             rules=rules.keep(),

@@ -84,6 +84,11 @@ class Mirror(Mapping[str, ValueT], Generic[ValueT]):
         if not await set_within(self._loaded, timeout_s):
             raise TimeoutError(f"{self._stream} was not read within {timeout_s:g} s: is NATS up? run migrate")
 
+    async def check(self) -> None:
+        """For /readyz. RuntimeError: the bucket has not been read yet."""
+        if not self._loaded.is_set():
+            raise RuntimeError(f"{self._stream} is not read yet: run migrate; has NATS this version's users.conf?")
+
     async def keep(self) -> None:
         """Read the bucket and follow its changes until cancelled."""
         reader = OrderedReader(self._bus, self._stream, [f"{self._prefix}>"], last_per_subject=True)

@@ -1,14 +1,17 @@
 """The work of the lease holder: it evaluates rules and answers requests about them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 from kaiser_common.bus.connection import Bus
+from kaiser_common.bus.mirror import Mirror
+from kaiser_common.contract.subjects import DEVICES_BUCKET
 from kaiser_common.runtime.broker import Broker
 from kaiser_common.runtime.clock import now_ms
 from kaiser_common.runtime.database import DatabasePool, wait_for_schema
 from kaiser_common.runtime.loops import beside, until_done
+from kaiser_common.runtime.service import Service
 
 from kaiser_logic import metrics
 from kaiser_logic.api.rules import LogicApi
@@ -31,6 +34,7 @@ class EvaluationHolder:
 
     def __init__(
         self,
+        service: Service,
         bus: Bus,
         pool: DatabasePool,
         rule_cache: RuleCache,
@@ -40,6 +44,7 @@ class EvaluationHolder:
         answer: Callable[[Broker, LogicApi], None],
         settings: LogicSettings,
     ) -> None:
+        self._service = service
         self._bus = bus
         self._pool = pool
         self._rule_cache = rule_cache
@@ -56,20 +61,20 @@ class EvaluationHolder:
             await stop.wait()
 
     async def evaluate(self) -> None:
-        """Evaluate and answer requests once the registry was read; after another replica has written a state, begin
-        again with what it wrote.
+        """Answer requests, and evaluate once the registry was read: until then /readyz is 503 and names its bucket, and
+        a dry run is 503. After another replica has written a state, begin again with what it wrote.
 
         Each time in a task of its own: of a group that waits for its tasks when one fails, Python 3.11 leaves the task
         around it marked as cancelled.
         """
         away = presence(self._bus)
-        async with beside(devices=away.keep()):
-            await until_done(away.ready, "devices_not_read_yet")
-            while True:
-                await self._attempt(away)
-                await asyncio.sleep(_RETRY_S)
+        with self._service.checking(f"bucket {DEVICES_BUCKET.name}", away.check):
+            async with beside(devices=away.keep()):
+                while True:
+                    await self._attempt(away)
+                    await asyncio.sleep(_RETRY_S)
 
-    async def _attempt(self, away: Mapping[str, Away]) -> None:
+    async def _attempt(self, away: Mirror[Away]) -> None:
         attempt = asyncio.create_task(self._evaluate_once(away), name="evaluation")
         try:
             await asyncio.wait([attempt])
@@ -84,7 +89,7 @@ class EvaluationHolder:
         except* UNREACHABLE as group:
             log.warning("evaluation_not_begun", error=_first(group), retry_s=_RETRY_S)
 
-    async def _evaluate_once(self, away: Mapping[str, Away]) -> None:
+    async def _evaluate_once(self, away: Mirror[Away]) -> None:
         evaluator = Evaluator(self._bus, self._rule_cache, self._publisher, self._webhooks, self._settings, away)
         api = LogicApi(
             self._pool, self._bus, evaluator.test, evaluator.test_settings, now_ms, self._settings.logic_rules_max
@@ -96,6 +101,7 @@ class EvaluationHolder:
             broker.serving(),
             beside(mend=self._mend(api)),
         ):
+            await until_done(away.ready, "devices_not_read_yet")
             await evaluator.run(states)
 
     async def _mend(self, api: LogicApi) -> None:

@@ -9,6 +9,7 @@ from kaiser_common.bus.pull import Delivery
 from kaiser_common.bus.reader import OrderedReader
 from kaiser_common.bus.rpc import RpcError
 from kaiser_common.bus.waiting import set_within
+from kaiser_common.contract.errors import Code
 from kaiser_common.contract.pack import seq_of
 from kaiser_common.contract.schemas.api.logic import Rule, TestResult, TestRule, TestSettings
 from kaiser_common.contract.schemas.event import ActuatorResponseEvent
@@ -120,18 +121,25 @@ class Evaluator:
             await writer.finish()
 
     def test(self, request: TestRule) -> TestResult | None:
-        """A dry run; None when the rule is not there."""
+        """A dry run; None when the rule is not there. RpcError 503 before anything is evaluated."""
+        self._need_states()
         rule = self.engine.rules.get(request.rule_id)
         return None if rule is None else dry_run(self.engine, rule, request.request, now_ms())
 
     async def test_settings(self, request: TestSettings) -> TestResult:
-        """A dry run of a rule that is not stored; what its sensors showed last is asked for."""
+        """As `test`, of a rule that is not stored; what its sensors showed last is asked for."""
+        self._need_states()
         now = now_ms()
         rule = unstored(request.settings, now)
         places = {place for place, _, _ in sensors(rule)}
         known = await latest.latest(self._bus, sorted({esp_id for esp_id, _ in places}))
         readings = recalled(known, places, now, int(self._settings.logic_late_s * 1000), self._latest_ms)
         return dry_run(self.engine, rule, request.request, now, readings)
+
+    def _need_states(self) -> None:
+        if self._executor is None:
+            text = "no rule is evaluated yet: logic's /readyz says what it waits for"
+            raise RpcError(503, Code.DEPENDENCY_MISSING, text)
 
     def _take_over(self, states: dict[str, RuleState]) -> list[Begun]:
         """Take rules and states; what was running when the process before this one ended."""
