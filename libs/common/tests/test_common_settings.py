@@ -1,6 +1,7 @@
 """Settings: what is misspelt, and what a service says of a value that it cannot use."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,15 @@ def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(name: str, valu
         ("KAISER_FARM_WEB_SERVICE_PORT_HTTP", "80"),
         ("KAISER_FARM_WEB_PORT", "tcp://10.0.0.1:80"),
         ("KAISER_FARM_WEB_PORT_80_TCP_ADDR", "10.0.0.1"),
+        # A Service that is named kaiser itself.
+        ("KAISER_SERVICE_HOST", "10.0.0.1"),
+        ("KAISER_SERVICE_PORT", "80"),
+        ("KAISER_SERVICE_PORT_HTTP", "80"),
+        ("KAISER_PORT", "tcp://10.0.0.1:80"),
+        ("KAISER_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("KAISER_PORT_80_TCP_PROTO", "tcp"),
+        ("KAISER_PORT_80_TCP_PORT", "80"),
+        ("KAISER_PORT_80_TCP_ADDR", "10.0.0.1"),
         ("PATH", "/bin"),
     ],
 )
@@ -63,6 +73,12 @@ def test_compose_gives_no_program_a_setting_that_none_has():
     assert any("KAISER_DATABASE_URL" in names for names in given.values())
     unknown = {name for names in given.values() for name in names if name.startswith("KAISER_")} - known_settings.KNOWN
     assert unknown == set()
+
+
+def test_make_up_knows_each_setting_that_compose_takes():
+    taken = set(re.findall(r"(?<!\$)\$\{(KAISER_\w+)", (ROOT / "compose.yaml").read_text()))
+    assert {"KAISER_NATS_GOMEMLIMIT", "KAISER_HTTP_PORT"} <= taken
+    assert taken <= known_settings.KNOWN
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
