@@ -152,6 +152,41 @@ def test_the_first_check_that_fails_answers(
     assert (made.refusal.status, made.refusal.code) == (status, code), made.refusal.text
 
 
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        {"do": "command", "serial": MILL, "command": "PICK"},
+        SEQUENCE,
+        {"do": "sequence", "module": MILL, "load_type": "WHITE"},
+    ],
+)
+def test_a_module_that_an_agvs_topic_names_is_refused_as_what_it_is_known_as(request_of: dict[str, Any]):
+    factory = factory_given({})
+    state = {"serialNumber": MILL, "lastNodeId": DPS, "driving": False}
+    verdict = read(Arrival(f"fts/v1/ff/{MILL}/state", json.dumps(state).encode(), NOW))
+    assert isinstance(verdict, FactoryAccepted)
+    apply(factory, verdict.message)
+    refusal = plan(request_of, factory, Circumstances(now=NOW, fresh=CountedIds())).refusal
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (404, 5001)
+    assert f"{MILL} is known as an AGV, not as a module" in refusal.text
+
+
+@pytest.mark.parametrize(
+    ("request_of", "text"),
+    [
+        ({"do": "navigate", "route": "DPS-HBW", "agv": MILL}, f"{MILL} is known as a module, not as an AGV"),
+        ({"do": "sequence", "module": "5iO4", "load_type": "RED"}, "5iO4 is known as an AGV, not as a module"),
+        ({"do": "command", "serial": "SVR9", "command": "PICK"}, "there is no SVR9"),
+        ({"do": "sequence", "module": "OVEN", "load_type": "RED"}, "there is no module OVEN"),
+    ],
+)
+def test_a_serial_that_is_refused_is_said_to_be_of_the_other_kind_or_not_there(request_of: dict[str, Any], text: str):
+    refusal = steer(request_of).refusal
+    assert refusal is not None
+    assert refusal.text.startswith(text), refusal.text
+
+
 AGV = {"node": DPS, "loads": []}
 
 

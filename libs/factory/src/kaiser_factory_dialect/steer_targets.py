@@ -24,9 +24,11 @@ def modules_of(factory: Factory) -> tuple[LayoutModule, ...]:
 def need_module(factory: Factory, checks: Checks, name: str) -> str:
     """The serial of a module that is named by its serial or by its type."""
     found = next((one.serial for one in modules_of(factory) if name in {one.serial, one.type}), None)
-    if found is None and (known := factory.machines.get(name)) is not None and not known.agv:
+    known = factory.machines.get(name)
+    if found is None and known is not None and not known.agv:
         found = name
-    checks.need(found is not None, f"module {name}", 404, Code.ESP_DEVICE_NOT_FOUND, f"there is no module {name}")
+    text = f"there is no module {name}" if known is None else _other(known)
+    checks.need(found is not None, f"module {name}", 404, Code.ESP_DEVICE_NOT_FOUND, text)
     assert found is not None
     return found
 
@@ -35,9 +37,17 @@ def need_machine(factory: Factory, checks: Checks, serial: str, agv: bool | None
     """The module or AGV of a serial. Refusal (404): it is not known, or is the other of the two."""
     found = factory.machines.get(serial)
     known = found is not None and (agv is None or found.agv is agv)
-    checks.need(known, f"serial {serial}", 404, Code.ESP_DEVICE_NOT_FOUND, f"there is no {serial}")
+    text = f"there is no {serial}" if found is None else _other(found)
+    checks.need(known, f"serial {serial}", 404, Code.ESP_DEVICE_NOT_FOUND, text)
     assert found is not None
     return found
+
+
+def _other(machine: Machine) -> str:
+    """Says what a machine is known as, for a request that takes it for the other of the two."""
+    if not machine.agv:
+        return f"{machine.serial} is known as a module, not as an AGV"
+    return f"{machine.serial} is known as an AGV, not as a module: it was named so on an AGV's topic or by the CCU"
 
 
 def need_online(factory: Factory, checks: Checks, machine: Machine) -> None:
