@@ -7,7 +7,8 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """A process of the previous version does not notice. Building them takes a moment for each million alarms."""
+    """A process of the previous version reads as before; what it writes of alarms waits while the two are built, in one
+    transaction: a moment for each million alarms."""
     op.execute("CREATE INDEX alarms_until ON alarm.alarms ((coalesce(cleared_at, 'infinity'::timestamptz)))")
     op.execute(
         "CREATE INDEX alarms_of_device_until ON alarm.alarms (esp_id, (coalesce(cleared_at, 'infinity'::timestamptz)))"
