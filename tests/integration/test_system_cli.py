@@ -344,6 +344,26 @@ def offered(terminal: Terminal, *words: str) -> set[str]:
     return {each.removeprefix("plain,") for each in shown.output.splitlines() if each}
 
 
+def test_a_cause_whose_sender_is_a_topic_is_replayed_by_its_name_and_causes_left_out_are_counted(
+    stack: Stack, terminal: Terminal
+):
+    topics = [f"kaiser/god/esp/no-{secrets.token_hex(4)}/sensor/{gpio}/data" for gpio in (4, 5)]
+    words = {f"5201/esp_id/topic/{topic}" for topic in topics}
+    stack.publish([Message(topic, b"{}") for topic in topics])
+
+    def named() -> bool:
+        return words <= {
+            one["cause"] for one in terminal.lines("rejected", "--groups", "--code", "5201", "--limit", "1000")
+        }
+
+    wait_until(named, "both are rejected, each for a cause of its own")
+    for word in words:
+        assert (
+            "0 messages are taken in, 1 are rejected still" in terminal.run("replay", "--cause", word, status=1).output
+        )
+    assert "more causes are left out" in terminal.run("rejected", "--groups", "--code", "5201", "--limit", "1").stderr
+
+
 def test_all_of_a_cause_is_replayed_by_its_name_from_the_list_and_stored_once(stack: Stack, terminal: Terminal):
     esp_id = f"TEST_{secrets.token_hex(4).upper()}"
     ts = time.time_ns() // 1_000_000 - 60_000

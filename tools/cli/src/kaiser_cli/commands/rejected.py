@@ -68,6 +68,7 @@ def replay(
     Examples:
       kaiser replay 4711 4712
       kaiser replay --cause 5001/esp_id/ESP_0A1B2C3D
+      kaiser replay --cause 5206//serial/SVR3QA2098
       kaiser replay --device ESP_0A1B2C3D
     """
     if sum((bool(seqs), cause is not None, esp_id is not None or code is not None)) != 1:
@@ -133,8 +134,10 @@ def _show_causes(page: CausesPage, as_json: bool) -> None:
     if as_json:
         for cause in page.items:
             show_json({**cause.model_dump(), "cause": cause_text(cause)})
-        return
-    rows = [(one.count, cause_text(one), at(one.newest_at), one.message, remedy(one)) for one in page.items]
-    show_table(("count", "cause", "newest at", "newest", "try"), rows, "nothing was rejected")
+    else:
+        rows = [(one.count, cause_text(one), at(one.newest_at), one.message, remedy(one)) for one in page.items]
+        show_table(("count", "cause", "newest at", "newest", "try"), rows, "nothing was rejected")
+    if page.left_out:
+        click.echo(f"{page.left_out} more causes are left out: see --limit", err=True)
     if not page.is_complete:
-        click.echo(f"counted from the newest {page.looked_at} messages", err=True)
+        click.echo(f"counted from {page.looked_at} messages, mostly the newest, and not from all", err=True)

@@ -225,7 +225,7 @@ class CauseItem(BaseModel):
 
 
 class CausesPage(BaseModel):
-    """Causes, the most frequent first. looked_at: how many rejected messages they were counted from, the newest ones;
+    """Causes, the most frequent first. looked_at: how many rejected messages they were counted from, mostly the newest;
     is_complete: whether these are all. left_out: causes beyond `limit`."""
 
     model_config = FROZEN
