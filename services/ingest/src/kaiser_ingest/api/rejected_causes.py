@@ -38,8 +38,8 @@ from kaiser_ingest.domain.causes import CauseCounts
 _STEP_S = 3.0
 _COUNT_S = 1.5
 """Beyond a step's own time, for counting what is left."""
-_KNOWN_WITHIN = 40
-_ASK_EVERY_S = 0.05
+_MOST_LOOKS = 40
+_LOOK_EVERY_S = 0.05
 _QUIET_S = 3.0
 _FLUSH = 100
 _MOST_REFUSALS = 20
@@ -59,7 +59,11 @@ class RejectedCauses:
         self._rejected = rejected
 
     async def causes(self, query: CausesQuery, _: Caller) -> CausesPage:
-        """The causes of the rejected messages, the most frequent first: of the newest messages, for about 3 s."""
+        """The causes of the rejected messages, the most frequent first, counted for about 3 s.
+
+        From the newest messages back, in spans of 500 to 20,000 that are read oldest first: of the span in which the
+        time ends only the oldest messages are counted.
+        """
         cause = RejectedCause(code=query.code, esp_id=query.esp_id, serial=query.serial, topic=query.topic)
         state = (await self._bus.jetstream.stream_info(REJECTED.name)).state
         first, high = max(1, state.first_seq), state.last_seq
@@ -114,10 +118,10 @@ class RejectedCauses:
 
     async def _until_known(self, esp_id: str) -> None:
         """ingest learns of a device that was registered just now in a moment; it is waited for at most 2 s."""
-        for _ in range(_KNOWN_WITHIN):
+        for _ in range(_MOST_LOOKS):
             if esp_id in self._registered:
                 return
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _messages(
         self, cause: RejectedCause, low: int, high: int

@@ -49,8 +49,8 @@ _SPACING_S = 0.005
 after a quiet moment waits for nothing."""
 _SPACING_OF_A_READING_S = 0.00005
 _LONGEST_SPACING_S = 0.02
-"""Behind many readings the next batch comes later, by so much for each, so that packs grow with the rate: at 30,000
-readings a second they have 600 in place of 150."""
+"""Behind many readings the next batch comes later, by so much for each, so that packs grow with the rate: at 8,000
+readings a second they had 133 to 323 readings in place of 85 to 100."""
 
 
 class Pipeline:
