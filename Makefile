@@ -143,8 +143,9 @@ images-check: ## compare the digests here with the registry's
 wheels: install ## build the wheels of the command line and its client into dist/, and try them in an environment of their own
 	@rm -rf dist .venv/wheels && mkdir dist
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist $(addprefix ./,$(PUBLISHED))
-	@[ -x .venv/publish/bin/twine ] || { $(BIN)/uv venv --quiet .venv/publish && \
-		$(BIN)/uv pip install --quiet --require-hashes --python .venv/publish/bin/python -r tools/cli/publish.lock; }
+	@cmp -s tools/cli/publish.lock .venv/publish/installed.lock || { rm -rf .venv/publish && $(BIN)/uv venv --quiet .venv/publish && \
+		$(BIN)/uv pip install --quiet --require-hashes --python .venv/publish/bin/python -r tools/cli/publish.lock && \
+		cp tools/cli/publish.lock .venv/publish/installed.lock; }
 	@.venv/publish/bin/twine check --strict dist/*.whl
 	@$(BIN)/uv venv --quiet .venv/wheels && $(BIN)/uv pip install --quiet --python .venv/wheels/bin/python dist/*.whl
 	@.venv/wheels/bin/kaiser --version && .venv/wheels/bin/kaiser --help > /dev/null
