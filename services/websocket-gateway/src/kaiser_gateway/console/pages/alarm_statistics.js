@@ -5,6 +5,7 @@ import { kindText } from "../core/alarms.js";
 import { NONE, duration } from "../core/format.js";
 import { nameOfZone } from "../core/names.js";
 import { edges } from "../core/series.js";
+import { download } from "../ui/download.js";
 import { useFilters } from "../ui/filters.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
@@ -30,7 +31,8 @@ export function AlarmStatistics({ parts }) {
     return { by, from, to };
   };
   const loaded = useLoaded(() => api.get(PATH, query()), [filters]);
-  const [save, saving] = useAction(async () => download(await api.blob(PATH, { query: { ...query(), format: "csv" } }), by));
+  const [save, saving] = useAction(async () => 
+    download(await api.blob(PATH, { query: { ...query(), format: "csv" } }), `alarms-by-${by}.csv`));
   const found = loaded.data;
   const items = found?.items ?? [];
   return html`
@@ -76,12 +78,4 @@ function Waited({ one }) {
   if (!one.acknowledged) return NONE;
   return html`${duration(one.mean_to_acknowledge_s)}
     ${one.acknowledged > 1 && html`<span class="quiet block">${t("alarm_statistics.at_most", { time: duration(one.longest_to_acknowledge_s) })}</span>`}`;
-}
-
-function download(blob, by) {
-  const anchor = document.createElement("a");
-  anchor.href = URL.createObjectURL(blob);
-  anchor.download = `alarms-by-${by}.csv`;
-  anchor.click();
-  URL.revokeObjectURL(anchor.href);
 }

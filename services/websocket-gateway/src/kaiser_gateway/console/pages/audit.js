@@ -3,6 +3,7 @@
 import { actionOf, differences, inShort, queryOf, textOf, TIMES } from "../core/audit.js";
 import { orNone } from "../core/format.js";
 import { Dialog } from "../ui/dialog.js";
+import { download } from "../ui/download.js";
 import { Form, SelectField, TextField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useLoaded } from "../ui/hooks.js";
@@ -26,7 +27,8 @@ export function Audit() {
   });
   const [save, saveState] = useAction(async () => {
     const limit = Math.max(loaded.data?.items.length ?? 0, 100);
-    download(await api.blob(PATH, { query: { ...wanted, format: "csv", limit: Math.min(limit, 1000) } }));
+    const file = await api.blob(PATH, { query: { ...wanted, format: "csv", limit: Math.min(limit, 1000) } });
+    download(file, `audit-${new Date().toISOString().slice(0, 10)}.csv`);
   });
   const entries = loaded.data?.items ?? [];
   return html`
@@ -81,12 +83,4 @@ function EntryDialog({ entry, onClose }) {
         { name: t("audit.after"), cell: ({ after }) => textOf(after) },
       ]} />
     <//>`;
-}
-
-function download(blob) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `audit-${new Date().toISOString().slice(0, 10)}.csv`;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }

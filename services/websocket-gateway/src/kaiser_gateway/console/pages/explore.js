@@ -6,6 +6,7 @@ import { MOST_SENSORS, fromParts, marksOf, matching, shifted, toCsv, toParts } f
 import { namesByDevice, sensorName, zonesByDevice } from "../core/names.js";
 import { columnsOf, edges, rangeOf, within } from "../core/series.js";
 import { Chart } from "../ui/chart.js";
+import { download } from "../ui/download.js";
 import { CheckField, Field } from "../ui/form.js";
 import { html, useApp, useEffect, useMemo, useState } from "../ui/html.js";
 import { useEvery, useLoaded, useNow } from "../ui/hooks.js";
@@ -23,7 +24,6 @@ const MOST_UNITS = 2;
 const MOST_ACTUATORS = 8;
 const MOST_OF_ONE = 200;
 const NO_MARKS = [];
-const GONE_AFTER_MS = 60_000;
 
 export function Explore({ parts }) {
   const { api } = useApp();
@@ -68,7 +68,7 @@ export function Explore({ parts }) {
 
   return html`
     <${Head} title=${t("common.explore")}>
-      <button type="button" disabled=${!series.length} onClick=${() => save("kaiser.csv", new Blob([toCsv(series)], { type: "text/csv" }))}>CSV</button>
+      <button type="button" disabled=${!series.length} onClick=${() => download(new Blob([toCsv(series)], { type: "text/csv" }), "kaiser.csv")}>CSV</button>
       <button type="button" disabled=${!series.length} onClick=${savePicture}>PNG</button>
     <//>
     <${ProblemNotice} problem=${known.problem ?? loaded.problem ?? happened.problem} onRetry=${() => { known.reload(); loaded.reload(); happened.reload(); }} />
@@ -181,12 +181,5 @@ function drawn(loaded, { byKey, zones, names }, axis, spanMs) {
 }
 
 function savePicture() {
-  document.querySelector(".explored canvas").toBlob((blob) => save("kaiser.png", blob));
-}
-
-function save(name, blob) {
-  const url = URL.createObjectURL(blob);
-  const anchor = Object.assign(document.createElement("a"), { href: url, download: name });
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(url), GONE_AFTER_MS);
+  document.querySelector(".explored canvas").toBlob((blob) => download(blob, "kaiser.png"));
 }

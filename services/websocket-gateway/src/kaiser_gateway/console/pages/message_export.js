@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { recordingOf } from "../core/message_list.js";
+import { download } from "../ui/download.js";
 import { html, useApp } from "../ui/html.js";
 import { useAction } from "../ui/hooks.js";
 import { ProblemNotice } from "../ui/parts.js";
@@ -15,17 +16,10 @@ export function ExportButton({ items, env }) {
       const isWhole = item.payload !== undefined || item.payload_base64 !== undefined;
       whole.push(isWhole ? item : await api.get(path`/api/v1/messages/${item.seq}`));
     }
-    download(recordingOf(whole, env), `messages-${env}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.log`);
+    const file = new Blob([recordingOf(whole, env)], { type: "application/x-ndjson" });
+    download(file, `messages-${env}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.log`);
   });
   return html`
     <button type="button" disabled=${items.length === 0 || state.isBusy} onClick=${save}>${t("common.export")}</button>
     <${ProblemNotice} problem=${state.problem} />`;
-}
-
-function download(text, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
 }

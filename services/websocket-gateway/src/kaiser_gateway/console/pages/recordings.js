@@ -2,6 +2,7 @@
 
 import { path } from "../core/api.js";
 import { ago, bytes, duration, number } from "../core/format.js";
+import { download } from "../ui/download.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
 import { Badge, Head, ListState } from "../ui/parts.js";
@@ -104,9 +105,7 @@ function Export({ recording }) {
   const { api } = useApp();
   const [run, { problem, isBusy }] = useAction(async () => {
     const blob = await api.blob(path`/api/v1/recordings/${recording.recording_id}/export`, { timeoutMs: EXPORT_TIMEOUT_MS });
-    const url = URL.createObjectURL(blob);
-    Object.assign(document.createElement("a"), { href: url, download: `${recording.name}.jsonl` }).click();
-    URL.revokeObjectURL(url);
+    download(blob, `${recording.name}.jsonl`);
   });
   return html`
     <button type="button" disabled=${isBusy} aria-label=${t("recordings.export", { name: recording.name })} onClick=${() => run()}>${t("common.export")}</button>
