@@ -1,11 +1,14 @@
 """The content of lists and figures of alarms, as their address states it: tables of cases."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from console_module import called, node
+from kaiser_common.contract.schemas.api.actuators import ACTUATOR_TYPE
+from kaiser_gateway.http import console_files
 
 pytestmark = pytest.mark.servers  # they start node
 
@@ -71,3 +74,22 @@ def test_a_row_of_figures_leads_to_its_thing_and_to_its_alarms(ask):
     pages = ask("alarm_figures.js", *(["pageOf", by, row] for by, row, _, _ in cases))
     alarms = ask("alarm_figures.js", *(["alarmsOf", by, row] for by, row, _, _ in cases))
     assert (pages, alarms) == ([page for _, _, page, _ in cases], [listed for _, _, _, listed in cases])
+
+
+def test_an_empty_list_of_alarms_says_that_all_is_well_only_if_nothing_narrows_it(ask):
+    every = {"severity": "", "kind": "", "source": "", "zone_id": ""}
+    told = "Nothing is wrong: no alarm is open."
+    cases = [
+        ({**every, "shown": ""}, told),
+        ({**every, "shown": "open"}, told),
+        ({**every, "shown": "closed"}, "No alarm is closed yet."),
+        ({**every, "shown": "all"}, "There have been no alarms yet."),
+        *[({**every, name: "x", "shown": ""}, "No alarm fits this choice.") for name in every],
+        *[({**every, name: "x", "shown": "all"}, "No alarm fits this choice.") for name in every],
+    ]
+    assert ask("alarms.js", *(["emptyText", filters] for filters, _ in cases)) == [text for _, text in cases]
+
+
+def test_the_list_of_actuators_knows_the_form_of_their_types():
+    source = (Path(console_files.FOLDER) / "pages" / "actuators.js").read_text()
+    assert re.findall(r"^const TYPE = /(.*)/;$", source, re.MULTILINE) == [ACTUATOR_TYPE]

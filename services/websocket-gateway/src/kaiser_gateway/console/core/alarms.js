@@ -17,6 +17,13 @@ export const begun = (batch) =>
 /** What an alarm is about, in words: device_offline → "device offline". */
 export const kindText = (kind) => word(kind, "alarm_kind", kind.replaceAll("_", " "));
 
+/** What a list of alarms without any says. Filters other than `shown` narrow it: then it knows nothing of the others. */
+export function emptyText({ shown, ...others }) {
+  if (Object.values(others).some(Boolean)) return t("alarms.no_alarm_fits");
+  if (shown === "closed") return t("alarms.no_alarm_is_in_the_history");
+  return shown === "all" ? t("alarms.there_have_been_no_alarms") : t("alarms.nothing_is_wrong_no_alarm");
+}
+
 /** `current` holds the counts, null while unknown; `onBegun` is called with the alarms that began. */
 export function openAlarms({ api, feed, onBegun }) {
   const current = store(null);

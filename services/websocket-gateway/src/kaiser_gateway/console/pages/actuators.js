@@ -3,7 +3,7 @@
 import { ago } from "../core/format.js";
 import { asQuery, isList } from "../core/list_filters.js";
 import { actuatorName, nameOfZone, whereOf } from "../core/names.js";
-import { ZoneFilter, useFilters } from "../ui/filters.js";
+import { TypeFilter, ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useAction, useEvents, useLoaded, useNow, useStore } from "../ui/hooks.js";
@@ -27,6 +27,7 @@ export function Actuators({ parts }) {
 
 const keyOf = ({ esp_id: espId, gpio }) => `${espId}/${gpio}`;
 
+const TYPE = /^[A-Za-z0-9_.-]{1,40}$/;
 const FILTERS = ["state", "zone_id", "actuator_type"];
 const SHOWN = ["on", "off", "unknown", "failed", "stopped"];
 const STATES = [["", word("all")], ...SHOWN.map((state) => [state, word(state)])];
@@ -62,10 +63,8 @@ function ActuatorList({ parts }) {
       <${SelectField} label=${t("common.state")} name="state" options=${STATES} value=${filters.state}
         onChange=${({ target }) => change({ state: target.value })} />
       <${ZoneFilter} value=${filters.zone_id} onChange=${change} />
-      <${Field} label=${t("common.type")} name="actuator_type">
-        <input type="search" name="actuator_type" maxlength="40" value=${filters.actuator_type}
-          onInput=${({ target }) => change({ actuator_type: target.value.trim() })} />
-      <//>
+      <${TypeFilter} name="actuator_type" label=${t("common.type")} value=${filters.actuator_type} onChange=${change}
+        maxlength="40" form=${TYPE} known=${[...directory.actuators.values()].map(({ actuator_type: type }) => type)} />
       <${Field} label=${t("common.search_name_zone_device_or")} name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>

@@ -1,7 +1,7 @@
 /** Alarms: what is wrong now, who knows of it, and what was wrong before. */
 
 import { path } from "../core/api.js";
-import { kindText } from "../core/alarms.js";
+import { emptyText, kindText } from "../core/alarms.js";
 import { asQuery } from "../core/list_filters.js";
 import { ago } from "../core/format.js";
 import { html, useApp, useState } from "../ui/html.js";
@@ -36,7 +36,6 @@ export function Alarms({ parts }) {
   });
   useEvents((batch) => batch.some(({ type }) => type === "alarm") && loaded.reloadSoon());
   const items = loaded.data?.items ?? [];
-  const empty = shown === "open" ? t("alarms.nothing_is_wrong_no_alarm") : t("alarms.there_have_been_no_alarms");
   return html`
     <${Head} title=${t("common.alarms")}>
       <a class="button" href=${link("alarm-statistics")}>${t("common.alarm_statistics")}</a>
@@ -50,7 +49,7 @@ export function Alarms({ parts }) {
     <//>
     <div class="filter-fields"><${ZoneFilter} value=${filters.zone_id} onChange=${change} /></div>
     <${Narrowed} filters=${filters} change=${change} />
-    <${ListState} loaded=${loaded} count=${items.length} empty=${empty} />
+    <${ListState} loaded=${loaded} count=${items.length} empty=${emptyText(filters)} />
     <${Table} label=${t("alarms.alarms_newest_first")} rows=${items} keyOf=${(alarm) => alarm.alarm_id}
       columns=${columns({ now, reload: loaded.reload, choose: setChosen, shelve: setShelving, may: session.may("operator") })} />
     <${MoreButton} cursor=${loaded.data?.next_cursor} isBusy=${moreState.isBusy} onMore=${more} />

@@ -5,7 +5,7 @@ import { knowledgeOf, withOffline } from "../core/known.js";
 import { allOf, asQuery, filterParts, isList } from "../core/list_filters.js";
 import { nameOfZone, sensorName, whereOf } from "../core/names.js";
 import { sensorKey } from "../core/overview.js";
-import { ZoneFilter, useFilters } from "../ui/filters.js";
+import { TypeFilter, ZoneFilter, useFilters } from "../ui/filters.js";
 import { Field, SelectField } from "../ui/form.js";
 import { html, useApp, useState } from "../ui/html.js";
 import { useEvents, useEvery, useLoaded, useNow } from "../ui/hooks.js";
@@ -61,10 +61,8 @@ function SensorList({ parts }) {
       <${SelectField} label=${t("common.state")} name="state" options=${STATES} value=${filters.state}
         onChange=${({ target }) => change({ state: target.value })} />
       <${ZoneFilter} value=${filters.zone_id} onChange=${change} />
-      <${Field} label=${t("common.sensor_type")} name="sensor_type">
-        <input type="search" name="sensor_type" maxlength="64" value=${filters.sensor_type}
-          onInput=${({ target }) => change({ sensor_type: target.value.trim() })} />
-      <//>
+      <${TypeFilter} name="sensor_type" label=${t("common.sensor_type")} value=${filters.sensor_type} onChange=${change}
+        maxlength="64" known=${[...directory.sensors.values()].map(({ sensor_type: type }) => type)} />
       <${Field} label=${t("common.search_name_zone_device_or")} name="text">
         <input type="search" name="text" onInput=${({ target }) => setText(target.value.trim())} />
       <//>

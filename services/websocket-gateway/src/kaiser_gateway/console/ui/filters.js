@@ -1,7 +1,7 @@
 /** The filters of a list, kept in its address, so that it can be linked to and shared. */
 
 import { filterParts, filtersOf, isList } from "../core/list_filters.js";
-import { SelectField } from "./form.js";
+import { Field, SelectField } from "./form.js";
 import { html, useEffect, useState } from "./html.js";
 import { useDirectory } from "./names.js";
 import { link, partsOf } from "./route.js";
@@ -34,4 +34,30 @@ export function ZoneFilter({ value, onChange }) {
   const options = [["", t("zones.all_zones")], ...zones.map((zone) => [zone.zone_id, zone.name]), ...(isKnown ? [] : [[value, value]])];
   return html`<${SelectField} key=${zones.length} name="zone_id" label=${t("common.zone")} options=${options} value=${value}
     onChange=${({ target }) => onChange({ zone_id: target.value })} />`;
+}
+
+/**
+ * The choice of a type, typed in or chosen from those that are `known`. A list has things of exactly this type, so it is
+ * narrowed once the type is whole: at Enter, at a choice, or when the field is left. `form`: a RegExp for the whole type.
+ */
+export function TypeFilter({ name, label, value, known, form = null, onChange, ...input }) {
+  const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
+  const fits = (text) => !text || !form || form.test(text);
+  const problem = fits(typed.trim()) ? null : { field: name, message: t("filters.letters_digits_and") };
+  function given(text) {
+    if (text !== value && fits(text)) onChange({ [name]: text });
+  }
+  function changing({ target }) {
+    setTyped(target.value);
+    if (!target.value) given(""); // also by the cross that a browser has in the field
+  }
+  return html`
+    <${Field} label=${label} name=${name} problem=${problem}>
+      <input type="search" name=${name} list=${`known-${name}`} value=${typed} onInput=${changing}
+        onChange=${({ target }) => given(target.value.trim())} ...${input} />
+      <datalist id=${`known-${name}`}>
+        ${[...new Set(known)].sort().map((each) => html`<option key=${each} value=${each}></option>`)}
+      </datalist>
+    <//>`;
 }
