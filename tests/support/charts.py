@@ -34,20 +34,20 @@ def shown_s(person: Person) -> float:
     return (ended - began) / 1000
 
 
-def drawn(person: Person, from_share: float, to_share: float) -> int:
-    """How many pixels of the chart's line are between two shares of its width."""
+def drawn(person: Person, from_share: float, to_share: float, colour: str = "--line-1", least_alpha: int = 129) -> int:
+    """How many pixels of the chart's line, or of another colour, are between two shares of its width."""
     return int(
         person.page.evaluate(
-            f"""([from, to]) => {{
-                {_IMAGE}
+            f"""([from, to, least]) => {{
+                {_IMAGE.replace("--line-1", colour)}
                 const data = pixels(at(from), at(to) - at(from));
                 let count = 0;
                 for (let place = 0; place < data.length; place += 4) {{
-                  if (isColoured(data, place) && data[place + 3] > 128) count += 1;
+                  if (isColoured(data, place) && data[place + 3] >= least) count += 1;
                 }}
                 return count;
             }}""",
-            [from_share, to_share],
+            [from_share, to_share, least_alpha],
         )
     )
 

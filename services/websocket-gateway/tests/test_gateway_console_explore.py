@@ -118,5 +118,11 @@ def test_marks_are_bounded_and_those_left_out_are_counted(ask):
     """One that began before the time shown is kept, however many came since."""
     spans = [span(-5), *(span(at) for at in range(1, 251))]
     [found] = ask(["marksOf", {"spans": spans}, [0, 1000]])
-    assert (len(found["marks"]), found["left"]) == (100, 151)
+    assert (len(found["marks"]), found["left"], found["areAll"]) == (100, 151, True)
     assert [one["ts"] for one in found["marks"][:2]] == [0, 152]
+    many_before = [*(span(-at) for at in range(1, 71)), span(5)]
+    cut, of_a_part = ask(
+        ["marksOf", {"spans": many_before}, [0, 1000]], ["marksOf", {"spans": [span(5)], "areAll": False}, [0, 1000]]
+    )
+    assert ([one["ts"] for one in cut["marks"]], cut["left"]) == ([*[0] * 50, 5], 20)
+    assert (len(of_a_part["marks"]), of_a_part["left"], of_a_part["areAll"]) == (1, 0, False)

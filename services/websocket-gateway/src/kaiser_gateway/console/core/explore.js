@@ -45,18 +45,18 @@ export function matching(sensors, text, zones, names = {}) {
 export const shifted = (points, byMs) => points.map((point) => ({ ...point, ts: point.ts + byMs }));
 
 /**
- * What happened in a time, {marks, left}: [{ts, kind, text, until}], oldest first, and how many are left out. `until`
- * (ms): of what lasted, null for a moment. What began before the time shown stands at its start, and is kept; of the rest
- * the newest are. `spans` of alarms and `starts` of services as the API has them; `histories`: [{name, items}] of
- * actuators.
+ * What happened in a time, {marks, left, areAll}: [{ts, kind, text, until}], oldest first, and how many of what is given
+ * are left out. `until` (ms): of what lasted, null for a moment. What began before the time shown stands at its start, and
+ * is kept, up to MOST_BEFORE; of the rest the newest are. `spans` of alarms and `starts` of services as the API has them;
+ * `histories`: [{name, items}] of actuators; `areAll`: whether the API has no more.
  */
-export function marksOf({ spans = [], histories = [], starts = [] }, [fromMs, toMs]) {
+export function marksOf({ spans = [], histories = [], starts = [], areAll = true }, [fromMs, toMs]) {
   const lasted = spans.map((span) => ofSpan(span, fromMs, toMs)).filter(({ ts, until }) => ts <= toMs && until >= fromMs);
   const moments = [...histories.flatMap(ofHistory), ...ofStarts(starts)].filter(({ ts }) => ts >= fromMs && ts <= toMs);
   const found = [...lasted, ...moments].sort((one, other) => one.ts - other.ts);
   const before = found.filter(({ ts }) => ts === fromMs).slice(-MOST_BEFORE);
   const since = found.filter(({ ts }) => ts > fromMs).slice(-(MOST_MARKS - before.length));
-  return { marks: [...before, ...since], left: found.length - before.length - since.length };
+  return { marks: [...before, ...since], left: found.length - before.length - since.length, areAll };
 }
 
 /** A time in which the condition of an alarm held; one that began before the chart begins with it. */

@@ -49,8 +49,9 @@ export function Explore({ parts }) {
   const happened = useLoaded(() => (marked && sensors.length && known.data ? happenedTo(api, sensors, known.data, range) : null),
     [toParts(shown).join(), known.data]);
   useEvery(LOOK_AGAIN_EVERY_MS, () => range.toMs === null && happened.reload());
-  const { marks, left } = useMemo(
-    () => (marked && happened.data ? marksOf(happened.data, axis) : { marks: NO_MARKS, left: 0 }), [happened.data, marked, ...axis]);
+  const { marks, left, areAll } = useMemo(
+    () => (marked && happened.data ? marksOf(happened.data, axis) : { marks: NO_MARKS, left: 0, areAll: true }),
+    [happened.data, marked, ...axis]);
   const lines = useMemo(() => series.flatMap((one) => one.lines), [series]);
 
   function choose(next) {
@@ -94,17 +95,18 @@ export function Explore({ parts }) {
             onZoom=${(fromMs, toMs) => choose(rangeOf(fromMs, toMs, Date.now()))}
             words=${series.map((one) => html`<span class="block" key=${one.key}>${one.name}: ${inWords(one.points, one.unit)}</span>`)} />
         </div>
-        ${marked && html`<${Marks} marks=${marks} left=${left} />`}`}
+        ${marked && html`<${Marks} ...${{ marks, left, areAll }} />`}`}
     <//>`;
 }
 
-/** What the numbered lines of the chart are. */
-function Marks({ marks, left }) {
-  if (!marks.length) return html`<p class="quiet">${t("explore.there_is_nothing_to_mark")}</p>`;
+/** What the numbered lines of the chart are. `areAll`: whether `left` are all that are not among them. */
+function Marks({ marks, left, areAll }) {
+  const others = areAll ? left > 0 && tx("explore.earlier_marks_are_left_out", { n: left }) : t("explore.not_all_that_happened_is");
+  if (!marks.length) return html`<p class="quiet">${areAll ? t("explore.there_is_nothing_to_mark") : others}</p>`;
   return html`
     <details class="marks" open>
       <summary>${t("explore.what_happened_in_this_time")}</summary>
-      ${left > 0 && html`<p class="quiet">${tx("explore.earlier_marks_are_left_out", { n: left })}</p>`}
+      ${others && html`<p class="quiet">${others}</p>`}
       <ol>
         ${marks.map(({ ts, until, kind, text }, index) => html`
           <li key=${`${ts} ${index}`} data-from=${ts} data-to=${until ?? ts}>${when(ts)} <strong>${word(kind, "mark")}</strong> ${text}</li>`)}
@@ -113,27 +115,30 @@ function Marks({ marks, left }) {
 }
 
 /** Alarms of the sensors' devices and critical ones of the whole site that stood in the time chosen, whenever they were
- * raised; commands to actuators of these devices or their zones, and when Kaiser's services started, in it. */
+ * raised; commands to actuators of these devices or their zones, and when Kaiser's services started, in it. `areAll`:
+ * whether no request had more than its limit. */
 async function happenedTo(api, sensors, known, range) {
   const [from, to] = edges(range, Date.now()).map(Math.round);
   const devices = [...new Set(sensors.map(({ esp_id: espId }) => espId))];
   const zoneOf = new Map(known.devices.map((one) => [one.esp_id, one.zone_id]));
   const zones = new Set(devices.map((espId) => zoneOf.get(espId)).filter(Boolean));
-  const actuators = known.actuators
-    .filter(({ esp_id: espId }) => devices.includes(espId) || zones.has(zoneOf.get(espId))).slice(0, MOST_ACTUATORS);
+  const near = known.actuators.filter(({ esp_id: espId }) => devices.includes(espId) || zones.has(zoneOf.get(espId)));
   const spans = (query) => api.get("/api/v1/alarms/spans", { from, to: to + 1, limit: MOST_OF_ONE, ...query });
   const history = async ({ esp_id: espId, gpio, name }) => {
     const query = { from, to: to + 1, limit: MOST_OF_ONE };
-    const { items } = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
-    return { name: name || t("common.gpio_of", { gpio, device: espId }), items };
+    const found = await api.get(path`/api/v1/actuators/${espId}/${gpio}/history`, query);
+    return { ...found, name: name || t("common.gpio_of", { gpio, device: espId }) };
   };
   const [ofSite, ofDevices, histories, starts] = await Promise.all([
     spans({ severity: "critical", of_site: true }),
     Promise.all(devices.map((espId) => spans({ esp_id: espId }))),
-    Promise.all(actuators.map(history)),
+    Promise.all(near.slice(0, MOST_ACTUATORS).map(history)),
     api.get("/api/v1/system/starts", { from, to: to + 1 }),
   ]);
-  return { spans: [ofSite, ...ofDevices].flatMap(({ items }) => items), histories, starts: starts.items };
+  const found = [ofSite, ...ofDevices];
+  const areAll = near.length <= MOST_ACTUATORS && ![...found, starts].some(({ left_out: isLeftOut }) => isLeftOut)
+    && histories.every(({ next_cursor: cursor }) => !cursor);
+  return { spans: found.flatMap(({ items }) => items), histories, starts: starts.items, areAll };
 }
 
 function Picker({ sensors, zones, names, chosen, onAdd }) {

@@ -458,6 +458,7 @@ export default {
   "explore.mark_alarms_stops_commands_and": "Alarme, Not-Halte, Befehle und Starts von Kaiser kennzeichnen",
   "explore.matching_sensors": "Passende Sensoren",
   "explore.more_fit_search_for_them": "{it} weitere passen; suchen Sie danach.",
+  "explore.not_all_that_happened_is": "In dieser Zeit ist mehr geschehen, als hier steht: eine kürzere wählen.",
   "explore.remove_it_from_the_chart": "Aus dem Diagramm nehmen",
   "explore.search_name_type_zone_or": "Name, Art, Zone oder Gerät suchen",
   "explore.show_the_period_before_too": "Auch den Zeitraum davor zeigen",

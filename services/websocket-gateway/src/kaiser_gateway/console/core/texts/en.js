@@ -458,6 +458,7 @@ export default {
   "explore.mark_alarms_stops_commands_and": "Mark alarms, stops, commands and starts of Kaiser",
   "explore.matching_sensors": "Matching sensors",
   "explore.more_fit_search_for_them": "{it} more fit; search for them.",
+  "explore.not_all_that_happened_is": "More happened in this time than stands here: choose a shorter one.",
   "explore.remove_it_from_the_chart": "Remove it from the chart",
   "explore.search_name_type_zone_or": "Search name, type, zone or device",
   "explore.show_the_period_before_too": "Show the period before, too",
