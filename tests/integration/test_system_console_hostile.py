@@ -20,6 +20,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from browser import Person
+from console_pages import filtered, pages
 from devices import heartbeat, now_ms, of_device
 from harness import ROOT, Message, Stack, wait_until
 from playwright.sync_api import Browser, expect
@@ -359,47 +360,76 @@ def shows(person: Person, texts: list[str], where: object) -> None:
         raise AssertionError(f"{where} does not show {missing()}") from None
 
 
-PAGES = (
-    *("overview", "alarms", "notifications", "zones", "devices", "sensors", "actuators", "explore", "factory"),
-    *(
-        "orders",
-        "steering",
-        "rules",
-        "messages",
-        "mocks",
-        "recordings",
-        "audit",
-        "rejected",
-        "users",
-        "account",
-        "system",
-    ),
-)
+LIVE = "log"
+"""The page that the reader is on as it signs in, with what comes."""
+OF_ONE = {"connect", "inspect", "workpiece"}
+"""Pages of one thing, which its address names."""
+SHOWN_FILTERS = {
+    "devices": ("zone_id",),
+    "sensors": ("zone_id", "sensor_type"),
+    "actuators": ("zone_id", "actuator_type"),
+    "alarms": ("kind", "source", "zone_id"),
+    "alarm-statistics": (),
+}
+"""By list, the filters of its address that it shows as they are."""
+CHOSEN_FILTERS = ("state", "shown", "severity", "by", "span", "to")
+"""Filters that have some values only; a list shows none of the others."""
+KEEP_TOASTS = """() => {
+    window.said = "";
+    const holder = document.querySelector(".toasts");
+    new MutationObserver(() => { window.said += holder.textContent; }).observe(holder, { childList: true });
+}"""
+
+
+def narrowed() -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """The address of each list with a hostile text in each filter, and the texts that it must show."""
+    for page, names in SHOWN_FILTERS.items():
+        texts = {name: f"{name.partition('_')[0]} {ALL}" for name in (*names, *CHOSEN_FILTERS)}
+        parts = (f"{name}={quote(text, safe='')}" for name, text in texts.items())
+        yield (page, *parts), [texts[name] for name in names]
 
 
 def test_every_page_shows_what_others_wrote_as_text(reader: Person, world: Hostile) -> None:
     esp_id = world.esp_id
-    parts = [(page,) for page in PAGES]
+    parts = [(page,) for page in sorted(pages() - OF_ONE - {LIVE})]
     parts += [("devices", esp_id), ("connect", esp_id), ("inspect", esp_id), ("zones", world.zone_id)]
     parts += [("sensors", esp_id, str(GPIO), "ds18b20"), ("actuators", esp_id, "25"), ("rules", world.rule_id)]
     parts += [("devices", quote(ALL, safe="")), ("workpiece", quote(IMAGE, safe="")), (quote(ALL, safe=""),)]
-    assert set(world.shown) <= {*parts, ("log",)}
+    assert set(world.shown) <= {*parts, (LIVE,)}
+    assert {page for page, *_ in parts} >= pages() - {LIVE}
     for page in parts:
         reader.open(*page)
         if page == ("messages",):
             reader.page.get_by_label(re.compile("^Level")).focus()
             reader.page.keyboard.press("End")
         shows(reader, world.shown.get(page, []), page)
+        expect(reader.page.get_by_text("Loading…")).to_have_count(0)
         is_harmless(reader, page)
 
 
+def test_what_an_address_narrows_a_list_to_is_shown_as_text(reader: Person) -> None:
+    assert set(SHOWN_FILTERS) == filtered()
+    explored = ("explore", "3600000", f"{quote(ALL, safe='')},4,ds18b20,")
+    for page, texts in [*narrowed(), (explored, [ALL])]:
+        shows(reader.open(*page), texts, page[0])
+        expect(reader.page.get_by_text("Loading…")).to_have_count(0)
+        is_harmless(reader, page[0])
+
+
 def test_what_comes_while_a_page_is_open_is_text(reader: Person, world: Hostile) -> None:
-    told = {"ts": now_ms(), "gpio": 25, "alert_type": "hardware_error", "message": f"live {ALL}"}
-    for page in ("log", "devices", "messages", "alarms", "factory"):
+    """Each alert is an alarm of its own, of which a toast tells on every page; some show it themselves too."""
+    reader.page.evaluate(KEEP_TOASTS)
+    for gpio, page in enumerate((LIVE, "devices", "messages", "alarms", "factory"), start=26):
+        text = f"live {page} {IMAGE}{LINK}"  # a message is JSON: no quotes
+        told = {"message": text, "ts": now_ms(), "gpio": gpio, "alert_type": "hardware_error"}
         reader.open(page)
-        world.stack.publish([of_device(world.esp_id, "actuator/25/alert", {**told, "ts": now_ms()})])
-        if page == "log":
-            reader.says(f"live {ALL}")
+        if page == "messages":
+            reader.page.get_by_label(re.compile("^Level")).focus()
+            reader.page.keyboard.press("End")
+        world.stack.publish([of_device(world.esp_id, f"actuator/{gpio}/alert", told)])
+        wait_until(lambda text=text: text in reader.page.evaluate("window.said"), f"a toast tells it on {page}")
+        if page not in ("devices", "factory"):
+            expect(reader.page.locator("main")).to_contain_text(text)
         is_harmless(reader, page)
 
 

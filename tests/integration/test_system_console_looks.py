@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from browser import Person
+from console_pages import pages
 from harness import Message, Stack, reading, wait_until
 from playwright.sync_api import Browser, expect
 
@@ -14,6 +15,8 @@ MOCK = "MOCK_LOOKS"
 PAGES = {
     "overview": ["overview"],
     "alarms": ["alarms"],
+    "alarms-narrowed": ["alarms", "shown=all", "kind=actuator_alert", "source=ESP_NOBODY", "zone_id=north"],
+    "alarm-statistics": ["alarm-statistics"],
     "notifications": ["notifications"],
     "log": ["log"],
     "devices": ["devices"],
@@ -39,6 +42,8 @@ PAGES = {
     "account": ["account"],
     "system": ["system"],
 }
+OF_A_FACTORY = {"factory", "orders", "steering", "workpiece"}
+"""Pages of a factory, which this stack has not."""
 TOO_WIDE = """() => [...document.querySelectorAll("body *")]
     .filter(one => document.documentElement.scrollWidth > innerWidth && one.getBoundingClientRect().right > innerWidth)
     .map(one => one.outerHTML.slice(0, 120))"""
@@ -94,6 +99,10 @@ def onlooker(request: pytest.FixtureRequest, browser: Browser, console_stack: St
     person.look = f"{width}-{colours}"
     yield person.sign_in()
     person.leave()
+
+
+def test_every_page_of_the_console_is_among_these():
+    assert {parts[0] for parts in PAGES.values()} == pages() - OF_A_FACTORY
 
 
 @pytest.mark.parametrize("name", PAGES)

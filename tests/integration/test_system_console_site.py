@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import Person
+from console_pages import pages
 from devices import now_ms
 from harness import Stack, reading
 from playwright.sync_api import Browser, expect
@@ -14,6 +15,8 @@ from playwright.sync_api import Browser, expect
 PAGES = [
     "overview",
     "alarms",
+    "alarms/shown=all/kind=device_offline/source=ESP_NOBODY",
+    "alarm-statistics",
     "devices",
     "sensors",
     "actuators",
@@ -34,6 +37,8 @@ PAGES = [
     "factory",
     "orders",
     "steering",
+    "connect",
+    "workpiece",
 ]
 TOO_WIDE = "() => document.documentElement.scrollWidth - innerWidth"
 
@@ -117,12 +122,17 @@ def test_times_are_those_of_the_site_and_their_titles_show_utc(person: Person, s
     person.says("21,25 °C")
 
 
+def test_every_page_of_the_console_is_among_these():
+    assert {address.partition("/")[0] for address in PAGES} == pages()
+
+
 @pytest.mark.parametrize("width", [1440, 360])
 def test_german_fits_on_every_page(person: Person, width: int):
     person.page.set_viewport_size({"width": width, "height": 900})
-    for name in PAGES:
-        person.open(name)
+    for address in PAGES:
+        person.open(address)
         expect(person.page.get_by_text("Wird geladen…")).to_have_count(0)
+        name = address.replace("/", "-")
         person.screenshot(f"{name}-{width}-de")
         assert person.page.evaluate(TOO_WIDE) <= 0, name
         assert person.accessibility() == [], name
