@@ -6,10 +6,7 @@ from statistics import median_low
 from typing import NamedTuple
 
 from kaiser_common.contract.schemas.api.sensors import SensorsShown
-from kaiser_common.contract.schemas.sensor import SensorState
-
-MISSED = 3
-"""Intervals without a reading after which a sensor is silent."""
+from kaiser_common.contract.schemas.sensor import MISSED, SensorState
 
 MOST_GAPS = 50
 """The interval of a sensor is the median of this many gaps between its newest readings."""

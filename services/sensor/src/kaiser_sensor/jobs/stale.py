@@ -7,12 +7,13 @@ import structlog
 from kaiser_common.bus.connection import Bus, Outgoing
 from kaiser_common.contract.schemas.device import DeviceRecord
 from kaiser_common.contract.schemas.event import SensorDataEvent
+from kaiser_common.contract.schemas.sensor import MISSED
 from kaiser_common.contract.subjects import SENSOR_STORE, event_pack_subject
 from kaiser_common.contract.times import ms_of
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
-from kaiser_sensor.domain.known import MISSED, usual_interval_s, without_reading
+from kaiser_sensor.domain.known import usual_interval_s, without_reading
 from kaiser_sensor.jobs import stream_state
 from kaiser_sensor.store import intervals as interval_store
 from kaiser_sensor.store import rollups as rollup_store

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
+from kaiser_common.contract.schemas.sensor import MISSED
 from kaiser_common.runtime.database import DatabasePool
 
 from kaiser_sensor import metrics
-from kaiser_sensor.domain.known import MISSED
 from kaiser_sensor.store import intervals as interval_store
 
 

@@ -28,6 +28,9 @@ SensorState = Literal["known", "silent", "offline"]
 """Whether a sensor's newest value is known now: `silent` after three intervals without a reading, `offline` with its
 device."""
 
+MISSED = 3
+"""Intervals without a reading after which a sensor is silent."""
+
 _ROM_CODE = re.compile(r"[0-9A-F]{16}\Z")
 
 
