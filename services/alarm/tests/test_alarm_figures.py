@@ -1,16 +1,23 @@
 """The times in which conditions held, and every kind of figure of them, from steps that are written out."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from alarm_world import until
+from kaiser_alarm.api.figures import LONGEST, FiguresApi
 from kaiser_alarm.domain.figures import Acknowledged, Stood, figures_by
 from kaiser_alarm.domain.life import Clear, Key, Raise, acknowledged, applied
 from kaiser_alarm.store import alarms, standing
-from kaiser_common.contract.schemas.api.alarms import AlarmSpansQuery
+from kaiser_common.bus.rpc import Caller, RpcError
+from kaiser_common.contract.schemas.api.alarms import AlarmFiguresQuery, AlarmSpansQuery
+from kaiser_common.runtime.database import open_pool
+from kaiser_common.runtime.settings import CommonSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = 60_000
+ADA = Caller(user="ada", role="viewer", request_id="r1")
 ZONES = {"ESP_A": "north", "ESP_B": "north", "ESP_C": "south"}
 
 
@@ -117,6 +124,39 @@ async def test_a_condition_is_found_in_each_span_that_it_touches(told, span, que
     assert await spans(told, *span, **query) == expected
 
 
+@pytest.mark.parametrize(
+    ("severity", "expected"),
+    [
+        ("critical", [("critical", 0, 10), ("critical", 40, 50)]),  # one was so at once, one became so
+        ("warning", [("warning", 20, 30)]),
+        (None, [("critical", 0, 10), ("warning", 20, 30), ("critical", 40, 50)]),
+        ("info", []),
+    ],
+)
+async def test_a_span_is_found_by_the_severity_that_it_shows_the_worst_in_its_time(connection, severity, expected):
+    history, of = History(), ("broker_unreachable", "ingest.god")
+    for minutes, is_ended, *raised in ((0, False, "critical"), (10, True), (20, False, "warning"), (30, True),
+                                       (40, False, "warning"), (45, False, "critical"), (50, True)):  # fmt: skip
+        if is_ended:
+            history.ends(minutes, *of)
+        else:
+            history.rises(minutes, *of, *raised)
+    history.rises(60, *of, "info")  # the severity of the alarm is now another than that of each of these times
+    await alarms.note_steps(connection, history.steps)
+    asked = AlarmSpansQuery(from_ms=at(0), to_ms=at(55), severity=severity)
+    found = await standing.spans(connection, asked, moment(0), moment(55))
+    minutes_of = [(one.severity, (one.begun_at - at(0)) // MINUTE, (one.ended_at - at(0)) // MINUTE) for one in found]
+    assert minutes_of == expected
+
+
+async def test_the_severity_of_a_figure_is_the_worst_also_of_what_became_worse_and_nobody_acknowledged(connection):
+    history = History()
+    history.rises(5, "broker_unreachable", "ingest.god", "warning")
+    history.rises(6, "broker_unreachable", "ingest.god", "critical")
+    await alarms.note_steps(connection, history.steps)
+    assert [one.severity for one in (await figures(connection, "kind")).values()] == ["critical"]
+
+
 async def test_the_spans_of_a_device_are_found_by_an_index(told):
     await told.execute("SET LOCAL enable_seqscan = off")
     statement = """
@@ -191,3 +231,117 @@ def test_a_mean_is_of_all_that_were_acknowledged_and_not_of_means():
     ]
     [one] = figures_by("kind", [], known, ZONES.get)
     assert (one.acknowledged, one.mean_to_acknowledge_s, one.longest_to_acknowledge_s) == (4, 20.0, 50.0)
+
+
+@pytest.fixture
+async def pool(database):
+    async with open_pool(CommonSettings(database_url=database, database_pool_size=2), "test") as opened:
+        yield opened
+
+
+def api_of(pool, **limits) -> FiguresApi:
+    return FiguresApi(pool, ZONES.get, lambda: at(100), **limits)
+
+
+async def refused(awaitable) -> tuple[int, str | None, str]:
+    with pytest.raises(RpcError) as error:
+        await awaitable
+    problem = error.value.problem
+    return problem.status, problem.field, problem.detail
+
+
+DAYS = int(LONGEST.total_seconds() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("from_ms", "detail"),
+    [
+        (0, "from is more than 732 days before to: ask for a shorter time"),
+        (at(0) - DAYS - 1, "from is more than 732 days before to: ask for a shorter time"),
+        (at(0), "from must be before to"),
+    ],
+)
+async def test_a_time_without_end_is_refused_before_anything_is_counted(from_ms, detail):
+    api = api_of(None)  # it has no connection to count with
+    asked = {"from_ms": from_ms, "to_ms": at(0)}
+    assert await refused(api.spans(AlarmSpansQuery(**asked), ADA)) == (422, "from", detail)
+    assert await refused(api.figures(AlarmFiguresQuery(**asked), ADA)) == (422, "from", detail)
+
+
+async def test_the_longest_time_is_counted(told, pool):
+    await told.commit()
+    asked = {"from_ms": at(100) - DAYS, "to_ms": at(100)}
+    assert len((await api_of(pool).spans(AlarmSpansQuery(**asked), ADA)).items) == 8
+    assert len((await api_of(pool).figures(AlarmFiguresQuery(**asked), ADA)).items) == 4
+
+
+HOUR = AlarmFiguresQuery(from_ms=at(0), to_ms=at(60))
+
+
+async def test_figures_take_turns_and_leave_connections_to_those_who_raise_alarms(database, pool):
+    """While one counts for a long time, others are refused, and each time there is a connection for an alarm."""
+    api = api_of(pool, waits_s=0.05, statement_s=600.0)
+    async with await psycopg.AsyncConnection.connect(database) as holding:
+        await holding.execute("LOCK TABLE alarm.steps IN ACCESS EXCLUSIVE MODE")
+        counting = asyncio.create_task(api.figures(HOUR, ADA))
+        await waits_for_a_lock(holding)
+        spans = AlarmSpansQuery(from_ms=at(0), to_ms=at(60))
+        for awaitable in (api.figures(HOUR, ADA), api.spans(spans, ADA), api.spans(spans, ADA)):
+            assert (await refused(awaitable))[0] == 503
+            async with pool.connection() as connection:
+                await connection.execute("SELECT count(*) FROM alarm.alarms")
+        assert not counting.done()
+        await holding.rollback()
+    await counting
+    assert (await api.spans(spans, ADA)).left_out is False
+
+
+async def test_behind_thirty_two_requests_that_wait_for_their_turn_a_further_one_is_refused_at_once(database, pool):
+    api = api_of(pool, waits_s=600.0, statement_s=600.0)
+    async with await psycopg.AsyncConnection.connect(database) as holding:
+        await holding.execute("LOCK TABLE alarm.steps IN ACCESS EXCLUSIVE MODE")
+        counting = asyncio.create_task(api.figures(HOUR, ADA))
+        await waits_for_a_lock(holding)
+        behind = [asyncio.create_task(api.figures(HOUR, ADA)) for _ in range(32)]
+        await asyncio.sleep(0)
+        assert (await refused(api.figures(HOUR, ADA)))[0] == 503
+        await holding.rollback()
+    await asyncio.gather(counting, *behind)
+
+
+async def test_figures_that_take_too_long_end_and_say_so(database, pool):
+    api = api_of(pool, statement_s=0.05)
+    async with await psycopg.AsyncConnection.connect(database) as holding:
+        await holding.execute("LOCK TABLE alarm.steps IN ACCESS EXCLUSIVE MODE")
+        told = "counting took longer than 0.05 s: ask for a shorter time"
+        assert await refused(api.figures(HOUR, ADA)) == (504, "from", told)
+        async with pool.connection() as connection:  # the time is that of figures alone
+            cursor = await connection.execute("SHOW statement_timeout")
+            assert await cursor.fetchone() == ("15s",)
+        await holding.rollback()
+    await api_of(pool).figures(HOUR, ADA)
+
+
+async def waits_for_a_lock(connection) -> None:
+    """Until a statement waits for a lock that another connection has."""
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'alarm.steps'::regclass"
+
+    async def is_waiting() -> bool:
+        return await (await connection.execute(query)).fetchone() == (1,)
+
+    await until(is_waiting)
+
+
+@pytest.mark.parametrize(("most", "left_out"), [(2, False), (1, True)])
+async def test_acknowledged_conditions_that_are_left_out_are_told_of(connection, pool, monkeypatch, most, left_out):
+    """Two that were over before the time asked for, and acknowledged in it."""
+    history = History()
+    for source in ("ESP_A/4/ph", "ESP_B/4/ph"):
+        history.rises(-30, "limit_hi", source)
+        history.ends(-20, "limit_hi", source)
+        history.known(15, "limit_hi", source)
+    await alarms.note_steps(connection, history.steps)
+    await connection.commit()
+    monkeypatch.setattr("kaiser_alarm.api.figures._MOST_CONDITIONS", most)
+    found = await api_of(pool).figures(HOUR, ADA)
+    assert (found.left_out, sum(one.acknowledged for one in found.items)) == (left_out, most)

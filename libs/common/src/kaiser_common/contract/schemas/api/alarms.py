@@ -271,7 +271,7 @@ class StatisticsQuery(BaseModel):
 
 class AlarmSpansQuery(BaseModel):
     """Which times in which a condition held: those that touch [from_ms, to_ms), also if they began before or are not
-    over; of a device, or of_site: of none."""
+    over; of a device, or of_site: of none; of a severity, the worst in that time. 732 days at most."""
 
     model_config = _FROZEN
 
@@ -284,7 +284,8 @@ class AlarmSpansQuery(BaseModel):
 
 
 class AlarmSpan(BaseModel):
-    """A time in which the condition of an alarm held. begun_at, ended_at in ms; ended_at None: it still does."""
+    """A time in which the condition of an alarm held. begun_at, ended_at in ms; ended_at None: it still does. severity:
+    the worst in that time; message: as it began."""
 
     model_config = _FROZEN
 
@@ -309,8 +310,8 @@ FiguresBy = Literal["kind", "source", "zone"]
 
 
 class AlarmFiguresQuery(BaseModel):
-    """Figures of alarms in [from_ms, to_ms), by default of the last seven days, by kind, by source, or by the zone in
-    which the device is now."""
+    """Figures of alarms in [from_ms, to_ms), 732 days at most, by default of the last seven, by kind, by source, or by
+    the zone in which the device is now."""
 
     model_config = _FROZEN
 
