@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 
 import psycopg
+import pytest
 from alarm_world import ask, shown, until
 from alarm_world import say as say_event
 from answering import Method, serve
@@ -37,6 +38,7 @@ from kaiser_common.contract.schemas.api.sensors import (
     ThresholdsModel,
 )
 from kaiser_common.contract.schemas.device import DeviceRecord
+from kaiser_common.contract.schemas.event import SensorDataEvent
 from kaiser_common.contract.subjects import DEVICES_BUCKET, EVENTS
 from kaiser_common.runtime.database import open_pool
 from kaiser_common.runtime.settings import CommonSettings
@@ -58,7 +60,7 @@ def stop(esp_id=None, gpio=None):
     return Emergency(emergency_id="1", esp_id=esp_id, gpio=gpio, reason="leak", raised_by="ada", raised_at=1)
 
 
-def newest(esp_id, value, state="known", quality="good", sensor_type="ds18b20"):
+def newest(esp_id, value, state="known", quality="good", sensor_type="ds18b20", **fields):
     return ReadingItem(
         ts=1000,
         esp_id=esp_id,
@@ -68,6 +70,7 @@ def newest(esp_id, value, state="known", quality="good", sensor_type="ds18b20"):
         quality=quality,
         data_source="real",
         state=state,
+        **fields,
     )
 
 
@@ -109,7 +112,7 @@ def test_stops_in_force_raise_by_their_target_and_what_is_not_in_force_clears():
     assert (found[0].severity, found[0].message) == ("critical", "ada stopped everything: leak")
 
 
-def test_sensors_are_judged_by_their_newest_reading_and_those_of_offline_devices_not_at_all():
+def test_sensors_are_judged_by_their_newest_reading_and_those_of_offline_devices_by_their_silence_alone():
     watch = Watch()
     sensor = LimitsKey(esp_id="ESP_1", gpio=4, sensor_type="ds18b20")
     limits = SensorLimits(sensor=sensor, limits=LimitsBody(hi=30), changed_at=1, changed_by="ada")
@@ -127,6 +130,37 @@ def test_sensors_are_judged_by_their_newest_reading_and_those_of_offline_devices
         ("Clear", "limit_lo", "ESP_8/4/x"),
     ]
     assert {one.at for one in found} == {7}
+
+
+@pytest.mark.parametrize("state", ["silent", "offline"])
+def test_a_sensor_that_is_silent_is_the_same_alarm_by_its_event_and_by_what_its_owner_says(state):
+    """Whether or not its device is offline too: the event comes once for each silence, so a sensor that does not come
+    back with its device would have no alarm otherwise."""
+    event = SensorDataEvent(
+        kaiser_id="god", esp_id="ESP_1", gpio=4, sensor_type="ds18b20", ts=1000, value=20.0, quality="stale",
+        state=state, known_until=900, clock="server", data_source="PRODUCTION",
+    )  # fmt: skip
+    by_event = list(Watch().findings(event.model_dump_json(exclude_none=True).encode(), 7000, []))
+    reading = newest("ESP_1", 20.0, state, received_at=900, interval_s=2.0)
+    assert list(reconcile.of_sensors([reading], Watch(), {}, 7000)) == by_event
+    assert named(by_event) == [("Raise", "sensor_silent", "ESP_1/4/ds18b20")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_silent"),
+    [
+        ({"received_at": 5000, "interval_s": 20.0}, True),
+        ({"received_at": 5001, "interval_s": 20.0}, False),  # three intervals are not over: its event will come
+        ({"interval_s": 21.3}, True),  # by the time of the reading, 1000, where that of its receipt is not known
+        ({"interval_s": 21.4}, False),
+        ({"received_at": 5000}, False),
+    ],
+)
+def test_of_an_offline_device_a_sensor_is_silent_after_three_intervals(fields, is_silent):
+    reading = newest("ESP_1", 99.0, "offline", "bad", **fields)
+    standing = open_of(Key("sensor_fault", "ESP_1/4/ds18b20"))
+    found = named(reconcile.of_sensors([reading], Watch(), standing, 65_001))
+    assert found == ([("Raise", "sensor_silent", "ESP_1/4/ds18b20")] if is_silent else [])
 
 
 def failed(esp_id, gpio, **fields):

@@ -7,7 +7,7 @@ import msgspec
 from kaiser_common.contract.pack import count
 from kaiser_common.contract.schemas.api.alarms import SensorLimits
 from kaiser_common.contract.schemas.api.sensors import ReadingItem
-from kaiser_common.contract.schemas.sensor import type_of
+from kaiser_common.contract.schemas.sensor import MISSED, type_of
 
 from kaiser_alarm.domain.life import Clear, Finding, Key, Raise
 from kaiser_alarm.domain.limits import KNOWN, LimitWatch, Sensor
@@ -85,9 +85,12 @@ class Watch:
                 yield finding
 
     def newest(self, sensor: Sensor, reading: ReadingItem, at: int) -> Iterator[Finding]:
-        """The findings of a sensor's newest stored reading, looked at now: whether it is silent is known from its
-        `state`, and the value of a silent sensor is not known."""
-        quality = "stale" if reading.state == "silent" else reading.quality
+        """The findings of a sensor's newest stored reading, looked at now. The value of a silent sensor is not known;
+        of a sensor whose device is offline nothing new is known until it is silent itself."""
+        is_silent = _is_silent(reading, at)
+        if reading.state == "offline" and not is_silent:
+            return
+        quality = "stale" if is_silent else reading.quality
         line = _Line(*sensor[:3], reading.ts, reading.value, reading.unit, quality, sensor.address, reading.device_ts)
         for finding in self._judge(line, at):
             yield replace(finding, at=at)
@@ -116,6 +119,15 @@ class Watch:
         limited = sensor._replace(sensor_type=type_of(line.sensor_type))  # one without a library is as its device says
         if not line.is_dated_ahead and (watch := self._watches.get(limited)) is not None:
             yield from watch.judge(line.value, line.unit, line.quality, line.ts)
+
+
+def _is_silent(reading: ReadingItem, at: int) -> bool:
+    """Whether a sensor has missed its intervals: then its reading was reported as `stale`, whether or not its device is
+    offline too."""
+    if reading.state != "offline":
+        return reading.state == "silent"
+    received_at = reading.ts if reading.received_at is None else reading.received_at
+    return reading.interval_s is not None and received_at + round(MISSED * reading.interval_s * 1000) < at
 
 
 def _of_sensor(key: Key, sensor: Sensor, text: str, at: int) -> Raise:

@@ -51,13 +51,12 @@ def of_stops(stops: Iterable[Emergency], alarms: Mapping[Key, Alarm], at: int) -
 def of_sensors(
     readings: Iterable[ReadingItem], watch: Watch, alarms: Mapping[Key, Alarm], at: int
 ) -> Iterator[Finding]:
-    """The newest reading of every sensor. Nothing new is known of the sensors of an offline device."""
+    """The newest reading of every sensor."""
     there: set[str] = set()
     for reading in readings:
         sensor = Sensor(reading.esp_id, reading.gpio, reading.sensor_type, reading.address)
         there.add(sensor.source)
-        if reading.state != "offline":
-            yield from watch.newest(sensor, reading, at)
+        yield from watch.newest(sensor, reading, at)
     yield from _over(alarms, _OF_SENSORS, there, at)
 
 
